@@ -50,9 +50,13 @@ from stamps import _images, _kind
 
 from imseek import clusters as public
 from imseek.analysis.unique_vectors import find_unique_vectors
-from imseek.clusters import cluster_names, density_clusters, kmeans_clusters
-from imseek.clusters import outlier_scores as outliers
-from imseek.clusters import representative_sample as sampling
+from imseek.clusters import (
+    cluster_names,
+    density_clusters,
+    kmeans_clusters,
+    outlier_scores,
+    representative_sample,
+)
 from imseek.clusters.medoids import members_of
 from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors, imagenet_classes
@@ -333,10 +337,16 @@ def outlier_table(half: Half, seed: int) -> None:
             truth = differ.first >= len(many)
             for cell, (way, k) in zip(cells, ways, strict=True):
                 if way == "isolation":
-                    scores = outliers.isolation_scores(vectors, differ, draw, QUIET) if draw < 5 else None
+                    scores = (
+                        outlier_scores.isolation_scores(vectors, differ, draw, QUIET) if draw < 5 else None
+                    )
                 else:
                     graph = exact_graph(vectors.rows[differ.first], k)
-                    score = outliers.mean_distances if way == "knn" else outliers.local_outlier_factors
+                    score = (
+                        outlier_scores.mean_distances
+                        if way == "knn"
+                        else outlier_scores.local_outlier_factors
+                    )
                     scores = score(graph)
                 if scores is not None:
                     cell.append(roc_auc_score(truth, scores))
@@ -345,11 +355,11 @@ def outlier_table(half: Half, seed: int) -> None:
             recorder.add_row("outliers", planted=name, way=way, k=k, auc=np.mean(cell), auc_sd=np.std(cell))
 
 
-def exact_graph(rows: Array, k: int) -> outliers.NeighbourGraph:
+def exact_graph(rows: Array, k: int) -> outlier_scores.NeighbourGraph:
     distance = np.maximum(0, 1 - rows @ rows.T)
     np.fill_diagonal(distance, np.inf)
     near = np.argsort(distance, axis=1, kind="stable")[:, : min(k, len(rows) - 1)]
-    return outliers.NeighbourGraph(near, np.take_along_axis(distance, near, axis=1))
+    return outlier_scores.NeighbourGraph(near, np.take_along_axis(distance, near, axis=1))
 
 
 # -- samples -----------------------------------------------------------------------------------------------
@@ -365,10 +375,10 @@ def sample_table(half: Half) -> None:
                 if name == "random":
                     at = np.random.default_rng(seed).permutation(differ.first)[:count]
                 elif name == "k-centre":
-                    at, _ = sampling.k_centre(vectors, differ, count, seed, QUIET)
+                    at, _ = representative_sample.k_centre(vectors, differ, count, seed, QUIET)
                 else:
-                    at, _ = sampling.facility_location(vectors, differ, count, seed, QUIET)
-                _, farthest, mean = sampling.coverage(vectors, at, QUIET)
+                    at, _ = representative_sample.facility_location(vectors, differ, count, seed, QUIET)
+                _, farthest, mean = representative_sample.coverage(vectors, at, QUIET)
                 found.append((mean, farthest, len(set(half.kinds[at])), len(set(half.groups[at]))))
             means = np.mean(found, axis=0)
             print(f"| {name} | {count} | {means[0]:.3f} | {means[1]:.3f} | {means[2]:.1f} | {means[3]:.1f} |")

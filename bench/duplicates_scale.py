@@ -40,7 +40,7 @@ from imseek.duplicates import unique_contents
 from imseek.duplicates.candidates import hamming, pair_candidates
 from imseek.duplicates.pixels.orientations import turn_hashes
 from imseek.progress import Progress, Task
-from imseek.types.facts import IndexPolicy
+from imseek.types.collection_info import IndexPolicy
 
 Ids = npt.NDArray[np.int64]
 

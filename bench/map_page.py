@@ -31,7 +31,7 @@ from playwright.sync_api import Page, sync_playwright
 
 import imseek
 from imseek import maps
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 
 _PIXEL = base64.b64decode("UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==")
 

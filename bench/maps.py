@@ -249,7 +249,7 @@ def cost(count: int, sample: int, work_in: Path, indexed: bool) -> None:
     import big
 
     from imseek import maintenance as upkeep
-    from imseek.types.facts import IndexPolicy
+    from imseek.types.collection_info import IndexPolicy
 
     root = work_in / f"maps-{count}"
     if not root.exists():

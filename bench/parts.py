@@ -39,7 +39,7 @@ K = 10
 def build(options: argparse.Namespace) -> dict[str, Any]:
     from imseek import maintenance as upkeep
     from imseek.data.vectors import snapshot_parts, tuning
-    from imseek.types.facts import IndexPolicy
+    from imseek.types.collection_info import IndexPolicy
 
     snapshot_parts.count_parts = lambda *_: options.parts
     tuning.QUERIES = options.tuned
@@ -53,7 +53,7 @@ def grow(options: argparse.Namespace) -> dict[str, Any]:
     """Adds rows as one shard, and renews the index as a run does at its end."""
     import big
 
-    from imseek.data.vectors import snapshots, tuning
+    from imseek.data.vectors import index_snapshots, tuning
     from imseek.data.writing.writer import Writer
     from imseek.progress import Task
 
@@ -65,7 +65,7 @@ def grow(options: argparse.Namespace) -> dict[str, Any]:
             source = writer.catalog.sources()[0].source_id
             big._add_shard(writer, source, start, options.rows, 0, space.dim, 0, spent)
         with Watch() as watch:
-            (report,) = snapshots.renew(writer, Task(watch.tell, interval=0))
+            (report,) = index_snapshots.renew(writer, Task(watch.tell, interval=0))
     return {"added": spent, "outcome": report.outcome, "index": _told(report), **watch.spent()}
 
 

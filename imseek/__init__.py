@@ -62,10 +62,8 @@ if TYPE_CHECKING:
     from imseek.search.query import Query, Term
     from imseek.search.searchable import Searchable
     from imseek.several import search_all
-    from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
     from imseek.types.backup import BackupInfo, BackupReport, RestoreReport
-    from imseek.types.executors import Ray
-    from imseek.types.facts import (
+    from imseek.types.collection_info import (
         CollectionInfo,
         IndexInfo,
         IndexPolicy,
@@ -74,12 +72,10 @@ if TYPE_CHECKING:
         SpaceInfo,
         SpaceSummary,
     )
-    from imseek.types.judgements import Judgement
-    from imseek.types.pictures import Image, Place
-    from imseek.types.publish import PublishReport
-    from imseek.types.runs import Failure, IndexReport, KnownPicture, SourceOptions, SpaceRun
-    from imseek.types.tags import Tag, TagCount, TagReport
-    from imseek.types.upkeep import (
+    from imseek.types.duplicate_judgements import Judgement
+    from imseek.types.executors import Ray
+    from imseek.types.indexing_runs import Failure, IndexReport, KnownPicture, SourceOptions, SpaceRun
+    from imseek.types.maintenance_reports import (
         BuildReport,
         CaptionReport,
         CatalogReport,
@@ -95,6 +91,10 @@ if TYPE_CHECKING:
         RepairReport,
         VerifyReport,
     )
+    from imseek.types.pictures import Image, Place
+    from imseek.types.publish import PublishReport
+    from imseek.types.search_results import Hit, HitGroup, Searched, SearchResult, SpaceShare
+    from imseek.types.tags import Tag, TagCount, TagReport
     from imseek.ui.notebook import show
 
 _HOMES = {
@@ -110,46 +110,46 @@ _HOMES = {
     "connect": "imseek.remote",
     "search_all": "imseek.several",
     "show": "imseek.ui.notebook",
-    "CaptionReport": "imseek.types.upkeep",
-    "CatalogReport": "imseek.types.upkeep",
-    "CollectionInfo": "imseek.types.facts",
+    "CaptionReport": "imseek.types.maintenance_reports",
+    "CatalogReport": "imseek.types.maintenance_reports",
+    "CollectionInfo": "imseek.types.collection_info",
     "ExportOptions": "imseek.exports.results",
     "ExportReport": "imseek.exports.results",
     "SkippedPicture": "imseek.exports.results",
-    "Failure": "imseek.types.runs",
+    "Failure": "imseek.types.indexing_runs",
     "ForeignJournal": "imseek.duplicates.action_results",
-    "Hit": "imseek.types.answers",
-    "HitGroup": "imseek.types.answers",
+    "Hit": "imseek.types.search_results",
+    "HitGroup": "imseek.types.search_results",
     "Image": "imseek.types.pictures",
-    "IndexReport": "imseek.types.runs",
-    "KnownPicture": "imseek.types.runs",
-    "IndexPolicy": "imseek.types.facts",
-    "IndexInfo": "imseek.types.facts",
-    "BuildReport": "imseek.types.upkeep",
-    "DiskUse": "imseek.types.upkeep",
-    "Due": "imseek.types.upkeep",
+    "IndexReport": "imseek.types.indexing_runs",
+    "KnownPicture": "imseek.types.indexing_runs",
+    "IndexPolicy": "imseek.types.collection_info",
+    "IndexInfo": "imseek.types.collection_info",
+    "BuildReport": "imseek.types.maintenance_reports",
+    "DiskUse": "imseek.types.maintenance_reports",
+    "Due": "imseek.types.maintenance_reports",
     "MapInfo": "imseek.maps.results",
     "MapReport": "imseek.maps.results",
-    "MergeReport": "imseek.types.upkeep",
+    "MergeReport": "imseek.types.maintenance_reports",
     "Place": "imseek.types.pictures",
-    "Problem": "imseek.types.upkeep",
+    "Problem": "imseek.types.maintenance_reports",
     "Progress": "imseek.progress",
     "PublishReport": "imseek.types.publish",
-    "PurgeReport": "imseek.types.upkeep",
+    "PurgeReport": "imseek.types.maintenance_reports",
     "Ray": "imseek.types.executors",
-    "RepairReport": "imseek.types.upkeep",
-    "DropReport": "imseek.types.upkeep",
-    "MissingPicture": "imseek.types.upkeep",
-    "OtherSpace": "imseek.types.facts",
-    "ReencodeReport": "imseek.types.upkeep",
-    "SearchResult": "imseek.types.answers",
-    "Searched": "imseek.types.answers",
-    "SourceInfo": "imseek.types.facts",
-    "SourceOptions": "imseek.types.runs",
-    "SpaceInfo": "imseek.types.facts",
-    "SpaceRun": "imseek.types.runs",
-    "SpaceShare": "imseek.types.answers",
-    "SpaceSummary": "imseek.types.facts",
+    "RepairReport": "imseek.types.maintenance_reports",
+    "DropReport": "imseek.types.maintenance_reports",
+    "MissingPicture": "imseek.types.maintenance_reports",
+    "OtherSpace": "imseek.types.collection_info",
+    "ReencodeReport": "imseek.types.maintenance_reports",
+    "SearchResult": "imseek.types.search_results",
+    "Searched": "imseek.types.search_results",
+    "SourceInfo": "imseek.types.collection_info",
+    "SourceOptions": "imseek.types.indexing_runs",
+    "SpaceInfo": "imseek.types.collection_info",
+    "SpaceRun": "imseek.types.indexing_runs",
+    "SpaceShare": "imseek.types.search_results",
+    "SpaceSummary": "imseek.types.collection_info",
     "Tag": "imseek.types.tags",
     "TagCount": "imseek.types.tags",
     "TagReport": "imseek.types.tags",
@@ -158,17 +158,17 @@ _HOMES = {
     "DuplicateGroup": "imseek.duplicates.results",
     "DuplicatePair": "imseek.duplicates.results",
     "DuplicateReport": "imseek.duplicates.results",
-    "Judgement": "imseek.types.judgements",
+    "Judgement": "imseek.types.duplicate_judgements",
     "UndoInfo": "imseek.duplicates.action_results",
     "UndoReport": "imseek.duplicates.action_results",
-    "VerifyReport": "imseek.types.upkeep",
+    "VerifyReport": "imseek.types.maintenance_reports",
     "BackupInfo": "imseek.types.backup",
     "BackupReport": "imseek.types.backup",
     "RestoreReport": "imseek.types.backup",
     "Balance": "imseek.dataset.results",
     "CoverageReport": "imseek.dataset.results",
     "LeakReport": "imseek.dataset.results",
-    "MeasureReport": "imseek.types.upkeep",
+    "MeasureReport": "imseek.types.maintenance_reports",
     "QualityReport": "imseek.dataset.results",
     "CollectionReport": "imseek.report.results",
     "AssignReport": "imseek.clusters.results",

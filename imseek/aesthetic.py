@@ -22,8 +22,8 @@ from imseek.encoders import checkpoint
 from imseek.errors import EncoderError, UsageError
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
-from imseek.types.json_members import Count, Json, json_member
+from imseek.types.collection_info import SpaceInfo
+from imseek.types.json_form import Count, Json, json_member
 
 Version: TypeAlias = Literal[1, 2]
 WEIGHTS_HINT: Final = (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from imseek.analysis.current_originals import CurrentOriginals
 from imseek.data.catalog.places import is_url
 from imseek.data.milvus.address import is_address
-from imseek.data.repair.diagnosis import diagnose
+from imseek.data.repair.error_diagnosis import diagnose
 from imseek.data.summary import summarise
 from imseek.encoders import registry, space_compatibility
 from imseek.encoders.checks import check_encodes_text
@@ -28,11 +28,11 @@ from imseek.search.query import Question, as_query
 from imseek.search.query_options import By
 from imseek.search.result_pages import HitOptions
 from imseek.showing.folder_pictures import FolderPictures
-from imseek.types.answers import SearchResult
+from imseek.types.collection_info import CollectionInfo, SpaceInfo
 from imseek.types.executors import Ray
-from imseek.types.facts import CollectionInfo, SpaceInfo
+from imseek.types.indexing_runs import IndexReport, SourceOptions
 from imseek.types.pictures import Image
-from imseek.types.runs import IndexReport, SourceOptions
+from imseek.types.search_results import SearchResult
 
 if TYPE_CHECKING:
     from imseek.data.writing.writer import Writer
@@ -304,7 +304,7 @@ class Collection:
         ReadOnlyError, EncoderMismatchError, ExecutorError (workers are unavailable or do not match), and StorageError
         if the disk is full or fails; commits made before remain.
         """
-        from imseek.data.vectors import snapshots
+        from imseek.data.vectors import index_snapshots
         from imseek.indexer.dry_run import DRY_RUN_NOTE, plan
         from imseek.indexer.pipeline import IndexOptions, index
         from imseek.indexer.scan import ScanSettings
@@ -338,7 +338,7 @@ class Collection:
             report = index(writer, encoders, wanted, options, captions=captions, task=task)
             if report.interrupted:
                 return report
-            notes = report.notes + snapshots.renew_due(writer, task)
+            notes = report.notes + index_snapshots.renew_due(writer, task)
             return replace(report, notes=notes, generation=writer.generation)
 
     def remove_source(self, source_id: int) -> int:

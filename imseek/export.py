@@ -37,8 +37,8 @@ from imseek.exports.selection import Selection, live_ids
 from imseek.progress import ProgressCallback, Task
 from imseek.search.query import Query, Question, as_query
 from imseek.types.arrays import Float32
+from imseek.types.collection_info import SpaceInfo
 from imseek.types.collections import AnyCollection, path_of
-from imseek.types.facts import SpaceInfo
 from imseek.types.pictures import display_path
 
 #: Descriptions of all formats, by name.

@@ -27,7 +27,7 @@ from imseek.data.trust import check_trusted
 from imseek.data.writing import job_logs
 from imseek.errors import ImseekError, JobError, JobNotFoundError, LockedError, UsageError
 from imseek.library import COLLECTION_VARIABLE, PROGRESS_VARIABLE
-from imseek.types.json_members import Json
+from imseek.types.json_form import Json
 
 RUNNING: Final = runs.RUNNING
 DONE: Final = "done"

@@ -21,9 +21,9 @@ from imseek.search.query_options import By
 from imseek.search.result_pages import HitOptions
 from imseek.showing.pictures import OTHER_COLLECTION
 from imseek.types.adapters import adapter_of
-from imseek.types.answers import ReadPicture, SearchResult
-from imseek.types.facts import CollectionInfo, SpaceInfo, SpaceSummary
+from imseek.types.collection_info import CollectionInfo, SpaceInfo, SpaceSummary
 from imseek.types.pictures import Image, SkipReason
+from imseek.types.search_results import ReadPicture, SearchResult
 
 if TYPE_CHECKING:
     from imseek.encoders.base import Encoder
@@ -167,7 +167,7 @@ class PublishedCollection:
 
 @dataclass(frozen=True, slots=True)
 class PublishedPictures:
-    """Reads pictures of a published collection; implements :class:`imseek.types.Pictures`."""
+    """Reads pictures of a published collection; implements :class:`imseek.types.search_results.Pictures`."""
 
     address: str
 

@@ -36,9 +36,9 @@ from imseek.search.query_options import By
 from imseek.search.response_parser import hit_of, image_of
 from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST
 from imseek.showing.pictures import OTHER_COLLECTION
-from imseek.types.answers import HitGroup, ReadPicture, Searched, SearchResult, SpaceShare
-from imseek.types.facts import CollectionInfo, SpaceInfo
+from imseek.types.collection_info import CollectionInfo, SpaceInfo
 from imseek.types.pictures import Image, SkipReason
+from imseek.types.search_results import HitGroup, ReadPicture, Searched, SearchResult, SpaceShare
 
 TOKEN_VARIABLE: Final = "IMSEEK_TOKEN"  # noqa: S105 - the name of a variable
 #: Seconds to wait for the server.
@@ -314,7 +314,7 @@ class RemoteCollection:
 
 @dataclass(frozen=True, slots=True)
 class ServerPictures:
-    """Reads pictures of a collection on a server; implements :class:`imseek.types.Pictures`.
+    """Reads pictures of a collection on a server; implements :class:`imseek.types.search_results.Pictures`.
 
     Pickling drops the token; the copy uses ``IMSEEK_TOKEN``.
     """

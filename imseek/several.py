@@ -15,7 +15,7 @@ from imseek.search.query import Query, Question, as_query
 from imseek.search.query_options import By
 from imseek.search.result_pages import HitOptions, build_result
 from imseek.showing.folder_pictures import FolderPictures
-from imseek.types.answers import SearchResult
+from imseek.types.search_results import SearchResult
 
 #: A page token stores the number of collections in one byte.
 MAX_COLLECTIONS: Final = 255

@@ -21,8 +21,8 @@ from imseek.indexer.containing_source import find_source, lies_in_collection, pi
 from imseek.indexer.debounce import PathDebouncer, below, cover
 from imseek.indexer.sources.files import trouble_at
 from imseek.indexer.sources.filters import looks_like_picture
+from imseek.types.indexing_runs import IndexReport
 from imseek.types.pictures import display_path
-from imseek.types.runs import IndexReport
 
 Events: TypeAlias = Generator[set[tuple[object, str]], None, None]
 

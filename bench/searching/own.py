@@ -30,7 +30,7 @@ import imseek
 from imseek.data.vectors import IdSet
 from imseek.search.query import Query, Term
 from imseek.search.query_vectors import QueryEncoder
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 
 def collection_of(work: Path) -> Path:

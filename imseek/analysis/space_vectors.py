@@ -13,7 +13,7 @@ from imseek.data.vectors.range_search import StoredRows
 from imseek.data.vectors.scores import unit_rows
 from imseek.errors import CorruptCollectionError
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Rows per block: 16 MiB of float32 at 512 dimensions.
 BLOCK: Final = 8192

@@ -18,7 +18,7 @@ from imseek.indexer.sources.column_roles import find_caption_column
 from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import Column, MalformedRow
 from imseek.input_file import open_input
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Columns that may identify the image; the first one present is used.
 _KEY_COLUMNS: Final = (

@@ -14,7 +14,7 @@ from imseek.errors import UsageError
 from imseek.progress import SILENT, Task
 from imseek.search.encoder_loader import load_encoder
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 _BATCH: Final = 256
 

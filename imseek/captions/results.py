@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imseek.types.json_members import Count, Printable
+from imseek.types.json_form import Count, Printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from imseek.encoders.base import Encoder
 from imseek.errors import QueryError
 from imseek.progress import Task
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: w of the paper, which stretches the scores of its encoder (ViT-B/32) to about 0 to 1.
 WEIGHT: Final = 2.5

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import get_args
 
 from imseek.analysis.snapshot_session import run_with_reader
-from imseek.clusters import cluster_store, pipeline
+from imseek.clusters import cluster_store, pipeline, representative_sample
 from imseek.clusters import outlier_scores as looking
-from imseek.clusters import representative_sample as sampling
 from imseek.clusters.pipeline import ClusterRequest
 from imseek.clusters.results import (
     AssignReport,
@@ -175,9 +174,11 @@ def sample(
         raise UsageError(
             f"{method!r} is no way to choose a sample", hint=f"one of {', '.join(get_args(SampleMethod))}"
         )
-    if not 1 <= count <= sampling.MAX_SAMPLE:
-        raise UsageError(f"a sample of {count:,} images", hint=f"from 1 to {sampling.MAX_SAMPLE}")
-    asked = sampling.SampleRequest(count, method, where, seed)
+    if not 1 <= count <= representative_sample.MAX_SAMPLE:
+        raise UsageError(
+            f"a sample of {count:,} images", hint=f"from 1 to {representative_sample.MAX_SAMPLE}"
+        )
+    asked = representative_sample.SampleRequest(count, method, where, seed)
     return run_with_reader(
-        collection, partial(sampling.choose_sample, asked=asked, task=Task(progress, stop))
+        collection, partial(representative_sample.choose_sample, asked=asked, task=Task(progress, stop))
     )

@@ -13,7 +13,7 @@ from imseek.clusters.kmeans_clusters import Assignment, Fit
 from imseek.data.catalog.models import Model
 from imseek.errors import UsageError
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 KIND: Final = "clusters"
 

@@ -17,7 +17,7 @@ from imseek.data import layout
 from imseek.data.files import durable_files
 from imseek.data.files.checksummed_files import corrupt_file_error, read_checksummed
 from imseek.data.files.json_object import JsonObject, check_integer
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Highest accepted dimension of a vector and row count of a shard.
 MAX_DIM: Final = 1 << 16

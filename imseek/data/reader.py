@@ -23,7 +23,7 @@ from imseek.data.catalog.read_connection import CachedConnection, ReadConnection
 from imseek.data.current_file import Current, Identity, Shard, read_current, read_identity
 from imseek.data.files.collection_files import open_file, read_array, stat_file
 from imseek.data.files.system_errors import system_error
-from imseek.data.repair.diagnosis import note_opened
+from imseek.data.repair.error_diagnosis import note_opened
 from imseek.data.trust import check_trusted, is_trusted
 from imseek.data.user_files.image_places import IndexedPlace, read_place_rows, unknown_place_error
 from imseek.data.vectors.base import Segment

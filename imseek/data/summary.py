@@ -16,7 +16,7 @@ from imseek.data.files.json_object import JsonObject
 from imseek.data.reader import Reader
 from imseek.data.vectors.index_info import index_infos, policy_of
 from imseek.data.writing.lock import is_locked
-from imseek.types.facts import (
+from imseek.types.collection_info import (
     CollectionInfo,
     IndexInfo,
     IndexPolicy,
@@ -25,7 +25,7 @@ from imseek.types.facts import (
     SpaceInfo,
     SpaceSummary,
 )
-from imseek.types.runs import Failure
+from imseek.types.indexing_runs import Failure
 
 #: Key in ``facts`` of a space formerly in use: the time when it was replaced.
 KEPT_SINCE = "kept_since"

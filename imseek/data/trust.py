@@ -29,7 +29,7 @@ from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.files.user_home import private_file, read_private, write_private
 from imseek.errors import CorruptCollectionError, ImseekError, StorageError, UntrustedCollectionError
 from imseek.home import home, make_home
-from imseek.types.upkeep import TrustRecord
+from imseek.types.maintenance_reports import TrustRecord
 
 FOLDERS_VARIABLE: Final = "IMSEEK_TRUSTED_FOLDERS"
 _RECORDS: Final = "trusted"

@@ -25,10 +25,9 @@ from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import IdSet
 from imseek.dataset import class_balance as spreading
-from imseek.dataset import coverage_report
+from imseek.dataset import collection_comparison
 from imseek.dataset import quality_flags as rating
 from imseek.dataset.class_leakage import count_repeats, find_leaks
-from imseek.dataset.coverage_measures import EXPECTED_SHARE, MAX_QUERIED
 from imseek.dataset.image_ratings import rated_images
 from imseek.dataset.results import (
     Balance,
@@ -44,6 +43,7 @@ from imseek.dataset.results import (
     QualityReport,
 )
 from imseek.dataset.splits import parts_of
+from imseek.dataset.vector_set_difference import EXPECTED_SHARE, MAX_QUERIED
 from imseek.duplicates import find as find_duplicates
 from imseek.duplicates.related_pairs import RelatedPairs, find_related
 from imseek.duplicates.results import DuplicateContents
@@ -322,7 +322,7 @@ def coverage(
     task = Task(progress, stop)
     with SnapshotSession(a) as first, SnapshotSession(b) as second:
         return retry_if_stale(
-            lambda: coverage_report.compare_coverage(
+            lambda: collection_comparison.compare_coverage(
                 first, second, where, groups, examples, expected, most, task
             ),
             first,

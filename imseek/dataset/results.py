@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
-from imseek.types.json_members import Cosine, Count, Json, Score, Share, json_member
+from imseek.types.json_form import Cosine, Count, Json, Score, Share, json_member
 from imseek.types.pictures import ImagePlace
 
 #: *blurred*: no sharp edge; *dark*: hardly any light; *bright*: largely overexposed; *empty*: almost no content.

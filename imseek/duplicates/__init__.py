@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from imseek.analysis.snapshot_session import SnapshotSession, filter_ids, run_with_reader
-from imseek.data.catalog import judgements as stored
+from imseek.data.catalog import duplicate_judgements as stored
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.files.durable_files import digest_of_file
-from imseek.duplicates import cross_collection_groups as overlap_groups
-from imseek.duplicates import pipeline
+from imseek.duplicates import cross_collection_groups, pipeline
 from imseek.duplicates.action_results import Action, ApplyReport, ForeignJournal, UndoInfo, UndoReport
 from imseek.duplicates.actions import plan_file, plans
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
@@ -33,9 +32,9 @@ from imseek.input_file import open_input
 from imseek.progress import ProgressCallback, Task
 from imseek.search.encoder_loader import load_encoder
 from imseek.search.generations import retry_if_stale
+from imseek.types.collection_info import SpaceInfo
 from imseek.types.collections import AnyCollection, path_of
-from imseek.types.facts import SpaceInfo
-from imseek.types.judgements import Judgement, Verdict
+from imseek.types.duplicate_judgements import Judgement, Verdict
 
 if TYPE_CHECKING:
     from imseek.encoders.base import Encoder
@@ -114,7 +113,9 @@ def find(
             )
             if there is None:
                 return pipeline.find(reader, here.index, load, request, task)
-            return overlap_groups.find(reader, here.index, there.reader, there.index, load, request, task)
+            return cross_collection_groups.find(
+                reader, here.index, there.reader, there.index, load, request, task
+            )
 
         return retry_if_stale(work, *(one for one in (here, there) if one is not None))
 
@@ -159,7 +160,7 @@ def rejudge(
     Returns the previous verdicts; passing those back reverts this call. Contents need not be in the collection any
     more. Raises UsageError (an invalid hash, the same content twice), LockedError, ReadOnlyError.
     """
-    from imseek.data.catalog import judgement_file
+    from imseek.data.catalog import duplicate_judgement_file
     from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
@@ -173,7 +174,7 @@ def rejudge(
         return {}
     with open_writer(root, "judge") as writer:
         said = {(one.a, one.b): one.verdict for one in stored.read(root)}
-        judgement_file.update_judgements(writer, asked)
+        duplicate_judgement_file.update_judgements(writer, asked)
     return {pair: said.get(pair) for pair in asked}
 
 

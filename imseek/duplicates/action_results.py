@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from imseek.types.json_members import ContentHash, Count, FilePath, json_member
+from imseek.types.json_form import ContentHash, Count, FilePath, json_member
 
 #: An action on a file. *tag*: only tag its image. *quarantine*: move it to a folder that is never scanned. *trash*:
 #: move it to the desktop's trash. *hard-link*, *reflink*: the file stays, and shares the keeper's bytes.

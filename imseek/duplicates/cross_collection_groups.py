@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from imseek.analysis.originals import Originals
-from imseek.data.catalog import judgements
+from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
-from imseek.duplicates import cross_collection_pairs as collection_overlap
+from imseek.duplicates import cross_collection_pairs
 from imseek.duplicates.grouping.groups import KINDS
 from imseek.duplicates.grouping.keepers import Folders
 from imseek.duplicates.pair_reports import scope_of
@@ -20,7 +20,7 @@ from imseek.duplicates.thresholds import LoadEncoder, resolve_thresholds
 from imseek.duplicates.unique_contents import UniqueContents, load_contents
 from imseek.progress import SILENT, Task
 from imseek.search.encoder_loader import shared_space
-from imseek.types.judgements import Judgement
+from imseek.types.duplicate_judgements import Judgement
 
 #: Why the images of the other collection are kept.
 REASON = "the other collection has it"
@@ -44,13 +44,15 @@ def find(
     shared = shared_space(reader, other) if set(wanted.kinds) - {"exact"} else None
     limits, notes = DEFAULTS, tuple[str, ...]()
     with ExitStack() as stack:
-        mine = collection_overlap.OverlapSide(reader, contents, stack.enter_context(Originals(reader)).read)
-        there = collection_overlap.OverlapSide(other, theirs, stack.enter_context(Originals(other)).read)
+        mine = cross_collection_pairs.OverlapSide(
+            reader, contents, stack.enter_context(Originals(reader)).read
+        )
+        there = cross_collection_pairs.OverlapSide(other, theirs, stack.enter_context(Originals(other)).read)
         if shared is not None:
             limits, notes = resolve_thresholds(reader, shared[0], contents, load, task)
             mine = replace(mine, space=shared[0], index=open_index(shared[0]))
             there = replace(there, space=shared[1], index=open_other(shared[1]))
-        found = collection_overlap.find(
+        found = cross_collection_pairs.find(
             mine,
             there,
             wanted.kinds,
@@ -59,7 +61,7 @@ def find(
             looks=wanted.looks,
             task=task,
         )
-    said = (*judgements.read(reader.root), *judgements.read(other.root))
+    said = (*duplicate_judgements.read(reader.root), *duplicate_judgements.read(other.root))
     pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said, wanted.kinds)
     counted: dict[DuplicateKind, int] = dict.fromkeys(wanted.kinds, 0)
     for pair in pairs:

@@ -26,7 +26,7 @@ from imseek.duplicates.pixels.verdict_cache import classify_cached
 from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import Digests, Ids, UniqueContents
 from imseek.progress import SILENT, Task
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Note for collections whose encoders differ.
 NO_VECTORS: Final = (

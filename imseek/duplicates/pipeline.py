@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from imseek.data.catalog import judgements
+from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.data.shards.metadata_columns import tags_of
 from imseek.data.vectors import IdSet, VectorIndex
@@ -29,7 +29,7 @@ from imseek.duplicates.results import (
 from imseek.duplicates.thresholds import LoadEncoder, resolve_thresholds
 from imseek.duplicates.unique_contents import UniqueContents, load_contents
 from imseek.progress import SILENT, Task
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Opens the index of a space in the current generation.
 OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
@@ -68,7 +68,7 @@ def find(
     Raises StaleGenerationError and CorruptCollectionError.
     """
     contents = load_contents(reader, wanted.allowed)
-    said = match_judgements(judgements.read(reader.root), contents)
+    said = match_judgements(duplicate_judgements.read(reader.root), contents)
     copies = contents.copies if "exact" in wanted.kinds else {}
     alike = {first: ids.tolist() for first, ids in copies.items()}
     compared = ComparisonResult([])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imseek.data.catalog import judgements
+from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
 from imseek.duplicates.grouping.apply_judgements import match_judgements
@@ -51,7 +51,7 @@ def find_related(
 ) -> RelatedPairs:
     """Find pairs as :func:`imseek.duplicates.pipeline.find` does, without those that a person judged different."""
     contents = load_contents(reader, allowed)
-    said = match_judgements(judgements.read(reader.root), contents)
+    said = match_judgements(duplicate_judgements.read(reader.root), contents)
     compared, notes = ComparisonResult([]), tuple[str, ...]()
     if set(kinds) - {"exact"} and len(contents) > 1:
         space = reader.current.image_spaces[0]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
-from imseek.types.json_members import ContentHash, Count, Json, Score, Share, json_member
+from imseek.types.json_form import ContentHash, Count, Json, Score, Share, json_member
 from imseek.types.pictures import ImagePlace
 
 #: Strictest first. *exact*: the same bytes. *same*: one image re-encoded, resized, recoloured, rotated, or slightly

@@ -27,7 +27,7 @@ from imseek.errors import (
 from imseek.media import decode
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32, Pixels
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 PHASE: Final = "measuring the encoder"
 #: The encoder that the default thresholds belong to.

@@ -10,7 +10,7 @@ from typing import Annotated
 from imseek.encoders import catalogue, hub, licences
 from imseek.encoders.hub import Part, TransferCallback
 from imseek.errors import UnknownEncoderError
-from imseek.types.json_members import Count, Json
+from imseek.types.json_form import Count, Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from imseek.encoders.registry import load
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError
 from imseek.types.arrays import Float32, Pixels
-from imseek.types.json_members import Json, Score, Seconds, json_member
+from imseek.types.json_form import Json, Score, Seconds, json_member
 
 PICTURE_COUNT: Final = 24
 TEXTS: Final = (

@@ -32,7 +32,7 @@ from imseek.input_file import map_array, read_input
 from imseek.metrics.bootstrap import interval
 from imseek.progress import SILENT, Cancelled, Task
 from imseek.types.arrays import Float32
-from imseek.types.facts import IndexInfo, SpaceInfo
+from imseek.types.collection_info import IndexInfo, SpaceInfo
 
 QUERIES: Final = 200
 #: Scores closer than this belong to equal rows: float32 products depend on the order of summation.

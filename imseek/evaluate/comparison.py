@@ -33,7 +33,7 @@ from imseek.metrics.bootstrap import Values, paired_interval
 from imseek.metrics.retrieval import ArrayRows, Ranks, RelevantItems, Rows, SelectedRows, rank_items
 from imseek.progress import SILENT, Cancelled, Task
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Maximum number of unreadable images to report.
 _MAX_REASONS: Final = 10

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from imseek.captions.results import UnusedCaptions
 from imseek.metrics.estimate import Better, Estimate, better_side
-from imseek.types.json_members import Count, Json, Printable, json_member
+from imseek.types.json_form import Count, Json, Printable, json_member
 
 Milliseconds: TypeAlias = Annotated[float, Json(digits=3, minimum=0)]
 #: Origin of captions: embedded before; those of the collection, embedded for this; given.

@@ -20,7 +20,7 @@ from imseek.evaluate.rank_metrics import choose_ks, retrieval_metrics
 from imseek.evaluate.results import Among, CaptionOrigin, RetrievalReport
 from imseek.metrics.retrieval import ArrayRows, RelevantItems, Rows, rank_items
 from imseek.progress import SILENT, Cancelled, Task
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,7 +30,7 @@ from imseek.exports.arrow import schema_of, table_of
 from imseek.exports.base import ExportJob, WriteResult
 from imseek.exports.selection import BLOCK, Selection
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Rows of a file that is not a shard's; the default of clip-retrieval.
 ROWS: Final = 1_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from imseek.types.json_members import Count, Json, json_member
+from imseek.types.json_form import Count, Json, json_member
 from imseek.types.pictures import Place
 
 ExportFormat: TypeAlias = Literal[

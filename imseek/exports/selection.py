@@ -18,7 +18,7 @@ from imseek.data.shards.shard_files import to_json_row
 from imseek.data.vectors.base import Float16, Ids, IdSet
 from imseek.search.where.column_cache import ColumnCache
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import Place, path_json
 
 #: Number of images read and written together.

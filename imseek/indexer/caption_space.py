@@ -16,7 +16,7 @@ from imseek.encoders.base import Encoder
 from imseek.encoders.space_compatibility import space_of
 from imseek.indexer.captions import BATCH, CaptionEncoder
 from imseek.progress import Task
-from imseek.types.upkeep import CaptionOutcome, CaptionReport
+from imseek.types.maintenance_reports import CaptionOutcome, CaptionReport
 
 PHASE: Final = "captions"
 

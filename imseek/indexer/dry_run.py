@@ -11,7 +11,7 @@ from imseek.indexer.containers import ContainerResult, expand
 from imseek.indexer.scan import Candidate, ScanSettings, scan
 from imseek.indexer.source_selection import Target
 from imseek.progress import Cancelled
-from imseek.types.runs import Failure, IndexReport
+from imseek.types.indexing_runs import Failure, IndexReport
 
 #: Note on what a dry run cannot know.
 DRY_RUN_NOTE = "which of the new pictures are known already is seen when they are read, not in a dry run"

@@ -15,8 +15,8 @@ from imseek.indexer.captions import CaptionRows
 from imseek.indexer.decode_stage import LoadedPicture, Picture, Vectors, encode
 from imseek.indexer.metadata_rows import ColumnSelection, row_of_copy
 from imseek.indexer.scan import SkippedEntry
+from imseek.types.indexing_runs import SpaceRun
 from imseek.types.pictures import SkipReason
-from imseek.types.runs import SpaceRun
 
 #: Default batch size, if no encoder asks for a larger one.
 ENCODE_BATCH = 32

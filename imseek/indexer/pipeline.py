@@ -40,7 +40,7 @@ from imseek.indexer.source_selection import Target, record_sources
 from imseek.media.decode import DEFAULT_LIMITS, Limits
 from imseek.progress import Cancelled, Task
 from imseek.types.executors import Ray
-from imseek.types.runs import Failure, IndexReport, KnownPicture
+from imseek.types.indexing_runs import Failure, IndexReport, KnownPicture
 
 COMMIT_IMAGES = 4096
 COMMIT_SECONDS = 10.0

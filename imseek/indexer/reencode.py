@@ -27,9 +27,9 @@ from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.media.decode import decode
 from imseek.progress import Task
+from imseek.types.indexing_runs import SpaceRun
+from imseek.types.maintenance_reports import MissingPicture, ReencodeOutcome, ReencodeReport
 from imseek.types.pictures import Place, SkipReason
-from imseek.types.runs import SpaceRun
-from imseek.types.upkeep import MissingPicture, ReencodeOutcome, ReencodeReport
 
 #: Default batch size, if the encoder asks for no larger one.
 ENCODE_BATCH = 32

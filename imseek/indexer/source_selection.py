@@ -16,8 +16,8 @@ from imseek.errors import UsageError
 from imseek.indexer.sources import KINDS, check_source, detect, filter_of, options_of
 from imseek.indexer.sources.files import GONE_ERRNOS
 from imseek.indexer.sources.folder import path_below, reaches
+from imseek.types.indexing_runs import SourceOptions
 from imseek.types.pictures import display_path
-from imseek.types.runs import SourceOptions
 
 #: Kinds whose sources are folders or single files, found by walking.
 _WALKED_KINDS = ("folder", "file", "imagefolder")

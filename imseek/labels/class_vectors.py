@@ -25,7 +25,7 @@ from imseek.errors import EncoderError, EncoderUnavailableError, QueryError, Usa
 from imseek.progress import SILENT, Task
 from imseek.search.encoder_loader import load_encoder
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Sentences encoded at once.
 BATCH: Final = 2048

@@ -19,7 +19,7 @@ from imseek.data.current_file import read_current
 from imseek.errors import UsageError
 from imseek.types.adapters import adapter_of
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 KIND: Final = "temperature"
 #: Default: the value that CLIP's factor is clipped to.

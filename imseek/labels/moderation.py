@@ -22,7 +22,7 @@ from imseek.labels.results import ConceptCount, Moderation
 from imseek.labels.top_classes import sigmoid
 from imseek.labels.zero_shot import LabelContext
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 
 @dataclass(frozen=True, slots=True, eq=False)

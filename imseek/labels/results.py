@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from imseek.metrics.estimate import Estimate
 from imseek.types.arrays import Float32
-from imseek.types.json_members import Count, Json, Score, Share, json_member
+from imseek.types.json_form import Count, Json, Score, Share, json_member
 
 _HIDDEN: Final = Json(hidden=True)
 #: The number that cosines are multiplied by.

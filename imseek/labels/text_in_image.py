@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Templates that describe written text naming a class.
 WRITING_TEMPLATES: Final = (

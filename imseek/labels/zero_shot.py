@@ -19,7 +19,7 @@ from imseek.labels.recipe import Recipe, check_multi
 from imseek.labels.results import Labels
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 
 @dataclass(frozen=True, slots=True, eq=False)

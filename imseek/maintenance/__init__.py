@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.errors import ImseekError, UsageError
 from imseek.progress import ProgressCallback
-from imseek.types.facts import IndexPolicy
-from imseek.types.upkeep import (
+from imseek.types.collection_info import IndexPolicy
+from imseek.types.maintenance_reports import (
     BuildReport,
     CaptionReport,
     CatalogReport,
@@ -31,7 +31,7 @@ from imseek.types.upkeep import (
 
 if TYPE_CHECKING:
     from imseek.encoders.runtime import Runtime
-    from imseek.types.upkeep import TrustRecord
+    from imseek.types.maintenance_reports import TrustRecord
 
 
 def verify(path: str | os.PathLike[str]) -> VerifyReport:
@@ -134,7 +134,7 @@ def due(path: str | os.PathLike[str]) -> Due:
     from imseek.analysis.snapshot_session import run_with_reader
     from imseek.data.reader import Reader
     from imseek.data.shards import compaction as merging
-    from imseek.data.vectors import snapshots
+    from imseek.data.vectors import index_snapshots
     from imseek.data.vectors.index_info import policy_of
     from imseek.maintenance.missing_measures import count_unmeasured
 
@@ -144,7 +144,7 @@ def due(path: str | os.PathLike[str]) -> Due:
         shards = reader.current.shards
         return Due(
             merge=bool(merging.find_due_shards(shards)),
-            index=tuple(snapshots.pending_builds(reader, policy_of(root))),
+            index=tuple(index_snapshots.pending_builds(reader, policy_of(root))),
             dead=sum(shard.dead_rows for shard in shards),
             unmeasured=count_unmeasured(reader),
         )
@@ -178,7 +178,7 @@ def merge(
     CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.data.shards.compaction import merge_due
-    from imseek.data.vectors import snapshots
+    from imseek.data.vectors import index_snapshots
     from imseek.data.writing.writer import Writer
 
     root = Path(path).expanduser().absolute()
@@ -188,7 +188,7 @@ def merge(
     ):
         before = len(writer.current().shards)
         merges = merge_due(writer)
-        notes = snapshots.renew_due(writer, writer.begin_task(progress, stop))
+        notes = index_snapshots.renew_due(writer, writer.begin_task(progress, stop))
         return MergeReport(merges, before, len(writer.current().shards), writer.swept, notes)
 
 
@@ -208,7 +208,7 @@ def purge(
     Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError if a file of the collection
     is damaged.
     """
-    from imseek.data.vectors import snapshots
+    from imseek.data.vectors import index_snapshots
     from imseek.data.writing.purge import purge as purge_files
     from imseek.data.writing.writer import Writer
     from imseek.duplicates.actions.quarantine_recovery import remove_undone_journals
@@ -221,7 +221,7 @@ def purge(
         remove_undone_journals(root)
         report = purge_files(writer)
         return replace(
-            report, notes=report.notes + snapshots.renew_due(writer, writer.begin_task(progress, stop))
+            report, notes=report.notes + index_snapshots.renew_due(writer, writer.begin_task(progress, stop))
         )
 
 
@@ -262,16 +262,16 @@ def build_index(
     CollectionNotFoundError, LockedError, ReadOnlyError, StorageError if the disk is full or fails, and
     CorruptCollectionError if a file of the collection is damaged.
     """
-    from imseek.data.vectors import snapshots
+    from imseek.data.vectors import index_snapshots
     from imseek.data.writing.writer import Writer
 
     root = Path(path).expanduser().absolute()
     with (
         translate_os_errors(root),
         Writer(root, "maintain --index") as writer,
-        snapshots.try_policy(writer, policy),
+        index_snapshots.try_policy(writer, policy),
     ):
-        return tuple(snapshots.renew(writer, writer.begin_task(progress, stop), force=True))
+        return tuple(index_snapshots.renew(writer, writer.begin_task(progress, stop), force=True))
 
 
 def reencode(
@@ -303,7 +303,7 @@ def reencode(
     StorageError if the disk is full or fails, and CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.data.current_file import read_current
-    from imseek.data.vectors import snapshots
+    from imseek.data.vectors import index_snapshots
     from imseek.data.writing.writer import Writer
     from imseek.encoders import registry, space_compatibility
     from imseek.indexer import reencode as runner
@@ -328,7 +328,7 @@ def reencode(
         report = runner.reencode(writer, encoder, order, task)
         if report.outcome != "switched":
             return report
-        notes = report.notes + snapshots.renew_due(writer, task)
+        notes = report.notes + index_snapshots.renew_due(writer, task)
         return replace(report, notes=notes, generation=writer.generation)
 
 
@@ -351,7 +351,7 @@ def embed_captions(
     ReadOnlyError, StorageError if the disk is full or fails, and CorruptCollectionError if a file of the collection is
     damaged.
     """
-    from imseek.data.vectors import snapshots
+    from imseek.data.vectors import index_snapshots
     from imseek.data.writing.writer import Writer
     from imseek.encoders import checks
     from imseek.indexer import caption_space
@@ -367,7 +367,7 @@ def embed_captions(
         report = caption_space.embed(writer, encoder, task)
         if report.outcome != "switched":
             return report
-        notes = report.notes + snapshots.renew_due(writer, task)
+        notes = report.notes + index_snapshots.renew_due(writer, task)
         return replace(report, notes=notes, generation=writer.generation)
 
 

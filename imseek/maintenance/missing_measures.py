@@ -25,8 +25,8 @@ from imseek.indexer.ordered_map import OrderedMap
 from imseek.media import decode
 from imseek.progress import Task
 from imseek.search.where.column_values import numbers
+from imseek.types.maintenance_reports import MeasureReport
 from imseek.types.pictures import Luma
-from imseek.types.upkeep import MeasureReport
 
 PHASE: Final = "measuring"
 NAMES: Final = tuple(shard_files.LUMA_COLUMNS.names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from imseek.types.json_members import Json, Score
+from imseek.types.json_form import Json, Score
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from imseek.errors import EncoderError, MissingExtraError, QueryError, UnknownEn
 from imseek.labels.class_vectors import class_vectors
 from imseek.probes.model_selection import centre_rows
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Tags are free text, for which three plain templates suffice.
 TEMPLATES: Final = ("{}", "a photo of {}", "a picture of {}")

@@ -24,7 +24,7 @@ from imseek.probes.model_selection import ValidationResult, centre_rows
 from imseek.probes.results import ProbeInfo, ProbeScore
 from imseek.probes.training import TrainedProbe
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 KIND: Final = "probe"
 _SCORERS: Final[Mapping[str, type[Linear] | type[CacheModel]]] = {"linear": Linear, "cache": CacheModel}

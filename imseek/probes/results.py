@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from imseek.labels.results import LabelExamples
 from imseek.metrics.estimate import Estimate
-from imseek.types.json_members import Count, Json, Score, Share, json_member
+from imseek.types.json_form import Count, Json, Score, Share, json_member
 from imseek.types.pictures import ImagePlace
 
 ProbeMethod: TypeAlias = Literal["linear", "cache"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from imseek.clusters.results import ClusterReport, OutlierReport
 from imseek.dataset.results import QualityReport
 from imseek.duplicates.results import DuplicateReport
-from imseek.types.facts import CollectionInfo
+from imseek.types.collection_info import CollectionInfo
 
 #: Names with their number of images, most frequent first.
 Counts = Sequence[tuple[str, int]]

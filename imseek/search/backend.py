@@ -13,7 +13,7 @@ from imseek.data.reader import SourceRow
 from imseek.data.user_files.image_places import IndexedPlace
 from imseek.data.vectors import Matches
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import Image, Place
 
 

@@ -23,7 +23,7 @@ from imseek.search.prepared import PreparedQuery
 from imseek.search.query_vectors import QueryEncoder, QueryVectors
 from imseek.search.rerank import CandidateSet
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 
 class CalibrationSamples:

@@ -15,7 +15,7 @@ from imseek.search.backend import GenerationReader
 from imseek.search.query_options import GroupBy
 from imseek.search.rerank import CandidateMetadata, CandidateSet
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import display_path
 
 

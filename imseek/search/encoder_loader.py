@@ -13,7 +13,7 @@ from imseek.encoders.base import Encoder
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CorruptCollectionError
 from imseek.types.adapters import ADAPTER, adapter_of
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 
 def load_encoder(

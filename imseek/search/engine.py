@@ -34,8 +34,8 @@ from imseek.search.score_images import score_images
 from imseek.search.space_fusion import search_batch
 from imseek.search.stable_order import rank_images
 from imseek.search.where import Filters
-from imseek.types.answers import SearchResult
 from imseek.types.arrays import Float32
+from imseek.types.search_results import SearchResult
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from imseek.errors import (
 )
 from imseek.search.fuse_terms import SAMPLE, sample_rows
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.data.vectors.faiss_snapshot import Snapshot

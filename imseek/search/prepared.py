@@ -17,7 +17,7 @@ from imseek.search.rerank import MAX_CANDIDATES, CandidateSet, needs_all_candida
 from imseek.search.space_fusion import SpaceQuery, search_spaces
 from imseek.search.stable_order import APPROXIMATE_DEPTH
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: The largest depth that fits into the four bytes of a token.
 _DEEPEST = 2**32 - 1

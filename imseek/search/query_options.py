@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 from imseek.errors import QueryError
-from imseek.types.json_members import Json
+from imseek.types.json_form import Json
 
 #: What a query's terms are compared with: images, or the captions of those images that have one.
 By: TypeAlias = Literal["image", "caption"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from imseek.types.answers import Hit
 from imseek.types.pictures import Image, Place
+from imseek.types.search_results import Hit
 
 
 def image_of(found: Mapping[str, Any]) -> Image:

@@ -12,7 +12,7 @@ from imseek.search.candidate_metadata import GroupKey, MergedCandidateMetadata, 
 from imseek.search.page_tokens import Page
 from imseek.search.prepared import RankedCandidates
 from imseek.search.rerank import CandidateMetadata, CandidatePage, CandidateSet, arrange_page, concatenate
-from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
+from imseek.types.search_results import Hit, HitGroup, Searched, SearchResult, SpaceShare
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Final, Protocol, runtime_checkable
 
 from imseek.search.query import Question
 from imseek.search.query_options import By
-from imseek.types.answers import SearchResult
-from imseek.types.facts import CollectionInfo
+from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import Image
+from imseek.types.search_results import SearchResult
 
 #: Maximum hits in one server response, over all its queries; a hit with its vector counts as ``VECTOR_COST`` hits.
 MAX_HITS_PER_RESPONSE: Final = 100_000

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from imseek.errors import MediaError
 from imseek.showing.pictures import OTHER_COLLECTION
-from imseek.types.answers import ReadPicture, SearchResult
 from imseek.types.pictures import SkipReason
+from imseek.types.search_results import ReadPicture, SearchResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from typing import Final, TypeAlias
 
 from imseek.errors import MediaError
 from imseek.showing.pictures import load_small, name_of, short_reason
-from imseek.types.answers import ReadPicture, SearchResult
 from imseek.types.pictures import Place, display_path
+from imseek.types.search_results import ReadPicture, SearchResult
 
 #: Limits, since notebooks store everything: pictures, their total bytes before base64, pixels of their longer side,
 #: and seconds to load them.

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from imseek.errors import ContentChangedError, ImseekError, MediaError
-from imseek.types.answers import ReadPicture
 from imseek.types.arrays import Pixels
 from imseek.types.pictures import Place, SkipReason
+from imseek.types.search_results import ReadPicture
 
 OTHER_COLLECTION: Final = "the picture is of another collection"
 

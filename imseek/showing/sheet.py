@@ -12,8 +12,8 @@ from imseek.media import Cell, Row, contact_sheet, decode
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.search.query import Query, Term
 from imseek.showing.pictures import load_small, name_of, short_reason
-from imseek.types.answers import Hit, ReadPicture, SearchResult
 from imseek.types.arrays import Pixels
+from imseek.types.search_results import Hit, ReadPicture, SearchResult
 
 #: Largest number of hits on a sheet, as viewers decode all of it.
 MAX_SHEET_HITS: Final = 400

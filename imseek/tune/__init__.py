@@ -23,9 +23,9 @@ from imseek.errors import UsageError
 from imseek.progress import ProgressCallback, Task
 from imseek.tune.results import Retrieval, TuneGain, TuneLoss, TuneOutcome, TuneReport, TuneSource, Tuning
 from imseek.types.adapters import ADAPTER, adapter_of, adapter_reference
+from imseek.types.collection_info import SpaceInfo
 from imseek.types.collections import AnyCollection, path_of
-from imseek.types.facts import SpaceInfo
-from imseek.types.upkeep import ReencodeOutcome, ReencodeReport
+from imseek.types.maintenance_reports import ReencodeOutcome, ReencodeReport
 
 if TYPE_CHECKING:
     from imseek.data.writing.writer import Writer
@@ -339,9 +339,9 @@ def _open_run(
 
 
 def _renew_indexes(writer: Writer, task: Task) -> tuple[str, ...]:
-    from imseek.data.vectors import snapshots
+    from imseek.data.vectors import index_snapshots
 
-    return snapshots.renew_due(writer, task)
+    return index_snapshots.renew_due(writer, task)
 
 
 def _switch_report(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.analysis.space_vectors import Vectors
-from imseek.data.catalog import judgements, tag_reader
+from imseek.data.catalog import duplicate_judgements, tag_reader
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
@@ -86,7 +86,7 @@ def default_source(reader: Reader) -> TuneSource:
         return "captions"
     if next(_iter_tags(reader), None) is not None:
         return "tags"
-    if judgements.read(reader.root):
+    if duplicate_judgements.read(reader.root):
         return "judgements"
     raise UsageError(
         "no captions, tags or judgements to learn from",
@@ -210,7 +210,7 @@ def _drop_unpaired(
 
 def _read_judgements(reader: Reader, vectors: Vectors) -> Examples:
     """Read pairs judged the same, with all that follow by transitivity, in both directions; one image per content."""
-    said = judgements.read(reader.root)
+    said = duplicate_judgements.read(reader.root)
     lookup = HashLookup(reader.root)
     try:
         of = {content: lookup.find(bytes.fromhex(content)) for one in said for content in (one.a, one.b)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from imseek.metrics.estimate import Estimate
-from imseek.types.json_members import Count, Json, Seconds
+from imseek.types.json_form import Count, Json, Seconds
 
 TuneSource: TypeAlias = Literal["captions", "tags", "judgements"]
 TuneLoss: TypeAlias = Literal["infonce", "sigmoid"]

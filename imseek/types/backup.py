@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from imseek.types.json_members import Count, Json, Seconds
+from imseek.types.json_form import Count, Json, Seconds
 
 
 @dataclass(frozen=True, slots=True)

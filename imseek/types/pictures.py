@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
-from imseek.types.json_members import ContentHash, Count, FilePath, Json
+from imseek.types.json_form import ContentHash, Count, FilePath, Json
 
 
 class SkipReason(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imseek.types.json_members import Count, Printable, json_member
+from imseek.types.json_form import Count, Printable, json_member
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from imseek.ui.cli.progress import StopSignals, progress_bar
 if TYPE_CHECKING:
     from imseek import Collection
     from imseek.media import Row
-    from imseek.types.answers import SearchResult
     from imseek.types.arrays import Pixels
+    from imseek.types.search_results import SearchResult
 
 #: Package, distribution, folder inside it, and the files there taken by a camera, telescope or microscope. The folder's
 #: other files are drawings, scans, test patterns and computed images.

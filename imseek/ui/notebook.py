@@ -13,8 +13,8 @@ from imseek.errors import UsageError
 from imseek.showing import grid
 from imseek.showing.grid import Section, Tile
 from imseek.showing.pictures import name_of
-from imseek.types.answers import Hit, Pictures
 from imseek.types.pictures import Image
+from imseek.types.search_results import Hit, Pictures
 
 Picture: TypeAlias = int | Hit | Image | Shown | Duplicate
 Report: TypeAlias = SampleReport | OutlierReport | ClusterReport | DuplicateReport

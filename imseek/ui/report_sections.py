@@ -10,7 +10,7 @@ from imseek.clusters.results import Shown
 from imseek.dataset.results import QualityReport, RatedImage
 from imseek.report.results import CollectionReport, CollectionStatistics, Counts, ValueDistribution
 from imseek.showing.words import format_count, format_size
-from imseek.types.facts import SourceInfo
+from imseek.types.collection_info import SourceInfo
 from imseek.types.pictures import Place
 from imseek.ui.duplicates_page import KIND_LABELS, totals
 

@@ -18,7 +18,7 @@ from skimage.measure import points_in_poly
 
 import imseek
 from imseek import maps
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 from imseek.ui.map_page import page as map_page
 from imseek.ui.map_page.document import scale_to_square
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from browsing import HOSTILE
 from imseek.__main__ import main
-from imseek.types.answers import HitGroup
+from imseek.types.search_results import HitGroup
 from imseek.ui.web import shell
 from imseek.ui.web.parts import download_bar, navigation, results, viewer
 from imseek.ui.web.plain_text import escape_markdown

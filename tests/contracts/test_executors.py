@@ -26,7 +26,7 @@ from sourcing.cases import CASES, Case, Picture, draw, opens_pictures
 
 import imseek
 from imseek.progress import Progress
-from imseek.types.runs import IndexReport
+from imseek.types.indexing_runs import IndexReport
 
 EXECUTORS = ("in process", "ray")
 #: Kinds of sources that stand for the others: read by workers, sent to them, and sent as rows.

@@ -13,7 +13,7 @@ import pytest
 from sourcing.cases import CASES, Case, Picture, draw, opens_pictures
 
 import imseek
-from imseek.types.runs import IndexReport
+from imseek.types.indexing_runs import IndexReport
 
 
 @dataclass

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, update
 import imseek
 from durability.stage import draw
 from imseek.data import layout
-from imseek.data.catalog import judgements, schema, shard_catalog
+from imseek.data.catalog import duplicate_judgements, schema, shard_catalog
 from imseek.data.catalog.catalog_backups import generation_of
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.reader import Reader
@@ -125,8 +125,8 @@ def index(home: Path) -> None:
 
 
 def build(home: Path) -> None:
-    """Four shards, dead rows, a quarantined and a suspended image, tags, failures, judgements, a derived column, two
-    backups of different age. ``home/older`` is a copy of the collection before the last run."""
+    """Four shards, dead rows, a quarantined and a suspended image, tags, failures, judgements, a derived
+    column, two backups of different age. ``home/older`` is a copy of the collection before the last run."""
     photos(home).mkdir(parents=True)
     imseek.create(collection(home), encoder="fake", here=True).close()
     for n in range(IMAGES):
@@ -170,8 +170,10 @@ def judge(writer: Writer, n: int) -> None:
         hashes = sorted(
             row[0].hex() for row in connection.execute("SELECT DISTINCT content_hash FROM images")
         )
-    said = judgements.make_judgement(*hashes[n : n + 2], "different", "test", "2025-01-01T00:00:00+00:00")
-    judgements.record(writer, [said])
+    said = duplicate_judgements.make_judgement(
+        *hashes[n : n + 2], "different", "test", "2025-01-01T00:00:00+00:00"
+    )
+    duplicate_judgements.record(writer, [said])
 
 
 def _image_at(root: Path, name: str) -> int:

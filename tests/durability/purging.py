@@ -26,7 +26,7 @@ from sqlalchemy import Connection, insert, update
 import imseek
 from imseek import maintenance as upkeep
 from imseek.data import layout
-from imseek.data.catalog import judgements, schema, shard_catalog
+from imseek.data.catalog import duplicate_judgements, schema, shard_catalog
 from imseek.data.reader import FOREVER, Reader
 from imseek.data.shards.derived_columns import put_columns
 from imseek.data.writing.writer import Writer
@@ -122,8 +122,8 @@ def decorate(root: Path) -> dict[str, int]:
                 shard_catalog.write_dead_rows(writer, connection, generation, shard.shard_id)
 
         writer.apply(change)
-        judgements.record(
-            writer, [judgements.make_judgement("a" * 64, "b" * 64, "same", "test", "2026-01-01")]
+        duplicate_judgements.record(
+            writer, [duplicate_judgements.make_judgement("a" * 64, "b" * 64, "same", "test", "2026-01-01")]
         )
     away = places[by_name["quarantined"]]
     away.rename(away.with_suffix(".away"))  # A file that lies at its place is searched again.

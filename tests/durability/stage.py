@@ -84,7 +84,7 @@ def noted(stage: Stage) -> None:
     """Every image has a tag of its own, and neighbours have been judged: what only the catalog knows."""
     from sqlalchemy import Connection, insert, select
 
-    from imseek.data.catalog import judgements
+    from imseek.data.catalog import duplicate_judgements
     from imseek.data.catalog import schema as t
     from imseek.data.catalog.catalog import live
     from imseek.data.writing.writer import Writer
@@ -104,8 +104,9 @@ def noted(stage: Stage) -> None:
     with Writer(stage.root, "note") as writer:
         writer.apply(change)
         neighbours = itertools.pairwise(hashes)
-        judgements.record(
-            writer, (judgements.make_judgement(a, b, "different", "stage", at) for a, b in neighbours)
+        duplicate_judgements.record(
+            writer,
+            (duplicate_judgements.make_judgement(a, b, "different", "stage", at) for a, b in neighbours),
         )
 
 
@@ -501,7 +502,7 @@ def save_scores(stage: Stage) -> None:
 
 def judge(stage: Stage) -> None:
     """What was said of the first two pairs is withdrawn, of the last two it is turned round, and one is new."""
-    from imseek.data.catalog import judgements
+    from imseek.data.catalog import duplicate_judgements
     from imseek.data.catalog.read_connection import connect_read_only
     from imseek.data.writing.writer import Writer
 
@@ -511,9 +512,11 @@ def judge(stage: Stage) -> None:
     pairs = list(itertools.pairwise(hashes))
     at = "2026-01-02T00:00:00+00:00"
     with Writer(stage.root, "judge") as writer:
-        judgements.withdraw(writer, pairs[:2])
+        duplicate_judgements.withdraw(writer, pairs[:2])
         new = [*pairs[-2:], (hashes[0], hashes[-1])]
-        judgements.record(writer, [judgements.make_judgement(a, b, "same", "judge", at) for a, b in new])
+        duplicate_judgements.record(
+            writer, [duplicate_judgements.make_judgement(a, b, "same", "judge", at) for a, b in new]
+        )
 
 
 def lay_out(stage: Stage) -> None:
@@ -563,15 +566,15 @@ def purge(stage: Stage) -> None:
 
 def small_index() -> None:
     """Snapshots of a few rows, and renewed when a few have come."""
-    from imseek.data.vectors import snapshots, tuning
+    from imseek.data.vectors import index_snapshots, tuning
 
-    snapshots.MAX_TAIL_ROWS = 2
+    index_snapshots.MAX_TAIL_ROWS = 2
     tuning.QUERIES = 4
 
 
 def build_index(stage: Stage) -> None:
     import imseek
-    from imseek.types.facts import IndexPolicy
+    from imseek.types.collection_info import IndexPolicy
 
     small_index()
     imseek.maintenance.build_index(stage.root, IndexPolicy(kind="IVF2,SQ8"))

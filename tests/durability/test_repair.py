@@ -52,7 +52,7 @@ from imseek.data.user_files import safe_path
 from imseek.data.writing.space_build_rows import part_dtype
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError
-from imseek.types.upkeep import Problem, VerifyReport
+from imseek.types.maintenance_reports import Problem, VerifyReport
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from imseek import library
-from imseek.types.runs import IndexReport
+from imseek.types.indexing_runs import IndexReport
 from imseek.ui.cli.watch import _summary_line
 
 

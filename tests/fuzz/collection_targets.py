@@ -34,7 +34,7 @@ from imseek.data.vectors.index_metadata import IndexMetadata, SearchEffort, Tuni
 from imseek.duplicates.actions import journal, journal_records
 from imseek.duplicates.actions.journal import Journal
 from imseek.errors import BackupError, CollectionNotFoundError, CorruptCollectionError, FormatVersionError
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 UUID: Final = "01234567-89ab-4cde-8f01-23456789abcd"
 TIME: Final = "2026-11-28T04:05:06+00:00"

@@ -27,14 +27,14 @@ def make(root: str, photos: str, out: str) -> int:
     import numpy as np
 
     import imseek
-    from imseek.data.catalog import judgements
+    from imseek.data.catalog import duplicate_judgements
     from imseek.data.reader import Reader
     from imseek.data.shards import compaction
     from imseek.data.shards.derived_columns import put_columns
-    from imseek.data.vectors import snapshot_parts, snapshots, tuning
+    from imseek.data.vectors import index_snapshots, snapshot_parts, tuning
     from imseek.data.writing import job_logs
     from imseek.data.writing.writer import Writer
-    from imseek.types.facts import IndexPolicy
+    from imseek.types.collection_info import IndexPolicy
 
     collection, pictures, files = Path(root), Path(photos), Path(out)
     _paint(pictures)
@@ -69,7 +69,7 @@ def make(root: str, photos: str, out: str) -> int:
     _command(*plan, files / "plan.json")
     _command("duplicates", "--inside")
 
-    snapshots.MAX_TAIL_ROWS, tuning.QUERIES, snapshot_parts.PART_ROWS = 2, 4, 9
+    index_snapshots.MAX_TAIL_ROWS, tuning.QUERIES, snapshot_parts.PART_ROWS = 2, 4, 9
     imseek.maintenance.build_index(collection, IndexPolicy(kind="IVF2,PQ4x4fs"))
     build_some(SimpleNamespace(root=collection), "fake:32", 6)  # type: ignore[arg-type]
     fd, log = job_logs.create_log(collection)
@@ -78,7 +78,7 @@ def make(root: str, photos: str, out: str) -> int:
     job_logs.rename_to_process(log, collection, 1 << 22, 1)
     np.save(files / "query.npy", np.ones(16, np.float32))
     reader = Reader(collection)
-    assert judgements.read(collection), "there is a judgement"
+    assert duplicate_judgements.read(collection), "there is a judgement"
     assert reader.current.caption_space is not None
     reader.close()
     (files / MODULES).write_text(json.dumps([name for name in sys.modules if _is_importable(name)]))

@@ -17,7 +17,7 @@ from imseek.data import layout
 from imseek.duplicates.actions import journal
 from imseek.duplicates.actions.apply import apply
 from imseek.duplicates.actions.undo import undo
-from imseek.types.runs import IndexReport
+from imseek.types.indexing_runs import IndexReport
 
 
 def test_a_catalog_from_before_is_told_what_is_put_away(

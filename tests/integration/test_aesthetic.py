@@ -120,7 +120,7 @@ def test_which_encoder_weights_are_for(tmp_path: Path, photos: Path) -> None:
 def test_the_space_is_found_by_its_encoder(encoder: str) -> None:
     from types import SimpleNamespace
 
-    from imseek.types.facts import SpaceInfo
+    from imseek.types.collection_info import SpaceInfo
 
     other = SpaceInfo(0, "openclip:ViT-L-14/laion2b_s32b_b82k", "f" * 64, 768, "image", "full")
     right = SpaceInfo(1, f"openclip:{encoder}", "e" * 64, 768, "image", "full")

@@ -16,8 +16,7 @@ from templates import Templates
 import imseek
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
-from imseek.duplicates import cross_collection_pairs as collection_overlap
-from imseek.duplicates import unique_contents
+from imseek.duplicates import cross_collection_pairs, unique_contents
 from imseek.duplicates.pixels import classify
 from imseek.duplicates.results import DuplicateKind
 from imseek.progress import Task
@@ -44,12 +43,12 @@ def other(tmp_path: Path, photos: Path, templates: Templates) -> Iterator[imseek
         yield made
 
 
-def side(collection: imseek.Collection, *, vectors: bool) -> collection_overlap.OverlapSide:
+def side(collection: imseek.Collection, *, vectors: bool) -> cross_collection_pairs.OverlapSide:
     reader = Reader(collection.path)
     space = reader.current.image_spaces[0]
     index = open_index("faiss", reader.segments(space.space_id), space.dim)
     held = unique_contents.load_contents(reader)
-    return collection_overlap.OverlapSide(
+    return cross_collection_pairs.OverlapSide(
         reader, held, collection.read, space if vectors else None, index if vectors else None
     )
 
@@ -65,7 +64,7 @@ def test_what_the_other_has(tmp_path: Path, photos: Path, other: imseek.Collecti
         mine.index([photos])
         one, two = side(mine, vectors=vectors), side(other, vectors=vectors)
         assert (shared_space(one.reader, two.reader) is not None) == vectors
-        found = collection_overlap.find(one, two, KINDS)
+        found = cross_collection_pairs.find(one, two, KINDS)
         pairs = {(named(mine, pair.a), named(other, pair.b)): pair for pair in found.pairs}
         assert {names: pair.kind for names, pair in pairs.items()} == {
             ("coffee.png", "coffee.png"): "exact",
@@ -75,9 +74,9 @@ def test_what_the_other_has(tmp_path: Path, photos: Path, other: imseek.Collecti
         mirrored = pairs["chelsea.png", "chelsea.png"]
         assert mirrored.orientation != ""
         assert (pairs["astronaut.png", "astronaut.jpg"].cosine is not None) == vectors
-        assert (collection_overlap.NO_VECTORS in found.notes) == (not vectors)
+        assert (cross_collection_pairs.NO_VECTORS in found.notes) == (not vectors)
         assert not found.interrupted
-        assert [pair.kind for pair in collection_overlap.find(one, two, ("exact",)).pairs] == ["exact"]
+        assert [pair.kind for pair in cross_collection_pairs.find(one, two, ("exact",)).pairs] == ["exact"]
 
 
 def test_stopped_and_gone_on(tmp_path: Path, photos: Path, other: imseek.Collection) -> None:
@@ -86,10 +85,10 @@ def test_stopped_and_gone_on(tmp_path: Path, photos: Path, other: imseek.Collect
         one, two = side(mine, vectors=True), side(other, vectors=True)
         stop = threading.Event()
         stop.set()
-        first = collection_overlap.find(one, two, KINDS, task=Task(stop=stop))
+        first = cross_collection_pairs.find(one, two, KINDS, task=Task(stop=stop))
         assert first.interrupted
         assert [pair.kind for pair in first.pairs] == ["exact"], "what holds without looking is told"
-        assert len(collection_overlap.find(one, two, KINDS).pairs) == 3
+        assert len(cross_collection_pairs.find(one, two, KINDS).pairs) == 3
 
 
 def test_the_space_in_common(tmp_path: Path, photos: Path, other: imseek.Collection) -> None:
@@ -112,11 +111,11 @@ def test_equal_contents() -> None:
     twin[31] ^= 1  # The same first bytes, which alone say nothing.
     one = np.concatenate([hashes[:30], twin[None]])
     two = np.concatenate([hashes[40:], hashes[5:2:-1]])
-    a, b = collection_overlap.match_hashes(one, two)
+    a, b = cross_collection_pairs.match_hashes(one, two)
     assert list(zip(a.tolist(), b.tolist(), strict=True)) == [(3, 12), (4, 11), (5, 10)]
     nothing = np.empty((0, 32), np.uint8)
-    assert [len(side) for side in collection_overlap.match_hashes(nothing, two)] == [0, 0]
-    assert [len(side) for side in collection_overlap.match_hashes(one, nothing)] == [0, 0]
+    assert [len(side) for side in cross_collection_pairs.match_hashes(nothing, two)] == [0, 0]
+    assert [len(side) for side in cross_collection_pairs.match_hashes(one, nothing)] == [0, 0]
 
 
 def test_a_progress_that_ends(tmp_path: Path, photos: Path, other: imseek.Collection) -> None:
@@ -124,7 +123,7 @@ def test_a_progress_that_ends(tmp_path: Path, photos: Path, other: imseek.Collec
     note: Callable[[imseek.Progress], None] = lambda p: told.append((p.phase, p.done, p.total))  # noqa: E731
     with imseek.create(tmp_path / "mine", encoder="builtin") as mine:
         mine.index([photos])
-        collection_overlap.find(
+        cross_collection_pairs.find(
             side(mine, vectors=True), side(other, vectors=True), KINDS, task=Task(note, interval=0)
         )
     phase, done, total = told[-1]

@@ -30,7 +30,7 @@ import imseek
 from imseek import IndexPolicy, duplicates
 from imseek import maintenance as upkeep
 from imseek.data import layout
-from imseek.data.catalog import judgements, model_files, models
+from imseek.data.catalog import duplicate_judgements, model_files, models
 from imseek.data.catalog.catalog_backups import generation_of
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.current_file import read_current, read_identity
@@ -67,8 +67,8 @@ def known(photos: Path, tmp_path: Path, catalog: str | None) -> Iterator[imseek.
             hashes = sorted(row[0].hex() for row in connection.execute("SELECT content_hash FROM images"))
         with Writer(made.path, "test") as at_work:
             at = "2026-01-01T00:00:00+00:00"
-            said = judgements.make_judgement(hashes[0], hashes[1], "different", "a test", at)
-            judgements.record(at_work, [said])
+            said = duplicate_judgements.make_judgement(hashes[0], hashes[1], "different", "a test", at)
+            duplicate_judgements.record(at_work, [said])
             rows = np.arange(6, dtype=np.float32).reshape(2, 3)
             model_files.put(at_work, models.Model("learned", "test", {"why": "to see"}, {"rows": rows}))
         imseek.labels.label(made, ["a cat", "a rocket"], save="kind")
@@ -295,10 +295,10 @@ def test_a_file_that_goes_in_the_moment_is_of_a_generation_that_is_past(
 
 def judge(root: Path, n: int) -> None:
     with Writer(root, "test") as at_work:
-        said = judgements.make_judgement(
+        said = duplicate_judgements.make_judgement(
             f"{n:064x}", f"{n + 100:064x}", "same", "a test", "2026-01-01T00:00:00+00:00"
         )
-        judgements.record(at_work, [said])
+        duplicate_judgements.record(at_work, [said])
 
 
 def test_a_damaged_file_is_not_backed_up(vectors: Path, tmp_path: Path) -> None:

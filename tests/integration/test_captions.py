@@ -25,8 +25,8 @@ from imseek.encoders import registry
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import CorruptCollectionError, EncoderMismatchError, QueryError, UsageError
 from imseek.media.decode import decode
-from imseek.types.answers import SpaceShare
 from imseek.types.arrays import Float32
+from imseek.types.search_results import SpaceShare
 
 ENCODER = "fake:64"
 DESCRIPTION = 0x010E

@@ -18,7 +18,7 @@ from imseek.errors import EncoderError, EncoderMismatchError, QueryError, UsageE
 from imseek.labels import class_vectors as module
 from imseek.labels.class_vectors import class_vectors
 from imseek.progress import Progress, Task
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 TEMPLATES = ("a photo of a {}", "a drawing of a {}")
 

@@ -10,7 +10,7 @@ from templates import Templates
 import imseek
 from imseek import maintenance as upkeep
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError
-from imseek.types.facts import IndexPolicy
+from imseek.types.collection_info import IndexPolicy
 
 
 @pytest.fixture

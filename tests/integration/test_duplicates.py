@@ -14,9 +14,9 @@ from templates import Templates
 
 import imseek
 from imseek import duplicates
-from imseek.data.catalog.judgements import make_judgement, record, withdraw
+from imseek.data.catalog.duplicate_judgements import make_judgement, record, withdraw
 from imseek.data.writing.writer import Writer
-from imseek.duplicates import cross_collection_pairs as collection_overlap
+from imseek.duplicates import cross_collection_pairs
 from imseek.duplicates.pixels.classify import Thresholds
 from imseek.duplicates.results import DuplicatePair, DuplicateReport
 from imseek.errors import ImageNotFoundError, UsageError
@@ -324,8 +324,8 @@ class TestAgainst:
             files.append(tmp_path / name / f"{colour}.png")
             Image.new("RGB", (40, 30), colour).save(files[-1])
             roots.append(templates.indexed(tmp_path / f"{name}.imseek", tmp_path / name))
-        found = collection_overlap.Overlap((DuplicatePair(0, 0, "scene", 0.9),), (), interrupted=False)
-        monkeypatch.setattr(collection_overlap, "find", lambda *_, **__: found)
+        found = cross_collection_pairs.Overlap((DuplicatePair(0, 0, "scene", 0.9),), (), interrupted=False)
+        monkeypatch.setattr(cross_collection_pairs, "find", lambda *_, **__: found)
         assert duplicates.find(roots[0], kinds=["scene"], against=roots[1]).pairs == {"scene": 1}
         duplicates.judge(roots[0], files, "same")
         assert duplicates.find(roots[0], kinds=["scene"], against=roots[1]).pairs == {"scene": 1}

@@ -16,7 +16,7 @@ from imseek.data.writing import writer_wait
 from imseek.data.writing.writer import Writer
 from imseek.errors import StorageError, UsageError
 from imseek.progress import Progress
-from imseek.types.judgements import Judgement
+from imseek.types.duplicate_judgements import Judgement
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates import decision_store as module
 from imseek.ui.web.pages.duplicates.decision_store import DecisionStore

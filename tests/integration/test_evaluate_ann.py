@@ -16,7 +16,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import tuning
 from imseek.encoders import registry
 from imseek.errors import EncoderMismatchError, QueryError, UsageError
-from imseek.types.facts import IndexPolicy
+from imseek.types.collection_info import IndexPolicy
 
 ROWS = 2000
 

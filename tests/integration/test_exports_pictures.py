@@ -26,7 +26,7 @@ from imseek import export, tags
 from imseek.data.reader import Reader
 from imseek.errors import CorruptCollectionError, StorageError, UsageError
 from imseek.exports.results import ExportOptions
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 
 pytestmark = pytest.mark.full_size
 

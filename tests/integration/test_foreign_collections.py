@@ -29,7 +29,7 @@ from imseek.data.catalog.catalog import Catalog
 from imseek.data.current_file import read_current
 from imseek.data.files import durable_files
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
-from imseek.types.upkeep import TrustRecord
+from imseek.types.maintenance_reports import TrustRecord
 
 pytestmark = pytest.mark.timeout(60)
 

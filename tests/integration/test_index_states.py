@@ -22,15 +22,15 @@ from imseek.data.vectors import (
     IdSet,
     Matches,
     VectorIndex,
+    index_snapshots,
     open_index,
     snapshot_index,
     snapshot_parts,
-    snapshots,
     tuning,
 )
 from imseek.data.writing.commit import commit
 from imseek.data.writing.writer import Writer
-from imseek.types.facts import IndexPolicy
+from imseek.types.collection_info import IndexPolicy
 
 DIM = 8
 #: Every row is among the candidates that count, and codes keep the order of scores but for rounding.
@@ -62,9 +62,9 @@ class Indexed(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         for module, name, value in (
             (compaction, "FACTOR", 3),
-            (snapshots, "MAX_TAIL_ROWS", 25),
+            (index_snapshots, "MAX_TAIL_ROWS", 25),
             (snapshot_parts, "DEAD_SHARE", 0.6),
-            (snapshots, "MAX_TAIL_SHARE", 0.0),
+            (index_snapshots, "MAX_TAIL_SHARE", 0.0),
             (tuning, "QUERIES", 12),
             (snapshot_index, "MAX_APPROXIMATE_K", 40),
             (snapshot_index, "SCANNED_SHARE", 0.02),

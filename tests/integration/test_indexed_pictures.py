@@ -44,7 +44,7 @@ from imseek.exports.results import ExportOptions
 from imseek.indexer.sources import files, place_reader
 from imseek.indexer.sources.place_reader import PlaceReader
 from imseek.progress import SILENT
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 from imseek.ui.desktop import viewable_file
 from imseek.ui.http.app import make_app
 from imseek.ui.http.picture_routes import picture_routes

@@ -16,13 +16,13 @@ from templates import Templates
 import imseek
 from imseek import maintenance as upkeep
 from imseek.data import layout
-from imseek.data.catalog import catalog_backups, judgement_file
-from imseek.data.catalog.judgements import make_judgement, read, record, withdraw
+from imseek.data.catalog import catalog_backups, duplicate_judgement_file
+from imseek.data.catalog.duplicate_judgements import make_judgement, read, record, withdraw
 from imseek.data.files import durable_files
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
 from imseek.errors import UsageError
-from imseek.types.judgements import Judgement
+from imseek.types.duplicate_judgements import Judgement
 
 A, B, C = (letter * 64 for letter in "abc")
 AT = "2026-01-02T03:04:05+00:00"
@@ -122,7 +122,7 @@ def test_a_file_that_is_judged_is_a_file(root: Path, tmp_path: Path) -> None:
 def test_verdicts_of_a_later_imseek_are_kept_and_not_read(root: Path) -> None:
     with Writer(root, "later") as writer:
         writer.apply(
-            lambda connection, _: judgement_file._insert(
+            lambda connection, _: duplicate_judgement_file._insert(
                 connection, [(b"a" * 32, b"b" * 32, "perhaps", "x", AT)]
             )
         )
@@ -222,7 +222,7 @@ def test_judgements_survive(root: Path, photos: Path, event: Callable[[Path, Pat
 # -- repair --------------------------------------------------------------------------------------------------
 
 
-def lines(report: imseek.types.RepairReport) -> tuple[list[str], list[str]]:
+def lines(report: imseek.types.maintenance_reports.RepairReport) -> tuple[list[str], list[str]]:
     """What is said of judgements: restored, lost."""
     return ([x for x in report.restored if "judgements" in x], [x for x in report.lost if "judgements" in x])
 

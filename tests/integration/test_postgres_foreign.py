@@ -30,7 +30,7 @@ from imseek.errors import (
     UntrustedServerError,
     UsageError,
 )
-from imseek.types.upkeep import Problem, VerifyReport
+from imseek.types.maintenance_reports import Problem, VerifyReport
 
 pytest.importorskip("psycopg", reason="psycopg is missing (the extra postgres)")
 

@@ -44,7 +44,7 @@ from imseek.errors import (
 from imseek.publish import to_milvus
 from imseek.published import PublishedCollection
 from imseek.search.where import Filters
-from imseek.types.answers import SearchResult
+from imseek.types.search_results import SearchResult
 
 pytest.importorskip("pymilvus")
 pytest.importorskip("milvus_lite")

@@ -33,7 +33,7 @@ from imseek import maintenance as upkeep
 from imseek import tags
 from imseek.analysis import snapshot_session
 from imseek.data import layout
-from imseek.data.catalog import catalog, judgements, schema
+from imseek.data.catalog import catalog, duplicate_judgements, schema
 from imseek.data.reader import FOREVER, Reader
 from imseek.data.shards.derived_columns import put_columns
 from imseek.data.writing.lock import WriterLock
@@ -46,7 +46,7 @@ from imseek.errors import (
     StaleGenerationError,
 )
 from imseek.search.query import as_query
-from imseek.types.facts import IndexPolicy
+from imseek.types.collection_info import IndexPolicy
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -163,18 +163,18 @@ def broken_off(*_: object) -> None:
 
 def test_judgements_stay(case: Case) -> None:
     judged = case.traces["hash of gone0"].hex()
-    said = judgements.make_judgement(judged, "b" * 64, "different", "test", "2026-01-02")
+    said = duplicate_judgements.make_judgement(judged, "b" * 64, "different", "test", "2026-01-02")
     with Writer(case.root, "test") as writer:
-        judgements.record(writer, [said])
+        duplicate_judgements.record(writer, [said])
     upkeep.purge(case.root)
     assert found_in(case.root, case.traces) == {
         "hash of gone0": {layout.CATALOG, *layout.BACKUPS},
         "hash in hex of gone0": {layout.JUDGEMENTS},
     }
-    assert said in judgements.read(case.root)
-    assert len(judgements.read(case.root)) == 2
+    assert said in duplicate_judgements.read(case.root)
+    assert len(duplicate_judgements.read(case.root)) == 2
     with Writer(case.root, "test") as writer:
-        judgements.withdraw(writer, [(judged, "b" * 64)])
+        duplicate_judgements.withdraw(writer, [(judged, "b" * 64)])
     upkeep.purge(case.root)
     assert found_in(case.root, case.traces) == {}
 

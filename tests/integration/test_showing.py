@@ -23,7 +23,7 @@ from imseek.errors import ImageNotFoundError, UsageError
 from imseek.search.query import Query, Term
 from imseek.showing import grid
 from imseek.showing.sheet import title_of
-from imseek.types.answers import SearchResult
+from imseek.types.search_results import SearchResult
 from imseek.ui.notebook import Grid
 
 

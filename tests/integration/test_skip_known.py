@@ -21,7 +21,7 @@ from imseek.data.catalog.catalog import LIVE
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
 from imseek.errors import CollectionNotFoundError, UsageError
-from imseek.types.runs import IndexReport
+from imseek.types.indexing_runs import IndexReport
 
 Clock = Callable[[float], None]
 

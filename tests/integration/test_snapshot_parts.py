@@ -16,14 +16,14 @@ import imseek
 from imseek import maintenance as upkeep
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
-from imseek.data.vectors import IdSet, index_kinds, snapshot_parts, snapshots, tuning
+from imseek.data.vectors import IdSet, index_kinds, index_snapshots, snapshot_parts, tuning
 from imseek.data.vectors.build import LiveRows
 from imseek.data.vectors.range_search import RangeSearch
 from imseek.data.vectors.recall_queries import RecallQueries
 from imseek.data.vectors.sharded_index import ShardedSnapshot
 from imseek.search.query import Query, Term
-from imseek.types.facts import IndexInfo, IndexPolicy
-from imseek.types.upkeep import BuildReport
+from imseek.types.collection_info import IndexInfo, IndexPolicy
+from imseek.types.maintenance_reports import BuildReport
 from imseek.ui.cli import main
 
 QUERIES = clustered(40, 77)
@@ -34,8 +34,8 @@ ROWS = 2000
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "QUERIES", 80)
     monkeypatch.setattr(tuning, "TRUTH_DEPTH", 200)
-    monkeypatch.setattr(snapshots, "MAX_TAIL_ROWS", 50)
-    monkeypatch.setattr(snapshots, "MAX_TAIL_SHARE", 0.01)
+    monkeypatch.setattr(index_snapshots, "MAX_TAIL_ROWS", 50)
+    monkeypatch.setattr(index_snapshots, "MAX_TAIL_SHARE", 0.01)
     monkeypatch.setattr(snapshot_parts, "PART_ROWS", 1000)
     monkeypatch.setattr(index_kinds, "MAX_LISTS", 16)
     monkeypatch.setattr(compaction, "FACTOR", 1000)
@@ -380,7 +380,7 @@ def test_what_info_says(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_pictures(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real ones, through the front door: what they find does not depend on how many parts there are."""
     for module, name, value in (
-        (snapshots, "MAX_TAIL_ROWS", 1),
+        (index_snapshots, "MAX_TAIL_ROWS", 1),
         (snapshot_parts, "PART_ROWS", 3),
         (index_kinds, "EXACT_BYTES", 256),
     ):

@@ -31,7 +31,7 @@ from imseek import maintenance as upkeep
 from imseek.data.catalog.changeset import Changeset, Placement
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
-from imseek.data.vectors import IdSet, index_kinds, snapshot_index, snapshots, tuning
+from imseek.data.vectors import IdSet, index_kinds, index_snapshots, snapshot_index, tuning
 from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_info import policy_of
 from imseek.data.vectors.index_metadata import COVERED_FILE, INDEX_FILE, METADATA_FILE, TABLE_FILE
@@ -40,8 +40,8 @@ from imseek.data.writing.commit import commit
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.search.query import Query, Term
-from imseek.types.facts import IndexInfo, IndexPolicy
-from imseek.types.upkeep import BuildReport
+from imseek.types.collection_info import IndexInfo, IndexPolicy
+from imseek.types.maintenance_reports import BuildReport
 
 ROWS = 3000
 #: Lists, rotated bits, graphs, exact codes, products, transforms above exact codes, kinds that take no filter.
@@ -438,8 +438,8 @@ def test_stopped_what_there_was_stays(root: Path) -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "MAX_TAIL_ROWS", 50)
-    monkeypatch.setattr(snapshots, "MAX_TAIL_SHARE", 0.01)
+    monkeypatch.setattr(index_snapshots, "MAX_TAIL_ROWS", 50)
+    monkeypatch.setattr(index_snapshots, "MAX_TAIL_SHARE", 0.01)
 
 
 @pytest.mark.usefixtures("few")

@@ -30,9 +30,9 @@ from imseek.errors import (
     UsageError,
 )
 from imseek.media.decode import decode
-from imseek.types.answers import SpaceShare
 from imseek.types.arrays import Float32
 from imseek.types.pictures import SkipReason
+from imseek.types.search_results import SpaceShare
 
 FIRST, SECOND = "fake:64", "fake:32"
 Clock = Callable[[float], None]

@@ -31,7 +31,7 @@ from imseek.indexer.source_selection import Target
 from imseek.indexer.sources.base import Container, FoundImage
 from imseek.indexer.sources.table import Table
 from imseek.indexer.sources.tables.arrow import ParquetSheet
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 import imseek
 from imseek import maintenance as upkeep
 from imseek import tune
-from imseek.data.catalog import judgements, model_files, models, tags
+from imseek.data.catalog import duplicate_judgements, model_files, models, tags
 from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
@@ -367,14 +367,16 @@ def judged(tmp_path: Path) -> Path:
         of = {Path(one.place.display).name: one.content_hash for one in images if one.place}
     with Writer(folder / ".imseek", "test") as writer:
         said = [
-            judgements.make_judgement(of[f"{n:02}a.png"], of[f"{n:02}b.png"], "same", "test")
+            duplicate_judgements.make_judgement(of[f"{n:02}a.png"], of[f"{n:02}b.png"], "same", "test")
             for n in range(80)
         ]
         said += [
-            judgements.make_judgement(of[f"{n:02}a.png"], of[f"{n + 1:02}b.png"], "different", "test")
+            duplicate_judgements.make_judgement(
+                of[f"{n:02}a.png"], of[f"{n + 1:02}b.png"], "different", "test"
+            )
             for n in range(79)
         ]
-        judgements.record(writer, said)
+        duplicate_judgements.record(writer, said)
     return folder / ".imseek"
 
 

@@ -15,7 +15,7 @@ from sourcing.exports import npy, parquet, vectors_of
 
 import imseek
 from imseek.errors import MediaError, UsageError
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 
 FAKE = SourceOptions(encoder="fake")
 

@@ -19,7 +19,7 @@ import imseek
 from imseek import watch as watching
 from imseek.data.writing.writer import Writer
 from imseek.errors import MissingExtraError, UsageError, WatchError
-from imseek.types.runs import IndexReport
+from imseek.types.indexing_runs import IndexReport
 
 #: Seconds until a file has settled, here; and how long to wait for what must come, on the slowest machine.
 SETTLE = 0.5

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 
 if TYPE_CHECKING:
     from sourcing.picture import Picture

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 from sourcing import archives, exports
 from sourcing.picture import Picture, draw
 from sourcing.tables import TABLES

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from imseek.encoders.fake import FakeEncoder
 from imseek.media.decode import decode
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 from sourcing.archives import put
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 from sourcing.picture import Picture
 from sourcing.web import WebServer
 

@@ -14,11 +14,11 @@ from imseek.errors import QueryError
 from imseek.library import ResolvedCollection
 from imseek.metrics.estimate import Estimate
 from imseek.probes.results import ClassScore, CurvePoint, ProbeEvaluation
-from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
-from imseek.types.facts import CollectionInfo, SourceInfo, SpaceInfo, SpaceSummary
+from imseek.types.collection_info import CollectionInfo, SourceInfo, SpaceInfo, SpaceSummary
+from imseek.types.indexing_runs import Failure, IndexReport, SpaceRun
+from imseek.types.maintenance_reports import Problem, RepairReport, VerifyReport
 from imseek.types.pictures import Place
-from imseek.types.runs import Failure, IndexReport, SpaceRun
-from imseek.types.upkeep import Problem, RepairReport, VerifyReport
+from imseek.types.search_results import Hit, HitGroup, Searched, SearchResult, SpaceShare
 from imseek.ui.cli.index import IndexRun
 from imseek.ui.cli.info import Overview
 from imseek.ui.cli.search_answer import SearchAnswer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imseek.showing import words
-from imseek.types.runs import Failure, IndexReport
+from imseek.types.indexing_runs import Failure, IndexReport
 from imseek.ui.cli import output
 from imseek.ui.cli.app import main
 from imseek.ui.cli.index import summary

@@ -15,11 +15,11 @@ import pytest
 import imseek
 from imseek import jobs, library
 from imseek.errors import CollectionExistsError, EncoderUnavailableError, ImseekError, UnknownEncoderError
-from imseek.types.runs import Failure
+from imseek.types.indexing_runs import Failure
 from imseek.ui.web import background
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.folders import list_folder, start_folder
-from imseek.ui.web.pages.collections import create_task, descriptions, logs, overview, sources
+from imseek.ui.web.pages.collections import create_task, logs, overview, run_descriptions, sources
 
 pytestmark = pytest.mark.slow
 
@@ -124,7 +124,7 @@ def job(state: str = jobs.RUNNING, kind: str = "index", code: int | None = None,
     ],
 )
 def test_progress_is_told(progress: dict[str, Any], how: str, share: float | None) -> None:
-    told = descriptions.summarise_run(job(**progress), NOW)
+    told = run_descriptions.summarise_run(job(**progress), NOW)
     assert told.what == "Indexing"
     assert told.how.startswith(how)
     assert told.share == share
@@ -140,14 +140,14 @@ def test_progress_is_told(progress: dict[str, Any], how: str, share: float | Non
     ],
 )
 def test_ends_are_told(state: str, code: int | None, what: str) -> None:
-    told = descriptions.summarise_run(job(state, code=code, done=3, total=9, skipped=0), NOW)
+    told = run_descriptions.summarise_run(job(state, code=code, done=3, total=9, skipped=0), NOW)
     assert told.what == what
     assert told.how.startswith("3 files looked at")
     assert ("kept" in told.how) == (state == jobs.INTERRUPTED)
 
 
 def test_kinds_that_are_not_known_are_text() -> None:
-    assert descriptions.summarise_run(job(kind="**later**\n"), NOW).what == "**later**\\n"
+    assert run_descriptions.summarise_run(job(kind="**later**\n"), NOW).what == "**later**\\n"
 
 
 def test_logs_are_shown_from_their_end(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_what_was_written_for_programs_is_shown_in_lines(tmp_path: Path) -> None
 def test_failures_are_grouped_with_what_to_do() -> None:
     failures = [Failure(0, b"/p/%d.jpg" % n, "truncated", "ends too early") for n in range(7)]
     failures += [Failure(0, b"/p/\xff\n.jpg", "of a later version", "?")]
-    first, second = descriptions.group_failures(failures)
+    first, second = run_descriptions.group_failures(failures)
     assert (first.reason, first.count, len(first.examples)) == ("Truncated", 7, 5)
     assert "Copy them again" in first.advice
     assert second.examples == ("/p/\\xff\\n.jpg: ?",)
@@ -321,11 +321,11 @@ def test_a_folder_that_is_gone_meanwhile_fails_its_run(environ: dict[str, str]) 
     assert work.wait(60)
     assert isinstance(work.result(), jobs.Job)
     ended = jobs.wait(library.path_for("new", environ), work.result().run_id, timeout=60)
-    assert descriptions.summarise_run(ended).what == "Indexing: failed"
+    assert run_descriptions.summarise_run(ended).what == "Indexing: failed"
     end = time.monotonic() + 30  # The run has ended before its process says why.
-    while "/no/such/folder" not in (descriptions.log_of(ended) or "") and time.monotonic() < end:
+    while "/no/such/folder" not in (run_descriptions.log_of(ended) or "") and time.monotonic() < end:
         time.sleep(0.05)
-    assert "no such file or folder: /no/such/folder" in (descriptions.log_of(ended) or "")
+    assert "no such file or folder: /no/such/folder" in (run_descriptions.log_of(ended) or "")
     background.forget(work)
 
 
@@ -374,8 +374,8 @@ def test_moments_are_told_by_the_clock_of_this_machine(monkeypatch: pytest.Monke
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
-        assert descriptions.local_time("2026-11-25T22:55:16+00:00") == "2026-11-26 07:55:16"
-        assert descriptions.local_time("some day\n") == "some day\\n"
+        assert run_descriptions.local_time("2026-11-25T22:55:16+00:00") == "2026-11-26 07:55:16"
+        assert run_descriptions.local_time("some day\n") == "some day\\n"
     finally:
         monkeypatch.undo()
         time.tzset()

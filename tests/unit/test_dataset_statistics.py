@@ -1,4 +1,5 @@
-"""Statistics of sets: balance, repeats within and across classes, strangeness, groups; on values worked out by hand."""
+"""Statistics of sets: balance, repeats within and across classes, strangeness, groups; on values worked out by
+hand."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from imseek.dataset import class_balance as balance
-from imseek.dataset import coverage_measures as covering
+from imseek.dataset import class_balance
+from imseek.dataset import vector_set_difference as covering
 from imseek.dataset.class_leakage import count_repeats, find_leaks
 from imseek.dataset.quality_flags import KINDS, flag_images
 from imseek.duplicates.results import DuplicateContents
@@ -17,16 +18,16 @@ from imseek.report import overview
 
 class TestBalance:
     def test_equal_classes_are_as_mixed_as_there_are_of_them(self) -> None:
-        assert balance.effective_class_count([7, 7, 7]) == pytest.approx(3)
-        assert balance.effective_class_count([7, 0]) == pytest.approx(1)
-        assert balance.effective_class_count([0]) is None
-        assert balance.effective_class_count([]) is None
+        assert class_balance.effective_class_count([7, 7, 7]) == pytest.approx(3)
+        assert class_balance.effective_class_count([7, 0]) == pytest.approx(1)
+        assert class_balance.effective_class_count([0]) is None
+        assert class_balance.effective_class_count([]) is None
 
     def test_unequal_ones(self) -> None:
         entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-        assert balance.effective_class_count([3, 1]) == pytest.approx(math.exp(entropy))
-        assert balance.imbalance_ratio([3, 1, 0]) == 3
-        assert balance.imbalance_ratio([]) is None
+        assert class_balance.effective_class_count([3, 1]) == pytest.approx(math.exp(entropy))
+        assert class_balance.imbalance_ratio([3, 1, 0]) == 3
+        assert class_balance.imbalance_ratio([]) is None
 
 
 #: Contents 1 (images 1, 2), 3 (3, 4, 5) and 6 (6); 1 and 6 are one picture.

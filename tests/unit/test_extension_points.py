@@ -38,7 +38,7 @@ from imseek.indexer.sources.files import find_file, read_file, trouble_at
 from imseek.search import engine, rerank
 from imseek.search.query import Query, Term
 from imseek.types.arrays import Float32, Pixels
-from imseek.types.json_members import Count, Json
+from imseek.types.json_form import Count, Json
 from imseek.ui.cli import app, main
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption

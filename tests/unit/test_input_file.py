@@ -14,7 +14,7 @@ from imseek import remote
 from imseek.input_file import map_array, open_input, read_input
 from imseek.search.query import Query, Term
 from imseek.showing import sheet
-from imseek.types.answers import SearchResult
+from imseek.types.search_results import SearchResult
 
 
 def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from imseek.duplicates.grouping.apply_judgements import PairJudgements, match_judgements
 from imseek.duplicates.results import DuplicatePair
 from imseek.duplicates.unique_contents import UniqueContents, group_by_content
-from imseek.types.judgements import Judgement
+from imseek.types.duplicate_judgements import Judgement
 
 ONE, TWO, THREE, GONE = (bytes([n]) * 32 for n in (1, 2, 3, 4))
 

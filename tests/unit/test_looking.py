@@ -8,8 +8,8 @@ import pytest
 
 from imseek.errors import QueryError
 from imseek.search.query import Term
-from imseek.types.answers import Hit, SearchResult
 from imseek.types.pictures import Place
+from imseek.types.search_results import Hit, SearchResult
 from imseek.ui.terminal.browse_state import PAGE, BrowseQuery, BrowseResults, Window, facts_of, terms_of
 
 

@@ -10,7 +10,7 @@ from holding import Held
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from imseek.analysis.unique_vectors import find_unique_vectors, hash_rows
-from imseek.clusters import outlier_scores as outliers
+from imseek.clusters import outlier_scores
 from imseek.clusters.outlier_scores import NeighbourGraph
 from imseek.progress import Task
 
@@ -29,13 +29,13 @@ def rows() -> np.ndarray:
 
 def test_mean_distance_is_that_of_the_neighbours(rows: np.ndarray) -> None:
     found = NearestNeighbors(n_neighbors=5, metric="cosine", algorithm="brute").fit(rows).kneighbors()[0]
-    assert np.allclose(outliers.mean_distances(graph(rows, 5)), found.mean(axis=1), atol=1e-6)
+    assert np.allclose(outlier_scores.mean_distances(graph(rows, 5)), found.mean(axis=1), atol=1e-6)
 
 
 @pytest.mark.parametrize("k", [1, 5, 20])
 def test_local_outlier_factor_is_that_of_scikit_learn(rows: np.ndarray, k: int) -> None:
     peer = LocalOutlierFactor(n_neighbors=k, metric="cosine", algorithm="brute").fit(rows)
-    mine = outliers.local_outlier_factors(graph(rows, k))
+    mine = outlier_scores.local_outlier_factors(graph(rows, k))
     assert np.allclose(mine, -peer.negative_outlier_factor_, rtol=1e-3)
 
 
@@ -43,21 +43,21 @@ def test_who_has_no_neighbour_comes_first() -> None:
     near = np.array([[1, -1], [0, -1], [-1, -1]])
     distance = np.where(near >= 0, np.float32(0.1), np.float32(np.nan))
     lonely = NeighbourGraph(near, distance)
-    assert outliers.mean_distances(lonely).tolist() == pytest.approx([0.1, 0.1, 2.0])
-    factors = outliers.local_outlier_factors(lonely)
+    assert outlier_scores.mean_distances(lonely).tolist() == pytest.approx([0.1, 0.1, 2.0])
+    factors = outlier_scores.local_outlier_factors(lonely)
     assert factors[:2].tolist() == pytest.approx([1, 1])
     assert factors.argmax() == 2
 
 
 def test_equal_vectors_do_not_divide_by_zero() -> None:
     same = NeighbourGraph(np.array([[1], [0], [0]]), np.zeros((3, 1), np.float32))
-    assert outliers.local_outlier_factors(same).tolist() == [1, 1, 1]
+    assert outlier_scores.local_outlier_factors(same).tolist() == [1, 1, 1]
 
 
 def test_isolation_sets_apart_what_is_odd() -> None:
     random = np.random.default_rng(0)
     held = Held(np.concatenate([random.normal(1, 0.1, (80, 6)), [[-1, -1, 1, -1, -1, 1]]]))
-    scores = outliers.isolation_scores(held, find_unique_vectors(held, Task()), 0, Task())
+    scores = outlier_scores.isolation_scores(held, find_unique_vectors(held, Task()), 0, Task())
     assert scores.argmax() == 80
     assert 0 < scores.min() < scores.max() < 1
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 
 from imseek.library import ResolvedCollection
-from imseek.types.json_members import Count, FilePath, Json, Printable, Score, Seconds, Share, json_member
+from imseek.types.json_form import Count, FilePath, Json, Printable, Score, Seconds, Share, json_member
 from imseek.types.pictures import ImagePlace, Place
 from imseek.ui.render.json_schema import DIALECT, schema_of
 from imseek.ui.render.result_json import Answer, print_answer, print_json, to_json

@@ -22,7 +22,7 @@ from imseek.indexer.sources.files import open_binary
 from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import Column, Kind, MalformedRow, Sheet
 from imseek.indexer.sources.tables.text import parse_cell
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 
 
 def text(*names: str) -> list[Column]:

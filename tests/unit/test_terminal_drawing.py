@@ -12,8 +12,8 @@ from PIL import Image
 from imseek.media import decode
 from imseek.media.sixel import sixels
 from imseek.media.thumbnails import fit
-from imseek.types.answers import Hit
 from imseek.types.pictures import Place
+from imseek.types.search_results import Hit
 from imseek.ui.terminal.capabilities import TerminalCapabilities
 from imseek.ui.terminal.graphics import render_blocks, render_picture
 from imseek.ui.terminal.preview import print_preview

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from browsing import HOSTILE
 
-from imseek.types.answers import Hit, HitGroup
 from imseek.types.pictures import Image, Place
+from imseek.types.search_results import Hit, HitGroup
 from imseek.ui import desktop
 from imseek.ui.web import downloads, selections, system_viewer
 from imseek.ui.web.image_details import file_of, gps, kind_of

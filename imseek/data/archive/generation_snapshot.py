@@ -34,7 +34,7 @@ from imseek.data.catalog.sqlite_errors import storage_error
 from imseek.data.current_file import Current, Identity, encode_record, read_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import find_files, open_file
-from imseek.data.repair.diagnosis import note_opened
+from imseek.data.repair.error_diagnosis import note_opened
 from imseek.data.vectors import snapshot_files
 from imseek.errors import CorruptCollectionError, StaleGenerationError
 
@@ -129,7 +129,7 @@ def _open_from_server(
 ) -> dict[str, BinaryIO]:
     """As :func:`_open_files`, for a catalog on a server: copy its rows, as of one moment, into a catalog file."""
     from imseek.data.catalog.postgres.catalog import connect_repeatable_read
-    from imseek.data.catalog.postgres.rows import copy_rows
+    from imseek.data.catalog.postgres.row_copy import copy_rows
 
     with connect_repeatable_read(root) as connection, closing(Catalog(work)) as target:
         if get_meta(connection, "uuid") != uuid:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, select, update
 from imseek.data import layout
 from imseek.data.archive.manifest import byte_counter
 from imseek.data.archive.tar_stream import ArchiveReader
-from imseek.data.catalog import catalog_backups, catalog_checksums, judgement_file, model_files
+from imseek.data.catalog import catalog_backups, catalog_checksums, duplicate_judgement_file, model_files
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import Catalog, current_of, get_meta, set_meta
 from imseek.data.catalog.catalog_check import find_any_fault
@@ -185,7 +185,7 @@ def _assign_identity(connection: Connection, root: Path, work: Path) -> None:
     uuid = str(uuid4())
     set_meta(connection, "uuid", uuid)
     f = t.files.c
-    stating = f.kind.in_((judgement_file.KIND, model_files.KIND))
+    stating = f.kind.in_((duplicate_judgement_file.KIND, model_files.KIND))
     for path in connection.execute(select(f.path).where(stating)).scalars().all():
         document = {**json.loads((root / path).read_bytes()), "uuid": uuid}
         document.pop("sha256")

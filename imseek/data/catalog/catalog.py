@@ -25,7 +25,7 @@ from imseek.data.catalog.sqlite_errors import storage_error
 from imseek.data.current_file import Current, Shard
 from imseek.data.user_files.file_stat import FileStat
 from imseek.errors import LockedError
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 LIVE = "live"
 #: Images whose file cannot currently be decoded: not searched, but kept with id and tags until the file is readable

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Final
 
 from imseek.data.files.json_object import JsonObject
-from imseek.types.facts import IndexPolicy
+from imseek.types.collection_info import IndexPolicy
 
 #: Its name in ``meta``.
 POLICY: Final = "index_policy"

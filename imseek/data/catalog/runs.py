@@ -14,7 +14,7 @@ from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.files.json_object import JsonObject
 from imseek.data.processes import may_be_alive
 from imseek.errors import LockedError, StorageError
-from imseek.types.json_members import Count, Json
+from imseek.types.json_form import Count, Json
 
 #: A LIMIT that limits nothing, in any SQL dialect.
 _NO_LIMIT = 2**63 - 1

@@ -23,8 +23,8 @@ from imseek.data.writing.space_build_rows import PART
 from imseek.data.writing.writer import Writer
 from imseek.errors import UsageError
 from imseek.types.adapters import adapter_of
-from imseek.types.facts import SpaceInfo
-from imseek.types.upkeep import DropReport
+from imseek.types.collection_info import SpaceInfo
+from imseek.types.maintenance_reports import DropReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from imseek.data import layout
 from imseek.data.files.collection_files import find_files, stat_file
-from imseek.types.upkeep import DiskUse
+from imseek.types.maintenance_reports import DiskUse
 
 #: By top-level name; folders of vectors are distinguished below.
 _KINDS: Final = {

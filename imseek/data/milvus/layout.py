@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Version of this layout. A record of a later version is rejected, one of an earlier version is published again.
 VERSION: Final = 1

@@ -23,7 +23,7 @@ from imseek.errors import (
     FormatVersionError,
     LockedError,
 )
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 _NOW: Final = "now"
 _LEASE: Final = "lease"

@@ -16,7 +16,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, select
 
 from imseek.data import layout
-from imseek.data.catalog import catalog_backups, catalog_checksums, judgement_file, model_files
+from imseek.data.catalog import catalog_backups, catalog_checksums, duplicate_judgement_file, model_files
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import Catalog, get_meta, now, set_meta
 from imseek.data.current_file import Current, Identity, read_identity, write_identity
@@ -106,7 +106,7 @@ def _replace_catalog(
             if evidence.current is not None and evidence.current.generation > before:
                 space_reconciliation.reconcile_spaces(connection, folders, generation, evidence.current)
             adopted = orphan_shards.adopt(connection, folders, generation, evidence.current)
-            judged = judgement_file.recover_judgements(connection, folders, generation)
+            judged = duplicate_judgement_file.recover_judgements(connection, folders, generation)
             learned = model_files.adopt_models(connection, folders, generation)
             _raise_counters(connection, root, generation, evidence.current)
         catalog.fold()

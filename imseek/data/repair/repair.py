@@ -16,7 +16,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from imseek.data import layout
-from imseek.data.catalog import judgement_file, model_files, shard_catalog
+from imseek.data.catalog import duplicate_judgement_file, model_files, shard_catalog
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import live, modalities
 from imseek.data.files.collection_files import (
@@ -35,13 +35,13 @@ from imseek.data.repair.verify import STRANGE, examine, verify
 from imseek.data.shards import shard_files
 from imseek.data.trust import check_trusted, complete_record
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
-from imseek.data.vectors import snapshot_files, snapshots
+from imseek.data.vectors import index_snapshots, snapshot_files
 from imseek.data.writing import space_build_rows
 from imseek.data.writing.commit import stat_values
 from imseek.data.writing.lock import lock_of
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError
-from imseek.types.upkeep import Problem, RepairReport
+from imseek.types.maintenance_reports import Problem, RepairReport
 
 
 def repair(root: Path) -> RepairReport:
@@ -168,8 +168,8 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
         _retire_damaged_shards(writer, gone, (), problem.file, ledger)
     elif problem.kind == snapshot_files.KIND:
         _drop_snapshot(writer, problem.file, ledger)
-    elif problem.kind == judgement_file.KIND:
-        judgement_file.rewrite(writer)
+    elif problem.kind == duplicate_judgement_file.KIND:
+        duplicate_judgement_file.rewrite(writer)
         ledger.restored.append(f"{problem.file} from the catalog")
     elif problem.kind == model_files.KIND:
         ledger.lost.append(f"{problem.file}: {_describe_model_loss(writer, problem.file)}")
@@ -224,7 +224,7 @@ def _drop_snapshot(writer: Writer, file: str, ledger: RecoveryLog) -> None:
     """Drop the approximate index that a file belongs to, or its part, unless that has happened already."""
     space_id = _space_of(file)
     if space_id is not None and str(space_id) in writer.current().snapshots:
-        what = snapshots.drop_file(writer, space_id, file)
+        what = index_snapshots.drop_file(writer, space_id, file)
         if what:
             ledger.lost.append(f"{file}: {what} of space {space_id}; `imseek maintain` builds it again")
 

@@ -39,7 +39,7 @@ from imseek.data.repair.verify_contents import find_content_problems
 from imseek.data.writing.lock import is_locked
 from imseek.data.writing.writer import find_listed_files
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, UnsafePathError
-from imseek.types.upkeep import Problem, VerifyReport
+from imseek.types.maintenance_reports import Problem, VerifyReport
 
 #: Kind of problem for entries that are neither files nor folders made by imseek.
 STRANGE: Final = "strange"

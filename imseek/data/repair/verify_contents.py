@@ -12,7 +12,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from imseek.data import layout
-from imseek.data.catalog import judgement_file, model_files, models, shard_catalog
+from imseek.data.catalog import duplicate_judgement_file, model_files, models, shard_catalog
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import get_meta, live
 from imseek.data.current_file import Current, Shard
@@ -32,8 +32,8 @@ from imseek.data.vectors.index_metadata import (
 from imseek.data.vectors.snapshot_files import KIND as SNAPSHOT
 from imseek.data.writing.space_build_rows import PART, part_dtype
 from imseek.errors import CorruptCollectionError
-from imseek.types.facts import SpaceInfo
-from imseek.types.upkeep import Problem
+from imseek.types.collection_info import SpaceInfo
+from imseek.types.maintenance_reports import Problem
 
 #: What NumPy, Arrow and the system raise for damaged bytes.
 _DAMAGE: Final = (OSError, ValueError, KeyError, pa.ArrowException, CorruptCollectionError)
@@ -169,13 +169,13 @@ def _document_problems(root: Path, connection: Connection, bad: Set[str]) -> Ite
     """Check that judgements agree with the catalog and that models can be read."""
     uuid = get_meta(connection, "uuid")
     found: Any = select(t.files.c.path, t.files.c.kind).where(
-        live(t.files), t.files.c.kind.in_((judgement_file.KIND, model_files.KIND))
+        live(t.files), t.files.c.kind.in_((duplicate_judgement_file.KIND, model_files.KIND))
     )
     for path, kind in connection.execute(found):
         if path in bad:
             continue
-        if kind == judgement_file.KIND:
-            if judgement_file.differs(root, connection, path):
+        if kind == duplicate_judgement_file.KIND:
+            if duplicate_judgement_file.differs(root, connection, path):
                 yield Problem(kind, path, "the catalog has other judgements", repairable=True)
             continue
         try:

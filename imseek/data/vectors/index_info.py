@@ -20,7 +20,7 @@ from imseek.data.vectors.index_metadata import (
     read_index_metadata,
 )
 from imseek.errors import CorruptCollectionError
-from imseek.types.facts import IndexInfo, IndexPolicy
+from imseek.types.collection_info import IndexInfo, IndexPolicy
 
 
 def policy_of(root: Path) -> IndexPolicy:

@@ -35,7 +35,7 @@ from imseek.data.vectors.recall_queries import RecallQueries
 from imseek.data.vectors.snapshot_build import BuiltIndex, stage, write_array
 from imseek.data.vectors.tuning import UNTUNED
 from imseek.data.writing.writer import Writer
-from imseek.types.facts import IndexPolicy, SpaceInfo
+from imseek.types.collection_info import IndexPolicy, SpaceInfo
 
 #: Kind of a snapshot's files in the catalog.
 KIND: Final = "snapshot"

@@ -35,7 +35,7 @@ from imseek.data.vectors.snapshot_build import (
     extend_part,
     translate_faiss_errors,
 )
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: A part with this many rows is not rewritten for new ones; smaller collections have one part.
 PART_ROWS = 1 << 20

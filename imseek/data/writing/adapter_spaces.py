@@ -31,7 +31,7 @@ from imseek.errors import CorruptCollectionError, UsageError
 from imseek.progress import Cancelled, Task
 from imseek.types.adapters import adapter_of, adapter_reference
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 Rows: TypeAlias = npt.NDArray[np.float16]
 #: Maps stored rows (n, dim) to float32 rows (n, dim).

@@ -28,7 +28,7 @@ from imseek.data.shards import shard_files
 from imseek.data.writing.space_build_rows import Ids, PartialRows, Row
 from imseek.data.writing.writer import Writer
 from imseek.progress import Task
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 COMMIT_ROWS = 4096
 COMMIT_SECONDS = 10.0

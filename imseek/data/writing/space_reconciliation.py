@@ -20,7 +20,7 @@ from imseek.data.current_file import Current
 from imseek.data.files.collection_files import is_file, load_array
 from imseek.data.repair import orphan_shards
 from imseek.data.writing.create import add_space
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 
 def record_space(connection: Connection, space: SpaceInfo, position: int) -> None:

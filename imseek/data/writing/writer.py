@@ -33,7 +33,7 @@ from imseek.data.files import collection_files, durable_files
 from imseek.data.files.collection_files import FoundFiles, find_files, find_strange_at_top, refuse_strange
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.processes import boot_id, host, process_start_time
-from imseek.data.repair.diagnosis import note_opened
+from imseek.data.repair.error_diagnosis import note_opened
 from imseek.data.trust import check_trusted
 from imseek.data.writing.lock import lock_of
 from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError

@@ -25,7 +25,7 @@ from imseek.duplicates.candidates.vector_pairs import find_vector_pairs
 from imseek.duplicates.unique_contents import Ids, UniqueContents
 from imseek.progress import SILENT, Cancelled, Task
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 PHASE: Final = "measuring pairs"
 

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.scores import unit_rows
-from imseek.duplicates.crops.cache import CropCache, CropVerdict
 from imseek.duplicates.crops.crop_location import CropLocator, Location, count_corner_squares
+from imseek.duplicates.crops.crop_verdict_cache import CropCache, CropVerdict
 from imseek.duplicates.crops.tile_vectors import TileEncoder, TileVectors
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache, to_luminance
 from imseek.duplicates.pixels.registration import Registration

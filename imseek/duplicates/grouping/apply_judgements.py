@@ -9,7 +9,7 @@ import numpy as np
 
 from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import UniqueContents
-from imseek.types.judgements import Judgement
+from imseek.types.duplicate_judgements import Judgement
 
 _BLOCK = 65_536
 

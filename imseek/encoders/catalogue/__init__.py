@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from imseek.encoders import hub, licences
 from imseek.encoders.hub import Part
 from imseek.encoders.presets import PRESETS, Preset
-from imseek.types.json_members import Json, json_member
+from imseek.types.json_form import Json, json_member
 
 Positive: TypeAlias = Annotated[int, Json(minimum=1)]
 Speed: TypeAlias = Literal["fastest", "fast", "medium", "slow", "slowest"]

@@ -14,8 +14,8 @@ from imseek.indexer.executors.base import Item, Result
 from imseek.indexer.executors.staging import Manifest
 from imseek.indexer.scan import Candidate
 from imseek.indexer.sources.base import Content, FoundImage
+from imseek.types.indexing_runs import SourceOptions
 from imseek.types.pictures import ImageFacts
-from imseek.types.runs import SourceOptions
 
 #: Maximum bytes of a shard, whose pictures a worker holds while the run looks up their hashes.
 SHARD_BYTES: Final = 64 * 2**20

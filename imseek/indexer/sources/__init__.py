@@ -13,8 +13,8 @@ from imseek.data.catalog.places import is_url
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.indexer.sources.base import Source
 from imseek.indexer.sources.filters import Filter
+from imseek.types.indexing_runs import SourceOptions
 from imseek.types.pictures import display_path
-from imseek.types.runs import SourceOptions
 
 if TYPE_CHECKING:
     from imseek.indexer.sources.files import FileOpener

@@ -8,7 +8,7 @@ from typing import Final
 
 from imseek.errors import UsageError
 from imseek.indexer.sources.tables.base import Column, Kind
-from imseek.types.runs import SourceOptions
+from imseek.types.indexing_runs import SourceOptions
 
 #: Usual names of text columns that name pictures, in order of precedence.
 _PICTURES: Final = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes")

@@ -31,8 +31,8 @@ from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import Kind, MalformedRow, Row, Sheet
 from imseek.indexer.sources.web import FETCH_THREADS, WEB_STAT, WebReader
 from imseek.media.decode import DEFAULT_LIMITS
+from imseek.types.indexing_runs import SourceOptions
 from imseek.types.pictures import SkipReason, display_path
-from imseek.types.runs import SourceOptions
 
 #: Most characters of a caption, as for texts beside a picture.
 _MAX_CAPTION: Final = 2000

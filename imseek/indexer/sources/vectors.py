@@ -43,8 +43,8 @@ from imseek.indexer.sources.matrices import Matrix, is_parquet, open_matrix
 from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import MalformedRow
 from imseek.indexer.sources.web import WebReader
+from imseek.types.indexing_runs import SourceOptions
 from imseek.types.pictures import ImageFacts, SkipReason, display_path
-from imseek.types.runs import SourceOptions
 
 #: Tolerance on the length 1 of a row that was rounded to float16.
 UNIT_TOLERANCE: Final = 2e-3

@@ -20,7 +20,7 @@ from imseek.data.vectors.scores import cosines, row_norms, top_k, unit_queries
 from imseek.errors import QueryError
 from imseek.search.milvus.reader import PublishedReader
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Extra rows to fetch: at least this many, or one in eight.
 _MIN_EXTRA: Final = 6

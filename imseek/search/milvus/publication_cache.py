@@ -17,7 +17,7 @@ from imseek.search.generations import expired_page_error
 from imseek.search.milvus.index import PublishedIndex
 from imseek.search.milvus.reader import PublishedReader
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 #: Seconds after a check during which a publication counts as the newest.
 FRESH_SECONDS: Final = 1.0

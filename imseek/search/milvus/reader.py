@@ -21,7 +21,7 @@ from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.data.user_files.image_places import IndexedPlace, unknown_place_error
 from imseek.errors import CorruptCollectionError, ImageNotFoundError
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import Image, Place
 
 #: Maximum number of cached documents.

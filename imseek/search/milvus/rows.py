@@ -21,7 +21,7 @@ from imseek.data.vectors import Segment
 from imseek.errors import CorruptCollectionError
 from imseek.search.where import column_values
 from imseek.search.where.columns_and_functions import Kind
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import Image
 
 Int64 = npt.NDArray[np.int64]

@@ -223,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report_error(type(error).__name__, str(error), hint_of(error), as_json=as_json)
         return 1
     except Exception as error:
-        from imseek.data.repair.diagnosis import diagnose
+        from imseek.data.repair.error_diagnosis import diagnose
 
         if (damage := diagnose(error)) is None:
             raise

@@ -13,7 +13,7 @@ from imseek import library
 from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.backup import BackupReport, RestoreReport
-from imseek.types.json_members import Json
+from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples

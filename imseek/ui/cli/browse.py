@@ -23,7 +23,7 @@ from imseek.ui.cli.viewer import open_in_viewer
 
 if TYPE_CHECKING:
     from imseek.search.searchable import Searchable
-    from imseek.types.answers import Hit
+    from imseek.types.search_results import Hit
 
 
 def register(app: typer.Typer) -> None:

@@ -12,7 +12,7 @@ import typer
 from imseek.clusters.results import ClusterReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
-from imseek.types.json_members import Json
+from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import format_place, table

@@ -10,7 +10,7 @@ import typer
 
 from imseek.dataset.results import CoverageReport, CoverageSide
 from imseek.showing.words import format_count, printable
-from imseek.types.json_members import Json
+from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import ForceOption, JsonOption, examples

@@ -12,7 +12,7 @@ import typer
 from imseek.dataset.results import QualityKind, QualityReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable, shorten
-from imseek.types.json_members import Count, Json
+from imseek.types.json_form import Count, Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection, choose_two
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples

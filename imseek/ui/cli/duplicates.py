@@ -15,7 +15,7 @@ from imseek.duplicates.action_results import Action, RefusedFile
 from imseek.duplicates.results import DuplicateReport
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
-from imseek.types.json_members import Count, Json
+from imseek.types.json_form import Count, Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples

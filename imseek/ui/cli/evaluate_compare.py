@@ -11,7 +11,7 @@ from imseek.errors import UsageError
 from imseek.evaluate.results import CompareReport, RetrievalComparison
 from imseek.metrics.estimate import Estimate, better_side
 from imseek.showing.words import format_count, printable
-from imseek.types.json_members import Json
+from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples

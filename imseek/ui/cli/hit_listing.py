@@ -11,7 +11,7 @@ from imseek.ui.cli.output import format_place, say, table
 
 if TYPE_CHECKING:
     from imseek.search.query_options import By
-    from imseek.types.answers import Hit, SearchResult
+    from imseek.types.search_results import Hit, SearchResult
 
 _CAPTION_WIDTH = 60
 

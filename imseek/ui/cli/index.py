@@ -18,8 +18,8 @@ from imseek import library
 from imseek.errors import CollectionExistsError, UsageError
 from imseek.library import ResolvedCollection
 from imseek.showing.words import format_count, format_size, printable
-from imseek.types.json_members import Json
-from imseek.types.runs import IndexReport
+from imseek.types.indexing_runs import IndexReport
+from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
@@ -35,8 +35,8 @@ from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek import Collection, Ray, Runtime, SourceOptions
-    from imseek.types.facts import CollectionInfo
-    from imseek.types.runs import Failure
+    from imseek.types.collection_info import CollectionInfo
+    from imseek.types.indexing_runs import Failure
     from imseek.ui.cli.skip_known_flags import SkipKnown
 
 AlsoOption: TypeAlias = Annotated[

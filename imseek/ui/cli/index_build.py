@@ -15,8 +15,8 @@ from imseek.showing.words import format_size, printable
 from imseek.ui.cli.quantities import parse_size
 
 if TYPE_CHECKING:
-    from imseek.types.facts import IndexInfo, IndexPolicy
-    from imseek.types.upkeep import BuildReport
+    from imseek.types.collection_info import IndexInfo, IndexPolicy
+    from imseek.types.maintenance_reports import BuildReport
 
 IndexOption: TypeAlias = Annotated[
     str | None,

@@ -10,9 +10,9 @@ import typer
 
 import imseek
 from imseek.showing.words import format_count, format_size, printable
-from imseek.types.facts import CollectionInfo
-from imseek.types.json_members import Json
-from imseek.types.runs import Failure
+from imseek.types.collection_info import CollectionInfo
+from imseek.types.indexing_runs import Failure
+from imseek.types.json_form import Json
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.index import failures_table
@@ -21,7 +21,7 @@ from imseek.ui.cli.output import table
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek.types.facts import OtherSpace, SourceInfo, SpaceSummary
+    from imseek.types.collection_info import OtherSpace, SourceInfo, SpaceSummary
 
 _MODALITY_LABELS = {"text": "words", "image": "pictures"}
 
@@ -101,7 +101,7 @@ def _other_space_fact(other: OtherSpace) -> str:
 
 
 def _lines(found: CollectionInfo) -> list[str]:
-    from imseek.types.facts import IndexPolicy
+    from imseek.types.collection_info import IndexPolicy
 
     failures = sum(s.failures for s in found.sources)
     facts = [

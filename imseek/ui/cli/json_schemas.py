@@ -20,9 +20,9 @@ from imseek.evaluate.results import NeighbourReport, RetrievalReport
 from imseek.exports.results import ExportReport
 from imseek.labels.results import LabelEvaluation
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, Proposals
+from imseek.types.maintenance_reports import RepairReport, VerifyReport
 from imseek.types.publish import PublishReport
 from imseek.types.tags import TagReport
-from imseek.types.upkeep import RepairReport, VerifyReport
 from imseek.ui.cli import (
     apply,
     backup,

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.errors import UsageError
-from imseek.types.json_members import Count, Json
-from imseek.types.judgements import Judgement
+from imseek.types.duplicate_judgements import Judgement
+from imseek.types.json_form import Count, Json
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_image
 from imseek.ui.cli.output import format_place, table
 from imseek.ui.cli.run import Run
 
 if TYPE_CHECKING:
-    from imseek.types.judgements import Verdict
+    from imseek.types.duplicate_judgements import Verdict
 
 #: Pictures judged at once, all pairs of them.
 _MAX_IMAGES: Final = 100

@@ -11,7 +11,7 @@ import typer
 from imseek.errors import UsageError
 from imseek.labels.results import ForgetReport, LabelCount, Labels, Moderation
 from imseek.showing.words import format_count, printable, shorten
-from imseek.types.json_members import Count, Json, Share
+from imseek.types.json_form import Count, Json, Share
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection

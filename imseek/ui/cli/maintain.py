@@ -11,8 +11,8 @@ import typer
 import imseek
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, format_size, printable
-from imseek.types.json_members import Json
-from imseek.types.upkeep import (
+from imseek.types.json_form import Json
+from imseek.types.maintenance_reports import (
     BuildReport,
     CaptionReport,
     CatalogReport,

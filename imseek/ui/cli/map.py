@@ -13,7 +13,7 @@ from imseek.errors import UsageError
 from imseek.maps.results import MapReport
 from imseek.progress import Task
 from imseek.showing.words import format_count, printable
-from imseek.types.json_members import Json
+from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say

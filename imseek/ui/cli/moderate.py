@@ -10,7 +10,7 @@ import typer
 
 from imseek.labels.results import Moderation
 from imseek.showing.words import format_count, printable
-from imseek.types.json_members import Count, Json, Share
+from imseek.types.json_form import Count, Json, Share
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection

@@ -19,7 +19,7 @@ from imseek.ui.cli.output_files import check_new, new_path
 
 if TYPE_CHECKING:
     from imseek.search.query import Query
-    from imseek.types.answers import SearchResult
+    from imseek.types.search_results import SearchResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import typer
 
 from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import printable
-from imseek.types.json_members import Count
+from imseek.types.json_form import Count
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output_files import check_new, new_file, stream_of

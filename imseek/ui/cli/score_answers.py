@@ -12,7 +12,7 @@ from typing import Annotated
 from imseek.aesthetic import AestheticScores
 from imseek.captions import Agreement, CaptionScores, Kept
 from imseek.clusters.results import Shown
-from imseek.types.json_members import Json
+from imseek.types.json_form import Json
 
 
 @dataclass(frozen=True, slots=True)

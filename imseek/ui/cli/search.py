@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from imseek.search.query import Query
     from imseek.search.query_options import Cutoff
     from imseek.search.searchable import Searchable
-    from imseek.types.answers import SearchResult
+    from imseek.types.search_results import SearchResult
 
 CollectionsOption: TypeAlias = Annotated[
     list[str] | None,

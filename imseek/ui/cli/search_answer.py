@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from imseek.types.answers import Searched, SearchResult
-from imseek.types.json_members import Json
+from imseek.types.json_form import Json
+from imseek.types.search_results import Searched, SearchResult
 from imseek.ui.render.result_json import CollectionName, HasPath
 
 

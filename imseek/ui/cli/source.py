@@ -10,7 +10,7 @@ import typer
 
 import imseek
 from imseek.showing.words import format_count, printable
-from imseek.types.facts import SourceInfo
+from imseek.types.collection_info import SourceInfo
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.info import sources_table

@@ -14,7 +14,7 @@ import typer
 from imseek.errors import MediaError, UsageError
 from imseek.input_file import open_input
 from imseek.showing.words import format_count, printable
-from imseek.types.json_members import Count
+from imseek.types.json_form import Count
 from imseek.types.tags import Tag, TagCount
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection

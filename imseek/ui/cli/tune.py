@@ -10,7 +10,7 @@ import typer
 from imseek.errors import UsageError
 from imseek.showing.words import format_count, printable
 from imseek.tune.results import TuneReport
-from imseek.types.upkeep import ReencodeReport
+from imseek.types.maintenance_reports import ReencodeReport
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import format_interval, say, table

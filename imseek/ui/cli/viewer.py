@@ -10,7 +10,7 @@ from imseek.errors import ImseekError
 
 if TYPE_CHECKING:
     from imseek.search.searchable import Searchable
-    from imseek.types.answers import Hit
+    from imseek.types.search_results import Hit
 
 
 def open_in_viewer(opened: Searchable, hit: Hit) -> None:

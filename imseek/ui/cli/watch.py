@@ -22,7 +22,7 @@ from imseek.ui.render.result_json import Answer, CollectionName, print_json
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.types.runs import IndexReport
+    from imseek.types.indexing_runs import IndexReport
     from imseek.ui.cli.skip_known_flags import SkipKnown
 
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from imseek.jobs import Job
 from imseek.search.query_options import OptionField, option_fields
-from imseek.types.answers import SearchResult
-from imseek.types.facts import CollectionInfo
+from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import Image
+from imseek.types.search_results import SearchResult
 from imseek.ui.render.result_json import to_json
 
 #: Maximum number of members of an object, and of elements of a list.

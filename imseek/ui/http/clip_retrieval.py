@@ -20,7 +20,7 @@ from imseek.errors import ImageNotFoundError, MediaError, QueryError
 from imseek.media import Limits, decode
 from imseek.media.thumbnails import jpeg
 from imseek.search.query import Query, Term
-from imseek.types.answers import Hit
+from imseek.types.search_results import Hit
 from imseek.ui.http.body_schemas import Body
 from imseek.ui.http.problems import problem_responses
 from imseek.ui.http.routes import check_limit, service_of

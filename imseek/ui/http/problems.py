@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from imseek.data.repair.diagnosis import diagnose
+from imseek.data.repair.error_diagnosis import diagnose
 from imseek.errors import (
     CollectionNotFoundError,
     ContentChangedError,

@@ -18,7 +18,7 @@ from imseek.media import Limits, decode
 from imseek.media.fetcher import FetchLimits
 from imseek.search.query import Query, Term
 from imseek.search.query_vectors import load_picture
-from imseek.types.answers import SearchResult
+from imseek.types.search_results import SearchResult
 from imseek.ui.http.batching import Batcher
 from imseek.ui.http.settings import MEBI, Settings
 

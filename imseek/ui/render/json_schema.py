@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from imseek.types.json_members import Json
+from imseek.types.json_form import Json
 from imseek.ui.render.result_json import SCHEMA, Member, form_of, is_union, members_of
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

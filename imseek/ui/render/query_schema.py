@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from imseek.search.query_options import OptionField, option_fields
-from imseek.types.json_members import Json
+from imseek.types.json_form import Json
 from imseek.ui.render.json_schema import DIALECT, schema_of_type
 
 _TEXT: Final = {"type": "string", "pattern": r"\S"}

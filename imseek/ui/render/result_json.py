@@ -1,4 +1,4 @@
-"""Results as JSON: one rule for all dataclasses (imseek/types/json_members.py).
+"""Results as JSON: one rule for all dataclasses (imseek/types/json_form.py).
 
 A search prints JSON, so nothing here may cost an import that a search does not need.
 """
@@ -18,7 +18,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Protocol, TextIO, TypeVar
 
 from imseek.showing.words import printable
-from imseek.types.json_members import MEMBER, FilePath, Json, Printable
+from imseek.types.json_form import MEMBER, FilePath, Json, Printable
 from imseek.types.pictures import path_json
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from imseek.errors import ImseekError, MediaError
 from imseek.search.query import Query
 from imseek.search.searchable import Searchable
 from imseek.showing.pictures import load_small, short_reason
-from imseek.types.answers import Hit, Pictures, SearchResult
+from imseek.types.search_results import Hit, Pictures, SearchResult
 from imseek.ui.terminal.browse_state import (
     BrowseQuery,
     BrowseResults,

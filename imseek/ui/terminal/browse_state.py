@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from imseek.search.query import Query, Term
 from imseek.search.query_options import By
 from imseek.search.term_parser import parse
-from imseek.types.answers import Hit, SearchResult
+from imseek.types.search_results import Hit, SearchResult
 
 #: Hits per page.
 PAGE: Final = 60

@@ -13,8 +13,8 @@ from rich.segment import Segment, Segments
 
 from imseek.errors import MediaError
 from imseek.showing.pictures import load_small, short_reason
-from imseek.types.answers import Hit, ReadPicture
 from imseek.types.arrays import Pixels
+from imseek.types.search_results import Hit, ReadPicture
 from imseek.ui.terminal.capabilities import TerminalCapabilities
 from imseek.ui.terminal.graphics import render_blocks, render_picture
 

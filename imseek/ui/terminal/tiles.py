@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from imseek.showing.pictures import name_of
-from imseek.types.answers import Hit
+from imseek.types.search_results import Hit
 from imseek.ui.terminal.image_widgets import image_widget, update_picture
 
 #: Minimum size of a tile with its border, in characters; the picture gets all but the border and two lines.

@@ -16,7 +16,7 @@ from typing import Any, Final
 from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.showing.words import format_count, format_size, printable
-from imseek.types.json_members import Score
+from imseek.types.json_form import Score
 from imseek.types.pictures import Image, ImagePlace
 from imseek.ui.render.result_json import plain, to_json
 from imseek.ui.web.image_details import kind_of

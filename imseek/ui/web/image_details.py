@@ -11,7 +11,7 @@ from imseek import tags
 from imseek.collection import Collection
 from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
 from imseek.showing.words import format_size, printable
-from imseek.types.facts import SourceInfo
+from imseek.types.collection_info import SourceInfo
 from imseek.types.pictures import Image, Place, display_path
 from imseek.ui.web.plain_text import one_line
 

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from imseek import tags
 from imseek.collection import Collection
 from imseek.errors import ImageNotFoundError, ImseekError, LockedError, UsageError
-from imseek.types.facts import SourceInfo
+from imseek.types.collection_info import SourceInfo
 from imseek.ui.http.service import Service
 from imseek.ui.web import downloads
 from imseek.ui.web.image_details import describe_image

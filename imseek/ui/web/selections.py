@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
-from imseek.types.answers import Hit
+from imseek.types.search_results import Hit
 
 #: Seconds that a selection is kept after its last use.
 KEEP_SECONDS: Final = 3600.0

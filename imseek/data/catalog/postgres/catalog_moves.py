@@ -20,7 +20,7 @@ from imseek.data.catalog.postgres.allowed_servers import allow_or_revoke, disall
 from imseek.data.catalog.postgres.catalog import PostgresCatalog, drop_schema, make_schema
 from imseek.data.catalog.postgres.connection import connect
 from imseek.data.catalog.postgres.lock import PostgresLock
-from imseek.data.catalog.postgres.rows import copy_rows
+from imseek.data.catalog.postgres.row_copy import copy_rows
 from imseek.data.current_file import Identity, encode_record, read_identity, write_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import find_strange_at_top, refuse_strange
@@ -29,7 +29,7 @@ from imseek.data.repair.recovery_evidence import catalog_damage, catalog_lag, ga
 from imseek.data.trust import check_trusted
 from imseek.data.writing.lock import WriterLock
 from imseek.errors import CorruptCollectionError, ImseekError, UsageError
-from imseek.types.upkeep import CatalogReport
+from imseek.types.maintenance_reports import CatalogReport
 
 #: The target that means the catalog file in the folder, instead of a URL.
 FILE = "sqlite"

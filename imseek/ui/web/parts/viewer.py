@@ -10,7 +10,7 @@ import streamlit as st
 
 from imseek.collection import Collection
 from imseek.errors import ImageNotFoundError
-from imseek.types.answers import Hit
+from imseek.types.search_results import Hit
 from imseek.ui.web import app_state
 from imseek.ui.web.components import component
 from imseek.ui.web.parts import navigation, results

@@ -8,10 +8,10 @@ from imseek import jobs
 from imseek import maintenance as upkeep
 from imseek.library import NamedCollection
 from imseek.showing.words import format_size, printable
-from imseek.types.facts import CollectionInfo
+from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import display_path
 from imseek.ui.cli.index_build import index_facts, policy_line
-from imseek.ui.web.pages.collections import create_task, descriptions, run_status
+from imseek.ui.web.pages.collections import create_task, run_descriptions, run_status
 from imseek.ui.web.parts import errors
 
 _LISTED = 10_000
@@ -27,7 +27,7 @@ def show_failures(named: NamedCollection, info: CollectionInfo) -> None:
         if st.button("Try all of them again", type="primary", disabled=busy):
             run_status.start(named, create_task.IndexRequest(retry_failed=True).command())
         st.caption("A file that has changed since is tried again by every update.")
-    for group in descriptions.group_failures(info.failures):
+    for group in run_descriptions.group_failures(info.failures):
         with st.container(border=True):
             st.text(f"{group.reason}: {group.count:,}")
             st.text(group.advice)
@@ -49,7 +49,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         [
             ("Pictures", f"{info.images:,}"),
             ("Folder", printable(info.path)),
-            ("Created", descriptions.local_time(info.created)),
+            ("Created", run_descriptions.local_time(info.created)),
             ("Generation", f"{info.generation:,} (format {info.format})"),
             ("Last run", _last_run(named)),
             ("Shards", f"{info.shards:,}, with {info.dead_rows:,} rows of pictures that have left"),
@@ -98,7 +98,7 @@ def _last_run(named: NamedCollection) -> str:
     return (
         "none yet"
         if job is None
-        else f"{descriptions.summarise_run(job).what}, {descriptions.local_time(job.ended or job.started)}"
+        else f"{run_descriptions.summarise_run(job).what}, {run_descriptions.local_time(job.ended or job.started)}"
     )
 
 

@@ -11,8 +11,8 @@ from imseek import library
 from imseek import maintenance as upkeep
 from imseek.library import NamedCollection
 from imseek.showing.words import format_count, format_size, printable
-from imseek.types.facts import CollectionInfo
-from imseek.types.upkeep import RepairReport, VerifyReport
+from imseek.types.collection_info import CollectionInfo
+from imseek.types.maintenance_reports import RepairReport, VerifyReport
 from imseek.ui.web import background
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.collections import run_status

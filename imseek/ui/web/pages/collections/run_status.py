@@ -15,7 +15,7 @@ from imseek.jobs import Job
 from imseek.library import NamedCollection
 from imseek.showing.words import format_count
 from imseek.ui.web.app_state import current_app
-from imseek.ui.web.pages.collections import descriptions
+from imseek.ui.web.pages.collections import run_descriptions
 from imseek.ui.web.pages.collections.create_task import with_runtime
 from imseek.ui.web.parts import errors, navigation
 
@@ -74,7 +74,7 @@ def _state(job: Job | None) -> _RunState:
     if job is None:
         return _RunState()
     # A process writes its result a moment after its run has ended.
-    just = job.ended is not None and descriptions.seconds_between(job.ended) < _LOG_GRACE
+    just = job.ended is not None and run_descriptions.seconds_between(job.ended) < _LOG_GRACE
     return _RunState(job.run_id, job.state, job.state == jobs.RUNNING or just)
 
 
@@ -106,7 +106,7 @@ def _is_ours(job: Job) -> bool:
 
 
 def _show_running(named: NamedCollection, job: Job) -> None:
-    told = descriptions.summarise_run(job)
+    told = run_descriptions.summarise_run(job)
     st.text(told.what)
     st.progress(told.share or 0.0)
     st.text(told.how)
@@ -127,7 +127,7 @@ def _show_running(named: NamedCollection, job: Job) -> None:
 
 
 def _show_ended(named: NamedCollection, job: Job) -> None:
-    told = descriptions.summarise_run(job)
+    told = run_descriptions.summarise_run(job)
     st.text(told.what if not told.how else f"{told.what} ({told.how})")
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.kind == "index" and job.state != jobs.FAILED:
@@ -143,7 +143,7 @@ def _show_ended(named: NamedCollection, job: Job) -> None:
 
 
 def _log(job: Job, *, ended: bool = False) -> None:
-    said = descriptions.log_of(job)
+    said = run_descriptions.log_of(job)
     if said:
         with st.expander("What it said", expanded=ended):
             st.code(said, language=None, wrap_lines=True, height=240 if said.count("\n") > 8 else "content")
@@ -164,14 +164,14 @@ def show_all(named: NamedCollection) -> None:
         return
     rows = []
     for job in found:
-        told = descriptions.summarise_run(job)
+        told = run_descriptions.summarise_run(job)
         rows.append(
             {
                 "run": job.run_id,
                 "what": told.what,
                 "how far": told.how,
-                "started": descriptions.local_time(job.started),
-                "ended": descriptions.local_time(job.ended or ""),
+                "started": run_descriptions.local_time(job.started),
+                "ended": run_descriptions.local_time(job.ended or ""),
             }
         )
     st.dataframe(rows, hide_index=True, alt=f"{format_count(len(rows), 'run')}, the newest first")
@@ -179,4 +179,4 @@ def show_all(named: NamedCollection) -> None:
     if logged:
         known = {job.run_id: job for job in logged}
         run_id = st.selectbox("What a run said", list(known), width=200, key="collections-which-log")
-        st.code(descriptions.log_of(known[run_id]) or "nothing", language=None, wrap_lines=True)
+        st.code(run_descriptions.log_of(known[run_id]) or "nothing", language=None, wrap_lines=True)

@@ -9,7 +9,7 @@ import streamlit as st
 from imseek.collection import Collection
 from imseek.library import NamedCollection
 from imseek.showing.words import format_count
-from imseek.types.facts import CollectionInfo, SourceInfo
+from imseek.types.collection_info import CollectionInfo, SourceInfo
 from imseek.types.pictures import display_path
 from imseek.ui.cli.index import plan_summary
 from imseek.ui.web import background

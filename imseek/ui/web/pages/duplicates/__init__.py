@@ -11,8 +11,8 @@ from imseek.ui.web.app_state import current_app
 from imseek.ui.web.pages.duplicates import (
     cleanup,
     group_list,
+    group_review,
     judgement_list,
-    review_view,
     search_form,
     undo_list,
 )
@@ -83,4 +83,4 @@ def show() -> None:
     elif view == _CLEAR:
         cleanup.show(of, report)
     else:
-        review_view.show(name, of, report)
+        group_review.show(name, of, report)

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Any, Final, Literal, TypeAlias
 
 from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateKind, DuplicateReport
-from imseek.types.judgements import Verdict
+from imseek.types.duplicate_judgements import Verdict
 
 #: Decision about a group. *keep*: these images stay, the others may go. *different*: its images are no duplicates of
 #: each other. *apart*: these images are no duplicates of the rest. *later*: not now.

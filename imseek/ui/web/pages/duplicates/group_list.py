@@ -14,7 +14,7 @@ from imseek.showing.words import format_count, format_size
 from imseek.ui.duplicates_page import KIND_LABELS
 from imseek.ui.web import app_state
 from imseek.ui.web.components.grid import Card, grid
-from imseek.ui.web.pages.duplicates import group_view, review_view
+from imseek.ui.web.pages.duplicates import group_review, group_view
 from imseek.ui.web.pages.duplicates.decisions import (
     UNDECIDED,
     Act,
@@ -67,7 +67,7 @@ def _list(name: str, of: Workspace, report: DuplicateReport) -> None:
         epoch=of.kept.version,
     )
     if picked.opened is not None:
-        st.session_state[review_view.GROUP_STATE_KEY] = key_of(report.groups[picked.opened])
+        st.session_state[group_review.GROUP_STATE_KEY] = key_of(report.groups[picked.opened])
         st.session_state[REVIEW_KEY] = True
         st.rerun()
     _show_bulk_actions(of, [report.groups[n] for n in picked.selected])

@@ -11,7 +11,7 @@ from imseek import duplicates
 from imseek.analysis import snapshot_session
 from imseek.errors import ImseekError
 from imseek.showing.words import format_count
-from imseek.types.judgements import Judgement
+from imseek.types.duplicate_judgements import Judgement
 from imseek.types.pictures import Place
 from imseek.ui.web import app_state
 from imseek.ui.web.components.grid import Card, grid

@@ -18,8 +18,8 @@ from imseek.labels.results import LabelPreview
 from imseek.progress import ProgressCallback
 from imseek.showing.words import format_count
 from imseek.ui.web import app_state
-from imseek.ui.web.components.lines import MAX_CHARACTERS, lines
 from imseek.ui.web.components.shelves import shelves
+from imseek.ui.web.components.text_area import MAX_CHARACTERS, lines
 from imseek.ui.web.pages.labels import example_rows, label_tasks, saved_labels
 from imseek.ui.web.pages.labels.label_options import (
     DEFAULT_TEMPLATE,

@@ -10,7 +10,7 @@ from imseek import maps
 from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.maps.results import MapInfo
-from imseek.types.facts import CollectionInfo
+from imseek.types.collection_info import CollectionInfo
 from imseek.ui.web import app_state, blobs
 from imseek.ui.web.components.scatter import ColourData, Lasso, scatter
 from imseek.ui.web.pages.map import colours, layout_job, map_points, selection

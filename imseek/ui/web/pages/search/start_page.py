@@ -21,7 +21,7 @@ from imseek.data.reader import Reader
 from imseek.errors import ImseekError
 from imseek.search.where import Filters
 from imseek.showing.words import format_count
-from imseek.types.answers import Hit
+from imseek.types.search_results import Hit
 from imseek.types.tags import TagCount
 from imseek.ui.web import search_state
 from imseek.ui.web.gc_freeze import freeze_heap

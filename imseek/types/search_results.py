@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeAlias
 
 from imseek.types.arrays import Float32
-from imseek.types.json_members import Cosine, Count, Json, Share, json_member
+from imseek.types.json_form import Cosine, Count, Json, Share, json_member
 from imseek.types.pictures import ImagePlace
 
 

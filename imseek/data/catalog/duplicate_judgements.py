@@ -2,7 +2,8 @@
 
 A judgement is about two content hashes, so it holds for every image that ever has them: after moves, new scans, other
 encoders, and when a picture is removed and returns. It cannot be derived from anything else, so each change also writes
-all judgements into a checksummed file beside the catalog (:mod:`imseek.data.catalog.judgement_file`), for repairs.
+all judgements into a checksummed file beside the catalog (:mod:`imseek.data.catalog.duplicate_judgement_file`), for
+repairs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.errors import UsageError
-from imseek.types.judgements import Judgement, Verdict
+from imseek.types.duplicate_judgements import Judgement, Verdict
 
 if TYPE_CHECKING:
     from imseek.data.writing.writer import Writer
@@ -44,10 +45,10 @@ def record(writer: Writer, judgements: Iterable[Judgement]) -> int:
     One with the stored verdict leaves that and its date unchanged. Raises UsageError as :func:`make_judgement`, and as
     :meth:`~imseek.data.writing.writer.Writer.apply`.
     """
-    from imseek.data.catalog import judgement_file
+    from imseek.data.catalog import duplicate_judgement_file
 
     checked = (make_judgement(j.a, j.b, j.verdict, j.provenance, j.decided_at) for j in judgements)
-    return judgement_file.update_judgements(writer, {(j.a, j.b): j for j in checked})
+    return duplicate_judgement_file.update_judgements(writer, {(j.a, j.b): j for j in checked})
 
 
 def withdraw(writer: Writer, pairs: Iterable[tuple[str, str]]) -> int:
@@ -56,10 +57,10 @@ def withdraw(writer: Writer, pairs: Iterable[tuple[str, str]]) -> int:
     Returns how many were stored. Raises UsageError for an invalid hash, and as
     :meth:`~imseek.data.writing.writer.Writer.apply`.
     """
-    from imseek.data.catalog import judgement_file
+    from imseek.data.catalog import duplicate_judgement_file
 
     keys = ((_normalise_hash(a), _normalise_hash(b)) for a, b in pairs)
-    return judgement_file.update_judgements(writer, {(min(key), max(key)): None for key in keys})
+    return duplicate_judgement_file.update_judgements(writer, {(min(key), max(key)): None for key in keys})
 
 
 def read(root: Path) -> tuple[Judgement, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from imseek.types.json_members import ContentHash
+from imseek.types.json_form import ContentHash
 
 #: A person's decision on two contents.
 Verdict: TypeAlias = Literal["same", "different"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from imseek.types.facts import IndexInfo
-from imseek.types.json_members import Count, Json, Seconds, json_member
+from imseek.types.collection_info import IndexInfo
+from imseek.types.json_form import Count, Json, Seconds, json_member
 from imseek.types.pictures import ImagePlace
 
 BuildOutcome: TypeAlias = Literal["built", "extended", "current", "scan", "dropped", "interrupted"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from imseek.types.json_members import ContentHash, Count, FilePath, Seconds
+from imseek.types.json_form import ContentHash, Count, FilePath, Seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,8 @@ from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError, UsageError
 from imseek.progress import Cancelled, Task
 from imseek.types.arrays import Float32
-from imseek.types.facts import IndexPolicy, SpaceInfo
-from imseek.types.upkeep import BuildOutcome, BuildReport
+from imseek.types.collection_info import IndexPolicy, SpaceInfo
+from imseek.types.maintenance_reports import BuildOutcome, BuildReport
 
 #: Limits of the rows added since the last build, which every search scans: a number, or a share of all rows if that is
 #: more. For collections of several parts, also at most what would be scanned without an index.

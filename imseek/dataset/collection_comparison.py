@@ -14,14 +14,14 @@ from imseek.analysis.snapshot_session import filter_ids as allowed_of
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
-from imseek.dataset import coverage_measures as covering
+from imseek.dataset import vector_set_difference as covering
 from imseek.dataset.image_ratings import rated_images
 from imseek.dataset.results import CoverageReport, CoverageSide, LackingGroup
 from imseek.errors import UsageError
 from imseek.progress import Cancelled, Task
 from imseek.search.encoder_loader import shared_space
 from imseek.types.arrays import Float32
-from imseek.types.facts import SpaceInfo
+from imseek.types.collection_info import SpaceInfo
 
 
 def compare_coverage(

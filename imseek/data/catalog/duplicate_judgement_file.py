@@ -26,7 +26,7 @@ from imseek.data.files.collection_files import MAX_LARGE_JSON, digest, find_file
 from imseek.data.files.json_object import JsonObject
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError
-from imseek.types.judgements import Judgement
+from imseek.types.duplicate_judgements import Judgement
 
 KIND: Final = "judgements"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from imseek.types.json_members import Count, FilePath, Json, json_member
-from imseek.types.runs import Failure
+from imseek.types.indexing_runs import Failure
+from imseek.types.json_form import Count, FilePath, Json, json_member
 
 
 @dataclass(frozen=True, slots=True)
