@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import big
 
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.duplicates import unique_contents
@@ -270,7 +270,7 @@ def main() -> None:
         shutil.rmtree(root, ignore_errors=True)
         options.work.mkdir(parents=True, exist_ok=True)
         big.make(root, options.count)
-        (report,) = upkeep.build_index(root, IndexPolicy())
+        (report,) = maintenance.build_index(root, IndexPolicy())
         print(f"{options.count:,} images; index: {report.outcome} in {report.seconds:.0f} s")
     shutil.rmtree(root / "cache", ignore_errors=True)
     spec = {

@@ -248,14 +248,14 @@ def work(spec: dict[str, Any]) -> None:
 def cost(count: int, sample: int, work_in: Path, indexed: bool) -> None:
     import big
 
-    from imseek import maintenance as upkeep
+    from imseek import maintenance
     from imseek.types.collection_info import IndexPolicy
 
     root = work_in / f"maps-{count}"
     if not root.exists():
         big.make(root, count)
         if indexed:
-            upkeep.build_index(root, IndexPolicy(kind="auto"))
+            maintenance.build_index(root, IndexPolicy(kind="auto"))
     for method in ("pca", "umap"):
         spec = {"root": str(root), "method": method, "sample": sample}
         run = subprocess.run(

@@ -37,7 +37,7 @@ K = 10
 
 
 def build(options: argparse.Namespace) -> dict[str, Any]:
-    from imseek import maintenance as upkeep
+    from imseek import maintenance
     from imseek.data.vectors import snapshot_parts, tuning
     from imseek.types.collection_info import IndexPolicy
 
@@ -45,7 +45,7 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
     tuning.QUERIES = options.tuned
     policy = IndexPolicy(options.kind, memory=round(options.memory * 1e9), recall=options.recall)
     with Watch() as watch:
-        (report,) = upkeep.build_index(options.at, policy, progress=watch.tell)
+        (report,) = maintenance.build_index(options.at, policy, progress=watch.tell)
     return {"index": _told(report), **watch.spent()}
 
 

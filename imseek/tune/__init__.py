@@ -141,7 +141,7 @@ def back(
     encoded as by :func:`imseek.maintenance.reencode`, which also describes ``allow_missing`` and the errors. Raises
     UsageError if the first space is not tuned.
     """
-    from imseek import maintenance as upkeep
+    from imseek import maintenance
     from imseek.data.writing import adapter_spaces
     from imseek.encoders import checks
     from imseek.search.encoder_loader import load_encoder
@@ -164,7 +164,7 @@ def back(
         checks.check_fingerprint(
             load_encoder(root, kept, ("image",), runtime, notify), named[1], kept.fingerprint
         )
-    return upkeep.reencode(
+    return maintenance.reencode(
         root,
         named[1],
         space=space.space_id,

@@ -24,7 +24,7 @@ from PIL.ExifTags import GPS, IFD, Base
 from sqlalchemy import Connection, insert, update
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgements, schema, shard_catalog
 from imseek.data.reader import FOREVER, Reader
@@ -62,7 +62,7 @@ def removed_from(home: Path) -> Case:
     fill(home)
     by_name = decorate(root)
     flip(root / layout.CATALOG)
-    assert upkeep.repair(root).after.ok
+    assert maintenance.repair(root).after.ok
     traces = traces_of(root, by_name)
     remove(home)
     return Case(home, traces, frozenset(by_name[name] for name in REMOVED))

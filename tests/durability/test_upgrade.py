@@ -24,8 +24,7 @@ from durability.forks import Server
 from durability.recipes import format_1
 from durability.recipes.drawing import draw
 from durability.upgrades import FUTURE, LATER, state_of
-from imseek import dataset
-from imseek import maintenance as upkeep
+from imseek import dataset, maintenance
 from imseek.data import layout
 from imseek.data.catalog import migrations
 from imseek.data.catalog.catalog import Catalog
@@ -93,13 +92,17 @@ def test_pictures_of_format_1_are_measured_later(home: Path) -> None:
     root = format_1.collection(home)
     before = dataset.quality(root)
     assert before.unknown == before.images
-    report = upkeep.measure(root)
+    report = maintenance.measure(root)
     assert report.missing == report.measured + report.unreadable == before.images
     assert report.measured > 10
-    for change in (lambda: upkeep.verify(root), lambda: upkeep.purge(root), lambda: upkeep.repair(root)):
+    for change in (
+        lambda: maintenance.verify(root),
+        lambda: maintenance.purge(root),
+        lambda: maintenance.repair(root),
+    ):
         change()
         assert dataset.quality(root).unknown == report.unreadable
-        assert upkeep.verify(root).ok
+        assert maintenance.verify(root).ok
 
 
 def test_format_1_is_indexed_further(home: Path) -> None:

@@ -18,8 +18,7 @@ from acting import done, foreign, planned, state
 from acting.foreign import UNDO_ID, Record, b64
 
 import imseek
-from imseek import duplicates
-from imseek import maintenance as upkeep
+from imseek import duplicates, maintenance
 from imseek.data import layout
 from imseek.data.user_files import safe_path
 from imseek.duplicates.action_results import UndoReport
@@ -395,8 +394,8 @@ def test_a_collection_with_journals_of_any_kind_is_cared_for(root: Path, home: P
         foreign.write(root, lie(home, away), f"20260101-00000{n}-abcdef")
     (root / layout.UNDO / "20260102-000000-abcdef.jsonl").write_bytes(b"\0" * 1000 + b"\n" + b"[" * 10_000)
     before = facts(home)
-    upkeep.purge(root)
-    upkeep.repair(root)
+    maintenance.purge(root)
+    maintenance.repair(root)
     assert len(duplicates.undoable(root)) == 5
     assert facts(home) == before
 

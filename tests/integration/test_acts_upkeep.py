@@ -11,7 +11,7 @@ from pathlib import Path
 from acting import ids_by_path, planned, state
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek import watch as watching
 from imseek.data import layout
 from imseek.duplicates.actions import journal
@@ -31,7 +31,7 @@ def test_a_catalog_from_before_is_told_what_is_put_away(
         (root / name).unlink(missing_ok=True)
         if (old / name).exists():
             shutil.copyfile(old / name, root / name)
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert any("3 images as put away" in line for line in report.restored), report
     assert report.after.ok
     with imseek.open(root) as again:
@@ -47,17 +47,17 @@ def test_purged_and_encoded_again_it_comes_back_with_its_id(
 ) -> None:
     root, before, ids = collection.path, state(photos), ids_by_path(collection.path)
     apply(root, planned(collection, twins), dry_run=False)
-    upkeep.purge(root)
+    maintenance.purge(root)
     assert len(journal.list_undo_infos(root)) == 1, "what can be undone is kept"
-    assert upkeep.reencode(root, "fake:32").outcome == "switched"
+    assert maintenance.reencode(root, "fake:32").outcome == "switched"
     assert undo(root, dry_run=False).counts == {"done": 3}
     assert state(photos) == before
     with imseek.open(root) as again:
         again.index([photos])
     assert ids_by_path(root) == ids
-    upkeep.purge(root)
+    maintenance.purge(root)
     assert journal.list_undo_infos(root) == ()
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_a_removed_source_gives_its_files_back(

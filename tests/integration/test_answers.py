@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek import Query, Term
-from imseek import maintenance as upkeep
+from imseek import Query, Term, maintenance
 from imseek.data.reader import Reader
 from imseek.errors import (
     ExpiredPageError,
@@ -190,7 +189,7 @@ class TestPages:
         first = collection.search(words("a cat", limit=3))
         page = words("a cat", limit=3, page=first.next_page)
         alone = collection.search(page)
-        upkeep.reencode(collection.path, "fake:32")
+        maintenance.reencode(collection.path, "fake:32")
         rest, other = collection.search_many([page, words("a dog", limit=3)])
         assert (rest.generation, rest.encoder, list(rest)) == (alone.generation, alone.encoder, list(alone))
         assert other.encoder == "fake:32"

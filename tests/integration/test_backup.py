@@ -27,8 +27,7 @@ from durability.recipes import format_1
 from snapshotting import add, clustered, collection_of
 
 import imseek
-from imseek import IndexPolicy, duplicates
-from imseek import maintenance as upkeep
+from imseek import IndexPolicy, duplicates, maintenance
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgements, model_files, models
 from imseek.data.catalog.catalog_backups import generation_of
@@ -122,7 +121,7 @@ def test_all_that_a_collection_is_comes_back(known: imseek.Collection, tmp_path:
     assert imseek.backup.verify(tmp_path / "known.tar").backup == report.backup
     made = imseek.backup.restore(tmp_path / "known.tar", tmp_path / "again")
     assert (made.uuid, made.path) == (known.uuid, tmp_path / "again")
-    assert upkeep.verify(tmp_path / "again").ok
+    assert maintenance.verify(tmp_path / "again").ok
     with imseek.open(tmp_path / "again") as again:
         assert facts(again) == before
         assert again.info().images == known.info().images == 8
@@ -136,7 +135,7 @@ def test_all_that_a_collection_is_comes_back(known: imseek.Collection, tmp_path:
     with imseek.open(tmp_path / "again") as again:  # And it goes on.
         (tmp_path / "photos/coffee.jpg").unlink()
         assert again.index().removed == 1
-    assert upkeep.verify(tmp_path / "again").ok
+    assert maintenance.verify(tmp_path / "again").ok
 
 
 @BOTH_CATALOGS
@@ -147,14 +146,14 @@ def test_one_of_its_own_can_be_used_beside_the_original(known: imseek.Collection
     assert made.uuid != known.uuid
     assert made.backup.uuid == known.uuid
     assert read_identity(tmp_path / "copy").uuid == made.uuid
-    assert upkeep.verify(tmp_path / "copy").ok
+    assert maintenance.verify(tmp_path / "copy").ok
     with imseek.open(tmp_path / "copy") as copy:
         assert facts(copy) == before
         assert len(imseek.search_all([known, copy], "a cat", limit=100)) == 16
     # Judgements and models can still be taken back from their files, which state the uuid.
     for name in (layout.CATALOG, *layout.BACKUPS):
         (tmp_path / "copy" / name).unlink(missing_ok=True)
-    assert upkeep.repair(tmp_path / "copy").after.ok
+    assert maintenance.repair(tmp_path / "copy").after.ok
     assert len(duplicates.judgements(tmp_path / "copy")) == 1
     assert models.find(tmp_path / "copy", "learned") is not None
 
@@ -167,7 +166,7 @@ def test_dead_suspended_quarantined_failed(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "home/photos", tmp_path / "moved", ignore=shutil.ignore_patterns(".imseek"))
     imseek.backup.restore(tmp_path / "a.tar", tmp_path / "moved/.imseek")
     assert State.of(tmp_path / "moved/.imseek") == State.of(root)
-    assert upkeep.verify(tmp_path / "moved/.imseek").ok
+    assert maintenance.verify(tmp_path / "moved/.imseek").ok
     with imseek.open(tmp_path / "moved/.imseek") as opened:
         (hit,) = opened.search(0, limit=1)
         assert Path(str(hit.path)).parent == tmp_path / "moved"
@@ -203,7 +202,7 @@ def vectors(tmp_path: Path, catalog: str | None) -> Path:
     root = collection_of(tmp_path / "vectors", clustered(300, 2), catalog=catalog)
     add(root, clustered(50, 3), "more")
     add(root, clustered(50, 4), "yet more")
-    upkeep.build_index(root, IndexPolicy(kind="IVF4,Flat"))
+    maintenance.build_index(root, IndexPolicy(kind="IVF4,Flat"))
     return root
 
 
@@ -215,7 +214,7 @@ def test_indexes_come_along_unless_they_are_left_out(vectors: Path, tmp_path: Pa
     assert without.size < whole.size
     for name in ("whole", "without"):
         imseek.backup.restore(tmp_path / f"{name}.tar", tmp_path / name)
-        assert upkeep.verify(tmp_path / name).ok
+        assert maintenance.verify(tmp_path / name).ok
     assert read_current(tmp_path / "whole").snapshots == read_current(vectors).snapshots != {}
     assert read_current(tmp_path / "without").snapshots == {}
     assert not list((tmp_path / "without").rglob("faiss.index"))
@@ -227,7 +226,7 @@ def test_indexes_come_along_unless_they_are_left_out(vectors: Path, tmp_path: Pa
     ):
         found = [[(hit.image_id, hit.score) for hit in one.search(query)] for one in (a, b, c)]
     assert found[0] == found[1] == found[2]
-    upkeep.merge(tmp_path / "without")
+    maintenance.merge(tmp_path / "without")
     assert read_current(tmp_path / "without").snapshots != {}, "what is due is built by the next that comes"
 
 
@@ -240,17 +239,17 @@ def test_what_is_retired_meanwhile_is_in_the_backup_all_the_same(vectors: Path, 
     def slowly(now: Progress) -> None:
         if not done:
             done.append("meanwhile")
-            upkeep.merge(vectors)
+            maintenance.merge(vectors)
             with imseek.open(vectors) as opened:
                 opened.remove_source(1)
-            upkeep.purge(vectors)
+            maintenance.purge(vectors)
             assert not any((vectors / layout.vectors(0, shard.shard_id)).exists() for shard in before.shards)
 
     report = imseek.backup.write(vectors, tmp_path / "a.tar", progress=slowly)
     assert done
     assert report.backup.generation == before.generation
     imseek.backup.restore(tmp_path / "a.tar", tmp_path / "again")
-    assert upkeep.verify(tmp_path / "again").ok
+    assert maintenance.verify(tmp_path / "again").ok
     assert read_current(tmp_path / "again") == before
     assert contents(tmp_path / "again") == stored
 
@@ -521,7 +520,7 @@ def test_a_catalog_of_an_early_version(tmp_path: Path) -> None:
     assert {path: (early / path).read_bytes() for path in files(early)} == before, "reading changes nothing"
     assert report.backup.generation == generation_of(early / layout.CATALOG)
     imseek.backup.restore(tmp_path / "a.tar", tmp_path / "again")
-    assert upkeep.verify(tmp_path / "again").ok
+    assert maintenance.verify(tmp_path / "again").ok
     with imseek.open(early) as opened, imseek.open(tmp_path / "again") as again:
         queries = ["red", 0]
         found = [

@@ -11,7 +11,7 @@ import pytest
 from comparing import by_comparing, by_ids, check, library_at, put, side, units_of
 from snapshotting import remove
 
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.data.vectors import IdSet, range_search
 from imseek.duplicates import unique_contents
 from imseek.duplicates.candidates import block_pairs, pair_candidates, phash_pairs
@@ -179,8 +179,8 @@ def test_what_is_kept_is_no_part_of_the_collection(library: Path) -> None:
     """It may be deleted, `verify` passes it over, and a purge takes it away: it names images that have gone."""
     pair_candidates.find(side(library), keep=library)
     assert list((library / "cache").rglob("*.npz"))
-    assert upkeep.verify(library).problems == ()
-    upkeep.purge(library)
+    assert maintenance.verify(library).problems == ()
+    maintenance.purge(library)
     assert not (library / "cache").exists()
     one = side(library)
     check(by_ids(pair_candidates.find(one, keep=library), one), by_comparing(one))
@@ -189,7 +189,7 @@ def test_what_is_kept_is_no_part_of_the_collection(library: Path) -> None:
 def test_merging_shards_changes_nothing(library: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows move to another file; images, and so what is known of them, stay."""
     found = pair_candidates.find(side(library), keep=library)
-    upkeep.merge(library)
+    maintenance.merge(library)
     counting = Counting(monkeypatch)
     one = side(library)
     again = pair_candidates.find(one, keep=library)

@@ -12,8 +12,7 @@ from PIL import Image
 from templates import Templates
 
 import imseek
-from imseek import captions
-from imseek import maintenance as upkeep
+from imseek import captions, maintenance
 from imseek.captions import pair_filters, scores
 from imseek.encoders import registry
 from imseek.errors import QueryError, UsageError
@@ -84,7 +83,7 @@ def test_without_prefix_and_embedded_before_or_now(
     assert by_name(indexed, cosines) == pytest.approx(expected, abs=1e-6)
     clipped = {name: 2.5 * max(score, 0) for name, score in expected.items()}
     assert by_name(indexed, fresh) == pytest.approx(clipped, abs=1e-6)
-    upkeep.embed_captions(indexed.path)
+    maintenance.embed_captions(indexed.path)
     monkeypatch.setattr("imseek.captions.load_text_encoder", lambda *_: pytest.fail("no encoder is needed"))
     assert by_name(indexed, captions.clip_scores(indexed, prefix=" ")) == pytest.approx(clipped, abs=2e-3)
     assert by_name(indexed, captions.cosines(indexed)) == pytest.approx(

@@ -15,7 +15,7 @@ from PIL import Image
 from templates import Templates
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.captions import agreement, summary
 from imseek.data import layout
 from imseek.data.current_file import read_current
@@ -177,7 +177,7 @@ def test_each_image_has_the_row_of_its_caption_or_zeros(indexed: imseek.Collecti
         row = np.zeros(64) if caption is None else words(caption)[0]
         assert rows[ids[name]] == pytest.approx(row, abs=1e-3)
         assert stored(indexed.path, 0)[ids[name]] == pytest.approx(shown(pictures / name), abs=1e-3)
-    assert upkeep.verify(indexed.path).ok
+    assert maintenance.verify(indexed.path).ok
 
 
 def test_a_caption_is_encoded_once_and_in_batches(
@@ -420,7 +420,7 @@ def test_agreement_of_a_generation_that_is_purged(
         if next(purges, False):
             (pictures / "red.png").unlink()
             indexed.index()
-            upkeep.purge(indexed.path)
+            maintenance.purge(indexed.path)
         return real(reader, limit)
 
     monkeypatch.setattr(module, "_summary", late)
@@ -446,17 +446,17 @@ def test_merged_purged_and_emptied(empty: imseek.Collection, pictures: Path, tmp
     empty.index()
     trace = rows[ids["green.jpg"]].tobytes()
     assert trace in everything(empty.path)
-    assert upkeep.purge(empty.path).images == 1
+    assert maintenance.purge(empty.path).images == 1
     assert trace not in everything(empty.path)
     left = stored(empty.path)
     assert left.keys() == rows.keys() - {ids["green.jpg"]}
     assert all((left[i] == rows[i]).all() for i in left)
-    assert upkeep.verify(empty.path).ok
+    assert maintenance.verify(empty.path).ok
     assert empty.remove_source(1) == 7
     assert empty.search("red", by="caption").hits == ()
-    upkeep.purge(empty.path)
+    maintenance.purge(empty.path)
     assert not [*(empty.path / layout.SPACES).rglob("*.npy")]
-    assert upkeep.verify(empty.path).ok
+    assert maintenance.verify(empty.path).ok
 
 
 def everything(root: Path) -> bytes:
@@ -467,7 +467,7 @@ def test_a_lost_catalog_comes_back_from_the_shards(indexed: imseek.Collection, p
     before, rows = ids_of(indexed), stored(indexed.path)
     for name in (layout.CATALOG, *layout.BACKUPS):
         (indexed.path / name).unlink(missing_ok=True)
-    assert upkeep.repair(indexed.path).after.ok
+    assert maintenance.repair(indexed.path).after.ok
     with imseek.open(indexed.path) as opened:
         opened.index([pictures])
         assert ids_of(opened) == before
@@ -492,15 +492,15 @@ def test_a_shard_without_the_vectors_of_captions_is_damage(
     (indexed.path / path).unlink()
     with Writer(indexed.path, "test"):
         pass  # It makes current.json again, which then tells of it.
-    (problem,) = upkeep.verify(indexed.path).problems
+    (problem,) = maintenance.verify(indexed.path).problems
     assert (problem.kind, problem.file) == ("vectors", path)
     with imseek.open(indexed.path) as opened:
         assert opened.search("red").searched == 9
         with pytest.raises(CorruptCollectionError, match="2 images have no vector"):
             opened.search("red", by="caption")
-    assert upkeep.repair(indexed.path).after.ok
+    assert maintenance.repair(indexed.path).after.ok
     monkeypatch.setattr(FakeEncoder, "encode_texts", counted(FakeEncoder.encode_texts, asked := []))
-    assert upkeep.embed_captions(indexed.path).outcome == "switched"
+    assert maintenance.embed_captions(indexed.path).outcome == "switched"
     assert asked == ["red and new"], "the other shard has its vectors"
     with imseek.open(indexed.path) as opened:
         assert opened.search("red").searched == 9
@@ -513,9 +513,9 @@ def test_damage_costs_the_captions_and_no_picture(
 ) -> None:
     path, rows = layout.vectors(TEXT, 0, "text"), stored(indexed.path)
     damage(indexed.path / path)
-    (problem,) = upkeep.verify(indexed.path).problems
+    (problem,) = maintenance.verify(indexed.path).problems
     assert (problem.kind, problem.file, problem.repairable) == ("vectors", path, True)
-    report = upkeep.repair(indexed.path)
+    report = maintenance.repair(indexed.path)
     assert report.after.ok
     assert report.lost == (f"{path}: vectors of captions; `imseek maintain --captions` makes them again",)
     monkeypatch.setattr("imseek.indexer.decode_stage.unit_rows", lambda *_: pytest.fail("no picture is lost"))
@@ -524,11 +524,11 @@ def test_damage_costs_the_captions_and_no_picture(
         with pytest.raises(QueryError, match="not embedded"):
             opened.search("red", by="caption")
         assert opened.index().unchanged == 7
-        assert upkeep.embed_captions(indexed.path).outcome == "switched"
+        assert maintenance.embed_captions(indexed.path).outcome == "switched"
         after = stored(indexed.path)
         assert all((after[i] == rows[i]).all() for i in rows)
         assert opened.search("red", by="caption").searched == 5
-    assert upkeep.verify(indexed.path).ok
+    assert maintenance.verify(indexed.path).ok
 
 
 # -- embedding what is stored --------------------------------------------------------------------------------
@@ -552,7 +552,7 @@ def without(tmp_path: Path, pictures: Path, templates: Templates) -> Iterator[im
 def test_captions_are_embedded_without_pictures(without: imseek.Collection) -> None:
     generation = without.info().generation
     moments: list[imseek.Progress] = []
-    report = upkeep.embed_captions(without.path, progress=moments.append)
+    report = maintenance.embed_captions(without.path, progress=moments.append)
     assert (report.outcome, report.space_id, report.encoder) == ("switched", TEXT, ENCODER)
     assert (report.images, report.captions, report.encoded) == (7, 4, 4)
     assert report.generation == without.info().generation > generation
@@ -564,14 +564,14 @@ def test_captions_are_embedded_without_pictures(without: imseek.Collection) -> N
     assert {row.caption for row in agreement(without)} == {
         "something red", "the blue sea", "黄色い山 yellow", "red and new"
     }  # fmt: skip
-    assert upkeep.verify(without.path).ok
-    again = upkeep.embed_captions(without.path)
+    assert maintenance.verify(without.path).ok
+    again = maintenance.embed_captions(without.path)
     assert (again.outcome, again.captions, again.encoded) == ("already", 4, 0)
     assert again.generation == report.generation
 
 
 def test_later_pictures_are_embedded_as_they_come(without: imseek.Collection, tmp_path: Path) -> None:
-    upkeep.embed_captions(without.path)
+    maintenance.embed_captions(without.path)
     (tmp_path / "away").rename(tmp_path / "pictures")
     draw(tmp_path / "pictures" / "sea.png", (0, 0, 250), "the blue sea")  # It may be searched again.
     draw(tmp_path / "pictures" / "newer.png", "red", "newer still")
@@ -579,7 +579,7 @@ def test_later_pictures_are_embedded_as_they_come(without: imseek.Collection, tm
     scores = expected(without, words("sea")[0])
     assert {*scores} == {"red.png", "sea.png", "lake.jpg", "山.png", "new.png", "newer.png"}
     assert_answer(without.search("sea", by="caption", limit=50), scores)
-    assert upkeep.verify(without.path).ok
+    assert maintenance.verify(without.path).ok
 
 
 def test_a_build_that_was_stopped_goes_on(
@@ -590,7 +590,7 @@ def test_a_build_that_was_stopped_goes_on(
     monkeypatch.setattr("imseek.data.writing.space_build.COMMIT_ROWS", 2)
     monkeypatch.setattr("imseek.indexer.caption_space.BATCH", 2)
     stop = threading.Event()
-    first = upkeep.embed_captions(
+    first = maintenance.embed_captions(
         without.path, stop=stop, progress=lambda p: stop.set() if p.done > 2 else None
     )
     assert first.outcome == "interrupted"
@@ -598,18 +598,18 @@ def test_a_build_that_was_stopped_goes_on(
     with pytest.raises(QueryError, match="not embedded"):
         without.search("red", by="caption")
     assert without.search("red").searched == 7
-    assert upkeep.verify(without.path).ok
-    upkeep.merge(without.path)
+    assert maintenance.verify(without.path).ok
+    maintenance.merge(without.path)
     monkeypatch.setattr(FakeEncoder, "encode_texts", counted(FakeEncoder.encode_texts, asked := []))
-    second = upkeep.embed_captions(without.path)
+    second = maintenance.embed_captions(without.path)
     assert (second.outcome, second.space_id) == ("switched", first.space_id)
     assert sorted(asked) == ["red and new", "the blue sea", "黄色い山 yellow"]
     assert_answer(without.search("red", by="caption", limit=50), expected(without, words("red")[0]))
-    assert upkeep.verify(without.path).ok
+    assert maintenance.verify(without.path).ok
 
 
 def test_the_encoder_of_the_pictures_has_changed(indexed: imseek.Collection, pictures: Path) -> None:
-    assert upkeep.reencode(indexed.path, "fake:32").outcome == "switched"
+    assert maintenance.reencode(indexed.path, "fake:32").outcome == "switched"
     assert indexed.search("red", by="caption").searched == 5, (
         "captions stay with the words of their own encoder"
     )
@@ -618,7 +618,7 @@ def test_the_encoder_of_the_pictures_has_changed(indexed: imseek.Collection, pic
     for refused in (lambda: agreement(indexed), lambda: indexed.search(0, by="caption")):
         with pytest.raises(QueryError, match=f"embedded with {ENCODER}, and no picture is"):
             refused()
-    report = upkeep.embed_captions(indexed.path)
+    report = maintenance.embed_captions(indexed.path)
     assert (report.outcome, report.encoder, report.captions) == ("switched", "fake:32", 5)
     current = read_current(indexed.path)
     assert [(s.space_id, s.encoder, s.modality) for s in current.spaces] == [
@@ -634,7 +634,7 @@ def test_the_encoder_of_the_pictures_has_changed(indexed: imseek.Collection, pic
     draw(pictures / "new.png", "red", "red and new")
     indexed.index()
     assert indexed.search("red", by="caption").searched == 6
-    assert upkeep.verify(indexed.path).ok
+    assert maintenance.verify(indexed.path).ok
 
 
 def test_an_encoder_without_words_embeds_nothing(
@@ -642,10 +642,10 @@ def test_an_encoder_without_words_embeds_nothing(
 ) -> None:
     monkeypatch.setattr(FakeEncoder, "info", property(lambda self: _without_words(self)))
     with pytest.raises(UsageError, match="knows no words"):
-        upkeep.embed_captions(without.path)
+        maintenance.embed_captions(without.path)
     monkeypatch.undo()
     monkeypatch.setattr(FakeEncoder, "fingerprint", lambda _: "0" * 64)
     with pytest.raises(EncoderMismatchError):
-        upkeep.embed_captions(without.path)
+        maintenance.embed_captions(without.path)
     assert [s.modality for s in read_current(without.path).spaces] == ["image"]
-    assert upkeep.verify(without.path).ok
+    assert maintenance.verify(without.path).ok

@@ -14,8 +14,7 @@ from snapshotting import clustered, collection_of
 from templates import Templates
 
 import imseek
-from imseek import clusters
-from imseek import maintenance as upkeep
+from imseek import clusters, maintenance
 from imseek.analysis.score_columns import save_scores
 from imseek.analysis.space_vectors import Vectors
 from imseek.clusters.results import ClusterReport
@@ -120,7 +119,7 @@ def test_stored_clusters_can_be_filtered_by_and_added_to(root: Path, tmp_path: P
     assert same is not None
     assert np.array_equal(same.arrays["centres"], model.arrays["centres"])
     assert clusters.again(root, "kinds").generation == before + 1
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_what_was_left_out_by_a_condition_stays_out(root: Path, tmp_path: Path) -> None:
@@ -192,7 +191,7 @@ def test_adding_to_what_is_not_there(root: Path) -> None:
 
 def test_another_encoder_since(root: Path) -> None:
     clusters.find(root, k=2, names="none", save="kinds")
-    upkeep.reencode(root, "fake:32")
+    maintenance.reencode(root, "fake:32")
     with pytest.raises(UsageError, match="found with fake, and vectors are of fake:32 now") as caught:
         clusters.again(root, "kinds")
     assert "--save kinds --force" in (caught.value.hint or "")

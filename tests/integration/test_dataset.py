@@ -12,8 +12,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 import imseek
-from imseek import dataset
-from imseek import maintenance as upkeep
+from imseek import dataset, maintenance
 from imseek.data.reader import Reader
 from imseek.data.shards import derived_columns, shard_files
 from imseek.data.writing.writer import Writer
@@ -145,13 +144,13 @@ class TestMeasuringLater:
             collection.index([altered])
         assert dataset.quality(collection).unknown == 12
         assert "luma_mean" not in collection.get(1).metadata
-        report = upkeep.measure(collection.path)
+        report = maintenance.measure(collection.path)
         assert (report.images, report.missing, report.measured, report.unreadable) == (12, 12, 12, 0)
         after = dataset.quality(collection)
         assert after.unknown == 0
         assert [one.count for one in after.lists] == [1] * 4
-        assert upkeep.verify(collection.path).ok
-        assert upkeep.measure(collection.path).missing == 0
+        assert maintenance.verify(collection.path).ok
+        assert maintenance.measure(collection.path).missing == 0
 
     def test_the_same_as_at_indexing(
         self, tmp_path: Path, altered: Path, monkeypatch: pytest.MonkeyPatch
@@ -165,7 +164,7 @@ class TestMeasuringLater:
             with monkeypatch.context() as early:
                 forget_measures(early)
                 old.index([altered])
-            upkeep.measure(old.path)
+            maintenance.measure(old.path)
             for image_id in range(12):
                 mine, theirs = (
                     {k: v for k, v in one.get(image_id).metadata.items() if k.startswith("luma_")}
@@ -188,11 +187,11 @@ class TestMeasuringLater:
         assert len(Reader(collection.path).current.shards) == 1
         report = dataset.quality(collection)
         assert (report.images, report.unknown) == (12, 2)
-        assert upkeep.verify(collection.path).ok
-        assert upkeep.measure(collection.path).measured == 2
+        assert maintenance.verify(collection.path).ok
+        assert maintenance.measure(collection.path).measured == 2
         assert dataset.quality(collection).unknown == 0
         collection.index([altered])
-        assert upkeep.purge(collection.path).images == 0
+        assert maintenance.purge(collection.path).images == 0
         assert dataset.quality(collection).unknown == 0
 
     def test_what_cannot_be_read_stays_unknown(
@@ -203,7 +202,7 @@ class TestMeasuringLater:
             collection.index([altered])
         (altered / "dark.png").unlink()
         shutil.copyfile(altered / "empty.png", altered / "bright.png")
-        report = upkeep.measure(collection.path)
+        report = maintenance.measure(collection.path)
         assert (report.measured, report.unreadable) == (10, 2)
         assert dataset.quality(collection).unknown == 2
 
@@ -215,9 +214,9 @@ class TestMeasuringLater:
             forget_measures(early)
             collection.index([altered])
         (altered / "dark.png").rename(altered / "aside")
-        assert upkeep.measure(collection.path).measured == 11
+        assert maintenance.measure(collection.path).measured == 11
         (altered / "aside").rename(altered / "dark.png")
-        assert upkeep.measure(collection.path).measured == 1
+        assert maintenance.measure(collection.path).measured == 1
         assert [one.count for one in dataset.quality(collection).lists] == [1] * 4
 
     def test_its_columns_are_nobody_elses(self, indexed: imseek.Collection) -> None:

@@ -8,7 +8,7 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError
 from imseek.types.collection_info import IndexPolicy
 
@@ -20,7 +20,7 @@ def collection(tmp_path: Path, photos: Path, templates: Templates) -> Path:
 
 
 def test_nothing_is_due_in_a_small_collection(collection: Path) -> None:
-    due = upkeep.due(collection)
+    due = maintenance.due(collection)
     assert (due.merge, due.index, due.dead, due.unmeasured) == (False, (), 0, 0)
 
 
@@ -28,9 +28,9 @@ def test_what_has_left_is_due_for_a_purge(collection: Path, photos: Path) -> Non
     (photos / "coffee.png").unlink()
     with imseek.open(collection) as opened:
         opened.index([photos])
-    assert upkeep.due(collection).dead == 1
-    upkeep.purge(collection)
-    assert upkeep.due(collection).dead == 0
+    assert maintenance.due(collection).dead == 1
+    maintenance.purge(collection)
+    assert maintenance.due(collection).dead == 0
 
 
 def test_many_small_shards_are_due_for_a_merge(tmp_path: Path, photo_files: list[Path]) -> None:
@@ -38,22 +38,22 @@ def test_many_small_shards_are_due_for_a_merge(tmp_path: Path, photo_files: list
     with imseek.create(path, encoder="fake") as made:
         for file in photo_files[:7]:
             made.index([file])
-        assert not upkeep.due(path).merge
+        assert not maintenance.due(path).merge
         generation = made.info().generation
-    assert upkeep.due(path) == upkeep.due(path)
+    assert maintenance.due(path) == maintenance.due(path)
     with imseek.open(path) as opened:
         assert opened.info().generation == generation
 
 
 def test_a_wanted_index_is_due_until_it_is_built(collection: Path) -> None:
-    upkeep.build_index(collection, IndexPolicy(kind="HNSW8,SQfp16"))
-    assert upkeep.due(collection).index == ()
-    upkeep.build_index(collection, IndexPolicy(kind="none"))
-    assert upkeep.due(collection).index == ()
+    maintenance.build_index(collection, IndexPolicy(kind="HNSW8,SQfp16"))
+    assert maintenance.due(collection).index == ()
+    maintenance.build_index(collection, IndexPolicy(kind="none"))
+    assert maintenance.due(collection).index == ()
 
 
 def test_all_bytes_are_counted_by_kind(collection: Path) -> None:
-    use = upkeep.disk_use(collection)
+    use = maintenance.disk_use(collection)
     assert sum(part.bytes for part in use) == sum(
         path.stat().st_size for path in collection.rglob("*") if path.is_file()
     )
@@ -63,12 +63,12 @@ def test_all_bytes_are_counted_by_kind(collection: Path) -> None:
     assert [part.bytes for part in use] == sorted((part.bytes for part in use), reverse=True)
     (collection / "undo").mkdir()
     (collection / "undo" / "x.jsonl").write_bytes(b"12345")
-    assert {part.kind: part.bytes for part in upkeep.disk_use(collection)}["undo"] == 5
-    upkeep.build_index(collection, IndexPolicy(kind="HNSW8,SQfp16"))
-    assert {part.kind for part in upkeep.disk_use(collection)} >= {"index", "vectors"}
+    assert {part.kind: part.bytes for part in maintenance.disk_use(collection)}["undo"] == 5
+    maintenance.build_index(collection, IndexPolicy(kind="HNSW8,SQfp16"))
+    assert {part.kind for part in maintenance.disk_use(collection)} >= {"index", "vectors"}
 
 
-@pytest.mark.parametrize("ask", [upkeep.due, upkeep.disk_use])
+@pytest.mark.parametrize("ask", [maintenance.due, maintenance.disk_use])
 def test_where_there_is_none(tmp_path: Path, ask: object) -> None:
     assert callable(ask)
     with pytest.raises(CollectionNotFoundError):
@@ -78,4 +78,4 @@ def test_where_there_is_none(tmp_path: Path, ask: object) -> None:
 def test_damage_is_told(collection: Path) -> None:
     (collection / "current.json").write_text("{")
     with pytest.raises(CorruptCollectionError):
-        upkeep.due(collection)
+        maintenance.due(collection)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from snapshotting import clustered, collection_of, index_of, remove
 
-from imseek import evaluate
-from imseek import maintenance as upkeep
+from imseek import evaluate, maintenance
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors import tuning
@@ -27,7 +26,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = collection_of(tmp_path_factory.mktemp("ann") / "c", clustered(ROWS, 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "QUERIES", 100)
-        upkeep.build_index(root, IndexPolicy(kind="IVF64,SQ8", recall=0.6))
+        maintenance.build_index(root, IndexPolicy(kind="IVF64,SQ8", recall=0.6))
     remove(root, [3, 4, 5])
     return root
 

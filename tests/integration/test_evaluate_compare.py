@@ -11,8 +11,7 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import evaluate
-from imseek import maintenance as upkeep
+from imseek import evaluate, maintenance
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import QueryError, UsageError
 from imseek.evaluate import encode_images
@@ -99,7 +98,7 @@ def test_a_space_of_the_collection_is_taken_as_it_is(
 
 def test_the_first_space_need_not_have_the_id_0(indexed: imseek.Collection) -> None:
     said = given(indexed)
-    upkeep.reencode(indexed.path, "fake:48")
+    maintenance.reencode(indexed.path, "fake:48")
     report = evaluate.compare(indexed, encoders=(None, "fake:32"), captions=said)
     assert (report.a.encoder, report.a.stored) == ("fake:48", True)
     with pytest.raises(UsageError, match="the same encoder"):

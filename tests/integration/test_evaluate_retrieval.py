@@ -14,7 +14,7 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.encoders import registry
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import QueryError, UsageError
@@ -182,7 +182,7 @@ def test_own_captions_embedded_or_not_give_the_same(tmp_path: Path, photos: Path
         if not any(made.get(image_id).metadata.get("caption") for image_id in ids.values()):
             pytest.fail("captions beside pictures are read")
         before = retrieval(made)
-        upkeep.embed_captions(made.path)
+        maintenance.embed_captions(made.path)
         after = retrieval(made)
     assert (before.captions_from, after.captions_from) == ("metadata", "space")
     assert (before.captions, before.images) == (5, 5)

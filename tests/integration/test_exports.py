@@ -14,8 +14,7 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import export, tags
-from imseek import maintenance as upkeep
+from imseek import export, maintenance, tags
 from imseek.errors import (
     ImageNotFoundError,
     QueryError,
@@ -173,7 +172,7 @@ class TestPlacing:
                 (photos / "rocket.jpg").unlink()
                 with imseek.open(root) as collection:
                     collection.index()
-                upkeep.purge(root)
+                maintenance.purge(root)
                 raise StaleGenerationError("gone")
 
         monkeypatch.setattr(Block, "rows", purged_once)

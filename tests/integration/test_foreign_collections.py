@@ -22,8 +22,7 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek import library, tags
-from imseek import maintenance as upkeep
+from imseek import library, maintenance, tags
 from imseek.data import layout, trust
 from imseek.data.catalog.catalog import Catalog
 from imseek.data.current_file import read_current
@@ -98,9 +97,9 @@ def list_file(connection: sqlite3.Connection, path: object, *, died: int = 1) ->
 
 WRITE: dict[str, Callable[[Path], object]] = {
     "tag": lambda root: tags.add(root, "tag", [1]),
-    "purge": upkeep.purge,
-    "merge": upkeep.merge,
-    "repair": upkeep.repair,
+    "purge": maintenance.purge,
+    "merge": maintenance.merge,
+    "repair": maintenance.repair,
 }
 
 
@@ -116,7 +115,7 @@ def test_a_row_of_the_catalog_names_no_file_of_the_user(
 ) -> None:
     with forged(root) as connection:
         list_file(connection, path.format(thesis=thesis))
-    (problem,) = upkeep.verify(root).problems
+    (problem,) = maintenance.verify(root).problems
     assert "is no file of a collection" in problem.message
     run(write, root)
     assert thesis.read_text() == SECRET
@@ -141,7 +140,7 @@ def test_nothing_in_the_schema_runs(
 ) -> None:
     with forged(root) as connection:
         connection.execute(statement)
-    (problem,) = upkeep.verify(root).problems
+    (problem,) = maintenance.verify(root).problems
     assert "imseek did not make it so" in problem.message
     with imseek.open(root) as collection, pytest.raises(CorruptCollectionError, match="did not make it so"):
         collection.get(0)
@@ -159,7 +158,7 @@ def test_a_statement_of_the_schema_that_is_no_text(root: Path) -> None:
             "INSERT INTO sqlite_master (type, name, tbl_name, rootpage, sql) "
             "VALUES ('table', 'theirs', 'theirs', 3, CAST('CREATE TABLE theirs (x)' AS BLOB))"
         )
-    for use in (upkeep.verify, lambda root: imseek.open(root).get(0)):
+    for use in (maintenance.verify, lambda root: imseek.open(root).get(0)):
         run(use, root)
     with pytest.raises(CorruptCollectionError, match="has the table 'theirs'"):
         tags.add(root, "mine", [0])
@@ -173,7 +172,7 @@ def test_a_view_without_an_end_is_not_asked(root: Path) -> None:
             "SELECT 'purged' AS name, x AS value FROM n WHERE x < 0"
         )
     began = time.process_time()
-    for use in (upkeep.verify, upkeep.repair, lambda root: imseek.open(root).get(0)):
+    for use in (maintenance.verify, maintenance.repair, lambda root: imseek.open(root).get(0)):
         run(use, root)
     assert time.process_time() - began < 5
 
@@ -209,7 +208,7 @@ def test_a_rollback_journal_has_sqlite_delete_no_file(root: Path, thesis: Path) 
     for write in WRITE.values():
         run(write, root)
         assert thesis.read_text() == SECRET
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 FOLDERS = (*layout.LISTED_FOLDERS, layout.CACHE, layout.STAGING, layout.JOBS, layout.UNDO)
@@ -231,7 +230,7 @@ def test_no_link_in_place_of_a_folder_is_followed(
     if (root / name).exists():
         (root / name).rename(tmp_path / "away")
     (root / name).symlink_to(mine)
-    assert any(problem.file == name for problem in upkeep.verify(root).problems)
+    assert any(problem.file == name for problem in maintenance.verify(root).problems)
     with pytest.raises(CorruptCollectionError, match="symbolic link"):
         tags.add(root, "tag", [1])
     run(write, root)
@@ -251,20 +250,20 @@ def test_no_link_in_place_of_a_file_is_followed(root: Path, thesis: Path, name: 
         (root / name).symlink_to(thesis)
     else:
         os.mkfifo(root / name)
-    assert any(problem.file == name for problem in upkeep.verify(root).problems)
+    assert any(problem.file == name for problem in maintenance.verify(root).problems)
     for write in WRITE.values():
         run(write, root)
     run(lambda root: imseek.open(root).search("red"), root)
     assert thesis.read_text() == SECRET
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_folders_too_many_levels_down_are_for_people_to_remove(root: Path) -> None:
     (root / "models" / "/".join("abcdefghij")).mkdir(parents=True)
-    (problem,) = upkeep.verify(root).problems
+    (problem,) = maintenance.verify(root).problems
     assert (problem.kind, problem.repairable) == ("strange", False)
     with pytest.raises(CorruptCollectionError, match="a folder too many levels down"):
-        upkeep.repair(root)
+        maintenance.repair(root)
 
 
 def test_a_catalog_of_two_names_is_copied_though_staging_is_a_link(root: Path, tmp_path: Path) -> None:
@@ -272,7 +271,7 @@ def test_a_catalog_of_two_names_is_copied_though_staging_is_a_link(root: Path, t
     (tmp_path / "outside").mkdir()
     shutil.rmtree(root / layout.STAGING, ignore_errors=True)
     (root / layout.STAGING).symlink_to(tmp_path / "outside")
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert report.after.ok
     assert (root / layout.CATALOG).stat().st_nlink == 1
     assert os.listdir(tmp_path / "outside") == []
@@ -309,7 +308,7 @@ def test_what_is_no_value_of_current_json(root: Path, member: str, value: object
     change(root, layout.CURRENT, lambda found: found.update({member: value}))
     with pytest.raises(CorruptCollectionError, match=r"current\.json"):
         imseek.open(root)
-    assert not upkeep.verify(root).ok
+    assert not maintenance.verify(root).ok
 
 
 @pytest.mark.parametrize(
@@ -330,7 +329,7 @@ def test_what_is_no_value_of_a_shard(root: Path, member: str, value: object) -> 
     change(root, layout.CURRENT, lambda found: found["shards"][0].update({member: value}))
     with pytest.raises(CorruptCollectionError), imseek.open(root) as collection:
         collection.search("red")
-    assert not upkeep.verify(root).ok
+    assert not maintenance.verify(root).ok
 
 
 @pytest.mark.parametrize(
@@ -365,7 +364,7 @@ def test_what_is_no_value_of_a_space(root: Path, member: str, value: object) -> 
 def test_rows_that_imseek_does_not_write_are_a_problem(root: Path, statement: str) -> None:
     with forged(root) as connection:
         connection.execute(statement)
-    (problem,) = upkeep.verify(root).problems
+    (problem,) = maintenance.verify(root).problems
     assert problem.kind == "catalog"
 
 
@@ -390,17 +389,17 @@ def foreign(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def test_a_foreign_collection_is_searched_and_not_written(foreign: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in foreign.rglob("*.*") if "-shm" not in path.name}
-    assert not upkeep.is_trusted(foreign)
+    assert not maintenance.is_trusted(foreign)
     with imseek.open(foreign) as collection:
         assert [hit.image_id for hit in collection.search("red")]
         for write in WRITE.values():
             with pytest.raises(UntrustedCollectionError, match="you have not said that you trust it"):
                 write(foreign)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert upkeep.trust(foreign).ok
-    assert upkeep.is_trusted(foreign)
+    assert maintenance.trust(foreign).ok
+    assert maintenance.is_trusted(foreign)
     tags.add(foreign, "mine", [1])
-    upkeep.distrust(foreign)
+    maintenance.distrust(foreign)
     with pytest.raises(UntrustedCollectionError):
         tags.add(foreign, "mine", [2])
 
@@ -408,23 +407,23 @@ def test_a_foreign_collection_is_searched_and_not_written(foreign: Path) -> None
 def test_another_collection_in_the_place_of_a_trusted_one_is_not_trusted(
     foreign: Path, tmp_path: Path
 ) -> None:
-    upkeep.trust(foreign)
+    maintenance.trust(foreign)
     foreign.rename(tmp_path / "away")
-    assert not upkeep.is_trusted(tmp_path / "away")
+    assert not maintenance.is_trusted(tmp_path / "away")
     imseek.create(foreign, encoder="fake").close()
-    assert upkeep.is_trusted(foreign)  # It was made here.
+    assert maintenance.is_trusted(foreign)  # It was made here.
     foreign.rename(tmp_path / "other")
     (tmp_path / "away").rename(foreign)
-    assert not upkeep.is_trusted(foreign)
+    assert not maintenance.is_trusted(foreign)
 
 
 def test_a_damaged_collection_is_trusted_only_by_force(foreign: Path) -> None:
     with forged(foreign) as connection:
         list_file(connection, "../thesis.txt")
-    report = upkeep.trust(foreign)
-    assert (report.ok, upkeep.is_trusted(foreign)) == (False, False)
-    upkeep.trust(foreign, force=True)
-    assert upkeep.is_trusted(foreign)
+    report = maintenance.trust(foreign)
+    assert (report.ok, maintenance.is_trusted(foreign)) == (False, False)
+    maintenance.trust(foreign, force=True)
+    assert maintenance.is_trusted(foreign)
 
 
 def test_what_a_user_has_is_trusted_when_records_begin(
@@ -439,7 +438,7 @@ def test_what_a_user_has_is_trusted_when_records_begin(
     imseek.create(home / "collections" / "new", encoder="fake").close()
     (home / "collections" / "new").rename(home / "collections" / "put here later")
     with pytest.raises(UntrustedCollectionError):
-        upkeep.merge(home / "collections" / "put here later")
+        maintenance.merge(home / "collections" / "put here later")
 
 
 @pytest.mark.parametrize("first", ["create", "forget"])
@@ -453,8 +452,8 @@ def test_records_begin_with_the_first_that_is_written(
     if first == "create":
         imseek.create(photos.with_name("new"), encoder="fake").close()
     else:
-        upkeep.distrust(photos)
-    assert upkeep.is_trusted(photos) == (first == "create")
+        maintenance.distrust(photos)
+    assert maintenance.is_trusted(photos) == (first == "create")
 
 
 def test_what_is_restored_into_a_new_home_is_not_taken_for_what_was_there(
@@ -464,12 +463,12 @@ def test_what_is_restored_into_a_new_home_is_not_taken_for_what_was_there(
     use_home(monkeypatch, tmp_path / "new home")
     photos = tmp_path / "new home" / "collections" / "photos"
     imseek.backup.restore(tmp_path / "photos.tar", photos)
-    assert not upkeep.is_trusted(photos)
+    assert not maintenance.is_trusted(photos)
     with pytest.raises(UntrustedCollectionError):
         tags.add(photos, "mine", [1])
     imseek.backup.restore(tmp_path / "photos.tar", photos.with_name("mine"), trust=True)
-    assert upkeep.is_trusted(photos.with_name("mine"))
-    assert not upkeep.is_trusted(photos)
+    assert maintenance.is_trusted(photos.with_name("mine"))
+    assert not maintenance.is_trusted(photos)
 
 
 def test_trust_in_what_lay_there_before_is_no_trust_in_what_is_restored(
@@ -477,10 +476,10 @@ def test_trust_in_what_lay_there_before_is_no_trust_in_what_is_restored(
 ) -> None:
     imseek.backup.write(root, tmp_path / "photos.tar")
     use_home(monkeypatch, tmp_path / "my home")
-    assert upkeep.trust(root).ok
+    assert maintenance.trust(root).ok
     root.rename(tmp_path / "elsewhere")
     imseek.backup.restore(tmp_path / "photos.tar", root)
-    assert not upkeep.is_trusted(root)
+    assert not maintenance.is_trusted(root)
 
 
 def test_trust_in_what_had_a_name_before_is_no_trust_in_what_gets_it(
@@ -493,7 +492,7 @@ def test_trust_in_what_had_a_name_before_is_no_trust_in_what_gets_it(
     imseek.backup.restore(tmp_path / "photos.tar", theirs)
     mine.rename(tmp_path / "elsewhere")
     library.rename("theirs", "mine", os.environ)
-    assert not upkeep.is_trusted(mine)
+    assert not maintenance.is_trusted(mine)
 
 
 def test_records_begin_all_at_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,16 +511,16 @@ def test_records_begin_all_at_once(root: Path, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(trust, "_write", killed)
     with pytest.raises(KeyboardInterrupt):
-        upkeep.is_trusted(named[0])
+        maintenance.is_trusted(named[0])
     monkeypatch.setattr(trust, "_write", write)
-    assert [upkeep.is_trusted(path) for path in named] == [True, True]
+    assert [maintenance.is_trusted(path) for path in named] == [True, True]
     assert [path.name for path in home.iterdir() if "trusted" in path.name] == ["trusted"]
 
 
 def test_the_index_of_a_foreign_collection_is_not_loaded(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upkeep.build_index(root, imseek.IndexPolicy("Flat"))
+    maintenance.build_index(root, imseek.IndexPolicy("Flat"))
     assert read_current(root).snapshots
     with imseek.open(root) as collection:
         mine = collection.search("red")
@@ -536,18 +535,18 @@ def test_the_index_of_a_foreign_collection_is_not_loaded(
 def test_an_index_that_cannot_be_opened_is_a_problem_of_a_trusted_collection(
     root: Path,
 ) -> None:
-    upkeep.build_index(root, imseek.IndexPolicy("Flat"))
-    assert upkeep.verify(root).ok
+    maintenance.build_index(root, imseek.IndexPolicy("Flat"))
+    assert maintenance.verify(root).ok
     (folder,) = read_current(root).snapshots.values()
     change(root, f"{folder}/index.json", lambda found: found.update(dim=found["dim"] * 2))
     path = root / folder / "index.json"
     written = path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest(), f"{folder}/index.json"
     with forged(root) as connection:
         connection.execute("UPDATE files SET size = ?, sha256 = ? WHERE path = ?", written)
-    found = upkeep.verify(root).problems
+    found = maintenance.verify(root).problems
     assert [problem.file for problem in found] == [f"{folder}/index.json"]
-    assert upkeep.repair(root).lost
-    assert upkeep.verify(root).ok
+    assert maintenance.repair(root).lost
+    assert maintenance.verify(root).ok
 
 
 @pytest.mark.parametrize(

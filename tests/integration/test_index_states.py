@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis_profiles import examples
 from snapshotting import STAT, Rows, clustered, collection_of, index_of, new_images, same
 
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.data.catalog.changeset import Changeset, Placement
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
@@ -157,7 +157,7 @@ class Indexed(RuleBasedStateMachine):
     def build(self, kind: str, recall: float) -> None:
         if len(self.live) < 24 and kind not in EXACT:
             kind = "Flat"  # too few to train others on
-        (report,) = upkeep.build_index(self.root, IndexPolicy(kind, recall=recall))
+        (report,) = maintenance.build_index(self.root, IndexPolicy(kind, recall=recall))
         assert report.outcome == ("built" if self.live else report.outcome)
         self.kind = kind
         if self.live:
@@ -166,17 +166,17 @@ class Indexed(RuleBasedStateMachine):
 
     @rule()
     def scan(self) -> None:
-        upkeep.build_index(self.root, IndexPolicy("none"))
+        maintenance.build_index(self.root, IndexPolicy("none"))
         self.kind = "none"
 
     @rule()
     def tidy(self) -> None:
         """Merge what is due, and renew the index where that is."""
-        upkeep.merge(self.root)
+        maintenance.merge(self.root)
 
     @rule()
     def purge(self) -> None:
-        upkeep.purge(self.root)
+        maintenance.purge(self.root)
         # A purge takes the files of the generation away that this process searched.
         self.reader, self.index = Reader(self.root), None
 

@@ -33,8 +33,7 @@ from starlette.testclient import TestClient
 from templates import Templates
 
 import imseek
-from imseek import export
-from imseek import maintenance as upkeep
+from imseek import export, maintenance
 from imseek.analysis.originals import Originals
 from imseek.data.reader import Reader
 from imseek.encoders import registry
@@ -281,7 +280,7 @@ def _by_notebook(stand: Stand, out: Path) -> Left:
 
 
 def _by_reencoding(stand: Stand, out: Path) -> Left:
-    report = upkeep.reencode(stand.root, "fake:32")
+    report = maintenance.reencode(stand.root, "fake:32")
     words = " ".join(one.message for one in report.missing)
     return Left((stand.original,) if report.encoded else (), words)
 

@@ -17,8 +17,7 @@ from clocks import Clock
 from PIL import Image
 
 import imseek
-from imseek import jobs
-from imseek import maintenance as upkeep
+from imseek import jobs, maintenance
 from imseek.data import layout, processes
 from imseek.data.writing import job_logs, writer
 from imseek.data.writing.writer import Writer
@@ -213,7 +212,7 @@ def test_a_job_is_cancelled_after_a_clean_flush(collection: imseek.Collection, s
     assert "interrupted: what is counted above is kept" in said(job)
     with pytest.raises(UsageError, match="is not running: interrupted"):
         jobs.cancel(collection.path, started.run_id)
-    assert upkeep.verify(collection.path).ok
+    assert maintenance.verify(collection.path).ok
 
 
 def test_a_job_that_was_killed_reads_as_interrupted(collection: imseek.Collection, slow: Path) -> None:
@@ -322,7 +321,7 @@ def test_a_purge_removes_the_logs_of_what_has_ended(collection: imseek.Collectio
     assert job.log is not None
     own = job_logs.path_of(collection.path, os.getpid(), processes.process_start_time(os.getpid()))
     own.write_text("still being written")
-    upkeep.purge(collection.path)
+    maintenance.purge(collection.path)
     assert [path.name for path in (collection.path / layout.JOBS).iterdir()] == [own.name]
     assert jobs.get(collection.path, job.run_id).log is None
 
@@ -346,7 +345,7 @@ def test_logs_survive_a_writer_and_are_no_damage(collection: imseek.Collection) 
     with Writer(collection.path, "test"):
         pass
     assert starting.exists()
-    assert upkeep.verify(collection.path).ok
+    assert maintenance.verify(collection.path).ok
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe"])

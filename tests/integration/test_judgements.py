@@ -14,7 +14,7 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.data import layout
 from imseek.data.catalog import catalog_backups, duplicate_judgement_file
 from imseek.data.catalog.duplicate_judgements import make_judgement, read, record, withdraw
@@ -69,7 +69,7 @@ def test_a_judgement_is_of_a_pair_in_any_order(root: Path) -> None:
     )
     assert take_back(root, (B, A), (B, C)) == 1
     assert read(root) == (Judgement(A, C, "same", "test", AT),)
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_the_last_word_holds_and_the_same_word_again_says_nothing(root: Path) -> None:
@@ -179,12 +179,12 @@ def moved_and_removed(root: Path, photos: Path) -> None:
 
 
 def reencoded(root: Path, photos: Path) -> None:
-    assert upkeep.reencode(root, "fake:32").outcome == "switched"
+    assert maintenance.reencode(root, "fake:32").outcome == "switched"
 
 
 def purged(root: Path, photos: Path) -> None:
     moved_and_removed(root, photos)
-    upkeep.purge(root)
+    maintenance.purge(root)
 
 
 def merged(root: Path, photos: Path) -> None:
@@ -194,7 +194,7 @@ def merged(root: Path, photos: Path) -> None:
             file.write(bytes([n]))
         with imseek.open(root) as collection:
             collection.index()
-    upkeep.merge(root)
+    maintenance.merge(root)
 
 
 @pytest.mark.parametrize("event", [reindexed, moved_and_removed, reencoded, purged, merged])
@@ -206,11 +206,11 @@ def test_judgements_survive(root: Path, photos: Path, event: Callable[[Path, Pat
     assert len(before) == len(contents) - 2
     event(root, photos)
     assert read(root) == before
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
     # Also where the catalog is made anew afterwards.
     for name in (layout.CATALOG, *layout.BACKUPS):
         (root / name).unlink()
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert report.after.ok
     assert read(root) == before
     with imseek.open(root) as collection:
@@ -247,7 +247,7 @@ def test_from_shards_alone_judgements_come_from_their_file(root: Path) -> None:
     take_back(root, (A, C))
     name = stored(root).relative_to(root)
     lose_catalog(root)
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert report.after.ok
     assert lines(report) == ([f"1 judgements from {name}"], [])
     assert any("sources, places and tags" in line for line in report.lost)
@@ -255,7 +255,7 @@ def test_from_shards_alone_judgements_come_from_their_file(root: Path) -> None:
     assert generation(root) > int(name.name.split(".")[1])
     judge(root, make_judgement(A, C, "different", "test", AT))
     assert [j.verdict for j in read(root)] == ["same", "different"]
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_what_an_older_backup_does_not_know_comes_from_the_file(root: Path) -> None:
@@ -265,7 +265,7 @@ def test_what_an_older_backup_does_not_know_comes_from_the_file(root: Path) -> N
     take_back(root, (A, B))
     kept = older_backup(root)
     lose_catalog(root, keep=kept)
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert report.after.ok
     assert len(lines(report)[0]) == 1
     assert lines(report)[1] == []
@@ -276,7 +276,7 @@ def test_all_withdrawn_stays_withdrawn(root: Path) -> None:
     judge(root, make_judgement(A, B, "same", "test", AT))
     take_back(root, (A, B))
     lose_catalog(root, keep=older_backup(root))
-    assert upkeep.repair(root).after.ok
+    assert maintenance.repair(root).after.ok
     assert read(root) == ()
 
 
@@ -289,9 +289,9 @@ def test_a_damaged_file_is_found_and_written_again(root: Path, damage: str) -> N
         path.unlink()
     else:
         path.write_bytes(data[: len(data) // 2] if damage == "half" else data.replace(b"same", b"sane"))
-    (problem,) = upkeep.verify(root).problems
+    (problem,) = maintenance.verify(root).problems
     assert (problem.kind, problem.file) == ("judgements", str(path.relative_to(root)))
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert (report.after.ok, report.lost) == (True, ())
     assert lines(report)[0] == [f"{problem.file} from the catalog"]
     assert read(root) == (Judgement(A, B, "same", "test", AT),)
@@ -304,7 +304,7 @@ def test_what_only_a_damaged_file_held_is_named(root: Path) -> None:
     path = stored(root)
     path.write_bytes(path.read_bytes().replace(C.encode(), B.encode()))
     lose_catalog(root, keep=older_backup(root))
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert report.after.ok
     (lost,) = lines(report)[1]
     assert path.name in lost
@@ -319,7 +319,7 @@ def test_the_file_of_another_collection_is_not_taken(root: Path, tmp_path: Path)
     shutil.copyfile(foreign, mine.with_name("all.99.json"))
     shutil.copyfile(foreign, mine)
     lose_catalog(root)
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert report.after.ok
     assert read(root) == ()
     assert any("judgements" in line for line in report.lost)
@@ -338,11 +338,11 @@ def test_what_was_never_committed_is_swept(root: Path, monkeypatch: pytest.Monke
         with pytest.raises(OSError, match="broken off"):
             record(writer, [make_judgement(A, C, "same", "test", AT)])
         monkeypatch.undo()
-    assert [problem.kind for problem in upkeep.verify(root).problems] == ["orphan"]
+    assert [problem.kind for problem in maintenance.verify(root).problems] == ["orphan"]
     with Writer(root, "next"):
         pass
     assert stored(root) == before
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
     assert read(root) == (Judgement(A, B, "same", "test", AT),)
 
 
@@ -356,7 +356,7 @@ def test_an_older_file_does_not_undo_what_the_catalog_knows(root: Path) -> None:
     lose_catalog(root, keep=kept)
     stored(root).unlink()
     older.write_bytes(data)
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert report.after.ok
     assert [(j.a, j.b, j.verdict) for j in read(root)] == [(A, B, "different")]
     assert stored(root) != older
@@ -372,7 +372,7 @@ def test_a_sealed_file_with_a_row_that_is_none_is_damaged(root: Path, row: list[
     assert found["judgements"] == [[A, B, "same", "test", AT]]
     path.write_bytes(durable_files.add_checksum({**found, "judgements": [row]}))
     lose_catalog(root)
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert report.after.ok
     assert read(root) == ()
     (lost,) = (line for line in report.lost if "it is damaged" in line)

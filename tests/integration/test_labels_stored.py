@@ -12,8 +12,7 @@ from labelling import COLOURS, column, found_by, paint
 from PIL import Image
 
 import imseek
-from imseek import labels, probes
-from imseek import maintenance as upkeep
+from imseek import labels, maintenance, probes
 from imseek import tags as given
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.catalog import models, tags
@@ -49,7 +48,7 @@ def test_columns_that_can_be_asked_for(root: Path) -> None:
     assert record.kind == "labels"
     assert record.facts["classes"] == ["red", "green", "blue"]
     assert record.facts["templates"] == list(TEMPLATES)
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_tags_with_where_they_come_from(root: Path) -> None:
@@ -100,7 +99,7 @@ def test_later_images_are_labelled_as_the_earlier_ones(
     generation = Reader(root).generation
     assert len(labels.again(root, "colour").image_ids) == 0
     assert Reader(root).generation == generation  # nothing was written
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_later_images_where_only_tags_were_given(
@@ -158,7 +157,7 @@ def test_labels_whose_record_a_repair_has_lost_are_made_again(root: Path) -> Non
     before = column(root, "colour")
     (record,) = (root / "models").iterdir()
     record.write_bytes(b"damaged")
-    upkeep.repair(root)
+    maintenance.repair(root)
     assert models.find(root, "colour") is None
     labels.label(root, ["red", "green", "blue"], save="colour")
     assert models.find(root, "colour") is not None
@@ -203,7 +202,7 @@ def test_what_a_model_said_goes_when_the_picture_changes(
 def test_another_encoder_than_that_of_the_record(root: Path, tmp_path: Path) -> None:
     labels.label(root, ["red", "blue"], save="colour")
     labels.evaluate(root, save_temperature="mine")
-    upkeep.reencode(root, "fake:32")
+    maintenance.reencode(root, "fake:32")
     with pytest.raises(UsageError, match="made with fake, and the collection has fake:32 now"):
         labels.again(root, "colour")
     with pytest.raises(UsageError, match="learned with fake, not fake:32"):
@@ -259,7 +258,7 @@ def test_what_is_forgotten_is_gone(root: Path) -> None:
     with pytest.raises(UsageError, match="no labels are stored as 'colour'") as caught:
         labels.forget(root, "colour")
     assert caught.value.hint == "there are: other"
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 @pytest.mark.parametrize(

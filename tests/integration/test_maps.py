@@ -10,8 +10,7 @@ from mapping import painted, places
 from PIL import Image
 
 import imseek
-from imseek import maintenance as upkeep
-from imseek import maps
+from imseek import maintenance, maps
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.search.where import Filters
@@ -54,7 +53,7 @@ class TestLayingOut:
         right = [image_id for image_id, (x, _) in at.items() if x > 0]
         assert 0 < len(right) < 19
         assert Filters().ids(reader, "map_x > 0 AND map_fitted").tolist() == sorted(right)
-        assert upkeep.verify(root).ok
+        assert maintenance.verify(root).ok
 
     def test_images_that_look_alike_lie_together(self, tmp_path) -> None:
         for name, colour in (("red", (220, 10, 10)), ("blue", (10, 10, 220))):
@@ -198,7 +197,7 @@ class TestStale:
     def test_vectors_of_another_encoder(self, root) -> None:
         maps.lay_out(root, method="pca")
         before = places(root)
-        upkeep.reencode(root, "fake:32")
+        maintenance.reencode(root, "fake:32")
         report = maps.lay_out(root)
         assert report.stale
         assert report.laid_out == report.placed == 0

@@ -11,7 +11,7 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.analysis.snapshot_session import filter_ids, run_with_reader
 from imseek.analysis.space_vectors import Vectors
 from imseek.data import layout
@@ -48,7 +48,7 @@ def test_a_model_comes_back_as_it_was_stored(root: Path) -> None:
     assert found.arrays["weights"].dtype == np.float32
     assert np.array_equal(found.arrays["weights"], _weights())
     assert found.created.endswith("+00:00")
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_the_last_of_a_name_holds_and_a_dropped_one_is_gone(root: Path) -> None:
@@ -63,7 +63,7 @@ def test_the_last_of_a_name_holds_and_a_dropped_one_is_gone(root: Path) -> None:
         model_files.drop(writer, "cats")
     assert models.find(root, "cats") is None
     assert [model.name for model in models.of_kind(root, "probe")] == ["dogs"]
-    upkeep.purge(root)
+    maintenance.purge(root)
     assert [path.name for path in sorted((root / layout.MODELS).iterdir())] == [
         Path(models._paths(root)["dogs"]).name
     ]
@@ -90,11 +90,11 @@ def test_a_purge_takes_what_was_learned_from_images_that_have_gone(root: Path) -
         assert place is not None
         Path(place.display).unlink()
         assert collection.index().removed == 1
-    report = upkeep.purge(root)
+    report = maintenance.purge(root)
     assert models.names(root) == ("of_none", "of_some")
     assert report.notes == ("of_all had learned from images that have gone: it is gone too",)
     assert len(list((root / layout.MODELS).iterdir())) == 2
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_damage_is_found_and_given_up(root: Path) -> None:
@@ -103,10 +103,10 @@ def test_damage_is_found_and_given_up(root: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"kind": "probe"', b'"kind": "prone"'))
     with pytest.raises(CorruptCollectionError, match="damaged"):
         models.find(root, "cats")
-    assert [problem.kind for problem in upkeep.verify(root).problems] == ["model"]
-    report = upkeep.repair(root)
+    assert [problem.kind for problem in maintenance.verify(root).problems] == ["model"]
+    report = maintenance.repair(root)
     assert any("learned again" in line for line in report.lost)
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
     assert models.find(root, "cats") is None
 
 
@@ -115,12 +115,12 @@ def test_models_outlive_the_catalog_and_its_backups(root: Path) -> None:
     _put(root, "cats", version=2)
     for name in (layout.CATALOG, *layout.BACKUPS):
         (root / name).write_bytes(b"damaged")
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert any("cats" in line for line in report.restored)
     found = models.find(root, "cats")
     assert found is not None
     assert found.facts == {"version": 2}
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_columns_come_with_the_model_that_made_them(root: Path) -> None:
@@ -203,7 +203,7 @@ def test_of_models_that_no_catalog_knows_the_newest_sound_one_comes_back(root: P
     next(root.glob(f"{layout.MODELS}/dogs.*")).write_bytes(b"{}")
     for name in (layout.CATALOG, *layout.BACKUPS):
         (root / name).unlink()
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert report.after.ok
     assert "what was learned as cats, from models/" in report.restored
     assert models.names(root) == ("cats",)

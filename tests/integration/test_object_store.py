@@ -17,7 +17,7 @@ from sourcing.archives import tar_of, zip_of
 from sourcing.tables import parquet
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.errors import ContentChangedError, UsageError
 from imseek.indexer.sources import remote
 
@@ -181,7 +181,7 @@ def test_a_backup_comes_back_the_same(collection: imseek.Collection, shards: Fol
         imseek.backup.write(collection, url)
     made = imseek.backup.restore(url, tmp_path / "again", trust=True)
     assert made.uuid == collection.uuid
-    assert upkeep.verify(made.path).ok
+    assert maintenance.verify(made.path).ok
     with imseek.open(made.path) as again:
         assert answers(again) == answers(collection)
         assert contents(again) == contents(collection)

@@ -14,8 +14,7 @@ from databases.impostor import CHALLENGES, Impostor, listening, name_server
 from templates import Templates
 
 import imseek
-from imseek import library
-from imseek import maintenance as upkeep
+from imseek import library, maintenance
 from imseek.data import layout
 from imseek.data.catalog.postgres import allowed_servers, connection
 from imseek.data.catalog.postgres.address import Address, read_address
@@ -66,10 +65,10 @@ USES: dict[str, Callable[[Path], object]] = {
     "search": lambda root: imseek.open(root).search("red"),
     "current": read_current,
     "info": lambda root: imseek.open(root).info(),
-    "verify": upkeep.verify,
-    "repair": upkeep.repair,
-    "purge": upkeep.purge,
-    "due": upkeep.due,
+    "verify": maintenance.verify,
+    "repair": maintenance.repair,
+    "purge": maintenance.purge,
+    "due": maintenance.due,
     "duplicates": imseek.duplicates.find,
     "undo": lambda root: imseek.duplicates.undo(root, dry_run=False),
     "backup": lambda root: imseek.backup.write(root, root.parent / "a.tar"),
@@ -78,7 +77,7 @@ USES: dict[str, Callable[[Path], object]] = {
     "jobs": lambda root: imseek.jobs.list(root),
     "lock": lambda root: lock_of(root).acquire(),
     "delete": lambda root: library.delete(root, "theirs"),
-    "to a file": lambda root: upkeep.move_catalog(root, "sqlite"),
+    "to a file": lambda root: maintenance.move_catalog(root, "sqlite"),
 }
 
 
@@ -245,7 +244,7 @@ def test_a_server_that_the_user_names_is_allowed_as_long_as_it_works(
         imseek.create(tmp_path / "mine", encoder="fake", catalog=impostor.url())
     imseek.create(tmp_path / "other", encoder="fake").close()
     with pytest.raises(StorageError):
-        upkeep.move_catalog(tmp_path / "other", impostor.url())
+        maintenance.move_catalog(tmp_path / "other", impostor.url())
     assert impostor.connections > 0
     assert allowed_servers._read() == []
 
@@ -255,16 +254,16 @@ def test_a_server_is_allowed_no_longer_than_its_collection_is_trusted(
 ) -> None:
     """One that cannot be verified is not trusted, and one that is forgotten names no server either."""
     with pytest.raises(StorageError):
-        upkeep.trust(root)
+        maintenance.trust(root)
     assert impostor.connections > 0
     assert allowed_servers._read() == []
     problem = Problem("orphan", "metadata/0.parquet", "no part of the collection", repairable=True)
-    monkeypatch.setattr(upkeep, "verify", lambda path: VerifyReport((problem,), 0, 0))
-    upkeep.trust(root)
+    monkeypatch.setattr(maintenance, "verify", lambda path: VerifyReport((problem,), 0, 0))
+    maintenance.trust(root)
     assert allowed_servers._read() == []
-    upkeep.trust(root, force=True)
+    maintenance.trust(root, force=True)
     assert len(allowed_servers._read()) == 1
-    upkeep.distrust(root)
+    maintenance.distrust(root)
     assert allowed_servers._read() == []
 
 
@@ -277,7 +276,7 @@ def test_the_catalog_of_a_collection_that_is_not_trusted_is_not_moved(
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "my home"))
     for collection in (root, tmp_path / "in a file"):
         with pytest.raises(UntrustedCollectionError, match="moving its catalog"):
-            upkeep.move_catalog(collection, impostor.url() if to == "URL" else to)
+            maintenance.move_catalog(collection, impostor.url() if to == "URL" else to)
     assert impostor.connections == 0
     assert allowed_servers._read() == []
 

@@ -13,8 +13,7 @@ from probing import COLOURS, album, draw
 from templates import Templates
 
 import imseek
-from imseek import maintenance as upkeep
-from imseek import probes, tags
+from imseek import maintenance, probes, tags
 from imseek.analysis.snapshot_session import filter_ids
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.catalog import models
@@ -66,7 +65,7 @@ class TestFitting:
         assert told.counts == {"blue": 8, "lime": 8, "red": 8}
         assert (told.saved, told.tagged) == (None, 0)
         assert models.find(root, "colours") is not None
-        assert upkeep.verify(root).ok
+        assert maintenance.verify(root).ok
 
     def test_the_order_of_named_tags_and_a_condition(self, root) -> None:
         tagged(root)
@@ -240,7 +239,7 @@ class TestRefused:
         tagged(root)
         probes.fit(root, "colours")
         monkeypatch.setattr("imseek.encoders.fake.FakeEncoder.fingerprint", lambda self: "f" * 64)
-        upkeep.reencode(root, "fake")
+        maintenance.reencode(root, "fake")
         with pytest.raises(EncoderMismatchError, match="has learned from other vectors") as error:
             probes.apply(root, "colours")
         assert "--force" in (error.value.hint or "")

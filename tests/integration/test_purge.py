@@ -29,8 +29,7 @@ from durability.purging import (
 from sqlalchemy import Engine, event, update
 
 import imseek
-from imseek import maintenance as upkeep
-from imseek import tags
+from imseek import maintenance, tags
 from imseek.analysis import snapshot_session
 from imseek.data import layout
 from imseek.data.catalog import catalog, duplicate_judgements, schema
@@ -90,20 +89,20 @@ def test_nothing_is_left_of_what_was_removed_and_the_rest_is_as_it_was(case: Cas
         *(path.name for path in case.root.glob("catalog.sqlite.damaged.*")),
     }
     assert case.ids < ids_in(case.root)
-    report = upkeep.purge(case.root)
+    report = maintenance.purge(case.root)
     assert (report.images, report.shards) == (len(REMOVED), 1)
     assert found_in(case.root, case.traces) == {}
     assert not case.ids & ids_in(case.root)
     assert remaining(case.root) == before
     assert {state for *_, state, _ in before["states"]} == {"live", "quarantined", "suspended"}
-    assert upkeep.verify(case.root).ok
+    assert maintenance.verify(case.root).ok
     kept = {layout.COLLECTION, layout.CURRENT, layout.CATALOG, *layout.BACKUPS, layout.CHECKSUMS, layout.LOCK}
     there = {path.name for path in case.root.iterdir()} - {*layout.CATALOG_COMPANIONS}
     assert there | {layout.MODELS} == {*kept, *layout.LISTED_FOLDERS}  # Nothing was learned here.
 
 
 def test_what_is_kept_is_found_by_the_same_search(case: Case) -> None:
-    upkeep.purge(case.root)
+    maintenance.purge(case.root)
     kept = ("camera of keep0", "label of quarantined", "caption of suspended", "tag of changes", "moved.png")
     where = found_in(case.root, {name: name.encode() for name in kept})
     assert where.keys() == set(kept)
@@ -111,16 +110,16 @@ def test_what_is_kept_is_found_by_the_same_search(case: Case) -> None:
 
 
 def test_a_second_purge_has_nothing_to_do(case: Case) -> None:
-    assert upkeep.purge(case.root).images
+    assert maintenance.purge(case.root).images
     before, generation = remaining(case.root), Reader(case.root).generation
     listed = {path: path.stat() for name in layout.LISTED_FOLDERS for path in (case.root / name).rglob("*")}
-    report = upkeep.purge(case.root)
+    report = maintenance.purge(case.root)
     assert (report.images, report.records, report.shards, report.files, report.bytes) == (0, 0, 0, 0, 0)
     assert (remaining(case.root), Reader(case.root).generation) == (before, generation)
     assert {
         path: path.stat() for name in layout.LISTED_FOLDERS for path in (case.root / name).rglob("*")
     } == listed
-    assert upkeep.verify(case.root).ok
+    assert maintenance.verify(case.root).ok
 
 
 STEPS = {
@@ -139,19 +138,19 @@ def test_every_step_is_needed_and_one_that_fails_is_made_up_for(
     before = remaining(case.root)
     with monkeypatch.context() as patch:
         patch.setattr(STEPS[step], lambda *_: (0, 0))
-        upkeep.purge(case.root)
+        maintenance.purge(case.root)
     assert found_in(case.root, case.traces), f"without {step} something is left"
     assert remaining(case.root) == before
     monkeypatch.setattr(STEPS[step], broken_off)
     with pytest.raises(OSError, match="broken off"):
-        upkeep.purge(case.root)
+        maintenance.purge(case.root)
     monkeypatch.undo()
-    assert {problem.kind for problem in upkeep.verify(case.root).problems} <= {"orphan", "current"}
+    assert {problem.kind for problem in maintenance.verify(case.root).problems} <= {"orphan", "current"}
     assert remaining(case.root) == before
-    upkeep.purge(case.root)
+    maintenance.purge(case.root)
     assert found_in(case.root, case.traces) == {}
     assert remaining(case.root) == before
-    assert upkeep.verify(case.root).ok
+    assert maintenance.verify(case.root).ok
 
 
 def broken_off(*_: object) -> None:
@@ -166,7 +165,7 @@ def test_judgements_stay(case: Case) -> None:
     said = duplicate_judgements.make_judgement(judged, "b" * 64, "different", "test", "2026-01-02")
     with Writer(case.root, "test") as writer:
         duplicate_judgements.record(writer, [said])
-    upkeep.purge(case.root)
+    maintenance.purge(case.root)
     assert found_in(case.root, case.traces) == {
         "hash of gone0": {layout.CATALOG, *layout.BACKUPS},
         "hash in hex of gone0": {layout.JUDGEMENTS},
@@ -175,7 +174,7 @@ def test_judgements_stay(case: Case) -> None:
     assert len(duplicate_judgements.read(case.root)) == 2
     with Writer(case.root, "test") as writer:
         duplicate_judgements.withdraw(writer, [(judged, "b" * 64)])
-    upkeep.purge(case.root)
+    maintenance.purge(case.root)
     assert found_in(case.root, case.traces) == {}
 
 
@@ -190,7 +189,7 @@ def test_an_image_without_a_place_keeps_the_last_one(case: Case) -> None:
         )
         homeless = writer.catalog.missing_images()
     assert len(homeless) == 1
-    upkeep.purge(case.root)
+    maintenance.purge(case.root)
     with Writer(case.root, "test") as writer:
         assert writer.catalog.missing_images() == homeless
     places = ask(case.root, f"SELECT image_id, path FROM places WHERE NOT {ALIVE}")
@@ -199,7 +198,7 @@ def test_an_image_without_a_place_keeps_the_last_one(case: Case) -> None:
 
 def test_the_number_of_a_removed_source_is_not_given_again(case: Case) -> None:
     numbers = {number for (number,) in ask(case.root, "SELECT source_id FROM sources")}
-    upkeep.purge(case.root)
+    maintenance.purge(case.root)
     with imseek.open(case.root) as collection:
         collection.index([case.home / "the folder that goes"])
         new = {source.source_id for source in collection.info().sources} - numbers
@@ -207,13 +206,13 @@ def test_the_number_of_a_removed_source_is_not_given_again(case: Case) -> None:
 
 
 def test_an_index_without_the_dead_stays_and_strays_go(case: Case) -> None:
-    upkeep.purge(case.root)
+    maintenance.purge(case.root)
     for _ in range(2):
-        upkeep.build_index(case.root, IndexPolicy(kind="Flat"))
+        maintenance.build_index(case.root, IndexPolicy(kind="Flat"))
     (case.root / "spaces" / "0" / "img_emb" / "stray").write_bytes(b"")
     (kept,) = ask(case.root, f"SELECT folder FROM snapshots WHERE died = {FOREVER}")
     assert len(list(case.root.rglob("faiss.index"))) == 2
-    upkeep.purge(case.root)
+    maintenance.purge(case.root)
     assert list(case.root.rglob("faiss.index")) == [case.root / kept[0] / "faiss.index"]
     assert ask(case.root, "SELECT folder FROM snapshots") == [kept]
     assert list(case.root.rglob("stray")) == []
@@ -221,7 +220,7 @@ def test_an_index_without_the_dead_stays_and_strays_go(case: Case) -> None:
 
 def test_an_index_that_holds_the_dead_is_built_again(case: Case) -> None:
     """Its codes are the vectors themselves, so that they can be looked for."""
-    upkeep.build_index(case.root, IndexPolicy(kind="Flat"))
+    maintenance.build_index(case.root, IndexPolicy(kind="Flat"))
     with imseek.open(case.root) as collection:
         hits = collection.search(np.ones(64), limit=1000, metadata=False)
         hit = next(hit for hit in hits if hit.path and Path(hit.path).is_file())
@@ -230,7 +229,7 @@ def test_an_index_that_holds_the_dead_is_built_again(case: Case) -> None:
         collection.index()
     (before,) = case.root.rglob("faiss.index")
     assert gone in before.read_bytes()
-    upkeep.purge(case.root)
+    maintenance.purge(case.root)
     (after,) = case.root.rglob("faiss.index")
     assert after != before
     assert gone not in after.read_bytes()
@@ -244,7 +243,7 @@ def test_a_reader_of_an_older_generation_says_that_it_is_gone(case: Case) -> Non
     reader = Reader(case.root)
     ids = [i for shard in reader.current.shards for i in reader.shard_ids(shard).tolist()]
     reader.segments(0)
-    upkeep.purge(case.root)
+    maintenance.purge(case.root)
     for question in (lambda: reader.places(ids), lambda: reader.image(ids[0]), lambda: reader.metadata(ids)):
         with pytest.raises(StaleGenerationError):
             question()
@@ -263,7 +262,7 @@ def test_a_search_that_a_purge_overtakes_answers_from_the_newest_generation(
             gone.unlink()
             with imseek.open(case.root) as other:
                 other.index()
-            upkeep.purge(case.root)
+            maintenance.purge(case.root)
 
         overtake(monkeypatch, "places", [delete_and_purge])
         after = collection.search(query, metadata=metadata)
@@ -281,7 +280,7 @@ def test_get_and_info_that_a_purge_overtakes(case: Case, monkeypatch: pytest.Mon
         def commit_and_purge() -> None:
             with Writer(case.root, "test") as writer:
                 put_columns(writer, "more", {"more": {image_id: writer.generation}})
-            upkeep.purge(case.root)
+            maintenance.purge(case.root)
 
         overtake(monkeypatch, "metadata", [commit_and_purge, commit_and_purge])
         found = collection.get(image_id)
@@ -303,9 +302,9 @@ def test_places_tags_and_what_is_due_that_a_purge_overtakes(
     def commit_and_purge() -> None:
         with Writer(case.root, "test") as writer:
             put_columns(writer, "more", {"more": {image_id: writer.generation}})
-        upkeep.purge(case.root)
+        maintenance.purge(case.root)
 
-    expected = upkeep.due(case.root)
+    expected = maintenance.due(case.root)
     assert snapshot_session.find_places(case.root, [image_id, 10**6]) == {image_id: place}
     for read in (
         lambda: snapshot_session.find_places(case.root, [image_id]),
@@ -319,7 +318,7 @@ def test_places_tags_and_what_is_due_that_a_purge_overtakes(
         assert events == []
     events = [commit_and_purge]
     overtake(monkeypatch, "load", events)
-    assert upkeep.due(case.root).unmeasured == expected.unmeasured
+    assert maintenance.due(case.root).unmeasured == expected.unmeasured
     assert events == []
 
 
@@ -346,7 +345,7 @@ def test_a_file_missing_from_the_newest_generation_is_an_error(case: Case) -> No
 # -- refusals ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [upkeep.merge, upkeep.purge])
+@pytest.mark.parametrize("command", [maintenance.merge, maintenance.purge])
 def test_where_it_cannot_be_done(
     case: Case, tmp_path: Path, command: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,7 +370,7 @@ def test_a_damaged_shard_is_not_written_anew(case: Case) -> None:
     for path in (case.root / "spaces" / "0" / "img_emb").iterdir():
         flip(path)
     with pytest.raises(CorruptCollectionError, match="img_emb") as refusal:
-        upkeep.purge(case.root)
+        maintenance.purge(case.root)
     assert "repair" in str(refusal.value.hint)
     assert Reader(case.root).generation == before
 
@@ -384,9 +383,9 @@ def test_a_program_that_holds_the_log_is_named_and_waited_for_next_time(
         other.execute("BEGIN")
         other.execute("SELECT COUNT(*) FROM images").fetchone()
         with pytest.raises(LockedError, match="being read by another program"):
-            upkeep.purge(case.root)
+            maintenance.purge(case.root)
         other.execute("COMMIT")
-    upkeep.purge(case.root)
+    maintenance.purge(case.root)
     assert found_in(case.root, case.traces) == {}
 
 
@@ -402,11 +401,11 @@ def test_merging_reports_what_it_did(case: Case, monkeypatch: pytest.MonkeyPatch
     monkeypatch.undo()
     before = remaining(case.root)["answers"]
     shards = len(Reader(case.root).current.shards)
-    report = upkeep.merge(case.root)
+    report = maintenance.merge(case.root)
     assert (report.merges, report.shards_before, report.removed) == (1, shards, 0)
     assert report.shards == len(Reader(case.root).current.shards) == shards - 7
     assert remaining(case.root)["answers"] == before
     monkeypatch.setattr("imseek.data.writing.writer.GRACE_SECONDS", -1.0)
-    again = upkeep.merge(case.root)
+    again = maintenance.merge(case.root)
     assert (again.merges, again.shards) == (0, report.shards)
     assert again.removed > 3 * 8

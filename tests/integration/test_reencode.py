@@ -11,7 +11,7 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 
@@ -33,12 +33,12 @@ def rows(root: Path, space_id: int) -> dict[int, bytes]:
 
 
 def test_the_vectors_are_those_of_a_new_collection(root: Path, photos: Path, tmp_path: Path) -> None:
-    report = upkeep.reencode(root, NEW)
+    report = maintenance.reencode(root, NEW)
     assert (report.outcome, report.encoded, report.missing, report.replaced) == ("switched", 8, (), 0)
     with imseek.create(tmp_path / "other", encoder=NEW) as other:
         other.index([photos])
     assert rows(root, 1) == rows(tmp_path / "other", 0)
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_searches_see_the_old_then_the_new(root: Path) -> None:
@@ -53,7 +53,7 @@ def test_searches_see_the_old_then_the_new(root: Path) -> None:
 
         asker = threading.Thread(target=ask)
         asker.start()
-        upkeep.reencode(root, NEW)
+        maintenance.reencode(root, NEW)
         collection.search(0)
         done.set()
         asker.join()
@@ -65,12 +65,12 @@ def test_searches_see_the_old_then_the_new(root: Path) -> None:
 
 def test_back_again_encodes_only_what_is_new(root: Path, photos: Path) -> None:
     before = rows(root, 0)
-    upkeep.reencode(root, NEW)
+    maintenance.reencode(root, NEW)
     shutil.copy(photos / "chelsea.png", photos / "copy.png")
     (photos / "new.png").write_bytes((photos / "coffee.png").read_bytes() + b"\0")
     with imseek.open(root) as collection:
         collection.index()
-    report = upkeep.reencode(root, "fake:64")
+    report = maintenance.reencode(root, "fake:64")
     assert (report.space_id, report.before, report.encoded, report.copied) == (0, 8, 1, 1)
     assert before.items() <= rows(root, 0).items()
     assert len(rows(root, 0)) == 10
@@ -79,7 +79,7 @@ def test_back_again_encodes_only_what_is_new(root: Path, photos: Path) -> None:
 def test_pictures_that_are_gone_are_named_and_come_back(root: Path, photos: Path) -> None:
     whole = (photos / "coffee.png").read_bytes()
     (photos / "coffee.png").unlink()
-    report = upkeep.reencode(root, NEW)
+    report = maintenance.reencode(root, NEW)
     assert report.outcome == "switched"
     assert [(m.reason, m.settled, Path(m.place.display).name) for m in report.missing if m.place] == [
         ("vanished", True, "coffee.png")
@@ -90,40 +90,40 @@ def test_pictures_that_are_gone_are_named_and_come_back(root: Path, photos: Path
     with imseek.open(root) as collection:
         collection.index()
     assert sorted(rows(root, 1)) == list(range(8))
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_an_absent_source_refuses_the_switch(root: Path, photos: Path) -> None:
     photos.rename(photos.with_name("away"))
-    report = upkeep.reencode(root, NEW)
+    report = maintenance.reencode(root, NEW)
     assert (report.outcome, len(report.missing)) == ("refused", 8)
     with imseek.open(root) as collection:
         assert collection.search(0).encoder == "fake:64"
         (other,) = collection.info().other_spaces
         assert (other.state, other.images) == ("building", 0)
     photos.with_name("away").rename(photos)
-    assert upkeep.reencode(root, NEW).outcome == "switched"
+    assert maintenance.reencode(root, NEW).outcome == "switched"
 
 
 def test_dropping(root: Path) -> None:
-    upkeep.reencode(root, NEW, add=True)
+    maintenance.reencode(root, NEW, add=True)
     with pytest.raises(UsageError, match="under another name"):
-        upkeep.reencode(root, NEW)
-    upkeep.drop_space(root, 0)
+        maintenance.reencode(root, NEW)
+    maintenance.drop_space(root, 0)
     with pytest.raises(UsageError, match="the only one"):
-        upkeep.drop_space(root, 1)
-    upkeep.purge(root)
+        maintenance.drop_space(root, 1)
+    maintenance.purge(root)
     assert not list(root.glob("spaces/0/**/*.npy"))
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
     with imseek.open(root) as collection:
         assert sorted(hit.image_id for hit in collection.search(0)) == list(range(8))
 
 
 def test_damage_in_a_kept_space_costs_only_that(root: Path) -> None:
-    upkeep.reencode(root, NEW)
+    maintenance.reencode(root, NEW)
     (kept,) = root.glob("spaces/0/img_emb/*.npy")
     kept.write_bytes(kept.read_bytes()[:-1])
-    report = upkeep.repair(root)
+    report = maintenance.repair(root)
     assert report.after.ok
     assert len(rows(root, 1)) == 8
-    assert upkeep.reencode(root, "fake:64").encoded == 8
+    assert maintenance.reencode(root, "fake:64").encoded == 8

@@ -13,7 +13,7 @@ import pytest
 from snapshotting import add, check_scores, clustered, collection_of, ids_of, index_of, recall, remove, same
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
 from imseek.data.vectors import IdSet, index_kinds, index_snapshots, snapshot_parts, tuning
@@ -53,7 +53,7 @@ def root(template: Path, tmp_path: Path) -> Path:
 
 
 def build(root: Path, kind: str = "IVF16,SQ8", **policy: object) -> BuildReport:
-    (report,) = upkeep.build_index(root, IndexPolicy(kind, **policy))  # type: ignore[arg-type]
+    (report,) = maintenance.build_index(root, IndexPolicy(kind, **policy))  # type: ignore[arg-type]
     return report
 
 
@@ -72,7 +72,7 @@ def parts_of(root: Path) -> list[str]:
 
 def grow(root: Path, count: int, seed: int) -> None:
     add(root, clustered(count, seed), f"more {seed}")
-    (note,) = upkeep.merge(root).notes
+    (note,) = maintenance.merge(root).notes
     assert note.startswith("vector index extended")
 
 
@@ -110,8 +110,8 @@ def test_what_has_grown_is_all_that_is_built(root: Path, kind: str) -> None:
     assert (info.rows, info.tail, info.dead, info.parts) == (ROWS + 960, 0, 0, len(after))
     assert info.kind == kind
     check(root)
-    assert upkeep.verify(root).ok
-    assert upkeep.merge(root).notes == ()
+    assert maintenance.verify(root).ok
+    assert maintenance.merge(root).notes == ()
 
 
 def test_parts_of_one_layout_find_what_one_index_of_all_finds(
@@ -192,7 +192,7 @@ def test_a_part_of_which_much_has_gone_goes(root: Path) -> None:
     first, second = parts_of(root)
     ids = ids_of(root)
     remove(root, ids[: ROWS // 4])
-    (note,) = upkeep.merge(root).notes
+    (note,) = maintenance.merge(root).notes
     assert "extended" in note
     assert parts_of(root)[0] == second
     info = told(root)
@@ -201,7 +201,7 @@ def test_a_part_of_which_much_has_gone_goes(root: Path) -> None:
     check(root)
     # No part holds what has gone, but the queries that are kept may be vectors of it.
     assert list(root.rglob("truth.npz"))
-    upkeep.purge(root)
+    maintenance.purge(root)
     assert not list(root.rglob("truth.npz"))
     assert replace(told(root), bytes=0) == replace(info, bytes=0)
 
@@ -213,7 +213,7 @@ def test_what_is_unlike_what_there_was_gets_lists_of_its_own(
     build(root)
     one_spot = clustered(1, 9) + 0.05 * np.random.default_rng(3).standard_normal((1200, 64))
     add(root, (one_spot / np.linalg.norm(one_spot, axis=1, keepdims=True)).astype(np.float32), "alike")
-    upkeep.merge(root)
+    maintenance.merge(root)
     snapshot = Reader(root).snapshot(0)
     assert isinstance(snapshot, ShardedSnapshot)
     assert [part.facts.layout for part in snapshot.parts] == ["", ""]
@@ -279,13 +279,13 @@ def test_a_purge_takes_only_the_parts_that_hold_what_has_gone(root: Path) -> Non
     asked = int(kept.image.own[kept.image.own >= 0][0])
     part = second if asked in ids_of(root)[ROWS:] else first
     remove(root, [asked])
-    upkeep.purge(root)
+    maintenance.purge(root)
     assert set(parts_of(root)) & {first, second} == {first, second} - {part}
     assert told(root).dead == 0
     check(root)
     stored = kept.image.queries[list(kept.image.own).index(asked)].tobytes()
     assert not any(stored in path.read_bytes() for path in root.rglob("*") if path.is_file())
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 @pytest.mark.parametrize("name", ["faiss.index", "covered.npy", "index.json"])
@@ -302,13 +302,13 @@ def test_a_damaged_part_goes_and_the_others_stay(root: Path, name: str) -> None:
     if name != "faiss.index":  # Of a changed code nobody knows but its checksum.
         assert [hit.image_id for hit in result] == wanted
         assert "damaged" in result.notes[0]
-    repaired = upkeep.repair(root)
+    repaired = maintenance.repair(root)
     assert any("a part of the approximate index" in line for line in repaired.lost)
     assert repaired.after.ok
     assert parts_of(root) == [first]
     assert told(root).tail == 1500
     check(root)
-    (note,) = upkeep.merge(root).notes
+    (note,) = maintenance.merge(root).notes
     assert "extended" in note
     assert (parts_of(root)[0], told(root).tail, told(root).parts) == (first, 0, 2)
 
@@ -345,7 +345,7 @@ def test_an_index_does_without_its_answers(root: Path, left: int | None) -> None
         result = collection.search(QUERIES[0])
         assert result.approximate
         assert not result.notes
-    repaired = upkeep.repair(root)
+    repaired = maintenance.repair(root)
     assert any("the answers by which" in line for line in repaired.lost)
     assert repaired.after.ok
     assert parts_of(root) == before
@@ -354,7 +354,7 @@ def test_an_index_does_without_its_answers(root: Path, left: int | None) -> None
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
     assert RecallQueries.read(folder).rows == ROWS + 1600
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_a_recall_that_is_changed_builds_no_part(root: Path) -> None:
@@ -363,8 +363,8 @@ def test_a_recall_that_is_changed_builds_no_part(root: Path) -> None:
     before = parts_of(root)
     stop = threading.Event()
     stop.set()
-    upkeep.build_index(root, IndexPolicy("IVF16,SQ8", recall=0.99), stop=stop)
-    grow_none = upkeep.merge(root).notes
+    maintenance.build_index(root, IndexPolicy("IVF16,SQ8", recall=0.99), stop=stop)
+    grow_none = maintenance.merge(root).notes
     assert "extended" in grow_none[0]
     assert parts_of(root) == before
     assert told(root).target == 0.99
@@ -394,7 +394,7 @@ def test_pictures(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch)
             report = made.index([few])
             assert report.added == 1
             if n == 3:
-                upkeep.build_index(made.path, IndexPolicy("IVF1,SQ8"))
+                maintenance.build_index(made.path, IndexPolicy("IVF1,SQ8"))
         (info,) = made.info().indexes
         assert (info.rows + info.tail, info.parts > 1) == (len(names), True)
         for image_id in range(len(names)):
@@ -402,8 +402,8 @@ def test_pictures(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch)
             found, right = (list(made.search(Query(terms, exact=exact))) for exact in (False, True))
             assert [(hit.path, hit.score) for hit in found] == [(hit.path, hit.score) for hit in right]
             assert len(found) > 5
-        upkeep.purge(made.path)
-        assert upkeep.verify(made.path).ok
+        maintenance.purge(made.path)
+        assert maintenance.verify(made.path).ok
 
 
 def test_all_that_are_near_are_found_in_all_parts(root: Path) -> None:
@@ -440,8 +440,8 @@ def test_parts_come_back_from_a_backup(root: Path, tmp_path: Path) -> None:
     found = {}
     for name in ("whole", "without"):
         imseek.backup.restore(tmp_path / f"{name}.tar", tmp_path / name, new_identity=name == "without")
-        assert upkeep.verify(tmp_path / name).ok
-        upkeep.repair(tmp_path / name)
+        assert maintenance.verify(tmp_path / name).ok
+        maintenance.repair(tmp_path / name)
     assert parts_of(tmp_path / "whole") == parts
     assert told(tmp_path / "whole") == told(root)
     assert Reader(tmp_path / "without").snapshot(0) is None
@@ -451,4 +451,4 @@ def test_parts_come_back_from_a_backup(root: Path, tmp_path: Path) -> None:
             found[path] = [[(hit.image_id, hit.score) for hit in collection.search(q)] for q in QUERIES]
     assert found[root] == found[tmp_path / "whole"]
     grow(tmp_path / "whole", 900, 4)
-    assert upkeep.verify(tmp_path / "whole").ok
+    assert maintenance.verify(tmp_path / "whole").ok

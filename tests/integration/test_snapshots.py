@@ -27,7 +27,7 @@ from snapshotting import (
 )
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.data.catalog.changeset import Changeset, Placement
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
@@ -89,7 +89,7 @@ def root(template: Path, tmp_path: Path) -> Path:
 
 
 def build(root: Path, kind: str, **policy: object) -> BuildReport:
-    (report,) = upkeep.build_index(root, IndexPolicy(kind, **policy))  # type: ignore[arg-type]
+    (report,) = maintenance.build_index(root, IndexPolicy(kind, **policy))  # type: ignore[arg-type]
     return report
 
 
@@ -403,7 +403,7 @@ def test_what_cannot_be_followed_is_refused_and_the_old_policy_stays(
     assert policy_of(root) == IndexPolicy("IVF16,SQ8", recall=0.9)
     assert known(root) == before
     check_scores(index_of(root).search(QUERIES[:3], 10), index_of(root, "memory"), QUERIES[:3])
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_none_drops_and_nothing_is_built_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,11 +412,11 @@ def test_none_drops_and_nothing_is_built_again(root: Path, monkeypatch: pytest.M
     report = build(root, "none")
     assert (report.outcome, report.index) == ("dropped", None)
     assert build(root, "none").outcome == "scan"
-    assert upkeep.merge(root).notes == ()
+    assert maintenance.merge(root).notes == ()
     assert info(root) is None
     with imseek.open(root) as collection:
         assert not collection.search(QUERIES[0]).approximate
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_stopped_what_there_was_stays(root: Path) -> None:
@@ -426,10 +426,10 @@ def test_stopped_what_there_was_stays(root: Path) -> None:
     def progress(_: object) -> None:
         stop.set()
 
-    (report,) = upkeep.build_index(root, IndexPolicy("HNSW16,SQ8"), progress=progress, stop=stop)
+    (report,) = maintenance.build_index(root, IndexPolicy("HNSW16,SQ8"), progress=progress, stop=stop)
     assert (report.outcome, report.index) == ("interrupted", before)
     assert known(root) == before
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
     assert list((root / "spaces/0/index").iterdir()) == [root / Reader(root).current.snapshots["0"]]
 
 
@@ -447,11 +447,11 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_renews_when_much_has_come(root: Path, kind: str) -> None:
     build(root, kind)
     add(root, clustered(50, 5), "a few")
-    assert upkeep.merge(root).notes == ()
+    assert maintenance.merge(root).notes == ()
     assert known(root).tail == 50
     add(root, clustered(40, 6), "more")
     remove(root, ids_of(root)[5:500:10])
-    (note,) = upkeep.merge(root).notes
+    (note,) = maintenance.merge(root).notes
     lists = kind in ("IVF16,SQ8", "RR64,IVF16,RaBitQ2")
     assert note.startswith(f"vector index {'extended' if lists else 'built'} in ")
     told = known(root)
@@ -463,14 +463,14 @@ def test_a_run_renews_when_much_has_come(root: Path, kind: str) -> None:
     found = index.search(QUERIES, 10)
     check_scores(found, reference, QUERIES)
     assert recall(found, reference.search(QUERIES, 10)) > told.image_recall - 0.05
-    assert upkeep.merge(root).notes == ()
+    assert maintenance.merge(root).notes == ()
 
 
 @pytest.mark.usefixtures("few")
 def test_lists_are_laid_out_anew_after_growth(root: Path) -> None:
     build(root, "IVF16,SQ8")
     add(root, clustered(ROWS + 10, 5), "twice as many")
-    (note,) = upkeep.merge(root).notes
+    (note,) = maintenance.merge(root).notes
     assert "vector index built in" in note
     assert known(root).rows == 2 * ROWS + 10
 
@@ -479,9 +479,9 @@ def test_many_dead_make_it_due(root: Path) -> None:
     build(root, "IVF16,SQ8")
     ids = ids_of(root)
     remove(root, ids[: ROWS // 6])
-    assert upkeep.merge(root).notes == ()
+    assert maintenance.merge(root).notes == ()
     remove(root, ids[ROWS // 6 : ROWS // 4])
-    (note,) = upkeep.merge(root).notes
+    (note,) = maintenance.merge(root).notes
     assert "vector index built" in note
     assert (known(root).rows, known(root).dead) == (ROWS - ROWS // 4, 0)
 
@@ -490,9 +490,9 @@ def test_many_dead_make_it_due(root: Path) -> None:
 def test_not_where_the_policy_says_so(root: Path) -> None:
     build(root, "IVF16,SQ8", renew=False)
     add(root, clustered(500, 5), "later")
-    assert upkeep.merge(root).notes == ()
+    assert maintenance.merge(root).notes == ()
     assert known(root).tail == 500
-    upkeep.build_index(root)
+    maintenance.build_index(root)
     assert (known(root).tail, policy_of(root)) == (0, IndexPolicy("IVF16,SQ8", renew=False))
 
 
@@ -500,8 +500,8 @@ def test_another_recall_is_taken_up_without_new_lists(root: Path) -> None:
     build(root, "IVF16,SQ8", recall=0.6)
     low, stop = known(root), threading.Event()
     stop.set()
-    upkeep.build_index(root, IndexPolicy("IVF16,SQ8", recall=0.99), stop=stop)
-    (note,) = upkeep.merge(root).notes
+    maintenance.build_index(root, IndexPolicy("IVF16,SQ8", recall=0.99), stop=stop)
+    (note,) = maintenance.merge(root).notes
     assert "vector index extended" in note
     high = known(root)
     assert (low.target, high.target) == (0.6, 0.99)
@@ -517,7 +517,7 @@ def test_what_keeps_it_from_being_renewed_does_not_end_a_run(
     build(root, "auto", memory=80 << 20)
     monkeypatch.setattr(index_kinds, "_FIXED_BYTES", 1 << 30)
     add(root, clustered(100, 5), "later")
-    (note,) = upkeep.merge(root).notes
+    (note,) = maintenance.merge(root).notes
     assert note.startswith("the vector index could not be renewed")
     assert known(root).tail == 100
 
@@ -528,10 +528,10 @@ def test_a_run_builds_anew_what_is_damaged(root: Path, name: str) -> None:
     build(root, "IVF16,SQ8")
     damage_of(root, name, "flip")
     add(root, clustered(100, 5), "later")
-    (note,) = upkeep.merge(root).notes
+    (note,) = maintenance.merge(root).notes
     assert "vector index built" in note
     assert (known(root).rows, known(root).tail) == (ROWS + 100, 0)
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 # -- as generations come and go ----------------------------------------------------------------------------------
@@ -713,18 +713,18 @@ def test_damage_is_told_and_searches_are_exact(root: Path, name: str, how: str) 
             assert "imseek maintain --index IVF16,SQ8" in note
         told = collection.info()
         assert told.indexes or "damaged" in told.index
-    problems = upkeep.verify(root).problems
+    problems = maintenance.verify(root).problems
     assert [(problem.kind, Path(problem.file).name) for problem in problems] == [("snapshot", name)]
     assert problems[0].repairable
-    repaired = upkeep.repair(root)
+    repaired = maintenance.repair(root)
     assert any(name in line and "approximate index" in line for line in repaired.lost)
     assert repaired.after.ok
     assert info(root) is None
     with imseek.open(root) as collection:
         assert collection.search(QUERIES[0]).notes == ()
-    upkeep.build_index(root)
+    maintenance.build_index(root)
     assert known(root).kind == "IVF16,SQ8"
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 @pytest.mark.parametrize(
@@ -843,18 +843,18 @@ def test_spaces_come_and_go(pictures: imseek.Collection) -> None:
     root = pictures.path
     before = asked(pictures)
     build(root, "Flat")
-    report = upkeep.reencode(root, "fake:32")
+    report = maintenance.reencode(root, "fake:32")
     assert report.outcome == "switched"
     assert any("vector index built" in note for note in report.notes)
     assert [(i.space_id, i.kind, i.rows) for i in pictures.info().indexes] == [(1, "Flat", 8)]
     assert pictures.search(0).approximate
-    assert upkeep.verify(root).ok
-    upkeep.reencode(root, "fake:64")
+    assert maintenance.verify(root).ok
+    maintenance.reencode(root, "fake:64")
     assert [(i.space_id, i.kind) for i in pictures.info().indexes] == [(0, "Flat")]
     assert asked(pictures) == before
-    upkeep.drop_space(root, 1)
+    maintenance.drop_space(root, 1)
     assert set(Reader(root).current.snapshots) == {"0"}
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_a_purge_leaves_no_code_of_what_has_gone_in_a_space_that_is_kept(
@@ -862,7 +862,7 @@ def test_a_purge_leaves_no_code_of_what_has_gone_in_a_space_that_is_kept(
 ) -> None:
     root = pictures.path
     build(root, "Flat")
-    upkeep.reencode(root, "fake:32")
+    maintenance.reencode(root, "fake:32")
     codes = Reader(root).vector(0, 1).astype(np.float32).tobytes()
     old = [path.read_bytes() for path in root.glob("spaces/0/index/*/faiss.index")]
     assert len(old) == 1
@@ -870,11 +870,11 @@ def test_a_purge_leaves_no_code_of_what_has_gone_in_a_space_that_is_kept(
     place = Reader(root).places([0])[0]
     Path(str(place.display)).unlink()
     pictures.index()
-    upkeep.purge(root)
+    maintenance.purge(root)
     assert not any(codes in path.read_bytes() for path in root.rglob("faiss.index"))
     assert list(root.glob("spaces/0/index/*/faiss.index")) == []
     assert [(i.space_id, i.rows, i.dead) for i in pictures.info().indexes] == [(1, 7, 0)]
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
     del photos
 
 
@@ -882,7 +882,7 @@ def test_several_spaces_answer_together(tmp_path: Path, photos: Path) -> None:
     with imseek.create(tmp_path / "two", encoder="fake:64", also=["fake:32"]) as made:
         made.index([photos])
         before = asked(made)
-        reports = upkeep.build_index(made.path, IndexPolicy("Flat"))
+        reports = maintenance.build_index(made.path, IndexPolicy("Flat"))
         assert [(r.space_id, r.outcome) for r in reports] == [(0, "built"), (1, "built")]
         assert asked(made) == before
         folder = Reader(made.path).snapshot_folder(1)
@@ -905,7 +905,7 @@ def test_captions(tmp_path: Path, photos: Path) -> None:
         words = [f"number {n} chelsea" for n in range(5)]
         before = [[(h.image_id, h.score) for h in made.search(w, by="caption", limit=20)] for w in words]
         assert {len(hits) for hits in before} == {5}
-        reports = upkeep.build_index(made.path, IndexPolicy("Flat"))
+        reports = maintenance.build_index(made.path, IndexPolicy("Flat"))
         assert [(r.space_id, r.index.rows) for r in reports if r.index] == [(0, 8), (1, 5)]
         assert [
             [(h.image_id, h.score) for h in made.search(w, by="caption", limit=20)] for w in words

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek import maintenance as upkeep
+from imseek import maintenance
 from imseek.data import layout
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
@@ -397,10 +397,10 @@ def test_other_weights_in_the_second_space(
 
 
 def test_sound_and_every_changed_byte_of_the_second_space_is_found(indexed: imseek.Collection) -> None:
-    assert upkeep.verify(indexed.path).problems == ()
+    assert maintenance.verify(indexed.path).problems == ()
     path = layout.vectors(1, 0)
     flip(indexed.path / path)
-    (problem,) = upkeep.verify(indexed.path).problems
+    (problem,) = maintenance.verify(indexed.path).problems
     assert (problem.kind, problem.file, problem.repairable) == ("vectors", path, True)
 
 
@@ -416,7 +416,7 @@ def test_a_damaged_file_of_the_second_space_costs_no_id(
     damage(indexed.path / layout.vectors(1, 0))
     for name in (layout.CATALOG, *layout.BACKUPS) if catalog_too else ():
         (indexed.path / name).unlink(missing_ok=True)
-    report = upkeep.repair(indexed.path)
+    report = maintenance.repair(indexed.path)
     assert report.after.ok
     assert any(line.startswith(layout.vectors(1, 0)) for line in report.lost), report.lost
     with imseek.open(indexed.path) as opened:
@@ -433,7 +433,7 @@ def test_a_damaged_file_of_the_second_space_costs_no_id(
         again = vectors(indexed.path, space_id)
         assert again.keys() == rows[space_id].keys()
         assert all((again[i] == rows[space_id][i]).all() for i in again)
-    assert upkeep.verify(indexed.path).ok
+    assert maintenance.verify(indexed.path).ok
 
 
 def test_a_shard_without_vectors_of_a_space_is_damage(indexed: imseek.Collection, photos: Path) -> None:
@@ -446,14 +446,14 @@ def test_a_shard_without_vectors_of_a_space_is_damage(indexed: imseek.Collection
     with Writer(indexed.path, "test"):
         pass  # It makes current.json again, which then tells of it.
     assert [shard.spaces for shard in read_current(indexed.path).shards] == [(0, 1), (0,)]
-    (problem,) = upkeep.verify(indexed.path).problems
+    (problem,) = maintenance.verify(indexed.path).problems
     assert (problem.kind, problem.file) == ("vectors", layout.vectors(1, 1))
     with imseek.open(indexed.path) as opened:
         assert len(opened.search("red")) == 8
         with pytest.raises(CorruptCollectionError, match=f"1 images have no vector of {SECOND}") as refused:
             opened.search(photos / "coffee.png")
         assert "repair" in str(refused.value.hint)
-    assert upkeep.repair(indexed.path).after.ok
+    assert maintenance.repair(indexed.path).after.ok
     with imseek.open(indexed.path) as opened:
         opened.index([photos])
         assert len(opened.search(photos / "coffee.png", limit=50)) == 8
@@ -476,19 +476,19 @@ def test_merged_purged_and_emptied(tmp_path: Path, photo_files: list[Path], pair
     pair.index()
     traces = [rows[space_id][names["coffee.png"]].tobytes() for space_id in (0, 1)]
     assert all(trace in everything(pair.path) for trace in traces)
-    assert upkeep.purge(pair.path).images == 1
+    assert maintenance.purge(pair.path).images == 1
     assert not any(trace in everything(pair.path) for trace in traces)
     for space_id in (0, 1):
         left = vectors(pair.path, space_id)
         assert left.keys() == rows[space_id].keys() - {names["coffee.png"]}
         assert all((left[i] == rows[space_id][i]).all() for i in left)
-    assert upkeep.verify(pair.path).ok
+    assert maintenance.verify(pair.path).ok
 
     assert pair.remove_source(1) == 7
     assert pair.search(photo_files[0]).hits == ()
-    upkeep.purge(pair.path)
+    maintenance.purge(pair.path)
     assert not [*(pair.path / layout.SPACES).rglob("*.npy")]
-    assert upkeep.verify(pair.path).ok
+    assert maintenance.verify(pair.path).ok
 
 
 def everything(root: Path) -> bytes:

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek import maintenance as upkeep
-from imseek import tune
+from imseek import maintenance, tune
 from imseek.data.catalog import duplicate_judgements, model_files, models, tags
 from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
@@ -123,7 +122,7 @@ def test_it_learns_what_words_mean_here(root: Path, source: str, loss: str) -> N
     assert report.train + report.validation + report.held_out == ALL
     after = np.mean([right(root, name) for name in NAMES])
     assert after > before + 0.5, (before, after)
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_the_same_seed_learns_the_same_and_another_does_not(root: Path) -> None:
@@ -205,7 +204,7 @@ def test_back_and_forth_without_reading_a_picture(tuned: Path) -> None:
     assert tune.use(tuned).outcome == "switched"
     assert all(np.array_equal(row, with_adapter[i]) for i, row in rows(tuned).items())
     assert tune.use(tuned).outcome == "already"
-    assert upkeep.verify(tuned).ok
+    assert maintenance.verify(tuned).ok
 
 
 def test_back_and_forth_with_pictures_that_came_meanwhile(tuned: Path) -> None:
@@ -225,11 +224,11 @@ def test_back_and_forth_with_pictures_that_came_meanwhile(tuned: Path) -> None:
     assert model is not None
     kept = {i: row for i, row in rows(tuned).items() if i >= ALL}
     assert all(np.linalg.norm(row.astype(np.float32)) == pytest.approx(1, abs=1e-2) for row in kept.values())
-    assert upkeep.verify(tuned).ok
+    assert maintenance.verify(tuned).ok
 
 
 def test_several_spaces_keep_their_order(root: Path) -> None:
-    upkeep.reencode(root, "fake:32", add=True)
+    maintenance.reencode(root, "fake:32", add=True)
     assert tune.tune(root, source="tags").outcome == "switched"
     assert [s.encoder for s in Reader(root).current.spaces] == ["adapter:tuned+fake", "fake:32"]
     draw(root.parent / "new.png", NAMES["brol"], 3000)
@@ -245,7 +244,7 @@ def test_several_spaces_keep_their_order(root: Path) -> None:
 
 
 def test_captions_that_are_embedded(root: Path) -> None:
-    upkeep.embed_captions(root)
+    maintenance.embed_captions(root)
     report = tune.tune(root)
     assert (report.source, report.outcome) == ("captions", "switched")
     assert "maintain --captions" in report.notes[-1]
@@ -256,12 +255,12 @@ def test_captions_that_are_embedded(root: Path) -> None:
             imseek.captions.summary(root)
         draw(root.parent / "new.png", NAMES["flim"], 999, "flim number999")
         collection.index()
-        assert upkeep.embed_captions(root).outcome == "switched"
+        assert maintenance.embed_captions(root).outcome == "switched"
         (hit,) = collection.search("flim number999", by="caption", limit=1).hits
         assert hit.metadata["caption"] == "flim number999"
     agreement = imseek.captions.summary(root)
     assert (agreement.captions, agreement.encoder) == (ALL + 1, "adapter:tuned+fake")
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok
 
 
 def test_duplicates_are_found_behind_an_adapter(tuned: Path) -> None:
@@ -275,7 +274,7 @@ def test_duplicates_are_found_behind_an_adapter(tuned: Path) -> None:
 
 
 def test_reencoding_and_dropping(tuned: Path) -> None:
-    report = upkeep.reencode(tuned, "fake:32")
+    report = maintenance.reencode(tuned, "fake:32")
     assert report.outcome == "switched"
     assert models.names(tuned) == ("tuned",)
     with Writer(tuned, "test") as writer:
@@ -283,13 +282,13 @@ def test_reencoding_and_dropping(tuned: Path) -> None:
             model_files.drop(writer, "tuned")
         with pytest.raises(UsageError, match="space 1"):
             model_files.put(writer, Model("tuned", "probe"))
-    upkeep.purge(tuned)
+    maintenance.purge(tuned)
     assert models.names(tuned) == ("tuned",)
     with pytest.raises(UsageError, match="fake:32 is searched"):
         tune.use(tuned)
-    upkeep.drop_space(tuned, 1)
+    maintenance.drop_space(tuned, 1)
     assert models.names(tuned) == ()
-    assert upkeep.verify(tuned).ok
+    assert maintenance.verify(tuned).ok
     with pytest.raises(UsageError, match="no adapter 'tuned'"):
         tune.use(tuned)
 
@@ -298,7 +297,7 @@ def test_purge_keeps_what_is_searched(tuned: Path) -> None:
     (tuned.parent / "000.png").unlink()
     with imseek.open(tuned) as collection:
         collection.index()
-    upkeep.purge(tuned)
+    maintenance.purge(tuned)
     assert len(rows(tuned)) == ALL - 1
     assert right(tuned, "zorp") > 0.8
     assert tune.back(tuned).outcome == "switched"
@@ -308,7 +307,7 @@ def test_repair_without_a_catalog(tuned: Path) -> None:
     before = rows(tuned)
     for path in [tuned / "catalog.sqlite", *tuned.glob("catalog.bak.*")]:
         path.write_bytes(bytes(4096))
-    assert upkeep.repair(tuned).after.ok
+    assert maintenance.repair(tuned).after.ok
     assert models.names(tuned) == ("tuned",)
     assert all(np.array_equal(row, before[i]) for i, row in rows(tuned).items())
     assert right(tuned, "zorp") > 0.8
@@ -317,10 +316,10 @@ def test_repair_without_a_catalog(tuned: Path) -> None:
 def test_a_damaged_adapter_is_named_and_there_is_a_way_back(tuned: Path) -> None:
     (path,) = (tuned / "models").glob("tuned.*.json")
     path.write_bytes(path.read_bytes().replace(b"adapter", b"adaptor", 1))
-    assert [problem.kind for problem in upkeep.verify(tuned).problems] == ["model"]
+    assert [problem.kind for problem in maintenance.verify(tuned).problems] == ["model"]
     with imseek.open(tuned) as collection, pytest.raises(CorruptCollectionError):
         collection.search("zorp")
-    report = upkeep.repair(tuned)
+    report = maintenance.repair(tuned)
     assert report.after.ok
     assert "imseek tune --back" in report.lost[0]
     with (
@@ -388,7 +387,7 @@ def test_judgements_teach_what_is_alike(judged: Path) -> None:
     (gain,) = report.taught.gains
     assert gain.direction == "image to image"
     assert gain.after.r1 > gain.before.r1
-    assert upkeep.verify(judged).ok
+    assert maintenance.verify(judged).ok
 
 
 def test_what_cannot_be_learned_from(root: Path, judged: Path, tmp_path: Path) -> None:
@@ -499,4 +498,4 @@ def test_a_collection_that_is_open_goes_over_to_the_new_space(root: Path) -> Non
         assert collection.search("zorp").encoder == "adapter:tuned+fake"
         assert tune.back(root).outcome == "switched"
         assert collection.search(root.parent / "new.png", limit=1).hits[0].score == pytest.approx(1, abs=1e-3)
-    assert upkeep.verify(root).ok
+    assert maintenance.verify(root).ok

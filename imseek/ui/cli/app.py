@@ -263,11 +263,11 @@ def _allow_server(error: UntrustedServerError) -> None:
 
 
 def _trust(error: UntrustedCollectionError) -> None:
-    from imseek import maintenance as upkeep
+    from imseek import maintenance
     from imseek.data.trust import trust_command
 
     consent.ask([str(error)], "Do you know who made it, and trust it from now on?")
-    report = upkeep.trust(error.root)
+    report = maintenance.trust(error.root)
     if not report.ok:
         first = report.problems[0]
         raise CorruptCollectionError(

@@ -161,10 +161,10 @@ def restore(
         notes.append(
             f"{left} left out: `imseek restore --with-undo` takes them, if you trust who made the archive"
         )
-    from imseek import maintenance as upkeep
+    from imseek import maintenance
     from imseek.data.trust import trust_command
 
-    if not upkeep.is_trusted(new.path):
+    if not maintenance.is_trusted(new.path):
         notes.append(
             f"it is searched and not written to until you trust it; if you know who made it: {trust_command(new.name)}"
         )

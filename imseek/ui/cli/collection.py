@@ -160,10 +160,10 @@ def verify(
     name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False
 ) -> int:
     """Check every file of a collection against its checksum. Exits with 1 if there is a problem."""
-    from imseek import maintenance as upkeep
+    from imseek import maintenance
 
     chosen = _find_for_maintenance(merge_names(name, collection), quiet=as_json)
-    report = upkeep.verify(chosen.path)
+    report = maintenance.verify(chosen.path)
     if as_json:
         print_answer(report, chosen)
         return 0 if report.ok else 1
@@ -192,7 +192,7 @@ def trust(
     What imseek makes on this machine is trusted already. Every file is checked first. Exits with 1 where one is not as
     it should be.
     """
-    from imseek import maintenance as upkeep
+    from imseek import maintenance
 
     given = merge_names(name, collection)
     if listing:
@@ -200,7 +200,7 @@ def trust(
             raise UsageError(
                 "--list shows all, and changes nothing", hint="without COLLECTION, --forget and --force"
             )
-        found = upkeep.trusted_collections()
+        found = maintenance.trusted_collections()
         if as_json:
             print_json(TrustList(found))
         else:
@@ -211,8 +211,8 @@ def trust(
             raise UsageError("--forget takes trust back, and --force gives it", hint="one of the two")
         return _forget_trust(given, as_json)
     chosen = _find_for_maintenance(given, quiet=as_json)
-    problems = upkeep.trust(chosen.path, force=force).problems
-    trusted = upkeep.is_trusted(chosen.path)
+    problems = maintenance.trust(chosen.path, force=force).problems
+    trusted = maintenance.is_trusted(chosen.path)
     if as_json:
         print_answer(TrustReport(trusted, problems), chosen)
     else:
@@ -226,11 +226,11 @@ def trust(
 
 def _forget_trust(given: str | None, as_json: bool) -> int:
     """Withdraw trust in a collection, which may be gone: whatever appears in its place must not be trusted."""
-    from imseek import maintenance as upkeep
+    from imseek import maintenance
 
     chosen = _find_missing_trusted(given) or _find_for_maintenance(given, quiet=as_json)
-    upkeep.distrust(chosen.path)
-    trusted = chosen.path.is_dir() and upkeep.is_trusted(chosen.path)
+    maintenance.distrust(chosen.path)
+    trusted = chosen.path.is_dir() and maintenance.is_trusted(chosen.path)
     if as_json:
         print_answer(TrustReport(trusted), chosen)
         return int(trusted)
@@ -242,12 +242,12 @@ def _forget_trust(given: str | None, as_json: bool) -> int:
 
 def _find_missing_trusted(given: str | None) -> ResolvedCollection | None:
     """Find a trusted collection whose folder is gone."""
-    from imseek import maintenance as upkeep
+    from imseek import maintenance
 
     if given is None:
         return None
     named = library.locate(given, cwd=current_folder(), environ=os.environ)
-    known = {one.path for one in upkeep.trusted_collections()}
+    known = {one.path for one in maintenance.trusted_collections()}
     for path in (named.path, named.path / library.LOCAL_FOLDER):
         if not path.exists() and os.path.realpath(path) in known:
             return ResolvedCollection(
@@ -261,10 +261,10 @@ def repair(
     name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False
 ) -> int:
     """Mend a collection. Says what was taken from where and what is lost. Exits with 1 if problems remain."""
-    from imseek import maintenance as upkeep
+    from imseek import maintenance
 
     chosen = _find_for_maintenance(merge_names(name, collection), quiet=as_json)
-    report = upkeep.repair(chosen.path)
+    report = maintenance.repair(chosen.path)
     if as_json:
         print_answer(report, chosen)
         return 0 if report.after.ok else 1

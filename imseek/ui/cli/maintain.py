@@ -127,7 +127,7 @@ def maintain(
     runtime: Runtime,
 ) -> int:
     """Tidy a collection, or change its encoders. Without an option, do what is due: merge, clear away, index."""
-    from imseek import maintenance as upkeep
+    from imseek import maintenance
 
     if index is None and (memory, recall, renew) != (None, None, None):
         raise UsageError("--memory, --recall and --renew go with --index")
@@ -142,12 +142,12 @@ def maintain(
     done = Maintenance()
     code = 0
     if catalog is not None:
-        done.catalog = upkeep.move_catalog(run.path, catalog)
+        done.catalog = maintenance.move_catalog(run.path, catalog)
         run.print_lines([_catalog_line(done.catalog)])
     reference = add_space if reencode is None else reencode
     if reference is not None:
         with run.work() as controls:
-            done.reencode = upkeep.reencode(
+            done.reencode = maintenance.reencode(
                 run.path,
                 reference,
                 space=space,
@@ -161,34 +161,34 @@ def maintain(
         code = 1 if outcome == "refused" else run.exit_code(outcome == "interrupted")
         run.print_lines(reencode_lines(done.reencode))
     if drop_space is not None and not code:
-        done.dropped = upkeep.drop_space(run.path, drop_space)
+        done.dropped = maintenance.drop_space(run.path, drop_space)
         run.print_lines([_drop_line(done.dropped)])
     if captions and not code:
         with run.work() as controls:
-            done.captions = upkeep.embed_captions(run.path, runtime=runtime, notify=say, **controls)
+            done.captions = maintenance.embed_captions(run.path, runtime=runtime, notify=say, **controls)
         code = run.exit_code(done.captions.outcome == "interrupted")
         run.print_lines(_caption_lines(done.captions))
     if measure and not code:
         with run.work() as controls:
-            done.measured = upkeep.measure(run.path, **controls)
+            done.measured = maintenance.measure(run.path, **controls)
         code = run.exit_code(done.measured.interrupted)
         run.print_lines([_measured_line(done.measured)])
     if index is not None and not code:
         policy = index_build.new_policy(run.path, index, memory, recall, renew)
         with run.work() as controls:
-            done.index = upkeep.build_index(run.path, policy, **controls)
+            done.index = maintenance.build_index(run.path, policy, **controls)
         code = run.exit_code(any(report.outcome == "interrupted" for report in done.index))
         run.print_lines(index_build.build_lines(done.index))
     named = (drop_space, reference, index, catalog)
     asked = purge or captions or measure or any(option is not None for option in named)
     if (merge or not asked) and not code:
         with run.work() as controls:
-            done.merge = upkeep.merge(run.path, **controls)
+            done.merge = maintenance.merge(run.path, **controls)
         code = run.exit_code(run.stop.is_set())
         run.print_lines(_merge_lines(done.merge))
     if purge and not code:
         with run.work() as controls:
-            done.purge = upkeep.purge(run.path, **controls)
+            done.purge = maintenance.purge(run.path, **controls)
         run.print_lines([_purge_line(done.purge), *map(printable, done.purge.notes)])
     if as_json:
         print_answer(done, run.chosen)

@@ -40,9 +40,9 @@ def say_collection(chosen: CollectionChoice) -> None:
     """Tell the user which collection is meant, and why; warn of an untrusted one found in a parent folder."""
     say(f"collection: {printable(chosen.name)} ({chosen.how})")
     if chosen.how == library.NEAREST:
-        from imseek import maintenance as upkeep
+        from imseek import maintenance
 
-        if not upkeep.is_trusted(chosen.path):
+        if not maintenance.is_trusted(chosen.path):
             say(_untrusted_note(Path(chosen.path)))
 
 

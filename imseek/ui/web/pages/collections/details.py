@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from imseek import jobs
-from imseek import maintenance as upkeep
+from imseek import jobs, maintenance
 from imseek.library import NamedCollection
 from imseek.showing.words import format_size, printable
 from imseek.types.collection_info import CollectionInfo
@@ -82,7 +81,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
     )
     st.markdown("**On disk**")
     with errors.show_errors():
-        use = upkeep.disk_use(named.path)
+        use = maintenance.disk_use(named.path)
     st.dataframe(
         [{"for": part.kind, "files": part.files, "size": format_size(part.bytes)} for part in use],
         hide_index=True,

@@ -7,8 +7,7 @@ from typing import Any, cast
 
 import streamlit as st
 
-from imseek import library
-from imseek import maintenance as upkeep
+from imseek import library, maintenance
 from imseek.library import NamedCollection
 from imseek.showing.words import format_count, format_size, printable
 from imseek.types.collection_info import CollectionInfo
@@ -26,7 +25,7 @@ _SHOWN = 20
 def show(named: NamedCollection, info: CollectionInfo) -> None:
     """Draw the tasks, marking those that are due."""
     with errors.show_errors():
-        due = upkeep.due(named.path)
+        due = maintenance.due(named.path)
     busy = run_status.running_job(named) is not None
     with st.container():  # Its own container, so that nothing below it moves.
         if busy:
@@ -105,12 +104,12 @@ def _check(named: NamedCollection, busy: bool) -> None:
 
 def _verify(work: BackgroundTask[Any], named: NamedCollection) -> VerifyReport:
     work.say("Reading all files")
-    return upkeep.verify(named.path)
+    return maintenance.verify(named.path)
 
 
 def _repair(work: BackgroundTask[Any], named: NamedCollection) -> RepairReport:
     work.say("Mending what can be mended")
-    return upkeep.repair(named.path)
+    return maintenance.repair(named.path)
 
 
 @st.fragment(run_every=0.5)
