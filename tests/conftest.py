@@ -24,6 +24,7 @@ from session_seed import generator, session_seed
 from templates import Templates
 
 import imseek
+from imseek import errors
 
 #: ``pytester`` is for the tests of the others.
 pytest_plugins = ("pytester", "skip_policy", "samples", "hypothesis_profiles")
@@ -72,6 +73,33 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _errors_say_something() -> Iterator[None]:
+    """Each error that a test meets says what is wrong, and one of these kinds also what can be done."""
+    kinds = (
+        errors.CollectionNotFoundError,
+        errors.FormatVersionError,
+        errors.LockedError,
+        errors.ReadOnlyError,
+        errors.StaleGenerationError,
+        errors.UntrustedCollectionError,
+        errors.UntrustedJournalError,
+        errors.UntrustedServerError,
+    )
+    real = errors.ImseekError.__init__
+
+    def begin(self: errors.ImseekError, message: str, *, hint: str | None = None) -> None:
+        assert isinstance(message, str), f"{type(self).__name__} says {message!r}"
+        assert message.strip(), f"{type(self).__name__} says nothing"
+        assert hint is None or hint.strip(), f"an empty hint: {message}"
+        assert hint is not None or not isinstance(self, kinds), f"no hint: {message}"
+        real(self, message, hint=hint)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(errors.ImseekError, "__init__", begin)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

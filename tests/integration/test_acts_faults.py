@@ -330,10 +330,30 @@ def test_a_disk_that_fails_when_it_has_happened(
         patch.setattr(execute, name, fail)
         report = done(collection, plan)
     assert reasons(report) == dict.fromkeys(["a.png", "b.png", "c.png"], "Input/output error")
-    assert [one.state for one in journal.list_undo_infos(collection.path)] == ["unfinished"]
+    assert [(one.state, one.notes) for one in journal.list_undo_infos(collection.path)] == [
+        ("unfinished", ())
+    ]
     unchanged(collection, photos)
     assert apply(collection.path, plan).counts == {"already": 3}
     assert done(collection, plan).counts == {"already": 3}
     assert undo(collection.path, dry_run=False).counts == {"done": 3}
     assert state(photos) == before
     assert ids_by_path(collection.path) == ids
+
+
+def test_a_disk_that_fails_when_names_are_made_durable_is_told_with_the_collection(
+    photos: Path, collection: imseek.Collection, twins: list[Path]
+) -> None:
+    """Once for many files: what has happened is on record, and comes back."""
+    before, plan = state(photos), planned(collection, twins)
+
+    def fail(folders: safe_path.UnsyncedFolders) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    for run in (lambda: done(collection, plan), lambda: undo(collection.path, dry_run=False)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(safe_path.UnsyncedFolders, "sync", fail)
+            with pytest.raises(StorageError, match=f"^{collection.path}: Input/output error"):
+                run()
+    assert set(undo(collection.path, dry_run=False).counts) <= {"already", "done"}
+    assert state(photos) == before

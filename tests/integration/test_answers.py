@@ -663,7 +663,7 @@ class TestSeveral:
                 if len(calls) == 1:
                     (tmp_path / "photos1" / "chelsea.png").unlink()
                     two[1].index()
-                    raise StaleGenerationError("gone")
+                    raise StaleGenerationError("gone", hint="again")
                 return real(asked)
 
             b.engine.find = find  # type: ignore[method-assign]

@@ -14,7 +14,7 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import export, maintenance, tags
+from imseek import export, tags
 from imseek.errors import (
     ImageNotFoundError,
     QueryError,
@@ -173,7 +173,7 @@ class TestPlacing:
                 with imseek.open(root) as collection:
                     collection.index()
                 maintenance.purge(root)
-                raise StaleGenerationError("gone")
+                raise StaleGenerationError("gone", hint="again")
 
         monkeypatch.setattr(Block, "rows", purged_once)
         report = export.write(root, tmp_path / "a.jsonl")

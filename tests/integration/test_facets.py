@@ -96,6 +96,20 @@ def test_times_are_told_as_days() -> None:
     )
 
 
+def test_the_most_frequent_values_come_first() -> None:
+    """Of equally frequent ones the lower ones, wherever they lie; the rest are counted, not named."""
+    import pyarrow as pa
+
+    names = [f"{n:04}" for n in range(facets.MAX_VALUES + 5)]
+    parts = [["z", "b", "a", None], ["b", "z", "z"], names[::-1]]
+    found = facets._facet(
+        "note", facets.Kind.TEXT, (pa.chunked_array([pa.array(part, pa.string())]) for part in parts)
+    )
+    expected = [("z", 3), ("b", 2), *((name, 1) for name in names)]
+    assert found.values == tuple(expected[: facets.MAX_VALUES])
+    assert (found.known, found.distinct) == (6 + len(names), 3 + len(names))
+
+
 def test_too_many_values_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow as pa
 

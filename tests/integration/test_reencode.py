@@ -12,6 +12,7 @@ from templates import Templates
 
 import imseek
 from imseek import maintenance
+from imseek.data import layout
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 
@@ -109,7 +110,12 @@ def test_dropping(root: Path) -> None:
     maintenance.reencode(root, NEW, add=True)
     with pytest.raises(UsageError, match="under another name"):
         maintenance.reencode(root, NEW)
-    maintenance.drop_space(root, 0)
+    files = [path for path in (root / "spaces" / "0").rglob("*") if path.is_file()]
+    report = maintenance.drop_space(root, 0)
+    assert (report.space_id, report.encoder) == (0, "fake:64")
+    assert (report.files, report.bytes) == (len(files), sum(path.stat().st_size for path in files))
+    with imseek.open(root) as collection:
+        assert report.generation == collection.info().generation
     with pytest.raises(UsageError, match="the only one"):
         maintenance.drop_space(root, 1)
     maintenance.purge(root)
@@ -127,3 +133,30 @@ def test_damage_in_a_kept_space_costs_only_that(root: Path) -> None:
     assert report.after.ok
     assert len(rows(root, 1)) == 8
     assert maintenance.reencode(root, "fake:64").encoded == 8
+
+
+def test_a_catalog_from_before_a_switch_takes_up_the_vectors_of_the_new_space(
+    root: Path, tmp_path: Path
+) -> None:
+    """An image without a row there is encoded again; the others keep theirs."""
+    shutil.copytree(root, tmp_path / "old")
+    maintenance.reencode(root, NEW)
+    expected = rows(root, 1)
+    (file,) = root.glob("spaces/1/img_emb/*.npy")
+    stored = np.load(file)
+    stored[3] = 0
+    np.save(file, stored)
+    for name in (layout.CATALOG, *layout.BACKUPS, layout.CHECKSUMS):
+        (root / name).unlink(missing_ok=True)
+        if (tmp_path / "old" / name).exists():
+            shutil.copyfile(tmp_path / "old" / name, root / name)
+    report = maintenance.repair(root)
+    assert report.after.ok, report
+    kept = rows(root, 1)
+    assert len(kept) == 7
+    assert kept.items() <= expected.items()
+    with imseek.open(root) as collection:
+        collection.index()
+        assert collection.search(0).encoder == NEW
+    assert rows(root, 1) == expected
+    assert maintenance.verify(root).ok

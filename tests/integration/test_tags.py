@@ -51,6 +51,14 @@ class TestChoosing:
         tags.choose(root, {a: "cat"}, ["cat", "dog"], provenance="probe pets")
         assert tags.of(root, [a]) == {a: (Tag("cat", "person"),)}
 
+    def test_so_it_does_where_tags_are_given_one_by_one(self, root: Path) -> None:
+        a, b, c, *_ = ids(root)
+        tags.add(root, "cat", [a, b], provenance="probe pets")
+        assert tags.add(root, "cat", [a, c]).changed == 2
+        assert tags.add(root, "cat", [a, b, c], provenance="probe pets").changed == 0
+        person, model = (Tag("cat", "person"),), (Tag("cat", "probe pets"),)
+        assert tags.of(root, [a, b, c]) == {a: person, b: model, c: person}
+
     def test_nothing_chosen_changes_nothing(self, root: Path) -> None:
         before = Reader(root).generation
         assert tags.choose(root, {}, ["cat"]).changed == 0

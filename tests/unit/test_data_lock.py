@@ -274,7 +274,7 @@ def test_asking_says_why_the_lock_cannot_be_opened(collection: Path, monkeypatch
         is_locked(collection)
 
 
-@pytest.mark.parametrize("stat", [None, [b"S", *[b"1"] * 18, b"777"], [b"Z", *[b"1"] * 18, b"777"]])
+@pytest.mark.parametrize("stat", [None, *([state, *[b"1"] * 18, b"777"] for state in (b"S", b"Z", b"X"))])
 def test_a_process_of_somebody_else_may_be_alive(
     stat: list[bytes] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

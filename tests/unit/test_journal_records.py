@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +135,7 @@ def test_a_place_in_quarantine_lies_below_its_folder(members: dict[str, str]) ->
         ({"owner": [0]}, "owner must be"),
         ({"owner": [0, "0"]}, "owner is not a whole"),
         ({"owner": [0, -1]}, "owner is out of"),
+        ({"owner": [2**32, 0]}, "owner is out of"),
         ({"owner": {"0": 0}}, "owner is not a list"),
         ({"attributes": []}, "attributes: not a JSON object"),
         ({"attributes": {"user.a": 1}}, "attribute user.a is not base64"),
@@ -218,8 +222,9 @@ def test_lines_of_a_parser_that_can_be_exhausted_are_told() -> None:
 
 def test_a_journal_of_a_later_imseek_says_so(root: Path) -> None:
     file = foreign.write(root, [foreign.begun(root, format=2)])
-    with pytest.raises(FormatVersionError, match=file.name):
+    with pytest.raises(FormatVersionError, match=file.name) as caught:
         journals.load_journals(root)
+    assert caught.value.hint
 
 
 # -- whose it is --------------------------------------------------------------------------------------------
@@ -327,6 +332,227 @@ def test_what_the_user_agreed_to_is_the_users_own(root: Path) -> None:
     assert again.begin.adopted
     assert (again.intents, again.states, again.copies) == (found.intents, found.states, {0: {7}})
     assert [one.data for one in again.damaged] == [b"damaged"], "nothing is lost that might tell of a file"
+
+
+def another(n: int, **members: Any) -> Intent:
+    found = journal_records.parse(changed(INTENT, n=n, **members))
+    assert isinstance(found, Intent)
+    return found
+
+
+def test_what_is_written_is_known_at_once_and_when_it_is_read_again(root: Path) -> None:
+    made = journals.begin(root, root / "staging", "0" * 64)
+    made.record_intents([another(n) for n in range(4)])
+    made.note({0: "done", 1: "left"})
+    made.note({})
+    made.note_trashed(2, b"/home/me/Trash/files/a.png")
+    for inode in (7, 8, 7):
+        made.note_copy(3, inode)
+    assert (made.states, made.trashed, made.copies, made.ended) == (
+        {0: "done", 1: "left", 2: "meant", 3: "meant"},
+        {2: b"/home/me/Trash/files/a.png"},
+        {3: {7, 8}},
+        False,
+    )
+    made.end()
+    assert made.ended
+    again = read(root)
+    for name in ("undo_id", "begin", "intents", "states", "trashed", "copies", "ended", "plan", "is_signed"):
+        assert getattr(again, name) == getattr(made, name), name
+    made.begin = Begin(made.undo_id, "2026", "1" * 64, "uuid")
+    made.adopt(root / "staging")
+    whole = read(root)
+    for name in ("undo_id", "begin", "intents", "states", "trashed", "copies", "ended", "plan", "is_signed"):
+        assert getattr(whole, name) == getattr(made, name), name
+
+
+def test_what_is_to_be_done_is_durable_before_it_is_done(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of the trash need not be: it has its own."""
+    made, synced, real = journals.begin(root, root / "staging", "0" * 64), list[int](), os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for write, durable in (
+        (lambda: made.record_intents([another(0)]), True),
+        (lambda: made.note_copy(0, 7), True),
+        (lambda: made.note_trashed(0, b"/trash/a.png"), False),
+        (lambda: made.note({0: "done"}), True),
+        (lambda: made.note({0: "undone"}, sync=False), False),
+        (made.end, True),
+    ):
+        synced.clear()
+        write()
+        assert (made.file.stat().st_ino in synced) == durable
+
+
+def test_an_intent_takes_over_what_an_earlier_one_gave_to_the_same_keeper(root: Path) -> None:
+    """So that undoing takes back what both of them gave."""
+    made = journals.begin(root, root / "staging", "0" * 64)
+    made.record_intents([another(0, keeper_id=5, tags=["a", "b"], columns={"x": 1, "y": 1}, tag="twice")])
+    made.record_intents([another(0, keeper_id=5, tags=["b", "c"], columns={"y": 2}, mode=0o600)])
+    for intent in (made.intents[0], read(root).intents[0]):
+        assert (intent.tags, intent.columns, intent.tag) == (("a", "b", "c"), {"x": 1, "y": 2}, "twice")
+        assert intent.mode == 0o600
+    made.record_intents([another(0, keeper_id=6, tags=["d"])])
+    assert (made.intents[0].tags, made.intents[0].columns) == (("d",), {})
+
+
+@pytest.mark.parametrize(
+    ("states", "ended", "expected"),
+    [
+        ({}, False, "unfinished"),
+        ({}, True, "done"),
+        ({0: "meant"}, True, "unfinished"),
+        ({0: "done"}, False, "unfinished"),
+        ({0: "done", 1: "left"}, True, "done"),
+        ({0: "done", 1: "meant"}, True, "unfinished"),
+        ({0: "done", 1: "returning"}, True, "partly"),
+        ({0: "done", 1: "undone"}, True, "partly"),
+        ({0: "meant", 1: "gone"}, False, "partly"),
+        ({0: "returning"}, True, "partly"),
+        ({0: "undone", 1: "left"}, True, "undone"),
+        ({0: "undone", 1: "gone"}, False, "undone"),
+    ],
+)
+def test_the_state_of_a_journal(root: Path, states: dict[int, Any], ended: bool, expected: str) -> None:
+    made = journals.begin(root, root / "staging", "0" * 64)
+    made.record_intents([another(n) for n in states])
+    made.note(states)
+    if ended:
+        made.end()
+    assert made.state == expected
+    (info,) = journals.list_undo_infos(root)
+    assert (info.undo_id, info.created, info.state) == (made.undo_id, made.begin.created, expected)
+
+
+def test_what_is_told_of_a_journal(root: Path) -> None:
+    """How many files of each action, but for those left alone; how many bytes are still away."""
+    made = journals.begin(root, root / "staging", "0" * 64)
+    lies = {"action": "tag", "to": "", "to_base": ""}
+    made.record_intents([another(n, size=10**n) for n in range(4)])
+    made.record_intents([another(n, size=10**n, **lies) for n in range(4, 6)])
+    made.note({0: "done", 1: "undone", 2: "left", 3: "returning", 4: "gone", 5: "done"})
+    info = made.info()
+    assert (info.actions, info.bytes) == ({"quarantine": 3, "tag": 2}, 1 + 1000 + 100_000)
+
+
+def test_of_many_damaged_lines_the_first_are_told(root: Path) -> None:
+    file = foreign.write(root, [INTENT])
+    for n, (shown, more) in enumerate(
+        [("1 line of", False), ("2 lines of", False), ("3 lines of", False), ("4 lines of", True)], start=1
+    ):
+        with file.open("ab") as out:
+            out.write(b"damaged\n")
+        note = read(root).info().notes[0]
+        assert note.startswith(f"{shown} {file} ")
+        numbers = [f"line {4 + k}:" in note for k in range(1, n + 1)]
+        assert numbers == [True] * min(n, 3) + [False] * (n - 3)
+        assert ("…" in note) == more
+
+
+def test_places_are_kept_for_what_is_away(root: Path) -> None:
+    """Not for what was left alone or has come back; of a place that two files claim, for neither."""
+    made = journals.begin(root, root / "staging", "0" * 64)
+    places = {n: f"/photos/q/{n}.png" for n in range(7)}
+    made.record_intents(
+        [another(n, to=foreign.b64(to), full=foreign.b64(f"/photos/{n}.png")) for n, to in places.items()]
+    )
+    made.note({1: "done", 2: "left", 3: "returning", 4: "undone", 5: "gone"})
+    expected = {f"/photos/q/{n}.png".encode(): f"/photos/{n}.png".encode() for n in (0, 1, 3, 5, 6)}
+    assert journals.reserved_paths(root) == expected
+    second = journals.begin(root, root / "staging", "1" * 64)
+    second.record_intents(
+        [
+            another(0, to=foreign.b64(places[0]), full=foreign.b64("/photos/0.png")),
+            another(1, to=foreign.b64(places[1]), full=foreign.b64("/photos/another.png")),
+        ]
+    )
+    assert journals.reserved_paths(root) == {**expected, places[1].encode(): b""}
+
+
+def test_copies_are_known_by_source_and_path(root: Path) -> None:
+    """Those on record in journals of ours; a copy whose intent is damaged is nobody's."""
+    for inodes in ((7, 8), (9,)):
+        made = journals.begin(root, root / "staging", "0" * 64)
+        made.record_intents([another(0), another(1, path=foreign.b64("b.png"), source_id=2)])
+        for inode in inodes:
+            made.note_copy(0, inode)
+        made.note_copy(1, 70)
+        made.note_copy(2, 700)
+    foreign.write(root, [INTENT, {"do": "copied", "n": 0, "inode": 5}], "20250101-000000-abcdef")
+    assert journals.copied_inodes(root) == {(1, b"album/a.png"): {7, 8, 9}, (2, b"b.png"): {70}}
+
+
+def test_an_id_that_is_not_on_record_is_told_with_those_that_are(root: Path) -> None:
+    with pytest.raises(UsageError, match=r"'x'.*none") as caught:
+        journals.find(root, "x")
+    assert caught.value.hint
+    for n in range(7):
+        foreign.write(root, [INTENT], f"20260101-00000{n}-abcdef")
+    with pytest.raises(UsageError) as caught:
+        journals.find(root, "x")
+    said = str(caught.value)
+    assert [f"20260101-00000{n}-abcdef" in said for n in range(7)] == [False] * 2 + [True] * 5
+    assert journals.find(root, "20260101-000003-abcdef").undo_id == "20260101-000003-abcdef"
+
+
+@pytest.mark.parametrize(
+    ("latest", "following"),
+    [
+        ("20991231-235958-00000a", "20991231-235958-00000b"),
+        ("20991231-235958-fffffe", "20991231-235958-ffffff"),
+        ("20991231-235959-ffffff", "21000101-000000-000000"),
+    ],
+)
+def test_a_journal_follows_the_latest_whatever_the_clock_says(
+    root: Path, latest: str, following: str
+) -> None:
+    foreign.write(root, [INTENT], "20260101-000000-abcdef")
+    foreign.write(root, [INTENT], latest)
+    made = journals.begin(root, root / "staging", "0" * 64)
+    assert made.undo_id == following
+    assert [one.undo_id for one in journals.load_journals(root)] == [
+        following,
+        latest,
+        "20260101-000000-abcdef",
+    ]
+
+
+@pytest.fixture
+def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Where the clock on the wall is not UTC."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_east")
+def test_a_journal_tells_when_it_was_begun(root: Path) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    made = journals.begin(root, root / "staging", "5" * 64)
+    assert before <= datetime.fromisoformat(made.begin.created) <= datetime.now(UTC)
+    stamp = datetime.strptime(made.undo_id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    assert before <= stamp <= datetime.now(UTC)
+    assert (made.plan, made.begin.collection) == ("5" * 64, "01900000-0000-4000-8000-000000000000")
+
+
+def test_without_a_collection_s_identity_nobody_s_journal_is_ours(root: Path) -> None:
+    own(root)
+    (root / layout.COLLECTION).write_bytes(b"damaged")
+    found = read(root)
+    assert (found.is_signed, set(found.intents), found.damaged) == (False, {0}, [])
+
+
+def test_other_files_beside_journals_are_none(root: Path) -> None:
+    own(root)
+    for name in ("notes.txt", "20260101-000000-abcdef.jsonl.old", "20260101-000000-abcdef"):
+        (root / layout.UNDO / name).write_text("")
+    assert read(root).is_signed
 
 
 # -- the file -----------------------------------------------------------------------------------------------

@@ -1,0 +1,207 @@
+"""Queries that an approximate index is tuned and measured with: their true neighbours, and what share is found."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imseek.data.vectors import tuning
+from imseek.data.vectors.base import Matches
+from imseek.data.vectors.index_metadata import SearchEffort
+from imseek.data.vectors.tuning import QuerySet
+
+
+class Rows:
+    """Stored rows with ids 100, 101, …, in blocks; those of ``zeros`` have no direction."""
+
+    def __init__(self, count: int, dim: int = 6, step: int = 7, zeros: tuple[int, ...] = ()) -> None:
+        rng = np.random.default_rng(5)
+        self.vectors = tuning.normalise(rng.standard_normal((count, dim))).astype(np.float16)
+        self.vectors[list(zeros)] = 0
+        self.ids = np.arange(100, 100 + count)
+        self.step = step
+
+    def blocks(self) -> Iterator[tuple[Any, Any]]:
+        for start in range(0, len(self.ids), self.step):
+            yield self.ids[start : start + self.step], self.vectors[start : start + self.step]
+
+    def take(self, numbers: Any) -> tuple[Any, Any]:
+        return self.ids[numbers], self.vectors[numbers].astype(np.float32)
+
+    def ranked(self, query: Any, own: int = -1) -> list[tuple[int, float]]:
+        """All rows but one, the nearest first, by plain cosines."""
+        wide = self.vectors.astype(np.float64)
+        norms = np.linalg.norm(wide, axis=1)
+        scores = (wide @ np.asarray(query, np.float64)) / np.where(norms > 0, norms, 1)
+        pairs = [(int(i), float(s)) for i, s in zip(self.ids, scores, strict=True) if i != own]
+        return sorted(pairs, key=lambda one: (-one[1], one[0]))
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(0, 0), (3, 0), (4, 1), (100, 25), (1600, 400), (5000, 400)])
+def test_at_most_a_quarter_of_the_rows_asks(rows: int, expected: int) -> None:
+    found = tuning.query_rows(rows).tolist()
+    assert (len(found), found) == (expected, sorted(set(found)))
+    assert all(0 <= one < rows for one in found)
+    assert found == tuning.query_rows(rows).tolist(), "the same in every build"
+
+
+def test_stored_rows_that_ask_have_norm_one() -> None:
+    rows = Rows(10, zeros=(2, 5))
+    asked = tuning.stored_row_queries(rows, np.array([1, 2, 5, 7]))  # type: ignore[arg-type]
+    assert asked.own.tolist() == [101, 107]
+    assert np.linalg.norm(asked.queries, axis=1) == pytest.approx([1, 1], abs=1e-6)
+    assert (asked.queries * rows.vectors[[1, 7]]).sum(axis=1) == pytest.approx([1, 1], abs=1e-3)
+
+
+@pytest.mark.parametrize("depth", [3, 10, 200])
+@pytest.mark.parametrize("step", [1, 7, 100])
+def test_neighbours_are_the_nearest_of_all_rows(
+    depth: int, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one pass, for queries of both kinds, each without its own row."""
+    monkeypatch.setattr(tuning, "TRUTH_DEPTH", depth)
+    rows = Rows(90, step=step, zeros=(4,))
+    own = tuning.stored_row_queries(rows, np.array([0, 3, 60]))  # type: ignore[arg-type]
+    made = tuning.text_like_queries(own.queries)
+    free = QuerySet(made, np.full(len(made), -1))
+    for asked, found in zip((own, free), tuning.find_neighbours([own, free], rows), strict=True):  # type: ignore[arg-type]
+        assert found.queries is asked.queries
+        for query, one, truth, scores in zip(
+            found.queries, found.own, found.truth, found.scores, strict=True
+        ):
+            ranked = rows.ranked(query, int(one))
+            # Of the depth, the query's own row has taken one place.
+            count = min(depth - (one >= 0), len(ranked))
+            assert truth.tolist()[:count] == [i for i, _ in ranked[:count]]
+            assert scores.tolist()[:count] == pytest.approx([s for _, s in ranked[:count]], abs=1e-6)
+            assert len(truth) <= depth
+
+
+def test_equal_neighbours_are_in_the_order_of_their_ids() -> None:
+    asked = QuerySet(np.zeros((1, 2), np.float32), np.array([7]))
+    best = [(np.array([9, 3, 7, 5]), np.array([0.5, 0.5, 1.0, 0.9]))]
+    found = tuning.with_neighbours(asked, best)
+    assert found.truth[0].tolist() == [5, 3, 9]
+    assert found.scores[0].tolist() == [0.9, 0.5, 0.5]
+
+
+def query_set() -> QuerySet:
+    truth = tuple(np.array([10 * n + 1, 10 * n + 2, 10 * n + 3]) for n in range(5))
+    scores = tuple(np.array([0.9, 0.8, 0.7]) - n / 100 for n in range(5))
+    return QuerySet(np.arange(10, dtype=np.float32).reshape(5, 2), np.arange(5), truth, scores)
+
+
+def test_one_half_is_to_tune_with_and_the_other_to_measure_with() -> None:
+    asked = query_set()
+    for second, numbers in ((False, [0, 2, 4]), (True, [1, 3])):
+        half = asked.half(second)
+        assert half.own.tolist() == numbers
+        assert half.queries.tolist() == asked.queries[numbers].tolist()
+        assert [one.tolist() for one in half.truth] == [asked.truth[n].tolist() for n in numbers]
+        assert [one.tolist() for one in half.scores] == [asked.scores[n].tolist() for n in numbers]
+
+
+def test_within_a_filter_there_are_fewer_neighbours() -> None:
+    asked = query_set()
+    within = asked.within(np.array([2, 3, 11, 50]))
+    assert [one.tolist() for one in within.truth] == [[2, 3], [11], [], [], []]
+    assert [one.tolist() for one in within.scores[:2]] == [[0.8, 0.7], pytest.approx([0.89])]
+    assert within.own is asked.own
+
+
+def test_queries_that_are_like_texts_lie_across_a_gap() -> None:
+    """Nearer to their picture than to others, far from all of them, and near each other."""
+    pictures = tuning.normalise(np.random.default_rng(3).standard_normal((300, 96)) + 0.3).astype(np.float32)
+    made = tuning.text_like_queries(pictures)
+    assert (made.dtype, made.shape) == (np.float32, pictures.shape)
+    assert np.linalg.norm(made, axis=1) == pytest.approx(np.ones(300), abs=1e-5)
+    cosines = made @ pictures.T
+    own = np.diagonal(cosines).mean()
+    others = (cosines.sum() - np.trace(cosines)) / (300 * 299)
+    assert 0.2 < own < 0.4
+    assert 0.02 < others < 0.2
+    among = made @ made.T
+    assert (among.sum() - 300) / (300 * 299) > 2 * others
+    assert tuning.text_like_queries(pictures).tolist() == made.tolist()
+    assert tuning.text_like_queries(pictures, 1).tolist() != made.tolist()
+    assert tuning.text_like_queries(pictures[:0]).shape == (0, 96)
+
+
+# -- recall -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_found_of_the_nearest() -> None:
+    asked = query_set()
+    drawn = [
+        np.array([1, 2, 3, -1]), np.array([99, 12, 98, 11]), np.array([-1, -1, -1, -1]),
+        np.array([33, 32, 31, 30]), np.array([41, 0, 0, 0]),
+    ]  # fmt: skip
+    hits = tuning._hits(drawn, asked, 2)
+    assert [(at.tolist(), wanted) for at, wanted in hits] == [
+        ([0, 1], 2), ([1, 3], 2), ([], 2), ([1, 2], 2), ([0], 2),
+    ]  # fmt: skip
+    assert tuning._recall(hits) == pytest.approx((1 + 1 + 0 + 1 + 0.5) / 5)
+    for first, found in ((0, 0), (1, 0.5 + 0.5), (2, 1 + 0.5 + 0.5 + 0.5), (3, 1 + 0.5 + 1 + 0.5), (4, 3.5)):
+        assert tuning._recall(hits, first) == pytest.approx(found / 5), first
+    assert tuning._recall([]) == 1.0
+
+
+def test_copies_can_take_each_other_s_place() -> None:
+    """One that scores as the last of the nearest is as good, and no more than all can be found."""
+    asked = QuerySet(
+        np.zeros((2, 2), np.float32),
+        np.array([-1, -1]),
+        (np.array([1, 2, 3, 4]), np.array([], np.int64)),
+        (np.array([0.9, 0.8, 0.8 - 5e-7, 0.8 - 1e-5]), np.array([])),
+    )
+    ((at, wanted),) = tuning._hits([np.array([4, 3, 2, 1]), np.array([1])], asked, 2)
+    assert (at.tolist(), wanted) == ([1, 2, 3], 2)
+    assert tuning._recall([(at, wanted)]) == 1
+    ((at, wanted),) = tuning._hits([np.array([4, 3, 2, 1]), np.array([1])], asked, 9)
+    assert (at.tolist(), wanted) == ([0, 1, 2, 3], 4)
+
+
+def test_a_picture_that_asks_does_not_find_itself() -> None:
+    ids = np.arange(12)
+    matches = Matches(ids, np.linspace(1, 0, 12, dtype=np.float32))
+    assert tuning._without_own(matches, 3).tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9, 10]
+    assert tuning._without_own(matches, -1).tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("most", [1, 3, 4, 5, 64, 4096])
+def test_numbers_of_lists_that_are_tried(most: int) -> None:
+    steps = tuning._probe_steps(most)
+    assert steps[-1] == most
+    assert steps == sorted(set(steps))
+    assert steps[0] <= max(4, most // 400)
+    assert all(b <= b_next <= b * 1.5 + 1 for b, b_next in itertools.pairwise(steps))
+    assert most < 5 or steps[0] >= 3
+
+
+class Drawn:
+    """Candidates of one query in order, and how far below the tenth each scores by its codes."""
+
+    def __init__(self, ids: list[list[int]], below: list[list[float]]) -> None:
+        self.ids, self.below = np.array(ids), np.array(below)
+
+    def near(self, k: int, slack: float | None) -> Any:
+        assert k == tuning.RECALL_K
+        return self.ids if slack is None else np.where(self.below <= slack, self.ids, -1)
+
+
+def test_no_more_candidates_are_scored_again_than_the_recall_needs() -> None:
+    """By their number first, then by how far below the tenth they may lie."""
+    truth = np.arange(10)
+    asked = QuerySet(np.zeros((1, 2), np.float32), np.array([-1]), (truth,), (np.linspace(1, 0.9, 10),))
+    # The ten are among the first thirty candidates, the last of them 0.035 below the tenth by its codes.
+    ids = [*range(9), *range(100, 120), 9, *range(200, 270)]
+    below = [0.0] * 9 + [0.03] * 20 + [0.035] + [0.5] * 70
+    drawn = Drawn([ids], [below])
+    assert tuning._cheapest_rescoring(drawn, asked, 1.0, 8) == (30.0, SearchEffort(8, 40, 0.2))  # type: ignore[arg-type]
+    assert tuning._cheapest_rescoring(drawn, asked, 0.9, 8) == (9.0, SearchEffort(8, 20, 0.025))  # type: ignore[arg-type]
+    missing = Drawn([[*range(9), *range(100, 191)]], [[0.0] * 100])
+    assert tuning._cheapest_rescoring(missing, asked, 0.95, 8) is None  # type: ignore[arg-type]
