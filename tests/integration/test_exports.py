@@ -14,7 +14,7 @@ import pytest
 from templates import Templates
 
 import imseek
-from imseek import export, tags
+from imseek import export, maintenance, tags
 from imseek.errors import (
     ImageNotFoundError,
     QueryError,
