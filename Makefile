@@ -147,7 +147,7 @@ catalogue: $(VENV)/.installed-test ## write what open_clip, timm and transformer
 	HF_HUB_OFFLINE=1 $(BIN)/python -P -m imseek.encoders.catalogue.make
 
 encoder-docs: $(VENV)/.installed-test ## write the tables of docs/encoders.md from the catalogue
-	$(BIN)/python -P -m imseek.ui.encoders_page docs/encoders.md
+	$(BIN)/python -P -m imseek.ui.render.encoders_page docs/encoders.md
 
 # docs/ui.md shows them.
 page-pictures: $(VENV)/.installed-test ## take the pictures of the pages in docs/ui.md

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import imseek
 from imseek.media import Cell, Row, contact_sheet, decode
-from imseek.ui.demo import photographs
+from imseek.ui.photographs import photographs
 
 #: See NOTICE.md for the source of each.
 FREE = (

@@ -19,8 +19,8 @@ from skimage.measure import points_in_poly
 import imseek
 from imseek import maps
 from imseek.types.indexing_runs import SourceOptions
-from imseek.ui.map_page import page as map_page
-from imseek.ui.map_page.document import scale_to_square
+from imseek.ui.render.map_page import page as map_page
+from imseek.ui.render.map_page.document import scale_to_square
 
 MANY = 5_000
 KINDS = 12

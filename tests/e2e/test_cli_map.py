@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from imseek.ui.demo import photographs
+from imseek.ui.photographs import photographs
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ class TestMap:
     def test_interrupted_while_pictures_are_read(self, cli, photographed, monkeypatch, tmp_path) -> None:
         import signal
 
-        from imseek.ui.map_page import document
+        from imseek.ui.render.map_page import document
 
         real = document.colour_by_column
         cli("map", "--method", "pca")

@@ -50,7 +50,7 @@ from imseek.ui.http.picture_routes import picture_routes
 from imseek.ui.http.pictures import ThumbnailCache
 from imseek.ui.http.service import Service
 from imseek.ui.http.settings import Settings
-from imseek.ui.thumbnail_data import thumbnails
+from imseek.ui.render.thumbnail_data import thumbnails
 from imseek.ui.web import downloads
 
 SECRET: Final = b"the key of the house"

@@ -11,8 +11,8 @@ from imseek.showing import words
 from imseek.types.indexing_runs import Failure, IndexReport
 from imseek.ui.cli import output
 from imseek.ui.cli.app import main
-from imseek.ui.cli.index import summary
 from imseek.ui.cli.optional_values import insert_values
+from imseek.ui.render.index_text import summary
 
 
 def report(**changes: object) -> IndexReport:

@@ -11,7 +11,7 @@ import pytest
 from imseek.clusters.results import Cluster, ClusterReport, OutlierReport, SampleReport, Shown
 from imseek.types.pictures import Place
 from imseek.ui.cli import clusters, outliers, sample
-from imseek.ui.clusters_page import page, totals
+from imseek.ui.render.clusters_page import page, totals
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 
 from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport
 from imseek.types.pictures import Place
-from imseek.ui.duplicates_page import PageLimits, page, percent, totals
+from imseek.ui.render.duplicates_page import PageLimits, page, percent, totals
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ import pytest
 
 from imseek.encoders import PRESETS, find_encoder, licences, list_encoders
 from imseek.encoders.catalogue import DATA, families, make, near_matches
-from imseek.ui.encoders_page import page
+from imseek.ui.render.encoders_page import page
 
 pytestmark = pytest.mark.slow
 

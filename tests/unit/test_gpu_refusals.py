@@ -20,7 +20,7 @@ from imseek.encoders import Runtime
 from imseek.encoders.device import Gpu, Machine, check_cpu_fp32, plan
 from imseek.errors import EncoderUnavailableError, UsageError
 from imseek.ui.cli import doctor
-from imseek.ui.cli.index_build import device_fact
+from imseek.ui.render.vector_index_text import device_fact
 
 pytestmark = pytest.mark.slow
 

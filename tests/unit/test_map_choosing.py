@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 import imseek
 from imseek import clusters, maps, tags
 from imseek.errors import QueryError
-from imseek.ui.map_page.colouring import Colouring
+from imseek.ui.render.map_page.colouring import Colouring
 from imseek.ui.web import blobs
 from imseek.ui.web.components.scatter import Lasso, PointData, read_lasso, store_colours, store_points
 from imseek.ui.web.pages.map import colours, lasso_selection, layout_job, map_points

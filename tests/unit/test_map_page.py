@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 
 from imseek.maps.results import MapInfo
-from imseek.ui.map_page import page
-from imseek.ui.map_page.colouring import CLASSES, NONE, OTHERS, SCALE, colour_by_column
+from imseek.ui.render.map_page import page
+from imseek.ui.render.map_page.colouring import CLASSES, NONE, OTHERS, SCALE, colour_by_column
 
 pytestmark = pytest.mark.slow
 
@@ -135,7 +135,7 @@ class TestData:
         assert "1 pictures could not be read or were too many" in found.by_id["about"]
 
     def test_thumbnails_are_bounded(self, monkeypatch) -> None:
-        monkeypatch.setattr("imseek.ui.map_page.document.MOST_BYTES", 25)
+        monkeypatch.setattr("imseek.ui.render.map_page.document.MOST_BYTES", 25)
         found = made(table(["/1", "/2", "/3", "/4"]), pictured=[0, 1, 2, 3], thumbnail=lambda _: b"x" * 10)
         assert len(found.thumbnails) == 3
 
@@ -171,7 +171,7 @@ class TestColours:
         assert found.told["labels"][found.values[29]] == "29"
 
     def test_the_rarest_labels_are_left_out(self, monkeypatch) -> None:
-        monkeypatch.setattr("imseek.ui.map_page.colouring._MAX_LABELS", 2)
+        monkeypatch.setattr("imseek.ui.render.map_page.colouring._MAX_LABELS", 2)
         found = colour_by_column("label", pa.chunked_array([["a", "a", "b", "b", "c"]]), str)
         assert found.told["labels"] == ["a", "b", "others", "no value"]
         assert found.values.tolist() == [0, 0, 1, 1, 2]
@@ -263,7 +263,7 @@ class TestHostile:
         ],
     )
     def test_the_script_sets_texts_as_text(self, name) -> None:
-        script = resources.files("imseek.ui.map_page").joinpath(name).read_text("utf-8")
+        script = resources.files("imseek.ui.render.map_page").joinpath(name).read_text("utf-8")
         for banned in (
             "innerHTML",
             "outerHTML",

@@ -11,8 +11,9 @@ from imseek.errors import UsageError
 from imseek.showing.words import format_count
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, SaveScoresOption, WhereOption, examples
-from imseek.ui.cli.output import format_place, say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
+from imseek.ui.render.text import format_place, table
 
 if TYPE_CHECKING:
     from imseek.ui.cli.score_answers import ScoredPictures

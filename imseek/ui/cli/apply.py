@@ -19,8 +19,9 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say_collection, table
+from imseek.ui.cli.output import say_collection
 from imseek.ui.cli.run import Run
+from imseek.ui.render.text import table
 
 if TYPE_CHECKING:
     from imseek.duplicates.action_results import (

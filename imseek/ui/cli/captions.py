@@ -21,9 +21,10 @@ from imseek.ui.cli.common_options import (
     examples,
 )
 from imseek.ui.cli.evaluate_shared import left_out_lines
-from imseek.ui.cli.output import format_place, say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
+from imseek.ui.render.text import format_place, table
 
 if TYPE_CHECKING:
     from imseek.captions import Agreement, AgreementSummary

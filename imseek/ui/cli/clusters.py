@@ -15,10 +15,10 @@ from imseek.showing.words import format_count, printable
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import format_place, table
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
+from imseek.ui.render.text import format_place, table
 
 if TYPE_CHECKING:
     from imseek.clusters.results import AssignReport, Cluster
@@ -140,8 +140,8 @@ def _write(
             write_csv(report, file)
         written["csv"] = csv
     if html is not None:
-        from imseek.ui.clusters_page import page
-        from imseek.ui.thumbnail_data import thumbnails
+        from imseek.ui.render.clusters_page import page
+        from imseek.ui.render.thumbnail_data import thumbnails
 
         every = [*report.clusters, *([] if report.noise is None else [report.noise])]
         ids = [image.image_id for cluster in every for image in cluster.medoids]
@@ -159,7 +159,7 @@ def write_csv(report: ClusterReport, file: TextIO) -> None:
 
 
 def _lines(report: ClusterReport, limit: int) -> list[str]:
-    from imseek.ui.clusters_page import totals
+    from imseek.ui.render.clusters_page import totals
 
     shown = [*report.clusters[:limit], *([] if report.noise is None or not limit else [report.noise])]
     out = []
@@ -175,7 +175,7 @@ def _lines(report: ClusterReport, limit: int) -> list[str]:
 
 
 def _row(cluster: Cluster) -> tuple[str, ...]:
-    from imseek.ui.clusters_page import heading
+    from imseek.ui.render.clusters_page import heading
 
     return (
         str(cluster.number or "–"),

@@ -19,9 +19,11 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
 from imseek.ui.cli.common_options import CollectionTooOption, JsonOption, current_folder, examples
 from imseek.ui.cli.download_progress import download_bar
-from imseek.ui.cli.index import AlsoOption, CaptionsOption, encoder_lines
-from imseek.ui.cli.output import say, say_collection, table
+from imseek.ui.cli.index import AlsoOption, CaptionsOption
+from imseek.ui.cli.output import say, say_collection
+from imseek.ui.render.index_text import encoder_lines
 from imseek.ui.render.result_json import print_answer, print_json
+from imseek.ui.render.text import table
 
 app = typer.Typer(
     help="List, make, rename, delete, check and repair collections.",

@@ -14,10 +14,11 @@ from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import ForceOption, JsonOption, examples
-from imseek.ui.cli.output import format_place, say
+from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
+from imseek.ui.render.text import format_place
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
@@ -63,7 +64,7 @@ def coverage(
     with stoppable() as controls:
         report = dataset.coverage(both[0].path, both[1].path, where=where, groups=limit, **controls)
     if html is not None:
-        from imseek.ui.coverage_page import write
+        from imseek.ui.render.coverage_page import write
 
         with new_file(html, force=force) as file:
             write(file, report, both)

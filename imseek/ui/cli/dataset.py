@@ -16,9 +16,10 @@ from imseek.types.json_form import Count, Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection, choose_two
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.text import table
 
 if TYPE_CHECKING:
     from imseek.dataset.results import Balance, LeakReport

@@ -24,6 +24,6 @@ def demo(
     ] = None,
 ) -> int:
     """Index photographs and search them: those inside scikit-image and scikit-learn."""
-    from imseek.ui import demo as job
+    from imseek.ui.cli import demo_run
 
-    return job.run(folder or home(os.environ) / library.DEMO_NAME, os.environ)
+    return demo_run.run(folder or home(os.environ) / library.DEMO_NAME, os.environ)

@@ -19,16 +19,16 @@ from imseek.types.json_form import Count, Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import format_place, table
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName
+from imseek.ui.render.text import format_place, table
 
 if TYPE_CHECKING:
     from imseek.duplicates.actions.plans import Plan
     from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateKind
     from imseek.library import ResolvedCollection
-    from imseek.ui.duplicates_page import Thumbnail
+    from imseek.ui.render.duplicates_page import Thumbnail
 
 _KINDS: Final = ("exact", "same")
 #: Images shown per group.
@@ -281,7 +281,7 @@ class _ReportFiles:
                 write_csv(report, file)
             written["csv"] = self.csv
         if self.html is not None:
-            from imseek.ui.duplicates_page import page
+            from imseek.ui.render.duplicates_page import page
 
             with ExitStack() as stack:
                 thumbnail = _thumbnails(stack, report, collections)
@@ -297,7 +297,7 @@ def _thumbnails(
 ) -> Thumbnail:
     """Return a reader of thumbnails, valid while ``stack`` is open."""
     from imseek.data.current_file import read_identity
-    from imseek.ui.thumbnail_data import thumbnails
+    from imseek.ui.render.thumbnail_data import thumbnails
 
     members = [member for group in report.groups for member in group.members]
     make = {}
@@ -310,7 +310,7 @@ def _thumbnails(
 
 def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list[str]:
     """Format the first groups and the totals for the user."""
-    from imseek.ui.duplicates_page import totals
+    from imseek.ui.render.duplicates_page import totals
 
     shown = report.groups[:limit]
     out = _groups(shown, names if report.against is not None else {}) if shown else []
@@ -326,7 +326,7 @@ def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list
 
 
 def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[str]:
-    from imseek.ui.duplicates_page import KIND_LABELS
+    from imseek.ui.render.duplicates_page import KIND_LABELS
 
     head = ["", "kind", "sure", "pixels", "size", "format", "id", *(["collection"] if names else []), "image"]
     rows = [_row(group, member, names) for group in groups for member in group.members[:_MEMBERS]]
@@ -345,7 +345,7 @@ def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[
 
 
 def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> list[str]:
-    from imseek.ui.duplicates_page import percent
+    from imseek.ui.render.duplicates_page import percent
 
     pair = member.pair
     return [

@@ -10,9 +10,10 @@ from typer.core import TyperGroup
 from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli.common_options import JsonOption, examples
 from imseek.ui.cli.download_progress import download_bar
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.result_json import print_json
+from imseek.ui.render.text import table
 
 if TYPE_CHECKING:
     from imseek import Runtime

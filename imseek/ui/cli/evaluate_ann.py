@@ -11,9 +11,10 @@ from imseek.showing.words import format_count
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.evaluate_shared import parse_space
-from imseek.ui.cli.output import format_interval, say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
+from imseek.ui.render.text import format_interval, table
 
 if TYPE_CHECKING:
     from imseek.evaluate.results import NeighbourReport

@@ -23,9 +23,10 @@ from imseek.ui.cli.evaluate_shared import (
     parse_space,
     retrieval_table,
 )
-from imseek.ui.cli.output import format_interval, say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName
+from imseek.ui.render.text import format_interval, table
 
 
 @dataclass(frozen=True, slots=True)

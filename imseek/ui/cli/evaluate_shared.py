@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from imseek.showing.words import format_count, printable
-from imseek.ui.cli.output import format_interval, table
+from imseek.ui.render.text import format_interval, table
 
 if TYPE_CHECKING:
     from imseek.captions.results import UnusedCaptions

@@ -20,9 +20,10 @@ from imseek.ui.cli.label import (
     TemplatesOption,
     none_sentences,
 )
-from imseek.ui.cli.output import format_interval, say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.text import format_interval, table
 
 if TYPE_CHECKING:
     from imseek.labels.results import Calibration, LabelEvaluation

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from imseek.showing.words import format_count, printable, shorten
-from imseek.ui.cli.output import format_place, say, table
+from imseek.ui.cli.output import say
+from imseek.ui.render.text import format_place, table
 
 if TYPE_CHECKING:
     from imseek.search.query_options import By

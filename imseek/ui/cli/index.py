@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import imseek
 from imseek import library
 from imseek.errors import CollectionExistsError, UsageError
 from imseek.library import ResolvedCollection
-from imseek.showing.words import format_count, format_size, printable
+from imseek.showing.words import printable
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
@@ -26,17 +25,16 @@ from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_f
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.output import say, say_collection, table
+from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
 from imseek.ui.cli.source_flags import SOURCE_FLAGS, check_paths, read_names, split_stdin, with_named_encoder
+from imseek.ui.render.index_text import encoder_lines, plan_summary, summary
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
     from imseek import Collection, Ray, Runtime, SourceOptions
-    from imseek.types.collection_info import CollectionInfo
-    from imseek.types.indexing_runs import Failure
     from imseek.ui.cli.skip_known_flags import SkipKnown
 
 AlsoOption: TypeAlias = Annotated[
@@ -54,7 +52,6 @@ CaptionsOption: TypeAlias = Annotated[
 ]
 
 NOTHING_INDEXED = 3
-_SHOWN_FAILURES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,112 +200,6 @@ def in_background(chosen: ResolvedCollection, arguments: Sequence[str], *, as_js
         print_answer(JobAnswer(job), chosen)
     else:
         print("\n".join(started_lines(job)))
-
-
-def plan_summary(report: IndexReport) -> list[str]:
-    """Format the report of a dry run for the user."""
-    counts = [
-        (report.added, "new"),
-        (report.changed, "perhaps changed"),
-        (report.removed, "gone from where they were"),
-        (report.unchanged, "unchanged"),
-    ]
-    found = _counts(counts)
-    lines = [
-        f"would index: {found}; nothing was read or changed",
-        *_skipped_lines(report),
-        *_note_lines(report),
-    ]
-    if report.interrupted:
-        lines.append("interrupted: not every archive was opened, so there may be more to index")
-    return lines
-
-
-def summary(report: IndexReport) -> list[str]:
-    """Format the report of a run for the user: results, skipped files with reasons, notes."""
-    counts = [
-        (report.added, "added"),
-        (report.changed, "changed"),
-        (report.moved, "moved"),
-        (report.copied, "copied"),
-        (report.removed, "removed"),
-        (report.unchanged, "unchanged"),
-    ]
-    done = _counts(counts)
-    lines = [f"{done}; {format_count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"]
-    lines += [*_rate_lines(report), *known_lines(report), *_skipped_lines(report), *_note_lines(report)]
-    if report.interrupted:
-        lines.append("interrupted: what is counted above is kept; the same command goes on from here")
-    return lines
-
-
-def _counts(counts: Sequence[tuple[int, str]]) -> str:
-    return ", ".join(f"{n:,} {what}" for n, what in counts if n) or "no picture found"
-
-
-def _rate_lines(report: IndexReport) -> list[str]:
-    if not report.files_opened or report.seconds < 1:
-        return []
-    per_second = report.files_opened / report.seconds
-    return [
-        f"{format_count(report.files_opened, 'file')} read ({format_size(report.bytes_read)}), "
-        f"{per_second:.1f} a second"
-    ]
-
-
-def known_lines(report: IndexReport) -> list[str]:
-    """Report how many pictures were skipped as known, and which collections have them."""
-    if not report.known:
-        return []
-    counts = Counter((one.reason, one.collection) for one in report.known_pictures)
-    holders = [
-        f"{n:,} in this collection"
-        if reason == "known_here"
-        else f"{n:,} in {printable(os.fsdecode(collection))}"
-        for (reason, collection), n in sorted(counts.items(), key=lambda item: -item[1])
-    ]
-    return [f"{format_count(report.known, 'picture')} passed over, stored already: {', '.join(holders)}"]
-
-
-def _skipped_lines(report: IndexReport) -> list[str]:
-    if not report.skipped:
-        return []
-    lines = [f"{format_count(report.skipped, 'file')} skipped" + (":" if report.failures else "")]
-    if before := report.skipped - len(report.failures):
-        lines[-1] = (
-            f"{format_count(report.skipped, 'file')} skipped, {before:,} of them as before and unchanged "
-            "(`imseek info --failures`; `--retry-failed` tries them again)"
-        ) + (":" if report.failures else "")
-    if report.failures:
-        lines.append(failures_table(report.failures[:_SHOWN_FAILURES]))
-    if len(report.failures) > _SHOWN_FAILURES:
-        more = len(report.failures) - _SHOWN_FAILURES
-        lines.append(f"and {more:,} more: `imseek info --failures`")
-    return lines
-
-
-def _note_lines(report: IndexReport) -> list[str]:
-    return [printable(note) for note in report.notes]
-
-
-def failures_table(failures: tuple[Failure, ...]) -> str:
-    from imseek.types.pictures import display_path
-
-    rows = [(str(f.reason), f"{display_path(f.path)}: {printable(f.message)}") for f in failures]
-    return table(("reason", "file"), rows)
-
-
-def encoder_lines(found: CollectionInfo) -> list[str]:
-    """List the encoders of a collection, with notes."""
-    lines: list[str] = []
-    for summary in found.spaces:
-        space = summary.space
-        if space.modality == "text":
-            lines.append(f"captions: embedded with {printable(space.encoder)}")
-            continue
-        lines.append(f"{'also' if lines else 'encoder'}: {printable(space.encoder)}")
-        lines += [printable(space.note)] if space.note else []
-    return lines
 
 
 def _local_collection(given: list[str], collection: str | None) -> ResolvedCollection:

@@ -15,10 +15,10 @@ from imseek.types.indexing_runs import Failure
 from imseek.types.json_form import Json
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.index import failures_table
-from imseek.ui.cli.index_build import device_fact, index_facts, policy_line
-from imseek.ui.cli.output import table
+from imseek.ui.render.index_text import failures_table
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.text import table
+from imseek.ui.render.vector_index_text import device_fact, index_facts, policy_line
 
 if TYPE_CHECKING:
     from imseek.types.collection_info import OtherSpace, SourceInfo, SpaceSummary

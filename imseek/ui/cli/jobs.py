@@ -12,9 +12,10 @@ from imseek.showing.words import format_count, printable
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.text import table
 
 if TYPE_CHECKING:
     from imseek.jobs import Job

@@ -14,8 +14,8 @@ from imseek.types.duplicate_judgements import Judgement
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_image
-from imseek.ui.cli.output import format_place, table
 from imseek.ui.cli.run import Run
+from imseek.ui.render.text import format_place, table
 
 if TYPE_CHECKING:
     from imseek.types.duplicate_judgements import Verdict

@@ -26,10 +26,12 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import index_build
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.text import table
+from imseek.ui.render.vector_index_text import build_lines
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -178,7 +180,7 @@ def maintain(
         with run.work() as controls:
             done.index = maintenance.build_index(run.path, policy, **controls)
         code = run.exit_code(any(report.outcome == "interrupted" for report in done.index))
-        run.print_lines(index_build.build_lines(done.index))
+        run.print_lines(build_lines(done.index))
     named = (drop_space, reference, index, catalog)
     asked = purge or captions or measure or any(option is not None for option in named)
     if (merge or not asked) and not code:

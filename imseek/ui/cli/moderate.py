@@ -16,9 +16,10 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.label import StoredResult, TemperatureOption
-from imseek.ui.cli.output import format_place, say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.text import format_place, table
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -14,8 +13,7 @@ from imseek.errors import UsageError
 from imseek.showing.words import printable
 
 if TYPE_CHECKING:
-    from imseek.metrics.estimate import Estimate
-    from imseek.types.pictures import Place
+    pass
 
 
 def say(line: str) -> None:
@@ -87,31 +85,3 @@ def report_error(kind: str, message: str, hint: str | None, *, as_json: bool) ->
     say(f"imseek: {printable(message)}")
     if hint:
         say(f"hint: {printable(hint)}")
-
-
-def format_place(place: Place | None, image_id: int) -> str:
-    """Format where an image lies."""
-    return f"(image {image_id}: place unknown)" if place is None else place.display
-
-
-def format_interval(estimate: Estimate, form: str = ".3f") -> str:
-    """Format an estimate as ``0.474 [0.420, 0.529]``."""
-    value, low, high = (format(number, form) for number in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Format a text table, with the columns whose index is in ``right`` right-aligned.
-
-    The last column is not padded: it is for file names, whose display width is unknown.
-    """
-    lines = [tuple(head), *(tuple(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head) - 1)]
-    out = []
-    for line in lines:
-        cells = [
-            c.rjust(w) if i in right else c.ljust(w)
-            for i, (c, w) in enumerate(zip(line[:-1], widths, strict=True))
-        ]
-        out.append("  ".join([*cells, line[-1]]).rstrip())
-    return "\n".join(out)

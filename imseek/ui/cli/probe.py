@@ -14,7 +14,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import probetext
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.probeflags import (
     BinaryOption,
     ColumnOption,
@@ -30,6 +30,7 @@ from imseek.ui.cli.probeflags import (
 )
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.text import table
 
 app = typer.Typer(
     help="Learn classes from a few labelled images, and label the others.",

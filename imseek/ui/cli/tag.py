@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -20,9 +19,10 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_id, parse_images
-from imseek.ui.cli.output import say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.text import count_givers, table
 
 if TYPE_CHECKING:
     from imseek.tags import AnyImage
@@ -233,15 +233,3 @@ def _parse_image(cell: Any, is_id: bool, path: Path, number: int) -> AnyImage:
     if (image_id := parse_id(text)) is None:
         raise UsageError(f"{path}, row {number + 1}: {text!r} is no id")
     return image_id
-
-
-def count_givers(by: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Count the images that a tag has from each provenance, the most first.
-
-    Zero-shot tags include their probability in the provenance; it is stripped, so that they count as one.
-    """
-    found: Counter[str] = Counter()
-    for provenance, images in by.items():
-        words = provenance.startswith(("zero-shot ", "moderation "))
-        found[provenance.rpartition(": ")[0] if words and ": " in provenance else provenance] += images
-    return found.most_common()

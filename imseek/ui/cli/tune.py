@@ -13,9 +13,10 @@ from imseek.tune.results import TuneReport
 from imseek.types.maintenance_reports import ReencodeReport
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.output import format_interval, say, table
+from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.render.text import format_interval, table
 
 if TYPE_CHECKING:
     from imseek import Runtime

@@ -1,1 +1,1 @@
-"""Results as text for people and programs, for all interfaces."""
+"""Results as text, JSON, HTML and Markdown: once, for all interfaces."""

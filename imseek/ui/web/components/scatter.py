@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from imseek.ui.map_page.colouring import Colouring
-from imseek.ui.map_page.document import drawing_script
+from imseek.ui.render.map_page.colouring import Colouring
+from imseek.ui.render.map_page.document import drawing_script
 from imseek.ui.web import blobs
 from imseek.ui.web.blobs import Blob
 

@@ -139,11 +139,11 @@ def start(
 def demo_request() -> CollectionRequest:
     """Return a collection of the photographs in scikit-image and scikit-learn. Raises MissingExtraError if they are
     missing."""
-    from imseek.ui import demo as demo_photos
+    from imseek.ui import photographs
 
-    paths = [str(path) for path in demo_photos.photographs()]
+    paths = [str(path) for path in photographs.photographs()]
     return CollectionRequest(
-        library.DEMO_NAME, demo_photos.ENCODER, index=IndexRequest(tuple(paths)).command()
+        library.DEMO_NAME, photographs.ENCODER, index=IndexRequest(tuple(paths)).command()
     )
 
 

@@ -11,7 +11,7 @@ from imseek.library import NamedCollection
 from imseek.showing.words import format_count
 from imseek.types.collection_info import CollectionInfo, SourceInfo
 from imseek.types.pictures import display_path
-from imseek.ui.cli.index import plan_summary
+from imseek.ui.render.index_text import plan_summary
 from imseek.ui.web import background
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask

@@ -17,7 +17,7 @@ from imseek.collection import Collection
 from imseek.data.vectors.base import Ids
 from imseek.types.arrays import Float32
 from imseek.types.pictures import display_path
-from imseek.ui.map_page.colouring import Colouring, colour_by_column, single_colour
+from imseek.ui.render.map_page.colouring import Colouring, colour_by_column, single_colour
 from imseek.ui.web.components.scatter import ColourData
 from imseek.ui.web.components.scatter import store_colours as sent_colours
 from imseek.ui.web.pages.map.map_points import MAX_PICTURES, MapView, central_point, load_points

@@ -13,7 +13,7 @@ from imseek import maps
 from imseek.data.current_file import read_current
 from imseek.data.vectors.base import Ids
 from imseek.types.arrays import Float32
-from imseek.ui.map_page.document import scale_to_square
+from imseek.ui.render.map_page.document import scale_to_square
 from imseek.ui.web.components.scatter import PointData, store_points
 
 #: Maximum number of points drawn; larger maps are sampled in all their parts.

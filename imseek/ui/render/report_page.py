@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from imseek.report.results import CollectionReport
-from imseek.ui.page_frame import bar, card, escape_text, head
-from imseek.ui.report_sections import Block, Histogram, Pictures, Section, Table, Text, facts, sections
-from imseek.ui.thumbnail_data import EmbeddedThumbnails
+from imseek.ui.render.page_frame import bar, card, escape_text, head
+from imseek.ui.render.report_sections import Block, Histogram, Pictures, Section, Table, Text, facts, sections
+from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
 
 
 def page(

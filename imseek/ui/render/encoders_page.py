@@ -1,4 +1,4 @@
-"""Generate the tables of docs/encoders.md: ``python -P -m imseek.ui.encoders_page docs/encoders.md``."""
+"""Generate the tables of docs/encoders.md: ``python -P -m imseek.ui.render.encoders_page docs/encoders.md``."""
 
 from __future__ import annotations
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import imseek
 from imseek import library
-from imseek.errors import MissingExtraError
 from imseek.showing.words import printable
-from imseek.ui.cli.index import summary
-from imseek.ui.cli.output import say, table
+from imseek.ui import photographs
+from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.render.index_text import summary
+from imseek.ui.render.text import table
 
 if TYPE_CHECKING:
     from imseek import Collection
@@ -27,38 +27,7 @@ if TYPE_CHECKING:
     from imseek.types.arrays import Pixels
     from imseek.types.search_results import SearchResult
 
-#: Package, distribution, folder inside it, and the files there taken by a camera, telescope or microscope. The folder's
-#: other files are drawings, scans, test patterns and computed images.
-PHOTOGRAPHS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-    (
-        "skimage",
-        "scikit-image",
-        "data",
-        (
-            "astronaut.png",
-            "brick.png",
-            "camera.png",
-            "chelsea.png",
-            "clock_motion.png",
-            "coffee.png",
-            "coins.png",
-            "grass.png",
-            "gravel.png",
-            "hubble_deep_field.jpg",
-            "ihc.png",
-            "moon.png",
-            "motorcycle_left.png",
-            "motorcycle_right.png",
-            "retina.jpg",
-            "rocket.jpg",
-            "text.png",
-        ),
-    ),
-    ("sklearn", "scikit-learn", "datasets/images", ("china.jpg", "flower.jpg")),
-)
-STAMPS = Path("/usr/share/tuxpaint/stamps")
 
-ENCODER = "builtin"
 QUERIES = (
     "a cat",
     "a cup of coffee",
@@ -78,28 +47,14 @@ _SEARCH_DEPTH = 100
 _THUMBNAIL_SIDE = 320
 
 
-def photographs() -> tuple[Path, ...]:
-    """Locate the listed photographs in the installed packages, without importing these.
-
-    Raises MissingExtraError if a package is missing.
-    """
-    found = []
-    for package, distribution, folder, names in PHOTOGRAPHS:
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
-            raise MissingExtraError(distribution, "demo")
-        found += [Path(spec.origin).parent / folder / name for name in names]
-    return tuple(path for path in found if path.is_file())
-
-
 def run(folder: Path, environ: Mapping[str, str]) -> int:
     """Index, search, and write a contact sheet to ``folder``; returns the exit code."""
-    paths = photographs()
+    paths = photographs.photographs()
     folders = sorted({str(path.parent) for path in paths})
     print(f"{len(paths)} photographs in {' and '.join(printable(folder) for folder in folders)}")
-    if STAMPS.is_dir():
-        paths += (STAMPS,)
-        print(f"and the Tux Paint stamps in {STAMPS}")
+    if photographs.STAMPS.is_dir():
+        paths += (photographs.STAMPS,)
+        print(f"and the Tux Paint stamps in {photographs.STAMPS}")
     folder.mkdir(parents=True, exist_ok=True)
     with _collection(environ) as collection, StopSignals() as signals:
         with progress_bar() as progress:
@@ -123,8 +78,8 @@ def _collection(environ: Mapping[str, str]) -> Collection:
         print(f"collection: {library.DEMO_NAME} in {printable(str(path))}")
         return imseek.open(path)
     print(f"new collection: {library.DEMO_NAME} in {printable(str(path))}")
-    print(f"encoder: {ENCODER}, a basic one that needs no download")
-    return imseek.create(path, encoder=ENCODER)
+    print(f"encoder: {photographs.ENCODER}, a basic one that needs no download")
+    return imseek.create(path, encoder=photographs.ENCODER)
 
 
 def _search_all(collection: Collection, folder: Path) -> tuple[list[Row], tuple[str, ...]]:
@@ -152,7 +107,7 @@ def _mirror_part(folder: Path) -> tuple[Path, Pixels]:
     """Write the mirrored middle part of one photograph to a file; returns the file and its pixels."""
     from imseek.media import thumbnail
 
-    whole = _pixels(next(path for path in photographs() if path.name == MIRRORED_PHOTOGRAPH))
+    whole = _pixels(next(path for path in photographs.photographs() if path.name == MIRRORED_PHOTOGRAPH))
     height, width = whole.shape[:2]
     part = whole[height // 6 : -height // 6, width // 6 : -width // 6][:, ::-1].copy()
     picture = folder / f"{Path(MIRRORED_PHOTOGRAPH).stem}-mirrored.webp"

@@ -12,7 +12,7 @@ from imseek.report.results import CollectionReport, CollectionStatistics, Counts
 from imseek.showing.words import format_count, format_size
 from imseek.types.collection_info import SourceInfo
 from imseek.types.pictures import Place
-from imseek.ui.duplicates_page import KIND_LABELS, totals
+from imseek.ui.render.duplicates_page import KIND_LABELS, totals
 
 #: Limits: table rows, duplicate groups, images per group, examples of a failure.
 _ROWS: Final = 12

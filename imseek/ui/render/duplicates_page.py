@@ -15,8 +15,8 @@ from typing import Final, TypeAlias
 from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport
 from imseek.showing.words import format_count, format_size
 from imseek.types.pictures import display_path
-from imseek.ui.page_frame import escape_text, head, link_picture
-from imseek.ui.thumbnail_data import EmbeddedThumbnails
+from imseek.ui.render.page_frame import escape_text, head, link_picture
+from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
 
 #: Names of the kinds in the user interface.
 KIND_LABELS: Final[Mapping[str, str]] = {

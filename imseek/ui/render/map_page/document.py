@@ -21,7 +21,7 @@ import pyarrow as pa
 from imseek.maps.results import MapInfo
 from imseek.showing.words import format_count, printable, shorten
 from imseek.types.arrays import Float32
-from imseek.ui.map_page.colouring import Colouring, colour_by_column, encode_array, single_colour
+from imseek.ui.render.map_page.colouring import Colouring, colour_by_column, encode_array, single_colour
 
 #: Maximum number of points in a page; larger maps are sampled.
 MOST_POINTS: Final = 200_000
@@ -140,7 +140,7 @@ def drawing_script() -> str:
 
 
 def _file(name: str) -> str:
-    return resources.files("imseek.ui.map_page").joinpath(name).read_text("utf-8")
+    return resources.files("imseek.ui.render.map_page").joinpath(name).read_text("utf-8")
 
 
 def _policy(style: str, script: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from imseek.dataset.results import CoverageReport, CoverageSide
 from imseek.showing.words import format_count
-from imseek.ui.page_frame import bar, card, escape_text, head
-from imseek.ui.thumbnail_data import EmbeddedThumbnails, thumbnails
+from imseek.ui.render.page_frame import bar, card, escape_text, head
+from imseek.ui.render.thumbnail_data import EmbeddedThumbnails, thumbnails
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
