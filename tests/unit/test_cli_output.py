@@ -9,10 +9,10 @@ import pytest
 
 from imseek.showing import words
 from imseek.types.indexing_runs import Failure, IndexReport
-from imseek.ui.cli import output
 from imseek.ui.cli.app import main
 from imseek.ui.cli.optional_values import insert_values
 from imseek.ui.render.index_text import summary
+from imseek.ui.render.text import table
 
 
 def report(**changes: object) -> IndexReport:
@@ -40,7 +40,7 @@ def test_nothing_that_a_terminal_would_obey_is_printed(text: str, shown: str) ->
 
 
 def test_table_aligns_all_but_the_last_column() -> None:
-    text = output.table(("#", "score", "image"), [("1", "0.5", "a b"), ("10", "0.25", "")], right=(0, 1))
+    text = table(("#", "score", "image"), [("1", "0.5", "a b"), ("10", "0.25", "")], right=(0, 1))
     assert text.splitlines() == [" #  score  image", " 1    0.5  a b", "10   0.25"]
 
 
