@@ -25,7 +25,7 @@ import torch
 from stamps import Half, read_half
 
 from imseek.encoders import adapter_training
-from imseek.encoders.adapters import Adapter
+from imseek.encoders.vector_adapter import Adapter
 from imseek.metrics import bootstrap
 from imseek.metrics.retrieval import Ranks, RelevantItems, rank_items
 from imseek.progress import Task

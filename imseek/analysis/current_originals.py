@@ -9,7 +9,7 @@ from imseek.types.pictures import SkipReason
 
 if TYPE_CHECKING:
     from imseek.data.user_files.image_places import IndexedPlace
-    from imseek.indexer.sources.place_reader import IndexedPicture
+    from imseek.indexer.sources.picture_reader import IndexedPicture
     from imseek.search.engine import BaseEngine
 
 
@@ -36,7 +36,7 @@ class CurrentOriginals:
         Raises ImageNotFoundError, ContentChangedError if something else is at its place now, MediaError if it cannot be
         read, and MissingExtraError.
         """
-        from imseek.indexer.sources.place_reader import PlaceReader
+        from imseek.indexer.sources.picture_reader import PlaceReader
 
         place = self.place(image_id)
         try:

@@ -8,7 +8,7 @@ from typing import Self
 
 from imseek.data.reader import Reader
 from imseek.errors import ImseekError, MediaError, StaleGenerationError
-from imseek.indexer.sources.place_reader import IndexedPicture, PlaceReader
+from imseek.indexer.sources.picture_reader import IndexedPicture, PlaceReader
 from imseek.types.pictures import SkipReason
 
 

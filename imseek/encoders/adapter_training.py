@@ -1,4 +1,4 @@
-"""Train an adapter (:mod:`imseek.encoders.adapters`) in torch, with one of two contrastive losses on random batches.
+"""Train a vector adapter (:mod:`imseek.encoders.vector_adapter`) with a contrastive loss on random batches.
 
 ``infonce`` is CLIP's symmetric cross-entropy (Radford et al. 2021, figure 3). Its learned temperature starts at 0.07
 and is clipped so that logits are scaled by at most 100 (section 2.5). ``sigmoid`` is SigLIP's pairwise loss (Zhai et
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.encoders.adapters import Adapter
+from imseek.encoders.vector_adapter import Adapter
 from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:

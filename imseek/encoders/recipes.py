@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imseek.encoders import registry
-from imseek.encoders.adapters import AdaptedEncoder, Adapter
 from imseek.encoders.base import Encoder
 from imseek.encoders.checks import check_fingerprint
 from imseek.encoders.runtime import Runtime
+from imseek.encoders.vector_adapter import AdaptedEncoder, Adapter
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.encoders.checks import available_cpus
 from imseek.errors import ImseekError, MediaError
 from imseek.indexer.ordered_map import OrderedMap
-from imseek.indexer.sources.place_reader import PlaceReader
+from imseek.indexer.sources.picture_reader import PlaceReader
 from imseek.media.decode import decode
 from imseek.progress import Task
 from imseek.types.arrays import Float32

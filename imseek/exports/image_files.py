@@ -14,7 +14,7 @@ from imseek.exports.results import SkippedPicture
 from imseek.exports.selection import Block
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.reencode import NO_PLACE
-from imseek.indexer.sources.place_reader import PlaceReader
+from imseek.indexer.sources.picture_reader import PlaceReader
 from imseek.media.formats import ending_of
 from imseek.types.pictures import Place, SkipReason
 

@@ -24,7 +24,7 @@ from imseek.errors import CONTENT_CHANGED, ImseekError, MediaError
 from imseek.indexer import space_changes
 from imseek.indexer.decode_stage import unit_rows
 from imseek.indexer.ordered_map import OrderedMap
-from imseek.indexer.sources.place_reader import PlaceReader
+from imseek.indexer.sources.picture_reader import PlaceReader
 from imseek.media.decode import decode
 from imseek.progress import Task
 from imseek.types.indexing_runs import SpaceRun

@@ -40,7 +40,7 @@ def load_encoder(
             fingerprint=space.fingerprint,
             notify=notify,
         )
-    from imseek.encoders.adapters import AdaptedEncoder, Adapter
+    from imseek.encoders.vector_adapter import AdaptedEncoder, Adapter
 
     name, reference = named
     model = models.find(root, name)

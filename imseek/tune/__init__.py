@@ -191,7 +191,7 @@ def use(
     """
     from imseek.data.catalog import models, spaces
     from imseek.data.writing import adapter_spaces
-    from imseek.encoders.adapters import Adapter
+    from imseek.encoders.vector_adapter import Adapter
 
     root = path_of(collection)
     started = time.monotonic()

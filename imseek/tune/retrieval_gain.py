@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.vectors.base import Ids
-from imseek.encoders.adapters import Adapter
+from imseek.encoders.vector_adapter import Adapter
 from imseek.metrics import bootstrap
 from imseek.metrics.estimate import Estimate
 from imseek.metrics.retrieval import Ranks, RelevantItems, rank_items

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from imseek.encoders.adapter_training import AdapterCheckpoint, TrainingData, train_adapter
-from imseek.encoders.adapters import Adapter
+from imseek.encoders.vector_adapter import Adapter
 from imseek.progress import Task
 from imseek.tune.data_split import Split
 from imseek.tune.examples import Examples

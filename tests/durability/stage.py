@@ -641,7 +641,7 @@ def tidied(stage: Stage) -> None:
 def learned(root: Path, *_: Any) -> Any:
     from imseek import tune
     from imseek.data.current_file import read_current
-    from imseek.encoders.adapters import Adapter
+    from imseek.encoders.vector_adapter import Adapter
     from imseek.metrics.estimate import Estimate
     from imseek.tune.results import Tuning
     from imseek.tune.training import TrainedAdapter

@@ -18,7 +18,7 @@ from imseek.data.catalog import sources
 from imseek.data.catalog.catalog_checksums import read
 from imseek.data.catalog.changeset import Changeset
 from imseek.data.current_file import read_current
-from imseek.data.files import file_systems
+from imseek.data.files import write_check
 from imseek.data.reader import Reader
 from imseek.data.writing.commit import commit
 from imseek.data.writing.lock import WriterLock
@@ -139,8 +139,8 @@ def test_a_network_folder_is_read_and_not_written(
 ) -> None:
     mounts = stage.photos.parent / "mountinfo"
     mounts.write_text(f"1 0 0:1 / / rw - ext4 d rw\n2 1 0:2 / {stage.photos} rw - {kind} server:/x rw\n")
-    real = file_systems.file_system
-    monkeypatch.setattr(file_systems, "file_system", lambda path: real(path, str(mounts)))
+    real = write_check.file_system
+    monkeypatch.setattr(write_check, "file_system", lambda path: real(path, str(mounts)))
     before = read_current(stage.root)
     with imseek.open(stage.root) as collection:
         assert len(collection.search(np.ones(64), limit=100).hits) == collection.info().images == 12

@@ -40,8 +40,8 @@ from imseek.encoders import registry
 from imseek.errors import ContentChangedError, ImageNotFoundError, ImseekError, MediaError
 from imseek.evaluate.encode_images import encode_stored_images
 from imseek.exports.results import ExportOptions
-from imseek.indexer.sources import files, place_reader
-from imseek.indexer.sources.place_reader import PlaceReader
+from imseek.indexer.sources import files, picture_reader
+from imseek.indexer.sources.picture_reader import PlaceReader
 from imseek.progress import SILENT
 from imseek.types.indexing_runs import SourceOptions
 from imseek.ui.desktop import viewable_file
@@ -399,7 +399,7 @@ def test_an_unchanged_file_is_not_hashed(stand: Stand, monkeypatch: pytest.Monke
         sizes.append(len(data))
         return real(data)
 
-    monkeypatch.setattr("imseek.indexer.sources.place_reader.hashlib.sha256", counted)
+    monkeypatch.setattr("imseek.indexer.sources.picture_reader.hashlib.sha256", counted)
     with imseek.open(stand.root) as collection:
         assert collection.read(0) == stand.original
         assert len(stand.original) not in sizes
@@ -412,13 +412,13 @@ def test_an_unchanged_file_is_not_hashed(stand: Stand, monkeypatch: pytest.Monke
 
 
 def test_what_was_checked_is_what_is_sent(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = place_reader.sniff
+    real = picture_reader.sniff
 
     def swapped(data: bytes) -> str | None:
         _link_to_secret(stand)  # just after all has been checked
         return real(data)
 
-    monkeypatch.setattr(place_reader, "sniff", swapped)
+    monkeypatch.setattr(picture_reader, "sniff", swapped)
     with imseek.open(stand.root) as collection:
         assert collection.read(0) == stand.original
 
@@ -742,11 +742,11 @@ def test_who_opens_sources() -> None:
     kinds = {at + name for name in ("archive", "folder", "imagefolder", "file_list", "table", "vectors")}
     assert importers("read_file", "FileOpener") == kinds | {
         at + "__init__",
-        at + "place_reader",
+        at + "picture_reader",
         "indexer/imported_vectors",  # evidence for vectors, before they are indexed
     }
     assert importers("open_source") == {
-        at + "place_reader",
+        at + "picture_reader",
         "indexer/scan",
         "indexer/executors/worker",
         "indexer/containing_source",  # names only

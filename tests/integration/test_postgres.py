@@ -26,7 +26,7 @@ from imseek.data.catalog.postgres.address import Address, read_address, write_ad
 from imseek.data.catalog.postgres.allowed_servers import allow_server
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.current_file import read_current, read_identity
-from imseek.data.files import file_systems
+from imseek.data.files import write_check
 from imseek.data.writing import lock
 from imseek.data.writing.writer import Writer
 from imseek.errors import (
@@ -618,7 +618,7 @@ def test_deleting_takes_the_catalog_along(root: Path, postgres: Server) -> None:
 def test_a_network_file_system_will_do(
     tmp_path: Path, root: Path, catalog: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_systems, "file_system", lambda _: "nfs4")
+    monkeypatch.setattr(write_check, "file_system", lambda _: "nfs4")
     with Writer(root, "test") as writer:
         add(writer, b"one")
     imseek.create(tmp_path / "second", encoder="fake", catalog=catalog).close()

@@ -15,7 +15,7 @@ from imseek.data.catalog import duplicate_judgements, model_files, models, tags
 from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
-from imseek.encoders.adapters import Adapter
+from imseek.encoders.vector_adapter import Adapter
 from imseek.errors import (
     CorruptCollectionError,
     LockedError,

@@ -15,8 +15,8 @@ from imseek.encoders.adapter_training import (
     _sigmoid,
     train_adapter,
 )
-from imseek.encoders.adapters import AdaptedEncoder, Adapter
 from imseek.encoders.fake import FakeEncoder
+from imseek.encoders.vector_adapter import AdaptedEncoder, Adapter
 from imseek.tune.connected_components import connected_components
 from imseek.types.adapters import adapter_of, adapter_reference
 

@@ -16,8 +16,8 @@ from clocks import Clock
 
 import imseek
 from imseek.data import layout, processes
-from imseek.data.files import file_systems
-from imseek.data.files.file_systems import file_system
+from imseek.data.files import write_check
+from imseek.data.files.write_check import file_system
 from imseek.data.writing.lock import WriterLock, is_locked
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
@@ -83,7 +83,7 @@ def test_a_network_file_system_is_searched_but_not_written(
 ) -> None:
     fake = tmp_path / "mountinfo"
     fake.write_bytes(f"1 0 0:1 / / rw - ext4 d rw\n2 1 0:2 / {collection} rw - nfs4 server:/x rw\n".encode())
-    monkeypatch.setattr(file_systems, "file_system", lambda path: file_system(path, str(fake)))
+    monkeypatch.setattr(write_check, "file_system", lambda path: file_system(path, str(fake)))
     with pytest.raises(ReadOnlyError, match="nfs4") as refusal, Writer(collection, "test"):
         pytest.fail("written over a network")
     assert "PostgreSQL" in str(refusal.value.hint)

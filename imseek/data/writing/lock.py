@@ -10,8 +10,8 @@ from typing import Protocol
 
 from imseek.data import layout
 from imseek.data.files.collection_files import HARD_LINK, foreign_file_error, kind_of, permissions, stat_file
-from imseek.data.files.file_systems import check_writable
 from imseek.data.files.system_errors import system_error, translate_os_errors
+from imseek.data.files.write_check import check_writable
 from imseek.data.user_files.safe_path import READ_FLAGS
 from imseek.errors import StorageError
 

@@ -229,7 +229,7 @@ def _collection(given: str | None) -> Iterator[Check]:
 
 def _storage(folder: Path) -> Iterator[Check]:
     """Check that the file system at ``folder``, existing or not, suits a catalog and has room."""
-    from imseek.data.files.file_systems import check_writable, file_system
+    from imseek.data.files.write_check import check_writable, file_system
 
     there = next(path for path in (folder, *folder.parents) if path.exists())
     kind = file_system(there) or "unknown"

@@ -114,7 +114,7 @@ def _preview(result: SearchResult, *, by_caption: bool) -> None:
         say(f"no preview: {found.reason}; --sheet FILE.png draws the hits into a picture")
         return
     from imseek.showing.pictures import name_of
-    from imseek.ui.terminal.preview import MAX_HITS, print_preview
+    from imseek.ui.terminal.result_rows import MAX_HITS, print_preview
 
     assert result.pictures is not None
     names: Sequence[str] = [

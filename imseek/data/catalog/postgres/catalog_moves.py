@@ -24,7 +24,7 @@ from imseek.data.catalog.postgres.row_copy import copy_rows
 from imseek.data.current_file import Identity, encode_record, read_identity, write_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import find_strange_at_top, refuse_strange
-from imseek.data.files.file_systems import check_writable
+from imseek.data.files.write_check import check_writable
 from imseek.data.repair.recovery_evidence import catalog_damage, catalog_lag, gather_evidence
 from imseek.data.trust import check_trusted
 from imseek.data.writing.lock import WriterLock

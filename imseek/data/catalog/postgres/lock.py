@@ -18,7 +18,7 @@ from imseek.data.catalog.postgres.address import read_address
 from imseek.data.catalog.postgres.connection import connect, is_alive
 from imseek.data.catalog.postgres.driver import driver
 from imseek.data.catalog.runs import locked_error
-from imseek.data.files.file_systems import check_writable
+from imseek.data.files.write_check import check_writable
 from imseek.errors import StorageError
 
 if TYPE_CHECKING:
