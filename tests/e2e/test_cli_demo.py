@@ -103,7 +103,7 @@ def test_stamps_join_in_where_they_are_installed(cli, tmp_path, monkeypatch) -> 
 
 
 def test_a_missing_package_names_the_extra(cli, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    monkeypatch.setattr(photographs, "find_spec", lambda name: None)
     outcome = cli("demo", "--folder", tmp_path / "out")
     assert outcome.code == 1
     assert (

@@ -127,13 +127,13 @@ class TestWords:
         assert not [one for one in test.button if "and save" in one.label]
 
     def test_without_words_examples_still_work(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from imseek.collection import Collection
         from imseek.errors import EncoderError
+        from imseek.ui.web.pages.labels import by_words
 
-        def wordless(self: Any, space: Any = None) -> Any:
+        def wordless(collection: Any) -> Any:
             raise EncoderError("the encoder knows no words")
 
-        monkeypatch.setattr(Collection, "_text_encoder", wordless)
+        monkeypatch.setattr(by_words, "text_encoder", wordless)
         shown = said(run("By words"))
         assert "cannot be labelled by words: the encoder knows no words" in shown
         assert "By examples works with every encoder" in shown

@@ -128,6 +128,10 @@ OFFENDERS = {
     "imseek/search/offender_server.py": ("import fastapi", "Only the HTTP service and the web pages import"),
     "imseek/ui/offender_pages.py": ("import streamlit", "Only the web pages import Streamlit"),
     "imseek/search/offender_indexer.py": ("import imseek.indexer", "Each layer imports only"),
+    "imseek/ui/web/offender_commands.py": (
+        "from imseek.ui.cli import app",
+        "Interfaces do not import the command line",
+    ),
 }
 
 
