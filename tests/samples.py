@@ -1,6 +1,6 @@
 """Plugin of pytest: what a run leaves out that `make test-long` runs.
 
-- Slow tests take turns: of those that durations.json lists, a run takes one in five, other ones in each commit.
+- Slow tests take turns: of those that durations.json lists, a run takes one in seven, other ones in each commit.
   `make test-durations` writes that file. A test with ``@pytest.mark.always`` is in every run.
 - ``@pytest.mark.sample(kind=3)``: of the values of the parameter ``kind``, a run takes three, the same for all tests of
   the module that say so. Other commits take other ones (tests/session_seed.py).
@@ -27,9 +27,9 @@ T = TypeVar("T")
 
 #: Tests that take this long or longer, with their seconds: the mean of all their parameters.
 DURATIONS = Path(__file__).with_name("durations.json")
-SLOW_SECONDS = 0.3
+SLOW_SECONDS = 0.2
 #: One in so many slow tests is in a run.
-TURNS = 5
+TURNS = 7
 
 #: A module, and a parameter of tests in it.
 _Parameter: TypeAlias = tuple[str, str]
