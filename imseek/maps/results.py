@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from imseek.types.json_form import Count, Json, Seconds, json_member
 
 #: Layout method: principal components, or UMAP (McInnes et al. 2018).
-MapMethod: TypeAlias = Literal["pca", "umap"]
+MapMethod: TypeAlias = Literal["umap", "pca"]
 
 
 def map_columns(name: str) -> tuple[str, str, str]:
