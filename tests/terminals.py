@@ -107,13 +107,14 @@ class Session:
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
-    def expect(self, text: str) -> None:
-        """Waits until that is written, after what was expected before."""
+    def expect(self, *texts: str) -> None:
+        """Waits until all of them are written, in any order, after what was expected before."""
         until = time.monotonic() + 60
-        while (at := self.written.find(text, self._expected)) < 0:
-            assert time.monotonic() < until, f"never {text!r}: {self.written[-2000:]!r}"
-            assert self._read(), f"it has ended without {text!r}: {self.written[-2000:]!r}"
-        self._expected = at
+        while min(found := [self.written.find(text, self._expected) for text in texts]) < 0:
+            missing = [text for text, at in zip(texts, found, strict=True) if at < 0]
+            assert time.monotonic() < until, f"never {missing}: {self.written[-2000:]!r}"
+            assert self._read(), f"it has ended without {missing}: {self.written[-2000:]!r}"
+        self._expected = max(found)
 
     def end(self) -> tuple[int, str]:
         """The exit code, and what went to where standard output, or else standard error, was led."""

@@ -10,8 +10,7 @@ import terminals
 
 def test_selected_paths_go_to_standard_output(indexed) -> None:
     with terminals.Session(("browse", "red", "--paths"), piped=True) as session:
-        session.expect("1 of 3")
-        session.expect("▀")
+        session.expect("1 of 3", "▀")
         session.type(" ")
         session.expect("1 selected")
         session.type("q")
@@ -36,8 +35,7 @@ def test_a_terminal_with_sixels_gets_sixels(indexed) -> None:
     with terminals.Session(
         ("browse", "red"), {"\x1b[c": "\x1b[?62;4c", "\x1b[16t": "\x1b[6;20;10t"}
     ) as session:
-        session.expect("1 of 3")
-        session.expect('q"1;1;')
+        session.expect("1 of 3", 'q"1;1;')
         session.type("q")
         assert session.end() == (0, "")
     assert "▀" not in session.written
@@ -50,8 +48,7 @@ def test_kitty_gets_its_own(indexed) -> None:
         "\x1b[16t": "\x1b[6;20;10t",
     }
     with terminals.Session(("browse", "red"), answers) as session:
-        session.expect("1 of 3")
-        session.expect(",f=100,")
+        session.expect("1 of 3", ",f=100,")
         session.type("q")
         assert session.end() == (0, "")
     assert "▀" not in session.written
