@@ -11,9 +11,9 @@ Names are imported on first use, so that ``import imseek`` costs almost nothing.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from imseek._lazy import lazy_names
 from imseek._version import __version__
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         labels,
         maintenance,
         maps,
+        overview,
         probes,
         publish,
         report,
@@ -97,112 +98,6 @@ if TYPE_CHECKING:
     from imseek.types.tags import Tag, TagCount, TagReport
     from imseek.ui.notebook import show
 
-_HOMES = {
-    "Collection": "imseek.collection",
-    "create": "imseek.collection",
-    "open": "imseek.collection",
-    "Query": "imseek.search.query",
-    "Runtime": "imseek.encoders.runtime",
-    "Term": "imseek.search.query",
-    "PublishedCollection": "imseek.published",
-    "RemoteCollection": "imseek.remote",
-    "Searchable": "imseek.search.searchable",
-    "connect": "imseek.remote",
-    "search_all": "imseek.several",
-    "show": "imseek.ui.notebook",
-    "CaptionReport": "imseek.types.maintenance_reports",
-    "CatalogReport": "imseek.types.maintenance_reports",
-    "CollectionInfo": "imseek.types.collection_info",
-    "ExportOptions": "imseek.exports.results",
-    "ExportReport": "imseek.exports.results",
-    "SkippedPicture": "imseek.exports.results",
-    "Failure": "imseek.types.indexing_runs",
-    "ForeignJournal": "imseek.duplicates.action_results",
-    "Hit": "imseek.types.search_results",
-    "HitGroup": "imseek.types.search_results",
-    "Image": "imseek.types.pictures",
-    "IndexReport": "imseek.types.indexing_runs",
-    "KnownPicture": "imseek.types.indexing_runs",
-    "IndexPolicy": "imseek.types.collection_info",
-    "IndexInfo": "imseek.types.collection_info",
-    "BuildReport": "imseek.types.maintenance_reports",
-    "DiskUse": "imseek.types.maintenance_reports",
-    "Due": "imseek.types.maintenance_reports",
-    "MapInfo": "imseek.maps.results",
-    "MapReport": "imseek.maps.results",
-    "MergeReport": "imseek.types.maintenance_reports",
-    "Place": "imseek.types.pictures",
-    "Problem": "imseek.types.maintenance_reports",
-    "Progress": "imseek.progress",
-    "PublishReport": "imseek.types.publish",
-    "PurgeReport": "imseek.types.maintenance_reports",
-    "Ray": "imseek.types.executors",
-    "RepairReport": "imseek.types.maintenance_reports",
-    "DropReport": "imseek.types.maintenance_reports",
-    "MissingPicture": "imseek.types.maintenance_reports",
-    "OtherSpace": "imseek.types.collection_info",
-    "ReencodeReport": "imseek.types.maintenance_reports",
-    "SearchResult": "imseek.types.search_results",
-    "Searched": "imseek.types.search_results",
-    "SourceInfo": "imseek.types.collection_info",
-    "SourceOptions": "imseek.types.indexing_runs",
-    "SpaceInfo": "imseek.types.collection_info",
-    "SpaceRun": "imseek.types.indexing_runs",
-    "SpaceShare": "imseek.types.search_results",
-    "SpaceSummary": "imseek.types.collection_info",
-    "Tag": "imseek.types.tags",
-    "TagCount": "imseek.types.tags",
-    "TagReport": "imseek.types.tags",
-    "ApplyReport": "imseek.duplicates.action_results",
-    "Duplicate": "imseek.duplicates.results",
-    "DuplicateGroup": "imseek.duplicates.results",
-    "DuplicatePair": "imseek.duplicates.results",
-    "DuplicateReport": "imseek.duplicates.results",
-    "Judgement": "imseek.types.duplicate_judgements",
-    "UndoInfo": "imseek.duplicates.action_results",
-    "UndoReport": "imseek.duplicates.action_results",
-    "VerifyReport": "imseek.types.maintenance_reports",
-    "BackupInfo": "imseek.types.backup",
-    "BackupReport": "imseek.types.backup",
-    "RestoreReport": "imseek.types.backup",
-    "Balance": "imseek.dataset.results",
-    "CoverageReport": "imseek.dataset.results",
-    "LeakReport": "imseek.dataset.results",
-    "MeasureReport": "imseek.types.maintenance_reports",
-    "QualityReport": "imseek.dataset.results",
-    "CollectionReport": "imseek.report.results",
-    "AssignReport": "imseek.clusters.results",
-    "Cluster": "imseek.clusters.results",
-    "ClusterReport": "imseek.clusters.results",
-    "OutlierReport": "imseek.clusters.results",
-    "SampleReport": "imseek.clusters.results",
-    "Shown": "imseek.clusters.results",
-    "CompareReport": "imseek.evaluate.results",
-    "Estimate": "imseek.metrics.estimate",
-    "NeighbourReport": "imseek.evaluate.results",
-    "RetrievalReport": "imseek.evaluate.results",
-}
-_MODULES = (
-    "backup",
-    "captions",
-    "clusters",
-    "dataset",
-    "duplicates",
-    "errors",
-    "evaluate",
-    "export",
-    "jobs",
-    "labels",
-    "maintenance",
-    "maps",
-    "probes",
-    "publish",
-    "report",
-    "tags",
-    "tune",
-    "upkeep",
-    "watch",
-)
 
 __all__ = [
     "ApplyReport",
@@ -299,6 +194,7 @@ __all__ = [
     "maintenance",
     "maps",
     "open",
+    "overview",
     "probes",
     "publish",
     "report",
@@ -311,12 +207,77 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        return importlib.import_module(f"imseek.{name}")
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'imseek' has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "imseek.clusters.results": (
+                "AssignReport",
+                "Cluster",
+                "ClusterReport",
+                "OutlierReport",
+                "SampleReport",
+                "Shown",
+            ),
+            "imseek.collection": ("Collection", "create", "open"),
+            "imseek.dataset.results": ("Balance", "CoverageReport", "LeakReport", "QualityReport"),
+            "imseek.duplicates.action_results": ("ApplyReport", "ForeignJournal", "UndoInfo", "UndoReport"),
+            "imseek.duplicates.results": ("Duplicate", "DuplicateGroup", "DuplicatePair", "DuplicateReport"),
+            "imseek.encoders.runtime": ("Runtime",),
+            "imseek.evaluate.results": ("CompareReport", "NeighbourReport", "RetrievalReport"),
+            "imseek.exports.results": ("ExportOptions", "ExportReport", "SkippedPicture"),
+            "imseek.maps.results": ("MapInfo", "MapReport"),
+            "imseek.metrics.estimate": ("Estimate",),
+            "imseek.progress": ("Progress",),
+            "imseek.published": ("PublishedCollection",),
+            "imseek.remote": ("RemoteCollection", "connect"),
+            "imseek.report.results": ("CollectionReport",),
+            "imseek.search.query": ("Query", "Term"),
+            "imseek.search.searchable": ("Searchable",),
+            "imseek.several": ("search_all",),
+            "imseek.types.backup": ("BackupInfo", "BackupReport", "RestoreReport"),
+            "imseek.types.collection_info": (
+                "CollectionInfo",
+                "IndexInfo",
+                "IndexPolicy",
+                "OtherSpace",
+                "SourceInfo",
+                "SpaceInfo",
+                "SpaceSummary",
+            ),
+            "imseek.types.duplicate_judgements": ("Judgement",),
+            "imseek.types.executors": ("Ray",),
+            "imseek.types.indexing_runs": (
+                "Failure",
+                "IndexReport",
+                "KnownPicture",
+                "SourceOptions",
+                "SpaceRun",
+            ),
+            "imseek.types.maintenance_reports": (
+                "BuildReport",
+                "CaptionReport",
+                "CatalogReport",
+                "DiskUse",
+                "DropReport",
+                "Due",
+                "MeasureReport",
+                "MergeReport",
+                "MissingPicture",
+                "Problem",
+                "PurgeReport",
+                "ReencodeReport",
+                "RepairReport",
+                "VerifyReport",
+            ),
+            "imseek.types.pictures": ("Image", "Place"),
+            "imseek.types.publish": ("PublishReport",),
+            "imseek.types.search_results": ("Hit", "HitGroup", "SearchResult", "Searched", "SpaceShare"),
+            "imseek.types.tags": ("Tag", "TagCount", "TagReport"),
+            "imseek.ui.notebook": ("show",),
+        },
+        submodules=__all__,
+    )
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 from imseek.analysis.current_originals import CurrentOriginals
-from imseek.data.catalog.places import is_url
+from imseek.data.catalog.places import is_url as is_url
 from imseek.data.milvus.address import is_address
 from imseek.data.repair.error_diagnosis import diagnose
 from imseek.data.summary import summarise

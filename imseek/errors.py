@@ -41,7 +41,28 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
+from typing import Final
+
+#: Hints for a full disk and for too many open files.
+FREE_SPACE: Final = "free some space; what was committed is safe"
+MORE_FILES: Final = "too many open files: raise the limit (ulimit -n)"
+_OS_HINTS: Final = {
+    errno.ENOSPC: FREE_SPACE,
+    errno.EDQUOT: FREE_SPACE,
+    errno.EMFILE: MORE_FILES,
+    errno.ENFILE: MORE_FILES,
+    errno.EIO: "the disk may be failing; what was committed is safe",
+    errno.ENOENT: "has it been moved or removed meanwhile? What was committed is safe",
+}
+
+
+def hint_of_os_error(error: OSError) -> str | None:
+    """Suggest what to do about an error of the system; None for remote storage, which has messages of its own."""
+    number = error.errno or 0
+    return _OS_HINTS.get(number) if error.strerror in (None, os.strerror(number)) else None
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "there are") -> str:

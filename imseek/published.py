@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from imseek.analysis.current_originals import CurrentOriginals
+from imseek.data.milvus.address import is_address as is_address
 from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
 from imseek.encoders import registry

@@ -21,6 +21,7 @@ from imseek.analysis.score_columns import check_name
 from imseek.analysis.snapshot_session import SnapshotSession, run_with_reader
 from imseek.analysis.snapshot_session import filter_ids as allowed_of
 from imseek.analysis.space_vectors import Vectors
+from imseek.data.catalog import models
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import IdSet
@@ -119,6 +120,11 @@ def tag_quality(
         with open_writer(path_of(collection), "dataset quality --tag") as writer:
             tags.put(writer, given)
     return {kind: len(ids) for kind, ids in lists.items()}
+
+
+def check_save_name(name: str) -> None:
+    """Raise UsageError for a name under which :func:`save_quality` can store nothing."""
+    models.check_name(name)
 
 
 def save_quality(

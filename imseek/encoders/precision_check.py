@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from imseek.encoders.cache import cache_dir, write_atomically
+from imseek.encoders.cache import cache_dir
+from imseek.home import write_atomically
 from imseek.types.arrays import Float32
 
 #: Pictures to compare before the verdict.

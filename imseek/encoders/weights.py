@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.encoders import checkpoint as checkpoints
-from imseek.encoders.cache import cache_dir, write_atomically
+from imseek.encoders.cache import cache_dir
 from imseek.errors import EncoderError
+from imseek.home import write_atomically
 
 #: Errors that libraries raise for a checkpoint of another architecture.
 MISMATCH_ERRORS: Final = (

@@ -27,13 +27,16 @@ from imseek.collection import Collection, text_encoder
 from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.data.shards import derived_columns as stored_columns
+from imseek.encoders.prompts import template_sets as template_sets
 from imseek.errors import UsageError
 from imseek.labels import classes as wording
 from imseek.labels import evaluation, label_store, logit_scale, moderation, policies, zero_shot
 from imseek.labels import ground_truth as truths
 from imseek.labels import text_in_image as cautions
-from imseek.labels.classes import Classes
+from imseek.labels.classes import Classes as Classes
+from imseek.labels.classes import normalise_name as normalise_name
 from imseek.labels.logit_scale import Scale
+from imseek.labels.logit_scale import known_scales as known_scales
 from imseek.labels.policies import Policy
 from imseek.labels.recipe import KIND, MULTI_TOP, Recipe
 from imseek.labels.results import ForgetReport, LabelEvaluation, LabelPreview, Labels, Moderation, SavedLabels

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imseek.data.files.system_errors import translate_os_errors
+from imseek.data.files.write_check import check_writable as check_writable
+from imseek.data.files.write_check import file_system as file_system
+from imseek.data.repair.error_diagnosis import diagnose as diagnose
+from imseek.data.trust import trust_command as trust_command
 from imseek.errors import ImseekError, UsageError
 from imseek.progress import ProgressCallback
 from imseek.types.collection_info import IndexPolicy
@@ -87,6 +91,17 @@ def trusted_collections() -> tuple[TrustRecord, ...]:
     from imseek.data import trust as trusting
 
     return trusting.trusted_collections()
+
+
+def allow_server(uuid: str, url: str) -> bool:
+    """Allow the catalog of the collection ``uuid`` to lie on the PostgreSQL server at ``url``; True if that is new.
+
+    From then on, opening the collection connects to that server. Raises StorageError if it cannot be recorded.
+    """
+    from imseek.data.catalog.postgres.address import Address
+    from imseek.data.catalog.postgres.allowed_servers import allow_server as allow
+
+    return allow(Address(uuid, url))
 
 
 def distrust(path: str | os.PathLike[str]) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from imseek.collection import Collection
 
 __all__ = [
+    "MAX_FITTED",
     "NAME",
     "check_columns",
     "columns",

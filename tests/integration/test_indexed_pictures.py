@@ -42,6 +42,7 @@ from imseek.evaluate.encode_images import encode_stored_images
 from imseek.exports.results import ExportOptions
 from imseek.indexer.sources import files, picture_reader
 from imseek.indexer.sources.picture_reader import PlaceReader
+from imseek.overview import thumbnails
 from imseek.progress import SILENT
 from imseek.types.indexing_runs import SourceOptions
 from imseek.ui.desktop import viewable_file
@@ -50,7 +51,6 @@ from imseek.ui.http.picture_routes import picture_routes
 from imseek.ui.http.pictures import ThumbnailCache
 from imseek.ui.http.service import Service
 from imseek.ui.http.settings import Settings
-from imseek.ui.render.thumbnail_data import thumbnails
 from imseek.ui.web import downloads
 
 SECRET: Final = b"the key of the house"

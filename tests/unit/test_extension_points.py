@@ -157,11 +157,11 @@ class Album:
 def test_a_kind_of_source(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path, later: Callable[[float], None]
 ) -> None:
-    detected = detect.kind_of
+    detected = detect.source_kind
     monkeypatch.setitem(sources._OPENERS, "album", Album)  # type: ignore[index] # as above
     monkeypatch.setattr(
         detect,
-        "kind_of",
+        "source_kind",
         lambda path: "album" if (Path(os.fsdecode(path)) / "album.txt").exists() else detected(path),
     )
     (pictures / "album.txt").write_text("red.png: a rose\nblue.png: the sea\n")

@@ -28,7 +28,7 @@ _IMAGENET: Final = "imagenet"
 _BATCH: Final = 2048
 
 
-def names() -> tuple[str, ...]:
+def template_sets() -> tuple[str, ...]:
     """List the sets of templates: ``imagenet``, for photographs of things, and one per domain."""
     return tuple(sorted([_IMAGENET, *_domains()]))
 
@@ -44,7 +44,7 @@ def templates(name: str) -> tuple[str, ...]:
         return imagenet.templates()
     if name in _domains():
         return _domains()[name]
-    raise UsageError(f"no set of prompts is called {name!r}", hint=did_you_mean(name, names()))
+    raise UsageError(f"no set of prompts is called {name!r}", hint=did_you_mean(name, template_sets()))
 
 
 def imagenet_classes() -> tuple[str, ...]:

@@ -218,12 +218,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         report_error("Abort", "stopped: nothing was changed", None, as_json=as_json)
         return 1
     except OSError as error:
-        from imseek.data.files.system_errors import hint_of
+        from imseek.errors import hint_of_os_error
 
-        report_error(type(error).__name__, str(error), hint_of(error), as_json=as_json)
+        report_error(type(error).__name__, str(error), hint_of_os_error(error), as_json=as_json)
         return 1
     except Exception as error:
-        from imseek.data.repair.error_diagnosis import diagnose
+        from imseek.maintenance import diagnose
 
         if (damage := diagnose(error)) is None:
             raise
@@ -254,17 +254,16 @@ def _run(arguments: Sequence[str], as_json: bool) -> int | None:
 
 
 def _allow_server(error: UntrustedServerError) -> None:
-    from imseek.data.catalog.postgres.address import Address
-    from imseek.data.catalog.postgres.allowed_servers import allow_server
+    from imseek.maintenance import allow_server
 
     question = "Connect to it, now and from now on, and log in there if it asks for that?"
     consent.ask([str(error)], question)
-    allow_server(Address(error.uuid, error.url))
+    allow_server(error.uuid, error.url)
 
 
 def _trust(error: UntrustedCollectionError) -> None:
     from imseek import maintenance
-    from imseek.data.trust import trust_command
+    from imseek.maintenance import trust_command
 
     consent.ask([str(error)], "Do you know who made it, and trust it from now on?")
     report = maintenance.trust(error.root)

@@ -179,8 +179,8 @@ def _find_plan_collection(uuid: str, given: str | None) -> ResolvedCollection:
 
     Raises UsageError if none of them matches.
     """
-    from imseek.data.current_file import read_identity
     from imseek.errors import ImseekError
+    from imseek.library import uuid_of
 
     if given is not None:
         # Applying the plan rejects a wrong one.
@@ -194,7 +194,7 @@ def _find_plan_collection(uuid: str, given: str | None) -> ResolvedCollection:
     ]
     for one in found:
         try:
-            if read_identity(one.path).uuid == uuid:
+            if uuid_of(one.path) == uuid:
                 return one
         except ImseekError:
             continue

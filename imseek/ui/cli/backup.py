@@ -162,7 +162,7 @@ def restore(
             f"{left} left out: `imseek restore --with-undo` takes them, if you trust who made the archive"
         )
     from imseek import maintenance
-    from imseek.data.trust import trust_command
+    from imseek.maintenance import trust_command
 
     if not maintenance.is_trusted(new.path):
         notes.append(
@@ -204,14 +204,14 @@ def _source(archive: str) -> str | IO[bytes]:
 
 def _collections_with_uuid(uuid: str, new: NamedCollection) -> list[str]:
     """List other collections of the library with the same uuid."""
-    from imseek.data.current_file import read_identity
+    from imseek.library import uuid_of
 
     found = []
     for other in library.list_collections(os.environ):
         if other.path == new.path:
             continue
         try:
-            if read_identity(other.path).uuid == uuid:
+            if uuid_of(other.path) == uuid:
                 found.append(other.name)
         except ImseekError:
             continue

@@ -22,7 +22,7 @@ from imseek.ui.cli.search import ServerCollection, ServerOption, connect_server
 from imseek.ui.cli.viewer import open_in_viewer
 
 if TYPE_CHECKING:
-    from imseek.search.searchable import Searchable
+    from imseek.search import Searchable
     from imseek.types.search_results import Hit
 
 

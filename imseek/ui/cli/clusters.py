@@ -140,8 +140,8 @@ def _write(
             write_csv(report, file)
         written["csv"] = csv
     if html is not None:
+        from imseek.overview import thumbnails
         from imseek.ui.render.clusters_page import page
-        from imseek.ui.render.thumbnail_data import thumbnails
 
         every = [*report.clusters, *([] if report.noise is None else [report.noise])]
         ids = [image.image_id for cluster in every for image in cluster.medoids]

@@ -80,9 +80,9 @@ def quality(
     if tag and save is not None:
         raise UsageError("--tag and --save exclude each other")
     if save is not None:
-        from imseek.data.catalog.models import check_name
+        from imseek.dataset import check_save_name
 
-        check_name(save)
+        check_save_name(save)
     wanted = {"blurred": blurred, "dark": dark, "bright": bright, "empty": empty}
     kinds: list[QualityKind] = [kind for kind in dataset.KINDS if wanted[kind] or not any(wanted.values())]
     chosen = choose_collection(collection, quiet=as_json)

@@ -134,9 +134,9 @@ def _row(title: str, query_image: Pixels | None, result: SearchResult) -> Row:
 
 
 def _pixels(path: Path) -> Pixels:
-    from imseek.media import decode
+    from imseek import media
 
-    return decode(path.read_bytes(), min_side=_THUMBNAIL_SIDE).pixels
+    return media.decode(path.read_bytes(), min_side=_THUMBNAIL_SIDE).pixels
 
 
 def _write_sheet(rows: Sequence[Row], folder: Path) -> Path:

@@ -25,7 +25,7 @@ from imseek.ui.render.result_json import CollectionName
 from imseek.ui.render.text import format_place, table
 
 if TYPE_CHECKING:
-    from imseek.duplicates.actions.plans import Plan
+    from imseek.duplicates import Plan
     from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateKind
     from imseek.library import ResolvedCollection
     from imseek.ui.render.duplicates_page import Thumbnail
@@ -226,7 +226,7 @@ def _check_folders(named: Sequence[str]) -> None:
 
 def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     """Describe what the plan would do, and the first files that it leaves alone."""
-    from imseek.duplicates.actions.plans import LINK_ACTIONS
+    from imseek.duplicates import LINK_ACTIONS
 
     out = [f"plan: {plan.action} {format_count(len(plan.files), 'file')}, {format_size(plan.bytes)}"]
     if plan.refused:
@@ -275,7 +275,7 @@ class _ReportFiles:
             plan.save(self.plan)
             written["plan"] = self.plan
         if self.csv is not None:
-            from imseek.duplicates.csv_rows import write_csv
+            from imseek.duplicates import write_csv
 
             with new_file(self.csv, force=self.force) as file:
                 write_csv(report, file)
@@ -296,13 +296,13 @@ def _thumbnails(
     stack: ExitStack, report: DuplicateReport, collections: Sequence[ResolvedCollection]
 ) -> Thumbnail:
     """Return a reader of thumbnails, valid while ``stack`` is open."""
-    from imseek.data.current_file import read_identity
-    from imseek.ui.render.thumbnail_data import thumbnails
+    from imseek.library import uuid_of
+    from imseek.overview import thumbnails
 
     members = [member for group in report.groups for member in group.members]
     make = {}
     for where in collections:
-        uuid = read_identity(where.path).uuid
+        uuid = uuid_of(where.path)
         ids = [member.image_id for member in members if member.collection == uuid]
         make[uuid] = stack.enter_context(thumbnails(where.path, ids))
     return lambda member: make[member.collection](member.image_id)

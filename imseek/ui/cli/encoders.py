@@ -17,8 +17,7 @@ from imseek.ui.render.text import table
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.encoders import EncoderCheck, Entry, Offer
-    from imseek.encoders.encoder_check import TowerStatistics
+    from imseek.encoders import EncoderCheck, Entry, Offer, TowerStatistics
 
 INTERRUPTED = 130
 
@@ -60,7 +59,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List encoders with trained weights: size of the download, speed, licence, languages."""
-    from imseek.encoders.catalogue import EncoderList, list_encoders
+    from imseek.encoders import EncoderList, list_encoders
 
     chosen = tuple(
         entry
@@ -170,7 +169,7 @@ def _is_same_family(family: str, given: str) -> bool:
 
 
 def _check_family(given: str) -> None:
-    from imseek.encoders.catalogue import families
+    from imseek.encoders import families
     from imseek.errors import UsageError
 
     if not any(_is_same_family(family, given) for family in families()):

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from imseek import Estimate
 from imseek.errors import UsageError
+from imseek.evaluate import better_side
 from imseek.evaluate.results import CompareReport, RetrievalComparison
-from imseek.metrics.estimate import Estimate, better_side
 from imseek.showing.words import format_count, printable
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options

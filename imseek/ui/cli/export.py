@@ -25,9 +25,8 @@ from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.render.result_json import print_answer
 
 if TYPE_CHECKING:
-    from imseek import Runtime
-    from imseek.exports.results import ExportOptions, ExportReport
-    from imseek.search.query import Query
+    from imseek import ExportOptions, ExportReport, Runtime
+    from imseek.search import Query
 
 #: Flags of `imseek search` that select images.
 _QUERY_FLAGS: Final = (
@@ -98,7 +97,7 @@ class ExportFlags:
 
     def options(self) -> ExportOptions:
         """Return the options. Raises UsageError for a size that is none."""
-        from imseek.exports.results import ExportOptions
+        from imseek import ExportOptions
 
         size = None if self.shard_size is None else parse_size(self.shard_size)
         return ExportOptions(**{**asdict(self), "shard_size": size})

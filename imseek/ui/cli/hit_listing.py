@@ -11,7 +11,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.render.text import format_place, table
 
 if TYPE_CHECKING:
-    from imseek.search.query_options import By
+    from imseek.search import By
     from imseek.types.search_results import Hit, SearchResult
 
 _CAPTION_WIDTH = 60

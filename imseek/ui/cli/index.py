@@ -289,7 +289,7 @@ def _check_encoders(
     """Raise UsageError if the collection was made with other encoders than requested."""
     if encoder in (None, "auto") and not also and not captions:
         return
-    from imseek.encoders.registry import AUTO, canonical
+    from imseek.encoders import AUTO, canonical
 
     spaces = [summary.space for summary in opened.info().spaces]
     used, *more = [space.encoder for space in spaces if space.modality == "image"]

@@ -9,15 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from imseek import ExportReport
 from imseek.captions import AgreementSummary
 from imseek.clusters.results import AssignReport, OutlierReport, SampleReport
 from imseek.dataset.results import Balance, LeakReport
 from imseek.duplicates.action_results import ApplyReport, UndoReport
-from imseek.encoders.catalogue import EncoderList
-from imseek.encoders.download import DownloadResult
-from imseek.encoders.encoder_check import EncoderCheck
+from imseek.encoders import DownloadResult, EncoderCheck, EncoderList
 from imseek.evaluate.results import NeighbourReport, RetrievalReport
-from imseek.exports.results import ExportReport
 from imseek.labels.results import LabelEvaluation
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, Proposals
 from imseek.types.maintenance_reports import RepairReport, VerifyReport

@@ -104,11 +104,11 @@ def _lines(
     root: Path, found: Sequence[Judgement], holders: Mapping[str, Sequence[int]], *, forgotten: bool
 ) -> str:
     """Format judgements as a table; each content is shown by its first image."""
-    from imseek.analysis import snapshot_session
+    from imseek import overview
 
     if not found:
         return "nothing was said of them" if forgotten else "no judgements yet"
-    places = snapshot_session.find_places(root, [ids[0] for ids in holders.values() if ids])
+    places = overview.find_places(root, [ids[0] for ids in holders.values() if ids])
 
     def shown(content: str) -> str:
         if not (ids := holders.get(content)):

@@ -242,10 +242,10 @@ def none_sentences(none: Sequence[str] | None) -> bool | list[str]:
 
 
 def _answer(found: Labels, chosen: ResolvedCollection, name: str | None, limit: int) -> LabelAnswer:
-    from imseek.analysis import snapshot_session
+    from imseek import overview
 
     ids = found.image_ids[:limit].tolist()
-    places = snapshot_session.find_places(chosen.path, ids)
+    places = overview.find_places(chosen.path, ids)
     return LabelAnswer(
         found,
         images=len(found.image_ids),
@@ -275,7 +275,7 @@ def _top(found: Labels, at: int) -> tuple[ClassProbability, ...]:
 
 
 def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
-    from imseek.analysis import snapshot_session
+    from imseek import overview
 
     counts = found.counts()
     out = [
@@ -292,7 +292,7 @@ def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
         out.append(f"and {len(counts) - _MAX_LABELS:,} more labels")
     ids = found.image_ids[:limit].tolist()
     if ids:
-        places = snapshot_session.find_places(chosen.path, ids)
+        places = overview.find_places(chosen.path, ids)
         rows = []
         for at, image_id in enumerate(ids):
             where = format_place(places.get(image_id), image_id)

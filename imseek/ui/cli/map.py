@@ -197,8 +197,8 @@ def _write_page(
     task: Task,
 ) -> None:
     from imseek.maps import representative
+    from imseek.overview import thumbnails
     from imseek.ui.render.map_page import MOST_POINTS, page
-    from imseek.ui.render.thumbnail_data import thumbnails
 
     title = f"Map of {chosen.name}"
     if len(table) > MOST_POINTS:

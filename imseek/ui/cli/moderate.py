@@ -114,11 +114,11 @@ def moderate(
 
 
 def _answer(found: Moderation, chosen: ResolvedCollection, name: str | None, limit: int) -> ModerateAnswer:
-    from imseek.analysis import snapshot_session
+    from imseek import overview
 
     order = _flagged_first(found)
     ids = found.image_ids[order[:limit]].tolist()
-    places = snapshot_session.find_places(chosen.path, ids)
+    places = overview.find_places(chosen.path, ids)
     return ModerateAnswer(
         found,
         images=len(found.image_ids),
@@ -153,7 +153,7 @@ def _flagged_first(found: Moderation) -> list[int]:
 
 
 def _lines(found: Moderation, chosen: ResolvedCollection, limit: int) -> list[str]:
-    from imseek.analysis import snapshot_session
+    from imseek import overview
 
     out = [
         table(
@@ -164,7 +164,7 @@ def _lines(found: Moderation, chosen: ResolvedCollection, limit: int) -> list[st
     ]
     flagged = _flagged_first(found)
     if flagged and limit:
-        places = snapshot_session.find_places(chosen.path, found.image_ids[flagged[:limit]].tolist())
+        places = overview.find_places(chosen.path, found.image_ids[flagged[:limit]].tolist())
         rows = []
         for at in flagged[:limit]:
             image_id = int(found.image_ids[at])

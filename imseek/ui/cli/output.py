@@ -45,7 +45,7 @@ def say_collection(chosen: CollectionChoice) -> None:
 
 
 def _untrusted_note(path: Path) -> str:
-    from imseek.data.trust import trust_command
+    from imseek.maintenance import trust_command
 
     owner = ""
     with suppress(OSError):

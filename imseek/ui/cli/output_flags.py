@@ -18,7 +18,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_path
 
 if TYPE_CHECKING:
-    from imseek.search.query import Query
+    from imseek.search import Query
     from imseek.types.search_results import SearchResult
 
 
@@ -93,7 +93,7 @@ class OutputOptions:
         """Write the contact sheet, if requested. Raises as :func:`new_path`."""
         if self.sheet is None:
             return
-        from imseek.showing.sheet import MAX_SHEET_HITS, render_sheet
+        from imseek.showing import MAX_SHEET_HITS, render_sheet
 
         assert result.pictures is not None
         with new_path(self.sheet, force=self.force) as made, result.pictures.opened() as read:
@@ -113,7 +113,7 @@ def _preview(result: SearchResult, *, by_caption: bool) -> None:
     if found.way is None:
         say(f"no preview: {found.reason}; --sheet FILE.png draws the hits into a picture")
         return
-    from imseek.showing.pictures import name_of
+    from imseek.showing import name_of
     from imseek.ui.terminal.result_rows import MAX_HITS, print_preview
 
     assert result.pictures is not None

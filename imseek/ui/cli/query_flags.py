@@ -17,13 +17,12 @@ import typer
 
 from imseek.errors import QueryError, UsageError
 from imseek.input_file import map_array, read_input
-from imseek.search.query_options import OptionField, QueryOptions, option_fields
+from imseek.search import OptionField, QueryOptions, option_fields
 from imseek.showing.words import shorten
 from imseek.ui.cli.flag_groups import Flag, FlagGroup, flags_of
 
 if TYPE_CHECKING:
-    from imseek.search.query import Query, Term
-    from imseek.search.query_options import Cutoff
+    from imseek.search import Cutoff, Query, Term
 
 STDIN: Final = "-"
 
@@ -91,7 +90,7 @@ class QueryFlags:
 
         Reads standard input and vector files. Raises QueryError, UsageError.
         """
-        from imseek.search.query import make_query
+        from imseek.search import make_query
 
         return make_query(self._terms(texts), self._options(cutoff))
 
@@ -108,7 +107,7 @@ class QueryFlags:
                 "--queries has all terms in its lines",
                 hint='such as {"text": "a red car", "like": ["x.jpg"]}',
             )
-        from imseek.search.query_json import read_line
+        from imseek.search import query_from_line
 
         defaults = self._options(cutoff)
         found: list[tuple[int, Query | QueryError]] = []
@@ -116,7 +115,7 @@ class QueryFlags:
             if not line.strip():
                 continue
             try:
-                query = read_line(line, files=True, defaults=defaults)
+                query = query_from_line(line, files=True, defaults=defaults)
                 _check_files(query.terms)
             except QueryError as error:
                 found.append((number, error))
@@ -142,14 +141,13 @@ class QueryFlags:
         return replace(self.options, cutoff=cutoff)
 
     def _terms(self, texts: Sequence[str]) -> tuple[Term, ...]:
-        from imseek.search.query import NOT_WEIGHT
-        from imseek.search.term_parser import parse
+        from imseek.search import NOT_WEIGHT, parse_term
 
         stdin = _read_once(_stdin_picture)
-        terms = [parse(text, stdin=stdin) for text in texts]
-        terms += [parse(said, picture=True, stdin=stdin) for said in self.like or ()]
+        terms = [parse_term(text, stdin=stdin) for text in texts]
+        terms += [parse_term(said, picture=True, stdin=stdin) for said in self.like or ()]
         terms += [_vector_term(said) for said in self.vector or ()]
-        negative = [parse(said, stdin=stdin) for said in self.unlike or ()]
+        negative = [parse_term(said, stdin=stdin) for said in self.unlike or ()]
         terms += [replace(term, weight=-NOT_WEIGHT * term.weight) for term in negative]
         if not terms:
             raise UsageError("nothing to search for", hint="imseek search --help")
@@ -211,8 +209,7 @@ def _vector_term(said: str) -> Term:
     """Read a vector term, ``FILE`` or ``N:FILE``. Raises QueryError unless the file holds one vector."""
     import numpy as np
 
-    from imseek.search.query import Term
-    from imseek.search.term_parser import split_weight
+    from imseek.search import Term, split_weight
 
     weight, file = split_weight(said)
     try:
@@ -230,7 +227,7 @@ def _vector_term(said: str) -> Term:
 
 def _stdin_picture() -> bytes:
     """Read a picture from standard input. Raises QueryError for a terminal or empty input."""
-    from imseek.media.decode import DEFAULT_LIMITS
+    from imseek.media import DEFAULT_LIMITS
 
     if sys.stdin.isatty():
         raise QueryError("standard input is a terminal", hint="imseek search - < picture.jpg")

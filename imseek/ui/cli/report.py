@@ -123,9 +123,9 @@ def _check_folder(file: Path, *, force: bool) -> None:
 def _write(
     file: Path, found: CollectionReport, chosen: ResolvedCollection, *, markdown: bool, force: bool
 ) -> None:
+    from imseek.overview import thumbnails
     from imseek.ui.render.report_markdown import folder_of, pages
     from imseek.ui.render.report_page import page, picture_ids
-    from imseek.ui.render.thumbnail_data import thumbnails
 
     title = f"Collection {chosen.name}"
     today = datetime.now().astimezone().date().isoformat()

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from imseek import RemoteCollection, Runtime
     from imseek.library import ResolvedCollection
     from imseek.published import PublishedCollection
-    from imseek.search.query import Query
-    from imseek.search.query_options import Cutoff
-    from imseek.search.searchable import Searchable
+    from imseek.search import Cutoff, Query, Searchable
     from imseek.types.search_results import SearchResult
 
 CollectionsOption: TypeAlias = Annotated[
@@ -182,7 +180,7 @@ def connect_server(
     """Connect to the collection named by ``--server``. Raises UsageError, ServerError, StorageError."""
     if named and len(named) > 1:
         raise UsageError("a server is asked for one collection at a time")
-    from imseek.data.milvus.address import is_address
+    from imseek.published import is_address
 
     if is_address(server):
         from imseek.published import connect

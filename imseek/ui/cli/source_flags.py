@@ -97,12 +97,12 @@ def with_named_encoder(
     If ``paths`` hold such vectors, that is the encoder named by the user, or else by the file. Raises UsageError if
     neither names one, or if other sources are given as well.
     """
-    from imseek.data.catalog.places import is_url
-    from imseek.indexer.sources import detect
+    from imseek.collection import is_url
+    from imseek.indexer import source_kind
 
     told = None if source is None else source.kind or (source.vector_column and "vectors")
     local = [Path(path).expanduser() for path in paths if not is_url(os.fsencode(path))]
-    kinds = [told or detect.kind_of(os.fsencode(path.absolute())) for path in local if path.exists()]
+    kinds = [told or source_kind(os.fsencode(path.absolute())) for path in local if path.exists()]
     if "vectors" not in kinds:
         return source, encoder
     if len(paths) > 1:
@@ -110,7 +110,7 @@ def with_named_encoder(
             "vectors that another tool has made are taken over by themselves", hint="one at a time"
         )
     from imseek import SourceOptions
-    from imseek.indexer.sources.vectors import open_vectors
+    from imseek.indexer import open_vectors
 
     options = source or SourceOptions()
     if encoder in (None, "auto"):
@@ -130,8 +130,7 @@ def _check_claim(path: str, encoder: str) -> None:
 
     Its author could otherwise choose whose weights are downloaded and which local files are read.
     """
-    from imseek.encoders.catalogue import find_encoder
-    from imseek.encoders.registry import canonical
+    from imseek.encoders import canonical, find_encoder
     from imseek.showing.words import printable
 
     reference = canonical(encoder)
@@ -167,7 +166,7 @@ def split_stdin(paths: list[str]) -> tuple[list[str], bool]:
 
 def check_paths(paths: list[str]) -> None:
     """Raise UsageError for a local path that does not exist."""
-    from imseek.data.catalog.places import is_url
+    from imseek.collection import is_url
 
     for path in paths:
         if not is_url(os.fsencode(path)) and not os.path.lexists(Path(path).expanduser()):

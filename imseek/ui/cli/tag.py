@@ -202,8 +202,7 @@ def _print_report(run: Run, report: TagReport, done: str, rest: str) -> int:
 
 def _read_table(path: Path) -> Iterator[tuple[AnyImage, str]]:
     """Yield the images and tags of a table. Raises UsageError with the row."""
-    from imseek.indexer.sources.tables import open_sheet
-    from imseek.indexer.sources.tables.base import MalformedRow
+    from imseek.indexer import MalformedRow, open_sheet
 
     try:
         with open_sheet(os.fsencode(path), open_input(path)) as sheet:

@@ -16,10 +16,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
+from imseek import media
 from imseek.errors import ImageNotFoundError, MediaError, QueryError
-from imseek.media import Limits, decode
-from imseek.media.thumbnails import jpeg
-from imseek.search.query import Query, Term
+from imseek.media import Limits, jpeg
+from imseek.search import Query, Term
 from imseek.types.search_results import Hit
 from imseek.ui.http.body_schemas import Body
 from imseek.ui.http.problems import problem_responses
@@ -178,5 +178,5 @@ async def _picture(served: ServedCollection, hit: Hit) -> str | None:
 
 
 def _as_jpeg(data: bytes, limits: Limits) -> str:
-    small = jpeg(decode(data, min_side=512, limits=limits).pixels, 512)
+    small = jpeg(media.decode(data, min_side=512, limits=limits).pixels, 512)
     return base64.b64encode(small).decode()

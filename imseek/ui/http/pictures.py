@@ -11,8 +11,9 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from imseek import media
 from imseek.errors import MediaError
-from imseek.media import Limits, decode, thumbnail
+from imseek.media import Limits, thumbnail
 from imseek.types.pictures import SkipReason
 from imseek.ui.http.service import ServedCollection
 
@@ -128,7 +129,7 @@ class ThumbnailCache:
         return picture
 
     def _make(self, data: bytes, side: int) -> Picture:
-        small = thumbnail(decode(data, min_side=side, limits=self._limits).pixels, side)
+        small = thumbnail(media.decode(data, min_side=side, limits=self._limits).pixels, side)
         return Picture(small, "WEBP", hashlib.sha256(small).hexdigest())
 
 

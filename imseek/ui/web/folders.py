@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from imseek.indexer.sources.filters import EXCLUDED_FOLDERS, looks_like_picture
+from imseek.indexer import EXCLUDED_FOLDERS, looks_like_picture
 from imseek.showing.words import printable
 
 #: Maximum number of names read of a folder, and of folders shown in it.

@@ -19,9 +19,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import urlencode
 
 from imseek.errors import QueryError
-from imseek.search.query import NOT_WEIGHT, Query, Term
-from imseek.search.query_options import By, GroupBy, Sort
-from imseek.search.term_parser import split_weight
+from imseek.search import NOT_WEIGHT, By, GroupBy, Query, Sort, Term, split_weight
 
 #: Words; an image of the collection, by its id; an uploaded picture, by its SHA-256.
 PartKind: TypeAlias = Literal["words", "image", "upload"]

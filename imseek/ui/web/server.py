@@ -18,9 +18,9 @@ from starlette.routing import Route
 from streamlit.web.bootstrap import load_config_options
 
 from imseek import library
-from imseek.encoders.cache import write_atomically
-from imseek.encoders.runtime import Runtime
+from imseek.encoders import Runtime
 from imseek.errors import StorageError, UsageError
+from imseek.home import write_atomically
 from imseek.remote import TOKEN_VARIABLE
 from imseek.ui.http.origins import Origins
 from imseek.ui.http.picture_routes import picture_routes

@@ -63,7 +63,7 @@ def free_name(environ: Mapping[str, str]) -> str:
 
 def encoder_choices() -> tuple[EncoderChoice, ...]:
     """List the encoders to choose from, the default first. Looks into the hub's cache, without network access."""
-    from imseek.encoders.catalogue import find_encoder
+    from imseek.encoders import find_encoder
 
     found = [
         EncoderChoice(
@@ -113,7 +113,7 @@ def start(
         raise CollectionExistsError(f"there is already a {wanted.name!r}", hint="choose another name")
 
     def make(work: BackgroundTask[Any]) -> jobs.Job | None:
-        from imseek.encoders.hub import Transfer, report_downloads
+        from imseek.encoders import Transfer, report_downloads
 
         def fetched(now: Transfer) -> None:
             share = now.done / now.total if now.total else None

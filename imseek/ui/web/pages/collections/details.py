@@ -102,7 +102,7 @@ def _last_run(named: NamedCollection) -> str:
 
 
 def _licence(reference: str) -> str:
-    from imseek.encoders.catalogue import find_encoder
+    from imseek.encoders import find_encoder
 
     entry = find_encoder(reference)
     return "" if entry is None else entry.licence_name or entry.licence

@@ -9,9 +9,8 @@ from typing import Any, Final
 import streamlit as st
 
 from imseek import duplicates
+from imseek.duplicates import Plan
 from imseek.duplicates.action_results import Action, AppliedFile, ApplyReport
-from imseek.duplicates.actions import plan_file
-from imseek.duplicates.actions.plans import Plan
 from imseek.duplicates.results import DuplicateKind, DuplicateReport
 from imseek.errors import ImseekError
 from imseek.showing.words import format_count, format_size
@@ -109,7 +108,7 @@ def _summary(of: Workspace, plan: Plan) -> None:
             of.check(plan)
         st.download_button(
             "Save the plan",
-            lambda: json.dumps(plan_file.to_document(plan), indent=1),
+            lambda: json.dumps(plan.to_json(), indent=1),
             "plan.json",
             "application/json",
             on_click="ignore",

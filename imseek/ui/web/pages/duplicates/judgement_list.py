@@ -7,8 +7,7 @@ from typing import Final
 
 import streamlit as st
 
-from imseek import duplicates
-from imseek.analysis import snapshot_session
+from imseek import duplicates, overview
 from imseek.errors import ImseekError
 from imseek.showing.words import format_count
 from imseek.types.duplicate_judgements import Judgement
@@ -55,7 +54,7 @@ def _show_judgements(name: str, of: Workspace) -> None:
 def cards(name: str, of: Workspace, said: Sequence[Judgement]) -> list[Card]:
     """Return a card for each judgement, which shows the first of its two images that exists."""
     ids = duplicates.images_of(of.root, {content for one in said for content in (one.a, one.b)})
-    places = snapshot_session.find_places(of.root, [found[0] for found in ids.values() if found])
+    places = overview.find_places(of.root, [found[0] for found in ids.values() if found])
     return [_card(n, name, one, ids, places) for n, one in enumerate(said)]
 
 
