@@ -147,4 +147,4 @@ def test_sources_that_were_removed_are_not_offered(described: Path, photos: Path
             table: str(described.parent / "table.jsonl"),
         }
         collection.remove_source(folder)
-        assert list(filter_menu.sources(collection)) == [table]
+        assert list(imseek.overview.source_roots(collection)) == [table]
