@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import format_count
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, SaveScoresOption, WhereOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.text import format_place, table
+from imseek.ui.render.words import format_count
 
 if TYPE_CHECKING:
     from imseek.ui.cli.score_answers import ScoredPictures

@@ -14,7 +14,6 @@ import typer
 from imseek import library
 from imseek.duplicates.action_results import UndoInfo
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import resolve_collection
@@ -22,6 +21,7 @@ from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say_collection
 from imseek.ui.cli.run import Run
 from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.duplicates.action_results import (

@@ -11,7 +11,6 @@ import typer
 
 from imseek import library
 from imseek.errors import ImseekError, UsageError
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.backup import BackupReport, RestoreReport
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
@@ -20,6 +19,7 @@ from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_f
 from imseek.ui.cli.output import say, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import CollectionName, print_answer, print_json
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.library import NamedCollection

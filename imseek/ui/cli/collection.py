@@ -12,7 +12,6 @@ import imseek
 from imseek import library
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError, UsageError
 from imseek.library import NamedCollection, ResolvedCollection
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_form import Count, FilePath, Printable
 from imseek.types.maintenance_reports import Problem, TrustRecord
 from imseek.ui.cli import common_options as options
@@ -24,6 +23,7 @@ from imseek.ui.cli.output import say, say_collection
 from imseek.ui.render.index_text import encoder_lines
 from imseek.ui.render.result_json import print_answer, print_json
 from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, format_size, printable
 
 app = typer.Typer(
     help="List, make, rename, delete, check and repair collections.",

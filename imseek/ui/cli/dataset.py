@@ -11,7 +11,6 @@ import typer
 
 from imseek.dataset.results import QualityKind, QualityReport
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, printable, shorten
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection, choose_two
@@ -20,6 +19,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, printable, shorten
 
 if TYPE_CHECKING:
     from imseek.dataset.results import Balance, LeakReport

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import imseek
 from imseek import library
-from imseek.showing.words import printable
 from imseek.ui import photographs
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.render.index_text import summary
 from imseek.ui.render.text import table
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek import Collection

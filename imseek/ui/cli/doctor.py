@@ -17,11 +17,11 @@ import imseek
 from imseek._version import __version__
 from imseek.errors import ImseekError, ReadOnlyError, UsageError
 from imseek.home import home
-from imseek.showing.words import format_size, printable
 from imseek.types.json_form import json_member
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.render.result_json import print_json
+from imseek.ui.render.words import format_size, printable
 
 Status = Literal["ok", "warn", "fail"]
 

@@ -14,7 +14,6 @@ import typer
 from imseek.duplicates.action_results import Action, RefusedFile
 from imseek.duplicates.results import DuplicateReport
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
@@ -23,6 +22,7 @@ from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName
 from imseek.ui.render.text import format_place, table
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.duplicates import Plan

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imseek.showing.words import format_count
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_zeroshot
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
@@ -20,6 +19,7 @@ from imseek.ui.cli.evaluate_shared import (
 )
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
+from imseek.ui.render.words import format_count
 
 if TYPE_CHECKING:
     from imseek.evaluate.results import RetrievalReport

@@ -10,10 +10,10 @@ import typer
 
 import imseek
 from imseek.errors import ImseekError, UsageError
-from imseek.showing.words import format_size
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, examples
 from imseek.ui.cli.output import say
+from imseek.ui.render.words import format_size
 
 
 def register(app: typer.Typer) -> None:

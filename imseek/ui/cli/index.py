@@ -16,7 +16,6 @@ import imseek
 from imseek import library
 from imseek.errors import CollectionExistsError, UsageError
 from imseek.library import ResolvedCollection
-from imseek.showing.words import printable
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
@@ -32,6 +31,7 @@ from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
 from imseek.ui.cli.source_flags import SOURCE_FLAGS, check_paths, read_names, split_stdin, with_named_encoder
 from imseek.ui.render.index_text import encoder_lines, plan_summary, summary
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek import Collection, Ray, Runtime, SourceOptions

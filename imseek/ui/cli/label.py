@@ -10,7 +10,6 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.labels.results import ForgetReport, LabelCount, Labels, Moderation
-from imseek.showing.words import format_count, printable, shorten
 from imseek.types.json_form import Count, Json, Share
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli import common_options as options
@@ -21,6 +20,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import format_place, table
+from imseek.ui.render.words import format_count, printable, shorten
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection

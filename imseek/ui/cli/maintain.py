@@ -10,7 +10,6 @@ import typer
 
 import imseek
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_form import Json
 from imseek.types.maintenance_reports import (
     BuildReport,
@@ -32,6 +31,7 @@ from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
 from imseek.ui.render.vector_index_text import build_lines
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime

@@ -12,13 +12,13 @@ import typer
 from imseek.errors import UsageError
 from imseek.maps.results import MapReport
 from imseek.progress import Task
-from imseek.showing.words import format_count, printable
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file
 from imseek.ui.cli.run import Run
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from imseek import library
 from imseek.errors import UsageError
-from imseek.showing.words import printable
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     pass

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import printable
 from imseek.ui.cli.common_options import JsonOption
 from imseek.ui.cli.flag_groups import flag_group
 from imseek.ui.cli.hit_listing import print_paths, print_table
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_path
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek.search import Query

@@ -9,7 +9,6 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.probes.results import ProbeInfo
-from imseek.showing.words import format_count, printable
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import probetext
 from imseek.ui.cli.collection_choice import choose_collection
@@ -31,6 +30,7 @@ from imseek.ui.cli.probeflags import (
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, printable
 
 app = typer.Typer(
     help="Learn classes from a few labelled images, and label the others.",

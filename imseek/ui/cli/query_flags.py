@@ -18,8 +18,8 @@ import typer
 from imseek.errors import QueryError, UsageError
 from imseek.input_file import map_array, read_input
 from imseek.search import OptionField, QueryOptions, option_fields
-from imseek.showing.words import shorten
 from imseek.ui.cli.flag_groups import Flag, FlagGroup, flags_of
+from imseek.ui.render.words import shorten
 
 if TYPE_CHECKING:
     from imseek.search import Cutoff, Query, Term

@@ -12,7 +12,6 @@ import typer
 
 import imseek
 from imseek.errors import ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
-from imseek.showing.words import printable
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.flag_groups import with_groups
@@ -22,6 +21,7 @@ from imseek.ui.cli.query_flags import QueryFlags, query_flags
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.viewer import open_in_viewer
 from imseek.ui.render.result_json import ErrorAnswer, print_json
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek import RemoteCollection, Runtime

@@ -131,7 +131,7 @@ def _check_claim(path: str, encoder: str) -> None:
     Its author could otherwise choose whose weights are downloaded and which local files are read.
     """
     from imseek.encoders import canonical, find_encoder
-    from imseek.showing.words import printable
+    from imseek.ui.render.words import printable
 
     reference = canonical(encoder)
     if reference.partition(":")[0] not in ("builtin", "fake") and find_encoder(reference) is None:

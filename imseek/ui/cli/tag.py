@@ -12,7 +12,6 @@ import typer
 
 from imseek.errors import MediaError, UsageError
 from imseek.input_file import open_input
-from imseek.showing.words import format_count, printable
 from imseek.types.json_form import Count
 from imseek.types.tags import Tag, TagCount
 from imseek.ui.cli import common_options as options
@@ -23,6 +22,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import count_givers, table
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.tags import AnyImage

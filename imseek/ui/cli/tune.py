@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, printable
 from imseek.tune.results import TuneReport
 from imseek.types.maintenance_reports import ReencodeReport
 from imseek.ui.cli import common_options as options
@@ -17,6 +16,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.text import format_interval, table
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime

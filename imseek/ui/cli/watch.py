@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.showing.words import format_count, printable
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples
 from imseek.ui.cli.flag_groups import with_groups
@@ -19,6 +18,7 @@ from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime

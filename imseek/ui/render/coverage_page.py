@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from imseek.dataset.results import CoverageReport, CoverageSide
 from imseek.overview import thumbnails
-from imseek.showing.words import format_count
 from imseek.ui.render.page_frame import bar, card, escape_text, head
 from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
+from imseek.ui.render.words import format_count
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection

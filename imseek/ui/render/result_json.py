@@ -17,9 +17,9 @@ from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Protocol, TextIO, TypeVar
 
-from imseek.showing.words import printable
 from imseek.types.json_form import MEMBER, FilePath, Json, Printable
 from imseek.types.pictures import path_json
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek.errors import ImseekError

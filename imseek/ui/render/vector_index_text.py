@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imseek.showing.words import format_size, printable
+from imseek.ui.render.words import format_size, printable
 
 if TYPE_CHECKING:
     from imseek.types.collection_info import IndexInfo, IndexPolicy

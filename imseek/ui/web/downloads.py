@@ -16,10 +16,10 @@ from typing import Any, Final
 from imseek import overview
 from imseek.collection import Collection
 from imseek.errors import ImseekError
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_form import Score
 from imseek.types.pictures import Image, ImagePlace
 from imseek.ui.render.result_json import plain, to_json
+from imseek.ui.render.words import format_count, format_size, printable
 from imseek.ui.web.selections import ImageSelection
 
 #: Limits of one zip.

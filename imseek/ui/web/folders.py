@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from imseek.indexer import EXCLUDED_FOLDERS, looks_like_picture
-from imseek.showing.words import printable
+from imseek.ui.render.words import printable
 
 #: Maximum number of names read of a folder, and of folders shown in it.
 _MAX_SCANNED: Final = 50_000

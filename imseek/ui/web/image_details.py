@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from imseek import overview, tags
 from imseek.collection import Collection
-from imseek.showing.words import format_size, printable
 from imseek.types.collection_info import SourceInfo
 from imseek.types.pictures import Image, Place, display_path
+from imseek.ui.render.words import format_size, printable
 from imseek.ui.web.plain_text import one_line
 
 #: Formats that every current browser shows without conversion.

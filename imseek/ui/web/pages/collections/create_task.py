@@ -11,8 +11,8 @@ import imseek
 from imseek import jobs, library
 from imseek.encoders import PRESETS
 from imseek.errors import CollectionExistsError, UsageError
-from imseek.showing.words import format_size
 from imseek.types.indexing_runs import IndexReport, SourceOptions
+from imseek.ui.render.words import format_size
 from imseek.ui.web import background
 from imseek.ui.web.background import BackgroundTask
 

@@ -6,10 +6,10 @@ import streamlit as st
 
 from imseek import jobs, maintenance
 from imseek.library import NamedCollection
-from imseek.showing.words import format_size, printable
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import display_path
 from imseek.ui.render.vector_index_text import index_facts, policy_line
+from imseek.ui.render.words import format_size, printable
 from imseek.ui.web.pages.collections import create_task, run_descriptions, run_status
 from imseek.ui.web.parts import errors
 

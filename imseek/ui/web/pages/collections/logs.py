@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek import jobs
-from imseek.showing.words import printable
+from imseek.ui.render.words import printable
 
 #: Maximum bytes shown of a log, from its end.
 LONGEST: Final = 64 * 1024

@@ -10,7 +10,7 @@ from imseek import jobs
 from imseek.errors import ImseekError
 from imseek.library import NamedCollection
 from imseek.overview import read_state
-from imseek.showing.words import format_count
+from imseek.ui.render.words import format_count
 from imseek.ui.web.parts import navigation
 
 _SHOWN = 60

@@ -13,9 +13,9 @@ from imseek.duplicates import Plan
 from imseek.duplicates.action_results import Action, AppliedFile, ApplyReport
 from imseek.duplicates.results import DuplicateKind, DuplicateReport
 from imseek.errors import ImseekError
-from imseek.showing.words import format_count, format_size
 from imseek.types.pictures import display_path
 from imseek.ui.render.duplicates_page import KIND_LABELS
+from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web.pages.duplicates import search_form, undo_list
 from imseek.ui.web.pages.duplicates.decisions import tally
 from imseek.ui.web.pages.duplicates.workspace import Workspace

@@ -9,9 +9,9 @@ import streamlit as st
 
 from imseek import duplicates, overview
 from imseek.errors import ImseekError
-from imseek.showing.words import format_count
 from imseek.types.duplicate_judgements import Judgement
 from imseek.types.pictures import Place
+from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state
 from imseek.ui.web.components.grid import Card, grid
 from imseek.ui.web.pages.duplicates.workspace import Workspace

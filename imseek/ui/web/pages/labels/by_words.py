@@ -14,7 +14,7 @@ from imseek.errors import ImseekError
 from imseek.labels import Classes
 from imseek.labels.results import LabelPreview
 from imseek.progress import ProgressCallback
-from imseek.showing.words import format_count
+from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state
 from imseek.ui.web.components.shelves import shelves
 from imseek.ui.web.components.text_area import MAX_CHARACTERS, lines

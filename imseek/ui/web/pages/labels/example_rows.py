@@ -8,8 +8,8 @@ from typing import Final
 
 from imseek import overview
 from imseek.labels.results import LabelExamples
-from imseek.showing.words import format_count
 from imseek.types.pictures import Place
+from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state
 from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.shelves import Row, Shelf

@@ -14,7 +14,7 @@ import streamlit as st
 from imseek import jobs
 from imseek.errors import ImseekError, MissingExtraError
 from imseek.maps import MAX_FITTED
-from imseek.showing.words import format_duration
+from imseek.ui.render.words import format_duration
 from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import capitalise
 

@@ -9,8 +9,8 @@ import streamlit as st
 
 from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
-from imseek.showing.words import format_count
 from imseek.types.search_results import Hit, SearchResult
+from imseek.ui.render.words import format_count
 from imseek.ui.web.pages.search import page_state
 from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import escape_markdown

@@ -15,9 +15,9 @@ from imseek import overview, tags
 from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.overview import NewestImages
-from imseek.showing.words import format_count
 from imseek.types.search_results import Hit
 from imseek.types.tags import TagCount
+from imseek.ui.render.words import format_count
 from imseek.ui.web import search_state
 from imseek.ui.web.gc_freeze import freeze_heap
 from imseek.ui.web.pages.search import filters, page_state
