@@ -47,10 +47,10 @@ from imseek.progress import SILENT
 from imseek.types.indexing_runs import SourceOptions
 from imseek.ui.desktop import viewable_file
 from imseek.ui.http.app import make_app
-from imseek.ui.http.picture_routes import picture_routes
-from imseek.ui.http.pictures import ThumbnailCache
-from imseek.ui.http.service import Service
-from imseek.ui.http.settings import Settings
+from imseek.ui.server.picture_routes import picture_routes
+from imseek.ui.server.pictures import ThumbnailCache
+from imseek.ui.server.service import Service
+from imseek.ui.server.settings import Settings
 from imseek.ui.web import downloads
 
 SECRET: Final = b"the key of the house"

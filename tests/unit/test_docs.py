@@ -388,7 +388,7 @@ def test_targets_and_extras_in_sentences_are_there() -> None:
 def routes() -> set[str]:
     """``GET /collections/{}``: the methods and paths of the service, with nothing in place of parameters."""
     from imseek.ui.http.app import make_app
-    from imseek.ui.http.settings import Settings
+    from imseek.ui.server.settings import Settings
 
     paths = make_app(Settings((), later=True)).openapi()["paths"]
     found = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}

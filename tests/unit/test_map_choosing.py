@@ -123,8 +123,8 @@ class TestSent:
         assert kept.get(large.address.rpartition("/")[2]) == b"x" * 20, "one is kept, however large"
 
     def test_over_http(self, photographed) -> None:
-        from imseek.ui.http.service import Service
-        from imseek.ui.http.settings import Settings
+        from imseek.ui.server.service import Service
+        from imseek.ui.server.settings import Settings
 
         kept = blobs.BlobCache()
         address = kept.put(b"\0\1").address

@@ -62,8 +62,7 @@ def browse(
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("browse needs a terminal to draw on and keys to read", hint="imseek search prints")
     try:
-        from imseek.ui.terminal.browse import Browse
-        from imseek.ui.terminal.browse_state import TERM_SEPARATOR, BrowseQuery
+        from imseek.ui.terminal import TERM_SEPARATOR, Browse, BrowseQuery
     except ModuleNotFoundError as error:
         package = (error.name or "textual").partition(".")[0].replace("_", "-")
         raise MissingExtraError(package, "terminal") from error

@@ -107,14 +107,14 @@ OUTPUT_FLAGS: Final = flag_group(OutputOptions)
 
 
 def _preview(result: SearchResult, *, by_caption: bool) -> None:
-    from imseek.ui.terminal.capabilities import detect_terminal
+    from imseek.ui.terminal import detect_terminal
 
     found = detect_terminal()
     if found.way is None:
         say(f"no preview: {found.reason}; --sheet FILE.png draws the hits into a picture")
         return
     from imseek.showing import name_of
-    from imseek.ui.terminal.result_rows import MAX_HITS, print_preview
+    from imseek.ui.terminal import MAX_HITS, print_preview
 
     assert result.pictures is not None
     names: Sequence[str] = [

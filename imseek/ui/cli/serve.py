@@ -61,8 +61,8 @@ def serve(
     from imseek.remote import TOKEN_VARIABLE
 
     try:
-        from imseek.ui.http.server import run
-        from imseek.ui.http.settings import Settings, is_loopback
+        from imseek.ui.http import run
+        from imseek.ui.server.settings import Settings, is_loopback
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "fastapi", "server") from error
     assert isinstance(runtime, imseek.Runtime)

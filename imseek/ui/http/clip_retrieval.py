@@ -22,11 +22,11 @@ from imseek.media import Limits, jpeg
 from imseek.search import Query, Term
 from imseek.types.search_results import Hit
 from imseek.ui.http.body_schemas import Body
-from imseek.ui.http.problems import problem_responses
 from imseek.ui.http.routes import check_limit, service_of
-from imseek.ui.http.service import ServedCollection
-from imseek.ui.http.settings import is_loopback
 from imseek.ui.render.result_json import plain
+from imseek.ui.server.problems import problem_responses
+from imseek.ui.server.service import ServedCollection
+from imseek.ui.server.settings import is_loopback
 
 B = TypeVar("B", bound=BaseModel)
 

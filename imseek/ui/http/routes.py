@@ -23,10 +23,10 @@ from imseek.search import (
     query_from_json,
 )
 from imseek.ui.http import body_schemas
-from imseek.ui.http.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
-from imseek.ui.http.problems import problem_responses
-from imseek.ui.http.service import MAX_TERMS, ServedCollection, Service
-from imseek.ui.http.settings import is_loopback
+from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
+from imseek.ui.server.problems import problem_responses
+from imseek.ui.server.service import MAX_TERMS, ServedCollection, Service
+from imseek.ui.server.settings import is_loopback
 
 P = ParamSpec("P")
 router = APIRouter()

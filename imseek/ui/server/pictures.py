@@ -15,7 +15,7 @@ from imseek import media
 from imseek.errors import MediaError
 from imseek.media import Limits, thumbnail
 from imseek.types.pictures import SkipReason
-from imseek.ui.http.service import ServedCollection
+from imseek.ui.server.service import ServedCollection
 
 #: Media types of the formats that can be indexed.
 _TYPES: Final = {

@@ -17,8 +17,8 @@ from imseek.errors import CollectionNotFoundError, MediaError, QueryError
 from imseek.media import FetchLimits, Limits
 from imseek.search import Query, Term, load_picture
 from imseek.types.search_results import SearchResult
-from imseek.ui.http.batching import Batcher
-from imseek.ui.http.settings import MEBI, Settings
+from imseek.ui.server.batching import Batcher
+from imseek.ui.server.settings import MEBI, Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -35,7 +35,7 @@ from imseek.errors import (
     UsageError,
 )
 from imseek.maintenance import diagnose
-from imseek.ui.http.service import NotServedError
+from imseek.ui.server.service import NotServedError
 
 MEDIA_TYPE: Final = "application/problem+json"
 _log = logging.getLogger("imseek.http")
