@@ -14,9 +14,8 @@ from imseek._lazy import lazy_names
 from imseek.media.decode import DEFAULT_LIMITS, DecodedImage, Limits, decode
 
 if TYPE_CHECKING:
-    from imseek.media.codec_check import codec_refusals, codecs, sandbox_layers
+    from imseek.media.codec_check import codec_refusals, codecs, formats_hint, sandbox_layers
     from imseek.media.fetcher import DEFAULT_FETCH_LIMITS, FakeFetcher, Fetcher, FetchLimits, FetchResult
-    from imseek.media.formats import FORMATS_HINT, needs_extra
     from imseek.media.http_fetcher import HttpFetcher
     from imseek.media.phash import hamming_distance, perceptual_hash
     from imseek.media.sandbox.pool import WorkerError, is_confined
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_FETCH_LIMITS",
     "DEFAULT_LIMITS",
-    "FORMATS_HINT",
     "Cell",
     "DecodedImage",
     "FakeFetcher",
@@ -43,10 +41,10 @@ __all__ = [
     "contact_sheet",
     "decode",
     "fit",
+    "formats_hint",
     "hamming_distance",
     "is_confined",
     "jpeg",
-    "needs_extra",
     "perceptual_hash",
     "png",
     "sandbox_layers",
@@ -58,7 +56,7 @@ if not TYPE_CHECKING:
     __getattr__ = lazy_names(
         __name__,
         {
-            "imseek.media.codec_check": ("codec_refusals", "codecs", "sandbox_layers"),
+            "imseek.media.codec_check": ("codec_refusals", "codecs", "formats_hint", "sandbox_layers"),
             "imseek.media.fetcher": (
                 "DEFAULT_FETCH_LIMITS",
                 "FakeFetcher",
@@ -66,7 +64,6 @@ if not TYPE_CHECKING:
                 "FetchResult",
                 "Fetcher",
             ),
-            "imseek.media.formats": ("FORMATS_HINT", "needs_extra"),
             "imseek.media.http_fetcher": ("HttpFetcher",),
             "imseek.media.phash": ("hamming_distance", "perceptual_hash"),
             "imseek.media.sandbox.pool": ("WorkerError", "is_confined"),

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from imseek.media.formats import EXTRA_PACKAGES, PILLOW_FORMATS, RECOGNISED, is_readable
+from collections.abc import Mapping
+
+from imseek.media.formats import (
+    EXTRA_PACKAGES,
+    FORMATS_HINT,
+    PILLOW_FORMATS,
+    RECOGNISED,
+    is_readable,
+    needs_extra,
+)
 from imseek.media.sandbox import pool
 
 
@@ -13,6 +22,11 @@ def codecs() -> dict[str, bool]:
         name: is_readable(name) and name not in unread
         for name in (*PILLOW_FORMATS, *EXTRA_PACKAGES, *RECOGNISED)
     }
+
+
+def formats_hint(known: Mapping[str, bool]) -> str | None:
+    """Return how to install what formats in ``known`` (:func:`codecs`) lack here; None where no extra would help."""
+    return FORMATS_HINT if any(needs_extra(name) for name, there in known.items() if not there) else None
 
 
 def codec_refusals() -> dict[str, str]:

@@ -151,7 +151,7 @@ def _gpus() -> str:
 
 
 def _codecs() -> Check:
-    from imseek.media import FORMATS_HINT, codec_refusals, codecs, needs_extra
+    from imseek.media import codec_refusals, codecs, formats_hint
 
     known = codecs()
     readable = ", ".join(name for name, there in known.items() if there)
@@ -161,8 +161,8 @@ def _codecs() -> Check:
     message = readable + (f" (recognised, not read: {unreadable})" if unreadable else "")
     if reasons := codec_refusals():
         return Check("codecs", "warn", message, "; ".join(reasons.values()))
-    if any(needs_extra(name) for name, there in known.items() if not there):
-        return Check("codecs", "warn", message, FORMATS_HINT)
+    if (hint := formats_hint(known)) is not None:
+        return Check("codecs", "warn", message, hint)
     return Check("codecs", "ok", message)
 
 
