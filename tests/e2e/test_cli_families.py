@@ -87,9 +87,10 @@ def test_help_of_an_earlier_spelling_names_the_new_one(cli, earlier, now) -> Non
     [
         ("duplicates fnd", "No such command 'fnd'. Did you mean 'find'?"),
         ("duplicates 17", "No such command '17'."),
-        ("duplicates --json apply x", "Options come after the command: imseek duplicates apply"),
+        ("duplicates --json apply x", "the command comes first: imseek duplicates apply"),
+        ("duplicates --plan apply -n x", "Invalid value for '--limit' / '-n'"),
         ("backup verfy photos.tar now", "Did you mean 'imseek backup verify'?"),
-        ("jobs -n 3 cancel 7", "Options come after the command: imseek jobs cancel"),
+        ("jobs -n 3 cancel 7", "the command comes first: imseek jobs cancel"),
         ("dedup", "No such command 'dedup'. Did you mean 'duplicates'?"),
         ("restor", "Did you mean 'backup restore'"),
         ("serch", "Did you mean 'search', 'serve'?"),

@@ -99,7 +99,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "undo": "duplicates undo",
     "restore": "backup restore",
 }
-#: Words for which no command is named, and the commands that do it.
+#: Words that name no command, and the command that does what they say.
 _SUGGESTIONS: Final[Mapping[str, str]] = {
     "add": "index",
     "dedup": "duplicates",

@@ -37,8 +37,9 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
         except typer.TyperException as error:
             group = ctx.parent and ctx.parent.command
-            if isinstance(group, CommandGroup) and group.default == self.name:
-                error.message += _other_command(group, ctx.parent.command_path, given)
+            too_many = type(error).__name__ == "UsageError"  # its subclasses are of wrong options and values
+            if too_many and isinstance(group, CommandGroup) and group.default == self.name:
+                error.message = _say_other_command(error.message, group, ctx.parent.command_path, given)
             raise
 
 
@@ -46,12 +47,12 @@ def _rank(parameter: Any) -> int:
     return max((_LAST.index(name) + 1 for name in parameter.opts if name in _LAST), default=0)
 
 
-def _other_command(group: CommandGroup, path: str, given: list[str]) -> str:
-    """Return what to add to an error of the default command, if another command may have been meant."""
+def _say_other_command(message: str, group: CommandGroup, path: str, given: list[str]) -> str:
+    """Return the message of an error of the default command, with another command that may have been meant."""
     if named := [word for word in given[1:] if word in group.commands]:
-        return f". Options come after the command: {path} {named[0]} …"
+        return f"the command comes first: {path} {named[0]} …"
     close = get_close_matches(given[0], group.commands) if given else []
-    return f". Did you mean '{path} {close[0]}'?" if close else ""
+    return f"{message}. Did you mean '{path} {close[0]}'?" if close else message
 
 
 class CommandGroup(TyperGroup):
