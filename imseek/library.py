@@ -211,7 +211,7 @@ def delete(path: Path, name: str) -> None:
     if held := [one for one in journal.list_undo_infos(path) if one.bytes]:
         raise UsageError(
             f"{path} knows how files that were put away can be brought back ({held[0].undo_id})",
-            hint="bring them back with `imseek undo`; if they may stay there, remove the folder `undo` in it",
+            hint="bring them back with `imseek duplicates undo`; if they may stay, remove the folder `undo` in it",
         )
     aside = path.with_name(f"{_DELETING_PREFIX}{path.name}-{os.getpid()}")
     _move(path, name, aside)

@@ -63,6 +63,7 @@ class TimmEncoder(LibraryEncoder):
         source = _locate(reference)
         read_logit_parameters(source.checkpoint)
         runtime = runtime or Runtime()
+        super().__init__(runtime, notify)
         self._modalities = ("image",)
         self._preprocessing = preprocessing = source.preprocessing
         dim = _dim(source)

@@ -136,7 +136,7 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
     with translate_os_errors(root):
         report = repair_files(root)
         if report.after.ok and (recalled := recover_quarantine(root)):
-            line = f"{recalled} images as put away: their files are where `imseek undo` finds them"
+            line = f"{recalled} images as put away: their files are where `imseek duplicates undo` finds them"
             return replace(report, restored=(*report.restored, line), after=verify(root))
         return report
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         OptionField,
         QueryOptions,
         Sort,
+        check_values,
         option_fields,
     )
     from imseek.search.query_vectors import load_picture
@@ -42,6 +43,7 @@ __all__ = [
     "Searchable",
     "Sort",
     "Term",
+    "check_values",
     "gpu_count",
     "load_picture",
     "make_query",
@@ -69,11 +71,12 @@ if not TYPE_CHECKING:
                 "OptionField",
                 "QueryOptions",
                 "Sort",
+                "check_values",
                 "option_fields",
             ),
             "imseek.search.query_vectors": ("load_picture",),
-            "imseek.search.where.facets": ("Facet",),
             "imseek.search.searchable": ("MAX_HITS_PER_RESPONSE", "Searchable", "VECTOR_COST"),
             "imseek.search.term_parser": ("parse_term", "split_weight"),
+            "imseek.search.where.facets": ("Facet",),
         },
     )

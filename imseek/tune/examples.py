@@ -90,7 +90,7 @@ def default_source(reader: Reader) -> TuneSource:
         return "judgements"
     raise UsageError(
         "no captions, tags or judgements to learn from",
-        hint="captions come with pictures (docs/sources.md); `imseek judge` says that two pictures are the same",
+        hint="captions come with pictures (docs/sources.md); `imseek duplicates judge` says which are the same",
     )
 
 
@@ -228,7 +228,8 @@ def _read_judgements(reader: Reader, vectors: Vectors) -> Examples:
             table[one.verdict].append((a, b))
     if not table["same"]:
         raise UsageError(
-            "no two images of this collection were judged the same", hint="imseek judge ID ID --same"
+            "no two images of this collection were judged the same",
+            hint="imseek duplicates judge ID ID --same",
         )
     return Examples(
         source="judgements",

@@ -314,11 +314,15 @@ def unknown_option(words: Sequence[str]) -> str | None:
         if word not in following.commands:
             if not path:
                 return f"no command {word}"
-            if path == ("encoders",):  # `imseek encoders siglip` lists
+            if path in (
+                ("encoders",),
+                ("backup",),
+            ):  # `imseek encoders siglip` lists, `imseek backup FILE` creates
                 break
             return f"no command {' '.join((*path, word))}"
         path = (*path, word)
-    known = options(path) | (options(("encoders", "list")) if path == ("encoders",) else set())
+    default = getattr(commands()[path], "default", None)
+    known = options(path) | (set() if default is None else options((*path, default)))
     for word in words:
         option = word.partition("=")[0]
         if re.fullmatch(r"--?[a-zA-Z][\w-]*|-\d", option) and option not in known:

@@ -139,7 +139,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"text": "a", "limit": "5"}, "limit of a query cannot be"),
     ({"text": "a", "limit": None}, "limit of a query cannot be"),
     ({"text": "a", "by": "text"}, "compared by"),
-    ({"text": "a", "where": ""}, "not empty"),
+    ({"text": "a", "where": ""}, "must not be empty"),
     ({"text": "a", "cutoff": "none"}, "cutoff is one of"),
     ({"text": "a", "sort": "size"}, "sort is one of"),
     ({"text": "a", "group_by": 1}, "group_by of a query cannot be"),

@@ -42,8 +42,8 @@ class OpenClipEncoder(LibraryEncoder):
         logit_scale, logit_bias = read_logit_parameters(self._source.checkpoint)
         self._modalities = tuple(modalities)
         runtime = runtime or Runtime()
+        super().__init__(runtime, notify)
         self._weights = Weights(self._source, modalities)
-        self._notify = notify
         self._threads = runtime.threads or available_cpus()
         self._lock = threading.Lock()
         self._texts: tuple[TextTower, tuple[str, ...]] | None = None

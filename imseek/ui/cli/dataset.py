@@ -14,6 +14,7 @@ from imseek.errors import UsageError
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection, choose_two
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from imseek.dataset.results import Balance, LeakReport
     from imseek.types.pictures import Place
 
-app = typer.Typer(
-    help="What a collection is made of, as a set of data.",
+app = Group(
+    "What a collection is made of, as a set of data.",
     epilog=examples(
         "imseek dataset quality",
         "imseek dataset balance --by folder",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import JsonOption, examples
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.output import say
@@ -22,22 +22,12 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-class _ListByDefault(TyperGroup):
-    """Makes ``imseek encoders siglip`` short for ``imseek encoders list siglip``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-app = typer.Typer(
-    cls=_ListByDefault,
-    help="List encoders (without a command), fetch one, try one.",
+app = Group(
+    "List encoders, fetch one, try one.",
+    default="list",
     epilog=examples(
         "imseek encoders", "imseek encoders siglip --any-use", "imseek encoders get multilingual"
     ),
-    rich_markup_mode=None,
 )
 
 ReferenceArgument = Annotated[

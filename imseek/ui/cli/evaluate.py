@@ -8,6 +8,7 @@ import typer
 
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_zeroshot
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
@@ -24,14 +25,13 @@ from imseek.ui.render.words import format_count
 if TYPE_CHECKING:
     from imseek.evaluate.results import RetrievalReport
 
-app = typer.Typer(
-    help="Measure how good search is, by captions, by labels, and against exact search. Nothing is stored.",
+app = Group(
+    "Measure how good search is, by captions, by labels, and against exact search. Nothing is stored.",
     epilog=examples(
         "imseek evaluate retrieval",
         "imseek evaluate ann",
         "imseek evaluate compare --encoder builtin --encoder default",
     ),
-    rich_markup_mode=None,
 )
 
 

@@ -13,7 +13,7 @@ import typer
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
 from imseek.ui.cli.flag_groups import flag_group, with_groups
 from imseek.ui.cli.image_arguments import read_ids
 from imseek.ui.cli.output import say, stdout_bytes
@@ -43,19 +43,15 @@ class ExportFlags:
 
     half: Annotated[
         bool,
-        typer.Option("--half", help="Of faiss: float16, at half the size; scores off by up to 0.001."),
+        rare("--half", help="Of faiss: float16, at half the size; scores off by up to 0.001."),
     ] = False
     copy: Annotated[
         bool,
-        typer.Option(
-            "--copy", help="Of clip-retrieval: copy vectors, rather than link the collection's files."
-        ),
+        rare("--copy", help="Of clip-retrieval: copy vectors, rather than link the collection's files."),
     ] = False
     spreadsheet: Annotated[
         bool,
-        typer.Option(
-            "--spreadsheet", help="Of csv: have a spreadsheet take texts as texts, and not as formulas."
-        ),
+        rare("--spreadsheet", help="Of csv: have a spreadsheet take texts as texts, and not as formulas."),
     ] = False
     link: Annotated[
         Literal["hard", "symbolic"] | None,
@@ -71,7 +67,7 @@ class ExportFlags:
     ] = None
     shard_images: Annotated[
         int | None,
-        typer.Option(
+        rare(
             "--shard-images",
             metavar="N",
             min=1,
@@ -80,7 +76,7 @@ class ExportFlags:
     ] = None
     shard_size: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--shard-size",
             metavar="SIZE",
             help="Of webdataset: the most that a tar takes (default: 1GB).",
@@ -88,7 +84,7 @@ class ExportFlags:
     ] = None
     ending: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--ending",
             metavar="ENDING",
             help="Of webdataset: name all pictures so, for readers of one kind; their bytes stay.",

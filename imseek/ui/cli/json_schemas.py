@@ -111,24 +111,30 @@ ANSWERS: Final[Mapping[str, Any]] = {
 
 #: Commands of the answers that are not called as theirs.
 _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "apply": ("duplicates apply",),
+    "backup": ("backup create", "backup verify"),
     "clusters-again": ("clusters --again NAME",),
     "collections": ("collection list",),
+    "duplicates": ("duplicates find",),
     "encoders": ("encoders list",),
     "error": (),
     "index": ("index", "watch"),
     "job": ("jobs cancel", "index --background"),
     "jobs": ("jobs list",),
+    "judge": ("duplicates judge",),
     "label-forget": ("label --forget NAME",),
     "probe": ("probe fit", "probe show"),
     "probes": ("probe list",),
     "repair": ("collection repair",),
+    "restore": ("backup restore",),
     "search": ("search", "similar"),
     "sources": ("source list",),
     "tag": ("tag add", "tag remove", "tag rename"),
     "tags": ("tag list",),
     "trust": ("collection trust",),
     "trusted": ("collection trust --list",),
-    "undo-list": ("undo --list",),
+    "undo": ("duplicates undo",),
+    "undo-list": ("duplicates undo --list",),
     "verify": ("collection verify",),
 }
 

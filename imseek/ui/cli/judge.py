@@ -1,4 +1,4 @@
-"""``imseek judge``: record whether pictures are duplicates."""
+"""``imseek duplicates judge``: record whether pictures are duplicates."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         "judge",
         epilog=examples(
-            "imseek judge 17 23 --different",
-            "imseek judge holiday.jpg backup/IMG_0042.jpg --same",
-            "imseek judge",
+            "imseek duplicates judge 17 23 --different",
+            "imseek duplicates judge holiday.jpg backup/IMG_0042.jpg --same",
+            "imseek duplicates judge",
         ),
     )(judge)
 
@@ -73,9 +73,9 @@ def judge(
 
     said = [same, different, forget].count(True)
     if not images and said:
-        raise UsageError("no images are named", hint="imseek judge 17 23 --different")
+        raise UsageError("no images are named", hint="imseek duplicates judge 17 23 --different")
     if images and len(set(images)) < 2:
-        raise UsageError("a judgement is of two images", hint="imseek judge 17 23 --different")
+        raise UsageError("a judgement is of two images", hint="imseek duplicates judge 17 23 --different")
     if images and len(images) > _MAX_IMAGES:
         raise UsageError(f"{len(images)} images are more than can be judged at once ({_MAX_IMAGES})")
     if images and said != 1:

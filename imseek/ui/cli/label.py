@@ -14,7 +14,7 @@ from imseek.types.json_form import Count, Json, Share
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples, rare
 from imseek.ui.cli.optional_values import NONE_DEFAULT
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import stoppable
@@ -122,7 +122,7 @@ MultiOption = Annotated[
 ]
 TemperatureOption = Annotated[
     str | None,
-    typer.Option(
+    rare(
         "--temperature",
         metavar="NAME|T",
         help="A learned one, or the number that cosines are divided by.",
@@ -130,9 +130,7 @@ TemperatureOption = Annotated[
 ]
 CentredOption = Annotated[
     bool,
-    typer.Option(
-        "--centred", help="Take away each class's mean cosine: for collections that have all of them."
-    ),
+    rare("--centred", help="Take away each class's mean cosine: for collections that have all of them."),
 ]
 
 

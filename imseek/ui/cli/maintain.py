@@ -23,7 +23,7 @@ from imseek.types.maintenance_reports import (
 )
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import index_build
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
@@ -109,11 +109,11 @@ def maintain(
     ] = False,
     measure: Annotated[
         bool,
-        typer.Option("--measure", help="Measure the quality of pictures that an early version indexed."),
+        rare("--measure", help="Measure the quality of pictures that an early version indexed."),
     ] = False,
     catalog: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--catalog",
             metavar="URL|sqlite",
             help="Move the catalog into this PostgreSQL database, or back; or say where that database is now.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.errors import UsageError
-from imseek.ui.cli.common_options import JsonOption
+from imseek.ui.cli.common_options import JsonOption, rare
 from imseek.ui.cli.flag_groups import flag_group
 from imseek.ui.cli.hit_listing import print_paths, print_table
 from imseek.ui.cli.output import say
@@ -52,9 +52,9 @@ class OutputOptions:
             help="Open the Nth hit (without N: the first) in the viewer.",
         ),
     ] = None
-    vectors: Annotated[
-        bool, typer.Option("--vectors", help="With --json: the stored vector of each hit too.")
-    ] = False
+    vectors: Annotated[bool, rare("--vectors", help="With --json: the stored vector of each hit too.")] = (
+        False
+    )
     as_json: JsonOption = False
 
     @property

@@ -17,8 +17,10 @@ import typer
 
 from imseek.errors import QueryError, UsageError
 from imseek.input_file import map_array, read_input
-from imseek.search import OptionField, QueryOptions, option_fields
+from imseek.search import OptionField, QueryOptions, check_values, option_fields
+from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.flag_groups import Flag, FlagGroup, flags_of
+from imseek.ui.cli.image_arguments import parse_id_argument
 from imseek.ui.render.words import shorten
 
 if TYPE_CHECKING:
@@ -155,15 +157,26 @@ class QueryFlags:
         return tuple(terms)
 
 
+#: Flags that `--help` shows as rarely used.
+_RARE: Final = ("hubness", "exact")
+
+
 def _option_flag(one: OptionField) -> Flag:
     """Return the flag of an option."""
     described = re.sub(r"`(\w+)`", lambda found: _names(found[1])[-1], one.option.help)
-    hint, default = one.hint, one.default
+    hint, default, parser = one.hint, one.default, None
     if one.kind is tuple:
-        hint, default, described = list[int] | None, None, f"{described[:-1]}; may be repeated."
+        hint, default, parser = list[int] | None, None, parse_id_argument
+        described = f"{described[:-1]}; may be repeated."
     how = one.option
-    option = typer.Option(
-        *_names(one.name), metavar=how.metavar, min=how.minimum, max=how.maximum, help=described
+    make = rare if one.name in _RARE else typer.Option
+    option = make(
+        *_names(one.name),
+        metavar=how.metavar,
+        min=how.minimum,
+        max=how.maximum,
+        parser=parser,
+        help=described,
     )
     return Flag(default, Annotated[hint, option])
 
@@ -192,7 +205,7 @@ def _make_flags(**values: Any) -> QueryFlags:
         name: tuple(value or ()) if option_fields()[name].kind is tuple else value
         for name, value in values.items()
     }
-    return QueryFlags(**own, options=QueryOptions(**options))
+    return QueryFlags(**own, options=QueryOptions(**check_values(options, lambda name: _names(name)[0])))
 
 
 def _check_files(terms: Sequence[Term]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.input_file import read_input
-from imseek.ui.cli.flag_groups import flag_group
+from imseek.ui.cli.common_options import rare
+from imseek.ui.cli.flag_groups import flag_group, given_flags
 
 if TYPE_CHECKING:
     from imseek import SourceOptions
@@ -27,7 +28,7 @@ class SourceFlags:
 
     kind: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--kind",
             metavar="KIND",
             help="folder, imagefolder, archive, table, vectors or list (default: told from the path).",
@@ -47,7 +48,7 @@ class SourceFlags:
     ] = False
     columns: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--columns",
             metavar="NAMES",
             help="Metadata to keep (a,b) or to drop (-a,-b), such as --columns=-latitude,-longitude.",
@@ -55,14 +56,14 @@ class SourceFlags:
     ] = None
     image_column: Annotated[
         str | None,
-        typer.Option("--image-column", metavar="NAME", help="Of a table: bytes, paths or URLs."),
+        rare("--image-column", metavar="NAME", help="Of a table: bytes, paths or URLs."),
     ] = None
     caption_column: Annotated[
-        str | None, typer.Option("--caption-column", metavar="NAME", help="Of a table: captions.")
+        str | None, rare("--caption-column", metavar="NAME", help="Of a table: captions.")
     ] = None
     vector_column: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--vector-column",
             metavar="NAME",
             help="Of a Parquet file: vectors that are taken over (docs/sources.md).",
@@ -70,19 +71,24 @@ class SourceFlags:
     ] = None
     allow_private: Annotated[
         bool,
-        typer.Option("--allow-private", help="Fetch from addresses of the local network too."),
+        rare("--allow-private", help="Fetch from addresses of the local network too."),
     ] = False
 
     def options(self) -> SourceOptions | None:
         """Return the options, or None if no flag is given."""
-        values = asdict(self)
-        if not any(values.values()):
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in given_flags(self).items()
+            if value
+        }
+        if not given:
             return None
         from imseek import SourceOptions
 
-        values |= {name: tuple(values[name] or ()) for name in ("include", "exclude")}
-        names = (name.strip() for name in (self.columns or "").split(","))
-        return SourceOptions(**{**values, "columns": tuple(name for name in names if name)})
+        if "columns" in given:
+            names = (name.strip() for name in given["columns"].split(","))
+            given["columns"] = tuple(name for name in names if name)
+        return SourceOptions(**given)
 
 
 #: Flags that yield SourceOptions, or None if none is given.

@@ -16,6 +16,7 @@ from imseek.types.json_form import Count
 from imseek.types.tags import Tag, TagCount
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_id, parse_images
 from imseek.ui.cli.output import say
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
     from imseek.tags import AnyImage
     from imseek.types.tags import TagReport
 
-app = typer.Typer(
-    help="Give tags to images, rename them, take them away, list them.",
+app = Group(
+    "Give tags to images, rename them, take them away, list them.",
     epilog=examples("imseek tag add boat 17 harbour.jpg", "imseek tag list"),
-    rich_markup_mode=None,
 )
 
 #: Unknown images named in a message.

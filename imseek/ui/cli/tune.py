@@ -11,7 +11,7 @@ from imseek.errors import UsageError
 from imseek.tune.results import TuneReport
 from imseek.types.maintenance_reports import ReencodeReport
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
@@ -56,7 +56,7 @@ def tune(
         ),
     ] = None,
     loss: Annotated[
-        str, typer.Option("--loss", metavar="LOSS", help="infonce (CLIP's) or sigmoid (SigLIP's).")
+        str, rare("--loss", metavar="LOSS", help="infonce (CLIP's) or sigmoid (SigLIP's).")
     ] = "infonce",
     name: Annotated[str, options.name("Of the adapter.")] = "tuned",
     seed: Annotated[int, options.seed("Of the split and the start.")] = 0,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples, rare
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.index import IndexRun
 from imseek.ui.cli.output import say
@@ -42,13 +42,11 @@ def watch(
     collection: CollectionOption = None,
     settle: Annotated[
         float,
-        typer.Option(
-            "--settle", min=0.0, metavar="SECONDS", help="How long a file must have been left alone."
-        ),
+        rare("--settle", min=0.0, metavar="SECONDS", help="How long a file must have been left alone."),
     ] = 2.0,
     rescan: Annotated[
         float,
-        typer.Option(
+        rare(
             "--rescan",
             min=1.0,
             metavar="SECONDS",

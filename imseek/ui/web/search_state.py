@@ -316,7 +316,7 @@ def _read_option(name: str, text: str) -> Any:
         return _SWITCH[text]
     if (name == "page" and not _TOKEN.fullmatch(text)) or (name == "limit" and float(text) > MAX_LIMIT):
         raise ValueError(text)
-    return option.check(text if option.kind is str else option.kind(float(text)))
+    return option.check(text if option.kind is str else option.kind(float(text)), name)
 
 
 def _format_option(value: Any) -> str:

@@ -112,7 +112,7 @@ def _summary(of: Workspace, plan: Plan) -> None:
             "plan.json",
             "application/json",
             on_click="ignore",
-            help="For `imseek apply`: it can be read and edited before.",
+            help="For `imseek duplicates apply`: it can be read and edited before.",
             key="duplicates-plan",
         )
     if of.checking is not None and of.planned is not None and of.planned.digest == plan.digest:

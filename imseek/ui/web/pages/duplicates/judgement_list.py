@@ -1,4 +1,4 @@
-"""The list of judgements, made here or by `imseek judge`, with a way to take them back."""
+"""The list of judgements, made here or by `imseek duplicates judge`, with a way to take them back."""
 
 from __future__ import annotations
 
