@@ -17,44 +17,18 @@ if TYPE_CHECKING:
     from imseek.encoders.hub import Transfer, report_downloads
 
 __all__ = [
-    "AUTO",
-    "PRESETS",
-    "DownloadResult",
-    "Encoder",
-    "EncoderCheck",
-    "EncoderInfo",
-    "EncoderList",
-    "Entry",
-    "Offer",
-    "Preset",
-    "Resolution",
-    "Runtime",
-    "TowerStatistics",
-    "Transfer",
-    "canonical",
-    "check_encoder",
-    "download_encoder",
-    "families",
-    "find_encoder",
-    "list_encoders",
-    "load",
-    "report_downloads",
-    "resolve",
-]
+    "AUTO", "PRESETS", "DownloadResult", "Encoder", "EncoderCheck", "EncoderInfo", "EncoderList", "Entry", "Offer",
+    "Preset", "Resolution", "Runtime", "TowerStatistics", "Transfer", "canonical", "check_encoder",
+    "download_encoder", "families", "find_encoder", "list_encoders", "load", "report_downloads", "resolve",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
     __getattr__ = lazy_names(
         __name__,
         {
-            "imseek.encoders.catalogue": (
-                "EncoderList",
-                "Entry",
-                "families",
-                "find_encoder",
-                "list_encoders",
-            ),
-            "imseek.encoders.download": ("DownloadResult", "Offer", "download_encoder"),
-            "imseek.encoders.encoder_check": ("EncoderCheck", "TowerStatistics", "check_encoder"),
-            "imseek.encoders.hub": ("Transfer", "report_downloads"),
+            "imseek.encoders.catalogue": "EncoderList Entry families find_encoder list_encoders",
+            "imseek.encoders.download": "DownloadResult Offer download_encoder",
+            "imseek.encoders.encoder_check": "EncoderCheck TowerStatistics check_encoder",
+            "imseek.encoders.hub": "Transfer report_downloads",
         },
     )

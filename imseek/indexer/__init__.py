@@ -14,22 +14,17 @@ if TYPE_CHECKING:
     from imseek.indexer.sources.vectors import open_vectors
 
 __all__ = [
-    "EXCLUDED_FOLDERS",
-    "MalformedRow",
-    "looks_like_picture",
-    "open_sheet",
-    "open_vectors",
-    "source_kind",
-]
+    "EXCLUDED_FOLDERS", "MalformedRow", "looks_like_picture", "open_sheet", "open_vectors", "source_kind",
+]  # fmt: skip
 
 if not TYPE_CHECKING:
     __getattr__ = lazy_names(
         __name__,
         {
-            "imseek.indexer.sources.detect": ("source_kind",),
-            "imseek.indexer.sources.filters": ("EXCLUDED_FOLDERS", "looks_like_picture"),
-            "imseek.indexer.sources.tables": ("open_sheet",),
-            "imseek.indexer.sources.tables.base": ("MalformedRow",),
-            "imseek.indexer.sources.vectors": ("open_vectors",),
+            "imseek.indexer.sources.detect": "source_kind",
+            "imseek.indexer.sources.filters": "EXCLUDED_FOLDERS looks_like_picture",
+            "imseek.indexer.sources.tables": "open_sheet",
+            "imseek.indexer.sources.tables.base": "MalformedRow",
+            "imseek.indexer.sources.vectors": "open_vectors",
         },
     )

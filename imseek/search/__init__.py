@@ -30,53 +30,26 @@ if TYPE_CHECKING:
     from imseek.search.where.facets import Facet
 
 __all__ = [
-    "MAX_HITS_PER_RESPONSE",
-    "NOT_WEIGHT",
-    "VECTOR_COST",
-    "By",
-    "Cutoff",
-    "Facet",
-    "GroupBy",
-    "OptionField",
-    "Query",
-    "QueryOptions",
-    "Searchable",
-    "Sort",
-    "Term",
-    "check_values",
-    "gpu_count",
-    "load_picture",
-    "make_query",
-    "option_fields",
-    "parse_term",
-    "query_from_json",
-    "query_from_line",
-    "query_to_json",
-    "runs_on_gpu",
+    "MAX_HITS_PER_RESPONSE", "NOT_WEIGHT", "VECTOR_COST", "By", "Cutoff", "Facet", "GroupBy", "OptionField", "Query",
+    "QueryOptions", "Searchable", "Sort", "Term", "check_values", "gpu_count", "load_picture", "make_query",
+    "option_fields", "parse_term", "query_from_json", "query_from_line", "query_to_json", "runs_on_gpu",
     "split_weight",
-]
+]  # fmt: skip
 
 if not TYPE_CHECKING:
     __getattr__ = lazy_names(
         __name__,
         {
-            "imseek.data.vectors.gpu": ("gpu_count",),
-            "imseek.data.vectors.index_metadata": ("runs_on_gpu",),
-            "imseek.search.query": ("NOT_WEIGHT", "Query", "Term", "make_query"),
-            "imseek.search.query_json": ("query_from_json", "query_from_line", "query_to_json"),
+            "imseek.data.vectors.gpu": "gpu_count",
+            "imseek.data.vectors.index_metadata": "runs_on_gpu",
+            "imseek.search.query": "NOT_WEIGHT Query Term make_query",
+            "imseek.search.query_json": "query_from_json query_from_line query_to_json",
             "imseek.search.query_options": (
-                "By",
-                "Cutoff",
-                "GroupBy",
-                "OptionField",
-                "QueryOptions",
-                "Sort",
-                "check_values",
-                "option_fields",
+                "By Cutoff GroupBy OptionField QueryOptions Sort check_values option_fields"
             ),
-            "imseek.search.query_vectors": ("load_picture",),
-            "imseek.search.searchable": ("MAX_HITS_PER_RESPONSE", "Searchable", "VECTOR_COST"),
-            "imseek.search.term_parser": ("parse_term", "split_weight"),
-            "imseek.search.where.facets": ("Facet",),
+            "imseek.search.query_vectors": "load_picture",
+            "imseek.search.searchable": "MAX_HITS_PER_RESPONSE Searchable VECTOR_COST",
+            "imseek.search.term_parser": "parse_term split_weight",
+            "imseek.search.where.facets": "Facet",
         },
     )

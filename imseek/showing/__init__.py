@@ -12,23 +12,16 @@ if TYPE_CHECKING:
     from imseek.showing.sheet import MAX_SHEET_HITS, render_sheet
 
 __all__ = [
-    "MAX_SHEET_HITS",
-    "Section",
-    "Tile",
-    "data_uri",
-    "load_small",
-    "name_of",
-    "render_page",
-    "render_sheet",
+    "MAX_SHEET_HITS", "Section", "Tile", "data_uri", "load_small", "name_of", "render_page", "render_sheet",
     "short_reason",
-]
+]  # fmt: skip
 
 if not TYPE_CHECKING:
     __getattr__ = lazy_names(
         __name__,
         {
-            "imseek.showing.grid": ("Section", "Tile", "data_uri", "render_page"),
-            "imseek.showing.pictures": ("load_small", "name_of", "short_reason"),
-            "imseek.showing.sheet": ("MAX_SHEET_HITS", "render_sheet"),
+            "imseek.showing.grid": "Section Tile data_uri render_page",
+            "imseek.showing.pictures": "load_small name_of short_reason",
+            "imseek.showing.sheet": "MAX_SHEET_HITS render_sheet",
         },
     )

@@ -10,4 +10,4 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 if not TYPE_CHECKING:
-    __getattr__ = lazy_names(__name__, {"imseek.ui.http.server": ("run",)})
+    __getattr__ = lazy_names(__name__, {"imseek.ui.http.server": "run"})

@@ -16,9 +16,9 @@ if not TYPE_CHECKING:
     __getattr__ = lazy_names(
         __name__,
         {
-            "imseek.ui.terminal.browse": ("Browse",),
-            "imseek.ui.terminal.browse_state": ("TERM_SEPARATOR", "BrowseQuery"),
-            "imseek.ui.terminal.capabilities": ("detect_terminal",),
-            "imseek.ui.terminal.result_rows": ("MAX_HITS", "print_preview"),
+            "imseek.ui.terminal.browse": "Browse",
+            "imseek.ui.terminal.browse_state": "TERM_SEPARATOR BrowseQuery",
+            "imseek.ui.terminal.capabilities": "detect_terminal",
+            "imseek.ui.terminal.result_rows": "MAX_HITS print_preview",
         },
     )

@@ -10,4 +10,4 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "load_token", "run"]
 
 if not TYPE_CHECKING:
-    __getattr__ = lazy_names(__name__, {"imseek.ui.web.server": ("Settings", "load_token", "run")})
+    __getattr__ = lazy_names(__name__, {"imseek.ui.web.server": "Settings load_token run"})
