@@ -122,7 +122,7 @@ def sample_scores(
     """Return the scores (s,) float32 of a query against a sample, combined over spaces.
 
     Each space has unit rows (s, dim), a unit query (dim,) and a share, as in
-    :class:`imseek.search.space_fusion.SpaceQuery`. All samples hold the same images in the same order.
+    :class:`imseek.search.retrieve.SpaceQuery`. All samples hold the same images in the same order.
     """
     total = np.zeros(len(samples[0]), np.float64)
     for rows, query, share in zip(samples, queries, shares, strict=True):

@@ -38,7 +38,6 @@ from imseek.types.search_results import SearchResult
 
 T = TypeVar("T")
 
-_DEFAULT_HITS = HitOptions()
 #: The number of conditions per generation whose ids are cached.
 _MAX_CACHED_FILTERS = 16
 #: The number of images that are scored at a time.
@@ -64,19 +63,12 @@ class BaseEngine(ABC, Generic[StoredT]):
         """The reader of the newest generation."""
         return self._editions.newest().reader
 
-    def search(self, query: Query, wanted: HitOptions = _DEFAULT_HITS) -> SearchResult:
-        """Answer one query.
+    def search(self, queries: Sequence[Query], wanted: HitOptions) -> list[SearchResult]:
+        """Answer queries, in their order, all from one generation except pages of an earlier one.
 
-        Raises QueryError, MediaError (a query picture), ImageNotFoundError, EncoderMismatchError, and
-        ExpiredPageError if the generation of a page token is no longer available.
-        """
-        return self.search_many([query], wanted)[0]
-
-    def search_many(self, queries: Sequence[Query], wanted: HitOptions = _DEFAULT_HITS) -> list[SearchResult]:
-        """Answer several queries, in their order, all from one generation except pages of an earlier one.
-
-        Queries that search the same index with the same parameters share one call. Raises what :meth:`search` raises,
-        for the first query that fails.
+        Queries that search the same index with the same parameters share one call. Raises QueryError, MediaError (a
+        query picture), ImageNotFoundError, EncoderMismatchError, and ExpiredPageError if the generation of a page token
+        is no longer available, for the first query that fails.
         """
 
         def ask() -> list[SearchResult]:

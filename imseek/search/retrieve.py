@@ -55,7 +55,7 @@ def retrieve(queries: Sequence[PreparedQuery]) -> list[tuple[Matches, bool]]:
 
     The first searches of queries that share an index and parameters are made together.
     """
-    first = _search_together(queries) if len(queries) > 1 else [None]
+    first = _search_together(queries) if len(queries) > 1 else [None] * len(queries)
     return [
         rank_images(one.search, one.count, one.window.depth, exact=one.exact, first=matches)
         for one, matches in zip(queries, first, strict=True)
