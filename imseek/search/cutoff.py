@@ -57,7 +57,7 @@ def cut_irrelevant(candidates: CandidateSet, query: Query, context: PreparedQuer
     """Drop the candidates, which come best first, beyond the end of relevance."""
     samples, vectors = context.samples(), context.query_vectors
     scores = sample_scores(samples, vectors.units, vectors.shares)
-    if context.text:
+    if query.by == "image" and context.is_text:  # Text and pictures form separate clusters in the space.
         neutral = context.encoder.reference_texts(context.spaces[0], NEUTRAL_TEXTS)
         best = context.rows(candidates.ids[:MAX_COMPARED])[0]
         known = background(scores, neutral_scores(samples[0], neutral), searched=context.total)

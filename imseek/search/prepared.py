@@ -85,18 +85,13 @@ class PreparedQuery:
         return self.edition.reader
 
     @property
-    def words(self) -> bool:
+    def is_text(self) -> bool:
         """Whether the query consists of text only."""
         query = self.query
         return all(term.text is not None for term in query.terms) and not query.more and not query.less
 
     @property
-    def text(self) -> bool:
-        """Whether text is compared with pictures; the two form separate clusters in the space."""
-        return self.query.by == "image" and self.words
-
-    @property
-    def across(self) -> bool:
+    def searches_as_text(self) -> bool:
         """Whether an approximate index must search as for text, which is the case unless all terms are pictures.
 
         A vector may come from either modality; the parameters for text also suit pictures, but are slower.
@@ -124,7 +119,9 @@ class PreparedQuery:
         """Return the best ``k`` images, combined over all searched spaces."""
         vectors = self.query_vectors
         triples = zip(self.indexes, vectors.units, vectors.shares, strict=True)
-        return search_spaces([SpaceQuery(*one, self.across) for one in triples], k, self.allowed, exact=exact)
+        return search_spaces(
+            [SpaceQuery(*one, self.searches_as_text) for one in triples], k, self.allowed, exact=exact
+        )
 
     # -- what stages look up -------------------------------------------------------------------------------
 

@@ -95,14 +95,16 @@ def _search_together(queries: Sequence[PreparedQuery]) -> list[Matches | None]:
     alike: dict[tuple[object, ...], list[int]] = {}
     for position, one in enumerate(queries):
         if len(one.indexes) == 1:
-            key = (id(one.indexes[0]), id(one.allowed), one.first, one.across)
+            key = (id(one.indexes[0]), id(one.allowed), one.first, one.searches_as_text)
             alike.setdefault(key, []).append(position)
     for positions in alike.values():
         if len(positions) > 1:
             one = queries[positions[0]]
             units = np.stack([queries[i].query_vectors.units[0] for i in positions])
             k, exact = one.first
-            answers = one.indexes[0].search(units, k, allowed=one.allowed, text=one.across, exact=exact)
+            answers = one.indexes[0].search(
+                units, k, allowed=one.allowed, text=one.searches_as_text, exact=exact
+            )
             for position, matches in zip(positions, answers, strict=True):
                 found[position] = matches
     return found
