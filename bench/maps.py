@@ -34,10 +34,10 @@ import recorder
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from imseek.data.vectors import IdSet, Segment, open_index
 from imseek.analysis import umap_layout
-from imseek.maps import neighbours
 from imseek.analysis.pca import principal_axes
+from imseek.data.vectors import IdSet, Segment, open_index
+from imseek.maps import neighbours
 from imseek.maps.pipeline import DEFAULT_NEIGHBOURS, MIN_DIST
 from imseek.maps.transform import neighbour_weights, place_images
 from imseek.maps.trustworthiness import NEIGHBOURS
