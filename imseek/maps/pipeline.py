@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from imseek.analysis.pca import Axes, nonzero_rows
 from imseek.analysis.snapshot_session import filter_ids
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.catalog.models import Model
@@ -14,7 +15,6 @@ from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.maps import fit, map_store
 from imseek.maps.map_store import MapPositions
-from imseek.maps.pca import Axes, nonzero_rows
 from imseek.maps.results import MapInfo, MapMethod, MapReport
 from imseek.maps.trustworthiness import NEIGHBOURS, SAMPLE, trustworthiness
 from imseek.progress import Cancelled, Task
