@@ -18,16 +18,8 @@ MEGAPIXELS: Final = (0, 0.1, 0.3, 1, 2, 4, 8, 12, 16, 24, 48, float("inf"))
 BYTES: Final = (0.0, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8, float("inf"))
 LIGHT: Final = tuple(n / 20 for n in range(21))
 _COLUMNS: Final = (
-    "format",
-    "camera",
-    "year",
-    "megapixels",
-    "bytes",
-    "luma_mean",
-    "latitude",
-    "caption",
-    "taken_at",
-)
+    "format", "camera", "year", "megapixels", "bytes", "luma_mean", "latitude", "caption", "taken_at",
+)  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
 
