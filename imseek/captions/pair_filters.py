@@ -34,7 +34,7 @@ _UID_BATCH: Final = 500_000
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A pair that was kept. ``uid`` is the image's id in its source table, None without such a column."""
+    """A selected pair. ``uid`` is the image's id in its source table, None without such a column."""
 
     image_id: int
     uid: str | None
@@ -82,7 +82,7 @@ def passes_basic_filter(
 
 
 def iter_pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
-    """Yield the kept pairs (ids ascending) with their places. Memory: the uids of half a million images."""
+    """Yield the selected pairs (ids ascending) with their places. Memory: the uids of half a million images."""
     for start in range(0, len(ids), _UID_BATCH):
         part = slice(start, start + _UID_BATCH)
         yield from _iter_pair_batch(reader, ids[part], scores[part])

@@ -295,8 +295,7 @@ def evaluate(
             multi,
             centred=centred,
             where=where,
-        )
-        recipe = recipe.checked()
+        ).checked()
         learning = multi and scale.bias is None and save_temperature is not None
         prepared = zero_shot.encode_classes(
             reader, space, recipe if not learning else replace(recipe, multi=False), scale, context, vectors
@@ -313,8 +312,7 @@ def evaluate(
             if learning:
                 scale = made
         found = evaluation.evaluate(vectors, known, truth, recipe, scale, prepared, context)
-        notes = (*found.notes, *context.notes)
-        return replace(found, calibration=learned, notes=notes)
+        return replace(found, calibration=learned, notes=(*found.notes, *context.notes))
 
     return run_with_reader(collection, work)
 

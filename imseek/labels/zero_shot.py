@@ -71,9 +71,7 @@ def encode_classes(
     count = len(recipe.classes)
 
     def sentences(n: int) -> list[str]:
-        if n < count:
-            return recipe.classes.sentences(n, recipe.templates)
-        return list(recipe.none)
+        return recipe.classes.sentences(n, recipe.templates) if n < count else list(recipe.none)
 
     rows = sentence_vectors(
         reader.root,
