@@ -103,10 +103,9 @@ def plan(reference: str) -> tuple[str, tuple[Part, ...]]:
         from imseek.encoders.timm_images import weights_of
 
         return reference, catalogue.parts_of(reference, *weights_of(reference))
-    found = catalogue.near_matches(reference)
     raise UnknownEncoderError(
         f"the catalogue has no encoder {reference}",
-        hint=f"near matches: {', '.join(found)}" if found else "`imseek encoders` lists it",
+        hint=catalogue.near_matches_hint(reference) or "`imseek encoders` lists it",
     )
 
 

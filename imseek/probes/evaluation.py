@@ -212,9 +212,6 @@ def _rows_among(digests: Ids, known: Ids) -> npt.NDArray[np.bool_]:
     return np.array([row.tobytes() in there for row in np.ascontiguousarray(digests, np.int64)], np.bool_)
 
 
-# -- figures -------------------------------------------------------------------------------------------
-
-
 def _accuracy_intervals(
     logits: Numbers, at: Ids, targets: Targets, groups: Ids, classes: int
 ) -> tuple[Estimate, Estimate]:
