@@ -75,7 +75,8 @@ def passes_basic_filter(
         shorter, longer = np.minimum(width, height), np.maximum(width, height)
         good = (shorter >= MIN_SIDE) & (longer <= MAX_ASPECT * shorter)
         if captions is None:
-            good &= _has_long_caption(reader, shard)[rows]
+            said = [text or "" for some in reader.texts(shard, "caption") for text in some]
+            good &= np.array([_is_long(text) for text in said], np.bool_)[rows]
         passed[at] = good
     found: npt.NDArray[np.bool_] = passed[place]
     return found if captions is None else found & np.array([_is_long(text) for text in captions], np.bool_)
@@ -116,12 +117,6 @@ def _iter_shard_rows(reader: Reader, ids: Ids) -> Iterator[tuple[Shard, Any, Any
 
 def _read_columns(reader: Reader, shard: Shard, names: list[str]) -> Any:
     return reader.load(layout.metadata(shard.shard_id), partial(shard_files.read_table, columns=names))
-
-
-def _has_long_caption(reader: Reader, shard: Shard) -> npt.NDArray[np.bool_]:
-    """Tell which rows (rows,) have a caption that is long enough."""
-    found = [_is_long(said or "") for some in reader.texts(shard, "caption") for said in some]
-    return np.array(found, np.bool_)
 
 
 def _is_long(caption: str) -> bool:

@@ -68,7 +68,8 @@ def find(reader: Reader, wanted: ClusterRequest, task: Task) -> ClusterReport:
     names = _name_clusters(vectors, wanted, members, task, notes)
     noise = np.flatnonzero(found.label < 0)
     _add_notes(fitted, found, vectors, notes)
-    places = _find_places(vectors, facts, noise)
+    shown = np.concatenate([*(one.medoids for one in facts), noise[: medoids.MEDOID_COUNT]]).astype(np.int64)
+    places = reader.places(vectors.ids[shown].tolist())
     report = _build_report(vectors, wanted, fitted, facts, noise, names, places, notes, found)
     return report if wanted.save is None else _save(vectors, wanted, fitted, found, report)
 
@@ -113,12 +114,6 @@ def _add_notes(fitted: Fit, found: Assignment, vectors: Vectors, notes: list[str
         notes.append(
             f"density was looked for among {density_clusters.SAMPLE:,} images; the others went to the nearest centre"
         )
-
-
-def _find_places(vectors: Vectors, facts: Sequence[ClusterStatistics], noise: Ids) -> dict[int, Place]:
-    shown = [one.medoids for one in facts] + [noise[: medoids.MEDOID_COUNT]]
-    ids = vectors.ids[np.concatenate(shown).astype(np.int64)]
-    return vectors.reader.places(ids.tolist())
 
 
 def _build_report(

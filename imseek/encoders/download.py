@@ -60,7 +60,7 @@ def download_encoder(
     EncoderError for a file that arrived damaged.
     """
     reference, parts = plan(reference)
-    if _is_complete(reference, parts):
+    if all(map(hub.is_complete, parts)) and all(map(hub.is_complete, _tokenizer(reference))):
         path = hub.cached_path(parts[0])
         assert path is not None
         return DownloadResult(reference, path, None)
@@ -116,10 +116,6 @@ def _tokenizer(reference: str) -> list[Part]:
     from imseek.encoders.openclip.source import configuration, tokenizer_parts
 
     return tokenizer_parts(configuration(reference)["model_cfg"])
-
-
-def _is_complete(reference: str, parts: Sequence[Part]) -> bool:
-    return all(map(hub.is_complete, parts)) and all(map(hub.is_complete, _tokenizer(reference)))
 
 
 def _offer(reference: str, parts: Sequence[Part], described: Sequence[hub.Repository]) -> Offer:

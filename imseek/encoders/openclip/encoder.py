@@ -65,7 +65,10 @@ class OpenClipEncoder(LibraryEncoder):
         self._preprocessing = preprocessing = self._source.preprocessing
         dim: int = config["embed_dim"]
         self._images = (
-            ImageTower(self._visual, self.fingerprint, preprocessing, dim, runtime, notify)
+            # Moving it to another device or precision does not affect the text tower.
+            ImageTower(
+                lambda: self._weights.model().visual, self.fingerprint, preprocessing, dim, runtime, notify
+            )
             if "image" in modalities
             else None  # a text query needs no GPU
         )
@@ -94,10 +97,6 @@ class OpenClipEncoder(LibraryEncoder):
         """Return a line for each text that exceeds the context window, and one where torch replaces the export."""
         tower, lines = self._text_tower()
         return tower.notes(texts) + lines
-
-    def _visual(self) -> Any:
-        """Return the image tower. Moving it to another device or precision does not affect the text tower."""
-        return self._weights.model().visual
 
     def _text_tower(self) -> tuple[TextTower, tuple[str, ...]]:
         with self._lock:
