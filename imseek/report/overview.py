@@ -20,6 +20,8 @@ LIGHT: Final = tuple(n / 20 for n in range(21))
 _COLUMNS: Final = (
     "format", "camera", "year", "megapixels", "bytes", "luma_mean", "latitude", "caption", "taken_at",
 )  # fmt: skip
+#: What images may have, by the column that has it.
+_HAVING: Final = {"date": "taken_at", "camera": "camera", "position": "latitude", "caption": "caption"}
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,7 +33,7 @@ def collect_statistics(reader: Reader) -> CollectionStatistics:
     """
     counted: dict[str, Counter[str]] = {name: Counter() for name in ("format", "camera", "year")}
     numbers: dict[str, list[Floats]] = {name: [np.empty(0)] for name in ("megapixels", "bytes", "luma_mean")}
-    having: Counter[str] = Counter()
+    having = dict.fromkeys(_HAVING, 0)
     images = 0
     for ids, columns in values(reader, _COLUMNS):
         images += len(ids)
@@ -40,12 +42,7 @@ def collect_statistics(reader: Reader) -> CollectionStatistics:
             counter.update(_count_values(by_name[name]))
         for name, parts in numbers.items():
             parts.append(_floats(by_name[name]))
-        for what, name in (
-            ("date", "taken_at"),
-            ("camera", "camera"),
-            ("position", "latitude"),
-            ("caption", "caption"),
-        ):
+        for what, name in _HAVING.items():
             having[what] += len(ids) - by_name[name].null_count
     tags = ClassMembership(reader, TAG)
     sizes = dict(zip(tags.names, tags.sizes().tolist(), strict=True))
@@ -60,10 +57,7 @@ def collect_statistics(reader: Reader) -> CollectionStatistics:
         total_bytes=int(np.nansum(sized)),
         light=distribution_of(np.concatenate(numbers["luma_mean"]), LIGHT),
         tags=_most_frequent(Counter(sizes)),
-        having={
-            **{name: having[name] for name in ("date", "camera", "position", "caption")},
-            "tag": len(set(tags.ids.tolist())),
-        },
+        having={**having, "tag": len(set(tags.ids.tolist()))},
     )
 
 
