@@ -105,13 +105,19 @@ def execute_intent(
     """
     with translate_errors(), safe_path.open_parent(spot) as at:
         if intent.action == "quarantine":
-            with safe_path.open_parent(target_of(intent), make=True) as target:
-                move(journal, intent, at, target, content, unsynced)
-            return intent.to
+            return _move_to_quarantine(journal, intent, at, content, unsynced)
         if intent.action == "trash":
             return _move_to_trash(journal, intent, at, spot, content)
         _replace_by_link(journal, intent, at, content)
     return None
+
+
+def _move_to_quarantine(
+    journal: Journal, intent: Intent, at: FolderEntry, content: Content, unsynced: safe_path.UnsyncedFolders
+) -> bytes:
+    with safe_path.open_parent(target_of(intent), make=True) as target:
+        move(journal, intent, at, target, content, unsynced)
+    return intent.to
 
 
 def move(
