@@ -14,24 +14,9 @@ if TYPE_CHECKING:
     from imseek.encoders.hub import Transfer
 
 __all__ = [
-    "PRESETS",
-    "DownloadResult",
-    "Encoder",
-    "EncoderCheck",
-    "EncoderInfo",
-    "Entry",
-    "Offer",
-    "Preset",
-    "Resolution",
-    "Runtime",
-    "Transfer",
-    "check_encoder",
-    "download_encoder",
-    "find_encoder",
-    "list_encoders",
-    "load",
-    "resolve",
-]
+    "PRESETS", "DownloadResult", "Encoder", "EncoderCheck", "EncoderInfo", "Entry", "Offer", "Preset", "Resolution",
+    "Runtime", "Transfer", "check_encoder", "download_encoder", "find_encoder", "list_encoders", "load", "resolve",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

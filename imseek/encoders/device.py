@@ -73,7 +73,9 @@ def plan(runtime: Runtime, image_size: int, machine: Machine | None = None) -> P
     precision = _precision(runtime.precision, device, machine)
     if precision == "int8" and runtime.compile:
         raise UsageError("int8 does not run on torch, so there is nothing to compile")
-    return Plan(device, precision, runtime.batch_size or _first_batch(device, image_size))
+    most = _CPU_BATCH if device == "cpu" else _GPU_BATCH
+    first_batch = min(most, max(_LEAST_BATCH, most * 256 * 256 // image_size**2))
+    return Plan(device, precision, runtime.batch_size or first_batch)
 
 
 def is_cpu_only() -> bool:
@@ -166,7 +168,12 @@ def _precision(wanted: str, device: str, machine: Machine) -> str:
     elif device == "mps":
         has = {"fp32": True, "bf16": False, "fp16": True, "int8": False}
     else:
-        has = {"fp32": True, "bf16": machine.gpus[_index(device)].bf16, "fp16": True, "int8": False}
+        has = {
+            "fp32": True,
+            "bf16": machine.gpus[int(device.partition(":")[2])].bf16,
+            "fp16": True,
+            "int8": False,
+        }
     if wanted == "auto":
         return next(name for name in ("bf16", "fp16", "fp32") if has[name])
     if has[wanted]:
@@ -180,12 +187,3 @@ def _precision(wanted: str, device: str, machine: Machine) -> str:
     raise EncoderUnavailableError(
         f"{wanted} is not to be had on {device}", hint=f"precisions there: {usable}"
     )
-
-
-def _first_batch(device: str, image_size: int) -> int:
-    most = _CPU_BATCH if device == "cpu" else _GPU_BATCH
-    return min(most, max(_LEAST_BATCH, most * 256 * 256 // image_size**2))
-
-
-def _index(device: str) -> int:
-    return int(device.partition(":")[2])

@@ -21,40 +21,20 @@ if TYPE_CHECKING:
     from imseek.media.thumbnails import thumbnail
 
 __all__ = [
-    "DEFAULT_FETCH_LIMITS",
-    "DEFAULT_LIMITS",
-    "Cell",
-    "DecodedImage",
-    "FakeFetcher",
-    "FetchLimits",
-    "FetchResult",
-    "Fetcher",
-    "HttpFetcher",
-    "Limits",
-    "Row",
-    "codecs",
-    "contact_sheet",
-    "decode",
-    "hamming_distance",
-    "perceptual_hash",
-    "thumbnail",
-]
+    "DEFAULT_FETCH_LIMITS", "DEFAULT_LIMITS", "Cell", "DecodedImage", "FakeFetcher", "FetchLimits", "FetchResult",
+    "Fetcher", "HttpFetcher", "Limits", "Row", "codecs", "contact_sheet", "decode", "hamming_distance",
+    "perceptual_hash", "thumbnail",
+]  # fmt: skip
 
-_LAZY = {
-    "DEFAULT_FETCH_LIMITS": "fetcher",
-    "Cell": "sheet",
-    "FakeFetcher": "fetcher",
-    "FetchLimits": "fetcher",
-    "FetchResult": "fetcher",
-    "Fetcher": "fetcher",
-    "HttpFetcher": "http_fetcher",
-    "Row": "sheet",
-    "codecs": "codec_check",
-    "contact_sheet": "sheet",
-    "hamming_distance": "phash",
-    "perceptual_hash": "phash",
-    "thumbnail": "thumbnails",
+_NAMES = {
+    "codec_check": "codecs",
+    "fetcher": "DEFAULT_FETCH_LIMITS FakeFetcher FetchLimits FetchResult Fetcher",
+    "http_fetcher": "HttpFetcher",
+    "phash": "hamming_distance perceptual_hash",
+    "sheet": "Cell Row contact_sheet",
+    "thumbnails": "thumbnail",
 }
+_LAZY = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

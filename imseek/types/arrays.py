@@ -8,6 +8,4 @@ import numpy as np
 import numpy.typing as npt
 
 Float32: TypeAlias = npt.NDArray[np.float32]
-
-
 Pixels: TypeAlias = npt.NDArray[np.uint8]
