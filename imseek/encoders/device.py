@@ -73,9 +73,7 @@ def plan(runtime: Runtime, image_size: int, machine: Machine | None = None) -> P
     precision = _precision(runtime.precision, device, machine)
     if precision == "int8" and runtime.compile:
         raise UsageError("int8 does not run on torch, so there is nothing to compile")
-    most = _CPU_BATCH if device == "cpu" else _GPU_BATCH
-    first_batch = min(most, max(_LEAST_BATCH, most * 256 * 256 // image_size**2))
-    return Plan(device, precision, runtime.batch_size or first_batch)
+    return Plan(device, precision, runtime.batch_size or _first_batch(device, image_size))
 
 
 def is_cpu_only() -> bool:
@@ -187,3 +185,8 @@ def _precision(wanted: str, device: str, machine: Machine) -> str:
     raise EncoderUnavailableError(
         f"{wanted} is not to be had on {device}", hint=f"precisions there: {usable}"
     )
+
+
+def _first_batch(device: str, image_size: int) -> int:
+    most = _CPU_BATCH if device == "cpu" else _GPU_BATCH
+    return min(most, max(_LEAST_BATCH, most * 256 * 256 // image_size**2))
