@@ -334,7 +334,7 @@ def _error_from_log(exit_code: int | None, log: Path) -> ImseekError:
         lines = []
     known = {LockedError.exit_code: LockedError, UsageError.exit_code: UsageError}
     for n in range(len(lines) - 1, -1, -1):
-        if (said := _error_of(lines[n])) is not None:
+        if isinstance(said := _parse_object(lines[n]).get("error"), dict):  # as `--json` prints it
             kind = getattr(errors, str(said.get("type")), JobError)
             return _make_error(kind, str(said.get("message")), said.get("hint"))
         if lines[n].startswith("imseek: "):
@@ -351,12 +351,6 @@ def _make_error(kind: type[ImseekError], message: str, hint: str | None) -> Imse
     ):
         kind = JobError
     return kind(message, hint=hint)
-
-
-def _error_of(line: str) -> Mapping[str, Any] | None:
-    """Parse a line printed by ``--json`` as an error; None for any other line."""
-    error = _parse_object(line).get("error")
-    return error if isinstance(error, dict) else None
 
 
 def _parse_object(line: str) -> Mapping[str, Any]:

@@ -166,7 +166,12 @@ def _precision(wanted: str, device: str, machine: Machine) -> str:
     elif device == "mps":
         has = {"fp32": True, "bf16": False, "fp16": True, "int8": False}
     else:
-        has = {"fp32": True, "bf16": machine.gpus[_index(device)].bf16, "fp16": True, "int8": False}
+        has = {
+            "fp32": True,
+            "bf16": machine.gpus[int(device.partition(":")[2])].bf16,
+            "fp16": True,
+            "int8": False,
+        }
     if wanted == "auto":
         return next(name for name in ("bf16", "fp16", "fp32") if has[name])
     if has[wanted]:
@@ -185,7 +190,3 @@ def _precision(wanted: str, device: str, machine: Machine) -> str:
 def _first_batch(device: str, image_size: int) -> int:
     most = _CPU_BATCH if device == "cpu" else _GPU_BATCH
     return min(most, max(_LEAST_BATCH, most * 256 * 256 // image_size**2))
-
-
-def _index(device: str) -> int:
-    return int(device.partition(":")[2])

@@ -80,10 +80,7 @@ class PrecisionCheck:
     def _stored(self) -> Verdict | None:
         try:
             verdict = Verdict(**json.loads(self._file.read_bytes()))
-            return (
-                verdict
-                if verdict.pictures >= PICTURES_TO_COMPARE and verdict.passed in (True, False)
-                else None
-            )
+            sound = verdict.pictures >= PICTURES_TO_COMPARE and verdict.passed in (True, False)
+            return verdict if sound else None
         except (OSError, ValueError, TypeError, KeyError):
             return None
