@@ -244,7 +244,7 @@ def test_the_middle_of_a_group_is_one_of_it() -> None:
 def test_how_long_it_takes() -> None:
     assert layout_job._takes("pca", 1000) == "about 2 s"
     assert layout_job._takes("umap", 10_000) == "about 16 s"
-    assert layout_job._takes("umap", 100_000) == "about 2 min"
+    assert layout_job._takes("umap", 100_000) == "about 3 min"
 
 
 def test_umap_missing_names_what_to_install(monkeypatch) -> None:
