@@ -7,10 +7,10 @@ files stay for a grace time, so an open reader keeps answering from its generati
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
-from imseek.data.catalog.places import base_folder, is_url, join_root, locate, uri
+from imseek.data.catalog.places import base_folder, is_url, join_root, place_of
 from imseek.data.catalog.read_connection import CachedConnection, ReadConnection, connect_read_only
 from imseek.data.current_file import Current, Identity, Shard, read_current, read_identity
-from imseek.data.files.collection_files import open_file, read_array, stat_file
+from imseek.data.files.collection_files import find_stat_key, open_file, read_array, stat_file
 from imseek.data.files.system_errors import system_error
 from imseek.data.repair.error_diagnosis import note_opened
 from imseek.data.trust import check_trusted, is_trusted
@@ -32,6 +32,7 @@ from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGener
 from imseek.types.pictures import Image, Place
 
 if TYPE_CHECKING:
+    from imseek.data.shards.row_groups import RowGroupCache
     from imseek.data.vectors.faiss_snapshot import Snapshot
     from imseek.data.vectors.index_metadata import IndexFolder
 
@@ -77,6 +78,7 @@ class Reader:
         self._checked: set[str] = set()
         self._silent: dict[str, Int64] = {}
         self._dead: dict[str, Int64] = {}
+        self._ids_and_dead: dict[int, tuple[Int64, Int64]] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._roots: dict[int, SourceRow] = {}
         self._catalog = CachedConnection(root)
@@ -101,6 +103,8 @@ class Reader:
     def close(self) -> None:
         """Release the mapped files, each of which takes a descriptor. Using the reader again maps them anew."""
         self._arrays.clear()
+        self._ids_and_dead.clear()
+        self.__dict__.pop("_row_groups", None)
         self._snapshots.clear()
         self._catalog.close()
 
@@ -174,7 +178,7 @@ class Reader:
 
     def vector(self, image_id: int, space_id: int) -> npt.NDArray[np.float16]:
         """Return the stored row of an image: (dim,) float16. Raises ImageNotFoundError."""
-        for shard, row in self._locate([image_id]):
+        for shard, _, (row,) in self._locate([image_id]):
             if space_id in shard.spaces:
                 return np.array(self._rows_of(space_id, shard)[row], np.float16)
         raise ImageNotFoundError(f"no image {image_id} in this collection")
@@ -185,9 +189,10 @@ class Reader:
         Raises ImageNotFoundError.
         """
         found: dict[int, npt.NDArray[np.float16]] = {}
-        for shard, row in self._locate(image_ids):
+        for shard, ids, rows in self._locate(image_ids):
             if space_id in shard.spaces:
-                found[int(self.shard_ids(shard)[row])] = self._rows_of(space_id, shard)[row]
+                vectors = np.asarray(self._rows_of(space_id, shard))
+                found.update((image_id, vectors[row]) for image_id, row in zip(ids, rows, strict=True))
         if missing := [i for i in image_ids if i not in found]:
             raise ImageNotFoundError(f"no image {missing[0]} in this collection")
         dim = next(space.dim for space in self.current.spaces if space.space_id == space_id)
@@ -195,20 +200,21 @@ class Reader:
 
     def intrinsic(self, image_id: int) -> dict[str, Any]:
         """Return the metadata row of an image as stored. Raises ImageNotFoundError."""
-        for shard, row in self._locate([image_id]):
-            return self._rows(layout.metadata(shard.shard_id), [row])[0]
+        for shard, _, rows in self._locate([image_id]):
+            return self._rows(layout.metadata(shard.shard_id), rows)[0]
         raise ImageNotFoundError(f"no image {image_id} in this collection")
 
     def places(self, image_ids: Sequence[int]) -> dict[int, Place]:
         """Return the absolute paths of images in this generation, by id; ids without a place are left out."""
         with self._catalog.reading() as connection:
             places = self._catalog_places(connection, image_ids)
-            self._look_up_sources(connection, {source_id for source_id, _ in places.values()})
-        found = {}
-        for image_id, (source_id, path) in places.items():
-            source = self._source(image_id, source_id)
-            found[image_id] = Place(source_id, locate(source.root, path), uri(source.kind, source.root, path))
-        return found
+            sources = self._look_up_sources(
+                connection, [(i, source_id) for i, (source_id, _) in places.items()]
+            )
+        return {
+            image_id: place_of(source_id, sources[source_id].kind, sources[source_id].root, path)
+            for image_id, (source_id, path) in places.items()
+        }
 
     def catalog_places(self, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         """Return source and path within it, by id, of images that have a place in this generation."""
@@ -235,26 +241,15 @@ class Reader:
                 for row in read_place_rows(connection, self.generation, chunk)
             ]
             self.check_history(connection)
-            self._look_up_sources(connection, {row.source_id for row in rows})
+            sources = self._look_up_sources(connection, [(row.image_id, row.source_id) for row in rows])
         places = {
-            row.image_id: IndexedPlace(
-                self._source(row.image_id, row.source_id), row.path, row.stat, row.content_hash
-            )
+            row.image_id: IndexedPlace(sources[row.source_id], row.path, row.stat, row.content_hash)
             for row in rows
         }
         if any(is_url(place.file) for place in places.values()):
             known = is_trusted(self.root)
             return {image_id: replace(place, is_trusted=known) for image_id, place in places.items()}
         return places
-
-    def _source(self, image_id: int, source_id: int) -> SourceRow:
-        """Return a source from ``_roots``. Raises CorruptCollectionError where the catalog lacks it."""
-        if (source := self._roots.get(source_id)) is None:
-            raise CorruptCollectionError(
-                f"image {image_id} lies in a source that is not in the catalog",
-                hint=f"imseek collection repair {self.root}",
-            )
-        return source
 
     def sources(self) -> dict[int, SourceRow]:
         """Return every source that ever existed, by id."""
@@ -273,10 +268,23 @@ class Reader:
         self.check_history(connection)
         return found
 
-    def _look_up_sources(self, connection: ReadConnection, source_ids: Set[int]) -> None:
-        """Load sources into ``_roots`` if any is missing; their locations change only with the generation."""
-        if not self._roots.keys() >= source_ids:
+    def _look_up_sources(
+        self, connection: ReadConnection, needed: Sequence[tuple[int, int]]
+    ) -> Mapping[int, SourceRow]:
+        """Return sources by id, at least those ``needed`` (pairs of an image and its source).
+
+        They are read once, since their locations change only with the generation. Raises CorruptCollectionError where
+        the catalog lacks one.
+        """
+        if not self._roots.keys() >= {source_id for _, source_id in needed}:
             self._roots = self._sources(connection)
+        for image_id, source_id in needed:
+            if source_id not in self._roots:
+                raise CorruptCollectionError(
+                    f"image {image_id} lies in a source that is not in the catalog",
+                    hint=f"imseek collection repair {self.root}",
+                )
+        return self._roots
 
     def _sources(self, connection: ReadConnection) -> dict[int, SourceRow]:
         base = base_folder(self.root)
@@ -298,18 +306,16 @@ class Reader:
         """Return intrinsic, extra and derived columns of images, by id; nulls are left out."""
         from imseek.data.shards.shard_files import to_json_row
 
-        wanted: dict[int, tuple[Shard, list[int]]] = {}
-        for shard, row in self._locate(image_ids):
-            wanted.setdefault(shard.shard_id, (shard, []))[1].append(row)
         found: dict[int, dict[str, Any]] = {}
-        for shard, rows in wanted.values():
-            files = [layout.metadata(shard.shard_id), *shard.columns.values()]
-            parts = [self._rows(file, rows) for file in files]
-            for row, *values in zip(rows, *parts, strict=True):
-                merged: dict[str, Any] = {}
-                for value in values:
-                    merged.update(value)
-                found[int(self.shard_ids(shard)[row])] = to_json_row(merged)
+        for shard, ids, rows in self._locate(image_ids):
+            merged, *later = [
+                self._whole_rows(file, rows)
+                for file in (layout.metadata(shard.shard_id), *shard.columns.values())
+            ]
+            for part in later:
+                for row, values in zip(merged, part, strict=True):
+                    row.update(values)
+            found.update(zip(ids, map(to_json_row, merged), strict=True))
         return found
 
     def load(self, name: str, read: Callable[[BinaryIO], T]) -> T:
@@ -348,7 +354,8 @@ class Reader:
         """Return some or all intrinsic columns of stored images, by id; nulls and empty rows are left out."""
         found: dict[int, dict[str, Any]] = {}
         for shard in self.current.shards:
-            ids, rows = self.shard_ids(shard), self._at(shard, np.unique(np.asarray(image_ids, np.int64)))
+            ids = self.shard_ids(shard)
+            rows = _rows_of_ids(ids, np.unique(np.asarray(image_ids, np.int64)))
             if rows.size:
                 stored = self._rows(layout.metadata(shard.shard_id), rows.tolist(), columns)
                 # An image may have rows left in older shards, which come first: the newest wins.
@@ -391,20 +398,20 @@ class Reader:
             self.check_history(connection)
         return found
 
-    def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[Shard, int]]:
-        """Yield shard and row of each live id; other ids are skipped."""
+    def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[Shard, list[int], list[int]]]:
+        """Yield each shard that has some of the live ids, those ids, ascending, and their rows; others are skipped."""
         wanted = np.unique(np.fromiter((i for i in image_ids if 0 <= i <= FOREVER), np.int64))
         for shard in self.current.shards:
-            rows = self._at(shard, wanted)
-            for row in np.setdiff1d(rows, self.dead_rows(shard), assume_unique=True):
-                yield shard, int(row)
-
-    def _at(self, shard: Shard, wanted: Int64) -> Int64:
-        """Return the rows of ids (ascending, distinct) in a shard, dead rows included; ids not in it are skipped."""
-        ids = self.shard_ids(shard)
-        rows = np.searchsorted(ids, wanted)
-        found: Int64 = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == wanted)]
-        return found
+            if (looked_up := self._ids_and_dead.get(shard.shard_id)) is None:
+                # Not memory maps, each slice of which is a map of its own.
+                looked_up = np.asarray(self.shard_ids(shard)), self.dead_rows(shard)
+                self._ids_and_dead[shard.shard_id] = looked_up
+            ids, dead = looked_up
+            rows = _rows_of_ids(ids, wanted)
+            if dead.size:
+                rows = rows[dead[np.minimum(np.searchsorted(dead, rows), len(dead) - 1)] != rows]
+            if rows.size:
+                yield shard, ids[rows].tolist(), rows.tolist()
 
     def _is_same(self, name: str) -> bool:
         with suppress(OSError, CorruptCollectionError):
@@ -458,6 +465,19 @@ class Reader:
 
         return self.load(name, partial(read_rows, rows=rows, columns=columns))
 
+    @cached_property
+    def _row_groups(self) -> RowGroupCache:
+        from imseek.data.shards.row_groups import RowGroupCache
+
+        return RowGroupCache()
+
+    def _whole_rows(self, name: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Return rows with all columns, from memory where the file is still the one that was read before."""
+        with self._reading(name):
+            key = find_stat_key(self.root, name)
+            found = None if key is None else self._row_groups.rows(key, rows)
+        return self.load(name, partial(self._row_groups.read, rows=rows)) if found is None else found
+
     @contextmanager
     def _reading(self, name: str) -> Iterator[None]:
         try:
@@ -486,6 +506,13 @@ class Reader:
             f"{name} of generation {self.generation} is gone from {self.root}",
             hint=f"open the collection again; if that does not help: imseek collection repair {self.root}",
         )
+
+
+def _rows_of_ids(ids: Int64, wanted: Int64) -> Int64:
+    """Return the rows of ids (ascending, distinct) in a shard, dead rows included; ids not in it are skipped."""
+    rows = np.searchsorted(ids, wanted)
+    found: Int64 = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == wanted)]
+    return found
 
 
 def chunks(image_ids: Sequence[int]) -> Iterator[list[int]]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote_from_bytes
 
+from imseek.types.pictures import Place
+
 #: Separates a container's path from the name of a member inside it.
 MEMBER_SEPARATOR: Final = b"\0"
 
@@ -70,10 +72,20 @@ def locate(root: bytes, path: bytes) -> bytes:
     return holder + b"!/" + member if MEMBER_SEPARATOR in path else holder
 
 
-def uri(kind: str, root: bytes, path: bytes) -> str:
-    """Return an image's URI: ``file:///…``, a URL, ``zip://member::file:///…``, ``file:///table.parquet#row=3``."""
+def place_of(source_id: int, kind: str, root: bytes, path: bytes) -> Place:
+    """Return the place of an image: its location, and its URI.
+
+    The URI is ``file:///…``, a URL, ``zip://member::file:///…`` or ``file:///table.parquet#row=3``.
+    """
+    if MEMBER_SEPARATOR in path:
+        return Place(source_id, locate(root, path), _member_uri(kind, root, path))
+    place = join(root, path)
+    return Place(source_id, place, file_uri(place))
+
+
+def _member_uri(kind: str, root: bytes, path: bytes) -> str:
     container, member, location = split(path)
-    if location or MEMBER_SEPARATOR not in path:
+    if location:
         return file_uri(locate(root, path))
     holder = file_uri(join(root, container))
     if kind in ROW_KINDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -224,16 +224,30 @@ def read_rows(
     This and the functions below take a file open for reading, and raise OSError where it is damaged.
     """
     with open_table(file) as table_file:
-        group_of: dict[int, list[int]] = {}
-        for position, row in enumerate(rows):
-            group_of.setdefault(row // ROW_GROUP, []).append(position)
-        found: list[dict[str, Any]] = [{} for _ in rows]
-        for group, positions in group_of.items():
-            table = table_file.read(columns, [group])
-            for position in positions:
-                # Not `take`: it would import pyarrow.compute, which costs a cold search about 50 ms.
-                (row,) = table.slice(rows[position] - group * ROW_GROUP, 1).to_pylist()
-                found[position] = {k: v for k, v in row.items() if v is not None and k != "image_id"}
+        return collect_rows(rows, lambda group: table_file.read(columns, [group]))
+
+
+def collect_rows(rows: Sequence[int], read_group: Callable[[int], pa.Table]) -> list[dict[str, Any]]:
+    """Convert rows to dictionaries as :func:`read_rows`; each row group that has one of them is read once.
+
+    Raises IndexError for a row that its group does not have.
+    """
+    positions_by_group: dict[int, list[int]] = {}
+    for position, row in enumerate(rows):
+        positions_by_group.setdefault(row // ROW_GROUP, []).append(position)
+    found: list[dict[str, Any]] = [{} for _ in rows]
+    for group, positions in positions_by_group.items():
+        table = read_group(group)
+        places = [(found[position], rows[position] - group * ROW_GROUP) for position in positions]
+        if (last := max(place for _, place in places)) >= table.num_rows:
+            raise IndexError(f"row {last:,} of a row group of {table.num_rows:,}")
+        # Not `take`: it would import pyarrow.compute, which costs a cold search about 50 ms. And value by value: a
+        # slice of one row costs more than all its values.
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            if name != "image_id" and column.null_count < len(column):
+                for values, place in places:
+                    if (value := column[place].as_py()) is not None:
+                        values[name] = value
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.catalog.places import locate, uri
+from imseek.data.catalog.places import place_of
 from imseek.data.current_file import Current, Identity
 from imseek.data.milvus import layout
 from imseek.data.milvus.client import Client
@@ -75,7 +75,7 @@ class PublishedReader:
         found = {}
         for image_id, (source_id, path) in self.catalog_places(image_ids).items():
             source = self.record.sources[source_id]
-            found[image_id] = Place(source_id, locate(source.root, path), uri(source.kind, source.root, path))
+            found[image_id] = place_of(source_id, source.kind, source.root, path)
         return found
 
     def catalog_places(self, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
