@@ -21,7 +21,7 @@ from imseek.data import layout
 from imseek.data.catalog.places import base_folder, is_url, join_root, place_of
 from imseek.data.catalog.read_connection import CachedConnection, ReadConnection, connect_read_only
 from imseek.data.current_file import Current, Identity, Shard, read_current, read_identity
-from imseek.data.files.collection_files import find_stat_key, open_file, read_array, stat_file
+from imseek.data.files.collection_files import open_file, read_array, stat_file, stat_regular
 from imseek.data.files.system_errors import system_error
 from imseek.data.repair.error_diagnosis import note_opened
 from imseek.data.trust import check_trusted, is_trusted
@@ -58,6 +58,15 @@ class SourceRow(NamedTuple):
     options: str
 
 
+class _ShardLookup(NamedTuple):
+    """What looking up images in a shard needs: its ids and dead row numbers, ascending, and the names of its tables."""
+
+    shard: Shard
+    ids: Int64
+    dead: Int64
+    tables: tuple[str, ...]
+
+
 class Reader:
     """One generation of a collection. Safe to use from several threads."""
 
@@ -78,7 +87,7 @@ class Reader:
         self._checked: set[str] = set()
         self._silent: dict[str, Int64] = {}
         self._dead: dict[str, Int64] = {}
-        self._ids_and_dead: dict[int, tuple[Int64, Int64]] = {}
+        self._lookups: dict[int, _ShardLookup] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._roots: dict[int, SourceRow] = {}
         self._catalog = CachedConnection(root)
@@ -103,7 +112,7 @@ class Reader:
     def close(self) -> None:
         """Release the mapped files, each of which takes a descriptor. Using the reader again maps them anew."""
         self._arrays.clear()
-        self._ids_and_dead.clear()
+        self._lookups.clear()
         self.__dict__.pop("_row_groups", None)
         self._snapshots.clear()
         self._catalog.close()
@@ -178,9 +187,9 @@ class Reader:
 
     def vector(self, image_id: int, space_id: int) -> npt.NDArray[np.float16]:
         """Return the stored row of an image: (dim,) float16. Raises ImageNotFoundError."""
-        for shard, _, (row,) in self._locate([image_id]):
-            if space_id in shard.spaces:
-                return np.array(self._rows_of(space_id, shard)[row], np.float16)
+        for lookup, _, (row,) in self._locate([image_id]):
+            if space_id in lookup.shard.spaces:
+                return np.array(self._rows_of(space_id, lookup.shard)[row], np.float16)
         raise ImageNotFoundError(f"no image {image_id} in this collection")
 
     def vectors(self, image_ids: Sequence[int], space_id: int) -> npt.NDArray[np.float16]:
@@ -189,9 +198,9 @@ class Reader:
         Raises ImageNotFoundError.
         """
         found: dict[int, npt.NDArray[np.float16]] = {}
-        for shard, ids, rows in self._locate(image_ids):
-            if space_id in shard.spaces:
-                vectors = np.asarray(self._rows_of(space_id, shard))
+        for lookup, ids, rows in self._locate(image_ids):
+            if space_id in lookup.shard.spaces:
+                vectors = np.asarray(self._rows_of(space_id, lookup.shard))
                 found.update((image_id, vectors[row]) for image_id, row in zip(ids, rows, strict=True))
         if missing := [i for i in image_ids if i not in found]:
             raise ImageNotFoundError(f"no image {missing[0]} in this collection")
@@ -200,8 +209,8 @@ class Reader:
 
     def intrinsic(self, image_id: int) -> dict[str, Any]:
         """Return the metadata row of an image as stored. Raises ImageNotFoundError."""
-        for shard, _, rows in self._locate([image_id]):
-            return self._rows(layout.metadata(shard.shard_id), rows)[0]
+        for lookup, _, rows in self._locate([image_id]):
+            return self._rows(lookup.tables[0], rows)[0]
         raise ImageNotFoundError(f"no image {image_id} in this collection")
 
     def places(self, image_ids: Sequence[int]) -> dict[int, Place]:
@@ -307,11 +316,8 @@ class Reader:
         from imseek.data.shards.shard_files import to_json_row
 
         found: dict[int, dict[str, Any]] = {}
-        for shard, ids, rows in self._locate(image_ids):
-            merged, *later = [
-                self._whole_rows(file, rows)
-                for file in (layout.metadata(shard.shard_id), *shard.columns.values())
-            ]
+        for lookup, ids, rows in self._locate(image_ids):
+            merged, *later = [self._whole_rows(table, rows) for table in lookup.tables]
             for part in later:
                 for row, values in zip(merged, part, strict=True):
                     row.update(values)
@@ -398,20 +404,24 @@ class Reader:
             self.check_history(connection)
         return found
 
-    def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[Shard, list[int], list[int]]]:
+    def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[_ShardLookup, list[int], list[int]]]:
         """Yield each shard that has some of the live ids, those ids, ascending, and their rows; others are skipped."""
         wanted = np.unique(np.fromiter((i for i in image_ids if 0 <= i <= FOREVER), np.int64))
         for shard in self.current.shards:
-            if (looked_up := self._ids_and_dead.get(shard.shard_id)) is None:
-                # Not memory maps, each slice of which is a map of its own.
-                looked_up = np.asarray(self.shard_ids(shard)), self.dead_rows(shard)
-                self._ids_and_dead[shard.shard_id] = looked_up
-            ids, dead = looked_up
+            if (lookup := self._lookups.get(shard.shard_id)) is None:
+                lookup = self._lookups[shard.shard_id] = _ShardLookup(
+                    shard,
+                    # Not a memory map, each slice of which is a map of its own.
+                    np.asarray(self.shard_ids(shard)),
+                    self.dead_rows(shard),
+                    (layout.metadata(shard.shard_id), *shard.columns.values()),
+                )
+            _, ids, dead, _ = lookup
             rows = _rows_of_ids(ids, wanted)
             if dead.size:
                 rows = rows[dead[np.minimum(np.searchsorted(dead, rows), len(dead) - 1)] != rows]
             if rows.size:
-                yield shard, ids[rows].tolist(), rows.tolist()
+                yield lookup, ids[rows].tolist(), rows.tolist()
 
     def _is_same(self, name: str) -> bool:
         with suppress(OSError, CorruptCollectionError):
@@ -474,8 +484,8 @@ class Reader:
     def _whole_rows(self, name: str, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Return rows with all columns, from memory where the file is still the one that was read before."""
         with self._reading(name):
-            key = find_stat_key(self.root, name)
-            found = None if key is None else self._row_groups.rows(key, rows)
+            info = stat_regular(self.root, name)
+            found = None if info is None else self._row_groups.rows(info, rows)
         return self.load(name, partial(self._row_groups.read, rows=rows)) if found is None else found
 
     @contextmanager

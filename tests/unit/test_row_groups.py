@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from imseek.data.files.collection_files import find_stat_key
+from imseek.data.files.collection_files import stat_regular
 from imseek.data.files.parquet_file import TableFile
 from imseek.data.shards import shard_files
 from imseek.data.shards.row_groups import RowGroupCache
@@ -56,9 +55,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def ask(cache: RowGroupCache, root: Path, rows: list[int]) -> list[dict[str, Any]]:
-    key = find_stat_key(root, NAME)
-    assert key is not None
-    if (found := cache.rows(key, rows)) is None:
+    info = stat_regular(root, NAME)
+    assert info is not None
+    if (found := cache.rows(info, rows)) is None:
         with (root / NAME).open("rb") as file:
             found = cache.read(file, rows)
     return found
@@ -112,14 +111,12 @@ def test_many_threads(root: Path) -> None:
         assert all(pool.map(work, range(100)))
 
 
-def test_what_has_no_stat_key(root: Path) -> None:
-    key = find_stat_key(root, NAME)
+def test_only_a_regular_file_behind_no_link_has_a_stat(root: Path) -> None:
     (root / "metadata/link.parquet").symlink_to(root / NAME)
-    os.link(root / NAME, root / "metadata/hard.parquet")
     (root / "folder").symlink_to(root / "metadata")
-    assert find_stat_key(root, "metadata/link.parquet") is None
-    assert find_stat_key(root, "folder/000000.parquet") is None
-    assert find_stat_key(root, "metadata") is None
-    assert find_stat_key(root, "metadata/none.parquet") is None
-    assert find_stat_key(root, f"{NAME}/inner") is None
-    assert key != find_stat_key(root, NAME) == find_stat_key(root, "metadata/hard.parquet")  # Its ctime.
+    assert stat_regular(root, "metadata/link.parquet") is None
+    assert stat_regular(root, "folder/000000.parquet") is None
+    assert stat_regular(root, "metadata") is None
+    assert stat_regular(root, "metadata/none.parquet") is None
+    assert stat_regular(root, f"{NAME}/inner") is None
+    assert stat_regular(root, NAME) == (root / NAME).stat()

@@ -59,7 +59,7 @@ def join(root: bytes, path: bytes) -> bytes:
     """Return the location of a file of a source. ``path`` may be empty (the source is the file), absolute, or a URL."""
     if not path:
         return root
-    return path if is_url(path) else os.path.join(root, path)
+    return path if _URL.match(path) else os.path.join(root, path)
 
 
 def locate(root: bytes, path: bytes) -> bytes:
@@ -121,4 +121,4 @@ def container_suffix(path: bytes) -> bytes:
 
 def file_uri(path: bytes) -> str:
     """Return the URI of a whole file; a URL is one already."""
-    return os.fsdecode(path) if is_url(path) else "file://" + quote_from_bytes(path)
+    return os.fsdecode(path) if _URL.match(path) else "file://" + quote_from_bytes(path)

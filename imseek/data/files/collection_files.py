@@ -30,7 +30,7 @@ from imseek.data import layout
 from imseek.data.files.durable_files import FileDigest, digest_of_file
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.user_files import safe_path
-from imseek.data.user_files.safe_path import FOLDER_FLAGS, ChangingError, FolderEntry, StatKey, stat_key
+from imseek.data.user_files.safe_path import FOLDER_FLAGS, ChangingError, FolderEntry
 from imseek.errors import CorruptCollectionError
 
 #: Maximum bytes of a JSON file with a checksum: a collection of a hundred million images needs less.
@@ -230,8 +230,8 @@ def stat_file(root: Path, name: str) -> os.stat_result | None:
         return None
 
 
-def find_stat_key(root: Path, name: str) -> StatKey | None:
-    """Return the stat key of a regular file; None for anything else, and behind a link.
+def stat_regular(root: Path, name: str) -> os.stat_result | None:
+    """Stat a regular file; None for anything else, and behind a link.
 
     It opens nothing, so it costs little, and tells only whether a file is still one that :func:`open_file` opened.
     """
@@ -245,7 +245,7 @@ def find_stat_key(root: Path, name: str) -> StatKey | None:
         info = os.lstat(f"{path}/{last}")
     except OSError:
         return None
-    return stat_key(info) if stat.S_ISREG(info.st_mode) else None
+    return info if stat.S_ISREG(info.st_mode) else None
 
 
 def is_file(root: Path, name: str) -> bool:

@@ -23,8 +23,6 @@ READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 BLOCK: Final = 1 << 20
 #: Flags to open a folder.
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-#: What :func:`stat_key` returns.
-StatKey = tuple[int, ...]
 #: Parts of a path that lead elsewhere, or nowhere. An absolute path begins with an empty part.
 _UNSAFE_PARTS: Final = frozenset({b"", b".", b".."})
 
@@ -183,7 +181,7 @@ def _content(fd: int) -> Content:
 
 def is_unchanged(one: os.stat_result, other: os.stat_result) -> bool:
     """Whether two stats show the same, unchanged file."""
-    return stat_key(one) == stat_key(other)
+    return _stat_key(one) == _stat_key(other)
 
 
 def stat_key_without_ctime(info: os.stat_result) -> tuple[int, ...]:
@@ -191,8 +189,7 @@ def stat_key_without_ctime(info: os.stat_result) -> tuple[int, ...]:
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
 
 
-def stat_key(info: os.stat_result) -> StatKey:
-    """Return what differs between two files, and for a file that is written to."""
+def _stat_key(info: os.stat_result) -> tuple[int, ...]:
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
