@@ -2,7 +2,7 @@
 
     python bench/everyday.py [--encoder builtin] [--photos 600] [--runs 5] [--work DIR] [--beside CHECKOUT]
 
-A folder of photographs (bench/photos.py) is indexed, and one run of each command is not counted: it exports networks and
+A folder of photographs (bench/photos.py) is indexed. One run of each command is not counted: it exports networks and
 fills caches. Then commands run in turn, each with a photo that is new. ``--beside`` is another checkout of imseek, such
 as an older one, which runs each command right before or after ours, on a collection of its own; ratios are ours
 divided by its. ``--encoder`` is any reference, such as ``openclip:ViT-B-32@FILE``.
