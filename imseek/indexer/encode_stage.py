@@ -14,7 +14,7 @@ from imseek.encoders.base import Encoder
 from imseek.errors import UsageError
 from imseek.indexer.captions import CaptionRows
 from imseek.indexer.decode_stage import LoadedPicture, Picture, Vectors, encode
-from imseek.indexer.run_progress import RunProgress
+from imseek.indexer.run_tally import RunTally
 from imseek.indexer.sources.base import Scalar
 from imseek.indexer.stored_contents import StoredContents
 from imseek.types.indexing_runs import SpaceRun
@@ -41,14 +41,14 @@ class EncodeStage:
         captions: Mapping[int, Encoder],
         columns: Mapping[int, ColumnSelection],
         contents: StoredContents,
-        progress: RunProgress,
+        tally: RunTally,
     ) -> None:
         self._writer = writer
         self._encoders = encoders
         self._captions = CaptionRows(captions)
         self._columns = columns
         self._contents = contents
-        self._progress = progress
+        self._tally = tally
         self._waiting: list[tuple[LoadedPicture, Picture, int | None]] = []
         self._new: dict[bytes, NewImage] = {}
         self._reader: Reader | None = None
@@ -135,7 +135,7 @@ class EncodeStage:
             vectors = encoded[loaded.content_hash]
             if isinstance(vectors, str):
                 failed = loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vectors)
-                self._progress.fail(failed)
+                self._tally.fail(failed)
             else:
                 copied = loaded.content_hash in self._new
                 self._store(loaded, image_id, row, {**vectors, **caption}, copied=copied)
@@ -174,7 +174,7 @@ class EncodeStage:
             inherits=candidate.is_named and not (old is not None and old.quarantined),
         )
         self._new[loaded.content_hash] = new
-        self._progress.store(new, old, copied=copied)
+        self._tally.store(new, old, copied=copied)
 
 
 class ColumnSelection:

@@ -12,7 +12,7 @@ from imseek.indexer.containers import ContainerResult
 from imseek.indexer.decode_stage import TRANSIENT, FailedPicture, LoadedPicture, Result
 from imseek.indexer.encode_stage import EncodeStage
 from imseek.indexer.moves import MissingImage, MissingImages
-from imseek.indexer.run_progress import RunProgress
+from imseek.indexer.run_tally import RunTally
 from imseek.indexer.scan import RETRIED_REASONS, ScanResult
 from imseek.indexer.stored_contents import KnownContent, StoredContents
 from imseek.types.indexing_runs import KnownPicture
@@ -21,10 +21,10 @@ from imseek.types.indexing_runs import KnownPicture
 class Intake:
     """Receives the results of an executor, and passes on what to store, move, skip or report as failed."""
 
-    def __init__(self, contents: StoredContents, storing: EncodeStage, progress: RunProgress) -> None:
+    def __init__(self, contents: StoredContents, storing: EncodeStage, tally: RunTally) -> None:
         self._contents = contents
         self._storing = storing
-        self._progress = progress
+        self._tally = tally
         self._missing = MissingImages()
         self._deferred: list[LoadedPicture] = []
 
@@ -35,7 +35,7 @@ class Intake:
         completely.
         """
         self._missing.unread.update(c.known.image_id for c in scan.candidates if c.known is not None)
-        changes = self._progress.changes
+        changes = self._tally.changes
         for opening in scan.openings:
             source_id, path = opening.target.source.source_id, opening.container.path
             self._missing.unread.update(catalog.ids_within(source_id, path))
@@ -47,14 +47,14 @@ class Intake:
             self._missing.add(content_hash, MissingImage(image_id, stored, expires))
         changes.cleared += scan.cleared
         for failed in scan.skipped:
-            self._progress.fail(failed)
+            self._tally.fail(failed)
 
     def take(self, result: Result) -> None:
         """Decide on one result."""
         if isinstance(result, ContainerResult):
             self._end(result)
         elif isinstance(result, FailedFile):
-            self._progress.fail(result)
+            self._tally.fail(result)
         elif isinstance(result, FailedPicture):
             self._take_failed(result)
         else:
@@ -69,8 +69,8 @@ class Intake:
     def remove_missing(self) -> None:
         """Remove the images whose content did not turn up anywhere."""
         gone = self._missing.gone()
-        self._progress.changes.gone += [image.image_id for image in gone]
-        self._progress.count("removed", sum(not image.replaced for image in gone))
+        self._tally.changes.gone += [image.image_id for image in gone]
+        self._tally.count("removed", sum(not image.replaced for image in gone))
 
     def _end(self, ended: ContainerResult) -> None:
         """Finish a container: images that it no longer holds may turn up elsewhere."""
@@ -78,10 +78,10 @@ class Intake:
         for lost in ended.lost.values():
             self._missing.unread.difference_update(image.image_id for image in lost)
         self._missing.unread.difference_update(ended.settled)
-        self._progress.changes.cleared += ended.cleared
-        self._progress.containers.end(ended)
+        self._tally.changes.cleared += ended.cleared
+        self._tally.containers.end(ended)
         if not self._deferred:  # no picture of a container recorded as read may still be waiting
-            self._progress.changes.containers += self._progress.containers.take_read()
+            self._tally.changes.containers += self._tally.containers.take_read()
 
     def _take_failed(self, failed: FailedPicture) -> None:
         candidate, old = failed.candidate, failed.candidate.known
@@ -89,23 +89,23 @@ class Intake:
             self._missing.unread.discard(old.image_id)
             if failed.reason not in TRANSIENT and not old.quarantined:
                 # Not searched until the file is readable again; if its content turns up elsewhere, it has moved.
-                self._progress.changes.suspended.append(old.image_id)
+                self._tally.changes.suspended.append(old.image_id)
                 self._missing.add(old.content_hash, MissingImage(old.image_id, old.stored, expires=False))
         before = candidate.failure
         again = before is not None and before.reason == failed.reason in RETRIED_REASONS
-        self._progress.fail(candidate.failed(failed.stat, failed.reason, failed.message), recorded=again)
+        self._tally.fail(candidate.failed(failed.stat, failed.reason, failed.message), recorded=again)
 
     def _take_loaded(self, loaded: LoadedPicture) -> None:
         candidate, old = loaded.candidate, loaded.candidate.known
-        self._progress.count("files_opened")
-        self._progress.count("bytes_read", loaded.size)
+        self._tally.count("files_opened")
+        self._tally.count("bytes_read", loaded.size)
         if candidate.failure is not None:
-            self._progress.changes.cleared.append((candidate.source_id, candidate.path))
+            self._tally.changes.cleared.append((candidate.source_id, candidate.path))
         if old is not None:
             self._missing.unread.discard(old.image_id)
             if old.content_hash == loaded.content_hash:
                 if old.stored:
-                    self._progress.keep(_placement(loaded, old.image_id))
+                    self._tally.keep(_placement(loaded, old.image_id))
                 else:
                     self._storing.add(loaded, old.image_id)
                 return
@@ -130,7 +130,7 @@ class Intake:
         elif found is None or not found.stored:
             self._storing.add(loaded, None if found is None else found.image_id)
         else:
-            self._progress.move(_placement(loaded, found.image_id))
+            self._tally.move(_placement(loaded, found.image_id))
 
     def _find_known(self, loaded: LoadedPicture) -> KnownContent | None:
         """Return where the content of a picture to skip is stored, or None; this run may have stored it meanwhile."""
@@ -147,7 +147,7 @@ class Intake:
             self._missing.mark_vanished(old.content_hash, old.image_id)
         full = locate(candidate.target.root, candidate.path)
         picture = KnownPicture(candidate.source_id, full, loaded.content_hash.hex(), *known)
-        self._progress.skip(picture, candidate.path)
+        self._tally.skip(picture, candidate.path)
 
     def _displace(self, old: KnownPlace) -> None:
         """Mark the image that was here as missing.

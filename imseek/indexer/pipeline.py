@@ -28,7 +28,7 @@ from imseek.indexer.encode_stage import ColumnSelection, EncodeStage
 from imseek.indexer.executors import executor_of
 from imseek.indexer.executors.base import Executor, Plan
 from imseek.indexer.intake import Intake
-from imseek.indexer.run_progress import RunProgress
+from imseek.indexer.run_tally import RunTally
 from imseek.indexer.scan import Candidate, ScanResult, ScanSettings
 from imseek.indexer.source_selection import Target, record_sources
 from imseek.indexer.stored_contents import StoredContents
@@ -84,9 +84,9 @@ def index(
     task.report("scan", 0, None, skipped=0, bytes_read=0)
     scan = scanning.scan(writer.catalog, targets, options.scan, task.stop)
     columns = {t.source.source_id: ColumnSelection(t.options.columns) for t in targets}
-    progress = RunProgress(writer.generation, next(iter(encoders.values())).info.reference)
-    storing = EncodeStage(writer, encoders, captions, columns, contents, progress)
-    run = Run(writer, scan, options, contents, storing, progress, task)
+    tally = RunTally(writer.generation, next(iter(encoders.values())).info.reference)
+    storing = EncodeStage(writer, encoders, captions, columns, contents, tally)
+    run = Run(writer, scan, options, contents, storing, tally, task)
     report = run.execute(
         Loader(encoders, contents, options.limits), {t.source.source_id for t in targets if t.whole}
     )
@@ -103,7 +103,7 @@ class Run:
         options: IndexOptions,
         contents: StoredContents,
         storing: EncodeStage,
-        progress: RunProgress,
+        tally: RunTally,
         task: Task,
     ) -> None:
         self._writer = writer
@@ -111,9 +111,9 @@ class Run:
         self._options = options
         self._contents = contents
         self._storing = storing
-        self._progress = progress
+        self._tally = tally
         self._task = task
-        self._intake = Intake(contents, storing, progress)
+        self._intake = Intake(contents, storing, tally)
         self._committed_at = time.monotonic()
         self._stopped_early = False
 
@@ -122,8 +122,8 @@ class Run:
 
         ``whole_sources`` are scanned completely: what is missing from them is removed.
         """
-        scan, progress = self._scan, self._progress
-        progress.add(seen=scan.seen, unchanged=scan.unchanged, skipped=scan.known_failures)
+        scan, tally = self._scan, self._tally
+        tally.add(seen=scan.seen, unchanged=scan.unchanged, skipped=scan.known_failures)
         self._intake.begin(self._writer.catalog, scan, whole_sources)
         self._tell()
         executor = self._executor(loader)
@@ -136,9 +136,9 @@ class Run:
                 self._commit_if_due()
             if not self._stopped_early:
                 self._intake.remove_missing()
-                progress.changes.containers += progress.containers.take_losing()
-                progress.changes.emptied += scan.emptied
-            progress.changes.containers += progress.containers.take_read()
+                tally.changes.containers += tally.containers.take_losing()
+                tally.changes.emptied += scan.emptied
+            tally.changes.containers += tally.containers.take_read()
             self._commit()
         finally:
             self._contents.close()
@@ -147,7 +147,7 @@ class Run:
         # Containers add notes while they are read.
         late = (note for source in scan.sources for note in source.notes)
         return replace(
-            progress.report,
+            tally.report,
             live=self._writer.current().images,
             seconds=self._task.seconds,
             interrupted=self._task.is_cancelled,
@@ -179,12 +179,10 @@ class Run:
             try:
                 yield from expand(self._writer.catalog, opening, self._options.scan, ended)
             finally:  # also if it was not read to its end
-                self._progress.add(
-                    seen=ended.seen, unchanged=len(ended.settled), skipped=ended.known_failures
-                )
+                self._tally.add(seen=ended.seen, unchanged=len(ended.settled), skipped=ended.known_failures)
 
     def _commit_if_due(self) -> None:
-        changes = self._progress.changes
+        changes = self._tally.changes
         images = len(changes.new) + len(self._storing) + len(changes.moved)
         if images >= COMMIT_IMAGES or time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self._commit()
@@ -192,19 +190,19 @@ class Run:
     def _commit(self) -> None:
         """Commit what has been taken so far; the report counts it only then."""
         self._storing.encode()
-        changes = self._progress.changes
+        changes = self._tally.changes
         # A container with a picture that may be readable next time must be opened again.
-        changes.containers = self._progress.containers.mark_unfinished(changes.containers)
+        changes.containers = self._tally.containers.mark_unfinished(changes.containers)
         generation = commit(self._writer, changes)
         self._contents.commits += 1
-        self._progress.committed(generation, self._storing.spaces)
+        self._tally.committed(generation, self._storing.spaces)
         self._storing.committed()
         merge_due(self._writer)
         self._committed_at = time.monotonic()
         self._tell()
 
     def _tell(self) -> None:
-        report, scan = self._progress.report, self._scan
+        report, scan = self._tally.report, self._scan
         total = None if scan.openings else len(scan.candidates)
-        done = self._progress.done
+        done = self._tally.done
         self._task.report("index", done, total, skipped=report.skipped, bytes_read=report.bytes_read)

@@ -1,4 +1,4 @@
-"""What a run has done: the changes of its next commit, and the report of those that are committed."""
+"""Counts what a run does: the changes of its next commit, and the report of those that are committed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imseek.types.indexing_runs import Failure, IndexReport, KnownPicture, Space
 _DONE = ("unchanged", "added", "changed", "moved", "copied", "skipped", "known")
 
 
-class RunProgress:
+class RunTally:
     """Collects ``changes``, which count in ``report`` only after they are committed.
 
     ``containers`` are those that the run has read; ``done`` is the number of pictures in completed commits.
