@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from imseek.data.catalog.content_lookup import HashLookup, lost_contents
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.current_file import read_identity
+from imseek.data.collection_records import read_identity
 from imseek.types.indexing_runs import KnownReason
 
 

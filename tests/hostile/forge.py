@@ -116,12 +116,12 @@ class Forge:
 
     def follow(self) -> None:
         """Write ``current.json`` from the catalog, as a writer would, where that can be done."""
+        from imseek.data.catalog.backend import backend_of
         from imseek.data.catalog.catalog import current_of
-        from imseek.data.current_file import encode_record
-        from imseek.data.repair.verify import frozen_catalog
+        from imseek.data.collection_records import encode_record
 
         try:
-            with frozen_catalog(self.root) as connection:
+            with backend_of(self.root).freeze() as connection:
                 self.path(layout.CURRENT).write_bytes(encode_record(current_of(connection)))
         except Exception:  # It is a lie: the one in the catalog stands alone then.
             return

@@ -24,7 +24,7 @@ from PIL import Image
 import imseek
 from imseek import library, maintenance, tags
 from imseek.data import layout, trust
-from imseek.data.catalog.catalog import Catalog
+from imseek.data.catalog.sqlite_catalog import SqliteCatalog
 from imseek.data.current_file import read_current
 from imseek.data.files import durable_files
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
@@ -204,7 +204,7 @@ def test_a_rollback_journal_has_sqlite_delete_no_file(root: Path, thesis: Path) 
     body += total.to_bytes(4, "big") + bytes.fromhex("d9d505f920a163d7")
     (root / f"{layout.CATALOG}-journal").write_bytes(body)
     with pytest.raises(CorruptCollectionError, match="rollback journal"):
-        Catalog(root)  # Opened by sqlite3 alone, the file would be gone by now.
+        SqliteCatalog(root)  # Opened by sqlite3 alone, the file would be gone by now.
     for write in WRITE.values():
         run(write, root)
         assert thesis.read_text() == SECRET

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable
 
-from imseek.data.current_file import read_identity
+from imseek.data.collection_records import read_identity
 from imseek.data.writing.writer import Writer
 from imseek.encoders.runtime import Runtime
 from imseek.indexer.decode_stage import Item, Result
