@@ -25,7 +25,7 @@ class Operations:
     def install(self) -> None:
         from sqlalchemy import Engine, event
 
-        from imseek.data.catalog.sqlite_catalog import SqliteCatalog
+        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 
         for name in self.NAMES:
             setattr(os, name, self._recorded(name, getattr(os, name)))

@@ -55,8 +55,8 @@ class Witness:
         """In the victim: hook into what it calls."""
         from sqlalchemy.engine.default import DefaultDialect
 
-        from imseek.data.catalog import catalog_backups
-        from imseek.data.catalog.sqlite_catalog import SqliteCatalog
+        from imseek.data.catalog.sqlite import catalog_backups
+        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
         from imseek.data.files import durable_files
         from imseek.data.writing.writer import Writer
 

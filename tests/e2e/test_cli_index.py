@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from imseek import library
-from imseek.data.catalog.file_lock import WriterLock
+from imseek.data.catalog.sqlite.lock import WriterLock
 from imseek.data.files import durable_files
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import MediaError

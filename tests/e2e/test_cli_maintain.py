@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imseek.data.catalog.file_lock import WriterLock
+from imseek.data.catalog.sqlite.lock import WriterLock
 from imseek.data.shards import compaction
 
 

@@ -16,8 +16,8 @@ from fuzz.mutations import ByteSource, json_bytes, mutate
 from fuzz.target import Target, arbitrary_bytes, scratch_folder
 from imseek.data import layout
 from imseek.data.archive import manifest
-from imseek.data.catalog import catalog_checksums
-from imseek.data.catalog.catalog_checksums import Checksums
+from imseek.data.catalog.sqlite import catalog_checksums
+from imseek.data.catalog.sqlite.catalog_checksums import Checksums
 from imseek.data.collection_records import (
     Current,
     Identity,

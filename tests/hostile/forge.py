@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from hostile.arena import Arena
 from imseek.data import layout
-from imseek.data.catalog import catalog_checksums
+from imseek.data.catalog.sqlite import catalog_checksums
 from imseek.data.files import durable_files
 from imseek.data.files.durable_files import FileDigest
 from imseek.data.vectors.index_metadata import METADATA_FILE

@@ -30,7 +30,7 @@ from imseek.data.catalog.changeset import Changeset, NewImage, Placement
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.catalog.logit_scales import read_logit_scale
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sqlite import SqliteBackend
+from imseek.data.catalog.sqlite.backend import SqliteBackend
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
 from imseek.data.shards.derived_columns import put_columns

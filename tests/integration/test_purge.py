@@ -32,8 +32,9 @@ import imseek
 from imseek import maintenance, tags
 from imseek.analysis import snapshot_session
 from imseek.data import layout
-from imseek.data.catalog import duplicate_judgements, schema, sqlite_catalog
-from imseek.data.catalog.file_lock import WriterLock
+from imseek.data.catalog import duplicate_judgements, schema
+from imseek.data.catalog.sqlite import catalog as sqlite_catalog
+from imseek.data.catalog.sqlite.lock import WriterLock
 from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader
 from imseek.data.shards.derived_columns import put_columns
@@ -127,7 +128,7 @@ STEPS = {
     "rewriting": "imseek.data.writing.purge.compaction.merge",
     "forgetting": "imseek.data.writing.purge._delete_history",
     "removing": "imseek.data.writing.purge._remove_unlisted_files",
-    "scrubbing": "imseek.data.catalog.sqlite_catalog.SqliteCatalog.scrub",
+    "scrubbing": "imseek.data.catalog.sqlite.catalog.SqliteCatalog.scrub",
     "backing up": "imseek.data.writing.writer.Writer.renew_backup",
 }
 
@@ -380,7 +381,7 @@ def test_a_program_that_holds_the_log_is_named_and_waited_for_next_time(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(sqlite3.connect(case.root / layout.CATALOG, isolation_level=None)) as other:
-        monkeypatch.setattr("imseek.data.catalog.sqlite_catalog.BUSY_SECONDS", 0.1)
+        monkeypatch.setattr("imseek.data.catalog.sqlite.catalog.BUSY_SECONDS", 0.1)
         other.execute("BEGIN")
         other.execute("SELECT COUNT(*) FROM images").fetchone()
         with pytest.raises(LockedError, match="being read by another program"):

@@ -16,7 +16,7 @@ from clocks import Clock
 
 import imseek
 from imseek.data import layout, processes
-from imseek.data.catalog.file_lock import WriterLock, is_file_locked
+from imseek.data.catalog.sqlite.lock import WriterLock, is_file_locked
 from imseek.data.files import write_check
 from imseek.data.files.write_check import file_system
 from imseek.data.writing.writer import Writer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imseek.data.catalog.sqlite_errors import storage_error
+from imseek.data.catalog.sqlite.errors import storage_error
 from imseek.data.files.system_errors import FREE_SPACE, MORE_FILES, hint_of, system_error, translate_os_errors
 from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
 

@@ -23,13 +23,13 @@ from sqlalchemy import Connection, delete, select, update
 
 from imseek.data import layout
 from imseek.data.archive.manifest import Entry
-from imseek.data.catalog import catalog_checksums
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.catalog import current_of, get_meta, live, now
-from imseek.data.catalog.catalog_checksums import Checksums
 from imseek.data.catalog.schema import FOREVER
-from imseek.data.catalog.sqlite_catalog import SqliteCatalog
+from imseek.data.catalog.sqlite import catalog_checksums
+from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+from imseek.data.catalog.sqlite.catalog_checksums import Checksums
 from imseek.data.collection_records import Current, Identity, encode_record, read_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import find_files, open_file

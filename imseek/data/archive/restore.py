@@ -22,13 +22,14 @@ from sqlalchemy import Connection, select, update
 from imseek.data import layout
 from imseek.data.archive.manifest import byte_counter
 from imseek.data.archive.tar_stream import ArchiveReader
-from imseek.data.catalog import catalog_backups, catalog_checksums, duplicate_judgement_file, model_files
+from imseek.data.catalog import duplicate_judgement_file, model_files
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import current_of, get_meta, set_meta
 from imseek.data.catalog.catalog_check import find_any_fault
-from imseek.data.catalog.catalog_checksums import Checksums
-from imseek.data.catalog.catalog_file import check_version, open_catalog
-from imseek.data.catalog.sqlite_catalog import SqliteCatalog
+from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
+from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+from imseek.data.catalog.sqlite.catalog_checksums import Checksums
+from imseek.data.catalog.sqlite.catalog_file import check_version, open_catalog
 from imseek.data.collection_records import Current, Identity, encode_record
 from imseek.data.files import durable_files
 from imseek.data.files.staging import staging_folder

@@ -159,7 +159,7 @@ def backend_of(root: Path) -> CatalogBackend:
         from imseek.data.catalog.postgres.backend import PostgresBackend
 
         return PostgresBackend(root)
-    from imseek.data.catalog.sqlite import SqliteBackend
+    from imseek.data.catalog.sqlite.backend import SqliteBackend
 
     return SqliteBackend(root)
 
@@ -173,6 +173,6 @@ def new_backend(root: Path, url: str | None) -> CatalogBackend:
         from imseek.data.catalog.postgres.backend import PostgresBackend
 
         return PostgresBackend(root, url)
-    from imseek.data.catalog.sqlite import SqliteBackend
+    from imseek.data.catalog.sqlite.backend import SqliteBackend
 
     return SqliteBackend(root)

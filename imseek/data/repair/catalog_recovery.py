@@ -16,11 +16,12 @@ from uuid import uuid4
 from sqlalchemy import Connection, select
 
 from imseek.data import layout
-from imseek.data.catalog import catalog_backups, catalog_checksums, duplicate_judgement_file, model_files
+from imseek.data.catalog import duplicate_judgement_file, model_files
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.catalog import get_meta, now, set_meta
-from imseek.data.catalog.sqlite_catalog import SqliteCatalog
+from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
+from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 from imseek.data.collection_records import Current, Identity, read_identity, write_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import is_file, sync_folders

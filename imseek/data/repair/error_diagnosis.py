@@ -32,7 +32,7 @@ def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectio
     from imseek.data import layout
     from imseek.data.catalog.backend import backend_of
     from imseek.data.catalog.catalog_check import find_any_fault
-    from imseek.data.catalog.catalog_file import connect_file
+    from imseek.data.catalog.sqlite.catalog_file import connect_file
 
     if isinstance(error, ImseekError) or not (
         isinstance(error, _SUSPICIOUS) or type(error).__module__.startswith("sqlalchemy")

@@ -14,8 +14,8 @@ from imseek.data import layout
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.backend import new_backend
 from imseek.data.catalog.catalog import now, set_meta
-from imseek.data.catalog.file_lock import WriterLock
 from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.sqlite.lock import WriterLock
 from imseek.data.collection_records import Identity
 from imseek.data.files import durable_files
 from imseek.data.files.system_errors import translate_os_errors

@@ -138,7 +138,7 @@ class PostgresBackend:
         from imseek.data.catalog import schema as t
         from imseek.data.catalog.catalog import get_meta
         from imseek.data.catalog.postgres.row_copy import copy_rows
-        from imseek.data.catalog.sqlite_catalog import SqliteCatalog
+        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 
         with self.freeze() as connection, closing(SqliteCatalog(folder)) as target:
             if get_meta(connection, "uuid") != uuid:

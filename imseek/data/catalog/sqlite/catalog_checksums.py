@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from imseek.data import layout
-from imseek.data.catalog import catalog_backups
-from imseek.data.catalog.catalog_file import connect_file
+from imseek.data.catalog.sqlite import catalog_backups
+from imseek.data.catalog.sqlite.catalog_file import connect_file
 from imseek.data.collection_records import uuid_text
 from imseek.data.files import durable_files
 from imseek.data.files.checksummed_files import read_checksummed

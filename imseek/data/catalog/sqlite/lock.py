@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 
 from imseek.data import layout
-from imseek.data.catalog.catalog_file import connect_file
 from imseek.data.catalog.running_writer import locked_error
+from imseek.data.catalog.sqlite.catalog_file import connect_file
 from imseek.data.files.collection_files import HARD_LINK, foreign_file_error, kind_of, permissions, stat_file
 from imseek.data.files.system_errors import system_error, translate_os_errors
 from imseek.data.files.write_check import check_writable

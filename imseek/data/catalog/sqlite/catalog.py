@@ -11,12 +11,12 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from imseek.data import layout
-from imseek.data.catalog import catalog_backups, catalog_checksums
 from imseek.data.catalog.catalog import Catalog
-from imseek.data.catalog.catalog_checksums import Checksums
-from imseek.data.catalog.catalog_file import open_for_writing
 from imseek.data.catalog.migrations import migrate
-from imseek.data.catalog.sqlite_errors import storage_error
+from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
+from imseek.data.catalog.sqlite.catalog_checksums import Checksums
+from imseek.data.catalog.sqlite.catalog_file import open_for_writing
+from imseek.data.catalog.sqlite.errors import storage_error
 from imseek.data.collection_records import Current, parse_current, write_current
 from imseek.data.files.checksummed_files import read_checksummed
 from imseek.data.files.collection_files import digest

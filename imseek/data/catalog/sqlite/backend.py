@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imseek.data import layout
-from imseek.data.catalog import catalog_file
-from imseek.data.catalog.file_lock import WriterLock, is_file_locked
+from imseek.data.catalog.sqlite import catalog_file
+from imseek.data.catalog.sqlite.lock import WriterLock, is_file_locked
 from imseek.data.files.checksummed_files import read_checksummed
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from imseek.data.catalog.sqlite_catalog import SqliteCatalog
+    from imseek.data.catalog.sqlite.catalog import SqliteCatalog
     from imseek.data.collection_records import Identity
     from imseek.data.files.durable_files import FileDigest
 
@@ -110,8 +110,8 @@ class SqliteBackend:
         return is_file_locked(self._root)
 
     def open_for_writing(self, staging: Path, uuid: str) -> SqliteCatalog:
-        from imseek.data.catalog import catalog_checksums
-        from imseek.data.catalog.sqlite_catalog import SqliteCatalog
+        from imseek.data.catalog.sqlite import catalog_checksums
+        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
         from imseek.data.files import durable_files
 
         if not self._path.exists():
@@ -122,10 +122,10 @@ class SqliteBackend:
         return SqliteCatalog(self._root, checksums)
 
     def create(self, places: str, fill: Callable[[Connection, Identity], None]) -> Identity:
-        from imseek.data.catalog import catalog_checksums
         from imseek.data.catalog.catalog import current_of, now
-        from imseek.data.catalog.catalog_checksums import Checksums
-        from imseek.data.catalog.sqlite_catalog import SqliteCatalog
+        from imseek.data.catalog.sqlite import catalog_checksums
+        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+        from imseek.data.catalog.sqlite.catalog_checksums import Checksums
         from imseek.data.collection_records import Identity, encode_record, write_identity
         from imseek.data.files import durable_files
 
@@ -146,9 +146,9 @@ class SqliteBackend:
 
     def copy_to(self, folder: Path, uuid: str, hold: Callable[[Sequence[Any], int], T]) -> T:
         """Copy the file with SQLite's backup API, after comparing it with its recorded checksum."""
-        from imseek.data.catalog import catalog_backups, catalog_checksums
         from imseek.data.catalog.schema import FOREVER
-        from imseek.data.catalog.sqlite_errors import storage_error
+        from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
+        from imseek.data.catalog.sqlite.errors import storage_error
 
         target = folder / layout.CATALOG
         recorded = self._recorded_digest()
@@ -175,7 +175,7 @@ class SqliteBackend:
         return held
 
     def _recorded_digest(self) -> FileDigest | None:
-        from imseek.data.catalog import catalog_checksums
+        from imseek.data.catalog.sqlite import catalog_checksums
 
         try:
             return catalog_checksums.read(self._root).files.get(layout.CATALOG)
@@ -189,7 +189,7 @@ class SqliteBackend:
 @contextmanager
 def _translate_full_disk(target: Path) -> Iterator[None]:
     """Attribute a full disk to the copy. Raises StorageError."""
-    from imseek.data.catalog.sqlite_errors import storage_error
+    from imseek.data.catalog.sqlite.errors import storage_error
 
     try:
         yield
