@@ -18,8 +18,7 @@ import numpy as np
 import recorder
 from stamps import read_half
 
-from imseek.search.diversity import rank_by_mmr
-from imseek.search.rerank import MAX_DIVERSIFIED
+from imseek.search.diversity import MAX_DIVERSIFIED, rank_by_mmr
 
 
 def plain(relevance: np.ndarray, vectors: np.ndarray, diversity: float, count: int) -> list[int]:

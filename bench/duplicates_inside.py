@@ -33,7 +33,7 @@ from imseek.duplicates import unique_contents
 from imseek.duplicates.crops import crop_search
 from imseek.duplicates.crops.tile_vectors import TILES, TileEncoder, TileStore
 from imseek.encoders import load
-from imseek.search.candidate_metadata import unit_rows
+from imseek.search.backend import unit_rows
 
 
 def search(

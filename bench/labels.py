@@ -37,8 +37,9 @@ from stamps import _images
 
 from imseek.encoders import load, prompts
 from imseek.encoders.checks import merge_pieces
-from imseek.labels import calibration, logit_scale, text_in_image
+from imseek.labels import calibration, logit_scale
 from imseek.labels.classes import BACKGROUND, TEMPLATES
+from imseek.labels.zero_shot import WRITING_TEMPLATES
 from imseek.metrics import bootstrap
 from imseek.metrics import classification as metrics
 from imseek.types.arrays import Float32
@@ -273,7 +274,7 @@ def writing() -> None:
     ]
     pictures = [Image.open(path).convert("RGB") for path in files]
     classes = class_rows([(word,) for word in PAINTED], TEMPLATES)
-    written = class_rows([(word,) for word in PAINTED], text_in_image.WRITING_TEMPLATES)
+    written = class_rows([(word,) for word in PAINTED], WRITING_TEMPLATES)
 
     def look(shown: Sequence[Any]) -> tuple[Float32, np.ndarray, np.ndarray]:
         encoder = load("builtin")

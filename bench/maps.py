@@ -34,9 +34,10 @@ import recorder
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from imseek.analysis import umap_layout
+from imseek.analysis.pca import principal_axes
 from imseek.data.vectors import IdSet, Segment, open_index
-from imseek.maps import neighbours, umap_layout
-from imseek.maps.pca import principal_axes
+from imseek.maps import neighbours
 from imseek.maps.pipeline import DEFAULT_NEIGHBOURS, MIN_DIST
 from imseek.maps.transform import neighbour_weights, place_images
 from imseek.maps.trustworthiness import NEIGHBOURS
@@ -91,7 +92,8 @@ def ours(rows: Float32, seed: int = 0, start: Float32 | None = None) -> Float32:
 
 def theirs(rows: Float32, seed: int = 0) -> Any:
     """umap-learn as it is, spectral beginning included."""
-    umap = umap_layout.import_umap()
+    import umap  # umap-learn, no dependency of imseek: pip install umap-learn
+
     return umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit(rows)
 
 

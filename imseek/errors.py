@@ -41,7 +41,28 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
+from typing import Final
+
+#: Hints for a full disk and for too many open files.
+FREE_SPACE: Final = "free some space; what was committed is safe"
+MORE_FILES: Final = "too many open files: raise the limit (ulimit -n)"
+_OS_HINTS: Final = {
+    errno.ENOSPC: FREE_SPACE,
+    errno.EDQUOT: FREE_SPACE,
+    errno.EMFILE: MORE_FILES,
+    errno.ENFILE: MORE_FILES,
+    errno.EIO: "the disk may be failing; what was committed is safe",
+    errno.ENOENT: "has it been moved or removed meanwhile? What was committed is safe",
+}
+
+
+def hint_of_os_error(error: OSError) -> str | None:
+    """Suggest what to do about an error of the system; None for remote storage, which has messages of its own."""
+    number = error.errno or 0
+    return _OS_HINTS.get(number) if error.strerror in (None, os.strerror(number)) else None
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "there are") -> str:
@@ -68,56 +89,43 @@ class UsageError(ImseekError):
     exit_code = 2
 
 
-class CollectionNotFoundError(UsageError):
-    pass
+class CollectionNotFoundError(UsageError): ...
 
 
-class AmbiguousCollectionError(UsageError):
-    pass
+class AmbiguousCollectionError(UsageError): ...
 
 
-class CollectionExistsError(UsageError):
-    pass
+class CollectionExistsError(UsageError): ...
 
 
-class SourceNotFoundError(UsageError):
-    pass
+class SourceNotFoundError(UsageError): ...
 
 
-class ImageNotFoundError(UsageError):
-    pass
+class ImageNotFoundError(UsageError): ...
 
 
-class JobNotFoundError(UsageError):
-    pass
+class JobNotFoundError(UsageError): ...
 
 
-class UnknownEncoderError(UsageError):
-    pass
+class UnknownEncoderError(UsageError): ...
 
 
-class QueryError(UsageError):
-    pass
+class QueryError(UsageError): ...
 
 
-class PlanError(UsageError):
-    pass
+class PlanError(UsageError): ...
 
 
-class JobError(ImseekError):
-    pass
+class JobError(ImseekError): ...
 
 
-class WatchError(ImseekError):
-    pass
+class WatchError(ImseekError): ...
 
 
-class ExecutorError(ImseekError):
-    pass
+class ExecutorError(ImseekError): ...
 
 
-class ServerError(ImseekError):
-    pass
+class ServerError(ImseekError): ...
 
 
 class MissingExtraError(ImseekError):
@@ -145,40 +153,32 @@ class ContentChangedError(MediaError):
     """The content at an image's place differs from what was indexed."""
 
 
-class EncoderError(ImseekError):
-    pass
+class EncoderError(ImseekError): ...
 
 
-class EncoderUnavailableError(EncoderError):
-    pass
+class EncoderUnavailableError(EncoderError): ...
 
 
-class LicenceError(EncoderError):
-    pass
+class LicenceError(EncoderError): ...
 
 
-class UntrustedWeightsError(EncoderError):
-    pass
+class UntrustedWeightsError(EncoderError): ...
 
 
-class EncoderMismatchError(EncoderError):
-    pass
+class EncoderMismatchError(EncoderError): ...
 
 
-class StorageError(ImseekError):
-    pass
+class StorageError(ImseekError): ...
 
 
 class LockedError(StorageError):
     exit_code = 75
 
 
-class FormatVersionError(StorageError):
-    pass
+class FormatVersionError(StorageError): ...
 
 
-class CorruptCollectionError(StorageError):
-    pass
+class CorruptCollectionError(StorageError): ...
 
 
 class UntrustedCollectionError(StorageError):
@@ -189,12 +189,10 @@ class UntrustedCollectionError(StorageError):
         self.root = root
 
 
-class UnsafePathError(StorageError):
-    pass
+class UnsafePathError(StorageError): ...
 
 
-class UntrustedJournalError(StorageError):
-    pass
+class UntrustedJournalError(StorageError): ...
 
 
 class UntrustedServerError(StorageError):
@@ -206,17 +204,13 @@ class UntrustedServerError(StorageError):
         self.url = url
 
 
-class BackupError(StorageError):
-    pass
+class BackupError(StorageError): ...
 
 
-class StaleGenerationError(StorageError):
-    pass
+class StaleGenerationError(StorageError): ...
 
 
-class ExpiredPageError(StaleGenerationError):
-    pass
+class ExpiredPageError(StaleGenerationError): ...
 
 
-class ReadOnlyError(StorageError):
-    pass
+class ReadOnlyError(StorageError): ...

@@ -24,6 +24,7 @@ from imseek.data.catalog import runs
 from imseek.data.current_file import read_identity
 from imseek.data.processes import host, process_start_time
 from imseek.data.trust import check_trusted
+from imseek.data.user_files import safe_path
 from imseek.data.writing import job_logs
 from imseek.errors import ImseekError, JobError, JobNotFoundError, LockedError, UsageError
 from imseek.library import COLLECTION_VARIABLE, PROGRESS_VARIABLE
@@ -139,6 +140,23 @@ def wait(
         if job.state != RUNNING or left <= 0:
             return job
         time.sleep(left)
+
+
+def read_log(log: str | os.PathLike[str], longest: int = 64 * 1024) -> tuple[str, bool] | None:
+    """Return the last ``longest`` bytes of a run's log (:attr:`Job.log`) as text, and whether that is all of it.
+
+    None if there is none, or it is no regular file.
+    """
+    try:
+        with (
+            safe_path.open_parent(safe_path.SafePath.of(os.fsencode(log))) as entry,
+            os.fdopen(safe_path.open_regular(entry), "rb") as file,
+        ):
+            length = file.seek(0, 2)
+            file.seek(max(length - longest, 0))
+            return file.read(longest).decode("utf-8", "replace"), length <= longest
+    except (OSError, safe_path.ChangingError):
+        return None
 
 
 def cancel(collection_path: str | os.PathLike[str], run_id: int) -> Job:
@@ -316,7 +334,7 @@ def _error_from_log(exit_code: int | None, log: Path) -> ImseekError:
         lines = []
     known = {LockedError.exit_code: LockedError, UsageError.exit_code: UsageError}
     for n in range(len(lines) - 1, -1, -1):
-        if (said := _error_of(lines[n])) is not None:
+        if isinstance(said := _parse_object(lines[n]).get("error"), dict):  # as `--json` prints it
             kind = getattr(errors, str(said.get("type")), JobError)
             return _make_error(kind, str(said.get("message")), said.get("hint"))
         if lines[n].startswith("imseek: "):
@@ -333,12 +351,6 @@ def _make_error(kind: type[ImseekError], message: str, hint: str | None) -> Imse
     ):
         kind = JobError
     return kind(message, hint=hint)
-
-
-def _error_of(line: str) -> Mapping[str, Any] | None:
-    """Parse a line printed by ``--json`` as an error; None for any other line."""
-    error = _parse_object(line).get("error")
-    return error if isinstance(error, dict) else None
 
 
 def _parse_object(line: str) -> Mapping[str, Any]:

@@ -93,6 +93,28 @@ def is_collection(path: Path) -> bool:
         return False
 
 
+def uuid_of(path: Path) -> str:
+    """Return the uuid of the collection in ``path``, which stays the same when it is moved or renamed.
+
+    Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError.
+    """
+    from imseek.data.current_file import read_identity
+
+    return read_identity(path).uuid
+
+
+def identity_stamp(path: Path) -> tuple[int, int] | None:
+    """Return a value that changes where another collection takes the place of the one in ``path``; None without one.
+
+    It is the inode and the time of change, in nanoseconds, of a file that is written once, when a collection is made.
+    """
+    try:
+        found = (path / layout.COLLECTION).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> NamedCollection:
     """Locate a collection by name or path, existing or not.
 
@@ -189,7 +211,7 @@ def delete(path: Path, name: str) -> None:
     if held := [one for one in journal.list_undo_infos(path) if one.bytes]:
         raise UsageError(
             f"{path} knows how files that were put away can be brought back ({held[0].undo_id})",
-            hint="bring them back with `imseek undo`; if they may stay there, remove the folder `undo` in it",
+            hint="bring them back with `imseek duplicates undo`; if they may stay, remove the folder `undo` in it",
         )
     aside = path.with_name(f"{_DELETING_PREFIX}{path.name}-{os.getpid()}")
     _move(path, name, aside)

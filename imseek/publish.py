@@ -61,6 +61,7 @@ class _Publisher:
         self._reader = reader
         self._task = task
         self._sent = self._removed = self._shortened = 0
+        self._completed = True
 
     def run(self) -> PublishReport:
         name = self._client.address.name
@@ -71,15 +72,12 @@ class _Publisher:
         with self._hold_lease() as lease:
             target, left_out = self._target(before)
             anew = before is not None and before.rows != target.rows
-            if (
-                before is not None
-                and not left_behind
-                and _is_same_record(before, target)
-                and self._is_whole(target)
-            ):
+            same = before is not None and not left_behind and before.text() == target.text()
+            # A Milvus that lost power may have lost rows.
+            if same and self._client.count(target.rows) == target.images:
                 return self._report("already", before, anew=False, left_out=left_out)
             if not self._send(target, lease):
-                lease.completed = False
+                self._completed = False
                 return self._report("interrupted", before, anew, left_out)
             publication_record.write(self._client, target)
             if before is not None and anew:
@@ -102,21 +100,22 @@ class _Publisher:
         return found
 
     @contextmanager
-    def _hold_lease(self) -> Iterator[_PublishLease]:
-        held = _PublishLease(Lease(self._client))
-        held.lease.take()
+    def _hold_lease(self) -> Iterator[Lease]:
+        """Hold the lease. Work that was not completed leaves it behind, which tells readers."""
+        lease = Lease(self._client)
+        lease.take()
         try:
-            yield held
+            yield lease
         except LockedError:
             raise  # Another process holds it by now.
         except BaseException:
             with suppress(ImseekError):
-                held.lease.leave()
+                lease.leave()
             raise
-        if held.completed:
-            held.lease.release()
+        if self._completed:
+            lease.release()
         else:
-            held.lease.leave()
+            lease.leave()
 
     def _target(self, before: Record | None) -> tuple[Record, tuple[str, ...]]:
         """Return the record to publish, with its Milvus collection, and the columns that do not fit."""
@@ -150,9 +149,8 @@ class _Publisher:
             return self._placed(made, 1), left_out
         if before.shape == made.shape:
             return made.at(before.rows), left_out
-        return self._placed(
-            made, int(before.rows.removeprefix(layout.rows_collection(name, 0)[:-1])) + 1
-        ), left_out
+        number = int(before.rows.removeprefix(layout.rows_collection(name, 0)[:-1]))
+        return self._placed(made, number + 1), left_out
 
     def _placed(self, made: Record, number: int) -> Record:
         """Choose a Milvus collection for the rows: a new one, or one that a killed run began for the same columns."""
@@ -169,11 +167,7 @@ class _Publisher:
             self._client.create(made.rows, layout.row_fields(made.spaces, made.columns))
         return made
 
-    def _is_whole(self, target: Record) -> bool:
-        """Whether the row count is right: a Milvus that lost power may have lost rows."""
-        return self._client.count(target.rows) == target.images
-
-    def _send(self, target: Record, held: _PublishLease) -> bool:
+    def _send(self, target: Record, lease: Lease) -> bool:
         """Send the rows that differ, and delete those of removed images. Returns False if stopped."""
         known: dict[int, int] = {}
         for rows in self._client.everything(target.rows, [layout.ID, layout.DIGEST]):
@@ -185,7 +179,7 @@ class _Publisher:
             if self._task.is_cancelled:
                 return False
             if time.monotonic() - renewed > _RENEW_SECONDS:
-                held.lease.renew()
+                lease.renew()
                 renewed = time.monotonic()
             new = [row for row in block if known.get(row.image_id) != row.digest]
             if new:
@@ -197,7 +191,7 @@ class _Publisher:
         self._client.delete(target.rows, gone)
         self._removed = len(gone)
         self._client.flush(target.rows)
-        held.lease.check()
+        lease.check()
         self._tell(len(live))
         return True
 
@@ -222,15 +216,3 @@ class _Publisher:
             left_out=left_out,
             seconds=self._task.seconds,
         )
-
-
-class _PublishLease:
-    """A lease, and whether the work under it was completed: if not, readers are told."""
-
-    def __init__(self, lease: Lease) -> None:
-        self.lease = lease
-        self.completed = True
-
-
-def _is_same_record(one: Record, other: Record) -> bool:
-    return one.text() == other.text()

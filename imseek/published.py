@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from imseek.analysis.current_originals import CurrentOriginals
+from imseek.data.milvus.address import is_address as is_address
 from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
 from imseek.encoders import registry
@@ -93,7 +94,7 @@ class PublishedCollection:
         Raises QueryError for a filter that Milvus cannot express and for hits beyond the best 16,384; ServerError or
         StorageError if Milvus fails.
         """
-        found = self._engine.search(as_query(query, limit, by), HitOptions(metadata, vectors))
+        (found,) = self._engine.search([as_query(query, limit, by)], HitOptions(metadata, vectors))
         return replace(found, pictures=self.pictures)
 
     def search_many(
@@ -107,7 +108,7 @@ class PublishedCollection:
     ) -> list[SearchResult]:
         """Search many queries, as :meth:`imseek.Collection.search_many`."""
         asked = [as_query(query, limit, by) for query in queries]
-        found = self._engine.search_many(asked, HitOptions(metadata, vectors))
+        found = self._engine.search(asked, HitOptions(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:

@@ -31,7 +31,7 @@ from imseek.errors import (
 )
 from imseek.input_file import read_input
 from imseek.search.query import Query, Question, as_query
-from imseek.search.query_json import to_json
+from imseek.search.query_json import query_to_json
 from imseek.search.query_options import By
 from imseek.search.response_parser import hit_of, image_of
 from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST
@@ -213,7 +213,7 @@ class RemoteCollection:
             replace(term, picture=_read_picture(term.picture)) if isinstance(term.picture, Path) else term
             for term in query.terms
         )
-        document = to_json(replace(query, terms=terms))
+        document = query_to_json(replace(query, terms=terms))
         document.pop("schema", None)
         return {**document, "vectors": True} if vectors else document
 

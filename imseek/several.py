@@ -10,10 +10,11 @@ from typing import Final
 from imseek.collection import Collection, share_encoders
 from imseek.errors import QueryError, UsageError
 from imseek.search.engine import Engine
-from imseek.search.prepared import Window, answering_spaces, page_of
+from imseek.search.generations import retry_if_stale
+from imseek.search.prepared import answering_spaces
 from imseek.search.query import Query, Question, as_query
 from imseek.search.query_options import By
-from imseek.search.result_pages import HitOptions, build_result
+from imseek.search.result_pages import HitOptions, build_result, page_window
 from imseek.showing.folder_pictures import FolderPictures
 from imseek.types.search_results import SearchResult
 
@@ -50,21 +51,19 @@ def search_all(
     asked = as_query(query, limit, by)
     _check_no_image_ids(asked, len(collections))
     first, *others = collections
-    page, digest = page_of(asked, uuids)
-    window = Window.of(asked, page)
-    generations = [None] * len(uuids) if page is None else list(page.generations)
+    window = page_window(asked, uuids)
 
     def ask() -> SearchResult:
         _check_encoders(collections, asked)
-        head = first.engine.prepare(asked, window, generation=generations[0])
+        head = first.engine.prepare(asked, window, generation=window.generations[0])
         prepared = [(first.engine, head)]
-        for collection, generation in zip(others, generations[1:], strict=True):
+        for collection, generation in zip(others, window.generations[1:], strict=True):
             share_encoders(first, collection)
             engine = collection.engine
-            made = engine.prepare(asked, window, generation=generation, composed=head.composed)
+            made = engine.prepare(asked, window, generation=generation, query_vectors=head.query_vectors)
             prepared.append((engine, made))
         found = [engine.find([one])[0] for engine, one in prepared]
-        return build_result(found, digest, HitOptions(metadata, vectors))
+        return build_result(found, HitOptions(metadata, vectors))
 
     found = reduce(_retry_if_purged, (collection.engine for collection in collections), ask)()
     return replace(found, pictures=FolderPictures({one.uuid: one.path for one in collections}))
@@ -72,7 +71,7 @@ def search_all(
 
 def _retry_if_purged(ask: Callable[[], SearchResult], engine: Engine) -> Callable[[], SearchResult]:
     """Wrap ``ask`` so that it is retried if a purge removes files of this engine's collection meanwhile."""
-    return lambda: engine.retry_if_stale(ask)
+    return lambda: retry_if_stale(ask, engine)
 
 
 def _check_no_image_ids(query: Query, collections: int) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from imseek.analysis.snapshot_session import run_with_reader
 from imseek.data import image_refs
 from imseek.data.catalog import tag_reader
+from imseek.data.catalog.tag_reader import is_manual as is_manual
 from imseek.data.reader import Reader
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.search.where import Filters

@@ -95,8 +95,8 @@ class Whole:
 
     def load(self) -> None:
         self.collection = imseek.open(self.root)
-        engine = self.collection._engine
-        self.composer = engine._composer = Given(engine._composer._encoder)
+        engine = self.collection.engine
+        self.composer = engine._encoder = Given(engine._encoder._encoder)
         self.ids = np.load(self.root.with_name("ids.npy"), mmap_mode="r")
         self.ask(_any_vector(self.collection), 1, None)
 
@@ -130,7 +130,7 @@ class Index(Whole):
 
     def load(self) -> None:
         super().load()
-        editions = self.collection._engine._editions  # There is no public way to the index: it is no promise.
+        editions = self.collection.engine._editions  # There is no public way to the index: it is no promise.
         edition = editions.newest()
         self.index = editions.index(edition, edition.reader.current.image_spaces[0])
         self._told = "text" in inspect.signature(self.index.search).parameters

@@ -43,7 +43,8 @@ def knn_within(vectors: Vectors, count: int, tell: Callable[[int], None]) -> Nea
             else:
                 best.look(other, start, products.T)
             best.look(start, other, products)
-        tell(_done_rows(start + len(rows), n))
+        # The share of all pairs that lie below this row, as a number of rows.
+        tell((start + len(rows)) ** 2 // n)
     return best.rank_exactly(vectors, vectors, count)
 
 
@@ -62,11 +63,6 @@ def knn_between(a: Vectors, b: Vectors, count: int, tell: Callable[[int], None])
             of_b.look(other, start, products.T)
         tell(start + len(rows))
     return of_a.rank_exactly(a, b, count), of_b.rank_exactly(b, a, count)
-
-
-def _done_rows(rows: int, n: int) -> int:
-    """Progress in rows: the share of all pairs that lie below row ``rows``, times n."""
-    return rows * rows // max(n, 1)
 
 
 class _TopK:

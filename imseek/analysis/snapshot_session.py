@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
@@ -13,7 +13,6 @@ from imseek.search.generations import GenerationCache, retry_if_stale
 from imseek.search.where import Filters
 from imseek.types.collection_info import SpaceInfo
 from imseek.types.collections import AnyCollection, path_of
-from imseek.types.pictures import Place
 
 T = TypeVar("T")
 
@@ -65,12 +64,6 @@ def run_with_reader(collection: AnyCollection, work: Callable[[Reader], T]) -> T
     """Run ``work`` on the newest generation. Raises CollectionNotFoundError, CorruptCollectionError."""
     with SnapshotSession(collection) as session:
         return session.run(work)
-
-
-def find_places(collection: AnyCollection, image_ids: Iterable[int]) -> dict[int, Place]:
-    """Return the current paths of images, without those missing or unknown. Raises like :func:`run_with_reader`."""
-    wanted = list(dict.fromkeys(image_ids))
-    return run_with_reader(collection, lambda reader: reader.places(wanted))
 
 
 def filter_ids(reader: Reader, where: str | None) -> IdSet | None:

@@ -152,7 +152,7 @@ class Kept:
     captions: Annotated[int, Json(hidden=True)]
     """Number of captions before filtering."""
     share: float
-    """The best share that was asked for."""
+    """The best share to select, as requested."""
     share_kept: Annotated[Count, Json(name="in_share")]
     """Number of captions in the best share, before the basic filter."""
     threshold: CaptionScore
@@ -163,7 +163,7 @@ class Kept:
     @property
     @json_member()
     def images(self) -> Count:
-        """Number of pairs that are kept, after all filters."""
+        """Number of selected pairs, after all filters."""
         return len(self.ids)
 
 
@@ -179,9 +179,7 @@ def cosines(
 
     Uses stored caption vectors, or embeds the captions for this call. Raises as :func:`clip_scores`.
     """
-    return _score_collection(
-        collection, "cosine", _ScoreRequest("", None, None, where), Task(progress, stop), notify
-    )
+    return _score(collection, "cosine", "", None, None, where, Task(progress, stop), notify)
 
 
 def clip_scores(
@@ -204,9 +202,7 @@ def clip_scores(
     table, an encoder without a text tower), QueryError (``where``, no captions), EncoderMismatchError, whatever loading
     an encoder raises, CollectionNotFoundError, CorruptCollectionError.
     """
-    return _score_collection(
-        collection, "clipscore", _ScoreRequest(prefix, captions, None, where), Task(progress, stop), notify
-    )
+    return _score(collection, "clipscore", prefix, captions, None, where, Task(progress, stop), notify)
 
 
 def ref_clip_scores(
@@ -225,8 +221,8 @@ def ref_clip_scores(
     ``references`` is a table, or captions by image id. Images without a reference get no score. Raises as
     :func:`clip_scores`.
     """
-    asked = _ScoreRequest(prefix, captions, references, where)
-    return _score_collection(collection, "refclipscore", asked, Task(progress, stop), notify)
+    task = Task(progress, stop)
+    return _score(collection, "refclipscore", prefix, captions, references, where, task, notify)
 
 
 def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -> tuple[Agreement, ...]:
@@ -248,7 +244,7 @@ def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -
 def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic: bool = False) -> Kept:
     """Keep the top ``share`` of all scores, in (0, 1]: DataComp's CLIP score filter (Gadre et al. 2023).
 
-    Exactly ⌊share · n⌋ captions are kept; of equal scores, those with the lower id. With ``basic``, these must also
+    Selects exactly ⌊share · n⌋ captions; of equal scores, those with the lower id. With ``basic``, these must also
     have a caption of at least three words and six characters, and a picture at least 200 pixels high and wide with an
     aspect ratio of at most 3 (DataComp's basic filter without its test for English). Raises UsageError for an invalid
     share, CollectionNotFoundError, CorruptCollectionError.
@@ -265,7 +261,7 @@ def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic
 
 
 def pairs(collection: AnyCollection, kept: Kept) -> Iterator[Pair]:
-    """Yield the kept pairs by ascending id, with ``uid`` (the name in an indexed table), place and score.
+    """Yield the selected pairs by ascending id, with ``uid`` (the name in an indexed table), place and score.
 
     Raises CollectionNotFoundError, CorruptCollectionError and, while iterating, StaleGenerationError.
     """
@@ -281,81 +277,64 @@ def save(collection: AnyCollection, found: CaptionScores, name: str) -> int:
     return save_scores(path_of(collection), name, found.ids, found.scores, "captions", facts)
 
 
-@dataclass(frozen=True, slots=True)
-class _ScoreRequest:
-    prefix: str
-    captions: CaptionSource | None
-    references: CaptionSource | None
-    where: str | None
-
-
-def _score_collection(
+def _score(
     collection: AnyCollection,
     measure: Measure,
-    asked: _ScoreRequest,
+    prefix: str,
+    captions: CaptionSource | None,
+    references: CaptionSource | None,
+    where: str | None,
     task: Task,
     notify: Callable[[str], None] | None,
 ) -> CaptionScores:
-    return run_with_reader(collection, lambda reader: _score_snapshot(reader, measure, asked, task, notify))
+    def work(reader: Reader) -> CaptionScores:
+        within = filter_ids(reader, where)
+        embedded = reader.current.caption_space
+        space = reader.current.space
+        if embedded is not None:
+            alike = (one for one in reader.current.image_spaces if one.fingerprint == embedded.fingerprint)
+            space = next(alike, space)
+        pictures = Vectors(reader, space, within)
+        as_stored = not prefix.strip() and captions is None and references is None
+        parts: list[tuple[Ids, Float32]] = []
+        left_out = UnusedCaptions()
+        given: list[str] | None = None if captions is None else []
+        if as_stored and embedded is not None and embedded.fingerprint == space.fingerprint:
+            stored = score_stored_captions(reader, space, embedded, within)
+            parts = [(block.ids, block.scores) for block in stored]
+        else:
+            encoder = load_text_encoder(reader.root, space, notify)
+            said: Iterator[tuple[Ids, Sequence[str]]] = iter_own_captions(reader, space, within)
+            total = None
+            if captions is not None:
+                some = load_captions(reader, captions, None, pictures.ids)
+                said, total, left_out = iter_caption_blocks(some), len(some.texts), some.left_out
+            near_to = None if references is None else load_captions(reader, references, None, pictures.ids)
+            for block, rows in score_new_captions(pictures, said, encoder, prefix, total, task):
+                if near_to is None:
+                    has, found = np.ones(len(block.ids), np.bool_), block.scores
+                else:
+                    has, near = nearest_references(block, rows, near_to, encoder, prefix)
+                    found = ref_clip_score(clip_score(block.scores[has]), near)
+                parts.append((block.ids[has], found))
+                if given is not None:  # ordered by ascending id, as the scores are
+                    given += [text for text, one in zip(block.captions, has.tolist(), strict=True) if one]
+                left_out = replace(left_out, unreferenced=left_out.unreferenced + int(np.count_nonzero(~has)))
+        ids, scores = merge_scores(parts)
+        return CaptionScores(
+            measure=measure,
+            prefix=prefix,
+            encoder=space.encoder,
+            generation=reader.generation,
+            images=len(pictures),
+            ids=ids,
+            scores=clip_score(scores) if measure == "clipscore" else scores,
+            left_out=left_out,
+            interrupted=task.is_cancelled,
+            texts=None if given is None else tuple(given),
+        )
 
-
-def _score_snapshot(
-    reader: Reader,
-    measure: Measure,
-    asked: _ScoreRequest,
-    task: Task,
-    notify: Callable[[str], None] | None,
-) -> CaptionScores:
-    within = filter_ids(reader, asked.where)
-    embedded = reader.current.caption_space
-    space = reader.current.space
-    if embedded is not None:
-        alike = (one for one in reader.current.image_spaces if one.fingerprint == embedded.fingerprint)
-        space = next(alike, space)
-    pictures = Vectors(reader, space, within)
-    as_stored = not asked.prefix.strip() and asked.captions is None and asked.references is None
-    parts: list[tuple[Ids, Float32]] = []
-    left_out = UnusedCaptions()
-    given: list[str] | None = None if asked.captions is None else []
-    if as_stored and embedded is not None and embedded.fingerprint == space.fingerprint:
-        parts = [
-            (block.ids, block.scores) for block in score_stored_captions(reader, space, embedded, within)
-        ]
-    else:
-        encoder = load_text_encoder(reader.root, space, notify)
-        said: Iterator[tuple[Ids, Sequence[str]]] = iter_own_captions(reader, space, within)
-        total = None
-        if asked.captions is not None:
-            some = load_captions(reader, asked.captions, None, pictures.ids)
-            said, total, left_out = iter_caption_blocks(some), len(some.texts), some.left_out
-        references = None
-        if asked.references is not None:
-            references = load_captions(reader, asked.references, None, pictures.ids)
-        for block, rows in score_new_captions(pictures, said, encoder, asked.prefix, total, task):
-            if references is None:
-                has, found = np.ones(len(block.ids), np.bool_), block.scores
-            else:
-                has, near = nearest_references(block, rows, references, encoder, asked.prefix)
-                found = ref_clip_score(clip_score(block.scores[has]), near)
-            parts.append((block.ids[has], found))
-            if given is not None:  # ordered by ascending id, as the scores are
-                given += [text for text, one in zip(block.captions, has.tolist(), strict=True) if one]
-            left_out = replace(left_out, unreferenced=left_out.unreferenced + int(np.count_nonzero(~has)))
-    ids, scores = merge_scores(parts)
-    if measure == "clipscore":
-        scores = clip_score(scores)
-    return CaptionScores(
-        measure=measure,
-        prefix=asked.prefix,
-        encoder=space.encoder,
-        generation=reader.generation,
-        images=len(pictures),
-        ids=ids,
-        scores=scores,
-        left_out=left_out,
-        interrupted=task.is_cancelled,
-        texts=None if given is None else tuple(given),
-    )
+    return run_with_reader(collection, work)
 
 
 def _summary(reader: Reader, limit: int) -> AgreementSummary:

@@ -105,7 +105,7 @@ def captions_from_table(path: Path, reader: Reader, live: Ids, column: str | Non
             for _, row in sheet.rows([key, said]):
                 if isinstance(row, MalformedRow):
                     raise UsageError(f"{path}: {row.message}")
-                rows.append((row[key], _texts(row[said])))
+                rows.append((row[key], row[said] if isinstance(row[said], list) else [row[said]]))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except MediaError as error:
@@ -199,12 +199,6 @@ def _find_column(columns: Sequence[Column], names: Sequence[str], what: str) -> 
         listed = ", ".join(column.name for column in columns[:MAX_NAMES]) or "none"
         raise UsageError(f"no column says {what}", hint=f"columns: {listed}")
     return found
-
-
-def _texts(cell: Any) -> list[Any]:
-    if isinstance(cell, list):
-        return cell
-    return [cell]
 
 
 def _parse_id(cell: Any) -> Any:

@@ -43,11 +43,7 @@ def check_text_support(encoder: Encoder) -> None:
         )
 
 
-def encode_unique_texts(
-    encoder: Encoder,
-    texts: Sequence[str],
-    task: Task = SILENT,
-) -> Float32:
+def encode_unique_texts(encoder: Encoder, texts: Sequence[str], task: Task = SILENT) -> Float32:
     """Encode n texts as (n, dim) float32 unit rows, each distinct text once. Raises Cancelled."""
     number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
     wanted = list(number)

@@ -34,7 +34,7 @@ _UID_BATCH: Final = 500_000
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A pair that was kept. ``uid`` is the image's id in its source table, None without such a column."""
+    """A selected pair. ``uid`` is the image's id in its source table, None without such a column."""
 
     image_id: int
     uid: str | None
@@ -75,14 +75,15 @@ def passes_basic_filter(
         shorter, longer = np.minimum(width, height), np.maximum(width, height)
         good = (shorter >= MIN_SIDE) & (longer <= MAX_ASPECT * shorter)
         if captions is None:
-            good &= _has_long_caption(reader, shard)[rows]
+            said = [text or "" for some in reader.texts(shard, "caption") for text in some]
+            good &= np.array([_is_long(text) for text in said], np.bool_)[rows]
         passed[at] = good
     found: npt.NDArray[np.bool_] = passed[place]
     return found if captions is None else found & np.array([_is_long(text) for text in captions], np.bool_)
 
 
 def iter_pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
-    """Yield the kept pairs (ids ascending) with their places. Memory: the uids of half a million images."""
+    """Yield the selected pairs (ids ascending) with their places. Memory: the uids of half a million images."""
     for start in range(0, len(ids), _UID_BATCH):
         part = slice(start, start + _UID_BATCH)
         yield from _iter_pair_batch(reader, ids[part], scores[part])
@@ -116,12 +117,6 @@ def _iter_shard_rows(reader: Reader, ids: Ids) -> Iterator[tuple[Shard, Any, Any
 
 def _read_columns(reader: Reader, shard: Shard, names: list[str]) -> Any:
     return reader.load(layout.metadata(shard.shard_id), partial(shard_files.read_table, columns=names))
-
-
-def _has_long_caption(reader: Reader, shard: Shard) -> npt.NDArray[np.bool_]:
-    """Tell which rows (rows,) have a caption that is long enough."""
-    found = [_is_long(said or "") for some in reader.texts(shard, "caption") for said in some]
-    return np.array(found, np.bool_)
 
 
 def _is_long(caption: str) -> bool:

@@ -7,14 +7,16 @@ principal components or the raw vectors, with twice as much noise (bench/cluster
 
 from __future__ import annotations
 
-import warnings
 from typing import Final
 
 import numpy as np
 
+from imseek.analysis.pca import principal_axes
 from imseek.analysis.space_vectors import Vectors
+from imseek.analysis.umap_layout import fit_layout
 from imseek.clusters.kmeans_clusters import FITTING, Fit, sample_positions
 from imseek.data.vectors.base import Ids
+from imseek.data.vectors.kmeans import Labels, nearest_centres
 from imseek.errors import MissingExtraError, UsageError
 from imseek.progress import Task
 from imseek.types.arrays import Float32
@@ -43,7 +45,7 @@ def fit(vectors: Vectors, smallest: int | None, seed: int, task: Task) -> Fit:
     size = smallest or max(MIN_CLUSTER_SIZE, round(len(rows) ** 0.5 / 4))
     said = f"in groups of {size} at least"
     task.step(FITTING, 0, None)
-    label = _label_groups(rows, size, seed)
+    label = _label_groups(rows, size, seed, task)
     k = int(label.max(initial=-1)) + 1
     centres = np.zeros((k, vectors.dim), np.float32)
     least = np.zeros(k, np.float32)
@@ -56,34 +58,30 @@ def fit(vectors: Vectors, smallest: int | None, seed: int, task: Task) -> Fit:
     return Fit("density", centres, least, said, (at, label))
 
 
-def _label_groups(rows: Float32, smallest: int, seed: int) -> Ids:
+def _label_groups(rows: Float32, smallest: int, seed: int, task: Task) -> Ids:
     """Return the cluster of each row (n,), -1 for noise."""
     if len(rows) < max(2 * smallest, 2 * _DIMENSIONS):
         return np.full(len(rows), -1, np.int64)  # Too few for a cluster and anything outside it.
     try:
-        with warnings.catch_warnings():
-            # Numba warns about threading layers, UMAP about the single thread that a seed implies and about
-            # disconnected vertices.
-            warnings.simplefilter("ignore")
-            from sklearn.cluster import HDBSCAN
-            from umap import UMAP
-
-            layout = UMAP(
-                n_components=_DIMENSIONS,
-                n_neighbors=min(_NEIGHBOURS, len(rows) - 1),
-                min_dist=0.0,
-                metric="cosine",
-                init="pca",
-                random_state=seed,
-                n_jobs=1,
-            ).fit_transform(rows)
-            found = HDBSCAN(
-                min_cluster_size=smallest, min_samples=min(smallest, MIN_CLUSTER_SIZE), copy=True
-            ).fit(layout)
+        from sklearn.cluster import HDBSCAN
     except ModuleNotFoundError as error:
-        extra = {"umap": "umap-learn", "sklearn": "scikit-learn"}.get((error.name or "").partition(".")[0])
-        if extra is None:
+        if error.name is None or error.name.partition(".")[0] != "sklearn":
             raise
-        raise MissingExtraError(extra, "explore") from error
+        raise MissingExtraError("scikit-learn", "explore") from error
+    positions, distances = _nearest(rows, min(_NEIGHBOURS, len(rows)) - 1)
+    start = principal_axes([rows], rows.shape[1], _DIMENSIONS).project(rows)
+    layout = fit_layout(positions, distances, start, 0.0, seed, task)
+    min_samples = min(smallest, MIN_CLUSTER_SIZE)
+    found = HDBSCAN(min_cluster_size=smallest, min_samples=min_samples, copy=True).fit(layout)
     label: Ids = found.labels_.astype(np.int64)
     return np.maximum(label, -1)
+
+
+def _nearest(rows: Float32, k: int) -> tuple[Labels, Float32]:
+    """Return the k nearest others of each row and their cosine distances, both (n, k), the nearest first."""
+    numbers, cosines = nearest_centres(rows, rows, k + 1)
+    # Of equal rows, any may come first, and a row itself may be missing: then the farthest is left out.
+    own = numbers == np.arange(len(rows))[:, np.newaxis]
+    own[~own.any(axis=1), -1] = True
+    shape = (len(rows), k)
+    return numbers[~own].reshape(shape), np.maximum(1 - cosines[~own].reshape(shape), 0)

@@ -13,7 +13,7 @@ from imseek.clusters.results import ClusterMethod
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
-from imseek.progress import Task
+from imseek.progress import Cancelled, Task
 from imseek.types.arrays import Float32
 
 FITTING: Final = "finding clusters"
@@ -103,30 +103,33 @@ def choose_cluster_count(vectors: Vectors, seed: int, task: Task) -> tuple[int, 
     tried = [k for k in _CANDIDATE_COUNTS if _MIN_IMAGES_PER_CLUSTER * 2 * k <= differ]
     if not tried:
         return max(1, round((len(vectors) / 2) ** 0.5)), "too few images to choose by: √(n/2)"
-    scores = []
-    for number, k in enumerate(tried):
-        task.step(CHOOSING, number, len(tried))
-        scores.append(_stability(rows, k, seed))
+    runs = [(k, halving) for k in tried for halving in range(_HALVINGS)]
+    agreed: list[float] = []
+    with kmeans.thread_pool() as pool:
+        for score in pool.map(lambda run: _agreement(rows, run[0], run[1], seed), runs):
+            agreed.append(score)
+            try:
+                task.step(CHOOSING, len(agreed), len(runs))
+            except Cancelled:
+                pool.shutdown(cancel_futures=True)
+                raise
+    scores = np.reshape(agreed, (len(tried), _HALVINGS)).mean(axis=1).tolist()
     best = next(n for n, score in enumerate(scores) if score >= max(scores) - _TOLERANCE)
     return tried[best], f"the most stable of {', '.join(map(str, tried))} ({scores[best]:.2f})"
 
 
-def _stability(rows: Float32, k: int, seed: int) -> float:
-    """Mean agreement of the two clusterings over several random halvings."""
+def _agreement(rows: Float32, k: int, halving: int, seed: int) -> float:
+    """Compute the agreement of two clusterings with k centres, each fitted to one half of the rows."""
     try:
         from sklearn.metrics import adjusted_mutual_info_score
     except ModuleNotFoundError as error:
         raise MissingExtraError("scikit-learn", "explore") from error
-    random = np.random.default_rng(seed)
-    agreed = []
-    for _ in range(_HALVINGS):
-        halves = np.array_split(random.permutation(len(rows)), 2)
-        a, b = (
-            kmeans.nearest_centres(rows, kmeans.centres_of(rows[half], k, seed=seed + side), 1)[0][:, 0]
-            for side, half in enumerate(halves)
-        )
-        agreed.append(adjusted_mutual_info_score(a, b))
-    return float(np.mean(agreed))
+    halves = np.array_split(np.random.default_rng((seed, halving)).permutation(len(rows)), 2)
+    a, b = (
+        kmeans.nearest_centres(rows, kmeans.centres_of(rows[half], k, seed=seed + side), 1)[0][:, 0]
+        for side, half in enumerate(halves)
+    )
+    return float(adjusted_mutual_info_score(a, b))
 
 
 def sample_rows(vectors: Vectors, most: int, seed: int) -> Float32:

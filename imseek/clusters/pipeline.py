@@ -48,51 +48,34 @@ class ClusterRequest:
 def find(reader: Reader, wanted: ClusterRequest, task: Task) -> ClusterReport:
     """Find clusters and report them; raises like :func:`imseek.clusters.find`."""
     if wanted.save is not None:
-        check_name(
-            reader,
-            wanted.save,
-            cluster_store.KIND,
-            cluster_store.columns_of(wanted.save),
-            replace=wanted.replace,
-        )
+        columns = cluster_store.columns_of(wanted.save)
+        check_name(reader, wanted.save, cluster_store.KIND, columns, replace=wanted.replace)
     vectors = Vectors(reader, allowed=filter_ids(reader, wanted.where))
     notes: list[str] = []
     if not len(vectors):
         if wanted.save is not None:
             raise UsageError("there are no images to put into clusters", hint="index some, or widen --where")
-        return _build_report(vectors, wanted, _empty_fit(vectors, wanted), [], None, [], {}, notes)
-    fitted = _fit(vectors, wanted, task)
+        method: ClusterMethod = "density" if wanted.density else "k-means"
+        nothing = Fit(method, np.zeros((0, vectors.dim), np.float32), None, "there are no images")
+        return _build_report(vectors, wanted, nothing, [], None, [], {}, notes)
+    if wanted.density:
+        fitted = density_clusters.fit(vectors, wanted.smallest, wanted.seed, task)
+    else:
+        fitted = kmeans_clusters.fit(vectors, wanted.k, wanted.seed, task)
     fitted, found = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(vectors, fitted, task))
     members = members_of(found.label, len(fitted.centres))
     facts = medoids.describe_clusters(vectors, found, members, wanted.seed, task)
     names = _name_clusters(vectors, wanted, members, task, notes)
     noise = np.flatnonzero(found.label < 0)
     _add_notes(fitted, found, vectors, notes)
-    report = _build_report(
-        vectors, wanted, fitted, facts, noise, names, _find_places(vectors, facts, noise), notes, found
-    )
-    if wanted.save is None:
-        return report
-    return _save(vectors, wanted, fitted, found, report)
-
-
-def _fit(vectors: Vectors, wanted: ClusterRequest, task: Task) -> Fit:
-    if wanted.density:
-        return density_clusters.fit(vectors, wanted.smallest, wanted.seed, task)
-    return kmeans_clusters.fit(vectors, wanted.k, wanted.seed, task)
-
-
-def _empty_fit(vectors: Vectors, wanted: ClusterRequest) -> Fit:
-    method: ClusterMethod = "density" if wanted.density else "k-means"
-    return Fit(method, np.zeros((0, vectors.dim), np.float32), None, "there are no images")
+    shown = np.concatenate([*(one.medoids for one in facts), noise[: medoids.MEDOID_COUNT]]).astype(np.int64)
+    places = reader.places(vectors.ids[shown].tolist())
+    report = _build_report(vectors, wanted, fitted, facts, noise, names, places, notes, found)
+    return report if wanted.save is None else _save(vectors, wanted, fitted, found, report)
 
 
 def _name_clusters(
-    vectors: Vectors,
-    wanted: ClusterRequest,
-    members: Sequence[Ids],
-    task: Task,
-    notes: list[str],
+    vectors: Vectors, wanted: ClusterRequest, members: Sequence[Ids], task: Task, notes: list[str]
 ) -> list[ClusterName]:
     nobody = [ClusterName(None, None)] * len(members)
     if not wanted.words or not members:
@@ -107,11 +90,7 @@ def _name_clusters(
 
 
 def word_for(
-    reader: Reader,
-    images: Sequence[int],
-    words: tuple[str, ...],
-    where: str | None,
-    task: Task,
+    reader: Reader, images: Sequence[int], words: tuple[str, ...], where: str | None, task: Task
 ) -> GroupWord:
     """Find the word that distinguishes a group of images; raises like :func:`imseek.clusters.word_for`."""
     vectors = Vectors(reader, allowed=filter_ids(reader, where))
@@ -135,12 +114,6 @@ def _add_notes(fitted: Fit, found: Assignment, vectors: Vectors, notes: list[str
         notes.append(
             f"density was looked for among {density_clusters.SAMPLE:,} images; the others went to the nearest centre"
         )
-
-
-def _find_places(vectors: Vectors, facts: Sequence[ClusterStatistics], noise: Ids) -> dict[int, Place]:
-    shown = [one.medoids for one in facts] + [noise[: medoids.MEDOID_COUNT]]
-    ids = vectors.ids[np.concatenate(shown).astype(np.int64)]
-    return vectors.reader.places(ids.tolist())
 
 
 def _build_report(

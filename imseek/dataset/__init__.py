@@ -13,7 +13,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeVar, cast
+from typing import Final, cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from imseek.analysis.score_columns import check_name
 from imseek.analysis.snapshot_session import SnapshotSession, run_with_reader
 from imseek.analysis.snapshot_session import filter_ids as allowed_of
 from imseek.analysis.space_vectors import Vectors
+from imseek.data.catalog import models
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import IdSet
@@ -53,8 +54,6 @@ from imseek.search.encoder_loader import load_encoder
 from imseek.search.generations import retry_if_stale
 from imseek.types.collections import AnyCollection, path_of
 
-T = TypeVar("T")
-
 KINDS: Final = rating.KINDS
 #: The rule for each quality list, in the syntax of ``--where``.
 RULES: Final = rating.RULES
@@ -86,10 +85,7 @@ def quality(
             name, sign = rating.ORDER[kind]
             worst = at[np.lexsort((ids[at], -sign * measures[name][at]))][:limit]
             shown = [
-                (
-                    int(ids[n]),
-                    {f"luma_{m}": float(v[n]) for m, v in measures.items() if not np.isnan(v[n])},
-                )
+                (int(ids[n]), {f"luma_{m}": float(v[n]) for m, v in measures.items() if not np.isnan(v[n])})
                 for n in worst.tolist()
             ]
             lists.append(QualityList(kind, rating.RULES[kind], len(at), rated_images(reader, shown)))
@@ -109,7 +105,14 @@ def tag_quality(
     from imseek.data.catalog import tags
     from imseek.data.writing.writer_wait import open_writer
 
-    lists = _flagged_ids(collection, _check_kinds(kinds), where)
+    wanted = _check_kinds(kinds)
+
+    def work(reader: Reader) -> dict[QualityKind, list[int]]:
+        ids, measures = rating.read_measures(reader, allowed_of(reader, where))
+        flagged = rating.flag_images(measures)
+        return {kind: ids[flagged[kind]].tolist() for kind in wanted}
+
+    lists = run_with_reader(collection, work)
     given = {
         (image_id, str(kind)): f"quality: {rating.RULES[kind]}"
         for kind, ids in lists.items()
@@ -119,6 +122,11 @@ def tag_quality(
         with open_writer(path_of(collection), "dataset quality --tag") as writer:
             tags.put(writer, given)
     return {kind: len(ids) for kind, ids in lists.items()}
+
+
+def check_save_name(name: str) -> None:
+    """Raise UsageError for a name under which :func:`save_quality` can store nothing."""
+    models.check_name(name)
 
 
 def save_quality(
@@ -231,9 +239,7 @@ def leakage(
         def work(reader: Reader) -> LeakReport:
             allowed = allowed_of(reader, where)
             class_of, images = parts_of(reader, split, allowed)
-            sizes: dict[str, int] = {}
-            for name in class_of.values():
-                sizes[name] = sizes.get(name, 0) + 1
+            sizes = Counter(class_of.values())
             if len(sizes) < 2:
                 raise UsageError(
                     f"images are in {len(sizes)} part{'s' * (len(sizes) != 1)}"
@@ -337,23 +343,8 @@ def _check_kinds(kinds: Iterable[QualityKind]) -> tuple[QualityKind, ...]:
     return wanted
 
 
-def _flagged_ids(
-    collection: AnyCollection, kinds: Sequence[QualityKind], where: str | None
-) -> dict[QualityKind, list[int]]:
-    def work(reader: Reader) -> dict[QualityKind, list[int]]:
-        ids, measures = rating.read_measures(reader, allowed_of(reader, where))
-        flagged = rating.flag_images(measures)
-        return {kind: ids[flagged[kind]].tolist() for kind in kinds}
-
-    return run_with_reader(collection, work)
-
-
 def _find_related(
-    session: SnapshotSession,
-    reader: Reader,
-    where: str | None,
-    looks: int,
-    task: Task,
+    session: SnapshotSession, reader: Reader, where: str | None, looks: int, task: Task
 ) -> RelatedPairs:
     return find_related(
         reader,

@@ -33,7 +33,7 @@ class ClassMembership:
                 kept = allowed.marks(ids)
                 ids, texts = ids[kept], [text for text, keep in zip(texts, kept, strict=True) if keep]
             known = np.array(
-                [-1 if text is None else _class_number(numbers, text) for text in texts], np.int64
+                [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in texts], np.int64
             )
             members.append((known[known >= 0], ids[known >= 0]))
         self.names = tuple(numbers)
@@ -57,11 +57,6 @@ def imbalance_ratio(sizes: Iterable[int]) -> float | None:
     """Size of the largest class over that of the smallest non-empty one; None without any."""
     there = [n for n in sizes if n]
     return max(there) / min(there) if there else None
-
-
-def _class_number(numbers: dict[str, int], text: str) -> int:
-    """Return the number of a class, adding it if it is new."""
-    return numbers.setdefault(text, len(numbers))
 
 
 def _iter_column(reader: Reader, by: str) -> Iterable[tuple[Ids, list[str | None]]]:

@@ -50,7 +50,8 @@ def compare_coverage(
     sets = [covering.SetNeighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
     asked = [covering.sample_positions(len(vectors), most) for vectors in each]
     stages = 2 * (len(asked[0]) + len(asked[1]))
-    at_once = _can_compare_all(sets, most)
+    # Comparing all images with all others exactly, by block products, is several times faster.
+    at_once = all(one.index.exact and len(one.vectors) <= most for one in sets)
     total, before = stages + (sum(map(len, each)) + len(each[0])) * at_once, 0
 
     def step(done: int) -> None:
@@ -85,11 +86,6 @@ def compare_coverage(
         notes=_notes(sides, each),
         interrupted=task.is_cancelled,
     )
-
-
-def _can_compare_all(sets: Sequence[covering.SetNeighbours], most: int) -> bool:
-    """Tell whether all images are compared with all others exactly; block products are then several times faster."""
-    return all(one.index.exact and len(one.vectors) <= most for one in sets)
 
 
 def _notes(sides: Sequence[CoverageSide], each: Sequence[Vectors]) -> tuple[str, ...]:
@@ -128,7 +124,10 @@ def _build_side(
         lacking = asked[found[0] > least]
     made = []
     for positions in covering.group_similar(mine, lacking, groups):
-        shown = [(int(mine.ids[p]), _cosine_value(cosines[p])) for p in positions[:examples].tolist()]
+        shown = [
+            (int(mine.ids[p]), {} if np.isnan(cosines[p]) else {"cosine": round(float(cosines[p]), 6)})
+            for p in positions[:examples].tolist()
+        ]
         made.append(LackingGroup(len(positions), rated_images(mine.reader, shown)))
     return CoverageSide(
         uuid=mine.reader.identity.uuid,
@@ -140,10 +139,6 @@ def _build_side(
         nearest=None if found is None or not len(asked) else float(np.median(found[1])),
         groups=tuple(made),
     )
-
-
-def _cosine_value(cosine: np.float32) -> dict[str, float]:
-    return {} if np.isnan(cosine) else {"cosine": round(float(cosine), 6)}
 
 
 def _shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo]:

@@ -23,7 +23,10 @@ from imseek.data.files.durable_files import digest_of_file
 from imseek.duplicates import cross_collection_groups, pipeline
 from imseek.duplicates.action_results import Action, ApplyReport, ForeignJournal, UndoInfo, UndoReport
 from imseek.duplicates.actions import plan_file, plans
-from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
+from imseek.duplicates.actions.plans import LINK_ACTIONS as LINK_ACTIONS
+from imseek.duplicates.actions.plans import Plan as Plan
+from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS as DEFAULT_LOOKS
+from imseek.duplicates.csv_rows import write_csv as write_csv
 from imseek.duplicates.grouping.keepers import RULES, AnyPath, Folders
 from imseek.duplicates.pipeline import DuplicatesRequest
 from imseek.duplicates.results import DuplicateKind, DuplicateReport, KeepRule

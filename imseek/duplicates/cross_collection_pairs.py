@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -85,7 +86,8 @@ def find(
     at, there = match_hashes(mine.hashes, theirs.hashes)
     pairs: list[DuplicatePair] = []
     if "exact" in kinds:
-        pairs = [_exact_pair(int(mine.ids[a]), int(theirs.ids[b])) for a, b in zip(at, there, strict=True)]
+        exact = partial(DuplicatePair, kind="exact", confidence=1.0, cosine=1.0, distance=0, correlation=1.0)
+        pairs = [exact(int(mine.ids[a]), int(theirs.ids[b])) for a, b in zip(at, there, strict=True)]
     if not set(kinds) - {"exact"} or not len(mine) or not len(theirs):
         return Overlap(tuple(pairs))
     proposed = pair_candidates.find(
@@ -165,7 +167,3 @@ def _classify_candidates(
         task,
         looks,
     )
-
-
-def _exact_pair(a: int, b: int) -> DuplicatePair:
-    return DuplicatePair(a, b, "exact", confidence=1.0, cosine=1.0, distance=0, correlation=1.0)

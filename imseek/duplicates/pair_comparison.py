@@ -28,7 +28,7 @@ from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import UniqueContents
 from imseek.encoders.base import Encoder
 from imseek.progress import SILENT, Task
-from imseek.search.candidate_metadata import unit_rows
+from imseek.search.backend import unit_rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
@@ -17,7 +17,7 @@ from imseek.duplicates.grouping.complete_linkage import Reach
 from imseek.duplicates.grouping.groups import KINDS, Confirm, Group, Grouping, group_pairs
 from imseek.duplicates.grouping.keepers import Folders, choose_keeper, richness
 from imseek.duplicates.pair_comparison import ComparisonResult, PairComparer
-from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
+from imseek.duplicates.pixels.classify import DEFAULTS
 from imseek.duplicates.results import (
     Duplicate,
     DuplicateGroup,
@@ -89,7 +89,10 @@ def find(
                 insides = comparing.find_inside(load(space), compared.pairs, task)
                 compared = compared.merged_with(insides)
         pairs, left_out = said.settled(compared.pairs, wanted.kinds)
-        made = group_pairs(pairs, alike, confirm, said.different, reach=_reach_by_kind(limits), task=task)
+        # How near two pictures must be to a third to count as duplicates without being compared: see groups.
+        same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
+        reach: dict[DuplicateKind, Reach] = {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
+        made = group_pairs(pairs, alike, confirm, said.different, reach=reach, task=task)
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
@@ -102,16 +105,8 @@ def find(
     )
 
 
-def _reach_by_kind(limits: Thresholds) -> Mapping[DuplicateKind, Reach]:
-    """Return how near two pictures must be to a third to count as duplicates without being compared; see groups."""
-    same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
-    return {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
-
-
-def _confirm_nothing(a: int, b: int) -> DuplicatePair | None:
+def _confirm_nothing(_a: int, _b: int) -> None:
     """Confirm no pair; used when only equal contents are grouped."""
-    del a, b
-    return None
 
 
 def _count_pairs(

@@ -38,11 +38,7 @@ LoadEncoder: TypeAlias = Callable[[SpaceInfo], Encoder]
 
 
 def resolve_thresholds(
-    reader: Reader,
-    space: SpaceInfo,
-    contents: UniqueContents,
-    load: LoadEncoder,
-    task: Task = SILENT,
+    reader: Reader, space: SpaceInfo, contents: UniqueContents, load: LoadEncoder, task: Task = SILENT
 ) -> tuple[Thresholds, tuple[str, ...]]:
     """Return the thresholds of an image space, and notes about them.
 

@@ -75,6 +75,7 @@ class AlignEncoder(LibraryEncoder):
         source = _locate(reference)
         temperature = read_scalar(source.checkpoint, "temperature")
         runtime = runtime or Runtime()
+        super().__init__(runtime, notify)
         self._preprocessing = preprocessing = source.preprocessing
         dim = source.config.projection_dim
         self._source = source

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -38,6 +38,20 @@ class EncoderInfo:
     draft_size: int | None = None
     batch_size: int = 1
     preprocessing: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the info that was stored as JSON, from ``dataclasses.asdict``.
+
+        Raises KeyError, TypeError or AttributeError for anything else.
+        """
+        info = dict(stored)
+        info["modalities"] = tuple(info["modalities"])
+        info["preprocessing"] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in info["preprocessing"].items()
+        }
+        return cls(**info)
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imseek.errors import EncoderUnavailableError
+from imseek.home import write_atomically
 
 _MANIFEST = "manifest.json"
 
@@ -66,21 +67,6 @@ def is_complete(folder: Path) -> bool:
         return bool(files) and all(_is_unchanged(folder / name, **facts) for name, facts in files.items())
     except (OSError, ValueError, TypeError, AttributeError):  # missing or damaged
         return False
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``; readers see either all of it or the previous content."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _make(folder: Path, make: Callable[[Path], None]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import platform
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from imseek.encoders.checks import available_cpus
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderUnavailableError, UsageError
 
@@ -17,6 +19,11 @@ _BF16_FEATURES: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _INT8_FEATURES: Final = frozenset({"avx512_vnni", "avx_vnni"})
 _AMPERE: Final = (8, 0)  # the first compute capability with bfloat16
 
+# Drivers of NVIDIA's and AMD's cards, and of those that Windows lends to its Linux.
+_GPU_FILES: Final = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")))
+
+#: The most pictures per call, since a batch waits in memory, decoded.
+MAX_BATCH: Final = 256
 # First batch size to try at 256 × 256 pixels; larger pictures get fewer, by area. On CPUs speed is flat from 8 to 32,
 # then falls (docs/log.md); a GPU needs a large batch to fill its processors.
 _CPU_BATCH: Final = 16
@@ -67,6 +74,17 @@ def plan(runtime: Runtime, image_size: int, machine: Machine | None = None) -> P
     if precision == "int8" and runtime.compile:
         raise UsageError("int8 does not run on torch, so there is nothing to compile")
     return Plan(device, precision, runtime.batch_size or _first_batch(device, image_size))
+
+
+def is_cpu_only() -> bool:
+    """Tell, without importing torch, whether this machine certainly has no device but the CPU. False means perhaps."""
+    return sys.platform == "linux" and not any(path.exists() for path in _GPU_FILES)
+
+
+def cpu_batch(runtime: Runtime, image_size: int) -> int:
+    """Return the number of pictures that keeps a CPU busy: one run of the network for each processor."""
+    workers = runtime.threads or available_cpus()
+    return min(MAX_BATCH, workers * (runtime.batch_size or _first_batch("cpu", image_size)))
 
 
 def check_cpu_fp32(runtime: Runtime, reference: str) -> None:
@@ -148,7 +166,12 @@ def _precision(wanted: str, device: str, machine: Machine) -> str:
     elif device == "mps":
         has = {"fp32": True, "bf16": False, "fp16": True, "int8": False}
     else:
-        has = {"fp32": True, "bf16": machine.gpus[_index(device)].bf16, "fp16": True, "int8": False}
+        has = {
+            "fp32": True,
+            "bf16": machine.gpus[int(device.partition(":")[2])].bf16,
+            "fp16": True,
+            "int8": False,
+        }
     if wanted == "auto":
         return next(name for name in ("bf16", "fp16", "fp32") if has[name])
     if has[wanted]:
@@ -167,7 +190,3 @@ def _precision(wanted: str, device: str, machine: Machine) -> str:
 def _first_batch(device: str, image_size: int) -> int:
     most = _CPU_BATCH if device == "cpu" else _GPU_BATCH
     return min(most, max(_LEAST_BATCH, most * 256 * 256 // image_size**2))
-
-
-def _index(device: str) -> int:
-    return int(device.partition(":")[2])

@@ -60,7 +60,7 @@ def download_encoder(
     EncoderError for a file that arrived damaged.
     """
     reference, parts = plan(reference)
-    if _is_complete(reference, parts):
+    if all(map(hub.is_complete, parts)) and all(map(hub.is_complete, _tokenizer(reference))):
         path = hub.cached_path(parts[0])
         assert path is not None
         return DownloadResult(reference, path, None)
@@ -103,10 +103,9 @@ def plan(reference: str) -> tuple[str, tuple[Part, ...]]:
         from imseek.encoders.timm_images import weights_of
 
         return reference, catalogue.parts_of(reference, *weights_of(reference))
-    found = catalogue.near_matches(reference)
     raise UnknownEncoderError(
         f"the catalogue has no encoder {reference}",
-        hint=f"near matches: {', '.join(found)}" if found else "`imseek encoders` lists it",
+        hint=catalogue.near_matches_hint(reference) or "`imseek encoders` lists it",
     )
 
 
@@ -117,10 +116,6 @@ def _tokenizer(reference: str) -> list[Part]:
     from imseek.encoders.openclip.source import configuration, tokenizer_parts
 
     return tokenizer_parts(configuration(reference)["model_cfg"])
-
-
-def _is_complete(reference: str, parts: Sequence[Part]) -> bool:
-    return all(map(hub.is_complete, parts)) and all(map(hub.is_complete, _tokenizer(reference)))
 
 
 def _offer(reference: str, parts: Sequence[Part], described: Sequence[hub.Repository]) -> Offer:

@@ -25,17 +25,9 @@ DEADLINE_SECONDS: Final = 5.0
 
 # Files that transformers reads to build a tokenizer or the configuration of a text tower.
 TOKENIZER_FILES: Final = (
-    "config.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "special_tokens_map.json",
-    "spiece.model",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
-)
+    "config.json", "merges.txt", "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model",
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt",
+)  # fmt: skip
 
 _ABSENT: Final = ".no_exist"  # the client's folder of marks for files that a repository lacks
 _RETRY_HINT: Final = (

@@ -7,13 +7,13 @@ import functools
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from imseek.encoders import int8
-from imseek.encoders.checks import available_cpus, check_pictures
-from imseek.encoders.device import plan
+from imseek.encoders.checks import check_pictures
+from imseek.encoders.device import MAX_BATCH, cpu_batch, plan
 from imseek.encoders.precision_check import PrecisionCheck, Verdict
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
@@ -23,9 +23,6 @@ from imseek.types.arrays import Float32, Pixels
 
 if TYPE_CHECKING:
     import torch
-
-# Upper bound, since a batch waits in memory, decoded.
-_MAX_BATCH: Final = 256
 
 
 class ImageTower:
@@ -75,8 +72,13 @@ class ImageTower:
     @property
     def batch_size(self) -> int:
         """The number of pictures that keeps the device busy: one run of the network, or on a CPU one per processor."""
-        workers = (self._runtime.threads or available_cpus()) if self._plan.device == "cpu" else 1
-        return min(_MAX_BATCH, workers * self._plan.batch_size)
+        if self._plan.device == "cpu":
+            return cpu_batch(self._runtime, self._preprocessing.size)
+        return min(MAX_BATCH, self._plan.batch_size)
+
+    def module(self) -> torch.nn.Module:
+        """Return the network, on the CPU in float32: before the first pictures, which may move and convert it."""
+        return self._module()
 
     def __call__(self, batch: Pixels) -> Float32:
         """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows. Raises UsageError for any other array."""

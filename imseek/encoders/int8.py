@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from imseek.encoders.cache import build_once, cache_dir
 from imseek.encoders.checks import available_cpus
 from imseek.encoders.device import this_machine
-from imseek.encoders.onnx_network import Network, write
+from imseek.encoders.exported_images import write_network
+from imseek.encoders.onnx_network import Network
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
-from imseek.encoders.torch_images import with_normalisation
 from imseek.errors import EncoderError
 from imseek.types.arrays import Float32, Pixels
 
@@ -77,24 +77,10 @@ class Int8Images:
 
 def _make(folder: Path, module: torch.nn.Module, preprocessing: Preprocessing, *, seven_bits: bool) -> None:
     """Write ``int8.onnx`` to ``folder``: ``pixels`` (n, size, size, 3) uint8 → (n, dim) unit ``rows``."""
-    import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    def pixels(n: int) -> dict[str, Any]:
-        side = preprocessing.size
-        random = np.random.default_rng(n).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
-        return {"pixels": torch.from_numpy(random)}
-
-    write(
-        folder / _FLOAT,
-        with_normalisation(module, preprocessing),
-        pixels(1),
-        pixels(2),
-        output="rows",
-        dynamic={"pixels": {0: "n"}, "rows": {0: "n"}},
-        external_data=True,
-    )
+    write_network(folder / _FLOAT, module, preprocessing)
     _check_is_mostly_products(folder / _FLOAT)
     # Infer shapes and fold constants first: onnxruntime warns on stderr otherwise.
     quant_pre_process(folder / _FLOAT, folder / _FOLDED, skip_symbolic_shape=True, save_as_external_data=True)

@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from imseek.encoders.cache import cache_dir, write_atomically
+from imseek.encoders.cache import cache_dir
+from imseek.home import write_atomically
 from imseek.types.arrays import Float32
 
 #: Pictures to compare before the verdict.
@@ -79,10 +80,7 @@ class PrecisionCheck:
     def _stored(self) -> Verdict | None:
         try:
             verdict = Verdict(**json.loads(self._file.read_bytes()))
-            return (
-                verdict
-                if verdict.pictures >= PICTURES_TO_COMPARE and verdict.passed in (True, False)
-                else None
-            )
+            sound = verdict.pictures >= PICTURES_TO_COMPARE and verdict.passed in (True, False)
+            return verdict if sound else None
         except (OSError, ValueError, TypeError, KeyError):
             return None

@@ -42,11 +42,8 @@ class Preprocessing:
 
         if self.resize == "shortest":
             pixels = _cut_strip(pixels)
-        return _central_square(
-            resize(pixels, self._resized(pixels.shape[:2]), interpolation=self.interpolation),
-            self.size,
-            self.fill,
-        )
+        resized = resize(pixels, self._resized(pixels.shape[:2]), interpolation=self.interpolation)
+        return _central_square(resized, self.size, self.fill)
 
     def record(self) -> dict[str, Any]:
         """Return the fields by name, for fingerprints and ``EncoderInfo.preprocessing``.

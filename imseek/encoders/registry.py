@@ -114,9 +114,9 @@ def load(
 
     ``modalities`` are those needed: the encoder refuses others and may skip their towers. Weights are located, and
     downloaded if necessary, but read on first use. ``runtime`` sets device, precision and threads. With the encoder's
-    ``fingerprint``, texts alone need no weights once the text tower is exported to the user's cache. ``notify``
-    receives a line before an export, which takes some seconds, and where the precision ``auto`` proves too inaccurate
-    for image vectors.
+    ``fingerprint``, texts and a few pictures need neither weights nor their library once the towers are exported to the
+    user's cache. ``notify`` receives a line before an export, which takes some seconds, and where the precision
+    ``auto`` proves too inaccurate for image vectors.
 
     Raises UnknownEncoderError, MissingExtraError, EncoderUnavailableError, LicenceError, UntrustedWeightsError.
     """
@@ -130,14 +130,35 @@ def load(
         from imseek.encoders.builtin import BuiltinEncoder
 
         return BuiltinEncoder(modalities=modalities, runtime=runtime)
-    if fingerprint is not None and tuple(modalities) == ("text",):
+
+    def load_library() -> Encoder:
+        _fetch_listed(reference)
+        return _FAMILIES[scheme](reference, modalities=modalities, runtime=runtime, notify=notify)
+
+    exported = (
+        None if fingerprint is None else _exported(reference, fingerprint, modalities, runtime, load_library)
+    )
+    return exported or load_library()
+
+
+def _exported(
+    reference: str,
+    fingerprint: str,
+    modalities: Sequence[str],
+    runtime: Runtime | None,
+    load_library: Callable[[], Encoder],
+) -> Encoder | None:
+    """Return the encoder on exported towers, which starts without its library; None where they are not in the cache."""
+    texts: Encoder | None = None
+    if "text" in modalities:
         from imseek.encoders.openclip.onnx_text import ExportedTextEncoder
 
-        exported = ExportedTextEncoder.from_cache(reference, fingerprint, runtime)
-        if exported is not None:
-            return exported
-    _fetch_listed(reference)
-    return _FAMILIES[scheme](reference, modalities=modalities, runtime=runtime, notify=notify)
+        texts = ExportedTextEncoder.from_cache(reference, fingerprint, runtime)
+    if "image" not in modalities:
+        return texts
+    from imseek.encoders.exported_images import ExportedEncoder
+
+    return ExportedEncoder.from_cache(reference, fingerprint, runtime, texts, load_library)
 
 
 def _load_align(reference: str, **settings: Any) -> Encoder:

@@ -52,7 +52,8 @@ def fetch_blob(
             if stream.tell() > file.size:  # too long to be the beginning of this file
                 stream.truncate(0)
                 stream.seek(0)
-            _check_disk_space(blob.parent, file, file.size - stream.tell())
+            if shutil.disk_usage(blob.parent).free < file.size - stream.tell():
+                raise disk_full_error(file.name, file.size)
             http_get(
                 hf_hub_url(repository, file.name, revision=commit),
                 _ProgressFile(stream, report),
@@ -117,12 +118,6 @@ def client_settings() -> Iterator[None]:
         constants.DOWNLOAD_CHUNK_SIZE = piece
         if not silent:
             enable_progress_bars()
-
-
-def _check_disk_space(folder: Path, file: RemoteFile, needed: int) -> None:
-    """Raise EncoderUnavailableError where ``folder`` has less than ``needed`` bytes free."""
-    if shutil.disk_usage(folder).free < needed:
-        raise disk_full_error(file.name, file.size)
 
 
 def disk_full_error(name: str, size: int) -> EncoderUnavailableError:

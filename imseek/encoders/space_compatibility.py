@@ -38,15 +38,12 @@ def check_compatible(spaces: Sequence[SpaceEncoder]) -> None:
                     f"{made.reference} is the encoder {other.reference} under another name",
                     hint=ANOTHER_ENCODER_HINT,
                 )
-        if n and "text" in (made.modalities or ()) and not _may_encode_text(spaces[0]):
+        first = spaces[0].modalities
+        if n and "text" in (made.modalities or ()) and first is not None and "text" not in first:
             raise UsageError(
                 f"words are searched in the first space, and {spaces[0].reference} knows no words",
                 hint=f"put {made.reference} first",
             )
-
-
-def _may_encode_text(space: SpaceEncoder) -> bool:
-    return space.modalities is None or "text" in space.modalities
 
 
 def load_resolved(

@@ -15,7 +15,7 @@ from typing import Any
 
 from imseek.encoders import hub, licences
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.catalogue import FILES, near_matches
+from imseek.encoders.catalogue import FILES, near_matches_hint
 from imseek.encoders.checkpoint import read_logit_parameters
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.library_encoder import LibraryEncoder
@@ -63,16 +63,13 @@ class TimmEncoder(LibraryEncoder):
         source = _locate(reference)
         read_logit_parameters(source.checkpoint)
         runtime = runtime or Runtime()
+        super().__init__(runtime, notify)
         self._modalities = ("image",)
         self._preprocessing = preprocessing = source.preprocessing
         dim = _dim(source)
         self._source = source
-        self._weights = LazyModel(
-            source.reference,
-            source.checkpoint,
-            {"preprocessing": preprocessing.record()},
-            lambda: _build(source),
-        )
+        record = {"preprocessing": preprocessing.record()}
+        self._weights = LazyModel(source.reference, source.checkpoint, record, lambda: _build(source))
         self._images = images = ImageTower(
             self._weights.model, self._weights.fingerprint, preprocessing, dim, runtime, notify
         )
@@ -135,22 +132,18 @@ def _config(name: str) -> dict[str, Any]:
 
     model, _, tag = name.partition(".")
     if not is_model(model):
-        raise _unknown_error(f"timm knows no model {model!r}", model, timm.list_models())
+        raise UnknownEncoderError(
+            f"timm knows no model {model!r}", hint=near_matches_hint(model, timm.list_models())
+        )
     try:
         known = get_pretrained_cfg(name)
     except RuntimeError:  # older versions return None
         known = None
     if known is None:
-        raise _unknown_error(
-            f"timm knows no weights {tag!r} of {model}", name, timm.list_pretrained(f"{model}.*")
-        )
+        hint = near_matches_hint(name, timm.list_pretrained(f"{model}.*"))
+        raise UnknownEncoderError(f"timm knows no weights {tag!r} of {model}", hint=hint)
     config: dict[str, Any] = known.to_dict()
     return config
-
-
-def _unknown_error(message: str, name: str, known: Sequence[str]) -> UnknownEncoderError:
-    found = near_matches(name, known)
-    return UnknownEncoderError(message, hint=f"near matches: {', '.join(found)}" if found else None)
 
 
 def _preprocessing(reference: str, config: dict[str, Any]) -> Preprocessing:
@@ -160,12 +153,8 @@ def _preprocessing(reference: str, config: dict[str, Any]) -> Preprocessing:
     data = resolve_data_config({}, pretrained_cfg=config)
     channels, height, width = data["input_size"]
     resize = _RESIZE.get(data["crop_mode"])
-    if (
-        channels != 3
-        or height != width
-        or resize is None
-        or data["interpolation"] not in ("bicubic", "bilinear")
-    ):
+    known = data["interpolation"] in ("bicubic", "bilinear")
+    if channels != 3 or height != width or resize is None or not known:
         raise EncoderError(f"the preprocessing of {reference} is not supported: {data}")
     resized = math.floor(height / data["crop_pct"])
     return Preprocessing(

@@ -63,11 +63,7 @@ class TorchImages:
     Thread-safe."""
 
     def __init__(
-        self,
-        module: torch.nn.Module,
-        preprocessing: Preprocessing,
-        runtime: Runtime,
-        plan: Plan,
+        self, module: torch.nn.Module, preprocessing: Preprocessing, runtime: Runtime, plan: Plan
     ) -> None:
         """Move ``module`` to the device and precision of ``plan``. Raises EncoderError where memory runs out."""
         import torch

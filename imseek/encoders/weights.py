@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.encoders import checkpoint as checkpoints
-from imseek.encoders.cache import cache_dir, write_atomically
+from imseek.encoders.cache import cache_dir
 from imseek.errors import EncoderError
+from imseek.home import write_atomically
 
 #: Errors that libraries raise for a checkpoint of another architecture.
 MISMATCH_ERRORS: Final = (
@@ -48,6 +49,19 @@ class LazyModel:
         self._lock = threading.Lock()
         self._model: Any = None
         self._fingerprint: str | None = None
+        self._known = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether another process has used these weights: the cache had their fingerprint. Reads no weights."""
+        with self._lock:
+            if self._fingerprint is None:
+                self._recall()
+            return self._known
+
+    @property
+    def checkpoint(self) -> Path:
+        return self._checkpoint
 
     def fingerprint(self) -> str:
         """Hex sha256 over the record and all weight tensors, sorted by name.
@@ -57,7 +71,7 @@ class LazyModel:
         """
         with self._lock:
             if self._fingerprint is None:
-                self._fingerprint = self._stored()
+                self._recall()
             if self._fingerprint is None:
                 self._load()
             assert self._fingerprint is not None
@@ -67,6 +81,8 @@ class LazyModel:
         """Return the model, loading it on first use."""
         with self._lock:
             if self._model is None:
+                if self._fingerprint is None:
+                    self._recall()
                 self._load()
             return self._model
 
@@ -80,6 +96,11 @@ class LazyModel:
         if self._drop is not None:
             delattr(model, self._drop)
         self._model = model
+
+    def _recall(self) -> None:
+        """Take the fingerprint from the cache, if it is there. The caller holds the lock."""
+        self._fingerprint = self._stored()
+        self._known = self._fingerprint is not None
 
     def _stored(self) -> str | None:
         try:

@@ -30,6 +30,7 @@ from imseek.evaluate import comparison
 from imseek.evaluate import retrieval_evaluation as retrieving
 from imseek.evaluate.results import Among, CompareReport, NeighbourReport, RetrievalReport
 from imseek.evaluate.retrieval_evaluation import RetrievalRequest
+from imseek.metrics.estimate import better_side as better_side
 from imseek.progress import ProgressCallback, Task
 from imseek.types.collections import AnyCollection, path_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +31,8 @@ _LOOKUP_BATCH: Final = 500
 _TIMEOUT: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class _ImageRequest:
-    """An image to encode."""
-
-    image_id: int
-    place: IndexedPlace | None
+#: An image to encode, and where it is.
+_Request: TypeAlias = tuple[int, IndexedPlace | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +65,21 @@ def encode_stored_images(
     workers = available_cpus()
     with PlaceReader() as places:
 
-        def read(wanted: _ImageRequest) -> _PreparedImage:
+        def read(wanted: _Request) -> _PreparedImage:
+            image_id, place = wanted
             try:
-                return _PreparedImage(wanted.image_id, _prepare_image(wanted, places, encoders, draft))
+                return _PreparedImage(image_id, _prepare_image(place, places, encoders, draft))
             except FileNotFoundError:
-                return _PreparedImage(wanted.image_id, trouble="it is not there any more")
+                return _PreparedImage(image_id, trouble="it is not there any more")
             except (MediaError, OSError) as error:
-                return _PreparedImage(wanted.image_id, trouble=str(getattr(error, "strerror", None) or error))
+                return _PreparedImage(image_id, trouble=str(getattr(error, "strerror", None) or error))
 
-        reading: OrderedMap[_ImageRequest, _PreparedImage] = OrderedMap(
+        reading: OrderedMap[_Request, _PreparedImage] = OrderedMap(
             read,
             workers=workers,
             lookahead=batch + 2 * workers,
             deadline=_TIMEOUT,
-            late=lambda wanted: _PreparedImage(wanted.image_id, trouble="reading and decoding took too long"),
+            late=lambda wanted: _PreparedImage(wanted[0], trouble="reading and decoding took too long"),
         )
         found = reading(_iter_requests(reader, ids, task))
         while some := list(islice(found, batch)):
@@ -95,22 +92,22 @@ def encode_stored_images(
             yield EncodedBatch(np.array([one.image_id for one in good], np.int64), rows, troubles)
 
 
-def _iter_requests(reader: Reader, ids: Ids, task: Task) -> Iterator[_ImageRequest]:
+def _iter_requests(reader: Reader, ids: Ids, task: Task) -> Iterator[_Request]:
     for start in range(0, len(ids), _LOOKUP_BATCH):
         some = ids[start : start + _LOOKUP_BATCH].tolist()
         places = reader.indexed_places(some)
         for image_id in some:
             if task.is_cancelled:
                 return
-            yield _ImageRequest(image_id, places.get(image_id))
+            yield image_id, places.get(image_id)
 
 
 def _prepare_image(
-    wanted: _ImageRequest, places: PlaceReader, encoders: Sequence[Encoder], draft: int | None
+    place: IndexedPlace | None, places: PlaceReader, encoders: Sequence[Encoder], draft: int | None
 ) -> tuple[npt.NDArray[Any], ...]:
-    if wanted.place is None:
+    if place is None:
         raise FileNotFoundError
-    pixels = decode(places.load(wanted.place).data, min_side=draft).pixels
+    pixels = decode(places.load(place).data, min_side=draft).pixels
     try:
         return tuple(encoder.prepare(pixels) for encoder in encoders)
     except (ImseekError, OSError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -94,18 +94,11 @@ def evaluate(
     except Cancelled:
         return interrupted
     several = len(asking) < len(owner)
-    return RetrievalReport(
-        encoder=space.encoder,
-        space_id=space.space_id,
-        generation=reader.generation,
-        images=len(pictures),
-        captions=len(owner),
-        captions_from=found.came,
-        among=wanted.among,
+    return replace(
+        interrupted,
         text_to_image=retrieval_metrics(forth, ks, picture if several else None),
         image_to_text=retrieval_metrics(back, choose_ks(wanted.ks, len(owner))),
-        left_out=found.left_out,
-        notes=interrupted.notes,
+        interrupted=False,
     )
 
 

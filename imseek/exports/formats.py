@@ -1,4 +1,7 @@
-"""Registry of export formats. To add one, write a function that writes a :class:`Job`, and add a line here."""
+"""Registry of export formats. To add one, write a function that writes an :class:`ExportJob`, and add a line here.
+
+The dependencies of formats that contain pictures are imported only when they are written.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,37 @@ from pathlib import Path
 from typing import Final
 
 from imseek.errors import UsageError, did_you_mean
-from imseek.exports.base import Format
+from imseek.exports.base import ExportJob, Format, WriteResult
 from imseek.exports.clip_retrieval import write_clip_retrieval
 from imseek.exports.faiss_file import write_faiss
-from imseek.exports.image_formats import IMAGE_FORMATS
 from imseek.exports.parquet import write_parquet
 from imseek.exports.results import ExportOptions
 from imseek.exports.tabular import write_csv, write_jsonl
+
+
+def _write_webdataset(job: ExportJob) -> WriteResult:
+    from imseek.exports.webdataset import write
+
+    return write(job)
+
+
+def _write_imagefolder(job: ExportJob) -> WriteResult:
+    from imseek.exports.imagefolder import write
+
+    return write(job)
+
+
+def _write_fiftyone(job: ExportJob) -> WriteResult:
+    from imseek.exports.fiftyone import write
+
+    return write(job)
+
+
+def _write_projector(job: ExportJob) -> WriteResult:
+    from imseek.exports.projector import write
+
+    return write(job)
+
 
 _ALL: Final = (
     Format(
@@ -57,7 +84,38 @@ _ALL: Final = (
         vectors=True,
         endings=(".parquet", ".pq"),
     ),
-    *IMAGE_FORMATS,
+    Format(
+        "fiftyone",
+        "folder",
+        "a FiftyOneDataset: pictures, fields, vectors",
+        _write_fiftyone,
+        vectors=True,
+        options=frozenset({"link"}),
+        loose=True,
+    ),
+    Format(
+        "imagefolder",
+        "folder",
+        "pictures and metadata.jsonl",
+        _write_imagefolder,
+        options=frozenset({"link", "classes"}),
+        loose=True,
+    ),
+    Format(
+        "projector",
+        "folder",
+        "vectors, their images and a sprite for TensorBoard",
+        _write_projector,
+        vectors=True,
+        loose=True,
+    ),
+    Format(
+        "webdataset",
+        "folder",
+        "tars of pictures, each with its metadata and caption",
+        _write_webdataset,
+        options=frozenset({"shard_images", "shard_size", "ending"}),
+    ),
 )
 FORMATS: Final[Mapping[str, Format]] = {one.name: one for one in _ALL}
 

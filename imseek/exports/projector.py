@@ -13,10 +13,9 @@ from typing import Any, Final, TextIO
 import numpy as np
 
 from imseek.exports.base import ExportJob, WriteResult
-from imseek.exports.image_files import Picture, PictureReader, Row, rows_of
+from imseek.exports.image_files import PictureReader, Row, rows_of
 from imseek.exports.results import SkippedPicture
 from imseek.media.sprite import Sprite, columns_of, make_tile
-from imseek.types.arrays import Float32, Pixels
 
 _VECTORS: Final = "vectors.tsv"
 _METADATA: Final = "metadata.tsv"
@@ -84,12 +83,8 @@ def _write_vectors(job: ExportJob) -> None:
     with (job.path / _VECTORS).open("x", encoding="ascii") as file:
         for block in job.selection.blocks():
             for row in job.selection.rows_of(block).astype(np.float32):
-                file.write(_format_vector(row))
-
-
-def _format_vector(row: Float32) -> str:
-    """Format a row with enough digits to restore the stored float16 values."""
-    return "\t".join(f"{value:.6g}" for value in row.tolist()) + "\n"
+                # Six digits restore the stored float16 values.
+                file.write("\t".join(f"{value:.6g}" for value in row.tolist()) + "\n")
 
 
 def _write_metadata(job: ExportJob) -> None:
@@ -120,11 +115,7 @@ def _point_name(row: Row) -> str:
 
 def _write_sprite(job: ExportJob, total: int, side: int) -> tuple[SkippedPicture, ...]:
     pictures, sprite = PictureReader(job), Sprite(total, side)
-
-    def small(picture: Picture) -> Pixels:
-        return make_tile(picture.data, side)
-
-    for position, (_, pixels) in enumerate(pictures.made(small)):
+    for position, (_, pixels) in enumerate(pictures.made(lambda picture: make_tile(picture.data, side))):
         if pixels is not None:
             sprite.paste(position, pixels)
     sprite.save(job.path / _SPRITE)

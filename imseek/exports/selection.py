@@ -25,17 +25,8 @@ from imseek.types.pictures import Place, path_json
 BLOCK: Final = 4096
 #: Columns added by exports; a stored column of such a name becomes ``extra_…``.
 RESERVED_COLUMNS: Final = (
-    "image_id",
-    "path",
-    "path_b64",
-    "uri",
-    "score",
-    "tags",
-    "vector",
-    "image_path",
-    "image",
-    "file_name",
-)
+    "image_id", "path", "path_b64", "uri", "score", "tags", "vector", "image_path", "image", "file_name",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,14 +45,8 @@ def write_csv(job: ExportJob) -> WriteResult:
 
 
 def _columns(job: ExportJob) -> list[str]:
-    own = [
-        "image_id",
-        "path",
-        "path_b64",
-        "uri",
-        *(["score"] if job.selection.scores is not None else []),
-        "tags",
-    ]
+    score = ["score"] if job.selection.scores is not None else []
+    own = ["image_id", "path", "path_b64", "uri", *score, "tags"]
     # ``to_json_row`` merges the zone into the time.
     return own + list(to_json_row(dict.fromkeys(job.selection.schema.names)))
 
@@ -61,13 +55,10 @@ def _encode_rows(names: Sequence[str], rows: Sequence[dict[str, Any]], *, spread
     out = io.StringIO()
     writer = csv.writer(out)
     for row in rows:
-        cells = [_format_cell(row.get(name)) for name in names]
+        values = [row.get(name) for name in names]
+        cells = [str(value).lower() if isinstance(value, bool) else value for value in values]
         writer.writerow([_escape_formula(cell) for cell in cells] if spreadsheet else cells)
     return out.getvalue().encode("utf-8")
-
-
-def _format_cell(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _escape_formula(cell: Any) -> Any:

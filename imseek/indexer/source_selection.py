@@ -129,7 +129,7 @@ class _TargetSelection:
             if root == path and source.kind != LIST_KIND:
                 return source.kind
         self._check(path)
-        return detect.kind_of(path)
+        return detect.source_kind(path)
 
     def holds(self, path: bytes) -> bool:
         return self._holder(path, _WALKED_KINDS) is not None

@@ -27,13 +27,15 @@ from imseek.collection import Collection, text_encoder
 from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.data.shards import derived_columns as stored_columns
+from imseek.encoders.prompts import template_sets as template_sets
 from imseek.errors import UsageError
 from imseek.labels import classes as wording
 from imseek.labels import evaluation, label_store, logit_scale, moderation, policies, zero_shot
 from imseek.labels import ground_truth as truths
-from imseek.labels import text_in_image as cautions
-from imseek.labels.classes import Classes
+from imseek.labels.classes import Classes as Classes
+from imseek.labels.classes import normalise_name as normalise_name
 from imseek.labels.logit_scale import Scale
+from imseek.labels.logit_scale import known_scales as known_scales
 from imseek.labels.policies import Policy
 from imseek.labels.recipe import KIND, MULTI_TOP, Recipe
 from imseek.labels.results import ForgetReport, LabelEvaluation, LabelPreview, Labels, Moderation, SavedLabels
@@ -124,7 +126,7 @@ def label(
             check_name(reader, name, KIND, label_store.columns_of(name, recipe), replace=True)
         scale = logit_scale.resolve_scale(root, space, temperature)
         context = LabelContext(Task(progress, stop))
-        if caution and (doubt := cautions.caution_caveat(space)):
+        if caution and (doubt := zero_shot.caution_caveat(space)):
             context.note(doubt)
         vectors = Vectors(reader, space, filter_ids(reader, where))
         prepared = zero_shot.encode_classes(reader, space, recipe, scale, context, vectors)
@@ -295,8 +297,7 @@ def evaluate(
             multi,
             centred=centred,
             where=where,
-        )
-        recipe = recipe.checked()
+        ).checked()
         learning = multi and scale.bias is None and save_temperature is not None
         prepared = zero_shot.encode_classes(
             reader, space, recipe if not learning else replace(recipe, multi=False), scale, context, vectors
@@ -313,8 +314,7 @@ def evaluate(
             if learning:
                 scale = made
         found = evaluation.evaluate(vectors, known, truth, recipe, scale, prepared, context)
-        notes = (*found.notes, *context.notes)
-        return replace(found, calibration=learned, notes=notes)
+        return replace(found, calibration=learned, notes=(*found.notes, *context.notes))
 
     return run_with_reader(collection, work)
 
@@ -354,7 +354,7 @@ def moderate(
             check_name(reader, name, POLICY, columns, replace=True)
         scale = logit_scale.resolve_scale(root, space, temperature)
         context = LabelContext(Task(progress, stop))
-        if caution and (doubt := cautions.caution_caveat(space)):
+        if caution and (doubt := zero_shot.caution_caveat(space)):
             context.note(doubt)
         vectors = Vectors(reader, space, filter_ids(reader, where))
         found = moderation.moderate(reader, vectors, wanted, scale, context, cautious=caution)

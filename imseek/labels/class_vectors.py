@@ -116,12 +116,15 @@ def sentence_vectors(
             hint="make a collection whose first encoder knows words (`imseek encoders list`)",
         )
     check_fingerprint(encoder, space.encoder, space.fingerprint)
-    made = _SentenceEncoder(encoder, len(missing), task)
     pending: dict[str, list[int]] = {}
     for n in missing:
         pending.setdefault(keys[n], []).append(n)
+    done = 0
     for some in _batches(pending, sentences):
-        vectors = made.rows([sentences(pending[key][0]) for key in some])
+        task.check()
+        vectors = _encode_sentences(encoder, [sentences(pending[key][0]) for key in some])
+        done += len(some)
+        task.report("words", done, len(missing))
         for key, row in zip(some, vectors, strict=True):
             rows[pending[key]] = row
         store.write(dict(zip(some, vectors, strict=True)))
@@ -144,28 +147,14 @@ def _batches(pending: dict[str, list[int]], sentences: Callable[[int], Sequence[
         yield some
 
 
-class _SentenceEncoder:
-    """Encodes sentences, reports progress, and can be stopped."""
-
-    def __init__(self, encoder: Encoder, total: int, task: Task) -> None:
-        self._encoder = encoder
-        self._total = total
-        self._done = 0
-        self._task = task
-
-    def rows(self, some: Sequence[Sequence[str]]) -> Float32:
-        """Encode each list of sentences as one row, in batches."""
-        self._task.check()
-        texts = [text for one in some for text in one]
-        counts = [len(one) for one in some]
-        if not all(counts):
-            raise QueryError("a class has no words", hint="name it, or leave it out")
-        encoded = [
-            self._encoder.encode_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)
-        ]
-        self._done += len(some)
-        self._task.report("words", self._done, self._total)
-        return merge_pieces(np.concatenate(encoded), counts)
+def _encode_sentences(encoder: Encoder, some: Sequence[Sequence[str]]) -> Float32:
+    """Encode each list of sentences as one row, in batches."""
+    texts = [text for one in some for text in one]
+    counts = [len(one) for one in some]
+    if not all(counts):
+        raise QueryError("a class has no words", hint="name it, or leave it out")
+    encoded = [encoder.encode_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+    return merge_pieces(np.concatenate(encoded), counts)
 
 
 def _key(sentences: Sequence[str]) -> str:

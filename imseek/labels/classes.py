@@ -120,15 +120,15 @@ def background_sentences(given: bool | str | Sequence[str]) -> tuple[str, ...]:
 
 
 def read_templates(given: str) -> tuple[str, ...]:
-    """Read a sentence with ``{}``, a named set (:func:`imseek.encoders.prompts.names`), or a file with one sentence a
-    line.
+    """Read a sentence with ``{}``, a named set (:func:`imseek.labels.template_sets`), or a file
+    with one sentence a line.
 
     Raises UsageError.
     """
     if "{}" in given and not _is_file(Path(given)):
         return (given,)
     path = Path(given).expanduser()
-    if given in prompts.names():
+    if given in prompts.template_sets():
         return prompts.templates(given)
     if _is_file(path) or os.sep in given:
         lines = [line.strip() for line in read_text_file(path).splitlines()]
@@ -141,7 +141,7 @@ def read_templates(given: str) -> tuple[str, ...]:
         check_templates(())
     raise UsageError(
         f"{given!r} is no set of templates, no file and no sentence with {{}}",
-        hint=did_you_mean(given, prompts.names(), "sets"),
+        hint=did_you_mean(given, prompts.template_sets(), "sets"),
     )
 
 

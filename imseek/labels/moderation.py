@@ -14,13 +14,13 @@ import numpy as np
 
 from imseek.analysis.space_vectors import BLOCK, Vectors
 from imseek.data.reader import Reader
-from imseek.labels import logit_scale, text_in_image
+from imseek.labels import logit_scale
 from imseek.labels.class_vectors import fill_templates, sentence_vectors
 from imseek.labels.logit_scale import Scale
 from imseek.labels.policies import Concept, Policy
 from imseek.labels.results import ConceptCount, Moderation
 from imseek.labels.top_classes import sigmoid
-from imseek.labels.zero_shot import LabelContext
+from imseek.labels.zero_shot import WRITING_TEMPLATES, LabelContext
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
 
@@ -128,5 +128,5 @@ def _encode_concept(
     return _ConceptPrompts(
         prompts(concept.positive, concept.templates),
         prompts(concept.negative, concept.templates),
-        prompts(concept.positive, text_in_image.WRITING_TEMPLATES) if cautious else None,
+        prompts(concept.positive, WRITING_TEMPLATES) if cautious else None,
     )

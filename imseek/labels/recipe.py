@@ -17,6 +17,8 @@ KIND: Final = "labels"
 MULTI_THRESHOLD: Final = 0.5
 #: Maximum labels per image, with several.
 MULTI_TOP: Final = 10
+#: Fields of a recipe that are stored as they are.
+_OPTIONS: Final = ("multi", "top", "threshold", "centred", "caution", "where")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,7 @@ class Recipe:
             "words": [list(words) for words in self.classes.words],
             "templates": list(self.templates),
             "none": list(self.none),
-            "multi": self.multi,
-            "top": self.top,
-            "threshold": self.threshold,
-            "centred": self.centred,
-            "caution": self.caution,
-            "where": self.where,
+            **{name: getattr(self, name) for name in _OPTIONS},
             "factor": scale.factor,
             "bias": scale.bias,
             "flat": scale.flat,
@@ -80,17 +77,8 @@ class Recipe:
     def of(cls, facts: Mapping[str, Any]) -> tuple[Recipe, Scale]:
         """Read the result of :meth:`facts`."""
         classes = Classes(tuple(facts["classes"]), tuple(tuple(words) for words in facts["words"]))
-        recipe = cls(
-            classes,
-            tuple(facts["templates"]),
-            tuple(facts["none"]),
-            facts["multi"],
-            facts["top"],
-            facts["threshold"],
-            facts["centred"],
-            facts["caution"],
-            facts["where"],
-        )
+        options = {name: facts[name] for name in _OPTIONS}
+        recipe = cls(classes, tuple(facts["templates"]), tuple(facts["none"]), **options)
         return recipe, Scale(facts["factor"], facts["bias"], facts["factor_source"], facts["flat"])
 
 

@@ -1,9 +1,15 @@
-"""Zero-shot labels: which of the given classes each image belongs to, from stored vectors."""
+"""Zero-shot labels: which of the given classes each image belongs to, from stored vectors.
+
+A label may come from written text in an image rather than its content: CLIP takes an apple with a note "iPod" for an
+iPod (Goh et al. 2021, "Multimodal Neurons in Artificial Neural Networks"). An image more similar to "a sign that says
+iPod" than to an iPod deserves a second look.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +18,7 @@ from imseek.analysis.space_vectors import BLOCK, Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.encoders.base import Encoder
-from imseek.labels import logit_scale, text_in_image, top_classes
+from imseek.labels import logit_scale, top_classes
 from imseek.labels.class_vectors import class_vectors, sentence_vectors
 from imseek.labels.logit_scale import Scale
 from imseek.labels.recipe import Recipe, check_multi
@@ -20,6 +26,14 @@ from imseek.labels.results import Labels
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
+
+#: Templates that describe written text naming a class.
+WRITING_TEMPLATES: Final = (
+    'the word "{}" written on paper',
+    'a sign that says "{}"',
+    'a label with the text "{}"',
+    'the word "{}"',
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +67,16 @@ class LabelContext:
             self.notes.append(line)
 
 
+def caution_caveat(space: SpaceInfo) -> str | None:
+    """Return a caveat about flags of this space's encoder; None where it can read."""
+    if space.quality == "full":
+        return None
+    return (
+        f"{space.encoder} cannot read: its labels do not come from words in pictures, and what is flagged is any "
+        "picture that looks like a sign or paper (docs/limits.md)"
+    )
+
+
 def encode_classes(
     reader: Reader,
     space: SpaceInfo,
@@ -71,9 +95,7 @@ def encode_classes(
     count = len(recipe.classes)
 
     def sentences(n: int) -> list[str]:
-        if n < count:
-            return recipe.classes.sentences(n, recipe.templates)
-        return list(recipe.none)
+        return recipe.classes.sentences(n, recipe.templates) if n < count else list(recipe.none)
 
     rows = sentence_vectors(
         reader.root,
@@ -187,7 +209,7 @@ class _WritingDetector:
             self._reader.root,
             self._space,
             names,
-            text_in_image.WRITING_TEMPLATES,
+            WRITING_TEMPLATES,
             notify=self._context.note,
             task=Task(stop=self._context.task.stop),  # Its few words are no phase of their own.
         )
@@ -204,4 +226,11 @@ class _WritingDetector:
         return found
 
 
-__all__ = ["ClassVectors", "LabelContext", "encode_classes", "label_images"]
+__all__ = [
+    "WRITING_TEMPLATES",
+    "ClassVectors",
+    "LabelContext",
+    "caution_caveat",
+    "encode_classes",
+    "label_images",
+]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imseek.data.files.system_errors import translate_os_errors
+from imseek.data.files.write_check import check_writable as check_writable
+from imseek.data.files.write_check import file_system as file_system
+from imseek.data.repair.error_diagnosis import diagnose as diagnose
+from imseek.data.trust import trust_command as trust_command
 from imseek.errors import ImseekError, UsageError
 from imseek.progress import ProgressCallback
 from imseek.types.collection_info import IndexPolicy
@@ -30,6 +34,7 @@ from imseek.types.maintenance_reports import (
 )
 
 if TYPE_CHECKING:
+    from imseek.data.writing.writer import Writer
     from imseek.encoders.runtime import Runtime
     from imseek.types.maintenance_reports import TrustRecord
 
@@ -89,6 +94,17 @@ def trusted_collections() -> tuple[TrustRecord, ...]:
     return trusting.trusted_collections()
 
 
+def allow_server(uuid: str, url: str) -> bool:
+    """Allow the catalog of the collection ``uuid`` to lie on the PostgreSQL server at ``url``; True if that is new.
+
+    From then on, opening the collection connects to that server. Raises StorageError if it cannot be recorded.
+    """
+    from imseek.data.catalog.postgres.address import Address
+    from imseek.data.catalog.postgres.allowed_servers import allow_server as allow
+
+    return allow(Address(uuid, url))
+
+
 def distrust(path: str | os.PathLike[str]) -> None:
     """Withdraw trust in a collection and in the server of its catalog. Raises StorageError."""
     from imseek.data import layout
@@ -121,7 +137,7 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
     with translate_os_errors(root):
         report = repair_files(root)
         if report.after.ok and (recalled := recover_quarantine(root)):
-            line = f"{recalled} images as put away: their files are where `imseek undo` finds them"
+            line = f"{recalled} images as put away: their files are where `imseek duplicates undo` finds them"
             return replace(report, restored=(*report.restored, line), after=verify(root))
         return report
 
@@ -179,13 +195,8 @@ def merge(
     """
     from imseek.data.shards.compaction import merge_due
     from imseek.data.vectors import index_snapshots
-    from imseek.data.writing.writer import Writer
 
-    root = Path(path).expanduser().absolute()
-    with (
-        translate_os_errors(root),
-        Writer(root, "maintain --merge") as writer,
-    ):
+    with _open_writer(path, "maintain --merge") as writer:
         before = len(writer.current().shards)
         merges = merge_due(writer)
         notes = index_snapshots.renew_due(writer, writer.begin_task(progress, stop))
@@ -210,19 +221,13 @@ def purge(
     """
     from imseek.data.vectors import index_snapshots
     from imseek.data.writing.purge import purge as purge_files
-    from imseek.data.writing.writer import Writer
     from imseek.duplicates.actions.quarantine_recovery import remove_undone_journals
 
-    root = Path(path).expanduser().absolute()
-    with (
-        translate_os_errors(root),
-        Writer(root, "maintain --purge") as writer,
-    ):
-        remove_undone_journals(root)
+    with _open_writer(path, "maintain --purge") as writer:
+        remove_undone_journals(writer.root)
         report = purge_files(writer)
-        return replace(
-            report, notes=report.notes + index_snapshots.renew_due(writer, writer.begin_task(progress, stop))
-        )
+        notes = index_snapshots.renew_due(writer, writer.begin_task(progress, stop))
+        return replace(report, notes=report.notes + notes)
 
 
 def measure(
@@ -237,14 +242,9 @@ def measure(
     unreadable or have changed stay unmeasured. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
     CorruptCollectionError if a file of the collection is damaged.
     """
-    from imseek.data.writing.writer import Writer
     from imseek.maintenance.missing_measures import measure as measure_pictures
 
-    root = Path(path).expanduser().absolute()
-    with (
-        translate_os_errors(root),
-        Writer(root, "maintain --measure") as writer,
-    ):
+    with _open_writer(path, "maintain --measure") as writer:
         return measure_pictures(writer, writer.begin_task(progress, stop))
 
 
@@ -263,14 +263,8 @@ def build_index(
     CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.data.vectors import index_snapshots
-    from imseek.data.writing.writer import Writer
 
-    root = Path(path).expanduser().absolute()
-    with (
-        translate_os_errors(root),
-        Writer(root, "maintain --index") as writer,
-        index_snapshots.try_policy(writer, policy),
-    ):
+    with _open_writer(path, "maintain --index") as writer, index_snapshots.try_policy(writer, policy):
         return tuple(index_snapshots.renew(writer, writer.begin_task(progress, stop), force=True))
 
 
@@ -304,7 +298,6 @@ def reencode(
     """
     from imseek.data.current_file import read_current
     from imseek.data.vectors import index_snapshots
-    from imseek.data.writing.writer import Writer
     from imseek.encoders import registry, space_compatibility
     from imseek.indexer import reencode as runner
 
@@ -320,10 +313,7 @@ def reencode(
         space_compatibility.space_of(encoder, resolution.note), space, add, allow_missing
     )
     kind = "maintain --add-space" if add else "maintain --reencode"
-    with (
-        translate_os_errors(root),
-        Writer(root, kind) as writer,
-    ):
+    with _open_writer(root, kind) as writer:
         task = writer.begin_task(progress, stop)
         report = runner.reencode(writer, encoder, order, task)
         if report.outcome != "switched":
@@ -352,15 +342,13 @@ def embed_captions(
     damaged.
     """
     from imseek.data.vectors import index_snapshots
-    from imseek.data.writing.writer import Writer
     from imseek.encoders import checks
     from imseek.indexer import caption_space
     from imseek.search.encoder_loader import load_encoder
 
-    root = Path(path).expanduser().absolute()
-    with translate_os_errors(root), Writer(root, "maintain --captions") as writer:
+    with _open_writer(path, "maintain --captions") as writer:
         space = writer.current().space
-        encoder = load_encoder(root, space, ("text",), runtime, notify)
+        encoder = load_encoder(writer.root, space, ("text",), runtime, notify)
         checks.check_encodes_text(encoder)
         checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
         task = writer.begin_task(progress, stop)
@@ -379,11 +367,9 @@ def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:
     LockedError, ReadOnlyError, and CorruptCollectionError.
     """
     from imseek.data.catalog import spaces
-    from imseek.data.writing.writer import Writer
     from imseek.indexer.space_changes import check_drop
 
-    root = Path(path).expanduser().absolute()
-    with translate_os_errors(root), Writer(root, "maintain --drop-space") as writer:
+    with _open_writer(path, "maintain --drop-space") as writer:
         spaces.find(writer, space_id)
         check_drop(spaces.list_spaces(writer), space_id)
         return spaces.drop(writer, space_id)
@@ -402,3 +388,13 @@ def move_catalog(path: str | os.PathLike[str], to: str) -> CatalogReport:
     root = Path(path).expanduser().absolute()
     with translate_os_errors(root):
         return catalog_moves.move(root, to)
+
+
+@contextmanager
+def _open_writer(path: str | os.PathLike[str], kind: str) -> Iterator[Writer]:
+    """Open a collection for one run, with errors of its disk as StorageError."""
+    from imseek.data.writing.writer import Writer
+
+    root = Path(path).expanduser().absolute()
+    with translate_os_errors(root), Writer(root, kind) as writer:
+        yield writer

@@ -37,18 +37,9 @@ if TYPE_CHECKING:
     from imseek.collection import Collection
 
 __all__ = [
-    "NAME",
-    "check_columns",
-    "columns",
-    "drop",
-    "find",
-    "lay_out",
-    "maps",
-    "missing",
-    "representative",
-    "scores",
-    "table",
-]
+    "MAX_FITTED", "NAME", "check_columns", "columns", "drop", "find", "lay_out", "maps", "missing", "representative",
+    "scores", "table",
+]  # fmt: skip
 
 
 def lay_out(

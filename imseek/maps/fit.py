@@ -8,13 +8,14 @@ from typing import Final
 
 import numpy as np
 
+from imseek.analysis import umap_layout
+from imseek.analysis.pca import Axes, nonzero_rows, principal_axes
 from imseek.analysis.space_vectors import BLOCK, Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
 from imseek.data.vectors.base import Ids
-from imseek.maps import neighbours, umap_layout
+from imseek.maps import neighbours
 from imseek.maps.map_store import MapPositions, no_positions
-from imseek.maps.pca import Axes, nonzero_rows, principal_axes
 from imseek.maps.transform import place_images
 from imseek.progress import Task
 from imseek.types.arrays import Float32
@@ -67,7 +68,7 @@ def fit_umap(
 
     Raises Cancelled, MissingExtraError.
     """
-    umap_layout.import_umap()  # Report a missing package before the work starts.
+    umap_layout.check_installed()  # Report a missing package before the work starts.
     chosen, notes = vectors.ids, []
     if len(chosen) > sample:
         drawn = np.random.default_rng(seed).choice(len(chosen), sample, replace=False)

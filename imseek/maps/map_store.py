@@ -10,13 +10,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from imseek.analysis.pca import Axes
 from imseek.data.catalog import models
 from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
 from imseek.data.shards import derived_results, metadata_columns
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.maps.pca import Axes
 from imseek.maps.results import MapInfo, map_columns
 from imseek.types.arrays import Float32
 

@@ -8,12 +8,12 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from imseek.analysis.pca import nonzero_rows
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches, Segment, VectorIndex, open_index
 from imseek.data.vectors.base import Ids
 from imseek.errors import CorruptCollectionError, UntrustedCollectionError
-from imseek.maps.pca import nonzero_rows
 from imseek.types.arrays import Float32
 
 #: Images searched at once: 4 MiB of vectors.

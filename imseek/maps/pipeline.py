@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from imseek.analysis.pca import Axes, nonzero_rows
 from imseek.analysis.snapshot_session import filter_ids
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.catalog.models import Model
@@ -14,7 +15,6 @@ from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.maps import fit, map_store
 from imseek.maps.map_store import MapPositions
-from imseek.maps.pca import Axes, nonzero_rows
 from imseek.maps.results import MapInfo, MapMethod, MapReport
 from imseek.maps.trustworthiness import NEIGHBOURS, SAMPLE, trustworthiness
 from imseek.progress import Cancelled, Task
@@ -117,20 +117,13 @@ def _lay_out_anew(
         if info.neighbours is None or info.min_dist is None:
             made = fit.fit_pca(vectors, told.task)
         else:
-            made = fit.fit_umap(
-                reader, vectors, info.neighbours, info.min_dist, info.seed, wanted.sample, told.task
-            )
+            settings = info.neighbours, info.min_dist, info.seed, wanted.sample
+            made = fit.fit_umap(reader, vectors, *settings, told.task)
     except Cancelled:
         return Outcome(told.report(before or info, held, interrupted=True))
     info = _measure_map(info, reader, made.places)
-    report = told.report(
-        info,
-        made.places,
-        *made.notes,
-        laid_out=info.fitted,
-        placed=info.placed,
-        interrupted=made.interrupted,
-    )
+    here, placed, stopped = info.fitted, info.placed, made.interrupted
+    report = told.report(info, made.places, *made.notes, laid_out=here, placed=placed, interrupted=stopped)
     return Outcome(report, made.places, made.axes)
 
 

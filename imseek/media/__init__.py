@@ -6,58 +6,41 @@ it.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from imseek._lazy import lazy_names
 
 # Not lazy: this module is light, and the function ``decode`` shares its name with its module.
 from imseek.media.decode import DEFAULT_LIMITS, DecodedImage, Limits, decode
 
 if TYPE_CHECKING:
-    from imseek.media.codec_check import codecs
+    from imseek.media.codec_check import codec_refusals, codecs, formats_hint, sandbox_layers
     from imseek.media.fetcher import DEFAULT_FETCH_LIMITS, FakeFetcher, Fetcher, FetchLimits, FetchResult
     from imseek.media.http_fetcher import HttpFetcher
     from imseek.media.phash import hamming_distance, perceptual_hash
+    from imseek.media.sandbox.pool import WorkerError, is_confined
     from imseek.media.sheet import Cell, Row, contact_sheet
-    from imseek.media.thumbnails import thumbnail
+    from imseek.media.sixel import sixels
+    from imseek.media.thumbnails import fit, jpeg, png, thumbnail
 
 __all__ = [
-    "DEFAULT_FETCH_LIMITS",
-    "DEFAULT_LIMITS",
-    "Cell",
-    "DecodedImage",
-    "FakeFetcher",
-    "FetchLimits",
-    "FetchResult",
-    "Fetcher",
-    "HttpFetcher",
-    "Limits",
-    "Row",
-    "codecs",
-    "contact_sheet",
-    "decode",
-    "hamming_distance",
-    "perceptual_hash",
-    "thumbnail",
-]
+    "DEFAULT_FETCH_LIMITS", "DEFAULT_LIMITS", "Cell", "DecodedImage", "FakeFetcher", "FetchLimits", "FetchResult",
+    "Fetcher", "HttpFetcher", "Limits", "Row", "WorkerError", "codec_refusals", "codecs", "contact_sheet", "decode",
+    "fit", "formats_hint", "hamming_distance", "is_confined", "jpeg", "perceptual_hash", "png", "sandbox_layers",
+    "sixels", "thumbnail",
+]  # fmt: skip
 
-_LAZY = {
-    "DEFAULT_FETCH_LIMITS": "fetcher",
-    "Cell": "sheet",
-    "FakeFetcher": "fetcher",
-    "FetchLimits": "fetcher",
-    "FetchResult": "fetcher",
-    "Fetcher": "fetcher",
-    "HttpFetcher": "http_fetcher",
-    "Row": "sheet",
-    "codecs": "codec_check",
-    "contact_sheet": "sheet",
-    "hamming_distance": "phash",
-    "perceptual_hash": "phash",
-    "thumbnail": "thumbnails",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+if not TYPE_CHECKING:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "imseek.media.codec_check": "codec_refusals codecs formats_hint sandbox_layers",
+            "imseek.media.fetcher": "DEFAULT_FETCH_LIMITS FakeFetcher FetchLimits FetchResult Fetcher",
+            "imseek.media.http_fetcher": "HttpFetcher",
+            "imseek.media.phash": "hamming_distance perceptual_hash",
+            "imseek.media.sandbox.pool": "WorkerError is_confined",
+            "imseek.media.sheet": "Cell Row contact_sheet",
+            "imseek.media.sixel": "sixels",
+            "imseek.media.thumbnails": "fit jpeg png thumbnail",
+        },
+    )

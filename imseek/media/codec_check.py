@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from imseek.media.formats import EXTRA_PACKAGES, PILLOW_FORMATS, RECOGNISED, is_readable
+from collections.abc import Mapping
+
+from imseek.media.formats import (
+    EXTRA_PACKAGES,
+    FORMATS_HINT,
+    PILLOW_FORMATS,
+    RECOGNISED,
+    is_readable,
+    needs_extra,
+)
 from imseek.media.sandbox import pool
 
 
 def codecs() -> dict[str, bool]:
     """Tell which known formats this installation can read. Starts a worker of each kind to find out."""
-    unread = refusals()
+    unread = codec_refusals()
     return {
         name: is_readable(name) and name not in unread
         for name in (*PILLOW_FORMATS, *EXTRA_PACKAGES, *RECOGNISED)
     }
 
 
-def refusals() -> dict[str, str]:
+def formats_hint(known: Mapping[str, bool]) -> str | None:
+    """Return how to install what formats in ``known`` (:func:`codecs`) lack here; None where no extra would help."""
+    return FORMATS_HINT if any(needs_extra(name) for name, there in known.items() if not there) else None
+
+
+def codec_refusals() -> dict[str, str]:
     """Return the formats whose installed codec is refused or does not load, with reasons that say what to do."""
     found: dict[str, str] = {}
     for kind in pool.KINDS.values():
@@ -25,3 +39,8 @@ def refusals() -> dict[str, str]:
         except pool.WorkerError as error:
             found |= dict.fromkeys(installed, f"the process that decodes it does not start: {error}")
     return found
+
+
+def sandbox_layers() -> tuple[str, ...]:
+    """Return what confines the process that decodes HEIC, JPEG XL and camera raw. Raises WorkerError if none starts."""
+    return pool.survey(pool.KINDS["pictures"]).layers

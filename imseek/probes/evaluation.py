@@ -16,11 +16,10 @@ from imseek.errors import UsageError
 from imseek.metrics import bootstrap, classification
 from imseek.metrics.estimate import Estimate
 from imseek.probes import calibration, holdout_groups, model_selection
-from imseek.probes.class_name_vectors import encode_class_names
 from imseek.probes.labels import LabelledImages, Labels, Targets, read_labels
 from imseek.probes.probe_store import Probe
 from imseek.probes.results import ClassScore, CurvePoint, ProbeConfusion, ProbeEvaluation, ProbeMethod
-from imseek.probes.training import check_classes, limit_labelled
+from imseek.probes.training import check_classes, encode_class_names, limit_labelled
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
 
@@ -210,9 +209,6 @@ def _rows_among(digests: Ids, known: Ids) -> npt.NDArray[np.bool_]:
     """Tell which rows of (m, 4) are among those of (k, 4)."""
     there = {row.tobytes() for row in np.ascontiguousarray(known, np.int64)}
     return np.array([row.tobytes() in there for row in np.ascontiguousarray(digests, np.int64)], np.bool_)
-
-
-# -- figures -------------------------------------------------------------------------------------------
 
 
 def _accuracy_intervals(

@@ -50,20 +50,6 @@ class Labels:
         """
         return self.kind == "tags"
 
-    def facts(self) -> dict[str, Any]:
-        """Return JSON values for :meth:`of_facts`."""
-        return {
-            "kind": self.kind,
-            "names": list(self.names),
-            "several": self.several,
-            "negatives": self.negatives,
-        }
-
-    @classmethod
-    def of_facts(cls, facts: Mapping[str, Any]) -> Labels:
-        """Read the result of :meth:`facts`."""
-        return cls(facts["kind"], tuple(facts["names"]), facts["several"], facts["negatives"])
-
     @classmethod
     def parse(cls, text: str) -> Labels:
         """Parse ``tags``, ``tags:a,b``, ``folder``, ``folder:1``, ``column:NAME`` or a column's name. Raises
@@ -144,9 +130,6 @@ def read_labels(reader: Reader, labels: Labels, searchable: Ids) -> LabelledImag
     return found
 
 
-# -- tags ----------------------------------------------------------------------------------------------
-
-
 def _read_tags(reader: Reader, labels: Labels, searchable: Ids) -> LabelledImages:
     if len(set(labels.names)) < len(labels.names):
         again = next(name for name, n in Counter(labels.names).items() if n > 1)
@@ -168,9 +151,8 @@ def _read_tags(reader: Reader, labels: Labels, searchable: Ids) -> LabelledImage
     ids = np.array([i for i, _ in said], np.int64)
     inside = np.isin(ids, searchable)
     lost = sorted(set(ids[~inside].tolist()))
-    notes = (f"{len(lost):,} tagged images are left out: no vector, or not among those asked for",) * bool(
-        lost
-    )
+    left_out = f"{len(lost):,} tagged images are left out: no vector, or not among those asked for"
+    notes = (left_out,) if lost else ()
     there = [one for one, there_is in zip(said, inside.tolist(), strict=True) if there_is]
     if labels.several:
         return _multi_label(there, labels, notes)
@@ -212,9 +194,6 @@ def _single_label(
     if empty := [name for name in order if name not in there]:
         notes = (*notes, f"no image that is asked for has the tag {', '.join(empty)}")
     return LabelledImages(ids, classes, targets, notes)
-
-
-# -- folders -------------------------------------------------------------------------------------------
 
 
 def _read_folders(reader: Reader, names: Sequence[str], searchable: Ids) -> dict[int, str]:

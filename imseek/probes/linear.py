@@ -69,8 +69,9 @@ def fit(
             found, (weights, bias) = parts[0]
         else:
             found = np.arange(classes)
-            weights = np.concatenate([_positive_weights(one) for one in parts])
-            bias = np.array([_positive_bias(one) for one in parts])
+            positives = [_positive_solution(one) for one in parts]
+            weights = np.concatenate([one for one, _ in positives])
+            bias = np.array([one for _, one in positives])
         whole = np.zeros((classes, rows.shape[1]))
         level = np.full(classes, _NEVER_LOGIT)
         whole[found] = weights @ back / scale
@@ -119,13 +120,9 @@ def _solve(model: Any, rows: npt.NDArray[Any], target: npt.NDArray[Any], strengt
     return seen, (weights, bias)
 
 
-def _positive_weights(part: _Solution) -> npt.NDArray[Any]:
-    """Weights of yes against no (1, k)."""
-    seen, (weights, _) = part
-    return weights[1:] - weights[:1] if len(seen) == 2 else weights
-
-
-def _positive_bias(part: _Solution) -> float:
-    """Bias of yes against no."""
-    seen, (_, bias) = part
-    return float(bias[1] - bias[0]) if len(seen) == 2 else (_NEVER_LOGIT if seen[0] == 0 else -_NEVER_LOGIT)
+def _positive_solution(part: _Solution) -> tuple[npt.NDArray[Any], float]:
+    """Weights (1, k) and bias of yes against no."""
+    seen, (weights, bias) = part
+    if len(seen) == 2:
+        return weights[1:] - weights[:1], float(bias[1] - bias[0])
+    return weights, _NEVER_LOGIT if seen[0] == 0 else -_NEVER_LOGIT

@@ -129,7 +129,8 @@ def select_model(
         notes = (
             "too few classes have two different images: nothing could be held out, and nothing was measured",
         )
-        pivot = cache_model.pivot_of(_cosines(rows[stratified_sample(targets, MAX_VALIDATED, seed)]))
+        drawn = rows[stratified_sample(targets, MAX_VALIDATED, seed)]
+        pivot = cache_model.pivot_of(drawn @ drawn.T)
         usual = {
             "sharpness": DEFAULT_SHARPNESS,
             "weight": 0.0 if words is None else DEFAULT_WORD_WEIGHT,
@@ -163,11 +164,6 @@ def _find_holdable(targets: Targets, classes: int, groups: Ids) -> tuple[Ids, Id
     return np.flatnonzero(np.isin(targets, number)), number
 
 
-def _cosines(rows: Float32) -> Float32:
-    found: Float32 = rows @ rows.T
-    return found
-
-
 def _cross_validate(
     rows: Float32,
     targets: Targets,
@@ -182,7 +178,7 @@ def _cross_validate(
     folds = list(_iter_fold_draws(targets, groups, seed))
     return (
         _select_linear(rows, targets, classes, groups, folds, even, task),
-        _select_cache(_cosines(rows), rows, targets, classes, groups, folds, words, even),
+        _select_cache(rows @ rows.T, rows, targets, classes, groups, folds, words, even),
     )
 
 
@@ -201,9 +197,6 @@ def fit_model(
         return found
     keys = stratified_sample(targets, cache_model.MAX_KEYS, seed, evenly=True)
     return cache_model.build_cache_model(rows[keys], targets[keys], classes, words, **best.settings)
-
-
-# -- judging -------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True, eq=False)
@@ -322,9 +315,6 @@ def _iter_splits(draws: list[Ids]) -> Iterator[tuple[Ids, Ids]]:
         for number in range(int(fold.max()) + 1):
             if (tested := np.flatnonzero(fold == number)).size:
                 yield np.flatnonzero(fold != number), tested
-
-
-# -- folds and samples ---------------------------------------------------------------------------------
 
 
 def strata(targets: Targets) -> Ids:

@@ -69,7 +69,7 @@ def build_model(
         "temperature": found.best.temperature,
         "classes": list(labelled.classes),
         "counts": list(labelled.counts()),
-        "labels": labels.facts(),
+        "labels": asdict(labels),
         "where": where,
         "encoder": space.encoder,
         "fingerprint": space.fingerprint,
@@ -87,7 +87,8 @@ def probe_of(model: Model) -> Probe:
     facts = model.facts
     try:
         scorer = _SCORERS[facts["method"]].of_arrays(model.arrays, facts["settings"])
-        labels = Labels.of_facts(facts["labels"])
+        said = facts["labels"]
+        labels = Labels(said["kind"], tuple(said["names"]), said["several"], said["negatives"])
         info = ProbeInfo(
             name=model.name,
             method=facts["method"],

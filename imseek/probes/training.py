@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Final
@@ -11,17 +12,20 @@ import numpy as np
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
-from imseek.errors import MissingExtraError, UsageError
+from imseek.errors import EncoderError, MissingExtraError, QueryError, UnknownEncoderError, UsageError
+from imseek.labels.class_vectors import class_vectors
 from imseek.probes import holdout_groups, model_selection
-from imseek.probes.class_name_vectors import encode_class_names
 from imseek.probes.labels import LabelledImages
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
+from imseek.types.collection_info import SpaceInfo
 
 #: Maximum number of classes to name in a note.
 _MAX_NAMED: Final = 5
 #: Maximum number of labelled images whose vectors are held in memory; larger sets are sampled.
 MAX_LABELLED: Final = 50_000
+#: Tags are free text, for which three plain templates suffice.
+TEMPLATES: Final = ("{}", "a photo of {}", "a picture of {}")
 
 
 def check_installed() -> None:
@@ -66,6 +70,22 @@ class TrainedProbe:
     centre: Float32
     contents: list[bytes]
     notes: tuple[str, ...]
+
+
+def encode_class_names(
+    reader: Reader, space: SpaceInfo, classes: Sequence[str]
+) -> tuple[Float32 | None, tuple[str, ...]]:
+    """Encode class names as (classes, dim) centred unit rows, with notes for the user.
+
+    None where the space is not the one for text, or its encoder is unavailable.
+    """
+    if space.space_id != reader.current.space.space_id:
+        return None, ()
+    try:
+        rows = class_vectors(reader.root, space, classes, TEMPLATES)
+        return model_selection.centre_rows(rows, rows.mean(axis=0)), ()
+    except (EncoderError, MissingExtraError, UnknownEncoderError, QueryError) as error:
+        return None, (f"the names of the classes are not used: {error}",)
 
 
 def train_probe(

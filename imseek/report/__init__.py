@@ -57,9 +57,8 @@ def gather(
 
     def counting(reader: Reader) -> tuple[CollectionInfo, CollectionStatistics, int | None]:
         space = reader.current.caption_space
-        embedded = (
-            None if space is None else reader.current.images - reader.count_without_caption(space.space_id)
-        )
+        missing = 0 if space is None else reader.count_without_caption(space.space_id)
+        embedded = None if space is None else reader.current.images - missing
         return summarise(reader), collect_statistics(reader), embedded
 
     info, counted, embedded = run_with_reader(collection, counting)

@@ -18,16 +18,10 @@ MEGAPIXELS: Final = (0, 0.1, 0.3, 1, 2, 4, 8, 12, 16, 24, 48, float("inf"))
 BYTES: Final = (0.0, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8, float("inf"))
 LIGHT: Final = tuple(n / 20 for n in range(21))
 _COLUMNS: Final = (
-    "format",
-    "camera",
-    "year",
-    "megapixels",
-    "bytes",
-    "luma_mean",
-    "latitude",
-    "caption",
-    "taken_at",
-)
+    "format", "camera", "year", "megapixels", "bytes", "luma_mean", "latitude", "caption", "taken_at",
+)  # fmt: skip
+#: What images may have, by the column that has it.
+_HAVING: Final = {"date": "taken_at", "camera": "camera", "position": "latitude", "caption": "caption"}
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,7 +33,7 @@ def collect_statistics(reader: Reader) -> CollectionStatistics:
     """
     counted: dict[str, Counter[str]] = {name: Counter() for name in ("format", "camera", "year")}
     numbers: dict[str, list[Floats]] = {name: [np.empty(0)] for name in ("megapixels", "bytes", "luma_mean")}
-    having: Counter[str] = Counter()
+    having = dict.fromkeys(_HAVING, 0)
     images = 0
     for ids, columns in values(reader, _COLUMNS):
         images += len(ids)
@@ -48,12 +42,7 @@ def collect_statistics(reader: Reader) -> CollectionStatistics:
             counter.update(_count_values(by_name[name]))
         for name, parts in numbers.items():
             parts.append(_floats(by_name[name]))
-        for what, name in (
-            ("date", "taken_at"),
-            ("camera", "camera"),
-            ("position", "latitude"),
-            ("caption", "caption"),
-        ):
+        for what, name in _HAVING.items():
             having[what] += len(ids) - by_name[name].null_count
     tags = ClassMembership(reader, TAG)
     sizes = dict(zip(tags.names, tags.sizes().tolist(), strict=True))
@@ -68,10 +57,7 @@ def collect_statistics(reader: Reader) -> CollectionStatistics:
         total_bytes=int(np.nansum(sized)),
         light=distribution_of(np.concatenate(numbers["luma_mean"]), LIGHT),
         tags=_most_frequent(Counter(sizes)),
-        having={
-            **{name: having[name] for name in ("date", "camera", "position", "caption")},
-            "tag": len(set(tags.ids.tolist())),
-        },
+        having={**having, "tag": len(set(tags.ids.tolist()))},
     )
 
 

@@ -1,1 +1,55 @@
-"""Search: encode a query as vectors, find and rank the candidates, and build pages of hits."""
+"""Search: encode a query as vectors, find and rank the candidates, and build pages of hits.
+
+Names are imported on first use: `imseek search --help` needs the options, and not what searches.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imseek._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from imseek.data.vectors.gpu import gpu_count
+    from imseek.data.vectors.index_metadata import runs_on_gpu
+    from imseek.search.query import NOT_WEIGHT, Query, Term, make_query
+    from imseek.search.query_json import query_from_json, query_from_line, query_to_json
+    from imseek.search.query_options import (
+        By,
+        Cutoff,
+        GroupBy,
+        OptionField,
+        QueryOptions,
+        Sort,
+        check_values,
+        option_fields,
+    )
+    from imseek.search.query_vectors import load_picture
+    from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST, Searchable
+    from imseek.search.term_parser import parse_term, split_weight
+    from imseek.search.where.facets import Facet
+
+__all__ = [
+    "MAX_HITS_PER_RESPONSE", "NOT_WEIGHT", "VECTOR_COST", "By", "Cutoff", "Facet", "GroupBy", "OptionField", "Query",
+    "QueryOptions", "Searchable", "Sort", "Term", "check_values", "gpu_count", "load_picture", "make_query",
+    "option_fields", "parse_term", "query_from_json", "query_from_line", "query_to_json", "runs_on_gpu",
+    "split_weight",
+]  # fmt: skip
+
+if not TYPE_CHECKING:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "imseek.data.vectors.gpu": "gpu_count",
+            "imseek.data.vectors.index_metadata": "runs_on_gpu",
+            "imseek.search.query": "NOT_WEIGHT Query Term make_query",
+            "imseek.search.query_json": "query_from_json query_from_line query_to_json",
+            "imseek.search.query_options": (
+                "By Cutoff GroupBy OptionField QueryOptions Sort check_values option_fields"
+            ),
+            "imseek.search.query_vectors": "load_picture",
+            "imseek.search.searchable": "MAX_HITS_PER_RESPONSE Searchable VECTOR_COST",
+            "imseek.search.term_parser": "parse_term split_weight",
+            "imseek.search.where.facets": "Facet",
+        },
+    )

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from imseek.data.current_file import Current, Identity
 from imseek.data.reader import SourceRow
 from imseek.data.user_files.image_places import IndexedPlace
-from imseek.data.vectors import Matches
+from imseek.data.vectors import Matches, scores
+from imseek.data.vectors.base import Ids
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import Image, Place
@@ -59,6 +60,11 @@ class GenerationReader(Protocol):
     ) -> dict[int, dict[str, Any]]: ...
 
     def image(self, image_id: int) -> Image: ...
+
+
+def unit_rows(reader: GenerationReader, ids: Ids, space: SpaceInfo) -> Float32:
+    """Return the vectors of images as (m, dim) float32 with norm 1. Zero rows stay zero."""
+    return scores.unit_rows(reader.vectors(ids.tolist(), space.space_id))
 
 
 StoredT = TypeVar("StoredT", bound=GenerationReader)

@@ -20,13 +20,19 @@ differences matter: shifting or scaling all scores changes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from imseek.errors import UsageError
+from imseek.search.candidates import CandidateSet
+from imseek.search.near_duplicates import SAME_COSINE
+from imseek.search.query import Query
 from imseek.types.arrays import Float32
+
+if TYPE_CHECKING:
+    from imseek.search.prepared import PreparedQuery
 
 #: Texts without specific content, for the ``neutral`` scores.
 NEUTRAL_TEXTS: Final = ("a photo", "a picture")
@@ -45,6 +51,22 @@ MIN_SHARE_OF_BEST: Final = 0.3
 _QUARTILE: Final = 0.6744897501960817
 #: Added to every step: smaller score differences come from float16 rounding alone.
 ROUNDING: Final = 1e-3
+
+
+def cut_irrelevant(candidates: CandidateSet, query: Query, context: PreparedQuery) -> CandidateSet:
+    """Drop the candidates, which come best first, beyond the end of relevance."""
+    samples, vectors = context.samples(), context.query_vectors
+    scores = sample_scores(samples, vectors.units, vectors.shares)
+    if query.by == "image" and context.is_text:  # Text and pictures form separate clusters in the space.
+        neutral = context.encoder.reference_texts(context.spaces[0], NEUTRAL_TEXTS)
+        best = context.rows(candidates.ids[:MAX_COMPARED])[0]
+        known = background(scores, neutral_scores(samples[0], neutral), searched=context.total)
+        kept = count_relevant(candidates.scores, known, neutral_scores(best, neutral))
+    else:
+        # A picture is always relevant to itself.
+        same = int(np.count_nonzero(candidates.scores >= SAME_COSINE))
+        kept = max(same, count_relevant(candidates.scores, background(scores, searched=context.total)))
+    return replace(candidates.take(range(kept)), irrelevant=len(candidates) - kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +122,7 @@ def sample_scores(
     """Return the scores (s,) float32 of a query against a sample, combined over spaces.
 
     Each space has unit rows (s, dim), a unit query (dim,) and a share, as in
-    :class:`imseek.search.space_fusion.SpaceQuery`. All samples hold the same images in the same order.
+    :class:`imseek.search.retrieve.SpaceQuery`. All samples hold the same images in the same order.
     """
     total = np.zeros(len(samples[0]), np.float64)
     for rows, query, share in zip(samples, queries, shares, strict=True):

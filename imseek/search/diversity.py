@@ -10,15 +10,28 @@ scaling did better at equal similarity on half A of the stamps (bench/diversity.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
+from imseek.search.candidates import CandidateSet, StageContext
+from imseek.search.query import Query
 from imseek.types.arrays import Float32
 
 Positions = npt.NDArray[np.int64]
 
+#: Number of best candidates that are reordered.
+MAX_DIVERSIFIED: Final = 200
 #: Smaller differences are rounding errors.
 _ROUNDING = 1e-5
+
+
+def diversify(candidates: CandidateSet, query: Query, context: StageContext) -> CandidateSet:
+    """Order the best 200 by marginal relevance, then append the rest."""
+    best = candidates.take(range(min(MAX_DIVERSIFIED, len(candidates))))
+    order = rank_by_mmr(best.relevance, context.vectors(best), query.diversity)
+    return candidates.take([*order.tolist(), *range(len(best), len(candidates))])
 
 
 def rank_by_mmr(scores: Float32, vectors: Float32, diversity: float) -> Positions:

@@ -1,8 +1,7 @@
 """Search engine: encode the terms of a query, search the vector indexes, re-rank the candidates and build result pages.
 
-``query_vectors`` encodes the terms, ``stable_order`` and ``space_fusion`` search the indexes for candidates,
-``rerank`` filters and orders them, ``result_pages`` looks up what hits carry. ``generations`` chooses the generation
-to search.
+``generations`` chooses the generation to search, ``query_vectors`` encodes the terms, ``retrieve`` searches the indexes
+for candidates, ``rerank`` filters and orders them, ``result_pages`` looks up what hits carry.
 """
 
 from __future__ import annotations
@@ -16,32 +15,33 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, Matches
+from imseek.data.vectors import IdSet
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.scores import top_k
+from imseek.data.vectors.range_search import StoredRows
+from imseek.data.vectors.scores import row_norms, scores_of, top_k
 from imseek.encoders.base import Encoder
+from imseek.search import rerank
 from imseek.search.backend import AllowedImages, Generation, GenerationCache, GenerationReader, StoredT
-from imseek.search.calibration import CalibrationSamples
+from imseek.search.candidates import CandidateSet
+from imseek.search.feedback import refine_query
 from imseek.search.generations import GenerationCache as FolderEditions
 from imseek.search.generations import retry_if_stale
-from imseek.search.prepared import PreparedQuery, RankedCandidates, Window, answering_spaces, page_of
+from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates, answering_spaces
 from imseek.search.query import Query
 from imseek.search.query_options import By
 from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
-from imseek.search.rerank import CandidateSet, check_query, run_collection_stages
-from imseek.search.result_pages import HitOptions, build_result
-from imseek.search.score_images import score_images
-from imseek.search.space_fusion import search_batch
-from imseek.search.stable_order import rank_images
+from imseek.search.result_pages import HitOptions, build_result, page_window
+from imseek.search.retrieve import retrieve
 from imseek.search.where import Filters
 from imseek.types.arrays import Float32
 from imseek.types.search_results import SearchResult
 
 T = TypeVar("T")
 
-_DEFAULT_HITS = HitOptions()
 #: The number of conditions per generation whose ids are cached.
 _MAX_CACHED_FILTERS = 16
+#: The number of images that are scored at a time.
+_SCORE_BLOCK = 8192
 
 
 class BaseEngine(ABC, Generic[StoredT]):
@@ -51,8 +51,7 @@ class BaseEngine(ABC, Generic[StoredT]):
     """
 
     def __init__(self, editions: GenerationCache[StoredT], encoder: EncoderSource) -> None:
-        self._composer = QueryEncoder(encoder)
-        self._references = CalibrationSamples(self._composer)
+        self._encoder = QueryEncoder(encoder)
         self._editions = editions
 
     @abstractmethod
@@ -64,45 +63,35 @@ class BaseEngine(ABC, Generic[StoredT]):
         """The reader of the newest generation."""
         return self._editions.newest().reader
 
-    def search(self, query: Query, wanted: HitOptions = _DEFAULT_HITS) -> SearchResult:
-        """Answer one query.
+    def search(self, queries: Sequence[Query], wanted: HitOptions) -> list[SearchResult]:
+        """Answer queries, in their order, all from one generation except pages of an earlier one.
 
-        Raises QueryError, MediaError (a query picture), ImageNotFoundError, EncoderMismatchError, and
-        ExpiredPageError if the generation of a page token is no longer available.
-        """
-        return self.search_many([query], wanted)[0]
-
-    def search_many(self, queries: Sequence[Query], wanted: HitOptions = _DEFAULT_HITS) -> list[SearchResult]:
-        """Answer several queries, in their order, all from one generation except pages of an earlier one.
-
-        Queries that search the same index with the same parameters share one call. Raises what :meth:`search` raises,
-        for the first query that fails.
+        Queries that search the same index with the same parameters share one call. Raises QueryError, MediaError (a
+        query picture), ImageNotFoundError, EncoderMismatchError, and ExpiredPageError if the generation of a page token
+        is no longer available, for the first query that fails.
         """
 
         def ask() -> list[SearchResult]:
             newest = self._editions.newest()
-            texts = self._texts(queries, newest.reader)
-            asked, digests = [], []
+            texts = self._encode_texts(queries, newest.reader) if len(queries) > 1 else {}
+            prepared = []
             for query in queries:
-                page, digest = page_of(query, [newest.reader.identity.uuid])
-                generation = None if page is None else page.generations[0]
-                window = Window.of(query, page)
+                window = page_window(query, [newest.reader.identity.uuid])
+                (generation,) = window.generations
                 # An earlier generation may have used a different encoder.
                 known = texts.get(query.by) if generation in (None, newest.reader.generation) else None
-                asked.append(self.prepare(query, window, newest, generation, texts=known))
-                digests.append(digest)
-            found = self.find(asked)
-            return [build_result([one], digest, wanted) for one, digest in zip(found, digests, strict=True)]
+                prepared.append(self.prepare(query, window, newest, generation, texts=known))
+            return [build_result([one], wanted) for one in self.find(prepared)]
 
-        return self.retry_if_stale(ask)
+        return retry_if_stale(ask, self._editions)
 
     def read(self, question: Callable[[StoredT], T]) -> T:
         """Call ``question`` with the reader of the newest generation, again if that generation is purged meanwhile."""
-        return self.retry_if_stale(lambda: question(self.reader))
+        return retry_if_stale(lambda: question(self.reader), self._editions)
 
-    def retry_if_stale(self, ask: Callable[[], T]) -> T:
-        """Call ``ask``, and again on a newer generation if a purge removed files of the current one."""
-        return retry_if_stale(ask, self._editions)
+    def renew(self) -> int:
+        """Open the newest generation again, after a purge removed files of the open one, and return its number."""
+        return self._editions.renew()
 
     def image_encoders(self) -> dict[int, Encoder]:
         """Return the encoder of each image space by space id, checked against the space.
@@ -110,12 +99,12 @@ class BaseEngine(ABC, Generic[StoredT]):
         Raises EncoderMismatchError.
         """
         spaces = self.reader.current.image_spaces
-        return {space.space_id: self._composer.encoder(space, "image") for space in spaces}
+        return {space.space_id: self._encoder.encoder(space, "image") for space in spaces}
 
     def caption_encoders(self) -> dict[int, Encoder]:
         """Return the encoder of the caption space by its id; empty if there is none. Raises EncoderMismatchError."""
         space = self.reader.current.caption_space
-        return {} if space is None else {space.space_id: self._composer.encoder(space, "text")}
+        return {} if space is None else {space.space_id: self._encoder.encoder(space, "text")}
 
     def close(self) -> None:
         self._editions.close()
@@ -125,82 +114,71 @@ class BaseEngine(ABC, Generic[StoredT]):
     def prepare(
         self,
         query: Query,
-        window: Window,
+        window: PageWindow,
         newest: Generation[StoredT] | None = None,
         generation: int | None = None,
-        composed: QueryVectors | None = None,
+        query_vectors: QueryVectors | None = None,
         texts: Mapping[str, Float32] | None = None,
     ) -> PreparedQuery:
         """Prepare a query for one generation: that of its page token, or else the newest.
 
-        ``composed`` (the query's vectors) and ``texts`` (vectors of its texts) are used if they were computed
-        already. Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError, ExpiredPageError.
+        ``query_vectors`` and ``texts`` (vectors of the query's texts) are used if they were computed already. Raises
+        QueryError, MediaError, ImageNotFoundError, EncoderMismatchError, ExpiredPageError.
         """
-        check_query(query)
+        rerank.check_query(query)
         edition = newest or self._editions.newest()
         if generation is not None and generation != edition.reader.generation:
             edition = self._editions.of(generation)
         reader = edition.reader
         spaces = answering_spaces(reader.current, query)
         indexes = tuple(self._editions.index(edition, space) for space in spaces)
-        composed = composed or self._composer.compose(query, reader, spaces, edition.sample, texts or {})
-        allowed = self._allowed(query, edition)
+        if query_vectors is None:
+            query_vectors = self._encoder.encode(query, reader, spaces, edition.sample, texts or {})
+        allowed = None if query.where is None else self._allowed(query.where, edition)
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
-        asked = PreparedQuery(query, window, edition, spaces, indexes, composed, allowed, total)
-        if query.more or query.less:
-            asked = replace(asked, composed=self._references.refine_query(asked))
-        return asked
+        prepared = PreparedQuery(
+            query, window, edition, spaces, indexes, query_vectors, allowed, total, self._encoder
+        )
+        return refine_query(prepared) if query.more or query.less else prepared
 
-    def find(self, asked: Sequence[PreparedQuery]) -> list[RankedCandidates]:
+    def find(self, queries: Sequence[PreparedQuery]) -> list[RankedCandidates]:
         """Search the indexes for each query and apply the stages that work within one collection."""
-        first = _batch_first_searches(asked)
         found = []
-        for one, known in zip(asked, first, strict=True):
-            matches, approximate = rank_images(
-                _reuse_first_search(one, known), one.count, one.window.depth, exact=one.exact
-            )
-            found.append(self._run_stages(one, matches, approximate))
+        for one, (matches, approximate) in zip(queries, retrieve(queries), strict=True):
+            query, total = one.query, one.total
+            if one.window.whole:  # All candidates are re-ranked: the rungs of the ranking do not matter.
+                matches = top_k(matches.ids, matches.scores, len(matches))
+            candidates = rerank.run_stages(rerank.COLLECTION_STAGES, CandidateSet.of(matches), query, one)
+            beyond = total > len(matches) and not candidates.irrelevant
+            relevant = total if beyond else len(matches) - candidates.irrelevant
+            cut = None if query.cutoff is None else total - relevant
+            reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
+            damaged = one.edition.notes
+            notes = one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
+            notes += tuple(damaged[space.space_id] for space in one.spaces if space.space_id in damaged)
+            notes += self._editions.notes
+            found.append(RankedCandidates(one, candidates, cut, approximate, beyond and not reached, notes))
         return found
 
-    def _run_stages(self, asked: PreparedQuery, matches: Matches, approximate: bool) -> RankedCandidates:
-        query = asked.query
-        if asked.window.whole:  # All candidates are re-ranked: the rungs of the ranking do not matter.
-            matches = top_k(matches.ids, matches.scores, len(matches))
-        pool, relevant = run_collection_stages(
-            CandidateSet.of(matches.ids, matches.scores),
-            query,
-            asked.facts,
-            self._references.for_query(asked),
-        )
-        beyond = asked.total > len(matches) == relevant
-        cut = None if query.cutoff is None else 0 if beyond else asked.total - relevant
-        damaged = asked.edition.notes
-        notes = asked.composed.notes + tuple(space.note for space in asked.spaces if space.note)
-        notes += tuple(damaged[space.space_id] for space in asked.spaces if space.space_id in damaged)
-        notes += self._editions.notes
-        reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
-        return RankedCandidates(asked, pool, cut, approximate, beyond and not reached, notes)
-
-    def _texts(self, queries: Sequence[Query], reader: GenerationReader) -> dict[By, Mapping[str, Float32]]:
+    def _encode_texts(
+        self, queries: Sequence[Query], reader: GenerationReader
+    ) -> dict[By, Mapping[str, Float32]]:
         """Encode the texts of several queries together. Returns their vectors by ``by`` and text."""
         found: dict[By, Mapping[str, Float32]] = {}
-        if len(queries) > 1:
-            for by in {query.by for query in queries}:
-                alike = [query for query in queries if query.by == by]
-                space = answering_spaces(reader.current, alike[0])[0]
-                found[by] = self._composer.texts_of(alike, space)
+        for by in {query.by for query in queries}:
+            alike = [query for query in queries if query.by == by]
+            space = answering_spaces(reader.current, alike[0])[0]
+            found[by] = self._encoder.texts_of(alike, space)
         return found
 
-    def _allowed(self, query: Query, edition: Generation[StoredT]) -> AllowedImages | None:
-        """Return the images that satisfy the query's condition, or None if it has none. Raises QueryError."""
-        if query.where is None:
-            return None
-        held = edition.allowed.get(query.where)
+    def _allowed(self, where: str, edition: Generation[StoredT]) -> AllowedImages:
+        """Return the images that satisfy a condition, cached. Raises QueryError."""
+        held = edition.allowed.get(where)
         if held is None:
-            held = self._where(edition.reader, query.where)
+            held = self._where(edition.reader, where)
             if len(edition.allowed) >= _MAX_CACHED_FILTERS:
                 edition.allowed.clear()
-            edition.allowed[query.where] = held
+            edition.allowed[where] = held
         allowed: AllowedImages = held
         return allowed
 
@@ -219,9 +197,10 @@ class Engine(BaseEngine[Reader]):
 
         def ask() -> Float32:
             newest = self._editions.newest()
-            return score_images(self.prepare(query, Window.of(query, None), newest), newest.reader, ids)
+            window = page_window(replace(query, page=None), [newest.reader.identity.uuid])
+            return _score_images(self.prepare(query, window, newest), newest.reader, ids)
 
-        return self.retry_if_stale(ask)
+        return retry_if_stale(ask, self._editions)
 
     def close(self) -> None:
         super().close()
@@ -231,29 +210,24 @@ class Engine(BaseEngine[Reader]):
         return IdSet(self._filters.ids(reader, where))
 
 
-def _reuse_first_search(asked: PreparedQuery, known: Matches | None) -> Callable[[int, bool], Matches]:
-    """Return the query's search function, which reuses the result of its first search if ``known``."""
+def _score_images(prepared: PreparedQuery, reader: Reader, ids: Ids) -> Float32:
+    """Return (n,) float32 scores in the order of ``ids`` (n,): cosines, or their weighted mean over several spaces.
 
-    def search(k: int, exact: bool) -> Matches:
-        return known if known is not None and (k, exact) == asked.first else asked.search(k, exact)
-
-    return search
-
-
-def _batch_first_searches(asked: Sequence[PreparedQuery]) -> list[Matches | None]:
-    """Run the first search of each query, batched where queries share an index and parameters; None for the others."""
-    found: list[Matches | None] = [None] * len(asked)
-    alike: dict[tuple[object, ...], list[int]] = {}
-    for position, one in enumerate(asked):
-        if len(one.indexes) == 1:
-            key = (id(one.indexes[0]), id(one.allowed), one.first, one.across)
-            alike.setdefault(key, []).append(position)
-    for positions in alike.values():
-        if len(positions) > 1:
-            one = asked[positions[0]]
-            queries = np.stack([asked[i].composed.units[0] for i in positions])
-            k, exact = one.first
-            answers = search_batch(one.indexes[0], queries, k, one.allowed, text=one.across, exact=exact)
-            for position, matches in zip(positions, answers, strict=True):
-                found[position] = matches
-    return found
+    The score is NaN for an image that is not live, has no vector, or does not satisfy the query's condition.
+    """
+    total = np.zeros(len(ids), np.float32)
+    vectors = prepared.query_vectors
+    for space, unit, share in zip(prepared.spaces, vectors.units, vectors.shares, strict=True):
+        rows = StoredRows(reader.segments(space.space_id), space.dim)
+        for start in range(0, len(ids), _SCORE_BLOCK):
+            part = ids[start : start + _SCORE_BLOCK]
+            there, stored = rows.of(part)
+            wide = stored.astype(np.float32)
+            found = np.full(len(part), np.nan, np.float32)
+            found[np.isin(part, there)] = scores_of(wide @ unit, row_norms(wide))
+            total[start : start + _SCORE_BLOCK] += np.float32(share) * found
+        rows.release()
+    if prepared.allowed is not None:
+        assert isinstance(prepared.allowed, IdSet)
+        total[~prepared.allowed.marks(ids)] = np.nan
+    return total

@@ -9,13 +9,17 @@ docs/decisions/0014-feedback.md.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError, UsageError
 from imseek.types.arrays import Float32
+
+if TYPE_CHECKING:
+    from imseek.search.prepared import PreparedQuery
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 
@@ -26,6 +30,21 @@ MORE: Final = 3.0
 LESS: Final = 0.1
 #: A mean of marked images shorter than this has no direction.
 _MIN_LENGTH: Final = 1e-3
+
+
+def refine_query(prepared: PreparedQuery) -> PreparedQuery:
+    """Refine the query's vector in each space by its marks, ``more`` and ``less``.
+
+    Raises ImageNotFoundError if a marked image does not exist, QueryError if the refined query is zero.
+    """
+    more = prepared.rows(np.array(prepared.query.more, np.int64))
+    less = prepared.rows(np.array(prepared.query.less, np.int64))
+    vectors = prepared.query_vectors
+    units = []
+    for unit, liked, disliked, rows in zip(vectors.units, more, less, prepared.samples(), strict=True):
+        mean = rows.mean(axis=0, dtype=np.float64) if len(rows) else None
+        units.append(refine(unit, liked, disliked, mean).astype(np.float32))
+    return replace(prepared, query_vectors=replace(vectors, units=tuple(units)))
 
 
 def refine(

@@ -96,7 +96,7 @@ class GenerationCache:
         self._kind = kind
         self._device = device
         self._placement: Placement | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._newest = Generation(Reader(root))
         self._earlier: tuple[float, Generation] | None = None
         self._seen: tuple[int | str, ...] | None = None  # change stamp of the newest generation
@@ -107,12 +107,27 @@ class GenerationCache:
         Raises CollectionNotFoundError if the collection is gone or has been replaced.
         """
         with self._lock:
-            return self._refresh()
+            held, seen = self._newest, read_generation_stamp(self._root)
+            is_new = seen is None or seen != self._seen
+            current = read_current(self._root) if is_new else held.reader.current
+            self._check(current.uuid)
+            if current.generation != held.reader.generation:
+                reader = held.reader.reopen()
+                in_use = {space.space_id for space in reader.current.spaces}
+                before = {**held.before, **held.indexes}
+                self._newest = Generation(
+                    reader, before={i: index for i, index in before.items() if i in in_use}
+                )
+                self._earlier = (time.monotonic(), held) if held.paged else None
+            elif self._earlier is not None and time.monotonic() - self._earlier[0] > KEEP_SECONDS:
+                self._earlier = None
+            self._seen = seen
+            return self._newest
 
     def of(self, generation: int) -> Generation:
         """Return a generation by number. Raises ExpiredPageError if it is neither the newest nor kept."""
         with self._lock:
-            newest = self._refresh()
+            newest = self.newest()
             kept = [newest] if self._earlier is None else [newest, self._earlier[1]]
         for edition in kept:
             if edition.reader.generation == generation:
@@ -193,23 +208,6 @@ class GenerationCache:
             self._earlier = None
             self._newest.indexes.clear()
             self._newest.reader.close()
-
-    def _refresh(self) -> Generation:
-        """Return the newest generation, opened if needed. The caller must hold the lock."""
-        held, seen = self._newest, read_generation_stamp(self._root)
-        is_new = seen is None or seen != self._seen
-        current = read_current(self._root) if is_new else held.reader.current
-        self._check(current.uuid)
-        if current.generation != held.reader.generation:
-            reader = held.reader.reopen()
-            in_use = {space.space_id for space in reader.current.spaces}
-            before = {**held.before, **held.indexes}
-            self._newest = Generation(reader, before={i: index for i, index in before.items() if i in in_use})
-            self._earlier = (time.monotonic(), held) if held.paged else None
-        elif self._earlier is not None and time.monotonic() - self._earlier[0] > KEEP_SECONDS:
-            self._earlier = None
-        self._seen = seen
-        return self._newest
 
     def _check(self, uuid: str) -> None:
         """Raise CollectionNotFoundError if another collection lies here.

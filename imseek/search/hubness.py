@@ -12,12 +12,17 @@ is off by default: docs/decisions/0013-hubness.md.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from imseek.errors import UsageError
+from imseek.search.candidates import CandidateSet
+from imseek.search.query import Query
 from imseek.types.arrays import Float32
+
+if TYPE_CHECKING:
+    from imseek.search.prepared import PreparedQuery
 
 #: Common words: the bank for text queries. For picture queries, a sample of stored images is used.
 BANK_TEXTS: Final = (
@@ -32,6 +37,18 @@ BANK_TEXTS: Final = (
 #: Number of nearest bank queries and weight of the correction, tuned on half A of the stamps.
 BANK_NEIGHBOURS: Final = 20
 WEIGHT: Final = 0.25
+
+
+def move_back_hubs(candidates: CandidateSet, query: Query, context: PreparedQuery) -> CandidateSet:
+    """Reorder the candidates by corrected scores; the bank is one of texts if the query has nothing but texts."""
+    words = context.encoder.reference_texts(context.spaces[0], BANK_TEXTS) if context.is_text else None
+    banks = context.samples() if words is None else [words]
+    bias = np.zeros(len(candidates), np.float32)
+    if len(candidates) and len(banks[0]):
+        shares = context.query_vectors.shares
+        for rows, bank, share in zip(context.rows(candidates.ids), banks, shares, strict=True):
+            bias += np.float32(share) * hub_bias(rows, bank)
+    return candidates.sort_by(correct_scores(candidates.scores, bias))
 
 
 def hub_bias(vectors: Float32, bank: Float32, k: int = BANK_NEIGHBOURS) -> Float32:

@@ -8,12 +8,15 @@ other may be. The thresholds were tuned on half A of the stamps of bench/near_du
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from imseek.search.candidates import CandidateSet, StageContext
+from imseek.search.query import Query
 from imseek.types.arrays import Float32
 
 Positions = npt.NDArray[np.int64]
@@ -22,6 +25,17 @@ Positions = npt.NDArray[np.int64]
 DUPLICATE_THRESHOLDS: Final = ((0.80, 10), (0.90, 16))
 #: Minimum cosine for the same picture if a hash is missing.
 SAME_COSINE: Final = 0.99
+
+
+def collapse_duplicates(candidates: CandidateSet, query: Query, context: StageContext) -> CandidateSet:
+    """Keep the best of all candidates that show the same picture, which records the others."""
+    stands = find_representatives(context.vectors(candidates), context.hashes(candidates))
+    others: dict[int, list[int]] = {}
+    for position, first in enumerate(stands.tolist()):
+        if first != position:
+            others.setdefault(first, []).append(int(candidates.ids[position]))
+    kept = np.flatnonzero(stands == np.arange(len(candidates)))
+    return replace(candidates.take(kept), others=tuple(tuple(others.get(i, ())) for i in kept.tolist()))
 
 
 def find_representatives(vectors: Float32, hashes: npt.NDArray[np.uint64]) -> Positions:

@@ -1,7 +1,7 @@
 """Page tokens: opaque strings that continue an answer on its next page.
 
 A token holds the generation, a digest of the query, the offset, and the depth of the first search
-(:mod:`imseek.search.stable_order`). It is safe in URLs. A checksum distinguishes a damaged token from one of another
+(:mod:`imseek.search.retrieve`). It is safe in URLs. A checksum distinguishes a damaged token from one of another
 query. Nothing in a token is secret, and nothing in it is trusted except the position it points to.
 """
 

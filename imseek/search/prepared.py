@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.catalog.places import folder, locate
 from imseek.data.current_file import Current
 from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
 from imseek.errors import QueryError
-from imseek.search.backend import AllowedImages, Generation, GenerationReader, Index
-from imseek.search.candidate_metadata import StoredCandidateMetadata, unit_rows
-from imseek.search.page_tokens import Page, digest
+from imseek.search.backend import AllowedImages, Generation, GenerationReader, Index, unit_rows
+from imseek.search.candidates import CandidateSet
+from imseek.search.cutoff import SAMPLE
 from imseek.search.query import Query
-from imseek.search.query_vectors import QueryVectors
-from imseek.search.rerank import MAX_CANDIDATES, CandidateSet, needs_all_candidates
-from imseek.search.space_fusion import SpaceQuery, search_spaces
-from imseek.search.stable_order import APPROXIMATE_DEPTH
+from imseek.search.query_options import GroupBy
+from imseek.search.query_vectors import QueryEncoder, QueryVectors
+from imseek.search.retrieve import APPROXIMATE_DEPTH, SpaceQuery, search_spaces
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
-
-#: The largest depth that fits into the four bytes of a token.
-_DEEPEST = 2**32 - 1
+from imseek.types.pictures import display_path
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class PageWindow:
     """The part of the ranking that a page needs: ``limit`` hits or groups after ``offset``.
 
-    ``depth`` is how deep the first page searched (:mod:`imseek.search.stable_order`); ``whole`` is True if the stages
-    need all candidates at once.
+    ``depth`` is how deep the first page searched (:mod:`imseek.search.retrieve`); ``whole`` is True if the stages need
+    all candidates at once. ``generations`` are those of the first page, one per collection, None for the newest;
+    ``digest`` identifies the query in page tokens.
     """
 
     offset: int
     limit: int
     depth: int
     whole: bool
+    generations: tuple[int | None, ...]
+    digest: bytes
 
     @property
     def count(self) -> int:
@@ -47,20 +52,13 @@ class Window:
         end = self.offset + self.limit
         return end if end == APPROXIMATE_DEPTH else end + 1
 
-    @classmethod
-    def of(cls, query: Query, page: Page | None) -> Window:
-        """Return the window of a query: of its page, or of its first page if ``page`` is None."""
-        whole = needs_all_candidates(query)
-        if page is not None:
-            return cls(page.offset, query.limit, page.depth, whole)
-        depth = max(MAX_CANDIDATES, query.limit) if whole else cls(0, query.limit, 0, whole=False).count
-        return cls(0, query.limit, min(depth, _DEEPEST), whole)
 
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """Identifies a group of hits; ``name`` is the label shown to users."""
 
-def page_of(query: Query, uuids: list[str]) -> tuple[Page | None, bytes]:
-    """Return the query's page (None for the first) and its digest. Raises QueryError for an invalid token."""
-    expected = digest(query, uuids)
-    return (None if query.page is None else Page.read(query.page, expected, len(uuids))), expected
+    key: Hashable
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,34 +66,32 @@ class PreparedQuery:
     """A query prepared for one generation: the spaces and indexes to search and the query's vector in each.
 
     ``allowed`` restricts the search to some images (None: all); ``total`` is the number of images that can be found.
+    For re-ranking stages this is a :class:`imseek.search.candidates.StageContext`; stages within one collection may
+    also compare candidates with ``samples`` of it, and with texts encoded by ``encoder``.
     """
 
     query: Query
-    window: Window
+    window: PageWindow
     edition: Generation[GenerationReader]
     spaces: tuple[SpaceInfo, ...]
     indexes: tuple[Index, ...]
-    composed: QueryVectors
+    query_vectors: QueryVectors
     allowed: AllowedImages | None
     total: int
+    encoder: QueryEncoder
 
     @property
     def reader(self) -> GenerationReader:
         return self.edition.reader
 
     @property
-    def words(self) -> bool:
+    def is_text(self) -> bool:
         """Whether the query consists of text only."""
         query = self.query
         return all(term.text is not None for term in query.terms) and not query.more and not query.less
 
     @property
-    def text(self) -> bool:
-        """Whether text is compared with pictures; the two form separate clusters in the space."""
-        return self.query.by == "image" and self.words
-
-    @property
-    def across(self) -> bool:
+    def searches_as_text(self) -> bool:
         """Whether an approximate index must search as for text, which is the case unless all terms are pictures.
 
         A vector may come from either modality; the parameters for text also suit pictures, but are slower.
@@ -114,26 +110,71 @@ class PreparedQuery:
 
     @property
     def first(self) -> tuple[int, bool]:
-        """Depth of the first search, and whether it is exact (:func:`imseek.search.stable_order.rank_images`)."""
+        """Depth of the first search, and whether it is exact (:func:`imseek.search.retrieve.rank_images`)."""
         if self.exact or self.window.depth > APPROXIMATE_DEPTH:
             return self.count, True
         return self.window.depth, False
 
-    @property
-    def facts(self) -> StoredCandidateMetadata:
-        """Metadata of the candidates. Images are compared in image spaces, even if the query searches captions."""
-        if self.query.by == "caption":
-            return StoredCandidateMetadata(self.reader, self.reader.current.image_spaces[:1], (1.0,))
-        return StoredCandidateMetadata(self.reader, self.spaces, self.composed.shares)
+    def search(self, k: int, exact: bool) -> Matches:
+        """Return the best ``k`` images, combined over all searched spaces."""
+        vectors = self.query_vectors
+        triples = zip(self.indexes, vectors.units, vectors.shares, strict=True)
+        return search_spaces(
+            [SpaceQuery(*one, self.searches_as_text) for one in triples], k, self.allowed, exact=exact
+        )
+
+    # -- what stages look up -------------------------------------------------------------------------------
+
+    def samples(self) -> list[Float32]:
+        """Return one sample (s, dim) float32 per searched space, of the same live images in each."""
+        return [self.edition.sample(space, SAMPLE) for space in self.spaces]
 
     def rows(self, ids: Ids) -> list[Float32]:
         """Return the (m, dim) float32 unit rows of images in each searched space."""
         return [unit_rows(self.reader, ids, space) for space in self.spaces]
 
-    def search(self, k: int, exact: bool) -> Matches:
-        """Return the best ``k`` images, combined over all searched spaces."""
-        triples = zip(self.indexes, self.composed.units, self.composed.shares, strict=True)
-        return search_spaces([SpaceQuery(*one, self.across) for one in triples], k, self.allowed, exact=exact)
+    def vectors(self, candidates: CandidateSet) -> Float32:
+        """Return unit rows by which to compare candidates: of image spaces, even if the query searches captions."""
+        spaces, shares = self.spaces, self.query_vectors.shares
+        if self.query.by == "caption":
+            spaces, shares = self.reader.current.image_spaces[:1], (1.0,)
+        parts = [
+            np.float32(share**0.5) * unit_rows(self.reader, candidates.ids, space)
+            for space, share in zip(spaces, shares, strict=True)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def hashes(self, candidates: CandidateSet) -> npt.NDArray[np.uint64]:
+        ids = candidates.ids.tolist()
+        stored = self.reader.intrinsics(ids, ["phash"])
+        return np.array([stored.get(i, {}).get("phash", 0) for i in ids], np.uint64)
+
+    def dates(self, candidates: CandidateSet) -> list[str | None]:
+        ids = candidates.ids.tolist()
+        stored = self.reader.intrinsics(ids, ["taken_at"])
+        taken = [stored.get(i, {}).get("taken_at") for i in ids]
+        return [None if moment is None else moment.isoformat(timespec="milliseconds") for moment in taken]
+
+    def keys(self, candidates: CandidateSet, by: GroupBy) -> list[GroupKey]:
+        if by == "day":
+            days = [None if date is None else date[:10] for date in self.dates(candidates)]
+            return [GroupKey(day, day) for day in days]
+        ids = candidates.ids.tolist()
+        places, sources = self.reader.catalog_places(ids), self.reader.sources()
+        found = []
+        for image_id in ids:
+            if image_id not in places:
+                found.append(GroupKey(None, None))
+                continue
+            source_id, path = places[image_id]
+            source = sources[source_id]
+            if by == "source":
+                name = display_path(locate(source.root, b""))
+                found.append(GroupKey((self.reader.identity.uuid, source_id), name))
+            else:
+                where = folder(source.kind, source.root, path)
+                found.append(GroupKey(where, display_path(where)))
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,8 +185,8 @@ class RankedCandidates:
     candidates; another page may show them, unless the stages use only the candidates.
     """
 
-    asked: PreparedQuery
-    pool: CandidateSet
+    prepared: PreparedQuery
+    candidates: CandidateSet
     cut: int | None
     approximate: bool
     beyond: bool

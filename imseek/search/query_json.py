@@ -32,7 +32,7 @@ _JSON_TYPES: Final[Mapping[type, tuple[type, ...]]] = {float: (int, float), tupl
 _EXCERPT: Final = 80  # characters
 
 
-def from_json(document: object, *, files: bool, defaults: QueryOptions | None = None) -> Query:
+def query_from_json(document: object, *, files: bool, defaults: QueryOptions | None = None) -> Query:
     """Build a query from a decoded JSON document.
 
     ``files`` allows paths on this machine; pass True only for documents from this machine's user. ``defaults``
@@ -58,8 +58,8 @@ def from_json(document: object, *, files: bool, defaults: QueryOptions | None = 
     return make_query(terms, replace(defaults or QueryOptions(), **values))
 
 
-def to_json(query: Query) -> dict[str, Any]:
-    """Return the JSON object from which :func:`from_json` rebuilds the query, apart from the order of its terms.
+def query_to_json(query: Query) -> dict[str, Any]:
+    """Return the JSON object from which :func:`query_from_json` rebuilds the query, apart from the order of its terms.
 
     Text comes first and negative terms last; fields with default values are omitted. Raises QueryError for a vector
     that JSON cannot represent and for a path that is not UTF-8.
@@ -76,7 +76,7 @@ def to_json(query: Query) -> dict[str, Any]:
     return document
 
 
-def read_line(line: str, *, files: bool, defaults: QueryOptions | None = None) -> Query:
+def query_from_line(line: str, *, files: bool, defaults: QueryOptions | None = None) -> Query:
     """Parse a line of ``--queries``: a JSON object, otherwise text. Raises QueryError."""
     if not line.lstrip().startswith("{"):
         return make_query([Term(text=line.strip())], defaults or QueryOptions())
@@ -84,7 +84,7 @@ def read_line(line: str, *, files: bool, defaults: QueryOptions | None = None) -
         document = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise QueryError(f"not JSON: {str(error) or 'too deep'}") from error
-    return from_json(document, files=files, defaults=defaults)
+    return query_from_json(document, files=files, defaults=defaults)
 
 
 def _refuse_constant(name: str) -> None:

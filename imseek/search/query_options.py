@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from numbers import Integral, Real
@@ -90,10 +90,8 @@ class QueryOptions:
     exact: Annotated[bool, Option("Look at every vector, through no approximate index.")] = False
 
     def __post_init__(self) -> None:
-        for name, one in option_fields().items():
-            object.__setattr__(self, name, one.check(getattr(self, name)))
-        if both := sorted(set(self.more) & set(self.less)):
-            raise QueryError(f"image {both[0]} is in more and in less")
+        for name, value in check_values(values_of(self)).items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +109,12 @@ class OptionField:
     default: Any
     option: Option
 
-    def check(self, value: Any) -> Any:
-        """Return the value, ids as a tuple without repeated ones. Raises QueryError for an invalid one."""
+    def check(self, value: Any, label: str) -> Any:
+        """Return the value, ids as a tuple without repeated ones. Raises QueryError for an invalid one of ``label``."""
         if self.kind is tuple:
-            return _ids(self.name, value)
+            return _ids(label, value)
         if not (value is None and self.nullable) and not self._allows(value):
-            raise QueryError(self._refusal(value))
+            raise QueryError(self._refusal(value, label))
         return value
 
     def _allows(self, value: Any) -> bool:
@@ -133,20 +131,22 @@ class OptionField:
         low, high = self.option.minimum, self.option.maximum
         return (low is None or low <= value) and (high is None or value <= high)
 
-    def _refusal(self, value: object) -> str:
+    def _refusal(self, value: object, label: str) -> str:
         option = self.option
         if self.choices:
             choices = option.separator.join([*["None"] * self.nullable, *self.choices])
-            return option.refusal.format(name=self.name, choices=choices, value=value)
+            return option.refusal.format(name=label, choices=choices, value=value)
         if self.kind is bool:
-            return f"{self.name} is True or False"
+            return f"{label} is True or False"
         if self.kind is str:
-            return f"{self.name} is a str that is not empty{', or None' * self.nullable}"
+            if isinstance(value, str):
+                return f"{label} must not be empty"
+            return f"{label} is a str{', or None' * self.nullable}"
         if option.minimum is None:
-            return f"{self.name} is a finite number"
+            return f"{label} is a finite number"
         if option.maximum is None:
-            return f"{self.name} must be at least {option.minimum}"
-        return f"{self.name} is a number from {option.minimum} to {option.maximum}"
+            return f"{label} must be at least {option.minimum}"
+        return f"{label} is a number from {option.minimum} to {option.maximum}"
 
 
 @cache
@@ -166,6 +166,14 @@ def option_fields() -> Mapping[str, OptionField]:
     return types.MappingProxyType(found)
 
 
+def check_values(values: Mapping[str, Any], label: Callable[[str], str] = str) -> dict[str, Any]:
+    """Return values of options by name, checked. ``label`` makes what messages call an option. Raises QueryError."""
+    found = {name: option_fields()[name].check(value, label(name)) for name, value in values.items()}
+    if both := sorted({*found.get("more", ())} & {*found.get("less", ())}):
+        raise QueryError(f"image {both[0]} is in {label('more')} and in {label('less')}")
+    return found
+
+
 def values_of(options: QueryOptions) -> dict[str, Any]:
     """Return the values of the options by name; those of a query without its terms."""
     return {name: getattr(options, name) for name in option_fields()}
@@ -175,11 +183,11 @@ def _is_number(value: object, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _ids(name: str, values: object) -> tuple[int, ...]:
+def _ids(label: str, values: object) -> tuple[int, ...]:
     """Check a list of ids and drop repeated ones, in order. Raises QueryError."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise QueryError(f"{name} holds ids of images")
+        raise QueryError(f"{label} holds ids of images")
     ids: list[Any] = list(values)
     if not all(_is_number(one, Integral) and 0 <= one < 1 << 63 for one in ids):
-        raise QueryError(f"{name} holds ids of images, which are whole numbers from 0, below 2 ** 63")
+        raise QueryError(f"{label} holds ids of images, which are whole numbers from 0, below 2 ** 63")
     return tuple(dict.fromkeys(int(one) for one in ids))

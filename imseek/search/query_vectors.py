@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -48,6 +49,8 @@ class QueryEncoder:
     def __init__(self, encoder: EncoderSource) -> None:
         self._encoder = encoder
         self._checked: set[int] = set()
+        self._lock = threading.Lock()
+        self._references: dict[tuple[str, tuple[str, ...]], Float32] = {}
 
     def encoder(self, space: SpaceInfo, modality: str) -> Encoder:
         """Return the encoder of a space, checked to be the one that made its vectors. Raises EncoderMismatchError."""
@@ -64,7 +67,16 @@ class QueryEncoder:
             return {}
         return dict(zip(texts, self.encoder(space, "text").encode_texts(list(texts)), strict=True))
 
-    def compose(
+    def reference_texts(self, space: SpaceInfo, texts: tuple[str, ...]) -> Float32:
+        """Encode texts that scores are compared with, once per encoder. Returns (t, dim) float32 unit rows."""
+        key = (space.fingerprint, texts)
+        if key not in self._references:
+            encoded = self.encoder(space, "text").encode_texts(list(texts))
+            with self._lock:
+                self._references[key] = encoded
+        return self._references[key]
+
+    def encode(
         self,
         query: Query,
         reader: GenerationReader,

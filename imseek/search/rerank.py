@@ -1,124 +1,98 @@
-"""Re-ranking stages: each takes a set of candidates and returns one, ending with one page of the answer.
+"""Re-ranking stages, listed in the order in which they run, and the page that is cut from what they leave.
 
-The stages run in this order, each only if the query asks for it; none changes a score. The first four work within one
-collection, the others over all collections searched:
+A stage is a plain function ``stage(candidates, query, context) -> CandidateSet``. It runs only if the query asks for
+it, and changes no score. ``COLLECTION_STAGES`` work within one collection, ``MERGED_STAGES`` over all collections
+searched; a new stage is a function and one line in either.
 
-1. *cutoff*: drop candidates beyond the end of relevance.
-2. *min score*: drop candidates with a lower score.
-3. *hubness*: move back images that are near to everything.
-4. *collapse*: keep only the best of near-duplicates, which records the others.
-5. *diversity*: order the best 200 by marginal relevance.
-6. *date*: newest first, undated last. If the query has a cutoff or a minimum score, this sorts everything kept;
-   otherwise only the hits of the page.
-7. *groups*: gather hits by key; groups are ordered by their first hit.
-8. *page*: cut to the query's limit of hits, or of groups with at most ``per_group`` hits each.
+After the stages come the page's own steps: hits are gathered in groups, which are ordered by their first hit; the
+ranking is cut to the query's limit of hits, or of groups with at most ``per_group`` hits each; and hits sorted by date
+are sorted within what is shown, unless a stage has sorted all of them.
 
-The stages use the best 1,000 candidates (or ``limit``, if larger), and the answer ends there. With only the second
-and eighth stages (and the sixth, page by page), it ends with the collection.
+The stages use the best 1,000 candidates (or ``limit``, if larger), and the answer ends there. If no stage needs all
+candidates at once and there are no groups, it ends with the collection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from imseek.data.vectors.base import Ids
 from imseek.errors import QueryError
-from imseek.search.diversity import rank_by_mmr
-from imseek.search.groups_by_key import GroupPositions, group_positions
-from imseek.search.near_duplicates import find_representatives
+from imseek.search.candidates import CandidateSet, StageContext, concatenate
+from imseek.search.cutoff import cut_irrelevant
+from imseek.search.diversity import diversify
+from imseek.search.hubness import move_back_hubs
+from imseek.search.near_duplicates import collapse_duplicates
 from imseek.search.query import Query
-from imseek.search.query_options import GroupBy
-from imseek.types.arrays import Float32
 
-#: Number of best candidates that the stages use, and how many of them diversity reorders.
+if TYPE_CHECKING:
+    from imseek.search.prepared import PreparedQuery
+
+ContextT = TypeVar("ContextT", bound=StageContext)
+
+#: Number of best candidates that the stages use.
 MAX_CANDIDATES: Final = 1000
-MAX_DIVERSIFIED: Final = 200
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CandidateSet:
-    """Candidates in display order.
+@dataclass(frozen=True, slots=True)
+class Stage(Generic[ContextT]):
+    """A function that re-ranks candidates, and ``applies``: whether a query asks for it.
 
-    ``ids`` (m,) int64; ``scores`` (m,) float32; ``relevance`` (m,) float32: the sort key, equal to the scores unless
-    corrected for hubs; ``owners`` (m,): index of the collection each belongs to, 0 if there is one; ``others``: for
-    each, the ids of the near-duplicates that it represents, best first.
+    ``needs_all`` is True if it needs all candidates at once, so that the answer ends with them.
     """
 
-    ids: Ids
-    scores: Float32
-    relevance: Float32
-    owners: npt.NDArray[np.int64]
-    others: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def of(cls, ids: Ids, scores: Float32) -> CandidateSet:
-        """Build a set whose relevance is the scores, from one collection."""
-        count = len(ids)
-        return cls(ids, scores, scores, np.zeros(count, np.int64), ((),) * count)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def take(self, positions: npt.ArrayLike) -> CandidateSet:
-        """Return the candidates at ``positions``, in that order."""
-        at = np.asarray(positions, np.int64)
-        others = tuple(self.others[i] for i in at.tolist())
-        return CandidateSet(self.ids[at], self.scores[at], self.relevance[at], self.owners[at], others)
-
-    def sort_by(self, relevance: Float32) -> CandidateSet:
-        """Sort by another relevance (m,), highest first; ties by id."""
-        return replace(self, relevance=relevance).take(np.lexsort((self.ids, -relevance)))
+    run: Callable[[CandidateSet, Query, ContextT], CandidateSet]
+    applies: Callable[[Query], object]
+    needs_all: bool = True
 
 
-class CandidateMetadata(Protocol):
-    """Candidate metadata that stages need, looked up on demand."""
-
-    def vectors(self, pool: CandidateSet) -> Float32:
-        """Return (m, dim) float32 unit rows, whose dot products measure how similar two images are."""
-        ...
-
-    def hashes(self, pool: CandidateSet) -> npt.NDArray[np.uint64]:
-        """Return (m,) perceptual hashes, 0 if unknown."""
-        ...
-
-    def dates(self, pool: CandidateSet) -> list[str | None]:
-        """Return (m,) capture times by the camera's clock, as text that sorts by time."""
-        ...
-
-    def keys(self, pool: CandidateSet, by: GroupBy) -> Sequence[Hashable]:
-        """Return (m,) group keys."""
-        ...
+def drop_low_scores(candidates: CandidateSet, query: Query, context: StageContext) -> CandidateSet:
+    """Drop candidates with a lower score than the query's ``min_score``."""
+    return candidates.take(np.flatnonzero(candidates.scores >= np.float32(query.min_score)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CandidatePage:
-    """One page: its hits in order and, if grouped, the groups as positions in ``pool``.
+def sort_by_date(candidates: CandidateSet, query: Query, context: StageContext) -> CandidateSet:
+    """Sort by date, newest first, undated last; ties keep their order."""
+    dates = context.dates(candidates)
+    dated = sorted((i for i, date in enumerate(dates) if date), key=lambda i: dates[i] or "", reverse=True)
+    # `reverse` keeps the order of ties.
+    return candidates.take(dated + [i for i, date in enumerate(dates) if not date])
 
-    ``sizes`` gives the total number of hits of each group. ``following`` is the offset of the next page, None after
-    the last.
-    """
 
-    pool: CandidateSet
-    groups: tuple[GroupPositions, ...] = ()
-    sizes: tuple[int, ...] = ()
-    following: int | None = None
+def sorts_all(query: Query) -> bool:
+    """Return whether dates sort all that is relevant, since the query says what is, and not only a page's hits."""
+    return query.sort == "date" and (query.cutoff is not None or query.min_score is not None)
+
+
+COLLECTION_STAGES: tuple[Stage[PreparedQuery], ...] = (
+    Stage(cut_irrelevant, lambda query: query.cutoff is not None),
+    Stage(drop_low_scores, lambda query: query.min_score is not None, needs_all=False),
+    Stage(move_back_hubs, lambda query: query.hubness),
+    Stage(collapse_duplicates, lambda query: query.collapse),
+)
+MERGED_STAGES: tuple[Stage[StageContext], ...] = (
+    Stage(diversify, lambda query: query.diversity),
+    Stage(sort_by_date, sorts_all),
+)
+
+
+def run_stages(
+    stages: Sequence[Stage[ContextT]], candidates: CandidateSet, query: Query, context: ContextT
+) -> CandidateSet:
+    """Apply the stages that the query asks for, in their order."""
+    for stage in stages:
+        if stage.applies(query):
+            candidates = stage.run(candidates, query, context)
+    return candidates
 
 
 def needs_all_candidates(query: Query) -> bool:
-    """Return whether some stage needs all candidates at once, so that the answer ends with them."""
-    return bool(
-        query.cutoff is not None
-        or query.collapse
-        or query.diversity
-        or query.group_by is not None
-        or query.hubness
-        or _sorts_all(query)
-    )
+    """Return whether the query needs all candidates at once, so that the answer ends with them."""
+    stages: tuple[Stage[Any], ...] = (*COLLECTION_STAGES, *MERGED_STAGES)
+    return query.group_by is not None or any(stage.needs_all and stage.applies(query) for stage in stages)
 
 
 def check_query(query: Query) -> None:
@@ -129,121 +103,62 @@ def check_query(query: Query) -> None:
         )
 
 
-class CalibratedStages(Protocol):
-    """Stages that compare candidates with calibration data of a collection (:mod:`imseek.search.calibration`)."""
+@dataclass(frozen=True, slots=True)
+class CandidateGroup:
+    """A group on a page: its key, the ascending positions of its hits there, and how many hits it has in all."""
 
-    def kept(self, pool: CandidateSet) -> CandidateSet:
-        """Keep the candidates before the end of relevance."""
-        ...
-
-    def without_hubs(self, pool: CandidateSet) -> CandidateSet:
-        """Move back the candidates that are near to everything."""
-        ...
+    key: Hashable
+    positions: tuple[int, ...]
+    size: int
 
 
-def run_collection_stages(
-    pool: CandidateSet, query: Query, facts: CandidateMetadata, judges: CalibratedStages
-) -> tuple[CandidateSet, int]:
-    """Apply the first four stages to the candidates of one collection, best first.
+@dataclass(frozen=True, slots=True, eq=False)
+class CandidatePage:
+    """One page: its hits in order and, if grouped, its groups.
 
-    Also returns how many candidates the cutoff kept.
+    ``following`` is the offset of the next page, None after the last.
     """
-    if query.cutoff is not None:
-        pool = judges.kept(pool)
-    relevant = len(pool)
-    pool = drop_below(pool, query.min_score)
-    if query.hubness:
-        pool = judges.without_hubs(pool)
-    return (collapse_duplicates(pool, facts) if query.collapse else pool), relevant
+
+    candidates: CandidateSet
+    groups: tuple[CandidateGroup, ...]
+    following: int | None
 
 
-def arrange_page(
-    pool: CandidateSet, query: Query, facts: CandidateMetadata, offset: int, *, more: bool = False
+def cut_page(
+    candidates: CandidateSet, query: Query, context: StageContext, offset: int, *, more: bool = False
 ) -> CandidatePage:
-    """Apply the remaining stages and return the page that starts after ``offset`` hits or groups.
+    """Apply the merged stages and return the page that starts after ``offset`` hits or groups.
 
     ``more`` is True if the ranking continues after the candidates.
     """
-    if query.diversity:
-        pool = diversify(pool, facts, query.diversity)
-    if _sorts_all(query):
-        pool = sort_by_date(pool, facts)
+    candidates = run_stages(MERGED_STAGES, candidates, query, context)
+    end = offset + query.limit
+    sorts_page = query.sort == "date" and not sorts_all(query)
+    groups: list[CandidateGroup] = []
     if query.group_by is None:
-        page = pool.take(range(len(pool))[offset : offset + query.limit])
-        if query.sort == "date" and not _sorts_all(query):
-            page = sort_by_date(page, facts)
-        return CandidatePage(page, following=_next_offset(offset, query.limit, len(pool) + more))
-    return _group_page(pool, query, facts, offset)
+        count = len(candidates) + more
+        page = candidates.take(range(len(candidates))[offset:end])
+        if sorts_page:
+            page = sort_by_date(page, query, context)
+    else:
+        gathered = group_positions(context.keys(candidates, query.group_by))
+        count = len(gathered)
+        parts: list[CandidateSet] = []
+        start = 0
+        for key, positions in list(gathered.items())[offset:end]:
+            part = candidates.take(positions[: query.per_group])
+            if sorts_page:
+                part = sort_by_date(part, query, context)
+            groups.append(CandidateGroup(key, tuple(range(start, start + len(part))), len(positions)))
+            start += len(part)
+            parts.append(part)
+        page = concatenate(parts)
+    return CandidatePage(page, tuple(groups), end if end < count else None)
 
 
-def drop_below(pool: CandidateSet, score: float | None) -> CandidateSet:
-    """Drop candidates with a lower score."""
-    return pool if score is None else pool.take(np.flatnonzero(pool.scores >= np.float32(score)))
-
-
-def collapse_duplicates(pool: CandidateSet, facts: CandidateMetadata) -> CandidateSet:
-    """Keep the best of all candidates that show the same picture."""
-    stands = find_representatives(facts.vectors(pool), facts.hashes(pool))
-    others: dict[int, list[int]] = {}
-    for position, first in enumerate(stands.tolist()):
-        if first != position:
-            others.setdefault(first, []).append(int(pool.ids[position]))
-    kept = np.flatnonzero(stands == np.arange(len(pool)))
-    return replace(pool.take(kept), others=tuple(tuple(others.get(i, ())) for i in kept.tolist()))
-
-
-def diversify(pool: CandidateSet, facts: CandidateMetadata, diversity: float) -> CandidateSet:
-    """Order the best 200 by marginal relevance, then append the rest."""
-    best = pool.take(range(min(MAX_DIVERSIFIED, len(pool))))
-    order = rank_by_mmr(best.relevance, facts.vectors(best), diversity)
-    return pool.take([*order.tolist(), *range(len(best), len(pool))])
-
-
-def sort_by_date(pool: CandidateSet, facts: CandidateMetadata) -> CandidateSet:
-    """Sort by date, newest first, undated last; ties keep their order."""
-    dates = facts.dates(pool)
-    dated = sorted((i for i, date in enumerate(dates) if date), key=lambda i: dates[i] or "", reverse=True)
-    # `reverse` keeps the order of ties.
-    return pool.take(dated + [i for i, date in enumerate(dates) if not date])
-
-
-def _group_page(pool: CandidateSet, query: Query, facts: CandidateMetadata, offset: int) -> CandidatePage:
-    assert query.group_by is not None
-    groups = group_positions(facts.keys(pool, query.group_by))
-    chosen = groups[offset : offset + query.limit]
-    shown: list[CandidateSet] = []
-    members: list[GroupPositions] = []
-    for group in chosen:
-        part = pool.take(group.positions[: query.per_group])
-        if query.sort == "date" and not _sorts_all(query):
-            part = sort_by_date(part, facts)
-        start = sum(len(one) for one in shown)
-        members.append(GroupPositions(group.key, tuple(range(start, start + len(part)))))
-        shown.append(part)
-    return CandidatePage(
-        concatenate(shown),
-        tuple(members),
-        tuple(len(group.positions) for group in chosen),
-        _next_offset(offset, query.limit, len(groups)),
-    )
-
-
-def concatenate(pools: Sequence[CandidateSet]) -> CandidateSet:
-    """Concatenate sets of candidates."""
-    if not pools:
-        return CandidateSet.of(np.empty(0, np.int64), np.empty(0, np.float32))
-    return CandidateSet(
-        np.concatenate([pool.ids for pool in pools]),
-        np.concatenate([pool.scores for pool in pools]),
-        np.concatenate([pool.relevance for pool in pools]),
-        np.concatenate([pool.owners for pool in pools]),
-        tuple(others for pool in pools for others in pool.others),
-    )
-
-
-def _sorts_all(query: Query) -> bool:
-    return query.sort == "date" and (query.cutoff is not None or query.min_score is not None)
-
-
-def _next_offset(offset: int, limit: int, count: int) -> int | None:
-    return offset + limit if offset + limit < count else None
+def group_positions(keys: Sequence[Hashable]) -> dict[Hashable, list[int]]:
+    """Return the ascending positions of each key. ``keys`` has one per hit, best first, which orders the groups too."""
+    found: dict[Hashable, list[int]] = {}
+    for position, key in enumerate(keys):
+        found.setdefault(key, []).append(position)
+    return found

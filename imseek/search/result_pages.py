@@ -1,18 +1,27 @@
-"""Builds the result page: merges the candidates of all collections, arranges them and looks up what hits carry."""
+"""The page of an answer: the part of the ranking that it needs, and the result built from it."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from imseek.search.candidate_metadata import GroupKey, MergedCandidateMetadata, unit_rows
-from imseek.search.page_tokens import Page
-from imseek.search.prepared import RankedCandidates
-from imseek.search.rerank import CandidateMetadata, CandidatePage, CandidateSet, arrange_page, concatenate
+from imseek.search.backend import unit_rows
+from imseek.search.candidates import CandidateSet, StageContext, concatenate
+from imseek.search.page_tokens import Page, digest
+from imseek.search.prepared import GroupKey, PageWindow, RankedCandidates
+from imseek.search.query import Query
+from imseek.search.query_options import GroupBy
+from imseek.search.rerank import MAX_CANDIDATES, CandidatePage, cut_page, needs_all_candidates
+from imseek.types.arrays import Float32
 from imseek.types.search_results import Hit, HitGroup, Searched, SearchResult, SpaceShare
+
+#: The largest depth that fits into the four bytes of a token.
+_DEEPEST = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,38 +32,97 @@ class HitOptions:
     vectors: bool = False
 
 
-def build_result(found: Sequence[RankedCandidates], digest: bytes, wanted: HitOptions) -> SearchResult:
+def page_window(query: Query, uuids: Sequence[str]) -> PageWindow:
+    """Return the part of the ranking that the query's page needs, over the collections with these UUIDs.
+
+    Raises QueryError for an invalid page token.
+    """
+    whole = needs_all_candidates(query)
+    expected = digest(query, uuids)
+    if query.page is not None:
+        page = Page.read(query.page, expected, len(uuids))
+        return PageWindow(page.offset, query.limit, page.depth, whole, page.generations, expected)
+    first = PageWindow(
+        0, query.limit, max(MAX_CANDIDATES, query.limit), whole, (None,) * len(uuids), expected
+    )
+    return replace(first, depth=min(first.count, _DEEPEST))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MergedContext:
+    """What stages look up about candidates of several collections: each from the collection that owns it."""
+
+    each: Sequence[StageContext]
+
+    def vectors(self, candidates: CandidateSet) -> Float32:
+        return np.array(self._gather(candidates, lambda one, part: list(one.vectors(part))), np.float32)
+
+    def hashes(self, candidates: CandidateSet) -> npt.NDArray[np.uint64]:
+        return np.array(self._gather(candidates, lambda one, part: list(one.hashes(part))), np.uint64)
+
+    def dates(self, candidates: CandidateSet) -> list[str | None]:
+        return self._gather(candidates, lambda one, part: one.dates(part))
+
+    def keys(self, candidates: CandidateSet, by: GroupBy) -> list[Hashable]:
+        return self._gather(candidates, lambda one, part: list(one.keys(part, by)))
+
+    def _gather(
+        self, candidates: CandidateSet, look_up: Callable[[StageContext, CandidateSet], list[Any]]
+    ) -> list[Any]:
+        found: list[Any] = [None] * len(candidates)
+        for owner, context in enumerate(self.each):
+            positions = np.flatnonzero(candidates.owners == owner)
+            if positions.size:
+                values = look_up(context, candidates.take(positions))
+                for position, value in zip(positions.tolist(), values, strict=True):
+                    found[position] = value
+        return found
+
+
+def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> SearchResult:
     """Build the result of one query from the candidates of one or more collections with the same encoders.
 
     Hits of several collections are ordered by score; ties by the order of the collections, then by id.
     """
-    first = found[0].asked
-    query, window = first.query, first.window
-    facts: CandidateMetadata = (
-        first.facts if len(found) == 1 else MergedCandidateMetadata([one.asked.facts for one in found])
+    first = found[0].prepared
+    window, several = first.window, len(found) > 1
+    beyond = any(one.beyond for one in found)
+    page = cut_page(
+        _merge(found) if several else found[0].candidates,
+        first.query,
+        MergedContext([one.prepared for one in found]) if several else first,
+        window.offset,
+        more=beyond and not window.whole,
     )
-    more = not window.whole and any(one.beyond for one in found)
-    shaped = arrange_page(_merge(found), query, facts, window.offset, more=more)
-    names = {i: _name(members.key) for members in shaped.groups for i in members.positions}
-    hits = _hits(found, shaped.pool, names, wanted)
-    groups = tuple(
-        HitGroup(_name(members.key), size, tuple(hits[i] for i in members.positions))
-        for members, size in zip(shaped.groups, shaped.sizes, strict=True)
-    )
-    shares = zip(first.spaces, first.composed.shares, strict=True)
+    hits = _hits(found, page, wanted)
+    notes = [note for one in found for note in one.notes]
+    next_page = None
+    if page.following is not None:
+        for one in found:
+            one.prepared.edition.paged = True
+        generations = tuple(one.prepared.reader.generation for one in found)
+        next_page = Page(generations, page.following, window.depth, window.digest).token()
+    elif window.whole and beyond:
+        notes.append(
+            f"the list ends with the {first.count:,} best; a filter or a larger limit reaches further"
+        )
+    shares = zip(first.spaces, first.query_vectors.shares, strict=True)
     return SearchResult(
         hits=hits,
         generation=first.reader.generation,
-        searched=sum(one.asked.total for one in found),
+        searched=sum(one.prepared.total for one in found),
         encoder=first.spaces[0].encoder,
-        notes=_notes(found, shaped),
+        notes=tuple(dict.fromkeys(notes)),
         spaces=tuple(SpaceShare(space.space_id, space.encoder, share) for space, share in shares),
-        next_page=_next_page(found, shaped, digest),
+        next_page=next_page,
         cut=None if found[0].cut is None else sum(one.cut or 0 for one in found),
         approximate=any(one.approximate for one in found),
-        groups=groups,
+        groups=tuple(
+            HitGroup(_name(group.key), group.size, tuple(hits[i] for i in group.positions))
+            for group in page.groups
+        ),
         collections=tuple(
-            Searched(one.asked.reader.identity.uuid, one.asked.reader.generation, one.asked.total)
+            Searched(one.prepared.reader.identity.uuid, one.prepared.reader.generation, one.prepared.total)
             for one in found
         ),
     )
@@ -66,28 +134,27 @@ def _merge(found: Sequence[RankedCandidates]) -> CandidateSet:
     The order within a collection is kept, even if scores rise between rungs of its ranking, so that earlier pages
     stay the same when more candidates are fetched.
     """
-    pools = [
-        replace(one.pool, owners=np.full(len(one.pool), owner, np.int64)) for owner, one in enumerate(found)
+    sets = [
+        replace(one.candidates, owners=np.full(len(one.candidates), owner, np.int64))
+        for owner, one in enumerate(found)
     ]
-    if len(pools) == 1:
-        return pools[0]
-    starts = np.cumsum([0, *(len(pool) for pool in pools)]).tolist()
-    everything = concatenate(pools)
-    ranks = [range(start, start + len(pool)) for start, pool in zip(starts, pools, strict=False)]
+    starts = np.cumsum([0, *(len(one) for one in sets)]).tolist()
+    everything = concatenate(sets)
+    ranks = [range(start, start + len(one)) for start, one in zip(starts, sets, strict=False)]
     return everything.take(list(heapq.merge(*ranks, key=lambda i: -float(everything.relevance[i]))))
 
 
-def _hits(
-    found: Sequence[RankedCandidates], pool: CandidateSet, names: Mapping[int, str | None], wanted: HitOptions
-) -> tuple[Hit, ...]:
+def _hits(found: Sequence[RankedCandidates], page: CandidatePage, wanted: HitOptions) -> tuple[Hit, ...]:
+    """Look up what the hits of a page carry."""
+    names = {i: _name(group.key) for group in page.groups for i in group.positions}
     hits: dict[int, Hit] = {}
     for owner, one in enumerate(found):
-        positions = np.flatnonzero(pool.owners == owner).tolist()
-        mine, reader = pool.take(positions), one.asked.reader
+        positions = np.flatnonzero(page.candidates.owners == owner).tolist()
+        mine, reader = page.candidates.take(positions), one.prepared.reader
         ids = mine.ids.tolist()
         places = reader.places(ids)
         metadata = reader.metadata(ids) if wanted.metadata else {}
-        rows = unit_rows(reader, mine.ids, one.asked.spaces[0]) if wanted.vectors else None
+        rows = unit_rows(reader, mine.ids, one.prepared.spaces[0]) if wanted.vectors else None
         for n, (position, image_id) in enumerate(zip(positions, ids, strict=True)):
             hits[position] = Hit(
                 collection=reader.identity.uuid,
@@ -99,26 +166,7 @@ def _hits(
                 group=names.get(position),
                 vector=None if rows is None else rows[n],
             )
-    return tuple(hits[position] for position in range(len(pool)))
-
-
-def _next_page(found: Sequence[RankedCandidates], shaped: CandidatePage, digest: bytes) -> str | None:
-    if shaped.following is None:
-        return None
-    for one in found:
-        one.asked.edition.paged = True
-    generations = tuple(one.asked.reader.generation for one in found)
-    return Page(generations, shaped.following, found[0].asked.window.depth, digest).token()
-
-
-def _notes(found: Sequence[RankedCandidates], shaped: CandidatePage) -> tuple[str, ...]:
-    """Return each note once: those on terms and encoders, and where the answer ends."""
-    notes = [note for one in found for note in one.notes]
-    if shaped.following is None and found[0].asked.window.whole and any(one.beyond for one in found):
-        notes.append(
-            f"the list ends with the {found[0].asked.count:,} best; a filter or a larger limit reaches further"
-        )
-    return tuple(dict.fromkeys(notes))
+    return tuple(hits[position] for position in range(len(page.candidates)))
 
 
 def _name(key: object) -> str | None:

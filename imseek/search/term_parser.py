@@ -38,7 +38,7 @@ _PATHS: Final = ("/", "./", "../", "~/")
 _TEXT: Final = "text:"
 
 
-def parse(said: str, *, picture: bool = False, stdin: Callable[[], bytes] | None = None) -> Term:
+def parse_term(said: str, *, picture: bool = False, stdin: Callable[[], bytes] | None = None) -> Term:
     """Parse a term. ``picture`` makes a bare name a file name instead of text.
 
     ``stdin`` returns the bytes of standard input; without it, ``-`` is refused. Raises QueryError.
@@ -78,7 +78,7 @@ def split_weight(said: str) -> tuple[float, str]:
 
 
 def format_term(term: Term) -> str:
-    """Return the text from which :func:`parse` rebuilds ``term``, without the sign of its weight.
+    """Return the text from which :func:`parse_term` rebuilds ``term``, without the sign of its weight.
 
     The context gives the sign. Raises QueryError for bytes and vectors, which cannot be typed.
     """

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from imseek.analysis.snapshot_session import run_with_reader
 from imseek.data.current_file import read_current
@@ -90,14 +90,13 @@ def tune(
     else:
         with _open_run(root, "tune", progress, stop) as (writer, task):
             learned = _learn(root, source, loss, seed, load, task)
-            if learned.taught is not None and learned.taught.helps:
-                facts = _facts(learned, learned.taught, loss, seed)
-                space = _store(writer, learned, learned.taught, name, facts, task)
+            if learned.taught is not None and learned.taught.facts.helps:
+                space = _store(writer, learned, learned.taught, name, loss, seed, task)
             if space is not None:
                 notes = _caption_notes(writer, learned.space) + _renew_indexes(writer, task)
     taught = learned.taught
     outcome: TuneOutcome
-    if taught is not None and not taught.helps:
+    if taught is not None and not taught.facts.helps:
         outcome = "refused"
     elif space is not None:
         outcome = "switched"
@@ -255,13 +254,8 @@ def _learn(
         return space, found, data_split.split_examples(reader, found, seed)
 
     space, found, split = run_with_reader(root, read)
-
-    return _TrainingResult(
-        space,
-        found,
-        split,
-        training.train_from_examples(found, split, loss=loss, seed=seed, task=task),
-    )
+    taught = training.train_from_examples(found, split, loss=loss, seed=seed, task=task)
+    return _TrainingResult(space, found, split, taught)
 
 
 def _text_encoder_loader(
@@ -289,24 +283,16 @@ def _store(
     learned: _TrainingResult,
     taught: TrainedAdapter,
     name: str,
-    facts: Mapping[str, Any],
+    loss: TuneLoss,
+    seed: int,
     task: Task,
 ) -> SpaceInfo | None:
+    """Store an adapter, with how it was trained, and the space of its vectors."""
     from imseek.data.catalog.models import Model
     from imseek.data.writing import adapter_spaces
 
     space, adapter = learned.space, taught.adapter
-    known = {**facts, "encoder": space.encoder, "fingerprint": space.fingerprint}
-    model = Model(name, ADAPTER, known, adapter.arrays)
-
-    return adapter_spaces.create_adapted_space(
-        writer, space, model, adapter.fingerprint(space.fingerprint), adapter, task
-    )
-
-
-def _facts(learned: _TrainingResult, taught: TrainedAdapter, loss: TuneLoss, seed: int) -> dict[str, Any]:
-    """Describe how an adapter was trained, for its model."""
-    return {
+    facts = {
         "source": learned.examples.source,
         "loss": loss,
         "seed": seed,
@@ -315,7 +301,13 @@ def _facts(learned: _TrainingResult, taught: TrainedAdapter, loss: TuneLoss, see
         "validation": len(learned.split.validation),
         "held_out": len(learned.split.held_out),
         **asdict(taught.facts),
+        "encoder": space.encoder,
+        "fingerprint": space.fingerprint,
     }
+    model = Model(name, ADAPTER, facts, adapter.arrays)
+    return adapter_spaces.create_adapted_space(
+        writer, space, model, adapter.fingerprint(space.fingerprint), adapter, task
+    )
 
 
 def _caption_notes(writer: Writer, replaced: SpaceInfo) -> tuple[str, ...]:

@@ -15,8 +15,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.search.near_duplicates import hamming
-from imseek.tune.connected_components import connected_components
-from imseek.tune.examples import Examples
+from imseek.tune.examples import Examples, connected_components
 
 #: Shares of the groups for validation (early stopping) and for the held-out part.
 VALIDATION: Final = 0.15

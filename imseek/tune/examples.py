@@ -21,7 +21,6 @@ from imseek.encoders import prompts
 from imseek.encoders.base import Encoder
 from imseek.errors import UsageError
 from imseek.indexer.captions import CaptionEncoder
-from imseek.tune.connected_components import connected_components
 from imseek.tune.results import TuneSource
 from imseek.types.arrays import Float32
 
@@ -90,7 +89,7 @@ def default_source(reader: Reader) -> TuneSource:
         return "judgements"
     raise UsageError(
         "no captions, tags or judgements to learn from",
-        hint="captions come with pictures (docs/sources.md); `imseek judge` says that two pictures are the same",
+        hint="captions come with pictures (docs/sources.md); `imseek duplicates judge` says which are the same",
     )
 
 
@@ -228,7 +227,8 @@ def _read_judgements(reader: Reader, vectors: Vectors) -> Examples:
             table[one.verdict].append((a, b))
     if not table["same"]:
         raise UsageError(
-            "no two images of this collection were judged the same", hint="imseek judge ID ID --same"
+            "no two images of this collection were judged the same",
+            hint="imseek duplicates judge ID ID --same",
         )
     return Examples(
         source="judgements",
@@ -248,4 +248,20 @@ def _all_pairs(groups: Ids) -> Ids:
     squares = [np.stack(np.meshgrid(part, part), axis=-1).reshape(-1, 2) for part in parts if len(part) > 1]
     pairs = np.concatenate(squares)
     found: Ids = pairs[pairs[:, 0] != pairs[:, 1]]
+    return found
+
+
+def connected_components(n: int, edges: Ids) -> Ids:
+    """Return the component of each node (n,), counted from 0, for ``edges`` (e, 2)."""
+    parent = list(range(n))
+
+    def top(one: int) -> int:
+        while parent[one] != one:
+            parent[one] = parent[parent[one]]
+            one = parent[one]
+        return one
+
+    for a, b in edges.tolist():
+        parent[max(top(a), top(b))] = min(top(a), top(b))
+    found: Ids = np.unique([top(one) for one in range(n)], return_inverse=True)[1].astype(np.int64)
     return found

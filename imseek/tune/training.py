@@ -14,7 +14,6 @@ from imseek.tune.data_split import Split
 from imseek.tune.examples import Examples
 from imseek.tune.results import TuneLoss, Tuning
 from imseek.tune.retrieval_gain import EvaluationPart, is_helpful, measure_gains
-from imseek.types.arrays import Float32
 
 #: Maximum steps, steps between validations, and validations without improvement before training ends.
 STEPS: Final = 600
@@ -33,18 +32,9 @@ class TrainedAdapter:
     adapter: Adapter
     facts: Tuning
 
-    @property
-    def helps(self) -> bool:
-        return self.facts.helps
-
 
 def train_from_examples(
-    examples: Examples,
-    split: Split,
-    *,
-    loss: TuneLoss,
-    seed: int,
-    task: Task,
+    examples: Examples, split: Split, *, loss: TuneLoss, seed: int, task: Task
 ) -> TrainedAdapter | None:
     """Train on one part, stop early by another, and measure on the third. None where it was cancelled."""
     validation = EvaluationPart.of(examples, split.groups, split.validation, MAX_IMAGES[0])
@@ -67,7 +57,7 @@ def train_from_examples(
     adapter = _scale_adapter(best.adapter, strength)
     judges = EvaluationPart.of(examples, split.groups, split.held_out, MAX_IMAGES[1])
     each, both = measure_gains(judges, adapter, seed)
-    moved = float(_cosines(judges.images, adapter(judges.images)).mean())
+    moved = float((judges.images * adapter(judges.images)).sum(axis=1).mean())
     rank = adapter.down.shape[1]
     found = Tuning(best.steps, rank, strength, best.scale, moved, each, both, is_helpful(each, both))
     return TrainedAdapter(adapter, found)
@@ -93,8 +83,3 @@ def lesson_of(examples: Examples, train: np.ndarray[tuple[int], np.dtype[np.int6
 
 def _scale_adapter(adapter: Adapter, share: float) -> Adapter:
     return Adapter(adapter.down, (share * adapter.up).astype(np.float32))
-
-
-def _cosines(a: Float32, b: Float32) -> Float32:
-    found: Float32 = (a * b).sum(axis=1)
-    return found

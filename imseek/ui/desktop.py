@@ -11,7 +11,7 @@ from imseek.collection import Collection
 from imseek.errors import ImseekError
 
 if TYPE_CHECKING:
-    from imseek.search.searchable import Searchable
+    from imseek.search import Searchable
     from imseek.types.pictures import Image
 
 #: Only files with these extensions are opened directly: the system goes by the extension, and `a.html` may begin like a

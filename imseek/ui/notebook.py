@@ -10,9 +10,7 @@ from typing import Protocol, TypeAlias
 from imseek.clusters.results import ClusterReport, OutlierReport, SampleReport, Shown
 from imseek.duplicates.results import Duplicate, DuplicateReport
 from imseek.errors import UsageError
-from imseek.showing import grid
-from imseek.showing.grid import Section, Tile
-from imseek.showing.pictures import name_of
+from imseek.showing import Section, Tile, name_of, render_page
 from imseek.types.pictures import Image
 from imseek.types.search_results import Hit, Pictures
 
@@ -42,7 +40,7 @@ class Grid:
     pictures: Pictures = field(repr=False)
 
     def _repr_html_(self) -> str:
-        return grid.render_page(self.head, self.sections, self.notes, self.pictures.opened)
+        return render_page(self.head, self.sections, self.notes, self.pictures.opened)
 
 
 def show(collection: HasPictures, what: Picture | Iterable[Picture] | Report) -> Grid:

@@ -165,7 +165,7 @@ class TestJourney:
         page.keyboard.press("Shift+K")
         expect(page.get_by_text("2 of 3 groups decided, 1 for later")).to_be_visible()
 
-        # It survives a reload, and is in the collection as `imseek judge` has it.
+        # It survives a reload, and is in the collection as `imseek duplicates judge` has it.
         page.reload()
         expect(page.get_by_text("2 of 3 groups decided, 1 for later")).to_be_visible()
         said = duplicates.judgements(own.collection)

@@ -17,7 +17,7 @@ from session_seed import generator
 from durability.faults import ALL, sample, sites
 from durability.forks import Server
 from durability.stage import PASSING, SCENARIOS, Stage
-from imseek.data.files.system_errors import FREE_SPACE
+from imseek.errors import FREE_SPACE
 
 #: How each is told; SQLite has words of its own.
 ERRORS = {

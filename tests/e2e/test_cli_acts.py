@@ -1,4 +1,4 @@
-"""Plans, `imseek apply` and `imseek undo` as they are typed and printed, on real photographs."""
+"""Plans, `imseek duplicates apply` and `undo` as they are typed and printed, on real photographs."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TestPlan:
         assert outcome.out.splitlines()[-1] == f"plan: quarantine 3 files, {size / 1000:.1f} kB"
         assert outcome.err.splitlines()[-2:] == [
             "wrote a plan (plan)",
-            "look at it, then: imseek apply 'a plan'",
+            "look at it, then: imseek duplicates apply 'a plan'",
         ]
         written = json.loads(Path("a plan").read_text())
         assert [group["keep"]["path"] for group in written["groups"]] == [
@@ -156,7 +156,12 @@ class TestApplyAndUndo:
         before, images = contents(album), ids(cli)
         done = cli("apply", plan, "--yes")
         assert done.code == 0, done.err
-        undo_id = done.out.splitlines()[-1].split("`")[1].removeprefix("imseek undo ").removesuffix(" --yes")
+        undo_id = (
+            done.out.splitlines()[-1]
+            .split("`")[1]
+            .removeprefix("imseek duplicates undo ")
+            .removesuffix(" --yes")
+        )
         gone = {"copy.jpg", os.fsdecode(b"caf\xe9.jpg"), "cat.jpg"}
         assert state(album).keys() == before.keys() - gone
         assert len(ids(cli)) == 8

@@ -1,4 +1,4 @@
-"""``imseek backup`` and ``imseek restore``."""
+"""``imseek backup``: create, verify and restore."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def test_there_and_back(cli, indexed: Path, home: Path, tmp_path: Path) -> None:
 def test_a_copy_beside_the_original(cli, indexed: Path, home: Path) -> None:
     assert cli("backup", "photos.tar").code == 0
     twin = cli("restore", "photos.tar", "twin")
-    assert twin.err == "note: default is the same collection: `imseek restore --copy` makes another one\n"
+    assert (
+        twin.err == "note: default is the same collection: `imseek backup restore --copy` makes another one\n"
+    )
     assert cli("search", "red", "-c", "default", "-c", "twin").code == 2
     copy = cli("restore", "photos.tar", "copy", "--copy", "--json")
     document = copy.json("restore")

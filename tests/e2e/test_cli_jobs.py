@@ -90,7 +90,7 @@ def test_cancelling_what_is_not_running(cli, indexed) -> None:
     assert cli("jobs", "cancel", "9").code == 2
     error = cli("jobs", "cancel", "9", "--json").json("error")["error"]
     assert (error["type"], error["hint"]) == ("JobNotFoundError", "`imseek jobs` shows those there are")
-    assert "options come after the command" in cli("jobs", "--json", "cancel", "1").err
+    assert "the command comes first: imseek jobs cancel" in cli("jobs", "--json", "cancel", "1").err
 
 
 def test_cancelling(cli, home, tmp_path) -> None:

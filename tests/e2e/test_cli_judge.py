@@ -1,4 +1,4 @@
-"""`imseek judge` as it is typed and printed, and what `imseek duplicates` makes of it, on real photographs."""
+"""`imseek duplicates judge` as it is typed and printed, and what `find` makes of it, on real photographs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TestJudging:
         assert all(not {"cat.jpg", "kitten.jpg"} <= group for group in groups)
         assert report["judged"] == 1
         table = cli("duplicates", "--kind", "same").out
-        assert "1 pair left out that you have called different (`imseek judge`)" in table
+        assert "1 pair left out that you have called different (`imseek duplicates judge`)" in table
 
     def test_the_same_is_a_group_and_marked(self, cli, album) -> None:
         outcome = cli("judge", album / "coffee.png", album / "rocket.jpg", "--same")

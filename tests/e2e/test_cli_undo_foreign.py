@@ -1,4 +1,4 @@
-"""`imseek undo` of a journal that somebody else wrote, and archives that carry one, as they are typed."""
+"""`imseek duplicates undo` of a journal that somebody else wrote, and archives that carry one, as they are typed."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ def test_journals_stay_in_the_archive_unless_they_are_wanted(
     packed(theirs, {layout.journal(UNDO_ID): journal(root, tmp_path, away)})
     plain = cli("restore", theirs, "plain", "--json").json("restore")
     assert plain["journals_left_out"] == 1
-    assert any("1 undo journal left out: `imseek restore --with-undo`" in note for note in plain["notes"])
+    assert any(
+        "1 undo journal left out: `imseek backup restore --with-undo`" in note for note in plain["notes"]
+    )
     assert not (home / "collections/plain" / layout.UNDO).exists()
     assert cli("undo", "--yes", "-c", "plain").code == 2
     assert cli("restore", "--copy", "--with-undo", theirs, "both").code == 2
@@ -113,7 +115,7 @@ def test_journals_stay_in_the_archive_unless_they_are_wanted(
     error = cli("undo", "--yes", "-c", "wanted", "--json").json("error")["error"]
     assert error["type"] == "UntrustedJournalError"
     assert error["hint"].endswith(" --yes --trust-journal")
-    assert f"imseek undo {UNDO_ID} -c /" in error["hint"]
+    assert f"imseek duplicates undo {UNDO_ID} -c /" in error["hint"]
     for line in (["undo", "--yes"], ["undo", UNDO_ID, "--yes"], ["undo", "--yes", "--trust-journal"]):
         assert cli(*line, "-c", "wanted").code == 1
         assert not target(tmp_path).exists()

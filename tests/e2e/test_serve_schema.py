@@ -16,7 +16,7 @@ from serving import TOKEN, served
 
 import imseek
 from imseek.ui.http.app import make_app
-from imseek.ui.http.settings import Settings
+from imseek.ui.server.settings import Settings
 
 #: Requests for each route; more by hand.
 EXAMPLES = int(os.environ.get("IMSEEK_HTTP_EXAMPLES", "15"))

@@ -62,14 +62,14 @@ def _read_query(data: bytes) -> None:
     else:
         line = source.rest().decode("utf-8", "surrogateescape")
     with suppress(QueryError):
-        query = query_json.read_line(line, files=False)
-        again = query_json.to_json(query)
-        query_json.from_json(again, files=False)
+        query = query_json.query_from_line(line, files=False)
+        again = query_json.query_to_json(query)
+        query_json.query_from_json(again, files=False)
 
 
 def _parse_term(data: bytes) -> None:
     with suppress(QueryError, UsageError):
-        term = terms.parse(data.decode("utf-8", "surrogateescape"))
+        term = terms.parse_term(data.decode("utf-8", "surrogateescape"))
         terms.format_term(term)
 
 

@@ -44,7 +44,7 @@ def _http(root: str, out: str) -> int:
     from starlette.testclient import TestClient
 
     from imseek.ui.http.app import make_app
-    from imseek.ui.http.settings import Settings
+    from imseek.ui.server.settings import Settings
 
     settings = Settings((("stranger", Path(root)),), token="a-token-for-tests-0123456789", rate=0)
     base = "/collections/stranger"

@@ -363,7 +363,7 @@ def test_a_journal_from_before_signatures_is_asked_about_once(
         undo(collection.path, dry_run=False)
     assert caught.value.hint is not None
     assert caught.value.hint.endswith(
-        f"imseek undo {report.undo_id} -c {collection.path} --yes --trust-journal"
+        f"imseek duplicates undo {report.undo_id} -c {collection.path} --yes --trust-journal"
     )
     assert duplicates.undo(collection.path, dry_run=False, trust_journal=True).counts == {"done": 3}
     assert state(photos) == before

@@ -222,7 +222,7 @@ def test_a_quarantine_says_what_it_is(
             folder.mkdir()
         done(collection, planned(collection, twins, to=folder))
         marker = folder / "IMSEEK-QUARANTINE.txt"
-        assert "imseek undo" in marker.read_text()
+        assert "imseek duplicates undo" in marker.read_text()
         marker.write_text("mine")
         undo(collection.path, dry_run=False)
         done(collection, planned(collection, twins[:2], to=folder))

@@ -24,7 +24,7 @@ from imseek.errors import (
     StaleGenerationError,
     UsageError,
 )
-from imseek.search import cutoff, prepared, stable_order
+from imseek.search import cutoff, prepared, retrieve
 
 pytestmark = pytest.mark.full_size
 
@@ -129,7 +129,7 @@ class TestPages:
 
         monkeypatch.setattr(FaissIndex, "search", search)
         monkeypatch.setattr(FaissIndex, "exact", False)
-        monkeypatch.setattr(stable_order, "APPROXIMATE_DEPTH", 20)
+        monkeypatch.setattr(retrieve, "APPROXIMATE_DEPTH", 20)
         monkeypatch.setattr(prepared, "APPROXIMATE_DEPTH", 20)
         with imseek.open(many.path) as opened:
             pages = all_pages(opened, words("a cat", limit=5), [5, 3])

@@ -312,7 +312,7 @@ def test_scores_replace_only_their_like(root: Path) -> None:
 def test_a_missing_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    for module in ("umap", "sklearn.ensemble", "sklearn.metrics"):
+    for module in ("sklearn.cluster", "sklearn.ensemble", "sklearn.metrics"):
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr("imseek.clusters.kmeans_clusters._CANDIDATE_COUNTS", (2, 3))
     monkeypatch.setattr("imseek.clusters.kmeans_clusters._MIN_IMAGES_PER_CLUSTER", 1)

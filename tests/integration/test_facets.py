@@ -140,14 +140,11 @@ def test_another_collection_at_the_same_place_has_facets_of_its_own(tmp_path: Pa
 
 
 def test_sources_that_were_removed_are_not_offered(described: Path, photos: Path) -> None:
-    pytest.importorskip("streamlit", reason="the extra ui is not installed")
-    from imseek.ui.web.pages.search import filter_menu
-
     with imseek.open(described) as collection:
         folder, table = (source.source_id for source in collection.info().sources)
-        assert filter_menu.sources(collection) == {
+        assert imseek.overview.source_roots(collection) == {
             folder: str(photos),
             table: str(described.parent / "table.jsonl"),
         }
         collection.remove_source(folder)
-        assert list(filter_menu.sources(collection)) == [table]
+        assert list(imseek.overview.source_roots(collection)) == [table]

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 import imseek
 from imseek.errors import UsageError
 from imseek.ui.http.app import make_app
-from imseek.ui.http.settings import Settings
+from imseek.ui.server.settings import Settings
 
 TOKEN = "a-token-for-tests-0123456789"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -90,7 +90,7 @@ def test_one_bad_query_does_not_fail_the_others_that_came_with_it(root: Path) ->
     import asyncio
 
     from imseek.search.query import Query, Term
-    from imseek.ui.http.service import Service
+    from imseek.ui.server.service import Service
 
     async def ask() -> list[object]:
         served = Service(Settings((("photos", root),), token=TOKEN)).get(None)

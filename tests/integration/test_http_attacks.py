@@ -19,9 +19,9 @@ from starlette.testclient import TestClient
 
 import imseek
 from imseek.errors import EncoderUnavailableError, UsageError
-from imseek.ui.http import connections
 from imseek.ui.http.app import make_app
-from imseek.ui.http.settings import Settings
+from imseek.ui.server import connections
+from imseek.ui.server.settings import Settings
 
 TOKEN = "a-token-for-tests-0123456789"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -234,7 +234,7 @@ def test_a_failure_is_in_the_access_log_on_one_line(
 
 
 def test_a_slow_site_does_not_keep_words_waiting(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    from imseek.ui.http import service
+    from imseek.ui.server import service
 
     asked, go_on = threading.Event(), threading.Event()
 

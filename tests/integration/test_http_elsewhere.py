@@ -16,11 +16,11 @@ from starlette.testclient import TestClient
 
 import imseek
 from imseek.errors import CollectionNotFoundError, UsageError
-from imseek.ui.http.origins import Origins
-from imseek.ui.http.picture_routes import picture_routes
-from imseek.ui.http.pictures import ThumbnailCache
-from imseek.ui.http.service import NotServedError, Service
-from imseek.ui.http.settings import Settings
+from imseek.ui.server.origins import Origins
+from imseek.ui.server.picture_routes import picture_routes
+from imseek.ui.server.pictures import ThumbnailCache
+from imseek.ui.server.service import NotServedError, Service
+from imseek.ui.server.settings import Settings
 
 
 def _refused(origins: Origins, *headers: tuple[str, str]) -> int | None:

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 import imseek
 from imseek.ui.http.app import make_app
-from imseek.ui.http.settings import Settings
+from imseek.ui.server.settings import Settings
 
 TOKEN = "a-token-for-tests-0123456789"
 

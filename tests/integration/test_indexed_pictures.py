@@ -42,15 +42,15 @@ from imseek.evaluate.encode_images import encode_stored_images
 from imseek.exports.results import ExportOptions
 from imseek.indexer.sources import files, picture_reader
 from imseek.indexer.sources.picture_reader import PlaceReader
+from imseek.overview import thumbnails
 from imseek.progress import SILENT
 from imseek.types.indexing_runs import SourceOptions
 from imseek.ui.desktop import viewable_file
 from imseek.ui.http.app import make_app
-from imseek.ui.http.picture_routes import picture_routes
-from imseek.ui.http.pictures import ThumbnailCache
-from imseek.ui.http.service import Service
-from imseek.ui.http.settings import Settings
-from imseek.ui.render.thumbnail_data import thumbnails
+from imseek.ui.server.picture_routes import picture_routes
+from imseek.ui.server.pictures import ThumbnailCache
+from imseek.ui.server.service import Service
+from imseek.ui.server.settings import Settings
 from imseek.ui.web import downloads
 
 SECRET: Final = b"the key of the house"

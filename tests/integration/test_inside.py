@@ -28,7 +28,7 @@ from imseek.duplicates.crops.tile_vectors import (
 from imseek.encoders import load
 from imseek.encoders.fake import FakeEncoder
 from imseek.progress import Task
-from imseek.search.candidate_metadata import unit_rows
+from imseek.search.backend import unit_rows
 
 
 @pytest.fixture

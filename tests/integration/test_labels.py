@@ -27,7 +27,7 @@ from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors
 from imseek.errors import UsageError
 from imseek.labels.classes import BACKGROUND, TEMPLATES
-from imseek.labels.text_in_image import WRITING_TEMPLATES
+from imseek.labels.zero_shot import WRITING_TEMPLATES
 from imseek.probes import labels as labelled
 
 

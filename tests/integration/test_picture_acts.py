@@ -21,9 +21,9 @@ from templates import Templates
 
 import imseek
 from imseek.errors import LockedError
-from imseek.ui.http.service import Service
-from imseek.ui.http.settings import Settings
 from imseek.ui.render.result_json import to_json
+from imseek.ui.server.service import Service
+from imseek.ui.server.settings import Settings
 from imseek.ui.web import downloads
 from imseek.ui.web.image_routes import image_action_routes
 from imseek.ui.web.selections import SelectionStore, make_selection

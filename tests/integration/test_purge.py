@@ -29,8 +29,7 @@ from durability.purging import (
 from sqlalchemy import Engine, event, update
 
 import imseek
-from imseek import maintenance, tags
-from imseek.analysis import snapshot_session
+from imseek import maintenance, overview, tags
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgements, schema
 from imseek.data.catalog.sqlite import catalog as sqlite_catalog
@@ -307,9 +306,9 @@ def test_places_tags_and_what_is_due_that_a_purge_overtakes(
         maintenance.purge(case.root)
 
     expected = maintenance.due(case.root)
-    assert snapshot_session.find_places(case.root, [image_id, 10**6]) == {image_id: place}
+    assert overview.find_places(case.root, [image_id, 10**6]) == {image_id: place}
     for read in (
-        lambda: snapshot_session.find_places(case.root, [image_id]),
+        lambda: overview.find_places(case.root, [image_id]),
         lambda: tags.every(case.root),
         lambda: tags.of(case.root, [image_id]),
     ):

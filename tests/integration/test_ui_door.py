@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from imseek.ui.http.origins import Origins
+from imseek.ui.server.origins import Origins
 from imseek.ui.web import auth as door_module
 from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
 

@@ -24,8 +24,9 @@ _LAUNCH = """
 import asyncio, functools, json, socket, sys, threading, time
 from pathlib import Path
 from imseek.collection import Collection
-from imseek.ui.http import connections, server
-from imseek.ui.http.settings import Settings
+from imseek.ui.http import server
+from imseek.ui.server import connections, process
+from imseek.ui.server.settings import Settings
 given = json.loads(sys.argv[1])
 def tell(**what):
     sys.stderr.write(json.dumps(what) + "\\n")
@@ -54,7 +55,7 @@ def noted(self, transport):
 connections.Connection.connection_made = noted
 patience = given.pop("patience")
 if (keep := patience.pop("KEEP_ALIVE", None)) is not None:
-    server.uvicorn.Config = functools.partial(server.uvicorn.Config, timeout_keep_alive=keep)
+    process.uvicorn.Config = functools.partial(process.uvicorn.Config, timeout_keep_alive=keep)
 for name, value in patience.items():
     assert hasattr(connections, name)
     setattr(connections, name, value)
@@ -66,7 +67,7 @@ def counted(self, queries, **named):
 Collection.search_many = counted
 if web := given.pop("web"):
     from imseek.media import fetcher, http_fetcher
-    from imseek.ui.http import service
+    from imseek.ui.server import service
     names, real = web.pop("names"), http_fetcher.HttpFetcher
     def look_up(host, port, family=0, kind=0, proto=0, flags=0):
         turns = names.get(host.rstrip("."))
@@ -211,8 +212,8 @@ def launched(
     web: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[Wire]:
-    """``patience`` is of :mod:`imseek.ui.http.connections`, and ``KEEP_ALIVE`` uvicorn's; ``slow`` seconds for each
-    search; ``settings`` as :class:`imseek.ui.http.settings.Settings` has them, with paths as text.
+    """``patience`` is of :mod:`imseek.ui.server.connections`, and ``KEEP_ALIVE`` uvicorn's; ``slow`` seconds for each
+    search; ``settings`` as :class:`imseek.ui.server.settings.Settings` has them, with paths as text.
 
     ``web`` makes 127.0.0.1 the one address outside: it is :class:`imseek.media.fetcher.FetchLimits`, and ``names`` with
     the addresses that each look-up finds, one after the other; the last stay."""

@@ -17,7 +17,7 @@ from imseek.encoders.adapter_training import (
 )
 from imseek.encoders.fake import FakeEncoder
 from imseek.encoders.vector_adapter import AdaptedEncoder, Adapter
-from imseek.tune.connected_components import connected_components
+from imseek.tune.examples import connected_components
 from imseek.types.adapters import adapter_of, adapter_reference
 
 pytestmark = pytest.mark.slow

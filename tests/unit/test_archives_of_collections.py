@@ -303,7 +303,7 @@ def test_a_compressed_one_says_how_to_go_on(archive: bytes, tmp_path: Path) -> N
 
     with pytest.raises(BackupError) as caught:
         imseek.backup.verify(io.BytesIO(gzip.compress(archive)))
-    assert caught.value.hint == "unpack it on the way: gzip -dc ARCHIVE | imseek restore - NAME"
+    assert caught.value.hint == "unpack it on the way: gzip -dc ARCHIVE | imseek backup restore - NAME"
 
 
 def test_where_it_may_be_restored(archive: bytes, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_an_address_says_what_was_asked(
         tuple(ids[:3]),
         tuple(ids[3:]),
         by="caption" if on else "image",
-        group="day" if on else None,
+        group_by="day" if on else None,
         cutoff=not on,
         collapse=on,
         diversity=diversity,

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from imseek.ui.http import batching
-from imseek.ui.http.batching import Batcher, OverloadedError
+from imseek.ui.server import batching
+from imseek.ui.server.batching import Batcher, OverloadedError
 
 
 class Work:

@@ -314,11 +314,15 @@ def unknown_option(words: Sequence[str]) -> str | None:
         if word not in following.commands:
             if not path:
                 return f"no command {word}"
-            if path == ("encoders",):  # `imseek encoders siglip` lists
+            if path in (
+                ("encoders",),
+                ("backup",),
+            ):  # `imseek encoders siglip` lists, `imseek backup FILE` creates
                 break
             return f"no command {' '.join((*path, word))}"
         path = (*path, word)
-    known = options(path) | (options(("encoders", "list")) if path == ("encoders",) else set())
+    default = getattr(commands()[path], "default", None)
+    known = options(path) | (set() if default is None else options((*path, default)))
     for word in words:
         option = word.partition("=")[0]
         if re.fullmatch(r"--?[a-zA-Z][\w-]*|-\d", option) and option not in known:
@@ -388,7 +392,7 @@ def test_targets_and_extras_in_sentences_are_there() -> None:
 def routes() -> set[str]:
     """``GET /collections/{}``: the methods and paths of the service, with nothing in place of parameters."""
     from imseek.ui.http.app import make_app
-    from imseek.ui.http.settings import Settings
+    from imseek.ui.server.settings import Settings
 
     paths = make_app(Settings((), later=True)).openapi()["paths"]
     found = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}

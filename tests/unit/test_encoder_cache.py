@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from imseek.encoders.cache import build_once, cache_dir, write_atomically
+from imseek.encoders.cache import build_once, cache_dir
 from imseek.errors import EncoderUnavailableError
+from imseek.home import write_atomically
 
 
 class Maker:

@@ -35,7 +35,8 @@ from imseek.indexer import source_selection, sources
 from imseek.indexer.sources import SourceRequest, detect
 from imseek.indexer.sources.base import Container, Content, FoundImage, UnreachableEntry
 from imseek.indexer.sources.files import find_file, read_file, trouble_at
-from imseek.search import engine, rerank
+from imseek.search import rerank
+from imseek.search.candidates import CandidateSet, StageContext
 from imseek.search.query import Query, Term
 from imseek.types.arrays import Float32, Pixels
 from imseek.types.json_form import Count, Json
@@ -157,11 +158,11 @@ class Album:
 def test_a_kind_of_source(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path, later: Callable[[float], None]
 ) -> None:
-    detected = detect.kind_of
+    detected = detect.source_kind
     monkeypatch.setitem(sources._OPENERS, "album", Album)  # type: ignore[index] # as above
     monkeypatch.setattr(
         detect,
-        "kind_of",
+        "source_kind",
         lambda path: "album" if (Path(os.fsdecode(path)) / "album.txt").exists() else detected(path),
     )
     (pictures / "album.txt").write_text("red.png: a rose\nblue.png: the sea\n")
@@ -292,19 +293,25 @@ class EvenQuery(Query):
     even: bool = False
 
 
-def test_a_re_ranking_stage(monkeypatch: pytest.MonkeyPatch, photos: imseek.Collection) -> None:
-    stages = rerank.run_collection_stages
+def keep_even(candidates: CandidateSet, query: Query, context: StageContext) -> CandidateSet:
+    """Drop candidates with an odd id."""
+    return candidates.take(np.flatnonzero(candidates.ids % 2 == 0))
 
-    def with_even(pool: rerank.CandidateSet, query: Query, *others: Any) -> tuple[rerank.CandidateSet, int]:
-        if isinstance(query, EvenQuery) and query.even:
-            pool = pool.take(np.flatnonzero(pool.ids % 2 == 0))
-        return stages(pool, query, *others)
 
-    monkeypatch.setattr(engine, "run_collection_stages", with_even)
+@pytest.mark.parametrize("table", ["COLLECTION_STAGES", "MERGED_STAGES"])
+def test_a_re_ranking_stage(monkeypatch: pytest.MonkeyPatch, photos: imseek.Collection, table: str) -> None:
+    even: rerank.Stage[Any] = rerank.Stage(keep_even, lambda query: getattr(query, "even", False))
+    monkeypatch.setattr(rerank, table, (*getattr(rerank, table), even))
     ids = [hit.image_id for hit in photos.search("red").hits]
     assert len(ids) == 3
     found = photos.search(EvenQuery((Term(text="red"),), even=True))
     assert [hit.image_id for hit in found.hits] == [one for one in ids if one % 2 == 0]
+    first = photos.search(EvenQuery((Term(text="red"),), limit=1, even=True))
+    assert first.next_page is not None
+    second = photos.search(EvenQuery((Term(text="red"),), limit=1, even=True, page=first.next_page))
+    assert [*first.hits, *second.hits] == [*found.hits], (
+        "a stage that needs all candidates gets them on each page"
+    )
 
 
 # The section itself

@@ -9,7 +9,7 @@ import pytest
 
 from imseek.data.vectors import IdSet, Matches, Segment, VectorIndex, open_index
 from imseek.data.vectors.scores import top_k
-from imseek.search.space_fusion import SpaceQuery, search_spaces
+from imseek.search.retrieve import SpaceQuery, search_spaces
 from imseek.types.arrays import Float32
 
 DIMS = (24, 16, 40)

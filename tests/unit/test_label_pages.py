@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("streamlit", reason="streamlit is not installed")
-from imseek import labels
-from imseek.analysis import snapshot_session
+from imseek import labels, overview
 from imseek.errors import UsageError
 from imseek.labels.classes import Classes
 from imseek.labels.results import LabelExamples, SavedLabels
@@ -225,7 +224,7 @@ class TestSaying:
 
 def test_shelves_leave_out_what_no_picture_has(monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place(1, b"/somewhere/<b>a.png")
-    monkeypatch.setattr(snapshot_session, "find_places", lambda root, ids: {1: place})
+    monkeypatch.setattr(overview, "find_places", lambda root, ids: {1: place})
     examples = (
         LabelExamples("cat", 2, 0.5, ((1, 0.9), (2, 0.1)), ()),
         LabelExamples("dog", 0, 0.0, (), ()),

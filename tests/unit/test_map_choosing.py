@@ -123,8 +123,8 @@ class TestSent:
         assert kept.get(large.address.rpartition("/")[2]) == b"x" * 20, "one is kept, however large"
 
     def test_over_http(self, photographed) -> None:
-        from imseek.ui.http.service import Service
-        from imseek.ui.http.settings import Settings
+        from imseek.ui.server.service import Service
+        from imseek.ui.server.settings import Settings
 
         kept = blobs.BlobCache()
         address = kept.put(b"\0\1").address
@@ -243,7 +243,7 @@ def test_the_middle_of_a_group_is_one_of_it() -> None:
 
 def test_how_long_it_takes() -> None:
     assert layout_job._takes("pca", 1000) == "about 2 s"
-    assert layout_job._takes("umap", 10_000) == "about 26 s"
+    assert layout_job._takes("umap", 10_000) == "about 16 s"
     assert layout_job._takes("umap", 100_000) == "about 3 min"
 
 

@@ -156,7 +156,7 @@ class HeifImageFile:
         assert caught.value.reason == SkipReason.MISSING_CODEC
         assert f"not given to {name} {version}, which has known security holes" in str(caught.value)
         assert not codec_check.codecs()["HEIC"]
-        assert "pip install 'pillow-heif>=" in codec_check.refusals()["HEIC"]
+        assert "pip install 'pillow-heif>=" in codec_check.codec_refusals()["HEIC"]
         assert decode(pylibjxl.encode(np.asarray(corners()), lossless=True)).facts.width == 32
     sound = content.replace(repr(version), "'1.23.5'" if name == "libheif" else "'1.1.3'")
     with (

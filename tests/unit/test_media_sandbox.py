@@ -490,7 +490,7 @@ def test_a_worker_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, 
             "unreadable: HEIC images are decoded by a process of their own, which does not"
         )
         assert message.endswith("ZeroDivisionError: division by zero")
-        assert "ZeroDivisionError" in codec_check.refusals()["HEIC"]
+        assert "ZeroDivisionError" in codec_check.codec_refusals()["HEIC"]
         assert not codec_check.codecs()["HEIC"]
     assert children() == set()
 

@@ -30,8 +30,8 @@ DOMAINS = ("actions", "food", "medical", "pets", "satellite", "textures")
 
 
 def test_the_sets_and_their_templates() -> None:
-    assert prompts.names() == tuple(sorted((*DOMAINS, "imagenet")))
-    for name in prompts.names():
+    assert prompts.template_sets() == tuple(sorted((*DOMAINS, "imagenet")))
+    for name in prompts.template_sets():
         sentences = prompts.templates(name)
         assert len(set(sentences)) == len(sentences) >= 7
         assert all(sentence.count("{}") == 1 for sentence in sentences)

@@ -13,7 +13,15 @@ from masks import TextFile
 
 import imseek
 
-PACKAGES = ["imseek", "imseek.encoders", "imseek.media", "imseek.data.vectors"]
+PACKAGES = [
+    "imseek",
+    "imseek.data.vectors",
+    "imseek.encoders",
+    "imseek.indexer",
+    "imseek.media",
+    "imseek.search",
+    "imseek.showing",
+]
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -45,7 +53,7 @@ def test_importing_imseek_costs_next_to_nothing() -> None:
         "print(sorted(m for m in sys.modules if m.startswith('imseek')), 'numpy' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "['imseek', 'imseek._version'] False\n"
+    assert done.stdout == "['imseek', 'imseek._lazy', 'imseek._version'] False\n"
 
 
 def test_every_error_is_drawn_in_the_tree() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from imseek.errors import QueryError
 from imseek.search.query import Query, Term, make_query
-from imseek.search.query_json import from_json, read_line, to_json
+from imseek.search.query_json import query_from_json, query_from_line, query_to_json
 from imseek.search.query_options import QueryOptions
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/query.json").read_text())
@@ -54,7 +54,7 @@ def test_the_schema_is_sound_and_has_every_field() -> None:
 
 def test_everything_at_once() -> None:
     VALIDATOR.validate(FULL)
-    query = from_json(FULL, files=True)
+    query = query_from_json(FULL, files=True)
     assert query.terms == (
         Term(text="a red car"),
         Term(text="16:9", weight=2),
@@ -72,7 +72,7 @@ def test_everything_at_once() -> None:
 
 
 def test_one_needs_no_list() -> None:
-    assert from_json({"text": "red", "like": 4, "not": {"text": "blue"}}, files=False).terms == (
+    assert query_from_json({"text": "red", "like": 4, "not": {"text": "blue"}}, files=False).terms == (
         Term(text="red"),
         Term(image_id=4),
         Term(text="blue", weight=-0.5),
@@ -81,28 +81,30 @@ def test_one_needs_no_list() -> None:
 
 def test_words_are_words_whatever_they_look_like() -> None:
     for words in ("/etc/passwd", "https://example.org/a.jpg", "2:red", "id:4", "-", "text:a"):
-        query = from_json({"text": words, "not": words}, files=False)
+        query = query_from_json({"text": words, "not": words}, files=False)
         assert query.terms == (Term(text=words), Term(text=words, weight=-0.5))
 
 
 def test_a_file_by_its_uri() -> None:
     for like in ("file:///a%20b.jpg", {"path": "FILE://localhost/a%20b.jpg"}):
-        assert from_json({"like": like}, files=True).terms == (Term(picture=Path("/a b.jpg")),)
+        assert query_from_json({"like": like}, files=True).terms == (Term(picture=Path("/a b.jpg")),)
     with pytest.raises(QueryError, match="no file on this machine"):
-        from_json({"like": "file://elsewhere/a.jpg"}, files=True)
+        query_from_json({"like": "file://elsewhere/a.jpg"}, files=True)
 
 
 def test_a_vector() -> None:
-    (term,) = from_json({"like": {"vector": [1, 0.5, -2], "weight": 3}}, files=False).terms
+    (term,) = query_from_json({"like": {"vector": [1, 0.5, -2], "weight": 3}}, files=False).terms
     assert term.vector is not None
     assert (term.vector.tolist(), term.weight) == ([1.0, 0.5, -2.0], 3)
 
 
 def test_what_is_not_told_is_as_the_defaults_say() -> None:
     defaults = QueryOptions(limit=3, where="width > 1", sort="date")
-    query = from_json({"text": "red", "where": None, "limit": 4}, files=True, defaults=defaults)
+    query = query_from_json({"text": "red", "where": None, "limit": 4}, files=True, defaults=defaults)
     assert (query.limit, query.where, query.sort) == (4, None, "date")
-    assert read_line("2:red\r", files=True, defaults=defaults) == make_query([Term(text="2:red")], defaults)
+    assert query_from_line("2:red\r", files=True, defaults=defaults) == make_query(
+        [Term(text="2:red")], defaults
+    )
 
 
 # Each is refused by the schema too, but for what only the reader can tell.
@@ -137,7 +139,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"text": "a", "limit": "5"}, "limit of a query cannot be"),
     ({"text": "a", "limit": None}, "limit of a query cannot be"),
     ({"text": "a", "by": "text"}, "compared by"),
-    ({"text": "a", "where": ""}, "not empty"),
+    ({"text": "a", "where": ""}, "must not be empty"),
     ({"text": "a", "cutoff": "none"}, "cutoff is one of"),
     ({"text": "a", "sort": "size"}, "sort is one of"),
     ({"text": "a", "group_by": 1}, "group_by of a query cannot be"),
@@ -157,7 +159,7 @@ ONLY_THE_READER: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("document", "message"), REFUSED + ONLY_THE_READER, ids=str)
 def test_what_is_refused(document: Any, message: str) -> None:
     with pytest.raises(QueryError, match=message):
-        from_json(document, files=True)
+        query_from_json(document, files=True)
     assert VALIDATOR.is_valid(document) == ((document, message) in ONLY_THE_READER)
 
 
@@ -165,10 +167,10 @@ def test_what_is_refused(document: Any, message: str) -> None:
 @pytest.mark.parametrize("place", ["like", "not"])
 def test_a_query_from_elsewhere_reads_no_file(like: Any, place: str) -> None:
     if place == "not" and isinstance(like, str):
-        assert from_json({"text": "a", "not": like}, files=False).terms[1].text == like
+        assert query_from_json({"text": "a", "not": like}, files=False).terms[1].text == like
         return
     with pytest.raises(QueryError, match="cannot name files of this machine"):
-        from_json({"text": "a", place: like}, files=False)
+        query_from_json({"text": "a", place: like}, files=False)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,7 @@ def test_a_query_from_elsewhere_reads_no_file(like: Any, place: str) -> None:
 )
 def test_lines_that_are_no_json(line: str) -> None:
     with pytest.raises(QueryError, match="not JSON"):
-        read_line(line, files=True)
+        query_from_line(line, files=True)
 
 
 TERMS = st.builds(
@@ -218,17 +220,17 @@ QUERIES = st.builds(
 
 @given(QUERIES)
 def test_what_is_written_is_read_as_the_same(query: Query) -> None:
-    document = json.loads(json.dumps(to_json(query), allow_nan=False))
+    document = json.loads(json.dumps(query_to_json(query), allow_nan=False))
     VALIDATOR.validate(document)
-    again = from_json(document, files=True)
+    again = query_from_json(document, files=True)
     assert Counter(again.terms) == Counter(query.terms)
     assert replace(again, terms=query.terms) == query
-    assert to_json(again) == document, "the order of terms is settled by the first writing"
+    assert query_to_json(again) == document, "the order of terms is settled by the first writing"
 
 
 def test_vectors_and_bytes_are_written_too() -> None:
     query = Query((Term(vector=np.array([0.1, 2], np.float32)), Term(picture=b"\0\xff")))
-    document = to_json(query)
+    document = query_to_json(query)
     assert document["like"][0]["vector"] == [float(np.float32(0.1)), 2.0]
     assert base64.b64decode(document["like"][1]["picture"]) == b"\0\xff"
 
@@ -242,4 +244,4 @@ def test_vectors_and_bytes_are_written_too() -> None:
 )
 def test_what_json_cannot_hold(term: Term, message: str) -> None:
     with pytest.raises(QueryError, match=message):
-        to_json(Query((term,)))
+        query_to_json(Query((term,)))

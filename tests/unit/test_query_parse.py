@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from imseek.errors import QueryError
 from imseek.search.query import Term
-from imseek.search.term_parser import format_term, parse, split_weight
+from imseek.search.term_parser import format_term, parse_term, split_weight
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ from imseek.search.term_parser import format_term, parse, split_weight
     ],
 )
 def test_what_is_typed(said: str, term: Term) -> None:
-    assert parse(said) == term
+    assert parse_term(said) == term
 
 
 @pytest.mark.parametrize(
@@ -71,21 +71,21 @@ def test_what_is_typed(said: str, term: Term) -> None:
     ],
 )
 def test_where_a_picture_is_expected(said: str, term: Term) -> None:
-    assert parse(said, picture=True) == term
+    assert parse_term(said, picture=True) == term
 
 
 def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    assert parse("~/a.jpg") == Term(picture=Path("/home/me/a.jpg"))
-    assert parse("./~/a.jpg") == Term(picture=Path("~/a.jpg"))
+    assert parse_term("~/a.jpg") == Term(picture=Path("/home/me/a.jpg"))
+    assert parse_term("./~/a.jpg") == Term(picture=Path("~/a.jpg"))
 
 
 def test_standard_input_is_read_only_where_it_may_be() -> None:
-    assert parse("-", stdin=lambda: b"bytes") == Term(picture=b"bytes")
-    assert parse("0.5:-", stdin=lambda: b"bytes") == Term(picture=b"bytes", weight=0.5)
-    assert parse("./-") == Term(picture=Path("-"))
+    assert parse_term("-", stdin=lambda: b"bytes") == Term(picture=b"bytes")
+    assert parse_term("0.5:-", stdin=lambda: b"bytes") == Term(picture=b"bytes", weight=0.5)
+    assert parse_term("./-") == Term(picture=Path("-"))
     with pytest.raises(QueryError, match="standard input"):
-        parse("-")
+        parse_term("-")
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,12 @@ def test_standard_input_is_read_only_where_it_may_be() -> None:
 )
 def test_what_makes_no_sense(said: str, message: str) -> None:
     with pytest.raises(QueryError, match=message):
-        parse(said)
+        parse_term(said)
 
 
 def test_an_empty_name_is_no_picture() -> None:
     with pytest.raises(QueryError, match="empty text"):
-        parse(" ", picture=True)
+        parse_term(" ", picture=True)
 
 
 WEIGHTS = st.floats(min_value=1e-300, max_value=1e300)
@@ -154,20 +154,20 @@ def test_what_is_written_is_read_as_the_same(term: Term, picture: bool) -> None:
         # A bare name would be a file here: words are told by their prefix.
         written = format_term(replace(term, weight=1.0))
         assert (
-            parse(written if written.startswith("text:") else f"text:{written}", picture=True).text
+            parse_term(written if written.startswith("text:") else f"text:{written}", picture=True).text
             == term.text
         )
     else:
-        assert parse(format_term(term), picture=picture) == term
+        assert parse_term(format_term(term), picture=picture) == term
 
 
 @given(st.text())
 def test_whatever_is_typed_is_a_term_or_refused(said: str) -> None:
     try:
-        term = parse(said)
+        term = parse_term(said)
     except QueryError:
         return
-    assert parse(format_term(term)) == term
+    assert parse_term(format_term(term)) == term
 
 
 @given(st.text())

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from imseek.data.vectors import Matches
 from imseek.data.vectors.scores import top_k
-from imseek.search import stable_order
-from imseek.search.page_tokens import Page
-from imseek.search.prepared import Window
+from imseek.search import retrieve
+from imseek.search.page_tokens import Page, digest
 from imseek.search.query import Query, Term
-from imseek.search.stable_order import rank_images
+from imseek.search.result_pages import page_window
+from imseek.search.retrieve import rank_images
 
 
 class Approximate:
@@ -53,11 +53,11 @@ def pages(search: Approximate, first: int, others: list[int]) -> list[list[int]]
     st.integers(1, 120), st.integers(0, 2**31), st.integers(1, 60), st.lists(st.integers(1, 30), max_size=6)
 )
 def test_pages_hold_every_image_once(count: int, seed: int, first: int, others: list[int]) -> None:
-    before, stable_order.APPROXIMATE_DEPTH = stable_order.APPROXIMATE_DEPTH, 40  # type: ignore[misc]
+    before, retrieve.APPROXIMATE_DEPTH = retrieve.APPROXIMATE_DEPTH, 40  # type: ignore[misc]
     try:
         shown = [i for page in pages(Approximate(count, seed), first, others) for i in page]
     finally:
-        stable_order.APPROXIMATE_DEPTH = before  # type: ignore[misc]
+        retrieve.APPROXIMATE_DEPTH = before  # type: ignore[misc]
     assert sorted(shown) == list(range(count))
 
 
@@ -88,6 +88,17 @@ def test_beyond_a_thousand_all_is_exact_from_the_start_or_at_the_end() -> None:
     assert len(set(matches.ids.tolist())) == 1500
 
 
+def test_the_first_search_is_not_repeated() -> None:
+    search = Approximate(5000, 6)
+    for count, depth, exact in ((11, 11, False), (21, 11, False), (30, 11, True), (1500, 1500, False)):
+        expected = rank_images(search, count, depth, exact=exact)[0].ids.tolist()
+        asked, first = list(search.asked), search(*search.asked[0])
+        search.asked.clear()
+        found = rank_images(search, count, depth, exact=exact, first=first)[0].ids.tolist()
+        assert (found, search.asked) == (expected, asked[1:])
+        search.asked.clear()
+
+
 def test_exact_searches_ask_once() -> None:
     search = Approximate(100, 4)
     matches, approximate = rank_images(search, 30, 11, exact=True)
@@ -97,13 +108,13 @@ def test_exact_searches_ask_once() -> None:
 
 def test_a_page_that_ends_at_a_thousand_needs_no_exact_search() -> None:
     query = Query((Term(text="red"),), limit=1000)
-    window = Window.of(query, None)
+    window = page_window(query, ["uuid"])
     assert (window.count, window.depth) == (1000, 1000)
-    assert Window.of(replace(query, limit=999), None).count == 1000
-    assert Window.of(replace(query, limit=1001), None).count == 1002
-    page = Page((1,), 900, 11, bytes(12))
-    assert Window.of(replace(query, limit=100), page).count == 1000
-    assert Window.of(replace(query, limit=101), page).count == 1002
+    assert page_window(replace(query, limit=999), ["uuid"]).count == 1000
+    assert page_window(replace(query, limit=1001), ["uuid"]).count == 1002
+    token = Page((1,), 900, 11, digest(query, ["uuid"])).token()
+    assert page_window(replace(query, limit=100, page=token), ["uuid"]).count == 1000
+    assert page_window(replace(query, limit=101, page=token), ["uuid"]).count == 1002
     search = Approximate(5000, 5)
     rank_images(search, window.count, window.depth, exact=False)
     assert search.asked == [(1000, False)]

@@ -521,8 +521,3 @@ def test_output_is_ascii(capsys: pytest.CaptureFixture[str], line: bool) -> None
     assert out.isascii()
     assert (out.count("\n") == 1) is line
     assert json.loads(out) == {"schema": 1, "plain": "é", "shown": r"\xe9", "several": [], "by_name": {}}
-
-
-def test_numbers_that_json_has_not_are_refused() -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        print_json({"score": float("nan")})

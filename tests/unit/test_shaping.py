@@ -11,19 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imseek.data.vectors import Matches
 from imseek.errors import QueryError
-from imseek.search import rerank
-from imseek.search.groups_by_key import group_positions
+from imseek.search import diversity, rerank
+from imseek.search.candidates import CandidateSet
 from imseek.search.query import Query, Term
 from imseek.search.query_options import GroupBy
-from imseek.search.rerank import (
-    CandidatePage,
-    CandidateSet,
-    arrange_page,
-    check_query,
-    needs_all_candidates,
-    run_collection_stages,
-)
+from imseek.search.rerank import CandidatePage, check_query, cut_page, group_positions, needs_all_candidates
 
 QUERY = Query((Term(text="red"),), limit=3)
 
@@ -57,41 +51,45 @@ NOTHING = Told({}, {}, {}, {})
 
 def pool(*scores: float) -> CandidateSet:
     """Ids from 10 on."""
-    return CandidateSet.of(np.arange(10, 10 + len(scores)), np.array(scores, np.float32))
+    return CandidateSet.of(Matches(np.arange(10, 10 + len(scores)), np.array(scores, np.float32)))
 
 
 def ids(shaped: CandidatePage) -> list[int]:
-    found: list[int] = shaped.pool.ids.tolist()
+    found: list[int] = shaped.candidates.ids.tolist()
     return found
 
 
 def test_a_plain_page_and_whether_there_is_another() -> None:
     candidates = pool(0.9, 0.8, 0.7, 0.6)
-    assert ids(arrange_page(candidates, QUERY, NOTHING, 0)) == [10, 11, 12]
-    assert arrange_page(candidates, QUERY, NOTHING, 0).following == 3
-    last = arrange_page(candidates, QUERY, NOTHING, 3)
+    assert ids(cut_page(candidates, QUERY, NOTHING, 0)) == [10, 11, 12]
+    assert cut_page(candidates, QUERY, NOTHING, 0).following == 3
+    last = cut_page(candidates, QUERY, NOTHING, 3)
     assert (ids(last), last.following) == ([13], None)
-    beyond = arrange_page(candidates, QUERY, NOTHING, 10**18)
+    beyond = cut_page(candidates, QUERY, NOTHING, 10**18)
     assert (ids(beyond), beyond.following) == ([], None)
 
 
-class Judge:
-    """Keeps the first ``count``; turns the order around."""
+def cut_after(count: int) -> Any:
+    """A cutoff that keeps the first ``count``."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def cut(pool: CandidateSet, query: Query, context: Any) -> CandidateSet:
+        return replace(pool.take(range(min(count, len(pool)))), irrelevant=max(0, len(pool) - count))
 
-    def kept(self, pool: CandidateSet) -> CandidateSet:
-        return pool.take(range(min(self.count, len(pool))))
-
-    def without_hubs(self, pool: CandidateSet) -> CandidateSet:
-        return pool.sort_by(-pool.scores)
+    return cut
 
 
-def sifted(
-    pool: CandidateSet, query: Query, facts: Told = NOTHING, judge: Judge | None = None
-) -> CandidateSet:
-    return run_collection_stages(pool, query, facts, judge or Judge(0))[0]
+def reverse(pool: CandidateSet, query: Query, context: Any) -> CandidateSet:
+    """A correction for hubs that turns the order around."""
+    return pool.sort_by(-pool.scores)
+
+
+def sifted(pool: CandidateSet, query: Query, told: Told = NOTHING, keep: int = 0) -> CandidateSet:
+    """What the stages leave; those that look at a collection are replaced."""
+    runs = {"cut_irrelevant": cut_after(keep), "move_back_hubs": reverse}
+    stages = [
+        replace(stage, run=runs.get(stage.run.__name__, stage.run)) for stage in rerank.COLLECTION_STAGES
+    ]
+    return rerank.run_stages(stages, pool, query, told)  # type: ignore[misc] # facts of no collection
 
 
 def test_min_score_is_the_lowest_that_stays() -> None:
@@ -109,9 +107,9 @@ def test_min_score_is_compared_as_scores_are_stored() -> None:
 
 def test_the_cutoff_counts_before_the_minimum_score() -> None:
     query = replace(QUERY, cutoff="auto", min_score=0.8)
-    kept, relevant = run_collection_stages(pool(0.9, 0.8, 0.7, 0.6), query, NOTHING, Judge(3))
-    assert (kept.ids.tolist(), relevant) == ([10, 11], 3)
-    assert run_collection_stages(pool(0.9, 0.8), QUERY, NOTHING, Judge(0))[1] == 2
+    kept = sifted(pool(0.9, 0.8, 0.7, 0.6), query, keep=3)
+    assert (kept.ids.tolist(), kept.irrelevant) == ([10, 11], 1)
+    assert sifted(pool(0.9, 0.8), QUERY).irrelevant == 0
 
 
 def test_hubs_change_the_order_and_no_score() -> None:
@@ -131,7 +129,7 @@ def test_what_is_cut_is_no_duplicate() -> None:
     told = replace(NOTHING, rows={10: [1, 0], 11: [1, 0], 12: [1, 0]})
     kept = sifted(pool(0.9, 0.6, 0.1), replace(QUERY, collapse=True, min_score=0.5), told)
     assert kept.others == ((11,),)
-    kept = sifted(pool(0.9, 0.6, 0.1), replace(QUERY, collapse=True, cutoff="auto"), told, Judge(1))
+    kept = sifted(pool(0.9, 0.6, 0.1), replace(QUERY, collapse=True, cutoff="auto"), told, keep=1)
     assert kept.others == ((),)
 
 
@@ -142,14 +140,14 @@ class TestDate:
     def test_the_hits_of_a_page(self) -> None:
         query = replace(QUERY, sort="date")
         assert not needs_all_candidates(query)
-        assert ids(arrange_page(self.POOL, query, self.TOLD, 0)) == [11, 10, 12]
-        assert ids(arrange_page(self.POOL, query, self.TOLD, 3)) == [13, 14]
+        assert ids(cut_page(self.POOL, query, self.TOLD, 0)) == [11, 10, 12]
+        assert ids(cut_page(self.POOL, query, self.TOLD, 3)) == [13, 14]
 
     def test_all_that_is_relevant_where_the_query_says_what_is(self) -> None:
         query = replace(QUERY, sort="date", min_score=0.5)
         assert needs_all_candidates(query)
-        assert ids(arrange_page(self.POOL, query, self.TOLD, 0)) == [11, 13, 14]
-        assert ids(arrange_page(self.POOL, query, self.TOLD, 3)) == [10, 12]
+        assert ids(cut_page(self.POOL, query, self.TOLD, 0)) == [11, 13, 14]
+        assert ids(cut_page(self.POOL, query, self.TOLD, 3)) == [10, 12]
 
     def test_not_with_diversity(self) -> None:
         with pytest.raises(QueryError, match="date"):
@@ -161,31 +159,33 @@ class TestGroups:
     POOL = pool(0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 
     def test_in_the_order_of_their_best(self) -> None:
-        shaped = arrange_page(self.POOL, replace(QUERY, group_by="folder", per_group=2), self.TOLD, 0)
+        shaped = cut_page(self.POOL, replace(QUERY, group_by="folder", per_group=2), self.TOLD, 0)
         assert [(one.key, one.positions) for one in shaped.groups] == [
             ("b", (0, 1)),
             ("a", (2,)),
             (None, (3,)),
         ]
-        assert (ids(shaped), shaped.sizes, shaped.following) == ([10, 12, 11, 13], (3, 1, 1), 3)
+        assert (ids(shaped), shaped.following) == ([10, 12, 11, 13], 3)
+        assert [one.size for one in shaped.groups] == [3, 1, 1]
 
     def test_the_limit_counts_groups(self) -> None:
-        shaped = arrange_page(self.POOL, replace(QUERY, group_by="folder", per_group=2), self.TOLD, 3)
+        shaped = cut_page(self.POOL, replace(QUERY, group_by="folder", per_group=2), self.TOLD, 3)
         assert ([one.key for one in shaped.groups], ids(shaped), shaped.following) == (["c"], [15], None)
 
     def test_by_date_within_groups(self) -> None:
         told = replace(self.TOLD, taken={10: "2001", 14: "2009", 12: "2005"})
         query = replace(QUERY, group_by="folder", per_group=2, sort="date")
-        assert ids(arrange_page(self.POOL, query, told, 0)) == [12, 10, 11, 13]
+        assert ids(cut_page(self.POOL, query, told, 0)) == [12, 10, 11, 13]
         relevant = replace(query, min_score=0.0)
-        assert ids(arrange_page(self.POOL, relevant, told, 0)) == [14, 12, 11, 13]
+        assert ids(cut_page(self.POOL, relevant, told, 0)) == [14, 12, 11, 13]
 
     @given(st.lists(st.sampled_from("abcde"), max_size=30))
     def test_every_position_is_in_one_group(self, keys: list[str]) -> None:
         groups = group_positions(keys)
-        assert sorted(i for one in groups for i in one.positions) == [*range(len(keys))]
-        assert [one.positions[0] for one in groups] == sorted(one.positions[0] for one in groups)
-        assert all(keys[i] == one.key for one in groups for i in one.positions)
+        assert sorted(i for positions in groups.values() for i in positions) == [*range(len(keys))]
+        firsts = [positions[0] for positions in groups.values()]
+        assert firsts == sorted(firsts)
+        assert all(keys[i] == key for key, positions in groups.items() for i in positions)
 
 
 @given(
@@ -212,7 +212,7 @@ def test_pages_hold_every_hit_once(count: int, limit: int, seed: int, kind: str)
     }[kind]
     query, offset, shown = replace(QUERY, limit=limit, **more), 0, []
     while True:
-        page = arrange_page(candidates, query, told, offset)
+        page = cut_page(candidates, query, told, offset)
         shown += ids(page)
         if page.following is None:
             break
@@ -222,7 +222,7 @@ def test_pages_hold_every_hit_once(count: int, limit: int, seed: int, kind: str)
 
 
 def test_diversity_leaves_what_is_far_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rerank, "MAX_DIVERSIFIED", 3)
+    monkeypatch.setattr(diversity, "MAX_DIVERSIFIED", 3)
     told = replace(NOTHING, rows={10: [1, 0], 11: [1, 0], 12: [0, 1], 13: [0, 1], 14: [-1, 0]})
     query = replace(QUERY, limit=5, diversity=0.9)
-    assert ids(arrange_page(pool(0.9, 0.8, 0.7, 0.6, 0.5), query, told, 0)) == [10, 12, 11, 13, 14]
+    assert ids(cut_page(pool(0.9, 0.8, 0.7, 0.6, 0.5), query, told, 0)) == [10, 12, 11, 13, 14]

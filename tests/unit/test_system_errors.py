@@ -10,8 +10,16 @@ from pathlib import Path
 import pytest
 
 from imseek.data.catalog.sqlite.errors import storage_error
-from imseek.data.files.system_errors import FREE_SPACE, MORE_FILES, hint_of, system_error, translate_os_errors
-from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
+from imseek.data.files.system_errors import system_error, translate_os_errors
+from imseek.errors import (
+    FREE_SPACE,
+    MORE_FILES,
+    CorruptCollectionError,
+    LockedError,
+    ReadOnlyError,
+    StorageError,
+    hint_of_os_error,
+)
 
 
 def of_the_system(number: int, *names: str | int | None) -> OSError:
@@ -61,9 +69,9 @@ def test_a_medium_that_cannot_be_written_is_told_as_one() -> None:
 )
 def test_what_can_be_done(number: int, piece: str) -> None:
     assert piece in str(system_error(of_the_system(number), "/here").hint)
-    assert piece in str(hint_of(OSError(number, None)))
-    assert hint_of(OSError(number, "NoSuchBucket")) is None, "a server has words of its own"
-    assert hint_of(of_the_system(errno.EACCES)) is None
+    assert piece in str(hint_of_os_error(OSError(number, None)))
+    assert hint_of_os_error(OSError(number, "NoSuchBucket")) is None, "a server has words of its own"
+    assert hint_of_os_error(of_the_system(errno.EACCES)) is None
 
 
 def test_an_error_in_the_body_is_translated_and_kept_as_its_cause() -> None:

@@ -17,7 +17,7 @@ from sourcing.tables import IMAGE_STRUCT, arrow_file, arrow_stream, csv_lines, p
 
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.sources.column_roles import MAX_EXTRA, infer_roles
-from imseek.indexer.sources.detect import kind_of
+from imseek.indexer.sources.detect import source_kind
 from imseek.indexer.sources.files import open_binary
 from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import Column, Kind, MalformedRow, Sheet
@@ -273,14 +273,16 @@ def test_folders_of_tables_are_told_from_their_names(tmp_path: Path) -> None:
             path.touch()
         return os.fsencode(tmp_path / name)
 
-    assert kind_of(folder("hub", "README.md", ".gitattributes", "data/train-0.parquet")) == "table"
-    assert kind_of(folder("saved", "dataset_dict.json", "train/data-0.arrow", "train/state.json")) == "table"
-    assert kind_of(folder("flat", "a.csv", "LICENSE")) == "table"
-    assert kind_of(folder("pictures", "a.jpg", "list.csv")) == "folder"
-    assert kind_of(folder("deep", "a.csv", "pictures/a.jpg")) == "folder"
-    assert kind_of(folder("split", "train/a.jpg", "train/a.csv")) == "folder"
-    assert kind_of(folder("labelled", "train/cat/a.jpg", "metadata.csv")) == "imagefolder"
-    assert kind_of(folder("words", "README.md", "notes.txt")) == "folder"
+    assert source_kind(folder("hub", "README.md", ".gitattributes", "data/train-0.parquet")) == "table"
+    assert (
+        source_kind(folder("saved", "dataset_dict.json", "train/data-0.arrow", "train/state.json")) == "table"
+    )
+    assert source_kind(folder("flat", "a.csv", "LICENSE")) == "table"
+    assert source_kind(folder("pictures", "a.jpg", "list.csv")) == "folder"
+    assert source_kind(folder("deep", "a.csv", "pictures/a.jpg")) == "folder"
+    assert source_kind(folder("split", "train/a.jpg", "train/a.csv")) == "folder"
+    assert source_kind(folder("labelled", "train/cat/a.jpg", "metadata.csv")) == "imagefolder"
+    assert source_kind(folder("words", "README.md", "notes.txt")) == "folder"
 
 
 def test_rows_that_no_header_describes(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from browsing import HOSTILE
 
+from imseek.overview import local_file, place_kind
 from imseek.types.pictures import Image, Place
 from imseek.types.search_results import Hit, HitGroup
 from imseek.ui import desktop
 from imseek.ui.web import downloads, selections, system_viewer
-from imseek.ui.web.image_details import file_of, gps, kind_of
+from imseek.ui.web.image_details import gps
 from imseek.ui.web.parts.results import card, headings, title_of
 from imseek.ui.web.plain_text import escape_markdown, one_line
 from imseek.ui.web.selections import SelectionStore, make_selection
@@ -66,8 +67,8 @@ def test_markdown_is_escaped_and_reads_as_before(text: str) -> None:
 )
 def test_kinds_of_places(path: bytes, uri: str, kind: str, file: bytes | None) -> None:
     place = Place(1, path, uri)
-    assert kind_of(place) == kind
-    assert file_of(place) == file
+    assert place_kind(place) == kind
+    assert local_file(place) == file
 
 
 def test_titles_say_which_picture_it_is() -> None:

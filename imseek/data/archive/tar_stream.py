@@ -131,7 +131,7 @@ class ArchiveReader:
             except tarfile.HeaderError as error:
                 hint = None
                 if first and (unpack := _UNPACK_COMMANDS.get(block[:2])) is not None:
-                    hint = f"unpack it on the way: {unpack} ARCHIVE | imseek restore - NAME"
+                    hint = f"unpack it on the way: {unpack} ARCHIVE | imseek backup restore - NAME"
                 raise BackupError(f"{self.name} is no tar, or damaged ({error})", hint=hint) from error
             if found.type == tarfile.GNUTYPE_LONGNAME and long_name is None and 0 < found.size <= _MAX_NAME:
                 name = self._exactly(found.size, "a name")
@@ -164,7 +164,9 @@ class ArchiveReader:
         return block
 
     def _not_a_backup_error(self) -> BackupError:
-        return BackupError(f"{self.name} is no backup of imseek", hint="`imseek backup FILE` writes one")
+        return BackupError(
+            f"{self.name} is no backup of imseek", hint="`imseek backup create FILE` writes one"
+        )
 
     def _exactly(self, size: int, what: str) -> bytes:
         parts: list[bytes] = []

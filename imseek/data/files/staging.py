@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data.files import durable_files
-from imseek.data.files.system_errors import hint_of
-from imseek.errors import StorageError
+from imseek.errors import StorageError, hint_of_os_error
 
 #: Seconds for which an unlocked folder is left alone: its creator may be about to lock it.
 _GRACE_SECONDS: Final = 60.0
@@ -40,7 +39,7 @@ def staging_folder(parent: Path, name: str) -> Iterator[Path]:
             made.rmdir()
             raise
     except OSError as error:  # Named by the parent folder: users do not know what was to be in it.
-        raise StorageError(f"{parent}: {error.strerror}", hint=hint_of(error)) from error
+        raise StorageError(f"{parent}: {error.strerror}", hint=hint_of_os_error(error)) from error
     try:
         with held:
             with suppress(OSError):  # On a file system without locks, a leftover folder stays.

@@ -8,19 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from imseek.errors import ReadOnlyError, StorageError
-
-FREE_SPACE = "free some space; what was committed is safe"
-MORE_FILES = "too many open files: raise the limit (ulimit -n)"
-
-_HINTS = {
-    errno.ENOSPC: FREE_SPACE,
-    errno.EDQUOT: FREE_SPACE,
-    errno.EMFILE: MORE_FILES,
-    errno.ENFILE: MORE_FILES,
-    errno.EIO: "the disk may be failing; what was committed is safe",
-    errno.ENOENT: "has it been moved or removed meanwhile? What was committed is safe",
-}
+from imseek.errors import ReadOnlyError, StorageError, hint_of_os_error
 
 
 @contextmanager
@@ -46,10 +34,4 @@ def system_error(error: OSError, path: Path | str) -> StorageError:
     said = f"{os.fsdecode(named)}: {error.strerror or os.strerror(error.errno or 0)}"
     if error.errno == errno.EROFS:
         return ReadOnlyError(said, hint="searching it works; indexing does not")
-    return StorageError(said, hint=hint_of(error))
-
-
-def hint_of(error: OSError) -> str | None:
-    """Suggest what to do about an error of the system; None for remote storage, which has messages of its own."""
-    number = error.errno or 0
-    return _HINTS.get(number) if error.strerror in (None, os.strerror(number)) else None
+    return StorageError(said, hint=hint_of_os_error(error))

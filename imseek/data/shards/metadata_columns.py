@@ -22,7 +22,7 @@ Int64 = npt.NDArray[np.int64]
 
 #: Places converted to text per block.
 _BLOCK = 50_000
-#: Prefix of the provenance of tags with which `imseek apply` marks duplicates.
+#: Prefix of the provenance of tags with which `imseek duplicates apply` marks duplicates.
 DUPLICATES_PREFIX = "duplicates"
 
 

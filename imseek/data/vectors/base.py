@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from imseek.errors import CorruptCollectionError
 from imseek.types.arrays import Float32
+from imseek.types.arrays import Ids as Ids
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Float16: TypeAlias = npt.NDArray[np.float16]
-Ids: TypeAlias = npt.NDArray[np.int64]
 
 
 class IdSet:

@@ -23,10 +23,10 @@ from imseek.duplicates.actions.precheck import CHANGED, GONE, LeftAloneError, de
 #: Longest file name in bytes on nearly all file systems.
 _NAME_MAX: Final = 255
 #: Text of the marker file in a quarantine folder.
-_MARKER: Final = """Pictures that `imseek apply` has put away lie here, in folders as they lay in before.
+_MARKER: Final = """Pictures that `imseek duplicates apply` has put away lie here, in folders as they lay in before.
 
-`imseek undo` brings them back to their places. While this file is here, imseek does not look for pictures in this
-folder. Delete nothing here that you may want back.
+`imseek duplicates undo` brings them back to their places. While this file is here, imseek does not look for pictures
+in this folder. Delete nothing here that you may want back.
 """
 
 

@@ -21,8 +21,8 @@ FORMAT: Final = 1
 #: Default tag for duplicates.
 TAG: Final = "duplicate"
 ABOUT: Final = (
-    "What `imseek apply` is to do. Take groups or files out as you like, or set the action of a file to "
-    '"keep". Every file is read again before it is touched, and `imseek undo` brings all back.'
+    "What `imseek duplicates apply` is to do. Take groups or files out as you like, or set the action of a file to "
+    '"keep". Every file is read again before it is touched, and `imseek duplicates undo` brings all back.'
 )
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_BYTES: Final = 1 << 30

@@ -60,6 +60,10 @@ class Plan(plan_file.PlanContent):
         asked = {k: v for k, v in plan_file.to_document(self).items() if k not in ("about", "refused")}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
+    def to_json(self) -> dict[str, object]:
+        """Return the JSON object that :meth:`save` writes."""
+        return plan_file.to_document(self)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan as JSON. Raises UsageError if the path holds a file that is not a plan, and StorageError."""
         file = Path(path)

@@ -117,7 +117,7 @@ def _describe(root: Path, journal: Journal) -> ForeignJournal:
 
 
 def _untrusted_error(root: Path, journal: Journal) -> UntrustedJournalError:
-    command = f"imseek undo {journal.undo_id} -c {shlex.quote(str(root))}"
+    command = f"imseek duplicates undo {journal.undo_id} -c {shlex.quote(str(root))}"
     return UntrustedJournalError(
         f"the journal {journal.undo_id} was written by another user, on another machine or by an earlier imseek: "
         "it is not obeyed unasked",
@@ -147,7 +147,9 @@ def _select_journal(root: Path, undo_id: str | None) -> Journal:
     damage = [
         note for journal in found if journal.damaged or not journal.is_whole for note in journal.info().notes
     ]
-    raise UsageError("; ".join(["nothing was done that could be undone", *damage]), hint="imseek undo --list")
+    raise UsageError(
+        "; ".join(["nothing was done that could be undone", *damage]), hint="imseek duplicates undo --list"
+    )
 
 
 @dataclass(frozen=True, slots=True)

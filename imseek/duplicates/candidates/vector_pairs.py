@@ -71,17 +71,14 @@ def find_vector_pairs(
                 a = ids[found.query]
                 away = (a != found.ids) if not name else np.ones(len(a), np.bool_)
                 parts.append((a[away], found.ids[away], found.cosines[away]))
-                parts.append(_mark_cut(ids[found.cut]))
+                cut = ids[found.cut]
+                parts.append((cut, np.full(len(cut), _CUT_MARK), np.zeros(len(cut), np.float32)))
         mine.release()
         return concatenate_parts(parts, _KINDS)
 
     marks = [contents.hashes]
     each = process_blocks("vectors", PHASE, contents.ids, marks, name, work, _KINDS, kept, task)
     return _to_positions(concatenate_parts(list(each), _KINDS), contents, others, not name)
-
-
-def _mark_cut(ids: Ids) -> Arrays:
-    return ids, np.full(len(ids), _CUT_MARK), np.zeros(len(ids), np.float32)
 
 
 def _to_positions(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +67,7 @@ class CropCache:
             return
         keys = np.fromiter(self._pairs, np.uint64, len(self._pairs))
         found = np.array([seen.found for seen in self._pairs.values()], np.bool_)
-        numbers = np.array([_values_of(seen) for seen in self._pairs.values()], np.float32)
+        numbers = np.array([astuple(seen)[1:] for seen in self._pairs.values()], np.float32)
         self._kept.save(_name(self._group), (keys, found, *numbers.T))
         self._changed = False
 
@@ -89,8 +89,3 @@ def _name(group: int) -> str:
 
 def _key(whole: bytes, part: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(whole + part, digest_size=8).digest(), "little")
-
-
-def _values_of(seen: CropVerdict) -> tuple[float, ...]:
-    box = (seen.left, seen.top, seen.right, seen.bottom)
-    return (seen.agreement, seen.correlation, *box, seen.visible)

@@ -109,11 +109,7 @@ class _CandidateArrays:
 
 
 def _classify_runs(
-    asked: _CandidateArrays,
-    look: LoadLuminance,
-    thresholds: Thresholds,
-    kept: PartCache,
-    task: Task,
+    asked: _CandidateArrays, look: LoadLuminance, thresholds: Thresholds, kept: PartCache, task: Task
 ) -> ClassifiedPairs:
     total = len(asked.a)
     cuts = [0, *(np.flatnonzero(np.diff(asked.ids >> _RUN_BITS)) + 1).tolist(), total] if total else [0]

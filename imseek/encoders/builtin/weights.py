@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from imseek.encoders.prompts import imagenet
+from imseek.encoders.prompts import imagenet_classes
 from imseek.errors import EncoderError, MissingExtraError, UntrustedWeightsError
 
 
@@ -77,7 +77,7 @@ def class_names() -> tuple[str, ...]:
 
     Raises EncoderError for a list other than the one that the encoder was measured with.
     """
-    names = imagenet.class_names()
+    names = imagenet_classes()
     if hashlib.sha256("\n".join(names).encode()).hexdigest() != CLASS_NAMES_SHA256:
         raise EncoderError(
             "the installed open_clip words the ImageNet class names differently",

@@ -138,8 +138,7 @@ def list_encoders() -> tuple[Entry, ...]:
 
 def find_encoder(reference: str) -> Entry | None:
     """Return the entry of ``reference`` or of the preset with that name; None where the catalogue does not list it."""
-    preset = PRESETS.get(reference)
-    return _by_reference().get(preset.reference if preset is not None else reference)
+    return _by_reference().get(PRESETS[reference].reference if reference in PRESETS else reference)
 
 
 def families() -> tuple[str, ...]:
@@ -159,6 +158,12 @@ def near_matches(reference: str, among: Iterable[str] | None = None, *, n: int =
     holding = sorted((one for one in by_lower if wanted in one), key=len) if wanted else []
     alike = difflib.get_close_matches(wanted, by_lower, n=n, cutoff=0.5)
     return [by_lower[match] for match in dict.fromkeys([*holding, *alike])][:n]
+
+
+def near_matches_hint(reference: str, among: Iterable[str] | None = None) -> str | None:
+    """Return a hint with :func:`near_matches`; None where there are none."""
+    found = near_matches(reference, among)
+    return f"near matches: {', '.join(found)}" if found else None
 
 
 @functools.cache

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
+from imseek.encoders import hub
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.checkpoint import read_logit_parameters
 from imseek.encoders.checks import available_cpus, check_modality
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.library_encoder import LibraryEncoder
-from imseek.encoders.openclip.source import locate
+from imseek.encoders.openclip.source import Source, locate
 from imseek.encoders.openclip.text import TextTower
-from imseek.encoders.openclip.weights import Weights
 from imseek.encoders.runtime import Runtime
+from imseek.encoders.weights import MISMATCH_ERRORS, LazyModel, check_position_embeddings, wrong_weights
 from imseek.types.arrays import Float32
+
+# Settings that change vectors but leave no trace in the tensors: models that differ only here are different encoders.
+_UNTRACED_SETTINGS: Final = {
+    "vision_cfg": (
+        "act_kwargs", "final_ln_after_pool", "head_width", "heads", "norm_kwargs", "pool_type", "timm_model_name",
+        "timm_pool", "timm_proj",
+    ),
+    "text_cfg": (
+        "act_kwargs", "context_length", "embed_cls", "eos_id", "final_ln_after_pool", "heads", "hf_model_name",
+        "hf_pooler_type", "hf_tokenizer_name", "no_causal_mask", "norm_kwargs", "pad_id", "pool_type",
+        "tokenizer_kwargs",
+    ),
+}  # fmt: skip
 
 
 class OpenClipEncoder(LibraryEncoder):
@@ -42,8 +56,8 @@ class OpenClipEncoder(LibraryEncoder):
         logit_scale, logit_bias = read_logit_parameters(self._source.checkpoint)
         self._modalities = tuple(modalities)
         runtime = runtime or Runtime()
-        self._weights = Weights(self._source, modalities)
-        self._notify = notify
+        super().__init__(runtime, notify)
+        self._weights = _lazy_model(self._source, modalities)
         self._threads = runtime.threads or available_cpus()
         self._lock = threading.Lock()
         self._texts: tuple[TextTower, tuple[str, ...]] | None = None
@@ -51,7 +65,10 @@ class OpenClipEncoder(LibraryEncoder):
         self._preprocessing = preprocessing = self._source.preprocessing
         dim: int = config["embed_dim"]
         self._images = (
-            ImageTower(self._visual, self.fingerprint, preprocessing, dim, runtime, notify)
+            # Moving it to another device or precision does not affect the text tower.
+            ImageTower(
+                lambda: self._weights.model().visual, self.fingerprint, preprocessing, dim, runtime, notify
+            )
             if "image" in modalities
             else None  # a text query needs no GPU
         )
@@ -81,10 +98,6 @@ class OpenClipEncoder(LibraryEncoder):
         tower, lines = self._text_tower()
         return tower.notes(texts) + lines
 
-    def _visual(self) -> Any:
-        """Return the image tower. Moving it to another device or precision does not affect the text tower."""
-        return self._weights.model().visual
-
     def _text_tower(self) -> tuple[TextTower, tuple[str, ...]]:
         with self._lock:
             if self._texts is None:
@@ -99,3 +112,37 @@ class OpenClipEncoder(LibraryEncoder):
                     notify=self._notify,
                 )
             return self._texts
+
+
+def _lazy_model(source: Source, modalities: Sequence[str]) -> LazyModel:
+    """Load the model of ``source`` on demand, without the image tower, the larger part, for texts alone."""
+    record = {
+        "preprocessing": source.preprocessing.record(),
+        "quick_gelu": bool(source.config.get("quick_gelu")),
+        "architecture": {
+            part: {name: source.config[part][name] for name in names if name in source.config[part]}
+            for part, names in _UNTRACED_SETTINGS.items()
+        },
+    }
+    drop = None if "image" in modalities else "visual"
+    return LazyModel(source.reference, source.checkpoint, record, lambda: _build(source), drop=drop)
+
+
+def _build(source: Source) -> Any:
+    """Build open_clip's model in float32 on the CPU."""
+    import open_clip
+
+    try:
+        with hub.offline():  # load exactly what `locate` found
+            model = open_clip.create_model(
+                source.model,
+                pretrained=source.pretrained,
+                precision="fp32",
+                device="cpu",
+                require_pretrained=True,
+            )
+    except MISMATCH_ERRORS as error:
+        raise wrong_weights(source.checkpoint, source.model, error) from error
+    if "@" in source.reference:  # only the user says that the two belong together
+        check_position_embeddings(source.checkpoint, source.model, model.state_dict())
+    return model.eval()

@@ -53,13 +53,7 @@ class TextTowerMetadata:
         """Read the metadata file. Raises EncoderError where it is damaged."""
         try:
             stored = json.loads((files / _METADATA_FILE).read_text("utf-8"))
-            info = stored.pop("info")
-            info["modalities"] = tuple(info["modalities"])
-            info["preprocessing"] = {
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in info["preprocessing"].items()
-            }
-            return cls(info=EncoderInfo(**info), **stored)
+            return cls(info=EncoderInfo.of_json(stored.pop("info")), **stored)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise EncoderError(
                 f"{files / _METADATA_FILE} is damaged", hint=f"delete {files}: it is made again"

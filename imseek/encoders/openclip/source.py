@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.encoders import hub, licences
-from imseek.encoders.catalogue import OPEN_CLIP_FILES, near_matches
+from imseek.encoders.catalogue import OPEN_CLIP_FILES, near_matches_hint
 from imseek.encoders.hub import Part
 from imseek.encoders.preprocess import Preprocessing
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
@@ -208,9 +208,8 @@ def _known_config(model: str) -> Mapping[str, Any]:
 
     config: Mapping[str, Any] | None = open_clip.get_model_config(model)
     if config is None:
-        raise UnknownEncoderError(
-            f"open_clip knows no model {model!r}", hint=_near_hint(model, open_clip.list_models())
-        )
+        hint = near_matches_hint(model, open_clip.list_models())
+        raise UnknownEncoderError(f"open_clip knows no model {model!r}", hint=hint)
     return config
 
 
@@ -274,10 +273,4 @@ def _tag_hint(model: str, tag: str, tags: list[str]) -> str:
     if not tags:
         return f"for weights of your own: openclip:{model}@FILE"
     alike = [one for one in tags if tag and tag.lower() in one]
-    shown = alike or tags
-    return f"there are {', '.join(shown)}"
-
-
-def _near_hint(name: str, known: Iterable[str]) -> str | None:
-    found = near_matches(name, known)
-    return f"near matches: {', '.join(found)}" if found else None
+    return f"there are {', '.join(alike or tags)}"

@@ -8,16 +8,18 @@ From Natural Language Supervision", section 3.1.4).
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import numpy as np
 
 from imseek.encoders.base import Encoder
 from imseek.encoders.checks import merge_pieces
-from imseek.encoders.prompts import imagenet
 from imseek.errors import UsageError, did_you_mean
 from imseek.types.arrays import Float32
 
@@ -28,7 +30,7 @@ _IMAGENET: Final = "imagenet"
 _BATCH: Final = 2048
 
 
-def names() -> tuple[str, ...]:
+def template_sets() -> tuple[str, ...]:
     """List the sets of templates: ``imagenet``, for photographs of things, and one per domain."""
     return tuple(sorted([_IMAGENET, *_domains()]))
 
@@ -41,15 +43,15 @@ def templates(name: str) -> tuple[str, ...]:
     ("pneumonia"), ``food`` and ``pets`` a noun without an article. Raises UsageError for an unknown set.
     """
     if name == _IMAGENET:
-        return imagenet.templates()
+        return tuple(template("{}") for template in _imagenet_metadata().OPENAI_IMAGENET_TEMPLATES)
     if name in _domains():
         return _domains()[name]
-    raise UsageError(f"no set of prompts is called {name!r}", hint=did_you_mean(name, names()))
+    raise UsageError(f"no set of prompts is called {name!r}", hint=did_you_mean(name, template_sets()))
 
 
 def imagenet_classes() -> tuple[str, ...]:
     """Return the 1,000 ImageNet class names in the order of the labels, in the wording of OpenAI's CLIP."""
-    return imagenet.class_names()
+    return tuple(_imagenet_metadata().IMAGENET_CLASSNAMES)
 
 
 def class_vectors(encoder: Encoder, class_names: Sequence[str], templates: Sequence[str]) -> Float32:
@@ -76,6 +78,21 @@ def class_vectors(encoder: Encoder, class_names: Sequence[str], templates: Seque
             encoder.encode_texts(texts), [len(templates)] * len(some)
         )
     return rows
+
+
+@functools.cache
+def _imagenet_metadata() -> ModuleType:
+    """Load the one open_clip file with ImageNet's names and templates: all of open_clip would take seconds."""
+    package = importlib.util.find_spec("open_clip")
+    assert package is not None
+    assert package.origin is not None  # a dependency of imseek
+    path = Path(package.origin).with_name("zero_shot_metadata.py")
+    spec = importlib.util.spec_from_file_location("imseek_zero_shot_metadata", path)
+    assert spec is not None
+    assert spec.loader is not None
+    metadata = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(metadata)
+    return metadata
 
 
 @functools.cache

@@ -28,7 +28,7 @@ _UNLISTABLE_PREFIXES: Final = (b"http://", b"https://", b"file://")
 SPLITS: Final = ("train", "test", "validation", "val")
 
 
-def kind_of(path: bytes) -> str:
+def source_kind(path: bytes) -> str:
     """Return the kind of source at an existing absolute path, or at a URL.
 
     Raises UsageError for a folder in an object store that holds nothing known, and StorageError where it cannot be

@@ -44,6 +44,21 @@ class Facet:
     low: Bound = None
     high: Bound = None
 
+    @property
+    def is_flag(self) -> bool:
+        """Whether the values are true or false."""
+        return self.kind is Kind.BOOL
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the values are numbers."""
+        return self.kind in NUMBERS
+
+    @property
+    def is_time(self) -> bool:
+        """Whether the values are dates or times."""
+        return self.kind in TIMES
+
 
 def facets(reader: Reader, *, skipped: frozenset[str] = _SKIPPED) -> tuple[Facet, ...]:
     """Summarise each stored column that has a value, and ``folder``, in the reader's generation.

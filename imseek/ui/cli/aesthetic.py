@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import format_count
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, SaveScoresOption, WhereOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.text import format_place, table
+from imseek.ui.render.words import format_count
 
 if TYPE_CHECKING:
     from imseek.ui.cli.score_answers import ScoredPictures
@@ -41,8 +41,7 @@ def aesthetic(
 ) -> int:
     """Score pictures by one of LAION's aesthetic predictors, about 1 to 10, the best first. For vectors of OpenAI's
     CLIP."""
-    from imseek import evaluate
-    from imseek.analysis import snapshot_session
+    from imseek import evaluate, overview
     from imseek.clusters.results import Shown
     from imseek.ui.cli.score_answers import ScoredPictures
 
@@ -59,7 +58,7 @@ def aesthetic(
     if save is not None:
         evaluate.save(run.path, found, save)
     ranked = found.best(limit)
-    places = snapshot_session.find_places(run.path, [image_id for image_id, _ in ranked])
+    places = overview.find_places(run.path, [image_id for image_id, _ in ranked])
     best = tuple(Shown(image_id, score, places.get(image_id)) for image_id, score in ranked)
     stored = f"stored as the column {save}: imseek search … --where '{save} > 5'"
     answer = ScoredPictures(found, best, save)

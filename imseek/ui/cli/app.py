@@ -14,6 +14,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, cast
@@ -25,6 +26,7 @@ import typer.main
 from imseek._version import __version__
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError, UntrustedServerError
 from imseek.ui.cli import consent
+from imseek.ui.cli.command_groups import CommandGroup, Group
 from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.optional_values import insert_values
 from imseek.ui.cli.output import report_error
@@ -47,10 +49,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
         "extract": _Command("extract", "Write a picture out of an archive or a table."),
     },
     "Sort out": {
-        "duplicates": _Command("duplicates", "Find duplicates, and choose which to keep."),
-        "judge": _Command("judge", "Say that pictures are duplicates, or are not."),
-        "apply": _Command("apply", "Set duplicates aside as a plan says."),
-        "undo": _Command("apply", "Bring back what `apply` moved or replaced."),
+        "duplicates": _Command("duplicates", "Find duplicates, judge them, set them aside reversibly."),
         "tag": _Command("tag", "Tag pictures; rename, remove and list tags."),
     },
     "Explore": {
@@ -76,8 +75,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
         "source": _Command("source", "List, remove and relocate sources of pictures."),
         "export": _Command("export", "Export pictures, metadata and vectors to other tools."),
         "publish": _Command("publish", "Publish a collection to Milvus."),
-        "backup": _Command("backup", "Back a collection up to one archive."),
-        "restore": _Command("backup", "Restore a collection from an archive."),
+        "backup": _Command("backup", "Back a collection up to one archive, verify and restore it."),
     },
     "Serve": {
         "ui": _Command("ui", "Search, sort out and explore in a browser."),
@@ -94,6 +92,25 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
     },
 }
 
+#: Earlier spellings of commands, which work and are listed nowhere.
+ALIASES: Final[Mapping[str, str]] = {
+    "apply": "duplicates apply",
+    "judge": "duplicates judge",
+    "undo": "duplicates undo",
+    "restore": "backup restore",
+}
+#: Words that name no command, and the command that does what they say.
+_SUGGESTIONS: Final[Mapping[str, str]] = {
+    "add": "index",
+    "dedup": "duplicates",
+    "dedupe": "duplicates",
+    "find": "search",
+    "import": "index",
+    "list": "info",
+    "status": "info",
+    "verify": "collection verify",
+}
+
 
 class _Commands(MutableMapping[str, Any]):
     """The commands by name, each imported on first use: a search pays for no other command."""
@@ -106,7 +123,7 @@ class _Commands(MutableMapping[str, Any]):
         if name not in self._loaded:
             path = f"imseek.ui.cli.{self._declared[name].module}"
             module = importlib.import_module(path)  # noqa: TID251 - a module of this package, named above
-            group = typer.Typer(rich_markup_mode=None)
+            group = Group()
             if hasattr(module, "register"):
                 module.register(group)
             else:
@@ -132,12 +149,25 @@ def _no_options() -> None:
     """Stand for a group that has no options of its own."""
 
 
-class _Sections(typer.core.TyperGroup):
-    """The command `imseek`: its help lists the commands in sections."""
+class _Sections(CommandGroup):
+    """The command `imseek`: it knows earlier spellings, and its help lists the commands in sections."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = _Commands()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] in ALIASES:
+            args = [*ALIASES[args[0]].split(), *args[1:]]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            known = {**{name: name for name in self.commands}, **ALIASES, **_SUGGESTIONS}
+            close = dict.fromkeys(known[word] for word in get_close_matches(args[0], known))
+            meant = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
+            ctx.fail(f"No such command {args[0]!r}.{meant}")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
@@ -218,12 +248,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         report_error("Abort", "stopped: nothing was changed", None, as_json=as_json)
         return 1
     except OSError as error:
-        from imseek.data.files.system_errors import hint_of
+        from imseek.errors import hint_of_os_error
 
-        report_error(type(error).__name__, str(error), hint_of(error), as_json=as_json)
+        report_error(type(error).__name__, str(error), hint_of_os_error(error), as_json=as_json)
         return 1
     except Exception as error:
-        from imseek.data.repair.error_diagnosis import diagnose
+        from imseek.maintenance import diagnose
 
         if (damage := diagnose(error)) is None:
             raise
@@ -254,17 +284,16 @@ def _run(arguments: Sequence[str], as_json: bool) -> int | None:
 
 
 def _allow_server(error: UntrustedServerError) -> None:
-    from imseek.data.catalog.postgres.address import Address
-    from imseek.data.catalog.postgres.allowed_servers import allow_server
+    from imseek.maintenance import allow_server
 
     question = "Connect to it, now and from now on, and log in there if it asks for that?"
     consent.ask([str(error)], question)
-    allow_server(Address(error.uuid, error.url))
+    allow_server(error.uuid, error.url)
 
 
 def _trust(error: UntrustedCollectionError) -> None:
     from imseek import maintenance
-    from imseek.data.trust import trust_command
+    from imseek.maintenance import trust_command
 
     consent.ask([str(error)], "Do you know who made it, and trust it from now on?")
     report = maintenance.trust(error.root)

@@ -1,4 +1,4 @@
-"""``imseek apply`` and ``imseek undo``: carry out a plan on files, and revert it."""
+"""``imseek duplicates apply`` and ``undo``: carry out a plan on files, and revert it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import typer
 from imseek import library
 from imseek.duplicates.action_results import UndoInfo
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
 from imseek.ui.cli.output import say_collection
 from imseek.ui.cli.run import Run
 from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.duplicates.action_results import (
@@ -59,16 +59,23 @@ class UndoList:
 
 
 def register(app: typer.Typer) -> None:
-    app.command("apply", epilog=examples("imseek apply plan.json", "imseek apply plan.json --yes"))(apply)
+    app.command(
+        "apply",
+        epilog=examples("imseek duplicates apply plan.json", "imseek duplicates apply plan.json --yes"),
+    )(apply)
     app.command(
         "undo",
-        epilog=examples("imseek undo --list", "imseek undo", "imseek undo 20260301-120000-1f2e3d --yes"),
+        epilog=examples(
+            "imseek duplicates undo --list",
+            "imseek duplicates undo",
+            "imseek duplicates undo 20260301-120000-1f2e3d --yes",
+        ),
     )(undo)
 
 
 def apply(
     plan: Annotated[
-        Path, typer.Argument(metavar="PLAN", help="A file that `imseek duplicates --plan` has written.")
+        Path, typer.Argument(metavar="PLAN", help="A file that `imseek duplicates find --plan` has written.")
     ],
     yes: YesOption = False,
     limit: LimitOption = 20,
@@ -98,7 +105,7 @@ def undo(
     listed: Annotated[bool, options.list_("List what was done and can be undone.")] = False,
     trust_journal: Annotated[
         bool,
-        typer.Option(
+        rare(
             "--trust-journal",
             help="Obey a journal that another user, another machine or an earlier imseek wrote, unasked.",
         ),
@@ -107,8 +114,8 @@ def undo(
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Bring back what `imseek apply` has moved or replaced. Exits with 1 where files had to be left alone, or lines of
-    the journal are damaged, so that some files may be missing from it."""
+    """Bring back what `imseek duplicates apply` has moved or replaced. Exits with 1 where files had to be left alone,
+    or lines of the journal are damaged, so that some files may be missing from it."""
     from imseek import duplicates
 
     if listed and (undo_id is not None or yes or trust_journal):
@@ -179,8 +186,8 @@ def _find_plan_collection(uuid: str, given: str | None) -> ResolvedCollection:
 
     Raises UsageError if none of them matches.
     """
-    from imseek.data.current_file import read_identity
     from imseek.errors import ImseekError
+    from imseek.library import uuid_of
 
     if given is not None:
         # Applying the plan rejects a wrong one.
@@ -194,7 +201,7 @@ def _find_plan_collection(uuid: str, given: str | None) -> ResolvedCollection:
     ]
     for one in found:
         try:
-            if read_identity(one.path).uuid == uuid:
+            if uuid_of(one.path) == uuid:
                 return one
         except ImseekError:
             continue
@@ -221,7 +228,7 @@ def _apply_lines(report: ApplyReport, limit: int) -> list[str]:
         out.append(f"{format_size(report.freed)} are free{once}")
     out += map(printable, report.notes)
     if report.undo_id is not None and any(file.outcome != "left" for file in report.files):
-        out.append(f"`imseek undo {report.undo_id} --yes` brings all back")
+        out.append(f"`imseek duplicates undo {report.undo_id} --yes` brings all back")
     return out
 
 

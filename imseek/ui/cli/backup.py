@@ -1,4 +1,4 @@
-"""``imseek backup`` and ``imseek restore``: write a collection to one archive, and restore it."""
+"""``imseek backup``: write a collection to one archive, verify it, and restore it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,30 @@ import typer
 
 from imseek import library
 from imseek.errors import ImseekError, UsageError
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.backup import BackupReport, RestoreReport
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
 from imseek.ui.cli.output import say, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import CollectionName, print_answer, print_json
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.library import NamedCollection
     from imseek.types.backup import BackupInfo
+
+app = Group(
+    "Write a collection to one archive, verify it, restore it.",
+    default="create",
+    epilog=examples(
+        "imseek backup create photos.tar",
+        "imseek backup verify photos.tar",
+        "imseek backup restore photos.tar photos",
+    ),
+)
 
 ArchiveArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="ARCHIVE", help="A file, a URL (s3://…), or - for a pipe.")
@@ -35,7 +46,7 @@ class BackupAnswer:
     """An archive that was written or verified."""
 
     collection: CollectionName | None
-    """Null with ``--verify``."""
+    """Null for `imseek backup verify`."""
     archive: bytes
     """The file, or the URL."""
     report: Annotated[BackupReport, Json(inline=True)]
@@ -49,33 +60,17 @@ class RestoreAnswer:
     notes: tuple[str, ...]
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "backup",
-        epilog=examples(
-            "imseek backup photos.tar",
-            "imseek backup --no-index -c holidays s3://bucket/holidays.tar",
-            "imseek backup - | ssh nas 'cat > photos.tar'",
-            "imseek backup --verify photos.tar",
-        ),
-    )(backup)
-    app.command(
-        "restore",
-        epilog=examples(
-            "imseek restore photos.tar photos",
-            "imseek restore photos.tar /srv/photos/.imseek",
-            "imseek restore --copy photos.tar experiment",
-            "imseek restore --with-undo photos.tar photos",
-            "ssh nas 'cat photos.tar' | imseek restore - photos",
-        ),
-    )(restore)
-
-
-def backup(
+@app.command(
+    epilog=examples(
+        "imseek backup create photos.tar",
+        "imseek backup create --no-index -c holidays s3://bucket/holidays.tar",
+        "imseek backup create - | ssh nas 'cat > photos.tar'",
+    )
+)
+def create(
     archive: ArchiveArgument,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify", help="Write nothing: check every file in ARCHIVE against its checksum."),
+    verify_only: Annotated[
+        bool, typer.Option("--verify", hidden=True, help="Earlier spelling of `imseek backup verify`.")
     ] = False,
     no_index: Annotated[
         bool, typer.Option("--no-index", help="Leave out approximate indexes, which can be built again.")
@@ -87,15 +82,10 @@ def backup(
     """Write a collection into one archive, also while it is written to. The pictures are not in it."""
     import imseek
 
-    if verify and (no_index or force or collection is not None):
+    if verify_only and (no_index or force or collection is not None):
         raise UsageError("--verify goes with nothing but ARCHIVE and --json")
-    if verify:
-        with stoppable("interrupted: not all was read") as controls:
-            report = imseek.backup.verify(_source(archive), **controls)
-        if as_json:
-            print_json(BackupAnswer(None, os.fsencode(archive), report))
-            return
-        print(f"sound: {_describe_backup(report.backup)}: {format_size(report.size)}")
+    if verify_only:
+        verify(archive, as_json)
         return
     target = _target(archive, as_json)
     chosen = choose_collection(collection, quiet=as_json)
@@ -114,6 +104,30 @@ def backup(
         print(line)
 
 
+@app.command(
+    epilog=examples("imseek backup verify photos.tar", "ssh nas 'cat photos.tar' | imseek backup verify -")
+)
+def verify(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
+    """Check every file in an archive against its checksum. Nothing is written."""
+    import imseek
+
+    with stoppable("interrupted: not all was read") as controls:
+        report = imseek.backup.verify(_source(archive), **controls)
+    if as_json:
+        print_json(BackupAnswer(None, os.fsencode(archive), report))
+    else:
+        print(f"sound: {_describe_backup(report.backup)}: {format_size(report.size)}")
+
+
+@app.command(
+    epilog=examples(
+        "imseek backup restore photos.tar photos",
+        "imseek backup restore photos.tar /srv/photos/.imseek",
+        "imseek backup restore --copy photos.tar experiment",
+        "imseek backup restore --with-undo photos.tar photos",
+        "ssh nas 'cat photos.tar' | imseek backup restore - photos",
+    )
+)
 def restore(
     archive: ArchiveArgument,
     name: Annotated[
@@ -129,7 +143,7 @@ def restore(
         bool,
         typer.Option(
             "--with-undo",
-            help="With the journals by which `imseek undo` brings back files that were put away.",
+            help="With the journals by which `imseek duplicates undo` brings back files that were put away.",
         ),
     ] = False,
     trust: Annotated[
@@ -155,14 +169,14 @@ def restore(
         )
     twins = [] if copy else _collections_with_uuid(report.uuid, new)
     same = "is the same collection" if len(twins) == 1 else "are the same collection"
-    notes = [f"{', '.join(twins)} {same}: `imseek restore --copy` makes another one"] if twins else []
+    notes = [f"{', '.join(twins)} {same}: `imseek backup restore --copy` makes another one"] if twins else []
     if report.journals_left_out and not copy:
         left = format_count(report.journals_left_out, "undo journal")
         notes.append(
-            f"{left} left out: `imseek restore --with-undo` takes them, if you trust who made the archive"
+            f"{left} left out: `imseek backup restore --with-undo` takes them, if you trust who made the archive"
         )
     from imseek import maintenance
-    from imseek.data.trust import trust_command
+    from imseek.maintenance import trust_command
 
     if not maintenance.is_trusted(new.path):
         notes.append(
@@ -204,14 +218,14 @@ def _source(archive: str) -> str | IO[bytes]:
 
 def _collections_with_uuid(uuid: str, new: NamedCollection) -> list[str]:
     """List other collections of the library with the same uuid."""
-    from imseek.data.current_file import read_identity
+    from imseek.library import uuid_of
 
     found = []
     for other in library.list_collections(os.environ):
         if other.path == new.path:
             continue
         try:
-            if read_identity(other.path).uuid == uuid:
+            if uuid_of(other.path) == uuid:
                 found.append(other.name)
         except ImseekError:
             continue

@@ -22,7 +22,7 @@ from imseek.ui.cli.search import ServerCollection, ServerOption, connect_server
 from imseek.ui.cli.viewer import open_in_viewer
 
 if TYPE_CHECKING:
-    from imseek.search.searchable import Searchable
+    from imseek.search import Searchable
     from imseek.types.search_results import Hit
 
 
@@ -62,8 +62,7 @@ def browse(
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("browse needs a terminal to draw on and keys to read", hint="imseek search prints")
     try:
-        from imseek.ui.terminal.browse import Browse
-        from imseek.ui.terminal.browse_state import TERM_SEPARATOR, BrowseQuery
+        from imseek.ui.terminal import TERM_SEPARATOR, Browse, BrowseQuery
     except ModuleNotFoundError as error:
         package = (error.name or "textual").partition(".")[0].replace("_", "-")
         raise MissingExtraError(package, "terminal") from error

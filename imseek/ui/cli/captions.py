@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, printable, shorten
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import pairs_file
 from imseek.ui.cli.common_options import (
@@ -25,6 +24,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
 from imseek.ui.render.text import format_place, table
+from imseek.ui.render.words import format_count, printable, shorten
 
 if TYPE_CHECKING:
     from imseek.captions import Agreement, AgreementSummary

@@ -11,7 +11,6 @@ import typer
 
 from imseek.clusters.results import ClusterReport
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, printable
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
@@ -19,6 +18,7 @@ from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.clusters.results import AssignReport, Cluster
@@ -140,8 +140,8 @@ def _write(
             write_csv(report, file)
         written["csv"] = csv
     if html is not None:
+        from imseek.overview import thumbnails
         from imseek.ui.render.clusters_page import page
-        from imseek.ui.render.thumbnail_data import thumbnails
 
         every = [*report.clusters, *([] if report.noise is None else [report.noise])]
         ids = [image.image_id for cluster in every for image in cluster.medoids]

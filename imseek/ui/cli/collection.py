@@ -12,11 +12,11 @@ import imseek
 from imseek import library
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError, UsageError
 from imseek.library import NamedCollection, ResolvedCollection
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_form import Count, FilePath, Printable
 from imseek.types.maintenance_reports import Problem, TrustRecord
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionTooOption, JsonOption, current_folder, examples
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.index import AlsoOption, CaptionsOption
@@ -24,11 +24,11 @@ from imseek.ui.cli.output import say, say_collection
 from imseek.ui.render.index_text import encoder_lines
 from imseek.ui.render.result_json import print_answer, print_json
 from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, format_size, printable
 
-app = typer.Typer(
-    help="List, make, rename, delete, check and repair collections.",
+app = Group(
+    "List, make, rename, delete, check and repair collections.",
     epilog=examples("imseek collection list", "imseek collection verify holidays"),
-    rich_markup_mode=None,
 )
 
 NameArgument: TypeAlias = Annotated[
@@ -287,7 +287,7 @@ def _find_for_maintenance(given: str | None, *, quiet: bool) -> ResolvedCollecti
         if named.path.is_file():
             raise CollectionNotFoundError(
                 f"{named.path} is a file, and a collection is a folder",
-                hint="`imseek restore` makes a collection from a backup",
+                hint="`imseek backup restore` makes a collection from a backup",
             )
         if not named.path.is_dir():
             hint = library.path_hint(given, current_folder())

@@ -6,7 +6,7 @@ An alias is an option that means the same everywhere; a function makes one whose
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -19,99 +19,132 @@ def examples(*commands: str) -> str:
     return "\n".join(["\b", title, *(f"  {command}" for command in commands)])
 
 
+#: Heading of the section of a command's help that most people can pass over.
+RARELY_USED: Final = "Rarely used options"
+
+
+def rare(*names: str, **settings: Any) -> Any:
+    """Declare an option that the help of a command shows in its last section."""
+    return typer.Option(*names, rich_help_panel=RARELY_USED, **settings)
+
+
 def against(text: str) -> Any:
+    """Declare the other collection that one is compared with."""
     return typer.Option("--against", metavar="COLLECTION", help=text)
 
 
 def again(text: str) -> Any:
+    """Declare the stored result that is brought up to date."""
     return typer.Option("--again", metavar="NAME", help=text)
 
 
 def allow_host(text: str) -> Any:
-    return typer.Option("--allow-host", metavar="NAME", help=text)
+    """Declare host names that a server answers to."""
+    return rare("--allow-host", metavar="NAME", help=text)
 
 
 def allow_missing(text: str) -> Any:
-    return typer.Option("--allow-missing", help=text)
+    """Declare that pictures which cannot be read do not stop a change of vectors."""
+    return rare("--allow-missing", help=text)
 
 
 def caution(text: str) -> Any:
+    """Declare that results which writing in a picture may have caused are marked."""
     return typer.Option("--caution", help=text)
 
 
 def csv(text: str) -> Any:
+    """Declare a CSV file for the result."""
     return typer.Option("--csv", metavar="FILE", help=text)
 
 
 def dry_run(text: str) -> Any:
+    """Declare that nothing is changed."""
     return typer.Option("--dry-run", help=text)
 
 
 def force(text: str) -> Any:
+    """Declare that what is there already is replaced."""
     return typer.Option("--force", help=text)
 
 
 def html(text: str) -> Any:
+    """Declare an HTML page for the result."""
     return typer.Option("--html", metavar="FILE", help=text)
 
 
 def limit(text: str, *, least: int | None = 0) -> Any:
+    """Declare how many rows are shown."""
     return typer.Option("--limit", "-n", metavar="N", min=least, help=text)
 
 
 def list_(text: str) -> Any:
+    """Declare that what is there is listed."""
     return typer.Option("--list", help=text)
 
 
 def looks(text: str) -> Any:
-    return typer.Option("--looks", metavar="N", min=0, help=text)
+    """Declare how many pairs of pictures are compared at most."""
+    return rare("--looks", metavar="N", min=0, help=text)
 
 
 def name(text: str) -> Any:
+    """Declare the name that a result is stored under."""
     return typer.Option("--name", metavar="NAME", help=text)
 
 
 def neighbours(text: str) -> Any:
-    return typer.Option("--neighbours", metavar="N", help=text)
+    """Declare how many neighbours of an image count."""
+    return rare("--neighbours", metavar="N", help=text)
 
 
 def null(text: str) -> Any:
+    """Declare that names end in NUL."""
     return typer.Option("--null", "-0", help=text)
 
 
 def port(text: str) -> Any:
+    """Declare the port to listen on."""
     return typer.Option("--port", min=0, max=65535, help=text)
 
 
 def save(text: str, *, metavar: str = "NAME") -> Any:
+    """Declare the columns that a result is stored in."""
     return typer.Option("--save", metavar=metavar, help=text)
 
 
 def seed(text: str, *, metavar: str | None = "N", least: int | None = 0) -> Any:
-    return typer.Option("--seed", metavar=metavar, min=least, help=text)
+    """Declare the seed of what is random."""
+    return rare("--seed", metavar=metavar, min=least, help=text)
 
 
 def space(text: str, *, metavar: str = "ID|ENCODER") -> Any:
-    return typer.Option("--space", metavar=metavar, help=text)
+    """Declare which one of several spaces is used."""
+    return rare("--space", metavar=metavar, help=text)
 
 
 def strict(text: str) -> Any:
-    return typer.Option("--strict", help=text)
+    """Declare that skipped files make the command fail."""
+    return rare("--strict", help=text)
 
 
 def tag(text: str) -> Any:
+    """Declare that a result is stored as tags."""
     return typer.Option("--tag", help=text)
 
 
 def threshold(text: str) -> Any:
+    """Declare the probability from which on a result counts."""
     return typer.Option("--threshold", metavar="P", help=text)
 
 
 def where(text: str) -> Any:
+    """Declare a condition that images must meet."""
     return typer.Option("--where", metavar="EXPR", help=text)
 
 
 def yes(text: str) -> Any:
+    """Declare that nothing is asked before a change."""
     return typer.Option("--yes", "-y", help=text)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import typer
 
-from imseek.showing.words import printable
 from imseek.ui.cli.output import say
+from imseek.ui.render.words import printable
 
 
 def can_ask() -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.dataset.results import CoverageReport, CoverageSide
-from imseek.showing.words import format_count, printable
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
@@ -19,6 +18,7 @@ from imseek.ui.cli.output_files import check_new, new_file
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
 from imseek.ui.render.text import format_place
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection

@@ -11,22 +11,23 @@ import typer
 
 from imseek.dataset.results import QualityKind, QualityReport
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, printable, shorten
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection, choose_two
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, printable, shorten
 
 if TYPE_CHECKING:
     from imseek.dataset.results import Balance, LeakReport
     from imseek.types.pictures import Place
 
-app = typer.Typer(
-    help="What a collection is made of, as a set of data.",
+app = Group(
+    "What a collection is made of, as a set of data.",
     epilog=examples(
         "imseek dataset quality",
         "imseek dataset balance --by folder",
@@ -80,9 +81,9 @@ def quality(
     if tag and save is not None:
         raise UsageError("--tag and --save exclude each other")
     if save is not None:
-        from imseek.data.catalog.models import check_name
+        from imseek.dataset import check_save_name
 
-        check_name(save)
+        check_save_name(save)
     wanted = {"blurred": blurred, "dark": dark, "bright": bright, "empty": empty}
     kinds: list[QualityKind] = [kind for kind in dataset.KINDS if wanted[kind] or not any(wanted.values())]
     chosen = choose_collection(collection, quiet=as_json)

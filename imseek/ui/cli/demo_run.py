@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import imseek
 from imseek import library
-from imseek.showing.words import printable
 from imseek.ui import photographs
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.render.index_text import summary
 from imseek.ui.render.text import table
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek import Collection
@@ -134,9 +134,9 @@ def _row(title: str, query_image: Pixels | None, result: SearchResult) -> Row:
 
 
 def _pixels(path: Path) -> Pixels:
-    from imseek.media import decode
+    from imseek import media
 
-    return decode(path.read_bytes(), min_side=_THUMBNAIL_SIDE).pixels
+    return media.decode(path.read_bytes(), min_side=_THUMBNAIL_SIDE).pixels
 
 
 def _write_sheet(rows: Sequence[Row], folder: Path) -> Path:

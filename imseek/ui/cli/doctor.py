@@ -17,11 +17,11 @@ import imseek
 from imseek._version import __version__
 from imseek.errors import ImseekError, ReadOnlyError, UsageError
 from imseek.home import home
-from imseek.showing.words import format_size, printable
 from imseek.types.json_form import json_member
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.render.result_json import print_json
+from imseek.ui.render.words import format_size, printable
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -111,7 +111,7 @@ def _faiss() -> Check:
 
 def _search_devices() -> str:
     """Describe the devices that can search vectors."""
-    from imseek.data.vectors.gpu import gpu_count
+    from imseek.search import gpu_count
 
     seen = gpu_count()
     if not seen:
@@ -151,8 +151,7 @@ def _gpus() -> str:
 
 
 def _codecs() -> Check:
-    from imseek.media.codec_check import codecs, refusals
-    from imseek.media.formats import FORMATS_HINT, needs_extra
+    from imseek.media import codec_refusals, codecs, formats_hint
 
     known = codecs()
     readable = ", ".join(name for name, there in known.items() if there)
@@ -160,22 +159,22 @@ def _codecs() -> Check:
     if not all(known[name] for name in ("JPEG", "PNG")):
         return Check("codecs", "fail", f"Pillow cannot read {unreadable}", "pip install --upgrade pillow")
     message = readable + (f" (recognised, not read: {unreadable})" if unreadable else "")
-    if reasons := refusals():
+    if reasons := codec_refusals():
         return Check("codecs", "warn", message, "; ".join(reasons.values()))
-    if any(needs_extra(name) for name, there in known.items() if not there):
-        return Check("codecs", "warn", message, FORMATS_HINT)
+    if (hint := formats_hint(known)) is not None:
+        return Check("codecs", "warn", message, hint)
     return Check("codecs", "ok", message)
 
 
 def _sandbox() -> Check:
     """Check how the process that runs third-party codecs is confined."""
-    from imseek.media.sandbox import pool
+    from imseek.media import WorkerError, is_confined, sandbox_layers
 
     try:
-        layers = pool.survey(pool.KINDS["pictures"]).layers
-    except pool.WorkerError as error:
+        layers = sandbox_layers()
+    except WorkerError as error:
         return Check("sandbox", "fail", f"no process for HEIC, JPEG XL and camera raw: {error}")
-    if pool.is_confined(layers):
+    if is_confined(layers):
         return Check(
             "sandbox", "ok", f"HEIC, JPEG XL, SVG and camera raw are confined by {', '.join(layers)}"
         )
@@ -229,7 +228,7 @@ def _collection(given: str | None) -> Iterator[Check]:
 
 def _storage(folder: Path) -> Iterator[Check]:
     """Check that the file system at ``folder``, existing or not, suits a catalog and has room."""
-    from imseek.data.files.write_check import check_writable, file_system
+    from imseek.maintenance import check_writable, file_system
 
     there = next(path for path in (folder, *folder.parents) if path.exists())
     kind = file_system(there) or "unknown"

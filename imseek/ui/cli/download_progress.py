@@ -18,7 +18,7 @@ def download_bar() -> Iterator[None]:
 
     Ctrl-C then raises KeyboardInterrupt, so that the terminal's cursor is restored.
     """
-    from imseek.encoders.hub import report_downloads
+    from imseek.encoders import report_downloads
 
     if not sys.stderr.isatty():
         yield

@@ -1,4 +1,4 @@
-"""``imseek duplicates``: find duplicate pictures, and plan actions on them."""
+"""``imseek duplicates``: find duplicate pictures and plan actions on them; the other commands of the group."""
 
 from __future__ import annotations
 
@@ -14,21 +14,35 @@ import typer
 from imseek.duplicates.action_results import Action, RefusedFile
 from imseek.duplicates.results import DuplicateReport
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_form import Count, Json
+from imseek.ui.cli import apply, judge
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName
 from imseek.ui.render.text import format_place, table
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
-    from imseek.duplicates.actions.plans import Plan
+    from imseek.duplicates import Plan
     from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateKind
     from imseek.library import ResolvedCollection
     from imseek.ui.render.duplicates_page import Thumbnail
+
+app = Group(
+    "Find duplicates, judge them, set them aside reversibly.",
+    default="find",
+    epilog=examples(
+        "imseek duplicates",
+        "imseek duplicates judge 17 23 --different",
+        "imseek duplicates find --kind exact --plan plan.json --action quarantine",
+        "imseek duplicates apply plan.json --yes",
+        "imseek duplicates undo --yes",
+    ),
+)
 
 _KINDS: Final = ("exact", "same")
 #: Images shown per group.
@@ -65,19 +79,15 @@ class DuplicatesAnswer:
     """Null without ``--plan``."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "duplicates",
-        epilog=examples(
-            "imseek duplicates",
-            "imseek duplicates --kind exact --kind same --kind scene --html duplicates.html",
-            "imseek duplicates --keep oldest --protect ~/Pictures/albums --csv duplicates.csv",
-            "imseek duplicates --kind exact --plan plan.json --action quarantine",
-        ),
-    )(duplicates)
-
-
-def duplicates(
+@app.command(
+    epilog=examples(
+        "imseek duplicates find",
+        "imseek duplicates find --kind exact --kind same --kind scene --html duplicates.html",
+        "imseek duplicates find --keep oldest --protect ~/Pictures/albums --csv duplicates.csv",
+        "imseek duplicates find --kind exact --plan plan.json --action quarantine",
+    )
+)
+def find(
     kind: Annotated[
         list[str] | None,
         typer.Option(
@@ -118,7 +128,9 @@ def duplicates(
     plan: Annotated[
         Path | None,
         typer.Option(
-            "--plan", metavar="FILE", help="Write down what to do to all but the keepers, for `imseek apply`."
+            "--plan",
+            metavar="FILE",
+            help="Write down what to do to all but the keepers, for `imseek duplicates apply`.",
         ),
     ] = None,
     action: Annotated[
@@ -188,7 +200,7 @@ def duplicates(
         if planned is None
         else PlanSummary(planned.action, len(planned.files), planned.bytes, planned.refused),
     )
-    next_step = f"look at it, then: imseek apply {printable(shlex.quote(str(plan)))}"
+    next_step = f"look at it, then: imseek duplicates apply {printable(shlex.quote(str(plan)))}"
     return run.finish(
         answer,
         lambda: lines(report, limit, names) + ([] if planned is None else _plan_lines(planned, report)),
@@ -199,6 +211,10 @@ def duplicates(
     )
 
 
+judge.register(app)
+apply.register(app)
+
+
 def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: str | None) -> None:
     """Raise UsageError if flags conflict."""
     if plan is not None and action is None:
@@ -207,7 +223,8 @@ def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: s
         raise UsageError("a plan needs to know what to do", hint=hint)
     if action is not None and plan is None:
         raise UsageError(
-            "an action needs a file for its plan", hint="add --plan FILE; `imseek apply FILE` does it"
+            "an action needs a file for its plan",
+            hint="add --plan FILE; `imseek duplicates apply FILE` does it",
         )
     if to is not None and action != "quarantine":
         raise UsageError("--to goes with --action quarantine")
@@ -226,7 +243,7 @@ def _check_folders(named: Sequence[str]) -> None:
 
 def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     """Describe what the plan would do, and the first files that it leaves alone."""
-    from imseek.duplicates.actions.plans import LINK_ACTIONS
+    from imseek.duplicates import LINK_ACTIONS
 
     out = [f"plan: {plan.action} {format_count(len(plan.files), 'file')}, {format_size(plan.bytes)}"]
     if plan.refused:
@@ -275,7 +292,7 @@ class _ReportFiles:
             plan.save(self.plan)
             written["plan"] = self.plan
         if self.csv is not None:
-            from imseek.duplicates.csv_rows import write_csv
+            from imseek.duplicates import write_csv
 
             with new_file(self.csv, force=self.force) as file:
                 write_csv(report, file)
@@ -296,13 +313,13 @@ def _thumbnails(
     stack: ExitStack, report: DuplicateReport, collections: Sequence[ResolvedCollection]
 ) -> Thumbnail:
     """Return a reader of thumbnails, valid while ``stack`` is open."""
-    from imseek.data.current_file import read_identity
-    from imseek.ui.render.thumbnail_data import thumbnails
+    from imseek.library import uuid_of
+    from imseek.overview import thumbnails
 
     members = [member for group in report.groups for member in group.members]
     make = {}
     for where in collections:
-        uuid = read_identity(where.path).uuid
+        uuid = uuid_of(where.path)
         ids = [member.image_id for member in members if member.collection == uuid]
         make[uuid] = stack.enter_context(thumbnails(where.path, ids))
     return lambda member: make[member.collection](member.image_id)
@@ -317,7 +334,7 @@ def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list
     out.append(totals(report))
     if report.judged:
         out.append(
-            f"{format_count(report.judged, 'pair')} left out that you have called different (`imseek judge`)"
+            f"{format_count(report.judged, 'pair')} left out that you have called different (`imseek duplicates judge`)"
         )
     hidden = len(report.groups) - len(shown)
     if hidden and limit:

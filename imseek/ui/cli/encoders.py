@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from imseek.showing.words import format_count, format_size, printable
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import JsonOption, examples
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.result_json import print_json
 from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.encoders import EncoderCheck, Entry, Offer
-    from imseek.encoders.encoder_check import TowerStatistics
+    from imseek.encoders import EncoderCheck, Entry, Offer, TowerStatistics
 
 INTERRUPTED = 130
 
 
-class _ListByDefault(TyperGroup):
-    """Makes ``imseek encoders siglip`` short for ``imseek encoders list siglip``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-app = typer.Typer(
-    cls=_ListByDefault,
-    help="List encoders (without a command), fetch one, try one.",
+app = Group(
+    "List encoders, fetch one, try one.",
+    default="list",
     epilog=examples(
         "imseek encoders", "imseek encoders siglip --any-use", "imseek encoders get multilingual"
     ),
-    rich_markup_mode=None,
 )
 
 ReferenceArgument = Annotated[
@@ -60,7 +49,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List encoders with trained weights: size of the download, speed, licence, languages."""
-    from imseek.encoders.catalogue import EncoderList, list_encoders
+    from imseek.encoders import EncoderList, list_encoders
 
     chosen = tuple(
         entry
@@ -170,7 +159,7 @@ def _is_same_family(family: str, given: str) -> bool:
 
 
 def _check_family(given: str) -> None:
-    from imseek.encoders.catalogue import families
+    from imseek.encoders import families
     from imseek.errors import UsageError
 
     if not any(_is_same_family(family, given) for family in families()):

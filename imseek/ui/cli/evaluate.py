@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imseek.showing.words import format_count
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_zeroshot
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
@@ -20,18 +20,18 @@ from imseek.ui.cli.evaluate_shared import (
 )
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
+from imseek.ui.render.words import format_count
 
 if TYPE_CHECKING:
     from imseek.evaluate.results import RetrievalReport
 
-app = typer.Typer(
-    help="Measure how good search is, by captions, by labels, and against exact search. Nothing is stored.",
+app = Group(
+    "Measure how good search is, by captions, by labels, and against exact search. Nothing is stored.",
     epilog=examples(
         "imseek evaluate retrieval",
         "imseek evaluate ann",
         "imseek evaluate compare --encoder builtin --encoder default",
     ),
-    rich_markup_mode=None,
 )
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imseek.showing.words import format_count
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.evaluate_shared import parse_space
@@ -15,6 +14,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
 from imseek.ui.render.text import format_interval, table
+from imseek.ui.render.words import format_count
 
 if TYPE_CHECKING:
     from imseek.evaluate.results import NeighbourReport

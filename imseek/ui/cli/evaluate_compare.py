@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from imseek import Estimate
 from imseek.errors import UsageError
+from imseek.evaluate import better_side
 from imseek.evaluate.results import CompareReport, RetrievalComparison
-from imseek.metrics.estimate import Estimate, better_side
-from imseek.showing.words import format_count, printable
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
@@ -27,6 +27,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName
 from imseek.ui.render.text import format_interval, table
+from imseek.ui.render.words import format_count, printable
 
 
 @dataclass(frozen=True, slots=True)

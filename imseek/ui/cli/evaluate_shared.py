@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from imseek.showing.words import format_count, printable
 from imseek.ui.render.text import format_interval, table
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.captions.results import UnusedCaptions

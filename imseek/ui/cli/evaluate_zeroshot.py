@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from imseek.showing.words import format_count, printable, shorten
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
@@ -24,6 +23,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import format_interval, table
+from imseek.ui.render.words import format_count, printable, shorten
 
 if TYPE_CHECKING:
     from imseek.labels.results import Calibration, LabelEvaluation

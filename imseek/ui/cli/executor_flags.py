@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from imseek.errors import UsageError
-from imseek.ui.cli.flag_groups import flag_group
+from imseek.ui.cli.common_options import rare
+from imseek.ui.cli.flag_groups import flag_group, given_flags
 
 if TYPE_CHECKING:
     from imseek import Ray
@@ -20,7 +19,7 @@ class ExecutorFlags:
 
     executor: Annotated[
         str,
-        typer.Option(
+        rare(
             "--executor",
             metavar="WHERE",
             help="local: threads of this process; ray: workers of a Ray cluster (docs/scale.md).",
@@ -28,7 +27,7 @@ class ExecutorFlags:
     ] = "local"
     address: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--address",
             metavar="ADDRESS",
             help="Of a Ray cluster: auto, HOST:PORT (default: a new one).",
@@ -36,14 +35,14 @@ class ExecutorFlags:
     ] = None
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", help="Workers on Ray (default: as there is room)."),
+        rare("--workers", metavar="N", help="Workers on Ray (default: as there is room)."),
     ] = None
-    cpus: Annotated[
-        float | None, typer.Option("--worker-cpus", metavar="SHARE", help="CPUs of each worker (1).")
-    ] = None
+    cpus: Annotated[float | None, rare("--worker-cpus", metavar="SHARE", help="CPUs of each worker (1).")] = (
+        None
+    )
     gpus: Annotated[
         float | None,
-        typer.Option(
+        rare(
             "--worker-gpus",
             metavar="SHARE",
             help="GPUs of each worker (default: 1 where there are any).",
@@ -51,7 +50,7 @@ class ExecutorFlags:
     ] = None
     staging: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--staging",
             metavar="PLACE",
             help="Where workers on Ray put vectors: a shared folder, or a URL (default: the collection).",
@@ -59,14 +58,13 @@ class ExecutorFlags:
     ] = None
     shard: Annotated[
         int | None,
-        typer.Option("--shard", metavar="N", help="Pictures that a worker on Ray takes at once (64)."),
+        rare("--shard", metavar="N", help="Pictures that a worker on Ray takes at once (64)."),
     ] = None
 
     def executor_options(self) -> Ray | None:
         """Return the options of Ray, or None for threads of this process. Raises UsageError."""
-        given = {
-            name: value for name, value in asdict(self).items() if name != "executor" and value is not None
-        }
+        given = given_flags(self)
+        given.pop("executor", None)
         if self.executor == "ray":
             from imseek import Ray
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, Literal
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
 from imseek.ui.cli.flag_groups import flag_group, with_groups
 from imseek.ui.cli.image_arguments import read_ids
 from imseek.ui.cli.output import say, stdout_bytes
@@ -23,11 +22,11 @@ from imseek.ui.cli.quantities import parse_size
 from imseek.ui.cli.query_flags import QueryFlags, query_flags
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
-    from imseek import Runtime
-    from imseek.exports.results import ExportOptions, ExportReport
-    from imseek.search.query import Query
+    from imseek import ExportOptions, ExportReport, Runtime
+    from imseek.search import Query
 
 #: Flags of `imseek search` that select images.
 _QUERY_FLAGS: Final = (
@@ -44,19 +43,15 @@ class ExportFlags:
 
     half: Annotated[
         bool,
-        typer.Option("--half", help="Of faiss: float16, at half the size; scores off by up to 0.001."),
+        rare("--half", help="Of faiss: float16, at half the size; scores off by up to 0.001."),
     ] = False
     copy: Annotated[
         bool,
-        typer.Option(
-            "--copy", help="Of clip-retrieval: copy vectors, rather than link the collection's files."
-        ),
+        rare("--copy", help="Of clip-retrieval: copy vectors, rather than link the collection's files."),
     ] = False
     spreadsheet: Annotated[
         bool,
-        typer.Option(
-            "--spreadsheet", help="Of csv: have a spreadsheet take texts as texts, and not as formulas."
-        ),
+        rare("--spreadsheet", help="Of csv: have a spreadsheet take texts as texts, and not as formulas."),
     ] = False
     link: Annotated[
         Literal["hard", "symbolic"] | None,
@@ -72,7 +67,7 @@ class ExportFlags:
     ] = None
     shard_images: Annotated[
         int | None,
-        typer.Option(
+        rare(
             "--shard-images",
             metavar="N",
             min=1,
@@ -81,7 +76,7 @@ class ExportFlags:
     ] = None
     shard_size: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--shard-size",
             metavar="SIZE",
             help="Of webdataset: the most that a tar takes (default: 1GB).",
@@ -89,7 +84,7 @@ class ExportFlags:
     ] = None
     ending: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--ending",
             metavar="ENDING",
             help="Of webdataset: name all pictures so, for readers of one kind; their bytes stay.",
@@ -98,7 +93,7 @@ class ExportFlags:
 
     def options(self) -> ExportOptions:
         """Return the options. Raises UsageError for a size that is none."""
-        from imseek.exports.results import ExportOptions
+        from imseek import ExportOptions
 
         size = None if self.shard_size is None else parse_size(self.shard_size)
         return ExportOptions(**{**asdict(self), "shard_size": size})

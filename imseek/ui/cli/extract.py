@@ -10,10 +10,11 @@ import typer
 
 import imseek
 from imseek.errors import ImseekError, UsageError
-from imseek.showing.words import format_size
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, examples
+from imseek.ui.cli.image_arguments import parse_id_argument
 from imseek.ui.cli.output import say
+from imseek.ui.render.words import format_size
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +26,10 @@ def register(app: typer.Typer) -> None:
 
 def extract(
     image_id: Annotated[
-        int, typer.Argument(metavar="ID", min=0, help="The image_id that `imseek search --json` shows.")
+        int,
+        typer.Argument(
+            metavar="ID", parser=parse_id_argument, help="The image_id that `imseek search --json` shows."
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="A new file (default: stdout).")

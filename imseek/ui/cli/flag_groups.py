@@ -37,6 +37,11 @@ def flags_of(cls: Any, *names: str) -> dict[str, Flag]:
     }
 
 
+def given_flags(flags: Any) -> dict[str, Any]:
+    """Return the values of a dataclass of flags that differ from their defaults, by name."""
+    return {one.name: value for one in fields(flags) if (value := getattr(flags, one.name)) != one.default}
+
+
 def flag_group(
     cls: type[T], make: Callable[[T], object] | None = None, names: tuple[str, ...] = ()
 ) -> FlagGroup:

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from imseek.showing.words import format_count, printable, shorten
 from imseek.ui.cli.output import say
 from imseek.ui.render.text import format_place, table
+from imseek.ui.render.words import format_count, printable, shorten
 
 if TYPE_CHECKING:
-    from imseek.search.query_options import By
+    from imseek.search import By
     from imseek.types.search_results import Hit, SearchResult
 
 _CAPTION_WIDTH = 60

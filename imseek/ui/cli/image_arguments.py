@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+import typer
+
 from imseek.errors import UsageError
 from imseek.input_file import read_input
 
@@ -19,6 +21,13 @@ def parse_id(said: str) -> int | None:
     """Parse an image's id; None if it is none."""
     match = _ID.fullmatch(said)
     return None if match is None else int(match[1])
+
+
+def parse_id_argument(said: str) -> int:
+    """Parse an image's id on the command line. Raises BadParameter for anything else."""
+    if (image_id := parse_id(said)) is None:
+        raise typer.BadParameter(f"{said!r} is no id of an image, such as 17 or id:17.")
+    return image_id
 
 
 def parse_image(said: str) -> int | str:

@@ -16,12 +16,11 @@ import imseek
 from imseek import library
 from imseek.errors import CollectionExistsError, UsageError
 from imseek.library import ResolvedCollection
-from imseek.showing.words import printable
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples, rare
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
 from imseek.ui.cli.flag_groups import with_groups
@@ -32,6 +31,7 @@ from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
 from imseek.ui.cli.source_flags import SOURCE_FLAGS, check_paths, read_names, split_stdin, with_named_encoder
 from imseek.ui.render.index_text import encoder_lines, plan_summary, summary
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek import Collection, Ray, Runtime, SourceOptions
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 AlsoOption: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
+    rare(
         "--also",
         metavar="REFERENCE",
         help="One more encoder of a new collection, for pictures as queries; may be repeated.",
@@ -119,16 +119,12 @@ def index(
     ] = None,
     dry_run: Annotated[bool, options.dry_run("Say what there is to do, and change nothing.")] = False,
     rehash: Annotated[
-        bool, typer.Option("--rehash", help="Read every file again, whatever its size and times say.")
+        bool, rare("--rehash", help="Read every file again, whatever its size and times say.")
     ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try files again that failed before.")
-    ] = False,
-    follow_symlinks: Annotated[
-        bool, typer.Option("--follow-symlinks", help="Follow links to folders.")
-    ] = False,
+    retry_failed: Annotated[bool, rare("--retry-failed", help="Try files again that failed before.")] = False,
+    follow_symlinks: Annotated[bool, rare("--follow-symlinks", help="Follow links to folders.")] = False,
     untrusted: Annotated[
-        bool, typer.Option("--untrusted", help="Decode every format in a confined process (this run only).")
+        bool, rare("--untrusted", help="Decode every format in a confined process (this run only).")
     ] = False,
     strict: Annotated[bool, options.strict("Exit with 3 if anything was skipped.")] = False,
     background: Annotated[
@@ -289,7 +285,7 @@ def _check_encoders(
     """Raise UsageError if the collection was made with other encoders than requested."""
     if encoder in (None, "auto") and not also and not captions:
         return
-    from imseek.encoders.registry import AUTO, canonical
+    from imseek.encoders import AUTO, canonical
 
     spaces = [summary.space for summary in opened.info().spaces]
     used, *more = [space.encoder for space in spaces if space.modality == "image"]

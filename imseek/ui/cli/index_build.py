@@ -10,6 +10,7 @@ import typer
 
 import imseek
 from imseek.errors import UsageError
+from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.quantities import parse_size
 
 if TYPE_CHECKING:
@@ -25,17 +26,15 @@ IndexOption: TypeAlias = Annotated[
 ]
 MemoryOption: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--memory", metavar="SIZE", help="What the index may take of it, such as 4GB (with --index)."
-    ),
+    rare("--memory", metavar="SIZE", help="What the index may take of it, such as 4GB (with --index)."),
 ]
 RecallOption: TypeAlias = Annotated[
     float | None,
-    typer.Option("--recall", metavar="R", help="The recall@10 that searches are tuned to (with --index)."),
+    rare("--recall", metavar="R", help="The recall@10 that searches are tuned to (with --index)."),
 ]
 RenewOption: TypeAlias = Annotated[
     bool | None,
-    typer.Option(
+    rare(
         "--renew/--no-renew", help="Whether runs renew it by themselves when too much is new (with --index)."
     ),
 ]

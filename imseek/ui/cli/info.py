@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import imseek
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.indexing_runs import Failure
 from imseek.types.json_form import Json
@@ -19,6 +18,7 @@ from imseek.ui.render.index_text import failures_table
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
 from imseek.ui.render.vector_index_text import device_fact, index_facts, policy_line
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.types.collection_info import OtherSpace, SourceInfo, SpaceSummary

@@ -7,43 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imseek.errors import UsageError
-from imseek.showing.words import format_count, printable
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.jobs import Job
 
-app = typer.Typer(
-    help="List the runs of a collection, and stop one.",
+app = Group(
+    "List the runs of a collection, and stop one.",
+    default="list",
     epilog=examples("imseek jobs", "imseek jobs cancel 12"),
-    rich_markup_mode=None,
 )
 
 LimitOption = Annotated[int, options.limit("At most this many, the newest.", least=1)]
 _LIMIT = 20
-
-
-@app.callback(invoke_without_command=True)
-def jobs(
-    context: typer.Context,
-    limit: LimitOption = _LIMIT,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the runs of a collection, and stop one. Without a command, as `imseek jobs list`."""
-    if context.invoked_subcommand is None:
-        list_(limit, collection, as_json)
-    elif collection is not None or as_json or limit != _LIMIT:
-        raise UsageError(
-            "options come after the command", hint=f"imseek jobs {context.invoked_subcommand} --help"
-        )
 
 
 @app.command("list", epilog=examples("imseek jobs list", "imseek jobs list --limit 100 --json"))

@@ -9,15 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from imseek import ExportReport
 from imseek.captions import AgreementSummary
 from imseek.clusters.results import AssignReport, OutlierReport, SampleReport
 from imseek.dataset.results import Balance, LeakReport
 from imseek.duplicates.action_results import ApplyReport, UndoReport
-from imseek.encoders.catalogue import EncoderList
-from imseek.encoders.download import DownloadResult
-from imseek.encoders.encoder_check import EncoderCheck
+from imseek.encoders import DownloadResult, EncoderCheck, EncoderList
 from imseek.evaluate.results import NeighbourReport, RetrievalReport
-from imseek.exports.results import ExportReport
 from imseek.labels.results import LabelEvaluation
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, Proposals
 from imseek.types.maintenance_reports import RepairReport, VerifyReport
@@ -113,24 +111,30 @@ ANSWERS: Final[Mapping[str, Any]] = {
 
 #: Commands of the answers that are not called as theirs.
 _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "apply": ("duplicates apply",),
+    "backup": ("backup create", "backup verify"),
     "clusters-again": ("clusters --again NAME",),
     "collections": ("collection list",),
+    "duplicates": ("duplicates find",),
     "encoders": ("encoders list",),
     "error": (),
     "index": ("index", "watch"),
     "job": ("jobs cancel", "index --background"),
     "jobs": ("jobs list",),
+    "judge": ("duplicates judge",),
     "label-forget": ("label --forget NAME",),
     "probe": ("probe fit", "probe show"),
     "probes": ("probe list",),
     "repair": ("collection repair",),
+    "restore": ("backup restore",),
     "search": ("search", "similar"),
     "sources": ("source list",),
     "tag": ("tag add", "tag remove", "tag rename"),
     "tags": ("tag list",),
     "trust": ("collection trust",),
     "trusted": ("collection trust --list",),
-    "undo-list": ("undo --list",),
+    "undo": ("duplicates undo",),
+    "undo-list": ("duplicates undo --list",),
     "verify": ("collection verify",),
 }
 

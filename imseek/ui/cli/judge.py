@@ -1,4 +1,4 @@
-"""``imseek judge``: record whether pictures are duplicates."""
+"""``imseek duplicates judge``: record whether pictures are duplicates."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         "judge",
         epilog=examples(
-            "imseek judge 17 23 --different",
-            "imseek judge holiday.jpg backup/IMG_0042.jpg --same",
-            "imseek judge",
+            "imseek duplicates judge 17 23 --different",
+            "imseek duplicates judge holiday.jpg backup/IMG_0042.jpg --same",
+            "imseek duplicates judge",
         ),
     )(judge)
 
@@ -73,9 +73,9 @@ def judge(
 
     said = [same, different, forget].count(True)
     if not images and said:
-        raise UsageError("no images are named", hint="imseek judge 17 23 --different")
+        raise UsageError("no images are named", hint="imseek duplicates judge 17 23 --different")
     if images and len(set(images)) < 2:
-        raise UsageError("a judgement is of two images", hint="imseek judge 17 23 --different")
+        raise UsageError("a judgement is of two images", hint="imseek duplicates judge 17 23 --different")
     if images and len(images) > _MAX_IMAGES:
         raise UsageError(f"{len(images)} images are more than can be judged at once ({_MAX_IMAGES})")
     if images and said != 1:
@@ -104,11 +104,11 @@ def _lines(
     root: Path, found: Sequence[Judgement], holders: Mapping[str, Sequence[int]], *, forgotten: bool
 ) -> str:
     """Format judgements as a table; each content is shown by its first image."""
-    from imseek.analysis import snapshot_session
+    from imseek import overview
 
     if not found:
         return "nothing was said of them" if forgotten else "no judgements yet"
-    places = snapshot_session.find_places(root, [ids[0] for ids in holders.values() if ids])
+    places = overview.find_places(root, [ids[0] for ids in holders.values() if ids])
 
     def shown(content: str) -> str:
         if not (ids := holders.get(content)):

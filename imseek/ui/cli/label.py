@@ -10,17 +10,17 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.labels.results import ForgetReport, LabelCount, Labels, Moderation
-from imseek.showing.words import format_count, printable, shorten
 from imseek.types.json_form import Count, Json, Share
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples, rare
 from imseek.ui.cli.optional_values import NONE_DEFAULT
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import format_place, table
+from imseek.ui.render.words import format_count, printable, shorten
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
@@ -122,7 +122,7 @@ MultiOption = Annotated[
 ]
 TemperatureOption = Annotated[
     str | None,
-    typer.Option(
+    rare(
         "--temperature",
         metavar="NAME|T",
         help="A learned one, or the number that cosines are divided by.",
@@ -130,9 +130,7 @@ TemperatureOption = Annotated[
 ]
 CentredOption = Annotated[
     bool,
-    typer.Option(
-        "--centred", help="Take away each class's mean cosine: for collections that have all of them."
-    ),
+    rare("--centred", help="Take away each class's mean cosine: for collections that have all of them."),
 ]
 
 
@@ -242,10 +240,10 @@ def none_sentences(none: Sequence[str] | None) -> bool | list[str]:
 
 
 def _answer(found: Labels, chosen: ResolvedCollection, name: str | None, limit: int) -> LabelAnswer:
-    from imseek.analysis import snapshot_session
+    from imseek import overview
 
     ids = found.image_ids[:limit].tolist()
-    places = snapshot_session.find_places(chosen.path, ids)
+    places = overview.find_places(chosen.path, ids)
     return LabelAnswer(
         found,
         images=len(found.image_ids),
@@ -275,7 +273,7 @@ def _top(found: Labels, at: int) -> tuple[ClassProbability, ...]:
 
 
 def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
-    from imseek.analysis import snapshot_session
+    from imseek import overview
 
     counts = found.counts()
     out = [
@@ -292,7 +290,7 @@ def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
         out.append(f"and {len(counts) - _MAX_LABELS:,} more labels")
     ids = found.image_ids[:limit].tolist()
     if ids:
-        places = snapshot_session.find_places(chosen.path, ids)
+        places = overview.find_places(chosen.path, ids)
         rows = []
         for at, image_id in enumerate(ids):
             where = format_place(places.get(image_id), image_id)

@@ -10,7 +10,6 @@ import typer
 
 import imseek
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_form import Json
 from imseek.types.maintenance_reports import (
     BuildReport,
@@ -24,7 +23,7 @@ from imseek.types.maintenance_reports import (
 )
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import index_build
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
@@ -32,6 +31,7 @@ from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
 from imseek.ui.render.vector_index_text import build_lines
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -109,11 +109,11 @@ def maintain(
     ] = False,
     measure: Annotated[
         bool,
-        typer.Option("--measure", help="Measure the quality of pictures that an early version indexed."),
+        rare("--measure", help="Measure the quality of pictures that an early version indexed."),
     ] = False,
     catalog: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--catalog",
             metavar="URL|sqlite",
             help="Move the catalog into this PostgreSQL database, or back; or say where that database is now.",

@@ -12,13 +12,20 @@ import typer
 from imseek.errors import UsageError
 from imseek.maps.results import MapReport
 from imseek.progress import Task
-from imseek.showing.words import format_count, printable
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import (
+    CollectionOption,
+    ForceFilesOption,
+    JsonOption,
+    WhereOption,
+    examples,
+    rare,
+)
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file
 from imseek.ui.cli.run import Run
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,16 +75,14 @@ def map_(
     ] = None,
     min_dist: Annotated[
         float | None,
-        typer.Option(
-            "--min-dist", metavar="D", help="umap: how near images may come, 0 to 1 (default: 0.1)."
-        ),
+        rare("--min-dist", metavar="D", help="umap: how near images may come, 0 to 1 (default: 0.1)."),
     ] = None,
     seed: Annotated[
         int | None, options.seed("The same one gives the same map (default: 0).", least=None)
     ] = None,
     sample: Annotated[
         int,
-        typer.Option(
+        rare(
             "--sample",
             metavar="N",
             help="umap: of more images, lay out so many and place the others among them.",
@@ -197,8 +202,8 @@ def _write_page(
     task: Task,
 ) -> None:
     from imseek.maps import representative
+    from imseek.overview import thumbnails
     from imseek.ui.render.map_page import MOST_POINTS, page
-    from imseek.ui.render.thumbnail_data import thumbnails
 
     title = f"Map of {chosen.name}"
     if len(table) > MOST_POINTS:

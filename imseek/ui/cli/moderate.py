@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.labels.results import Moderation
-from imseek.showing.words import format_count, printable
 from imseek.types.json_form import Count, Json, Share
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli import common_options as options
@@ -20,6 +19,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import format_place, table
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
@@ -114,11 +114,11 @@ def moderate(
 
 
 def _answer(found: Moderation, chosen: ResolvedCollection, name: str | None, limit: int) -> ModerateAnswer:
-    from imseek.analysis import snapshot_session
+    from imseek import overview
 
     order = _flagged_first(found)
     ids = found.image_ids[order[:limit]].tolist()
-    places = snapshot_session.find_places(chosen.path, ids)
+    places = overview.find_places(chosen.path, ids)
     return ModerateAnswer(
         found,
         images=len(found.image_ids),
@@ -153,7 +153,7 @@ def _flagged_first(found: Moderation) -> list[int]:
 
 
 def _lines(found: Moderation, chosen: ResolvedCollection, limit: int) -> list[str]:
-    from imseek.analysis import snapshot_session
+    from imseek import overview
 
     out = [
         table(
@@ -164,7 +164,7 @@ def _lines(found: Moderation, chosen: ResolvedCollection, limit: int) -> list[st
     ]
     flagged = _flagged_first(found)
     if flagged and limit:
-        places = snapshot_session.find_places(chosen.path, found.image_ids[flagged[:limit]].tolist())
+        places = overview.find_places(chosen.path, found.image_ids[flagged[:limit]].tolist())
         rows = []
         for at in flagged[:limit]:
             image_id = int(found.image_ids[at])

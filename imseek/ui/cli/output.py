@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from imseek import library
 from imseek.errors import UsageError
-from imseek.showing.words import printable
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     pass
@@ -45,7 +45,7 @@ def say_collection(chosen: CollectionChoice) -> None:
 
 
 def _untrusted_note(path: Path) -> str:
-    from imseek.data.trust import trust_command
+    from imseek.maintenance import trust_command
 
     owner = ""
     with suppress(OSError):

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import printable
-from imseek.ui.cli.common_options import JsonOption
+from imseek.ui.cli.common_options import JsonOption, rare
 from imseek.ui.cli.flag_groups import flag_group
 from imseek.ui.cli.hit_listing import print_paths, print_table
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_path
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
-    from imseek.search.query import Query
+    from imseek.search import Query
     from imseek.types.search_results import SearchResult
 
 
@@ -52,9 +52,9 @@ class OutputOptions:
             help="Open the Nth hit (without N: the first) in the viewer.",
         ),
     ] = None
-    vectors: Annotated[
-        bool, typer.Option("--vectors", help="With --json: the stored vector of each hit too.")
-    ] = False
+    vectors: Annotated[bool, rare("--vectors", help="With --json: the stored vector of each hit too.")] = (
+        False
+    )
     as_json: JsonOption = False
 
     @property
@@ -93,7 +93,7 @@ class OutputOptions:
         """Write the contact sheet, if requested. Raises as :func:`new_path`."""
         if self.sheet is None:
             return
-        from imseek.showing.sheet import MAX_SHEET_HITS, render_sheet
+        from imseek.showing import MAX_SHEET_HITS, render_sheet
 
         assert result.pictures is not None
         with new_path(self.sheet, force=self.force) as made, result.pictures.opened() as read:
@@ -107,14 +107,14 @@ OUTPUT_FLAGS: Final = flag_group(OutputOptions)
 
 
 def _preview(result: SearchResult, *, by_caption: bool) -> None:
-    from imseek.ui.terminal.capabilities import detect_terminal
+    from imseek.ui.terminal import detect_terminal
 
     found = detect_terminal()
     if found.way is None:
         say(f"no preview: {found.reason}; --sheet FILE.png draws the hits into a picture")
         return
-    from imseek.showing.pictures import name_of
-    from imseek.ui.terminal.result_rows import MAX_HITS, print_preview
+    from imseek.showing import name_of
+    from imseek.ui.terminal import MAX_HITS, print_preview
 
     assert result.pictures is not None
     names: Sequence[str] = [

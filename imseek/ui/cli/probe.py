@@ -9,10 +9,10 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.probes.results import ProbeInfo
-from imseek.showing.words import format_count, printable
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import probetext
 from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.probeflags import (
@@ -31,15 +31,15 @@ from imseek.ui.cli.probeflags import (
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, printable
 
-app = typer.Typer(
-    help="Learn classes from a few labelled images, and label the others.",
+app = Group(
+    "Learn classes from a few labelled images, and label the others.",
     epilog=examples(
         "imseek probe fit pets --tags cat,dog",
         "imseek probe apply pets --save pets",
         "imseek probe propose pets",
     ),
-    rich_markup_mode=None,
 )
 
 

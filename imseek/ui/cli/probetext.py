@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from imseek.showing.words import format_count, printable
 from imseek.ui.render.text import format_interval, format_place, table
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, ProbeInfo, Proposals

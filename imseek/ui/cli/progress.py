@@ -16,8 +16,8 @@ import typer
 
 from imseek.library import PROGRESS_VARIABLE
 from imseek.progress import Progress, ProgressCallback, StopRequest
-from imseek.showing.words import format_size
 from imseek.ui.cli.output import say
+from imseek.ui.render.words import format_size
 
 NOTHING_STORED: Final = "interrupted: nothing was stored"
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, printable
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.run import Run
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.types.publish import PublishReport

@@ -17,13 +17,14 @@ import typer
 
 from imseek.errors import QueryError, UsageError
 from imseek.input_file import map_array, read_input
-from imseek.search.query_options import OptionField, QueryOptions, option_fields
-from imseek.showing.words import shorten
+from imseek.search import OptionField, QueryOptions, check_values, option_fields
+from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.flag_groups import Flag, FlagGroup, flags_of
+from imseek.ui.cli.image_arguments import parse_id_argument
+from imseek.ui.render.words import shorten
 
 if TYPE_CHECKING:
-    from imseek.search.query import Query, Term
-    from imseek.search.query_options import Cutoff
+    from imseek.search import Cutoff, Query, Term
 
 STDIN: Final = "-"
 
@@ -91,7 +92,7 @@ class QueryFlags:
 
         Reads standard input and vector files. Raises QueryError, UsageError.
         """
-        from imseek.search.query import make_query
+        from imseek.search import make_query
 
         return make_query(self._terms(texts), self._options(cutoff))
 
@@ -108,7 +109,7 @@ class QueryFlags:
                 "--queries has all terms in its lines",
                 hint='such as {"text": "a red car", "like": ["x.jpg"]}',
             )
-        from imseek.search.query_json import read_line
+        from imseek.search import query_from_line
 
         defaults = self._options(cutoff)
         found: list[tuple[int, Query | QueryError]] = []
@@ -116,7 +117,7 @@ class QueryFlags:
             if not line.strip():
                 continue
             try:
-                query = read_line(line, files=True, defaults=defaults)
+                query = query_from_line(line, files=True, defaults=defaults)
                 _check_files(query.terms)
             except QueryError as error:
                 found.append((number, error))
@@ -142,14 +143,13 @@ class QueryFlags:
         return replace(self.options, cutoff=cutoff)
 
     def _terms(self, texts: Sequence[str]) -> tuple[Term, ...]:
-        from imseek.search.query import NOT_WEIGHT
-        from imseek.search.term_parser import parse
+        from imseek.search import NOT_WEIGHT, parse_term
 
         stdin = _read_once(_stdin_picture)
-        terms = [parse(text, stdin=stdin) for text in texts]
-        terms += [parse(said, picture=True, stdin=stdin) for said in self.like or ()]
+        terms = [parse_term(text, stdin=stdin) for text in texts]
+        terms += [parse_term(said, picture=True, stdin=stdin) for said in self.like or ()]
         terms += [_vector_term(said) for said in self.vector or ()]
-        negative = [parse(said, stdin=stdin) for said in self.unlike or ()]
+        negative = [parse_term(said, stdin=stdin) for said in self.unlike or ()]
         terms += [replace(term, weight=-NOT_WEIGHT * term.weight) for term in negative]
         if not terms:
             raise UsageError("nothing to search for", hint="imseek search --help")
@@ -157,15 +157,26 @@ class QueryFlags:
         return tuple(terms)
 
 
+#: Flags that `--help` shows as rarely used.
+_RARE: Final = ("hubness", "exact")
+
+
 def _option_flag(one: OptionField) -> Flag:
     """Return the flag of an option."""
     described = re.sub(r"`(\w+)`", lambda found: _names(found[1])[-1], one.option.help)
-    hint, default = one.hint, one.default
+    hint, default, parser = one.hint, one.default, None
     if one.kind is tuple:
-        hint, default, described = list[int] | None, None, f"{described[:-1]}; may be repeated."
+        hint, default, parser = list[int] | None, None, parse_id_argument
+        described = f"{described[:-1]}; may be repeated."
     how = one.option
-    option = typer.Option(
-        *_names(one.name), metavar=how.metavar, min=how.minimum, max=how.maximum, help=described
+    make = rare if one.name in _RARE else typer.Option
+    option = make(
+        *_names(one.name),
+        metavar=how.metavar,
+        min=how.minimum,
+        max=how.maximum,
+        parser=parser,
+        help=described,
     )
     return Flag(default, Annotated[hint, option])
 
@@ -194,7 +205,7 @@ def _make_flags(**values: Any) -> QueryFlags:
         name: tuple(value or ()) if option_fields()[name].kind is tuple else value
         for name, value in values.items()
     }
-    return QueryFlags(**own, options=QueryOptions(**options))
+    return QueryFlags(**own, options=QueryOptions(**check_values(options, lambda name: _names(name)[0])))
 
 
 def _check_files(terms: Sequence[Term]) -> None:
@@ -211,8 +222,7 @@ def _vector_term(said: str) -> Term:
     """Read a vector term, ``FILE`` or ``N:FILE``. Raises QueryError unless the file holds one vector."""
     import numpy as np
 
-    from imseek.search.query import Term
-    from imseek.search.term_parser import split_weight
+    from imseek.search import Term, split_weight
 
     weight, file = split_weight(said)
     try:
@@ -230,7 +240,7 @@ def _vector_term(said: str) -> Term:
 
 def _stdin_picture() -> bytes:
     """Read a picture from standard input. Raises QueryError for a terminal or empty input."""
-    from imseek.media.decode import DEFAULT_LIMITS
+    from imseek.media import DEFAULT_LIMITS
 
     if sys.stdin.isatty():
         raise QueryError("standard input is a terminal", hint="imseek search - < picture.jpg")

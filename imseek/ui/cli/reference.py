@@ -8,10 +8,11 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from typer.core import TyperGroup
 
-from imseek.ui.cli.app import command, main
+from imseek.ui.cli.app import ALIASES, command, main
 
 WIDTH = "100"
 
@@ -43,12 +44,20 @@ Environment variables:
 | `IMSEEK_TOKEN` | the token of `imseek serve` and `imseek ui`, and for a server that is searched ([http.md](http.md)) |
 | `IMSEEK_MILVUS_TOKEN` | the token for a Milvus server ([milvus.md](milvus.md)) |
 | `IMSEEK_PROGRESS` | `json`: without a terminal, progress goes to stderr as JSON, an object a line |
+
+Earlier spellings go on working:
+
+| earlier | now |
+|---|---|
 """
+#: Earlier spellings that are no aliases of a whole command.
+_EARLIER: Final = {"backup --verify": "backup verify"}
 
 
 def reference() -> str:
     """Render docs/cli.md: the help of every command, as wide as the variable COLUMNS says."""
-    sections = [_HEAD]
+    earlier = "".join(f"| `{old}` | `imseek {new}` |\n" for old, new in {**ALIASES, **_EARLIER}.items())
+    sections = [_HEAD + earlier]
     for words in commands(command()):
         title = " ".join(["imseek", *words])
         sections.append(f"## {title}\n\n```text\n{_help(words)}\n```\n")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from imseek.errors import ImseekError, UsageError
-from imseek.showing.words import printable
 from imseek.types.json_form import Count
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.run import Run
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -123,9 +123,9 @@ def _check_folder(file: Path, *, force: bool) -> None:
 def _write(
     file: Path, found: CollectionReport, chosen: ResolvedCollection, *, markdown: bool, force: bool
 ) -> None:
+    from imseek.overview import thumbnails
     from imseek.ui.render.report_markdown import folder_of, pages
     from imseek.ui.render.report_page import page, picture_ids
-    from imseek.ui.render.thumbnail_data import thumbnails
 
     title = f"Collection {chosen.name}"
     today = datetime.now().astimezone().date().isoformat()

@@ -10,12 +10,12 @@ from typing import Any
 
 from imseek.library import ResolvedCollection
 from imseek.progress import StopRequest
-from imseek.showing.words import printable
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import stream_of
 from imseek.ui.cli.progress import NOTHING_STORED, Controls, stoppable
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.words import printable
 
 
 @dataclass(slots=True)

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
-import typer
-
 import imseek
+from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.flag_groups import FlagGroup, flag_group, with_groups
 
 
@@ -19,11 +18,11 @@ class RuntimeFlags:
 
     device: Annotated[
         str,
-        typer.Option("--device", metavar="DEVICE", help="auto, cpu, mps, cuda, cuda:N, cuda:N,M or all."),
+        rare("--device", metavar="DEVICE", help="auto, cpu, mps, cuda, cuda:N, cuda:N,M or all."),
     ] = "auto"
     precision: Annotated[
         str,
-        typer.Option(
+        rare(
             "--precision",
             metavar="PRECISION",
             help="Of image vectors: auto, fp32, bf16, fp16 or int8 (docs/encoders.md).",
@@ -31,19 +30,17 @@ class RuntimeFlags:
     ] = "auto"
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", metavar="N", help="Pictures encoded at once (default: found out)."),
+        rare("--batch-size", metavar="N", help="Pictures encoded at once (default: found out)."),
     ] = None
     threads: Annotated[
         int | None,
-        typer.Option("--threads", metavar="N", help="Processors for encoding (default: all)."),
+        rare("--threads", metavar="N", help="Processors for encoding (default: all)."),
     ] = None
     exact_decode: Annotated[
         bool,
-        typer.Option("--exact-decode", help="Decode every pixel of a JPEG: slower, vectors hardly differ."),
+        rare("--exact-decode", help="Decode every pixel of a JPEG: slower, vectors hardly differ."),
     ] = False
-    compile: Annotated[
-        bool, typer.Option("--compile", help="Compile the image tower first (torch.compile).")
-    ] = False
+    compile: Annotated[bool, rare("--compile", help="Compile the image tower first (torch.compile).")] = False
 
     def runtime(self) -> imseek.Runtime:
         """Return the runtime that they describe. Raises UsageError."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, printable
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, ForceOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
@@ -17,6 +16,7 @@ from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.clusters.results import SampleReport

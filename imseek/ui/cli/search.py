@@ -12,7 +12,6 @@ import typer
 
 import imseek
 from imseek.errors import ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
-from imseek.showing.words import printable
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.flag_groups import with_groups
@@ -22,14 +21,13 @@ from imseek.ui.cli.query_flags import QueryFlags, query_flags
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.viewer import open_in_viewer
 from imseek.ui.render.result_json import ErrorAnswer, print_json
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek import RemoteCollection, Runtime
     from imseek.library import ResolvedCollection
     from imseek.published import PublishedCollection
-    from imseek.search.query import Query
-    from imseek.search.query_options import Cutoff
-    from imseek.search.searchable import Searchable
+    from imseek.search import Cutoff, Query, Searchable
     from imseek.types.search_results import SearchResult
 
 CollectionsOption: TypeAlias = Annotated[
@@ -182,7 +180,7 @@ def connect_server(
     """Connect to the collection named by ``--server``. Raises UsageError, ServerError, StorageError."""
     if named and len(named) > 1:
         raise UsageError("a server is asked for one collection at a time")
-    from imseek.data.milvus.address import is_address
+    from imseek.published import is_address
 
     if is_address(server):
         from imseek.published import connect

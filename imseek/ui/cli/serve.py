@@ -13,7 +13,7 @@ from imseek import library
 from imseek.errors import MissingExtraError, UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import HostOption, examples
+from imseek.ui.cli.common_options import HostOption, examples, rare
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
 
@@ -47,11 +47,11 @@ def serve(
     ] = None,
     origin: Annotated[
         list[str] | None,
-        typer.Option("--origin", metavar="URL", help="A site whose pages may ask; may be repeated."),
+        rare("--origin", metavar="URL", help="A site whose pages may ask; may be repeated."),
     ] = None,
     rate: Annotated[
         int,
-        typer.Option("--rate", metavar="N", min=0, help="Requests a second for each client; 0: any number."),
+        rare("--rate", metavar="N", min=0, help="Requests a second for each client; 0: any number."),
     ] = 100,
     *,
     runtime: object,
@@ -61,8 +61,8 @@ def serve(
     from imseek.remote import TOKEN_VARIABLE
 
     try:
-        from imseek.ui.http.server import run
-        from imseek.ui.http.settings import Settings, is_loopback
+        from imseek.ui.http import run
+        from imseek.ui.server.settings import Settings, is_loopback
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "fastapi", "server") from error
     assert isinstance(runtime, imseek.Runtime)

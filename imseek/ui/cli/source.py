@@ -9,18 +9,18 @@ from typing import Annotated
 import typer
 
 import imseek
-from imseek.showing.words import format_count, printable
 from imseek.types.collection_info import SourceInfo
 from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.info import sources_table
 from imseek.ui.cli.output import say
 from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.words import format_count, printable
 
-app = typer.Typer(
-    help="List, remove and relocate the sources of a collection.",
+app = Group(
+    "List, remove and relocate the sources of a collection.",
     epilog=examples("imseek source list", "imseek source relocate 1 /mnt/new/Pictures"),
-    rich_markup_mode=None,
 )
 
 SourceArgument = Annotated[int, typer.Argument(metavar="SOURCE", help="Its number in `imseek source list`.")]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.input_file import read_input
-from imseek.ui.cli.flag_groups import flag_group
+from imseek.ui.cli.common_options import rare
+from imseek.ui.cli.flag_groups import flag_group, given_flags
 
 if TYPE_CHECKING:
     from imseek import SourceOptions
@@ -27,7 +28,7 @@ class SourceFlags:
 
     kind: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--kind",
             metavar="KIND",
             help="folder, imagefolder, archive, table, vectors or list (default: told from the path).",
@@ -47,7 +48,7 @@ class SourceFlags:
     ] = False
     columns: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--columns",
             metavar="NAMES",
             help="Metadata to keep (a,b) or to drop (-a,-b), such as --columns=-latitude,-longitude.",
@@ -55,14 +56,14 @@ class SourceFlags:
     ] = None
     image_column: Annotated[
         str | None,
-        typer.Option("--image-column", metavar="NAME", help="Of a table: bytes, paths or URLs."),
+        rare("--image-column", metavar="NAME", help="Of a table: bytes, paths or URLs."),
     ] = None
     caption_column: Annotated[
-        str | None, typer.Option("--caption-column", metavar="NAME", help="Of a table: captions.")
+        str | None, rare("--caption-column", metavar="NAME", help="Of a table: captions.")
     ] = None
     vector_column: Annotated[
         str | None,
-        typer.Option(
+        rare(
             "--vector-column",
             metavar="NAME",
             help="Of a Parquet file: vectors that are taken over (docs/sources.md).",
@@ -70,19 +71,24 @@ class SourceFlags:
     ] = None
     allow_private: Annotated[
         bool,
-        typer.Option("--allow-private", help="Fetch from addresses of the local network too."),
+        rare("--allow-private", help="Fetch from addresses of the local network too."),
     ] = False
 
     def options(self) -> SourceOptions | None:
         """Return the options, or None if no flag is given."""
-        values = asdict(self)
-        if not any(values.values()):
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in given_flags(self).items()
+            if value
+        }
+        if not given:
             return None
         from imseek import SourceOptions
 
-        values |= {name: tuple(values[name] or ()) for name in ("include", "exclude")}
-        names = (name.strip() for name in (self.columns or "").split(","))
-        return SourceOptions(**{**values, "columns": tuple(name for name in names if name)})
+        if "columns" in given:
+            names = (name.strip() for name in given["columns"].split(","))
+            given["columns"] = tuple(name for name in names if name)
+        return SourceOptions(**given)
 
 
 #: Flags that yield SourceOptions, or None if none is given.
@@ -97,12 +103,12 @@ def with_named_encoder(
     If ``paths`` hold such vectors, that is the encoder named by the user, or else by the file. Raises UsageError if
     neither names one, or if other sources are given as well.
     """
-    from imseek.data.catalog.places import is_url
-    from imseek.indexer.sources import detect
+    from imseek.collection import is_url
+    from imseek.indexer import source_kind
 
     told = None if source is None else source.kind or (source.vector_column and "vectors")
     local = [Path(path).expanduser() for path in paths if not is_url(os.fsencode(path))]
-    kinds = [told or detect.kind_of(os.fsencode(path.absolute())) for path in local if path.exists()]
+    kinds = [told or source_kind(os.fsencode(path.absolute())) for path in local if path.exists()]
     if "vectors" not in kinds:
         return source, encoder
     if len(paths) > 1:
@@ -110,7 +116,7 @@ def with_named_encoder(
             "vectors that another tool has made are taken over by themselves", hint="one at a time"
         )
     from imseek import SourceOptions
-    from imseek.indexer.sources.vectors import open_vectors
+    from imseek.indexer import open_vectors
 
     options = source or SourceOptions()
     if encoder in (None, "auto"):
@@ -130,9 +136,8 @@ def _check_claim(path: str, encoder: str) -> None:
 
     Its author could otherwise choose whose weights are downloaded and which local files are read.
     """
-    from imseek.encoders.catalogue import find_encoder
-    from imseek.encoders.registry import canonical
-    from imseek.showing.words import printable
+    from imseek.encoders import canonical, find_encoder
+    from imseek.ui.render.words import printable
 
     reference = canonical(encoder)
     if reference.partition(":")[0] not in ("builtin", "fake") and find_encoder(reference) is None:
@@ -167,7 +172,7 @@ def split_stdin(paths: list[str]) -> tuple[list[str], bool]:
 
 def check_paths(paths: list[str]) -> None:
     """Raise UsageError for a local path that does not exist."""
-    from imseek.data.catalog.places import is_url
+    from imseek.collection import is_url
 
     for path in paths:
         if not is_url(os.fsencode(path)) and not os.path.lexists(Path(path).expanduser()):

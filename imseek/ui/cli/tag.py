@@ -12,26 +12,26 @@ import typer
 
 from imseek.errors import MediaError, UsageError
 from imseek.input_file import open_input
-from imseek.showing.words import format_count, printable
 from imseek.types.json_form import Count
 from imseek.types.tags import Tag, TagCount
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.command_groups import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_id, parse_images
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import count_givers, table
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.tags import AnyImage
     from imseek.types.tags import TagReport
 
-app = typer.Typer(
-    help="Give tags to images, rename them, take them away, list them.",
+app = Group(
+    "Give tags to images, rename them, take them away, list them.",
     epilog=examples("imseek tag add boat 17 harbour.jpg", "imseek tag list"),
-    rich_markup_mode=None,
 )
 
 #: Unknown images named in a message.
@@ -202,8 +202,7 @@ def _print_report(run: Run, report: TagReport, done: str, rest: str) -> int:
 
 def _read_table(path: Path) -> Iterator[tuple[AnyImage, str]]:
     """Yield the images and tags of a table. Raises UsageError with the row."""
-    from imseek.indexer.sources.tables import open_sheet
-    from imseek.indexer.sources.tables.base import MalformedRow
+    from imseek.indexer import MalformedRow, open_sheet
 
     try:
         with open_sheet(os.fsencode(path), open_input(path)) as sheet:

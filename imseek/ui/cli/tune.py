@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import format_count, printable
 from imseek.tune.results import TuneReport
 from imseek.types.maintenance_reports import ReencodeReport
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.text import format_interval, table
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -56,7 +56,7 @@ def tune(
         ),
     ] = None,
     loss: Annotated[
-        str, typer.Option("--loss", metavar="LOSS", help="infonce (CLIP's) or sigmoid (SigLIP's).")
+        str, rare("--loss", metavar="LOSS", help="infonce (CLIP's) or sigmoid (SigLIP's).")
     ] = "infonce",
     name: Annotated[str, options.name("Of the adapter.")] = "tuned",
     seed: Annotated[int, options.seed("Of the split and the start.")] = 0,

@@ -57,7 +57,7 @@ def ui(
     from imseek.remote import TOKEN_VARIABLE
 
     try:
-        from imseek.ui.web.server import Settings, load_token, run
+        from imseek.ui.web import Settings, load_token, run
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "streamlit", "ui") from error
     assert isinstance(runtime, imseek.Runtime)

@@ -9,7 +9,7 @@ import typer
 from imseek.errors import ImseekError
 
 if TYPE_CHECKING:
-    from imseek.search.searchable import Searchable
+    from imseek.search import Searchable
     from imseek.types.search_results import Hit
 
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.showing.words import format_count, printable
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples, rare
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.index import IndexRun
 from imseek.ui.cli.output import say
@@ -19,6 +18,7 @@ from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
+from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -42,13 +42,11 @@ def watch(
     collection: CollectionOption = None,
     settle: Annotated[
         float,
-        typer.Option(
-            "--settle", min=0.0, metavar="SECONDS", help="How long a file must have been left alone."
-        ),
+        rare("--settle", min=0.0, metavar="SECONDS", help="How long a file must have been left alone."),
     ] = 2.0,
     rescan: Annotated[
         float,
-        typer.Option(
+        rare(
             "--rescan",
             min=1.0,
             metavar="SECONDS",

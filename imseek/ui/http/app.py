@@ -16,13 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import imseek
 from imseek.errors import ImseekError
-from imseek.ui.http import clip_retrieval, problems, routes
-from imseek.ui.http.batching import OverloadedError
+from imseek.ui.http import clip_retrieval, routes
 from imseek.ui.http.body_schemas import Status
 from imseek.ui.http.guards import Guard
-from imseek.ui.http.pictures import ThumbnailCache
-from imseek.ui.http.service import Service
-from imseek.ui.http.settings import Settings
+from imseek.ui.server import problems
+from imseek.ui.server.batching import OverloadedError
+from imseek.ui.server.pictures import ThumbnailCache
+from imseek.ui.server.service import Service
+from imseek.ui.server.settings import Settings
 
 
 def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastAPI:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from imseek.jobs import Job
-from imseek.search.query_options import OptionField, option_fields
+from imseek.search import OptionField, option_fields
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import Image
 from imseek.types.search_results import SearchResult
@@ -100,7 +100,7 @@ class Asked(_Query):
     vectors: bool = Field(False, description="Hits carry their vectors.")
 
     def document(self) -> dict[str, Any]:
-        """Return the query as :func:`imseek.search.query_json.from_json` reads it."""
+        """Return the query as :func:`imseek.search.query_json.query_from_json` reads it."""
         given = self.model_dump(by_alias=True, exclude={"vectors"}, exclude_unset=True)
         return {name: value for name, value in given.items() if value is not None}
 

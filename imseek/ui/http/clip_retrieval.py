@@ -16,17 +16,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
+from imseek import media
 from imseek.errors import ImageNotFoundError, MediaError, QueryError
-from imseek.media import Limits, decode
-from imseek.media.thumbnails import jpeg
-from imseek.search.query import Query, Term
+from imseek.media import Limits, jpeg
+from imseek.search import Query, Term
 from imseek.types.search_results import Hit
 from imseek.ui.http.body_schemas import Body
-from imseek.ui.http.problems import problem_responses
 from imseek.ui.http.routes import check_limit, service_of
-from imseek.ui.http.service import ServedCollection
-from imseek.ui.http.settings import is_loopback
 from imseek.ui.render.result_json import plain
+from imseek.ui.server.problems import problem_responses
+from imseek.ui.server.service import ServedCollection
+from imseek.ui.server.settings import is_loopback
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -178,5 +178,5 @@ async def _picture(served: ServedCollection, hit: Hit) -> str | None:
 
 
 def _as_jpeg(data: bytes, limits: Limits) -> str:
-    small = jpeg(decode(data, min_side=512, limits=limits).pixels, 512)
+    small = jpeg(media.decode(data, min_side=512, limits=limits).pixels, 512)
     return base64.b64encode(small).decode()

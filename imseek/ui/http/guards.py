@@ -17,9 +17,9 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imseek.ui.http.origins import Origins
-from imseek.ui.http.problems import problem, unexpected
-from imseek.ui.http.settings import Settings, is_loopback
+from imseek.ui.server.origins import Origins
+from imseek.ui.server.problems import problem, unexpected
+from imseek.ui.server.settings import Settings, is_loopback
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Routes that change nothing although they use POST.

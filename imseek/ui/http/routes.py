@@ -13,15 +13,20 @@ from starlette.responses import Response
 
 from imseek import jobs
 from imseek.errors import CollectionNotFoundError, JobError, MediaError, UsageError
-from imseek.search.query import Query, Term
-from imseek.search.query_json import from_json
-from imseek.search.query_options import QueryOptions, option_fields
-from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST
+from imseek.search import (
+    MAX_HITS_PER_RESPONSE,
+    VECTOR_COST,
+    Query,
+    QueryOptions,
+    Term,
+    option_fields,
+    query_from_json,
+)
 from imseek.ui.http import body_schemas
-from imseek.ui.http.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
-from imseek.ui.http.problems import problem_responses
-from imseek.ui.http.service import MAX_TERMS, ServedCollection, Service
-from imseek.ui.http.settings import is_loopback
+from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
+from imseek.ui.server.problems import problem_responses
+from imseek.ui.server.service import MAX_TERMS, ServedCollection, Service
+from imseek.ui.server.settings import is_loopback
 
 P = ParamSpec("P")
 router = APIRouter()
@@ -94,7 +99,7 @@ async def search(
     service = service_of(request)
     document: dict[str, Any] = {"text": q, "not": unwanted or [], "limit": limit}
     document.update({key: value for key, value in (("where", where), ("page", page)) if value is not None})
-    return await _answer(service, service.get(name), from_json(document, files=False))
+    return await _answer(service, service.get(name), query_from_json(document, files=False))
 
 
 @router.post(
@@ -105,7 +110,7 @@ async def search(
 )
 async def search_query(request: Request, name: str, asked: body_schemas.Asked) -> Response:
     service = service_of(request)
-    query = from_json(asked.document(), files=False)
+    query = query_from_json(asked.document(), files=False)
     return await _answer(service, service.get(name), query, vectors=asked.vectors)
 
 
@@ -118,7 +123,7 @@ async def search_query(request: Request, name: str, asked: body_schemas.Asked) -
 async def batch(request: Request, name: str, asked: body_schemas.Batch) -> Response:
     service = service_of(request)
     served = service.get(name)
-    queries = [(from_json(one.document(), files=False), one.vectors) for one in asked.queries]
+    queries = [(query_from_json(one.document(), files=False), one.vectors) for one in asked.queries]
     check_size(queries)
     if sum(term.url is not None for query, _ in queries for term in query.terms) > MAX_TERMS:
         raise UsageError(f"queries that are asked together name at most {MAX_TERMS} pictures of the web")

@@ -12,10 +12,10 @@ from html import escape
 from typing import Final
 
 from imseek.clusters.results import Cluster, ClusterReport, Shown
-from imseek.showing.words import format_count
 from imseek.types.pictures import Place, display_path
 from imseek.ui.render.page_frame import escape_text, head
 from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
+from imseek.ui.render.words import format_count
 
 #: Clusters on a page; 500 of five pictures each stay within the limit on thumbnails.
 MAX_CLUSTERS: Final = 500

@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from imseek.dataset.results import CoverageReport, CoverageSide
-from imseek.showing.words import format_count
+from imseek.overview import thumbnails
 from imseek.ui.render.page_frame import bar, card, escape_text, head
-from imseek.ui.render.thumbnail_data import EmbeddedThumbnails, thumbnails
+from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
+from imseek.ui.render.words import format_count
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection

@@ -13,10 +13,10 @@ from html import escape
 from typing import Final, TypeAlias
 
 from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport
-from imseek.showing.words import format_count, format_size
 from imseek.types.pictures import display_path
 from imseek.ui.render.page_frame import escape_text, head, link_picture
 from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
+from imseek.ui.render.words import format_count, format_size
 
 #: Names of the kinds in the user interface.
 KIND_LABELS: Final[Mapping[str, str]] = {

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from imseek.encoders import Entry, list_encoders
-from imseek.encoders.catalogue import families
+from imseek.encoders import Entry, families, list_encoders
 
 START = "<!-- The tables below are made by `make encoder-docs` from imseek/encoders/catalogue. -->\n"
 END = "<!-- End of the tables. -->\n"

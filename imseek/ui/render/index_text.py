@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imseek.showing.words import format_count, format_size, printable
 from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.types.collection_info import CollectionInfo

@@ -9,17 +9,16 @@ import ast
 import inspect
 import re
 import textwrap
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from imseek.types.json_form import Json
-from imseek.ui.render.result_json import SCHEMA, Member, form_of, is_union, members_of
+from imseek.ui.render.result_json import SCHEMA, Member, bare, form_of, is_union, members_of, without_none
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _PLAIN: Final = {bool: "boolean", int: "integer", float: "number", str: "string"}
@@ -65,7 +64,7 @@ class _Schemas:
         properties: dict[str, Any] = {}
         required: list[str] = []
         for member, kind in _typed_members(hint):
-            inner, nullable = _without_none(kind)
+            inner, nullable = without_none(kind)
             doc, optional = _docs_of(hint).get(member.attribute), member.how.omit_none
             if not member.how.inline:
                 properties[member.name] = self._member(member, kind, doc)
@@ -83,13 +82,13 @@ class _Schemas:
 
     def _member(self, member: Member, kind: Any, doc: str | None) -> dict[str, Any]:
         if member.how.omit_none:
-            kind, _ = _without_none(kind)
+            kind, _ = without_none(kind)
         if member.how.key is not None:
-            row = self.object_of(typing.get_args(_without_none(kind)[0])[1])
-            key = self.of(typing.get_args(_without_none(kind)[0])[0])
+            row = self.object_of(typing.get_args(without_none(kind)[0])[1])
+            key = self.of(typing.get_args(without_none(kind)[0])[0])
             row = _closed({member.how.key: key, **row["properties"]}, [member.how.key, *row["required"]])
             schema: dict[str, Any] = {"type": "array", "items": row}
-            schema = _nullable(schema) if _without_none(kind)[1] else schema
+            schema = _nullable(schema) if without_none(kind)[1] else schema
         else:
             schema = self.of(kind, member.how)
         return schema if doc is None else {**schema, "description": doc}
@@ -97,7 +96,7 @@ class _Schemas:
     def of(self, hint: Any, how: Json | None = None) -> dict[str, Any]:
         """Return the schema of a type."""
         how = form_of(hint) if how is None else how
-        inner, nullable = _without_none(hint)
+        inner, nullable = without_none(hint)
         schema = self._not_null(inner, how)
         return _nullable(schema) if nullable or (how.nan_null and inner is float) else schema
 
@@ -152,7 +151,7 @@ def _typed_members(hint: Any) -> Iterable[tuple[Member, Any]]:
     cls = typing.get_origin(hint) or hint
     values = dict(zip(getattr(cls, "__parameters__", ()), typing.get_args(hint), strict=False))
     for member in members_of(cls):
-        kind = _bare(member.hint)
+        kind = bare(member.hint)
         yield member, values.get(kind, kind) if isinstance(kind, TypeVar) else member.hint
 
 
@@ -173,22 +172,8 @@ def _join(objects: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _is_path(hint: Any) -> bool:
-    hint = _bare(hint)
+    hint = bare(hint)
     return isinstance(hint, type) and (hint is bytes or issubclass(hint, PurePath))
-
-
-def _bare(hint: Any) -> Any:
-    return _bare(hint.__origin__) if typing.get_origin(hint) is Annotated else hint
-
-
-def _without_none(hint: Any) -> tuple[Any, bool]:
-    """Return a type without ``Annotated`` and ``None``, and whether it had ``None``."""
-    hint = _bare(hint)
-    if not is_union(hint):
-        return hint, False
-    inner = [one for one in typing.get_args(hint) if one is not types.NoneType]
-    kept = inner[0] if len(inner) == 1 else typing.Union[tuple(inner)]  # noqa: UP007
-    return _bare(kept), len(inner) < len(typing.get_args(hint))
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:

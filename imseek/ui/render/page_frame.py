@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
-from imseek.showing.words import printable
 from imseek.types.pictures import Place
+from imseek.ui.render.words import printable
 
 
 def escape_text(text: str) -> str:

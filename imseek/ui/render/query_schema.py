@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from imseek.search.query_options import OptionField, option_fields
+from imseek.search import OptionField, option_fields
 from imseek.types.json_form import Json
 from imseek.ui.render.json_schema import DIALECT, schema_of_type
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from imseek.report.results import CollectionReport
-from imseek.showing.words import printable
 from imseek.ui.render.report_sections import Block, Histogram, Pictures, Table, Text, facts, sections
+from imseek.ui.render.words import printable
 
 #: Characters that Markdown or HTML would interpret as markup.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")

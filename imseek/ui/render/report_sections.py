@@ -9,10 +9,10 @@ from typing import Final, TypeAlias
 from imseek.clusters.results import Shown
 from imseek.dataset.results import QualityReport, RatedImage
 from imseek.report.results import CollectionReport, CollectionStatistics, Counts, ValueDistribution
-from imseek.showing.words import format_count, format_size
 from imseek.types.collection_info import SourceInfo
 from imseek.types.pictures import Place
 from imseek.ui.render.duplicates_page import KIND_LABELS, totals
+from imseek.ui.render.words import format_count, format_size
 
 #: Limits: table rows, duplicate groups, images per group, examples of a failure.
 _ROWS: Final = 12

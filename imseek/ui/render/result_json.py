@@ -17,9 +17,9 @@ from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Protocol, TextIO, TypeVar
 
-from imseek.showing.words import printable
 from imseek.types.json_form import MEMBER, FilePath, Json, Printable
 from imseek.types.pictures import path_json
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek.errors import ImseekError
@@ -108,8 +108,7 @@ def print_json(result: Any, *, line: bool = False, file: TextIO | None = None) -
 
     ``line`` keeps it on one line.
     """
-    body = result if isinstance(result, Mapping) else to_json(result)
-    text = json.dumps({"schema": SCHEMA, **body}, indent=None if line else 1, allow_nan=False)
+    text = json.dumps({"schema": SCHEMA, **to_json(result)}, indent=None if line else 1, allow_nan=False)
     print(text, file=file or sys.stdout, flush=line)
 
 
@@ -145,7 +144,7 @@ def members_of(cls: Any) -> tuple[Member, ...]:
 
 def names_of(hint: Any) -> list[str]:
     """Return the names of members that objects of a type always have."""
-    hint = strip(hint)
+    hint, _ = without_none(hint)
     if hint is bytes or (isinstance(hint, type) and issubclass(hint, PurePath)):
         return ["path"]
     return [
@@ -180,14 +179,19 @@ def is_union(hint: Any) -> bool:
     return typing.get_origin(hint) in (typing.Union, types.UnionType)
 
 
-def strip(hint: Any) -> Any:
-    """Return a type without ``Annotated`` and ``None``."""
-    if typing.get_origin(hint) is Annotated:
-        return strip(hint.__origin__)
-    if is_union(hint):
-        inner = [one for one in typing.get_args(hint) if one is not type(None)]
-        return strip(inner[0]) if len(inner) == 1 else hint
-    return hint
+def bare(hint: Any) -> Any:
+    """Return a type without ``Annotated``."""
+    return bare(hint.__origin__) if typing.get_origin(hint) is Annotated else hint
+
+
+def without_none(hint: Any) -> tuple[Any, bool]:
+    """Return a type without ``Annotated`` and ``None``, and whether it had ``None``."""
+    hint = bare(hint)
+    if not is_union(hint):
+        return hint, False
+    choices = [one for one in typing.get_args(hint) if one is not types.NoneType]
+    inner = choices[0] if len(choices) == 1 else typing.Union[tuple(choices)]  # noqa: UP007
+    return bare(inner), len(choices) < len(typing.get_args(hint))
 
 
 def plain(value: Any, how: Json = AS_IT_IS) -> Any:

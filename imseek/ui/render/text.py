@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imseek.metrics.estimate import Estimate
+    from imseek import Estimate
     from imseek.types.pictures import Place
 
 

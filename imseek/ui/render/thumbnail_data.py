@@ -2,46 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from html import escape
-from pathlib import Path
-from typing import Final
 
-from imseek.showing.grid import data_uri
-
-#: Longer side of thumbnails, in pixels.
-SIDE: Final = 320
-
-
-@contextmanager
-def thumbnails(
-    root: Path, image_ids: Sequence[int] = (), side: int = SIDE
-) -> Iterator[Callable[[int], bytes | None]]:
-    """Yield a function that returns an image's WebP of at most ``side`` pixels, or None if it cannot be read.
-
-    Pictures are read from their places while the context is open; places of ``image_ids`` are looked up in advance.
-    Raises CollectionNotFoundError, and in use StaleGenerationError if a purge has changed the collection since.
-    """
-    from imseek.analysis.originals import Originals
-    from imseek.data.reader import Reader
-    from imseek.errors import MediaError
-    from imseek.media import decode, thumbnail
-
-    with closing(Reader(root)) as reader, Originals(reader, image_ids) as originals:
-
-        def make(image_id: int) -> bytes | None:
-            try:
-                data = originals.read(image_id)
-                return (
-                    None
-                    if data is None
-                    else thumbnail(decode(data, min_side=side, measured=False).pixels, side)
-                )
-            except MediaError:  # Its content has changed, or its codec is missing.
-                return None
-
-        yield make
+from imseek.showing import data_uri
 
 
 class EmbeddedThumbnails:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imseek.showing.words import format_size, printable
+from imseek.ui.render.words import format_size, printable
 
 if TYPE_CHECKING:
     from imseek.types.collection_info import IndexInfo, IndexPolicy
@@ -47,7 +47,7 @@ def index_facts(index: IndexInfo) -> list[str]:
 
 def device_fact(kind: str) -> str:
     """Describe where an index of this kind can be searched."""
-    from imseek.data.vectors.index_metadata import runs_on_gpu
+    from imseek.search import runs_on_gpu
 
     return f"searched on the CPU, {'on a GPU with --device cuda' if runs_on_gpu(kind) else 'since no GPU takes it'}"
 

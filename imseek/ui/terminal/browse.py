@@ -18,9 +18,8 @@ from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, get_current_worker
 
 from imseek.errors import ImseekError, MediaError
-from imseek.search.query import Query
-from imseek.search.searchable import Searchable
-from imseek.showing.pictures import load_small, short_reason
+from imseek.search import Query, Searchable
+from imseek.showing import load_small, short_reason
 from imseek.types.search_results import Hit, Pictures, SearchResult
 from imseek.ui.terminal.browse_state import (
     BrowseQuery,
@@ -212,7 +211,7 @@ class Browse(App[list[Hit]]):
         take: Callable[[ImageKey, bytes | str], None],
     ) -> None:
         """Load pictures one after the other, in a thread, until the worker is cancelled."""
-        from imseek.media.thumbnails import fit, png
+        from imseek.media import fit, png
 
         worker: Worker[Any] = get_current_worker()
         try:

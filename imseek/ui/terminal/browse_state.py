@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from imseek.search.query import Query, Term
-from imseek.search.query_options import By
-from imseek.search.term_parser import parse
+from imseek.search import By, Query, Term, parse_term
 from imseek.types.search_results import Hit, SearchResult
 
 #: Hits per page.
@@ -26,7 +24,7 @@ def key_of(hit: Hit) -> ImageKey:
 
 def terms_of(line: str) -> tuple[Term, ...]:
     """Parse ``a red car + ./night.jpg`` to terms, by :mod:`imseek.search.term_parser`. Raises QueryError."""
-    return tuple(parse(part.strip()) for part in line.split(TERM_SEPARATOR) if part.strip())
+    return tuple(parse_term(part.strip()) for part in line.split(TERM_SEPARATOR) if part.strip())
 
 
 @dataclass(frozen=True, slots=True)

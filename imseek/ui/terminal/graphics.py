@@ -10,8 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from imseek.media.sixel import sixels
-from imseek.media.thumbnails import fit, png
+from imseek.media import fit, png, sixels
 from imseek.ui.terminal.capabilities import GraphicsProtocol
 
 if TYPE_CHECKING:

@@ -65,9 +65,9 @@ class Blocks(Widget):
 
 
 def _centre_blocks(picture: bytes, box: tuple[int, int]) -> Segments:
-    from imseek.media import decode
+    from imseek import media
 
-    lines = render_blocks(decode(picture, measured=False).pixels, box)
+    lines = render_blocks(media.decode(picture, measured=False).pixels, box)
     left = " " * ((box[0] - len(lines[0])) // 2)
     segments = [Segment("\n" * ((box[1] - len(lines)) // 2))]
     for line in lines:

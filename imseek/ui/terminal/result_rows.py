@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 
 from imseek.errors import MediaError
-from imseek.showing.pictures import load_small, short_reason
+from imseek.showing import load_small, short_reason
 from imseek.types.arrays import Pixels
 from imseek.types.search_results import Hit, ReadPicture
 from imseek.ui.terminal.capabilities import TerminalCapabilities

@@ -12,7 +12,7 @@ from textual.containers import Center, Container
 from textual.message import Message
 from textual.widgets import Static
 
-from imseek.showing.pictures import name_of
+from imseek.showing import name_of
 from imseek.types.search_results import Hit
 from imseek.ui.terminal.image_widgets import image_widget, update_picture
 

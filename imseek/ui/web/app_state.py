@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from imseek import library
 from imseek.collection import Collection
-from imseek.encoders.runtime import Runtime
-from imseek.ui.http.service import Service
-from imseek.ui.http.settings import Settings
+from imseek.encoders import Runtime
+from imseek.ui.server.service import Service
+from imseek.ui.server.settings import Settings
 from imseek.ui.web.selections import SelectionStore
 
 #: URL path of pictures.

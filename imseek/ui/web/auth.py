@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imseek.ui.http.origins import Origins
+from imseek.ui.server.origins import Origins
 
 COOKIE: Final = "imseek"
 LOGIN: Final = "/login"

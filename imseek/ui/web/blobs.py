@@ -18,8 +18,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from imseek.errors import ImseekError
-from imseek.ui.http.problems import of_error, problem
-from imseek.ui.http.service import Service
+from imseek.ui.server.problems import of_error, problem
+from imseek.ui.server.service import Service
 from imseek.ui.web.plain_text import file_name, one_line
 
 ARRAYS: Final = "/arrays"

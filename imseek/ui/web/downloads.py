@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from imseek import overview
 from imseek.collection import Collection
 from imseek.errors import ImseekError
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.json_form import Score
 from imseek.types.pictures import Image, ImagePlace
 from imseek.ui.render.result_json import plain, to_json
-from imseek.ui.web.image_details import kind_of
+from imseek.ui.render.words import format_count, format_size, printable
 from imseek.ui.web.selections import ImageSelection
 
 #: Limits of one zip.
@@ -111,10 +111,14 @@ def _safe_name(image: Image) -> tuple[str, str]:
     """Return stem and extension of a name that is valid on any system."""
     place = image.place
     kind = str(image.metadata.get("format") or "")
-    if place is None or kind_of(place) == "table":
+    if place is None or overview.place_kind(place) == "table":
         name = f"image-{image.image_id}"
     else:
-        path = place.path.partition(b"?")[0].partition(b"#")[0] if kind_of(place) == "web" else place.path
+        path = (
+            place.path.partition(b"?")[0].partition(b"#")[0]
+            if overview.place_kind(place) == "web"
+            else place.path
+        )
         name = path.rstrip(b"/").rpartition(b"/")[2].decode("utf-8", "replace")
     # No separators of any system, control characters, or marks that change the direction of writing.
     name = "".join("_" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in name)

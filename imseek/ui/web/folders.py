@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from imseek.indexer.sources.filters import EXCLUDED_FOLDERS, looks_like_picture
-from imseek.showing.words import printable
+from imseek.indexer import EXCLUDED_FOLDERS, looks_like_picture
+from imseek.ui.render.words import printable
 
 #: Maximum number of names read of a folder, and of folders shown in it.
 _MAX_SCANNED: Final = 50_000

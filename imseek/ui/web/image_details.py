@@ -7,12 +7,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from imseek import tags
+from imseek import overview, tags
 from imseek.collection import Collection
-from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
-from imseek.showing.words import format_size, printable
 from imseek.types.collection_info import SourceInfo
 from imseek.types.pictures import Image, Place, display_path
+from imseek.ui.render.words import format_size, printable
 from imseek.ui.web.plain_text import one_line
 
 #: Formats that every current browser shows without conversion.
@@ -49,23 +48,6 @@ def describe_image(
     }
 
 
-def kind_of(place: Place) -> str:
-    """Return what holds the picture: ``file``, ``archive`` (a member), ``table`` (a row) or ``web``."""
-    if place.uri.startswith(("zip:", "tar:")):
-        return "archive"
-    if place.uri.startswith("file:"):
-        return "table" if "#row=" in place.uri else "file"
-    return "table" if "#row=" in place.uri else "web"
-
-
-def file_of(place: Place) -> bytes | None:
-    """Return the local file that must exist for the picture to be readable; None for other places."""
-    path = place.path
-    if kind_of(place) in ("archive", "table"):
-        path = path.rpartition(b"!/")[0] if kind_of(place) == "table" else path.partition(b"!/")[0]
-    return None if is_url(path) or MEMBER_SEPARATOR in path else path
-
-
 def gps(latitude: Any, longitude: Any) -> dict[str, str] | None:
     """Return coordinates as text and as links, None if they are not on Earth. Nothing follows the links by itself."""
     if not isinstance(latitude, int | float) or not isinstance(longitude, int | float):
@@ -85,13 +67,13 @@ def gps(latitude: Any, longitude: Any) -> dict[str, str] | None:
 
 
 def _place_details(place: Place) -> dict[str, Any]:
-    file = file_of(place)
+    file = overview.local_file(place)
     shown = place.display
     return {
         "path": shown,
         "folder": shown.rsplit("/", 1)[0] or "/",
         "uri": printable(place.uri),
-        "kind": kind_of(place),
+        "kind": overview.place_kind(place),
         "here": None if file is None else os.path.lexists(file),
     }
 

@@ -22,7 +22,7 @@ from imseek import tags
 from imseek.collection import Collection
 from imseek.errors import ImageNotFoundError, ImseekError, LockedError, UsageError
 from imseek.types.collection_info import SourceInfo
-from imseek.ui.http.service import Service
+from imseek.ui.server.service import Service
 from imseek.ui.web import downloads
 from imseek.ui.web.image_details import describe_image
 from imseek.ui.web.selections import ImageSelection, SelectionStore

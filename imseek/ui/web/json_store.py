@@ -12,8 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from imseek.encoders.cache import write_atomically
 from imseek.errors import FormatVersionError, StorageError
+from imseek.home import write_atomically
 
 T = TypeVar("T")
 

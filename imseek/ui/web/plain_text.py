@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from imseek.showing.words import shorten
 from imseek.types.pictures import Place
+from imseek.ui.render.words import shorten
 
 #: A backslash escapes any ASCII punctuation: https://spec.commonmark.org/0.31.2/#backslash-escapes
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")

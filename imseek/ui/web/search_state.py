@@ -10,18 +10,15 @@ machine open nothing: pictures are those of the collection, or earlier uploads (
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlencode
 
 from imseek.errors import QueryError
-from imseek.search.query import NOT_WEIGHT, Query, Term
-from imseek.search.query_options import By, GroupBy, Sort
-from imseek.search.term_parser import split_weight
+from imseek.search import NOT_WEIGHT, By, GroupBy, Query, Sort, Term, option_fields, split_weight
 
 #: Words; an image of the collection, by its id; an uploaded picture, by its SHA-256.
 PartKind: TypeAlias = Literal["words", "image", "upload"]
@@ -35,6 +32,8 @@ _FEEDBACK: Final = 200
 _TEXT: Final = 4000
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _ID: Final = re.compile(r"\d{1,19}", re.ASCII)
+_TOKEN: Final = re.compile(r"[\w-]{1,200}", re.ASCII)
+_SWITCH: Final = {"on": True, "off": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,10 @@ class QueryPart:
 
 @dataclass(frozen=True, slots=True)
 class SearchState:
-    """Everything the search page is asked for. ``where`` are conditions that must all hold (docs/where.md)."""
+    """Everything the search page is asked for. ``where`` are conditions that must all hold (docs/where.md).
+
+    The fields from ``by`` on are options of a query (:class:`imseek.search.QueryOptions`), which checks their values.
+    """
 
     parts: tuple[QueryPart, ...] = ()
     where: tuple[str, ...] = ()
@@ -83,7 +85,7 @@ class SearchState:
     less: tuple[int, ...] = ()
     by: By = "image"
     sort: Sort = "score"
-    group: GroupBy | None = None
+    group_by: GroupBy | None = None
     cutoff: bool = True
     collapse: bool = False
     diversity: float = 0.0
@@ -111,23 +113,17 @@ class SearchState:
         raises.
         """
         parts = self.parts or tuple(QueryPart("image", str(one)) for one in self.more)
+        options = {one.name: getattr(self, one.name) for one in _OPTIONS.values()}
+        options["cutoff"] = "auto" if self.cutoff else None
+        if self.sort == "date":  # Diversity (MMR) imposes its own order.
+            options["diversity"] = 0.0
         return Query(
             tuple(part.term(upload) for part in parts),
-            limit=self.limit,
-            by=self.by,
             where=self.condition,
-            cutoff="auto" if self.cutoff else None,
-            sort=self.sort,
-            group_by=self.group,
             per_group=6,
-            # Diversity (MMR) imposes its own order.
-            diversity=0.0 if self.sort == "date" else self.diversity,
-            collapse=self.collapse,
-            page=self.page,
             more=self.more if self.parts else (),
             less=self.less,
-            hubness=self.hubness,
-            exact=self.exact,
+            **options,
         )
 
     def parameters(self, collection: str | None = None) -> dict[str, list[str]]:
@@ -199,37 +195,24 @@ def parse_address(parameters: Mapping[str, Sequence[str]]) -> ParsedAddress:
     more = _ids(parameters, "more", (), unread)
     less = _ids(parameters, "less", more, unread)
 
-    def one_of(name: str, allowed: Sequence[str], default: str) -> Any:
-        value = _last(parameters, name)
-        if value in (None, "", *allowed):
-            return value or default
-        unread.append(f"{name}={value}")
-        return default
-
+    options: dict[str, Any] = {}
+    for name, one in _OPTIONS.items():
+        if text := (parameters.get(name) or ("",))[-1]:
+            try:
+                options[one.name] = _read_option(one.name, text)
+            except (QueryError, ValueError, OverflowError):
+                unread.append(f"{name}={text}")
     return ParsedAddress(
-        SearchState(
-            tuple(parts),
-            tuple(where),
-            more,
-            less,
-            by=one_of("by", get_args(By), "image"),
-            sort=one_of("sort", get_args(Sort), "score"),
-            group=one_of("group", get_args(GroupBy), "") or None,
-            cutoff=one_of("cutoff", ("on", "off"), "on") == "on",
-            collapse=one_of("collapse", ("on", "off"), "off") == "on",
-            diversity=_number(parameters, "diversity", 0.0, 0.0, 1.0, unread),
-            hubness=one_of("hubness", ("on", "off"), "off") == "on",
-            exact=one_of("exact", ("on", "off"), "off") == "on",
-            limit=int(_number(parameters, "n", LIMIT, 1, MAX_LIMIT, unread)),
-            page=_page(parameters, unread),
-        ),
+        SearchState(tuple(parts), tuple(where), more, less, **options),
         tuple(text if len(text) <= 80 else text[:80] + "…" for text in unread),
     )
 
 
-#: Fields of a search that are options, by their URL parameters; the others are tuples.
+#: Options of a query by their URL parameters, two of which are shorter than their names.
 _OPTIONS: Final = {
-    "n" if one.name == "limit" else one.name: one for one in fields(SearchState) if one.default != ()
+    {"limit": "n", "group_by": "group"}.get(one.name, one.name): one
+    for one in fields(SearchState)
+    if one.default != ()
 }
 #: URL parameters that belong to a search.
 PARAMETERS: Final = ("q", "not", "like", "unlike", "where", "more", "less", *_OPTIONS)
@@ -324,40 +307,16 @@ def _ids(
     return tuple(found)
 
 
-def _last(parameters: Mapping[str, Sequence[str]], name: str) -> str | None:
-    values = parameters.get(name, ())
-    return values[-1] if values else None
-
-
-def _number(
-    parameters: Mapping[str, Sequence[str]],
-    name: str,
-    default: float,
-    low: float,
-    high: float,
-    unread: list[str],
-) -> float:
-    value = _last(parameters, name)
-    if not value:
-        return default
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if low <= number <= high:
-        return number
-    unread.append(f"{name}={value}")
-    return default
-
-
-def _page(parameters: Mapping[str, Sequence[str]], unread: list[str]) -> str | None:
-    value = _last(parameters, "page")
-    if not value:
-        return None
-    if re.fullmatch(r"[\w-]{1,200}", value, re.ASCII):
-        return value
-    unread.append(f"page={value}")
-    return None
+def _read_option(name: str, text: str) -> Any:
+    """Parse an option of a query from its text in a URL. Raises QueryError, ValueError, OverflowError."""
+    option = option_fields()[name]
+    if option.kind is bool or name == "cutoff":
+        if text not in _SWITCH:
+            raise ValueError(text)
+        return _SWITCH[text]
+    if (name == "page" and not _TOKEN.fullmatch(text)) or (name == "limit" and float(text) > MAX_LIMIT):
+        raise ValueError(text)
+    return option.check(text if option.kind is str else option.kind(float(text)), name)
 
 
 def _format_option(value: Any) -> str:

@@ -18,14 +18,14 @@ from starlette.routing import Route
 from streamlit.web.bootstrap import load_config_options
 
 from imseek import library
-from imseek.encoders.cache import write_atomically
-from imseek.encoders.runtime import Runtime
+from imseek.encoders import Runtime
 from imseek.errors import StorageError, UsageError
+from imseek.home import write_atomically
 from imseek.remote import TOKEN_VARIABLE
-from imseek.ui.http.origins import Origins
-from imseek.ui.http.picture_routes import picture_routes
-from imseek.ui.http.pictures import ThumbnailCache
-from imseek.ui.http.server import bind_socket, serve, server_url
+from imseek.ui.server.origins import Origins
+from imseek.ui.server.picture_routes import picture_routes
+from imseek.ui.server.pictures import ThumbnailCache
+from imseek.ui.server.process import bind_socket, serve, server_url
 from imseek.ui.web import app_state, blobs
 from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
 from imseek.ui.web.image_routes import image_action_routes

@@ -12,9 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from imseek.encoders.cache import write_atomically
+from imseek import media
 from imseek.errors import ImseekError, MediaError, QueryError
-from imseek.media import Limits, decode
+from imseek.home import write_atomically
+from imseek.media import Limits
 
 #: Maximum bytes of one picture, and of all.
 MAX_BYTES: Final = 32 << 20
@@ -29,7 +30,7 @@ def save_upload(home: Path, data: bytes, called: str = "the picture") -> str:
     Raises QueryError if it is no picture or too large, ImseekError if it cannot be written.
     """
     try:
-        decode(data, min_side=64, limits=_LIMITS, measured=False)
+        media.decode(data, min_side=64, limits=_LIMITS, measured=False)
     except MediaError as error:
         hint = error.hint or "try another file: JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF"
         raise QueryError(f"cannot search with {called}: {error}", hint=hint) from error

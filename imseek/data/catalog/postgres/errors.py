@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from imseek.data.files.system_errors import FREE_SPACE
-from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
+from imseek.errors import FREE_SPACE, CorruptCollectionError, LockedError, ReadOnlyError, StorageError
 
 #: SQLSTATE codes or their classes (first two characters): PostgreSQL's documentation, appendix A.
 _BUSY = ("55P03", "40001", "40P01")  # lock_not_available, serialization_failure, deadlock_detected

@@ -5,8 +5,14 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from imseek.data.files.system_errors import FREE_SPACE, MORE_FILES
-from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
+from imseek.errors import (
+    FREE_SPACE,
+    MORE_FILES,
+    CorruptCollectionError,
+    LockedError,
+    ReadOnlyError,
+    StorageError,
+)
 
 
 def storage_error(error: BaseException | None, catalog: Path, *, writing: bool = False) -> StorageError:

@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from imseek.maps.results import MapInfo
-from imseek.showing.words import format_count, printable, shorten
 from imseek.types.arrays import Float32
 from imseek.ui.render.map_page.colouring import Colouring, colour_by_column, encode_array, single_colour
+from imseek.ui.render.words import format_count, printable, shorten
 
 #: Maximum number of points in a page; larger maps are sampled.
 MOST_POINTS: Final = 200_000

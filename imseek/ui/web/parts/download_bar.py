@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from imseek.collection import Collection
-from imseek.showing.words import format_count, format_size
 from imseek.types.search_results import Hit
+from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web import app_state, downloads
 from imseek.ui.web.components import component, ignore_change
 from imseek.ui.web.selections import MAX_IMAGES, make_selection

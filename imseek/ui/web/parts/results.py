@@ -9,9 +9,9 @@ import streamlit as st
 from streamlit.errors import StreamlitDuplicateElementKey
 
 from imseek.collection import Collection
-from imseek.showing.words import format_count
 from imseek.types.pictures import Image
 from imseek.types.search_results import Hit, HitGroup
+from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state, search_state
 from imseek.ui.web.components.grid import Card, GridEvents, Heading, grid
 from imseek.ui.web.parts import download_bar, navigation

@@ -8,7 +8,7 @@ import streamlit as st
 
 from imseek.errors import ImseekError
 from imseek.library import NamedCollection
-from imseek.showing.words import format_count
+from imseek.ui.render.words import format_count
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.pages.collections import create_form, details, maintenance, overview, run_status, sources
 from imseek.ui.web.parts import errors, navigation

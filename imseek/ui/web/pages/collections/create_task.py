@@ -11,8 +11,8 @@ import imseek
 from imseek import jobs, library
 from imseek.encoders import PRESETS
 from imseek.errors import CollectionExistsError, UsageError
-from imseek.showing.words import format_size
 from imseek.types.indexing_runs import IndexReport, SourceOptions
+from imseek.ui.render.words import format_size
 from imseek.ui.web import background
 from imseek.ui.web.background import BackgroundTask
 
@@ -63,7 +63,7 @@ def free_name(environ: Mapping[str, str]) -> str:
 
 def encoder_choices() -> tuple[EncoderChoice, ...]:
     """List the encoders to choose from, the default first. Looks into the hub's cache, without network access."""
-    from imseek.encoders.catalogue import find_encoder
+    from imseek.encoders import find_encoder
 
     found = [
         EncoderChoice(
@@ -113,7 +113,7 @@ def start(
         raise CollectionExistsError(f"there is already a {wanted.name!r}", hint="choose another name")
 
     def make(work: BackgroundTask[Any]) -> jobs.Job | None:
-        from imseek.encoders.hub import Transfer, report_downloads
+        from imseek.encoders import Transfer, report_downloads
 
         def fetched(now: Transfer) -> None:
             share = now.done / now.total if now.total else None

@@ -6,10 +6,10 @@ import streamlit as st
 
 from imseek import jobs, maintenance
 from imseek.library import NamedCollection
-from imseek.showing.words import format_size, printable
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import display_path
 from imseek.ui.render.vector_index_text import index_facts, policy_line
+from imseek.ui.render.words import format_size, printable
 from imseek.ui.web.pages.collections import create_task, run_descriptions, run_status
 from imseek.ui.web.parts import errors
 
@@ -102,7 +102,7 @@ def _last_run(named: NamedCollection) -> str:
 
 
 def _licence(reference: str) -> str:
-    from imseek.encoders.catalogue import find_encoder
+    from imseek.encoders import find_encoder
 
     entry = find_encoder(reference)
     return "" if entry is None else entry.licence_name or entry.licence

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from imseek.data.user_files import safe_path
-from imseek.showing.words import printable
+from imseek import jobs
+from imseek.ui.render.words import printable
 
 #: Maximum bytes shown of a log, from its end.
 LONGEST: Final = 64 * 1024
@@ -17,17 +16,12 @@ LONGEST: Final = 64 * 1024
 
 def read_end(log: Path) -> str | None:
     """Return the end of a log; None if it cannot be read, or is no regular file."""
-    try:
-        with (
-            safe_path.open_parent(safe_path.SafePath.of(os.fsencode(log))) as entry,
-            os.fdopen(safe_path.open_regular(entry), "rb") as file,
-        ):
-            length = file.seek(0, 2)
-            file.seek(max(length - LONGEST, 0))
-            lines = file.read(LONGEST).decode("utf-8", "replace").splitlines()
-    except (OSError, safe_path.ChangingError):
+    found = jobs.read_log(log, LONGEST)
+    if found is None:
         return None
-    if length > LONGEST:
+    text, whole = found
+    lines = text.splitlines()
+    if not whole:
         lines = ["…", *lines[1:]]
     elif lines and lines[0].startswith("collection: "):
         del lines[0]  # The page shows it already.

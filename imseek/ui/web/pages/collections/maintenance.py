@@ -9,9 +9,9 @@ import streamlit as st
 
 from imseek import library, maintenance
 from imseek.library import NamedCollection
-from imseek.showing.words import format_count, format_size, printable
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.maintenance_reports import RepairReport, VerifyReport
+from imseek.ui.render.words import format_count, format_size, printable
 from imseek.ui.web import background
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.collections import run_status

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from imseek import jobs
-from imseek.data.current_file import read_current
 from imseek.errors import ImseekError
 from imseek.library import NamedCollection
-from imseek.showing.words import format_count
+from imseek.overview import read_state
+from imseek.ui.render.words import format_count
 from imseek.ui.web.parts import navigation
 
 _SHOWN = 60
@@ -39,7 +39,7 @@ def show(named: Sequence[NamedCollection], chosen: NamedCollection) -> None:
 def facts(one: NamedCollection) -> list[str]:
     """Return two lines about a collection, read from small files without opening it."""
     try:
-        held = format_count(read_current(one.path).images, "picture")
+        held = format_count(read_state(one.path).images, "picture")
         at_work = any(job.state == jobs.RUNNING for job in jobs.list(one.path, limit=1))
     except ImseekError:
         return ["cannot be opened", "choose it to see why"]

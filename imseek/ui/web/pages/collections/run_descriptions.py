@@ -9,9 +9,9 @@ from typing import Final, TypeGuard
 
 from imseek import jobs
 from imseek.jobs import Job
-from imseek.showing.words import format_count, format_duration, printable
 from imseek.types.indexing_runs import Failure
 from imseek.types.pictures import SkipReason, display_path
+from imseek.ui.render.words import format_count, format_duration, printable
 from imseek.ui.web.pages.collections.logs import read_end
 from imseek.ui.web.plain_text import capitalise
 

@@ -13,7 +13,7 @@ from imseek import jobs
 from imseek.errors import ImseekError
 from imseek.jobs import Job
 from imseek.library import NamedCollection
-from imseek.showing.words import format_count
+from imseek.ui.render.words import format_count
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.pages.collections import run_descriptions
 from imseek.ui.web.pages.collections.create_task import with_runtime

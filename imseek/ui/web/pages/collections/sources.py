@@ -8,10 +8,10 @@ import streamlit as st
 
 from imseek.collection import Collection
 from imseek.library import NamedCollection
-from imseek.showing.words import format_count
 from imseek.types.collection_info import CollectionInfo, SourceInfo
 from imseek.types.pictures import display_path
 from imseek.ui.render.index_text import plan_summary
+from imseek.ui.render.words import format_count
 from imseek.ui.web import background
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask

@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from imseek.showing.words import format_count
+from imseek.ui.render.words import format_count
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.pages.duplicates import (
     cleanup,

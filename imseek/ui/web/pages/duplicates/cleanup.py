@@ -9,14 +9,13 @@ from typing import Any, Final
 import streamlit as st
 
 from imseek import duplicates
+from imseek.duplicates import Plan
 from imseek.duplicates.action_results import Action, AppliedFile, ApplyReport
-from imseek.duplicates.actions import plan_file
-from imseek.duplicates.actions.plans import Plan
 from imseek.duplicates.results import DuplicateKind, DuplicateReport
 from imseek.errors import ImseekError
-from imseek.showing.words import format_count, format_size
 from imseek.types.pictures import display_path
 from imseek.ui.render.duplicates_page import KIND_LABELS
+from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web.pages.duplicates import search_form, undo_list
 from imseek.ui.web.pages.duplicates.decisions import tally
 from imseek.ui.web.pages.duplicates.workspace import Workspace
@@ -109,11 +108,11 @@ def _summary(of: Workspace, plan: Plan) -> None:
             of.check(plan)
         st.download_button(
             "Save the plan",
-            lambda: json.dumps(plan_file.to_document(plan), indent=1),
+            lambda: json.dumps(plan.to_json(), indent=1),
             "plan.json",
             "application/json",
             on_click="ignore",
-            help="For `imseek apply`: it can be read and edited before.",
+            help="For `imseek duplicates apply`: it can be read and edited before.",
             key="duplicates-plan",
         )
     if of.checking is not None and of.planned is not None and of.planned.digest == plan.digest:

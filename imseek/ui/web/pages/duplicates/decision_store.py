@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek import duplicates
-from imseek.data.current_file import read_current
 from imseek.errors import ImseekError, LockedError, StorageError
+from imseek.overview import read_state
 from imseek.ui.web import json_store
 from imseek.ui.web.pages.duplicates.decisions import (
     Decision,
@@ -151,9 +151,9 @@ class DecisionStore:
         return next((one for one in self._said if one.before is None and one.wanted), None)
 
     def _judge(self, wanted: Verdicts) -> Verdicts:
-        generation = read_current(self._root).generation
+        generation = read_state(self._root).generation
         before = duplicates.rejudge(self._root, wanted)
-        after = read_current(self._root).generation
+        after = read_state(self._root).generation
         if after == generation + 1:  # Otherwise another writer has committed too.
             self._written(generation, after)
         # Undoing this must not take back verdicts that were stored already.

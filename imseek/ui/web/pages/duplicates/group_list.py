@@ -10,8 +10,8 @@ import streamlit as st
 
 from imseek.duplicates.results import DuplicateGroup, DuplicateReport
 from imseek.errors import ImseekError
-from imseek.showing.words import format_count, format_size
 from imseek.ui.render.duplicates_page import KIND_LABELS
+from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web import app_state
 from imseek.ui.web.components.grid import Card, grid
 from imseek.ui.web.pages.duplicates import group_review, group_view

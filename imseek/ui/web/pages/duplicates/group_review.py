@@ -9,7 +9,7 @@ import streamlit as st
 
 from imseek.duplicates.results import DuplicateGroup, DuplicateReport
 from imseek.errors import ImseekError
-from imseek.showing.words import format_count, format_size
+from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web.components.compare import ReviewAction, compare
 from imseek.ui.web.pages.duplicates import group_view
 from imseek.ui.web.pages.duplicates.decisions import (

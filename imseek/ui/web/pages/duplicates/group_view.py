@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair
-from imseek.showing.words import format_count, format_size
 from imseek.types.pictures import display_path
 from imseek.ui.render.duplicates_page import KIND_LABELS, percent
+from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web import app_state
 from imseek.ui.web.image_details import BROWSER_FORMATS
 from imseek.ui.web.pages.duplicates.decisions import State, is_foreign, token

@@ -1,4 +1,4 @@
-"""The list of judgements, made here or by `imseek judge`, with a way to take them back."""
+"""The list of judgements, made here or by `imseek duplicates judge`, with a way to take them back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Final
 
 import streamlit as st
 
-from imseek import duplicates
-from imseek.analysis import snapshot_session
+from imseek import duplicates, overview
 from imseek.errors import ImseekError
-from imseek.showing.words import format_count
 from imseek.types.duplicate_judgements import Judgement
 from imseek.types.pictures import Place
+from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state
 from imseek.ui.web.components.grid import Card, grid
 from imseek.ui.web.pages.duplicates.workspace import Workspace
@@ -55,7 +54,7 @@ def _show_judgements(name: str, of: Workspace) -> None:
 def cards(name: str, of: Workspace, said: Sequence[Judgement]) -> list[Card]:
     """Return a card for each judgement, which shows the first of its two images that exists."""
     ids = duplicates.images_of(of.root, {content for one in said for content in (one.a, one.b)})
-    places = snapshot_session.find_places(of.root, [found[0] for found in ids.values() if found])
+    places = overview.find_places(of.root, [found[0] for found in ids.values() if found])
     return [_card(n, name, one, ids, places) for n, one in enumerate(said)]
 
 

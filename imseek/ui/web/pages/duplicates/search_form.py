@@ -11,8 +11,8 @@ from imseek import duplicates
 from imseek.duplicates.results import DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import ImseekError
 from imseek.progress import Progress
-from imseek.showing.words import format_count, format_duration, format_size
 from imseek.ui.render.duplicates_page import KIND_LABELS
+from imseek.ui.render.words import format_count, format_duration, format_size
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace
 from imseek.ui.web.parts import errors

@@ -9,8 +9,8 @@ import streamlit as st
 from imseek import duplicates
 from imseek.duplicates.action_results import UndoInfo, UndoReport
 from imseek.errors import ImseekError
-from imseek.showing.words import format_count, format_size
 from imseek.types.pictures import display_path
+from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web.pages.duplicates import search_form
 from imseek.ui.web.pages.duplicates.workspace import Workspace
 from imseek.ui.web.parts import errors

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 from imseek import duplicates
-from imseek.data.current_file import read_current, read_identity
+from imseek.duplicates import DEFAULT_LOOKS, Plan
 from imseek.duplicates.action_results import Action, ApplyReport, UndoReport
-from imseek.duplicates.actions.plans import Plan
-from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.results import DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import ImseekError, UsageError
 from imseek.home import home
+from imseek.library import uuid_of
+from imseek.overview import read_state
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates.decision_store import DecisionStore
@@ -161,14 +161,14 @@ class Workspace:
 
     def images(self) -> int:
         """Return the number of images now. Raises CorruptCollectionError and others."""
-        return read_current(self.root).images
+        return read_state(self.root).images
 
     @property
     def is_outdated(self) -> bool:
         """Whether the collection has changed since the search, other than by judgements from here."""
         if self.report is None or self.kept.storing:  # Its commit is reported in a moment.
             return False
-        return read_current(self.root).generation != self._seen
+        return read_state(self.root).generation != self._seen
 
     def _judged(self, before: int, after: int) -> None:
         if before == self._seen:
@@ -183,7 +183,7 @@ class Workspace:
         tag: str,
     ) -> Plan:
         """Return the plan for the decisions, made anew only if something has changed. Raises UsageError."""
-        generation = read_current(self.root).generation
+        generation = read_state(self.root).generation
         protect = self.asked.protect
         asked = (self.kept.version, generation, suggested, action, to, tag, protect)
         made = self._made
@@ -257,7 +257,7 @@ _lock = threading.Lock()
 
 def open_workspace(root: Path) -> Workspace:
     """Return the state of a collection, whatever its name."""
-    uuid = read_identity(root).uuid
+    uuid = uuid_of(root)
     with _lock:
         key = (str(root), uuid)
         if key not in _workspaces:

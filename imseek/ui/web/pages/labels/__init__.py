@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from imseek.data.current_file import read_current
+from imseek.overview import read_state
 from imseek.ui.web.pages.labels import label_tasks
 from imseek.ui.web.parts import errors, navigation
 
@@ -19,7 +19,7 @@ def show() -> None:
     """Draw the page. Each part is imported on first use."""
     name, collection = navigation.collection()
     with errors.show_errors():
-        images = read_current(collection.path).images
+        images = read_state(collection.path).images
     if not images:
         navigation.no_pictures("Labels are given to the pictures of a collection. Add some first.")
         return

@@ -8,10 +8,10 @@ from typing import Final
 
 from imseek import probes, tags
 from imseek.collection import Collection
-from imseek.data.current_file import read_current
 from imseek.errors import ImseekError
+from imseek.overview import read_state
 from imseek.probes.results import ProbeInfo, Proposal
-from imseek.search.query import Query, Term
+from imseek.search import Query, Term
 from imseek.ui.web import search_state
 from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.labeller import SKIP
@@ -96,7 +96,7 @@ def sample_condition(
 
     Both are empty for a small collection. Another ``number`` selects another sample.
     """
-    images = sum(shard.rows for shard in read_current(collection.path).shards)
+    images = read_state(collection.path).images
     parts = images // POOL
     if parts < 2:
         return None, ()

@@ -10,13 +10,11 @@ import streamlit as st
 
 from imseek import labels, tags
 from imseek.collection import Collection, text_encoder
-from imseek.encoders import prompts
 from imseek.errors import ImseekError
-from imseek.labels import logit_scale
-from imseek.labels.classes import Classes
+from imseek.labels import Classes
 from imseek.labels.results import LabelPreview
 from imseek.progress import ProgressCallback
-from imseek.showing.words import format_count
+from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state
 from imseek.ui.web.components.shelves import shelves
 from imseek.ui.web.components.text_area import MAX_CHARACTERS, lines
@@ -126,7 +124,7 @@ def _sources(collection: Collection) -> None:
 def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
     sentences = st.selectbox(
         "Sentences around a class",
-        (DEFAULT_TEMPLATE, *prompts.names(), OWN_TEMPLATES),
+        (DEFAULT_TEMPLATE, *labels.template_sets(), OWN_TEMPLATES),
         key="labels-sentences",
     )
     if sentences == OWN_TEMPLATES:
@@ -143,7 +141,7 @@ def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
             height=80,
         )
     with errors.show_errors():
-        known = logit_scale.known_scales(collection.path)
+        known = labels.known_scales(collection.path)
     several = False
     if known.several:
         several = st.toggle("A picture may be of several classes", key="labels-several")

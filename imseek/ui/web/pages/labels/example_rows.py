@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from imseek.analysis import snapshot_session
+from imseek import overview
 from imseek.labels.results import LabelExamples
-from imseek.showing.words import format_count
 from imseek.types.pictures import Place
+from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state
 from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.shelves import Row, Shelf
@@ -31,7 +31,7 @@ def shelves(
 ) -> tuple[Shelf, ...]:
     """Return a shelf for each label that images have, in their order; ``of`` is the number of images labelled."""
     shown = [one for one in examples if one.images][:SHELVES]
-    there = snapshot_session.find_places(
+    there = overview.find_places(
         root, (i for one in shown for pairs in (one.surest, one.unsurest) for i, _ in pairs)
     )
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from imseek import labels
-from imseek.encoders import prompts
 from imseek.errors import UsageError
-from imseek.labels.classes import Classes
+from imseek.labels import Classes
 from imseek.labels.results import SavedLabels
 from imseek.ui.web.plain_text import capitalise
 
@@ -46,7 +45,7 @@ class LabelOptions:
     def arguments(self) -> dict[str, Any]:
         """Return arguments for :func:`imseek.labels.label` and :func:`imseek.labels.preview`."""
         # As a list: a single text could be taken for a file name.
-        named = self.sentences in prompts.names()
+        named = self.sentences in labels.template_sets()
         none: bool | list[str] = False
         if self.none is not None and not self.several:
             none = lines_of(self.none) or True

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from imseek.data.catalog.tag_reader import is_manual
 from imseek.errors import UsageError
-from imseek.labels.classes import normalise_name
+from imseek.labels import normalise_name
 from imseek.probes import Labels
 from imseek.probes.results import ProbeInfo
+from imseek.tags import is_manual
 from imseek.types.tags import TagCount
 from imseek.ui.web.components.labeller import NONE, SKIP
 from imseek.ui.web.pages.labels.example_rows import column_name

@@ -13,7 +13,7 @@ from imseek import probes
 from imseek.collection import Collection
 from imseek.probes.results import ProbeApplyReport, ProbeInfo, ProbeScore
 from imseek.progress import Cancelled, ProgressCallback
-from imseek.showing.words import format_count
+from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state
 from imseek.ui.web.components.shelves import shelves
 from imseek.ui.web.pages.labels import example_rows, label_sets, label_tasks, saved_labels

@@ -10,9 +10,9 @@ import streamlit as st
 from imseek import tags
 from imseek.collection import Collection
 from imseek.errors import ImseekError
-from imseek.showing.words import format_count
 from imseek.types.tags import TagCount, TagReport
 from imseek.ui.render.text import count_givers
+from imseek.ui.render.words import format_count
 from imseek.ui.web import search_state
 from imseek.ui.web.parts import errors, navigation
 from imseek.ui.web.plain_text import one_line

@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 
 from imseek import clusters, maps, tags
 from imseek.collection import Collection
-from imseek.data.vectors.base import Ids
-from imseek.types.arrays import Float32
+from imseek.types.arrays import Float32, Ids
 from imseek.types.pictures import display_path
 from imseek.ui.render.map_page.colouring import Colouring, colour_by_column, single_colour
 from imseek.ui.web.components.scatter import ColourData

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.vectors.base import Ids
-from imseek.types.arrays import Float32
+from imseek.types.arrays import Float32, Ids
 from imseek.ui.web import blobs
 from imseek.ui.web.components.scatter import Lasso
 from imseek.ui.web.pages.map.map_points import MapPoints

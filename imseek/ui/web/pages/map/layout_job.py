@@ -13,14 +13,14 @@ import streamlit as st
 
 from imseek import jobs
 from imseek.errors import ImseekError, MissingExtraError
-from imseek.maps.pipeline import MAX_FITTED
-from imseek.showing.words import format_duration
+from imseek.maps import MAX_FITTED
+from imseek.ui.render.words import format_duration
 from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import capitalise
 
 #: Seconds of processor time (docs/maps.md): fixed, and per image that is fitted, placed or projected.
-_START: Final = 9.0
-_FIT_SECONDS: Final = 0.00165
+_START: Final = 1.5
+_FIT_SECONDS: Final = 0.0014
 _TRANSFORM_SECONDS: Final = 0.0003
 _PCA_SECONDS: Final = 0.00002
 
@@ -59,9 +59,7 @@ def is_running(root: Path) -> bool:
 
 def missing_extra(method: str) -> MissingExtraError | None:
     """Return the error that names the missing extra of this method, None if nothing is missing."""
-    return (
-        MissingExtraError("umap-learn", "explore") if method == "umap" and find_spec("umap") is None else None
-    )
+    return MissingExtraError("UMAP", "explore") if method == "umap" and find_spec("scipy") is None else None
 
 
 @st.fragment(run_every=1.0)

@@ -10,9 +10,8 @@ from typing import Final
 import numpy as np
 
 from imseek import maps
-from imseek.data.current_file import read_current
-from imseek.data.vectors.base import Ids
-from imseek.types.arrays import Float32
+from imseek.overview import read_state
+from imseek.types.arrays import Float32, Ids
 from imseek.ui.render.map_page.document import scale_to_square
 from imseek.ui.web.components.scatter import PointData, store_points
 
@@ -45,7 +44,7 @@ class MapPoints:
 
 def current_view(root: Path, name: str, where: str | None) -> MapView:
     """Return the view in the current generation."""
-    now = read_current(root)
+    now = read_state(root)
     return MapView(root, name, where, now.uuid, now.generation)
 
 

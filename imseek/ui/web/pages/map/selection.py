@@ -11,8 +11,8 @@ import streamlit as st
 
 from imseek import clusters, maps
 from imseek.collection import Collection
-from imseek.data.vectors.base import Ids
 from imseek.errors import ImseekError
+from imseek.types.arrays import Ids
 from imseek.ui.web import search_state
 from imseek.ui.web.components.scatter import Lasso
 from imseek.ui.web.pages.map import lasso_selection as choosing

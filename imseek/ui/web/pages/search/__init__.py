@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from imseek.data.current_file import read_current
+from imseek.overview import read_state
 from imseek.ui.web.gc_freeze import freeze_heap
 from imseek.ui.web.pages.search import (
     answer,
@@ -26,7 +26,7 @@ def show() -> None:
     read = page_state.current()
     asked = read.asked
     with errors.show_errors():
-        captions = read_current(collection.path).caption_space is not None
+        captions = read_state(collection.path).has_captions
     search_box.show(asked)
     with st.container(horizontal=True, gap="xsmall"):
         search_box.picture()

@@ -9,8 +9,8 @@ import streamlit as st
 
 from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
-from imseek.showing.words import format_count
 from imseek.types.search_results import Hit, SearchResult
+from imseek.ui.render.words import format_count
 from imseek.ui.web.pages.search import page_state
 from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import escape_markdown
@@ -48,7 +48,7 @@ def show(name: str, collection: Collection, asked: SearchState) -> bool:
 
 def _beyond(collection: Collection, asked: SearchState, result: SearchResult) -> tuple[Hit, ...]:
     """Return a few hits beyond the cutoff; none if options make the order of the list more complicated."""
-    shaped = asked.group or asked.collapse or asked.diversity or asked.hubness or asked.sort == "date"
+    shaped = asked.group_by or asked.collapse or asked.diversity or asked.hubness or asked.sort == "date"
     if not result.cut or result.next_page or asked.page or shaped:
         return ()
     kept, more = st.session_state.get(_MORE, (None, 0))

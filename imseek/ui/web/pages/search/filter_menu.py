@@ -9,14 +9,9 @@ from typing import Final
 
 import streamlit as st
 
-from imseek import tags
-from imseek.analysis.snapshot_session import run_with_reader
+from imseek import overview, tags
 from imseek.collection import Collection
-from imseek.data.catalog.quarantine import live_sources
-from imseek.data.current_file import read_current
-from imseek.search.where.columns_and_functions import NUMBERS, TIMES, Kind
-from imseek.search.where.facets import Facet, facets
-from imseek.types.pictures import display_path
+from imseek.search import Facet
 from imseek.ui.web.pages.search import filters, page_state
 from imseek.ui.web.pages.search.filters import Filter
 from imseek.ui.web.parts import errors
@@ -43,7 +38,7 @@ def show(collection: Collection, asked: SearchState) -> None:
             with st.spinner("Looking at what is known of the pictures…"):
                 known = {one.column: one for one in load_facets(collection)}
                 tagged = tuple((one.tag, one.images) for one in tags.counts(collection))
-                roots = sources(collection)
+                roots = overview.source_roots(collection)
             if len(roots) > 1:
                 _source(asked, roots)
             _common(asked, known, tagged)
@@ -53,19 +48,14 @@ def show(collection: Collection, asked: SearchState) -> None:
 
 def load_facets(collection: Collection) -> tuple[Facet, ...]:
     """Return the facets of the collection's columns now."""
-    current = read_current(collection.path)
+    current = overview.read_state(collection.path)
     return _facets(collection.path, current.uuid, current.generation)
 
 
 @lru_cache(8)
 def _facets(path: Path, uuid: str, generation: int) -> tuple[Facet, ...]:
     """Return the facets of one generation. ``uuid`` tells collections apart that lie at the same path in turn."""
-    return run_with_reader(path, facets)
-
-
-def sources(collection: Collection) -> dict[int, str]:
-    """Return the roots of the current sources by their ids."""
-    return {n: display_path(one.root) for n, one in live_sources(collection.path).items()}
+    return overview.facets(path)
 
 
 def _common(asked: SearchState, known: dict[str, Facet], tagged: tuple[tuple[str, int], ...]) -> None:
@@ -113,7 +103,7 @@ def _others(asked: SearchState, known: dict[str, Facet]) -> None:
     if column is None or column not in known:
         return
     facet, label = known[column], escape_markdown(column)
-    if facet.kind == Kind.BOOL:
+    if facet.is_flag:
         now = filters.filter_on(asked.where, column).true
         _set_widget("search-flag", "" if now is None else "yes" if now else "no")
         st.selectbox(
@@ -124,9 +114,9 @@ def _others(asked: SearchState, known: dict[str, Facet]) -> None:
             on_change=_on_flag,
             args=(column,),
         )
-    elif facet.kind in NUMBERS and isinstance(facet.low, int | float) and isinstance(facet.high, int | float):
+    elif facet.is_number and isinstance(facet.low, int | float) and isinstance(facet.high, int | float):
         _range(asked, column, label, float(facet.low), float(facet.high))
-    elif facet.kind not in TIMES:
+    elif not facet.is_time:
         _values_or_text(asked, facet, label)
 
 

@@ -23,10 +23,13 @@ def show(asked: SearchState, *, captions: bool) -> None:
         if captions or asked.by == "caption":
             _choose(asked, "by", "Compare with", _BY)
         _choose(asked, "sort", "Order", _SORT)
-        _choose(asked, "group", "Groups", _GROUP)
+        _choose(asked, "group_by", "Groups", _GROUP)
         sizes = sorted({*_SIZES, asked.limit})
         _choose(
-            asked, "limit", "Groups a page" if asked.group else "Pictures a page", {n: str(n) for n in sizes}
+            asked,
+            "limit",
+            "Groups a page" if asked.group_by else "Pictures a page",
+            {n: str(n) for n in sizes},
         )
         _toggle(asked, "cutoff", "Stop where relevance ends", "Leaves out what is no better than chance.")
         _toggle(asked, "collapse", "Near-duplicates as one", "The best of them stands for all.")
@@ -48,7 +51,7 @@ def show(asked: SearchState, *, captions: bool) -> None:
         _toggle(asked, "exact", "Look at every picture", "Slower in large collections, and misses nothing.")
 
 
-_KNOBS: Final = ("by", "sort", "group", "limit", "cutoff", "collapse", "diversity", "hubness", "exact")
+_KNOBS: Final = ("by", "sort", "group_by", "limit", "cutoff", "collapse", "diversity", "hubness", "exact")
 
 
 def _choose(asked: SearchState, name: str, label: str, choices: dict[Any, str]) -> None:

@@ -15,7 +15,7 @@ from imseek.ui.web.search_state import QueryPart, SearchState
 _KNOBS: Final = {
     "by": "by captions",
     "sort": "by date",
-    "group": "in groups",
+    "group_by": "in groups",
     "cutoff": "less relevant too",
     "collapse": "near-duplicates as one",
     "diversity": "varied",

@@ -152,15 +152,14 @@ def load_typed_picture(text: str, home: Path) -> QueryPart | None:
 
     Only typed text may open paths and URLs, never a linked address. Raises QueryError, MediaError.
     """
-    from imseek.search.query import Term
-    from imseek.search.query_vectors import load_picture
+    from imseek.search import Term, load_picture
 
     if _URL.fullmatch(text):
         data, called = load_picture(Term(url=text))
     elif _PATH.fullmatch(text) and "\0" not in text:
-        from imseek.search.term_parser import parse
+        from imseek.search import parse_term
 
-        path = parse(text).picture
+        path = parse_term(text).picture
         assert isinstance(path, Path)
         try:
             status = path.stat()
@@ -186,10 +185,13 @@ def load_typed_picture(text: str, home: Path) -> QueryPart | None:
 @lru_cache(64)
 def _upload_thumbnail(name: str) -> str:
     """Return a small version of an upload as a data URI, empty if the upload has been removed."""
-    from imseek.media import decode, thumbnail
-    from imseek.showing.grid import data_uri
+    from imseek import media
+    from imseek.media import thumbnail
+    from imseek.showing import data_uri
 
     try:
-        return data_uri(thumbnail(decode(page_state.upload(name), min_side=64, measured=False).pixels, 64))
+        return data_uri(
+            thumbnail(media.decode(page_state.upload(name), min_side=64, measured=False).pixels, 64)
+        )
     except ImseekError:
         return ""

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Thread
 from typing import Final
 
-import numpy as np
 import streamlit as st
 
-from imseek import tags
-from imseek.analysis.snapshot_session import run_with_reader
+from imseek import overview, tags
 from imseek.collection import Collection
-from imseek.data.current_file import read_current
-from imseek.data.reader import Reader
 from imseek.errors import ImseekError
-from imseek.search.where import Filters
-from imseek.showing.words import format_count
+from imseek.overview import NewestImages
 from imseek.types.search_results import Hit
 from imseek.types.tags import TagCount
+from imseek.ui.render.words import format_count
 from imseek.ui.web import search_state
 from imseek.ui.web.gc_freeze import freeze_heap
 from imseek.ui.web.pages.search import filters, page_state
@@ -43,9 +38,9 @@ _GENERAL: Final = ("a person", "an animal", "a building", "a plant", "something 
 def show(name: str, collection: Collection, now: SearchState) -> None:
     """Draw the newest images, limited by the filters, with suggestions."""
     with errors.show_errors():
-        current = read_current(collection.path)
-        held = _load_preview(collection.path, current.uuid, current.generation, now.condition, now.limit)
-        hits = results.hits_by_id(collection, held.newest)
+        current = overview.read_state(collection.path)
+        held = _load_newest(collection.path, current.uuid, current.generation, now.condition, now.limit)
+        hits = results.hits_by_id(collection, held.image_ids)
     if not held.total and not now.where:
         navigation.no_pictures("Add a folder of pictures, and search them by what they show.")
         return
@@ -67,7 +62,7 @@ def show(name: str, collection: Collection, now: SearchState) -> None:
     most = sorted(counted, key=lambda one: -one.images)[:_TAGS]
     if most:
         _show_tags(now, most)
-    some = held.total > len(held.newest)
+    some = held.total > len(held.image_ids)
     st.caption(format_count(held.total, "picture") + ("; the newest of them:" if some else ":"))
     _draw(name, collection, hits)
     warm(collection)
@@ -98,35 +93,14 @@ def _draw(name: str, collection: Collection, hits: Sequence[Hit]) -> None:
     results.results(name, collection, hits, key="search-newest", scores=False)
 
 
-@dataclass(frozen=True, slots=True)
-class CollectionPreview:
-    """Ids of the newest images, the number of images, and captions of the newest."""
-
-    newest: tuple[int, ...]
-    total: int
-    captions: tuple[str, ...]
-
-
 @lru_cache(32)
-def _load_preview(path: Path, uuid: str, generation: int, where: str | None, limit: int) -> CollectionPreview:
-    """Load the preview of one generation, limited by a condition. Raises QueryError.
+def _load_newest(path: Path, uuid: str, generation: int, where: str | None, limit: int) -> NewestImages:
+    """Load the newest images of one generation, limited by a condition. Raises QueryError.
 
     ``uuid`` and ``generation`` are part of the cache key, since another collection may come to lie at the path.
     """
 
-    def look(reader: Reader) -> CollectionPreview:
-        if where is not None:
-            ids = Filters().ids(reader, where)
-            total, newest = len(ids), ids[::-1][:limit].tolist()
-        else:
-            total, newest = 0, []
-            for shard in reader.current.shards:
-                ids = np.delete(np.asarray(reader.shard_ids(shard)), reader.dead_rows(shard))
-                total += len(ids)
-                newest = sorted([*newest, *ids[-limit:].tolist()], reverse=True)[:limit]
-        return CollectionPreview(tuple(newest), total, tuple(reader.captions(newest).values()))
-
-    return run_with_reader(path, look)
+    return overview.newest(path, where=where, limit=limit)
 
 
 def warm(collection: Collection) -> None:

@@ -11,10 +11,11 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from imseek import media
 from imseek.errors import MediaError
-from imseek.media import Limits, decode, thumbnail
+from imseek.media import Limits, thumbnail
 from imseek.types.pictures import SkipReason
-from imseek.ui.http.service import ServedCollection
+from imseek.ui.server.service import ServedCollection
 
 #: Media types of the formats that can be indexed.
 _TYPES: Final = {
@@ -128,7 +129,7 @@ class ThumbnailCache:
         return picture
 
     def _make(self, data: bytes, side: int) -> Picture:
-        small = thumbnail(decode(data, min_side=side, limits=self._limits).pixels, side)
+        small = thumbnail(media.decode(data, min_side=side, limits=self._limits).pixels, side)
         return Picture(small, "WEBP", hashlib.sha256(small).hexdigest())
 
 

@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeAlias, TypeVar
 
 import imseek
+from imseek import library, media
 from imseek.collection import Collection
-from imseek.data import layout
 from imseek.errors import CollectionNotFoundError, MediaError, QueryError
-from imseek.media import Limits, decode
-from imseek.media.fetcher import FetchLimits
-from imseek.search.query import Query, Term
-from imseek.search.query_vectors import load_picture
+from imseek.media import FetchLimits, Limits
+from imseek.search import Query, Term, load_picture
 from imseek.types.search_results import SearchResult
-from imseek.ui.http.batching import Batcher
-from imseek.ui.http.settings import MEBI, Settings
+from imseek.ui.server.batching import Batcher
+from imseek.ui.server.settings import MEBI, Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,7 +96,7 @@ class ServedCollection:
         if not isinstance(data, bytes):
             return term
         try:
-            await self.threads.look(decode, data, min_side=64, limits=self.limits)
+            await self.threads.look(media.decode, data, min_side=64, limits=self.limits)
         except MediaError as error:
             raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
         return Term(picture=data, weight=term.weight)
@@ -146,7 +144,7 @@ class Service:
         if path is None:
             raise NotServedError(f"no collection {name!r} is served", hint="GET /collections lists them")
         with self._lock:
-            stamp = _stamp(path)
+            stamp = library.identity_stamp(path)
             before = self._served.get(name)
             # A collection that has disappeared may come back, and reports its own error when used.
             if before is not None and before[1] == path and stamp in (None, before[2]):
@@ -180,12 +178,3 @@ class Service:
             await served.batcher.close()
             served.collection.close()
         self.threads.close()
-
-
-def _stamp(path: Path) -> _Stamp:
-    """Return inode and mtime of the file that is written once, at creation; None if there is none."""
-    try:
-        found = (path / layout.COLLECTION).stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns

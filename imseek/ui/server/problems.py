@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from imseek.data.repair.error_diagnosis import diagnose
 from imseek.errors import (
     CollectionNotFoundError,
     ContentChangedError,
@@ -35,7 +34,8 @@ from imseek.errors import (
     UntrustedCollectionError,
     UsageError,
 )
-from imseek.ui.http.service import NotServedError
+from imseek.maintenance import diagnose
+from imseek.ui.server.service import NotServedError
 
 MEDIA_TYPE: Final = "application/problem+json"
 _log = logging.getLogger("imseek.http")

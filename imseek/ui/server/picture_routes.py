@@ -7,16 +7,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from imseek.errors import ImseekError
-from imseek.ui.http.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
-from imseek.ui.http.problems import of_error, problem
-from imseek.ui.http.service import Service
+from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
+from imseek.ui.server.problems import of_error, problem
+from imseek.ui.server.service import Service
 
 
 def picture_routes(service: Service, pictures: ThumbnailCache, prefix: str = "") -> list[Route]:
     """Return ``GET {prefix}/{collection}/images/{id}``, the original bytes, and ``…/thumbnail?side=``; both answer HEAD
     too.
 
-    They do not check who may ask: see :class:`imseek.ui.http.origins.Origins`.
+    They do not check who may ask: see :class:`imseek.ui.server.origins.Origins`.
     """
 
     async def whole(request: Request) -> Response:

@@ -1,0 +1,151 @@
+"""Look into a collection without a query: its state, the newest images, where images lie, and what filters can use.
+
+>>> imseek.overview.read_state("photos.imseek").images      # doctest: +SKIP
+48211
+>>> imseek.overview.newest("photos.imseek", limit=3).image_ids      # doctest: +SKIP
+(51002, 51001, 51000)
+
+Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from imseek.analysis.originals import Originals
+from imseek.analysis.snapshot_session import filter_ids, run_with_reader
+from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
+from imseek.data.current_file import read_current
+from imseek.data.reader import Reader
+from imseek.errors import MediaError
+from imseek.types.collections import AnyCollection, path_of
+from imseek.types.pictures import Place, display_path
+
+if TYPE_CHECKING:
+    from imseek.search import Facet
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionState:
+    """The newest generation of a collection.
+
+    ``uuid`` and ``generation`` together identify what it holds: results may be cached by them. ``has_captions`` says
+    whether captions can be searched.
+    """
+
+    uuid: str
+    generation: int
+    images: int
+    has_captions: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewestImages:
+    """The newest of ``total`` images, and those of their captions that there are, in the same order."""
+
+    image_ids: tuple[int, ...]
+    total: int
+    captions: tuple[str, ...]
+
+
+def read_state(collection: AnyCollection) -> CollectionState:
+    """Read the state of a collection from one small file (or from its catalog, where that is on a server).
+
+    Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError.
+    """
+    now = read_current(path_of(collection))
+    return CollectionState(now.uuid, now.generation, now.images, now.caption_space is not None)
+
+
+def newest(collection: AnyCollection, *, where: str | None = None, limit: int = 10) -> NewestImages:
+    """Return the images that were indexed last, the newest first; with ``where``, of those that satisfy a filter.
+
+    Raises QueryError for an invalid filter, CollectionNotFoundError, CorruptCollectionError.
+    """
+
+    def look(reader: Reader) -> NewestImages:
+        if (allowed := filter_ids(reader, where)) is not None:
+            total, image_ids = len(allowed.ids), allowed.ids[::-1][:limit].tolist()
+        else:
+            total, image_ids = 0, []
+            for shard in reader.current.shards:
+                ids = np.delete(np.asarray(reader.shard_ids(shard)), reader.dead_rows(shard))
+                total += len(ids)
+                image_ids = sorted([*image_ids, *ids[-limit:].tolist()], reverse=True)[:limit]
+        return NewestImages(tuple(image_ids), total, tuple(reader.captions(image_ids).values()))
+
+    return run_with_reader(collection, look)
+
+
+def facets(collection: AnyCollection) -> tuple[Facet, ...]:
+    """Summarise the columns that filters can use: their kinds, bounds and most frequent values.
+
+    Reads each column once: some tenths of a second for 100,000 images. Raises CollectionNotFoundError,
+    CorruptCollectionError.
+    """
+    from imseek.search.where.facets import facets as summarise
+
+    return run_with_reader(collection, summarise)
+
+
+def source_roots(collection: AnyCollection) -> dict[int, str]:
+    """Return the root of each source by its id, as text to show. Raises CollectionNotFoundError."""
+    from imseek.data.catalog.quarantine import live_sources
+
+    return {n: display_path(one.root) for n, one in live_sources(path_of(collection)).items()}
+
+
+def find_places(collection: AnyCollection, image_ids: Iterable[int]) -> dict[int, Place]:
+    """Return where images lie now, by id, without those whose place is unknown.
+
+    Raises CollectionNotFoundError, CorruptCollectionError.
+    """
+    wanted = list(dict.fromkeys(image_ids))
+    return run_with_reader(collection, lambda reader: reader.places(wanted))
+
+
+def place_kind(place: Place) -> str:
+    """Return what holds the picture: ``file``, ``archive`` (a member), ``table`` (a row) or ``web``."""
+    if place.uri.startswith(("zip:", "tar:")):
+        return "archive"
+    if place.uri.startswith("file:"):
+        return "table" if "#row=" in place.uri else "file"
+    return "table" if "#row=" in place.uri else "web"
+
+
+def local_file(place: Place) -> bytes | None:
+    """Return the local file that must exist for the picture to be readable; None for other places."""
+    path = place.path
+    if place_kind(place) in ("archive", "table"):
+        path = path.rpartition(b"!/")[0] if place_kind(place) == "table" else path.partition(b"!/")[0]
+    return None if is_url(path) or MEMBER_SEPARATOR in path else path
+
+
+@contextmanager
+def thumbnails(
+    collection: AnyCollection, image_ids: Sequence[int] = (), side: int = 320
+) -> Iterator[Callable[[int], bytes | None]]:
+    """Yield a function that returns an image's WebP of at most ``side`` pixels, or None if it cannot be read.
+
+    Pictures are read from their places while the context is open; places of ``image_ids`` are looked up in advance.
+    Raises CollectionNotFoundError, and in use StaleGenerationError if a purge has changed the collection since.
+    """
+    from imseek.media import decode, thumbnail
+
+    with closing(Reader(path_of(collection))) as reader, Originals(reader, image_ids) as originals:
+
+        def make(image_id: int) -> bytes | None:
+            try:
+                data = originals.read(image_id)
+                if data is None:
+                    return None
+                return thumbnail(decode(data, min_side=side, measured=False).pixels, side)
+            except MediaError:  # Its content has changed, or its codec is missing.
+                return None
+
+        yield make

@@ -1,0 +1,97 @@
+"""Groups of commands with a default, and the layout of a command's help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any, Final, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from imseek.ui.cli.common_options import RARELY_USED
+
+T = TypeVar("T", bound=Callable[..., Any])
+#: Options that stand last among the ordinary ones, since every command has them.
+_LAST: Final = ("--collection", "--json", "--help")
+
+
+class Command(TyperCommand):
+    """A command; its help shows rarely used options (`common_options.rare`) in a section of their own."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[Any]] = {"Arguments": [], "Options": [], RARELY_USED: []}
+        for parameter in sorted(self.get_params(ctx), key=_rank):
+            if (line := parameter.get_help_record(ctx)) is not None:
+                panel = getattr(parameter, "rich_help_panel", None) or "Options"
+                title = "Arguments" if parameter.param_type_name == "argument" else panel
+                sections[title].append(line)
+        for title, lines in sections.items():
+            if lines:
+                with formatter.section(title):
+                    formatter.write_dl(lines)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            group = ctx.parent and ctx.parent.command
+            too_many = type(error).__name__ == "UsageError"  # its subclasses are of wrong options and values
+            if too_many and isinstance(group, CommandGroup) and group.default == self.name:
+                error.message = _say_other_command(error.message, group, ctx.parent.command_path, given)
+            raise
+
+
+def _rank(parameter: Any) -> int:
+    return max((_LAST.index(name) + 1 for name in parameter.opts if name in _LAST), default=0)
+
+
+def _say_other_command(message: str, group: CommandGroup, path: str, given: list[str]) -> str:
+    """Return the message of an error of the default command, with another command that may have been meant."""
+    if named := [word for word in given[1:] if word in group.commands]:
+        return f"the command comes first: {path} {named[0]} …"
+    close = get_close_matches(given[0], group.commands) if given else []
+    return f"{message}. Did you mean '{path} {close[0]}'?" if close else message
+
+
+class CommandGroup(TyperGroup):
+    """A group of commands; ``default`` is run where none is named."""
+
+    default: str | None = None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if self.default is not None and self._is_for_default(self.default, ctx, args):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def _is_for_default(self, default: str, ctx: Any, args: list[str]) -> bool:
+        if not args:  # the shell completes the name of a command here
+            return not ctx.resilient_parsing
+        if args[0] in self.commands or args[0] in ctx.help_option_names:
+            return False
+        takes_words = any(one.param_type_name == "argument" for one in self.commands[default].params)
+        return takes_words or args[0].startswith("-")
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        if self.default is None or not incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        command = self.commands[self.default]
+        inner = command.make_context(self.default, [], parent=ctx, resilient_parsing=True)
+        return command.shell_complete(inner, incomplete)
+
+
+class Group(typer.Typer):
+    """Declares a group of commands; ``default`` names the one that is run where none is named."""
+
+    def __init__(self, summary: str = "", *, default: str | None = None, epilog: str | None = None) -> None:
+        super().__init__(
+            cls=type("CommandGroup", (CommandGroup,), {"default": default}),
+            help=summary if default is None else f"{summary} Without a command, it runs `{default}`.",
+            subcommand_metavar="COMMAND [ARGS]..." if default is None else "[COMMAND] [ARGS]...",
+            epilog=epilog,
+            rich_markup_mode=None,  # Rich costs 50 ms and reads markup in file names
+        )
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[T], T]:
+        return super().command(name, **{"cls": Command, **settings})

@@ -1,0 +1,175 @@
+"""Families of commands: defaults, earlier spellings, suggestions, completion; sections of help; words of options."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from masks import mask
+from typer.core import TyperGroup
+
+from imseek.ui.cli import main
+from imseek.ui.cli.app import ALIASES, SECTIONS, command
+from imseek.ui.cli.common_options import RARELY_USED
+from imseek.ui.cli.reference import commands
+
+
+@pytest.fixture
+def album(cli, indexed) -> Path:
+    """The pictures of ``indexed`` and a copy of one, with a plan and a backup in the current folder."""
+    shutil.copyfile(indexed / "red.png", indexed / "copy.png")
+    for line in (
+        f"index {indexed}",
+        "duplicates find --plan plan.json --action quarantine",
+        "backup create photos.tar",
+    ):
+        outcome = cli(*shlex.split(line))
+        assert outcome.code == 0, outcome.err
+    return indexed
+
+
+def answer(cli, tmp_path: Path, line: str) -> tuple[int, str]:
+    """Exit code and masked JSON of a command."""
+    outcome = cli(*shlex.split(line), "--json")
+    document: Any = json.loads(outcome.out or outcome.err)
+    return outcome.code, mask(document, {str(tmp_path): "TMP"})
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now"),
+    [
+        ("duplicates", "duplicates find"),
+        ("duplicates --kind exact", "duplicates find --kind exact"),
+        ("judge", "duplicates judge"),
+        ("judge 0 --same", "duplicates judge 0 --same"),
+        ("apply plan.json", "duplicates apply plan.json"),
+        ("apply nowhere.json", "duplicates apply nowhere.json"),
+        ("undo --list", "duplicates undo --list"),
+        ("undo 5", "duplicates undo 5"),
+        ("backup photos.tar", "backup create photos.tar"),
+        ("backup --force photos.tar", "backup create --force photos.tar"),
+        ("backup --verify photos.tar", "backup verify photos.tar"),
+        ("backup photos.tar --verify", "backup verify photos.tar"),
+        ("restore photos.tar default", "backup restore photos.tar default"),
+        ("jobs", "jobs list"),
+        ("encoders fake", "encoders list fake"),
+    ],
+)
+def test_both_spellings_give_one_answer(cli, album, tmp_path, earlier, now) -> None:
+    before = answer(cli, tmp_path, earlier)
+    assert answer(cli, tmp_path, now) == before
+
+
+def test_what_one_spelling_did_the_other_undoes(cli, album) -> None:
+    assert cli("apply", "plan.json", "--yes").code == 0
+    assert len(list(album.glob("*.png"))) == 2
+    undone = cli("duplicates", "undo", "--yes")
+    assert undone.code == 0, undone.err
+    assert len(list(album.glob("*.png"))) == 3
+    assert cli("restore", "photos.tar", "again").code == 0
+    assert cli("info", "-c", "again").code == 0
+
+
+@pytest.mark.parametrize(("earlier", "now"), ALIASES.items())
+def test_help_of_an_earlier_spelling_names_the_new_one(cli, earlier, now) -> None:
+    assert cli(earlier, "--help") == cli(*now.split(), "--help")
+    assert f"imseek {now}" in cli(earlier, "--help").out
+    listed = {words[0] for words in commands(command()) if words}
+    assert earlier not in listed == {name for section in SECTIONS.values() for name in section}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("duplicates fnd", "No such command 'fnd'. Did you mean 'find'?"),
+        ("duplicates 17", "No such command '17'."),
+        ("duplicates --json apply x", "the command comes first: imseek duplicates apply"),
+        ("duplicates --plan apply -n x", "Invalid value for '--limit' / '-n'"),
+        ("backup verfy photos.tar now", "Did you mean 'imseek backup verify'?"),
+        ("jobs -n 3 cancel 7", "the command comes first: imseek jobs cancel"),
+        ("dedup", "No such command 'dedup'. Did you mean 'duplicates'?"),
+        ("restor", "Did you mean 'backup restore'"),
+        ("serch", "Did you mean 'search', 'serve'?"),
+        ("xyzzy", "No such command 'xyzzy'."),
+    ],
+)
+def test_a_wrong_word_is_answered_by_the_right_one(cli, home, line, message) -> None:
+    outcome = cli(*line.split())
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered", "withheld"),
+    [
+        ("imseek dup", {"duplicates"}, set()),
+        ("imseek ap", set(), {"apply"}),
+        ("imseek duplicates ", {"find", "judge", "apply", "undo"}, set()),
+        ("imseek duplicates --ki", {"--kind"}, set()),
+        ("imseek duplicates apply --y", {"--yes"}, set()),
+        ("imseek apply --y", {"--yes"}, set()),
+        ("imseek backup --no", {"--no-index"}, set()),
+        ("imseek backup --ver", set(), {"--verify"}),
+    ],
+)
+def test_the_shell_completes_families(home, capsys, monkeypatch, typed, offered, withheld) -> None:
+    words = typed.split(" ")
+    monkeypatch.setenv("_IMSEEK_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    with pytest.raises(SystemExit):
+        main([])
+    found = set(capsys.readouterr().out.split())
+    assert offered <= found
+    assert not withheld & found
+
+
+@pytest.mark.parametrize("words", list(commands(command())), ids=" ".join)
+def test_help_ends_with_what_is_everywhere_and_then_what_is_rare(words, capsys) -> None:
+    found: Any = command()
+    for word in words:
+        found = found.commands[word]
+    if isinstance(found, TyperGroup):
+        return
+    assert main([*words, "--help"]) == 0
+    ordinary, _, rare = capsys.readouterr().out.partition(f"\n{RARELY_USED}:\n")
+    options = [
+        line.split()[0:2] for line in ordinary.partition("\nOptions:\n")[2].splitlines() if line[2:3] == "-"
+    ]
+    flags = [second if first.endswith(",") else first for first, second in options]
+    shared = [flag for flag in ("--collection", "--json", "--help") if flag in flags]
+    assert flags[-len(shared) :] == shared
+    for flag in ("--device", "--precision", "--executor", "--seed", "--space", "--looks"):
+        assert flag not in flags
+        declared = {option for one in found.params for option in one.opts}
+        assert (f"  {flag} " in rare) == (flag in declared)
+
+
+def test_a_picture_is_named_as_elsewhere(cli, indexed) -> None:
+    for said in ("0", "id:0"):
+        outcome = cli("extract", said, "-o", f"{said.replace(':', '')}.png")
+        assert outcome.code == 0, outcome.err
+    assert Path("0.png").read_bytes() == Path("id0.png").read_bytes()
+    marked = [cli("search", "red", "--more", said, "--json").json("search")["hits"] for said in ("1", "id:1")]
+    assert marked[0] == marked[1]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("--min-score nan", "--min-score is a finite number"),
+        ("--diversity nan", "--diversity is a number from 0 to 1"),
+        ("--where ''", "--where must not be empty"),
+        ("--page ' '", "--page must not be empty"),
+        ("--more 1 --less 1", "image 1 is in --more and in --less"),
+        ("--more x", "Invalid value for '--more': 'x' is no id of an image"),
+    ],
+)
+def test_messages_name_the_flag(cli, indexed, value, message) -> None:
+    outcome = cli("search", "red", *shlex.split(value))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
