@@ -101,7 +101,8 @@ test-python: debian ## the tests with another Python: make test-python OTHER_PYT
 
 # Tests of what is imported, and how quickly, fail where every process is measured.
 UNMEASURED := test_encoder_builtin.py::test_a_query_by_text_imports_neither_torch_nor_pillow \
-  test_encoder_text_cache.py::test_a_cold_query_imports_nothing_heavy test_media_sandbox.py::test_workers_end_with_their_process
+  test_encoder_text_cache.py::test_a_cold_query_imports_nothing_heavy \
+  test_encoder_exported_images.py::test_a_process_that_encodes_one_picture_imports_nothing_heavy test_media_sandbox.py::test_workers_end_with_their_process
 coverage: installed ## an hour: all tests, and which lines and branches of the package they reach
 	rm -rf $(VENV)/coverage && mkdir -p $(VENV)/coverage
 	COVERAGE_FILE=$(CURDIR)/$(VENV)/coverage/data IMSEEK_SAMPLES=all $(PYTEST) -o timeout=3600 -o faulthandler_timeout=3660 \

@@ -304,7 +304,7 @@ class Collection:
         ReadOnlyError, EncoderMismatchError, ExecutorError (workers are unavailable or do not match), and StorageError
         if the disk is full or fails; commits made before remain.
         """
-        from imseek.data.vectors import index_snapshots
+        from imseek.data.vectors.index_info import is_scanned, policy_of
         from imseek.indexer.dry_run import DRY_RUN_NOTE, plan
         from imseek.indexer.pipeline import IndexOptions, index
         from imseek.indexer.scan import ScanSettings
@@ -336,8 +336,10 @@ class Collection:
             options = IndexOptions(settings, limit, known, executor, self._runtime, limits)
             task = writer.begin_task(progress, stop)
             report = index(writer, encoders, wanted, options, captions=captions, task=task)
-            if report.interrupted:
+            if report.interrupted or is_scanned(writer.current(), policy_of(self.path)):
                 return report
+            from imseek.data.vectors import index_snapshots  # FAISS
+
             notes = report.notes + index_snapshots.renew_due(writer, task)
             return replace(report, notes=notes, generation=writer.generation)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import imseek
 from imseek.data import layout
-from imseek.data.catalog import catalog_checksums
+from imseek.data.catalog.sqlite import catalog_checksums
 
 
 class Templates:

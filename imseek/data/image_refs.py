@@ -9,8 +9,9 @@ from pathlib import Path
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.catalog.places import MEMBER_SEPARATOR, base_folder, is_url, join_root
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.collection_records import FOREVER
 from imseek.data.files.durable_files import digest_of_file
-from imseek.data.reader import FOREVER, chunks
+from imseek.data.reader import chunks
 from imseek.input_file import open_input
 
 #: Separates an archive and its member in displayed paths.

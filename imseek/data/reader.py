@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
+from imseek.data.catalog.backend import ReadConnection
 from imseek.data.catalog.places import base_folder, is_url, join_root, place_of
-from imseek.data.catalog.read_connection import CachedConnection, ReadConnection, connect_read_only
-from imseek.data.current_file import Current, Identity, Shard, read_current, read_identity
+from imseek.data.catalog.read_connection import CachedConnection, connect_read_only
+from imseek.data.collection_records import FOREVER, Current, Identity, Shard, read_identity
+from imseek.data.current_file import read_current
 from imseek.data.files.collection_files import open_file, read_array, stat_file, stat_regular
 from imseek.data.files.system_errors import system_error
 from imseek.data.repair.error_diagnosis import note_opened
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
     from imseek.data.shards.row_groups import RowGroupCache
     from imseek.data.vectors.faiss_snapshot import Snapshot
     from imseek.data.vectors.index_metadata import IndexFolder
-
-#: ``died`` of a live row.
-FOREVER = 2**63 - 1
 
 #: Key in ``meta`` of the generation at the last purge: the catalog has no history before it.
 PURGED = "purged"

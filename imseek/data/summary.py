@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.places import base_folder, is_url, join_root, locate
-from imseek.data.catalog.read_connection import address_of, connect_read_only
-from imseek.data.catalog.runs import parse_json_object, running_writer
-from imseek.data.current_file import Current
+from imseek.data.catalog.running_writer import describe_writer
+from imseek.data.catalog.runs import parse_json_object
+from imseek.data.collection_records import Current
 from imseek.data.files.disk_usage import sizes_of
 from imseek.data.files.json_object import JsonObject
 from imseek.data.reader import Reader
 from imseek.data.vectors.index_info import index_infos, policy_of
-from imseek.data.writing.lock import is_locked
 from imseek.types.collection_info import (
     CollectionInfo,
     IndexInfo,
@@ -43,8 +43,9 @@ def summarise(reader: Reader) -> CollectionInfo:
     Raises StaleGenerationError where a purge has removed that generation's history.
     """
     root, current = reader.root, reader.current
+    backend = backend_of(root)
     base = base_folder(root)
-    with connect_read_only(root) as connection:
+    with backend.connect() as connection:
         sources = connection.execute(
             "SELECT source_id, kind, root, relative, "
             "(SELECT COUNT(*) FROM places p "
@@ -95,7 +96,7 @@ def summarise(reader: Reader) -> CollectionInfo:
             [*(_describe_index(info) for info in built), *_damaged_indexes(reader, built, policy)]
         )
         or SCAN,
-        writer=running_writer(root) if is_locked(root) else None,
+        writer=describe_writer(backend.connect()) if backend.is_locked() else None,
         spaces=tuple(
             _space_summary(space, facts.get(space.space_id, ""), precisions) for space in current.spaces
         ),
@@ -107,7 +108,7 @@ def summarise(reader: Reader) -> CollectionInfo:
         ),
         indexes=built,
         policy=policy,
-        catalog=address_of(root),
+        catalog=backend.address,
     )
 
 

@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from imseek.data.current_file import read_identity
+from imseek.data.collection_records import read_identity
 from imseek.data.files.json_object import JsonObject
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.files.user_home import private_file, read_private, write_private

@@ -1,11 +1,13 @@
-"""Opens the containers that a scan found new or changed, one at a time during the run."""
+"""Opens the containers that a scan found new or changed, one at a time, and notes which ones were read to their end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from imseek.data.catalog.catalog import Catalog
+from imseek.data.catalog.changeset import FailedFile, ScannedContainer
+from imseek.data.catalog.places import MEMBER_SEPARATOR, split
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError
 from imseek.indexer.moves import MissingImage
@@ -14,9 +16,8 @@ from imseek.indexer.scan import (
     Candidate,
     PendingContainer,
     ScanSettings,
-    SkippedEntry,
     compare,
-    make_skipped,
+    failed_file,
 )
 from imseek.indexer.sources.base import UnreachableEntry
 from imseek.progress import Cancelled
@@ -46,9 +47,47 @@ class ContainerResult:
         return cls(opening.target.source.source_id, opening.container.path)
 
 
+class ContainerLog:
+    """Containers of a run that may be recorded as read to their end, so that the next run need not open them."""
+
+    def __init__(self) -> None:
+        self._read: list[ScannedContainer] = []
+        self._losing: list[ScannedContainer] = []
+        self._unfinished: set[tuple[int, bytes]] = set()
+
+    def end(self, ended: ContainerResult) -> None:
+        """Add a container after its last picture, unless it was not read to its end."""
+        if ended.stat != UNKNOWN_STAT:  # otherwise that was recorded at the start of the run
+            read = ScannedContainer(ended.source_id, ended.path, ended.stat)
+            # Until its lost images are found elsewhere or removed, an interrupted run must open it again.
+            (self._losing if ended.lost else self._read).append(read)
+
+    def open_again(self, source_id: int, path: bytes) -> None:
+        """Have the next run open the container of a picture that may be readable then; other places do not matter."""
+        if MEMBER_SEPARATOR in path:
+            self._unfinished.add((source_id, split(path)[0]))
+
+    def take_read(self) -> list[ScannedContainer]:
+        """Take the containers that lost no image."""
+        read, self._read = self._read, []
+        return read
+
+    def take_losing(self) -> list[ScannedContainer]:
+        """Take the containers that lost images, once all of these are found elsewhere or removed."""
+        losing, self._losing = self._losing, []
+        return losing
+
+    def mark_unfinished(self, containers: Iterable[ScannedContainer]) -> list[ScannedContainer]:
+        """Return the containers as they are recorded, those to open again with an unknown stat."""
+        return [
+            replace(one, stat=UNKNOWN_STAT) if (one.source_id, one.path) in self._unfinished else one
+            for one in containers
+        ]
+
+
 def expand(
     catalog: Catalog, opening: PendingContainer, settings: ScanSettings, ended: ContainerResult
-) -> Iterator[Candidate | SkippedEntry | ContainerResult]:
+) -> Iterator[Candidate | FailedFile | ContainerResult]:
     """Yield the pictures of a container that must be read, then ``ended``, which is updated along the way.
 
     Raises Cancelled if the run is stopped.
@@ -75,7 +114,7 @@ def expand(
                     ended.known_failures += 1
                     whole = whole and entry.reason not in RETRIED_REASONS
                 else:
-                    yield make_skipped(target, entry)
+                    yield failed_file(target, entry)
                 continue
             seen.add(entry.path)
             ended.seen += 1
@@ -94,7 +133,7 @@ def expand(
         # Its former images are kept: it may be readable again next time.
         reason = error.reason if isinstance(error, MediaError) else SkipReason.UNREADABLE
         message = str(error) if isinstance(error, MediaError) else str(error.strerror or error)
-        yield make_skipped(
+        yield failed_file(
             target, UnreachableEntry(container.path, SkipReason(reason), message, container.stat)
         )
         ended.settled += [place.image_id for path, place in known.items() if path not in seen]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from imseek.data.catalog.changeset import FailedFile
 from imseek.data.user_files.file_stat import FileStat
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.errors import ImseekError, MediaError
 from imseek.indexer.containers import ContainerResult
-from imseek.indexer.scan import RETRIED_REASONS, Candidate, SkippedEntry
-from imseek.indexer.skip_known import KnownContent, KnownContents
+from imseek.indexer.scan import RETRIED_REASONS, Candidate
 from imseek.indexer.sources.base import Content, FoundImage, ImportedVector, Scalar
+from imseek.indexer.stored_contents import KnownContent, StoredContents
 from imseek.media.decode import DEFAULT_LIMITS, Limits, decode
 from imseek.types.pictures import ImageFacts, SkipReason
 
@@ -24,9 +25,6 @@ T = TypeVar("T")
 
 #: Failures that do not depend on the content: an image indexed earlier from this file is kept.
 TRANSIENT = RETRIED_REASONS | {SkipReason.TIMEOUT, SkipReason.FETCH_FAILED, SkipReason.FORBIDDEN_ADDRESS}
-
-#: Stands in for a number of commits.
-NOT_LOOKED_UP: Final = -1
 
 Prepared: TypeAlias = tuple[npt.NDArray[Any], ...]
 #: The rows of one picture, (dim,) each, by space.
@@ -61,79 +59,62 @@ class FailedPicture:
 class LoadedPicture:
     """A picture that was read, of ``size`` bytes. ``picture`` is None if its content needs no encoding.
 
-    ``caption`` and ``extra`` come from its source; ``as_of`` is the number of commits when its content was looked up;
-    ``known`` says where the content is already stored if the picture is to be skipped.
+    ``caption`` and ``extra`` come from its source. ``known`` says where the content is already stored if the picture is
+    to be skipped. ``absent_at`` is the number of the run's commits when no vector of the content was found, so that it
+    must be encoded; otherwise None.
     """
 
     candidate: Candidate
     stat: FileStat
     content_hash: bytes
     size: int
-    picture: Picture | None
     caption: str | None
     extra: Mapping[str, Scalar]
-    as_of: int
-    known: KnownContent | None = None
+    known: KnownContent | None
+    absent_at: int | None
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A decoded picture: its facts and, for each encoder, its input array.
 
-    Alternatively ``taken`` is a row imported from its source, or ``made`` the result of encoding in another process.
+    ``vectors`` are there instead of arrays if they were imported, or if another process has encoded the picture: its
+    vectors or the reason why an encoder failed on it, and the precision of each space's encoder in ``precisions``.
     """
 
     facts: ImageFacts
-    prepared: Prepared
-    taken: npt.NDArray[np.float16] | None = None
-    made: EncodingResult | None = None
+    prepared: Prepared = ()
+    vectors: Vectors | str | None = None
+    precisions: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def imported(self) -> Vectors | None:
+        """The vectors if they come from another tool."""
+        return None if isinstance(self.vectors, str) or self.precisions else self.vectors
 
 
-@dataclass(frozen=True, slots=True)
-class EncodingResult:
-    """The rows of a picture, or the reason why an encoder failed on it; and the precision of each space's encoder."""
-
-    vectors: Vectors | str
-    precisions: Mapping[int, str]
-
-
-@dataclass(frozen=True, slots=True)
-class LookupResult:
-    """The result of looking up a content. ``needed`` is True if its vector must be computed.
-
-    ``as_of`` and ``known`` are explained in :class:`LoadedPicture`.
-    """
-
-    as_of: int
-    known: KnownContent | None
-    needed: bool
+#: What an executor receives, and what it returns for it. All but candidates pass through unchanged.
+Item: TypeAlias = Candidate | FailedFile | ContainerResult
+Result: TypeAlias = LoadedPicture | FailedPicture | FailedFile | ContainerResult
 
 
 class Loader:
     """Reads and decodes pictures. Called from several threads at once.
 
-    ``is_stored`` says by content hash whether a vector is available. A picture that ``passing`` knows is not decoded,
-    unless its vector was lost here and may have to be recomputed. The run increments ``commits``: content looked up
-    before a commit may have been stored by it. Items other than candidates pass through unchanged, in order.
+    ``encoders`` are those of the image spaces by id. A picture is decoded only if its content needs a vector. Items
+    other than candidates pass through unchanged, in order.
     """
 
     def __init__(
-        self,
-        encoders: Sequence[Encoder],
-        is_stored: Callable[[bytes], bool],
-        passing: KnownContents | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        self, encoders: Mapping[int, Encoder], contents: StoredContents, limits: Limits = DEFAULT_LIMITS
     ) -> None:
+        self.encoders = encoders
         self.limits = limits
-        self._encoders = encoders
-        self._is_stored = is_stored
-        self._passing = passing or KnownContents()
-        self._draft_size = shared_draft_size(encoders)
-        self.commits = 0
+        self._contents = contents
+        self._draft_size = shared_draft_size(encoders.values())
 
-    def __call__(
-        self, item: Candidate | SkippedEntry | ContainerResult
-    ) -> LoadedPicture | FailedPicture | SkippedEntry | ContainerResult:
+    def __call__(self, item: Item) -> Result:
         if not isinstance(item, Candidate):
             return item
         content = read(item.source.load, item.found)
@@ -141,33 +122,39 @@ class Loader:
             return FailedPicture.of(item, content)
         if content.taken is not None:
             return self.take(item, content, content.taken)
-        content_hash = hash_of(content)
-        found = self.look_up(content_hash)
-        picture = self._picture(content) if found.needed else None
+        loaded = self.look_up(item, content, hash_of(content), len(content.data))
+        if loaded.absent_at is None:
+            return loaded
+        picture = picture_of(content, self.encoders.values(), self._draft_size, self.limits)
         if isinstance(picture, Trouble):
             return FailedPicture.of(item, picture)
-        return make_loaded_picture(item, content, content_hash, len(content.data), picture, found)
-
-    def _picture(self, content: Content) -> Picture | Trouble:
-        return picture_of(content, self._encoders, self._draft_size, self.limits)
+        return replace(loaded, picture=picture)
 
     def take(self, item: Candidate, content: Content, taken: ImportedVector) -> LoadedPicture:
         """Return a picture with a row imported from another tool; the picture itself is not read."""
-        picture = Picture(_merge_source_facts(taken.facts, content), (), taken.row)
-        found = LookupResult(NOT_LOOKED_UP, self._passing.find(taken.content_hash), needed=False)
-        return make_loaded_picture(item, content, taken.content_hash, taken.size, picture, found)
+        known = self._contents.find_skipped(taken.content_hash)
+        picture = Picture(
+            _merge_source_facts(taken.facts, content), vectors=dict.fromkeys(self.encoders, taken.row)
+        )
+        return LoadedPicture(
+            without_bytes(item), content.stat, taken.content_hash, taken.size, content.caption, content.extra,
+            known, None, picture,
+        )  # fmt: skip
 
-    def look_up(self, content_hash: bytes) -> LookupResult:
-        """Look up a content: whether it is known, and whether its vector must be computed."""
-        as_of = self.commits  # read first: a commit in between must not be missed
-        known = self._passing.find(content_hash)
-        passed = known is not None and content_hash not in self._passing.lost
-        return LookupResult(as_of, known, needed=not passed and not self._is_stored(content_hash))
+    def look_up(
+        self, candidate: Candidate, content: Content, content_hash: bytes, size: int
+    ) -> LoadedPicture:
+        """Return a picture of ``size`` bytes that was read, not decoded yet, and whether its content is stored."""
+        as_of = self._contents.commits  # read first: a commit in between must not be missed
+        known = self._contents.find_skipped(content_hash)
+        absent_at = as_of if self._contents.needs_vector(content_hash, known) else None
+        return LoadedPicture(
+            without_bytes(candidate), content.stat, content_hash, size, content.caption, content.extra,
+            known, absent_at,
+        )  # fmt: skip
 
     @staticmethod
-    def late(
-        item: Candidate | SkippedEntry | ContainerResult,
-    ) -> LoadedPicture | FailedPicture | SkippedEntry | ContainerResult:
+    def late(item: Item) -> Result:
         """Return the result for a file that takes too long."""
         return FailedPicture.of(item, TIMED_OUT) if isinstance(item, Candidate) else item
 
@@ -196,7 +183,7 @@ def hash_of(content: Content) -> bytes:
 
 
 def picture_of(
-    content: Content, encoders: Sequence[Encoder], draft_size: int | None, limits: Limits
+    content: Content, encoders: Iterable[Encoder], draft_size: int | None, limits: Limits
 ) -> Picture | Trouble:
     """Decode a picture and prepare it for each encoder. Errors of an encoder as a whole are raised."""
     try:
@@ -210,29 +197,6 @@ def picture_of(
     except Exception as error:
         return Trouble(SkipReason.ENCODER_FAILED, f"{type(error).__name__}: {error}", content.stat)
     return Picture(_merge_source_facts(decoded.facts, content), prepared)
-
-
-def make_loaded_picture(
-    candidate: Candidate,
-    content: Content,
-    content_hash: bytes,
-    size: int,
-    picture: Picture | None,
-    found: LookupResult,
-) -> LoadedPicture:
-    """Build the result for a picture of ``size`` bytes that was read."""
-    caption, extra = content.caption, content.extra
-    return LoadedPicture(
-        without_bytes(candidate),
-        content.stat,
-        content_hash,
-        size,
-        picture,
-        caption,
-        extra,
-        found.as_of,
-        found.known,
-    )
 
 
 def without_bytes(candidate: Candidate) -> Candidate:

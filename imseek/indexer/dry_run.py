@@ -73,8 +73,6 @@ def plan(
         generation=writer.generation,
         encoder=encoder,
         interrupted=interrupted,
-        failures=tuple(
-            Failure(one.failed.source_id, one.full, one.failed.reason, one.failed.message) for one in skipped
-        ),
+        failures=tuple(Failure(one.source_id, one.full, one.reason, one.message) for one in skipped),
         notes=tuple(found.notes),
     )

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from imseek.data.catalog.changeset import NewImage
 from imseek.data.reader import Reader
-from imseek.data.shards.shard_files import row_of
+from imseek.data.shards.shard_files import INTRINSIC_SCHEMA, LUMA_COLUMNS, extra_name, row_of
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
+from imseek.errors import UsageError
 from imseek.indexer.captions import CaptionRows
 from imseek.indexer.decode_stage import LoadedPicture, Picture, Vectors, encode
-from imseek.indexer.metadata_rows import ColumnSelection, row_of_copy
-from imseek.indexer.scan import SkippedEntry
+from imseek.indexer.run_tally import RunTally
+from imseek.indexer.sources.base import Scalar
+from imseek.indexer.stored_contents import StoredContents
 from imseek.types.indexing_runs import SpaceRun
 from imseek.types.pictures import SkipReason
 
 #: Default batch size, if no encoder asks for a larger one.
 ENCODE_BATCH = 32
+#: Columns that a user may drop: the nullable ones.
+_OPTIONAL: Final = tuple(
+    field.name for field in INTRINSIC_SCHEMA if field.nullable and field.name not in LUMA_COLUMNS.names
+)
 
 
 class EncodeStage:
-    """Encodes pictures in batches, each content once, and passes the images to ``stored`` or ``failed``.
+    """Encodes pictures in batches, each content once, and adds the images to the next commit of the run.
 
-    ``held`` returns the id of the stored image with the same content, if any. ``stored`` receives the new image, what
-    was read, and whether its content existed before.
+    ``columns`` selects the metadata columns to keep, by source id.
     """
 
     def __init__(
@@ -34,23 +39,21 @@ class EncodeStage:
         writer: Writer,
         encoders: Mapping[int, Encoder],
         captions: Mapping[int, Encoder],
-        held: Callable[[LoadedPicture], int | None],
-        stored: Callable[[NewImage, LoadedPicture, bool], None],
-        failed: Callable[[SkippedEntry], None],
+        columns: Mapping[int, ColumnSelection],
+        contents: StoredContents,
+        tally: RunTally,
     ) -> None:
         self._writer = writer
         self._encoders = encoders
         self._captions = CaptionRows(captions)
-        self._held = held
-        self._stored = stored
-        self._failed = failed
+        self._columns = columns
+        self._contents = contents
+        self._tally = tally
         self._waiting: list[tuple[LoadedPicture, Picture, int | None]] = []
         self._new: dict[bytes, NewImage] = {}
         self._reader: Reader | None = None
         #: Precisions used by other processes, by space.
         self._precisions: dict[int, set[str]] = {space_id: set() for space_id in encoders}
-        #: Columns to keep, by source id.
-        self.columns: Mapping[int, ColumnSelection] = {}
         #: Batch size.
         self.batch = max(ENCODE_BATCH, *(encoder.info.batch_size for encoder in encoders.values()))
 
@@ -92,18 +95,19 @@ class EncodeStage:
         if content_hash in self._new:
             twin = self._new[content_hash]
             self._copy(loaded, image_id, twin.metadata, twin.vectors)
-        elif (held := self._held(loaded)) is not None:
+            return
+        if (held := self._contents.find(content_hash, loaded.absent_at)) is not None:
             self._reader = self._reader or Reader(self._writer.root)
             spaces = (*self._encoders, *self._captions.space_ids)
             vectors = {space_id: self._reader.vector(held, space_id) for space_id in spaces}
             self._copy(loaded, image_id, self._reader.intrinsic(held), vectors)
-        elif loaded.picture is not None and loaded.picture.taken is not None:
+            return
+        # A worker omits only pictures whose content is stored, and that stays stored until the run ends.
+        assert loaded.picture is not None
+        if (imported := loaded.picture.imported) is not None:
             row = self._row(loaded, loaded.picture)
-            vectors = dict.fromkeys(self._encoders, loaded.picture.taken)
-            self._store(loaded, image_id, row, {**vectors, **self._captions.of([row])[0]}, copied=False)
+            self._store(loaded, image_id, row, {**imported, **self._captions.of([row])[0]}, copied=False)
         else:
-            # A worker omits only pictures whose content is stored, and that stays stored until the run ends.
-            assert loaded.picture is not None
             self._waiting.append((loaded, loaded.picture, image_id))
             if len(self._waiting) >= self.batch:
                 self.encode()
@@ -113,9 +117,9 @@ class EncodeStage:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        made = {loaded.content_hash: p.made for loaded, p, _ in waiting if p.made is not None}
-        for one in made.values():
-            for space_id, precision in one.precisions.items():
+        made = {loaded.content_hash: p for loaded, p, _ in waiting if p.vectors is not None}
+        for picture in made.values():
+            for space_id, precision in picture.precisions.items():
                 self._precisions[space_id].add(precision)
         prepared = {
             loaded.content_hash: picture.prepared
@@ -123,28 +127,29 @@ class EncodeStage:
             if loaded.content_hash not in made
         }
         encoded = dict(zip(prepared, encode(self._encoders, list(prepared.values())), strict=True))
-        encoded.update((content_hash, one.vectors) for content_hash, one in made.items())
+        encoded.update((h, picture.vectors) for h, picture in made.items() if picture.vectors is not None)
         self._writer.detail = {"spaces": [asdict(space) for space in self.spaces]}
         metadata = [self._row(loaded, picture) for loaded, picture, _ in waiting]
         captions = self._captions.of(metadata)
         for (loaded, _, image_id), row, caption in zip(waiting, metadata, captions, strict=True):
             vectors = encoded[loaded.content_hash]
             if isinstance(vectors, str):
-                self._failed(loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vectors))
+                failed = loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vectors)
+                self._tally.fail(failed)
             else:
                 copied = loaded.content_hash in self._new
                 self._store(loaded, image_id, row, {**vectors, **caption}, copied=copied)
 
     def _row(self, loaded: LoadedPicture, picture: Picture) -> dict[str, Any]:
         row = row_of(picture.facts, loaded.content_hash, loaded.size)
-        return self.columns[loaded.candidate.source_id].of(row)
+        return self._columns[loaded.candidate.source_id].of(row)
 
     def _copy(
         self, loaded: LoadedPicture, image_id: int | None, twin: Mapping[str, Any], vectors: Vectors
     ) -> None:
         """Store an image with the vectors of an image of the same content, whose metadata row is ``twin``."""
         row = row_of_copy(twin, loaded.caption, loaded.extra)
-        row = self.columns[loaded.candidate.source_id].of(row)
+        row = self._columns[loaded.candidate.source_id].of(row)
         self._store(loaded, image_id, row, self._captions.of_copy(row, twin, vectors), copied=True)
 
     def _store(
@@ -169,4 +174,43 @@ class EncodeStage:
             inherits=candidate.is_named and not (old is not None and old.quarantined),
         )
         self._new[loaded.content_hash] = new
-        self._stored(new, loaded, copied)
+        self._tally.store(new, old, copied=copied)
+
+
+class ColumnSelection:
+    """Selects the metadata columns to keep: all, the named ones, or all but those named with a leading minus.
+
+    Columns that describe the picture (size, format, hashes) are always kept. Raises UsageError for a mixture of both
+    forms.
+    """
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        dropped = {name[1:] for name in names if name.startswith("-")}
+        if dropped and len(dropped) < len(set(names)):
+            raise UsageError("columns are either all named to be kept, or all to be dropped (-NAME)")
+        self._kept = None if dropped or not names else set(names)
+        self._dropped = dropped
+
+    def of(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the row without the dropped columns."""
+        if self._kept is None and not self._dropped:
+            return dict(row)
+        return {name: value for name, value in row.items() if self._keeps(name)}
+
+    def _keeps(self, name: str) -> bool:
+        if name in INTRINSIC_SCHEMA.names and name not in _OPTIONAL:
+            return True
+        # A time is wrong without its zone.
+        named = {name, "taken_at"} if name == "taken_at_zone" else {name}
+        return not named & self._dropped and (self._kept is None or bool(named & self._kept))
+
+
+def row_of_copy(row: Mapping[str, Any], caption: str | None, extra: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Return the row of an image whose content is already stored.
+
+    It combines what the picture contains with the values of the image's own source.
+    """
+    own = {name: value for name, value in row.items() if name in INTRINSIC_SCHEMA.names}
+    if caption is not None:
+        own["caption"] = caption
+    return {**own, **{extra_name(name): value for name, value in extra.items()}}

@@ -22,9 +22,13 @@ class MissingImage:
 
 
 class MissingImages:
-    """The missing images of a run, by content hash."""
+    """The missing images of a run, by content hash.
+
+    ``unread`` are ids of images whose file or container the run has still to read: they may turn out to be missing.
+    """
 
     def __init__(self) -> None:
+        self.unread: set[int] = set()
         self._images: dict[bytes, list[MissingImage]] = defaultdict(list)
 
     def __contains__(self, content_hash: bytes) -> bool:

@@ -22,7 +22,7 @@ from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.errors import CONTENT_CHANGED, ImseekError, MediaError
 from imseek.indexer import space_changes
-from imseek.indexer.decode_stage import unit_rows
+from imseek.indexer.decode_stage import TIMED_OUT, Trouble, unit_rows
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.sources.picture_reader import PlaceReader
 from imseek.media.decode import decode
@@ -64,20 +64,12 @@ class EncodeRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Trouble:
-    """Why an image cannot be encoded."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class _ReadResult:
     """The result of reading an image: the encoder's input, or why there is none. Both are None for a twin."""
 
     wanted: EncodeRequest
     prepared: npt.NDArray[Any] | None
-    trouble: _Trouble | None
+    trouble: Trouble | None
 
 
 class PictureRows:
@@ -110,9 +102,7 @@ class PictureRows:
             workers=workers,
             lookahead=self._encode_at + 2 * workers,
             deadline=PICTURE_SECONDS,
-            late=lambda w: _ReadResult(
-                w, None, _Trouble(SkipReason.TIMEOUT, "reading and decoding took too long")
-            ),
+            late=lambda w: _ReadResult(w, None, TIMED_OUT),
         )
         waiting: list[_ReadResult] = []
         pictures = 0
@@ -154,16 +144,16 @@ class PictureRows:
         """Read the content from the first place that has it. Runs in a worker thread."""
         if wanted.twin is not None:
             return _ReadResult(wanted, None, None)
-        first: _Trouble | None = None
+        first: Trouble | None = None
         for place in wanted.places:
             try:
                 return _ReadResult(wanted, self._prepared(self._pictures.load(place).data), None)
             except MediaError as error:
-                trouble = _Trouble(error.reason, str(error))
+                trouble = Trouble(error.reason, str(error))
             except OSError as error:
-                trouble = _Trouble(SkipReason.UNREADABLE, str(error.strerror or error))
+                trouble = Trouble(SkipReason.UNREADABLE, str(error.strerror or error))
             first = first or trouble
-        return _ReadResult(wanted, None, first or _Trouble(NO_PLACE, "where it lies is not known"))
+        return _ReadResult(wanted, None, first or Trouble(NO_PLACE, "where it lies is not known"))
 
     def _prepared(self, data: bytes) -> npt.NDArray[Any]:
         decoded = decode(data, min_side=self._encoder.info.draft_size, measured=False)
@@ -189,7 +179,7 @@ class PictureRows:
             found = made.get(wanted.image_id)
             row = None if isinstance(found, str) else found
             if isinstance(found, str):
-                trouble = _Trouble(SkipReason.ENCODER_FAILED, found)
+                trouble = Trouble(SkipReason.ENCODER_FAILED, found)
             elif row is not None:
                 self.encoded += 1
             elif wanted.twin is not None:
@@ -198,12 +188,12 @@ class PictureRows:
                 self.copied += row is not None
                 if row is None:
                     twin = self.missing[wanted.twin]
-                    trouble = _Trouble(twin.reason, twin.message)
+                    trouble = Trouble(twin.reason, twin.message)
             if trouble is not None:
                 self.missing[wanted.image_id] = self._missing(wanted, trouble)
             yield wanted.image_id, row
 
-    def _missing(self, wanted: EncodeRequest, trouble: _Trouble) -> MissingPicture:
+    def _missing(self, wanted: EncodeRequest, trouble: Trouble) -> MissingPicture:
         place = wanted.place
         settled = trouble.reason in (CONTENT_CHANGED, NO_PLACE) or (
             trouble.reason == SkipReason.VANISHED and place is not None and self._is_there(place.source_id)

@@ -54,17 +54,9 @@ class Candidate:
         """Whether the place has a name of its own; a row number does not identify a picture."""
         return self.target.source.kind not in places.ROW_KINDS or places.split(self.path)[2] != b""
 
-    def failed(self, stat: FileStat, reason: str, message: str) -> SkippedEntry:
-        """Return the entry to report when the candidate could not be read."""
-        return make_skipped(self.target, UnreachableEntry(self.path, SkipReason(reason), message, stat))
-
-
-@dataclass(frozen=True, slots=True)
-class SkippedEntry:
-    """A file, folder or row that is not indexed, as recorded in the catalog, and its full path."""
-
-    failed: FailedFile
-    full: bytes
+    def failed(self, stat: FileStat, reason: str, message: str) -> FailedFile:
+        """Return what to record and report when the candidate could not be read."""
+        return failed_file(self.target, UnreachableEntry(self.path, SkipReason(reason), message, stat))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +84,7 @@ class ScanResult:
 
     candidates: list[Candidate] = field(default_factory=list)
     openings: list[PendingContainer] = field(default_factory=list)
-    skipped: list[SkippedEntry] = field(default_factory=list)
+    skipped: list[FailedFile] = field(default_factory=list)
     lost: dict[bytes, list[MissingImage]] = field(default_factory=lambda: defaultdict(list))
     cleared: list[tuple[int, bytes]] = field(default_factory=list)
     emptied: list[tuple[int, bytes]] = field(default_factory=list)
@@ -211,7 +203,7 @@ class _SourceScan:
             if entry.path in self.failures:
                 self.result.known_failures += 1
             else:
-                self.result.skipped.append(make_skipped(self.target, entry))
+                self.result.skipped.append(failed_file(self.target, entry))
         elif isinstance(entry, Container):
             self._container(entry)
         else:
@@ -267,10 +259,10 @@ def is_final(failure: KnownFailure, stat: FileStat) -> bool:
     return failure.reason not in RETRIED_REASONS and failure.stat.same_as(stat)
 
 
-def make_skipped(target: Target, entry: UnreachableEntry) -> SkippedEntry:
-    """Return the entry that records why something is not indexed."""
-    failed = FailedFile(target.source.source_id, entry.path, entry.stat, entry.reason, entry.message)
-    return SkippedEntry(failed, places.locate(target.root, entry.path))
+def failed_file(target: Target, entry: UnreachableEntry) -> FailedFile:
+    """Return what to record and report of an entry that cannot be examined."""
+    full = places.locate(target.root, entry.path)
+    return FailedFile(target.source.source_id, entry.path, entry.stat, entry.reason, entry.message, full)
 
 
 def _note_gone(

@@ -16,7 +16,7 @@ from browsing import Visit
 from playwright.sync_api import expect
 
 import imseek
-from imseek.data.writing.lock import WriterLock
+from imseek.data.catalog.sqlite.lock import WriterLock
 
 SLOW = 60_000  # ms: a process of imseek starts for each job
 

@@ -17,8 +17,8 @@ import imseek
 from durability.stage import draw
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgements, schema, shard_catalog
-from imseek.data.catalog.catalog_backups import generation_of
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.sqlite.catalog_backups import generation_of
 from imseek.data.reader import Reader
 from imseek.data.shards.derived_columns import put_columns
 from imseek.data.writing.writer import Writer

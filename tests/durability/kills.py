@@ -25,12 +25,12 @@ class Operations:
     def install(self) -> None:
         from sqlalchemy import Engine, event
 
-        from imseek.data.catalog.catalog import Catalog
+        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 
         for name in self.NAMES:
             setattr(os, name, self._recorded(name, getattr(os, name)))
         event.listen(Engine, "commit", lambda _: self.happens("commit"))
-        Catalog.close = self._recorded("close", Catalog.close)  # type: ignore[method-assign]
+        SqliteCatalog.close = self._recorded("close", SqliteCatalog.close)  # type: ignore[method-assign]
 
     def _recorded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def operation(*args: Any, **kwargs: Any) -> Any:

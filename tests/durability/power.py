@@ -255,7 +255,7 @@ def _live(segment: Any) -> list[int]:
 def survive(name: str, home: str, acknowledged: int | None, returned: bool, damaged: list[str]) -> None:
     """What comes after a power cut: open, search, verify, go on, verify."""
     from imseek.data import layout
-    from imseek.data.catalog import catalog_checksums
+    from imseek.data.catalog.sqlite import catalog_checksums
     from imseek.errors import ImseekError
 
     stage = Stage(Path(home))

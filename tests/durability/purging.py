@@ -27,7 +27,8 @@ import imseek
 from imseek import maintenance
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgements, schema, shard_catalog
-from imseek.data.reader import FOREVER, Reader
+from imseek.data.collection_records import FOREVER
+from imseek.data.reader import Reader
 from imseek.data.shards.derived_columns import put_columns
 from imseek.data.writing.writer import Writer
 

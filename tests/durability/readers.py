@@ -324,7 +324,7 @@ class ReaderProcess:
 
 def read(home: Path, number: int, seed: int, answers: int) -> None:
     from imseek.data import reader
-    from imseek.data.catalog import catalog_file
+    from imseek.data.catalog.sqlite import catalog_file
 
     open_catalog, stale = catalog_file.open_catalog, reader.Reader._stale
 

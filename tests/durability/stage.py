@@ -920,6 +920,6 @@ def flip(path: Path) -> None:
 
 
 def generation_of(path: Path) -> int:
-    from imseek.data.catalog.catalog_backups import generation_of
+    from imseek.data.catalog.sqlite.catalog_backups import generation_of
 
     return generation_of(path)

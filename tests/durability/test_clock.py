@@ -17,7 +17,7 @@ import pytest
 import imseek
 from durability.stage import Stage, draw, live_ids
 from imseek.data import layout
-from imseek.data.catalog.catalog_backups import generation_of
+from imseek.data.catalog.sqlite.catalog_backups import generation_of
 from imseek.data.reader import Reader
 from imseek.data.shards.compaction import merge
 from imseek.data.writing.writer import GRACE_SECONDS, Writer

@@ -19,8 +19,9 @@ from durability.faults import sample
 from durability.forks import Server
 from durability.stage import PASSING, Stage, draw, go_on, look
 from imseek.data import layout
-from imseek.data.catalog import catalog_backups, sources
+from imseek.data.catalog import sources
 from imseek.data.catalog.changeset import Changeset
+from imseek.data.catalog.sqlite import catalog_backups
 from imseek.data.writing.commit import commit
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError

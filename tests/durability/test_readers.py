@@ -21,7 +21,7 @@ import imseek
 from durability.readers import run, waits
 from durability.reference import Answer, Looked, Summary, Truth, compare
 from durability.stage import draw
-from imseek.data.catalog.catalog_backups import generation_of
+from imseek.data.catalog.sqlite.catalog_backups import generation_of
 from imseek.data.shards import shard_files
 from imseek.data.writing.writer import Writer
 

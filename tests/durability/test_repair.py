@@ -42,7 +42,8 @@ from durability.damages import (
 )
 from durability.stage import draw
 from imseek.data import layout
-from imseek.data.catalog import catalog_checksums, schema
+from imseek.data.catalog import schema
+from imseek.data.catalog.sqlite import catalog_checksums
 from imseek.data.current_file import read_current, read_identity
 from imseek.data.files import collection_files
 from imseek.data.reader import Reader

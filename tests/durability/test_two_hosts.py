@@ -15,13 +15,13 @@ import imseek
 from durability.stage import Stage, check, draw, small
 from imseek.data import layout
 from imseek.data.catalog import sources
-from imseek.data.catalog.catalog_checksums import read
 from imseek.data.catalog.changeset import Changeset
+from imseek.data.catalog.sqlite.catalog_checksums import read
+from imseek.data.catalog.sqlite.lock import WriterLock
 from imseek.data.current_file import read_current
 from imseek.data.files import write_check
 from imseek.data.reader import Reader
 from imseek.data.writing.commit import commit
-from imseek.data.writing.lock import WriterLock
 from imseek.data.writing.writer import Writer
 from imseek.errors import LockedError, ReadOnlyError
 

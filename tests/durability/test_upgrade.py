@@ -27,8 +27,8 @@ from durability.upgrades import FUTURE, LATER, state_of
 from imseek import dataset, maintenance
 from imseek.data import layout
 from imseek.data.catalog import migrations
-from imseek.data.catalog.catalog import Catalog
-from imseek.data.catalog.catalog_backups import generation_of
+from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+from imseek.data.catalog.sqlite.catalog_backups import generation_of
 from imseek.data.current_file import read_current
 from imseek.data.shards.shard_files import LUMA_COLUMNS
 from imseek.data.writing.writer import Writer
@@ -197,7 +197,7 @@ def _versions(folder: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> 
         home = shutil.copytree(template, folder / f"version {version}")
         with monkeypatch.context() as patch:
             patch.setattr(migrations, "MIGRATIONS", FUTURE[:version])
-            Catalog(format_1.collection(home)).close()
+            SqliteCatalog(format_1.collection(home)).close()
         states[version] = state_of(home)
         assert states[version]["version"] == version
     return states

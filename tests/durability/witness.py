@@ -55,12 +55,12 @@ class Witness:
         """In the victim: hook into what it calls."""
         from sqlalchemy.engine.default import DefaultDialect
 
-        from imseek.data.catalog import catalog_backups
-        from imseek.data.catalog.catalog import Catalog
+        from imseek.data.catalog.sqlite import catalog_backups
+        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
         from imseek.data.files import durable_files
         from imseek.data.writing.writer import Writer
 
-        apply, transaction = Writer.apply, Catalog.transaction
+        apply, transaction = Writer.apply, SqliteCatalog.transaction
 
         def witnessed(writer: Writer, change: Callable[[Any, int], None]) -> int:
             def noted(connection: Any, generation: int) -> None:
@@ -73,15 +73,15 @@ class Witness:
             return generation
 
         @contextmanager
-        def watched(catalog: Catalog) -> Iterator[Any]:
+        def watched(catalog: SqliteCatalog) -> Iterator[Any]:
             with self._at("in a transaction"), transaction(catalog) as connection:
                 yield connection
 
         Writer.apply = witnessed  # type: ignore[method-assign]
-        Catalog.transaction = watched  # type: ignore[method-assign]
+        SqliteCatalog.transaction = watched  # type: ignore[method-assign]
         self._watch(DefaultDialect, "do_commit", "in SQLite's COMMIT", self._committed)
-        self._watch(Catalog, "close", "closing the catalog")
-        self._watch(Catalog, "scrub", "writing the catalog anew")
+        self._watch(SqliteCatalog, "close", "closing the catalog")
+        self._watch(SqliteCatalog, "scrub", "writing the catalog anew")
         self._watch(durable_files, "stage", "writing files")
         self._watch(durable_files, "publish", "renaming files")
         self._watch(catalog_backups, "back_up", "backing up")

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from imseek import library
+from imseek.data.catalog.sqlite.lock import WriterLock
 from imseek.data.files import durable_files
-from imseek.data.writing.lock import WriterLock
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import MediaError
 from imseek.media import pillow

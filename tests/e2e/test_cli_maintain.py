@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from imseek.data.catalog.sqlite.lock import WriterLock
 from imseek.data.shards import compaction
-from imseek.data.writing.lock import WriterLock
 
 
 @pytest.fixture

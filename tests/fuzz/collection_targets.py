@@ -16,17 +16,17 @@ from fuzz.mutations import ByteSource, json_bytes, mutate
 from fuzz.target import Target, arbitrary_bytes, scratch_folder
 from imseek.data import layout
 from imseek.data.archive import manifest
-from imseek.data.catalog import catalog_checksums
-from imseek.data.catalog.catalog_checksums import Checksums
-from imseek.data.current_file import (
+from imseek.data.catalog.sqlite import catalog_checksums
+from imseek.data.catalog.sqlite.catalog_checksums import Checksums
+from imseek.data.collection_records import (
     Current,
     Identity,
     Shard,
     encode_record,
     parse_current,
-    read_current,
     read_identity,
 )
+from imseek.data.current_file import read_current
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.durable_files import FileDigest
 from imseek.data.vectors.faiss_structure import check_structure

@@ -347,7 +347,7 @@ def _append(forge: Forge) -> None:
 
 def _write_log(forge: Forge) -> None:
     """A write-ahead log with a hostile change that is not in the catalog yet, and a checksum of both together."""
-    from imseek.data.catalog import catalog_checksums
+    from imseek.data.catalog.sqlite import catalog_checksums
 
     catalog, aside = forge.path(layout.CATALOG), forge.path("aside")
     aside.mkdir()

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from hostile.arena import Arena
 from imseek.data import layout
-from imseek.data.catalog import catalog_checksums
+from imseek.data.catalog.sqlite import catalog_checksums
 from imseek.data.files import durable_files
 from imseek.data.files.durable_files import FileDigest
 from imseek.data.vectors.index_metadata import METADATA_FILE
@@ -116,12 +116,12 @@ class Forge:
 
     def follow(self) -> None:
         """Write ``current.json`` from the catalog, as a writer would, where that can be done."""
+        from imseek.data.catalog.backend import backend_of
         from imseek.data.catalog.catalog import current_of
-        from imseek.data.current_file import encode_record
-        from imseek.data.repair.verify import frozen_catalog
+        from imseek.data.collection_records import encode_record
 
         try:
-            with frozen_catalog(self.root) as connection:
+            with backend_of(self.root).freeze() as connection:
                 self.path(layout.CURRENT).write_bytes(encode_record(current_of(connection)))
         except Exception:  # It is a lie: the one in the catalog stands alone then.
             return

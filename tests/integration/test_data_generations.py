@@ -30,6 +30,7 @@ from imseek.data.catalog.changeset import Changeset, NewImage, Placement
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.catalog.logit_scales import read_logit_scale
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.sqlite.backend import SqliteBackend
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
 from imseek.data.shards.derived_columns import put_columns
@@ -590,9 +591,9 @@ class Broken:
 def test_a_lookup_that_failed_asks_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(root, [0, 1])
     broken = Broken()
-    real = content_lookup.open_for_reading
+    real = SqliteBackend.open_for_reading
     opened = iter([lambda _: broken, real])
-    monkeypatch.setattr(content_lookup, "open_for_reading", lambda path: next(opened)(path))
+    monkeypatch.setattr(SqliteBackend, "open_for_reading", lambda backend: next(opened)(backend))
     lookup = HashLookup(root)
     try:
         with pytest.raises(StorageError, match="disk I/O"):

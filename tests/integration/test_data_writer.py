@@ -20,11 +20,12 @@ from databases import BOTH_CATALOGS
 
 import imseek
 from imseek.data import layout
-from imseek.data.catalog import catalog_backups, catalog_checksums, sources
 from imseek.data.catalog import shard_catalog as data_files
-from imseek.data.catalog.catalog_checksums import digest_catalog, read
+from imseek.data.catalog import sources
 from imseek.data.catalog.changeset import Changeset, FailedFile, NewImage, Placement
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
+from imseek.data.catalog.sqlite.catalog_checksums import digest_catalog, read
 from imseek.data.current_file import read_current
 from imseek.data.files import durable_files
 from imseek.data.reader import Reader

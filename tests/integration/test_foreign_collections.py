@@ -24,7 +24,7 @@ from PIL import Image
 import imseek
 from imseek import library, maintenance, tags
 from imseek.data import layout, trust
-from imseek.data.catalog.catalog import Catalog
+from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 from imseek.data.current_file import read_current
 from imseek.data.files import durable_files
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
@@ -179,7 +179,7 @@ def test_a_view_without_an_end_is_not_asked(root: Path) -> None:
 
 def test_a_query_without_an_end_is_ended(root: Path) -> None:
     """Whatever it is that makes a query endless: it may take no more steps than one on a catalog of this size can."""
-    from imseek.data.catalog.catalog_file import connect_file
+    from imseek.data.catalog.sqlite.catalog_file import connect_file
 
     began = time.process_time()
     with pytest.raises(CorruptCollectionError, match="far more steps"), connect_file(root) as connection:
@@ -204,7 +204,7 @@ def test_a_rollback_journal_has_sqlite_delete_no_file(root: Path, thesis: Path) 
     body += total.to_bytes(4, "big") + bytes.fromhex("d9d505f920a163d7")
     (root / f"{layout.CATALOG}-journal").write_bytes(body)
     with pytest.raises(CorruptCollectionError, match="rollback journal"):
-        Catalog(root)  # Opened by sqlite3 alone, the file would be gone by now.
+        SqliteCatalog(root)  # Opened by sqlite3 alone, the file would be gone by now.
     for write in WRITE.values():
         run(write, root)
         assert thesis.read_text() == SECRET

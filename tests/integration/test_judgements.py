@@ -16,8 +16,9 @@ from templates import Templates
 import imseek
 from imseek import maintenance
 from imseek.data import layout
-from imseek.data.catalog import catalog_backups, duplicate_judgement_file
+from imseek.data.catalog import duplicate_judgement_file
 from imseek.data.catalog.duplicate_judgements import make_judgement, read, record, withdraw
+from imseek.data.catalog.sqlite import catalog_backups
 from imseek.data.files import durable_files
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer

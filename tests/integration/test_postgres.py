@@ -22,12 +22,12 @@ import imseek
 from imseek import library
 from imseek.data import layout
 from imseek.data.catalog import sources
+from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.postgres.address import Address, read_address, write_address
 from imseek.data.catalog.postgres.allowed_servers import allow_server
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.current_file import read_current, read_identity
 from imseek.data.files import write_check
-from imseek.data.writing import lock
 from imseek.data.writing.writer import Writer
 from imseek.errors import (
     CorruptCollectionError,
@@ -136,6 +136,7 @@ WRITES = """
 import sys
 from pathlib import Path
 from imseek.data.catalog import sources
+from imseek.data.catalog.backend import backend_of
 from imseek.data.writing.writer import Writer
 with Writer(Path(sys.argv[1]), "the other") as writer:
     sources.add(writer, "folder", b"/acknowledged")
@@ -161,12 +162,12 @@ def other(root: Path) -> Any:
 def test_a_second_writer_is_refused_and_told_of_the_first(root: Path, other: Any) -> None:
     with pytest.raises(LockedError, match=f"the other`, process {other.pid} on"), Writer(root, "second"):
         pytest.fail("two writers")
-    assert lock.is_locked(root)
+    assert backend_of(root).is_locked()
     assert imseek.open(root).info().writer.startswith(f"`the other`, process {other.pid}")
     with pytest.raises(LockedError):
         imseek.maintenance.verify(root)
     other.communicate()
-    assert not lock.is_locked(root)
+    assert not backend_of(root).is_locked()
     with Writer(root, "second") as writer:
         add(writer, b"second")
     assert roots(root) == [b"/acknowledged", b"/second"]
@@ -202,7 +203,7 @@ def test_a_writer_whose_session_was_ended_cannot_commit_any_more(root: Path, pos
         add(first, b"too late")
     with pytest.raises(LockedError, match="was taken over by another writer"):
         first.__exit__(None, None, None)
-    assert not lock.is_locked(root)
+    assert not backend_of(root).is_locked()
     assert roots(root) == [b"/first", b"/second"]
     assert asked(root, "SELECT kind, state FROM runs ORDER BY run_id") == [
         ("first", "interrupted"),

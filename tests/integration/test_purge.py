@@ -31,10 +31,12 @@ from sqlalchemy import Engine, event, update
 import imseek
 from imseek import maintenance, overview, tags
 from imseek.data import layout
-from imseek.data.catalog import catalog, duplicate_judgements, schema
-from imseek.data.reader import FOREVER, Reader
+from imseek.data.catalog import duplicate_judgements, schema
+from imseek.data.catalog.sqlite import catalog as sqlite_catalog
+from imseek.data.catalog.sqlite.lock import WriterLock
+from imseek.data.collection_records import FOREVER
+from imseek.data.reader import Reader
 from imseek.data.shards.derived_columns import put_columns
-from imseek.data.writing.lock import WriterLock
 from imseek.data.writing.writer import Writer
 from imseek.errors import (
     CollectionNotFoundError,
@@ -50,7 +52,7 @@ from imseek.types.collection_info import IndexPolicy
 @pytest.fixture(scope="module", autouse=True)
 def _as_sqlite_is_by_default() -> Iterator[None]:
     """What is deleted stays in its page. (Debian builds SQLite so that it is overwritten.)"""
-    real = catalog.open_engine
+    real = sqlite_catalog.open_engine
 
     def open_engine(path: Path) -> Engine:
         engine = real(path)
@@ -58,7 +60,7 @@ def _as_sqlite_is_by_default() -> Iterator[None]:
         return engine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog, "open_engine", open_engine)
+        patch.setattr(sqlite_catalog, "open_engine", open_engine)
         yield
 
 
@@ -125,7 +127,7 @@ STEPS = {
     "rewriting": "imseek.data.writing.purge.compaction.merge",
     "forgetting": "imseek.data.writing.purge._delete_history",
     "removing": "imseek.data.writing.purge._remove_unlisted_files",
-    "scrubbing": "imseek.data.catalog.catalog.Catalog.scrub",
+    "scrubbing": "imseek.data.catalog.sqlite.catalog.SqliteCatalog.scrub",
     "backing up": "imseek.data.writing.writer.Writer.renew_backup",
 }
 
@@ -378,7 +380,7 @@ def test_a_program_that_holds_the_log_is_named_and_waited_for_next_time(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(sqlite3.connect(case.root / layout.CATALOG, isolation_level=None)) as other:
-        monkeypatch.setattr("imseek.data.catalog.catalog.BUSY_SECONDS", 0.1)
+        monkeypatch.setattr("imseek.data.catalog.sqlite.catalog.BUSY_SECONDS", 0.1)
         other.execute("BEGIN")
         other.execute("SELECT COUNT(*) FROM images").fetchone()
         with pytest.raises(LockedError, match="being read by another program"):

@@ -14,6 +14,7 @@ from snapshotting import add, check_scores, clustered, collection_of, ids_of, in
 
 import imseek
 from imseek import maintenance
+from imseek.data.catalog import index_policy
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
 from imseek.data.vectors import IdSet, index_kinds, index_snapshots, snapshot_parts, tuning
@@ -382,7 +383,7 @@ def test_pictures(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch)
     for module, name, value in (
         (index_snapshots, "MAX_TAIL_ROWS", 1),
         (snapshot_parts, "PART_ROWS", 3),
-        (index_kinds, "EXACT_BYTES", 256),
+        (index_policy, "EXACT_BYTES", 256),
     ):
         monkeypatch.setattr(module, name, value)
     few = tmp_path / "few"

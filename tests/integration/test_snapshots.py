@@ -28,6 +28,7 @@ from snapshotting import (
 
 import imseek
 from imseek import maintenance
+from imseek.data.catalog import index_policy
 from imseek.data.catalog.changeset import Changeset, Placement
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
@@ -351,7 +352,7 @@ def test_ids_far_apart(tmp_path: Path) -> None:
 def test_auto_scans_what_is_small_and_picks_by_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert build(root, "auto").outcome == "scan"
     assert info(root) is None
-    monkeypatch.setattr(index_kinds, "EXACT_BYTES", 1 << 10)
+    monkeypatch.setattr(index_policy, "EXACT_BYTES", 1 << 10)
     monkeypatch.setattr(index_kinds, "_FIXED_BYTES", 1 << 20)
     lists = index_kinds.list_count(ROWS)
     beside = (1 << 20) + lists * 64 * 4
@@ -407,7 +408,7 @@ def test_what_cannot_be_followed_is_refused_and_the_old_policy_stays(
 
 
 def test_none_drops_and_nothing_is_built_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_kinds, "EXACT_BYTES", 1 << 10)
+    monkeypatch.setattr(index_policy, "EXACT_BYTES", 1 << 10)
     build(root, "IVF16,SQ8")
     report = build(root, "none")
     assert (report.outcome, report.index) == ("dropped", None)
@@ -513,7 +514,7 @@ def test_another_recall_is_taken_up_without_new_lists(root: Path) -> None:
 def test_what_keeps_it_from_being_renewed_does_not_end_a_run(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index_kinds, "EXACT_BYTES", 1 << 10)
+    monkeypatch.setattr(index_policy, "EXACT_BYTES", 1 << 10)
     build(root, "auto", memory=80 << 20)
     monkeypatch.setattr(index_kinds, "_FIXED_BYTES", 1 << 30)
     add(root, clustered(100, 5), "later")

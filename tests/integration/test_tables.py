@@ -31,6 +31,7 @@ from imseek.indexer.source_selection import Target
 from imseek.indexer.sources.base import Container, FoundImage
 from imseek.indexer.sources.table import Table
 from imseek.indexer.sources.tables.arrow import ParquetSheet
+from imseek.indexer.stored_contents import StoredContents
 from imseek.types.indexing_runs import SourceOptions
 
 
@@ -245,7 +246,7 @@ def test_one_table_of_a_folder(tmp_path: Path, collection: imseek.Collection) ->
     assert collection.index().changed == 1
 
 
-def test_what_waits_holds_no_bytes_of_rows(tmp_path: Path) -> None:
+def test_what_waits_holds_no_bytes_of_rows(collection: imseek.Collection, tmp_path: Path) -> None:
     """Thousands of rows may wait until it is known what has moved; their pictures do not."""
     path = tmp_path / "a.parquet"
     path.write_bytes(parquet([{"image": draw(1), "caption": "one"}]))
@@ -256,7 +257,7 @@ def test_what_waits_holds_no_bytes_of_rows(tmp_path: Path) -> None:
     (found,) = source.expand(container)
     assert isinstance(found, FoundImage)
     candidate = Candidate(Target(CatalogSource(1, "table", root, False), root), source, found, None)
-    loaded = Loader([FakeEncoder()], lambda _: True)(candidate)
+    loaded = Loader({0: FakeEncoder()}, StoredContents(collection.path))(candidate)
     assert isinstance(loaded, LoadedPicture)
     assert (loaded.size, loaded.caption, loaded.candidate.found.where) == (len(draw(1)), "one", None)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from imseek.data.catalog import catalog_file
-from imseek.data.catalog.sqlite_errors import storage_error
+from imseek.data.catalog.sqlite import catalog_file
+from imseek.data.catalog.sqlite.errors import storage_error
 from imseek.errors import (
     CorruptCollectionError,
     LockedError,

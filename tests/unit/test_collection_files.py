@@ -298,10 +298,13 @@ def test_new_files_are_for_those_who_may_read_the_folder(root: Path, umask: int,
 
 #: Where a module of imseek.data may do what is otherwise for `collection_files` alone, and why.
 ALLOWED = {
-    ("catalog/catalog_backups.py", "connect"): "a copy of the catalog in staging, which has just been made",
-    ("catalog/catalog_file.py", "connect"): "it has looked at the files before",
+    (
+        "catalog/sqlite/catalog_backups.py",
+        "connect",
+    ): "a copy of the catalog in staging, which has just been made",
+    ("catalog/sqlite/catalog_file.py", "connect"): "it has looked at the files before",
     ("catalog/migrations.py", "connect"): "in memory",
-    ("repair/verify.py", "connect"): "in memory",
+    ("catalog/sqlite/backend.py", "connect"): "in memory",
     ("files/durable_files.py", "rmtree"): "of staging; it follows no link",
     ("files/collection_files.py", "rmtree"): "through a descriptor",
     ("archive/restore.py", "open"): "the null device",
@@ -316,7 +319,7 @@ ALLOWED = {
     ("files/durable_files.py", "open"): "what has just been written, or is about to be",
     ("files/durable_files.py", "unlink"): "of names that imseek has just given",
     ("files/durable_files.py", "rglob"): "of a folder that has just been made",
-    ("writing/lock.py", "open"): "the lock, with no link followed",
+    ("catalog/sqlite/lock.py", "open"): "the lock, with no link followed",
     ("processes.py", "read_bytes"): "what Linux says of processes",
     ("processes.py", "read_text"): "what Linux says of the machine",
     ("files/write_check.py", "read_bytes"): "what Linux says of file systems",
@@ -338,7 +341,7 @@ ALLOWED = {
     ("files/collection_files.py", "memmap"): "of a file that is open",
     ("vectors/faiss_snapshot.py", "read_index"): "of a file that is open",
     ("files/collection_files.py", "unlink"): "it is what the rest relies on",
-    ("catalog/catalog_file.py", "open"): "a catalog that is not there yet, with no link followed",
+    ("catalog/sqlite/catalog_file.py", "open"): "a catalog that is not there yet, with no link followed",
 }
 FORBIDDEN = frozenset(
     {

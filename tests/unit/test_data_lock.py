@@ -16,9 +16,9 @@ from clocks import Clock
 
 import imseek
 from imseek.data import layout, processes
+from imseek.data.catalog.sqlite.lock import WriterLock, is_file_locked
 from imseek.data.files import write_check
 from imseek.data.files.write_check import file_system
-from imseek.data.writing.lock import WriterLock, is_locked
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
 
@@ -87,7 +87,7 @@ def test_a_network_file_system_is_searched_but_not_written(
     with pytest.raises(ReadOnlyError, match="nfs4") as refusal, Writer(collection, "test"):
         pytest.fail("written over a network")
     assert "PostgreSQL" in str(refusal.value.hint)
-    assert not is_locked(collection)
+    assert not is_file_locked(collection)
     with imseek.open(collection) as opened:
         assert opened.search("red").hits == ()
     with pytest.raises(ReadOnlyError):
@@ -96,7 +96,7 @@ def test_a_network_file_system_is_searched_but_not_written(
 
 def test_the_second_writer_is_told_of_the_first(collection: Path) -> None:
     with Writer(collection, "index") as writer:
-        assert is_locked(collection)
+        assert is_file_locked(collection)
         with pytest.raises(LockedError) as refusal, Writer(collection, "maintain"):
             pytest.fail("two writers")
         with writer.catalog.transaction() as connection:
@@ -104,7 +104,7 @@ def test_the_second_writer_is_told_of_the_first(collection: Path) -> None:
         for part in ("`index`", f"process {os.getpid()}", processes.host(), str(started)):
             assert part in str(refusal.value)
     assert refusal.value.exit_code == 75
-    assert not is_locked(collection)
+    assert not is_file_locked(collection)
     with Writer(collection, "maintain"):
         pass
 
@@ -216,7 +216,7 @@ def test_asking_does_not_keep_a_writer_out(
         monkeypatch.setattr(fcntl, "flock", attempt)
         taken = WriterLock(collection)
         taken.acquire()
-        assert is_locked(collection)
+        assert is_file_locked(collection)
         taken.release()
     assert refusals == 2, "of the writer by us, and of us by the writer"
     assert len(waiting.sleeps) == 1
@@ -271,7 +271,7 @@ def test_asking_says_why_the_lock_cannot_be_opened(collection: Path, monkeypatch
 
     monkeypatch.setattr(os, "open", fail)
     with pytest.raises(StorageError, match="Too many open files"):
-        is_locked(collection)
+        is_file_locked(collection)
 
 
 @pytest.mark.parametrize("stat", [None, *([state, *[b"1"] * 18, b"777"] for state in (b"S", b"Z", b"X"))])

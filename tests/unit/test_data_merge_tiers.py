@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data.current_file import Shard
+from imseek.data.collection_records import Shard
 from imseek.data.shards.compaction import FACTOR, MAX_ROWS, find_due_shards, tier
 
 

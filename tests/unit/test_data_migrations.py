@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from imseek.data.catalog import migrations, schema
-from imseek.data.catalog.catalog import open_engine
-from imseek.data.catalog.catalog_file import check_version, open_for_writing
 from imseek.data.catalog.migrations import MIGRATIONS, migrate
+from imseek.data.catalog.sqlite.catalog import open_engine
+from imseek.data.catalog.sqlite.catalog_file import check_version, open_for_writing
 from imseek.errors import FormatVersionError
 
 

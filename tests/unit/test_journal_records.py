@@ -28,7 +28,7 @@ INTENT = foreign.intent(Path("/photos"), "album/a.png", Path("/photos/q/album/a.
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with nothing of a collection but its identity."""
-    from imseek.data.current_file import Identity, write_identity
+    from imseek.data.collection_records import Identity, write_identity
 
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
     folder = tmp_path / "collection"

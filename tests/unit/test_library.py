@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imseek import library
-from imseek.data.writing.lock import WriterLock
+from imseek.data.catalog.sqlite.lock import WriterLock
 from imseek.errors import (
     AmbiguousCollectionError,
     CollectionExistsError,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imseek.data.catalog.sqlite_errors import storage_error
+from imseek.data.catalog.sqlite.errors import storage_error
 from imseek.data.files.system_errors import system_error, translate_os_errors
 from imseek.errors import (
     FREE_SPACE,

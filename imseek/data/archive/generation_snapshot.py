@@ -12,10 +12,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -24,14 +23,14 @@ from sqlalchemy import Connection, delete, select, update
 
 from imseek.data import layout
 from imseek.data.archive.manifest import Entry
-from imseek.data.catalog import catalog_backups, catalog_checksums
 from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import Catalog, current_of, get_meta, live, now
-from imseek.data.catalog.catalog_checksums import Checksums
-from imseek.data.catalog.catalog_file import open_catalog
+from imseek.data.catalog.backend import backend_of
+from imseek.data.catalog.catalog import current_of, get_meta, live, now
 from imseek.data.catalog.schema import FOREVER
-from imseek.data.catalog.sqlite_errors import storage_error
-from imseek.data.current_file import Current, Identity, encode_record, read_identity
+from imseek.data.catalog.sqlite import catalog_checksums
+from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+from imseek.data.catalog.sqlite.catalog_checksums import Checksums
+from imseek.data.collection_records import Current, Identity, encode_record, read_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import find_files, open_file
 from imseek.data.repair.error_diagnosis import note_opened
@@ -88,66 +87,11 @@ def open_generation(root: Path, work: Path, *, index: bool) -> Iterator[Generati
 
 def _open_files(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
     """Copy the catalog into ``work`` and open the files of its generation, by path."""
-    if layout.has_server_catalog(root):
-        return _open_from_server(root, work, uuid, index, stack)
-    target = work / layout.CATALOG
-    recorded = _read_recorded_digest(root)
-    sound = recorded is None or catalog_checksums.digest_catalog(root) == recorded
-    if not sound and _read_recorded_digest(root) == recorded:  # Otherwise a writer has started in between.
-        raise _corrupt(root, f"{root / layout.CATALOG} is not as the last writer left it")
-    try:
-        with closing(open_catalog(root / layout.CATALOG)) as catalog:
-            catalog.execute("BEGIN")
-            stated = catalog.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
-            generation = -1 if stated is None else int(stated[0])
-            files = catalog.execute("SELECT path, kind, size FROM files WHERE died = ?", (FOREVER,))
-            opened = _open_listed_files(root, files.fetchall(), generation, index, stack)
-            with _translate_full_disk(target):
-                catalog_backups.copy_connection(catalog, target)
-    except sqlite3.DatabaseError as error:
-        raise storage_error(error, root / layout.CATALOG) from error
-    # A matching checksum makes SQLite's integrity check unnecessary.
-    vouched = recorded is not None and sound and _read_recorded_digest(root) == recorded
-    if catalog_backups.uuid_of(target) != uuid or not (vouched or catalog_backups.is_usable(target, uuid)):
-        raise _corrupt(root, f"{root / layout.CATALOG} is damaged, or another collection's")
-    return opened
 
+    def hold(files: Sequence[Any], generation: int) -> dict[str, BinaryIO]:
+        return _open_listed_files(root, files, generation, index, stack)
 
-@contextmanager
-def _translate_full_disk(target: Path) -> Iterator[None]:
-    """Attribute a full disk to the copy. Raises StorageError."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
-            raise storage_error(error, target, writing=True) from error
-        raise
-
-
-def _open_from_server(
-    root: Path, work: Path, uuid: str, index: bool, stack: ExitStack
-) -> dict[str, BinaryIO]:
-    """As :func:`_open_files`, for a catalog on a server: copy its rows, as of one moment, into a catalog file."""
-    from imseek.data.catalog.postgres.catalog import connect_repeatable_read
-    from imseek.data.catalog.postgres.row_copy import copy_rows
-
-    with connect_repeatable_read(root) as connection, closing(Catalog(work)) as target:
-        if get_meta(connection, "uuid") != uuid:
-            raise CorruptCollectionError(f"the catalog of {root} belongs to another collection")
-        f = t.files.c
-        files = connection.execute(select(f.path, f.kind, f.size).where(f.died == FOREVER)).all()
-        generation = int(get_meta(connection, "generation"))
-        opened = _open_listed_files(root, files, generation, index, stack)
-        with target.transaction() as writing:
-            copy_rows(connection, writing)
-    return opened
-
-
-def _read_recorded_digest(root: Path) -> durable_files.FileDigest | None:
-    try:
-        return catalog_checksums.read(root).files.get(layout.CATALOG)
-    except CorruptCollectionError:
-        return None
+    return backend_of(root).copy_to(work, uuid, hold)
 
 
 def _open_listed_files(
@@ -177,7 +121,7 @@ def _open_listed_file(root: Path, path: str, size: int, generation: int, stack: 
 def _build_snapshot(
     root: Path, work: Path, identity: Identity, opened: Mapping[str, BinaryIO], index: bool, stack: ExitStack
 ) -> GenerationSnapshot:
-    catalog = Catalog(work)  # Migrates a copy of an older version.
+    catalog = SqliteCatalog(work)  # Migrates a copy of an older version.
     try:
         with catalog.transaction() as connection:
             _drop_local_state(connection, index)

@@ -22,13 +22,15 @@ from sqlalchemy import Connection, select, update
 from imseek.data import layout
 from imseek.data.archive.manifest import byte_counter
 from imseek.data.archive.tar_stream import ArchiveReader
-from imseek.data.catalog import catalog_backups, catalog_checksums, duplicate_judgement_file, model_files
+from imseek.data.catalog import duplicate_judgement_file, model_files
 from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import Catalog, current_of, get_meta, set_meta
+from imseek.data.catalog.catalog import current_of, get_meta, set_meta
 from imseek.data.catalog.catalog_check import find_any_fault
-from imseek.data.catalog.catalog_checksums import Checksums
-from imseek.data.catalog.catalog_file import check_version, open_catalog
-from imseek.data.current_file import Current, Identity, encode_record
+from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
+from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+from imseek.data.catalog.sqlite.catalog_checksums import Checksums
+from imseek.data.catalog.sqlite.catalog_file import check_version, open_catalog
+from imseek.data.collection_records import Current, Identity, encode_record
 from imseek.data.files import durable_files
 from imseek.data.files.staging import staging_folder
 from imseek.data.files.system_errors import translate_os_errors
@@ -126,7 +128,7 @@ def _unpack(tape: ArchiveReader, root: Path, with_undo: bool, task: Task) -> Non
 def _finalise(tape: ArchiveReader, root: Path, work: Path, new_identity: bool) -> Current:
     """Check the catalog against the unpacked files, and regenerate the records from it."""
     _check_catalog(tape, root / layout.CATALOG)
-    catalog = Catalog(root)
+    catalog = SqliteCatalog(root)
     try:
         with catalog.transaction() as connection:
             _check_files(tape, connection)

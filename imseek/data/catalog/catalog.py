@@ -1,10 +1,9 @@
-"""The catalog, which holds what shards do not. SQLAlchemy over SQLite, for writers only (readers use ``reader``)."""
+"""The catalog, which holds what shards do not. SQLAlchemy, for writers only (readers use ``reader``)."""
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,19 +11,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import URL, Connection, Engine, and_, create_engine, event, func, or_, select, update
-from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, and_, func, or_, select, update
 
-from imseek.data import layout
 from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog_file import open_for_writing
-from imseek.data.catalog.migrations import migrate
 from imseek.data.catalog.places import MEMBER_SEPARATOR
 from imseek.data.catalog.schema import FOREVER
-from imseek.data.catalog.sqlite_errors import storage_error
-from imseek.data.current_file import Current, Shard
+from imseek.data.collection_records import Current, Shard
 from imseek.data.user_files.file_stat import FileStat
-from imseek.errors import LockedError
 from imseek.types.collection_info import SpaceInfo
 
 LIVE = "live"
@@ -33,9 +26,6 @@ LIVE = "live"
 SUSPENDED = "suspended"
 #: Images whose file was quarantined and can be restored: not searched, but kept with id, tags and place.
 QUARANTINED = "quarantined"
-
-#: Seconds to wait for another program that has the catalog open.
-BUSY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +60,6 @@ class Source:
     options: str = "{}"
 
 
-def open_engine(path: Path) -> Engine:
-    """Create an engine that uses SQLite's own transactions: BEGIN IMMEDIATE, WAL, synchronous=FULL.
-
-    It has one connection, since write transactions do not nest: a nested one fails at once instead of waiting for the
-    outer one to time out.
-    """
-    url = URL.create("sqlite", database=str(path))  # A path may hold a question mark.
-    engine = create_engine(
-        url,
-        creator=lambda: open_for_writing(path, BUSY_SECONDS),
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=0,
-    )
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -101,92 +69,58 @@ def live(table: Any, generation: int = FOREVER - 1) -> Any:
     return and_(table.c.born <= generation, table.c.died > generation)
 
 
-class Catalog:
+class Catalog(ABC):
     """The writer's connection to the catalog, with the queries of an indexing run.
 
-    ``is_shared`` is True for a catalog on a server, which other hosts write too and no file of the collection holds.
+    Its subclasses differ by where the catalog is. Methods that a subclass documents as doing nothing are for the other
+    one.
     """
 
-    is_shared = False
+    root: Path
+    engine: Engine
+    #: Whether other hosts write it too: then a dead writer may not know yet that it has lost its lock.
+    is_shared: bool
+    #: What to do for a writer that another one has taken over from.
+    takeover_hint: str
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.engine = open_engine(root / layout.CATALOG)
-        try:
-            with self._translated():
-                migrate(self.engine)
-        except BaseException:
-            self.engine.dispose()
-            raise
-
+    @abstractmethod
     def close(self) -> None:
-        """Close the connection, which checkpoints the write-ahead log into the file.
+        """Close the connection."""
 
-        SQLite locks readers out while it checkpoints and removes the log on close. So the log is first checkpointed and
-        truncated as far as that is possible without waiting for readers.
-        """
-        with contextlib.suppress(SQLAlchemyError, sqlite3.DatabaseError):  # Closing retries.
-            connection = self.engine.raw_connection()
-            try:
-                cursor = connection.cursor()
-                cursor.execute("PRAGMA busy_timeout = 0")
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            finally:
-                connection.close()  # Back to the pool.
-        self.engine.dispose()
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[Connection]:
         """Run one atomic change, durable when the ``with`` ends. Does not nest.
 
         Raises CorruptCollectionError, LockedError (another program), ReadOnlyError, StorageError (full disk).
         """
-        with self._translated(), self.engine.begin() as connection:
-            yield connection
 
-    def state(self, connection: Connection, current: Current) -> None:
-        """Store in the catalog what readers need first. A no-op here: ``current.json`` holds it after the commit."""
+    @abstractmethod
+    def read_current(self) -> Current | None:
+        """Read what readers are told of the newest generation, if that is outside the catalog and sound."""
 
-    def scrub(self) -> None:
-        """Rewrite the file, so that deleted data remains in none of its pages, nor in its log.
+    @abstractmethod
+    def record_current(self, connection: Connection, current: Current) -> None:
+        """Tell readers of a new generation, in its transaction."""
 
-        Until the next transaction is durable, a power cut may bring the old log back. Raises as :meth:`fold`.
-        """
-        path = self.root / layout.CATALOG
-        try:
-            with contextlib.closing(self.engine.raw_connection()) as connection:
-                # SQLite's temporary folder may be too small, or on a shared disk.
-                connection.execute("PRAGMA temp_store = MEMORY")
-                connection.execute("VACUUM")
-        except sqlite3.DatabaseError as error:
-            raise storage_error(error, path, writing=True) from error
-        self.fold()
+    @abstractmethod
+    def publish_current(self, current: Current, staging: Path) -> None:
+        """Tell readers of a new generation, after its transaction."""
 
+    @abstractmethod
+    def renew_backup(self, name: str, staging: Path) -> None:
+        """Replace a backup by a copy of the catalog."""
+
+    @abstractmethod
+    def end_run(self, staging: Path, *, has_changed: bool) -> None:
+        """Back up the catalog if it has changed since, and record its checksum."""
+
+    @abstractmethod
+    def scrub(self) -> tuple[str, ...]:
+        """Rewrite the catalog, so that deleted data remains in none of its pages. Returns notes for the user."""
+
+    @abstractmethod
     def fold(self) -> None:
-        """Checkpoint the write-ahead log into the file, so that it can be used without the log.
-
-        Closing does that too, but does not report failure. Raises StorageError, and LockedError where another program
-        reads from the log for longer than ``BUSY_SECONDS``.
-        """
-        path = self.root / layout.CATALOG
-        try:
-            with contextlib.closing(self.engine.raw_connection()) as connection:
-                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise storage_error(error, path, writing=True) from error
-        if busy:
-            raise LockedError(f"{path} is being read by another program", hint="end it, then try again")
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (IntegrityError, ProgrammingError):  # A bug of ours, not a disk error.
-            raise
-        except DatabaseError as error:
-            if not isinstance(error.orig, sqlite3.Error):  # From another catalog, of which this is a copy.
-                raise
-            raise storage_error(error.orig, self.root / layout.CATALOG, writing=True) from error
+        """Write everything into the catalog's file, so that it can be used by itself."""
 
     def sources(self) -> list[Source]:
         with self.transaction() as connection:

@@ -21,7 +21,7 @@ from uuid import UUID
 from imseek.data import layout
 from imseek.data.catalog.index_policy import POLICY, parse_policy
 from imseek.data.catalog.migrations import MIGRATIONS, migrate_connection, refuse_newer_version
-from imseek.data.current_file import FINGERPRINT, MAX_DIM
+from imseek.data.collection_records import FINGERPRINT, MAX_DIM
 from imseek.data.files.json_object import JsonObject
 from imseek.errors import CorruptCollectionError
 

@@ -46,11 +46,14 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class FailedFile:
+    """A file, folder or row that is not indexed, and why. ``full`` is its full path, for reports; it is not stored."""
+
     source_id: int
     path: bytes
     stat: FileStat
     reason: str
     message: str
+    full: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from imseek.data.catalog.read_connection import (
-    ReadConnection,
-    connect_read_only,
-    open_for_reading,
-    translate_errors,
-)
-from imseek.data.reader import FOREVER, chunks
+from imseek.data.catalog.backend import ReadConnection, backend_of
+from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.collection_records import FOREVER
+from imseek.data.reader import chunks
 from imseek.errors import StorageError
 
 
@@ -23,7 +20,7 @@ class HashLookup:
     """
 
     def __init__(self, root: Path, *, kept: bool = False) -> None:
-        self._root = root
+        self._backend = backend_of(root)
         self._which = (
             "state IN ('live', 'quarantined')" if kept else "shard_id IS NOT NULL AND state = 'live'"
         )
@@ -52,9 +49,9 @@ class HashLookup:
             if self._closed:
                 return []
             try:
-                with translate_errors(self._root):
+                with self._backend.translate_errors():
                     if self._connection is None:
-                        self._connection = open_for_reading(self._root)
+                        self._connection = self._backend.open_for_reading()
                     rows = self._connection.execute(query, (content_hash, FOREVER, limit)).fetchall()
             except StorageError:
                 if self._connection is not None:

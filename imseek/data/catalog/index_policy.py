@@ -12,6 +12,8 @@ from imseek.types.collection_info import IndexPolicy
 
 #: Its name in ``meta``.
 POLICY: Final = "index_policy"
+#: Up to this many bytes of float16 rows, an exact scan answers within milliseconds.
+EXACT_BYTES: Final = 64 << 20
 _KIND: Final = re.compile(r"[ -~]{1,200}")
 
 

@@ -18,10 +18,10 @@ import numpy.typing as npt
 from imseek.data import layout
 from imseek.data.catalog.model_schemas import check_facts
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.collection_records import FOREVER
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import MAX_LARGE_JSON, read_file
 from imseek.data.files.json_object import JsonObject
-from imseek.data.reader import FOREVER
 from imseek.errors import CorruptCollectionError, UsageError
 
 #: Kind of a model's file in the catalog.

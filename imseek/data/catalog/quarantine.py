@@ -19,7 +19,8 @@ from imseek.data.catalog.catalog import LIVE, QUARANTINED
 from imseek.data.catalog.places import base_folder, join_root
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.tags import ImageTag
-from imseek.data.reader import FOREVER, chunks
+from imseek.data.collection_records import FOREVER
+from imseek.data.reader import chunks
 from imseek.data.shards.derived_columns import columns_change
 from imseek.data.writing.writer import Writer
 

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict, cast
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.files.json_object import JsonObject
 from imseek.data.processes import may_be_alive
-from imseek.errors import LockedError, StorageError
 from imseek.types.json_form import Count, Json
 
 #: A LIMIT that limits nothing, in any SQL dialect.
@@ -83,25 +82,6 @@ def read_runs(root: Path, *, run_id: int | None = None, limit: int | None = None
         found = connection.execute(query, (*values, _NO_LIMIT if limit is None else limit))
         names = [column[0] for column in found.description]
         return [_row(dict(zip(names, row, strict=True))) for row in found]
-
-
-def running_writer(root: Path) -> str | None:
-    """Describe the writer that the catalog records as running; None where there is none, or it is known to be dead."""
-    try:
-        rows = read_runs(root, limit=1)
-    except StorageError:
-        return None
-    # There is one writer at a time, and the next one closes any run still recorded as running.
-    if not rows or rows[0].state != RUNNING or not rows[0].may_be_alive:
-        return None
-    row = rows[0]
-    return f"`{row.kind}`, process {row.pid} on {row.host}, started {row.started}"
-
-
-def locked_error(root: Path) -> LockedError:
-    """Build the error for a collection with an active writer, naming its process."""
-    holder = running_writer(root) or "another process"
-    return LockedError(f"{root} is being written by {holder}", hint="wait for it to end, then try again")
 
 
 def _row(columns: Mapping[str, Any]) -> RunRow:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Float, LargeBinary, MetaData, Table, Text
 from sqlalchemy.types import TypeEngine
 
-from imseek.data.reader import FOREVER
+from imseek.data.collection_records import FOREVER
 
 __all__ = [
     "FOREVER",

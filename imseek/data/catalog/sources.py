@@ -15,7 +15,7 @@ from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.catalog import Source, live
 from imseek.data.catalog.places import base_folder, container_suffix, is_url, join, join_root, split
 from imseek.data.catalog.schema import FOREVER
-from imseek.data.current_file import read_identity
+from imseek.data.collection_records import read_identity
 from imseek.data.writing.writer import Writer
 from imseek.errors import SourceNotFoundError, UsageError
 from imseek.types.pictures import display_path

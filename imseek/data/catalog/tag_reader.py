@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.reader import FOREVER, Reader, chunks
+from imseek.data.collection_records import FOREVER
+from imseek.data.reader import Reader, chunks
 from imseek.data.shards.metadata_columns import is_duplicate_mark
 from imseek.errors import UsageError, did_you_mean
 

@@ -16,10 +16,13 @@ from uuid import uuid4
 from sqlalchemy import Connection, select
 
 from imseek.data import layout
-from imseek.data.catalog import catalog_backups, catalog_checksums, duplicate_judgement_file, model_files
+from imseek.data.catalog import duplicate_judgement_file, model_files
 from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import Catalog, get_meta, now, set_meta
-from imseek.data.current_file import Current, Identity, read_identity, write_identity
+from imseek.data.catalog.backend import backend_of
+from imseek.data.catalog.catalog import get_meta, now, set_meta
+from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
+from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+from imseek.data.collection_records import Current, Identity, read_identity, write_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import is_file, sync_folders
 from imseek.data.repair import orphan_shards
@@ -58,7 +61,7 @@ def restore(root: Path, ledger: RecoveryLog) -> None:
     """
     folders = _Folders(root, root / layout.STAGING)
     durable_files.recreate_folder(folders.staging)
-    if layout.has_server_catalog(root):
+    if not backend_of(root).is_file:
         _restore_identity(root, folders.staging, ledger)
         return
     evidence = gather_evidence(root)
@@ -80,9 +83,7 @@ def _restore_identity(root: Path, staging: Path, ledger: RecoveryLog) -> None:
     try:
         read_identity(root)
     except CorruptCollectionError:
-        from imseek.data.catalog.postgres.catalog import connect_repeatable_read
-
-        with connect_repeatable_read(root) as connection:
+        with backend_of(root).freeze() as connection:
             uuid, created, places = (get_meta(connection, name) for name in ("uuid", "created", "places"))
         write_identity(root, Identity(uuid, created, places, layout.FORMAT_SERVER_CATALOG), staging)
         ledger.restored.append(f"{layout.COLLECTION} from the catalog")
@@ -96,7 +97,7 @@ def _replace_catalog(
     source = _choose_source(root, evidence)
     if source is not None:
         catalog_backups.copy_catalog(source, workshop / layout.CATALOG)
-    catalog = Catalog(workshop)
+    catalog = SqliteCatalog(workshop)
     try:
         with catalog.transaction() as connection:
             if source is None:
@@ -212,7 +213,7 @@ def _set_aside(root: Path) -> None:
 
 
 def _identity_in(root: Path) -> Identity:
-    catalog = Catalog(root)
+    catalog = SqliteCatalog(root)
     try:
         with catalog.transaction() as connection:
             uuid, created, places = (get_meta(connection, name) for name in ("uuid", "created", "places"))

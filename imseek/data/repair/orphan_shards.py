@@ -21,7 +21,7 @@ from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.catalog import LIVE, live
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.catalog.shard_catalog import Folders, StagedFile
-from imseek.data.current_file import Current, Shard
+from imseek.data.collection_records import Current, Shard
 from imseek.data.files.collection_files import digest, find_files, load_array
 from imseek.data.shards import shard_files
 from imseek.data.vectors.scores import zero_rows

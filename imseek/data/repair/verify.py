@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import errno
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, create_engine, select
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, select
 
 from imseek.data import layout
 from imseek.data.catalog import schema as t
+from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.catalog import current_of, get_meta
-from imseek.data.catalog.catalog_file import connect_file
-from imseek.data.catalog.migrations import migrate_connection
-from imseek.data.catalog.runs import locked_error, read_runs
-from imseek.data.current_file import read_identity
+from imseek.data.catalog.running_writer import locked_error
+from imseek.data.collection_records import read_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import (
     A_FOLDER,
@@ -36,7 +32,6 @@ from imseek.data.repair.recovery_evidence import (
     gather_evidence,
 )
 from imseek.data.repair.verify_contents import find_content_problems
-from imseek.data.writing.lock import is_locked
 from imseek.data.writing.writer import find_listed_files
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, UnsafePathError
 from imseek.types.maintenance_reports import Problem, VerifyReport
@@ -61,11 +56,12 @@ def verify(root: Path) -> VerifyReport:
     writer is active: its unfinished files would look like damage.
     """
     while True:
-        before = _stamp(root)
-        if is_locked(root):
-            raise locked_error(root)
+        backend = backend_of(root)
+        before = backend.read_run_stamp()
+        if backend.is_locked():
+            raise locked_error(root, backend.connect())
         report = examine(root)
-        if report.ok or (not is_locked(root) and _stamp(root) == before):
+        if report.ok or (not backend.is_locked() and backend.read_run_stamp() == before):
             return report
 
 
@@ -76,17 +72,6 @@ def examine(root: Path) -> VerifyReport:
     return VerifyReport(tuple(problems), seen.files, seen.bytes)
 
 
-def _stamp(root: Path) -> tuple[int, ...] | None:
-    """Return a stamp that differs before and after any run: each gets a new number and rewrites the checksums."""
-    if layout.has_server_catalog(root):
-        return tuple(run.run_id for run in read_runs(root, limit=1))
-    try:
-        found = (root / layout.CHECKSUMS).stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns
-
-
 def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
     strange = find_strange(root)
     for path, kind in strange.items():
@@ -94,7 +79,7 @@ def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
         yield Problem(STRANGE, path, message, repairable=kind not in (A_FOLDER, TOO_DEEP))
     if strange:
         return
-    if layout.has_server_catalog(root):
+    if not backend_of(root).is_file:
         yield from _problems_elsewhere(root, seen)
         return
     evidence = gather_evidence(root)
@@ -107,7 +92,7 @@ def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
     if (fault := catalog_damage(root, evidence) or catalog_lag(root, evidence)) is not None:
         yield Problem("catalog", layout.CATALOG, fault, repairable=True)
         return
-    with frozen_catalog(root) as connection:
+    with backend_of(root).freeze() as connection:
         yield from _check_files(root, connection, seen)
         current = current_of(connection)
         if layout.CURRENT in evidence.faults:
@@ -120,9 +105,7 @@ def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
 
 def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
     """Find problems as :func:`_problems` does, where the catalog is on a server, which vouches for its pages."""
-    from imseek.data.catalog.postgres.address import read_address
-
-    uuid = read_address(root).uuid
+    uuid = backend_of(root).recorded_uuid()
     try:
         stated = read_identity(root).uuid
     except (CollectionNotFoundError, CorruptCollectionError) as error:
@@ -133,7 +116,7 @@ def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
             yield Problem(
                 "identity", layout.COLLECTION, f"{foreign}: it, or {layout.ADDRESS}", repairable=False
             )
-    with frozen_catalog(root) as connection:
+    with backend_of(root).freeze() as connection:
         if get_meta(connection, "uuid") != uuid:
             message = "the catalog belongs to another collection"
             yield Problem("catalog", layout.ADDRESS, message, repairable=False)
@@ -150,27 +133,6 @@ def find_strange(root: Path) -> dict[str, str]:
     if not root.is_dir():
         return {}
     return {**find_strange_at_top(root), **find_files(root, *layout.FOLDERS).strange}
-
-
-@contextmanager
-def frozen_catalog(root: Path) -> Iterator[Connection]:
-    """Connect to the catalog as of one moment; for a SQLite file, to a copy in memory.
-
-    Writers need not wait, and nothing can be changed.
-    """
-    if layout.has_server_catalog(root):
-        from imseek.data.catalog.postgres.catalog import connect_repeatable_read
-
-        with connect_repeatable_read(root) as connection:
-            yield connection
-        return
-    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
-        with connect_file(root) as source:
-            source.backup(copy)
-        migrate_connection(copy)  # Check an older catalog in the schema that a writer would migrate it to.
-        engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
-        with engine.connect() as connection:
-            yield connection
 
 
 def _check_files(root: Path, connection: Connection, seen: _Findings) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files, models, shard_catalog
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import get_meta, live
-from imseek.data.current_file import Current, Shard
+from imseek.data.collection_records import Current, Shard
 from imseek.data.files.collection_files import load_array, open_file
 from imseek.data.shards import shard_files
 from imseek.data.trust import is_trusted

@@ -19,7 +19,7 @@ from imseek.data import layout
 from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.catalog import live, modalities
-from imseek.data.current_file import Shard
+from imseek.data.collection_records import Shard
 from imseek.data.files.collection_files import load_array
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.shards import shard_files

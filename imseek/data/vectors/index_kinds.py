@@ -12,10 +12,9 @@ from typing import Any
 
 import faiss
 
+from imseek.data.catalog import index_policy
 from imseek.errors import UsageError
 
-#: Up to this many bytes of float16 rows, an exact scan answers within milliseconds.
-EXACT_BYTES = 64 << 20
 #: An inverted file has FACTOR · √n lists, each trained on about ROWS_PER_LIST rows.
 LIST_FACTOR = 4
 ROWS_PER_LIST = 40
@@ -45,7 +44,7 @@ def choose_factory(rows: int, dim: int, memory: int) -> str | None:
 
     Raises UsageError where not even the smallest codes fit.
     """
-    if rows * dim * 2 <= EXACT_BYTES:
+    if rows * dim * 2 <= index_policy.EXACT_BYTES:
         return None
     lists = list_count(rows)
     fixed = _FIXED_BYTES + lists * dim * 4

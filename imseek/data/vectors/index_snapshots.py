@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from imseek.data import layout
+from imseek.data.catalog import index_policy
 from imseek.data.catalog.catalog import set_meta
 from imseek.data.catalog.index_policy import POLICY, format_policy
 from imseek.data.files.memory_limit import memory_bytes
@@ -24,7 +25,7 @@ from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows, ReportShare
 from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_info import IndexPart, IndexSnapshot, info_of, policy_of, read_index_snapshot
-from imseek.data.vectors.index_kinds import EXACT_BYTES, choose_factory, code_of, make_index
+from imseek.data.vectors.index_kinds import choose_factory, code_of, make_index
 from imseek.data.vectors.index_metadata import TRUTH_FILE, IndexFolder
 from imseek.data.vectors.recall_queries import RecallQueries
 from imseek.data.vectors.sharded_index import ShardedSnapshot
@@ -221,7 +222,7 @@ def _plan_renewal(
         return _RenewalPlan("built", factory)
     most = max(MAX_TAIL_ROWS, MAX_TAIL_SHARE * rows)
     if parted:
-        most = min(most, EXACT_BYTES // (2 * space.dim))
+        most = min(most, index_policy.EXACT_BYTES // (2 * space.dim))
     due = found.tail > most or (parted and any(is_stale(part) for part in found.parts))
     return _RenewalPlan("extended" if due or found.facts.target != policy.recall else "current", factory)
 

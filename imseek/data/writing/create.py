@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, insert
 
 from imseek.data import layout
-from imseek.data.catalog import catalog_checksums
 from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import Catalog, current_of, now, set_meta
-from imseek.data.catalog.catalog_checksums import Checksums
+from imseek.data.catalog.backend import new_backend
+from imseek.data.catalog.catalog import now, set_meta
 from imseek.data.catalog.schema import FOREVER
-from imseek.data.current_file import Identity, encode_record, write_identity
+from imseek.data.catalog.sqlite.lock import WriterLock
+from imseek.data.collection_records import Identity
 from imseek.data.files import durable_files
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.trust import FOLDERS_VARIABLE, is_trusted, trust
-from imseek.data.writing.lock import WriterLock
-from imseek.errors import CollectionExistsError, ImseekError, StorageError
+from imseek.errors import CollectionExistsError, StorageError
 from imseek.types.adapters import adapter_of
-
-if TYPE_CHECKING:
-    from imseek.data.catalog.postgres.address import Address
 
 #: Files that an interrupted creation may leave, removed under the lock.
 _UNFINISHED = (
@@ -55,10 +50,7 @@ def create(
     where another process is creating one, UsageError for a URL that must not be recorded, MissingExtraError, and
     StorageError.
     """
-    if catalog is not None:
-        from imseek.data.catalog.postgres.address import check_url
-
-        catalog = check_url(catalog)
+    backend = new_backend(root, catalog)
     with translate_os_errors(root):
         _check_free(root)
     durable_files.make_folder(root, 0o700)
@@ -69,10 +61,7 @@ def create(
         durable_files.sync_above(root)  # Another process may have created them without an fsync.
         durable_files.discard_files(root / name for name in _UNFINISHED)
         places = "relative" if relative_places else "absolute"
-        if catalog is not None:
-            made = _create_on_server(root, spaces, places, catalog)
-        else:
-            made = _create(root, spaces, places)
+        made = backend.create(places, partial(_fill, spaces))
         _trust_new(root)
         return made
     finally:
@@ -104,64 +93,7 @@ def _check_free(root: Path) -> None:
         raise CollectionExistsError(f"{root} {what} ({', '.join(strangers[:3])})", hint=hint)
 
 
-def _create_on_server(root: Path, spaces: Sequence[Mapping[str, Any]], places: str, url: str) -> Identity:
-    from imseek.data.catalog.postgres.address import Address
-    from imseek.data.catalog.postgres.allowed_servers import allow_or_revoke
-
-    identity = Identity(str(uuid.uuid4()), now(), places, layout.FORMAT_SERVER_CATALOG)
-    address = Address(identity.uuid, url, root)
-    with allow_or_revoke(address):  # The user has named it.
-        _fill_on_server(root, identity, address, spaces)
-    return identity
-
-
-def _fill_on_server(
-    root: Path, identity: Identity, address: Address, spaces: Sequence[Mapping[str, Any]]
-) -> None:
-    from imseek.data.catalog.postgres import catalog as there
-    from imseek.data.catalog.postgres.address import write_address
-
-    staging = root / layout.STAGING
-    there.make_schema(address)
-    try:
-        durable_files.recreate_folder(staging)
-        catalog = there.PostgresCatalog(root, address, fresh=True)
-        try:
-            with catalog.transaction() as connection:
-                _fill(connection, identity, spaces)
-                catalog.state(connection, current_of(connection))
-        finally:
-            catalog.close()
-        write_address(root, address, staging)
-        write_identity(root, identity, staging)
-    except BaseException:
-        with suppress(ImseekError):
-            there.drop_schema(address)
-        raise
-
-
-def _create(root: Path, spaces: Sequence[Mapping[str, Any]], places: str) -> Identity:
-    staging = root / layout.STAGING
-    durable_files.recreate_folder(staging)
-    identity = Identity(uuid=str(uuid.uuid4()), created=now(), places=places)
-    catalog = Catalog(root)
-    try:
-        with catalog.transaction() as connection:
-            _fill(connection, identity, spaces)
-            current = current_of(connection)
-    finally:
-        catalog.close()
-    ended = Checksums(identity.uuid, {layout.CATALOG: catalog_checksums.digest_catalog(root)})
-    contents = {
-        root / layout.CHECKSUMS: catalog_checksums.encode_checksums(ended),
-        root / layout.CURRENT: encode_record(current),
-    }
-    durable_files.write_files(contents, staging=staging)
-    write_identity(root, identity, staging)
-    return identity
-
-
-def _fill(connection: Connection, identity: Identity, spaces: Sequence[Mapping[str, Any]]) -> None:
+def _fill(spaces: Sequence[Mapping[str, Any]], connection: Connection, identity: Identity) -> None:
     insert_meta(connection, identity)
     for space_id, space in enumerate(spaces):
         add_space(connection, space_id, space)

@@ -1,118 +1,12 @@
-"""Lock a collection for a single writer."""
+"""Lock a collection for a single writer, wherever its catalog is."""
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
 from pathlib import Path
-from typing import Protocol
 
-from imseek.data import layout
-from imseek.data.files.collection_files import HARD_LINK, foreign_file_error, kind_of, permissions, stat_file
-from imseek.data.files.system_errors import system_error, translate_os_errors
-from imseek.data.files.write_check import check_writable
-from imseek.data.user_files.safe_path import READ_FLAGS
-from imseek.errors import StorageError
-
-#: Outlasts :func:`is_locked`, which takes the lock for an instant.
-_WAIT_SECONDS = 0.2
-
-
-class Lock(Protocol):
-    """Exclusive right to write a collection: :class:`WriterLock`, or that of a server."""
-
-    def acquire(self) -> None: ...
-
-    def check(self) -> None: ...
-
-    def release(self) -> None: ...
+from imseek.data.catalog.backend import Lock, backend_of
 
 
 def lock_of(root: Path) -> Lock:
     """Return a collection's writer lock, not yet acquired. Raises ReadOnlyError."""
-    if layout.has_server_catalog(root):
-        from imseek.data.catalog.postgres.lock import PostgresLock
-
-        return PostgresLock(root)
-    return WriterLock(root)
-
-
-class WriterLock:
-    """Exclusive right to write a collection, held until ``release`` or the end of the process."""
-
-    def __init__(self, root: Path, *, any_file_system: bool | None = None) -> None:
-        # Imported here, as below: the read path needs only `is_locked`.
-        from filelock import FileLock
-
-        check_writable(root, any_file_system=any_file_system)
-        self._lock = FileLock(
-            root / layout.LOCK, timeout=_WAIT_SECONDS, thread_local=False, mode=permissions(root)
-        )
-        self._root = root
-
-    def acquire(self) -> None:
-        """Acquire the lock. Raises LockedError, naming the process, while another writer works; StorageError.
-
-        Raises CorruptCollectionError where the lock file is a link or not a regular file, since the lock would be taken
-        elsewhere, or has a second name: acquiring the lock empties the file.
-        """
-        from filelock import Timeout
-
-        path = self._root / layout.LOCK
-        if (found := stat_file(self._root, layout.LOCK)) is not None:
-            if not stat.S_ISREG(found.st_mode):
-                raise foreign_file_error(self._root, layout.LOCK, kind_of(found))
-            if found.st_nlink > 1:
-                raise foreign_file_error(self._root, layout.LOCK, HARD_LINK)
-        try:
-            with translate_os_errors(path):
-                self._lock.acquire()
-                self._taken = path.stat()
-        except Timeout:
-            from imseek.data.catalog.runs import locked_error
-
-            raise locked_error(self._root) from None
-
-    def check(self) -> None:
-        """Check that the locked folder is still in its place. Raises StorageError where it was moved or replaced."""
-        try:
-            there = (self._root / layout.LOCK).stat()
-        except OSError:
-            there = None
-        if there is None or not os.path.samestat(there, self._taken):
-            raise StorageError(
-                f"{self._root} was moved or removed while it was being written",
-                hint="what was committed is in it, wherever it lies now",
-            )
-
-    def release(self) -> None:
-        self._lock.release()
-
-
-def is_locked(root: Path) -> bool:
-    """Whether a writer is active now. False where this process may not open the lock file.
-
-    Raises StorageError.
-    """
-    if layout.has_server_catalog(root):
-        from imseek.data.catalog.postgres import catalog_reader
-
-        return catalog_reader.is_locked(root)
-    import fcntl
-
-    try:
-        fd = os.open(root / layout.LOCK, READ_FLAGS)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return False
-    except OSError as error:
-        if error.errno == errno.ELOOP:  # A link: no writer takes a lock there.
-            return False
-        raise system_error(error, root / layout.LOCK) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    return backend_of(root).lock()

@@ -28,7 +28,7 @@ from imseek.data.catalog import model_files
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import get_meta, live, set_meta
 from imseek.data.catalog.schema import FOREVER
-from imseek.data.current_file import Shard
+from imseek.data.collection_records import Shard
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.collection_files import find_files, refuse_strange
 from imseek.data.reader import PURGED
@@ -60,15 +60,11 @@ def purge(writer: Writer) -> PurgeReport:
     everywhere = find_files(writer.root, *layout.FOLDERS).folders
     collection_files.sync_folders(writer.root, ("", *everywhere))
     durable_files.remove_tree(writer.root / layout.CACHE)  # Only empty folders are left in it.
-    writer.catalog.scrub()
+    scrub_notes = writer.catalog.scrub()
     for name in layout.BACKUPS:
         writer.renew_backup(name)
     notes = tuple(f"{name} had learned from images that have gone: it is gone too" for name in forgotten)
-    if writer.catalog.is_shared:
-        notes += (
-            "the tables of the catalog are written anew; the log and the backups of its server are not ours",
-        )
-    return PurgeReport(images, records, len(stale), removed.files, removed.bytes, notes)
+    return PurgeReport(images, records, len(stale), removed.files, removed.bytes, notes + scrub_notes)
 
 
 @dataclass(slots=True)

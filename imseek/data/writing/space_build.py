@@ -22,7 +22,7 @@ from imseek.data import layout
 from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog, spaces
 from imseek.data.catalog.catalog import live
-from imseek.data.current_file import Shard
+from imseek.data.collection_records import Shard
 from imseek.data.files.collection_files import load_array
 from imseek.data.shards import shard_files
 from imseek.data.writing.space_build_rows import Ids, PartialRows, Row

@@ -16,7 +16,7 @@ from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.catalog import live
 from imseek.data.catalog.shard_catalog import Folders
-from imseek.data.current_file import Current
+from imseek.data.collection_records import Current
 from imseek.data.files.collection_files import is_file, load_array
 from imseek.data.repair import orphan_shards
 from imseek.data.writing.create import add_space

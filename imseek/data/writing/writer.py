@@ -22,20 +22,18 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from imseek.data import layout
-from imseek.data.catalog import catalog_backups, catalog_checksums
 from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import Catalog, current_of, get_meta, now, set_meta
+from imseek.data.catalog.backend import backend_of
+from imseek.data.catalog.catalog import current_of, get_meta, now, set_meta
 from imseek.data.catalog.catalog_check import check_catalog
-from imseek.data.catalog.catalog_file import check_version
 from imseek.data.catalog.schema import FOREVER
-from imseek.data.current_file import Current, read_current, read_identity, write_current
+from imseek.data.collection_records import Current, read_identity
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.collection_files import FoundFiles, find_files, find_strange_at_top, refuse_strange
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.processes import boot_id, host, process_start_time
 from imseek.data.repair.error_diagnosis import note_opened
 from imseek.data.trust import check_trusted
-from imseek.data.writing.lock import lock_of
 from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError
 from imseek.progress import SILENT, Progress, ProgressCallback, StopRequest, Task
 
@@ -71,7 +69,8 @@ class Writer:
         self._uuid = read_identity(root).uuid
         note_opened(root)
         check_trusted(root, "writing to it")
-        self._lock = lock_of(root)
+        self._backend = backend_of(root)
+        self._lock = self._backend.lock()
         self._next_id = self._ids_to = 0
         self._next_shard = self._shards_to = 0
 
@@ -81,26 +80,11 @@ class Writer:
         with translate_os_errors(self.root), ExitStack() as undo:
             undo.callback(self._lock.release)
             refuse_strange(self.root, find_listed_files(self.root).strange)
-            self.catalog = self._on_server() if layout.has_server_catalog(self.root) else self._in_file()
+            self.catalog = self._backend.open_for_writing(self.staging, self._uuid)
             undo.callback(self.catalog.close)
             self._recover(self._uuid)
             undo.pop_all()
         return self
-
-    def _in_file(self) -> Catalog:
-        if not (self.root / layout.CATALOG).exists():
-            raise self._corrupt(f"{self.root / layout.CATALOG} is missing")
-        check_version(self.root / layout.CATALOG)
-        durable_files.recreate_folder(self.staging)
-        self._checksums = catalog_checksums.verify_and_revoke(self.root, self.staging, self._uuid)
-        return Catalog(self.root)
-
-    def _on_server(self) -> Catalog:
-        from imseek.data.catalog.postgres.catalog import PostgresCatalog
-
-        catalog = PostgresCatalog(self.root)
-        durable_files.recreate_folder(self.staging)
-        return catalog
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -135,10 +119,9 @@ class Writer:
             set_meta(connection, "generation", generation)
             set_meta(connection, "committed", now())
             current = current_of(connection)
-            self.catalog.state(connection, current)
+            self.catalog.record_current(connection, current)
             collection_files.sync_folders(self.root, self.unsynced)
-        if not self.catalog.is_shared:
-            write_current(self.root, current, self.staging)
+        self.catalog.publish_current(current, self.staging)
         return generation
 
     def begin_task(self, progress: ProgressCallback | None, stop: threading.Event | None) -> Task:
@@ -176,12 +159,7 @@ class Writer:
 
     def renew_backup(self, name: str) -> None:
         """Replace a backup by a copy of the present catalog. Does nothing for a catalog on a server."""
-        if self.catalog.is_shared:
-            return
-        # Remove the recorded checksum first: if the copy fails half-way, it no longer describes the backup.
-        self._checksums = catalog_checksums.revoke(self.root, self.staging, self._checksums, name)
-        catalog_backups.back_up(self.root, self.staging, self.root / name)
-        self._checksums = self._checksums.having(name, collection_files.digest(self.root, name))
+        self.catalog.renew_backup(name, self.staging)
         self._backed_up = self.generation
 
     @property
@@ -234,14 +212,14 @@ class Writer:
             if connection.execute(state).scalar() != "running":
                 raise LockedError(
                     f"{self.root} was taken over by another writer; what was committed before is safe",
-                    hint="try again when it has ended"
-                    if self.catalog.is_shared
-                    else "a collection is written on one host at a time: keep it on a local disk",
+                    hint=self.catalog.takeover_hint,
                 )
             yield connection
 
     def _recover(self, uuid: str) -> None:
-        stated = None if self.catalog.is_shared else _try_read_current(self.root, uuid)
+        stated = self.catalog.read_current()
+        if stated is not None and stated.uuid != uuid:
+            stated = None
         with self.catalog.transaction() as connection:
             check_catalog(connection, self.root)
             if get_meta(connection, "uuid") != uuid:
@@ -267,10 +245,10 @@ class Writer:
                 collection_files.sync_folders(self.root, ("", *find_listed_files(self.root).folders))
             self._begin(connection)
             current = current_of(connection)
-            self.catalog.state(connection, current)
+            self.catalog.record_current(connection, current)
         self._backed_up = current.generation
-        if stated != current and not self.catalog.is_shared:
-            write_current(self.root, current, self.staging)
+        if stated != current:
+            self.catalog.publish_current(current, self.staging)
         self._sweep()
 
     def _begin(self, connection: Connection) -> None:
@@ -303,12 +281,9 @@ class Writer:
         )
 
     def _end(self, state: str, exit_code: int) -> None:
-        changed = self.generation > self._backed_up
+        has_changed = self.generation > self._backed_up
         self._end_run(state, exit_code)
-        if not self.catalog.is_shared:
-            if changed:
-                self.renew_backup(catalog_backups.next_target(self.root).name)
-            catalog_checksums.record_catalog(self.root, self.staging, self._checksums)
+        self.catalog.end_run(self.staging, has_changed=has_changed)
         durable_files.remove_tree(self.staging)
 
     def _end_run(self, state: str, exit_code: int) -> None:
@@ -374,12 +349,3 @@ def find_listed_files(root: Path) -> FoundFiles:
     """Return all entries of the folders whose files the catalog lists. Raises StorageError."""
     with translate_os_errors(root):
         return find_files(root, *layout.LISTED_FOLDERS)
-
-
-def _try_read_current(root: Path, uuid: str) -> Current | None:
-    """Return the content of ``current.json``; None where it is damaged, as it can be rewritten from the catalog."""
-    try:
-        current = read_current(root)
-    except CorruptCollectionError:
-        return None
-    return current if current.uuid == uuid else None

@@ -6,11 +6,15 @@ moved or copied, assigns ids and commits.
 
 from __future__ import annotations
 
-from imseek.data.current_file import read_identity
+import os
+from collections.abc import Generator, Iterable
+
+from imseek.data.collection_records import read_identity
 from imseek.data.writing.writer import Writer
 from imseek.encoders.runtime import Runtime
+from imseek.indexer.decode_stage import Item, Result
 from imseek.indexer.executors.base import Executor, Plan
-from imseek.indexer.executors.thread_executor import ThreadExecutor
+from imseek.indexer.ordered_map import OrderedMap
 from imseek.types.executors import Ray
 
 
@@ -28,3 +32,23 @@ def executor_of(options: Ray | None, runtime: Runtime | None, writer: Writer, pl
     place = (options.staging or str(writer.staging)).rstrip("/")
     staging = Staging(place, f"imseek-{read_identity(writer.root).uuid}", str(writer.run_id))
     return RayExecutor(plan, options, runtime or Runtime(), staging)
+
+
+class ThreadExecutor:
+    """Reads, hashes, decodes and prepares in threads. The run encodes, since its encoder uses all processors."""
+
+    def __init__(self, plan: Plan) -> None:
+        workers = max(len(os.sched_getaffinity(0)), plan.waiting)
+        self._map: OrderedMap[Item, Result] = OrderedMap(
+            plan.loader,
+            workers=workers,
+            lookahead=plan.batch + 2 * workers,
+            deadline=plan.deadline,
+            late=plan.loader.late,
+        )
+
+    def __call__(self, items: Iterable[Item]) -> Generator[Result]:
+        return self._map(items)
+
+    def notes(self) -> tuple[str, ...]:
+        return ()

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-from imseek.encoders.base import Encoder
-from imseek.indexer.containers import ContainerResult
-from imseek.indexer.decode_stage import FailedPicture, LoadedPicture, Loader
-from imseek.indexer.scan import Candidate, SkippedEntry
-
-Item: TypeAlias = Candidate | SkippedEntry | ContainerResult
-Result: TypeAlias = LoadedPicture | FailedPicture | SkippedEntry | ContainerResult
+from imseek.indexer.decode_stage import Item, Loader, Result
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run tells its executor.
 
-    ``encoders`` are those of the image spaces by id; ``batch`` is the number of pictures per encoder call;
-    ``waiting`` is the number of threads worth reading with if that exceeds the number for decoding (0 otherwise);
-    ``deadline`` is the time limit for one file in seconds.
+    ``batch`` is the number of pictures per encoder call; ``waiting`` is the number of threads worth reading with if
+    that exceeds the number for decoding (0 otherwise); ``deadline`` is the time limit for one file in seconds.
     """
 
     loader: Loader
-    encoders: Mapping[int, Encoder]
     batch: int
     waiting: int
     deadline: float
@@ -34,7 +26,7 @@ class Plan:
 class Executor(Protocol):
     """Reads and hashes candidates and, if the loader's ``look_up`` requires it, decodes them.
 
-    It may also encode them (:class:`imseek.indexer.decode_stage.EncodingResult`); otherwise the run does. Each item
+    It may also encode them (:class:`imseek.indexer.decode_stage.Picture`); otherwise the run does. Each item
     has exactly one result, in the order of the items, whatever happens to workers. Non-candidates pass through
     unchanged. Items are taken in the thread that consumes the results, a bounded number ahead.
     """

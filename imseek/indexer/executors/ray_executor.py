@@ -15,7 +15,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -27,16 +27,9 @@ import numpy.typing as npt
 from imseek.encoders.recipes import Recipe
 from imseek.encoders.runtime import Runtime
 from imseek.errors import ExecutorError
-from imseek.indexer.decode_stage import (
-    EncodingResult,
-    FailedPicture,
-    LoadedPicture,
-    Picture,
-    Trouble,
-    make_loaded_picture,
-)
+from imseek.indexer.decode_stage import FailedPicture, Item, Picture, Result, Trouble
 from imseek.indexer.executors import ray_cluster
-from imseek.indexer.executors.base import Item, Plan, Result
+from imseek.indexer.executors.base import Plan
 from imseek.indexer.executors.staging import StagedError, Staging
 from imseek.indexer.executors.work_units import (
     EncodedPicture,
@@ -100,7 +93,7 @@ class RayExecutor:
         threads = max(1, math.ceil(self._options.cpus))
         plan = self._plan
         setup = Setup(
-            {space_id: Recipe.of(encoder) for space_id, encoder in plan.encoders.items()},
+            {space_id: Recipe.of(encoder) for space_id, encoder in plan.loader.encoders.items()},
             replace(self._runtime, threads=self._runtime.threads or threads),
             self._staging,
             max(threads, plan.waiting),
@@ -137,7 +130,7 @@ class Dispatcher:
 
     def __init__(self, plan: Plan, options: Ray, setup: Setup, numbers: Any) -> None:
         self._loader = plan.loader
-        self._dims = {space_id: encoder.info.dim for space_id, encoder in plan.encoders.items()}
+        self._dims = {space_id: encoder.info.dim for space_id, encoder in plan.loader.encoders.items()}
         self._options = options
         self._setup = setup
         self._numbers = numbers
@@ -300,7 +293,7 @@ class Dispatcher:
 
     def _again(self, piece: WorkUnit) -> None:
         self._open.discard(piece)
-        piece.read, piece.looked_up = (), []
+        piece.loaded = []
         if piece.deaths < MAX_DEATHS - (len(piece) > 1):
             piece.suspect = len(piece) == 1
             self._pieces.appendleft(piece)
@@ -314,11 +307,14 @@ class Dispatcher:
 
     def _ask(self, worker: _Worker, piece: WorkUnit, read: Sequence[ReadPicture | Trouble]) -> None:
         """Look up the pictures that were read, and request rows for those that need them."""
-        piece.read = read
-        piece.looked_up = [
-            None if isinstance(one, Trouble) else self._loader.look_up(one.content_hash) for one in read
-        ]
-        needed = [found.needed for found in piece.looked_up if found is not None]
+        for n, (candidate, one) in enumerate(zip(piece.candidates, read, strict=True)):
+            if isinstance(one, Trouble):
+                piece.loaded.append(one)
+            else:
+                content = replace(one.content, stat=piece.timed(n, one.content.stat))
+                loaded = self._loader.look_up(candidate, content, one.content_hash, one.size)
+                piece.loaded.append(loaded)
+        needed = [one.absent_at is not None for one in piece.loaded if not isinstance(one, Trouble)]
         name = f"{piece.number}.{piece.tries}.npy"
         self._call(worker.actor.make.remote(piece.number, name, needed), _Call(worker, piece, name))
 
@@ -338,37 +334,25 @@ class Dispatcher:
             self._staging.remove(encoded.staged)
         self._open.discard(piece)
         made = iter(encoded.pictures)
-        for n, (candidate, read) in enumerate(zip(piece.candidates, piece.read, strict=True)):
-            if isinstance(read, Trouble):
-                piece.put(n, FailedPicture.of(candidate, read))
+        for n, (candidate, loaded) in enumerate(zip(piece.candidates, piece.loaded, strict=True)):
+            if isinstance(loaded, Trouble):
+                piece.put(n, FailedPicture.of(candidate, loaded))
                 continue
             picture = next(made)
             if isinstance(picture, Trouble):
-                stat = piece.timed(n, read.content.stat)
-                piece.put(n, FailedPicture.of(candidate, replace(picture, stat=stat)))
+                piece.put(n, FailedPicture.of(candidate, replace(picture, stat=loaded.stat)))
+            elif picture is None:
+                piece.put(n, loaded)
             else:
-                piece.put(n, self._loaded(piece, n, read, picture, rows, encoded))
+                whole = self._picture(picture, rows, encoded.precisions)
+                piece.put(n, replace(loaded, picture=whole))
 
-    def _loaded(
-        self,
-        piece: WorkUnit,
-        n: int,
-        read: ReadPicture,
-        picture: EncodedPicture | None,
-        rows: npt.NDArray[np.float16] | None,
-        encoded: EncodedUnit,
-    ) -> LoadedPicture:
-        found = piece.looked_up[n]
-        assert found is not None
-        whole = None
-        if picture is not None:
-            vectors: dict[int, npt.NDArray[np.float16]] | str
-            if isinstance(picture.row, str):
-                vectors = picture.row
-            else:
-                assert rows is not None
-                ends = list(itertools.accumulate(self._dims.values()))[:-1]
-                vectors = dict(zip(self._dims, np.split(rows[picture.row], ends), strict=True))
-            whole = Picture(picture.facts, (), made=EncodingResult(vectors, encoded.precisions))
-        content = replace(read.content, stat=piece.timed(n, read.content.stat))
-        return make_loaded_picture(piece.candidates[n], content, read.content_hash, read.size, whole, found)
+    def _picture(
+        self, picture: EncodedPicture, rows: npt.NDArray[np.float16] | None, precisions: Mapping[int, str]
+    ) -> Picture:
+        if isinstance(picture.row, str):
+            return Picture(picture.facts, vectors=picture.row, precisions=precisions)
+        assert rows is not None
+        ends = list(itertools.accumulate(self._dims.values()))[:-1]
+        vectors = dict(zip(self._dims, np.split(rows[picture.row], ends), strict=True))
+        return Picture(picture.facts, vectors=vectors, precisions=precisions)

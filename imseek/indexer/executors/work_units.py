@@ -9,8 +9,7 @@ from typing import Final
 
 from imseek.data.catalog.places import MEMBER_SEPARATOR
 from imseek.data.user_files.file_stat import FileStat
-from imseek.indexer.decode_stage import FailedPicture, Loader, LookupResult, Trouble, read
-from imseek.indexer.executors.base import Item, Result
+from imseek.indexer.decode_stage import FailedPicture, Item, LoadedPicture, Loader, Result, Trouble, read
 from imseek.indexer.executors.staging import Manifest
 from imseek.indexer.scan import Candidate
 from imseek.indexer.sources.base import Content, FoundImage
@@ -102,8 +101,8 @@ class WorkUnit:
     """Pictures assigned to one worker: a shard, or a single picture of a shard during whose processing workers died.
 
     ``at`` are their positions in the outcome; ``tries`` counts assignments, ``deaths`` the workers lost with it. A
-    ``suspect`` is assigned only to a worker without other pieces. ``given_ns`` is the run's clock at the last
-    assignment.
+    ``suspect`` is assigned only to a worker without other pieces. ``loaded`` are the pictures that the worker has read,
+    not decoded yet, once their contents are looked up. ``given_ns`` is the run's clock at the last assignment.
     """
 
     number: int
@@ -114,8 +113,7 @@ class WorkUnit:
     tries: int = 0
     deaths: int = 0
     suspect: bool = False
-    read: Sequence[ReadPicture | Trouble] = ()
-    looked_up: list[LookupResult | None] = field(default_factory=list)
+    loaded: list[LoadedPicture | Trouble] = field(default_factory=list)
     given_ns: int = 0
 
     def __len__(self) -> int:

@@ -212,7 +212,7 @@ def fixed(clock: Clock) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patch("uuid.uuid4", lambda: UUID(int=1, version=4)))
         stack.enter_context(patch("time.time", clock.time))
-        for module in ("catalog", "create", "writer", "catalog_recovery"):
+        for module in ("catalog.catalog", "writing.create", "writing.writer", "repair.catalog_recovery"):
             stack.enter_context(patch(f"imseek.data.{module}.now", clock.text))
         for module in ("sources.folder", "sources.files"):
             stack.enter_context(patch(f"imseek.indexer.{module}.file_stat", clock.stat))

@@ -18,7 +18,7 @@ from imseek.data.catalog.postgres.catalog_reader import CURRENT, check_version
 from imseek.data.catalog.postgres.connection import connect
 from imseek.data.catalog.postgres.driver import driver
 from imseek.data.catalog.postgres.errors import is_programming_error, storage_error
-from imseek.data.current_file import Current, encode_record
+from imseek.data.collection_records import Current, encode_record
 from imseek.errors import CorruptCollectionError, ReadOnlyError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class PostgresCatalog(Catalog):
     """
 
     is_shared = True
+    takeover_hint = "try again when it has ended"
 
     def __init__(self, root: Path, address: Address | None = None, *, fresh: bool = False) -> None:
         self.root = root
@@ -55,16 +56,28 @@ class PostgresCatalog(Catalog):
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """As :meth:`Catalog.transaction`. Other writers wait up to ten seconds for this one's row lock."""
+        """As :class:`Catalog` says. Other writers wait up to ten seconds for this one's row lock."""
         generation = select(t.meta.c.value).where(t.meta.c.name == "generation").with_for_update()
         with self._translated(), self.engine.begin() as connection:
             connection.execute(generation)
             yield connection
 
-    def state(self, connection: Connection, current: Current) -> None:
+    def read_current(self) -> None:
+        """Return None: only the catalog has it."""
+
+    def record_current(self, connection: Connection, current: Current) -> None:
         set_meta(connection, CURRENT, encode_record(current).decode())
 
-    def scrub(self) -> None:
+    def publish_current(self, current: Current, staging: Path) -> None:
+        """Do nothing: the transaction has told readers."""
+
+    def renew_backup(self, name: str, staging: Path) -> None:
+        """Do nothing: whoever runs the server backs it up."""
+
+    def end_run(self, staging: Path, *, has_changed: bool) -> None:
+        """Do nothing: the server vouches for its pages."""
+
+    def scrub(self) -> tuple[str, ...]:
         """Rewrite the tables, so that deleted data remains in none of their pages.
 
         The server's write-ahead log, standbys and backups are out of our control. Each table in turn is locked for
@@ -74,6 +87,9 @@ class PostgresCatalog(Catalog):
             alone = connection.execution_options(isolation_level="AUTOCOMMIT")
             for table in t.metadata.sorted_tables:
                 alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table.name}")
+        return (
+            "the tables of the catalog are written anew; the log and the backups of its server are not ours",
+        )
 
     def fold(self) -> None:
         """Do nothing: the server owns the write-ahead log."""

@@ -12,22 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from imseek.data import layout
-from imseek.data.catalog import catalog_checksums
 from imseek.data.catalog.catalog import Catalog, current_of, get_meta
-from imseek.data.catalog.catalog_checksums import Checksums
 from imseek.data.catalog.postgres.address import Address, check_url, read_address, write_address
 from imseek.data.catalog.postgres.allowed_servers import allow_or_revoke, disallow_server
 from imseek.data.catalog.postgres.catalog import PostgresCatalog, drop_schema, make_schema
 from imseek.data.catalog.postgres.connection import connect
 from imseek.data.catalog.postgres.lock import PostgresLock
 from imseek.data.catalog.postgres.row_copy import copy_rows
-from imseek.data.current_file import Identity, encode_record, read_identity, write_identity
+from imseek.data.catalog.sqlite import catalog_checksums
+from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+from imseek.data.catalog.sqlite.catalog_checksums import Checksums
+from imseek.data.catalog.sqlite.lock import WriterLock
+from imseek.data.collection_records import Identity, encode_record, read_identity, write_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import find_strange_at_top, refuse_strange
 from imseek.data.files.write_check import check_writable
 from imseek.data.repair.recovery_evidence import catalog_damage, catalog_lag, gather_evidence
 from imseek.data.trust import check_trusted
-from imseek.data.writing.lock import WriterLock
 from imseek.errors import CorruptCollectionError, ImseekError, UsageError
 from imseek.types.maintenance_reports import CatalogReport
 
@@ -85,7 +86,7 @@ def _to_server(root: Path, address: Address) -> CatalogReport:
         make_schema(address)
         try:
             with (
-                contextlib.closing(Catalog(root)) as source,
+                contextlib.closing(SqliteCatalog(root)) as source,
                 contextlib.closing(PostgresCatalog(root, address, fresh=True)) as target,
             ):
                 rows = _copy_all_rows(source, target)
@@ -124,7 +125,7 @@ def _to_file(root: Path) -> CatalogReport:
         workshop.mkdir()
         with (
             contextlib.closing(PostgresCatalog(root)) as source,
-            contextlib.closing(Catalog(workshop)) as target,
+            contextlib.closing(SqliteCatalog(workshop)) as target,
         ):
             rows = _copy_all_rows(source, target)
             with target.transaction() as connection:
@@ -171,7 +172,7 @@ def _copy_all_rows(source: Catalog, target: Catalog) -> int:
     """Copy every row in one transaction; returns the number of rows."""
     with source.transaction() as reading, target.transaction() as writing:
         rows = copy_rows(reading, writing)
-        target.state(writing, current_of(writing))
+        target.record_current(writing, current_of(writing))
     return rows
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from imseek.data import layout
 from imseek.data.catalog.postgres.address import read_address
+from imseek.data.catalog.postgres.catalog_reader import borrow_connection
 from imseek.data.catalog.postgres.connection import connect, is_alive
 from imseek.data.catalog.postgres.driver import driver
-from imseek.data.catalog.runs import locked_error
+from imseek.data.catalog.running_writer import locked_error
 from imseek.data.files.write_check import check_writable
 from imseek.errors import StorageError
 
@@ -30,10 +31,10 @@ _PAUSE = 0.05
 
 
 class PostgresLock:
-    """A writer lock on the server, with the interface of :class:`imseek.data.writing.lock.WriterLock`."""
+    """A writer lock on the server, a :class:`imseek.data.catalog.backend.Lock`."""
 
     def __init__(self, root: Path) -> None:
-        check_writable(root)
+        check_writable(root, any_file_system=True)
         self._root = root
         self._address = read_address(root)
         self._session: psycopg.Connection[tuple[Any, ...]] | None = None
@@ -76,7 +77,7 @@ class PostgresLock:
         try:
             while not self._try(session):
                 if time.monotonic() > until:
-                    raise locked_error(self._root)
+                    raise locked_error(self._root, borrow_connection(self._root))
                 time.sleep(_PAUSE)
         except BaseException:
             session.close()

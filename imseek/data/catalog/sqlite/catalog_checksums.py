@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from imseek.data import layout
-from imseek.data.catalog import catalog_backups
-from imseek.data.catalog.catalog_file import connect_file
-from imseek.data.current_file import uuid_text
+from imseek.data.catalog.sqlite import catalog_backups
+from imseek.data.catalog.sqlite.catalog_file import connect_file
+from imseek.data.collection_records import uuid_text
 from imseek.data.files import durable_files
 from imseek.data.files.checksummed_files import read_checksummed
 from imseek.data.files.collection_files import digest

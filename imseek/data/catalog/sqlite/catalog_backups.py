@@ -9,8 +9,8 @@ from typing import Any
 
 from imseek.data import layout
 from imseek.data.catalog.catalog_check import find_any_fault
-from imseek.data.catalog.catalog_file import open_catalog
-from imseek.data.catalog.sqlite_errors import storage_error
+from imseek.data.catalog.sqlite.catalog_file import open_catalog
+from imseek.data.catalog.sqlite.errors import storage_error
 from imseek.data.files import durable_files
 from imseek.errors import CorruptCollectionError
 

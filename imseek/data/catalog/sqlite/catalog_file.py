@@ -19,7 +19,7 @@ from typing import Any
 
 from imseek.data import layout
 from imseek.data.catalog.migrations import check_schema, refuse_newer_version
-from imseek.data.catalog.sqlite_errors import storage_error
+from imseek.data.catalog.sqlite.errors import storage_error
 from imseek.data.files.collection_files import HARD_LINK, foreign_file_error, kind_of, permissions
 from imseek.errors import CorruptCollectionError
 

@@ -1,0 +1,178 @@
+"""Where a catalog is: :func:`backend_of` returns the backend for it, SQLite or PostgreSQL.
+
+Nothing else depends on which of the two it is. Reading imports no SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from imseek.data import layout
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from imseek.data.catalog.catalog import Catalog
+    from imseek.data.collection_records import Identity
+
+T = TypeVar("T")
+
+
+class QueryResult(Protocol):
+    """The result of a query, as cursors provide it."""
+
+    @property
+    def description(self) -> Any: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchmany(self, size: int = ..., /) -> list[Any]: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class ReadConnection(Protocol):
+    """A connection for reading: one of :mod:`sqlite3`, or one to a server that accepts the same SQL."""
+
+    def execute(self, query: str, values: Any = ..., /) -> QueryResult: ...
+
+    def close(self) -> None: ...
+
+
+class Lock(Protocol):
+    """Exclusive right to write a collection."""
+
+    def acquire(self) -> None:
+        """Acquire the lock. Raises LockedError, naming the process, while another writer works; StorageError."""
+        ...
+
+    def check(self) -> None:
+        """Check that the lock still holds. Raises LockedError, and StorageError where the folder was moved."""
+        ...
+
+    def release(self) -> None:
+        """Release the lock, if it was acquired."""
+        ...
+
+
+class CatalogBackend(Protocol):
+    """Everything about the catalog of one collection that depends on where it is."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the catalog is a file of the collection: then nobody else vouches for its bytes."""
+        ...
+
+    @property
+    def address(self) -> str | None:
+        """URL of the database that holds the catalog; None where it is a file of the collection."""
+        ...
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def connect(self) -> AbstractContextManager[ReadConnection]:
+        """Open a read-only connection for the body of the ``with``, where the backend's errors become ours.
+
+        Raises CorruptCollectionError where the catalog cannot be read, LockedError or StorageError where it cannot be
+        read now, and FormatVersionError where a later imseek changed what the query needs.
+        """
+        ...
+
+    def open_for_reading(self) -> ReadConnection:
+        """Open a connection for reading by one thread at a time, which the caller closes."""
+        ...
+
+    def translate_errors(self) -> AbstractContextManager[None]:
+        """Context manager that translates the backend's errors into ours; raises as :meth:`connect`."""
+        ...
+
+    def reuse_key(self) -> tuple[int, ...] | None:
+        """Return a key that changes when an open connection must not be used any more.
+
+        None where none may be kept at all.
+        """
+        ...
+
+    def freeze(self) -> AbstractContextManager[Connection]:
+        """Connect to the catalog as of one moment, with SQLAlchemy. Writers need not wait, nothing can be changed."""
+        ...
+
+    # -- generations -----------------------------------------------------------------------------------
+
+    def read_current_document(self) -> dict[str, Any]:
+        """Read what ``current.json`` says of the newest generation, verified by its checksum."""
+        ...
+
+    def read_generation_stamp(self) -> tuple[int | str, ...] | None:
+        """Return a cheap stamp that differs between generations; None where it cannot be read."""
+        ...
+
+    def read_run_stamp(self) -> tuple[int, ...] | None:
+        """Return a stamp that differs before and after any run; None where there is none."""
+        ...
+
+    def recorded_uuid(self) -> str:
+        """Return the uuid of the collection that the catalog is recorded for."""
+        ...
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    def lock(self) -> Lock:
+        """Return the writer's lock, not yet acquired. Raises ReadOnlyError."""
+        ...
+
+    def is_locked(self) -> bool:
+        """Whether a writer is active now. False where this process may not look. Raises StorageError."""
+        ...
+
+    def open_for_writing(self, staging: Path, uuid: str) -> Catalog:
+        """Open the catalog of the collection ``uuid`` for a writer, which has the lock, and empty ``staging``.
+
+        Raises CorruptCollectionError, FormatVersionError, StorageError.
+        """
+        ...
+
+    def create(self, places: str, fill: Callable[[Connection, Identity], None]) -> Identity:
+        """Create a catalog, ``fill`` it in its first transaction, and write the collection's files, the identity last.
+
+        ``places`` is as in :class:`imseek.data.collection_records.Identity`.
+        """
+        ...
+
+    def copy_to(self, folder: Path, uuid: str, hold: Callable[[Sequence[Any], int], T]) -> T:
+        """Copy the catalog of the collection ``uuid`` into an empty folder, as a SQLite file.
+
+        Returns what ``hold`` returns. It is called in the transaction that is copied, with path, kind and size of each
+        live file and the generation. Raises CorruptCollectionError.
+        """
+        ...
+
+
+def backend_of(root: Path) -> CatalogBackend:
+    """Return the backend of the catalog of the collection at ``root``."""
+    if layout.has_server_catalog(root):
+        from imseek.data.catalog.postgres.backend import PostgresBackend
+
+        return PostgresBackend(root)
+    from imseek.data.catalog.sqlite.backend import SqliteBackend
+
+    return SqliteBackend(root)
+
+
+def new_backend(root: Path, url: str | None) -> CatalogBackend:
+    """Return the backend for a new collection: a database at ``url``, or a file.
+
+    Raises UsageError for a URL that must not be recorded, MissingExtraError.
+    """
+    if url is not None:
+        from imseek.data.catalog.postgres.backend import PostgresBackend
+
+        return PostgresBackend(root, url)
+    from imseek.data.catalog.sqlite.backend import SqliteBackend
+
+    return SqliteBackend(root)

@@ -1,0 +1,199 @@
+"""The backend of a catalog that is a file of its collection: ``catalog.sqlite``."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid as uuids
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from imseek.data import layout
+from imseek.data.catalog.sqlite import catalog_file
+from imseek.data.catalog.sqlite.lock import WriterLock, is_file_locked
+from imseek.data.files.checksummed_files import read_checksummed
+from imseek.errors import CorruptCollectionError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+    from imseek.data.collection_records import Identity
+    from imseek.data.files.durable_files import FileDigest
+
+T = TypeVar("T")
+
+
+class SqliteBackend:
+    """A :class:`imseek.data.catalog.backend.CatalogBackend` over SQLite."""
+
+    is_file = True
+    address = None
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._path = root / layout.CATALOG
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def connect(self) -> AbstractContextManager[sqlite3.Connection]:
+        return catalog_file.connect_file(self._root)
+
+    def open_for_reading(self) -> sqlite3.Connection:
+        return catalog_file.open_catalog(self._path)
+
+    def translate_errors(self) -> AbstractContextManager[None]:
+        return catalog_file.translate_sqlite_errors(self._path)
+
+    def reuse_key(self) -> tuple[int, ...] | None:
+        """Return process, device and inode; None in a read-only folder, where SQLite treats the file as immutable."""
+        if not os.access(self._root, os.W_OK):
+            return None
+        try:
+            found = self._path.stat()
+        except OSError:
+            return (os.getpid(),)
+        return os.getpid(), found.st_dev, found.st_ino
+
+    @contextmanager
+    def freeze(self) -> Iterator[Connection]:
+        """Connect to a copy in memory."""
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import StaticPool
+
+        from imseek.data.catalog.migrations import migrate_connection
+
+        with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
+            with self.connect() as source:
+                source.backup(copy)
+            migrate_connection(
+                copy
+            )  # Check an older catalog in the schema that a writer would migrate it to.
+            engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
+            with engine.connect() as connection:
+                yield connection
+
+    # -- generations -----------------------------------------------------------------------------------
+
+    def read_current_document(self) -> dict[str, Any]:
+        return read_checksummed(self._root, layout.CURRENT)
+
+    def read_generation_stamp(self) -> tuple[int | str, ...] | None:
+        try:
+            facts = (self._root / layout.CURRENT).stat(follow_symlinks=False)
+        except OSError:
+            return None
+        # A commit replaces the file.
+        return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
+
+    def read_run_stamp(self) -> tuple[int, ...] | None:
+        """Return a stamp of the checksums, which each run rewrites."""
+        try:
+            found = (self._root / layout.CHECKSUMS).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def recorded_uuid(self) -> str:
+        from imseek.data.collection_records import read_identity
+
+        return read_identity(self._root).uuid
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    def lock(self) -> WriterLock:
+        return WriterLock(self._root)
+
+    def is_locked(self) -> bool:
+        return is_file_locked(self._root)
+
+    def open_for_writing(self, staging: Path, uuid: str) -> SqliteCatalog:
+        from imseek.data.catalog.sqlite import catalog_checksums
+        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+        from imseek.data.files import durable_files
+
+        if not self._path.exists():
+            raise self._corrupt(f"{self._path} is missing")
+        catalog_file.check_version(self._path)
+        durable_files.recreate_folder(staging)
+        checksums = catalog_checksums.verify_and_revoke(self._root, staging, uuid)
+        return SqliteCatalog(self._root, checksums)
+
+    def create(self, places: str, fill: Callable[[Connection, Identity], None]) -> Identity:
+        from imseek.data.catalog.catalog import current_of, now
+        from imseek.data.catalog.sqlite import catalog_checksums
+        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+        from imseek.data.catalog.sqlite.catalog_checksums import Checksums
+        from imseek.data.collection_records import Identity, encode_record, write_identity
+        from imseek.data.files import durable_files
+
+        root, staging = self._root, self._root / layout.STAGING
+        durable_files.recreate_folder(staging)
+        identity = Identity(uuid=str(uuids.uuid4()), created=now(), places=places)
+        with closing(SqliteCatalog(root)) as catalog, catalog.transaction() as connection:
+            fill(connection, identity)
+            current = current_of(connection)
+        ended = Checksums(identity.uuid, {layout.CATALOG: catalog_checksums.digest_catalog(root)})
+        contents = {
+            root / layout.CHECKSUMS: catalog_checksums.encode_checksums(ended),
+            root / layout.CURRENT: encode_record(current),
+        }
+        durable_files.write_files(contents, staging=staging)
+        write_identity(root, identity, staging)
+        return identity
+
+    def copy_to(self, folder: Path, uuid: str, hold: Callable[[Sequence[Any], int], T]) -> T:
+        """Copy the file with SQLite's backup API, after comparing it with its recorded checksum."""
+        from imseek.data.catalog.schema import FOREVER
+        from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
+        from imseek.data.catalog.sqlite.errors import storage_error
+
+        target = folder / layout.CATALOG
+        recorded = self._recorded_digest()
+        sound = recorded is None or catalog_checksums.digest_catalog(self._root) == recorded
+        if not sound and self._recorded_digest() == recorded:  # Otherwise a writer has started in between.
+            raise self._corrupt(f"{self._path} is not as the last writer left it")
+        try:
+            with closing(catalog_file.open_catalog(self._path)) as catalog:
+                catalog.execute("BEGIN")
+                stated = catalog.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
+                generation = -1 if stated is None else int(stated[0])
+                files = catalog.execute("SELECT path, kind, size FROM files WHERE died = ?", (FOREVER,))
+                held = hold(files.fetchall(), generation)
+                with _translate_full_disk(target):
+                    catalog_backups.copy_connection(catalog, target)
+        except sqlite3.DatabaseError as error:
+            raise storage_error(error, self._path) from error
+        # A matching checksum makes SQLite's integrity check unnecessary.
+        vouched = recorded is not None and sound and self._recorded_digest() == recorded
+        if catalog_backups.uuid_of(target) != uuid or not (
+            vouched or catalog_backups.is_usable(target, uuid)
+        ):
+            raise self._corrupt(f"{self._path} is damaged, or another collection's")
+        return held
+
+    def _recorded_digest(self) -> FileDigest | None:
+        from imseek.data.catalog.sqlite import catalog_checksums
+
+        try:
+            return catalog_checksums.read(self._root).files.get(layout.CATALOG)
+        except CorruptCollectionError:
+            return None
+
+    def _corrupt(self, message: str) -> CorruptCollectionError:
+        return CorruptCollectionError(message, hint=f"imseek collection repair {self._root}")
+
+
+@contextmanager
+def _translate_full_disk(target: Path) -> Iterator[None]:
+    """Attribute a full disk to the copy. Raises StorageError."""
+    from imseek.data.catalog.sqlite.errors import storage_error
+
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+            raise storage_error(error, target, writing=True) from error
+        raise

@@ -1,0 +1,186 @@
+"""``collection.json`` and ``current.json``: what they say, parsed with checks, and how they are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from imseek.data import layout
+from imseek.data.files import durable_files
+from imseek.data.files.checksummed_files import corrupt_file_error, read_checksummed
+from imseek.data.files.json_object import JsonObject, check_integer
+from imseek.types.collection_info import SpaceInfo
+
+#: The generation in which live rows of the catalog die.
+FOREVER: Final = 2**63 - 1
+#: Highest accepted dimension of a vector and row count of a shard.
+MAX_DIM: Final = 1 << 16
+_MAX_ROWS: Final = 1 << 32
+#: A fingerprint of weights, which is also part of names of cache files.
+FINGERPRINT: Final = re.compile(r"[A-Za-z0-9:._+-]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """``collection.json``: written once, never changed. ``places`` is ``absolute`` or ``relative``."""
+
+    uuid: str
+    created: str
+    places: str = "absolute"
+    format: int = layout.FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Rows written by one commit (or merged from several), and the files that list which of them are dead."""
+
+    shard_id: int
+    rows: int
+    spaces: tuple[int, ...]
+    dead: str | None = None
+    dead_rows: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """``current.json``: one generation. Every commit writes it last.
+
+    ``spaces`` are those in use, the default image space first, the caption space last. ``snapshots`` names FAISS
+    snapshots by space (docs/format.md); a reader scans the rows that no snapshot covers. ``next_image_id`` is above
+    every id ever used, so that no id is reused even if the catalog is lost; the size of the gap does not matter.
+    """
+
+    uuid: str
+    generation: int
+    committed: str
+    images: int
+    spaces: tuple[SpaceInfo, ...]
+    shards: tuple[Shard, ...]
+    snapshots: Mapping[str, str] = field(default_factory=dict)
+    next_image_id: int = field(default=0, compare=False)
+    format: int = layout.FORMAT
+
+    @property
+    def space(self) -> SpaceInfo:
+        """The default space, which text and vector queries search."""
+        return self.spaces[0]
+
+    @property
+    def image_spaces(self) -> tuple[SpaceInfo, ...]:
+        """The image spaces, the default first."""
+        return tuple(space for space in self.spaces if space.modality == "image")
+
+    @property
+    def caption_space(self) -> SpaceInfo | None:
+        """The space of caption vectors; None where captions are not embedded."""
+        return next((space for space in self.spaces if space.modality == "text"), None)
+
+
+def read_identity(root: Path) -> Identity:
+    """Read ``collection.json``. Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
+    document = read_checksummed(root, layout.COLLECTION)
+    try:
+        found = JsonObject(document, _field_names(Identity))
+        return Identity(
+            uuid=uuid_text(found),
+            created=found.time("created"),
+            places=found.text("places", choices=("absolute", "relative"))
+            if "places" in found
+            else "absolute",
+            format=found.whole("format", least=1, most=layout.FORMAT_SERVER_CATALOG),
+        )
+    except ValueError as error:
+        raise corrupt_file_error(root, layout.COLLECTION, error) from error
+
+
+def uuid_text(found: JsonObject) -> str:
+    """Read the member ``uuid`` and check that it is a UUID."""
+    return str(UUID(found.text("uuid")))
+
+
+def parse_current(root: Path, document: dict[str, Any]) -> Current:
+    """Parse the content of ``current.json``. Raises CorruptCollectionError."""
+    try:
+        return _parse_current(JsonObject(document, _field_names(Current)))
+    except ValueError as error:
+        raise corrupt_file_error(root, layout.CURRENT, error) from error
+
+
+def _parse_current(found: JsonObject) -> Current:
+    spaces = tuple(_parse_space(JsonObject(one, _field_names(SpaceInfo))) for one in found.items("spaces"))
+    shards = tuple(_parse_shard(JsonObject(one, _field_names(Shard))) for one in found.items("shards"))
+    for what, ids in (("space", [s.space_id for s in spaces]), ("shard", [s.shard_id for s in shards])):
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"a {what} is there twice")
+    if not any(space.modality == "image" for space in spaces[:1]):
+        raise ValueError("its first space is none of images")
+    snapshots = found.texts_by_name("snapshots") if "snapshots" in found else {}
+    for space_id, folder in snapshots.items():
+        listed = layout.parse_snapshot_folder(folder)
+        if listed is None or str(listed.space_id) != space_id:
+            raise ValueError(f"{folder[:80]!r} is no index of space {space_id[:20]}")
+    return Current(
+        uuid=uuid_text(found),
+        generation=found.whole("generation"),
+        committed=found.time("committed"),
+        images=found.whole("images"),
+        spaces=spaces,
+        shards=shards,
+        snapshots=snapshots,
+        next_image_id=found.whole("next_image_id") if "next_image_id" in found else 0,
+        format=found.whole("format", least=1, most=layout.FORMAT),
+    )
+
+
+def _parse_space(found: JsonObject) -> SpaceInfo:
+    return SpaceInfo(
+        space_id=found.whole("space_id"),
+        encoder=found.text("encoder"),
+        fingerprint=found.text("fingerprint", pattern=FINGERPRINT),
+        dim=found.whole("dim", least=1, most=MAX_DIM),
+        modality=found.text("modality", choices=("image", "text")),
+        quality=found.text("quality"),
+        note=found.text("note") if "note" in found else None,
+    )
+
+
+def _parse_shard(found: JsonObject) -> Shard:
+    shard_id = found.whole("shard_id")
+    dead = found.text("dead") if "dead" in found else None
+    columns = found.texts_by_name("columns") if "columns" in found else {}
+    listed = [("dead", None, dead)] if dead is not None else []
+    for kind, name, path in [*listed, *(("column", name, path) for name, path in columns.items())]:
+        file = layout.parse(path)
+        if file is None or (file.kind, file.shard_id, file.name) != (kind, shard_id, name):
+            raise ValueError(f"{path[:80]!r} is no file of shard {shard_id}")
+    rows = found.whole("rows", most=_MAX_ROWS)
+    return Shard(
+        shard_id=shard_id,
+        rows=rows,
+        spaces=tuple(check_integer(one, "spaces") for one in found.items("spaces")),
+        dead=dead,
+        dead_rows=found.whole("dead_rows", most=rows) if "dead_rows" in found else 0,
+        columns=columns,
+    )
+
+
+def _field_names(record: type[Any]) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(record))
+
+
+def encode_record(record: Identity | Current) -> bytes:
+    """Encode the content of ``collection.json`` or ``current.json``."""
+    return durable_files.add_checksum(asdict(record))
+
+
+def write_identity(root: Path, identity: Identity, staging: Path) -> None:
+    durable_files.write_file(root / layout.COLLECTION, encode_record(identity), staging=staging)
+
+
+def write_current(root: Path, current: Current, staging: Path) -> None:
+    durable_files.write_file(root / layout.CURRENT, encode_record(current), staging=staging)
