@@ -11,17 +11,9 @@ from pathlib import Path
 from imseek.data.catalog.backend import backend_of
 from imseek.data.collection_records import Current, Identity, Shard, parse_current, read_identity
 
-__all__ = ["Current", "Identity", "Shard", "read_current", "read_generation_stamp", "read_identity"]
+__all__ = ["Current", "Identity", "Shard", "read_current", "read_identity"]
 
 
 def read_current(root: Path) -> Current:
     """Read the newest generation. Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
     return parse_current(root, backend_of(root).read_current_document())
-
-
-def read_generation_stamp(root: Path) -> tuple[int | str, ...] | None:
-    """Return a cheap stamp that differs between generations; None where it cannot be read.
-
-    Raises StorageError where the catalog is on a server that does not answer.
-    """
-    return backend_of(root).read_generation_stamp()

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from imseek.data.current_file import read_current, read_generation_stamp
+from imseek.data.catalog.backend import backend_of
+from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex, open_index, placement_on
 from imseek.data.vectors.index_info import policy_of
@@ -107,7 +108,7 @@ class GenerationCache:
         Raises CollectionNotFoundError if the collection is gone or has been replaced.
         """
         with self._lock:
-            held, seen = self._newest, read_generation_stamp(self._root)
+            held, seen = self._newest, backend_of(self._root).read_generation_stamp()
             is_new = seen is None or seen != self._seen
             current = read_current(self._root) if is_new else held.reader.current
             self._check(current.uuid)

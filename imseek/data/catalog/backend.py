@@ -109,7 +109,10 @@ class CatalogBackend(Protocol):
         ...
 
     def read_generation_stamp(self) -> tuple[int | str, ...] | None:
-        """Return a cheap stamp that differs between generations; None where it cannot be read."""
+        """Return a cheap stamp that differs between generations; None where it cannot be read.
+
+        Raises StorageError where the catalog is on a server that does not answer.
+        """
         ...
 
     def read_run_stamp(self) -> tuple[int, ...] | None:
