@@ -424,6 +424,31 @@ def test_a_damaged_file_is_told_with_what_to_do(root: Path, file: str, damage: b
     assert error.value.hint == f"imseek collection repair {root}"
 
 
+def test_what_happens_to_a_table_after_it_was_read_is_noticed(root: Path, tmp_path: Path) -> None:
+    """Its decoded rows stay in memory, and are those of the file that is there."""
+    add(root, [0, 1])
+    table, away = root / layout.metadata(0), tmp_path / "away"
+    reader = Reader(root)
+    expected = reader.metadata([0, 1])
+    assert reader.metadata([1])[1] == expected[1]
+    table.rename(away)
+    with pytest.raises(StaleGenerationError):
+        reader.metadata([0])
+    table.symlink_to(away)
+    with pytest.raises(CorruptCollectionError, match="is a link"):
+        reader.metadata([0])
+    table.unlink()
+    table.write_bytes(b"no table")
+    with pytest.raises(CorruptCollectionError, match="is damaged"):
+        reader.metadata([0])
+    away.replace(table)
+    assert reader.metadata([0, 1]) == expected
+    folder = table.parent.rename(tmp_path / "folder")
+    table.parent.symlink_to(folder)
+    with pytest.raises(CorruptCollectionError, match="is a link"):
+        reader.metadata([0])
+
+
 def test_a_damaged_catalog_is_told_with_what_to_do(root: Path) -> None:
     add(root, [0])
     for damage in (b"", b"no database" * 500):
