@@ -121,6 +121,7 @@ OFFENDERS = {
     "imseek/media/offender_terminal.py": ("from rich.console import Console", "Only ui imports what draws"),
     "imseek/ui/cli/offender_textual.py": ("import textual.app", "Only ui imports what draws"),
     "imseek/ui/offender_textual_image.py": ("from textual_image import widget", "Only ui imports what draws"),
+    "imseek/ui/cli/offender_templates.py": ("import jinja2", "Only ui.render.html_templates imports jinja2"),
     "imseek/data/offender_media.py": ("from imseek.media import decode", "Storage knows neither"),
     "imseek/media/offender_data.py": ("import imseek.data.layout", "Media knows neither"),
     "imseek/encoders/offender_data.py": ("from imseek.data import layout", "Encoders do not know storage"),
