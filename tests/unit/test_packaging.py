@@ -131,7 +131,12 @@ OFFENDERS = {
     "imseek/search/offender_indexer.py": ("import imseek.indexer", "Each layer imports only"),
     "imseek/ui/web/offender_commands.py": (
         "from imseek.ui.cli import app",
-        "Interfaces do not import the command line",
+        "Interfaces do not know each other",
+    ),
+    "imseek/ui/web/offender_inside.py": ("import imseek.search.rerank", "Interfaces are thin"),
+    "imseek/ui/cli/offender_door.py": (
+        "import imseek.ui.web.auth",
+        "The command line starts other interfaces",
     ),
 }
 
