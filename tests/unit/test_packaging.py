@@ -126,7 +126,10 @@ OFFENDERS = {
     "imseek/media/offender_data.py": ("import imseek.data.layout", "Media knows neither"),
     "imseek/encoders/offender_data.py": ("from imseek.data import layout", "Encoders do not know storage"),
     "imseek/search/offender_learning.py": ("import sklearn", "Only features import what learns"),
-    "imseek/search/offender_server.py": ("import fastapi", "Only the HTTP service and the web pages import"),
+    "imseek/search/offender_server.py": (
+        "import fastapi",
+        "Only the HTTP service, the web pages and what they share import",
+    ),
     "imseek/ui/offender_pages.py": ("import streamlit", "Only the web pages import Streamlit"),
     "imseek/search/offender_indexer.py": ("import imseek.indexer", "Each layer imports only"),
     "imseek/ui/web/offender_commands.py": (
