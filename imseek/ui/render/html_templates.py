@@ -49,7 +49,9 @@ def _environment() -> Environment:
 
 def _one_line(value: object) -> object:
     """Make text printable; markup, which is a str too, stays as it is."""
-    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    if not isinstance(value, str) or hasattr(value, "__html__") or value.isprintable():
+        return value
+    return printable(value)
 
 
 def browser_uri(place: Place | None) -> str:
