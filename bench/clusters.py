@@ -57,7 +57,7 @@ from imseek.clusters import (
     outlier_scores,
     representative_sample,
 )
-from imseek.clusters.medoids import members_of
+from imseek.clusters.cluster_statistics import members_of
 from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors, imagenet_classes
 from imseek.progress import Task

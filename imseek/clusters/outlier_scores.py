@@ -17,8 +17,8 @@ from imseek.analysis.snapshot_session import filter_ids
 from imseek.analysis.space_vectors import Vectors
 from imseek.analysis.unique_vectors import UniqueVectors, find_unique_vectors, hash_rows
 from imseek.clusters import kmeans_clusters
+from imseek.clusters.cluster_statistics import members_of
 from imseek.clusters.kmeans_clusters import sample_positions
-from imseek.clusters.medoids import members_of
 from imseek.clusters.results import OutlierMethod, OutlierReport, Shown
 from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader

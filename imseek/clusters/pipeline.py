@@ -13,15 +13,15 @@ from imseek.analysis.snapshot_session import filter_ids
 from imseek.analysis.space_vectors import Vectors
 from imseek.clusters import (
     cluster_names,
+    cluster_statistics,
     cluster_store,
     density_clusters,
     kmeans_clusters,
-    medoids,
     vocabulary,
 )
 from imseek.clusters.cluster_names import ClusterName
+from imseek.clusters.cluster_statistics import ClusterStatistics, members_of
 from imseek.clusters.kmeans_clusters import Assignment, Fit
-from imseek.clusters.medoids import ClusterStatistics, members_of
 from imseek.clusters.results import AssignReport, Cluster, ClusterMethod, ClusterReport, GroupWord, Shown
 from imseek.data.catalog import models
 from imseek.data.reader import Reader
@@ -64,11 +64,13 @@ def find(reader: Reader, wanted: ClusterRequest, task: Task) -> ClusterReport:
         fitted = kmeans_clusters.fit(vectors, wanted.k, wanted.seed, task)
     fitted, found = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(vectors, fitted, task))
     members = members_of(found.label, len(fitted.centres))
-    facts = medoids.describe_clusters(vectors, found, members, wanted.seed, task)
+    facts = cluster_statistics.describe_clusters(vectors, found, members, wanted.seed, task)
     names = _name_clusters(vectors, wanted, members, task, notes)
     noise = np.flatnonzero(found.label < 0)
     _add_notes(fitted, found, vectors, notes)
-    shown = np.concatenate([*(one.medoids for one in facts), noise[: medoids.MEDOID_COUNT]]).astype(np.int64)
+    shown = np.concatenate(
+        [*(one.medoids for one in facts), noise[: cluster_statistics.MEDOID_COUNT]]
+    ).astype(np.int64)
     places = reader.places(vectors.ids[shown].tolist())
     report = _build_report(vectors, wanted, fitted, facts, noise, names, places, notes, found)
     return report if wanted.save is None else _save(vectors, wanted, fitted, found, report)
@@ -147,7 +149,7 @@ def _build_report(
     )
     outside = None
     if noise is not None and len(noise):
-        outside = Cluster(0, len(noise), None, None, None, shown(noise[: medoids.MEDOID_COUNT]))
+        outside = Cluster(0, len(noise), None, None, None, shown(noise[: cluster_statistics.MEDOID_COUNT]))
     reader = vectors.reader
     return ClusterReport(
         reader.identity.uuid,

@@ -19,7 +19,7 @@ IDS: Final = "ids.npy"
 def write_faiss(job: ExportJob) -> WriteResult:
     """Write the index and ids; row ``n`` of the index is the image ``ids[n]``."""
     try:
-        from imseek.data.vectors.flat_index_file import write_flat
+        from imseek.data.vectors.faiss_export import write_flat
     except ImportError as error:
         raise MissingExtraError("faiss", "cpu") from error
     selection = job.selection

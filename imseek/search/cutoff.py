@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from imseek.errors import UsageError
-from imseek.search.candidates import CandidateSet
+from imseek.search.candidate_set import CandidateSet
 from imseek.search.near_duplicates import SAME_COSINE
 from imseek.search.query import Query
 from imseek.types.arrays import Float32

@@ -22,7 +22,7 @@ from imseek.data.vectors.scores import row_norms, scores_of, top_k
 from imseek.encoders.base import Encoder
 from imseek.search import rerank
 from imseek.search.backend import AllowedImages, Generation, GenerationCache, GenerationReader, StoredT
-from imseek.search.candidates import CandidateSet
+from imseek.search.candidate_set import CandidateSet
 from imseek.search.feedback import refine_query
 from imseek.search.generations import GenerationCache as FolderEditions
 from imseek.search.generations import retry_if_stale

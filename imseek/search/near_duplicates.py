@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.search.candidates import CandidateSet, StageContext
+from imseek.search.candidate_set import CandidateSet, StageContext
 from imseek.search.query import Query
 from imseek.types.arrays import Float32
 

@@ -14,7 +14,7 @@ from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
 from imseek.errors import QueryError
 from imseek.search.backend import AllowedImages, Generation, GenerationReader, Index, unit_rows
-from imseek.search.candidates import CandidateSet
+from imseek.search.candidate_set import CandidateSet
 from imseek.search.cutoff import SAMPLE
 from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
@@ -66,7 +66,7 @@ class PreparedQuery:
     """A query prepared for one generation: the spaces and indexes to search and the query's vector in each.
 
     ``allowed`` restricts the search to some images (None: all); ``total`` is the number of images that can be found.
-    For re-ranking stages this is a :class:`imseek.search.candidates.StageContext`; stages within one collection may
+    For re-ranking stages this is a :class:`imseek.search.candidate_set.StageContext`; stages within one collection may
     also compare candidates with ``samples`` of it, and with texts encoded by ``encoder``.
     """
 

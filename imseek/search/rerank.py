@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import numpy as np
 
 from imseek.errors import QueryError
-from imseek.search.candidates import CandidateSet, StageContext, concatenate
+from imseek.search.candidate_set import CandidateSet, StageContext, concatenate
 from imseek.search.cutoff import cut_irrelevant
 from imseek.search.diversity import diversify
 from imseek.search.hubness import move_back_hubs

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.search.backend import unit_rows
-from imseek.search.candidates import CandidateSet, StageContext, concatenate
+from imseek.search.candidate_set import CandidateSet, StageContext, concatenate
 from imseek.search.page_tokens import Page, digest
 from imseek.search.prepared import GroupKey, PageWindow, RankedCandidates
 from imseek.search.query import Query

@@ -14,6 +14,7 @@ NEVER = {
     "PIL",
     "click",
     "duckdb",
+    "jinja2",
     "open_clip",
     "pandas",
     "psycopg",

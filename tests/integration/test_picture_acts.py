@@ -25,7 +25,7 @@ from imseek.ui.render.result_json import to_json
 from imseek.ui.server.service import Service
 from imseek.ui.server.settings import Settings
 from imseek.ui.web import downloads
-from imseek.ui.web.image_routes import image_action_routes
+from imseek.ui.web.image_action_routes import image_action_routes
 from imseek.ui.web.selections import SelectionStore, make_selection
 
 

@@ -19,7 +19,7 @@ from imseek.types.indexing_runs import Failure
 from imseek.ui.web import background
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.folders import list_folder, start_folder
-from imseek.ui.web.pages.collections import create_task, logs, overview, run_descriptions, sources
+from imseek.ui.web.pages.collections import create_task, log_lines, overview, run_descriptions, sources
 
 pytestmark = pytest.mark.slow
 
@@ -153,21 +153,21 @@ def test_kinds_that_are_not_known_are_text() -> None:
 def test_logs_are_shown_from_their_end(tmp_path: Path) -> None:
     log = tmp_path / "1-2.log"
     log.write_bytes(b"first\n" + b"x" * 50 + b"\xff\x1b[31m\n" + b"line\n" * 20_000 + b"last\n")
-    text = logs.read_end(log)
+    text = log_lines.read_end(log)
     assert text is not None
     assert text.startswith("…\nline")
     assert text.endswith("last")
     log.write_bytes(b"\xff\x1b[31m\n")
-    assert logs.read_end(log) == "\N{REPLACEMENT CHARACTER}\\x1b[31m"
-    assert logs.read_end(tmp_path / "gone") is None
+    assert log_lines.read_end(log) == "\N{REPLACEMENT CHARACTER}\\x1b[31m"
+    assert log_lines.read_end(tmp_path / "gone") is None
 
 
 def test_a_log_that_is_a_link_or_a_pipe_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("what nobody else may see")
     (tmp_path / "link.log").symlink_to(tmp_path / "secret")
     os.mkfifo(tmp_path / "pipe.log")
-    assert logs.read_end(tmp_path / "link.log") is None
-    assert logs.read_end(tmp_path / "pipe.log") is None
+    assert log_lines.read_end(tmp_path / "link.log") is None
+    assert log_lines.read_end(tmp_path / "pipe.log") is None
 
 
 def test_what_was_written_for_programs_is_shown_in_lines(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_what_was_written_for_programs_is_shown_in_lines(tmp_path: Path) -> None
         '{"cut',
     ]
     log.write_text("\n".join(lines))
-    assert (logs.read_end(log) or "").splitlines() == [
+    assert (log_lines.read_end(log) or "").splitlines() == [
         "reading: 8 of 8",
         "placing: 1,200, 2 skipped",
         "a line\\x1b[2J",
@@ -198,10 +198,10 @@ def test_what_was_written_for_programs_is_shown_in_lines(tmp_path: Path) -> None
         "hint: another",
         '{"cut',
     ]
-    assert logs.describe_lines(json.dumps(result, indent=1).splitlines()) == [
+    assert log_lines.describe_lines(json.dumps(result, indent=1).splitlines()) == [
         "map name: map", "map seed: 0", "columns: map_x, map_y", "images: 1,200", "stale: no",
     ]  # fmt: skip
-    assert logs.describe_lines(["{}", "[1]", '{"progress": {}}']) == ["[1]"]
+    assert log_lines.describe_lines(["{}", "[1]", '{"progress": {}}']) == ["[1]"]
 
 
 def test_failures_are_grouped_with_what_to_do() -> None:

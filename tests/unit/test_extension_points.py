@@ -36,7 +36,7 @@ from imseek.indexer.sources import SourceRequest, detect
 from imseek.indexer.sources.base import Container, Content, FoundImage, UnreachableEntry
 from imseek.indexer.sources.files import find_file, read_file, trouble_at
 from imseek.search import rerank
-from imseek.search.candidates import CandidateSet, StageContext
+from imseek.search.candidate_set import CandidateSet, StageContext
 from imseek.search.query import Query, Term
 from imseek.types.arrays import Float32, Pixels
 from imseek.types.json_form import Count, Json

@@ -21,9 +21,9 @@ from imseek.types.tags import TagCount
 from imseek.ui.web import search_state
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.labels import (
-    example_rows,
     label_options,
     label_sets,
+    label_shelves,
     label_tasks,
     probe_training,
     tag_list,
@@ -141,7 +141,7 @@ class TestSets:
 
     def test_a_name_can_always_be_had(self) -> None:
         for text in ("Ünïcode", "123", "", "a b-c", "_", "x" * 80):
-            name = example_rows.column_name(text)
+            name = label_shelves.column_name(text)
             assert name[0].isalpha()
             assert name == name.lower()
             assert len(name) <= 40
@@ -230,12 +230,12 @@ def test_shelves_leave_out_what_no_picture_has(monkeypatch: pytest.MonkeyPatch) 
         LabelExamples("dog", 0, 0.0, (), ()),
         LabelExamples(None, 1, 0.4, ((3, 0.4),), ()),
     )
-    cat, none = example_rows.shelves("photos", Path("/nowhere"), examples, of=4)
+    cat, none = label_shelves.shelves("photos", Path("/nowhere"), examples, of=4)
     assert (cat.title, cat.note) == ("cat", "2 pictures, 50%; mean probability 0.50")
     assert [(row.title, [card.id for card in row.cards]) for row in cat.rows] == [("most certain", [1, 2])]
     assert [card.title for card in cat.rows[0].cards] == ["<b>a.png", "place unknown"]
     assert none.title == "none of these"
-    assert example_rows.unused_labels(examples) == ("dog",)
+    assert label_shelves.unused_labels(examples) == ("dog",)
 
 
 class TestWorking:

@@ -121,16 +121,25 @@ OFFENDERS = {
     "imseek/media/offender_terminal.py": ("from rich.console import Console", "Only ui imports what draws"),
     "imseek/ui/cli/offender_textual.py": ("import textual.app", "Only ui imports what draws"),
     "imseek/ui/offender_textual_image.py": ("from textual_image import widget", "Only ui imports what draws"),
+    "imseek/ui/cli/offender_templates.py": ("import jinja2", "Only ui.render.html_templates imports jinja2"),
     "imseek/data/offender_media.py": ("from imseek.media import decode", "Storage knows neither"),
     "imseek/media/offender_data.py": ("import imseek.data.layout", "Media knows neither"),
     "imseek/encoders/offender_data.py": ("from imseek.data import layout", "Encoders do not know storage"),
     "imseek/search/offender_learning.py": ("import sklearn", "Only features import what learns"),
-    "imseek/search/offender_server.py": ("import fastapi", "Only the HTTP service and the web pages import"),
+    "imseek/search/offender_server.py": (
+        "import fastapi",
+        "Only the HTTP service, the web pages and what they share import",
+    ),
     "imseek/ui/offender_pages.py": ("import streamlit", "Only the web pages import Streamlit"),
     "imseek/search/offender_indexer.py": ("import imseek.indexer", "Each layer imports only"),
     "imseek/ui/web/offender_commands.py": (
         "from imseek.ui.cli import app",
-        "Interfaces do not import the command line",
+        "Interfaces do not know each other",
+    ),
+    "imseek/ui/web/offender_inside.py": ("import imseek.search.rerank", "Interfaces are thin"),
+    "imseek/ui/cli/offender_door.py": (
+        "import imseek.ui.web.auth",
+        "The command line starts other interfaces",
     ),
 }
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from imseek.data.vectors import Matches
 from imseek.errors import QueryError
 from imseek.search import diversity, rerank
-from imseek.search.candidates import CandidateSet
+from imseek.search.candidate_set import CandidateSet
 from imseek.search.query import Query, Term
 from imseek.search.query_options import GroupBy
 from imseek.search.rerank import CandidatePage, check_query, cut_page, group_positions, needs_all_candidates

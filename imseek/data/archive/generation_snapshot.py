@@ -34,7 +34,7 @@ from imseek.data.collection_records import Current, Identity, encode_record, rea
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import find_files, open_file
 from imseek.data.repair.error_diagnosis import note_opened
-from imseek.data.vectors import snapshot_files
+from imseek.data.vectors import snapshot_publication
 from imseek.errors import CorruptCollectionError, StaleGenerationError
 
 #: Generations to try before giving up on a fast writer, and seconds between the attempts.
@@ -101,7 +101,7 @@ def _open_listed_files(
     return {
         path: _open_listed_file(root, path, size, generation, stack)
         for path, kind, size in files
-        if index or kind != snapshot_files.KIND
+        if index or kind != snapshot_publication.KIND
     }
 
 
@@ -158,7 +158,7 @@ def _drop_local_state(connection: Connection, index: bool) -> None:
     )
     connection.execute(delete(t.files).where(t.files.c.died != FOREVER))
     if not index:
-        connection.execute(delete(t.files).where(t.files.c.kind == snapshot_files.KIND))
+        connection.execute(delete(t.files).where(t.files.c.kind == snapshot_publication.KIND))
         died = int(get_meta(connection, "generation"))
         connection.execute(update(t.snapshots).where(live(t.snapshots)).values(died=died))
 

@@ -33,7 +33,7 @@ from imseek.data.repair.recovery_evidence import (
     catalog_lag,
     gather_evidence,
 )
-from imseek.data.writing import space_reconciliation
+from imseek.data.writing import space_records
 from imseek.data.writing.create import insert_meta
 from imseek.data.writing.writer import find_listed_files
 from imseek.errors import CorruptCollectionError
@@ -105,7 +105,7 @@ def _replace_catalog(
             before = int(get_meta(connection, "generation"))
             generation = max(before, _last_generation(root, evidence.current)) + 1
             if evidence.current is not None and evidence.current.generation > before:
-                space_reconciliation.reconcile_spaces(connection, folders, generation, evidence.current)
+                space_records.reconcile_spaces(connection, folders, generation, evidence.current)
             adopted = orphan_shards.adopt(connection, folders, generation, evidence.current)
             judged = duplicate_judgement_file.recover_judgements(connection, folders, generation)
             learned = model_files.adopt_models(connection, folders, generation)
@@ -177,7 +177,7 @@ def _begin_empty(connection: Connection, root: Path, evidence: Evidence) -> None
         )
     insert_meta(connection, identity or Identity(uuid=evidence.uuid or str(uuid4()), created=now()))
     for position, space in enumerate(current.spaces):
-        space_reconciliation.record_space(connection, space, position)
+        space_records.record_space(connection, space, position)
 
 
 def _last_generation(root: Path, current: Current | None) -> int:

@@ -35,7 +35,7 @@ from imseek.data.repair.verify import STRANGE, examine, verify
 from imseek.data.shards import shard_files
 from imseek.data.trust import check_trusted, complete_record
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
-from imseek.data.vectors import index_snapshots, snapshot_files
+from imseek.data.vectors import index_snapshots, snapshot_publication
 from imseek.data.writing import space_build_rows
 from imseek.data.writing.commit import stat_values
 from imseek.data.writing.lock import lock_of
@@ -166,7 +166,7 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
     elif problem.kind == "images":
         gone = t.images.c.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards)))
         _retire_damaged_shards(writer, gone, (), problem.file, ledger)
-    elif problem.kind == snapshot_files.KIND:
+    elif problem.kind == snapshot_publication.KIND:
         _drop_snapshot(writer, problem.file, ledger)
     elif problem.kind == duplicate_judgement_file.KIND:
         duplicate_judgement_file.rewrite(writer)

@@ -29,7 +29,7 @@ from imseek.data.vectors.index_metadata import (
     part_folders,
     read_index_metadata,
 )
-from imseek.data.vectors.snapshot_files import KIND as SNAPSHOT
+from imseek.data.vectors.snapshot_publication import KIND as SNAPSHOT
 from imseek.data.writing.space_build_rows import PART, part_dtype
 from imseek.errors import CorruptCollectionError
 from imseek.types.collection_info import SpaceInfo

@@ -30,14 +30,6 @@ from imseek.data.vectors.index_metadata import TRUTH_FILE, IndexFolder
 from imseek.data.vectors.recall_queries import RecallQueries
 from imseek.data.vectors.sharded_index import ShardedSnapshot
 from imseek.data.vectors.snapshot_build import MAX_GROWTH, BuiltIndex, extend_part, translate_faiss_errors
-from imseek.data.vectors.snapshot_files import (
-    StagedPart,
-    keep_parts,
-    open_staged,
-    publish,
-    retire,
-    stage_part,
-)
 from imseek.data.vectors.snapshot_parts import (
     GrowthPlan,
     build_grown_part,
@@ -47,6 +39,14 @@ from imseek.data.vectors.snapshot_parts import (
     needs_several_parts,
     plan_growth,
     rows_missing_from,
+)
+from imseek.data.vectors.snapshot_publication import (
+    StagedPart,
+    keep_parts,
+    open_staged,
+    publish,
+    retire,
+    stage_part,
 )
 from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tune_snapshot
 from imseek.data.writing.writer import Writer

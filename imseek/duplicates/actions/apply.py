@@ -32,10 +32,10 @@ from imseek.data.writing.writer_wait import open_writer
 from imseek.duplicates.action_results import Action, AppliedFile, ApplyReport, Outcome
 from imseek.duplicates.actions import execute, metadata_transfer
 from imseek.duplicates.actions import journal as journals
+from imseek.duplicates.actions.intents import IntentBuilder, PlanItem
 from imseek.duplicates.actions.journal import Journal
 from imseek.duplicates.actions.journal_records import Intent, State
 from imseek.duplicates.actions.plan_check import check_plan
-from imseek.duplicates.actions.plan_items import IntentBuilder, PlanItem
 from imseek.duplicates.actions.plans import LINK_ACTIONS, MOVE_ACTIONS, Plan
 from imseek.duplicates.actions.precheck import (
     AlreadyDoneError,

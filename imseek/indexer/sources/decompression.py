@@ -30,7 +30,7 @@ _XZ_MEMORY: Final = 512 * 2**20
 class StreamInput:
     """The bytes of a tar from its start. Once ``stop`` is set, reading raises Cancelled.
 
-    Raises MediaError where the archive expands too far, and the errors that :func:`tar_headers.translate_errors`
+    Raises MediaError where the archive expands too far, and the errors that :func:`tar_members.translate_errors`
     translates.
     """
 

@@ -19,7 +19,7 @@ from imseek.indexer.sources.archive_members import (
     too_large_error,
 )
 from imseek.indexer.sources.decompression import StreamInput
-from imseek.indexer.sources.tar_headers import tar_members, translate_errors
+from imseek.indexer.sources.tar_members import tar_members, translate_errors
 from imseek.media.sidecar import MAX_BYTES
 from imseek.progress import Cancelled
 from imseek.types.pictures import SkipReason

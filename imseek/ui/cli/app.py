@@ -26,7 +26,7 @@ import typer.main
 from imseek._version import __version__
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError, UntrustedServerError
 from imseek.ui.cli import consent
-from imseek.ui.cli.command_groups import CommandGroup, Group
+from imseek.ui.cli.command_classes import CommandGroup, Group
 from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.optional_values import insert_values
 from imseek.ui.cli.output import report_error

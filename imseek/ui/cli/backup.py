@@ -15,7 +15,7 @@ from imseek.types.backup import BackupReport, RestoreReport
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.command_groups import Group
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
 from imseek.ui.cli.output import say, stdout_bytes
 from imseek.ui.cli.progress import stoppable

@@ -16,7 +16,7 @@ from imseek.types.json_form import Count, FilePath, Printable
 from imseek.types.maintenance_reports import Problem, TrustRecord
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
-from imseek.ui.cli.command_groups import Group
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionTooOption, JsonOption, current_folder, examples
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.index import AlsoOption, CaptionsOption

@@ -14,7 +14,7 @@ from imseek.errors import UsageError
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection, choose_two
-from imseek.ui.cli.command_groups import Group
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run

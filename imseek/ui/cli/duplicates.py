@@ -18,7 +18,7 @@ from imseek.types.json_form import Count, Json
 from imseek.ui.cli import apply, judge
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
-from imseek.ui.cli.command_groups import Group
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.run import Run

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.ui.cli.command_groups import Group
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import JsonOption, examples
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.output import say

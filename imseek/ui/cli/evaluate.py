@@ -8,7 +8,7 @@ import typer
 
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_zeroshot
-from imseek.ui.cli.command_groups import Group
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,

@@ -12,7 +12,7 @@ from imseek.probes.results import ProbeInfo
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import probetext
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.command_groups import Group
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.probeflags import (

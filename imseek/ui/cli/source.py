@@ -11,7 +11,7 @@ import typer
 import imseek
 from imseek.types.collection_info import SourceInfo
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.command_groups import Group
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.info import sources_table
 from imseek.ui.cli.output import say

@@ -16,7 +16,7 @@ from imseek.types.json_form import Count
 from imseek.types.tags import Tag, TagCount
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.command_groups import Group
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_id, parse_images
 from imseek.ui.cli.output import say

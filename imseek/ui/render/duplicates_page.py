@@ -1,20 +1,15 @@
-"""Render a duplicates report as one HTML page with the pictures side by side.
-
-The page is self-contained and runs nothing: pictures are data URIs, there is no script, and its content security policy
-forbids any. File names are untrusted; control and bidirectional characters are shown escaped.
-"""
+"""Render a duplicates report as one HTML page with the pictures side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 from typing import Final, TypeAlias
 
-from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport
+from imseek.duplicates.results import Duplicate, DuplicatePair, DuplicateReport
 from imseek.types.pictures import display_path
-from imseek.ui.render.page_frame import escape_text, head, link_picture
+from imseek.ui.render.html_templates import render
 from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
 from imseek.ui.render.words import format_count, format_size
 
@@ -48,30 +43,22 @@ def page(
     bounds: PageLimits = PageLimits(),
 ) -> Iterator[str]:
     """Yield the page in pieces. ``names`` maps collection UUIDs to names."""
-    pictures = EmbeddedThumbnails(bounds.pictures, bounds.bytes)
     shown = report.groups[: bounds.groups]
     several = len({member.collection for group in shown for member in group.members}) > 1
-    body = [
-        _section(number, group, pictures, thumbnail, names if several else {}, bounds.members)
-        for number, group in enumerate(shown, start=1)
-    ]
-    hidden = sum(max(0, len(group.members) - bounds.members) for group in shown)
-    yield head(title, _STYLE)
-    yield f"<header><h1>{escape_text(title)}</h1>\n<p>{escape(totals(report))}</p>\n"
-    left = [
-        (len(report.groups) - len(shown), "groups"),
-        (hidden, "images of larger groups"),
-        (pictures.left_out, "thumbnails"),
-    ]
-    if said := ", ".join(f"{n:,} {what}" for n, what in left if n):
-        yield f"<p>Left out of this page: {said}. The CSV and JSON reports have all.</p>\n"
-    for note in report.notes:
-        yield f"<p>{escape_text(note)}</p>\n"
-    if report.interrupted:
-        yield "<p>The search was interrupted; there may be more.</p>\n"
-    yield "</header>\n<main>\n"
-    yield from body
-    yield "</main>\n</html>\n"
+    return render(
+        "duplicates.html.j2",
+        title=title,
+        report=report,
+        totals=totals(report),
+        groups=((group, _read_once(thumbnail)) for group in shown),
+        most=bounds.members,
+        hidden_groups=len(report.groups) - len(shown),
+        hidden_images=sum(max(0, len(group.members) - bounds.members) for group in shown),
+        kinds=KIND_LABELS,
+        facts=partial(_facts, names=names if several else {}),
+        describe_pair=_describe_pair,
+        thumbnails=EmbeddedThumbnails(bounds.pictures, bounds.bytes),
+    )
 
 
 def totals(report: DuplicateReport) -> str:
@@ -89,58 +76,31 @@ def percent(share: float) -> str:
     return f"{int(100 * share + 1e-9)} %"
 
 
-def _section(
-    number: int,
-    group: DuplicateGroup,
-    pictures: EmbeddedThumbnails,
-    thumbnail: Thumbnail,
-    names: Mapping[str, str],
-    most: int,
-) -> str:
+def _read_once(thumbnail: Thumbnail) -> Thumbnail:
+    """Read each picture once for all its copies."""
     read: dict[str, bytes | None] = {}
 
     def once(member: Duplicate) -> bytes | None:
-        """Read the picture once for all its copies."""
         if member.content_hash not in read:
             read[member.content_hash] = thumbnail(member)
         return read[member.content_hash]
 
-    keeper = _facts(group.keeper, names)
-    cards = []
-    for member in group.members[:most]:
-        rows = "".join(
-            f"<dt>{name}</dt><dd>{value if value == keeper[name] else f'<mark>{value}</mark>'}</dd>"
-            for name, value in _facts(member, names).items()
-        )
-        rows += f"<dt>id</dt><dd>{member.image_id}</dd>"
-        said = escape_text(group.reason) if member is group.keeper else _describe_pair(member.pair)
-        said = f"keep: {said}" if group.keeps(member) else said
-        picture = pictures.tag(partial(once, member), f"image {member.image_id}")
-        cards.append(
-            f"<figure{' class=keep' if group.keeps(member) else ''}>{link_picture(member.place, picture)}"
-            f"<figcaption><p>{said}</p><dl>{rows}</dl></figcaption></figure>\n"
-        )
-    if len(group.members) > most:
-        cards.append(f'<p class="more">and {len(group.members) - most:,} more</p>\n')
-    freed = format_size(sum(member.bytes for member in group.surplus))
-    heading = f"{number}. {KIND_LABELS[group.kind]}: {format_count(len(group.members), 'image')}"
-    heading += f", {freed} beside the keeper" if group.surplus else ""
-    return f'<section><h2>{escape(heading)}</h2>\n<div class="row">\n{"".join(cards)}</div></section>\n'
+    return once
 
 
 def _facts(member: Duplicate, names: Mapping[str, str]) -> dict[str, str]:
-    """Return what is compared with the keeper, as HTML by name."""
+    """Return what is compared with the keeper, by name."""
     folder, name = ("place unknown", "") if member.place is None else _split_path(member.place.path)
     facts = {
         "pixels": f"{member.width:,} × {member.height:,}",
         "bytes": f"{member.bytes:,}",
-        "format": escape_text(member.format),
-        "taken": escape_text((member.taken_at or "not known").replace("T", " ")),
-        "name": f"<bdi>{escape_text(name)}</bdi>",
-        "folder": f"<bdi>{escape_text(folder)}</bdi>",
+        "format": member.format,
+        "taken": (member.taken_at or "not known").replace("T", " "),
+        "name": name,
+        "folder": folder,
     }
     if names:
-        facts["collection"] = escape_text(names.get(member.collection, member.collection))
+        facts["collection"] = names.get(member.collection, member.collection)
     return facts
 
 
@@ -160,41 +120,5 @@ def _describe_pair(pair: DuplicatePair | None) -> str:
         if pair.distance is not None:
             said.append(f"{pair.distance} of 64 bits differ")
         if pair.orientation:
-            said.append(escape_text(pair.orientation))
+            said.append(pair.orientation)
     return ", ".join(said)
-
-
-_STYLE: Final = """\
-:root { color-scheme: light dark; --paper: #fff; --tile: #f4f4f3; --rule: #d9d9d6; --ink: #1f1f1e; --grey: #63625f;
-  --keep: #17693a; --mark: #ffe9a8; --marked: #1f1f1e; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #191918; --tile: #242423; --rule: #3d3d3a; --ink: #ededeb; --grey: #a5a49f; --keep: #6fce95;
-    --mark: #5c4a12; --marked: #fff3cf; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 90rem; background: var(--paper); color: var(--ink);
-  font: 15px/1.45 system-ui, sans-serif; }
-h1 { font-size: 1.3rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }
-h2 { font-size: 1rem; margin: 0 0 .6rem; }
-header p { margin: .2rem 0; color: var(--grey); }
-section { border-top: 1px solid var(--rule); padding: 1rem 0; margin-top: 1rem; content-visibility: auto;
-  contain-intrinsic-size: auto 26rem; }
-.row { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap: .8rem; }
-figure { margin: 0; padding: .6rem; background: var(--tile); border: 2px solid transparent; border-radius: 6px;
-  min-width: 0; }
-figure.keep { border-color: var(--keep); }
-figure.keep figcaption p { color: var(--keep); font-weight: 600; }
-figure > a { display: block; }
-img, .none { display: block; width: 100%; height: 12rem; object-fit: contain; }
-.none { display: grid; place-items: center; border: 1px dashed var(--rule); color: var(--grey); }
-figcaption p { margin: .5rem 0; font-size: .9rem; overflow-wrap: anywhere; }
-dl { margin: 0; display: grid; grid-template-columns: auto minmax(0, 1fr); gap: .1rem .7rem; font-size: .85rem; }
-dt { color: var(--grey); }
-dd { margin: 0; overflow-wrap: anywhere; }
-mark { background: var(--mark); color: var(--marked); border-radius: 3px; padding: 0 .2em;
-  -webkit-box-decoration-break: clone; box-decoration-break: clone; }
-.more { align-self: center; color: var(--grey); }
-@media (max-width: 32rem) { .row { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem; }
-  body { padding: .6rem; } figure { padding: .4rem; } img, .none { height: 8rem; }
-  dl { grid-template-columns: minmax(0, 1fr); } dt { margin-top: .25rem; font-size: .75rem; } }
-"""

@@ -1,15 +1,15 @@
-"""Embed thumbnails in a page as data URIs, within limits."""
+"""Embed thumbnails in a page, within limits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
+from typing import TypeVar
 
-from imseek.showing import data_uri
+Image = TypeVar("Image")
 
 
 class EmbeddedThumbnails:
-    """Renders picture tags for a page, up to ``pictures`` thumbnails and ``bytes`` bytes before base64.
+    """Chooses the thumbnails of a page: at most ``pictures``, of ``bytes`` bytes before base64.
 
     ``left_out`` counts the pictures beyond these limits.
     """
@@ -19,18 +19,14 @@ class EmbeddedThumbnails:
         self._bytes = bytes
         self.left_out = 0
 
-    def tag(self, read: Callable[[], bytes | None], alt: str) -> str:
-        """Return an ``<img>``, or a ``<div class="none">`` with the reason. ``read`` returns a WebP, or None."""
-        if not self._pictures:
-            return self._without()
-        if (data := read()) is None:
-            return '<div class="none">cannot be read</div>'
-        if len(data) > self._bytes:
-            return self._without()
+    def embed(self, read: Callable[[Image], bytes | None], image: Image) -> bytes | str:
+        """Return the WebP that ``read`` returns for ``image``, or why the page has none."""
+        data = read(image) if self._pictures else b""
+        if data is None:
+            return "cannot be read"
+        if not self._pictures or len(data) > self._bytes:
+            self.left_out += 1
+            return "left out"
         self._pictures -= 1
         self._bytes -= len(data)
-        return f'<img src="{data_uri(data)}" alt="{escape(alt)}">'
-
-    def _without(self) -> str:
-        self.left_out += 1
-        return '<div class="none">left out</div>'
+        return data

@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imseek.ui.render.html_templates import render
 from imseek.ui.server.origins import Origins
 
 COOKIE: Final = "imseek"
@@ -30,14 +31,6 @@ _POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; frame-ancestors 'none'; form-action 'self'; "
     "base-uri 'self'; object-src 'none'"
 )
-_FORM: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>imseek</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
-body { max-width: 26rem; margin: 15vh auto; padding: 0 1rem; } input, button { font: inherit; padding: .4rem .6rem; }
-input { width: 100%; box-sizing: border-box; margin: .5rem 0; }</style>
-<h1>imseek</h1><p>WHY</p><p>Open the link that <code>imseek ui</code> printed, or give its token:</p>
-<form method="post" action="/login"><label>Token<input name="token" type="password" autofocus required></label>
-<button>Log in</button></form></html>"""
 
 
 class OneTimeCode:
@@ -115,7 +108,7 @@ class AuthMiddleware:
 
 
 def _login_page(why: str, status: int) -> Response:
-    return HTMLResponse(_FORM.replace("WHY", why), status)
+    return HTMLResponse("".join(render("login.html.j2", why=why)), status)
 
 
 async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

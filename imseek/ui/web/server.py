@@ -28,7 +28,7 @@ from imseek.ui.server.pictures import ThumbnailCache
 from imseek.ui.server.process import bind_socket, serve, server_url
 from imseek.ui.web import app_state, blobs
 from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
-from imseek.ui.web.image_routes import image_action_routes
+from imseek.ui.web.image_action_routes import image_action_routes
 from imseek.ui.web.sessions import PagesApp
 from imseek.ui.web.shell import on_error
 from imseek.ui.web.system_viewer import can_open

@@ -2,16 +2,14 @@
 
 The page loads nothing. Its Content-Security-Policy allows embedded pictures, and its own script and style by their
 hashes. File names and values are untrusted: they are JSON without ``<``, which the script sets as text, and control
-characters and marks that change the direction of writing are escaped.
+characters and marks that change the direction of writing are escaped. The frame is ``templates/map.html.j2``.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
-from html import escape
 from importlib import resources
 from typing import Any, Final
 
@@ -20,6 +18,7 @@ import pyarrow as pa
 
 from imseek.maps.results import MapInfo
 from imseek.types.arrays import Float32
+from imseek.ui.render.html_templates import render
 from imseek.ui.render.map_page.colouring import Colouring, colour_by_column, encode_array, single_colour
 from imseek.ui.render.words import format_count, printable, shorten
 
@@ -68,15 +67,17 @@ def page(
         "pictured": encode_array(np.array(held, np.int64), "<u4"),
     }
     style, script = _file("map.css"), drawing_script() + _file("map.js")
-    about = _about(n, info, len(held), left)
-    yield _HEAD.format(
-        title=escape(printable(title)), about=escape(about), style=style, policy=_policy(style, script)
+    return render(
+        "map.html.j2",
+        title=title,
+        about=_about(n, info, len(held), left),
+        policy=_policy(style, script),
+        style=style,
+        script=script,
+        legend=colour is not None,
+        data=data,
+        thumbnails=thumbnails,
     )
-    yield '<aside id="legend" aria-label="Legend"></aside>\n' if colour is not None else ""
-    yield f'<script type="application/json" id="data">{_json(data)}</script>\n'
-    yield f"<script>{script}</script>\n"
-    # After the script, so that points appear before the pictures are parsed.
-    yield f'<script type="application/json" id="thumbnails">{_json(thumbnails)}</script>\n</html>\n'
 
 
 def _colour_data(shown: Colouring) -> dict[str, Any] | None:
@@ -99,7 +100,7 @@ def _about(n: int, info: MapInfo, pictures: int, left: int) -> str:
     said.append(thumbnails if pictures else "no thumbnails")
     if left:
         said.append(f"{left:,} pictures could not be read or were too many")
-    return printable("; ".join(said))
+    return "; ".join(said)
 
 
 def _thumbnails(
@@ -129,11 +130,6 @@ def scale_to_square(table: pa.Table) -> Float32:
     return np.asarray((places - (low + high) / 2) / size, np.float32)
 
 
-def _json(value: Any) -> str:
-    """Encode a value for a script element: without ``<``, it cannot end the element or begin a comment."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
 def drawing_script() -> str:
     """Return the script that draws and moves a map; a page or component appends its own."""
     return "".join(_file(name) for name in _DRAWING)
@@ -148,35 +144,3 @@ def _policy(style: str, script: str) -> str:
         return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
     return f"default-src 'none'; img-src data:; style-src '{hashed(style)}'; script-src '{hashed(script)}'"
-
-
-_HEAD: Final = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="referrer" content="no-referrer">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-<header>
-<h1>{title}</h1>
-<form id="find" role="search"><input type="search" id="needle" placeholder="find by path or label"
- aria-label="Find images by path or label" autocomplete="off"><span id="found" role="status"></span></form>
-<p id="about">{about}</p>
-</header>
-<div id="stage">
-<canvas id="points" tabindex="0" role="application"
- aria-label="Map of images. Arrow keys move it, plus and minus zoom, 0 shows all."></canvas>
-<canvas id="pictures" aria-hidden="true"></canvas>
-<div id="zoom">
-<button id="in" type="button" title="enlarge (+)" aria-label="enlarge">+</button>
-<button id="out" type="button" title="make smaller (-)" aria-label="make smaller">−</button>
-<button id="all" type="button" title="show all (0)">all</button>
-<label><input type="checkbox" id="show" checked> pictures</label>
-<span id="without" hidden>without WebGL2: slower</span>
-</div>
-<div id="card" role="status"></div>
-</div>
-<noscript>This page is drawn by a script in it, which is switched off here.</noscript>
-"""

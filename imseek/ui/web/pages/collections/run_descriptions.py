@@ -12,7 +12,7 @@ from imseek.jobs import Job
 from imseek.types.indexing_runs import Failure
 from imseek.types.pictures import SkipReason, display_path
 from imseek.ui.render.words import format_count, format_duration, printable
-from imseek.ui.web.pages.collections.logs import read_end
+from imseek.ui.web.pages.collections.log_lines import read_end
 from imseek.ui.web.plain_text import capitalise
 
 _EXAMPLES: Final = 5

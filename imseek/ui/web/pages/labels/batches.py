@@ -15,7 +15,7 @@ from imseek.search import Query, Term
 from imseek.ui.web import search_state
 from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.labeller import SKIP
-from imseek.ui.web.pages.labels import example_rows
+from imseek.ui.web.pages.labels import label_shelves
 from imseek.ui.web.pages.labels.label_sets import LabelSet, changes
 
 #: Number of images in a batch, and maximum number of skipped images that are excluded.
@@ -81,7 +81,7 @@ def propose_batch(
     shown = [proposal for proposal in found.proposals if proposal.image_id not in skipped][:SIZE]
     there = {proposal.image_id: proposal.place for proposal in shown}
     cards = tuple(
-        example_rows.card(name, proposal.image_id, there[proposal.image_id], _guess(proposal))
+        label_shelves.card(name, proposal.image_id, there[proposal.image_id], _guess(proposal))
         for proposal in shown
     )
     notes = notes if cards else ("No picture is left to label.",)
@@ -121,7 +121,7 @@ def search_batch(
     where = " AND ".join(f"NOT tag({search_state.sql_literal(tag)})" for tag in mine) or None
     query = Query((Term(text=words),), limit=SIZE + min(len(skipped), _MAX_SKIPPED), where=where)
     hits = [hit for hit in collection.search(query).hits if hit.image_id not in skipped][:SIZE]
-    cards = tuple(example_rows.card(name, hit.image_id, hit.place) for hit in hits)
+    cards = tuple(label_shelves.card(name, hit.image_id, hit.place) for hit in hits)
     return Batch(_number(before), cards, () if cards else ("Nothing more is found.",), skipped=skipped)
 
 

@@ -18,7 +18,7 @@ from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state
 from imseek.ui.web.components.shelves import shelves
 from imseek.ui.web.components.text_area import MAX_CHARACTERS, lines
-from imseek.ui.web.pages.labels import example_rows, label_tasks, saved_labels
+from imseek.ui.web.pages.labels import label_shelves, label_tasks, saved_labels
 from imseek.ui.web.pages.labels.label_options import (
     DEFAULT_TEMPLATE,
     EXAMPLES,
@@ -208,12 +208,12 @@ def _preview(
         st.text(one_line(line))
     examples = found.labels.examples(EXAMPLES)
     like = shelves(
-        example_rows.shelves(name, collection.path, examples, of=looked),
+        label_shelves.shelves(name, collection.path, examples, of=looked),
         key=f"labels-shelves-{name}",
         base=app_state.images_url(name),
         opens=app_state.current_app().opens,
     )
-    if empty := example_rows.unused_labels(examples):
+    if empty := label_shelves.unused_labels(examples):
         st.text(f"No picture: {one_line(', '.join(empty))}")
     if like is not None:
         results.search_like(like)

@@ -13,7 +13,7 @@ from imseek.probes.results import ProbeInfo
 from imseek.tags import is_manual
 from imseek.types.tags import TagCount
 from imseek.ui.web.components.labeller import NONE, SKIP
-from imseek.ui.web.pages.labels.example_rows import column_name
+from imseek.ui.web.pages.labels.label_shelves import column_name
 
 #: Maximum number of classes, one per key.
 MAX_CLASSES: Final = 9

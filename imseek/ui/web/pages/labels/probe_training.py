@@ -16,7 +16,7 @@ from imseek.progress import Cancelled, ProgressCallback
 from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state
 from imseek.ui.web.components.shelves import shelves
-from imseek.ui.web.pages.labels import example_rows, label_sets, label_tasks, saved_labels
+from imseek.ui.web.pages.labels import label_sets, label_shelves, label_tasks, saved_labels
 from imseek.ui.web.pages.labels.label_sets import LabelSet
 from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import capitalise, one_line
@@ -119,14 +119,14 @@ def _show_predictions(name: str, collection: Collection, found: TrainedProbe) ->
     for note in info.notes:
         st.text(one_line(note))
     none = f"not {', '.join(info.classes)}"[:80]
-    drawn = example_rows.shelves(name, collection.path, applied.examples, of=applied.images, none=none)
+    drawn = label_shelves.shelves(name, collection.path, applied.examples, of=applied.images, none=none)
     like = shelves(
         drawn,
         key=f"learned-{name}-{info.name}",
         base=app_state.images_url(name),
         opens=app_state.current_app().opens,
     )
-    if empty := example_rows.unused_labels(applied.examples):
+    if empty := label_shelves.unused_labels(applied.examples):
         st.text(f"No picture: {one_line(', '.join(empty))}")
     if like is not None:
         results.search_like(like)

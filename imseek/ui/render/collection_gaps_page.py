@@ -1,0 +1,38 @@
+"""Render what two collections lack of each other as one HTML page with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, TextIO
+
+from imseek.dataset.results import CoverageReport
+from imseek.overview import thumbnails
+from imseek.ui.render.html_templates import render
+from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
+
+if TYPE_CHECKING:
+    from imseek.library import ResolvedCollection
+
+#: Longer side of thumbnails, in pixels.
+_THUMBNAIL_SIDE = 224
+
+
+def write(file: TextIO, report: CoverageReport, both: Sequence[ResolvedCollection]) -> None:
+    """Write the page to ``file``, reading pictures of both collections from their places."""
+    a, b = both
+    with ExitStack() as stack:
+        sides = []
+        for side, mine, other in ((report.a, a, b), (report.b, b, a)):
+            ids = [image.image_id for group in side.groups for image in group.images]
+            read = stack.enter_context(thumbnails(mine.path, ids, _THUMBNAIL_SIDE))
+            sides.append((side, mine.name, other.name, read))
+        file.writelines(
+            render(
+                "coverage.html.j2",
+                title=f"{a.name} and {b.name}",
+                report=report,
+                sides=sides,
+                thumbnails=EmbeddedThumbnails(),
+            )
+        )
