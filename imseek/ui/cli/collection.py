@@ -27,7 +27,7 @@ from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, format_size, printable
 
 app = Group(
-    "List, make, rename, delete, check and repair collections.",
+    "List, create, rename, delete, verify and repair collections.",
     epilog=examples("imseek collection list", "imseek collection verify holidays"),
 )
 
@@ -99,8 +99,13 @@ def list_(as_json: JsonOption = False) -> None:
     )
 )
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Its name, or a folder to make it in.")],
-    encoder: Annotated[str, typer.Option("--encoder", metavar="REFERENCE", help="Its encoder.")] = "auto",
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME|PATH", help="The name of the collection, or a folder to create it in."),
+    ],
+    encoder: Annotated[
+        str, typer.Option("--encoder", metavar="REFERENCE", help="The encoder of the collection.")
+    ] = "auto",
     also: AlsoOption = None,
     captions: CaptionsOption = False,
     catalog: Annotated[
@@ -108,11 +113,12 @@ def create(
         typer.Option(
             "--catalog",
             metavar="URL",
-            help="Keep its catalog in this PostgreSQL database (no password in it), for several hosts to share.",
+            help="Keep the catalog in this PostgreSQL database, so that several hosts can share it. The "
+            "URL must not contain a password.",
         ),
     ] = None,
 ) -> None:
-    """Make an empty collection."""
+    """Create an empty collection."""
     new = library.locate(name, cwd=current_folder(), environ=os.environ)
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
@@ -128,18 +134,18 @@ def create(
 
 @app.command(epilog=examples("imseek collection rename holidays holidays-2025"))
 def rename(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name now.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The current name of the collection.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name of the collection.")],
 ) -> None:
-    """Give a named collection another name."""
+    """Rename a collection."""
     library.rename(name, new, os.environ)
     print(f"{name} is now {new}")
 
 
 @app.command(epilog=examples("imseek collection delete holidays", "imseek collection delete old --yes"))
 def delete(
-    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Its name or path.")],
-    yes: Annotated[bool, options.yes("Do not ask.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="The name or path of the collection.")],
+    yes: Annotated[bool, options.yes("Delete without asking.")] = False,
 ) -> None:
     """Delete a collection. The pictures it was made from stay."""
     doomed = library.locate(name, cwd=current_folder(), environ=os.environ)
@@ -183,16 +189,17 @@ def verify(
 @app.command(epilog=examples("imseek collection trust /srv/photos/.imseek", "imseek collection trust --list"))
 def trust(
     name: NameArgument = None,
-    listing: Annotated[bool, options.list_("List what you trust, and change nothing.")] = False,
-    forget: Annotated[bool, typer.Option("--forget", help="Trust it no more.")] = False,
-    force: Annotated[bool, options.force("Also where verify finds problems.")] = False,
+    listing: Annotated[
+        bool, options.list_("List the trusted collections, without changing anything.")
+    ] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Stop trusting the collection.")] = False,
+    force: Annotated[bool, options.force("Trust it even if the checks find problems.")] = False,
     collection: CollectionTooOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Say that you know who made a collection, so that it may be written to (docs/security.md).
+    """Trust a collection, because you know who made it, so that it can be written to (docs/security.md).
 
-    What imseek makes on this machine is trusted already. Every file is checked first. Exits with 1 where one is not as
-    it should be.
+    Collections made on this machine are trusted already. Every file is checked first. Exits with 1 if a check fails.
     """
     from imseek import maintenance
 
@@ -262,7 +269,7 @@ def _find_missing_trusted(given: str | None) -> ResolvedCollection | None:
 def repair(
     name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False
 ) -> int:
-    """Mend a collection. Says what was taken from where and what is lost. Exits with 1 if problems remain."""
+    """Repair a collection. Reports what was restored from where and what is lost. Exits with 1 if problems remain."""
     from imseek import maintenance
 
     chosen = _find_for_maintenance(merge_names(name, collection), quiet=as_json)

@@ -59,16 +59,16 @@ def judge(
         list[str] | None,
         typer.Argument(
             metavar="[IMAGE]...",
-            help="Two images, or more that are judged each with each: ids, or files. None: list the judgements.",
+            help="Two or more images, as ids or files; each pair is judged. Without any: list all judgements.",
         ),
     ] = None,
     same: Annotated[bool, typer.Option("--same", help="They are the same picture.")] = False,
-    different: Annotated[bool, typer.Option("--different", help="They are no duplicates.")] = False,
-    forget: Annotated[bool, typer.Option("--forget", help="Take back what was said of them.")] = False,
+    different: Annotated[bool, typer.Option("--different", help="They are not duplicates.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Delete the judgement.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Say that pictures are duplicates or not. It is remembered by their contents, and never asked again."""
+    """Record whether pictures are duplicates. The answer is remembered by content, and applies to later runs."""
     from imseek import duplicates
 
     said = [same, different, forget].count(True)

@@ -28,33 +28,35 @@ class OutputOptions:
 
     paths: Annotated[
         bool,
-        typer.Option("--paths", "-p", help="Print paths only, one a line (unprintable bytes escaped)."),
+        typer.Option(
+            "--paths", "-p", help="Print only the paths, one per line, with unprintable bytes escaped."
+        ),
     ] = False
     null: Annotated[
         bool,
-        typer.Option("--null", "-0", help="Print paths only, as they are, each followed by NUL."),
+        typer.Option("--null", "-0", help="Print only the paths, unescaped, each followed by a NUL byte."),
     ] = False
     preview: Annotated[
         bool,
-        typer.Option("--preview", help="Show the pictures too, in the terminal (docs/terminal.md)."),
+        typer.Option("--preview", help="Also show the pictures in the terminal (docs/terminal.md)."),
     ] = False
     sheet: Annotated[
         Path | None,
-        typer.Option("--sheet", metavar="FILE.png", help="Draw the hits into a contact sheet too."),
+        typer.Option("--sheet", metavar="FILE.png", help="Also write the hits as a contact sheet."),
     ] = None
-    force: Annotated[bool, typer.Option("--force", help="Write over a sheet that is there already.")] = False
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing contact sheet.")] = False
     open_nth: Annotated[
         int | None,
         typer.Option(
             "--open",
             metavar="[N]",
             min=1,
-            help="Open the Nth hit (without N: the first) in the viewer.",
+            help="Open the Nth hit (by default the first) in the image viewer.",
         ),
     ] = None
-    vectors: Annotated[bool, rare("--vectors", help="With --json: the stored vector of each hit too.")] = (
-        False
-    )
+    vectors: Annotated[
+        bool, rare("--vectors", help="With --json: include the stored vector of each hit.")
+    ] = False
     as_json: JsonOption = False
 
     @property

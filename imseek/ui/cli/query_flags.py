@@ -38,7 +38,7 @@ class QueryFlags:
         typer.Option(
             "--like",
             metavar="PICTURE",
-            help="And like this picture: a file, a URL, id:N, or - for stdin; may be repeated.",
+            help="Add a picture to the query: a file, a URL, id:N, or - for stdin; may be repeated.",
         ),
     ] = None
     unlike: Annotated[
@@ -46,20 +46,22 @@ class QueryFlags:
         typer.Option(
             "--not",
             metavar="TERM",
-            help="But not this: words, or a picture (./FILE, URL, id:N); may be repeated.",
+            help="Avoid hits like these words or this picture (./FILE, URL, id:N); may be repeated.",
         ),
     ] = None
     vector: Annotated[
         list[str] | None,
-        typer.Option("--vector", metavar="FILE", help="And like this vector (.npy); may be repeated."),
+        typer.Option(
+            "--vector", metavar="FILE", help="Add a vector (a .npy file) to the query; may be repeated."
+        ),
     ] = None
     queries: Annotated[
         str | None,
         typer.Option(
             "--queries",
             metavar="FILE",
-            help="Many queries, one a line, as words or JSON (docs/queries.md); - for stdin. "
-            "Answers are JSON Lines.",
+            help="Run many queries from a file, one per line, as words or JSON (docs/queries.md); - "
+            "for stdin. Results are JSON Lines.",
         ),
     ] = None
     # In place of the option's: people see where relevance ends, unless they say "none".
