@@ -83,7 +83,7 @@ def parse(text: str) -> exp.Expr:
     if not isinstance(text, str):
         raise QueryError(f"a filter is text, not a {type(text).__name__}", hint=_HINT)
     if len(text) > MAX_LENGTH:
-        raise QueryError(f"a filter has at most {MAX_LENGTH} characters; this one has {len(text)}")
+        raise QueryError(f"a filter may have at most {MAX_LENGTH} characters; this one has {len(text)}")
     dialect = ImseekWhere()
     try:
         tokens = dialect.tokenize(text)
@@ -167,8 +167,8 @@ def _describe_error(error: ParseError, text: str) -> str:
     if where is None:
         return f"the filter makes no sense as an expression: {shorten(text)}"
     before, at, after = where["start_context"][-20:], where["highlight"], where["end_context"][:20]
-    end = "" if after.strip() else ", or what follows is missing"
-    return shorten(f"the filter goes wrong at `{at}`{end}: {before}▸{at}◂{after}", 190)
+    end = "" if after.strip() else ", or something is missing after it"
+    return shorten(f"the filter has an error at `{at}`{end}: {before}▸{at}◂{after}", 190)
 
 
 def _hint(text: str) -> str:

@@ -50,7 +50,7 @@ def aesthetic(
     if weights is None:
         from imseek.aesthetic import WEIGHTS_HINT
 
-        raise UsageError("no weights: --weights FILE", hint=WEIGHTS_HINT)
+        raise UsageError("no weights are given: add --weights FILE", hint=WEIGHTS_HINT)
     run = Run.on(collection, as_json=as_json)
     with run.work() as controls:
         found = evaluate.aesthetic_scores(run.path, weights, where=where, **controls)

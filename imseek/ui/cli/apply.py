@@ -123,7 +123,8 @@ def undo(
 
     if listed and (undo_id is not None or yes or trust_journal):
         raise UsageError(
-            "--list shows all, and changes nothing", hint="without ID, --yes and --trust-journal"
+            "--list only lists, so other options have no effect",
+            hint="leave out ID, --yes and --trust-journal",
         )
     run = Run.on(collection, as_json=as_json)
     if listed:
@@ -209,7 +210,7 @@ def _find_plan_collection(uuid: str, given: str | None) -> ResolvedCollection:
         except ImseekError:
             continue
     raise UsageError(
-        "the collection that the plan is for is not among those here", hint="name it: --collection PATH"
+        "the plan is for a collection that is not here", hint="name that collection: --collection PATH"
     )
 
 
@@ -277,7 +278,7 @@ def _file_lines(
 
 def _journal_table(known: Sequence[UndoInfo]) -> str:
     if not known:
-        return "nothing was done that could be undone"
+        return "there is nothing to undo"
     rows = [
         (
             info.undo_id,

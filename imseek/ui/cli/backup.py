@@ -83,7 +83,7 @@ def create(
     import imseek
 
     if verify_only and (no_index or force or collection is not None):
-        raise UsageError("--verify goes with nothing but ARCHIVE and --json")
+        raise UsageError("--verify takes only ARCHIVE and --json")
     if verify_only:
         verify(archive, as_json)
         return
@@ -202,9 +202,9 @@ def _target(archive: str, as_json: bool) -> str | IO[bytes]:
     if archive != "-":
         return archive
     if as_json:
-        raise UsageError("--json writes to stdout, and so does -", hint="name a file")
+        raise UsageError("--json and - would both write to stdout", hint="name a file")
     if sys.stdout.isatty():
-        raise UsageError("an archive is not for a terminal", hint="name a file, or | another command")
+        raise UsageError("cannot write an archive to a terminal", hint="name a file, or | another command")
     return stdout_bytes()
 
 
@@ -212,7 +212,7 @@ def _source(archive: str) -> str | IO[bytes]:
     if archive != "-":
         return archive
     if sys.stdin.isatty():
-        raise UsageError("an archive is not typed in", hint="name a file, or pipe one in")
+        raise UsageError("cannot read an archive from a terminal", hint="name a file, or pipe one in")
     return sys.stdin.buffer
 
 

@@ -62,7 +62,9 @@ def browse(
     """Search and look at pictures in the terminal, by keyboard (docs/terminal.md)."""
     assert isinstance(runtime, imseek.Runtime)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("browse needs a terminal to draw on and keys to read", hint="imseek search prints")
+        raise UsageError(
+            "`imseek browse` needs an interactive terminal", hint="use `imseek search` to print the hits"
+        )
     try:
         from imseek.ui.terminal import TERM_SEPARATOR, Browse, BrowseQuery
     except ModuleNotFoundError as error:
@@ -101,4 +103,4 @@ def _print(hits: Sequence[Hit], *, exact: bool) -> None:
         for place in places:
             print(place.display)
     if left := len(hits) - len(places):
-        say(f"{left} selected without a place are left out")
+        say(f"{left} selected without a known file are left out")

@@ -110,9 +110,9 @@ def run(
     """List the images whose captions match their pictures least, the worst first; or keep the best pairs."""
     share = None if keep is None else parse_share(keep)
     if share is None and (basic or export is not None):
-        raise UsageError("--basic and --export are about what is kept", hint="add --keep 30%")
+        raise UsageError("--basic and --export need --keep", hint="add --keep 30%")
     if (prefix is not None or captions is not None) and not (score or references):
-        raise UsageError("--prefix and --captions are for CLIPScore", hint="add --score")
+        raise UsageError("--prefix and --captions need --score or --references", hint="add --score")
     if export is not None:
         pairs_file.check(export, force=force)
     run = Run.on(collection, as_json=as_json, interrupted="interrupted: nothing was kept or stored")

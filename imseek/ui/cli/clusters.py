@@ -93,7 +93,7 @@ def clusters(
         others = (k, smallest, where, save, csv, html)
         if density or names != "imagenet" or any(value is not None for value in others):
             raise UsageError(
-                "--again takes the clusters as they were stored", hint="leave out the other options"
+                "--again uses the clusters as they were stored", hint="leave out the other options"
             )
     for path in (csv, html):
         if path is not None:

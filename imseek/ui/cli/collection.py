@@ -81,7 +81,7 @@ def list_(as_json: JsonOption = False) -> None:
         print_json(CollectionList(tuple(listed)))
         return
     if not found:
-        say("no collection yet: `imseek index FOLDER` makes one")
+        say("no collection yet: `imseek index FOLDER` creates one")
         return
     rows = [
         (named.name, "?" if images is None else f"{images:,}", printable(problem or str(named.path)))
@@ -151,7 +151,7 @@ def delete(
     doomed = library.locate(name, cwd=current_folder(), environ=os.environ)
     if not library.is_collection(doomed.path):
         raise CollectionNotFoundError(
-            f"no collection {name!r}", hint="`imseek collection list` shows those there are"
+            f"no collection {name!r}", hint="`imseek collection list` shows the existing ones"
         )
     images, problem = _image_count(doomed)
     held = problem if images is None else format_count(images, "image")
@@ -182,7 +182,7 @@ def verify(
         f" ({format_size(report.bytes_checked)})"
     )
     if not report.ok:
-        say("hint: `imseek collection repair` mends what can be mended, and says what is lost")
+        say("hint: `imseek collection repair` repairs what it can, and reports what is lost")
     return 0 if report.ok else 1
 
 
@@ -207,7 +207,8 @@ def trust(
     if listing:
         if given is not None or forget or force:
             raise UsageError(
-                "--list shows all, and changes nothing", hint="without COLLECTION, --forget and --force"
+                "--list only lists, so other options have no effect",
+                hint="leave out COLLECTION, --forget and --force",
             )
         found = maintenance.trusted_collections()
         if as_json:
@@ -217,7 +218,7 @@ def trust(
         return 0
     if forget:
         if force:
-            raise UsageError("--forget takes trust back, and --force gives it", hint="one of the two")
+            raise UsageError("--forget and --force exclude each other", hint="use one of the two")
         return _forget_trust(given, as_json)
     chosen = _find_for_maintenance(given, quiet=as_json)
     problems = maintenance.trust(chosen.path, force=force).problems
@@ -229,7 +230,7 @@ def trust(
             print(f"{problem.kind}  {printable(problem.file)}: {printable(problem.message)}")
         print(f"{printable(chosen.name)} is {'trusted' if trusted else 'not trusted'}")
         if problems and not trusted:
-            say("hint: ask whoever gave you this collection, or trust it all the same with --force")
+            say("hint: ask the person who gave you this collection, or trust it anyway with --force")
     return int(bool(problems) and not trusted)
 
 
@@ -245,7 +246,7 @@ def _forget_trust(given: str | None, as_json: bool) -> int:
         return int(trusted)
     print(f"{printable(chosen.name)} is {'trusted' if trusted else 'not trusted'}")
     if trusted:
-        say("hint: IMSEEK_TRUSTED_FOLDERS names a folder above it: take that out")
+        say("hint: it is below a folder in IMSEEK_TRUSTED_FOLDERS: remove that folder from the list")
     return int(trusted)
 
 
@@ -299,7 +300,7 @@ def _find_for_maintenance(given: str | None, *, quiet: bool) -> ResolvedCollecti
         if not named.path.is_dir():
             hint = library.path_hint(given, current_folder())
             raise CollectionNotFoundError(
-                f"no collection {given!r}", hint=hint or "`imseek collection list` shows those there are"
+                f"no collection {given!r}", hint=hint or "`imseek collection list` shows the existing ones"
             )
         chosen = ResolvedCollection(named.path, named.name, "given")
     if not quiet:

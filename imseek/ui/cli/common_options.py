@@ -184,4 +184,4 @@ def current_folder() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError as error:
-        raise UsageError("the current folder is gone", hint="cd to another one") from error
+        raise UsageError("the current folder no longer exists", hint="change to another folder") from error

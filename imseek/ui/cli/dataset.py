@@ -113,8 +113,7 @@ def quality(
     if report.unknown:
         say(
             f"{format_count(report.unknown, 'image')} of {report.images:,} were never measured: "
-            "`imseek maintain --measure` "
-            "opens them once"
+            "`imseek maintain --measure` does it"
         )
     if tagged is not None:
         say("tagged: " + ", ".join(f"{n:,} {kind}" for kind, n in tagged.items()))
@@ -263,7 +262,7 @@ def leakage(
 
     if sum(given is not None for given in (split, folders, against)) != 1:
         raise UsageError(
-            "say what the parts are, in one way",
+            "name the parts in one way",
             hint="--split COLUMN, --folders A,B, or --against COLLECTION",
         )
     chosen, other = choose_two(collection, against, quiet=as_json)
@@ -294,7 +293,7 @@ def _parse_parts(folders: str) -> dict[str, list[str]]:
     """Map each part's name to its folder. Raises UsageError."""
     named = [folder.strip() for folder in folders.split(",") if folder.strip()]
     if len(set(named)) < 2:
-        raise UsageError("a leak takes two folders", hint="--folders train,test")
+        raise UsageError("leakage needs at least two folders", hint="--folders train,test")
     for folder in named:
         if not Path(folder).expanduser().exists():
             raise UsageError(f"no folder {folder}")

@@ -229,11 +229,11 @@ def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: s
     if plan is not None and action is None:
         *most, last = get_args(Action)
         hint = f"add --action {', '.join(most)} or {last}"
-        raise UsageError("a plan needs to know what to do", hint=hint)
+        raise UsageError("a plan needs an action", hint=hint)
     if action is not None and plan is None:
         raise UsageError(
-            "an action needs a file for its plan",
-            hint="add --plan FILE; `imseek duplicates apply FILE` does it",
+            "--action needs a file for its plan",
+            hint="add --plan FILE, then run `imseek duplicates apply FILE`",
         )
     if to is not None and action != "quarantine":
         raise UsageError("--to goes with --action quarantine")
@@ -283,7 +283,7 @@ class _ReportFiles:
         if len({path.absolute() for path in named}) < len(named):
             raise UsageError(f"{named[0]} is named twice")
         if self.plan is not None and stream_of(self.plan) is not None:
-            raise UsageError("a plan is a file of its own", hint="name one that is not there yet")
+            raise UsageError("the plan cannot be written to stdout", hint="name a file")
         for path in named:
             check_new(path, force=self.force)
 

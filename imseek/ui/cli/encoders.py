@@ -67,11 +67,11 @@ def list_(
         print_json(EncoderList(chosen))
         return
     if not chosen:
-        say("no encoder like that; `imseek encoders` lists all")
+        say("no encoder matches; `imseek encoders` lists all")
         return
     print(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
     say(
-        f"{format_count(len(chosen), 'encoder')}; `imseek encoders get REFERENCE` fetches one, "
+        f"{format_count(len(chosen), 'encoder')}; `imseek encoders get REFERENCE` downloads one, "
         "docs/encoders.md says more"
     )
 
@@ -100,7 +100,7 @@ def get(
         with download_bar():
             fetched = download_encoder(reference, accept_license=accept_license, offered=show)
     except KeyboardInterrupt:
-        say(f"interrupted: what has come is kept; `imseek encoders get {reference}` goes on from there")
+        say(f"interrupted; `imseek encoders get {reference}` resumes the download")
         return INTERRUPTED
     if as_json:
         print_json(fetched)

@@ -74,7 +74,7 @@ def compare(
     named = list(encoder or ())
     if (against is None) == (not named) or len(named) > 2:
         raise UsageError(
-            "say one or two encoders, or another collection",
+            "name one or two encoders, or another collection",
             hint="--encoder A --encoder B, or --against COLLECTION",
         )
     from imseek import evaluate

@@ -75,7 +75,7 @@ class ExecutorFlags:
             raise UsageError(f"no executor is called {self.executor!r}", hint="local, ray")
         if given:
             flags = ", ".join(f"--worker-{n}" if n in ("cpus", "gpus") else f"--{n}" for n in given)
-            raise UsageError(f"{flags}: of workers on Ray", hint="--executor ray")
+            raise UsageError(f"{flags}: only for Ray workers", hint="--executor ray")
         return None
 
 

@@ -175,12 +175,12 @@ def export(
     if not asked:
         _check_no_query(asking, limit)
     if asked and ids is not None:
-        raise UsageError("--ids and a search both say which images go out", hint="leave one of them out")
+        raise UsageError("--ids and a search both choose the images", hint="leave out one of them")
     streamed = target == "-"
     if streamed and as_json:
-        raise UsageError("images and --json cannot both go to stdout", hint="name a file")
+        raise UsageError("the export and --json cannot both go to stdout", hint="name a file")
     if streamed and sys.stdout.isatty() and form not in ("csv", "jsonl"):
-        raise UsageError("- goes to stdout, and that is the terminal", hint="name a file, or pipe it")
+        raise UsageError("cannot write this to a terminal", hint="name a file, or pipe it")
     listed = None if ids is None else read_ids(ids)
     query = _query(asking, text or [], limit) if asked else None
     chosen = choose_collection(collection, quiet=as_json)
@@ -241,7 +241,7 @@ def _query(asking: QueryFlags, texts: Sequence[str], limit: int | None) -> Query
 def _say_report(report: ExportReport) -> None:
     for one in report.skipped[:_MAX_SKIPPED]:
         shown = "" if one.place is None else f", {one.place.display}"
-        say(f"no picture of image {one.image_id}{shown}: {printable(one.message)}")
+        say(f"cannot read the picture of image {one.image_id}{shown}: {printable(one.message)}")
     if (more := len(report.skipped) - _MAX_SKIPPED) > 0:
         say(f"no picture of {format_count(more, 'more image')} (all of them with --json)")
     for note in report.notes:

@@ -39,7 +39,7 @@ def extract(
 ) -> None:
     """Write the original bytes of one picture, from a file, an archive, a table or the web."""
     if output is None and sys.stdout.isatty():
-        raise UsageError("a picture is not for a terminal", hint="-o FILE, or > FILE")
+        raise UsageError("cannot write a picture to a terminal", hint="-o FILE, or > FILE")
     chosen = choose_collection(collection)
     with imseek.open(chosen.path) as opened:
         data = opened.read(image_id)

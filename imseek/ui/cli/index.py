@@ -157,7 +157,7 @@ def index(
     names = read_names([*(files_from or []), *(["-"] if from_stdin else [])], null=null)
     listed = bool(files_from) or from_stdin
     if listed and not names and not given:
-        raise UsageError("no names on the list")
+        raise UsageError("the list contains no names")
     chosen = _local_collection(given, collection) if here else _named_collection(given, listed, collection)
     source, encoder = with_named_encoder(source, given, encoder)
     known.folders(chosen.path)  # Detect a misspelt name before anything is created.
@@ -305,12 +305,12 @@ def _check_encoders(
     if captions and not any(space.modality == "text" for space in spaces):
         raise UsageError(
             f"the captions of {chosen.name} are not embedded",
-            hint="`imseek maintain --captions` embeds them; later runs then do so too",
+            hint="`imseek maintain --captions` embeds them; later runs will then embed new captions too",
         )
     if encoder not in (None, AUTO) and canonical(encoder) != used:
         raise UsageError(
             f"{chosen.name} is encoded with {used}, not with {encoder}",
-            hint=f"`imseek maintain --reencode {encoder}` goes over to it; `-c NAME` makes another collection",
+            hint=f"`imseek maintain --reencode {encoder}` switches to it; `-c NAME` creates another collection",
         )
     if missing := [one for one in also if one != AUTO and canonical(one) not in more]:
         raise UsageError(

@@ -45,7 +45,7 @@ def check(memory: str | None, recall: float | None) -> None:
     if memory is not None:
         parse_size(memory)
     if recall is not None and not 0 < recall <= 1:
-        raise UsageError(f"a recall lies between 0 and 1, and {recall} does not")
+        raise UsageError(f"a recall must be between 0 and 1, not {recall}")
 
 
 def new_policy(

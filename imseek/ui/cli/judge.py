@@ -73,13 +73,15 @@ def judge(
 
     said = [same, different, forget].count(True)
     if not images and said:
-        raise UsageError("no images are named", hint="imseek duplicates judge 17 23 --different")
+        raise UsageError("no images are given", hint="imseek duplicates judge 17 23 --different")
     if images and len(set(images)) < 2:
-        raise UsageError("a judgement is of two images", hint="imseek duplicates judge 17 23 --different")
+        raise UsageError(
+            "a judgement needs at least two images", hint="imseek duplicates judge 17 23 --different"
+        )
     if images and len(images) > _MAX_IMAGES:
-        raise UsageError(f"{len(images)} images are more than can be judged at once ({_MAX_IMAGES})")
+        raise UsageError(f"{len(images)} images are too many to judge at once ({_MAX_IMAGES})")
     if images and said != 1:
-        raise UsageError("say one of --same, --different and --forget")
+        raise UsageError("choose one of --same, --different and --forget")
     run = Run.on(collection, as_json=as_json)
     if not images:
         found = duplicates.judgements(run.path)

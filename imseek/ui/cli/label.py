@@ -184,7 +184,7 @@ def label(
     """Assign each image to one of the given classes, by their names alone, with probabilities. No picture is opened."""
     if [classes, again, forget].count(None) != 2:
         raise UsageError(
-            "name the classes, or with --again or --forget what was stored before", hint="--classes cat,dog"
+            "name the classes, or use --again or --forget with a stored name", hint="--classes cat,dog"
         )
     others = (templates, top, none, multi, threshold, temperature, centred, where, caution, save, tag)
     if classes is None and any(others):
@@ -330,7 +330,7 @@ def _name(label: str | None) -> str:
 
 def _say_stored(found: Labels, name: str, columns: bool, again: bool) -> None:
     if again and not len(found.image_ids):
-        say(f"no image has come since {name} was made: nothing was stored")
+        say(f"no images were added since {name} was stored: nothing to do")
         return
     parts = ["columns"] * columns
     if found.tagged or not (columns or again):

@@ -169,7 +169,7 @@ def map_(
         MapAnswer(report, written), lambda: _lines(report), written=written, interrupted=report.interrupted
     )
     if run.stop.is_set() and not report.interrupted and "html" in written:
-        say("interrupted: the page has the thumbnails that were read by then")
+        say("interrupted: the page has only the thumbnails read so far")
     return run.exit_code(run.stop.is_set())
 
 

@@ -153,7 +153,9 @@ def propose(
     """List images worth labelling next: uncertain ones, far from each other and from labelled images."""
     given = tags, column, folder, binary, several or None, negatives
     if name is not None and any(one is not None for one in given):
-        raise UsageError("a probe has its labels already", hint="leave out its name, or --tags and the like")
+        raise UsageError(
+            "the probe has its labels already", hint="leave out its name, or the options that choose labels"
+        )
     labels = labels_of(tags, column, folder, binary, several, negatives)
     run = Run.on(collection, as_json=as_json, interrupted="interrupted")
     from imseek import probes

@@ -73,7 +73,9 @@ def labels_of(
 
     named = [one for one in (tags, column, folder, binary) if one is not None]
     if len(named) > 1:
-        raise UsageError("classes come from one place", hint="one of --tags, --column, --folder and --binary")
+        raise UsageError(
+            "choose the classes in only one way", hint="one of --tags, --column, --folder and --binary"
+        )
     if (several or negatives) and (column is not None or folder is not None):
         raise UsageError("--several and --negatives go with tags")
     if negatives is not None and not several and binary is None:
@@ -81,7 +83,7 @@ def labels_of(
     if negatives is not None:
         negatives = _check_tag(negatives, "--negatives other")
     if binary is not None and several:
-        raise UsageError("--binary is one tag, --several is more", hint="--tags a,b --several")
+        raise UsageError("--binary and --several exclude each other", hint="--tags a,b --several")
     if column is not None:
         return Labels.parse(f"column:{column}")
     if folder is not None:
@@ -106,5 +108,5 @@ def parse_shots(text: str | None) -> tuple[int, ...]:
         return ()
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise UsageError(f"{text!r} are no numbers of images", hint="--curve 1,2,4,8")
+        raise UsageError(f"{text!r} is not a list of image counts", hint="--curve 1,2,4,8")
     return tuple(int(part) for part in parts)

@@ -108,8 +108,8 @@ class QueryFlags:
         assert self.queries is not None
         if texts or self.has_terms or self.options.page:
             raise UsageError(
-                "--queries has all terms in its lines",
-                hint='such as {"text": "a red car", "like": ["x.jpg"]}',
+                "with --queries, all terms belong in the file",
+                hint='write a line such as {"text": "a red car", "like": ["x.jpg"]}',
             )
         from imseek.search import query_from_line
 
@@ -232,7 +232,7 @@ def _vector_term(said: str) -> Term:
     except OSError as error:
         raise QueryError(f"cannot read the vector {file}: {error.strerror or error}") from error
     except ValueError as error:
-        raise QueryError(f"{file} is no .npy file of numbers", hint="numpy.save writes one") from error
+        raise QueryError(f"{file} is not a .npy file of numbers", hint="numpy.save writes one") from error
     if array.ndim == 2 and len(array) == 1:
         array = array[0]
     if array.ndim != 1:
@@ -248,7 +248,7 @@ def _stdin_picture() -> bytes:
         raise QueryError("standard input is a terminal", hint="imseek search - < picture.jpg")
     data = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
     if not data:
-        raise QueryError("standard input is empty, and no picture")
+        raise QueryError("standard input is empty")
     return data
 
 

@@ -119,7 +119,7 @@ def _check_folder(file: Path, *, force: bool) -> None:
     if os.path.lexists(folder) and not force:
         raise UsageError(f"{folder} is there already", hint="choose another name, or add --force")
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise UsageError(f"{folder} is no folder", hint="choose another name")
+        raise UsageError(f"{folder} is not a folder", hint="choose another name")
 
 
 def _write(

@@ -61,11 +61,11 @@ def sample(
 ) -> int:
     """Choose a few images that represent all, and measure how well they do. Copies count as one image."""
     if (diverse is None) == (random is None):
-        raise UsageError("say one of --diverse N and --random N", hint="imseek sample --diverse 20")
+        raise UsageError("choose one of --diverse N and --random N", hint="imseek sample --diverse 20")
     if random is not None and method is not None:
         raise UsageError("--method goes with --diverse")
     if paths and as_json:
-        raise UsageError("say one of --paths and --json")
+        raise UsageError("choose one of --paths and --json")
     if csv is not None:
         check_new(csv, force=force)
     run = Run.on(collection, as_json=as_json, interrupted="interrupted")
@@ -96,7 +96,7 @@ def _print_paths(report: SampleReport) -> None:
     sys.stdout.buffer.write(b"".join(path + b"\n" for path in known))
     sys.stdout.buffer.flush()
     if missing := len(report.chosen) - len(known):
-        say(f"{format_count(missing, 'image')} left out: place unknown")
+        say(f"{format_count(missing, 'image')} left out because their files are unknown")
 
 
 def write_csv(report: SampleReport, file: TextIO) -> None:

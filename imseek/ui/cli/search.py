@@ -179,7 +179,7 @@ def connect_server(
 ) -> RemoteCollection | PublishedCollection:
     """Connect to the collection named by ``--server``. Raises UsageError, ServerError, StorageError."""
     if named and len(named) > 1:
-        raise UsageError("a server is asked for one collection at a time")
+        raise UsageError("a server can search only one collection at a time")
     from imseek.published import is_address
 
     if is_address(server):
@@ -253,6 +253,6 @@ def _search_batch(
 
 def _open(opened: Sequence[Searchable], result: SearchResult, nth: int) -> None:
     if nth > len(result.hits):
-        raise UsageError(f"there is no hit {nth} to open: {len(result.hits)} found")
+        raise UsageError(f"cannot open hit {nth}: only {len(result.hits)} found")
     hit = result.hits[nth - 1]
     open_in_viewer(next(one for one in opened if one.uuid == hit.collection), hit)

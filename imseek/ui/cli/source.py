@@ -56,7 +56,7 @@ def remove(source: SourceArgument, collection: CollectionOption = None) -> None:
     with imseek.open(chosen.path) as opened:
         removed = opened.remove_source(source)
     print(f"removed source {source} with {format_count(removed, 'image')}; the files are untouched")
-    say("what was stored of them stays on the disk until `imseek maintain --purge`")
+    say("their stored data stays on the disk until `imseek maintain --purge`")
 
 
 @app.command(epilog=examples("imseek source relocate 1 /mnt/new/Pictures"))

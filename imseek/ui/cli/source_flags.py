@@ -120,7 +120,7 @@ def with_named_encoder(
         return source, encoder
     if len(paths) > 1:
         raise UsageError(
-            "vectors that another tool has made are taken over by themselves", hint="one at a time"
+            "vectors made by another tool must be imported on their own", hint="import one at a time"
         )
     from imseek import SourceOptions
     from imseek.indexer import open_vectors
@@ -168,7 +168,7 @@ def read_names(files: list[str], *, null: bool) -> list[bytes]:
         found = data.split(b"\0") if null else data.splitlines()
         names += [name for name in found if name.strip()]
     if any(b"\0" in name for name in names):
-        raise UsageError("a name on the list holds NUL", hint="if names end in NUL: -0")
+        raise UsageError("a name on the list contains a NUL byte", hint="if names end in a NUL byte, add -0")
     return names
 
 

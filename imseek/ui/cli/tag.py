@@ -102,11 +102,13 @@ def add(
     from imseek import tags
 
     if table_file is not None and (tag is not None or images or where is not None):
-        raise UsageError("--from names tags and images by itself", hint="imseek tag add --from FILE")
+        raise UsageError(
+            "--from reads both tags and images from the table", hint="imseek tag add --from FILE"
+        )
     if table_file is None and tag is None:
         raise UsageError("no tag is named", hint="imseek tag add TAG IMAGE…, or --from FILE")
     if table_file is None and not images and where is None:
-        raise UsageError("no images are named", hint="ids, files, - for stdin, or --where")
+        raise UsageError("no images are given", hint="name ids or files, use - for stdin, or --where")
     given = None if table_file is None else list(_read_table(table_file))
     listed = parse_images(images or ())
     run = Run.on(collection, as_json=as_json)
@@ -133,7 +135,9 @@ def remove(
     named = bool(images) or where is not None
     if named == everywhere:
         raise UsageError(
-            "say from which images" if not named else "--all goes without images and --where",
+            "choose the images to remove the tag from"
+            if not named
+            else "--all goes without images and --where",
             hint="ids, files, - for stdin, --where, or --all",
         )
     listed = parse_images(images or ())
@@ -221,7 +225,7 @@ def _read_table(path: Path) -> Iterator[tuple[AnyImage, str]]:
                     raise UsageError(f"{path}, row {number + 1}: {row.message}")
                 yield _parse_image(row[column], column in _IDS, path, number), str(row["tag"] or "").strip()
     except MediaError as error:
-        raise UsageError(f"{path} is no table that can be read: {error}") from error
+        raise UsageError(f"{path} cannot be read as a table: {error}") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
 
