@@ -172,7 +172,7 @@ def cancel(collection_path: str | os.PathLike[str], run_id: int) -> Job:
     check_trusted(root, "stopping a process that it names")
     what = f"job {run_id} ({row.kind})"
     if (state := _state(row)) != RUNNING:
-        raise UsageError(f"{what} is not running: {state}", hint="`imseek jobs` shows what is running")
+        raise UsageError(f"{what} is not running: {state}", hint="`imseek jobs` shows what is")
     if row.host != host():
         raise JobError(f"{what} runs on {row.host}, process {row.pid}", hint="cancel it there")
     if row.pid == os.getpid():

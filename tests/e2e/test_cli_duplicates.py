@@ -360,7 +360,7 @@ class TestRefused:
             (["--kind", "similar"], "'similar' is no kind of duplicate"),
             (["--keep", "prettiest"], "prettiest"),
             (["-n", "-1"], "-1"),
-            (["--where", "nonsense ("], "the filter has an error at"),
+            (["--where", "nonsense ("], "the filter goes wrong at"),
             (["--csv", "x", "--html", "./x"], "named twice"),
             (["--protect", "no/such"], "no folder no/such"),
             (["--prefer", "no/such"], "no folder no/such"),

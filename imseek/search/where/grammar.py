@@ -167,8 +167,8 @@ def _describe_error(error: ParseError, text: str) -> str:
     if where is None:
         return f"the filter makes no sense as an expression: {shorten(text)}"
     before, at, after = where["start_context"][-20:], where["highlight"], where["end_context"][:20]
-    end = "" if after.strip() else ", or something is missing after it"
-    return shorten(f"the filter has an error at `{at}`{end}: {before}▸{at}◂{after}", 190)
+    end = "" if after.strip() else ", or what follows is missing"
+    return shorten(f"the filter goes wrong at `{at}`{end}: {before}▸{at}◂{after}", 190)
 
 
 def _hint(text: str) -> str:
