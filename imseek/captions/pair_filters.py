@@ -51,6 +51,10 @@ def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
         raise UsageError(
             f"{share!r} is not a share", hint="above 0, and 1 at the most: 0.3 keeps the best 30 %"
         )
+    if not len(ids):
+        raise UsageError(
+            "no image has a caption to score", hint="`imseek index` reads captions from pictures and tables"
+        )
     count = math.floor(share * len(ids) + 1e-9)
     if not count:
         raise UsageError(f"a share of {share:g} of {len(ids):,} captions is less than one caption")

@@ -216,7 +216,7 @@ def _check_files(terms: Sequence[Term]) -> None:
         if isinstance(term.picture, Path) and not term.picture.exists():
             raise QueryError(
                 f"no such file: {shorten(str(term.picture), 200)}",
-                hint="words need no flag: imseek search 'a boat on a lake'",
+                hint="to search by words: imseek search 'a boat on a lake'",
             )
 
 
