@@ -64,7 +64,8 @@ def ui(
         raise MissingExtraError(error.name or "streamlit", "ui") from error
     assert isinstance(runtime, imseek.Runtime)
     given = None
-    if (named := merge_names(name, collection)) is not None:
+    named = merge_names(name, collection)
+    if named is not None or os.environ.get(library.COLLECTION_VARIABLE):
         chosen = resolve_collection(named, "as given")
         imseek.open(chosen.path).close()  # Report an unreadable collection now.
         given = library.NamedCollection(served_name(chosen), chosen.path)
