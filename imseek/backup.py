@@ -118,8 +118,8 @@ def restore(
 
     if new_identity and with_undo:
         raise UsageError(
-            "a copy knows nothing of files that were put away: only one collection may bring them back",
-            hint="either a copy, or with journals",
+            "a copy cannot take the undo journals: only one collection may restore the files",
+            hint="use either --copy or --with-undo",
         )
     started = time.monotonic()
     root = restore.check_free(Path(folder).expanduser().absolute())
@@ -159,7 +159,7 @@ def _write_archive(archive: Archive, root: Path, replace: bool, fill: Callable[[
         return
     path = Path(archive).expanduser().absolute()
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
-        raise UsageError(f"{path} lies in the collection itself", hint="choose another place")
+        raise UsageError(f"{path} is inside the collection itself", hint="choose another place")
     with translate_os_errors(path):
         _check_new(path, replace)
     if path.exists() and not path.is_file():  # A tape or a pipe.

@@ -87,7 +87,7 @@ def write(
     if stream is not None and not chosen.streams:
         raise UsageError(f"{chosen.name} cannot be written to a stream", hint=f"name a {chosen.shape}")
     if ids is not None and query is not None:
-        raise UsageError("ids and a query both say which images go out", hint="leave one of them out")
+        raise UsageError("ids and a query both say which images go out", hint="leave out one of them")
     root, condition = path_of(collection), _condition(where, tags)
     folder = chosen.shape == "folder"
     if path is not None:

@@ -300,7 +300,7 @@ def _row(root: Path, run_id: int) -> runs.RunRow:
     if 0 <= run_id < 1 << 63:  # SQLite's integers have 64 bits.
         for row in runs.read_runs(root, run_id=run_id):
             return row
-    raise JobNotFoundError(f"no job {run_id} in {root}", hint="`imseek jobs` shows those there are")
+    raise JobNotFoundError(f"no job {run_id} in {root}", hint="`imseek jobs` lists them")
 
 
 def _state(row: runs.RunRow) -> runs.State:
@@ -342,7 +342,7 @@ def _error_from_log(exit_code: int | None, log: Path) -> ImseekError:
             hint = after.removeprefix("hint: ") if after.startswith("hint: ") else None
             return _make_error(known.get(exit_code or 0, JobError), lines[n].removeprefix("imseek: "), hint)
     ending = "" if exit_code is None else f" with {exit_code}"
-    return JobError(f"the process ended{ending} without a run", hint=f"what it said: {log}")
+    return JobError(f"the process ended{ending} without a run", hint=f"its output is in {log}")
 
 
 def _make_error(kind: type[ImseekError], message: str, hint: str | None) -> ImseekError:

@@ -153,7 +153,7 @@ def resolve(
     """
     chosen = _choose(given, cwd, environ, list_collections(environ), option)
     if chosen is None:
-        raise CollectionNotFoundError("there is no collection yet", hint="`imseek index FOLDER` makes one")
+        raise CollectionNotFoundError("there is no collection yet", hint="`imseek index FOLDER` creates one")
     if not chosen.exists:
         known = ", ".join(c.name for c in list_collections(environ))
         makes = f"there are: {known}" if known else f"`imseek index FOLDER -c {chosen.name}` makes it"
@@ -210,8 +210,9 @@ def delete(path: Path, name: str) -> None:
         )
     if held := [one for one in journal.list_undo_infos(path) if one.bytes]:
         raise UsageError(
-            f"{path} knows how files that were put away can be brought back ({held[0].undo_id})",
-            hint="bring them back with `imseek duplicates undo`; if they may stay, remove the folder `undo` in it",
+            f"{path} holds the only record of how to undo a clean-up of duplicates ({held[0].undo_id})",
+            hint="undo it with `imseek duplicates undo`, or remove the folder `undo` in the collection "
+            "if you no longer need it",
         )
     aside = path.with_name(f"{_DELETING_PREFIX}{path.name}-{os.getpid()}")
     _move(path, name, aside)
@@ -262,7 +263,7 @@ def _choose(
             return ResolvedCollection(collection.path, DEFAULT_NAME, "the default one")
     if named:
         raise AmbiguousCollectionError(
-            "several collections, and none is named: " + ", ".join(c.name for c in named),
+            "there are several collections; choose one: " + ", ".join(c.name for c in named),
             hint=f"add --collection NAME, or set {COLLECTION_VARIABLE}",
         )
     return None
@@ -270,7 +271,7 @@ def _choose(
 
 def _no_collection(name: str) -> CollectionNotFoundError:
     return CollectionNotFoundError(
-        f"no collection {name!r}", hint="`imseek collection list` shows those there are"
+        f"no collection {name!r}", hint="`imseek collection list` shows the existing ones"
     )
 
 

@@ -150,7 +150,7 @@ class PublishedCollection:
     def _encoder(self, space: SpaceInfo, modalities: tuple[str, ...]) -> Encoder:
         if adapter_of(space.encoder) is not None:
             raise EncoderUnavailableError(
-                f"the vectors are of {space.encoder}, whose adapter lies in the collection itself",
+                f"the vectors are of {space.encoder}, whose adapter is inside the collection itself",
                 hint="ask with a stored image (id:N) or a vector, or `imseek tune --back` and publish again",
             )
         key = space.fingerprint, modalities

@@ -81,7 +81,7 @@ class RemoteCollection:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         refusal = UsageError(
-            f"{_strip_credentials(url)!r} is no address of a server", hint="http://127.0.0.1:1234"
+            f"{_strip_credentials(url)!r} is not the address of a server", hint="http://127.0.0.1:1234"
         )
         try:
             parts = urlsplit(url)
@@ -93,7 +93,7 @@ class RemoteCollection:
             raise refusal
         if token is not None and not _PRINTABLE_ASCII.fullmatch(token):
             raise UsageError(
-                "a token is of ASCII characters that can be seen", hint=f"look at {TOKEN_VARIABLE}"
+                "a token must consist of printable ASCII characters", hint=f"check {TOKEN_VARIABLE}"
             )
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._host, self._secure = parts.hostname or "", parts.scheme == "https"
@@ -103,7 +103,9 @@ class RemoteCollection:
         self._lock = threading.Lock()
         path = quote(parts.path.strip("/"), safe="/%")
         if path and (not path.startswith("collections/") or path.count("/") != 1):
-            raise UsageError(f"{url!r} is no address of a collection", hint=f"{self.url}/collections/NAME")
+            raise UsageError(
+                f"{url!r} is not the address of a collection", hint=f"{self.url}/collections/NAME"
+            )
         try:
             if not path:
                 first = self._read("GET", "/collections", lambda found: str(found["collections"][0]))
@@ -252,7 +254,7 @@ class RemoteCollection:
             raise self._unexpected_response() from error
 
     def _unexpected_response(self) -> ServerError:
-        return ServerError(f"{self.url} does not answer as imseek does", hint="imseek serve")
+        return ServerError(f"{self.url} answers, but not like an imseek server", hint="imseek serve")
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
         sent = None if body is None else json.dumps(body, allow_nan=False).encode()
@@ -286,7 +288,7 @@ class RemoteCollection:
                 raise
         if len(data) > _MAX_RESPONSE_BYTES:
             self._drop(connection)
-            raise ServerError(f"the answer of {self.url} is too large", hint="ask for fewer hits at a time")
+            raise ServerError(f"the answer of {self.url} is too large", hint="request fewer hits at a time")
         if response.status >= 300:
             raise _error_from_response(response.status, data, self.url)
         return data
@@ -368,9 +370,9 @@ def _error_from_response(status: int, data: bytes, url: str) -> ImseekError:
         told = json.loads(data)
         title, detail, hint = told["title"], told["detail"], told.get("hint")
     except (ValueError, KeyError, TypeError, RecursionError):
-        return ServerError(f"{url} answers with status {status}, and not as imseek does")
+        return ServerError(f"{url} answers with status {status}, and not like an imseek server")
     if not isinstance(detail, str) or not isinstance(hint, str | None):
-        return ServerError(f"{url} answers with status {status}, and not as imseek does")
+        return ServerError(f"{url} answers with status {status}, and not like an imseek server")
     if status == 401:
         return ServerError(f"{url}: {detail}", hint="set IMSEEK_TOKEN, or give a token")
     if title == "MediaError":

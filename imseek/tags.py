@@ -158,7 +158,7 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
     to = to.strip()
     _check_text("a tag", to)
     if to == tag:
-        raise UsageError(f"{tag!r} is its name already", hint="give another")
+        raise UsageError(f"{tag!r} is already its name", hint="give another")
     with open_writer(root, "tag rename") as writer:
         tag_reader.check_known(root, [tag])
         reader = Reader(root)
@@ -242,7 +242,7 @@ def _resolve_images(
         more = f", and {len(missing) - 1:,} more" if len(missing) > 1 else ""
         what = f"image {first}" if first.isdecimal() else f"image {first!r}"
         raise ImageNotFoundError(
-            f"no {what} in this collection{more}", hint="ids, files that are indexed, or copies of these"
+            f"no {what} in this collection{more}", hint="name ids, indexed files, or copies of indexed files"
         )
     return list(pairs), tuple(missing)
 

@@ -71,7 +71,7 @@ def watch(
         if not os.path.isdir(path) and (
             os.path.exists(path) or not path_lookup.paths_with_images(collection.path, [path])
         ):
-            trouble = "is no folder" if os.path.exists(path) else "does not exist"
+            trouble = "is not a folder" if os.path.exists(path) else "does not exist"
             raise UsageError(f"{display_path(path)} {trouble}: folders are followed")
     folders = given or [
         source.root for source in path_lookup.local_sources(collection.path) if _is_folder(source)

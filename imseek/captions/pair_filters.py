@@ -48,10 +48,16 @@ def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
     Memory: 16 bytes each. Raises UsageError for an invalid share, or one that keeps nothing.
     """
     if not (isinstance(share, int | float) and 0 < share <= 1):
-        raise UsageError(f"{share!r} is no share", hint="above 0, and 1 at the most: 0.3 keeps the best 30 %")
+        raise UsageError(
+            f"{share!r} is not a share", hint="above 0, and 1 at the most: 0.3 keeps the best 30 %"
+        )
+    if not len(ids):
+        raise UsageError(
+            "no image has a caption to score", hint="`imseek index` reads captions from pictures and tables"
+        )
     count = math.floor(share * len(ids) + 1e-9)
     if not count:
-        raise UsageError(f"a share of {share:g} of {len(ids):,} captions is not even one")
+        raise UsageError(f"a share of {share:g} of {len(ids):,} captions is less than one caption")
     kept = np.zeros(len(ids), np.bool_)
     bar = np.partition(scores, len(ids) - count)[len(ids) - count]
     kept[scores > bar] = True

@@ -65,9 +65,9 @@ def find(
     StorageError.
     """
     if density and k is not None:
-        raise UsageError("groups by density come in a number of their own", hint="leave out -k")
+        raise UsageError("--density finds the number of groups itself", hint="leave out -k")
     if smallest is not None and not density:
-        raise UsageError("only groups by density have a smallest size", hint="add --density")
+        raise UsageError("--smallest needs --density", hint="add --density")
     wanted = ClusterRequest(k, density, smallest, where, read_vocabulary(names), save, replace, seed)
     return run_with_reader(collection, partial(pipeline.find, wanted=wanted, task=Task(progress, stop)))
 
@@ -146,7 +146,7 @@ def outliers(
     if not 1 <= neighbours <= looking.MAX_NEIGHBOURS:
         raise UsageError(f"{neighbours} neighbours", hint=f"from 1 to {looking.MAX_NEIGHBOURS}")
     if limit < 0:
-        raise UsageError(f"so many images cannot be shown: {limit}")
+        raise UsageError(f"the number of images to show cannot be {limit}")
     asked = looking.OutlierRequest(method, limit, neighbours, where, save, replace, seed)
     return run_with_reader(collection, partial(looking.find_outliers, asked=asked, task=Task(progress, stop)))
 

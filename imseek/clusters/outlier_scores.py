@@ -82,7 +82,7 @@ def find_outliers(reader: Reader, asked: OutlierRequest, task: Task) -> OutlierR
         check_name(reader, asked.save, KIND, (asked.save,), replace=asked.replace)
     vectors = Vectors(reader, allowed=filter_ids(reader, asked.where))
     if asked.save is not None and not len(vectors):
-        raise UsageError("there are no images to look at", hint="index some, or widen --where")
+        raise UsageError("there are no images to analyse", hint="index some, or widen --where")
     differ = find_unique_vectors(vectors, task)
     notes: list[str] = []
     k = min(asked.k, max(0, len(differ.first) - 1))

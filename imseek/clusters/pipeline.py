@@ -54,7 +54,7 @@ def find(reader: Reader, wanted: ClusterRequest, task: Task) -> ClusterReport:
     notes: list[str] = []
     if not len(vectors):
         if wanted.save is not None:
-            raise UsageError("there are no images to put into clusters", hint="index some, or widen --where")
+            raise UsageError("there are no images to cluster", hint="index some, or widen --where")
         method: ClusterMethod = "density" if wanted.density else "k-means"
         nothing = Fit(method, np.zeros((0, vectors.dim), np.float32), None, "there are no images")
         return _build_report(vectors, wanted, nothing, [], None, [], {}, notes)

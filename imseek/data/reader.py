@@ -513,7 +513,7 @@ class Reader:
     def _stale(self, name: str) -> StaleGenerationError:
         return StaleGenerationError(
             f"{name} of generation {self.generation} is gone from {self.root}",
-            hint=f"open the collection again; if that does not help: imseek collection repair {self.root}",
+            hint=f"open the collection again; if that does not help, run imseek collection repair {self.root}",
         )
 
 

@@ -40,7 +40,7 @@ def compare_coverage(
     """
     readers = first.reader, second.reader
     if readers[0].identity.uuid == readers[1].identity.uuid:
-        raise UsageError("a collection cannot be compared with itself", hint="name two")
+        raise UsageError("a collection cannot be compared with itself", hint="name two different ones")
     spaces = _shared_space(*readers)
     each = [
         Vectors(reader, space, allowed_of(reader, where))

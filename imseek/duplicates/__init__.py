@@ -81,15 +81,15 @@ def find(
     if not wanted:
         raise UsageError("no kind of duplicate to look for", hint=f"one of {', '.join(KINDS)}")
     if looks < 0:
-        raise UsageError(f"so many pairs cannot be looked at: {looks}")
+        raise UsageError(f"the number of pairs to compare cannot be {looks}")
     if keep not in RULES:
         raise UsageError(f"{keep!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
     if keep == "path-priority" and not prefer:
         raise UsageError(
-            "path-priority needs to know which folders come first", hint="prefer (--prefer) names them"
+            "path-priority needs folders in order of preference", hint="prefer (--prefer) names them"
         )
     if "inside" in wanted and against is not None:
-        raise UsageError("pictures inside pictures are looked for within one collection only")
+        raise UsageError("pictures inside pictures can be found within one collection only")
     # Each part that is done is kept, so each is reported.
     task = Task(progress, stop, interval=0)
     root = path_of(collection)
@@ -306,7 +306,7 @@ def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
             raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     if len(found) < 2:
         raise UsageError(
-            "a judgement is of two contents, and these are the same file",
-            hint="images of the same bytes need none",
+            "both are the same file, so there is nothing to judge",
+            hint="images with the same bytes need no judgement",
         )
     return sorted(found)

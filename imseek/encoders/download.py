@@ -93,7 +93,7 @@ def plan(reference: str) -> tuple[str, tuple[Part, ...]]:
     in_folder = scheme == "align" and Path(rest).is_dir()
     if scheme in ("builtin", "fake", "local-dir") or "@" in rest or in_folder:
         raise UnknownEncoderError(
-            f"there is nothing to fetch for {reference}", hint="its weights lie on this machine"
+            f"there is nothing to download for {reference}", hint="its weights are on this machine already"
         )
     if scheme == "hf-hub":
         return reference, catalogue.parts_of(reference, rest, catalogue.OPEN_CLIP_FILES)

@@ -115,7 +115,7 @@ def _check_request(wanted: RecallRequest, images: int) -> tuple[int, ...]:
     if not wanted.ks or not all(1 <= k < images for k in wanted.ks):
         raise UsageError(f"k lies between 1 and {images - 1}, one less than there are images")
     if wanted.filtered is not None and not 0 < wanted.filtered <= 1:
-        raise UsageError(f"{wanted.filtered} is no share", hint="above 0, and 1 at the most")
+        raise UsageError(f"{wanted.filtered} is not a share", hint="above 0, and 1 at the most")
     return tuple(sorted(set(wanted.ks)))
 
 

@@ -129,7 +129,9 @@ def format_of(name: str | None, target: Path | None) -> Format:
     ending = "" if target is None else target.suffix.lower()
     found = [one for one in FORMATS.values() if ending in one.endings]
     if len(found) != 1:
-        raise UsageError("say which format", hint=f"--format, one of {', '.join(FORMATS)}")
+        raise UsageError(
+            "cannot tell the format from the file name", hint=f"--format, one of {', '.join(FORMATS)}"
+        )
     return found[0]
 
 

@@ -22,7 +22,7 @@ def check_target(target: Path, *, folder: bool, force: bool, collection: Path) -
     """Check a target before long work. Raises UsageError if it exists, unless ``force`` allows replacing it."""
     real = Path(os.path.realpath(target))
     if real.is_relative_to(os.path.realpath(collection)):
-        raise UsageError(f"{target} lies in the collection itself", hint="choose another place")
+        raise UsageError(f"{target} is inside the collection itself", hint="choose another place")
     if not target.parent.is_dir():
         raise UsageError(f"no folder {target.parent}")
     try:
@@ -43,7 +43,7 @@ def check_target(target: Path, *, folder: bool, force: bool, collection: Path) -
 
 def _check_folder(target: Path, *, force: bool) -> None:
     if not target.is_dir() or target.is_symlink():
-        raise UsageError(f"{target} is no folder", hint="name a new one")
+        raise UsageError(f"{target} is not a folder", hint="name a new one")
     with translate_os_errors(target):
         empty = not os.listdir(target)
     if empty:

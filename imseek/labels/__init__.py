@@ -182,7 +182,7 @@ def preview(
         where=where,
     ).checked()
     if images < 1:
-        raise UsageError(f"so many images cannot be looked at: {images}")
+        raise UsageError(f"the number of images to show cannot be {images}")
 
     def work(reader: Reader) -> LabelPreview:
         space = reader.current.space

@@ -117,7 +117,7 @@ class _PolicyParser:
     def _members(self, node: Any, known: Sequence[str], what: str) -> dict[str, Any]:
         self._check_tag(node)
         if node.id != "mapping":
-            raise self._wrong(node, f"{what} has members, such as `{known[0]}: …`")
+            raise self._wrong(node, f"{what} needs members such as `{known[0]}: …`")
         found: dict[str, Any] = {}
         for key, value in node.value:
             name = self._string(key, "a key")

@@ -44,7 +44,7 @@ class Recipe:
         if self.threshold is not None and not 0 <= self.threshold <= 1:  # NaN too
             raise UsageError(f"a threshold is a probability from 0 to 1, not {self.threshold}")
         if self.top < 1:
-            raise UsageError(f"so many classes cannot be shown: {self.top}")
+            raise UsageError(f"the number of classes to show cannot be {self.top}")
         if self.multi and self.none:
             raise UsageError(
                 "several labels (--multi) need no class for none of them: an image may have no label",

@@ -59,7 +59,7 @@ class Labels:
             return cls("tags", tuple(name.strip() for name in rest.split(",") if name.strip()))
         if kind == "folder":
             if colon and not (rest.isdecimal() and int(rest) > 0):
-                raise UsageError(f"{text!r} is no folder", hint="folder:1 is the first below the source")
+                raise UsageError(f"{text!r} is not a folder", hint="folder:1 is the first below the source")
             return cls("folder", (rest,) if rest else ())
         name = rest if kind == "column" and colon else text
         if not name.strip():

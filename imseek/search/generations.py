@@ -231,6 +231,6 @@ def _own_bytes(index: VectorIndex, other: VectorIndex) -> int:
 def expired_page_error(generation: int, newest: int) -> ExpiredPageError:
     """Return the error for a page token whose generation is no longer kept."""
     return ExpiredPageError(
-        f"the page token is of generation {generation}, and the collection is at {newest}",
-        hint="ask for the first page again",
+        f"the page token is out of date: it is of generation {generation}, and the collection is at {newest}",
+        hint="start again from the first page",
     )

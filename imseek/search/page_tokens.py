@@ -64,14 +64,14 @@ class Page:
         if page.digest != expected or len(page.generations) != collections:
             raise QueryError(
                 "the page token belongs to another query",
-                hint="ask with the terms and options that gave the token; only the limit may be another one",
+                hint="repeat the terms and options that gave the token; only the limit may differ",
             )
         return page
 
 
 def _unpack(token: str) -> Page:
     damaged = QueryError(
-        "the page token is damaged", hint="copy the whole token, or ask for the first page again"
+        "the page token is damaged", hint="copy the whole token, or start again from the first page"
     )
     try:
         data = base64.b64decode(
@@ -85,7 +85,7 @@ def _unpack(token: str) -> Page:
     version, count, offset, depth, digest = _HEAD.unpack_from(body)
     if version != _VERSION:
         raise QueryError(
-            "the page token is of another version of imseek", hint="ask for the first page again"
+            "the page token comes from another version of imseek", hint="start again from the first page"
         )
     if len(body) != _HEAD.size + count * _GENERATION.size or not count or not depth:
         raise damaged

@@ -55,19 +55,19 @@ class Term:
     def __post_init__(self) -> None:
         given = [v for v in (self.text, self.picture, self.url, self.image_id, self.vector) if v is not None]
         if len(given) != 1:
-            raise QueryError("a term is exactly one of text, picture, url, image_id and vector")
+            raise QueryError("a term needs exactly one of text, picture, url, image_id and vector")
         for name, kind, described in _KINDS:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
                 raise QueryError(f"the {name} of a term is {described}, not a {type(value).__name__}")
         if self.text is not None and not self.text.strip():
-            raise QueryError("an empty text cannot be searched for")
+            raise QueryError("cannot search for an empty text")
         if isinstance(self.picture, Path) and "\0" in str(self.picture):
-            raise QueryError("the path of a picture holds NUL")
+            raise QueryError("the path of a picture contains a NUL byte")
         if self.url is not None and not _URL.fullmatch(self.url):
             raise QueryError(f"not an http or https URL: {self.url!r}")
         if not isinstance(self.weight, Real) or not math.isfinite(self.weight) or self.weight == 0:
-            raise QueryError("the weight of a term is a finite number other than 0")
+            raise QueryError("the weight of a term must be a finite number other than 0")
 
     @property
     def shows(self) -> bool:
@@ -97,9 +97,7 @@ class Query(QueryOptions, _Terms):
             hint = "start from a stored image instead: a term with its image_id" if self.more else None
             raise QueryError("a query needs at least one term", hint=hint)
         if all(term.weight < 0 for term in self.terms):
-            raise QueryError(
-                "a query of negative terms only has nothing to look for", hint="add what to find"
-            )
+            raise QueryError("a query needs more than negative terms", hint="add words or a picture to find")
         QueryOptions.__post_init__(self)
 
 

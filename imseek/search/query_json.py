@@ -113,10 +113,14 @@ def _term(value: object, name: str, files: bool) -> Term:
             f"{_excerpt(value)} is no term", hint=f"one of {', '.join(_KINDS)}, and a weight if you like"
         )
     if name == "text" and kinds != ["text"]:
-        raise QueryError(f"text of a query holds words only, not {_excerpt(value)}", hint="put it into like")
+        raise QueryError(
+            f"text of a query holds words only, not {_excerpt(value)}", hint="put it into `like`"
+        )
     weight = value.get("weight", 1)
     if type(weight) not in (int, float) or not 0 < weight < float("inf"):
-        raise QueryError("a weight in JSON is a number above 0", hint="what is not wanted goes into `not`")
+        raise QueryError(
+            "a weight in JSON must be a number above 0", hint="put what you do not want into `not`"
+        )
     try:
         signed = sign * weight
     except OverflowError as error:
@@ -143,7 +147,7 @@ def _make_term(kind: str, value: object, weight: float, files: bool) -> Term:
 
 def _path(value: str, files: bool) -> Path:
     if not files:
-        raise QueryError("a query from elsewhere cannot name files of this machine", hint="send the bytes")
+        raise QueryError("a query from another machine cannot name files on this one", hint="send the bytes")
     if not value:
         raise QueryError("an empty path is no picture")
     return path_of_uri(value) if FILE_URI.match(value) else Path(value)

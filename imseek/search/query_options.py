@@ -52,42 +52,50 @@ class Option:
 class QueryOptions:
     """Options that shape the answer of a query. Raises QueryError for invalid values."""
 
-    limit: Annotated[int, Option("How many hits.", metavar="N", short="-n", minimum=1)] = 10
+    limit: Annotated[int, Option("Maximum number of hits.", metavar="N", short="-n", minimum=1)] = 10
     by: Annotated[
         By,
         Option(
-            "Compare with the pictures, or with the captions that some of them have.",
+            "Compare the query with pictures, or with their captions.",
             refusal="a query is compared by {choices}, not by {value}",
             separator=" or by ",
         ),
     ] = "image"
     """``"caption"`` compares with the captions of images that have one, in the caption space; text, pictures and stored
     images (by their pictures) can all be used."""
-    where: Annotated[str | None, Option("Only images that meet this (docs/where.md).", metavar="EXPR")] = None
+    where: Annotated[
+        str | None, Option("Only images that match this condition (docs/where.md).", metavar="EXPR")
+    ] = None
     """A condition on their metadata."""
-    min_score: Annotated[float | None, Option("Only hits of this score or more.", metavar="S")] = None
-    cutoff: Annotated[Cutoff | None, Option("End the list where relevance ends, or not.")] = None
+    min_score: Annotated[float | None, Option("Only hits with at least this score.", metavar="S")] = None
+    cutoff: Annotated[Cutoff | None, Option("Whether to end the list where hits stop being relevant.")] = None
     """``"auto"`` gives no hits beyond the end of relevance."""
-    sort: Annotated[Sort, Option("The best first, or the newest first among the hits.")] = "score"
+    sort: Annotated[Sort, Option("Order the hits by score, best first, or by date, newest first.")] = "score"
     group_by: Annotated[
-        GroupBy | None, Option("Gather the hits of one folder, day or source; `limit` counts these.")
+        GroupBy | None, Option("Group the hits by folder, day or source; `limit` then counts groups.")
     ] = None
     """Each group has at most ``per_group`` hits."""
-    per_group: Annotated[int, Option("How many hits of each group.", metavar="N", minimum=1)] = 3
+    per_group: Annotated[int, Option("Maximum number of hits in each group.", metavar="N", minimum=1)] = 3
     diversity: Annotated[
         float,
-        Option("Above 0: hits that resemble earlier ones come later.", metavar="F", minimum=0, maximum=1),
+        Option(
+            "Above 0, move hits that resemble earlier ones down the list.", metavar="F", minimum=0, maximum=1
+        ),
     ] = 0.0
     """Maximal marginal relevance."""
     collapse: Annotated[bool, Option("Show near-duplicates as one hit.")] = False
-    page: Annotated[str | None, Option("The hits after those of an earlier answer.", metavar="TOKEN")] = None
+    page: Annotated[
+        str | None, Option("Continue after an earlier answer, by the token that it gave.", metavar="TOKEN")
+    ] = None
     """The token of an answer to this query."""
-    more: Annotated[tuple[ImageId, ...], Option("A hit that was right.", metavar="ID")] = ()
+    more: Annotated[
+        tuple[ImageId, ...], Option("Id of a good hit: look for more like it.", metavar="ID")
+    ] = ()
     """Ids of stored images that the user marked as right; these and ``less`` refine the terms."""
-    less: Annotated[tuple[ImageId, ...], Option("A hit that was wrong.", metavar="ID")] = ()
-    hubness: Annotated[bool, Option("Push back images that are near everything.")] = False
+    less: Annotated[tuple[ImageId, ...], Option("Id of a bad hit: look for less like it.", metavar="ID")] = ()
+    hubness: Annotated[bool, Option("Rank images lower that are close to almost everything.")] = False
     """Their scores are corrected."""
-    exact: Annotated[bool, Option("Look at every vector, through no approximate index.")] = False
+    exact: Annotated[bool, Option("Compare every vector, without the approximate index.")] = False
 
     def __post_init__(self) -> None:
         for name, value in check_values(values_of(self)).items():

@@ -99,7 +99,7 @@ def check_query(query: Query) -> None:
     """Raise QueryError for options that exclude each other."""
     if query.sort == "date" and query.diversity:
         raise QueryError(
-            "hits cannot both be sorted by date and be spread out", hint="leave out sort or diversity"
+            "hits cannot be both sorted by date and diversified", hint="leave out sort or diversity"
         )
 
 

@@ -46,7 +46,9 @@ def parse_term(said: str, *, picture: bool = False, stdin: Callable[[], bytes] |
     weight, what = split_weight(said)
     if what == STDIN:
         if stdin is None:
-            raise QueryError("standard input cannot be a picture here", hint="a file of that name is ./-")
+            raise QueryError(
+                "a picture cannot come from standard input here", hint="write ./- for a file called -"
+            )
         return Term(picture=stdin(), weight=weight)
     if _URL.match(what):
         return Term(url=what, weight=weight)
@@ -71,7 +73,7 @@ def split_weight(said: str) -> tuple[float, str]:
     weight = float(found[1])
     if not 0 < weight < float("inf"):
         raise QueryError(
-            f"{found[1][:20]} is no weight: it is above 0 and finite",
+            f"{found[1][:20]} is not a weight: a weight is a finite number above 0",
             hint=f"if it belongs to the words: {_TEXT}{said[:40]}",
         )
     return weight, said[found.end() :].lstrip()
@@ -123,5 +125,5 @@ def path_of_uri(uri: str) -> Path:
     except ValueError as error:  # UnicodeEncodeError is one too.
         raise QueryError(f"not a URI: {uri!r}") from error
     if parts.netloc not in ("", "localhost") or not path.is_absolute():
-        raise QueryError(f"{uri} is no file on this machine", hint="file:///home/me/picture.jpg")
+        raise QueryError(f"{uri} is not a file on this machine", hint="file:///home/me/picture.jpg")
     return path

@@ -143,7 +143,7 @@ def test_pieces_are_weighed_turned_round_and_removed(visit: Visit) -> None:
     _chips(page, "a cat", "a rocket")
     _box(page).fill("")
     _box(page).press("Enter")
-    expect(page.get_by_text("add what to find")).to_be_visible()
+    expect(page.get_by_text("add words or a picture to find")).to_be_visible()
 
 
 @pytest.mark.long
@@ -223,7 +223,7 @@ def test_pages_lead_on_and_back(visit: Visit) -> None:
     page.go_back()
     expect(page.locator(".card")).to_have_count(2)
     page.goto(re.sub("page=[^&]*", "page=AAAA", page.url))
-    expect(page.get_by_text("ask for the first page again")).to_be_visible()
+    expect(page.get_by_text("start again from the first page")).to_be_visible()
 
 
 HOSTILE = "<img src=x onerror=alert(1)> ![x](http://stranger.example/a.png) **b** $x$ :material/home:"

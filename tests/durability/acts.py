@@ -333,7 +333,7 @@ def undo(case: Case) -> None:
         try:
             report = undoing.undo(case.root, dry_run=False)
         except UsageError as error:
-            if "nothing was done" not in str(error):
+            if "nothing to undo" not in str(error):
                 raise
             return
         assert report.counts.get("left", 0) == 0, report.files

@@ -120,7 +120,7 @@ def test_the_current_folder_is_gone(stage: Stage, tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
         assert done.returncode in ((0, 2) if exit_code is None else (exit_code,))
         if done.returncode:
-            assert "imseek: the current folder is gone" in done.stderr
+            assert "imseek: the current folder no longer exists" in done.stderr
     assert imseek.maintenance.verify(stage.root).ok
 
 

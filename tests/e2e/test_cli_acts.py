@@ -106,8 +106,8 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["--plan", "p"], "a plan needs to know what to do"),
-            (["--action", "trash"], "an action needs a file for its plan"),
+            (["--plan", "p"], "a plan needs an action"),
+            (["--action", "trash"], "--action needs a file for its plan"),
             (["--plan", "p", "--action", "shred"], "shred"),
             (["--plan", "p", "--action", "trash", "--to", "q"], "--to goes with --action quarantine"),
             (["--to", "q"], "--to goes with --action quarantine"),
@@ -179,7 +179,7 @@ class TestApplyAndUndo:
         assert contents(album) == before
         assert ids(cli) == images
         again = cli("undo")
-        assert (again.code, again.err.splitlines()[1]) == (2, "imseek: nothing was done that could be undone")
+        assert (again.code, again.err.splitlines()[1]) == (2, "imseek: there is nothing to undo")
 
     def test_what_is_free_at_once(self, cli, album) -> None:
         """A link leaves nothing that would have to be emptied."""
@@ -220,7 +220,7 @@ class TestApplyAndUndo:
         outcome = cli("apply", "p", "--yes")
         assert outcome.code == 1
         assert outcome.out.splitlines()[-1] == "2 files left alone"
-        assert cli("undo").err.splitlines()[1] == "imseek: nothing was done that could be undone"
+        assert cli("undo").err.splitlines()[1] == "imseek: there is nothing to undo"
         assert cli("undo", "--list").out.splitlines()[1].split()[2:] == ["done", "0", "B", "none"]
 
     def test_tags(self, cli, album) -> None:
@@ -265,9 +265,7 @@ class TestApplyAndUndo:
         cli("collection", "delete", "mine", "--yes")
         gone = cli("apply", plan)
         assert (gone.code, gone.out) == (2, "")
-        assert gone.err.startswith(
-            "imseek: the collection that the plan is for is not among those here\nhint: "
-        )
+        assert gone.err.startswith("imseek: the plan is for a collection that is not here\nhint: ")
 
 
 class TestInterrupted:
@@ -343,7 +341,7 @@ class TestRefused:
 
     def test_what_is_no_plan(self, cli, album) -> None:
         Path("text").write_text("no plan\n")
-        for name, said in (("text", "is no plan"), ("nothing", "No such file"), (str(album), "directory")):
+        for name, said in (("text", "is not a plan"), ("nothing", "No such file"), (str(album), "directory")):
             outcome = cli("apply", name)
             assert (outcome.code, outcome.out) == (2, "")
             assert said in outcome.err
@@ -352,16 +350,16 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["--list", "--yes"], "--list shows all"),
-            (["20260301-120000-1f2e3d", "--list"], "--list shows all"),
+            (["--list", "--yes"], "--list only lists"),
+            (["20260301-120000-1f2e3d", "--list"], "--list only lists"),
             (["20260301-120000-1f2e3d"], "20260301-120000-1f2e3d"),
             (["../../etc/passwd"], "../../etc/passwd"),
-            ([], "nothing was done that could be undone"),
+            ([], "there is nothing to undo"),
         ],
     )
     def test_undo(self, cli, album, arguments, said) -> None:
         outcome = cli("undo", *arguments)
         assert (outcome.code, outcome.out) == (2, "")
         assert said in outcome.err
-        assert cli("undo", "--list").out == "nothing was done that could be undone\n"
+        assert cli("undo", "--list").out == "there is nothing to undo\n"
         assert cli("undo", "--list", "--json").json("undo-list")["undoable"] == []

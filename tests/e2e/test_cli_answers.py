@@ -82,7 +82,7 @@ class TestPages:
         outcome = cli("search", "red", "--json", "--page", token)
         error = outcome.json("error")["error"]
         assert (outcome.code, error["type"]) == (1, "ExpiredPageError")
-        assert error["hint"] == "ask for the first page again"
+        assert error["hint"] == "start again from the first page"
 
 
 class TestGroups:

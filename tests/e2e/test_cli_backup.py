@@ -79,7 +79,7 @@ def test_through_pipes(cli, indexed: Path, home: Path) -> None:
         line = f"{' '.join(imseek)} {command} >&-"
         closed = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120)
         assert closed.returncode == 2
-        assert "that is closed" in closed.stderr
+        assert "which is closed" in closed.stderr
 
 
 def test_what_cannot_be(cli, indexed: Path, home: Path) -> None:
@@ -90,8 +90,8 @@ def test_what_cannot_be(cli, indexed: Path, home: Path) -> None:
     for line, code, said in (
         ("backup photos.tar", 2, "is there already"),
         ("backup none/photos.tar", 2, "no folder"),
-        ("backup - --json", 2, "--json writes to stdout"),
-        ("backup --verify photos.tar --no-index", 2, "--verify goes with nothing but"),
+        ("backup - --json", 2, "would both write to stdout"),
+        ("backup --verify photos.tar --no-index", 2, "--verify takes only"),
         ("backup --verify none.tar", 2, "none.tar: No such file"),
         ("backup --verify letter.txt", 1, "letter.txt is no tar"),
         ("backup -c none b.tar", 2, "no collection 'none'"),

@@ -57,7 +57,7 @@ def test_kitty_gets_its_own(indexed) -> None:
 def test_without_a_terminal_it_says_so(cli, indexed) -> None:
     outcome = cli("browse", "red")
     assert (outcome.code, outcome.out) == (2, "")
-    assert "browse needs a terminal" in outcome.err
+    assert "needs an interactive terminal" in outcome.err
 
 
 def test_a_missing_extra_names_itself(cli, indexed, monkeypatch) -> None:

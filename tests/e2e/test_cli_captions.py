@@ -232,13 +232,13 @@ class TestScores:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (("--keep", "0"), "no share"),
-            (("--keep", "130%"), "no share"),
-            (("--keep", "some"), "no share"),
-            (("--keep", "1%"), "not even one"),
+            (("--keep", "0"), "not a share"),
+            (("--keep", "130%"), "not a share"),
+            (("--keep", "some"), "not a share"),
+            (("--keep", "1%"), "less than one caption"),
             (("--basic",), "--keep"),
             (("--export", "x.csv"), "--keep"),
-            (("--keep", "1", "--export", "x.json"), "says no format"),
+            (("--keep", "1", "--export", "x.json"), "has no ending that names a format"),
             (("--prefix", "x"), "--score"),
             (("--captions", "x.csv"), "--score"),
             (("--score", "--captions", "nowhere.csv"), "cannot be read"),

@@ -97,7 +97,7 @@ class TestClusters:
         [
             (("-k", "0"), "cannot be put into 0 clusters"),
             (("-k", "14"), "13 images cannot be put into 14 clusters"),
-            (("-k", "2", "--density"), "a number of their own"),
+            (("-k", "2", "--density"), "finds the number of groups itself"),
             (("--names", "nowhere.txt"), "cannot read the names in nowhere.txt"),
             (("--again", "kinds"), "no clusters are stored as 'kinds'"),
             (("--again", "kinds", "-k", "2"), "as they were stored"),

@@ -134,9 +134,9 @@ class TestLeakage:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ([], "say what the parts are"),
-            (["--split", "folder", "--against", "default"], "say what the parts are"),
-            (["--folders", "/nowhere"], "takes two folders"),
+            ([], "name the parts in one way"),
+            (["--split", "folder", "--against", "default"], "name the parts in one way"),
+            (["--folders", "/nowhere"], "needs at least two folders"),
             (["--folders", "/nowhere,/tmp"], "no folder /nowhere"),
             (["--split", "fodler"], "did you mean folder"),
             (["--split", "tag"], "several tags"),

@@ -364,7 +364,7 @@ class TestRefused:
             (["--csv", "x", "--html", "./x"], "named twice"),
             (["--protect", "no/such"], "no folder no/such"),
             (["--prefer", "no/such"], "no folder no/such"),
-            (["--keep", "path-priority"], "path-priority needs to know which folders come first"),
+            (["--keep", "path-priority"], "path-priority needs folders in order of preference"),
             (["--inside", "--against", "default"], "within one collection only"),
             (["--against", "default"], "cannot be compared with itself"),
             (["--csv", "."], "is a folder"),
@@ -372,7 +372,10 @@ class TestRefused:
             (["-c", "nothing"], "nothing"),
             (["--against", "nothing"], "no collection 'nothing' (--against)"),
             (["--plan", "x", "--action", "tag", "--tag", " "], "a tag must not be empty"),
-            (["--plan", "/dev/stdout", "--action", "tag"], "a plan is a file of its own"),
+            (
+                ["--plan", "/dev/stdout", "--action", "tag"],
+                "the plan cannot be written to stdout",
+            ),
         ],
     )
     def test_requests_that_make_no_sense(self, cli, album, arguments, said) -> None:
@@ -396,7 +399,7 @@ class TestRefused:
         monkeypatch.setattr(os, "access", lambda path, mode: False)  # Root may write anywhere.
         outcome = cli("duplicates", "--csv", tmp_path / "d.csv")
         assert (outcome.code, outcome.out) == (1, "")
-        assert outcome.err == f"imseek: cannot write {tmp_path / 'd.csv'}: the folder must not be written\n"
+        assert outcome.err == f"imseek: cannot write {tmp_path / 'd.csv'}: you may not write to the folder\n"
 
     def test_a_disk_that_is_full(self, cli, album) -> None:
         outcome = cli("duplicates", "--csv", "/dev/full")

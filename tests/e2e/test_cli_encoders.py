@@ -122,7 +122,7 @@ class TestList:
     def test_nothing_like_it(self, cli, server) -> None:
         outcome = cli("encoders", "nothing")
         assert (outcome.code, outcome.out) == (0, "")
-        assert "no encoder like that" in outcome.err
+        assert "no encoder matches" in outcome.err
         outcome = cli("encoders", "--family", "nothing")
         assert outcome.code == 2
         assert "there are OpenCLIP, DataComp" in outcome.err
@@ -193,8 +193,8 @@ class TestGet:
     @pytest.mark.parametrize(
         ("reference", "code", "says"),
         [
-            ("builtin", 2, "nothing to fetch"),
-            ("openclip:ViT-B-32@weights.pt", 2, "nothing to fetch"),
+            ("builtin", 2, "nothing to download"),
+            ("openclip:ViT-B-32@weights.pt", 2, "nothing to download"),
             (
                 "openclip:ViT-B-32-256/datacomp_s34b",
                 2,

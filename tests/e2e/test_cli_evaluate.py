@@ -87,7 +87,7 @@ class TestAnn:
         ("arguments", "said"),
         [
             ((), "k lies between 1 and 2"),
-            (("--k", "1", "--filtered", "200%"), "no share"),
+            (("--k", "1", "--filtered", "200%"), "not a share"),
             (("--k", "1", "--given", "nowhere.npy"), "cannot be read"),
             (("--k", "1", "--space", "3"), "no space of pictures"),
             (("--k", "1", "--space", "nonsense"), "no encoder is called"),
@@ -128,9 +128,9 @@ class TestCompare:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            ((), "say one or two encoders"),
-            (("--encoder", "0", "--against", "default"), "say one or two encoders"),
-            (("--encoder", "a", "--encoder", "b", "--encoder", "c"), "say one or two encoders"),
+            ((), "name one or two encoders"),
+            (("--encoder", "0", "--against", "default"), "name one or two encoders"),
+            (("--encoder", "a", "--encoder", "b", "--encoder", "c"), "name one or two encoders"),
             (("--encoder", "fake"), "the same encoder"),
             (("--against", "default"), "with itself"),
         ],

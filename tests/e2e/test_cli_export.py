@@ -59,12 +59,12 @@ def test_ids_and_tags(cli, indexed, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("all.xyz",), "say which format"),
+        (("all.xyz",), "cannot tell the format from the file name"),
         (("all", "--format", "cvs"), "did you mean csv?"),
         (("all.csv", "--limit", "3"), "--limit goes with a search"),
         (("all.csv", "--min-score", "0.2"), "--min-score goes with a search"),
-        (("all.csv", "--text", "red", "--ids", "ids"), "both say which images"),
-        (("all.csv", "--ids", "ids"), "line 1 of the ids is no id: one"),
+        (("all.csv", "--text", "red", "--ids", "ids"), "both choose the images"),
+        (("all.csv", "--ids", "ids"), "line 1 of the ids is not an id: one"),
         (("all.jsonl", "--spreadsheet"), "spreadsheet is nothing that jsonl knows"),
         (("-", "--json", "--format", "csv"), "cannot both go to stdout"),
     ],

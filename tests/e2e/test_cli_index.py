@@ -45,7 +45,7 @@ class TestFirstUse:
     def test_without_a_path_there_must_be_one(self, cli) -> None:
         outcome = cli("index")
         assert outcome.code == 2
-        assert "hint: `imseek index FOLDER` makes one" in outcome.err
+        assert "hint: `imseek index FOLDER` creates one" in outcome.err
 
 
 class TestLaterRuns:

@@ -89,7 +89,7 @@ def test_cancelling_what_is_not_running(cli, indexed) -> None:
     assert "job 1 (index) is not running: done" in outcome.err
     assert cli("jobs", "cancel", "9").code == 2
     error = cli("jobs", "cancel", "9", "--json").json("error")["error"]
-    assert (error["type"], error["hint"]) == ("JobNotFoundError", "`imseek jobs` shows those there are")
+    assert (error["type"], error["hint"]) == ("JobNotFoundError", "`imseek jobs` lists them")
     assert "the command comes first: imseek jobs cancel" in cli("jobs", "--json", "cancel", "1").err
 
 

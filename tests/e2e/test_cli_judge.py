@@ -111,17 +111,17 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["0"], "a judgement is of two images"),
-            (["0", "0", "--same"], "a judgement is of two images"),
-            (["0", "id:0", "--same"], "these are the same file"),
-            (["0", "1"], "say one of --same, --different and --forget"),
-            (["0", "1", "--same", "--different"], "say one of"),
-            (["--same"], "no images are named"),
+            (["0"], "a judgement needs at least two images"),
+            (["0", "0", "--same"], "a judgement needs at least two images"),
+            (["0", "id:0", "--same"], "both are the same file"),
+            (["0", "1"], "choose one of --same, --different and --forget"),
+            (["0", "1", "--same", "--different"], "choose one of"),
+            (["--same"], "no images are given"),
             (["0", "4711", "--same"], "no image 4711"),
             (["0", "nothing.jpg", "--same"], "cannot read nothing.jpg"),
             (["0", ".", "--same"], "cannot read ."),
             (["0", "{album}/copy.jpg", "{album}/below/china.jpg", "--same", "-c", "nothing"], "nothing"),
-            (["{album}/copy.jpg", "{album}/below/china.jpg", "--different"], "these are the same file"),
+            (["{album}/copy.jpg", "{album}/below/china.jpg", "--different"], "both are the same file"),
         ],
     )
     def test_requests_that_make_no_sense(self, cli, album, arguments, said) -> None:
@@ -135,4 +135,4 @@ class TestRefused:
     def test_too_many(self, cli, album) -> None:
         outcome = cli("judge", *map(str, range(101)), "--same")
         assert outcome.code == 2
-        assert "101 images are more than can be judged at once (100)" in outcome.err
+        assert "101 images are too many to judge at once (100)" in outcome.err

@@ -115,8 +115,8 @@ class TestLabel:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ([], "name the classes, or with --again or --forget"),
-            (["--classes", "red,blue", "--again", "kind"], "name the classes, or with --again or --forget"),
+            ([], "name the classes, or use --again or --forget"),
+            (["--classes", "red,blue", "--again", "kind"], "name the classes, or use --again or --forget"),
             (["--again", "kind", "--tag"], "--again labels as it was done before"),
             (["--forget", "kind", "--tag"], "--forget takes all of a name back"),
             (["--again", "kind"], "no labels are stored as 'kind'"),

@@ -91,7 +91,7 @@ class TestMap:
         monkeypatch.setattr(document, "colour_by_column", coloured)
         outcome = cli("map", "--html", tmp_path / "map.html", "--colour", "format")
         assert outcome.code == 130
-        assert outcome.err.endswith("interrupted: the page has the thumbnails that were read by then\n")
+        assert outcome.err.endswith("interrupted: the page has only the thumbnails read so far\n")
         assert embedded(tmp_path / "map.html", "data")["count"] == 19
         assert embedded(tmp_path / "map.html", "thumbnails") == []
 
@@ -201,7 +201,7 @@ class TestRefused:
         monkeypatch.setattr(os, "access", lambda *_: False)  # Root may write anywhere.
         outcome = cli("map", "--method", "pca", "--html", folder / "m.html")
         assert outcome.code == 1
-        assert "must not be written" in outcome.err
+        assert "may not write" in outcome.err
 
     def test_no_images(self, cli) -> None:
         cli("collection", "create", "empty", "--encoder", "fake")

@@ -90,7 +90,7 @@ class TestPipes:
     def test_not_for_programs(self, cli, here, flag) -> None:
         outcome = cli(*ARGUMENTS, flag)
         assert (outcome.code, outcome.out) == (2, "")
-        assert "--preview is for people" in outcome.err
+        assert "--preview cannot be combined with machine-readable output" in outcome.err
 
 
 class TestSheets:
@@ -152,4 +152,4 @@ class TestSheets:
         (tmp_path / "q").write_text("red\n")
         outcome = cli("search", "--queries", tmp_path / "q", "--sheet", tmp_path / "hits.png")
         assert outcome.code == 2
-        assert "--queries answers in JSON Lines" in outcome.err
+        assert "--queries always prints JSON Lines" in outcome.err

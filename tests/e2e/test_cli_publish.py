@@ -52,13 +52,13 @@ def test_many_queries_of_a_publication(cli: Any, made: Path, tmp_path: Path) -> 
     )
     outcome = cli("search", "--server", f"milvus://{tmp_path}/m.db", "--queries", queries)
     assert outcome.code == 1
-    assert "cannot be asked of Milvus" in outcome.err
+    assert "cannot be evaluated by Milvus" in outcome.err
     assert len(outcome.out.splitlines()) == 3
 
 
 REFUSED: list[tuple[tuple[str, ...], int, str]] = [
     (("publish",), 2, "Missing argument"),
-    (("publish", "photos"), 2, "no address of a Milvus"),
+    (("publish", "photos"), 2, "not a Milvus address"),
     (("publish", "a", "b", "c.db"), 2, "one collection and one address"),
     (("publish", "milvus://me:secret@host"), 2, "IMSEEK_MILVUS_TOKEN"),
     (("search", "--server", "milvus:///nowhere/m.db", "red"), 2, "no Milvus Lite"),

@@ -30,10 +30,10 @@ def test_from_nothing_on_one_machine(cli, home, pictures) -> None:
 @pytest.mark.parametrize(
     ("flags", "message", "hint"),
     [
-        (["--workers", "2"], "--workers: of workers on Ray", "--executor ray"),
+        (["--workers", "2"], "--workers: only for Ray workers", "--executor ray"),
         (
             ["--worker-cpus", "2", "--staging", "x"],
-            "--worker-cpus, --staging: of workers on Ray",
+            "--worker-cpus, --staging: only for Ray workers",
             "--executor ray",
         ),
         (["--executor", "dask"], "no executor is called 'dask'", "local, ray"),

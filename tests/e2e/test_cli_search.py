@@ -143,7 +143,7 @@ class TestWhichCollection:
             cli("index", pictures, "-c", name, "--encoder", "fake")
         outcome = cli("search", "red")
         assert outcome.code == 2
-        assert "several collections, and none is named: a, b" in outcome.err
+        assert "there are several collections; choose one: a, b" in outcome.err
 
     def test_the_variable_chooses(self, cli, pictures, monkeypatch) -> None:
         for name in ("a", "b"):

@@ -27,6 +27,13 @@ def test_a_collection_that_is_not_there_is_refused_at_once(cli: Any) -> None:
     assert "no collection 'nowhere'" in outcome.err
 
 
+def test_the_environment_names_the_first_collection(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMSEEK_COLLECTION", "nowhere")
+    outcome = cli("ui", "--no-browser")
+    assert outcome.code != 0
+    assert "no collection 'nowhere' (IMSEEK_COLLECTION)" in outcome.err
+
+
 def test_a_port_that_is_taken_is_refused_where_it_was_asked_for(cli: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         outcome = cli("ui", "--no-browser", "--port", str(taken.getsockname()[1]))

@@ -72,7 +72,7 @@ def test_there_and_back(
     assert (report.added, report.removed, report.changed, report.moved) == (0, 0, 0, 0)
     assert ids_by_path(root) == ids
     assert [one.state for one in journal.list_undo_infos(root)] == ["undone"]
-    with pytest.raises(UsageError, match="nothing was done"):
+    with pytest.raises(UsageError, match="nothing to undo"):
         undo(root)
     assert imseek.maintenance.verify(root).ok
 
@@ -135,7 +135,7 @@ def test_what_has_the_tag_already_is_not_tagged_again(
     (known,) = journal.list_undo_infos(collection.path)
     assert known.actions == {"tag": 2}
     assert undo(collection.path, dry_run=False).counts == {"done": 2}
-    with pytest.raises(UsageError, match="nothing was done"):
+    with pytest.raises(UsageError, match="nothing to undo"):
         undo(collection.path)
     with imseek.open(collection.path) as now:
         assert [now.get(i).tags for i in (first, *others)] == [("twice",), (), ()]

@@ -218,7 +218,7 @@ def test_a_collection_with_something_to_undo_is_not_deleted(
     from imseek import library
 
     done(collection, planned(collection, twins))
-    with pytest.raises(UsageError, match="can be brought back"):
+    with pytest.raises(UsageError, match="undo a clean-up"):
         library.delete(collection.path, "it")
     undo(collection.path, dry_run=False)
     library.delete(collection.path, "it")

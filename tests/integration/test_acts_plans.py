@@ -41,7 +41,7 @@ def test_a_plan_is_written_and_read(collection: imseek.Collection, twins: list[P
     plan.save(file)
     other = tmp_path / "other.json"
     other.write_text("{}")
-    with pytest.raises(UsageError, match="is no plan"):
+    with pytest.raises(UsageError, match="is not a plan"):
         plan.save(other)
     assert done(collection, Plan.load(file)).counts == {"done": 3}
     assert undo(collection.path, dry_run=False).counts == {"done": 3}

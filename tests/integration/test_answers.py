@@ -179,7 +179,7 @@ class TestPages:
         with pytest.raises(ExpiredPageError, match=f"generation {before.generation}") as caught:
             collection.search(words("a cat", page=first.next_page))
         assert isinstance(caught.value, StaleGenerationError)
-        assert caught.value.hint == "ask for the first page again"
+        assert caught.value.hint == "start again from the first page"
 
     def test_of_an_encoder_that_is_no_longer_in_use_beside_other_queries(
         self, collection: imseek.Collection, photos: Path
@@ -220,7 +220,7 @@ class TestPages:
         imseek.maintenance.purge(collection.path)
         with pytest.raises(ExpiredPageError, match="of generation 2, and the collection is at 4") as caught:
             collection.search(words("a cat", limit=3, page=first.next_page))
-        assert caught.value.hint == "ask for the first page again"
+        assert caught.value.hint == "start again from the first page"
 
     def test_while_a_writer_goes_on(self, collection: imseek.Collection, photos: Path) -> None:
         """From the first page to the last, an answer is one of its generation, or it says that it has expired."""

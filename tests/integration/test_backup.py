@@ -187,7 +187,7 @@ def test_what_was_put_away_can_be_brought_back(
     plain = imseek.backup.restore(tmp_path / "a.tar", tmp_path / "plain")
     assert (plain.journals_left_out, duplicates.undoable(tmp_path / "plain")) == (1, ())
     assert not (tmp_path / "plain" / layout.UNDO).exists()
-    with pytest.raises(UsageError, match="only one collection may bring them back"):
+    with pytest.raises(UsageError, match="only one collection may restore the files"):
         imseek.backup.restore(tmp_path / "a.tar", tmp_path / "both", new_identity=True, with_undo=True)
     again = imseek.backup.restore(tmp_path / "a.tar", tmp_path / "again", with_undo=True)
     assert again.journals_left_out == 0
@@ -419,11 +419,11 @@ def test_no_archive_and_no_collection_lies_in_a_collection(vectors: Path, tmp_pa
     """It would go with it, and be in nobody's backup."""
     (tmp_path / "link").symlink_to(vectors)
     for folder in (vectors, vectors / "spaces", tmp_path / "link"):
-        with pytest.raises(UsageError, match="lies in the collection itself"):
+        with pytest.raises(UsageError, match="is inside the collection itself"):
             imseek.backup.write(vectors, folder / "a.tar")
     imseek.backup.write(vectors, tmp_path / "a.tar")
     for folder in (vectors / "new", vectors / "spaces" / "new" / "deep", tmp_path / "link" / "new"):
-        with pytest.raises(UsageError, match="lies in the collection"):
+        with pytest.raises(UsageError, match="is inside the collection"):
             imseek.backup.restore(tmp_path / "a.tar", folder)
     assert not [*vectors.rglob("*new*"), *vectors.rglob("*.tar"), *vectors.rglob(".imseek-*")]
     name = "写" * 83 + ".tar"

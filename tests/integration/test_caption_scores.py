@@ -172,11 +172,11 @@ def test_the_top_share() -> None:
         pair_filters.top_share(hundred, hundred.astype(np.float32), 0.29).sum() == 29
     )  # .29 · 100 is 28.999…96
     for share in (0, -0.1, 1.01, float("nan"), "30%"):
-        with pytest.raises(UsageError, match="no share"):
+        with pytest.raises(UsageError, match="not a share"):
             pair_filters.top_share(ids, values, share)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="not even one"):
+    with pytest.raises(UsageError, match="less than one caption"):
         pair_filters.top_share(ids, values, 0.1)
-    with pytest.raises(UsageError, match="not even one"):
+    with pytest.raises(UsageError, match="no image has a caption"):
         pair_filters.top_share(ids[:0], values[:0], 0.5)
 
 
@@ -233,7 +233,7 @@ def test_what_is_kept_has_the_uid_of_its_table(tmp_path: Path) -> None:
 def test_what_has_no_score(indexed: imseek.Collection, tmp_path: Path) -> None:
     found = captions.cosines(indexed, where="width > 10000")
     assert (len(found.ids), found.median, found.images) == (0, None, 0)
-    with pytest.raises(UsageError, match="not even one"):
+    with pytest.raises(UsageError, match="no image has a caption"):
         captions.keep(indexed, found, 0.5)
     with pytest.raises(QueryError):
         captions.cosines(indexed, where="nothing =")

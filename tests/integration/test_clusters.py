@@ -260,8 +260,8 @@ def test_all_vectors_equal(tmp_path: Path) -> None:
     [
         ({"k": 0}, "cannot be put into 0 clusters"),
         ({"k": 20}, "19 images cannot be put into 20 clusters"),
-        ({"k": 2, "density": True}, "a number of their own"),
-        ({"smallest": 3}, "only groups by density"),
+        ({"k": 2, "density": True}, "finds the number of groups itself"),
+        ({"smallest": 3}, "--smallest needs"),
         ({"smallest": 1, "density": True}, "is none"),
         ({"names": "nowhere.txt"}, "cannot read the names in nowhere.txt"),
     ],

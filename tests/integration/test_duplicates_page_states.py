@@ -108,7 +108,7 @@ def test_no_duplicates(place: Path, pictures: Path) -> None:
         ("Only pictures where", "yeer >= 2020", "yeer"),
         ("Only pictures where", "DROP TABLE images", "drop"),
         ("Protected folders", "/no/such/folder", "There is no folder /no/such/folder"),
-        ("Protected folders", "albums", "albums is no full path"),
+        ("Protected folders", "albums", "albums is not a full path"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_reason(

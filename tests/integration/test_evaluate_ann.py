@@ -81,7 +81,7 @@ def test_behind_a_filter(built: Path) -> None:
     with pytest.raises(UsageError, match=r"leaves \d images"):
         evaluate.ann(built, filtered=0.001)
     for share in (0, -1, 1.5):
-        with pytest.raises(UsageError, match="no share"):
+        with pytest.raises(UsageError, match="not a share"):
             evaluate.ann(built, filtered=share)
 
 

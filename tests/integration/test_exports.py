@@ -182,7 +182,7 @@ class TestPlacing:
         assert sorted(one.name for one in tmp_path.iterdir()) == ["a.jsonl", "made", "photos"]
 
     def test_not_into_the_collection_and_not_into_nothing(self, root, tmp_path) -> None:
-        with pytest.raises(UsageError, match="lies in the collection"):
+        with pytest.raises(UsageError, match="is inside the collection"):
             export.write(root, root / "a.jsonl")
         with pytest.raises(UsageError, match="no folder"):
             export.write(root, tmp_path / "nowhere" / "a.jsonl")
@@ -190,7 +190,7 @@ class TestPlacing:
             export.write(root, "s3://bucket/a.jsonl")
         with pytest.raises(UsageError, match="too long"):
             export.write(root, tmp_path / ("a" * 256), format="faiss")
-        with pytest.raises(UsageError, match="say which format"):
+        with pytest.raises(UsageError, match="cannot tell the format from the file name"):
             export.write(root, tmp_path / "a.xyz")
         with pytest.raises(UsageError, match="is no format") as refused:
             export.write(root, tmp_path / "a", format="josnl")

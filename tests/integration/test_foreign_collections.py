@@ -393,7 +393,7 @@ def test_a_foreign_collection_is_searched_and_not_written(foreign: Path) -> None
     with imseek.open(foreign) as collection:
         assert [hit.image_id for hit in collection.search("red")]
         for write in WRITE.values():
-            with pytest.raises(UntrustedCollectionError, match="you have not said that you trust it"):
+            with pytest.raises(UntrustedCollectionError, match="you have not trusted it"):
                 write(foreign)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert maintenance.trust(foreign).ok

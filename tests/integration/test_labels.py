@@ -214,7 +214,7 @@ def test_stopped_nothing_is_stored(root: Path) -> None:
         ({"classes": ["red", "blue"], "temperature": "mine"}, "no temperature is called"),
         ({"classes": ["red", "blue"], "threshold": math.nan}, "a threshold is"),
         ({"classes": ["red", "blue"], "threshold": 1.5}, "a threshold is"),
-        ({"classes": ["red", "blue"], "top": 0}, "so many classes"),
+        ({"classes": ["red", "blue"], "top": 0}, "number of classes"),
         ({"classes": ["red", "blue"], "none": [" "]}, "is empty"),
         ({"classes": ["red", "blue"], "none": True, "multi": True}, "need no class for none"),
         ({"classes": ["red", "blue"], "save": "Kind"}, "cannot be a name"),
@@ -224,7 +224,7 @@ def test_stopped_nothing_is_stored(root: Path) -> None:
 def test_what_makes_no_sense(root: Path, named: dict[str, Any], match: str) -> None:
     with pytest.raises(UsageError, match=match) as caught:
         labels.label(root, **named)
-    assert caught.value.hint is not None or "threshold" in match or "so many" in match
+    assert caught.value.hint is not None or "threshold" in match or "number of" in match
 
 
 def test_truth_that_says_nothing(root: Path, tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ class TestPreviews:
             assert found.labels.image_ids.tolist() == whole[[0, 3, 7, 11]].tolist()
             part = labels.preview(collection, ["red", "green"], images=4, where=f"id > {whole[5]}")
             assert part.of == 6
-            with pytest.raises(UsageError, match="so many images"):
+            with pytest.raises(UsageError, match="number of images to show"):
                 labels.preview(collection, ["red", "green"], images=0)
 
     def test_the_encoder_that_a_collection_has_is_asked_once(self, root: Path, monkeypatch: Any) -> None:

@@ -195,7 +195,7 @@ class TestRefused:
             ("column:path", "holds no classes"),
             ("column:year", "holds no classes"),
             ("column:latitude", "holds no classes"),
-            ("folder:0", "is no folder"),
+            ("folder:0", "is not a folder"),
             ("folder:9", "no image is labelled by folder 9"),
             ("", "no labels are named"),
             ("tags:red,red", "named twice"),

@@ -116,9 +116,9 @@ def test_what_is_no_answer_of_ours_is_told_so(body: bytes, status: str) -> None:
     ]
     with _opened(*[_reply(body, status)] * len(asks)) as opened:
         for ask in asks:
-            with pytest.raises(ServerError, match="as imseek does"):
+            with pytest.raises(ServerError, match="like an imseek server"):
                 ask(opened)
-    with _talking(_reply(body, status)) as talker, pytest.raises(ServerError, match="as imseek does"):
+    with _talking(_reply(body, status)) as talker, pytest.raises(ServerError, match="like an imseek server"):
         imseek.connect(talker.url)
 
 
@@ -205,5 +205,5 @@ def test_errors_of_a_server_have_its_words() -> None:
     with _opened(_reply(told, "500 Oh"), _reply(odd, "500 Oh")) as opened:
         with pytest.raises(ServerError, match="it failed"):
             opened.get(1)
-        with pytest.raises(ImseekError, match="as imseek does"):
+        with pytest.raises(ImseekError, match="like an imseek server"):
             opened.get(1)

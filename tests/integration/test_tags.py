@@ -115,7 +115,7 @@ class TestRenaming:
         ("tag", "to", "what"),
         [
             ("dog", "cow", "no image has the tag 'dog'"),
-            ("cat", "cat", "its name already"),
+            ("cat", "cat", "already its name"),
             ("cat", " ", "empty"),
         ],
     )

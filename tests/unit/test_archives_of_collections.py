@@ -168,7 +168,7 @@ def test_members_must_be_those_of_the_manifest(archive: bytes, tmp_path: Path) -
     other = {**contents, "collection/metadata/000000.parquet": b"PAR1 but other bytes"}
     refused(packed(other), tmp_path, "000000.parquet says 20 bytes instead of")
     refused(archive + b"more", tmp_path, "something follows its end")
-    refused(packed(dict(reversed(contents.items()))), tmp_path, "is no backup of imseek")
+    refused(packed(dict(reversed(contents.items()))), tmp_path, "is not an imseek backup")
 
 
 def test_a_manifest_must_agree_with_itself(archive: bytes, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_headers_that_promise_much_are_not_believed(archive: bytes, tmp_path: Pa
         refused(before + tar_stream.header(name, 2**40, 0), tmp_path, "1,099,511,627,776 bytes")
     long = tarfile.TarInfo("././@LongLink")
     long.type, long.size = tarfile.GNUTYPE_LONGNAME, 2**40
-    refused(long.tobuf(tarfile.GNU_FORMAT), tmp_path, "no backup of imseek")
+    refused(long.tobuf(tarfile.GNU_FORMAT), tmp_path, "not an imseek backup")
 
 
 def test_a_long_name_goes_through(tmp_path: Path) -> None:
@@ -286,12 +286,12 @@ def tar_of_a_folder() -> bytes:
     ("data", "said"),
     [
         (b"", "is empty"),
-        (b"x", "no backup of imseek"),
+        (b"x", "not an imseek backup"),
         (b"imseek-backup.json", "cut short: it ends in imseek-backup.json"),
-        (bytes(10240), "no backup of imseek"),
+        (bytes(10240), "not an imseek backup"),
         (b"not a tar at all, " * 100, "no tar"),
-        (packed({"holiday.jpg": b"picture"}), "no backup of imseek"),
-        (tar_of_a_folder(), "no backup of imseek"),
+        (packed({"holiday.jpg": b"picture"}), "not an imseek backup"),
+        (tar_of_a_folder(), "not an imseek backup"),
     ],
 )
 def test_what_is_no_backup_says_so(tmp_path: Path, data: bytes, said: str) -> None:

@@ -619,7 +619,7 @@ def test_no_journal_follows_one_of_the_end_of_time(root: Path, undo_id: str) -> 
 )
 def test_only_a_name_of_ours_is_looked_for(root: Path, undo_id: str) -> None:
     foreign.write(root, [INTENT])
-    with pytest.raises(UsageError, match="nothing on record"):
+    with pytest.raises(UsageError, match="no record"):
         journals.find(root, undo_id)
 
 

@@ -128,7 +128,7 @@ class TestSets:
     @pytest.mark.parametrize(
         ("text", "what"),
         [
-            (" , ", "no class is named"),
+            (" , ", "no classes are named"),
             (",".join(map(str, range(10))), "10 classes, and there are keys for 9"),
             ("a\x1bb", "one line of 100"),
             ("a" * 101, "one line of 100"),

@@ -30,7 +30,7 @@ RED = Term(text="red")
         ({"url": "http://example.org/\r\nHost: x"}, "not an http"),
         ({"url": Path("a")}, "the url of a term is a str"),
         ({"image_id": True}, "the image_id of a term is an int, not a bool"),
-        ({"picture": Path("a\0b")}, "holds NUL"),
+        ({"picture": Path("a\0b")}, "a NUL byte"),
         ({"picture": "a.jpg"}, "a Path, or the bytes of a file, not a str"),
         ({"text": "a", "weight": 0}, "finite number other than 0"),
         ({"text": "a", "weight": float("inf")}, "finite number other than 0"),
@@ -53,7 +53,7 @@ def test_which_terms_show_something() -> None:
     [
         ({"terms": ()}, "at least one term"),
         ({"terms": (), "more": (3,)}, "at least one term"),
-        ({"terms": (Term(text="snow", weight=-1),)}, "negative terms only"),
+        ({"terms": (Term(text="snow", weight=-1),)}, "more than negative terms"),
         ({"limit": 0}, "limit must be at least 1"),
         ({"limit": 2.5}, "limit must be at least 1"),
         ({"limit": True}, "limit must be at least 1"),

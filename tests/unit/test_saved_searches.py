@@ -59,7 +59,7 @@ def test_saved_searches(tmp_path: Path) -> None:
 def test_names_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = SearchStore(tmp_path)
     for name in ("", "  ", "x" * 101, "a\u202eb"):
-        with pytest.raises(UsageError, match="cannot name a search"):
+        with pytest.raises(UsageError, match="cannot be the name of a search"):
             store.save("one", name, DOG)
     store.save("one", "dogs", DOG)
     store.save("one", "cats", CAT)

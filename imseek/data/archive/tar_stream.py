@@ -165,7 +165,7 @@ class ArchiveReader:
 
     def _not_a_backup_error(self) -> BackupError:
         return BackupError(
-            f"{self.name} is no backup of imseek", hint="`imseek backup create FILE` writes one"
+            f"{self.name} is not an imseek backup", hint="`imseek backup create FILE` writes one"
         )
 
     def _exactly(self, size: int, what: str) -> bytes:

@@ -215,7 +215,7 @@ def _check_snapshot(row: JsonObject) -> None:
     folder = row.text("folder")
     listed = layout.parse_snapshot_folder(folder)
     if listed is None or listed.space_id != row.whole("space_id"):
-        raise ValueError(f"{folder[:200]!r} is no folder of an index of its space")
+        raise ValueError(f"{folder[:200]!r} is not a folder of an index of its space")
     row.whole("snapshot_id")
     _check_lifetime(row)
 

@@ -25,7 +25,7 @@ def read_checksummed(root: Path, name: str) -> dict[str, Any]:
         if any((root / there).exists() for there in (layout.CATALOG, layout.COLLECTION, layout.ADDRESS)):
             raise corrupt_file_error(root, name, error) from error
         raise CollectionNotFoundError(
-            f"no collection at {root}", hint="`imseek collection list` shows those there are"
+            f"no collection at {root}", hint="`imseek collection list` shows the existing ones"
         ) from error
     except OSError as error:
         raise system_error(error, root / name) from error

@@ -103,7 +103,7 @@ def _check(name: str, text: str) -> None:
 
 
 def _address_error(text: str) -> UsageError:
-    return UsageError(f"{_without_secrets(text)!r} is no address of a Milvus", hint=_EXAMPLES)
+    return UsageError(f"{_without_secrets(text)!r} is not a Milvus address", hint=_EXAMPLES)
 
 
 def _without_secrets(text: str) -> str:

@@ -284,7 +284,7 @@ def _check_folder(path: Path, *, create: bool) -> None:
         )
     if not path.exists():
         if not create:
-            raise CollectionNotFoundError(f"no Milvus Lite at {path}", hint="imseek publish makes one")
+            raise CollectionNotFoundError(f"no Milvus Lite at {path}", hint="imseek publish creates one")
         if not path.parent.is_dir():
             raise UsageError(f"there is no folder {path.parent}")
         return
@@ -292,10 +292,10 @@ def _check_folder(path: Path, *, create: bool) -> None:
     if not names and create:
         return
     if not {"LOCK", "collections"} <= names:
-        raise UsageError(f"{path} is no folder of Milvus Lite", hint="choose another name")
+        raise UsageError(f"{path} is not a folder of Milvus Lite", hint="choose another name")
     if _is_locked(path / "LOCK"):
         raise LockedError(
-            f"another process has {path} open: Milvus Lite has one at a time",
+            f"another process has {path} open, and Milvus Lite allows only one",
             hint="wait for it to end, or publish to a Milvus that is a server",
         )
 

@@ -48,7 +48,7 @@ def gather_evidence(root: Path) -> Evidence:
     """Collect the evidence. Raises CollectionNotFoundError for no collection, FormatVersionError for a later format."""
     if not any((root / name).exists() for name in (layout.COLLECTION, layout.CATALOG, layout.CURRENT)):
         raise CollectionNotFoundError(
-            f"no collection at {root}", hint="`imseek collection list` shows those there are"
+            f"no collection at {root}", hint="`imseek collection list` shows the existing ones"
         )
     faults: dict[str, str] = {}
     identity = _try_read(read_identity, root, layout.COLLECTION, faults)

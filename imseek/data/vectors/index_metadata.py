@@ -187,7 +187,7 @@ class IndexMetadata:
         parts = tuple(map(str, found.items("parts"))) if "parts" in found else ()
         lists_of = found.text("layout") if "layout" in found else ""
         if not all(_FOLDER.fullmatch(name) for name in (*parts, lists_of or "0")):
-            raise ValueError("a part that is no folder beside it")
+            raise ValueError("a part that is not a folder beside it")
         rows = found.whole("rows")
         sizes = found.object("sizes", _FILES) if "sizes" in found else JsonObject({})
         return cls(

@@ -78,7 +78,7 @@ def try_policy(writer: Writer, policy: IndexPolicy | None) -> Iterator[None]:
 
 def _check(policy: IndexPolicy, dims: Sequence[int]) -> None:
     if not 0 < policy.recall <= 1:
-        raise UsageError(f"a recall lies between 0 and 1, and {policy.recall} does not")
+        raise UsageError(f"a recall must be between 0 and 1, not {policy.recall}")
     if policy.memory is not None and policy.memory < 1:
         raise UsageError("an index takes some memory")
     if policy.kind not in ("auto", "none"):

@@ -118,13 +118,13 @@ def read_plan(path: Path, kind: type[_Kind]) -> _Kind:
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise PlanError(f"{path} is no plan: it is not UTF-8") from error
+        raise PlanError(f"{path} is not a plan: it is not UTF-8") from error
     try:
         found = json.loads(text, object_pairs_hook=_reject_repeated_members)
     except (ValueError, RecursionError) as error:
-        raise PlanError(f"{path} is no plan: {error}") from error
+        raise PlanError(f"{path} is not a plan: {error}") from error
     if not isinstance(found, dict) or "imseek_plan" not in found:
-        raise PlanError(f"{path} is no plan", hint="`imseek duplicates --plan FILE` writes one")
+        raise PlanError(f"{path} is not a plan", hint="`imseek duplicates --plan FILE` writes one")
     if found["imseek_plan"] != FORMAT or found["imseek_plan"] is True:
         raise PlanError(f"{path} is a plan of format {found['imseek_plan']!r}; this imseek knows {FORMAT}")
     top = _Entry(str(path), found, _TOP)
@@ -156,7 +156,7 @@ def _read_start(path: Path, size: int) -> bytes:
     with os.fdopen(fd, "rb") as file:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
-            raise PlanError(f"{path} is no plan: it is not a regular file")
+            raise PlanError(f"{path} is not a plan: it is not a regular file")
         if info.st_size > _MAX_BYTES:
             raise PlanError(f"{path} is too large for a plan")
         return file.read(size)

@@ -68,7 +68,7 @@ class Plan(plan_file.PlanContent):
         """Write the plan as JSON. Raises UsageError if the path holds a file that is not a plan, and StorageError."""
         file = Path(path)
         if file.exists() and not plan_file.is_plan(file):
-            raise UsageError(f"{file} is there, and is no plan", hint="name a file that is not there yet")
+            raise UsageError(f"{file} is there, and is not a plan", hint="name a file that is not there yet")
         text = json.dumps(plan_file.to_document(self), indent=1, ensure_ascii=False)
         staged = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
         with translate_os_errors(file):

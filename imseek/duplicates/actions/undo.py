@@ -147,9 +147,7 @@ def _select_journal(root: Path, undo_id: str | None) -> Journal:
     damage = [
         note for journal in found if journal.damaged or not journal.is_whole for note in journal.info().notes
     ]
-    raise UsageError(
-        "; ".join(["nothing was done that could be undone", *damage]), hint="imseek duplicates undo --list"
-    )
+    raise UsageError("; ".join(["there is nothing to undo", *damage]), hint="imseek duplicates undo --list")
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
     Raises UsageError where it cannot be read as intended, and MissingExtraError.
     """
     if kind == "imagefolder" and (is_url(root) or os.path.isfile(root)):
-        raise UsageError(f"{display_path(root)} is no folder on this machine")
+        raise UsageError(f"{display_path(root)} is not a folder on this machine")
     if kind == "archive" and is_url(root):
         from imseek.indexer.sources import remote
 

@@ -151,7 +151,7 @@ def _pax_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _number(digits: bytes) -> int:
     """Parse digits as a number that fits into 63 bits."""
     if not digits.isdigit() or len(digits) > 18:
-        raise tarfile.TarError(f"{digits[:20]!r} is no size")
+        raise tarfile.TarError(f"{digits[:20]!r} is not a size")
     return int(digits)
 
 

@@ -28,7 +28,7 @@ _WHAT: Final[Mapping[str, str]] = {
 
 def unsupported_node(node: exp.Expr) -> QueryError:
     what = _WHAT.get(type(node).__name__, f"{quote_node(node)} is")
-    return QueryError(f"{what} not part of a filter", hint="what is, is listed in docs/where.md")
+    return QueryError(f"{what} not part of a filter", hint="docs/where.md lists what a filter can use")
 
 
 def not_orderable(node: exp.Expr) -> QueryError:
@@ -36,7 +36,7 @@ def not_orderable(node: exp.Expr) -> QueryError:
 
 
 def too_large() -> QueryError:
-    return QueryError("the filter is too large: what DuckDB has to repeat multiplies", hint="nest less")
+    return QueryError("the filter is too large: it makes DuckDB repeat too much work", hint="nest less")
 
 
 def quote_node(node: exp.Expr) -> str:

@@ -83,7 +83,7 @@ def parse(text: str) -> exp.Expr:
     if not isinstance(text, str):
         raise QueryError(f"a filter is text, not a {type(text).__name__}", hint=_HINT)
     if len(text) > MAX_LENGTH:
-        raise QueryError(f"a filter has at most {MAX_LENGTH} characters; this one has {len(text)}")
+        raise QueryError(f"a filter may have at most {MAX_LENGTH} characters; this one has {len(text)}")
     dialect = ImseekWhere()
     try:
         tokens = dialect.tokenize(text)

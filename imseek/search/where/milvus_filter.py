@@ -337,7 +337,7 @@ def _flatten(node: exp.Expr) -> list[exp.Expr]:
 
 
 def _unsupported(node: exp.Expr, what: str | None = None) -> QueryError:
-    return QueryError(f"{what or quote_node(node)} cannot be asked of Milvus", hint=_HINT)
+    return QueryError(f"{what or quote_node(node)} cannot be evaluated by Milvus", hint=_HINT)
 
 
 _OPERATORS: Final[Mapping[type[exp.Expr], str]] = {

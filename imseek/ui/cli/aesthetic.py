@@ -30,17 +30,19 @@ def aesthetic(
     weights: Annotated[
         Path | None,
         typer.Option(
-            "--weights", metavar="FILE", help="The predictor, as its project gives it: .pth or .safetensors."
+            "--weights",
+            metavar="FILE",
+            help="The predictor's weights, as its project publishes them (.pth or .safetensors).",
         ),
     ] = None,
     save: SaveScoresOption = None,
     where: WhereOption = None,
-    limit: Annotated[int, options.limit("How many images.")] = 10,
+    limit: Annotated[int, options.limit("How many images to show.")] = 10,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Score pictures by one of LAION's aesthetic predictors, about 1 to 10, the best first. For vectors of OpenAI's
-    CLIP."""
+    """Score how pleasing pictures are, from about 1 to 10, with one of LAION's aesthetic predictors. Needs vectors
+    of OpenAI's CLIP."""
     from imseek import evaluate, overview
     from imseek.clusters.results import Shown
     from imseek.ui.cli.score_answers import ScoredPictures
@@ -48,7 +50,7 @@ def aesthetic(
     if weights is None:
         from imseek.aesthetic import WEIGHTS_HINT
 
-        raise UsageError("no weights: --weights FILE", hint=WEIGHTS_HINT)
+        raise UsageError("no weights are given: add --weights FILE", hint=WEIGHTS_HINT)
     run = Run.on(collection, as_json=as_json)
     with run.work() as controls:
         found = evaluate.aesthetic_scores(run.path, weights, where=where, **controls)

@@ -45,15 +45,15 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
         "search": _Command("search", "Find pictures by words, by other pictures, or by both."),
         "similar": _Command("search", "Find pictures that look like a picture."),
         "browse": _Command("browse", "Search and look at pictures in the terminal."),
-        "captions": _Command("captions", "Find captions that do not fit their pictures."),
+        "captions": _Command("captions", "Find captions that do not match their pictures."),
         "extract": _Command("extract", "Write a picture out of an archive or a table."),
     },
     "Sort out": {
-        "duplicates": _Command("duplicates", "Find duplicates, judge them, set them aside reversibly."),
+        "duplicates": _Command("duplicates", "Find duplicates, review them, and set them aside reversibly."),
         "tag": _Command("tag", "Tag pictures; rename, remove and list tags."),
     },
     "Explore": {
-        "map": _Command("map", "Lay pictures out on a plane, like beside like."),
+        "map": _Command("map", "Lay out pictures on a plane, with similar ones close together."),
         "clusters": _Command("clusters", "Group similar pictures, and name the groups."),
         "outliers": _Command("outliers", "List the pictures that are unlike all others."),
         "sample": _Command("sample", "Choose a few pictures that represent all."),

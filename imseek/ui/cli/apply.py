@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     )
     from imseek.library import ResolvedCollection
 
-YesOption: TypeAlias = Annotated[bool, options.yes("Do it. Without, only what would be done is shown.")]
-LimitOption: TypeAlias = Annotated[int, options.limit("How many files are shown.")]
+YesOption: TypeAlias = Annotated[
+    bool, options.yes("Make the changes. Without this, only show what would be done.")
+]
+LimitOption: TypeAlias = Annotated[int, options.limit("How many files to show.")]
 #: Outcomes of files that an action applies to.
 _ACTED_OUTCOMES: Final = ("would", "done")
 #: Folders listed before asking whether files may move there.
@@ -75,14 +77,15 @@ def register(app: typer.Typer) -> None:
 
 def apply(
     plan: Annotated[
-        Path, typer.Argument(metavar="PLAN", help="A file that `imseek duplicates find --plan` has written.")
+        Path, typer.Argument(metavar="PLAN", help="A plan written by `imseek duplicates find --plan`.")
     ],
     yes: YesOption = False,
     limit: LimitOption = 20,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Do what a plan says, once every file was read again. Exits with 1 where files had to be left alone."""
+    """Carry out a plan, after reading every file again to make sure. Exits with 1 if some files had to be left
+    alone."""
     from imseek import duplicates
 
     read = duplicates.load_plan(plan)
@@ -99,7 +102,7 @@ def apply(
 
 def undo(
     undo_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Of what `--list` shows (default: the newest).")
+        str | None, typer.Argument(metavar="[ID]", help="The id that `--list` shows (default: the newest).")
     ] = None,
     yes: YesOption = False,
     listed: Annotated[bool, options.list_("List what was done and can be undone.")] = False,
@@ -107,20 +110,21 @@ def undo(
         bool,
         rare(
             "--trust-journal",
-            help="Obey a journal that another user, another machine or an earlier imseek wrote, unasked.",
+            help="Follow a journal written by another user, another machine or an earlier imseek, without asking.",
         ),
     ] = False,
     limit: LimitOption = 20,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Bring back what `imseek duplicates apply` has moved or replaced. Exits with 1 where files had to be left alone,
-    or lines of the journal are damaged, so that some files may be missing from it."""
+    """Undo what `imseek duplicates apply` moved or replaced. Exits with 1 if some files had to be left
+    alone, or if the journal is damaged, so that it may not list every file."""
     from imseek import duplicates
 
     if listed and (undo_id is not None or yes or trust_journal):
         raise UsageError(
-            "--list shows all, and changes nothing", hint="without ID, --yes and --trust-journal"
+            "--list only lists, so other options have no effect",
+            hint="leave out ID, --yes and --trust-journal",
         )
     run = Run.on(collection, as_json=as_json)
     if listed:
@@ -206,7 +210,7 @@ def _find_plan_collection(uuid: str, given: str | None) -> ResolvedCollection:
         except ImseekError:
             continue
     raise UsageError(
-        "the collection that the plan is for is not among those here", hint="name it: --collection PATH"
+        "the plan is for a collection that is not here", hint="name that collection: --collection PATH"
     )
 
 
@@ -274,7 +278,7 @@ def _file_lines(
 
 def _journal_table(known: Sequence[UndoInfo]) -> str:
     if not known:
-        return "nothing was done that could be undone"
+        return "there is nothing to undo"
     rows = [
         (
             info.undo_id,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imseek.types.backup import BackupInfo
 
 app = Group(
-    "Write a collection to one archive, verify it, restore it.",
+    "Back up a collection to one archive, verify it, restore it.",
     default="create",
     epilog=examples(
         "imseek backup create photos.tar",
@@ -73,17 +73,17 @@ def create(
         bool, typer.Option("--verify", hidden=True, help="Earlier spelling of `imseek backup verify`.")
     ] = False,
     no_index: Annotated[
-        bool, typer.Option("--no-index", help="Leave out approximate indexes, which can be built again.")
+        bool, typer.Option("--no-index", help="Leave out approximate indexes, which can be rebuilt.")
     ] = False,
-    force: Annotated[bool, options.force("Replace ARCHIVE if it is there.")] = False,
+    force: Annotated[bool, options.force("Overwrite an existing archive.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a collection into one archive, also while it is written to. The pictures are not in it."""
+    """Back up a collection to one archive, even while it is in use. The pictures are not included."""
     import imseek
 
     if verify_only and (no_index or force or collection is not None):
-        raise UsageError("--verify goes with nothing but ARCHIVE and --json")
+        raise UsageError("--verify takes only ARCHIVE and --json")
     if verify_only:
         verify(archive, as_json)
         return
@@ -131,30 +131,30 @@ def verify(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
 def restore(
     archive: ArchiveArgument,
     name: Annotated[
-        str, typer.Argument(metavar="NAME|PATH", help="What it is to be called, or a folder to make it in.")
+        str,
+        typer.Argument(metavar="NAME|PATH", help="A name for the collection, or a folder to create it in."),
     ],
     copy: Annotated[
         bool,
-        typer.Option(
-            "--copy", help="As a collection of its own, to be used beside the one it was made from."
-        ),
+        typer.Option("--copy", help="Restore an independent copy, to use beside the original collection."),
     ] = False,
     with_undo: Annotated[
         bool,
         typer.Option(
             "--with-undo",
-            help="With the journals by which `imseek duplicates undo` brings back files that were put away.",
+            help="Also restore the journals that `imseek duplicates undo` needs.",
         ),
     ] = False,
     trust: Annotated[
         bool,
         typer.Option(
-            "--trust", help="You know who made the archive: the collection may be written to at once."
+            "--trust",
+            help="Trust the archive, because you know who made it: the collection can be written to at once.",
         ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a collection from an archive, in a new or empty folder. Everything is checked first."""
+    """Restore a collection from an archive, in a new or empty folder. Everything is checked first."""
     import imseek
 
     new = library.locate(name, cwd=current_folder(), environ=os.environ)
@@ -202,9 +202,9 @@ def _target(archive: str, as_json: bool) -> str | IO[bytes]:
     if archive != "-":
         return archive
     if as_json:
-        raise UsageError("--json writes to stdout, and so does -", hint="name a file")
+        raise UsageError("--json and - would both write to stdout", hint="name a file")
     if sys.stdout.isatty():
-        raise UsageError("an archive is not for a terminal", hint="name a file, or | another command")
+        raise UsageError("cannot write an archive to a terminal", hint="name a file, or | another command")
     return stdout_bytes()
 
 
@@ -212,7 +212,7 @@ def _source(archive: str) -> str | IO[bytes]:
     if archive != "-":
         return archive
     if sys.stdin.isatty():
-        raise UsageError("an archive is not typed in", hint="name a file, or pipe one in")
+        raise UsageError("cannot read an archive from a terminal", hint="name a file, or pipe one in")
     return sys.stdin.buffer
 
 

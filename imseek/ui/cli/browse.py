@@ -41,26 +41,30 @@ def register(app: typer.Typer) -> None:
 def browse(
     text: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="What to look for first; each is a term."),
+        typer.Argument(metavar="[TEXT]...", help="What to search for first; each argument is a term."),
     ] = None,
     where: WhereOption = None,
     by: Annotated[
         Literal["image", "caption"],
-        typer.Option("--by", help="Compare with the pictures, or with the captions that some of them have."),
+        typer.Option("--by", help="Compare the query with pictures, or with their captions."),
     ] = "image",
     paths: Annotated[
-        bool, typer.Option("--paths", "-p", help="At the end, print the selected paths.")
+        bool, typer.Option("--paths", "-p", help="On leaving, print the paths of the selected pictures.")
     ] = False,
-    null: Annotated[bool, options.null("The same, as they are, each followed by NUL.")] = False,
+    null: Annotated[
+        bool, options.null("On leaving, print those paths unescaped, each followed by a NUL byte.")
+    ] = False,
     collection: CollectionOption = None,
     server: ServerOption = None,
     *,
     runtime: object,
 ) -> int:
-    """Look around in the terminal: words, thumbnails, keys (docs/terminal.md)."""
+    """Search and look at pictures in the terminal, by keyboard (docs/terminal.md)."""
     assert isinstance(runtime, imseek.Runtime)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("browse needs a terminal to draw on and keys to read", hint="imseek search prints")
+        raise UsageError(
+            "`imseek browse` needs an interactive terminal", hint="use `imseek search` to print the hits"
+        )
     try:
         from imseek.ui.terminal import TERM_SEPARATOR, Browse, BrowseQuery
     except ModuleNotFoundError as error:
@@ -99,4 +103,4 @@ def _print(hits: Sequence[Hit], *, exact: bool) -> None:
         for place in places:
             print(place.display)
     if left := len(hits) - len(places):
-        say(f"{left} selected without a place are left out")
+        say(f"{left} selected without a known file are left out")

@@ -47,14 +47,15 @@ def register(app: typer.Typer) -> None:
 
 def run(
     score: Annotated[
-        bool, typer.Option("--score", help="CLIPScore instead of the cosine: 2.5 · max(cosine, 0).")
+        bool, typer.Option("--score", help="Show CLIPScore, 2.5 · max(cosine, 0), instead of the cosine.")
     ] = False,
     references: Annotated[
         Path | None,
         typer.Option(
             "--references",
             metavar="FILE",
-            help="RefCLIPScore with the captions of a table (.csv, .jsonl, .parquet) of path or image_id, and caption.",
+            help="Show RefCLIPScore, with reference captions from a table (.csv, .jsonl, .parquet) with "
+            "the columns path or image_id, and caption.",
         ),
     ] = None,
     captions: Annotated[
@@ -62,7 +63,7 @@ def run(
         typer.Option(
             "--captions",
             metavar="FILE",
-            help="With --score or --references: score the captions of such a table, not those of the collection.",
+            help="With --score or --references: score the captions in this table instead of the collection's.",
         ),
     ] = None,
     prefix: Annotated[
@@ -78,14 +79,17 @@ def run(
     keep: Annotated[
         str | None,
         typer.Option(
-            "--keep", metavar="SHARE", help="The best, such as 30% or 0.3: DataComp's filter by CLIP score."
+            "--keep",
+            metavar="SHARE",
+            help="Keep only the best share, such as 30% or 0.3 (DataComp's CLIP score filter).",
         ),
     ] = None,
     basic: Annotated[
         bool,
         typer.Option(
             "--basic",
-            help="With --keep: of these, captions of 3 words and 6 characters, pictures of 200 pixels and at most 3:1.",
+            help="With --keep: also require captions of at least 3 words and 6 characters, and pictures "
+            "of at least 200 pixels and at most 3:1.",
         ),
     ] = False,
     export: Annotated[
@@ -93,21 +97,22 @@ def run(
         typer.Option(
             "--export",
             metavar="FILE",
-            help="With --keep: write what is kept, as .parquet or .csv (image_id, uid, path, score), or .txt (paths).",
+            help="With --keep: write the images that are kept, as .parquet or .csv (image_id, uid, path, "
+            "score), or .txt (paths).",
         ),
     ] = None,
     save: SaveScoresOption = None,
     force: ForceOption = False,
-    limit: Annotated[int, options.limit("How many images.")] = 10,
+    limit: Annotated[int, options.limit("How many images to show.")] = 10,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """List the images whose caption agrees least with the picture, the worst first; or keep the best pairs."""
+    """List the images whose captions match their pictures least, the worst first; or keep the best pairs."""
     share = None if keep is None else parse_share(keep)
     if share is None and (basic or export is not None):
-        raise UsageError("--basic and --export are about what is kept", hint="add --keep 30%")
+        raise UsageError("--basic and --export need --keep", hint="add --keep 30%")
     if (prefix is not None or captions is not None) and not (score or references):
-        raise UsageError("--prefix and --captions are for CLIPScore", hint="add --score")
+        raise UsageError("--prefix and --captions need --score or --references", hint="add --score")
     if export is not None:
         pairs_file.check(export, force=force)
     run = Run.on(collection, as_json=as_json, interrupted="interrupted: nothing was kept or stored")

@@ -54,38 +54,46 @@ def register(app: typer.Typer) -> None:
 def clusters(
     k: Annotated[
         int | None,
-        typer.Option("-k", metavar="N", help="How many (default: as many as are most stable)."),
+        typer.Option("-k", metavar="N", help="Number of clusters (default: the most stable number)."),
     ] = None,
     density: Annotated[
-        bool, typer.Option("--density", help="Groups that are dense; what lies between is in none.")
+        bool, typer.Option("--density", help="Find dense groups; images between them belong to none.")
     ] = False,
     smallest: Annotated[
         int | None,
-        typer.Option("--smallest", metavar="N", help="With --density: images in a group, at least."),
+        typer.Option(
+            "--smallest", metavar="N", help="With --density: the minimum number of images in a group."
+        ),
     ] = None,
     where: WhereOption = None,
     names: Annotated[
         str,
         typer.Option(
-            "--names", metavar="FILE|imagenet|none", help="Words to name them by: a file with one a line."
+            "--names",
+            metavar="FILE|imagenet|none",
+            help="Words to name the clusters by: a file with one per line, ImageNet's classes, or none.",
         ),
     ] = "imagenet",
-    save: Annotated[str | None, options.save("Store them: columns NAME, NAME_name, NAME_score.")] = None,
-    again: Annotated[str | None, options.again("Assign what has come since they were stored.")] = None,
-    limit: Annotated[int, options.limit("How many clusters the table shows.")] = 50,
-    seed: Annotated[int, options.seed("Another one, other clusters.")] = 0,
-    csv: Annotated[Path | None, options.csv("Write all as CSV, a cluster a row.")] = None,
-    html: Annotated[Path | None, options.html("Write a page with pictures of each.")] = None,
-    force: Annotated[bool, options.force("Write over files, and stored clusters, of these names.")] = False,
+    save: Annotated[
+        str | None, options.save("Store the clusters as the columns NAME, NAME_name and NAME_score.")
+    ] = None,
+    again: Annotated[
+        str | None, options.again("Assign images added since to the clusters stored as NAME.")
+    ] = None,
+    limit: Annotated[int, options.limit("How many clusters to show.")] = 50,
+    seed: Annotated[int, options.seed("Random seed; another seed gives other clusters.")] = 0,
+    csv: Annotated[Path | None, options.csv("Write all clusters as CSV, one cluster per row.")] = None,
+    html: Annotated[Path | None, options.html("Write an HTML page with pictures of each cluster.")] = None,
+    force: Annotated[bool, options.force("Overwrite files and stored clusters of these names.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Put images into groups that are alike, and name them in words. Nothing is changed without --save."""
+    """Group similar images, and name the groups in words. Nothing is stored without --save."""
     if again is not None:
         others = (k, smallest, where, save, csv, html)
         if density or names != "imagenet" or any(value is not None for value in others):
             raise UsageError(
-                "--again takes the clusters as they were stored", hint="leave out the other options"
+                "--again uses the clusters as they were stored", hint="leave out the other options"
             )
     for path in (csv, html):
         if path is not None:

@@ -27,7 +27,7 @@ from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, format_size, printable
 
 app = Group(
-    "List, make, rename, delete, check and repair collections.",
+    "List, create, rename, delete, verify and repair collections.",
     epilog=examples("imseek collection list", "imseek collection verify holidays"),
 )
 
@@ -81,7 +81,7 @@ def list_(as_json: JsonOption = False) -> None:
         print_json(CollectionList(tuple(listed)))
         return
     if not found:
-        say("no collection yet: `imseek index FOLDER` makes one")
+        say("no collection yet: `imseek index FOLDER` creates one")
         return
     rows = [
         (named.name, "?" if images is None else f"{images:,}", printable(problem or str(named.path)))
@@ -99,8 +99,13 @@ def list_(as_json: JsonOption = False) -> None:
     )
 )
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Its name, or a folder to make it in.")],
-    encoder: Annotated[str, typer.Option("--encoder", metavar="REFERENCE", help="Its encoder.")] = "auto",
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME|PATH", help="The name of the collection, or a folder to create it in."),
+    ],
+    encoder: Annotated[
+        str, typer.Option("--encoder", metavar="REFERENCE", help="The encoder of the collection.")
+    ] = "auto",
     also: AlsoOption = None,
     captions: CaptionsOption = False,
     catalog: Annotated[
@@ -108,11 +113,12 @@ def create(
         typer.Option(
             "--catalog",
             metavar="URL",
-            help="Keep its catalog in this PostgreSQL database (no password in it), for several hosts to share.",
+            help="Keep the catalog in this PostgreSQL database, so that several hosts can share it. The "
+            "URL must not contain a password.",
         ),
     ] = None,
 ) -> None:
-    """Make an empty collection."""
+    """Create an empty collection."""
     new = library.locate(name, cwd=current_folder(), environ=os.environ)
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
@@ -128,24 +134,24 @@ def create(
 
 @app.command(epilog=examples("imseek collection rename holidays holidays-2025"))
 def rename(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name now.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The current name of the collection.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name of the collection.")],
 ) -> None:
-    """Give a named collection another name."""
+    """Rename a collection."""
     library.rename(name, new, os.environ)
     print(f"{name} is now {new}")
 
 
 @app.command(epilog=examples("imseek collection delete holidays", "imseek collection delete old --yes"))
 def delete(
-    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Its name or path.")],
-    yes: Annotated[bool, options.yes("Do not ask.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="The name or path of the collection.")],
+    yes: Annotated[bool, options.yes("Delete without asking.")] = False,
 ) -> None:
     """Delete a collection. The pictures it was made from stay."""
     doomed = library.locate(name, cwd=current_folder(), environ=os.environ)
     if not library.is_collection(doomed.path):
         raise CollectionNotFoundError(
-            f"no collection {name!r}", hint="`imseek collection list` shows those there are"
+            f"no collection {name!r}", hint="`imseek collection list` shows the existing ones"
         )
     images, problem = _image_count(doomed)
     held = problem if images is None else format_count(images, "image")
@@ -176,23 +182,24 @@ def verify(
         f" ({format_size(report.bytes_checked)})"
     )
     if not report.ok:
-        say("hint: `imseek collection repair` mends what can be mended, and says what is lost")
+        say("hint: `imseek collection repair` repairs what it can, and reports what is lost")
     return 0 if report.ok else 1
 
 
 @app.command(epilog=examples("imseek collection trust /srv/photos/.imseek", "imseek collection trust --list"))
 def trust(
     name: NameArgument = None,
-    listing: Annotated[bool, options.list_("List what you trust, and change nothing.")] = False,
-    forget: Annotated[bool, typer.Option("--forget", help="Trust it no more.")] = False,
-    force: Annotated[bool, options.force("Also where verify finds problems.")] = False,
+    listing: Annotated[
+        bool, options.list_("List the trusted collections, without changing anything.")
+    ] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Stop trusting the collection.")] = False,
+    force: Annotated[bool, options.force("Trust it even if the checks find problems.")] = False,
     collection: CollectionTooOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Say that you know who made a collection, so that it may be written to (docs/security.md).
+    """Trust a collection, because you know who made it, so that it can be written to (docs/security.md).
 
-    What imseek makes on this machine is trusted already. Every file is checked first. Exits with 1 where one is not as
-    it should be.
+    Collections made on this machine are trusted already. Every file is checked first. Exits with 1 if a check fails.
     """
     from imseek import maintenance
 
@@ -200,7 +207,8 @@ def trust(
     if listing:
         if given is not None or forget or force:
             raise UsageError(
-                "--list shows all, and changes nothing", hint="without COLLECTION, --forget and --force"
+                "--list only lists, so other options have no effect",
+                hint="leave out COLLECTION, --forget and --force",
             )
         found = maintenance.trusted_collections()
         if as_json:
@@ -210,7 +218,7 @@ def trust(
         return 0
     if forget:
         if force:
-            raise UsageError("--forget takes trust back, and --force gives it", hint="one of the two")
+            raise UsageError("--forget and --force exclude each other", hint="use one of the two")
         return _forget_trust(given, as_json)
     chosen = _find_for_maintenance(given, quiet=as_json)
     problems = maintenance.trust(chosen.path, force=force).problems
@@ -222,7 +230,7 @@ def trust(
             print(f"{problem.kind}  {printable(problem.file)}: {printable(problem.message)}")
         print(f"{printable(chosen.name)} is {'trusted' if trusted else 'not trusted'}")
         if problems and not trusted:
-            say("hint: ask whoever gave you this collection, or trust it all the same with --force")
+            say("hint: ask the person who gave you this collection, or trust it anyway with --force")
     return int(bool(problems) and not trusted)
 
 
@@ -238,7 +246,7 @@ def _forget_trust(given: str | None, as_json: bool) -> int:
         return int(trusted)
     print(f"{printable(chosen.name)} is {'trusted' if trusted else 'not trusted'}")
     if trusted:
-        say("hint: IMSEEK_TRUSTED_FOLDERS names a folder above it: take that out")
+        say("hint: it is below a folder in IMSEEK_TRUSTED_FOLDERS: remove that folder from the list")
     return int(trusted)
 
 
@@ -262,7 +270,7 @@ def _find_missing_trusted(given: str | None) -> ResolvedCollection | None:
 def repair(
     name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False
 ) -> int:
-    """Mend a collection. Says what was taken from where and what is lost. Exits with 1 if problems remain."""
+    """Repair a collection. Reports what was restored from where and what is lost. Exits with 1 if problems remain."""
     from imseek import maintenance
 
     chosen = _find_for_maintenance(merge_names(name, collection), quiet=as_json)
@@ -292,7 +300,7 @@ def _find_for_maintenance(given: str | None, *, quiet: bool) -> ResolvedCollecti
         if not named.path.is_dir():
             hint = library.path_hint(given, current_folder())
             raise CollectionNotFoundError(
-                f"no collection {given!r}", hint=hint or "`imseek collection list` shows those there are"
+                f"no collection {given!r}", hint=hint or "`imseek collection list` shows the existing ones"
             )
         chosen = ResolvedCollection(named.path, named.name, "given")
     if not quiet:

@@ -157,9 +157,9 @@ CollectionTooOption: TypeAlias = Annotated[
     str | None, typer.Option("--collection", "-c", metavar="NAME|PATH", hidden=True)
 ]
 #: Of commands that write one file.
-ForceOption: TypeAlias = Annotated[bool, force("Write over a file that is there already.")]
+ForceOption: TypeAlias = Annotated[bool, force("Overwrite an existing file.")]
 #: Of commands that write several files.
-ForceFilesOption: TypeAlias = Annotated[bool, force("Write over files that are there already.")]
+ForceFilesOption: TypeAlias = Annotated[bool, force("Overwrite existing files.")]
 HostOption: TypeAlias = Annotated[
     str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
 ]
@@ -172,9 +172,11 @@ JsonLinesOption: TypeAlias = Annotated[
 ]
 #: Of scores that are stored.
 SaveScoresOption: TypeAlias = Annotated[
-    str | None, save("Store the scores as a column, for --where and with hits.")
+    str | None, save("Store the scores as a column, for use in --where and in results.")
 ]
-WhereOption: TypeAlias = Annotated[str | None, where("Only images that meet this (docs/where.md).")]
+WhereOption: TypeAlias = Annotated[
+    str | None, where("Only images that match this condition (docs/where.md).")
+]
 
 
 def current_folder() -> Path:
@@ -182,4 +184,4 @@ def current_folder() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError as error:
-        raise UsageError("the current folder is gone", hint="cd to another one") from error
+        raise UsageError("the current folder no longer exists", hint="change to another folder") from error

@@ -48,14 +48,17 @@ def register(app: typer.Typer) -> None:
 
 def coverage(
     a: Annotated[str, typer.Argument(metavar="A", help="A collection, by name or path.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another one, with the same encoder.")],
-    where: Annotated[str | None, options.where("Only images of both that meet this (docs/where.md).")] = None,
-    limit: Annotated[int, options.limit("How many groups are shown each way.")] = 10,
-    html: Annotated[Path | None, options.html("Write a page with the pictures.")] = None,
+    b: Annotated[str, typer.Argument(metavar="B", help="Another collection with the same encoder.")],
+    where: Annotated[
+        str | None,
+        options.where("Only images, of both collections, that match this condition (docs/where.md)."),
+    ] = None,
+    limit: Annotated[int, options.limit("How many groups to show for each direction.")] = 10,
+    html: Annotated[Path | None, options.html("Write an HTML page with the pictures.")] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Show what A has that B lacks, and the other way, by the vectors of both. No picture is opened but for --html."""
+    """Show what A has and B lacks, and the other way round, by comparing vectors. Only --html opens pictures."""
     from imseek import dataset
 
     if html is not None:

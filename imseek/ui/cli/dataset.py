@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imseek.types.pictures import Place
 
 app = Group(
-    "What a collection is made of, as a set of data.",
+    "Check a collection as a dataset: quality, balance, leakage.",
     epilog=examples(
         "imseek dataset quality",
         "imseek dataset balance --by folder",
@@ -50,7 +50,7 @@ class QualityAnswer:
     """With ``--save``: number of images by column that is true of them."""
 
 
-LimitOption = Annotated[int, options.limit("How many of each list are shown.")]
+LimitOption = Annotated[int, options.limit("How many entries of each list to show.")]
 
 
 @app.command(
@@ -62,20 +62,30 @@ LimitOption = Annotated[int, options.limit("How many of each list are shown.")]
     )
 )
 def quality(
-    blurred: Annotated[bool, typer.Option("--blurred", help="Only what has no sharp edge.")] = False,
-    dark: Annotated[bool, typer.Option("--dark", help="Only what has hardly any light.")] = False,
-    bright: Annotated[bool, typer.Option("--bright", help="Only what is overexposed, or on white.")] = False,
-    empty: Annotated[bool, typer.Option("--empty", help="Only what has nearly nothing on it.")] = False,
+    blurred: Annotated[
+        bool, typer.Option("--blurred", help="Show only blurred pictures, which have no sharp edge.")
+    ] = False,
+    dark: Annotated[bool, typer.Option("--dark", help="Show only dark pictures.")] = False,
+    bright: Annotated[
+        bool,
+        typer.Option("--bright", help="Show only pictures that are overexposed or on a white background."),
+    ] = False,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Show only pictures with almost nothing on them.")
+    ] = False,
     where: WhereOption = None,
     limit: LimitOption = 10,
     tag: Annotated[bool, options.tag("Tag the images of each list: blurred, dark, bright, empty.")] = False,
     save: Annotated[
-        str | None, options.save("Store columns NAME_blurred …, true or false, for --where.")
+        str | None,
+        options.save(
+            "Store the results as true-or-false columns (NAME_blurred and so on), for use in --where."
+        ),
     ] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List pictures that are blurred, dark, overexposed or near-empty. No picture is opened."""
+    """List pictures that are blurred, dark, overexposed or nearly empty. No picture is opened."""
     from imseek import dataset
 
     if tag and save is not None:
@@ -103,8 +113,7 @@ def quality(
     if report.unknown:
         say(
             f"{format_count(report.unknown, 'image')} of {report.images:,} were never measured: "
-            "`imseek maintain --measure` "
-            "opens them once"
+            "`imseek maintain --measure` does it"
         )
     if tagged is not None:
         say("tagged: " + ", ".join(f"{n:,} {kind}" for kind, n in tagged.items()))
@@ -147,18 +156,25 @@ _QUALITY_COLUMNS = ("luma_blur", "luma_mean", "luma_sd", "luma_dark", "luma_brig
 )
 def balance(
     by: Annotated[
-        str, typer.Option("--by", metavar="tag|COLUMN", help="tag, folder, or any column (docs/where.md).")
+        str,
+        typer.Option(
+            "--by",
+            metavar="tag|COLUMN",
+            help="What defines a class: tag, folder, or any column (docs/where.md).",
+        ),
     ] = "tag",
     duplicates: Annotated[
-        bool, typer.Option("--duplicates", help="Count in each class what is there more than once, too.")
+        bool, typer.Option("--duplicates", help="Also count duplicates in each class.")
     ] = False,
-    looks: Annotated[int, options.looks("With --duplicates: so many pairs of pictures are looked at.")] = 0,
+    looks: Annotated[
+        int, options.looks("With --duplicates: compare the pixels of at most this many candidate pairs.")
+    ] = 0,
     where: WhereOption = None,
     limit: LimitOption = 20,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Count the images of each class, and how evenly they are spread."""
+    """Count the images of each class, and measure how even the classes are."""
     from imseek import dataset
 
     if looks and not duplicates:
@@ -227,26 +243,26 @@ def leakage(
     split: Annotated[
         str | None,
         typer.Option(
-            "--split", metavar="COLUMN", help="The column that says which part an image belongs to."
+            "--split", metavar="COLUMN", help="The column that holds the part that each image belongs to."
         ),
     ] = None,
     folders: Annotated[
         str | None,
-        typer.Option("--folders", metavar="A,B", help="The parts are what lies in these folders."),
+        typer.Option("--folders", metavar="A,B", help="Use these folders as the parts."),
     ] = None,
-    against: Annotated[str | None, options.against("The other part is another collection.")] = None,
+    against: Annotated[str | None, options.against("Use another collection as the other part.")] = None,
     where: WhereOption = None,
-    looks: Annotated[int, options.looks("So many pairs of pictures are looked at, at most.")] = 10_000,
+    looks: Annotated[int, options.looks("Compare the pixels of at most this many candidate pairs.")] = 10_000,
     limit: LimitOption = 10,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Find images of one part of a set (train, test) that are there in another part as well."""
+    """Find images of one part of a dataset (such as test) that also occur in another part (such as train)."""
     from imseek import dataset
 
     if sum(given is not None for given in (split, folders, against)) != 1:
         raise UsageError(
-            "say what the parts are, in one way",
+            "name the parts in one way",
             hint="--split COLUMN, --folders A,B, or --against COLLECTION",
         )
     chosen, other = choose_two(collection, against, quiet=as_json)
@@ -277,7 +293,7 @@ def _parse_parts(folders: str) -> dict[str, list[str]]:
     """Map each part's name to its folder. Raises UsageError."""
     named = [folder.strip() for folder in folders.split(",") if folder.strip()]
     if len(set(named)) < 2:
-        raise UsageError("a leak takes two folders", hint="--folders train,test")
+        raise UsageError("leakage needs at least two folders", hint="--folders train,test")
     for folder in named:
         if not Path(folder).expanduser().exists():
             raise UsageError(f"no folder {folder}")

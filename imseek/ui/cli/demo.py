@@ -20,10 +20,12 @@ def register(app: typer.Typer) -> None:
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", metavar="DIR", help="Where the contact sheet goes (default: imseek's own)."),
+        typer.Option(
+            "--folder", metavar="DIR", help="The folder for the contact sheet (default: one of imseek's own)."
+        ),
     ] = None,
 ) -> int:
-    """Index photographs and search them: those inside scikit-image and scikit-learn."""
+    """Index and search the photographs that come with scikit-image and scikit-learn."""
     from imseek.ui.cli import demo_run
 
     return demo_run.run(folder or home(os.environ) / library.DEMO_NAME, os.environ)

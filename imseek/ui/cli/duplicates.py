@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from imseek.ui.render.duplicates_page import Thumbnail
 
 app = Group(
-    "Find duplicates, judge them, set them aside reversibly.",
+    "Find duplicates, review them, and set them aside reversibly.",
     default="find",
     epilog=examples(
         "imseek duplicates",
@@ -93,67 +93,76 @@ def find(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="exact: the same file; same: the same picture; scene: another shot. May be repeated "
-            "(default: exact and same).",
+            help="What counts as a duplicate. exact: the same file; same: the same picture; scene: "
+            "another shot of the same scene. May be repeated (default: exact and same).",
         ),
     ] = None,
     inside: Annotated[
-        bool, typer.Option("--inside", help="Crops and pictures inside pictures too: slower.")
+        bool, typer.Option("--inside", help="Also find crops and pictures inside other pictures (slower).")
     ] = False,
     keep: Annotated[
         Literal["best", "largest", "oldest", "newest", "path-priority"],
         typer.Option(
-            "--keep", help="Which one of a group is to stay; best: resolution, then metadata, then file size."
+            "--keep",
+            help="Which picture of each group to keep; best: by resolution, then metadata, then file size.",
         ),
     ] = "best",
     prefer: Annotated[
         list[str] | None,
         typer.Option(
-            "--prefer", metavar="FOLDER", help="Keep what lies there, the first named first; may be repeated."
+            "--prefer",
+            metavar="FOLDER",
+            help="Prefer to keep pictures in this folder; may be repeated, in order of preference.",
         ),
     ] = None,
     protect: Annotated[
         list[str] | None,
-        typer.Option("--protect", metavar="FOLDER", help="What lies there stays; may be repeated."),
+        typer.Option(
+            "--protect", metavar="FOLDER", help="Always keep every picture in this folder; may be repeated."
+        ),
     ] = None,
-    against: Annotated[str | None, options.against("What another collection has of this one.")] = None,
+    against: Annotated[
+        str | None, options.against("Find pictures of this collection that another collection has too.")
+    ] = None,
     where: WhereOption = None,
     looks: Annotated[
         int,
-        options.looks("Of more candidates than these, the pictures of the most promising ones are compared."),
+        options.looks("Compare the pixels of at most this many candidate pairs, the most promising first."),
     ] = 100_000,
-    limit: Annotated[int, options.limit("How many groups the table shows.")] = 20,
-    csv: Annotated[Path | None, options.csv("Write all groups as CSV, an image a row.")] = None,
-    html: Annotated[Path | None, options.html("Write a page with the pictures side by side.")] = None,
+    limit: Annotated[int, options.limit("How many groups to show.")] = 20,
+    csv: Annotated[Path | None, options.csv("Write all groups as CSV, one image per row.")] = None,
+    html: Annotated[Path | None, options.html("Write an HTML page with the pictures side by side.")] = None,
     plan: Annotated[
         Path | None,
         typer.Option(
             "--plan",
             metavar="FILE",
-            help="Write down what to do to all but the keepers, for `imseek duplicates apply`.",
+            help="Write a plan of what to do with all but the pictures to keep, for `imseek duplicates apply`.",
         ),
     ] = None,
     action: Annotated[
         Literal["tag", "quarantine", "trash", "hard-link", "reflink"] | None,
-        typer.Option("--action", help="With --plan: what to do. Links are for files of the same bytes."),
+        typer.Option(
+            "--action", help="With --plan: what to do with them. Links need files with the same bytes."
+        ),
     ] = None,
     to: Annotated[
         Path | None,
         typer.Option(
             "--to",
             metavar="FOLDER",
-            help="With --action quarantine: where to (default: beside the pictures).",
+            help="With --action quarantine: the folder to move files to (default: beside the pictures).",
         ),
     ] = None,
     tag: Annotated[
         str | None,
-        typer.Option("--tag", metavar="TAG", help="With --action tag: which (default: duplicate)."),
+        typer.Option("--tag", metavar="TAG", help="With --action tag: the tag to add (default: duplicate)."),
     ] = None,
     force: ForceFilesOption = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Find pictures that are there more than once, and which of them to keep. Nothing is changed."""
+    """Find pictures that occur more than once, and suggest which to keep. Nothing is changed."""
     _check_action(plan, action, to, tag)
     _check_folders([*(prefer or ()), *(protect or ())])
     files = _ReportFiles(csv, html, plan, force)
@@ -220,11 +229,11 @@ def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: s
     if plan is not None and action is None:
         *most, last = get_args(Action)
         hint = f"add --action {', '.join(most)} or {last}"
-        raise UsageError("a plan needs to know what to do", hint=hint)
+        raise UsageError("a plan needs an action", hint=hint)
     if action is not None and plan is None:
         raise UsageError(
-            "an action needs a file for its plan",
-            hint="add --plan FILE; `imseek duplicates apply FILE` does it",
+            "--action needs a file for its plan",
+            hint="add --plan FILE, then run `imseek duplicates apply FILE`",
         )
     if to is not None and action != "quarantine":
         raise UsageError("--to goes with --action quarantine")
@@ -274,7 +283,7 @@ class _ReportFiles:
         if len({path.absolute() for path in named}) < len(named):
             raise UsageError(f"{named[0]} is named twice")
         if self.plan is not None and stream_of(self.plan) is not None:
-            raise UsageError("a plan is a file of its own", hint="name one that is not there yet")
+            raise UsageError("the plan cannot be written to stdout", hint="name a file")
         for path in named:
             check_new(path, force=self.force)
 

@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 
 app = Group(
-    "List encoders, fetch one, try one.",
+    "List encoders, download one, check one.",
     default="list",
     epilog=examples(
         "imseek encoders", "imseek encoders siglip --any-use", "imseek encoders get multilingual"
@@ -31,24 +31,28 @@ app = Group(
 )
 
 ReferenceArgument = Annotated[
-    str, typer.Argument(metavar="REFERENCE", help="Such as default, openclip:MODEL/TAG or hf-hub:ORG/REPO.")
+    str,
+    typer.Argument(metavar="REFERENCE", help="The encoder: default, openclip:MODEL/TAG, hf-hub:ORG/REPO, …"),
 ]
 
 
 @app.command("list", epilog=examples("imseek encoders list dinov2", "imseek encoders --any-use --json"))
 def list_(
     word: Annotated[
-        str | None, typer.Argument(metavar="[WORD]", help="Only those whose reference or family has it.")
+        str | None,
+        typer.Argument(
+            metavar="[WORD]", help="List only encoders whose reference or family contains this word."
+        ),
     ] = None,
     family: Annotated[
-        str | None, typer.Option("--family", metavar="NAME", help="Only those of this family.")
+        str | None, typer.Option("--family", metavar="NAME", help="List only encoders of this family.")
     ] = None,
     any_use: Annotated[
-        bool, typer.Option("--any-use", help="Only those whose licence allows any use.")
+        bool, typer.Option("--any-use", help="List only encoders whose licence allows any use.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List encoders with trained weights: size of the download, speed, licence, languages."""
+    """List encoders with trained weights: download size, speed, licence, languages."""
     from imseek.encoders import EncoderList, list_encoders
 
     chosen = tuple(
@@ -63,11 +67,11 @@ def list_(
         print_json(EncoderList(chosen))
         return
     if not chosen:
-        say("no encoder like that; `imseek encoders` lists all")
+        say("no encoder matches; `imseek encoders` lists all")
         return
     print(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
     say(
-        f"{format_count(len(chosen), 'encoder')}; `imseek encoders get REFERENCE` fetches one, "
+        f"{format_count(len(chosen), 'encoder')}; `imseek encoders get REFERENCE` downloads one, "
         "docs/encoders.md says more"
     )
 
@@ -81,11 +85,11 @@ def list_(
 def get(
     reference: ReferenceArgument,
     accept_license: Annotated[
-        bool, typer.Option("--accept-license", help="For weights that are not for any use: you have read it.")
+        bool, typer.Option("--accept-license", help="Accept a licence that restricts use; you have read it.")
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Fetch the weights of an encoder into the model hub's cache. A download that broke off goes on."""
+    """Download the weights of an encoder into the model hub's cache. An interrupted download is resumed."""
     from imseek.encoders import download_encoder
 
     def show(offer: Offer) -> None:
@@ -96,7 +100,7 @@ def get(
         with download_bar():
             fetched = download_encoder(reference, accept_license=accept_license, offered=show)
     except KeyboardInterrupt:
-        say(f"interrupted: what has come is kept; `imseek encoders get {reference}` goes on from there")
+        say(f"interrupted; `imseek encoders get {reference}` resumes the download")
         return INTERRUPTED
     if as_json:
         print_json(fetched)
@@ -111,7 +115,7 @@ def get(
 )
 @with_runtime("device", "precision")
 def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = False) -> int:
-    """Encode drawn pictures and a few texts, and print what came out. Exits with 1 if something is wrong."""
+    """Encode synthetic pictures and a few texts, and print the results. Exits with 1 if something is wrong."""
     from imseek.encoders import check_encoder, resolve
 
     resolution = resolve(reference)

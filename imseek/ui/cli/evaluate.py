@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from imseek.evaluate.results import RetrievalReport
 
 app = Group(
-    "Measure how good search is, by captions, by labels, and against exact search. Nothing is stored.",
+    "Measure the quality of search, by captions, by labels, and against exact search. Nothing is stored.",
     epilog=examples(
         "imseek evaluate retrieval",
         "imseek evaluate ann",
@@ -47,20 +47,20 @@ def retrieval(
     captions: CaptionsOption = None,
     caption_column: CaptionColumnOption = None,
     space: Annotated[
-        str | None, options.space("Which vectors of pictures (default: the first space).")
+        str | None, options.space("The vector space of the pictures (default: the first).")
     ] = None,
     where: WhereOption = None,
     among: Annotated[
         Literal["captioned", "all"],
         typer.Option(
-            "--among", help="Rank among the images that have a caption, as benchmarks do, or among all."
+            "--among", help="Rank among the captioned images only, as benchmarks do, or among all images."
         ),
     ] = "captioned",
     k: KOption = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Ask for each picture by its captions and for each caption by its picture: R@K, ranks, average precision."""
+    """Search for each picture by its captions and for each caption by its picture: R@K, ranks, average precision."""
     from imseek import evaluate
 
     run = Run.on(collection, as_json=as_json, interrupted="interrupted: nothing was measured")

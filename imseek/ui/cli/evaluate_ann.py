@@ -35,29 +35,37 @@ def ann(
     queries: Annotated[
         int,
         typer.Option(
-            "--queries", metavar="N", min=1, help="Stored vectors that are asked, and as many text-like."
+            "--queries",
+            metavar="N",
+            min=1,
+            help="Search with this many stored vectors, and as many text-like ones.",
         ),
     ] = 200,
     given: Annotated[
         Path | None,
         typer.Option(
-            "--given", metavar="FILE", help="Ask these instead: a text a line, or vectors (n, dim) as .npy."
+            "--given",
+            metavar="FILE",
+            help="Search with these queries instead: one text per line, or a .npy file of vectors (n, dim).",
         ),
     ] = None,
     kind: Annotated[
-        Literal["text", "image"], typer.Option("--kind", help="What given vectors are searched as.")
+        Literal["text", "image"],
+        typer.Option("--kind", help="With --given and a .npy file: what kind of query the vectors are."),
     ] = "text",
     k: Annotated[
         list[int] | None,
-        typer.Option("--k", metavar="K", help="For recall@K; may be repeated (default: 10)."),
+        typer.Option("--k", metavar="K", help="A K for recall@K; may be repeated (default: 10)."),
     ] = None,
     filtered: Annotated[
         str | None,
         typer.Option(
-            "--filtered", metavar="SHARE", help="Behind a filter that lets so many through by chance: 5%."
+            "--filtered",
+            metavar="SHARE",
+            help="Also apply a random filter that lets this share of images through, such as 5%.",
         ),
     ] = None,
-    space: Annotated[str | None, options.space("Which vectors (default: the first space).")] = None,
+    space: Annotated[str | None, options.space("The vector space (default: the first).")] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

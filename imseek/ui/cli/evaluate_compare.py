@@ -56,11 +56,11 @@ def compare(
         typer.Option(
             "--encoder",
             metavar="ID|REFERENCE",
-            help="Two of them, or one to compare with the first space; stored vectors where there are some.",
+            help="Two encoders, or one to compare with the first space. Stored vectors are used if there are any.",
         ),
     ] = None,
     against: Annotated[
-        str | None, options.against("Another collection, over the pictures that both have.")
+        str | None, options.against("Compare with another collection, over the pictures that both have.")
     ] = None,
     captions: CaptionsOption = None,
     caption_column: CaptionColumnOption = None,
@@ -69,11 +69,12 @@ def compare(
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Compare two encoders, or two collections: which finds more, and is it more than chance. Nothing is stored."""
+    """Compare two encoders or two collections: which finds more, and whether the difference is significant.
+    Nothing is stored."""
     named = list(encoder or ())
     if (against is None) == (not named) or len(named) > 2:
         raise UsageError(
-            "say one or two encoders, or another collection",
+            "name one or two encoders, or another collection",
             hint="--encoder A --encoder B, or --against COLLECTION",
         )
     from imseek import evaluate

@@ -20,18 +20,21 @@ CaptionsOption: TypeAlias = Annotated[
     typer.Option(
         "--captions",
         metavar="FILE",
-        help="A table (.csv, .jsonl, .parquet) of path or image_id, and caption; default: those of the collection.",
+        help="A table (.csv, .jsonl, .parquet) with the columns path or image_id, and caption (default: "
+        "the collection's captions).",
     ),
 ]
 CaptionColumnOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--caption-column", metavar="NAME", help="The column with the captions, where its name does not tell."
+        "--caption-column",
+        metavar="NAME",
+        help="The column that holds the captions, if imseek does not recognise its name.",
     ),
 ]
 KOption: TypeAlias = Annotated[
     list[int] | None,
-    typer.Option("--k", metavar="K", help="For R@K; may be repeated (default: 1, 5 and 10)."),
+    typer.Option("--k", metavar="K", help="A K for R@K; may be repeated (default: 1, 5 and 10)."),
 ]
 #: Unknown images named in a message.
 _MAX_NAMES: Final = 5

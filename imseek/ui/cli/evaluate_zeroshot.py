@@ -50,7 +50,8 @@ def zeroshot(
         typer.Option(
             "--truth",
             metavar="folder|tags|COLUMN",
-            help="Where it is known from: folders' names, tags, or a column (`column:folder` if it is called so).",
+            help="Where the true classes come from: folder names, tags, or a column (`column:folder` for "
+            "one named folder).",
         ),
     ] = "folder",
     templates: TemplatesOption = None,
@@ -62,14 +63,16 @@ def zeroshot(
     save_temperature: Annotated[
         str | None,
         typer.Option(
-            "--save-temperature", metavar="NAME", help="Learn one from half of them, for --temperature NAME."
+            "--save-temperature",
+            metavar="NAME",
+            help="Learn a temperature from half of the images and store it, for use as --temperature NAME.",
         ),
     ] = None,
-    limit: Annotated[int, options.limit("How many classes and mistakes are shown.")] = 20,
+    limit: Annotated[int, options.limit("How many classes and mistakes to show.")] = 20,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Measure zero-shot labels against what is known: accuracy, mistakes, and how honest probabilities are."""
+    """Measure zero-shot labels against known classes: accuracy, mistakes, and calibration of the probabilities."""
     chosen = choose_collection(collection, quiet=as_json)
     from imseek import labels
 

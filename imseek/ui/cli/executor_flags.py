@@ -22,7 +22,7 @@ class ExecutorFlags:
         rare(
             "--executor",
             metavar="WHERE",
-            help="local: threads of this process; ray: workers of a Ray cluster (docs/scale.md).",
+            help="Where to decode and encode: local, in this process; ray, on a Ray cluster (docs/scale.md).",
         ),
     ] = "local"
     address: Annotated[
@@ -30,22 +30,22 @@ class ExecutorFlags:
         rare(
             "--address",
             metavar="ADDRESS",
-            help="Of a Ray cluster: auto, HOST:PORT (default: a new one).",
+            help="Ray cluster to connect to: auto or HOST:PORT (default: start one).",
         ),
     ] = None
     workers: Annotated[
         int | None,
-        rare("--workers", metavar="N", help="Workers on Ray (default: as there is room)."),
+        rare("--workers", metavar="N", help="Number of Ray workers (default: as many as fit)."),
     ] = None
-    cpus: Annotated[float | None, rare("--worker-cpus", metavar="SHARE", help="CPUs of each worker (1).")] = (
-        None
-    )
+    cpus: Annotated[
+        float | None, rare("--worker-cpus", metavar="SHARE", help="CPUs for each Ray worker (default: 1).")
+    ] = None
     gpus: Annotated[
         float | None,
         rare(
             "--worker-gpus",
             metavar="SHARE",
-            help="GPUs of each worker (default: 1 where there are any).",
+            help="GPUs for each Ray worker (default: 1 if the cluster has any).",
         ),
     ] = None
     staging: Annotated[
@@ -53,12 +53,14 @@ class ExecutorFlags:
         rare(
             "--staging",
             metavar="PLACE",
-            help="Where workers on Ray put vectors: a shared folder, or a URL (default: the collection).",
+            help="Where Ray workers put vectors: a shared folder, or a URL (default: in the collection).",
         ),
     ] = None
     shard: Annotated[
         int | None,
-        rare("--shard", metavar="N", help="Pictures that a worker on Ray takes at once (64)."),
+        rare(
+            "--shard", metavar="N", help="Number of pictures that a Ray worker takes at once (default: 64)."
+        ),
     ] = None
 
     def executor_options(self) -> Ray | None:
@@ -73,7 +75,7 @@ class ExecutorFlags:
             raise UsageError(f"no executor is called {self.executor!r}", hint="local, ray")
         if given:
             flags = ", ".join(f"--worker-{n}" if n in ("cpus", "gpus") else f"--{n}" for n in given)
-            raise UsageError(f"{flags}: of workers on Ray", hint="--executor ray")
+            raise UsageError(f"{flags}: only for Ray workers", hint="--executor ray")
         return None
 
 

@@ -43,26 +43,28 @@ class ExportFlags:
 
     half: Annotated[
         bool,
-        rare("--half", help="Of faiss: float16, at half the size; scores off by up to 0.001."),
+        rare("--half", help="For faiss: store float16, at half the size; scores change by up to 0.001."),
     ] = False
     copy: Annotated[
         bool,
-        rare("--copy", help="Of clip-retrieval: copy vectors, rather than link the collection's files."),
+        rare("--copy", help="For clip-retrieval: copy vectors instead of linking to the collection's files."),
     ] = False
     spreadsheet: Annotated[
         bool,
-        rare("--spreadsheet", help="Of csv: have a spreadsheet take texts as texts, and not as formulas."),
+        rare("--spreadsheet", help="For csv: keep spreadsheets from reading text as formulas."),
     ] = False
     link: Annotated[
         Literal["hard", "symbolic"] | None,
-        typer.Option("--link", help="Of imagefolder, fiftyone: link to pictures that are files."),
+        typer.Option(
+            "--link", help="For imagefolder, fiftyone: link to picture files instead of copying them."
+        ),
     ] = None
     classes: Annotated[
         str | None,
         typer.Option(
             "--classes",
             metavar="COLUMN",
-            help="Of imagefolder: a folder for each value of it, or of tags.",
+            help="For imagefolder: make a folder for each value of this column; tags: for each tag.",
         ),
     ] = None
     shard_images: Annotated[
@@ -71,7 +73,7 @@ class ExportFlags:
             "--shard-images",
             metavar="N",
             min=1,
-            help="Of webdataset: pictures in a tar (default: 10000).",
+            help="For webdataset: maximum number of pictures in a tar (default: 10000).",
         ),
     ] = None
     shard_size: Annotated[
@@ -79,7 +81,7 @@ class ExportFlags:
         rare(
             "--shard-size",
             metavar="SIZE",
-            help="Of webdataset: the most that a tar takes (default: 1GB).",
+            help="For webdataset: maximum size of a tar (default: 1GB).",
         ),
     ] = None
     ending: Annotated[
@@ -87,7 +89,8 @@ class ExportFlags:
         rare(
             "--ending",
             metavar="ENDING",
-            help="Of webdataset: name all pictures so, for readers of one kind; their bytes stay.",
+            help="For webdataset: give all pictures this file ending, for readers that expect one; their "
+            "bytes do not change.",
         ),
     ] = None
 
@@ -119,7 +122,7 @@ def register(app: typer.Typer) -> None:
 )
 def export(
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="A new file or folder; - for stdout (csv, jsonl).")
+        str, typer.Argument(metavar="TARGET", help="The file or folder to write; - for stdout (csv, jsonl).")
     ],
     form: Annotated[
         str | None,
@@ -132,22 +135,33 @@ def export(
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", metavar="TEXT", help="Hits of a search for these words; may be repeated."),
+        typer.Option(
+            "--text", metavar="TEXT", help="Export the hits of a search for these words; may be repeated."
+        ),
     ] = None,
-    limit: Annotated[int | None, options.limit("So many hits (default: 1000).", least=1)] = None,
+    limit: Annotated[int | None, options.limit("Maximum number of hits (default: 1000).", least=1)] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option("--tag", metavar="TAG", help="Only images with this tag; may be repeated."),
     ] = None,
     ids: Annotated[
         str | None,
-        typer.Option("--ids", metavar="FILE", help="Only these, one id a line; - for stdin."),
+        typer.Option(
+            "--ids",
+            metavar="FILE",
+            help="Only the images with the ids in this file, one per line; - for stdin.",
+        ),
     ] = None,
     space: Annotated[
-        int | None, options.space("Of several spaces, whose vectors (`imseek info`).", metavar="ID")
+        int | None,
+        options.space(
+            "The vector space to export, if there are several (`imseek info` lists them).", metavar="ID"
+        ),
     ] = None,
-    force: Annotated[bool, options.force("Replace a file, or a folder that was exported before.")] = False,
-    strict: Annotated[bool, options.strict("Exit with 3 if a picture could not be had.")] = False,
+    force: Annotated[
+        bool, options.force("Overwrite an existing file, or a folder that was exported before.")
+    ] = False,
+    strict: Annotated[bool, options.strict("Exit with 3 if a picture could not be read.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
     *,
@@ -155,18 +169,18 @@ def export(
     options: ExportOptions,
     runtime: Runtime,
 ) -> int:
-    """Write images, what is known of them and their vectors for other tools: all, those that meet a condition, or the
-    hits of a search (docs/exports.md)."""
+    """Export images, metadata and vectors to other tools: all images, those that match a condition, or the hits of a
+    search (docs/exports.md)."""
     asked = bool(text) or asking.has_terms
     if not asked:
         _check_no_query(asking, limit)
     if asked and ids is not None:
-        raise UsageError("--ids and a search both say which images go out", hint="leave one of them out")
+        raise UsageError("--ids and a search both choose the images", hint="leave out one of them")
     streamed = target == "-"
     if streamed and as_json:
-        raise UsageError("images and --json cannot both go to stdout", hint="name a file")
+        raise UsageError("the export and --json cannot both go to stdout", hint="name a file")
     if streamed and sys.stdout.isatty() and form not in ("csv", "jsonl"):
-        raise UsageError("- goes to stdout, and that is the terminal", hint="name a file, or pipe it")
+        raise UsageError("cannot write this to a terminal", hint="name a file, or pipe it")
     listed = None if ids is None else read_ids(ids)
     query = _query(asking, text or [], limit) if asked else None
     chosen = choose_collection(collection, quiet=as_json)
@@ -227,7 +241,7 @@ def _query(asking: QueryFlags, texts: Sequence[str], limit: int | None) -> Query
 def _say_report(report: ExportReport) -> None:
     for one in report.skipped[:_MAX_SKIPPED]:
         shown = "" if one.place is None else f", {one.place.display}"
-        say(f"no picture of image {one.image_id}{shown}: {printable(one.message)}")
+        say(f"cannot read the picture of image {one.image_id}{shown}: {printable(one.message)}")
     if (more := len(report.skipped) - _MAX_SKIPPED) > 0:
         say(f"no picture of {format_count(more, 'more image')} (all of them with --json)")
     for note in report.notes:

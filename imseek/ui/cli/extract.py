@@ -32,13 +32,14 @@ def extract(
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A new file (default: stdout).")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The file to write (default: stdout)."),
     ] = None,
     collection: CollectionOption = None,
 ) -> None:
-    """Write the bytes of one picture: of a file, a member of an archive, a cell of a table, or from the web."""
+    """Write the original bytes of one picture, from a file, an archive, a table or the web."""
     if output is None and sys.stdout.isatty():
-        raise UsageError("a picture is not for a terminal", hint="-o FILE, or > FILE")
+        raise UsageError("cannot write a picture to a terminal", hint="-o FILE, or > FILE")
     chosen = choose_collection(collection)
     with imseek.open(chosen.path) as opened:
         data = opened.read(image_id)

@@ -46,7 +46,8 @@ def parse_images(said: Iterable[str]) -> list[int | str]:
             continue
         if sys.stdin.isatty():
             raise UsageError(
-                "- reads images from stdin, and that is the terminal", hint="pipe ids or files into it"
+                "- reads images from stdin, but stdin is the terminal",
+                hint="pipe ids or files into the command",
             )
         found += [parse_image(line.strip()) for line in sys.stdin if line.strip()]
     return found
@@ -55,7 +56,9 @@ def parse_images(said: Iterable[str]) -> list[int | str]:
 def read_ids(file: str) -> list[int]:
     """Read image ids from a file, one a line; ``-`` stands for standard input. Raises UsageError."""
     if file == "-" and sys.stdin.isatty():
-        raise UsageError("- reads ids from stdin, and that is the terminal", hint="pipe ids into it")
+        raise UsageError(
+            "- reads ids from stdin, but stdin is the terminal", hint="pipe ids into the command"
+        )
     try:
         data = sys.stdin.read() if file == "-" else read_input(file).decode()
     except (OSError, UnicodeDecodeError) as error:
@@ -68,7 +71,8 @@ def read_ids(file: str) -> list[int]:
             continue
         if (image_id := parse_id(line.strip())) is None:
             raise UsageError(
-                f"line {number} of the ids is no id: {line.strip()[:40]}", hint="one whole number a line"
+                f"line {number} of the ids is not an id: {line.strip()[:40]}",
+                hint="write one whole number per line",
             )
         found.append(image_id)
     return found

@@ -42,13 +42,13 @@ AlsoOption: TypeAlias = Annotated[
     rare(
         "--also",
         metavar="REFERENCE",
-        help="One more encoder of a new collection, for pictures as queries; may be repeated.",
+        help="For a new collection: another encoder, used when pictures are compared; may be repeated.",
     ),
 ]
 
 CaptionsOption: TypeAlias = Annotated[
     bool,
-    typer.Option("--captions", help="In a new collection: embed captions too, for `search --by caption`."),
+    typer.Option("--captions", help="For a new collection: also embed captions, for `search --by caption`."),
 ]
 
 NOTHING_INDEXED = 3
@@ -93,42 +93,55 @@ def index(
         list[str] | None,
         typer.Argument(
             metavar="PATH...",
-            help="Folders, pictures, archives, tables, URLs; - reads names from stdin; none: all sources again.",
+            help="Folders, pictures, archives, tables or URLs; - reads names from stdin. Without any, "
+            "update all sources.",
         ),
     ] = None,
     files_from: Annotated[
         list[str] | None,
         typer.Option(
-            "--files-from", metavar="FILE", help="Names and URLs of pictures from FILE, one a line."
+            "--files-from", metavar="FILE", help="Read names and URLs of pictures from FILE, one per line."
         ),
     ] = None,
-    null: Annotated[bool, options.null("Names in lists end in NUL.")] = False,
+    null: Annotated[bool, options.null("Names in lists end in a NUL byte instead of a newline.")] = False,
     collection: CollectionOption = None,
     here: Annotated[
-        bool, typer.Option("--here", help="Keep the collection in PATH/.imseek, with relative places.")
+        bool,
+        typer.Option(
+            "--here",
+            help="Create the collection in PATH/.imseek, with relative paths, so that both can move together.",
+        ),
     ] = False,
     encoder: Annotated[
         str | None,
-        typer.Option("--encoder", metavar="REFERENCE", help="Encoder of a new collection (default: auto)."),
+        typer.Option(
+            "--encoder", metavar="REFERENCE", help="For a new collection: its encoder (default: auto)."
+        ),
     ] = None,
     also: AlsoOption = None,
     captions: CaptionsOption = False,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", min=1, help="Read N pictures at most; a later run goes on."),
+        typer.Option(
+            "--limit", metavar="N", min=1, help="Read at most N pictures; a later run continues from there."
+        ),
     ] = None,
-    dry_run: Annotated[bool, options.dry_run("Say what there is to do, and change nothing.")] = False,
+    dry_run: Annotated[bool, options.dry_run("Show what would be done, without changing anything.")] = False,
     rehash: Annotated[
-        bool, rare("--rehash", help="Read every file again, whatever its size and times say.")
+        bool, rare("--rehash", help="Read every file again, even if its size and times are unchanged.")
     ] = False,
-    retry_failed: Annotated[bool, rare("--retry-failed", help="Try files again that failed before.")] = False,
-    follow_symlinks: Annotated[bool, rare("--follow-symlinks", help="Follow links to folders.")] = False,
+    retry_failed: Annotated[
+        bool, rare("--retry-failed", help="Try again to read files that failed before.")
+    ] = False,
+    follow_symlinks: Annotated[
+        bool, rare("--follow-symlinks", help="Follow symbolic links to folders.")
+    ] = False,
     untrusted: Annotated[
         bool, rare("--untrusted", help="Decode every format in a confined process (this run only).")
     ] = False,
     strict: Annotated[bool, options.strict("Exit with 3 if anything was skipped.")] = False,
     background: Annotated[
-        bool, typer.Option("--background", help="Return at once and go on in the background (imseek jobs).")
+        bool, typer.Option("--background", help="Return at once and run in the background (see imseek jobs).")
     ] = False,
     as_json: JsonOption = False,
     *,
@@ -137,14 +150,14 @@ def index(
     known: SkipKnown,
     executor: Ray | None,
 ) -> int:
-    """Index pictures. The collection is made on first use; later runs read only what is new or changed."""
+    """Index pictures. The first run creates the collection; later runs read only new and changed files."""
     given, from_stdin = split_stdin(paths or [])
     if background and (from_stdin or dry_run):
         raise UsageError("--background takes neither names from stdin nor --dry-run")
     names = read_names([*(files_from or []), *(["-"] if from_stdin else [])], null=null)
     listed = bool(files_from) or from_stdin
     if listed and not names and not given:
-        raise UsageError("no names on the list")
+        raise UsageError("the list contains no names")
     chosen = _local_collection(given, collection) if here else _named_collection(given, listed, collection)
     source, encoder = with_named_encoder(source, given, encoder)
     known.folders(chosen.path)  # Detect a misspelt name before anything is created.
@@ -292,12 +305,12 @@ def _check_encoders(
     if captions and not any(space.modality == "text" for space in spaces):
         raise UsageError(
             f"the captions of {chosen.name} are not embedded",
-            hint="`imseek maintain --captions` embeds them; later runs then do so too",
+            hint="`imseek maintain --captions` embeds them; later runs will then embed new captions too",
         )
     if encoder not in (None, AUTO) and canonical(encoder) != used:
         raise UsageError(
             f"{chosen.name} is encoded with {used}, not with {encoder}",
-            hint=f"`imseek maintain --reencode {encoder}` goes over to it; `-c NAME` makes another collection",
+            hint=f"`imseek maintain --reencode {encoder}` switches to it; `-c NAME` creates another collection",
         )
     if missing := [one for one in also if one != AUTO and canonical(one) not in more]:
         raise UsageError(

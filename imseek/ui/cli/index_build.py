@@ -21,21 +21,21 @@ IndexOption: TypeAlias = Annotated[
     typer.Option(
         "--index",
         metavar="KIND",
-        help="Build the vector index: auto (by count, width, memory, recall), none, or a FAISS factory string.",
+        help="Build the vector index: auto (chosen by size, memory and recall), none, or a FAISS factory string.",
     ),
 ]
 MemoryOption: TypeAlias = Annotated[
     str | None,
-    rare("--memory", metavar="SIZE", help="What the index may take of it, such as 4GB (with --index)."),
+    rare("--memory", metavar="SIZE", help="With --index: the memory that the index may use, such as 4GB."),
 ]
 RecallOption: TypeAlias = Annotated[
     float | None,
-    rare("--recall", metavar="R", help="The recall@10 that searches are tuned to (with --index)."),
+    rare("--recall", metavar="R", help="With --index: the recall@10 that searches should reach."),
 ]
 RenewOption: TypeAlias = Annotated[
     bool | None,
     rare(
-        "--renew/--no-renew", help="Whether runs renew it by themselves when too much is new (with --index)."
+        "--renew/--no-renew", help="With --index: rebuild the index automatically when much has been added."
     ),
 ]
 
@@ -45,7 +45,7 @@ def check(memory: str | None, recall: float | None) -> None:
     if memory is not None:
         parse_size(memory)
     if recall is not None and not 0 < recall <= 1:
-        raise UsageError(f"a recall lies between 0 and 1, and {recall} does not")
+        raise UsageError(f"a recall must be between 0 and 1, not {recall}")
 
 
 def new_policy(

@@ -26,7 +26,7 @@ app = Group(
     epilog=examples("imseek jobs", "imseek jobs cancel 12"),
 )
 
-LimitOption = Annotated[int, options.limit("At most this many, the newest.", least=1)]
+LimitOption = Annotated[int, options.limit("Show at most this many runs.", least=1)]
 _LIMIT = 20
 
 
@@ -34,7 +34,7 @@ _LIMIT = 20
 def list_(
     limit: LimitOption = _LIMIT, collection: CollectionOption = None, as_json: JsonOption = False
 ) -> None:
-    """List the runs of a collection, the newest first: in the background, in a terminal, or long ended."""
+    """List the runs of a collection, the newest first: in the background, in a terminal, or finished."""
     import imseek.jobs
     from imseek.ui.cli.job_answers import JobList
 
@@ -50,11 +50,11 @@ def list_(
 
 @app.command(epilog=examples("imseek jobs cancel 12"))
 def cancel(
-    job_id: Annotated[int, typer.Argument(metavar="ID", help="Its number in `imseek jobs`.")],
+    job_id: Annotated[int, typer.Argument(metavar="ID", help="The number of the run in `imseek jobs`.")],
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Ask a run to stop, as Ctrl-C would: `index` and `watch` commit what is under way first."""
+    """Stop a run, as Ctrl-C would: `index` and `watch` first commit the work in progress."""
     import imseek.jobs
     from imseek.ui.cli.job_answers import JobAnswer
 

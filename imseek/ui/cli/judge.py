@@ -59,27 +59,29 @@ def judge(
         list[str] | None,
         typer.Argument(
             metavar="[IMAGE]...",
-            help="Two images, or more that are judged each with each: ids, or files. None: list the judgements.",
+            help="Two or more images, as ids or files; each pair is judged. Without any: list all judgements.",
         ),
     ] = None,
     same: Annotated[bool, typer.Option("--same", help="They are the same picture.")] = False,
-    different: Annotated[bool, typer.Option("--different", help="They are no duplicates.")] = False,
-    forget: Annotated[bool, typer.Option("--forget", help="Take back what was said of them.")] = False,
+    different: Annotated[bool, typer.Option("--different", help="They are not duplicates.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Delete the judgement.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Say that pictures are duplicates or not. It is remembered by their contents, and never asked again."""
+    """Record whether pictures are duplicates. The answer is remembered by content, and applies to later runs."""
     from imseek import duplicates
 
     said = [same, different, forget].count(True)
     if not images and said:
-        raise UsageError("no images are named", hint="imseek duplicates judge 17 23 --different")
+        raise UsageError("no images are given", hint="imseek duplicates judge 17 23 --different")
     if images and len(set(images)) < 2:
-        raise UsageError("a judgement is of two images", hint="imseek duplicates judge 17 23 --different")
+        raise UsageError(
+            "a judgement needs at least two images", hint="imseek duplicates judge 17 23 --different"
+        )
     if images and len(images) > _MAX_IMAGES:
-        raise UsageError(f"{len(images)} images are more than can be judged at once ({_MAX_IMAGES})")
+        raise UsageError(f"{len(images)} images are too many to judge at once ({_MAX_IMAGES})")
     if images and said != 1:
-        raise UsageError("say one of --same, --different and --forget")
+        raise UsageError("choose one of --same, --different and --forget")
     run = Run.on(collection, as_json=as_json)
     if not images:
         found = duplicates.judgements(run.path)

@@ -96,7 +96,7 @@ ClassesOption = Annotated[
     typer.Option(
         "--classes",
         metavar="FILE|A,B,C|imagenet",
-        help="A file with a class a line (`name`, or `name: word, word`), names, or ImageNet's.",
+        help="The classes: a file with one per line (`name`, or `name: word, word`), a list of names, or imagenet.",
     ),
 ]
 TemplatesOption = Annotated[
@@ -104,8 +104,8 @@ TemplatesOption = Annotated[
     typer.Option(
         "--templates",
         metavar="NAME|FILE|TEXT",
-        help="Sentences around a name: a set (imagenet, food, pets …), a file, or one with {} "
-        "(default: 'a photo of a {}').",
+        help="Sentences to put a class name into: a set (imagenet, food, pets …), a file, or one "
+        "sentence with {} (default: 'a photo of a {}').",
     ),
 ]
 NoneOption = Annotated[
@@ -113,24 +113,29 @@ NoneOption = Annotated[
     typer.Option(
         "--none",
         metavar="[TEXT]",
-        help="A picture may be of none of them, and then is like TEXT (without: 'a photo' and the like).",
+        help="Allow pictures of none of the classes, described by TEXT (default: 'a photo' and similar).",
     ),
 ]
 MultiOption = Annotated[
     bool,
-    typer.Option("--multi", help="Any number of labels, each by itself (encoders of the SigLIP family)."),
+    typer.Option(
+        "--multi",
+        help="Allow any number of labels for each image, judged independently (encoders of the SigLIP family).",
+    ),
 ]
 TemperatureOption = Annotated[
     str | None,
     rare(
         "--temperature",
         metavar="NAME|T",
-        help="A learned one, or the number that cosines are divided by.",
+        help="The temperature, the number that cosines are divided by, or the name of a learned one.",
     ),
 ]
 CentredOption = Annotated[
     bool,
-    rare("--centred", help="Take away each class's mean cosine: for collections that have all of them."),
+    rare(
+        "--centred", help="Subtract each class's mean cosine; for collections that contain all the classes."
+    ),
 ]
 
 
@@ -150,36 +155,36 @@ def label(
     classes: ClassesOption = None,
     templates: TemplatesOption = None,
     top: Annotated[
-        int | None, typer.Option("--top", metavar="K", min=1, help="How many classes are shown of an image.")
+        int | None, typer.Option("--top", metavar="K", min=1, help="How many classes to show for each image.")
     ] = None,
     none: NoneOption = None,
     multi: MultiOption = False,
     threshold: Annotated[
-        float | None, options.threshold("Less probable labels are not given (0 to 1).")
+        float | None, options.threshold("Leave out labels less probable than this (0 to 1).")
     ] = None,
     temperature: TemperatureOption = None,
     centred: CentredOption = False,
     where: WhereOption = None,
     caution: Annotated[
-        bool, options.caution("Flag labels that writing in the picture may have caused.")
+        bool, options.caution("Flag labels that may come from writing in the picture.")
     ] = False,
-    save: Annotated[str | None, options.save("Store columns NAME and NAME_score.")] = None,
+    save: Annotated[str | None, options.save("Store the labels as the columns NAME and NAME_score.")] = None,
     tag: Annotated[bool, options.tag("Store each label as a tag.")] = False,
-    again: Annotated[str | None, options.again("Label what has come since, as NAME was made.")] = None,
+    again: Annotated[
+        str | None, options.again("Label images added since, in the same way as those stored as NAME.")
+    ] = None,
     forget: Annotated[
         str | None,
-        typer.Option(
-            "--forget", metavar="NAME", help="Take back what was stored as NAME, here or by moderate."
-        ),
+        typer.Option("--forget", metavar="NAME", help="Delete what `label` or `moderate` stored as NAME."),
     ] = None,
-    limit: Annotated[int, options.limit("How many images are shown.")] = 20,
+    limit: Annotated[int, options.limit("How many images to show.")] = 20,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Say which of some classes each image is of, by words, with probabilities. Opens no picture."""
+    """Assign each image to one of the given classes, by their names alone, with probabilities. No picture is opened."""
     if [classes, again, forget].count(None) != 2:
         raise UsageError(
-            "name the classes, or with --again or --forget what was stored before", hint="--classes cat,dog"
+            "name the classes, or use --again or --forget with a stored name", hint="--classes cat,dog"
         )
     others = (templates, top, none, multi, threshold, temperature, centred, where, caution, save, tag)
     if classes is None and any(others):
@@ -325,7 +330,7 @@ def _name(label: str | None) -> str:
 
 def _say_stored(found: Labels, name: str, columns: bool, again: bool) -> None:
     if again and not len(found.image_ids):
-        say(f"no image has come since {name} was made: nothing was stored")
+        say(f"no images were added since {name} was stored: nothing to do")
         return
     parts = ["columns"] * columns
     if found.tagged or not (columns or again):

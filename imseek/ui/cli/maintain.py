@@ -73,50 +73,64 @@ def register(app: typer.Typer) -> None:
 @with_runtime()
 def maintain(
     merge: Annotated[
-        bool, typer.Option("--merge", help="Merge small shards, as indexing does along the way.")
+        bool, typer.Option("--merge", help="Merge small shards, as `imseek index` also does.")
     ] = False,
     purge: Annotated[
         bool,
-        typer.Option("--purge", help="Remove every byte of what has left the collection, backups included."),
+        typer.Option(
+            "--purge",
+            help="Erase every byte of images that were removed from the collection, including its own backup files.",
+        ),
     ] = False,
     reencode: Annotated[
         str | None,
         typer.Option(
             "--reencode",
             metavar="REFERENCE",
-            help="Encode every picture with another encoder, then search by that; the old space is kept.",
+            help="Encode every picture with another encoder, then use its vectors for search; the old ones are kept.",
         ),
     ] = None,
     add_space: Annotated[
         str | None,
-        typer.Option("--add-space", metavar="REFERENCE", help="The same, beside the spaces there are."),
+        typer.Option(
+            "--add-space",
+            metavar="REFERENCE",
+            help="Encode every picture with one more encoder, beside those in use.",
+        ),
     ] = None,
     space: Annotated[
-        int | None, options.space("Of several spaces, the one that --reencode replaces.", metavar="N")
+        int | None,
+        options.space("The vector space that --reencode replaces, if there are several.", metavar="N"),
     ] = None,
     allow_missing: Annotated[
-        bool, options.allow_missing("Switch also where many pictures cannot be read now.")
+        bool, options.allow_missing("Switch even if many pictures cannot be read now.")
     ] = False,
     drop_space: Annotated[
         int | None,
-        typer.Option("--drop-space", metavar="N", help="Give up a space (`imseek info` lists them)."),
+        typer.Option(
+            "--drop-space",
+            metavar="N",
+            help="Drop a vector space, the vectors of one encoder (`imseek info` lists them).",
+        ),
     ] = None,
     captions: Annotated[
         bool,
         typer.Option(
-            "--captions", help="Embed the captions it holds, for `search --by caption`; no picture is read."
+            "--captions",
+            help="Embed the collection's captions, for `search --by caption`; no picture is read.",
         ),
     ] = False,
     measure: Annotated[
         bool,
-        rare("--measure", help="Measure the quality of pictures that an early version indexed."),
+        rare("--measure", help="Measure the quality of pictures indexed by an early version of imseek."),
     ] = False,
     catalog: Annotated[
         str | None,
         rare(
             "--catalog",
             metavar="URL|sqlite",
-            help="Move the catalog into this PostgreSQL database, or back; or say where that database is now.",
+            help="Move the catalog to this PostgreSQL database, or back to SQLite; or give the new "
+            "address of its database.",
         ),
     ] = None,
     index: IndexOption = None,
@@ -128,7 +142,8 @@ def maintain(
     *,
     runtime: Runtime,
 ) -> int:
-    """Tidy a collection, or change its encoders. Without an option, do what is due: merge, clear away, index."""
+    """Tidy a collection, or change its encoders. Without an option, do what is due: merge shards, delete old
+    files, build the index."""
     from imseek import maintenance
 
     if index is None and (memory, recall, renew) != (None, None, None):

@@ -63,35 +63,44 @@ def register(app: typer.Typer) -> None:
 def map_(
     method: Annotated[
         Literal["umap", "pca"] | None,
-        typer.Option("--method", help="umap (default), or pca for a first look in seconds."),
+        typer.Option("--method", help="umap (the default), or pca for a quick first look."),
     ] = None,
-    name: Annotated[str, options.name("Keep it as the columns NAME_x and NAME_y.")] = "map",
+    name: Annotated[str, options.name("Store the map as the columns NAME_x and NAME_y.")] = "map",
     refit: Annotated[
         bool,
-        typer.Option("--refit", help="Lay all images out anew; else new ones are placed among the others."),
+        typer.Option(
+            "--refit", help="Lay out all images again, instead of placing new ones among the others."
+        ),
     ] = False,
     neighbours: Annotated[
-        int | None, options.neighbours("umap: of each image, how many count (default: 15).")
+        int | None, options.neighbours("umap: how many neighbours of each image to consider (default: 15).")
     ] = None,
     min_dist: Annotated[
         float | None,
-        rare("--min-dist", metavar="D", help="umap: how near images may come, 0 to 1 (default: 0.1)."),
+        rare(
+            "--min-dist",
+            metavar="D",
+            help="umap: the minimum distance between images, 0 to 1 (default: 0.1).",
+        ),
     ] = None,
     seed: Annotated[
-        int | None, options.seed("The same one gives the same map (default: 0).", least=None)
+        int | None, options.seed("Random seed; the same seed gives the same map (default: 0).", least=None)
     ] = None,
     sample: Annotated[
         int,
         rare(
             "--sample",
             metavar="N",
-            help="umap: of more images, lay out so many and place the others among them.",
+            help="umap: above this number of images, lay out a sample of this size and place the others among it.",
         ),
     ] = 100_000,
     where: WhereOption = None,
-    html: Annotated[Path | None, options.html("Write the map as one page, with thumbnails and zoom.")] = None,
+    html: Annotated[
+        Path | None, options.html("Write the map as one HTML page, with thumbnails and zoom.")
+    ] = None,
     colour: Annotated[
-        str | None, typer.Option("--colour", metavar="COLUMN", help="With --html: colour by a column.")
+        str | None,
+        typer.Option("--colour", metavar="COLUMN", help="With --html: colour the images by a column."),
     ] = None,
     thumbnails: Annotated[
         int | None,
@@ -99,7 +108,8 @@ def map_(
             "--thumbnails",
             metavar="N",
             min=0,
-            help=f"With --html: at most so many, of all parts of the map (default: {_THUMBNAILS:,}).",
+            help=f"With --html: the maximum number of thumbnails, from all parts of the map (default: "
+            f"{_THUMBNAILS:,}).",
         ),
     ] = None,
     parquet: Annotated[
@@ -108,13 +118,15 @@ def map_(
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option("--columns", metavar="A,B,…", help="With --parquet: these columns too (docs/where.md)."),
+        typer.Option(
+            "--columns", metavar="A,B,…", help="With --parquet: also write these columns (docs/where.md)."
+        ),
     ] = None,
     force: ForceFilesOption = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Lay images out on a plane by what their vectors say. The map stays: new images are placed on it later."""
+    """Lay out images on a plane by their vectors. The map is stored, and new images can be placed on it later."""
     _check(html, colour, thumbnails, parquet, columns, force)
     run = Run.on(
         collection,
@@ -157,7 +169,7 @@ def map_(
         MapAnswer(report, written), lambda: _lines(report), written=written, interrupted=report.interrupted
     )
     if run.stop.is_set() and not report.interrupted and "html" in written:
-        say("interrupted: the page has the thumbnails that were read by then")
+        say("interrupted: the page has only the thumbnails read so far")
     return run.exit_code(run.stop.is_set())
 
 

@@ -73,18 +73,20 @@ def register(app: typer.Typer) -> None:
 
 def moderate(
     policy: Annotated[
-        Path, typer.Option("--policy", metavar="FILE", help="What is to be flagged (docs/labels.md).")
+        Path, typer.Option("--policy", metavar="FILE", help="The policy: what to flag (docs/labels.md).")
     ],
     temperature: TemperatureOption = None,
     where: WhereOption = None,
-    caution: Annotated[bool, options.caution("Mark what writing in the picture may have caused.")] = False,
-    save: Annotated[str | None, options.save("Store columns NAME and NAME_CONCEPT.")] = None,
+    caution: Annotated[
+        bool, options.caution("Mark flags that may come from writing in the picture.")
+    ] = False,
+    save: Annotated[str | None, options.save("Store the flags as the columns NAME and NAME_CONCEPT.")] = None,
     tag: Annotated[bool, options.tag("Store each flagged concept as a tag.")] = False,
-    limit: Annotated[int, options.limit("How many images are shown.")] = 20,
+    limit: Annotated[int, options.limit("How many images to show.")] = 20,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Flag images by a policy that you write: concepts, what they look like, and from which probability on."""
+    """Flag images by a policy that you write: concepts, descriptions of them, and the least probability to flag."""
     from imseek import labels
 
     rules = labels.read_policy(policy)

@@ -33,25 +33,25 @@ def register(app: typer.Typer) -> None:
 
 
 def outliers(
-    limit: Annotated[int, options.limit("How many images.")] = 20,
+    limit: Annotated[int, options.limit("How many images to show.")] = 20,
     method: Annotated[
         Literal["knn", "lof", "isolation"],
         typer.Option(
             "--method",
-            help="knn: distance to the nearest others; lof: that, beside how dense it is there; "
-            "isolation: how few random cuts set an image apart.",
+            help="knn: distance to the nearest neighbours; lof: the same relative to the density "
+            "around them; isolation: how few random cuts separate an image from the rest.",
         ),
     ] = "knn",
-    neighbours: Annotated[int, options.neighbours("How many nearest others count.")] = 10,
+    neighbours: Annotated[int, options.neighbours("Number of nearest neighbours to compare with.")] = 10,
     where: WhereOption = None,
     save: Annotated[str | None, options.save("Store each image's score as a column.")] = None,
     seed: Annotated[int, options.seed("Of what is random.")] = 0,
-    csv: Annotated[Path | None, options.csv("Write them as CSV.")] = None,
-    force: Annotated[bool, options.force("Write over a file, and stored scores, of these names.")] = False,
+    csv: Annotated[Path | None, options.csv("Write the images as CSV.")] = None,
+    force: Annotated[bool, options.force("Overwrite a file and stored scores of these names.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """List the images that are like no others, the strangest first. Copies of one count as one."""
+    """List the images that are unlike all others, the strangest first. Copies count as one image."""
     if csv is not None:
         check_new(csv, force=force)
     run = Run.on(collection, as_json=as_json)

@@ -71,7 +71,7 @@ def _user_name(uid: int) -> str:
 def stdout_bytes() -> BinaryIO:
     """Return stdout for binary data. Raises UsageError if the shell closed it, because the data would be lost."""
     if getattr(sys.stdout, "name", None) == os.devnull:  # Set by ``main``.
-        raise UsageError("- goes to stdout, and that is closed", hint="name a file, or | another command")
+        raise UsageError("- writes to stdout, which is closed", hint="name a file, or | another command")
     return sys.stdout.buffer
 
 

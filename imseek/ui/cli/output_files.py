@@ -28,7 +28,7 @@ def check_new(path: Path, *, force: bool) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"no folder {path.parent}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ImseekError(f"cannot write {path}: the folder must not be written")
+        raise ImseekError(f"cannot write {path}: you may not write to the folder")
 
 
 @contextmanager

@@ -28,33 +28,35 @@ class OutputOptions:
 
     paths: Annotated[
         bool,
-        typer.Option("--paths", "-p", help="Print paths only, one a line (unprintable bytes escaped)."),
+        typer.Option(
+            "--paths", "-p", help="Print only the paths, one per line, with unprintable bytes escaped."
+        ),
     ] = False
     null: Annotated[
         bool,
-        typer.Option("--null", "-0", help="Print paths only, as they are, each followed by NUL."),
+        typer.Option("--null", "-0", help="Print only the paths, unescaped, each followed by a NUL byte."),
     ] = False
     preview: Annotated[
         bool,
-        typer.Option("--preview", help="Show the pictures too, in the terminal (docs/terminal.md)."),
+        typer.Option("--preview", help="Also show the pictures in the terminal (docs/terminal.md)."),
     ] = False
     sheet: Annotated[
         Path | None,
-        typer.Option("--sheet", metavar="FILE.png", help="Draw the hits into a contact sheet too."),
+        typer.Option("--sheet", metavar="FILE.png", help="Also write the hits as a contact sheet."),
     ] = None
-    force: Annotated[bool, typer.Option("--force", help="Write over a sheet that is there already.")] = False
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing contact sheet.")] = False
     open_nth: Annotated[
         int | None,
         typer.Option(
             "--open",
             metavar="[N]",
             min=1,
-            help="Open the Nth hit (without N: the first) in the viewer.",
+            help="Open the Nth hit (by default the first) in the image viewer.",
         ),
     ] = None
-    vectors: Annotated[bool, rare("--vectors", help="With --json: the stored vector of each hit too.")] = (
-        False
-    )
+    vectors: Annotated[
+        bool, rare("--vectors", help="With --json: include the stored vector of each hit.")
+    ] = False
     as_json: JsonOption = False
 
     @property
@@ -66,16 +68,20 @@ class OutputOptions:
         """Check the flags before any search. Raises UsageError if they conflict or the sheet cannot be written."""
         pictured = self.preview or self.sheet is not None or self.open_nth is not None
         if many and (self.paths or self.null or pictured):
-            hint = "without --paths, --null, --preview, --sheet and --open"
-            raise UsageError("--queries answers in JSON Lines", hint=hint)
+            hint = "leave out --paths, --null, --preview, --sheet and --open"
+            raise UsageError("--queries always prints JSON Lines", hint=hint)
         if self.vectors and not (many or self.as_json):
-            raise UsageError("vectors are printed in JSON only", hint="add --json")
+            raise UsageError("--vectors needs JSON output", hint="add --json")
         if self.preview and not self.listed:
-            raise UsageError("--preview is for people", hint="without --json, --paths and --null")
+            raise UsageError(
+                "--preview cannot be combined with machine-readable output",
+                hint="leave out --json, --paths and --null",
+            )
         if self.sheet is not None:
             if self.sheet.suffix.lower() != ".png":
                 raise UsageError(
-                    f"a contact sheet is a PNG, which {self.sheet} is not called", hint="--sheet hits.png"
+                    f"a contact sheet is a PNG file, but {self.sheet} does not end in .png",
+                    hint="--sheet hits.png",
                 )
             check_new(self.sheet, force=self.force)
         return replace(self, as_json=self.as_json or many)
@@ -111,7 +117,7 @@ def _preview(result: SearchResult, *, by_caption: bool) -> None:
 
     found = detect_terminal()
     if found.way is None:
-        say(f"no preview: {found.reason}; --sheet FILE.png draws the hits into a picture")
+        say(f"no preview: {found.reason}; --sheet FILE.png writes the hits as a picture")
         return
     from imseek.showing import name_of
     from imseek.ui.terminal import MAX_HITS, print_preview

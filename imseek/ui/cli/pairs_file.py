@@ -24,7 +24,10 @@ _BATCH_ROWS: Final = 65536
 def check(path: Path, *, force: bool) -> None:
     """Check the file name before long work. Raises UsageError."""
     if path.suffix not in _ENDINGS:
-        raise UsageError(f"{path} says no format", hint=f"its name ends with one of {', '.join(_ENDINGS)}")
+        raise UsageError(
+            f"{path} has no ending that names a format",
+            hint=f"its name ends with one of {', '.join(_ENDINGS)}",
+        )
     check_new(path, force=force)
 
 

@@ -34,7 +34,7 @@ from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable
 
 app = Group(
-    "Learn classes from a few labelled images, and label the others.",
+    "Learn classes from a few labelled images, and label the rest.",
     epilog=examples(
         "imseek probe fit pets --tags cat,dog",
         "imseek probe apply pets --save pets",
@@ -69,11 +69,11 @@ def fit(
     where: WhereOption = None,
     space: SpaceOption = None,
     words: WordsOption = True,
-    force: Annotated[bool, options.force("Put it in the place of a probe of the name.")] = False,
+    force: Annotated[bool, options.force("Replace an existing probe of this name.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Learn to tell classes apart from labelled images, and keep that under a name."""
+    """Learn a classifier from labelled images, and store it as a named probe."""
     labels = labels_of(tags, column, folder, binary, several, negatives)
     run = Run.on(collection, as_json=as_json)
     from imseek import probes
@@ -99,16 +99,20 @@ def apply(
     name: NameArgument,
     where: WhereOption = None,
     save: Annotated[
-        str | None, options.save("Store class and probability as columns of this name.", metavar="COLUMNS")
+        str | None,
+        options.save("Store the classes and their probabilities as columns of this name.", metavar="COLUMNS"),
     ] = None,
-    tag: Annotated[bool, options.tag("Give images their class as a tag.")] = False,
+    tag: Annotated[bool, options.tag("Tag images with their class.")] = False,
     threshold: Annotated[
-        float | None, options.threshold("From which probability on (default: 0.9; with several tags 0.5).")
+        float | None,
+        options.threshold(
+            "The least probability for a tag (default: 0.9, or 0.5 if images may have several)."
+        ),
     ] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Say of all images which class they are of. Nothing is stored without --save and --tag."""
+    """Predict the class of every image. Nothing is stored without --save and --tag."""
     run = Run.on(collection, as_json=as_json)
     from imseek import probes
 
@@ -132,7 +136,7 @@ def apply(
 @app.command(epilog=examples("imseek probe propose pets", "imseek probe propose --tags cat,dog -n 50 --json"))
 def propose(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A probe; without, one is learned from the labels.")
+        str | None, typer.Argument(metavar="[NAME]", help="The probe (default: one learned from the labels).")
     ] = None,
     tags: TagsOption = None,
     column: ColumnOption = None,
@@ -140,16 +144,18 @@ def propose(
     binary: BinaryOption = None,
     several: SeveralOption = False,
     negatives: NegativesOption = None,
-    limit: Annotated[int, options.limit("How many images.", least=None)] = 20,
+    limit: Annotated[int, options.limit("How many images to show.", least=None)] = 20,
     where: WhereOption = None,
     space: SpaceOption = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """List images that are worth labelling next: unsure ones, far from each other and from what is labelled."""
+    """List images worth labelling next: uncertain ones, far from each other and from labelled images."""
     given = tags, column, folder, binary, several or None, negatives
     if name is not None and any(one is not None for one in given):
-        raise UsageError("a probe has its labels already", hint="leave out its name, or --tags and the like")
+        raise UsageError(
+            "the probe has its labels already", hint="leave out its name, or the options that choose labels"
+        )
     labels = labels_of(tags, column, folder, binary, several, negatives)
     run = Run.on(collection, as_json=as_json, interrupted="interrupted")
     from imseek import probes
@@ -177,27 +183,34 @@ def evaluate(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="A probe; without, half of the labels are held out from a new one."
+            metavar="[NAME]",
+            help="The probe (default: a new one, learned from half of the labels and measured on the rest).",
         ),
     ] = None,
     truth: Annotated[
         str,
         typer.Option(
-            "--truth", metavar="TRUTH", help="tags, tags:a,b, a column, folder, folder:N (docs/probes.md)."
+            "--truth",
+            metavar="TRUTH",
+            help="Where the true classes come from: tags, tags:a,b, a column, folder or folder:N (docs/probes.md).",
         ),
     ] = "tags",
     curve: Annotated[
         str | None,
-        typer.Option("--curve", metavar="1,2,4,…", help="Also learn from so many images of each class."),
+        typer.Option(
+            "--curve",
+            metavar="1,2,4,…",
+            help="Also measure probes learned from only this many images of each class.",
+        ),
     ] = None,
     where: WhereOption = None,
     space: SpaceOption = None,
     words: WordsOption = True,
-    seed: Annotated[int, options.seed("Of the split.", metavar=None)] = 0,
+    seed: Annotated[int, options.seed("Random seed of the split.", metavar=None)] = 0,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Judge a probe on images that it has not learned from, nor from a copy or near-duplicate of."""
+    """Measure a probe on images that it has not learned from, and that are not near-duplicates of those."""
     shots = parse_shots(curve)
     run = Run.on(collection, as_json=as_json, interrupted="interrupted")
     from imseek import probes
@@ -245,7 +258,7 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
 
 @app.command(epilog=examples("imseek probe show pets"))
 def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
-    """Show what a probe has learned from, and how good it is by cross-validation."""
+    """Show what a probe was learned from, and its cross-validated accuracy."""
     from imseek import probes
 
     run = Run.on(collection, as_json=as_json)
@@ -255,7 +268,7 @@ def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonO
 
 @app.command(epilog=examples("imseek probe drop pets"))
 def drop(name: NameArgument, collection: CollectionOption = None) -> None:
-    """Forget a probe, with the columns of its name and the tags that it gave."""
+    """Delete a probe, with its columns and the tags that it added."""
     from imseek import probes
 
     chosen = choose_collection(collection)

@@ -14,37 +14,49 @@ if TYPE_CHECKING:
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of the probe.")]
 TagsOption = Annotated[
-    str | None, typer.Option("--tags", metavar="A,B,…", help="The tags to tell apart (default: all).")
+    str | None, typer.Option("--tags", metavar="A,B,…", help="The tags to use as classes (default: all).")
 ]
 ColumnOption = Annotated[
-    str | None, typer.Option("--column", metavar="COLUMN", help="Take the classes from a column instead.")
+    str | None,
+    typer.Option("--column", metavar="COLUMN", help="Take the classes from a column instead of tags."),
 ]
 FolderOption = Annotated[
     str | None,
     typer.Option(
         "--folder",
         metavar="inner|N",
-        help="Or from the names of folders: the one an image lies in, or the Nth below the source.",
+        help="Take the classes from folder names: the innermost folder, or the Nth below the source.",
     ),
 ]
 BinaryOption = Annotated[
-    str | None, typer.Option("--binary", metavar="TAG", help="One tag against images tagged otherwise.")
+    str | None,
+    typer.Option(
+        "--binary", metavar="TAG", help="Separate images with this tag from images with other tags."
+    ),
 ]
 SeveralOption = Annotated[
-    bool, typer.Option("--several", help="An image may have several of the tags, or none.")
+    bool, typer.Option("--several", help="Allow an image to have several of the tags, or none.")
 ]
 NegativesOption = Annotated[
     str | None,
     typer.Option(
-        "--negatives", metavar="TAG", help="With --binary, --several: this tag is for none of them."
+        "--negatives",
+        metavar="TAG",
+        help="With --binary or --several: the tag of images that belong to no class.",
     ),
 ]
 SpaceOption = Annotated[
     str | None,
-    options.space("One of several spaces (default: the first).", metavar="N|ENCODER"),
+    options.space(
+        "Which vector space to use, if there are several (default: the first).", metavar="N|ENCODER"
+    ),
 ]
 WordsOption = Annotated[
-    bool, typer.Option("--words/--no-words", help="Let the names of the classes speak too, where they can.")
+    bool,
+    typer.Option(
+        "--words/--no-words",
+        help="Also learn from the names of the classes, if the encoder understands text.",
+    ),
 ]
 
 
@@ -61,7 +73,9 @@ def labels_of(
 
     named = [one for one in (tags, column, folder, binary) if one is not None]
     if len(named) > 1:
-        raise UsageError("classes come from one place", hint="one of --tags, --column, --folder and --binary")
+        raise UsageError(
+            "choose the classes in only one way", hint="one of --tags, --column, --folder and --binary"
+        )
     if (several or negatives) and (column is not None or folder is not None):
         raise UsageError("--several and --negatives go with tags")
     if negatives is not None and not several and binary is None:
@@ -69,7 +83,7 @@ def labels_of(
     if negatives is not None:
         negatives = _check_tag(negatives, "--negatives other")
     if binary is not None and several:
-        raise UsageError("--binary is one tag, --several is more", hint="--tags a,b --several")
+        raise UsageError("--binary and --several exclude each other", hint="--tags a,b --several")
     if column is not None:
         return Labels.parse(f"column:{column}")
     if folder is not None:
@@ -94,5 +108,5 @@ def parse_shots(text: str | None) -> tuple[int, ...]:
         return ()
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise UsageError(f"{text!r} are no numbers of images", hint="--curve 1,2,4,8")
+        raise UsageError(f"{text!r} is not a list of image counts", hint="--curve 1,2,4,8")
     return tuple(int(part) for part in parts)

@@ -90,7 +90,7 @@ def proposal_lines(found: Proposals) -> list[str]:
         for one in found.proposals
     ]
     out = [table(("id", "why", "p", "perhaps", "image"), rows, right=(0, 2))] if rows else []
-    copies = f"; {found.copies:,} copies passed over" if found.copies else ""
+    copies = f"; {found.copies:,} {'copy' if found.copies == 1 else 'copies'} skipped" if found.copies else ""
     out.append(f"{found.labelled:,} labelled, {format_count(found.looked, 'image')} looked at{copies}")
     return out + [printable(note) for note in found.notes]
 

@@ -38,9 +38,9 @@ def publish(
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Put vectors and metadata into Milvus, or bring what is there up to date (docs/milvus.md).
+    """Publish vectors and metadata to Milvus, or update what was published (docs/milvus.md).
 
-    Only what differs is sent; what is gone is taken away. `imseek search --server milvus://…` searches it.
+    Only changes are sent, and removed images are deleted there. Search the result with `imseek search --server milvus://…`.
     """
     if len(names) > 2 or (len(names) == 2 and collection is not None):
         raise UsageError("publish takes one collection and one address", hint="imseek publish photos.db")

@@ -15,7 +15,7 @@ def parse_size(text: str) -> int:
     """Parse ``4GB``, ``512 MiB`` or ``1000000`` as bytes. Raises UsageError."""
     match = _SIZE.fullmatch(text.strip())
     if match is None or float(match[1]) <= 0:
-        raise UsageError(f"{text!r} is no size", hint="write it like 4GB or 512MiB")
+        raise UsageError(f"{text!r} is not a size", hint="write it as 4GB or 512MiB")
     return int(float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[(match[2] or "").upper()])
 
 
@@ -26,5 +26,5 @@ def parse_share(text: str) -> float:
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:
-        raise UsageError(f"{text!r} is no share", hint="such as 30% or 0.3: above 0, and 100% at the most")
+        raise UsageError(f"{text!r} is not a share", hint="write it as 30% or 0.3, above 0 and at most 100%")
     return share

@@ -38,7 +38,7 @@ class QueryFlags:
         typer.Option(
             "--like",
             metavar="PICTURE",
-            help="And like this picture: a file, a URL, id:N, or - for stdin; may be repeated.",
+            help="Add a picture to the query: a file, a URL, id:N, or - for stdin; may be repeated.",
         ),
     ] = None
     unlike: Annotated[
@@ -46,20 +46,22 @@ class QueryFlags:
         typer.Option(
             "--not",
             metavar="TERM",
-            help="But not this: words, or a picture (./FILE, URL, id:N); may be repeated.",
+            help="Avoid hits like these words or this picture (./FILE, URL, id:N); may be repeated.",
         ),
     ] = None
     vector: Annotated[
         list[str] | None,
-        typer.Option("--vector", metavar="FILE", help="And like this vector (.npy); may be repeated."),
+        typer.Option(
+            "--vector", metavar="FILE", help="Add a vector (a .npy file) to the query; may be repeated."
+        ),
     ] = None
     queries: Annotated[
         str | None,
         typer.Option(
             "--queries",
             metavar="FILE",
-            help="Many queries, one a line, as words or JSON (docs/queries.md); - for stdin. "
-            "Answers are JSON Lines.",
+            help="Run many queries from a file, one per line, as words or JSON (docs/queries.md); - "
+            "for stdin. Results are JSON Lines.",
         ),
     ] = None
     # In place of the option's: people see where relevance ends, unless they say "none".
@@ -106,8 +108,8 @@ class QueryFlags:
         assert self.queries is not None
         if texts or self.has_terms or self.options.page:
             raise UsageError(
-                "--queries has all terms in its lines",
-                hint='such as {"text": "a red car", "like": ["x.jpg"]}',
+                "with --queries, all terms belong in the file",
+                hint='write a line such as {"text": "a red car", "like": ["x.jpg"]}',
             )
         from imseek.search import query_from_line
 
@@ -214,7 +216,7 @@ def _check_files(terms: Sequence[Term]) -> None:
         if isinstance(term.picture, Path) and not term.picture.exists():
             raise QueryError(
                 f"no such file: {shorten(str(term.picture), 200)}",
-                hint="words need no flag: imseek search 'a boat on a lake'",
+                hint="to search by words: imseek search 'a boat on a lake'",
             )
 
 
@@ -230,7 +232,7 @@ def _vector_term(said: str) -> Term:
     except OSError as error:
         raise QueryError(f"cannot read the vector {file}: {error.strerror or error}") from error
     except ValueError as error:
-        raise QueryError(f"{file} is no .npy file of numbers", hint="numpy.save writes one") from error
+        raise QueryError(f"{file} is not a .npy file of numbers", hint="numpy.save writes one") from error
     if array.ndim == 2 and len(array) == 1:
         array = array[0]
     if array.ndim != 1:
@@ -246,7 +248,7 @@ def _stdin_picture() -> bytes:
         raise QueryError("standard input is a terminal", hint="imseek search - < picture.jpg")
     data = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
     if not data:
-        raise QueryError("standard input is empty, and no picture")
+        raise QueryError("standard input is empty")
     return data
 
 

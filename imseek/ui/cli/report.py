@@ -61,7 +61,7 @@ def report(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="FILE.html: one page; FILE.md: Markdown, thumbnails in FILE_pictures/ beside it.",
+            help="FILE.html for one HTML page; FILE.md for Markdown, with thumbnails in FILE_pictures/ beside it.",
         ),
     ],
     skip: Annotated[
@@ -69,15 +69,17 @@ def report(
         typer.Option(
             "--skip",
             metavar="PART",
-            help="Leave out quality, clusters, outliers or duplicates; may be repeated.",
+            help="Leave out a part: quality, clusters, outliers or duplicates; may be repeated.",
         ),
     ] = None,
-    looks: Annotated[int, options.looks("For duplicates, so many pairs of pictures are looked at.")] = 1000,
-    force: Annotated[bool, options.force("Write over a report that is there already.")] = False,
+    looks: Annotated[
+        int, options.looks("For duplicates: compare the pixels of at most this many candidate pairs.")
+    ] = 1000,
+    force: Annotated[bool, options.force("Overwrite an existing report.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Write a page about a collection: what it holds, quality, groups, duplicates, what was left out."""
+    """Write a report on a collection: contents, quality, clusters, duplicates, files left out."""
     from imseek.report import gather
 
     check_new(file, force=force)
@@ -117,7 +119,7 @@ def _check_folder(file: Path, *, force: bool) -> None:
     if os.path.lexists(folder) and not force:
         raise UsageError(f"{folder} is there already", hint="choose another name, or add --force")
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise UsageError(f"{folder} is no folder", hint="choose another name")
+        raise UsageError(f"{folder} is not a folder", hint="choose another name")
 
 
 def _write(

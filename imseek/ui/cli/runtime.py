@@ -25,22 +25,32 @@ class RuntimeFlags:
         rare(
             "--precision",
             metavar="PRECISION",
-            help="Of image vectors: auto, fp32, bf16, fp16 or int8 (docs/encoders.md).",
+            help="Precision of image vectors: auto, fp32, bf16, fp16 or int8 (docs/encoders.md).",
         ),
     ] = "auto"
     batch_size: Annotated[
         int | None,
-        rare("--batch-size", metavar="N", help="Pictures encoded at once (default: found out)."),
+        rare(
+            "--batch-size",
+            metavar="N",
+            help="Number of pictures to encode at once (default: chosen automatically).",
+        ),
     ] = None
     threads: Annotated[
         int | None,
-        rare("--threads", metavar="N", help="Processors for encoding (default: all)."),
+        rare(
+            "--threads",
+            metavar="N",
+            help="Number of CPU threads for encoding (default: one for each processor).",
+        ),
     ] = None
     exact_decode: Annotated[
         bool,
-        rare("--exact-decode", help="Decode every pixel of a JPEG: slower, vectors hardly differ."),
+        rare("--exact-decode", help="Decode JPEGs at full size: slower, and vectors hardly differ."),
     ] = False
-    compile: Annotated[bool, rare("--compile", help="Compile the image tower first (torch.compile).")] = False
+    compile: Annotated[bool, rare("--compile", help="Compile the image encoder first (torch.compile).")] = (
+        False
+    )
 
     def runtime(self) -> imseek.Runtime:
         """Return the runtime that they describe. Raises UsageError."""

@@ -37,34 +37,35 @@ def register(app: typer.Typer) -> None:
 
 def sample(
     diverse: Annotated[
-        int | None, typer.Option("--diverse", metavar="N", help="So many images that differ.")
+        int | None,
+        typer.Option("--diverse", metavar="N", help="Choose this many images that differ from each other."),
     ] = None,
     random: Annotated[
-        int | None, typer.Option("--random", metavar="N", help="So many images at random.")
+        int | None, typer.Option("--random", metavar="N", help="Choose this many images at random.")
     ] = None,
     method: Annotated[
         Literal["k-centre", "facility"] | None,
         typer.Option(
             "--method",
-            help="With --diverse. facility (default): near to all images on average; k-centre: no image is far from "
-            "the sample, and what is odd comes in.",
+            help="With --diverse. facility (the default): close to all images on average; k-centre: "
+            "no image is far from the sample, so odd ones are included.",
         ),
     ] = None,
     where: WhereOption = None,
-    seed: Annotated[int, options.seed("Another one, other images.")] = 0,
-    paths: Annotated[bool, typer.Option("--paths", help="Print the paths alone, one a line.")] = False,
-    csv: Annotated[Path | None, options.csv("Write them as CSV.")] = None,
+    seed: Annotated[int, options.seed("Random seed; another seed gives other images.")] = 0,
+    paths: Annotated[bool, typer.Option("--paths", help="Print only the paths, one per line.")] = False,
+    csv: Annotated[Path | None, options.csv("Write the images as CSV.")] = None,
     force: ForceOption = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Choose a few images that stand for all, and tell how well they do. Of copies, one is taken."""
+    """Choose a few images that represent all, and measure how well they do. Copies count as one image."""
     if (diverse is None) == (random is None):
-        raise UsageError("say one of --diverse N and --random N", hint="imseek sample --diverse 20")
+        raise UsageError("choose one of --diverse N and --random N", hint="imseek sample --diverse 20")
     if random is not None and method is not None:
         raise UsageError("--method goes with --diverse")
     if paths and as_json:
-        raise UsageError("say one of --paths and --json")
+        raise UsageError("choose one of --paths and --json")
     if csv is not None:
         check_new(csv, force=force)
     run = Run.on(collection, as_json=as_json, interrupted="interrupted")
@@ -95,7 +96,7 @@ def _print_paths(report: SampleReport) -> None:
     sys.stdout.buffer.write(b"".join(path + b"\n" for path in known))
     sys.stdout.buffer.flush()
     if missing := len(report.chosen) - len(known):
-        say(f"{format_count(missing, 'image')} left out: place unknown")
+        say(f"{format_count(missing, 'image')} left out because their files are unknown")
 
 
 def write_csv(report: SampleReport, file: TextIO) -> None:

@@ -36,7 +36,7 @@ CollectionsOption: TypeAlias = Annotated[
         "--collection",
         "-c",
         metavar="NAME|PATH",
-        help="The collection, by name or by path; several of one encoder are searched together.",
+        help="The collection, by name or by path; repeat it to search several with the same encoder.",
     ),
 ]
 ServerOption: TypeAlias = Annotated[
@@ -44,7 +44,7 @@ ServerOption: TypeAlias = Annotated[
     typer.Option(
         "--server",
         metavar="URL",
-        help="Ask a server (imseek serve), of whose collections -c names one, or what was published to milvus://….",
+        help="Search on a server (imseek serve; -c names one of its collections) or in Milvus (milvus://…).",
     ),
 ]
 #: Batch size for many queries.
@@ -79,7 +79,7 @@ def search(
         list[str] | None,
         typer.Argument(
             metavar="[TEXT]...",
-            help="What the picture shows, in words; each is a term, and 2:TEXT counts twice.",
+            help="What the picture shows, in words. Each argument is a term; 2:TEXT counts twice.",
         ),
     ] = None,
     collection: CollectionsOption = None,
@@ -99,7 +99,7 @@ def similar(
         list[str],
         typer.Argument(
             metavar="IMAGE...",
-            help="A picture: a file, which need not be indexed, a URL, id:N, or - for stdin.",
+            help="A picture: a file (it need not be indexed), a URL, id:N, or - for stdin.",
         ),
     ],
     collection: CollectionsOption = None,
@@ -179,7 +179,7 @@ def connect_server(
 ) -> RemoteCollection | PublishedCollection:
     """Connect to the collection named by ``--server``. Raises UsageError, ServerError, StorageError."""
     if named and len(named) > 1:
-        raise UsageError("a server is asked for one collection at a time")
+        raise UsageError("a server can search only one collection at a time")
     from imseek.published import is_address
 
     if is_address(server):
@@ -253,6 +253,6 @@ def _search_batch(
 
 def _open(opened: Sequence[Searchable], result: SearchResult, nth: int) -> None:
     if nth > len(result.hits):
-        raise UsageError(f"there is no hit {nth} to open: {len(result.hits)} found")
+        raise UsageError(f"cannot open hit {nth}: only {len(result.hits)} found")
     hit = result.hits[nth - 1]
     open_in_viewer(next(one for one in opened if one.uuid == hit.collection), hit)

@@ -37,21 +37,28 @@ def serve(
             "--collection",
             "-c",
             metavar="NAME|PATH",
-            help="A collection to serve; may be repeated (all by name).",
+            help="A collection to serve; may be repeated (default: all named collections).",
         ),
     ] = None,
     host: HostOption = "127.0.0.1",
-    port: Annotated[int, options.port("0: one that is free.")] = 1234,
+    port: Annotated[int, options.port("The port to listen on; 0 for any free one.")] = 1234,
     allow_host: Annotated[
-        list[str] | None, options.allow_host("A name this server is asked under; may be repeated.")
+        list[str] | None,
+        options.allow_host("A host name under which clients reach the server; may be repeated."),
     ] = None,
     origin: Annotated[
         list[str] | None,
-        rare("--origin", metavar="URL", help="A site whose pages may ask; may be repeated."),
+        rare(
+            "--origin",
+            metavar="URL",
+            help="A web site whose pages may send requests (CORS); may be repeated.",
+        ),
     ] = None,
     rate: Annotated[
         int,
-        rare("--rate", metavar="N", min=0, help="Requests a second for each client; 0: any number."),
+        rare(
+            "--rate", metavar="N", min=0, help="Maximum requests per second for each client; 0 for no limit."
+        ),
     ] = 100,
     *,
     runtime: object,

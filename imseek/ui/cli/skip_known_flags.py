@@ -22,14 +22,14 @@ class SkipKnown:
 
     skip_known: Annotated[
         bool,
-        typer.Option("--skip-known", help="Pass over pictures that the collection has at another place."),
+        typer.Option("--skip-known", help="Skip pictures that the collection already has in another place."),
     ] = False
     skip_known_in: Annotated[
         list[str] | None,
         typer.Option(
             "--skip-known-in",
             metavar="NAME|PATH",
-            help="Pass over pictures that this collection has; may be repeated.",
+            help="Skip pictures that this other collection has; may be repeated.",
         ),
     ] = None
 

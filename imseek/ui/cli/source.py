@@ -23,7 +23,9 @@ app = Group(
     epilog=examples("imseek source list", "imseek source relocate 1 /mnt/new/Pictures"),
 )
 
-SourceArgument = Annotated[int, typer.Argument(metavar="SOURCE", help="Its number in `imseek source list`.")]
+SourceArgument = Annotated[
+    int, typer.Argument(metavar="SOURCE", help="The number of the source in `imseek source list`.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class SourceList:
 
 @app.command("list", epilog=examples("imseek source list"))
 def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> None:
-    """List where the images come from."""
+    """List the sources of the images."""
     chosen = choose_collection(collection, quiet=as_json)
     with imseek.open(chosen.path) as opened:
         sources = opened.info().sources
@@ -49,21 +51,21 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
 
 @app.command(epilog=examples("imseek source remove 2"))
 def remove(source: SourceArgument, collection: CollectionOption = None) -> None:
-    """Take a source and its images out of the collection. The files stay."""
+    """Remove a source and its images from the collection. The files stay."""
     chosen = choose_collection(collection)
     with imseek.open(chosen.path) as opened:
         removed = opened.remove_source(source)
     print(f"removed source {source} with {format_count(removed, 'image')}; the files are untouched")
-    say("what was stored of them stays on the disk until `imseek maintain --purge`")
+    say("their stored data stays on the disk until `imseek maintain --purge`")
 
 
 @app.command(epilog=examples("imseek source relocate 1 /mnt/new/Pictures"))
 def relocate(
     source: SourceArgument,
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Where the source lies now.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The new path of the source.")],
     collection: CollectionOption = None,
 ) -> None:
-    """Say that a source has moved. Its images keep their ids, and nothing is encoded again."""
+    """Tell imseek that a source has moved. Its images keep their ids, and nothing is encoded again."""
     chosen = choose_collection(collection)
     with imseek.open(chosen.path) as opened:
         moved = opened.relocate_source(source, path)

@@ -31,20 +31,23 @@ class SourceFlags:
         rare(
             "--kind",
             metavar="KIND",
-            help="folder, imagefolder, archive, table, vectors or list (default: told from the path).",
+            help="Kind of source: folder, imagefolder, archive, table, vectors or list (default: guessed "
+            "from the path).",
         ),
     ] = None
     include: Annotated[
         list[str] | None,
-        typer.Option("--include", metavar="GLOB", help="Take only what matches; may be repeated."),
+        typer.Option("--include", metavar="GLOB", help="Index only files that match; may be repeated."),
     ] = None
     exclude: Annotated[
         list[str] | None,
-        typer.Option("--exclude", metavar="GLOB", help="Leave out files and folders; may be repeated."),
+        typer.Option(
+            "--exclude", metavar="GLOB", help="Leave out files and folders that match; may be repeated."
+        ),
     ] = None
     hidden: Annotated[
         bool,
-        typer.Option("--hidden", help="Hidden files too, and @eaDir, node_modules and the like."),
+        typer.Option("--hidden", help="Include hidden files, and folders such as @eaDir and node_modules."),
     ] = False
     columns: Annotated[
         str | None,
@@ -56,22 +59,26 @@ class SourceFlags:
     ] = None
     image_column: Annotated[
         str | None,
-        rare("--image-column", metavar="NAME", help="Of a table: bytes, paths or URLs."),
+        rare(
+            "--image-column",
+            metavar="NAME",
+            help="For a table: the column of the pictures, as bytes, paths or URLs.",
+        ),
     ] = None
     caption_column: Annotated[
-        str | None, rare("--caption-column", metavar="NAME", help="Of a table: captions.")
+        str | None, rare("--caption-column", metavar="NAME", help="For a table: the column of the captions.")
     ] = None
     vector_column: Annotated[
         str | None,
         rare(
             "--vector-column",
             metavar="NAME",
-            help="Of a Parquet file: vectors that are taken over (docs/sources.md).",
+            help="For a Parquet file: the column of vectors to import (docs/sources.md).",
         ),
     ] = None
     allow_private: Annotated[
         bool,
-        rare("--allow-private", help="Fetch from addresses of the local network too."),
+        rare("--allow-private", help="Also fetch URLs from addresses in the local network."),
     ] = False
 
     def options(self) -> SourceOptions | None:
@@ -113,7 +120,7 @@ def with_named_encoder(
         return source, encoder
     if len(paths) > 1:
         raise UsageError(
-            "vectors that another tool has made are taken over by themselves", hint="one at a time"
+            "vectors made by another tool must be imported on their own", hint="import one at a time"
         )
     from imseek import SourceOptions
     from imseek.indexer import open_vectors
@@ -161,7 +168,7 @@ def read_names(files: list[str], *, null: bool) -> list[bytes]:
         found = data.split(b"\0") if null else data.splitlines()
         names += [name for name in found if name.strip()]
     if any(b"\0" in name for name in names):
-        raise UsageError("a name on the list holds NUL", hint="if names end in NUL: -0")
+        raise UsageError("a name on the list contains a NUL byte", hint="if names end in a NUL byte, add -0")
     return names
 
 

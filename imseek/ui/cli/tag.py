@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from imseek.types.tags import TagReport
 
 app = Group(
-    "Give tags to images, rename them, take them away, list them.",
+    "Add, remove, rename and list the tags of images.",
     epilog=examples("imseek tag add boat 17 harbour.jpg", "imseek tag list"),
 )
 
@@ -59,14 +59,14 @@ class TagList:
     """The images that were named."""
 
 
-TagArgument = Annotated[str, typer.Argument(metavar="TAG", help="One word or more.")]
+TagArgument = Annotated[str, typer.Argument(metavar="TAG", help="The tag, one word or more.")]
 ImagesArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[IMAGE]...", help="Ids (17, id:17) or files; - reads them from stdin, one a line."
+        metavar="[IMAGE]...", help="Ids (17, id:17) or files; - reads them from stdin, one per line."
     ),
 ]
-WhereOption = Annotated[str | None, options.where("Images that meet this (docs/where.md).")]
+WhereOption = Annotated[str | None, options.where("All images that match this condition (docs/where.md).")]
 
 
 @app.command(
@@ -79,7 +79,8 @@ WhereOption = Annotated[str | None, options.where("Images that meet this (docs/w
 )
 def add(
     tag: Annotated[
-        str | None, typer.Argument(metavar="[TAG]", help="One word or more; none with --from.")
+        str | None,
+        typer.Argument(metavar="[TAG]", help="The tag, one word or more; leave it out with --from."),
     ] = None,
     images: ImagesArgument = None,
     where: WhereOption = None,
@@ -88,22 +89,26 @@ def add(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="A table (CSV, TSV, JSON Lines, Parquet) with a column tag, and image_id or path.",
+            help="Read tags from a table (CSV, TSV, JSON Lines, Parquet) with the columns tag, and image_id or path.",
         ),
     ] = None,
-    by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who gives it, on record.")] = "person",
+    by: Annotated[
+        str, typer.Option("--by", metavar="WHO", help="Who adds the tag, for the record.")
+    ] = "person",
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Give a tag to images. A tag that something else gave is a person's from then on."""
+    """Add a tag to images. If a command added it before, it counts as added by a person from then on."""
     from imseek import tags
 
     if table_file is not None and (tag is not None or images or where is not None):
-        raise UsageError("--from names tags and images by itself", hint="imseek tag add --from FILE")
+        raise UsageError(
+            "--from reads both tags and images from the table", hint="imseek tag add --from FILE"
+        )
     if table_file is None and tag is None:
         raise UsageError("no tag is named", hint="imseek tag add TAG IMAGE…, or --from FILE")
     if table_file is None and not images and where is None:
-        raise UsageError("no images are named", hint="ids, files, - for stdin, or --where")
+        raise UsageError("no images are given", hint="name ids or files, use - for stdin, or --where")
     given = None if table_file is None else list(_read_table(table_file))
     listed = parse_images(images or ())
     run = Run.on(collection, as_json=as_json)
@@ -120,17 +125,19 @@ def remove(
     tag: TagArgument,
     images: ImagesArgument = None,
     where: WhereOption = None,
-    everywhere: Annotated[bool, typer.Option("--all", help="From all images.")] = False,
+    everywhere: Annotated[bool, typer.Option("--all", help="Remove it from all images.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Take a tag away from images, whoever gave it."""
+    """Remove a tag from images, whoever added it."""
     from imseek import tags
 
     named = bool(images) or where is not None
     if named == everywhere:
         raise UsageError(
-            "say from which images" if not named else "--all goes without images and --where",
+            "choose the images to remove the tag from"
+            if not named
+            else "--all goes without images and --where",
             hint="ids, files, - for stdin, --where, or --all",
         )
     listed = parse_images(images or ())
@@ -142,11 +149,11 @@ def remove(
 @app.command(epilog=examples("imseek tag rename baot boat"))
 def rename(
     tag: TagArgument,
-    to: Annotated[str, typer.Argument(metavar="NEW", help="The tag in its place.")],
+    to: Annotated[str, typer.Argument(metavar="NEW", help="The new name of the tag.")],
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Give all images with a tag another in its place. Where that is there already, the two become one."""
+    """Rename a tag on all images that have it. If the new name exists already, the two tags are merged."""
     from imseek import tags
 
     run = Run.on(collection, as_json=as_json)
@@ -218,7 +225,7 @@ def _read_table(path: Path) -> Iterator[tuple[AnyImage, str]]:
                     raise UsageError(f"{path}, row {number + 1}: {row.message}")
                 yield _parse_image(row[column], column in _IDS, path, number), str(row["tag"] or "").strip()
     except MediaError as error:
-        raise UsageError(f"{path} is no table that can be read: {error}") from error
+        raise UsageError(f"{path} cannot be read as a table: {error}") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
 

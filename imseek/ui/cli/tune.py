@@ -52,31 +52,38 @@ def tune(
         typer.Option(
             "--from",
             metavar="SOURCE",
-            help="What to learn from: captions, tags or judgements (default: the first of which there are some).",
+            help="What to learn from: captions, tags or judgements (default: the first of these that the "
+            "collection has).",
         ),
     ] = None,
     loss: Annotated[
-        str, rare("--loss", metavar="LOSS", help="infonce (CLIP's) or sigmoid (SigLIP's).")
+        str,
+        rare(
+            "--loss",
+            metavar="LOSS",
+            help="The loss function: infonce (as in CLIP) or sigmoid (as in SigLIP).",
+        ),
     ] = "infonce",
-    name: Annotated[str, options.name("Of the adapter.")] = "tuned",
-    seed: Annotated[int, options.seed("Of the split and the start.")] = 0,
-    dry_run: Annotated[bool, options.dry_run("Only learn and measure; change nothing.")] = False,
+    name: Annotated[str, options.name("The name of the adapter.")] = "tuned",
+    seed: Annotated[int, options.seed("Random seed of the split and of the initial weights.")] = 0,
+    dry_run: Annotated[bool, options.dry_run("Learn and measure only, without changing anything.")] = False,
     back: Annotated[
-        bool, typer.Option("--back", help="Search in the vectors of the encoder itself again.")
+        bool,
+        typer.Option("--back", help="Stop using the adapter: search in the encoder's own vectors again."),
     ] = False,
     use: Annotated[
         str | None,
-        typer.Option("--use", metavar="NAME", help="Search in the vectors of an adapter that is kept."),
+        typer.Option("--use", metavar="NAME", help="Use an adapter that was learned before."),
     ] = None,
     allow_missing: Annotated[
-        bool, options.allow_missing("With --back: also where pictures cannot be read now.")
+        bool, options.allow_missing("With --back: go on even if some pictures cannot be read now.")
     ] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
     *,
     runtime: Runtime,
 ) -> int:
-    """Learn a small adapter over the vectors from captions, tags or judgements. It is used only if it helps."""
+    """Learn a small adapter of the vectors from captions, tags or judgements. It is used only if it helps."""
     if back and use is not None:
         raise UsageError("--back and --use exclude each other")
     if (back or use is not None) and (source is not None or dry_run):

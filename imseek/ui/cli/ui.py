@@ -35,16 +35,18 @@ def ui(
         str | None,
         typer.Argument(
             metavar="[NAME|PATH]",
-            help="The collection that is shown first; others can be chosen.",
+            help="The collection to show first; you can choose another in the browser.",
         ),
     ] = None,
     collection: CollectionTooOption = None,
     host: HostOption = "127.0.0.1",
     port: Annotated[
-        int | None, options.port("0: one that is free (default: the first free from 8501 on).")
+        int | None,
+        options.port("The port to listen on; 0 for any free one (default: the first free one from 8501)."),
     ] = None,
     allow_host: Annotated[
-        list[str] | None, options.allow_host("A name the pages are asked for under; may be repeated.")
+        list[str] | None,
+        options.allow_host("A host name under which browsers reach the pages; may be repeated."),
     ] = None,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the pages in a browser.")
@@ -62,7 +64,8 @@ def ui(
         raise MissingExtraError(error.name or "streamlit", "ui") from error
     assert isinstance(runtime, imseek.Runtime)
     given = None
-    if (named := merge_names(name, collection)) is not None:
+    named = merge_names(name, collection)
+    if named is not None or os.environ.get(library.COLLECTION_VARIABLE):
         chosen = resolve_collection(named, "as given")
         imseek.open(chosen.path).close()  # Report an unreadable collection now.
         given = library.NamedCollection(served_name(chosen), chosen.path)

@@ -37,12 +37,17 @@ def register(app: typer.Typer) -> None:
 def watch(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FOLDER...", help="Folders to follow; without any, all folder sources."),
+        typer.Argument(metavar="FOLDER...", help="Folders to watch (default: all sources that are folders)."),
     ] = None,
     collection: CollectionOption = None,
     settle: Annotated[
         float,
-        rare("--settle", min=0.0, metavar="SECONDS", help="How long a file must have been left alone."),
+        rare(
+            "--settle",
+            min=0.0,
+            metavar="SECONDS",
+            help="How long a file must stay unchanged before it is indexed.",
+        ),
     ] = 2.0,
     rescan: Annotated[
         float,
@@ -50,7 +55,7 @@ def watch(
             "--rescan",
             min=1.0,
             metavar="SECONDS",
-            help="How often to look at whole folders, without an event.",
+            help="How often to scan whole folders, in case an event was missed.",
         ),
     ] = 3600.0,
     as_json: JsonLinesOption = False,
@@ -58,9 +63,11 @@ def watch(
     runtime: Runtime,
     known: SkipKnown,
 ) -> int:
-    """Follow folders: what is new, changed, moved or gone is indexed once it has come to rest. Ctrl-C ends it.
+    """Watch folders, and index files that are added, changed, moved or deleted once they are stable. Press
+    Ctrl-C to stop.
 
-    A folder that vanishes or is suddenly empty, such as a disk that is not mounted, loses nothing: it is waited for.
+    If a folder disappears or is suddenly empty, as when a disk is unmounted, no image is removed: the command
+    waits for it.
     """
     import imseek.watch
 

@@ -89,7 +89,7 @@ def _skipped_lines(report: IndexReport) -> list[str]:
     lines = [f"{format_count(report.skipped, 'file')} skipped" + (":" if report.failures else "")]
     if before := report.skipped - len(report.failures):
         lines[-1] = (
-            f"{format_count(report.skipped, 'file')} skipped, {before:,} of them as before and unchanged "
+            f"{format_count(report.skipped, 'file')} skipped, {before:,} of them unchanged since they failed before "
             "(`imseek info --failures`; `--retry-failed` tries them again)"
         ) + (":" if report.failures else "")
     if report.failures:

@@ -193,8 +193,7 @@ def _quality(found: QualityReport) -> Iterator[Block]:
     if found.unknown:
         yield Text(
             f"{format_count(found.unknown, 'image')} of {found.images:,} were never measured; `imseek "
-            "maintain --measure` "
-            "opens them once.",
+            "maintain --measure` does it.",
             warning=True,
         )
     if not known:

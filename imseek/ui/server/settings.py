@@ -49,7 +49,7 @@ class Settings:
                 "a token has 16 characters or more", hint="leave it out: one is made, and printed"
             )
         if self.token is not None and not re.fullmatch(r"[\x21-\x7e]+", self.token):
-            raise UsageError("a token is of ASCII characters that can be seen, without spaces")
+            raise UsageError("a token must consist of printable ASCII characters, without spaces")
         if not is_loopback(self.host) and not self.token:
             raise UsageError(f"{self.host} can be reached from other machines: that takes a token")
 

@@ -61,7 +61,7 @@ def image_action_routes(
     async def opened(request: Request) -> Response:
         if not opens:
             raise UsageError(
-                "pictures are opened on the machine of the pages only", hint="download it instead"
+                "pictures can only be opened on the machine that serves the pages", hint="download it instead"
             )
         await _read_json(request)
         collection = service.get(request.path_params["name"]).collection
@@ -84,9 +84,7 @@ def image_action_routes(
             ids = None if chosen is None or chosen.name != request.path_params["name"] else list(chosen.ids)
         word, add = asked.get("tag"), asked.get("add")
         if not (isinstance(word, str) and isinstance(add, bool) and _are_ids(ids)):
-            raise UsageError(
-                "this is not how pictures are tagged", hint="reload the page and select them again"
-            )
+            raise UsageError("this request cannot tag pictures", hint="reload the page and select them again")
         done = await run_in_threadpool(
             tags.add if add else tags.remove, collection, word.strip() if add else word, ids
         )
@@ -95,7 +93,7 @@ def image_action_routes(
     async def take(request: Request) -> Response:
         chosen = choices.get(request.path_params["choice"])
         if chosen is None:
-            raise ImageNotFoundError("this selection is not kept any more", hint="select the pictures again")
+            raise ImageNotFoundError("this selection has expired", hint="select the pictures again")
         collection = service.get(chosen.name).collection
         return await _download_response(collection, chosen, request.path_params["file"], zips)
 
@@ -162,18 +160,18 @@ def _attachment_headers(name: str) -> dict[str, str]:
 async def _read_json(request: Request) -> dict[str, Any]:
     """Read a request's JSON object. Raises UsageError."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise UsageError("what is sent is JSON")
+        raise UsageError("the request body must be JSON")
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > _BODY:
-            raise UsageError("that is too much at once", hint="select fewer pictures")
+            raise UsageError("the selection is too large", hint="select fewer pictures")
     try:
         asked = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
-        raise UsageError("what is sent is JSON") from error
+        raise UsageError("the request body must be JSON") from error
     if not isinstance(asked, dict):
-        raise UsageError("what is sent is a JSON object")
+        raise UsageError("the request body must be a JSON object")
     return asked
 
 

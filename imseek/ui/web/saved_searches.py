@@ -152,7 +152,7 @@ def check_name(name: str) -> str:
     called = " ".join(name.split())
     if not called or len(called) > MAX_NAME_LENGTH or not called.isprintable():
         raise UsageError(
-            "that cannot name a search",
+            "this cannot be the name of a search",
             hint=f"a name has 1 to {MAX_NAME_LENGTH} characters that can be printed",
         )
     return called

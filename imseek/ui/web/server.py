@@ -56,7 +56,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if len(self.token) < 16 or not self.token.isascii() or not self.token.isprintable():
-            raise UsageError("a token has 16 ASCII characters or more")
+            raise UsageError("a token needs at least 16 ASCII characters")
 
 
 def run(

@@ -92,7 +92,7 @@ def check_url(url: str) -> str:
 def _parse(url: str) -> Mapping[str, str]:
     if not url.startswith(SCHEMES):
         raise UsageError(
-            "a catalog lies in the folder (SQLite) or on PostgreSQL",
+            "the catalog must be a PostgreSQL URL, or sqlite",
             hint="postgresql://USER@HOST/DATABASE",
         )
     try:

@@ -70,9 +70,9 @@ class FindOptions:
         for folder in (*self.prefer, *self.protect):
             path = Path(folder).expanduser()
             if not path.is_absolute():
-                raise UsageError(f"{folder} is no full path", hint="name folders from / or ~ on")
+                raise UsageError(f"{folder} is not a full path", hint="name folders from / or ~ on")
             if not path.is_dir():
-                raise UsageError(f"there is no folder {folder}", hint="one folder a line")
+                raise UsageError(f"there is no folder {folder}", hint="name one folder per line")
 
 
 class Workspace:

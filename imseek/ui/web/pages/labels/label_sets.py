@@ -67,7 +67,7 @@ def parse_set(text: str, name: str = "") -> LabelSet:
         if part.strip():
             found.setdefault(normalise_name(part), part.strip())
     if not found:
-        raise UsageError("no class is named", hint="such as: cat, dog")
+        raise UsageError("no classes are named", hint="such as: cat, dog")
     if len(found) > MAX_CLASSES:
         raise UsageError(f"{len(found)} classes, and there are keys for {MAX_CLASSES}", hint="leave some out")
     if any(len(one) > 100 or not one.isprintable() for one in found.values()):
