@@ -96,12 +96,8 @@ def run(home: Path, count: int, rounds: int) -> None:
     print(f"{count:,} images, {size:,.0f} MB, {rounds} rounds, {os.cpu_count()} cores, load {load:.1f}")
     for name, seconds in medians.items():
         beside = medians["tar -x, sync" if name in ("imseek restore", "tar -x, sync") else "tar -c, sync"]
-        print(
-            f"{name:<38} {seconds:6.2f} s  {size / seconds:6.0f} MB/s  {seconds / beside:5.2f} of tar's time"
-        )
-        recorder.add_row(
-            "commands", name=name, seconds=seconds, mb_per_s=size / seconds, of_tar=seconds / beside
-        )
+        print(f"{name:<38} {seconds:6.2f} s  {size / seconds:6.0f} MB/s  {seconds / beside:5.2f} of tar's time")
+        recorder.add_row("commands", name=name, seconds=seconds, mb_per_s=size / seconds, of_tar=seconds / beside)
     most = {call: peak(call, root, ours, again) for call in CALLS}
     print("peak memory:", ", ".join(f"{call} {amount:.0f} MB" for call, amount in most.items()))
     recorder.put(images=count, archive_mb=size, rounds=rounds, peak_mb=most)

@@ -63,9 +63,7 @@ _CAMERAS = (
     "samsung SM-G991B",
     "SONY ILCE-7M3",
 )
-_SIZES = np.array(
-    [(4032, 3024), (3024, 4032), (6000, 4000), (1920, 1080), (1200, 1600), (640, 480)], np.int32
-)
+_SIZES = np.array([(4032, 3024), (3024, 4032), (6000, 4000), (1920, 1080), (1200, 1600), (640, 480)], np.int32)
 _INDEXED = ("images", "places")
 
 
@@ -239,9 +237,7 @@ def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
     located = rng.random(n) < 0.3
     columns = {
         "image_id": pa.array(ids, pa.int64()),
-        "content_hash": pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(32), n, [None, pa.py_buffer(rng.bytes(32 * n))]
-        ),
+        "content_hash": pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), n, [None, pa.py_buffer(rng.bytes(32 * n))]),
         "width": pa.array(sizes[:, 0]),
         "height": pa.array(sizes[:, 1]),
         "format": pa.array(np.where(rng.random(n) < 0.9, "JPEG", "PNG")),
@@ -274,9 +270,7 @@ def _without_indexes(writer: Writer) -> list[str]:
         raw = _raw(connection)
         raw.execute("PRAGMA cache_size = -400000")
         for table in _INDEXED:
-            query = (
-                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql NOT NULL"
-            )
+            query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql NOT NULL"
             for name, sql in raw.execute(query, (table,)).fetchall():
                 statements.append(sql)
                 raw.execute(f"DROP INDEX {name}")

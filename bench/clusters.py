@@ -114,11 +114,7 @@ def read(half: str, folder: Path, *, captioned: bool = False) -> Half:
 
 
 def labels_of(vectors: Any, k: int | None, seed: int, *, dense: bool = False) -> Array:
-    fitted = (
-        density_clusters.fit(vectors, None, seed, QUIET)
-        if dense
-        else kmeans_clusters.fit(vectors, k, seed, QUIET)
-    )
+    fitted = density_clusters.fit(vectors, None, seed, QUIET) if dense else kmeans_clusters.fit(vectors, k, seed, QUIET)
     return kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(vectors, fitted, QUIET))[1].label
 
 
@@ -218,9 +214,7 @@ def words(text: str) -> set[str]:
 def is_right(name: str, members: Array, half: Half, kinds: dict[str, set[str]]) -> bool:
     name = re.sub(r" \(\d+\)$", "", name)
     said = [bool(words(name) & (words(half.captions[n]) | words(half.names[n]))) for n in members]
-    inside = [
-        any((half.kinds[n] + "/").startswith(f"{kind}/") for kind in kinds.get(name, ())) for n in members
-    ]
+    inside = [any((half.kinds[n] + "/").startswith(f"{kind}/") for kind in kinds.get(name, ())) for n in members]
     return np.mean(said) >= 1 / 3 or np.mean(inside) >= 1 / 2
 
 
@@ -230,9 +224,7 @@ def name_table(half: Half, other: Half, seeds: Sequence[int]) -> None:
     encoder, kinds = load("builtin"), kinds_of_names()
     nouns = tuple(sorted({noun(caption) for caption in (*half.captions, *other.captions)}))
     random = np.random.default_rng(0)
-    print(
-        "| vocabulary, clusters | clusters | named at contrast 2 | right of these | at 3 | right | at 4 | right |"
-    )
+    print("| vocabulary, clusters | clusters | named at contrast 2 | right of these | at 3 | right | at 4 | right |")
     print("|---|---|---|---|---|---|---|---|")
     for vocabulary, names in (("ImageNet", tuple(dict.fromkeys(imagenet_classes()))), ("nouns", nouns)):
         rows = class_vectors(encoder, names, ("{}",))
@@ -263,9 +255,7 @@ def name_table(half: Half, other: Half, seeds: Sequence[int]) -> None:
             for least in (2, 3, 4):
                 named = contrast >= least
                 said = (
-                    f"{right[named].mean():.2f} {brackets(right[named].astype(float), '.2f')}"
-                    if named.any()
-                    else "–"
+                    f"{right[named].mean():.2f} {brackets(right[named].astype(float), '.2f')}" if named.any() else "–"
                 )
                 cells += [f"{named.mean():.2f}", said]
                 recorder.add_row(
@@ -337,16 +327,10 @@ def outlier_table(half: Half, seed: int) -> None:
             truth = differ.first >= len(many)
             for cell, (way, k) in zip(cells, ways, strict=True):
                 if way == "isolation":
-                    scores = (
-                        outlier_scores.isolation_scores(vectors, differ, draw, QUIET) if draw < 5 else None
-                    )
+                    scores = outlier_scores.isolation_scores(vectors, differ, draw, QUIET) if draw < 5 else None
                 else:
                     graph = exact_graph(vectors.rows[differ.first], k)
-                    score = (
-                        outlier_scores.mean_distances
-                        if way == "knn"
-                        else outlier_scores.local_outlier_factors
-                    )
+                    score = outlier_scores.mean_distances if way == "knn" else outlier_scores.local_outlier_factors
                     scores = score(graph)
                 if scores is not None:
                     cell.append(roc_auc_score(truth, scores))
@@ -409,9 +393,7 @@ def scale(collection: Path, only: Sequence[str], threads: int) -> None:
         environment = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
         import os
 
-        done = subprocess.run(
-            command, capture_output=True, text=True, env={**os.environ, **environment}, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
         if done.returncode:
             print(f"| {task} | failed: {done.stderr.strip().splitlines()[-1]} |||||", flush=True)
             recorder.add_row("scale", task=task, failed=done.stderr.strip().splitlines()[-1])
@@ -453,12 +435,8 @@ def anonymous() -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     parser.add_argument("--seeds", type=int, default=5, help="of clusters and names")
     parser.add_argument("--scale", type=Path, metavar="COLLECTION", help="measure time and memory on it")

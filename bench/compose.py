@@ -138,9 +138,7 @@ def weakened(method: Method, share: float) -> Method:
     """Negative terms count less, as in Rocchio's formula."""
 
     def weak(space: Space, terms: Sequence[Asked]) -> np.ndarray:
-        return method(
-            space, [replace(term, weight=term.weight * (share if term.weight < 0 else 1)) for term in terms]
-        )
+        return method(space, [replace(term, weight=term.weight * (share if term.weight < 0 else 1)) for term in terms])
 
     return weak
 
@@ -201,20 +199,14 @@ def asked_of(kind: Sequence[Question], words: dict[str, Float32], rows: Float32)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     arguments = parser.parse_args()
     stamps = read_stamps(arguments.stamps or find_stamps(), arguments.half)
     rows = encode([stamp.pixels for stamp in stamps])
     kinds = questions(stamps)
-    texts = sorted(
-        {t for kind in kinds.values() for q in kind for t in (q.first, q.second) if isinstance(t, str)}
-    )
+    texts = sorted({t for kind in kinds.values() for q in kind for t in (q.first, q.second) if isinstance(t, str)})
     encoder = load("builtin")
     words = dict(zip(texts, encoder.encode_texts(texts), strict=True))
     space = Space(rows, rows.mean(axis=0), encoder.encode_texts(NEUTRAL).mean(axis=0))
@@ -243,9 +235,7 @@ def main() -> int:
                 average_precision=figures.precision.mean(),
             )
             everything.setdefault(title, []).append(figures.precision)
-    print(
-        "\nover the kinds, each counted equally\n\n| method | AP | − plain sum | − shipped |\n|---|---|---|---|"
-    )
+    print("\nover the kinds, each counted equally\n\n| method | AP | − plain sum | − shipped |\n|---|---|---|---|")
     sound = True
     for title, precisions in everything.items():
         differences = [

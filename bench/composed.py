@@ -108,9 +108,7 @@ def colours(pixels: Pixels) -> frozenset[str]:
         return frozenset()
     r, g, b = values[vivid].T
     top, spread = top[vivid], spread[vivid]
-    hue = np.where(
-        top == r, (g - b) / spread % 6, np.where(top == g, (b - r) / spread + 2, (r - g) / spread + 4)
-    )
+    hue = np.where(top == r, (g - b) / spread % 6, np.where(top == g, (b - r) / spread + 2, (r - g) / spread + 4))
     hue *= 60
     found = set()
     for name, (start, end) in HUES.items():
@@ -153,9 +151,7 @@ def questions(stamps: Sequence[Stamp]) -> dict[str, list[Question]]:
                 for i in some(drawn, of[other]):
                     kinds["not a picture"].append(Question(words, i, -1, frozenset(rest)))
     for i, stamp in enumerate(stamps):
-        beside = {
-            j for j, s in enumerate(stamps) if s.folders == stamp.folders and s.caption != stamp.caption
-        }
+        beside = {j for j, s in enumerate(stamps) if s.folders == stamp.folders and s.caption != stamp.caption}
         for j in some(drawn, beside, 1):
             kinds["text, picture"].append(Question(j, stamp.caption, 1, frozenset({i})))
     return kinds

@@ -78,9 +78,7 @@ class Tally:
         }
 
 
-def run(
-    name: str, kills: int, seed: int, share: float, servers: list[Server], folder: Path
-) -> tuple[Tally, int]:
+def run(name: str, kills: int, seed: int, share: float, servers: list[Server], folder: Path) -> tuple[Tally, int]:
     """Kill until there are enough; returns the tally, and the commits of an undisturbed run."""
     template = folder / "template"
     servers[0]("prepare", name=name, home=template)
@@ -114,9 +112,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=SCENARIOS, action="append", help="may be given more than once")
-    parser.add_argument(
-        "--commands", type=float, default=0.1, help="share of trials that kill the command line"
-    )
+    parser.add_argument("--commands", type=float, default=0.1, help="share of trials that kill the command line")
     parser.add_argument("--log", type=Path, help="write the seed, delay and moment of each kill to this file")
     options = parser.parse_args()
     names = options.only or list(SCENARIOS)
@@ -145,9 +141,7 @@ def main() -> int:
             print(*tally.failures, sep="\n", end="\n" if tally.failures else "", flush=True)
             if options.log is not None:
                 with options.log.open("a") as log:
-                    log.writelines(
-                        "{seed}\t{delay:.6f}\t{moment}\t{commits}\n".format(**k) for k in tally.kills
-                    )
+                    log.writelines("{seed}\t{delay:.6f}\t{moment}\t{commits}\n".format(**k) for k in tally.kills)
     print_row("all", totals)
     print("\nwhere the kills fell: " + ", ".join(f"{moments[m]} {m}" for m in MOMENTS if moments[m]))
     print(f"seed {options.seed}, {time.monotonic() - start:.0f} s")

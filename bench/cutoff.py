@@ -75,12 +75,8 @@ class Figures:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     parser.add_argument("--cost", action="store_true", help="measure how long one answer takes to cut")
     arguments = parser.parse_args()
@@ -98,9 +94,7 @@ def main() -> int:
     strict = Task(words.asked, words.nothing, half.strict, words.neutral)
     one = [row for row in chosen(words_of(first), strict) if row[0].startswith(("top ", "fixed"))]
     table("same noun", [*one, (SHIPPED, judged_by_cut(strict))], judged_by_cut(strict))
-    print(
-        "\nnouns alone ask, and texts written when all choices were made; the parameters are those of captions\n"
-    )
+    print("\nnouns alone ask, and texts written when all choices were made; the parameters are those of captions\n")
     nouns = nouns_of(half)
     one = [row for row in chosen(words_of(first), nouns) if row[0].startswith(("top ", "fixed", "Otsu"))]
     table("nouns", [*one, (SHIPPED, judged_by_cut(nouns))], judged_by_cut(nouns))
@@ -218,13 +212,10 @@ def ablations(words: Task) -> Iterator[tuple[str, Figures]]:
 def neighbours(words: Task, pictures: Task) -> str:
     """NEAR and EXPECTED: the five pairs that do best for words and pictures taken together, and what is shipped."""
     pairs = product((0.2, 0.25, 0.3, 0.35, 0.4, 0.5), (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0))
-    sums = {
-        pair: at(words, stands_clear, pair).both + at(pictures, stands_clear, pair).both for pair in pairs
-    }
+    sums = {pair: at(words, stands_clear, pair).both + at(pictures, stands_clear, pair).both for pair in pairs}
     best = sorted(sums, key=lambda pair: -sums[pair])[:5]
     return ", ".join(
-        f"{pair} {sums[pair] / 2:.3f}"
-        for pair in dict.fromkeys([*best, (MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS)])
+        f"{pair} {sums[pair] / 2:.3f}" for pair in dict.fromkeys([*best, (MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS)])
     )
 
 
@@ -258,9 +249,7 @@ def sizes(half: Half) -> None:
         behind = background(usual[:4096], searched=count)
         scores = np.concatenate([usual, right])
         kept = scores >= np.sort(scores)[::-1][count_relevant(np.sort(scores)[::-1], behind) - 1]
-        fixed = (
-            scores >= stands_clear(scores[None], None, MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS, 3.0)
-        ).sum()
+        fixed = (scores >= stands_clear(scores[None], None, MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS, 3.0)).sum()
         hits = kept[count:].sum()
         cells = f"{hits / kept.sum():.3f} | {hits / len(right):.3f} | {count_relevant(np.sort(usual)[::-1], behind)}"
         print(f"| {count:,} | {kept.sum()} | {cells} | {fixed} |")
@@ -338,9 +327,7 @@ def mean(values: Array) -> str:
 
 
 def table(title: str, rows: Iterable[tuple[str, Figures]], shipped: Figures) -> None:
-    print(
-        "| way | F1 | precision | recall | empty | none | both | both − shipped |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("| way | F1 | precision | recall | empty | none | both | both − shipped |\n|---|---|---|---|---|---|---|---|")
     for name, found in rows:
         cells = [mean(v) for v in (found.f1, found.precision, found.recall, found.empty)]
         low, high = difference(found, shipped)
@@ -373,9 +360,7 @@ def shares(half: Half) -> None:
         found: dict[str, list[tuple[float, float, float]]] = {"words": [], "pictures": []}
         for i in np.flatnonzero(words.relevant.sum(axis=1) >= 8):
             right = np.flatnonzero(words.relevant[i] & (np.arange(len(half.images)) != i))
-            wrong = rng.permutation(np.flatnonzero(~words.relevant[i]))[
-                : round(len(right) / share) - len(right)
-            ]
+            wrong = rng.permutation(np.flatnonzero(~words.relevant[i]))[: round(len(right) / share) - len(right)]
             some = np.concatenate([right, wrong])
             some = np.tile(some, -(-40 // len(some)))  # enough to be judged at all
             relevant = words.relevant[i, some]

@@ -59,9 +59,7 @@ class Original:
 
 
 def originals(half: str, stamps: Path) -> Iterator[Original]:
-    files = [
-        p for folder in photo_folders() for p in sorted(folder.iterdir()) if p.suffix in (".png", ".jpg")
-    ]
+    files = [p for folder in photo_folders() for p in sorted(folder.iterdir()) if p.suffix in (".png", ".jpg")]
     for path in files:
         name = path.stem.replace("_right", "_left").replace("_RGB", "_GRAY")
         if half_of(name) != half or path.stem == "chessboard_RGB":
@@ -206,9 +204,7 @@ def quality(options: argparse.Namespace) -> None:
                     if right + others:
                         precision = right / (right + others)
                         recorder.add_row("precision", list=name, way=way, precision=precision)
-                        print(
-                            f"|  | of photographs listed, {way} | precision {right / (right + others):.3f} | |"
-                        )
+                        print(f"|  | of photographs listed, {way} | precision {right / (right + others):.3f} | |")
     lumas = [(kind, taken(picture, n)) for n, (kind, picture) in enumerate(empty)]
     for kind in dict.fromkeys(kind for kind, _ in lumas):
         mine = [luma for one, luma in lumas if one == kind]
@@ -223,10 +219,7 @@ def quality(options: argparse.Namespace) -> None:
 
 def report(what: str, listed: list[bool], of: list[str]) -> None:
     """The share, resampled by what the pictures are parts of."""
-    groups = [
-        np.array([hit for hit, one in zip(listed, of, strict=True) if one == name])
-        for name in dict.fromkeys(of)
-    ]
+    groups = [np.array([hit for hit, one in zip(listed, of, strict=True) if one == name]) for name in dict.fromkeys(of)]
     sums, sizes = np.array([g.sum() for g in groups]), np.array([len(g) for g in groups])
     drawn = np.random.default_rng(1).integers(0, len(groups), (RESAMPLES, len(groups)))
     shares = sums[drawn].sum(1) / sizes[drawn].sum(1)
@@ -241,9 +234,7 @@ def quantiles(families: list[str], lumas: list[Luma], what: str) -> None:
         for name in ("mean", "sd", "dark", "bright", "edges", "blur"):
             values = [v for luma in mine if (v := getattr(luma, name)) is not None]
             cuts = np.percentile(values, [0, 2, 5, 50, 95, 98, 100]) if values else []
-            print(
-                f"    {what}, {family}: {name:7}", " ".join(f"{cut:.3f}" for cut in cuts), f"({len(values)})"
-            )
+            print(f"    {what}, {family}: {name:7}", " ".join(f"{cut:.3f}" for cut in cuts), f"({len(values)})")
 
 
 # -- cost -------------------------------------------------------------------------------------------------
@@ -251,9 +242,7 @@ def quantiles(families: list[str], lumas: list[Luma], what: str) -> None:
 
 def cost(options: argparse.Namespace) -> None:
     """With and without measures by turns, picture by picture, so that other programs disturb both alike."""
-    print(
-        "\n| pictures | decoded to at least | decode, without measures | with | more |\n|---|---|---|---|---|"
-    )
+    print("\n| pictures | decoded to at least | decode, without measures | with | more |\n|---|---|---|---|---|")
     for name, count in (("small", 100), ("big", 20)):
         data = [path.read_bytes() for path in sorted((options.photos / name).iterdir())[:count]]
         for side in (224, 448):
@@ -285,30 +274,21 @@ def coverage(options: argparse.Namespace) -> None:
         own = SetNeighbours(Vectors(mine.reader), index)
         places = {i: place.path.decode() for i, place in mine.reader.places(own.vectors.ids.tolist()).items()}
         there = {
-            i: place.path.decode()
-            for i, place in theirs.reader.places(Vectors(theirs.reader).ids.tolist()).items()
+            i: place.path.decode() for i, place in theirs.reader.places(Vectors(theirs.reader).ids.tolist()).items()
         }
         print(f"\n{len(places)} stamps of half {options.half} beside {len(there)} of half {other}")
-        print(
-            "\n| folders | rule | listed of what is withheld | listed of the rest | of the listed, withheld |"
-        )
+        print("\n| folders | rule | listed of what is withheld | listed of the rest | of the listed, withheld |")
         print("|---|---|---|---|---|")
         for depth in (1, 2):
-            folder = {
-                i: "/".join(Path(path).relative_to(stamps).parts[:-1][:depth]) for i, path in places.items()
-            }
-            away = {
-                i: "/".join(Path(path).relative_to(stamps).parts[:-1][:depth]) for i, path in there.items()
-            }
+            folder = {i: "/".join(Path(path).relative_to(stamps).parts[:-1][:depth]) for i, path in places.items()}
+            away = {i: "/".join(Path(path).relative_to(stamps).parts[:-1][:depth]) for i, path in there.items()}
             found: dict[str, list[tuple[float, float, float]]] = {"strangeness": [], "nearest alone": []}
             for name in sorted(set(folder.values())):
                 held = np.array([folder[i] == name for i in own.vectors.ids.tolist()])
                 if held.sum() < 6 or name.count("/") != depth - 1:
                     continue
                 left = IdSet([i for i, one in away.items() if one != name])
-                rest = SetNeighbours(
-                    Vectors(theirs.reader, None, left), theirs.index(theirs.reader.current.space)
-                )
+                rest = SetNeighbours(Vectors(theirs.reader, None, left), theirs.index(theirs.reader.current.space))
                 least = threshold(rest)
                 strange = strangeness_to(own, rest, np.arange(len(own.vectors)), lambda _: False)
                 assert least is not None
@@ -325,10 +305,7 @@ def coverage(options: argparse.Namespace) -> None:
                 table = np.array(rows)
                 drawn = np.random.default_rng(1).integers(0, len(table), (RESAMPLES, len(table)))
                 low, high = np.percentile(table[drawn].mean(1), [2.5, 97.5], axis=0)
-                cells = [
-                    f"{mean:.3f} [{a:.3f}, {b:.3f}]"
-                    for mean, a, b in zip(table.mean(0), low, high, strict=True)
-                ]
+                cells = [f"{mean:.3f} [{a:.3f}, {b:.3f}]" for mean, a, b in zip(table.mean(0), low, high, strict=True)]
                 print(f"| {len(table)} of level {depth} | {rule} | {' | '.join(cells)} |", flush=True)
                 columns = ("listed_of_withheld", "listed_of_rest", "precision")
                 shares = dict(zip(columns, table.mean(0), strict=True))
@@ -343,14 +320,10 @@ def collected(half: str, stamps: Path, work: Path, stack: ExitStack) -> Snapshot
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", action="append", choices=PARTS)
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
-    parser.add_argument(
-        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
-    )
+    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
     parser.add_argument("--photos", type=Path, default=Path("/tmp/peers/photos"), help="made by photos.py")
     parser.add_argument("--most", type=int, help="of quality: originals (default: all)")
     parser.add_argument("--choose", action="store_true", help="print quantiles of the measures too")

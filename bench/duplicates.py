@@ -159,9 +159,7 @@ def ours(made: Made, asked: Asked, thresholds: Thresholds) -> tuple[np.ndarray, 
         file=sys.stderr,
     )
     kinds = np.zeros(len(asked.i), np.uint8)
-    place = {
-        pair: n for n, pair in zip(near.tolist(), zip(asked.i[near], asked.j[near], strict=True), strict=True)
-    }
+    place = {pair: n for n, pair in zip(near.tolist(), zip(asked.i[near], asked.j[near], strict=True), strict=True)}
     order = [place[pair] for pair in zip(pairs.a, pairs.b, strict=True)]
     kinds[order] = pairs.kind
     return kinds, pairs
@@ -214,17 +212,13 @@ def table(asked: Asked, results: list[Result]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stamps", type=Path)
     parser.add_argument("--cache", type=Path, default=cache_dir() / "bench")
     parser.add_argument("--peer", type=Path, default=Path("/tmp/peers/pid/bin/python"))
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="leave the peers out")
     parser.add_argument("--most", type=int, help="originals of a half (default: all)")
-    parser.add_argument(
-        "--show", type=int, default=0, help="name so many pairs that were called the same and are not"
-    )
+    parser.add_argument("--show", type=int, default=0, help="name so many pairs that were called the same and are not")
     options = parser.parse_args()
     stamps = options.stamps or find_stamps()
     halves = {half: make(half, stamps, options.cache, options.most) for half in "AB"}
@@ -233,25 +227,15 @@ def main() -> None:
     results = []
     kinds, pairs = {}, {}
     with ProcessPoolExecutor(2) as pool:
-        for half, found in zip(
-            "AB", pool.map(ours, halves.values(), asked.values(), [LOOSE] * 2), strict=True
-        ):
+        for half, found in zip("AB", pool.map(ours, halves.values(), asked.values(), [LOOSE] * 2), strict=True):
             kinds[half], pairs[half] = found
     results.append(Result(OURS, kinds["B"] == SAME, ""))
     for name in hashes["A"]:
-        apart = {
-            half: hamming(hashes[half][name][asked[half].i], hashes[half][name][asked[half].j])
-            for half in "AB"
-        }
+        apart = {half: hamming(hashes[half][name][asked[half].i], hashes[half][name][asked[half].j]) for half in "AB"}
         results.append(
-            by_threshold(
-                apart["A"], apart["B"], asked["A"], np.arange(33), lambda most: f"{most:.0f} bits", name
-            )
+            by_threshold(apart["A"], apart["B"], asked["A"], np.arange(33), lambda most: f"{most:.0f} bits", name)
         )
-    away = {
-        half: 1 - (made.vectors @ made.vectors.T)[asked[half].i, asked[half].j]
-        for half, made in halves.items()
-    }
+    away = {half: 1 - (made.vectors @ made.vectors.T)[asked[half].i, asked[half].j] for half, made in halves.items()}
     results.append(
         by_threshold(
             away["A"],
@@ -264,9 +248,7 @@ def main() -> None:
     )
     for half in "AB":
         files, originals = len(halves[half].entries), len({one.source for one in halves[half].entries})
-        recorder.add_row(
-            "halves", half=half, files=files, originals=originals, same=int(asked[half].true.sum())
-        )
+        recorder.add_row("halves", half=half, files=files, originals=originals, same=int(asked[half].true.sum()))
         print(
             f"half {half}: {files} files of {originals} pictures, {int(asked[half].true.sum())} pairs that are the same"
         )

@@ -58,9 +58,7 @@ def trial(
     tally.kills += os.WIFSIGNALED(status)
     steps = list(chance.choice(AFTER[command]))
     if chance.random() < 0.5 and steps[0] != "index":
-        status, _ = server(
-            "victim_of_acts", command=steps[0], die_before=chance.randrange(len(log) // 2), **asked
-        )
+        status, _ = server("victim_of_acts", command=steps[0], die_before=chance.randrange(len(log) // 2), **asked)
         tally.kills += os.WIFSIGNALED(status)
         tally.pairs += os.WIFSIGNALED(status)
     try:
@@ -121,8 +119,7 @@ def main() -> int:
     for (way, what), tally in tallies.items():
         kinds = ", ".join(f"{name} {count}" for name, count in sorted(tally.killed_in.items()))
         print(
-            f"{way:<12}{what:<9}{tally.operations:>10}{tally.kills:>7}{tally.pairs:>9}"
-            f"{len(tally.failures):>9}  {kinds}"
+            f"{way:<12}{what:<9}{tally.operations:>10}{tally.kills:>7}{tally.pairs:>9}{len(tally.failures):>9}  {kinds}"
         )
         recorder.add_row(
             "ways",

@@ -43,9 +43,7 @@ def search(
     files = folder / "pictures"
     files.mkdir()
     for n, item in enumerate(items):
-        (files / f"{n:04d}").with_suffix(".jpg" if item.data[:2] == b"\xff\xd8" else ".png").write_bytes(
-            item.data
-        )
+        (files / f"{n:04d}").with_suffix(".jpg" if item.data[:2] == b"\xff\xd8" else ".png").write_bytes(item.data)
     with imseek.create(folder / "c", encoder="builtin") as collection:
         report = collection.index([files])
         assert report.live == len(items), report.failures
@@ -82,17 +80,11 @@ def kind_of(whole: Made, part: Made) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stamps", type=Path)
     parser.add_argument("--half", choices="AB", default="B")
-    parser.add_argument(
-        "--calls", type=int, default=1, help="2: once more, with what the first call has kept"
-    )
-    parser.add_argument(
-        "--most", type=int, help="originals, collages and screenshots, of each (default: all)"
-    )
+    parser.add_argument("--calls", type=int, default=1, help="2: once more, with what the first call has kept")
+    parser.add_argument("--most", type=int, help="originals, collages and screenshots, of each (default: all)")
     parser.add_argument("--keep", type=Path, help="keep vectors of tiles in this folder for the next time")
     parser.add_argument("--names", action="store_true", help="name what is missed and what is wrong")
     options = parser.parse_args()
@@ -119,9 +111,7 @@ def main() -> None:
                     print(f"{said or 'wrong':7s} {whole.name} <- {part.name} {facts}")
     right, wrong = verdicts["inside"] + verdicts["cut"], verdicts[""]
     print(f"half {options.half}: {len(items)} pictures ({dict(Counter(item.kind for item in items))})")
-    print(
-        f"{len(TILES)} tiles each, {found.encoded} encoded by the last call, {found.looked_at} pairs looked at"
-    )
+    print(f"{len(TILES)} tiles each, {found.encoded} encoded by the last call, {found.looked_at} pairs looked at")
     print(f"seconds: {', '.join(f'{one:.0f}' for one in seconds)}")
     print("| lies in it | pairs | recall |\n|---|---|---|")
     for kind, hits in sorted(there.items()):
@@ -142,9 +132,7 @@ def main() -> None:
         wrong=wrong,
         precision=right / max(1, right + wrong),
     )
-    print(
-        f"precision {right / max(1, right + wrong):.3f}; {right / max(1, len(pairs)):.3f} of all that was found"
-    )
+    print(f"precision {right / max(1, right + wrong):.3f}; {right / max(1, len(pairs)):.3f} of all that was found")
 
 
 if __name__ == "__main__":

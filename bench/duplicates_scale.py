@@ -70,9 +70,7 @@ def side(root: Path, count: int, radius: int) -> tuple[pair_candidates.Candidate
     reader = Reader(root)
     space = reader.current.space
     held, pairs = with_planted(unique_contents.load_contents(reader), count, radius)
-    index = open_index(
-        "faiss", reader.segments(space.space_id), space.dim, snapshot=reader.snapshot(space.space_id)
-    )
+    index = open_index("faiss", reader.segments(space.space_id), space.dim, snapshot=reader.snapshot(space.space_id))
     return pair_candidates.side_of(reader, held, index), pairs
 
 
@@ -230,9 +228,7 @@ def hashing(root: Path, count: int, radius: int, asked: int = 5000) -> None:
     theirs.nflip = radius // 4
     theirs.add(codes)
     added = time.perf_counter() - began
-    limits, distances, _ = theirs.range_search(
-        np.ascontiguousarray(queries).view(np.uint8).reshape(-1, 8), radius + 1
-    )
+    limits, distances, _ = theirs.range_search(np.ascontiguousarray(queries).view(np.uint8).reshape(-1, 8), radius + 1)
     spent = time.perf_counter() - began - added
     right = int(np.count_nonzero(distances <= radius))
     recorder.put(

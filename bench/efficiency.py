@@ -93,12 +93,8 @@ def unfused_attention() -> Any:
 def main() -> None:
     import open_clip
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "models", nargs="*", default=["ViT-B-32-256", "ViT-B-16-SigLIP2-256"], metavar="MODEL"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", default=["ViT-B-32-256", "ViT-B-16-SigLIP2-256"], metavar="MODEL")
     parser.add_argument("--precision", choices=DTYPES, action="append", help="default: fp32 and bf16")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=16)
@@ -106,9 +102,7 @@ def main() -> None:
     logging.disable(logging.WARNING)  # open_clip's, that weights are random
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, {options.threads} threads, batches of {options.batch}\n")
-    print(
-        "| model (random weights) | precision | images/s | forward, ms/image | products alone | efficiency |"
-    )
+    print("| model (random weights) | precision | images/s | forward, ms/image | products alone | efficiency |")
     print("|---|---|---|---|---|---|")
     for name in options.models:
         for precision in options.precision or ["fp32", "bf16"]:

@@ -109,9 +109,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def rates(
-    tools: list[Tool], photos: Path, rounds: int, models: Path, scratch: Path
-) -> Iterator[dict[str, float]]:
+def rates(tools: list[Tool], photos: Path, rounds: int, models: Path, scratch: Path) -> Iterator[dict[str, float]]:
     """Of each round: photographs per second beyond the start, by name of the tool."""
     found = sorted(photos.iterdir())
     few = scratch / f"few-{photos.name}"
@@ -132,16 +130,12 @@ def rates(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"))
     parser.add_argument("--hub", type=Path, help="HF_HOME with the weights (default: PEERS/hf)")
     parser.add_argument("--photos", type=Path, help="folders `big` and `small` (default: PEERS/photos)")
     parser.add_argument("--rclip-models", type=Path, default=Path("~/.local/share/rclip"))
-    parser.add_argument(
-        "--precision", action="append", help="of imseek; may be repeated (default: auto, fp32)"
-    )
+    parser.add_argument("--precision", action="append", help="of imseek; may be repeated (default: auto, fp32)")
     parser.add_argument("--set", action="append", choices=("big", "small"))
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -164,10 +158,7 @@ def report(photos: str, found: Mapping[str, list[float]], ours: list[str]) -> No
     """Medians, and ratios of the rates within a round."""
     print(f"\n| {photos} | img/s | × clip-retrieval | × rclip |\n|---|---|---|---|")
     for tool, values in found.items():
-        ratios = [
-            f"{_ratio(values, found[peer]):.2f}" if tool in ours else ""
-            for peer in ("clip-retrieval", "rclip")
-        ]
+        ratios = [f"{_ratio(values, found[peer]):.2f}" if tool in ours else "" for peer in ("clip-retrieval", "rclip")]
         print(f"| {tool} | {statistics.median(values):.1f} | {' | '.join(ratios)} |")
         recorder.add_row(
             "tools",
@@ -188,12 +179,8 @@ def _ratio(values: Sequence[float], peers: Sequence[float]) -> float:
 def processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if platform.system() == "Linux" else []
     facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    flags = [
-        flag for flag in ("avx512_vnni", "avx512_bf16", "amx_bf16") if flag in facts.get("flags", "").split()
-    ]
-    return (
-        f"{facts.get('model name', platform.processor())} ({', '.join(flags) or 'none of VNNI, BF16, AMX'})"
-    )
+    flags = [flag for flag in ("avx512_vnni", "avx512_bf16", "amx_bf16") if flag in facts.get("flags", "").split()]
+    return f"{facts.get('model name', platform.processor())} ({', '.join(flags) or 'none of VNNI, BF16, AMX'})"
 
 
 if __name__ == "__main__":

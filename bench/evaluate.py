@@ -40,9 +40,7 @@ PARTS = ("retrieval", "compare", "mismatch", "ann", "scale")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stamps", type=Path)
     parser.add_argument("--half", choices="AB", default="B")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS[:3]))
@@ -109,9 +107,7 @@ def retrieval(made: imseek.Collection, said: dict[str, str]) -> bool:
             mean_average_precision=found.mean_average_precision.value,
         )
     plain = ranks_alone(said)
-    same = all(
-        abs(report.text_to_image.recall[k].value - float((plain <= k).mean())) < 0.0031 for k in (1, 5, 10)
-    )
+    same = all(abs(report.text_to_image.recall[k].value - float((plain <= k).mean())) < 0.0031 for k in (1, 5, 10))
     figures = " ".join(f"{(plain <= k).mean():.3f}" for k in (1, 5, 10))
     recorder.put(without_storage={f"r_at_{k}": (plain <= k).mean() for k in (1, 5, 10)})
     print(f"quality.py's ranks, without storage: R@1 5 10 {figures}, median {np.median(plain):.0f}")
@@ -123,9 +119,7 @@ def ranks_alone(said: dict[str, str]) -> np.ndarray:
 
     encoder = load("builtin")
     rows = [encoder.prepare(decode(Path(path).read_bytes()).pixels) for path in said]
-    images = np.concatenate(
-        [encoder.encode_images(np.stack(rows[i : i + 32])) for i in range(0, len(rows), 32)]
-    )
+    images = np.concatenate([encoder.encode_images(np.stack(rows[i : i + 32])) for i in range(0, len(rows), 32)])
     scores = encoder.encode_texts(list(said.values())) @ images.T
     found: np.ndarray = (scores >= np.diag(scores)[:, None]).sum(axis=1)
     return found
@@ -183,16 +177,12 @@ def exchanged(texts: list[str], seed: int) -> dict[int, str]:
 
 def each_area(bad: np.ndarray, good: np.ndarray) -> np.ndarray:
     """Of each wrong caption, the share of right ones that score higher; a tie counts half. Their mean is the area."""
-    found: np.ndarray = (good[None] > bad[:, None]).mean(axis=1) + 0.5 * (good[None] == bad[:, None]).mean(
-        axis=1
-    )
+    found: np.ndarray = (good[None] > bad[:, None]).mean(axis=1) + 0.5 * (good[None] == bad[:, None]).mean(axis=1)
     return found
 
 
 def ann(collection: Path, queries: int) -> None:
-    print(
-        "\n| index | queries | recall@10 | stated | median | p99 | CPU | exact |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("\n| index | queries | recall@10 | stated | median | p99 | CPU | exact |\n|---|---|---|---|---|---|---|---|")
     texts = collection.parent / "text.npy"
     asked: list[tuple[str, dict[str, object]]] = [
         ("", {}),

@@ -82,23 +82,17 @@ def _image(n: int, row: np.ndarray) -> NewImage:
 def export(root: Path, form: str, count: str) -> tuple[float, int, int, float]:
     with tempfile.TemporaryDirectory(dir=root.parent) as folder:
         arguments = [str(root), str(Path(folder) / "out"), form, count]
-        done = subprocess.run(
-            [sys.executable, "-c", _CHILD, *arguments], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([sys.executable, "-c", _CHILD, *arguments], capture_output=True, text=True, check=True)
     seconds, size, images, peak = json.loads(done.stdout)
     return seconds, size, images, peak
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "imseek-bench-export")
-    parser.add_argument(
-        "--formats", nargs="*", default=["csv", "jsonl", "parquet", "clip-retrieval", "faiss"]
-    )
+    parser.add_argument("--formats", nargs="*", default=["csv", "jsonl", "parquet", "clip-retrieval", "faiss"])
     asked = parser.parse_args()
     asked.cache.mkdir(parents=True, exist_ok=True)
     root = asked.cache / f"{asked.count}x{asked.dim}"
@@ -110,9 +104,7 @@ def main() -> None:
         made.rename(root)
         print(f"made in {time.monotonic() - began:.0f} s", file=sys.stderr)
     print(f"{asked.count:,} images, {asked.dim} dimensions; load {os.getloadavg()[0]:.1f}\n")
-    print(
-        "| format | s | images/s | MB | MB/s | peak RSS, MiB | of a hundredth |\n|---|---|---|---|---|---|---|"
-    )
+    print("| format | s | images/s | MB | MB/s | peak RSS, MiB | of a hundredth |\n|---|---|---|---|---|---|---|")
     for form in asked.formats:
         seconds, size, images, peak = export(root, form, "all")
         *_, little = export(root, form, str(asked.count // 100))

@@ -54,12 +54,8 @@ class Gain:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     arguments = parser.parse_args()
     first = read_half("A", arguments.stamps)
@@ -95,16 +91,12 @@ def main() -> int:
 # -- ways --------------------------------------------------------------------------------------------------
 
 
-def rocchio(
-    query: Array, more: Array, less: Array, _images: Array, _texts: Array, beta: float, gamma: float
-) -> Array:
+def rocchio(query: Array, more: Array, less: Array, _images: Array, _texts: Array, beta: float, gamma: float) -> Array:
     """As it was written: means as they are."""
     return query + beta * mean_of(more) - gamma * mean_of(less)
 
 
-def centred(
-    query: Array, more: Array, less: Array, images: Array, _: Array, beta: float, gamma: float
-) -> Array:
+def centred(query: Array, more: Array, less: Array, images: Array, _: Array, beta: float, gamma: float) -> Array:
     """What is shipped, with other weights."""
     wanted = query + beta * direction(more, images)
     return wanted - gamma * np.linalg.norm(wanted) * direction(less, images)
@@ -173,9 +165,7 @@ def simulate(half: Half, way: Way, weights: Sequence[float], marks: Marks, pictu
             continue
         refined = way(query, half.images[right], half.images[wrong], mean, query_mean, *weights)
         after = np.argsort(-(half.images @ refined), kind="stable")
-        rows.append(
-            [figure for ranking in (order, after) for figure in judged(relevant, ranking[left[ranking]])]
-        )
+        rows.append([figure for ranking in (order, after) for figure in judged(relevant, ranking[left[ranking]])])
     values = np.array(rows).T
     return Gain((values[0], values[2]), (values[1], values[3]))
 

@@ -120,9 +120,7 @@ def _row(one: Result) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="TARGET", help="which targets (all)")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (1 or more)")
     parser.add_argument("--runs", type=int, default=-1, help="at most so many for each target")

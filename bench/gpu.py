@@ -92,9 +92,7 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
     texts, _ = vectors.text_queries(options.queries + TUNED_ON, options.dim)
     asked, words = texts[TUNED_ON:], texts[:TUNED_ON]
     chosen = vectors.draws(np.arange(options.count))
-    filters = {
-        share: None if share == 1 else IdSet(np.flatnonzero(chosen < share)) for share in (1, 0.5, 0.1)
-    }
+    filters = {share: None if share == 1 else IdSet(np.flatnonzero(chosen < share)) for share in (1, 0.5, 0.1)}
     exact = open_index("faiss", parts, options.dim)
     truth = {share: exact.search(asked, K, allowed=allowed) for share, allowed in filters.items()}
     print(
@@ -132,9 +130,7 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
                     lambda q, i=index, a=allowed: i.search(q, K, allowed=a, text=True), asked, truth[share]
                 )
                 one = measured[where]
-                print(
-                    f"{share:<8g}{where:<8}{one.p50:9.2f}{one.p99:9.2f}{one.batch:12,.0f}{one.recall:11.4f}"
-                )
+                print(f"{share:<8g}{where:<8}{one.p50:9.2f}{one.p99:9.2f}{one.batch:12,.0f}{one.recall:11.4f}")
                 recorder.add_row(
                     "searches",
                     kind=kind,

@@ -37,27 +37,19 @@ _DISTINCT = 8  # pictures of each size
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("HEIC", "JPEG"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument(
-        "--pictures", type=int, default=40, help="of 12 megapixels; 15 times as many small ones"
-    )
+    parser.add_argument("--pictures", type=int, default=40, help="of 12 megapixels; 15 times as many small ones")
     options = parser.parse_args()
     versions = pillow_heif.libheif_info()
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {options.threads} threads"
-    )
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {options.threads} threads")
     print(f"pillow-heif {pillow_heif.__version__}, libheif {versions['libheif']}")
     start = 1000 * _start()
     print(f"start of a worker: {start:.0f} ms of processor time")
     recorder.put(worker_start_cpu_ms=start, threads=options.threads, libheif=versions["libheif"])
-    print(
-        "| pictures | decoded to | here, ms | confined, ms | ratio | by the clock |\n|---|---|---|---|---|---|"
-    )
+    print("| pictures | decoded to | here, ms | confined, ms | ratio | by the clock |\n|---|---|---|---|---|---|")
     for name, (label, (size, share)) in itertools.product(("HEIC", "JPEG"), _SIZES.items()):
         if options.only in (None, name):
             count = share * options.pictures
@@ -91,9 +83,7 @@ def _compare(
     )
 
 
-def _timed(
-    read: Callable[[bytes], Any], files: Sequence[bytes], count: int, threads: int
-) -> tuple[float, float]:
+def _timed(read: Callable[[bytes], Any], files: Sequence[bytes], count: int, threads: int) -> tuple[float, float]:
     """Seconds of processor time and by the clock for ``count`` pictures."""
     pool.close()
     before, started = _processor_time(), time.perf_counter()

@@ -80,9 +80,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--variants", type=int, default=1)
     parser.add_argument("--reads", type=int, default=3)
@@ -95,18 +93,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--slow", action="store_true", help="documents of 200 MB too")
     parser.add_argument("--part", type=int, default=0, help="with --parts N: which part of the corpus")
     parser.add_argument("--parts", type=int, default=1)
-    parser.add_argument(
-        "--after", type=int, default=0, help="go on after so many trials of a run that was cut off"
-    )
+    parser.add_argument("--after", type=int, default=0, help="go on after so many trials of a run that was cut off")
     parser.add_argument("--json", type=Path, help="a line for each trial")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args()
 
 
-def _trials(
-    lie: Lie, options: argparse.Namespace, chance: random.Random
-) -> Iterator[tuple[str, Command, int | None]]:
+def _trials(lie: Lie, options: argparse.Namespace, chance: random.Random) -> Iterator[tuple[str, Command, int | None]]:
     for kind, most in (("read", options.reads), ("write", options.writes), ("care", 0)):
         commands = [command for command in COMMANDS if command.kind == kind]
         for command in chance.sample(commands, most) if most else commands:
@@ -150,9 +144,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     lines.append("| all |" + "".join(f" {sum(counts[kind].values())} |" for kind in COLUMNS))
     missed = sum(one["missed"] for one in results)
     asked = sum(one["verify"] for one in results if one["command"] == "verify")
-    lines.append(
-        f"\nverify said that all is well in {missed} of {asked} trials in which it should not have.\n"
-    )
+    lines.append(f"\nverify said that all is well in {missed} of {asked} trials in which it should not have.\n")
     for family in dict.fromkeys(one["family"] for one in results):
         mine = [one for one in results if one["family"] == family]
         lines += [f"## {family}\n", "| lie | reading | writing | verify, repair | verify |", "|---" * 5 + "|"]

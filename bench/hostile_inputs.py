@@ -56,13 +56,9 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="a part of the name of a lie")
-    parser.add_argument(
-        "--large", action="store_true", help="the files of megabytes and gigabytes, and no others"
-    )
+    parser.add_argument("--large", action="store_true", help="the files of megabytes and gigabytes, and no others")
     parser.add_argument("--json", type=Path, help="a line for each trial")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--verbose", action="store_true")

@@ -39,12 +39,8 @@ HEAD = "| correction | R@1 | R@1 − none | MRR | MRR − none | skew | most | n
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     arguments = parser.parse_args()
     halves = {name: read_half(name, arguments.stamps) for name in "AB"}
@@ -146,9 +142,7 @@ def table(title: str, first: Half, half: Half, bank_of_first: Float32, bank: Flo
     before = ranks(plain(half.images, half.texts, bank))
     print(HEAD)
     for name, way, grid in WAYS:
-        best = max(
-            product(*grid), key=lambda p, way=way: mrr(way(first.images, first.texts, bank_of_first, *p))
-        )
+        best = max(product(*grid), key=lambda p, way=way: mrr(way(first.images, first.texts, bank_of_first, *p)))
         row(
             title,
             f"{name} {' × '.join(f'{value:g}' for value in best)}",

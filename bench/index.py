@@ -97,9 +97,7 @@ def beside_peers(options: argparse.Namespace, work: Path, scratch: Path) -> None
 
 
 def share_of_pipeline(options: argparse.Namespace, work: Path, scratch: Path) -> None:
-    print(
-        f"\n| JPEGs | bare, img/s | indexed, img/s | share | min … max | share of CPU | CPU, ms/img |\n{'|---' * 7}|"
-    )
+    print(f"\n| JPEGs | bare, img/s | indexed, img/s | share | min … max | share of CPU | CPU, ms/img |\n{'|---' * 7}|")
     for name, size in SIDES.items():
         count = options.jpegs * 640 * 480 // (size[0] * size[1])  # so that each takes as long
         folder = work / f"jpegs-{size[0]}-{count}"
@@ -213,16 +211,12 @@ def resident(options: argparse.Namespace, work: Path, scratch: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", action="append", choices=PARTS, help="may be repeated (default: all)")
     parser.add_argument("--work", type=Path, help="where the files are made, and found again")
     parser.add_argument("--rounds", type=int, default=5, help="of peers and pipeline")
     parser.add_argument("--photos", type=int, default=400, help="of peers")
-    parser.add_argument(
-        "--jpegs", type=int, default=4000, help="of pipeline, 640 x 480; of larger ones fewer"
-    )
+    parser.add_argument("--jpegs", type=int, default=4000, help="of pipeline, 640 x 480; of larger ones fewer")
     parser.add_argument("--files", type=int, default=200_000, help="of rescan")
     parser.add_argument("--pictures", type=int, default=100_000, help="of memory")
     parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"))

@@ -63,9 +63,7 @@ def made(half: str, stamps: Path, most: int | None = None) -> list[Made]:
     pictures = dict(islice(_originals(half, stamps), most))
     others = [name for name in pictures if name.startswith("other/")]
     used = {name: one for name, one in pictures.items() if name not in others}
-    found = [
-        Made(name, "original", encoded(one, "png"), (_all(name, one),)) for name, one in pictures.items()
-    ]
+    found = [Made(name, "original", encoded(one, "png"), (_all(name, one),)) for name, one in pictures.items()]
     names = list(used)
     for n in range(COLLAGES)[:most]:
         found.append(_collage(f"collage-{n:02d}", used, chance, n))
@@ -98,9 +96,7 @@ def relation(whole: Made, part: Made) -> str:
 
 
 def _share_something(one: Made, other: Made) -> bool:
-    return any(
-        a.original == b.original and _area(_common(a.of, b.of)) > 0 for a in one.shows for b in other.shows
-    )
+    return any(a.original == b.original and _area(_common(a.of, b.of)) > 0 for a in one.shows for b in other.shows)
 
 
 @lru_cache(maxsize=2048)
@@ -158,9 +154,7 @@ def _collage(name: str, used: dict[str, Image.Image], chance: np.random.Generato
             size = max(1, round(picture.width / ratio)), max(1, round(picture.height / ratio))
             place = x + (w - size[0]) // 2, y + (h - size[1]) // 2
         sheet.paste(picture.resize(size, Image.Resampling.BICUBIC, box=of), place)
-        shows.append(
-            Shown(original, of, (*map(float, place), float(place[0] + size[0]), float(place[1] + size[1])))
-        )
+        shows.append(Shown(original, of, (*map(float, place), float(place[0] + size[0]), float(place[1] + size[1]))))
     return Made(name, "collage", encoded(sheet, "jpeg", 85), tuple(shows))
 
 

@@ -150,13 +150,9 @@ def quality(folder: Path) -> None:
                 report(f"{kind} | {said}", vectors["B"] @ rows.T + offset, truth["B"], learned)
         shuffled = np.random.default_rng(0).permutation(len(classes))
         offset = dict(offsets(rows, vectors["B"]))[f"flat {logit_scale.BUILTIN.flat}"]
-        report(
-            f"{kind} | control: names shuffled", (vectors["B"] @ rows.T + offset)[:, shuffled], truth["B"], 16
-        )
+        report(f"{kind} | control: names shuffled", (vectors["B"] @ rows.T + offset)[:, shuffled], truth["B"], 16)
     most = np.bincount(truth["A"]).argmax()
-    print(
-        f"| control: always {classes[most]} | | {(truth['B'] == most).mean():.3f} | | {1 / len(classes):.3f} | | |"
-    )
+    print(f"| control: always {classes[most]} | | {(truth['B'] == most).mean():.3f} | | {1 / len(classes):.3f} | | |")
     sigmoid(vectors, truth, class_rows(words["names"], TEMPLATES))
     none_of_these(vectors["B"], truth["B"], class_rows(words["words"], TEMPLATES))
 
@@ -197,10 +193,7 @@ def none_of_these(pictures: Float32, truth: np.ndarray, rows: Float32) -> None:
 
 def class_rows(words: Sequence[Sequence[str]], templates: Sequence[str]) -> Float32:
     encoder = load("builtin")
-    rows = [
-        encoder.encode_texts([one.replace("{}", word) for word in each for one in templates])
-        for each in words
-    ]
+    rows = [encoder.encode_texts([one.replace("{}", word) for word in each for one in templates]) for each in words]
     return merge_pieces(np.concatenate(rows), [len(row) for row in rows])
 
 
@@ -236,9 +229,7 @@ def report(name: str, cosines: Float32, truth: np.ndarray, learned: float) -> No
             return metrics.expected_calibration_error(sure[at], right[at])
 
         errors.append(error(pairs, np.ones(len(pairs), int)))
-        cells.append(
-            interval(pairs.astype(float), error, 1000) + ("" if factor == 16 else f" (× {factor:.1f})")
-        )
+        cells.append(interval(pairs.astype(float), error, 1000) + ("" if factor == 16 else f" (× {factor:.1f})"))
     print(f"| {name} | {' | '.join(cells)} |")
     ones = np.ones(len(right), int)
     recorder.add_row(
@@ -278,9 +269,7 @@ def writing() -> None:
 
     def look(shown: Sequence[Any]) -> tuple[Float32, np.ndarray, np.ndarray]:
         encoder = load("builtin")
-        rows = np.concatenate(
-            [encoder.encode_images(encoder.prepare(np.asarray(one))[None]) for one in shown]
-        )
+        rows = np.concatenate([encoder.encode_images(encoder.prepare(np.asarray(one))[None]) for one in shown])
         near = rows @ classes.T + logit_scale.offsets(classes, logit_scale.BUILTIN, None)
         said = rows @ written.T + logit_scale.offsets(written, logit_scale.BUILTIN, None)
         label = near.argmax(axis=1)
@@ -357,9 +346,7 @@ def cost(root: Path, classes: int, top: int, save: bool) -> None:
             f"CPU {cpu:.1f} s, own memory {before / 2**20:.0f} -> peak {peak[0] / 2**20:.0f} MiB "
             f"(answer {found.top.nbytes * 2 / 2**20:.0f} MiB, class vectors {classes * 2048 / 2**20:.0f} MiB)"
         )
-    print(
-        f"threads: {os.environ.get('OMP_NUM_THREADS', 'as many as there are')}; load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"threads: {os.environ.get('OMP_NUM_THREADS', 'as many as there are')}; load {os.getloadavg()[0]:.1f}")
 
 
 def own_memory() -> int:

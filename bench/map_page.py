@@ -87,9 +87,7 @@ def opened(browser: Any, ui: Pages) -> Page:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("points", type=int)
     count = parser.parse_args().points
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:

@@ -288,9 +288,7 @@ def cost(count: int, sample: int, work_in: Path, indexed: bool) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stamps", type=Path)
     parser.add_argument("--count", type=int)
     parser.add_argument("--sample", type=int, default=100_000)

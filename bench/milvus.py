@@ -66,9 +66,7 @@ def timed(ask: Callable[[Any], Any], queries: Sequence[Any]) -> tuple[list[Any],
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=50_000)
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--limit", type=int, default=10)
@@ -83,9 +81,7 @@ def main() -> int:
         import big
 
         big.make(root, options.count)
-    address = (
-        f"milvus://{options.work / 'published.db'}#c{options.count if options.collection is None else 'own'}"
-    )
+    address = f"milvus://{options.work / 'published.db'}#c{options.count if options.collection is None else 'own'}"
     report = to_milvus(root, address)
     rate = report.sent / report.seconds if report.sent else 0
     recorder.put(images=report.images, rows_sent=report.sent, publish_s=report.seconds)
@@ -108,9 +104,7 @@ def main() -> int:
         kinds = {"own rows": np.resize(rows, (options.queries, space.dim))}
 
     print(f"load {os.getloadavg()[0]:.1f}, {len(faiss):,} rows of {space.dim}, k = {options.limit}\n")
-    print(
-        "| queries | n | ids equal | near ties | other | scores off by | FAISS ms | Milvus Lite ms | ratio |"
-    )
+    print("| queries | n | ids equal | near ties | other | scores off by | FAISS ms | Milvus Lite ms | ratio |")
     print("|---|---|---|---|---|---|---|---|---|")
     wrong = 0
     published = imseek.open(address)
@@ -144,17 +138,13 @@ def main() -> int:
         )
     print()
     collection = imseek.open(root)
-    asked = [
-        Query((Term(vector=row),), options.limit) for q in kinds.values() for row in q[: options.alone // 2]
-    ]
+    asked = [Query((Term(vector=row),), options.limit) for q in kinds.values() for row in q[: options.alone // 2]]
     for one in (collection, published):
         one.search(asked[0])
     _, first = timed(collection.search, asked)
     _, second = timed(published.search, asked)
     n = len(asked)
-    print(
-        f"whole searches, one by one, {n}: {first / n:.1f} and {second / n:.1f} ms, ratio {second / first:.1f}"
-    )
+    print(f"whole searches, one by one, {n}: {first / n:.1f} and {second / n:.1f} ms, ratio {second / first:.1f}")
     recorder.add_row("searches", queries=n, filtered=False, faiss_ms=first / n, milvus_ms=second / n)
     filtered = [Query(query.terms, options.limit, where="width > 2000") for query in asked[:20]]
     for one in (collection, published):
@@ -162,9 +152,7 @@ def main() -> int:
     _, first = timed(collection.search, filtered)
     _, second = timed(published.search, filtered)
     n = len(filtered)
-    print(
-        f"the same with a filter (warm), {n}: {first / n:.1f} and {second / n:.1f} ms, ratio {second / first:.1f}"
-    )
+    print(f"the same with a filter (warm), {n}: {first / n:.1f} and {second / n:.1f} ms, ratio {second / first:.1f}")
     recorder.add_row("searches", queries=n, filtered=True, faiss_ms=first / n, milvus_ms=second / n)
     published.close()
     return 1 if wrong else 0

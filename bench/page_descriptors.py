@@ -37,9 +37,7 @@ _REST: Final = 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loads", type=int, default=500)
     parser.add_argument("--pages", nargs="+", choices=sorted(SHOWN), default=list(SHOWN))
     parser.add_argument("--every", type=int, default=50, help="count after so many loads")
@@ -79,9 +77,7 @@ def library(folder: Path) -> Path:
     return home
 
 
-def measure(
-    browser: Any, ui: Pages, names: list[str], loads: int, every: int, seconds: float
-) -> list[dict[str, Any]]:
+def measure(browser: Any, ui: Pages, names: list[str], loads: int, every: int, seconds: float) -> list[dict[str, Any]]:
     """The counts before, after every ``every`` loads, and after the last one."""
     end = time.monotonic() + seconds
     series = [{"loads": 0, **descriptors(ui.process.pid)}]
@@ -125,13 +121,7 @@ def _kind(target: str) -> str:
     if target.startswith("anon_inode:"):
         return "event loops" if "eventpoll" in target else "other"
     if target.startswith("/") and ".imseek" not in name:
-        return (
-            "catalog"
-            if name.startswith("catalog.sqlite")
-            else "mapped files"
-            if name.endswith(".npy")
-            else "files"
-        )
+        return "catalog" if name.startswith("catalog.sqlite") else "mapped files" if name.endswith(".npy") else "files"
     return "sockets" if target.startswith("socket:") else "other"
 
 

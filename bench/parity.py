@@ -180,12 +180,8 @@ def row(member: Member, result: Result, *, true_size: bool) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--most", type=float, default=510, help="millions of parameters of a true architecture"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--most", type=float, default=510, help="millions of parameters of a true architecture")
     parser.add_argument("--family", action="append", help="only this one; repeatable")
     arguments = parser.parse_args()
     wanted = [member for member in members() if not arguments.family or member.family in arguments.family]

@@ -36,9 +36,7 @@ from imseek.types.arrays import Float32
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip-benchmark", type=Path, default=Path("/tmp/clip-benchmark"))
     parser.add_argument("--pin", action="store_true", help="print the figures for the test")
     arguments = parser.parse_args()
@@ -49,9 +47,7 @@ def main() -> int:
         found = {**retrieval(pictures, dim, noise, seed), **zeroshot(pictures, dim, noise, seed)}
         rows += [(f"{what}: {name}", ours, theirs) for name, (ours, theirs) in found.items()]
         if arguments.pin:
-            print(
-                f"{(pictures, dim, noise, seed)}: { ({name: theirs for name, (_, theirs) in found.items()}) },"
-            )
+            print(f"{(pictures, dim, noise, seed)}: { ({name: theirs for name, (_, theirs) in found.items()}) },")
     different = 0
     for name, ours, theirs in rows:
         # Their means of R@k and their average precisions are of float32: equal is what float32 cannot tell apart.
@@ -76,9 +72,7 @@ def retrieval(pictures: int, dim: int, noise: float, seed: int) -> dict[str, tup
     model = SimpleNamespace(
         encode_image=lambda batch: batch, encode_text=lambda numbers: torch.from_numpy(texts)[numbers]
     )
-    theirs = zeroshot_retrieval.evaluate(
-        model, batches, torch.tensor, "cpu", amp=False, recall_k_list=list(KS)
-    )
+    theirs = zeroshot_retrieval.evaluate(model, batches, torch.tensor, "cpu", amp=False, recall_k_list=list(KS))
     forth = rank_items(texts, images, RelevantItems.of(np.arange(len(owner)), owner, len(owner)))
     back = rank_items(images, texts, RelevantItems.of(owner, np.arange(len(owner)), pictures))
     scores = texts @ images.T
@@ -153,9 +147,7 @@ class _Loader(list[Any]):
 
     def __init__(self, images: Float32, truth: np.ndarray, classes: int) -> None:
         parts = range(0, len(images), 64)
-        super().__init__(
-            (torch.from_numpy(images[i : i + 64]), torch.from_numpy(truth[i : i + 64])) for i in parts
-        )
+        super().__init__((torch.from_numpy(images[i : i + 64]), torch.from_numpy(truth[i : i + 64])) for i in parts)
         self.dataset = SimpleNamespace(classes=list(range(classes)))
 
 

@@ -86,9 +86,7 @@ def truth(options: argparse.Namespace) -> dict[str, Any]:
 
     reader = Reader(options.at)
     space = reader.current.space
-    index = open_index(
-        "faiss", reader.segments(space.space_id), space.dim, snapshot=reader.snapshot(space.space_id)
-    )
+    index = open_index("faiss", reader.segments(space.space_id), space.dim, snapshot=reader.snapshot(space.space_id))
     queries = _queries(options.queries, space.dim)
     kept = {}
     for kind, asked in queries.items():
@@ -230,14 +228,10 @@ def main() -> None:
     parser.add_argument("--kind", default="IVF4096,PQ128x4fs")
     parser.add_argument("--memory", type=float, default=3.0, help="GB that the index may take")
     parser.add_argument("--recall", type=float, default=0.98)
-    parser.add_argument(
-        "--tuned", type=int, default=400, help="queries of each kind that the index is tuned by"
-    )
+    parser.add_argument("--tuned", type=int, default=400, help="queries of each kind that the index is tuned by")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=100, help="of each kind")
-    parser.add_argument(
-        "--lists", type=int, nargs="*", default=[], help="`ask`: text-like queries with so many, too"
-    )
+    parser.add_argument("--lists", type=int, nargs="*", default=[], help="`ask`: text-like queries with so many, too")
     options = parser.parse_args()
     options.at = options.at.absolute()
     report = tasks[options.task](options)

@@ -32,9 +32,7 @@ def made(count: int, size: tuple[int, int], seed: int) -> Iterator[Image.Image]:
     for _ in range(count):
         original = originals[chance.integers(len(originals))]
         width, height = (round(side * chance.uniform(0.5, 0.95)) for side in original.size)
-        left, top = (
-            chance.integers(whole - part) for whole, part in zip(original.size, (width, height), strict=True)
-        )
+        left, top = (chance.integers(whole - part) for whole, part in zip(original.size, (width, height), strict=True))
         picture = original.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height))
         if chance.random() < 0.5:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -44,9 +42,7 @@ def made(count: int, size: tuple[int, int], seed: int) -> Iterator[Image.Image]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--big", type=int, default=80)
     parser.add_argument("--small", type=int, default=600)

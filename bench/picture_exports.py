@@ -31,10 +31,7 @@ FORMATS = ("webdataset", "imagefolder", "fiftyone", "projector")
 def make(folder: Path, count: int) -> int:
     """Crops, each another; returns their bytes."""
     folder.mkdir()
-    photos = [
-        Path(skimage.__file__).parent / "data" / name
-        for name in ("astronaut.png", "coffee.png", "rocket.jpg")
-    ]
+    photos = [Path(skimage.__file__).parent / "data" / name for name in ("astronaut.png", "coffee.png", "rocket.jpg")]
     photos += sorted((Path(sklearn.__file__).parent / "datasets" / "images").glob("*.jpg"))
     opened = [Image.open(path).convert("RGB").resize((1280, 960)) for path in photos]
     draw = np.random.default_rng(0)

@@ -37,9 +37,7 @@ _TICK: Final = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--clients", type=int, default=4)
@@ -56,9 +54,7 @@ def main() -> None:
             collection.index([base / "p"])
             ids = [hit.image_id for hit in collection.search("red", limit=given.images).hits]
         load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
-        print(
-            f"imseek of {Path(imseek.__file__).parent.parent}: {len(ids)} pictures, {size / 1e6:.0f} MB; {load}"
-        )
+        print(f"imseek of {Path(imseek.__file__).parent.parent}: {len(ids)} pictures, {size / 1e6:.0f} MB; {load}")
         with served(base / "c", options=_OPTIONS) as server:
             kinds = (
                 ("file", "GET", "file", {}),
@@ -146,9 +142,7 @@ def _ask(
         thread.join()
     took, cpu, total = time.perf_counter() - began, _cpu(server) - before, sum(answers)
     said = f" UNEXPECTED {sorted(wrong)}" if wrong else ""
-    print(
-        f"{name:20} {total / took:7.0f} a second, {cpu / total * 1000:6.2f} ms of the server's processor each{said}"
-    )
+    print(f"{name:20} {total / took:7.0f} a second, {cpu / total * 1000:6.2f} ms of the server's processor each{said}")
     recorder.add_row(
         "requests",
         name=name,

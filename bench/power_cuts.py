@@ -180,18 +180,14 @@ def mutate(bench: Bench, recording: Recording, most: int | None) -> list[Mutant]
             survivors.append(mutant)
     for what, counts in sorted(tally.items()):
         print(f"{recording.name:20} {what:34} {counts['caught']:4} of {counts.total():4} caught", flush=True)
-        recorder.add_row(
-            "mutations", name=recording.name, mutation=what, caught=counts["caught"], of=counts.total()
-        )
+        recorder.add_row("mutations", name=recording.name, mutation=what, caught=counts["caught"], of=counts.total())
     for mutant in survivors:
         print(f"{'':20} not caught: {mutant.what}: {mutant.path} (operation {mutant.first})", flush=True)
     return survivors
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=SCENARIOS, help="a scenario; may be repeated")
     parser.add_argument("--seeds", type=int, default=2, help="random states of each kind for each operation")
     parser.add_argument("--mutations", action="store_true")
@@ -206,8 +202,7 @@ def main() -> int:
                 recording = bench.record(name)
                 if arguments.mutations:
                     failed += sum(
-                        mutant.what != "SQLite's fsync left out"
-                        for mutant in mutate(bench, recording, arguments.most)
+                        mutant.what != "SQLite's fsync left out" for mutant in mutate(bench, recording, arguments.most)
                     )
                 else:
                     failed += replay(bench, recording, arguments.seeds, arguments.most)

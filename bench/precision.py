@@ -91,12 +91,8 @@ class Row:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
     parser.add_argument("--half", choices="AB", default="B")
     options = parser.parse_args()
     stamps = list(read_stamps(options.stamps or find_stamps(), options.half))
@@ -240,9 +236,7 @@ def minilm(captions: Sequence[str]) -> Iterator[Row]:
         return Row(f"MiniLM, {name}", exact, found, gate, control=control)
 
     def broken(change: Callable[[list[str]], list[str]]) -> Float32:
-        return on_torch(
-            TokenTower(), as_pixels([" ".join(change(text.split())) for text in captions]), TOKENS
-        )
+        return on_torch(TokenTower(), as_pixels([" ".join(change(text.split())) for text in captions]), TOKENS)
 
     yield row("fp16", MIN_MEAN_COSINE["fp16"], on_torch(TokenTower(), pixels, TOKENS, "fp16"))
     yield row("bf16", MIN_MEAN_COSINE["bf16"], on_torch(TokenTower(), pixels, TOKENS, "bf16"))

@@ -68,12 +68,8 @@ class Half:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--collection", type=Path, help="where the stamps are, or are to be, indexed")
@@ -159,9 +155,7 @@ def balanced_figure(half: Half, hits: np.ndarray, positions: np.ndarray) -> Esti
 
     def balanced(values: np.ndarray, weights: np.ndarray) -> float:
         total = np.bincount(truth, weights, len(half.classes))
-        return float(
-            np.mean(np.bincount(truth, weights * values, len(half.classes))[total > 0] / total[total > 0])
-        )
+        return float(np.mean(np.bincount(truth, weights * values, len(half.classes))[total > 0] / total[total > 0]))
 
     return bootstrap.interval(hits, balanced, groups=half.groups[positions], resamples=1000)
 

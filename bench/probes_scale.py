@@ -33,13 +33,9 @@ T = TypeVar("T")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=200_000)
-    parser.add_argument(
-        "--every", type=int, default=997, help="one image in so many is tagged with its cloud"
-    )
+    parser.add_argument("--every", type=int, default=997, help="one image in so many is tagged with its cloud")
     options = parser.parse_args()
     images, every = options.images, options.every
     recorder.put(images=images)

@@ -174,10 +174,7 @@ def content_of(collection: imseek.Collection) -> list[tuple[str, str, np.ndarray
     """Of each live image its path, the sha256 of its content, its vector."""
     hits = collection.search(np.ones(collection.info().encoder.dim), limit=10**6, vectors=True)
     stored = collection._engine.reader.intrinsics([hit.image_id for hit in hits], ["content_hash"])
-    rows = [
-        (str(hit.path), stored[hit.image_id]["content_hash"].hex(), hit.vector.astype(np.float64))
-        for hit in hits
-    ]
+    rows = [(str(hit.path), stored[hit.image_id]["content_hash"].hex(), hit.vector.astype(np.float64)) for hit in hits]
     return sorted(rows, key=lambda one: one[0])
 
 

@@ -39,9 +39,7 @@ def main() -> int:
     p50, p99, longest = np.percentile(times, [50, 99, 100])
     print(f"writer: {figures.generations} generations; turns: {dict(figures.done)}")
     print(f"readers: {dict(figures.answers)}")
-    print(
-        f"compared: {compared.compared:,} answers of {len(compared.generations)} generations, {len(faults)} faults"
-    )
+    print(f"compared: {compared.compared:,} answers of {len(compared.generations)} generations, {len(faults)} faults")
     print(f"an answer: p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {longest:.0f} ms")
     print(
         f"waits for a lock: {len(figures.waits)}, p99 {np.percentile(waits, 99):.1f} ms, longest {waits.max():.1f} ms"

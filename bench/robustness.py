@@ -203,9 +203,7 @@ class Runner:
             if outcome.startswith("!"):
                 tally.faults.append(f"{job}: {outcome[1:]}")
                 self._options.keep.mkdir(parents=True, exist_ok=True)
-                (self._options.keep / f"{name}-{Path(str(job[1])).name}").write_bytes(
-                    content(job, self._sound)
-                )
+                (self._options.keep / f"{name}-{Path(str(job[1])).name}").write_bytes(content(job, self._sound))
 
 
 def named(status: int) -> str:

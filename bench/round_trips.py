@@ -65,9 +65,7 @@ def to_parquet(root: Path, work: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path, help="a folder of pictures")
     most = "how many of them; beyond 1,000 clip-retrieval makes an index that is not exact"
     parser.add_argument("--limit", type=int, default=960, help=most)

@@ -155,13 +155,9 @@ def main() -> int:
     parser.add_argument("--dead", type=float, default=0.01, help="share of dead rows in imseek's collection")
     parser.add_argument("--tail", type=int, default=8192, help="rows that come after imseek's index")
     parser.add_argument("--encoder", help="of the collection; for --cold, one that knows words")
-    parser.add_argument(
-        "--index", default="auto", help="imseek's kind of index: auto, none, or of FAISS's factory"
-    )
+    parser.add_argument("--index", default="auto", help="imseek's kind of index: auto, none, or of FAISS's factory")
     parser.add_argument("--index-memory", type=float, help="GB that it may take")
-    parser.add_argument(
-        "--memory", type=float, help="GB for autofaiss; by default that of float16 rows and 15 %%"
-    )
+    parser.add_argument("--memory", type=float, help="GB for autofaiss; by default that of float16 rows and 15 %%")
     parser.add_argument("--rebuild", nargs="*", default=[], choices=["imseek", *PEERS])
     parser.add_argument("--work", type=Path, default=Path("/tmp/imseek-search"))
     parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"))

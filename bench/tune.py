@@ -185,16 +185,10 @@ def _unit(rows: Float32) -> Float32:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--half", default="B", choices="AB", help="reported on; the other one is learned from"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--half", default="B", choices="AB", help="reported on; the other one is learned from")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
-    )
+    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
     given = parser.parse_args()
     learned, reported = (read_half(h, given.stamps) for h in ("AB".replace(given.half, ""), given.half))
     examples, groups = examples_of(reported)
@@ -207,11 +201,7 @@ def main() -> None:
         for way in ways(learned, seed):
             after = ranked(part, way)
             figures.setdefault(way.name, []).append(
-                [
-                    f
-                    for one in after
-                    for f in (*(one.hits(k).mean() for k in (1, 5, 10)), np.median(one.first))
-                ]
+                [f for one in after for f in (*(one.hits(k).mean() for k in (1, 5, 10)), np.median(one.first))]
                 + [float(np.mean([one.precision.mean() for one in after]))]
             )
             values = [np.concatenate([o.precision / len(o.first) for o in some]) for some in (before, after)]
@@ -221,9 +211,7 @@ def main() -> None:
             gains.setdefault(way.name, found)
             if "imseek tune" in way.name:
                 told += list(differences(part, before, after, f"{way.name}, seed {seed}"))
-    print(
-        f"{len(part.words)} captions, {len(part.images)} pictures of half {given.half}; {given.seeds} seeds\n"
-    )
+    print(f"{len(part.words)} captions, {len(part.images)} pictures of half {given.half}; {given.seeds} seeds\n")
     recorder.put(half=given.half, captions=len(part.words), pictures=len(part.images), seeds=given.seeds)
     print(
         "| adapter | words → pictures R@1, 5, 10 | median | pictures → words R@1, 5, 10 | median | precision | gain |"

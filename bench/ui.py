@@ -65,9 +65,7 @@ WATCH = """() => {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--collection", type=Path, required=True)
     parser.add_argument("--searches", type=int, default=30)
     parser.add_argument("--browser", default="/usr/bin/chromium")

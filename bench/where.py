@@ -140,15 +140,11 @@ def make(root: Path, rows: int, places: bool) -> None:
             os.link(first, root / layout.metadata(number))
         np.save(root / layout.ids(number), np.arange(start, start + per_shard))
         made.append(Shard(number, per_shard, (0,)))
-    renewed = Current(
-        current.uuid, 1, current.committed, rows, current.spaces, tuple(made), next_image_id=rows + 1
-    )
+    renewed = Current(current.uuid, 1, current.committed, rows, current.spaces, tuple(made), next_image_id=rows + 1)
     (root / layout.CURRENT).write_bytes(encode_record(renewed))
     if places:
         with sqlite3.connect(root / layout.CATALOG) as connection:
-            connection.execute(
-                "INSERT INTO sources VALUES (1, 'folder', ?, 0, '{}', 0, ?)", (b"/photos", FOREVER)
-            )
+            connection.execute("INSERT INTO sources VALUES (1, 'folder', ?, 0, '{}', 0, ?)", (b"/photos", FOREVER))
             connection.executemany(
                 "INSERT INTO places VALUES (?, ?, 1, ?, 1, 1, 1, 1, 1, 1, ?)",
                 (
@@ -187,9 +183,7 @@ def table(rows: int) -> pa.Table:
         "caption": pa.array(captions.tolist()),
         **{field.name: pa.nulls(rows) for field in shard_files.LUMA_COLUMNS},
     }
-    hashes = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(32), rows, [None, pa.py_buffer(rng.bytes(32 * rows))]
-    )
+    hashes = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), rows, [None, pa.py_buffer(rng.bytes(32 * rows))])
     arrays = [
         hashes if field.name == "content_hash" else pa.array(columns[field.name]).cast(field.type)
         for field in shard_files.INTRINSIC_SCHEMA

@@ -6,9 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 
 
-def lazy_names(
-    package: str, homes: Mapping[str, str], submodules: Collection[str] = ()
-) -> Callable[[str], object]:
+def lazy_names(package: str, homes: Mapping[str, str], submodules: Collection[str] = ()) -> Callable[[str], object]:
     """Return the ``__getattr__`` of ``package``. ``homes`` lists the names, by the module that defines them.
 
     The package imports the same names under ``TYPE_CHECKING``, where type checkers and import-linter see them.

@@ -126,9 +126,7 @@ def space_for(reader: Reader, predictor: Predictor) -> SpaceInfo:
     )
 
 
-def score(
-    reader: Reader, predictor: Predictor, where: str | None = None, task: Task = SILENT
-) -> AestheticScores:
+def score(reader: Reader, predictor: Predictor, where: str | None = None, task: Task = SILENT) -> AestheticScores:
     """Score all images or those of a filter; see :func:`imseek.evaluate.aesthetic_scores`."""
     space = space_for(reader, predictor)
     vectors = Vectors(reader, space, filter_ids(reader, where))

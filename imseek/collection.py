@@ -90,9 +90,7 @@ def create(
         modalities = ("image",) if space_id else ("image", "text")
         made = space_compatibility.load_resolved(resolution, modalities, runtime, notify)
         encoders.append(made)
-        space_compatibility.check_compatible(
-            [space_compatibility.SpaceEncoder.of(encoder) for encoder in encoders]
-        )
+        space_compatibility.check_compatible([space_compatibility.SpaceEncoder.of(encoder) for encoder in encoders])
         loaded[made.fingerprint(), modalities] = made
         spaces.append(space_compatibility.space_of(made, resolution.note))
     if captions:
@@ -314,9 +312,7 @@ class Collection:
         if isinstance(skip_known, str | bytes | os.PathLike):
             raise UsageError(f"skip_known is a list of folders, not {skip_known!r}")
         others = () if isinstance(skip_known, bool) else skip_known
-        known = [Path(os.fsdecode(_absolute_path(path))) for path in others] + [self.path] * (
-            skip_known is True
-        )
+        known = [Path(os.fsdecode(_absolute_path(path))) for path in others] + [self.path] * (skip_known is True)
         settings = ScanSettings(rehash=rehash, retry_failed=retry_failed, follow_symlinks=follow_symlinks)
         with self._writer("index") as writer:
             wanted = select_targets(

@@ -107,9 +107,7 @@ def _launch(root: Path, command: Sequence[str], environment: Mapping[str, str]) 
         raise
     finally:
         os.close(fd)
-    return Launched(
-        tuple(command), job_logs.rename_to_process(starting, root, child.pid, child.started), child
-    )
+    return Launched(tuple(command), job_logs.rename_to_process(starting, root, child.pid, child.started), child)
 
 
 def list(  # noqa: A001 - imseek.jobs.list, as in os.open
@@ -176,9 +174,7 @@ def cancel(collection_path: str | os.PathLike[str], run_id: int) -> Job:
     if row.host != host():
         raise JobError(f"{what} runs on {row.host}, process {row.pid}", hint="cancel it there")
     if row.pid == os.getpid():
-        raise UsageError(
-            f"{what} runs in this very process", hint="set the event that it was given as `stop`"
-        )
+        raise UsageError(f"{what} runs in this very process", hint="set the event that it was given as `stop`")
     if row.pid_started is None:
         raise JobError(
             f"{what}: this system, or the imseek that started it, does not tell process {row.pid} from a later one",
@@ -346,9 +342,7 @@ def _error_from_log(exit_code: int | None, log: Path) -> ImseekError:
 
 
 def _make_error(kind: type[ImseekError], message: str, hint: str | None) -> ImseekError:
-    if not (
-        isinstance(kind, type) and issubclass(kind, ImseekError) and kind.__init__ is ImseekError.__init__
-    ):
+    if not (isinstance(kind, type) and issubclass(kind, ImseekError) and kind.__init__ is ImseekError.__init__):
         kind = JobError
     return kind(message, hint=hint)
 

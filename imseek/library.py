@@ -270,9 +270,7 @@ def _choose(
 
 
 def _no_collection(name: str) -> CollectionNotFoundError:
-    return CollectionNotFoundError(
-        f"no collection {name!r}", hint="`imseek collection list` shows the existing ones"
-    )
+    return CollectionNotFoundError(f"no collection {name!r}", hint="`imseek collection list` shows the existing ones")
 
 
 def _move(source: Path, name: str, target: Path) -> None:

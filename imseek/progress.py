@@ -90,9 +90,7 @@ class Task:
         if self.stop.is_set():
             raise Cancelled
 
-    def report(
-        self, phase: str, done: int, total: int | None = None, *, skipped: int = 0, bytes_read: int = 0
-    ) -> None:
+    def report(self, phase: str, done: int, total: int | None = None, *, skipped: int = 0, bytes_read: int = 0) -> None:
         """Report how far a phase is: its beginning, its end, and in between at most every ``interval`` seconds.
 
         At its end ``total`` is ``done``, or ``done`` with what was ``skipped``.

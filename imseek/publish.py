@@ -158,9 +158,7 @@ class _Publisher:
         begun = publication_record.read_begun_shape(self._client)
         if self._client.has(made.rows) and begun != made.shape:
             if begun is None:
-                raise UsageError(
-                    f"{made.rows} is there already, and not of imseek", hint="publish under another name"
-                )
+                raise UsageError(f"{made.rows} is there already, and not of imseek", hint="publish under another name")
             self._client.drop(made.rows)
         publication_record.mark_begun(self._client, made.shape)
         if not self._client.has(made.rows):

@@ -92,9 +92,7 @@ class RemoteCollection:
         if not usable or parts.query or parts.fragment or not _PRINTABLE_ASCII.fullmatch(parts.netloc):
             raise refusal
         if token is not None and not _PRINTABLE_ASCII.fullmatch(token):
-            raise UsageError(
-                "a token must consist of printable ASCII characters", hint=f"check {TOKEN_VARIABLE}"
-            )
+            raise UsageError("a token must consist of printable ASCII characters", hint=f"check {TOKEN_VARIABLE}")
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._host, self._secure = parts.hostname or "", parts.scheme == "https"
         self._token = token
@@ -103,17 +101,13 @@ class RemoteCollection:
         self._lock = threading.Lock()
         path = quote(parts.path.strip("/"), safe="/%")
         if path and (not path.startswith("collections/") or path.count("/") != 1):
-            raise UsageError(
-                f"{url!r} is not the address of a collection", hint=f"{self.url}/collections/NAME"
-            )
+            raise UsageError(f"{url!r} is not the address of a collection", hint=f"{self.url}/collections/NAME")
         try:
             if not path:
                 first = self._read("GET", "/collections", lambda found: str(found["collections"][0]))
                 path = f"collections/{quote(first, safe='')}"
             self._at = f"/{path}"
-            self.name, self.uuid = self._read(
-                "GET", self._at, lambda found: (str(found["name"]), str(found["uuid"]))
-            )
+            self.name, self.uuid = self._read("GET", self._at, lambda found: (str(found["name"]), str(found["uuid"])))
         except BaseException:
             self.close()
             raise
@@ -146,9 +140,7 @@ class RemoteCollection:
     ) -> SearchResult:
         """Search as :meth:`imseek.Collection.search`. Also raises ServerError."""
         body = self._body(as_query(query, limit, by), vectors)
-        return self._read(
-            "POST", f"{self._at}/search", lambda found: self._result(found, metadata=metadata), body
-        )
+        return self._read("POST", f"{self._at}/search", lambda found: self._result(found, metadata=metadata), body)
 
     def search_many(
         self,
@@ -243,9 +235,7 @@ class RemoteCollection:
 
     # -- the wire --------------------------------------------------------------------------------------------
 
-    def _read(
-        self, method: str, path: str, make: Callable[[Any], T], body: Mapping[str, Any] | None = None
-    ) -> T:
+    def _read(self, method: str, path: str, make: Callable[[Any], T], body: Mapping[str, Any] | None = None) -> T:
         """Send a request and convert the JSON response with ``make``. Raises ServerError if it is not imseek's."""
         data = self._request(method, path, body)
         try:

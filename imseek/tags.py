@@ -49,9 +49,7 @@ def add(
     A path means the image at that place, or else all images with that file's content. Raises UsageError (an invalid
     tag), ImageNotFoundError, QueryError, LockedError.
     """
-    return add_all(
-        collection, _given_tags(path_of(collection), tag, images, where), provenance=provenance, strict=True
-    )
+    return add_all(collection, _given_tags(path_of(collection), tag, images, where), provenance=provenance, strict=True)
 
 
 def add_all(
@@ -75,9 +73,7 @@ def add_all(
     if not pairs:
         return TagReport(0, 0, Reader(root).generation, missing)
     with open_writer(root, "tag add") as writer:
-        generation, changed = stored.add_tags(
-            writer, dict.fromkeys(pairs, provenance), over=provenance == PERSON
-        )
+        generation, changed = stored.add_tags(writer, dict.fromkeys(pairs, provenance), over=provenance == PERSON)
     return TagReport(len(pairs), changed, generation, missing)
 
 
@@ -164,11 +160,7 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
         reader = Reader(root)
         rows = tag_reader.rows(reader, [tag])
         said = {image_id for image_id, _, by in rows if tag_reader.is_manual(by)}
-        learned = [
-            one
-            for one in tag_reader.rows(reader, [to])
-            if one[0] in said and not tag_reader.is_manual(one[2])
-        ]
+        learned = [one for one in tag_reader.rows(reader, [to]) if one[0] in said and not tag_reader.is_manual(one[2])]
         taken = [(image_id, name) for image_id, name, _ in (*rows, *learned)]
         generation, _ = stored.replace_tags(writer, taken, {(i, to): by for i, _, by in rows})
     return TagReport(len(rows), len(rows), generation)
@@ -180,8 +172,7 @@ def counts(collection: AnyCollection) -> tuple[TagCount, ...]:
     return tuple(
         TagCount(tag, sum(n for _, n in by), dict(by))
         for tag, by in (
-            (tag, [(provenance, n) for _, provenance, n in group])
-            for tag, group in groupby(rows, key=itemgetter(0))
+            (tag, [(provenance, n) for _, provenance, n in group]) for tag, group in groupby(rows, key=itemgetter(0))
         )
     )
 
@@ -200,14 +191,10 @@ def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple
 
 def every(collection: AnyCollection) -> tuple[tuple[int, Tag], ...]:
     """Return all tags of all images, ordered by image and tag."""
-    return tuple(
-        (image_id, Tag(tag, by)) for image_id, tag, by in run_with_reader(collection, tag_reader.rows)
-    )
+    return tuple((image_id, Tag(tag, by)) for image_id, tag, by in run_with_reader(collection, tag_reader.rows))
 
 
-def _given_tags(
-    root: Path, tag: str, images: Iterable[AnyImage], where: str | None
-) -> Iterable[tuple[AnyImage, str]]:
+def _given_tags(root: Path, tag: str, images: Iterable[AnyImage], where: str | None) -> Iterable[tuple[AnyImage, str]]:
     if isinstance(images, str | bytes | os.PathLike):
         raise UsageError(f"images are a list, not {images!r}")
     yield from ((image, tag) for image in images)

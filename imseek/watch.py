@@ -73,9 +73,7 @@ def watch(
         ):
             trouble = "is not a folder" if os.path.exists(path) else "does not exist"
             raise UsageError(f"{display_path(path)} {trouble}: folders are followed")
-    folders = given or [
-        source.root for source in path_lookup.local_sources(collection.path) if _is_folder(source)
-    ]
+    folders = given or [source.root for source in path_lookup.local_sources(collection.path) if _is_folder(source)]
     if not folders:
         raise UsageError("there is no folder to follow", hint="imseek watch FOLDER")
     watching = _FolderWatcher(collection, dict.fromkeys(folders), settle, rescan, skip_known, stop, say)

@@ -70,9 +70,7 @@ class Service:
         usual: dict[str, Any] = dict.fromkeys(("text", "image", "image_url"))
         more = dict.fromkeys(("deduplicate", "use_safety_model", "use_violence_detector", "use_mclip"), False)
         body = {**usual, **more, "embedding_input": vector.tolist(), "modality": modality}
-        return self.ask(
-            "knn-service", {**body, "indice_name": "ours", "num_images": count, "num_result_ids": count}
-        )
+        return self.ask("knn-service", {**body, "indice_name": "ours", "num_images": count, "num_result_ids": count})
 
 
 @contextmanager

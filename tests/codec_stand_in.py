@@ -51,9 +51,7 @@ def codec_stand_in(
 
 
 @contextmanager
-def package_stand_in(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, content: str
-) -> Iterator[None]:
+def package_stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, content: str) -> Iterator[None]:
     """Workers have a module of this ``content`` in the place of the package ``name``."""
     folder.mkdir(exist_ok=True)
     # A folder of its own: of two modules of one name and size in one second, the first one's bytecode would run.

@@ -28,9 +28,7 @@ Pairs = dict[tuple[int, int], tuple[int, float]]
 DEFAULT = CandidateLimits()
 
 
-def put(
-    root: Path, vectors: Rows, phashes: Sequence[int], names: Sequence[str], at: str = "picture"
-) -> list[int]:
+def put(root: Path, vectors: Rows, phashes: Sequence[int], names: Sequence[str], at: str = "picture") -> list[int]:
     """Commit images; those of one name have the same bytes."""
     new = []
     for n, (vector, phash, name) in enumerate(zip(vectors, phashes, names, strict=True)):
@@ -88,9 +86,7 @@ def by_ids(found: Candidates, one: CandidateSide, other: CandidateSide | None = 
     return dict(zip(pairs, facts, strict=True))
 
 
-def by_comparing(
-    one: CandidateSide, other: CandidateSide | None = None, reach: CandidateLimits = DEFAULT
-) -> Pairs:
+def by_comparing(one: CandidateSide, other: CandidateSide | None = None, reach: CandidateLimits = DEFAULT) -> Pairs:
     """In float64, each with each."""
     two = other or one
     units, theirs = units_of(one), units_of(two)
@@ -121,9 +117,7 @@ def check(found: Pairs, wanted: Pairs) -> None:
     assert wanted, "nothing to find"
     assert found.keys() == wanted.keys()
     assert [found[pair][0] for pair in wanted] == [wanted[pair][0] for pair in wanted]
-    np.testing.assert_allclose(
-        [found[pair][1] for pair in wanted], [wanted[pair][1] for pair in wanted], atol=2e-6
-    )
+    np.testing.assert_allclose([found[pair][1] for pair in wanted], [wanted[pair][1] for pair in wanted], atol=2e-6)
 
 
 def library_at(root: Path) -> Path:

@@ -147,6 +147,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def _etag(data: bytes) -> str:
     large = len(data) > LARGE
-    return (
-        hashlib.sha256(data).hexdigest() if large else hashlib.sha1(data, usedforsecurity=False).hexdigest()
-    )
+    return hashlib.sha256(data).hexdigest() if large else hashlib.sha1(data, usedforsecurity=False).hexdigest()

@@ -73,9 +73,7 @@ class Cards:
         }
         if cuvs:
             layer |= {
-                "GpuIndexCagraConfig": lambda: SimpleNamespace(
-                    graph_degree=64, intermediate_graph_degree=128
-                ),
+                "GpuIndexCagraConfig": lambda: SimpleNamespace(graph_degree=64, intermediate_graph_degree=128),
                 "GpuIndexCagra": _Cagra,
                 "SearchParametersCagra": lambda: SimpleNamespace(itopk_size=64),
             }
@@ -95,9 +93,7 @@ class Cards:
         assert len(resources) == len(cards)
         _takes(index)
         if not isinstance(index, faiss.IndexIVF):
-            raise RuntimeError(
-                "Error in clone_Index at c.cpp:1: Error: 'false' failed: not implemented on several"
-            )
+            raise RuntimeError("Error in clone_Index at c.cpp:1: Error: 'false' failed: not implemented on several")
         parts = []
         for n, card in enumerate(cards):
             part = faiss.clone_index(index)
@@ -235,6 +231,4 @@ def pair(
 ) -> tuple[VectorIndex, VectorIndex]:
     """The same snapshot on the CPU and on cards."""
     snapshot = snapshot_of(built_of, DIM, factory=factory, tuned=FEW)
-    return open_index("faiss", segments, DIM, snapshot=snapshot), placed(
-        "faiss", segments, device, snapshot=snapshot
-    )
+    return open_index("faiss", segments, DIM, snapshot=snapshot), placed("faiss", segments, device, snapshot=snapshot)

@@ -94,9 +94,7 @@ def words(text: str) -> list[str]:
 
 #: Whatever stands in SQL that was compiled, beside columns, parameters and numbers.
 WORDS = {
-    *words(
-        "AND OR NOT IS NULL TRUE FALSE DISTINCT FROM BETWEEN IN LIKE ILIKE ESCAPE CASE WHEN THEN ELSE END"
-    ),
+    *words("AND OR NOT IS NULL TRUE FALSE DISTINCT FROM BETWEEN IN LIKE ILIKE ESCAPE CASE WHEN THEN ELSE END"),
     *words("CAST TRY_CAST AS BIGINT HUGEINT DOUBLE VARCHAR DATE TIMESTAMP BOOLEAN INTEGER"),
     *words("suffix isodow regexp_extract parse_filename parse_dirpath hex sin cos radians pow"),
     *columns_and_functions.FUNCTIONS,
@@ -105,9 +103,7 @@ LITERALS = re.findall(
     r"'[^']*'",
     " ".join(v.sql for v in columns_and_functions.VIRTUAL.values()).replace("{{", "{").replace("}}", "}"),
 )
-TOKEN = re.compile(
-    r"c[0-9]+|\$[0-9]+|[A-Za-z_]+|[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|\|\||//|<>|<=|>=|[-+*/%(),<>= ]"
-)
+TOKEN = re.compile(r"c[0-9]+|\$[0-9]+|[A-Za-z_]+|[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|\|\||//|<>|<=|>=|[-+*/%(),<>= ]")
 
 
 def check_sql(sql: str) -> None:

@@ -177,9 +177,7 @@ def _configuration(width: int, height: int) -> bytes:
     for kind, bits in sets:
         unit = _nal(kind, bits.aligned(stop=True))
         arrays += struct.pack(">BHH", 0x80 | kind, 1, len(unit)) + unit
-    return (
-        head + struct.pack(">HBBBBHB", 0xF000, 0xFC, 0xFD, 0xF8, 0xF8, 0, 0x0F) + bytes([len(sets)]) + arrays
-    )
+    return head + struct.pack(">HBBBBHB", 0xF000, 0xFC, 0xFD, 0xF8, 0xF8, 0, 0x0F) + bytes([len(sets)]) + arrays
 
 
 class _Arithmetic:
@@ -256,9 +254,7 @@ def _slice(picture: Image.Image) -> bytes:
             payload += coder.block(last_before=last)
             for plane, step in zip(planes, (1, 2, 2), strict=True):
                 side = _BLOCK // step
-                payload += plane[
-                    top // step : top // step + side, left // step : left // step + side
-                ].tobytes()
+                payload += plane[top // step : top // step + side, left // step : left // step + side].tobytes()
             last = False
     return _nal(19, payload + coder.block(last_before=True))
 

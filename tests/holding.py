@@ -32,9 +32,7 @@ class Held:
             yield part, self.rows[part].copy()
 
 
-def blobs(
-    sizes: list[int], dim: int = 16, spread: float = 0.15, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def blobs(sizes: list[int], dim: int = 16, spread: float = 0.15, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Rows around as many random directions as there are sizes, and of which each is; in any order."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(len(sizes), dim))

@@ -11,9 +11,7 @@ KS = (1, 5, 10, 50)
 CASES = ((300, 64, 2.5, 0), (1000, 512, 15.0, 1), (57, 16, 2.5, 2))
 
 
-def captioned_vectors(
-    pictures: int, dim: int, noise: float, seed: int
-) -> tuple[Float32, Float32, np.ndarray]:
+def captioned_vectors(pictures: int, dim: int, noise: float, seed: int) -> tuple[Float32, Float32, np.ndarray]:
     """Unit rows of pictures, of their captions (one to five each), and which picture each caption is of."""
     generator = np.random.default_rng(seed)
     centres = generator.standard_normal((20, dim))

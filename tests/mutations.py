@@ -111,9 +111,7 @@ def seeds() -> dict[str, tuple[bytes, ...]]:
             raws.raf(preview),
         ),
         "SVG": (
-            (
-                SVG % ("data:image/png;base64," + base64.b64encode(encode("PNG", photo(20, 20))).decode())
-            ).encode(),
+            (SVG % ("data:image/png;base64," + base64.b64encode(encode("PNG", photo(20, 20))).decode())).encode(),
             (SVG % "#p").encode(),
         ),
     }

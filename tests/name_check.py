@@ -146,9 +146,7 @@ class NameCheck(ast.NodeVisitor):
             return None
         own = (None,) if isinstance(function, _Method) else ()
         called: Any = function.function if isinstance(function, _Method) else function
-        if not any(isinstance(one, ast.Starred) for one in node.args) and all(
-            keyword.arg for keyword in node.keywords
-        ):
+        if not any(isinstance(one, ast.Starred) for one in node.args) and all(keyword.arg for keyword in node.keywords):
             given = [one for one in node.args if not _is_ellipsis(one)]
             keywords = {str(keyword.arg): None for keyword in node.keywords}
             signature = inspect.signature(called)
@@ -160,11 +158,7 @@ class NameCheck(ast.NodeVisitor):
         if inspect.isclass(called):
             return Instance(called)
         returned = _hints(called).get("return")
-        return (
-            function.owner
-            if isinstance(function, _Method) and returned is typing.Self
-            else _instance(returned)
-        )
+        return function.owner if isinstance(function, _Method) and returned is typing.Self else _instance(returned)
 
     def _element(self, value: object) -> object:
         """What an iteration over a value gives, or an index in it; of a mapping its values."""

@@ -24,9 +24,7 @@ import pytest
 _UNTIL_WE_DIE: Final = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 _KEY: Final = "tests"
 _SECRET: Final = "of the tests"
-_PORTS: Final = tuple(
-    f"{part}.port{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")
-)
+_PORTS: Final = tuple(f"{part}.port{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc"))
 #: The one bucket that is there. A new one costs a tenth of a second, and eight volumes of the server's.
 BUCKET: Final = "pictures"
 _NUMBERS: Final = itertools.count(1)
@@ -112,9 +110,7 @@ class Folder:
 
     def unfinished(self) -> list[str]:
         """What was begun to be uploaded in parts, and is neither finished nor thrown away."""
-        found = self.files.call_s3(
-            "list_multipart_uploads", Bucket=BUCKET, Prefix=self.path.partition("/")[2]
-        )
+        found = self.files.call_s3("list_multipart_uploads", Bucket=BUCKET, Prefix=self.path.partition("/")[2])
         return [upload["Key"] for upload in found.get("Uploads", ())]
 
 

@@ -71,9 +71,7 @@ def _chosen(items: list[pytest.Item]) -> dict[_Parameter, list[Hashable]]:
         for parameter, value, count in _sampled(item):
             values[parameter][value] = None
             if counts.setdefault(parameter, count) != count:
-                raise pytest.UsageError(
-                    f"{parameter[0]}: tests take different numbers of samples of {parameter[1]}"
-                )
+                raise pytest.UsageError(f"{parameter[0]}: tests take different numbers of samples of {parameter[1]}")
     return {
         parameter: generator(" ".join(parameter)).sample(list(found), min(counts[parameter], len(found)))
         for parameter, found in values.items()

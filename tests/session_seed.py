@@ -20,9 +20,7 @@ def session_seed() -> str:
         return given
     command = ["git", "rev-parse", "HEAD"]
     try:
-        commit = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-        )
+        commit = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return "0"
     return commit.stdout.strip() or "0"

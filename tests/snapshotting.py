@@ -102,9 +102,7 @@ def index_of(root: Path, kind: str = "faiss", reader: Reader | None = None, **mo
 
 def recall(found: Sequence[Matches], wanted: Sequence[Matches]) -> float:
     """The mean share of the wanted ids that were found."""
-    shares = [
-        len(np.intersect1d(f.ids, w.ids)) / len(w) for f, w in zip(found, wanted, strict=True) if len(w)
-    ]
+    shares = [len(np.intersect1d(f.ids, w.ids)) / len(w) for f, w in zip(found, wanted, strict=True) if len(w)]
     return float(np.mean(shares))
 
 
@@ -116,9 +114,7 @@ def check_scores(found: Sequence[Matches], reference: VectorIndex, queries: Rows
         scores = dict(zip(exact.ids.tolist(), exact.scores.tolist(), strict=True))
         assert set(matches.ids.tolist()) <= scores.keys(), "an image was found that is not live"
         assert [scores[i] for i in matches.ids.tolist()] == matches.scores.tolist()
-        ranked = sorted(
-            zip(matches.scores.tolist(), matches.ids.tolist(), strict=True), key=lambda p: (-p[0], p[1])
-        )
+        ranked = sorted(zip(matches.scores.tolist(), matches.ids.tolist(), strict=True), key=lambda p: (-p[0], p[1]))
         assert [i for _, i in ranked] == matches.ids.tolist(), "not ordered by score, then id"
 
 

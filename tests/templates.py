@@ -28,9 +28,7 @@ class Templates:
             imseek.create(template, encoder="fake").close()
         return shutil.copytree(template, root)
 
-    def indexed(
-        self, root: Path, folder: Path, *, encoder: str = "fake", checked_ns: int | None = None
-    ) -> Path:
+    def indexed(self, root: Path, folder: Path, *, encoder: str = "fake", checked_ns: int | None = None) -> Path:
         """A collection at ``root`` of the pictures in ``folder``, with the stat that their files have now.
 
         ``checked_ns`` is the time at which the catalog says that it looked at them: now, unless it is given.
@@ -60,8 +58,7 @@ def _lead(root: Path, folder: Path, checked_ns: int) -> None:
             info = (folder / os.fsdecode(path)).stat()
             stat = (info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, checked_ns, place_id)
             connection.execute(
-                "UPDATE places SET size = ?, mtime_ns = ?, ctime_ns = ?, inode = ?, checked_ns = ?"
-                " WHERE place_id = ?",
+                "UPDATE places SET size = ?, mtime_ns = ?, ctime_ns = ?, inode = ?, checked_ns = ? WHERE place_id = ?",
                 stat,
             )
     recorded = catalog_checksums.read(root).having(layout.CATALOG, catalog_checksums.digest_catalog(root))

@@ -147,9 +147,7 @@ class Session:
         return ""
 
 
-def run(
-    arguments: Sequence[str], answer: str, *, extra: Mapping[str, str] | None = None
-) -> tuple[int, str, str]:
+def run(arguments: Sequence[str], answer: str, *, extra: Mapping[str, str] | None = None) -> tuple[int, str, str]:
     """The exit code of ``imseek ARGUMENTS`` in a terminal that answers so once it has been asked all, what was written
     there, and to standard error."""
     with Session(arguments, {"\x1b[c": answer}, extra=extra, stderr=False) as session:

@@ -37,9 +37,7 @@ PROSE = (json.__doc__ or "") + (np.__doc__ or "") + (np.linalg.svd.__doc__ or ""
 # -- stand-ins ---------------------------------------------------------------------------------------------
 
 
-def trained(
-    model: Any, trainer: Callable[..., Any], special: Sequence[str], metaspace: bool = True
-) -> Tokenizer:
+def trained(model: Any, trainer: Callable[..., Any], special: Sequence[str], metaspace: bool = True) -> Tokenizer:
     tokenizer = Tokenizer(model)
     if metaspace:
         tokenizer.normalizer = normalizers.NFKC()

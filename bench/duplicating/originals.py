@@ -56,9 +56,7 @@ def photo_folders() -> tuple[Path, Path]:
 
 
 def _photos(half: str) -> Iterator[Original]:
-    files = sorted(
-        path for folder in photo_folders() for path in folder.iterdir() if path.suffix in (".png", ".jpg")
-    )
+    files = sorted(path for folder in photo_folders() for path in folder.iterdir() if path.suffix in (".png", ".jpg"))
     for path in files:
         # The two of the stereo pair are shots of one scene, and stay in one half.
         name = path.stem.replace("_right", "_left").replace("_RGB", "_GRAY")
@@ -100,9 +98,7 @@ def page(layout: int, seed: int) -> Image.Image:
     for top in range(64, height - 30, 27):
         if layout == 0 and (top // 27) % 7 == 0:
             continue
-        draw.text(
-            (24, top), " ".join(rng.choice(WORDS, (12, 9, 13)[layout]).tolist()), font=font, fill="#222"
-        )
+        draw.text((24, top), " ".join(rng.choice(WORDS, (12, 9, 13)[layout]).tolist()), font=font, fill="#222")
     return picture
 
 
@@ -145,13 +141,9 @@ def _blanks() -> Iterator[Original]:
     scanned = np.random.default_rng(3).normal(247, 2, (300, 400, 1)).clip(0, 255).astype(np.uint8)
     yield Original("blank-scanned", "blank", Image.fromarray(np.repeat(scanned, 3, axis=2)), False)
     slope = np.linspace(200, 255, 300).astype(np.uint8)[:, None, None]
-    yield Original(
-        "blank-slope", "blank", Image.fromarray(np.broadcast_to(slope, (300, 400, 3)).copy()), False
-    )
+    yield Original("blank-slope", "blank", Image.fromarray(np.broadcast_to(slope, (300, 400, 3)).copy()), False)
     across = np.linspace(255, 190, 400).astype(np.uint8)[None, :, None]
-    yield Original(
-        "blank-across", "blank", Image.fromarray(np.broadcast_to(across, (300, 400, 3)).copy()), False
-    )
+    yield Original("blank-across", "blank", Image.fromarray(np.broadcast_to(across, (300, 400, 3)).copy()), False)
 
 
 def encoded(picture: Image.Image, form: str, quality: int = 90) -> bytes:

@@ -58,12 +58,8 @@ def compare(bench: Any, words: str) -> str:
         first = first or wall
         cpu = statistics.median(run.cpu for run in runs)
         resident = max(run.resident for run in runs)
-        lines.append(
-            f"{name:32}{wall:8.3f}{cpu:8.3f}{resident:9.0f}{uncached.wall:12.2f}{wall / first:10.2f}"
-        )
-        recorder.add_row(
-            "cold", program=name, seconds=wall, cpu_s=cpu, peak_mb=resident, uncached_s=uncached.wall
-        )
+        lines.append(f"{name:32}{wall:8.3f}{cpu:8.3f}{resident:9.0f}{uncached.wall:12.2f}{wall / first:10.2f}")
+        recorder.add_row("cold", program=name, seconds=wall, cpu_s=cpu, peak_mb=resident, uncached_s=uncached.wall)
     return "\n".join(lines)
 
 

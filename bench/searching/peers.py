@@ -185,9 +185,7 @@ class USearch(Peer):
     def _new(self) -> Any:
         from usearch.index import Index
 
-        return Index(
-            ndim=int(self.spec["dim"]), metric="ip", dtype="f16", connectivity=LINKS, expansion_add=BUILD
-        )
+        return Index(ndim=int(self.spec["dim"]), metric="ip", dtype="f16", connectivity=LINKS, expansion_add=BUILD)
 
     def build(self) -> None:
         index = self._new()

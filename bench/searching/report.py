@@ -152,14 +152,10 @@ def filtered_table(found: dict[str, Any], count: int, shares: Sequence[float]) -
         for kind in KINDS:
             cells = [found.get(f"{name} {kind} {share}") for share in shares]
             if any(cells):
-                each = (
-                    f"{c['recall']:.3f} {c['p50']:.2f}/{c['p99']:.2f}{_first(c)}" if c else "" for c in cells
-                )
+                each = (f"{c['recall']:.3f} {c['p50']:.2f}/{c['p99']:.2f}{_first(c)}" if c else "" for c in cells)
                 lines.append((name, kind, *each))
     head = f"\n{count:,} vectors, by the share that passes: recall, p50/p99 ms (first of all). "
-    return (
-        f"{head}Rows without imseek's name: FAISS's IVF, at its setting without a filter\n{_aligned(lines)}"
-    )
+    return f"{head}Rows without imseek's name: FAISS's IVF, at its setting without a filter\n{_aligned(lines)}"
 
 
 def _first(cell: dict[str, float]) -> str:
@@ -171,8 +167,7 @@ def _aligned(lines: Iterable[Sequence[str]]) -> str:
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
-            cell.ljust(w) if n == 0 else cell.rjust(w)
-            for n, (cell, w) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     )

@@ -17,9 +17,7 @@ from searching.measure import KINDS
 KEPT = 32
 
 
-def prepare(
-    work: Path, count: int, dim: int, seed: int, asked: int, shares: tuple[float, ...], rows_too: bool
-) -> None:
+def prepare(work: Path, count: int, dim: int, seed: int, asked: int, shares: tuple[float, ...], rows_too: bool) -> None:
     """Fills the folder ``work`` with queries, right answers and, for those who need it, ``rows.npy``, unless there."""
     work.mkdir(parents=True, exist_ok=True)
     stamp = json.dumps([count, dim, seed, asked, shares, KEPT])
@@ -41,9 +39,7 @@ def prepare(
     start = 0
     for stored in vectors.blocks(count, dim, seed):
         rows = stored.astype(np.float32)
-        rows /= np.sqrt(
-            (rows * rows).sum(axis=1, keepdims=True)
-        )  # A score is over the norm of the stored row.
+        rows /= np.sqrt((rows * rows).sum(axis=1, keepdims=True))  # A score is over the norm of the stored row.
         drawn = vectors.draws(np.arange(start, start + len(rows)))
         for share, heap in heaps.items():
             at = np.flatnonzero(drawn < share)

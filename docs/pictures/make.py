@@ -44,9 +44,7 @@ def main() -> None:
         for words in QUERIES:
             hits = collection.search(words, limit=4)
             found = [(hit.score, Path(hit.path)) for hit in hits if hit.path is not None]
-            rows.append(
-                Row(words, None, [Cell(pixels(path), f"{score:.3f}\n{path.name}") for score, path in found])
-            )
+            rows.append(Row(words, None, [Cell(pixels(path), f"{score:.3f}\n{path.name}") for score, path in found]))
     (Path(__file__).parent / "demo.png").write_bytes(contact_sheet(rows, thumb=120))
 
 

@@ -85,9 +85,7 @@ class _TopK:
             if many.any():
                 few = ~many[row]
                 best = self._most(products, np.flatnonzero(many))
-                row, column = (
-                    np.concatenate([one[few], two]) for one, two in zip((row, column), best, strict=True)
-                )
+                row, column = (np.concatenate([one[few], two]) for one, two in zip((row, column), best, strict=True))
         if not len(row):
             return
         order = np.argsort(row, kind="stable")

@@ -62,9 +62,7 @@ def hash_rows(rows: Float32) -> npt.NDArray[np.uint64]:
     factors = factors * np.uint64(2) + np.uint64(1)
     hashes = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), _HASH_BATCH):
-        bits = (
-            (rows[start : start + _HASH_BATCH] + np.float32(0)).view(np.uint32).astype(np.uint64)
-        )  # -0 becomes 0
+        bits = (rows[start : start + _HASH_BATCH] + np.float32(0)).view(np.uint32).astype(np.uint64)  # -0 becomes 0
         # The low bits of floats are often 0. Mix them, so that all bits of the sum depend on all input bits.
         bits *= np.uint64(0x9E3779B97F4A7C15)
         bits ^= bits >> np.uint64(29)

@@ -254,9 +254,7 @@ def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic
     passed = np.ones(len(ids), np.bool_)
     if basic:
         said = None if found.texts is None else [found.texts[n] for n in np.flatnonzero(mask).tolist()]
-        passed = run_with_reader(
-            collection, lambda reader: pair_filters.passes_basic_filter(reader, ids, said)
-        )
+        passed = run_with_reader(collection, lambda reader: pair_filters.passes_basic_filter(reader, ids, said))
     return Kept(ids[passed], scores[passed], len(found.ids), share, len(ids), float(scores.min()), basic)
 
 

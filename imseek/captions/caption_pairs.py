@@ -59,9 +59,7 @@ def read_own_captions(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -
     return _sort_by_image(np.concatenate(ids), texts)
 
 
-def iter_own_captions(
-    reader: Reader, space: SpaceInfo, allowed: IdSet | None
-) -> Iterator[tuple[Ids, list[str]]]:
+def iter_own_captions(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -> Iterator[tuple[Ids, list[str]]]:
     """Yield the collection's own captions, a few thousand at a time, in shard order."""
     for shard, segment in zip(reader.current.shards, reader.segments(space.space_id), strict=True):
         alive = segment.searchable(allowed)
@@ -168,9 +166,7 @@ def _keep_live_captions(rows: Sequence[tuple[Any, Sequence[Any]]], live: Ids) ->
         empty += not good
         ids += [int(image_id)] * len(good)
         texts += good
-    return _sort_by_image(
-        np.array(ids, np.int64), texts, UnusedCaptions(missing, empty, names=tuple(unknown))
-    )
+    return _sort_by_image(np.array(ids, np.int64), texts, UnusedCaptions(missing, empty, names=tuple(unknown)))
 
 
 def _contains(live: Ids, image_id: int) -> bool:
@@ -187,9 +183,7 @@ def _find_caption_column(columns: Sequence[Column], key: str, named: str | None)
     if named is not None:
         return _find_column(columns, (named,), f"captions: there is no {named!r}")
     others = [column for column in columns if column.name != key]
-    return find_caption_column(others) or _find_column(
-        others, _CAPTION_COLUMNS, "the captions: name it caption"
-    )
+    return find_caption_column(others) or _find_column(others, _CAPTION_COLUMNS, "the captions: name it caption")
 
 
 def _find_column(columns: Sequence[Column], names: Sequence[str], what: str) -> str:

@@ -48,9 +48,7 @@ def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
     Memory: 16 bytes each. Raises UsageError for an invalid share, or one that keeps nothing.
     """
     if not (isinstance(share, int | float) and 0 < share <= 1):
-        raise UsageError(
-            f"{share!r} is not a share", hint="above 0, and 1 at the most: 0.3 keeps the best 30 %"
-        )
+        raise UsageError(f"{share!r} is not a share", hint="above 0, and 1 at the most: 0.3 keeps the best 30 %")
     if not len(ids):
         raise UsageError(
             "no image has a caption to score", hint="`imseek index` reads captions from pictures and tables"
@@ -66,9 +64,7 @@ def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def passes_basic_filter(
-    reader: Reader, ids: Ids, captions: Sequence[str] | None = None
-) -> npt.NDArray[np.bool_]:
+def passes_basic_filter(reader: Reader, ids: Ids, captions: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
     """Apply the basic filter (n,) to images (ids ascending, repeats allowed).
 
     Uses the stored width and height, and n ``captions``, or the stored ones.

@@ -84,9 +84,7 @@ def again(
     Nothing is refitted, and no other image changes its cluster. Raises UsageError if there are no clusters of that name
     or they were found with another encoder; InterruptedError, LockedError, ReadOnlyError, StorageError.
     """
-    return run_with_reader(
-        collection, partial(pipeline.assign_new_images, name=name, task=Task(progress, stop))
-    )
+    return run_with_reader(collection, partial(pipeline.assign_new_images, name=name, task=Task(progress, stop)))
 
 
 def stored(collection: AnyCollection) -> tuple[str, ...]:
@@ -140,9 +138,7 @@ def outliers(
     InterruptedError; with ``save``, LockedError, ReadOnlyError, StorageError.
     """
     if method not in get_args(OutlierMethod):
-        raise UsageError(
-            f"{method!r} is no way to find outliers", hint=f"one of {', '.join(get_args(OutlierMethod))}"
-        )
+        raise UsageError(f"{method!r} is no way to find outliers", hint=f"one of {', '.join(get_args(OutlierMethod))}")
     if not 1 <= neighbours <= looking.MAX_NEIGHBOURS:
         raise UsageError(f"{neighbours} neighbours", hint=f"from 1 to {looking.MAX_NEIGHBOURS}")
     if limit < 0:
@@ -171,13 +167,9 @@ def sample(
     Raises UsageError, QueryError (``where``), CollectionNotFoundError, CorruptCollectionError, InterruptedError.
     """
     if method not in get_args(SampleMethod):
-        raise UsageError(
-            f"{method!r} is no way to choose a sample", hint=f"one of {', '.join(get_args(SampleMethod))}"
-        )
+        raise UsageError(f"{method!r} is no way to choose a sample", hint=f"one of {', '.join(get_args(SampleMethod))}")
     if not 1 <= count <= representative_sample.MAX_SAMPLE:
-        raise UsageError(
-            f"a sample of {count:,} images", hint=f"from 1 to {representative_sample.MAX_SAMPLE}"
-        )
+        raise UsageError(f"a sample of {count:,} images", hint=f"from 1 to {representative_sample.MAX_SAMPLE}")
     asked = representative_sample.SampleRequest(count, method, where, seed)
     return run_with_reader(
         collection, partial(representative_sample.choose_sample, asked=asked, task=Task(progress, stop))

@@ -69,13 +69,8 @@ def name_clusters(
     means, rows = _centre_rows(vectors, chosen, task)
     best, directions = _find_best_words(means, word_rows, word_mean)
     contrast = _contrasts(rows, [len(mine) for mine in chosen], directions)
-    shown = [
-        words[word] if value >= stands_out else None
-        for word, value in zip(best.tolist(), contrast, strict=True)
-    ]
-    return [
-        ClusterName(text, value) for text, value in zip(_number_repeated_names(shown), contrast, strict=True)
-    ]
+    shown = [words[word] if value >= stands_out else None for word, value in zip(best.tolist(), contrast, strict=True)]
+    return [ClusterName(text, value) for text, value in zip(_number_repeated_names(shown), contrast, strict=True)]
 
 
 def _centre_rows(vectors: Vectors, chosen: Sequence[Ids], task: Task) -> tuple[Float32, Float32]:

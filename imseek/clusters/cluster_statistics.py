@@ -59,9 +59,7 @@ def describe_clusters(
             separation = float(np.mean((far - near) / larger, dtype=np.float64))
             neighbour = int(np.bincount(beside).argmax())
         medoids = _find_medoids(vectors, mine, own, seed + number)
-        out.append(
-            ClusterStatistics(len(mine), float(own.mean(dtype=np.float64)), separation, neighbour, medoids)
-        )
+        out.append(ClusterStatistics(len(mine), float(own.mean(dtype=np.float64)), separation, neighbour, medoids))
     return out
 
 

@@ -34,15 +34,11 @@ def values_of(
         score: {i: round(one, 6) for i, one in zip(ids, found.own.tolist(), strict=True)},
     }
     if any(words):
-        values[text] = {
-            i: words[one] for i, one in zip(ids, label, strict=True) if one >= 0 and words[one] is not None
-        }
+        values[text] = {i: words[one] for i, one in zip(ids, label, strict=True) if one >= 0 and words[one] is not None}
     return {column: mine for column, mine in values.items() if mine}
 
 
-def model_of(
-    name: str, vectors: Vectors, fitted: Fit, words: Sequence[str | None], facts: Mapping[str, Any]
-) -> Model:
+def model_of(name: str, vectors: Vectors, fitted: Fit, words: Sequence[str | None], facts: Mapping[str, Any]) -> Model:
     """Build the model that stores the centres, names and parameters."""
     arrays: dict[str, Any] = {"centres": fitted.centres}
     if fitted.least is not None:

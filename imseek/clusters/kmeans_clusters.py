@@ -77,9 +77,7 @@ def fit(vectors: Vectors, k: int | None, seed: int, task: Task) -> Fit:
     if k is not None and not 1 <= k <= min(len(vectors), MAX_CLUSTERS):
         most = min(len(vectors), MAX_CLUSTERS)
         images = f"{len(vectors):,} image{'s' * (len(vectors) != 1)}"
-        raise UsageError(
-            f"{images} cannot be put into {k:,} clusters", hint=f"-k is 1{f' to {most}' * (most > 1)}"
-        )
+        raise UsageError(f"{images} cannot be put into {k:,} clusters", hint=f"-k is 1{f' to {most}' * (most > 1)}")
     if k is None:
         k, said = choose_cluster_count(vectors, seed, task)
     rows = sample_rows(vectors, max(_ROWS_PER_CENTRE * k, TRAINING_BYTES // (4 * vectors.dim)), seed)

@@ -243,15 +243,11 @@ def isolation_scores(vectors: Vectors, differ: UniqueVectors, seed: int, task: T
     m = len(differ.first)
     task.step(ISOLATION_PHASE, 0, m)
     drawn = vectors.at(differ.first[sample_positions(m, _FOREST_SAMPLE, seed)])
-    forest = IsolationForest(
-        n_estimators=_TREES, max_samples=min(_PER_TREE, len(drawn)), random_state=seed
-    ).fit(drawn)
+    forest = IsolationForest(n_estimators=_TREES, max_samples=min(_PER_TREE, len(drawn)), random_state=seed).fit(drawn)
     scores = np.empty(m)
     for start in range(0, m, _BATCH):
         task.step(ISOLATION_PHASE, start, m)
-        scores[start : start + _BATCH] = -forest.score_samples(
-            vectors.at(differ.first[start : start + _BATCH])
-        )
+        scores[start : start + _BATCH] = -forest.score_samples(vectors.at(differ.first[start : start + _BATCH]))
     return scores
 
 
@@ -271,9 +267,7 @@ def _build_report(
         images=len(vectors),
         contents=len(differ.first),
         neighbours=0 if asked.method == "isolation" else k,
-        outliers=tuple(
-            Shown(i, score, places.get(i)) for i, score in zip(ids, scores[order].tolist(), strict=True)
-        ),
+        outliers=tuple(Shown(i, score, places.get(i)) for i, score in zip(ids, scores[order].tolist(), strict=True)),
         typical=float(np.median(scores)) if len(scores) else None,
         copies={i: more for i, more in zip(ids, copies, strict=True) if more},
         notes=tuple(notes),

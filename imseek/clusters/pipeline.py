@@ -68,9 +68,7 @@ def find(reader: Reader, wanted: ClusterRequest, task: Task) -> ClusterReport:
     names = _name_clusters(vectors, wanted, members, task, notes)
     noise = np.flatnonzero(found.label < 0)
     _add_notes(fitted, found, vectors, notes)
-    shown = np.concatenate(
-        [*(one.medoids for one in facts), noise[: cluster_statistics.MEDOID_COUNT]]
-    ).astype(np.int64)
+    shown = np.concatenate([*(one.medoids for one in facts), noise[: cluster_statistics.MEDOID_COUNT]]).astype(np.int64)
     places = reader.places(vectors.ids[shown].tolist())
     report = _build_report(vectors, wanted, fitted, facts, noise, names, places, notes, found)
     return report if wanted.save is None else _save(vectors, wanted, fitted, found, report)
@@ -91,9 +89,7 @@ def _name_clusters(
     return cluster_names.name_clusters(vectors, members, wanted.words, *found, wanted.seed, task)
 
 
-def word_for(
-    reader: Reader, images: Sequence[int], words: tuple[str, ...], where: str | None, task: Task
-) -> GroupWord:
+def word_for(reader: Reader, images: Sequence[int], words: tuple[str, ...], where: str | None, task: Task) -> GroupWord:
     """Find the word that distinguishes a group of images; raises like :func:`imseek.clusters.word_for`."""
     vectors = Vectors(reader, allowed=filter_ids(reader, where))
     at = vectors.positions(np.unique(np.array(images, np.int64)))

@@ -54,9 +54,7 @@ def choose_sample(reader: Reader, asked: SampleRequest, task: Task) -> SampleRep
         at, scores = k_centre(vectors, differ, count, asked.seed, task)
     elif asked.method == "facility":
         if count > MAX_FACILITY:
-            raise UsageError(
-                f"facility location chooses {MAX_FACILITY:,} images at most", hint="--method k-centre"
-            )
+            raise UsageError(f"facility location chooses {MAX_FACILITY:,} images at most", hint="--method k-centre")
         at, scores = facility_location(vectors, differ, count, asked.seed, task)
         if len(differ.first) > MAX_FACILITY:
             notes.append(f"chosen from and by {MAX_FACILITY:,} images at random")
@@ -80,9 +78,7 @@ def choose_sample(reader: Reader, asked: SampleRequest, task: Task) -> SampleRep
     )
 
 
-def k_centre(
-    vectors: Vectors, differ: UniqueVectors, count: int, seed: int, task: Task
-) -> tuple[Ids, Float32]:
+def k_centre(vectors: Vectors, differ: UniqueVectors, count: int, seed: int, task: Task) -> tuple[Ids, Float32]:
     """Greedy k-centre: positions (count,), each farthest from those before it, with its distance when it was chosen.
 
     The largest distance (as an angle) of any image to the sample is at most twice the optimum (Gonzalez 1985). The

@@ -182,6 +182,4 @@ class SampleReport:
     def sample(self) -> tuple[Representative, ...]:
         """Images in the order of selection; the score is the distance (1 − cosine) to those before (0 for the
         first)."""
-        return tuple(
-            Representative(image, weight) for image, weight in zip(self.chosen, self.weights, strict=True)
-        )
+        return tuple(Representative(image, weight) for image, weight in zip(self.chosen, self.weights, strict=True))

@@ -89,9 +89,7 @@ def read_identity(root: Path) -> Identity:
         return Identity(
             uuid=uuid_text(found),
             created=found.time("created"),
-            places=found.text("places", choices=("absolute", "relative"))
-            if "places" in found
-            else "absolute",
+            places=found.text("places", choices=("absolute", "relative")) if "places" in found else "absolute",
             format=found.whole("format", least=1, most=layout.FORMAT_SERVER_CATALOG),
         )
     except ValueError as error:

@@ -217,9 +217,7 @@ def _parse(parts: list[str]) -> ListedFile | None:
             return None if kind is None else _make_listed_file(kind, shard_id=stem)
         case [top, space, folder, file] if top == SPACES and folder in _MODALITIES:
             modality = _MODALITIES[folder]
-            return _make_listed_file(
-                "vectors", shard_id=file.removesuffix(".npy"), space_id=space, modality=modality
-            )
+            return _make_listed_file("vectors", shard_id=file.removesuffix(".npy"), space_id=space, modality=modality)
         case [top, space, "parts", file] if top == SPACES:
             return _make_listed_file("part", shard_id=file.removesuffix(".npy"), space_id=space)
         case [top, space, "index", folder, file] if top == SPACES and file in _SNAPSHOT_FILES:
@@ -232,18 +230,12 @@ def _parse(parts: list[str]) -> ListedFile | None:
             return _make_listed_file("dead", shard_id=shard, generation=rest.removesuffix(".npy"))
         case [top, name, file] if top == COLUMNS and COLUMN_NAME.fullmatch(name):
             shard, _, rest = file.partition(".")
-            return _make_listed_file(
-                "column", shard_id=shard, generation=rest.removesuffix(".parquet"), name=name
-            )
+            return _make_listed_file("column", shard_id=shard, generation=rest.removesuffix(".parquet"), name=name)
         case [top, file] if top == JUDGEMENTS:
             return _make_listed_file("judgements", generation=file.removeprefix("all.").removesuffix(".json"))
         case [top, file] if top == MODELS:
             name, _, generation = file.removesuffix(".json").rpartition(".")
-            return (
-                _make_listed_file("model", generation=generation, name=name)
-                if MODEL_NAME.fullmatch(name)
-                else None
-            )
+            return _make_listed_file("model", generation=generation, name=name) if MODEL_NAME.fullmatch(name) else None
     return None
 
 

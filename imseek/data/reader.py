@@ -216,9 +216,7 @@ class Reader:
         """Return the absolute paths of images in this generation, by id; ids without a place are left out."""
         with self._catalog.reading() as connection:
             places = self._catalog_places(connection, image_ids)
-            sources = self._look_up_sources(
-                connection, [(i, source_id) for i, (source_id, _) in places.items()]
-            )
+            sources = self._look_up_sources(connection, [(i, source_id) for i, (source_id, _) in places.items()])
         return {
             image_id: place_of(source_id, sources[source_id].kind, sources[source_id].root, path)
             for image_id, (source_id, path) in places.items()
@@ -243,16 +241,11 @@ class Reader:
     def indexed_places(self, image_ids: Sequence[int]) -> dict[int, IndexedPlace]:
         """Return places and what was indexed there, by id; ids without a place are left out."""
         with self._catalog.reading() as connection:
-            rows = [
-                row
-                for chunk in chunks(image_ids)
-                for row in read_place_rows(connection, self.generation, chunk)
-            ]
+            rows = [row for chunk in chunks(image_ids) for row in read_place_rows(connection, self.generation, chunk)]
             self.check_history(connection)
             sources = self._look_up_sources(connection, [(row.image_id, row.source_id) for row in rows])
         places = {
-            row.image_id: IndexedPlace(sources[row.source_id], row.path, row.stat, row.content_hash)
-            for row in rows
+            row.image_id: IndexedPlace(sources[row.source_id], row.path, row.stat, row.content_hash) for row in rows
         }
         if any(is_url(place.file) for place in places.values()):
             known = is_trusted(self.root)
@@ -264,9 +257,7 @@ class Reader:
         with connect_read_only(self.root) as connection:
             return self._sources(connection)
 
-    def _catalog_places(
-        self, connection: ReadConnection, image_ids: Sequence[int]
-    ) -> dict[int, tuple[int, bytes]]:
+    def _catalog_places(self, connection: ReadConnection, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         found: dict[int, tuple[int, bytes]] = {}
         query = "SELECT image_id, source_id, path FROM places WHERE born <= ? AND died > ? AND image_id IN "
         for chunk in chunks(image_ids):
@@ -297,9 +288,7 @@ class Reader:
     def _sources(self, connection: ReadConnection) -> dict[int, SourceRow]:
         base = base_folder(self.root)
         rows = connection.execute("SELECT source_id, kind, root, relative, options FROM sources").fetchall()
-        return {
-            i: SourceRow(kind, join_root(base, root, rel), options) for i, kind, root, rel, options in rows
-        }
+        return {i: SourceRow(kind, join_root(base, root, rel), options) for i, kind, root, rel, options in rows}
 
     def check_history(self, connection: ReadConnection) -> None:
         """Raise StaleGenerationError where a purge has removed history of this generation.
@@ -353,9 +342,7 @@ class Reader:
         """Return the captions of stored images that have one, by id, including images that are not searched now."""
         return {i: facts["caption"] for i, facts in self.intrinsics(image_ids, ["caption"]).items()}
 
-    def intrinsics(
-        self, image_ids: Sequence[int], columns: Sequence[str] | None = None
-    ) -> dict[int, dict[str, Any]]:
+    def intrinsics(self, image_ids: Sequence[int], columns: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
         """Return some or all intrinsic columns of stored images, by id; nulls and empty rows are left out."""
         found: dict[int, dict[str, Any]] = {}
         for shard in self.current.shards:
@@ -467,9 +454,7 @@ class Reader:
                 self._arrays[name] = array
         return self._arrays[name]
 
-    def _rows(
-        self, name: str, rows: Sequence[int], columns: Sequence[str] | None = None
-    ) -> list[dict[str, Any]]:
+    def _rows(self, name: str, rows: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         from imseek.data.shards.shard_files import read_rows
 
         return self.load(name, partial(read_rows, rows=rows, columns=columns))
@@ -496,9 +481,7 @@ class Reader:
         except FileNotFoundError as error:
             raise self._stale(name) from error
         except OSError as error:
-            if (
-                error.errno is not None
-            ):  # From the operating system; Arrow's errors about damage have no errno.
+            if error.errno is not None:  # From the operating system; Arrow's errors about damage have no errno.
                 raise system_error(error, self.root / name) from error
             raise self._damaged(name, error) from error
         except Exception as error:

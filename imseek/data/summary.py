@@ -92,14 +92,9 @@ def summarise(reader: Reader) -> CollectionInfo:
             Failure(i, locate(join_root(base, at, relative), path), reason, message)
             for i, at, relative, path, reason, message in failures
         ),
-        index=", ".join(
-            [*(_describe_index(info) for info in built), *_damaged_indexes(reader, built, policy)]
-        )
-        or SCAN,
+        index=", ".join([*(_describe_index(info) for info in built), *_damaged_indexes(reader, built, policy)]) or SCAN,
         writer=describe_writer(backend.connect()) if backend.is_locked() else None,
-        spaces=tuple(
-            _space_summary(space, facts.get(space.space_id, ""), precisions) for space in current.spaces
-        ),
+        spaces=tuple(_space_summary(space, facts.get(space.space_id, ""), precisions) for space in current.spaces),
         # `is_current` has no history: the catalog may have switched spaces since this generation.
         other_spaces=tuple(
             _other_space(current, SpaceInfo(*columns), known, parts, size)

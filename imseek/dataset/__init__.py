@@ -113,11 +113,7 @@ def tag_quality(
         return {kind: ids[flagged[kind]].tolist() for kind in wanted}
 
     lists = run_with_reader(collection, work)
-    given = {
-        (image_id, str(kind)): f"quality: {rating.RULES[kind]}"
-        for kind, ids in lists.items()
-        for image_id in ids
-    }
+    given = {(image_id, str(kind)): f"quality: {rating.RULES[kind]}" for kind, ids in lists.items() for image_id in ids}
     if given:
         with open_writer(path_of(collection), "dataset quality --tag") as writer:
             tags.put(writer, given)
@@ -343,9 +339,7 @@ def _check_kinds(kinds: Iterable[QualityKind]) -> tuple[QualityKind, ...]:
     return wanted
 
 
-def _find_related(
-    session: SnapshotSession, reader: Reader, where: str | None, looks: int, task: Task
-) -> RelatedPairs:
+def _find_related(session: SnapshotSession, reader: Reader, where: str | None, looks: int, task: Task) -> RelatedPairs:
     return find_related(
         reader,
         session.index,

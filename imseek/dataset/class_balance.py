@@ -74,8 +74,7 @@ def _format_value(value: Any, kind: Kind) -> str:
 def _iter_tags(reader: Reader) -> Iterable[tuple[Ids, list[str | None]]]:
     """Yield tags of live images, without those that mark duplicates."""
     live = np.concatenate(
-        [np.empty(0, np.int64)]
-        + [np.delete(reader.shard_ids(s), reader.dead_rows(s)) for s in reader.current.shards]
+        [np.empty(0, np.int64)] + [np.delete(reader.shard_ids(s), reader.dead_rows(s)) for s in reader.current.shards]
     )
     searched = IdSet(live)
     with connect_read_only(reader.root) as connection:

@@ -67,9 +67,7 @@ def find_leaks(repeats: DuplicateContents, class_of: Mapping[int, str]) -> Leaks
     return Leaks({key: (exact[key], same[key]) for key in keys}, groups)
 
 
-def _classes_of(
-    repeats: DuplicateContents, classes: Mapping[int, Collection[str]]
-) -> dict[int, Counter[str]]:
+def _classes_of(repeats: DuplicateContents, classes: Mapping[int, Collection[str]]) -> dict[int, Counter[str]]:
     return {
         content: Counter(name for image_id in images for name in classes.get(image_id, ()))
         for content, images in repeats.images.items()

@@ -42,10 +42,7 @@ def compare_coverage(
     if readers[0].identity.uuid == readers[1].identity.uuid:
         raise UsageError("a collection cannot be compared with itself", hint="name two different ones")
     spaces = _shared_space(*readers)
-    each = [
-        Vectors(reader, space, allowed_of(reader, where))
-        for reader, space in zip(readers, spaces, strict=True)
-    ]
+    each = [Vectors(reader, space, allowed_of(reader, where)) for reader, space in zip(readers, spaces, strict=True)]
     indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
     sets = [covering.SetNeighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
     asked = [covering.sample_positions(len(vectors), most) for vectors in each]

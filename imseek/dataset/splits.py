@@ -28,9 +28,7 @@ def parts_of(
         if split == spreading.TAG:
             raise UsageError("an image has several tags, and is in one part", hint="--folders, or a column")
         found = spreading.ClassMembership(reader, split, allowed)
-        return {
-            i: found.names[n] for i, n in zip(found.ids.tolist(), found.number.tolist(), strict=True)
-        }, images
+        return {i: found.names[n] for i, n in zip(found.ids.tolist(), found.number.tolist(), strict=True)}, images
     of: dict[int, str] = {}
     for name, folders in split.items():
         for image_id in _images_below(reader, folders, allowed).tolist():

@@ -85,9 +85,7 @@ def find(
     if keep not in RULES:
         raise UsageError(f"{keep!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
     if keep == "path-priority" and not prefer:
-        raise UsageError(
-            "path-priority needs folders in order of preference", hint="prefer (--prefer) names them"
-        )
+        raise UsageError("path-priority needs folders in order of preference", hint="prefer (--prefer) names them")
     if "inside" in wanted and against is not None:
         raise UsageError("pictures inside pictures can be found within one collection only")
     # Each part that is done is kept, so each is reported.
@@ -116,16 +114,12 @@ def find(
             )
             if there is None:
                 return pipeline.find(reader, here.index, load, request, task)
-            return cross_collection_groups.find(
-                reader, here.index, there.reader, there.index, load, request, task
-            )
+            return cross_collection_groups.find(reader, here.index, there.reader, there.index, load, request, task)
 
         return retry_if_stale(work, *(one for one in (here, there) if one is not None))
 
 
-def judge(
-    collection: AnyCollection, images: Sequence[int | AnyPath], verdict: Verdict
-) -> tuple[Judgement, ...]:
+def judge(collection: AnyCollection, images: Sequence[int | AnyPath], verdict: Verdict) -> tuple[Judgement, ...]:
     """Record that each pair of these pictures is the ``"same"`` or ``"different"``, permanently.
 
     Images are ids, or files that need not be indexed: judgements are about contents. A new judgement replaces an
@@ -217,9 +211,7 @@ def plan(
     report, is touched. Groups of kind *inside* are left out. Raises UsageError.
     """
     if action not in get_args(Action):
-        raise UsageError(
-            f"{action!r} is nothing that can be done", hint=f"one of {', '.join(get_args(Action))}"
-        )
+        raise UsageError(f"{action!r} is nothing that can be done", hint=f"one of {', '.join(get_args(Action))}")
     # A picture and its crop are both kept: neither replaces the other.
     report = replace(report, groups=tuple(group for group in report.groups if group.kind != "inside"))
     return plans.make_plan(report, action, root=path_of(collection), to=to, tag=tag, protect=protect)

@@ -44,9 +44,7 @@ def find(
     shared = shared_space(reader, other) if set(wanted.kinds) - {"exact"} else None
     limits, notes = DEFAULTS, tuple[str, ...]()
     with ExitStack() as stack:
-        mine = cross_collection_pairs.OverlapSide(
-            reader, contents, stack.enter_context(Originals(reader)).read
-        )
+        mine = cross_collection_pairs.OverlapSide(reader, contents, stack.enter_context(Originals(reader)).read)
         there = cross_collection_pairs.OverlapSide(other, theirs, stack.enter_context(Originals(other)).read)
         if shared is not None:
             limits, notes = resolve_thresholds(reader, shared[0], contents, load, task)

@@ -100,9 +100,7 @@ def find(
         scope=where,
         task=task,
     )
-    notes = (
-        proposed.notes if one.index is not None and other.index is not None else (NO_VECTORS, *proposed.notes)
-    )
+    notes = proposed.notes if one.index is not None and other.index is not None else (NO_VECTORS, *proposed.notes)
     if proposed.interrupted:
         return Overlap(tuple(pairs), notes, interrupted=True)
     width = len(theirs)

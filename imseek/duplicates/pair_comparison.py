@@ -41,9 +41,7 @@ class ComparisonResult:
 
     def merged_with(self, more: ComparisonResult) -> ComparisonResult:
         """Return both results as one."""
-        return ComparisonResult(
-            self.pairs + more.pairs, self.notes + more.notes, self.interrupted or more.interrupted
-        )
+        return ComparisonResult(self.pairs + more.pairs, self.notes + more.notes, self.interrupted or more.interrupted)
 
 
 class PairComparer:

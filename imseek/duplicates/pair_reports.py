@@ -32,9 +32,7 @@ def scope_of(where: str) -> str:
     return hashlib.sha256(where.encode()).hexdigest() if where else ""
 
 
-def to_duplicate_pairs(
-    found: ClassifiedPairs, ids: Ids, kinds: Collection[DuplicateKind]
-) -> list[DuplicatePair]:
+def to_duplicate_pairs(found: ClassifiedPairs, ids: Ids, kinds: Collection[DuplicateKind]) -> list[DuplicatePair]:
     """Convert found pairs of the given ``kinds`` to DuplicatePairs, in order. ``ids`` maps positions to image ids."""
     pairs = []
     for n in range(len(found.a)):

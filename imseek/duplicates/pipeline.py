@@ -80,9 +80,7 @@ def find(
             space = reader.current.image_spaces[0]
             index = open_index(space)
             limits, notes = resolve_thresholds(reader, space, contents, load, task)
-            comparing = stack.enter_context(
-                PairComparer(reader, contents, index, wanted.kinds, limits, wanted.looks)
-            )
+            comparing = stack.enter_context(PairComparer(reader, contents, index, wanted.kinds, limits, wanted.looks))
             compared = comparing.find(wanted.where, task)
             confirm = comparing.confirm
             if "inside" in wanted.kinds and not compared.interrupted:

@@ -28,9 +28,7 @@ class RelatedPairs:
 
     def repeats(self) -> DuplicateContents:
         """Return the images of every content that has copies or is in a pair, and the pairs by first images."""
-        firsts = dict.fromkeys(self.contents.copies) | dict.fromkeys(
-            e for p in self.pairs for e in (p.a, p.b)
-        )
+        firsts = dict.fromkeys(self.contents.copies) | dict.fromkeys(e for p in self.pairs for e in (p.a, p.b))
         images = {
             first: self.contents.copies[first].tolist() if first in self.contents.copies else [first]
             for first in firsts

@@ -69,9 +69,7 @@ def resolve_thresholds(
     return found, ()
 
 
-def _sample_pictures(
-    reader: Reader, contents: UniqueContents, side: int | None, task: Task
-) -> Iterator[Pixels]:
+def _sample_pictures(reader: Reader, contents: UniqueContents, side: int | None, task: Task) -> Iterator[Pixels]:
     """Yield at most SAMPLE different pictures, always the same ones; unreadable pictures are replaced by others."""
     given = 0
     tried = np.random.default_rng(0).permutation(len(contents))[: 4 * SAMPLE]

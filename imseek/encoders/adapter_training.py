@@ -94,9 +94,7 @@ def train_adapter(
         chosen = torch.randperm(len(lesson.pairs), generator=generator)[:BATCH].numpy()
         left, right = lesson.pairs[chosen].T
         if len(lesson.others):
-            drawn = torch.randint(
-                len(lesson.others), (min(EXTRA_NEGATIVES, len(lesson.others)),), generator=generator
-            )
+            drawn = torch.randint(len(lesson.others), (min(EXTRA_NEGATIVES, len(lesson.others)),), generator=generator)
             right = np.concatenate([right, lesson.others[drawn.numpy()]])
         asked = turned(images[left]) if words is None else words[left]
         cosines = asked @ turned(images[right]).T

@@ -265,9 +265,7 @@ def _with_defaults(described: Mapping[str, Any]) -> dict[str, Any]:
     from transformers import EfficientNetImageProcessor
 
     if not str(described.get("image_processor_type")).startswith("EfficientNetImageProcessor"):
-        raise EncoderError(
-            f"the image processor {described.get('image_processor_type')!r} is not that of ALIGN"
-        )
+        raise EncoderError(f"the image processor {described.get('image_processor_type')!r} is not that of ALIGN")
     settings: dict[str, Any] = EfficientNetImageProcessor(**described).to_dict()
     return settings
 

@@ -48,8 +48,7 @@ class EncoderInfo:
         info = dict(stored)
         info["modalities"] = tuple(info["modalities"])
         info["preprocessing"] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in info["preprocessing"].items()
+            name: tuple(value) if isinstance(value, list) else value for name, value in info["preprocessing"].items()
         }
         return cls(**info)
 

@@ -89,9 +89,7 @@ def _translate_errors(path: Path) -> Iterator[None]:
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the tensors in ``path`` by name. The file must have passed :func:`read_scalar`."""
     if path.suffix != ".safetensors":
-        return {
-            name: tuple(value.shape) for name, value in _load_state(path).items() if hasattr(value, "shape")
-        }
+        return {name: tuple(value.shape) for name, value in _load_state(path).items() if hasattr(value, "shape")}
     with _open_safetensors(path) as file:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
 

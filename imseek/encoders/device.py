@@ -182,9 +182,7 @@ def _precision(wanted: str, device: str, machine: Machine) -> str:
             "this processor has no instructions for bf16 (AVX512-BF16, AMX-BF16, Arm's BF16): fp32 is faster",
             hint=f"precisions here: {usable}",
         )
-    raise EncoderUnavailableError(
-        f"{wanted} is not to be had on {device}", hint=f"precisions there: {usable}"
-    )
+    raise EncoderUnavailableError(f"{wanted} is not to be had on {device}", hint=f"precisions there: {usable}")
 
 
 def _first_batch(device: str, image_size: int) -> int:

@@ -126,9 +126,7 @@ def _offer(reference: str, parts: Sequence[Part], described: Sequence[hub.Reposi
         for part, repository in zip(parts, described, strict=True)
         for file in repository.wanted(part)
     }
-    missing = {
-        key: file for key, file in wanted.items() if hub.cached_path(Part(key[0], (file.name,))) is None
-    }
+    missing = {key: file for key, file in wanted.items() if hub.cached_path(Part(key[0], (file.name,))) is None}
     offer = Offer(
         reference=reference,
         repository=parts[0].repository,

@@ -102,9 +102,7 @@ def check_encoder(
     load_seconds = time.perf_counter() - started
 
     drawn = draw_pictures()
-    images, image_speed = _time_runs(
-        lambda: encoder.encode_images(_prepare_batch(encoder, drawn)), len(drawn)
-    )
+    images, image_speed = _time_runs(lambda: encoder.encode_images(_prepare_batch(encoder, drawn)), len(drawn))
     found = [_check_rows("pictures", images, image_speed)]
     if "text" in encoder.info.modalities:
         texts, text_speed = _time_runs(lambda: encoder.encode_texts(TEXTS), len(TEXTS))
@@ -187,9 +185,7 @@ def _check_rows(what: str, rows: Float32, per_second: float) -> tuple[TowerStati
     )
     problems = []
     if max(abs(1 - found.norm_min), abs(1 - found.norm_max)) > _NORM_TOLERANCE:
-        problems.append(
-            f"vectors of {what} are not of length 1: {found.norm_min:.4f} to {found.norm_max:.4f}"
-        )
+        problems.append(f"vectors of {what} are not of length 1: {found.norm_min:.4f} to {found.norm_max:.4f}")
     if found.cosine_min > 1 - _MIN_SPREAD:
         problems.append(f"vectors of {what} are all the same: their cosines are above {found.cosine_min:.6f}")
     return found, problems

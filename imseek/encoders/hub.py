@@ -30,9 +30,7 @@ TOKENIZER_FILES: Final = (
 )  # fmt: skip
 
 _ABSENT: Final = ".no_exist"  # the client's folder of marks for files that a repository lacks
-_RETRY_HINT: Final = (
-    "go online (and unset HF_HUB_OFFLINE) and try again, or name another encoder, such as builtin"
-)
+_RETRY_HINT: Final = "go online (and unset HF_HUB_OFFLINE) and try again, or name another encoder, such as builtin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +186,7 @@ def ensure_cached(reference: str, parts: Sequence[Part]) -> Path:
         fetch(reference, parts, described)
         path = cached_path(parts[0])
     if path is None:
-        raise EncoderUnavailableError(
-            f"the weights of {reference} were fetched, but are not in the hub's cache"
-        )
+        raise EncoderUnavailableError(f"the weights of {reference} were fetched, but are not in the hub's cache")
     return path
 
 

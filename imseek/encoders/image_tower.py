@@ -109,9 +109,7 @@ class ImageTower:
         on_trial = guard.verdict is None
         run: TorchImages | int8.Int8Images
         if precision == "int8":
-            run = int8.Int8Images(
-                self._module, self._fingerprint(), self._preprocessing, self._runtime, self._notify
-            )
+            run = int8.Int8Images(self._module, self._fingerprint(), self._preprocessing, self._runtime, self._notify)
         else:
             module = self._module()
             run = self._on_torch(copy.deepcopy(module) if on_trial else module)

@@ -73,9 +73,7 @@ def check_licence(reference: str, repository: str, on_card: str | None, *, accep
         raise _refusal(reference, repository, _licence_name(known, on_card))
 
 
-def refuse_restricted(
-    reference: str, repository: str, on_card: str | None = None, *, accepted: bool = False
-) -> None:
+def refuse_restricted(reference: str, repository: str, on_card: str | None = None, *, accepted: bool = False) -> None:
     """Raise LicenceError for weights known to be restricted, without asking the hub."""
     known = of_repository(repository)
     if not accepted and known is not None and known.licence == RESTRICTED:

@@ -132,9 +132,7 @@ class Network:
         return output
 
 
-def _verify(
-    path: Path, module: torch.nn.Module, inputs: Mapping[str, torch.Tensor], tolerance: float
-) -> None:
+def _verify(path: Path, module: torch.nn.Module, inputs: Mapping[str, torch.Tensor], tolerance: float) -> None:
     """Raise EncoderError unless the file's output for ``inputs`` matches the module's within ``tolerance``."""
     import torch
 

@@ -74,9 +74,7 @@ def resolve(reference: str) -> Resolution:
     for an invalid reference, and LicenceError for restricted weights that are not downloaded yet.
     """
     if reference == "builtin":
-        return Resolution(
-            reference, note='basic encoder; a collection made with the encoder "default" finds more'
-        )
+        return Resolution(reference, note='basic encoder; a collection made with the encoder "default" finds more')
     from imseek.encoders import hub, licences
     from imseek.encoders.catalogue import find_encoder
 
@@ -135,9 +133,7 @@ def load(
         _fetch_listed(reference)
         return _FAMILIES[scheme](reference, modalities=modalities, runtime=runtime, notify=notify)
 
-    exported = (
-        None if fingerprint is None else _exported(reference, fingerprint, modalities, runtime, load_library)
-    )
+    exported = None if fingerprint is None else _exported(reference, fingerprint, modalities, runtime, load_library)
     return exported or load_library()
 
 

@@ -21,9 +21,7 @@ DISK_FULL_ERRNOS: Final = (errno.ENOSPC, errno.EDQUOT)
 _PIECE: Final = 1 << 20  # bytes
 
 
-def fetch_blob(
-    folder: Path, repository: str, commit: str, file: RemoteFile, report: Callable[[int], None]
-) -> None:
+def fetch_blob(folder: Path, repository: str, commit: str, file: RemoteFile, report: Callable[[int], None]) -> None:
     """Download a large file to the path in ``folder``, the repository's, where the hub client looks up its hash.
 
     Resumes an earlier partial download; ``report`` receives the bytes present so far. Raises EncoderError for a file

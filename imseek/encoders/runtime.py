@@ -36,9 +36,7 @@ class Runtime:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.device, str) and _DEVICE.fullmatch(self.device)):
-            raise UsageError(
-                f"no device is called {self.device!r}", hint="auto, cpu, cuda, cuda:N, cuda:N,M, all, mps"
-            )
+            raise UsageError(f"no device is called {self.device!r}", hint="auto, cpu, cuda, cuda:N, cuda:N,M, all, mps")
         if self.precision not in PRECISIONS:
             raise UsageError(f"no precision is called {self.precision!r}", hint=", ".join(PRECISIONS))
         for name, number in (("batch size", self.batch_size), ("number of threads", self.threads)):

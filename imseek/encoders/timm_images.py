@@ -132,9 +132,7 @@ def _config(name: str) -> dict[str, Any]:
 
     model, _, tag = name.partition(".")
     if not is_model(model):
-        raise UnknownEncoderError(
-            f"timm knows no model {model!r}", hint=near_matches_hint(model, timm.list_models())
-        )
+        raise UnknownEncoderError(f"timm knows no model {model!r}", hint=near_matches_hint(model, timm.list_models()))
     try:
         known = get_pretrained_cfg(name)
     except RuntimeError:  # older versions return None

@@ -62,9 +62,7 @@ class TorchImages:
     """An image tower on torch. Owns ``module`` (see :func:`with_normalisation`) and may move and convert it.
     Thread-safe."""
 
-    def __init__(
-        self, module: torch.nn.Module, preprocessing: Preprocessing, runtime: Runtime, plan: Plan
-    ) -> None:
+    def __init__(self, module: torch.nn.Module, preprocessing: Preprocessing, runtime: Runtime, plan: Plan) -> None:
         """Move ``module`` to the device and precision of ``plan``. Raises EncoderError where memory runs out."""
         import torch
 

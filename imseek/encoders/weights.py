@@ -113,9 +113,7 @@ class LazyModel:
         status = self._checkpoint.stat()
         record = json.dumps(self._record, sort_keys=True)
         key = f"{self._reference}\n{self._checkpoint}\n{status.st_size}\n{status.st_mtime_ns}\n{record}"
-        return (
-            cache_dir() / "fingerprints" / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-        )
+        return cache_dir() / "fingerprints" / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def wrong_weights(checkpoint: Path, model: str, details: object) -> EncoderError:

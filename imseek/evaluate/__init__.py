@@ -63,9 +63,7 @@ def retrieval(
     if among not in get_args(Among):
         raise UsageError(f"{among!r} is nothing to rank among", hint=f"one of {', '.join(get_args(Among))}")
     wanted = RetrievalRequest(captions, caption_column, space, where, among, ks)
-    return run_with_reader(
-        collection, lambda reader: retrieving.evaluate(reader, wanted, Task(progress, stop), notify)
-    )
+    return run_with_reader(collection, lambda reader: retrieving.evaluate(reader, wanted, Task(progress, stop), notify))
 
 
 def ann(
@@ -137,9 +135,7 @@ def compare(
 
     if against is None:
         return run_with_reader(collection, lambda reader: work(reader, None))
-    return run_with_reader(
-        collection, lambda reader: run_with_reader(against, lambda other: work(reader, other))
-    )
+    return run_with_reader(collection, lambda reader: run_with_reader(against, lambda other: work(reader, other)))
 
 
 def aesthetic_scores(
@@ -159,9 +155,7 @@ def aesthetic_scores(
     CorruptCollectionError.
     """
     predictor = aesthetic.load(Path(weights).expanduser())
-    return run_with_reader(
-        collection, lambda reader: aesthetic.score(reader, predictor, where, Task(progress, stop))
-    )
+    return run_with_reader(collection, lambda reader: aesthetic.score(reader, predictor, where, Task(progress, stop)))
 
 
 def save(collection: AnyCollection, found: AestheticScores, name: str) -> int:

@@ -161,9 +161,7 @@ def _load_given_queries(
         rows = encode_unique_texts(load_text_encoder(reader.root, space, notify), texts)
         return rows, "text"
     if given.ndim != 2 or given.shape[1] != space.dim or not len(given):
-        raise QueryError(
-            f"queries of shape {given.shape}, and vectors of {space.encoder} have {space.dim} numbers"
-        )
+        raise QueryError(f"queries of shape {given.shape}, and vectors of {space.encoder} have {space.dim} numbers")
     wide = given.astype(np.float64)
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     if not np.isfinite(wide).all() or not norms.all():
@@ -178,9 +176,7 @@ def _read_queries(path: Path) -> Any:
         return read_input(path).decode("utf-8").splitlines()
     except (OSError, ValueError, EOFError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or error
-        raise UsageError(
-            f"{path} cannot be read: {why}", hint="vectors as .npy, or a text a line in UTF-8"
-        ) from error
+        raise UsageError(f"{path} cannot be read: {why}", hint="vectors as .npy, or a text a line in UTF-8") from error
 
 
 def _draw_filter(index: VectorIndex, share: float | None) -> IdSet | None:

@@ -127,9 +127,7 @@ def _find_side(reader: Reader, named: int | str | None, notify: Callable[[str], 
         raise UsageError(f"no space of pictures has the id {named}")
     encoder = space_compatibility.load_resolved(registry.resolve(named), ("image", "text"), None, notify)
     check_text_support(encoder)
-    return _EncoderSide(
-        ComparedSide(named, encoder.info.reference, str(reader.root), stored=False), encoder, None
-    )
+    return _EncoderSide(ComparedSide(named, encoder.info.reference, str(reader.root), stored=False), encoder, None)
 
 
 def _stored_side(reader: Reader, space: SpaceInfo, notify: Callable[[str], None] | None) -> _EncoderSide:
@@ -165,9 +163,7 @@ def _load_rows(
     where = np.arange(len(ids))
     unreadable: tuple[tuple[int, str], ...] = ()
     if missing:
-        where, held, unreadable = _encode_missing(
-            reader, ids, [half.encoder for half in missing], folder, task
-        )
+        where, held, unreadable = _encode_missing(reader, ids, [half.encoder for half in missing], folder, task)
         made = {id(half): rows for half, rows in zip(missing, held, strict=True)}
     common = ids[where]
     rows: list[Rows] = []

@@ -53,9 +53,7 @@ class EncodedBatch:
     troubles: tuple[tuple[int, str], ...]
 
 
-def encode_stored_images(
-    reader: Reader, ids: Ids, encoders: Sequence[Encoder], task: Task
-) -> Iterator[EncodedBatch]:
+def encode_stored_images(reader: Reader, ids: Ids, encoders: Sequence[Encoder], task: Task) -> Iterator[EncodedBatch]:
     """Encode images in batches, in the order of ``ids``. Rows are rounded to float16, as in a collection.
 
     An image that is missing, has changed, or cannot be decoded is reported in ``troubles``. Failures of an encoder as a
@@ -85,8 +83,7 @@ def encode_stored_images(
         while some := list(islice(found, batch)):
             good = [one for one in some if one.trouble is None]
             rows = tuple(
-                _encode_batch(encoder, [one.prepared[n] for one in good])
-                for n, encoder in enumerate(encoders)
+                _encode_batch(encoder, [one.prepared[n] for one in good]) for n, encoder in enumerate(encoders)
             )
             troubles = tuple((one.image_id, one.trouble) for one in some if one.trouble is not None)
             yield EncodedBatch(np.array([one.image_id for one in good], np.int64), rows, troubles)

@@ -36,9 +36,7 @@ from imseek.types.collection_info import SpaceInfo
 ROWS: Final = 1_000_000
 #: Errors if a hard link is impossible: another file system, one without hard links, someone else's file, too many
 #: links.
-_LINK_ERRORS: Final = frozenset(
-    {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
-)
+_LINK_ERRORS: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,9 +58,7 @@ def write_clip_retrieval(job: ExportJob) -> WriteResult:
     done = linked = 0
     for number, partition in enumerate(partitions):
         name = f"{number:0{width}}"
-        linked += _write_vectors(
-            job, partition, job.selection.space, job.path / f"img_emb/img_emb_{name}.npy"
-        )
+        linked += _write_vectors(job, partition, job.selection.space, job.path / f"img_emb/img_emb_{name}.npy")
         if captions is not None:
             linked += _write_vectors(job, partition, captions, job.path / f"text_emb/text_emb_{name}.npy")
         done = _write_metadata(job, partition, job.path / f"metadata/metadata_{name}.parquet", done)
@@ -74,9 +70,7 @@ def _partitions(selection: Selection) -> Iterator[_Partition]:
     if not selection.complete:
         for start in range(0, max(len(selection), 1), ROWS):
             part = slice(start, start + ROWS)
-            yield _Partition(
-                selection.ids[part], None if selection.scores is None else selection.scores[part]
-            )
+            yield _Partition(selection.ids[part], None if selection.scores is None else selection.scores[part])
         return
     reader, wanted = selection.reader, IdSet(selection.ids)
     shards = [shard for shard in reader.current.shards if shard.dead_rows < shard.rows]

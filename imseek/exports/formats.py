@@ -129,9 +129,7 @@ def format_of(name: str | None, target: Path | None) -> Format:
     ending = "" if target is None else target.suffix.lower()
     found = [one for one in FORMATS.values() if ending in one.endings]
     if len(found) != 1:
-        raise UsageError(
-            "cannot tell the format from the file name", hint=f"--format, one of {', '.join(FORMATS)}"
-        )
+        raise UsageError("cannot tell the format from the file name", hint=f"--format, one of {', '.join(FORMATS)}")
     return found[0]
 
 
@@ -141,9 +139,7 @@ def check_options(chosen: Format, options: ExportOptions) -> None:
     for name in ExportOptions.__slots__:
         if name not in chosen.options and getattr(options, name) != getattr(usual, name):
             others = [one.name for one in FORMATS.values() if name in one.options]
-            raise UsageError(
-                f"{name} is nothing that {chosen.name} knows", hint=f"it goes with {' and '.join(others)}"
-            )
+            raise UsageError(f"{name} is nothing that {chosen.name} knows", hint=f"it goes with {' and '.join(others)}")
     if options.link not in (None, "hard", "symbolic"):
         raise UsageError(f"link is {options.link!r}", hint="hard or symbolic")
     for name in ("shard_images", "shard_size"):

@@ -93,9 +93,7 @@ class PictureReader:
             for done, found in enumerate(reading(self._wanted()), 1):
                 if found.made is None:
                     wanted = found.wanted
-                    self.skipped.append(
-                        SkippedPicture(wanted.image_id, wanted.shown, found.reason, found.message)
-                    )
+                    self.skipped.append(SkippedPicture(wanted.image_id, wanted.shown, found.reason, found.message))
                 yield found.wanted.row, found.made
                 self._job.told(done)
 

@@ -98,9 +98,7 @@ def check_class_column(selection: Selection, by: str) -> None:
     if by not in named:
         known = by in selection.schema.names
         raise UsageError(
-            f"the column {by!r} holds neither words nor whole numbers"
-            if known
-            else f"there is no column {by!r}",
+            f"the column {by!r} holds neither words nor whole numbers" if known else f"there is no column {by!r}",
             hint=did_you_mean(by, [TAGS, *named]),
         )
 
@@ -142,9 +140,7 @@ def safe_folder_name(value: str) -> str:
     A ``~`` is appended to the words in :data:`_SPLIT_WORDS` and to Windows device names.
     """
     plain = unicodedata.normalize("NFC", value)
-    plain = "".join(
-        c if c.isalnum() or c in " -_" or unicodedata.combining(c) else "_" for c in plain
-    ).strip()
+    plain = "".join(c if c.isalnum() or c in " -_" or unicodedata.combining(c) else "_" for c in plain).strip()
     plain = plain.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip() or "_"
     if plain.casefold() in _WINDOWS_DEVICES.split():
         return f"{plain}~"

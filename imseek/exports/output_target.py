@@ -51,9 +51,7 @@ def _check_folder(target: Path, *, force: bool) -> None:
     if not (target / RECORD).is_file():
         raise UsageError(f"{target} is not empty", hint="name a new or an empty folder")
     if not force:
-        raise UsageError(
-            f"{target} holds an export already", hint="choose another name, or add --force to replace it"
-        )
+        raise UsageError(f"{target} holds an export already", hint="choose another name, or add --force to replace it")
 
 
 @contextmanager
@@ -98,7 +96,5 @@ def write_record(folder: Path, facts: Mapping[str, Any]) -> None:
 
 def measure_size(path: Path) -> tuple[int, int]:
     """Return the number of files, without the record, and their total size in bytes."""
-    found = [
-        one for one in (path.rglob("*") if path.is_dir() else [path]) if one.is_file() and one.name != RECORD
-    ]
+    found = [one for one in (path.rglob("*") if path.is_dir() else [path]) if one.is_file() and one.name != RECORD]
     return len(found), sum(one.stat().st_size for one in found)

@@ -91,9 +91,7 @@ def _write_metadata(job: ExportJob) -> None:
     names = ["name", "image_id", "tags", "path"]
     if job.selection.scores is not None:
         names.append("score")
-    names += [
-        name for name in job.selection.schema.names if name not in _OMITTED_COLUMNS and name not in names
-    ]
+    names += [name for name in job.selection.schema.names if name not in _OMITTED_COLUMNS and name not in names]
     with (job.path / _METADATA).open("x", encoding="utf-8", errors="backslashreplace") as file:
         _write_line(file, names)
         for block in job.selection.blocks():

@@ -66,9 +66,7 @@ class Selection:
     CorruptCollectionError.
     """
 
-    def __init__(
-        self, reader: Reader, space: SpaceInfo, ids: Ids | None = None, scores: Float32 | None = None
-    ) -> None:
+    def __init__(self, reader: Reader, space: SpaceInfo, ids: Ids | None = None, scores: Float32 | None = None) -> None:
         self.reader = reader
         self.space = space
         self.ids: Ids = live_ids(reader) if ids is None else ids

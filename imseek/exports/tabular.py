@@ -63,8 +63,6 @@ def _encode_rows(names: Sequence[str], rows: Sequence[dict[str, Any]], *, spread
 
 def _escape_formula(cell: Any) -> Any:
     """Escape a formula with an apostrophe, so that spreadsheets take the cell as text."""
-    if isinstance(cell, str) and (
-        cell.startswith(_FORMULA_PREFIXES) or cell.lstrip().startswith(_FORMULA_PREFIXES)
-    ):
+    if isinstance(cell, str) and (cell.startswith(_FORMULA_PREFIXES) or cell.lstrip().startswith(_FORMULA_PREFIXES)):
         return "'" + cell
     return cell

@@ -57,9 +57,7 @@ class CaptionEncoder:
         if not self._failed:
             return ()
         caption, reason = next(iter(self._failed.items()))
-        return (
-            f"{len(self._failed):,} captions could not be embedded; the first: {caption[:60]!r} ({reason})",
-        )
+        return (f"{len(self._failed):,} captions could not be embedded; the first: {caption[:60]!r} ({reason})",)
 
     def _encode(self, texts: list[str]) -> dict[str, Float16]:
         try:

@@ -133,9 +133,7 @@ def expand(
         # Its former images are kept: it may be readable again next time.
         reason = error.reason if isinstance(error, MediaError) else SkipReason.UNREADABLE
         message = str(error) if isinstance(error, MediaError) else str(error.strerror or error)
-        yield failed_file(
-            target, UnreachableEntry(container.path, SkipReason(reason), message, container.stat)
-        )
+        yield failed_file(target, UnreachableEntry(container.path, SkipReason(reason), message, container.stat))
         ended.settled += [place.image_id for path, place in known.items() if path not in seen]
         yield ended
         return

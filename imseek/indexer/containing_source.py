@@ -38,9 +38,7 @@ def find_source(sources: Sequence[LocalSource], path: bytes) -> SourcePath | Non
 def pictures_below(held: SourcePath, folder: bytes) -> Iterator[bytes]:
     """Yield the absolute paths of what a scan would find in a folder of the source."""
     source = held.source
-    opened = open_source(
-        source.kind, source.root, options_of(source.options), below=path_below(source.root, folder)
-    )
+    opened = open_source(source.kind, source.root, options_of(source.options), below=path_below(source.root, folder))
     try:
         for entry in opened.scan():
             if isinstance(entry, FoundImage):
@@ -68,6 +66,4 @@ def _scan_reaches(source: LocalSource, path: bytes) -> bool:
     if not inner or source.kind in CONTAINER_KINDS:
         return True
     chosen = filter_of(options_of(source.options))
-    return reaches(source.root, path, follow_symlinks=False) and chosen.reaches(
-        inner, folder=not os.path.isfile(path)
-    )
+    return reaches(source.root, path, follow_symlinks=False) and chosen.reaches(inner, folder=not os.path.isfile(path))

@@ -82,9 +82,7 @@ def below(folder: bytes, path: bytes) -> bool:
     return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
 
 
-def cover(
-    ready: Collection[bytes], waiting: Iterable[bytes], roots: Collection[bytes], most: int
-) -> set[bytes]:
+def cover(ready: Collection[bytes], waiting: Iterable[bytes], roots: Collection[bytes], most: int) -> set[bytes]:
     """Return at most ``most`` paths that include all ``ready`` paths, each within one of the ``roots``.
 
     Folders replace the paths inside them, deepest first, unless something inside is still ``waiting``. The result has

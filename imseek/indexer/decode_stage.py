@@ -133,17 +133,13 @@ class Loader:
     def take(self, item: Candidate, content: Content, taken: ImportedVector) -> LoadedPicture:
         """Return a picture with a row imported from another tool; the picture itself is not read."""
         known = self._contents.find_skipped(taken.content_hash)
-        picture = Picture(
-            _merge_source_facts(taken.facts, content), vectors=dict.fromkeys(self.encoders, taken.row)
-        )
+        picture = Picture(_merge_source_facts(taken.facts, content), vectors=dict.fromkeys(self.encoders, taken.row))
         return LoadedPicture(
             without_bytes(item), content.stat, taken.content_hash, taken.size, content.caption, content.extra,
             known, None, picture,
         )  # fmt: skip
 
-    def look_up(
-        self, candidate: Candidate, content: Content, content_hash: bytes, size: int
-    ) -> LoadedPicture:
+    def look_up(self, candidate: Candidate, content: Content, content_hash: bytes, size: int) -> LoadedPicture:
         """Return a picture of ``size`` bytes that was read, not decoded yet, and whether its content is stored."""
         as_of = self._contents.commits  # read first: a commit in between must not be missed
         known = self._contents.find_skipped(content_hash)

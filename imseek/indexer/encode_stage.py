@@ -122,9 +122,7 @@ class EncodeStage:
             for space_id, precision in picture.precisions.items():
                 self._precisions[space_id].add(precision)
         prepared = {
-            loaded.content_hash: picture.prepared
-            for loaded, picture, _ in waiting
-            if loaded.content_hash not in made
+            loaded.content_hash: picture.prepared for loaded, picture, _ in waiting if loaded.content_hash not in made
         }
         encoded = dict(zip(prepared, encode(self._encoders, list(prepared.values())), strict=True))
         encoded.update((h, picture.vectors) for h, picture in made.items() if picture.vectors is not None)
@@ -144,9 +142,7 @@ class EncodeStage:
         row = row_of(picture.facts, loaded.content_hash, loaded.size)
         return self._columns[loaded.candidate.source_id].of(row)
 
-    def _copy(
-        self, loaded: LoadedPicture, image_id: int | None, twin: Mapping[str, Any], vectors: Vectors
-    ) -> None:
+    def _copy(self, loaded: LoadedPicture, image_id: int | None, twin: Mapping[str, Any], vectors: Vectors) -> None:
         """Store an image with the vectors of an image of the same content, whose metadata row is ``twin``."""
         row = row_of_copy(twin, loaded.caption, loaded.extra)
         row = self._columns[loaded.candidate.source_id].of(row)

@@ -87,9 +87,7 @@ def index(
     tally = RunTally(writer.generation, next(iter(encoders.values())).info.reference)
     storing = EncodeStage(writer, encoders, captions, columns, contents, tally)
     run = Run(writer, scan, options, contents, storing, tally, task)
-    report = run.execute(
-        Loader(encoders, contents, options.limits), {t.source.source_id for t in targets if t.whole}
-    )
+    report = run.execute(Loader(encoders, contents, options.limits), {t.source.source_id for t in targets if t.whole})
     return replace(report, notes=(*notes, *report.notes))
 
 

@@ -91,9 +91,7 @@ class PictureRows:
         self._pictures = PlaceReader()
         self._first: dict[bytes, int] = {}  # first image of each content that several images share
         self._encode_at = max(ENCODE_BATCH, encoder.info.batch_size)
-        self._roots = {
-            s.source_id: (s.kind, sources.absolute_root(writer.root, s)) for s in writer.catalog.sources()
-        }
+        self._roots = {s.source_id: (s.kind, sources.absolute_root(writer.root, s)) for s in writer.catalog.sources()}
 
     def __call__(self, ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
         workers = len(os.sched_getaffinity(0))
@@ -300,9 +298,7 @@ def _missing_notes(outcome: ReencodeOutcome, missing: int) -> tuple[str, ...]:
         return ()
     number, them = (f"{missing:,} pictures", "them") if missing > 1 else ("1 picture", "it")
     if outcome == "switched":
-        return (
-            f"{number} could not be read: `imseek index` sees to {them}, and until then no search finds {them}",
-        )
+        return (f"{number} could not be read: `imseek index` sees to {them}, and until then no search finds {them}",)
     return (
         f"{number} could not be read, so searches stay with the old space; what was built is kept",
         f"make {them} readable, or `imseek index` where files were deleted or changed, then the same command goes on; "
@@ -315,7 +311,5 @@ def _caption_notes(stored: Sequence[StoredSpace], replaced: StoredSpace) -> tupl
     return tuple(
         f"captions (space {space.info.space_id}) stay with {space.info.encoder} until `imseek maintain --captions`"
         for space in stored
-        if space.is_current
-        and space.info.modality == "text"
-        and space.info.fingerprint == replaced.info.fingerprint
+        if space.is_current and space.info.modality == "text" and space.info.fingerprint == replaced.info.fingerprint
     )

@@ -153,9 +153,7 @@ def _scan_one(
     )  # fmt: skip
     result.sources.append(source)
     if (trouble := source.trouble()) is not None:
-        result.notes.append(
-            f"{target.shown}: {trouble}; {_kept_note(_count(catalog, target, known, containers))}"
-        )
+        result.notes.append(f"{target.shown}: {trouble}; {_kept_note(_count(catalog, target, known, containers))}")
         return
     seen: set[bytes] = set()
     scanning = _SourceScan(catalog, target, source, settings, result, known, failures, containers)
@@ -265,9 +263,7 @@ def failed_file(target: Target, entry: UnreachableEntry) -> FailedFile:
     return FailedFile(target.source.source_id, entry.path, entry.stat, entry.reason, entry.message, full)
 
 
-def _note_gone(
-    target: Target, source: Source, missing: Mapping[bytes, KnownPlace], result: ScanResult
-) -> None:
+def _note_gone(target: Target, source: Source, missing: Mapping[bytes, KnownPlace], result: ScanResult) -> None:
     """Record as lost those unvisited places that the source confirms to be gone; keep the others with a note."""
     kept = 0
     for path, place in missing.items():
@@ -299,9 +295,7 @@ def _note_gone_containers(
             result.notes.append(f"{where}: {_kept_note(len(held))}, though this run did not come to it")
 
 
-def _count(
-    catalog: Catalog, target: Target, known: Mapping[bytes, KnownPlace], containers: Iterable[bytes]
-) -> int:
+def _count(catalog: Catalog, target: Target, known: Mapping[bytes, KnownPlace], containers: Iterable[bytes]) -> int:
     source_id = target.source.source_id
     return len(known) + sum(catalog.count_within(source_id, path)[0] for path in containers)
 

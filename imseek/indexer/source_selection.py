@@ -103,14 +103,11 @@ class _TargetSelection:
         self._options = options
         self._follow = follow_symlinks
         self._sources = [
-            (source, catalog_sources.absolute_root(writer.root, source))
-            for source in writer.catalog.sources()
+            (source, catalog_sources.absolute_root(writer.root, source)) for source in writer.catalog.sources()
         ]
         self._found: dict[tuple[int, bytes], Target] = {}
         if options is not None and options.kind is not None and options.kind not in KINDS:
-            raise UsageError(
-                f"{options.kind!r} is no kind of source", hint=f"kinds are {', '.join(sorted(KINDS))}"
-            )
+            raise UsageError(f"{options.kind!r} is no kind of source", hint=f"kinds are {', '.join(sorted(KINDS))}")
 
     def known(self) -> list[Target]:
         return [Target(source, root, options_of(source.options)) for source, root in self._sources]
@@ -162,9 +159,7 @@ class _TargetSelection:
             return
         found = [source for source, _ in self._sources if source.kind == LIST_KIND]
         source = found[0] if found else CatalogSource(-1 - len(self._sources), LIST_KIND, b"", relative=False)
-        target = Target(
-            source, b"", self._options or options_of(source.options), names=tuple(dict.fromkeys(listed))
-        )
+        target = Target(source, b"", self._options or options_of(source.options), names=tuple(dict.fromkeys(listed)))
         self._found[source.source_id, b""] = target
 
     def _holder(self, path: bytes, kinds: Sequence[str]) -> tuple[CatalogSource, bytes, bytes] | None:
@@ -183,9 +178,7 @@ class _TargetSelection:
         return max(holding, key=lambda one: len(one[1]), default=None)
 
     def _take(self, source: CatalogSource, root: bytes, below: bytes, *, named: bool = True) -> None:
-        options = (
-            self._options if named and self._options is not None and not below else options_of(source.options)
-        )
+        options = self._options if named and self._options is not None and not below else options_of(source.options)
         self._found[source.source_id, below] = Target(source, root, options, below)
 
     def _check(self, path: bytes) -> None:

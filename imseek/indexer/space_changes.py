@@ -22,14 +22,10 @@ def space_to_replace(stored: Sequence[StoredSpace], space_id: int | None) -> Sto
     for space in stored:
         if space.info.space_id == space_id and space.info.modality == "image":
             return space
-    raise UsageError(
-        f"no image space {space_id} in this collection (there are: {_list_names(in_use(stored))})"
-    )
+    raise UsageError(f"no image space {space_id} in this collection (there are: {_list_names(in_use(stored))})")
 
 
-def find_existing(
-    stored: Sequence[StoredSpace], encoder: Encoder, replaced: StoredSpace | None
-) -> StoredSpace | None:
+def find_existing(stored: Sequence[StoredSpace], encoder: Encoder, replaced: StoredSpace | None) -> StoredSpace | None:
     """Return the space in use that an earlier call with these arguments has built, or None."""
     fingerprint = encoder.fingerprint()
     made = next((space for space in in_use(stored) if space.info.fingerprint == fingerprint), None)

@@ -235,9 +235,7 @@ def again(
             new = vectors.ids[~np.isin(vectors.ids, known_ids)]
         else:
             new = vectors.ids[vectors.ids > model.facts["last_image_id"]]
-        prepared = zero_shot.encode_classes(
-            reader, space, recipe, scale, context, vectors, model.arrays.get("mean")
-        )
+        prepared = zero_shot.encode_classes(reader, space, recipe, scale, context, vectors, model.arrays.get("mean"))
         found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, context, new)
         if not len(new):
             return replace(found, stored=reader.generation, notes=tuple(context.notes))
@@ -304,9 +302,7 @@ def evaluate(
         )
         learned = None
         if save_temperature is not None:
-            learned = evaluation.learn_temperature(
-                save_temperature, vectors, known, recipe, scale, prepared, context
-            )
+            learned = evaluation.learn_temperature(save_temperature, vectors, known, recipe, scale, prepared, context)
             made = Scale(learned.factor, learned.bias, f"temperature {save_temperature!r}", scale.flat)
             record = {**logit_scale.scale_facts(made, space), "multi": multi, "images": learned.images}
             generation = label_store.store_model(root, save_temperature, logit_scale.KIND, record)

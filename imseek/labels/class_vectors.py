@@ -64,9 +64,7 @@ def check_templates(templates: Sequence[str]) -> None:
         raise UsageError("there are no templates", hint="the shortest is {}: the class name by itself")
     for template in templates:
         if "{}" not in template:
-            raise UsageError(
-                f"the template {template!r} has no place for the class name", hint="write {} there"
-            )
+            raise UsageError(f"the template {template!r} has no place for the class name", hint="write {} there")
 
 
 def fill_templates(templates: Sequence[str], words: Sequence[str]) -> list[str]:
@@ -217,9 +215,7 @@ class _VectorCache:
             with closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT)) as connection, connection:
                 # Large pages hold several rows; at 4 KiB each would be half empty. No effect on an existing file.
                 connection.execute("PRAGMA page_size = 65536")
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS classes (key TEXT PRIMARY KEY, row BLOB, crc INTEGER)"
-                )
+                connection.execute("CREATE TABLE IF NOT EXISTS classes (key TEXT PRIMARY KEY, row BLOB, crc INTEGER)")
                 connection.executemany("INSERT OR REPLACE INTO classes VALUES (?, ?, ?)", values)
         except (OSError, sqlite3.Error) as error:
             self.problem = str(error)

@@ -167,8 +167,7 @@ def _build_classes(names: Sequence[str], words: Sequence[tuple[str, ...]], place
         if first != n:
             raise UsageError(
                 f"two classes are called {name!r} ({places[first]} and {places[n]})",
-                hint="give each class one name; more words for it follow a colon in a file: "
-                "`cat: cat, kitten`",
+                hint="give each class one name; more words for it follow a colon in a file: `cat: cat, kitten`",
             )
     return Classes(tuple(names), tuple(words))
 

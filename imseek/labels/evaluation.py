@@ -56,9 +56,7 @@ def evaluate(
         predicted[part] = np.where(best < classes, best, -1)
         if recipe.multi:
             bias = float(scale.bias or 0)
-            confidence[part] = top_classes.sigmoid(
-                np.float32(scale.factor) * cosines.max(axis=1) + np.float32(bias)
-            )
+            confidence[part] = top_classes.sigmoid(np.float32(scale.factor) * cosines.max(axis=1) + np.float32(bias))
             nll[part] = calibration.sigmoid_nll(cosines, own, scale.factor, bias)
         else:
             nll[part] = calibration.softmax_nll(cosines, own, scale.factor)
@@ -76,9 +74,7 @@ def evaluate(
         mean_per_class=_per_class_interval(right, truth.numbers, classes),
         ece=metrics.expected_calibration_error(np.clip(confidence, 0, 1), right),
         nll=float(nll.mean()),
-        per_class=tuple(
-            ClassAccuracy(names[i], int(counts[i]), float(each[i])) for i in range(classes) if counts[i]
-        ),
+        per_class=tuple(ClassAccuracy(names[i], int(counts[i]), float(each[i])) for i in range(classes) if counts[i]),
         confusions=tuple(
             Confusion(names[one.truth], None if one.predicted < 0 else names[one.predicted], one.count)
             for one in metrics.confusions(truth.numbers, predicted)

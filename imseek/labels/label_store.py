@@ -57,9 +57,7 @@ def store_model(root: Path, name: str, kind: str, record: Mapping[str, Any]) -> 
 
 def last_id(reader: Reader) -> int:
     """Return the highest image id; images added later have higher ones."""
-    return max(
-        (int(reader.shard_ids(shard)[-1]) for shard in reader.current.shards if shard.rows), default=-1
-    )
+    return max((int(reader.shard_ids(shard)[-1]) for shard in reader.current.shards if shard.rows), default=-1)
 
 
 def prefix_of(name: str) -> str:
@@ -169,7 +167,5 @@ def forget(root: Path, model: Model, prefix: str | None) -> ForgetReport:
     ReadOnlyError."""
     from imseek.data.shards import derived_results
 
-    generation, tags = derived_results.forget(
-        root, model.name, "forget", prefix=prefix, columns_too=prefix is not None
-    )
+    generation, tags = derived_results.forget(root, model.name, "forget", prefix=prefix, columns_too=prefix is not None)
     return ForgetReport(model.name, cast(RecordKind, model.kind), tags, generation)

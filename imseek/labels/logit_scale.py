@@ -116,9 +116,7 @@ def check_name(root: Path, name: str) -> None:
     models.check_name(name)
     model = models.find(root, name)
     if model is not None and model.kind != KIND:
-        raise UsageError(
-            f"{name!r} is the name of a model ({model.kind}) already", hint="choose another name"
-        )
+        raise UsageError(f"{name!r} is the name of a model ({model.kind}) already", hint="choose another name")
     try:
         float(name)
     except ValueError:

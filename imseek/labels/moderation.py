@@ -61,10 +61,7 @@ def moderate(
 
     Raises like :func:`imseek.labels.class_vectors.sentence_vectors`, Cancelled where it was stopped.
     """
-    sides = [
-        _encode_concept(reader, vectors.space, concept, scale, context, cautious)
-        for concept in policy.concepts
-    ]
+    sides = [_encode_concept(reader, vectors.space, concept, scale, context, cautious) for concept in policy.concepts]
     n, c = len(vectors), len(policy.concepts)
     probabilities = np.empty((n, c), np.float32)
     cautions = np.zeros((n, c), np.bool_)
@@ -72,9 +69,7 @@ def moderate(
         context.task.check()
         for at, side in enumerate(sides):
             yes, no = side.positive.cosines(rows), side.negative.cosines(rows)
-            probabilities[part, at] = sigmoid(
-                _log_mean_exp(yes, scale.factor) - _log_mean_exp(no, scale.factor)
-            )
+            probabilities[part, at] = sigmoid(_log_mean_exp(yes, scale.factor) - _log_mean_exp(no, scale.factor))
             if side.written is not None:
                 cautions[part, at] = side.written.cosines(rows).max(axis=1) > yes.max(axis=1)
         context.task.report("moderating", part.stop, n)

@@ -122,9 +122,7 @@ class _PolicyParser:
         for key, value in node.value:
             name = self._string(key, "a key")
             if name not in known:
-                raise self._wrong(
-                    key, f"{what} has no {name!r}", hint=did_you_mean(name, known, "known here")
-                )
+                raise self._wrong(key, f"{what} has no {name!r}", hint=did_you_mean(name, known, "known here"))
             if name in found:
                 raise self._wrong(key, f"{name!r} is there twice")
             found[name] = value
@@ -158,9 +156,7 @@ class _PolicyParser:
         found = self._prompts(node, "templates")
         for item, text in zip(node.value, found, strict=True):
             if "{}" not in text:
-                raise self._wrong(
-                    item, f"the template {text!r} has no place for a prompt", hint="write {} there"
-                )
+                raise self._wrong(item, f"the template {text!r} has no place for a prompt", hint="write {} there")
         return found
 
     def _threshold(self, node: Any) -> float:

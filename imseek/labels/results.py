@@ -130,9 +130,7 @@ class Labels:
         found = []
         for number, name in enumerate(self.classes):
             at = order[ends[number] : ends[number + 1]]
-            found.append(
-                LabelExamples.of(name, self.image_ids[rows[at]], self.probabilities[rows[at], places[at]], n)
-            )
+            found.append(LabelExamples.of(name, self.image_ids[rows[at]], self.probabilities[rows[at], places[at]], n))
         nothing = np.flatnonzero(self.given == 0)
         found.append(LabelExamples.of(None, self.image_ids[nothing], self.probabilities[nothing, 0], n))
         return tuple(found)

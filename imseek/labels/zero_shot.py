@@ -131,9 +131,7 @@ def label_images(
     k = min(recipe.top, len(prepared.rows))
     top = np.empty((len(ids), k), np.int32)
     probabilities = np.empty((len(ids), k), np.float32)
-    cautious = (
-        _WritingDetector(reader, vectors.space, recipe, scale, prepared, context) if recipe.caution else None
-    )
+    cautious = _WritingDetector(reader, vectors.space, recipe, scale, prepared, context) if recipe.caution else None
     cautions = np.zeros(len(ids), np.bool_)
     for start in range(0, len(ids), BLOCK):
         context.task.check()
@@ -163,9 +161,7 @@ def label_images(
     )
 
 
-def _count_labels(
-    top: npt.NDArray[np.int32], probabilities: Float32, recipe: Recipe
-) -> npt.NDArray[np.int32]:
+def _count_labels(top: npt.NDArray[np.int32], probabilities: Float32, recipe: Recipe) -> npt.NDArray[np.int32]:
     """Count the labels of each image (n,): the first of its top classes."""
     enough = probabilities >= (recipe.threshold or 0)
     if recipe.multi:

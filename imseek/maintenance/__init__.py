@@ -306,12 +306,8 @@ def reencode(
     root = Path(path).expanduser().absolute()
     first = not add and space in (None, read_current(root).space.space_id)
     resolution = registry.resolve(reference)
-    encoder = space_compatibility.load_resolved(
-        resolution, ("image", "text") if first else ("image",), runtime, notify
-    )
-    order = runner.ReencodeRequest(
-        space_compatibility.space_of(encoder, resolution.note), space, add, allow_missing
-    )
+    encoder = space_compatibility.load_resolved(resolution, ("image", "text") if first else ("image",), runtime, notify)
+    order = runner.ReencodeRequest(space_compatibility.space_of(encoder, resolution.note), space, add, allow_missing)
     kind = "maintain --add-space" if add else "maintain --reencode"
     with _open_writer(root, kind) as writer:
         task = writer.begin_task(progress, stop)

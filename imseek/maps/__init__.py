@@ -73,13 +73,9 @@ def lay_out(
     ReadOnlyError, StorageError.
     """
     if method is not None and method not in get_args(MapMethod):
-        raise UsageError(
-            f"{method!r} is no way to lay out a map", hint=f"one of {', '.join(get_args(MapMethod))}"
-        )
+        raise UsageError(f"{method!r} is no way to lay out a map", hint=f"one of {', '.join(get_args(MapMethod))}")
     if neighbours is not None and neighbours < 2:
-        raise UsageError(
-            f"a map by {neighbours} neighbours would fall to pieces", hint="2 at least; 15 is usual"
-        )
+        raise UsageError(f"a map by {neighbours} neighbours would fall to pieces", hint="2 at least; 15 is usual")
     if min_dist is not None and not (math.isfinite(min_dist) and 0 <= min_dist <= 1):
         raise UsageError(f"images cannot be kept {min_dist} apart", hint="between 0 and 1; 0.1 is usual")
     if seed is not None and not 0 <= seed < 2**32:
@@ -87,9 +83,7 @@ def lay_out(
     if sample < 100:
         raise UsageError(f"{sample} images are too few to place others among", hint="100 at least")
     if method == "pca" and (neighbours is not None or min_dist is not None):
-        raise UsageError(
-            "principal components know no neighbours and no distance to keep", hint="method umap does"
-        )
+        raise UsageError("principal components know no neighbours and no distance to keep", hint="method umap does")
     root = path_of(collection)
     wanted = MapRequest(name, method, refit, neighbours, min_dist, seed, where, sample)
     task = Task(progress, stop)

@@ -60,22 +60,16 @@ def check_name(reader: Reader, name: str) -> Model | None:
     """Return the model of a map, None where there is none yet. Raises UsageError where no map can have that name."""
     models.check_name(name)
     if "-" in name:
-        raise UsageError(
-            f"{name!r} cannot name columns", hint="lower-case letters, digits and _, a letter first"
-        )
+        raise UsageError(f"{name!r} cannot name columns", hint="lower-case letters, digits and _, a letter first")
     found = models.find(reader.root, name)
     if found is not None and found.kind != KIND:
-        raise UsageError(
-            f"{name} is the name of something else ({found.kind})", hint="choose another with --name"
-        )
+        raise UsageError(f"{name} is the name of something else ({found.kind})", hint="choose another with --name")
     if found is None:
         mine = set(map_columns(name))
         for shard in reader.current.shards:
             for file in metadata_columns.files_of(shard):
                 if taken := sorted(mine & set(metadata_columns.schema_of(reader, file))):
-                    raise UsageError(
-                        f"there is a column {taken[0]} already", hint="choose another name with --name"
-                    )
+                    raise UsageError(f"there is a column {taken[0]} already", hint="choose another name with --name")
     return found
 
 

@@ -31,9 +31,7 @@ def build_table(reader: Reader, name: str, where: str | None, columns: Sequence[
     live = Vectors(reader, allowed=filter_ids(reader, where))
     places = places.only(live.positions(places.ids) >= 0)
     if where is not None and not len(places):
-        raise UsageError(
-            "no image on the map meets the condition", hint="docs/where.md says what it can be made of"
-        )
+        raise UsageError("no image on the map meets the condition", hint="docs/where.md says what it can be made of")
     table = pa.table(
         {
             "image_id": pa.array(places.ids),

@@ -198,9 +198,7 @@ def _place_new_images(
     info = _measure_map(info, reader, places)
     notes = []
     if info.placed > _REFIT_SHARE * (info.placed + info.fitted) and info.fitted < wanted.sample:
-        notes.append(
-            f"{info.placed:,} images were placed among {info.fitted:,}: --refit lays out all of them"
-        )
+        notes.append(f"{info.placed:,} images were placed among {info.fitted:,}: --refit lays out all of them")
     report = told.report(info, places, *notes, placed=len(added), interrupted=interrupted)
     return Outcome(report, places, axes)
 

@@ -26,11 +26,7 @@ def trustworthiness(rows: Float32, coordinates: Float32, k: int = NEIGHBOURS) ->
     rank = np.empty((n, n), np.int32)
     np.put_along_axis(rank, near, np.arange(n, dtype=np.int32)[np.newaxis], axis=1)
     squares = (coordinates.astype(np.float64) ** 2).sum(axis=1)
-    apart = (
-        squares[:, np.newaxis]
-        + squares
-        - 2 * coordinates.astype(np.float64) @ coordinates.T.astype(np.float64)
-    )
+    apart = squares[:, np.newaxis] + squares - 2 * coordinates.astype(np.float64) @ coordinates.T.astype(np.float64)
     shown = _order(apart)[:, 1 : k + 1]
     # The image itself has rank 0, the nearest 1.
     beyond = np.maximum(np.take_along_axis(rank, shown, axis=1) - k, 0)

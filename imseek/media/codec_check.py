@@ -18,10 +18,7 @@ from imseek.media.sandbox import pool
 def codecs() -> dict[str, bool]:
     """Tell which known formats this installation can read. Starts a worker of each kind to find out."""
     unread = codec_refusals()
-    return {
-        name: is_readable(name) and name not in unread
-        for name in (*PILLOW_FORMATS, *EXTRA_PACKAGES, *RECOGNISED)
-    }
+    return {name: is_readable(name) and name not in unread for name in (*PILLOW_FORMATS, *EXTRA_PACKAGES, *RECOGNISED)}
 
 
 def formats_hint(known: Mapping[str, bool]) -> str | None:

@@ -94,9 +94,7 @@ def _decoded_tags(exif: Exif) -> Mapping[int, Any]:
     return {tag: _value(exif, tag) for tag in exif}
 
 
-def _facts(
-    main: Mapping[int, Any], photo: Mapping[int, Any], gps: Mapping[int, Any], caption: str | None
-) -> ExifFacts:
+def _facts(main: Mapping[int, Any], photo: Mapping[int, Any], gps: Mapping[int, Any], caption: str | None) -> ExifFacts:
     latitude = _degrees(gps.get(GPS.GPSLatitude), gps.get(GPS.GPSLatitudeRef), "NS", 90)
     longitude = _degrees(gps.get(GPS.GPSLongitude), gps.get(GPS.GPSLongitudeRef), "EW", 180)
     if latitude is None or longitude is None or latitude == longitude == 0:  # 0, 0 is "no fix yet"

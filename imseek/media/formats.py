@@ -148,6 +148,4 @@ def _isobmff_format(data: bytes) -> str | None:
 
 def _is_svg(data: bytes) -> bool:
     head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return head.startswith(b"<svg") or (
-        head.startswith((b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in head
-    )
+    return head.startswith(b"<svg") or (head.startswith((b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in head)

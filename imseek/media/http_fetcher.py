@@ -109,15 +109,11 @@ class HttpFetcher:
                 },
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # keeps none
                 timeout=httpx.Timeout(limits.stall, connect=limits.connect, pool=None),
-                limits=httpx.Limits(
-                    max_connections=None, max_keepalive_connections=32, keepalive_expiry=10.0
-                ),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=10.0),
             )
         except ProxyUnsupportedError as error:
             hint = "unset HTTP_PROXY and HTTPS_PROXY, or allow private addresses as well"
-            raise UsageError(
-                f"through the proxy {error.proxy} no address can be checked", hint=hint
-            ) from error
+            raise UsageError(f"through the proxy {error.proxy} no address can be checked", hint=hint) from error
         except ValueError as error:
             raise UsageError(f"allow_networks: {error}") from error
         self._hosts: dict[str, _Host] = {}
@@ -257,9 +253,7 @@ class HttpFetcher:
             message = _shorten(getattr(error, "reason", str(error)))
             raise MediaError(SkipReason.FORBIDDEN_ADDRESS, message) from error
         except httpx.TimeoutException as error:
-            raise _RetryableError(
-                SkipReason.TIMEOUT, _error_text(error) or "the server does not answer"
-            ) from error
+            raise _RetryableError(SkipReason.TIMEOUT, _error_text(error) or "the server does not answer") from error
         except httpx.TransportError as error:
             if _is_final(error):
                 raise MediaError(SkipReason.FETCH_FAILED, _error_text(error)) from error
@@ -272,9 +266,7 @@ class HttpFetcher:
         """Read a final response. Raises where its status is not a success."""
         status = f"{response.status_code} {response.reason_phrase}".strip()
         if response.status_code == 429 or response.status_code >= 500:
-            raise _RetryableError(
-                SkipReason.FETCH_FAILED, status, _retry_after(response.headers.get("Retry-After"))
-            )
+            raise _RetryableError(SkipReason.FETCH_FAILED, status, _retry_after(response.headers.get("Retry-After")))
         if not response.is_success:
             raise MediaError(SkipReason.FETCH_FAILED, status)
         data = await _body(response, self._limits.max_bytes)

@@ -28,9 +28,7 @@ class JxlImageFile(ImageFile.ImageFile):
         self._size = header["width"], header["height"]
         # Decoding holds 14 bytes per pixel, so apply Pillow's guard for its own formats here too.
         if Image.MAX_IMAGE_PIXELS is not None and self.width * self.height > 2 * Image.MAX_IMAGE_PIXELS:
-            raise Image.DecompressionBombError(
-                f"{self.width} x {self.height} pixels are more than Pillow allows"
-            )
+            raise Image.DecompressionBombError(f"{self.width} x {self.height} pixels are more than Pillow allows")
         # Channels other than colour and alpha (depth, spot colours) are not decoded.
         self._mode = _MODES[header["color_channels"] + bool(header["has_alpha"])]
 

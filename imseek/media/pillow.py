@@ -181,9 +181,7 @@ def plugin(name: str) -> Any:
 def _flatten(image: Any, name: str) -> Image.Image:
     """Convert ``image`` to 8 bits per channel without alpha: mode L, RGB or CMYK."""
     if image.mode == "F" or image.mode.startswith("I"):
-        return Image.fromarray(
-            _to_grey(np.asarray(image), _white_level(image, name), image.info.get("transparency"))
-        )
+        return Image.fromarray(_to_grey(np.asarray(image), _white_level(image, name), image.info.get("transparency")))
     if image.has_transparency_data:
         if image.mode == "La":  # premultiplied grey, which Pillow cannot convert to RGBA directly
             image = image.convert("LA")

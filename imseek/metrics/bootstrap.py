@@ -56,9 +56,7 @@ def interval(
     values = np.asarray(values, np.float64)
     order = np.argsort(values, kind="stable")  # sorting sorted values again is cheap
     values = values[order]
-    found = [
-        figure(values, weights[order]) for weights in _resample_weights(len(order), groups, resamples, seed)
-    ]
+    found = [figure(values, weights[order]) for weights in _resample_weights(len(order), groups, resamples, seed)]
     return _estimate(figure(values, np.ones(len(values), np.int64)), found, level)
 
 
@@ -80,10 +78,7 @@ def paired_interval(
     if a.shape != b.shape:
         raise ValueError(f"not of the same questions: {a.shape} and {b.shape}")
     whole = np.ones(len(a), np.int64)
-    found = [
-        figure(b, weights) - figure(a, weights)
-        for weights in _resample_weights(len(a), groups, resamples, seed)
-    ]
+    found = [figure(b, weights) - figure(a, weights) for weights in _resample_weights(len(a), groups, resamples, seed)]
     return _estimate(figure(b, whole) - figure(a, whole), found, level)
 
 

@@ -63,9 +63,7 @@ def confusion(truth: _Numbers, predicted: _Numbers, classes: int) -> _Int64:
     """
     given = np.where(np.asarray(predicted) < 0, classes, predicted)
     cells = np.asarray(truth, np.int64) * (classes + 1) + given
-    return (
-        np.bincount(cells, minlength=classes * (classes + 1)).reshape(classes, classes + 1).astype(np.int64)
-    )
+    return np.bincount(cells, minlength=classes * (classes + 1)).reshape(classes, classes + 1).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +115,7 @@ def reliability(confidence: _Numbers, correct: _Numbers, bins: int = BINS) -> tu
         for values in (confidence, correct)
     )
     return tuple(
-        Bin(float(edges[i]), float(edges[i + 1]), int(counts[i]), float(sure[i]), float(right[i]))
-        for i in range(bins)
+        Bin(float(edges[i]), float(edges[i + 1]), int(counts[i]), float(sure[i]), float(right[i])) for i in range(bins)
     )
 
 

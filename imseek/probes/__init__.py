@@ -136,14 +136,10 @@ def apply(
     if threshold is not None and not 0 < threshold <= 1:
         raise UsageError(f"no probability: {threshold}", hint="a number above 0, and 1 at most")
     if threshold is not None and not tag and not probe.info.several:
-        raise UsageError(
-            "a threshold is for tags, or where images may have several classes", hint="add --tag"
-        )
+        raise UsageError("a threshold is for tags, or where images may have several classes", hint="add --tag")
     if save is not None:
         predictions.check_columns(root, save, name)
-    level = (
-        threshold if threshold is not None else MULTILABEL_THRESHOLD if probe.info.several else TAG_THRESHOLD
-    )
+    level = threshold if threshold is not None else MULTILABEL_THRESHOLD if probe.info.several else TAG_THRESHOLD
 
     def look(reader: Reader) -> tuple[ProbeApplyReport, Predictions | None]:
         vectors = Vectors(reader, probe_store.space_of(reader, probe.info), filter_ids(reader, where))
@@ -230,9 +226,7 @@ def evaluate(
     def look(reader: Reader) -> ProbeEvaluation:
         if probe is None:
             vectors = Vectors(reader, probe_store.find_space(reader, space), filter_ids(reader, where))
-            return evaluation.evaluate_labels(
-                reader, vectors, wanted, curve, words=words, seed=seed, task=task
-            )
+            return evaluation.evaluate_labels(reader, vectors, wanted, curve, words=words, seed=seed, task=task)
         vectors = Vectors(reader, probe_store.space_of(reader, probe.info))
         chosen = filter_ids(reader, where)
         searchable = vectors.ids if chosen is None else vectors.ids[chosen.marks(vectors.ids)]

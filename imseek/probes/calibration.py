@@ -60,9 +60,7 @@ def temperature_of(logits: Numbers, targets: Targets, weights: Numbers | None = 
     def loss(exponent: float) -> float:
         temperature = spread * float(np.exp(exponent))
         sure = (1 - doubt) * losses(logits, targets, temperature)
-        return float(
-            np.average(sure + doubt * _uniform_losses(logits, targets, temperature), weights=weights)
-        )
+        return float(np.average(sure + doubt * _uniform_losses(logits, targets, temperature), weights=weights))
 
     found = minimize_scalar(loss, bounds=_SPAN, method="bounded", options={"xatol": 1e-3})
     return spread * float(np.exp(found.x))

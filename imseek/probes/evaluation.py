@@ -32,9 +32,7 @@ _CONFUSIONS: Final = 20
 Numbers = npt.NDArray[Any]
 
 
-def evaluate_probe(
-    reader: Reader, vectors: Vectors, probe: Probe, truth: Labels, searchable: Ids
-) -> ProbeEvaluation:
+def evaluate_probe(reader: Reader, vectors: Vectors, probe: Probe, truth: Labels, searchable: Ids) -> ProbeEvaluation:
     """Evaluate a stored probe on images of known class. Raises UsageError where none is left."""
     known, left = _map_to_probe_classes(reader, probe, truth, searchable)
     known = limit_labelled(known)
@@ -57,12 +55,8 @@ def evaluate_probe(
             hint="label others, or leave out the name: then a part is held out and another probe learns from the rest",
         )
     tested = known.take(at)
-    rows = np.concatenate(
-        [probe.logits(vectors.of(tested.ids[i : i + BLOCK])) for i in range(0, len(tested), BLOCK)]
-    )
-    groups = holdout_groups.group_copies(
-        [contents[i] for i in at.tolist()], hashes[at], vectors.of(tested.ids)
-    )
+    rows = np.concatenate([probe.logits(vectors.of(tested.ids[i : i + BLOCK])) for i in range(0, len(tested), BLOCK)])
+    groups = holdout_groups.group_copies([contents[i] for i in at.tolist()], hashes[at], vectors.of(tested.ids))
     info = probe.info
     scored = _score_logits(rows, tested.targets, groups, info.temperature, tested.classes, info.method)
     return replace(
@@ -99,9 +93,7 @@ def evaluate_labels(
     half = model_selection.assign_folds(labelled.targets, groups, 2, seed)
     first, second = np.flatnonzero(half != 0), np.flatnonzero(half == 0)
     if not len(second):
-        raise UsageError(
-            "no class has two different images: there is nothing to hold out", hint="label more images"
-        )
+        raise UsageError("no class has two different images: there is nothing to hold out", hint="label more images")
     centre = model_selection.centre_of(vectors)
     said: Float32 | None = None
     notes: tuple[str, ...] = ()
@@ -116,9 +108,7 @@ def evaluate_labels(
         labels.even,
     )
     whole, method, temperature = holdout.learn(first, second, seed)
-    scored = _score_logits(
-        whole, labelled.targets[second], groups[second], temperature, labelled.classes, method
-    )
+    scored = _score_logits(whole, labelled.targets[second], groups[second], temperature, labelled.classes, method)
     curve = []
     for number, k in enumerate(shots):
         task.check()

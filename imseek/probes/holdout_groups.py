@@ -51,9 +51,7 @@ def group_copies(contents: list[bytes], hashes: UInt64, rows: Float32) -> Ids:
                 here.append(np.full(len(alike), start + at))
                 there.append(start + alike)
     a, b = np.concatenate(here), np.concatenate(there)
-    _, labels = connected_components(
-        coo_array((np.ones(len(a), np.int8), (a, b)), shape=(n, n)), directed=False
-    )
+    _, labels = connected_components(coo_array((np.ones(len(a), np.int8), (a, b)), shape=(n, n)), directed=False)
     found: Ids = np.unique(labels, return_inverse=True)[1].astype(np.int64)
     return found
 

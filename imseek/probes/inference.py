@@ -62,8 +62,7 @@ class Predictions:
         ends = np.searchsorted(best[order], np.arange(len(names) + 1))
         parts = (order[ends[number] : ends[number + 1]] for number in range(len(names)))
         return tuple(
-            LabelExamples.of(name, self.ids[at], self.chance[at], n)
-            for name, at in zip(names, parts, strict=True)
+            LabelExamples.of(name, self.ids[at], self.chance[at], n) for name, at in zip(names, parts, strict=True)
         )
 
     def counts(self, classes: int) -> list[int]:

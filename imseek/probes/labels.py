@@ -120,9 +120,7 @@ def read_labels(reader: Reader, labels: Labels, searchable: Ids) -> LabelledImag
     else:
         found = _single_label(_read_folders(reader, labels.names, searchable), ())
     if not len(found):
-        raise NoLabels(
-            f"no image is labelled by {labels.shown()}", hint="imseek tag add TAG IMAGE… labels some"
-        )
+        raise NoLabels(f"no image is labelled by {labels.shown()}", hint="imseek tag add TAG IMAGE… labels some")
     if len(found.classes) > MAX_CLASSES:
         raise UsageError(
             f"{labels.shown()} has {len(found.classes):,} different values: more than {MAX_CLASSES:,} are no classes"
@@ -182,9 +180,7 @@ def _multi_label(there: Sequence[tuple[int, str]], labels: Labels, notes: tuple[
     return LabelledImages(ids, classes, marks, notes)
 
 
-def _single_label(
-    by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ...] = ()
-) -> LabelledImages:
+def _single_label(by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ...] = ()) -> LabelledImages:
     """Build targets with one class per image."""
     ids = np.array(sorted(by_id), np.int64)
     there = set(by_id.values())

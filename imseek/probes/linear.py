@@ -98,9 +98,7 @@ def _new_regression(even: bool) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     # Each strength starts from the solution of the one before, which is close.
-    return LogisticRegression(
-        warm_start=True, max_iter=_ITERATIONS, class_weight="balanced" if even else None
-    )
+    return LogisticRegression(warm_start=True, max_iter=_ITERATIONS, class_weight="balanced" if even else None)
 
 
 def _solve(model: Any, rows: npt.NDArray[Any], target: npt.NDArray[Any], strength: float) -> _Solution:

@@ -86,9 +86,7 @@ class SelectedModel:
 
 def centre_of(vectors: Vectors) -> Float32:
     """Mean vector (dim,) of a collection, from an evenly spaced sample."""
-    at = np.unique(
-        np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), MAX_CENTRE_SAMPLE)).astype(np.int64)
-    )
+    at = np.unique(np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), MAX_CENTRE_SAMPLE)).astype(np.int64))
     total = np.zeros(vectors.dim)
     for start in range(0, len(at), BLOCK):
         total += vectors.at(at[start : start + BLOCK]).sum(axis=0, dtype=np.float64)
@@ -126,9 +124,7 @@ def select_model(
     kept, number = _find_holdable(targets, classes, groups)
     notes: tuple[str, ...] = ()
     if len(number) < 1 + (targets.ndim == 1):
-        notes = (
-            "too few classes have two different images: nothing could be held out, and nothing was measured",
-        )
+        notes = ("too few classes have two different images: nothing could be held out, and nothing was measured",)
         drawn = rows[stratified_sample(targets, MAX_VALIDATED, seed)]
         pivot = cache_model.pivot_of(drawn @ drawn.T)
         usual = {
@@ -280,17 +276,11 @@ def _select_cache(
     best: tuple[float, _HeldOutLogits, Settings] | None = None
     for sharpness in cache_model.SHARPNESSES:
         near = cache_model.affinities(cosines, sharpness, pivot)
-        alone = [
-            near[np.ix_(tested, learned)] @ value
-            for (learned, tested), value in zip(held, values, strict=True)
-        ]
+        alone = [near[np.ix_(tested, learned)] @ value for (learned, tested), value in zip(held, values, strict=True)]
         for weight in cache_model.WORD_WEIGHTS if said is not None else (0.0,):
             parts = alone
             if said is not None and weight:
-                parts = [
-                    one + np.float32(weight) * said[tested]
-                    for one, (_, tested) in zip(alone, held, strict=True)
-                ]
+                parts = [one + np.float32(weight) * said[tested] for one, (_, tested) in zip(alone, held, strict=True)]
             found = _collect_held_out(parts, targets, held, even)
             loss = found.loss()
             if best is None or loss < best[0]:

@@ -29,9 +29,7 @@ def check_columns(root: Path, name: str, probe: str) -> None:
     check_name(Reader(root), name, kind, columns, replace=True, longest=_MAX_NAME_LENGTH)
 
 
-def save_columns(
-    root: Path, name: str, probe: Probe, said: Predictions, where: str | None, threshold: float
-) -> int:
+def save_columns(root: Path, name: str, probe: Probe, said: Predictions, where: str | None, threshold: float) -> int:
     """Store the two columns and return the generation.
 
     Under a name other than the probe's own, a record of their origin is stored too.
@@ -70,9 +68,7 @@ def apply_tags(root: Path, probe: Probe, said: Predictions, threshold: float) ->
         given = [(int(said.ids[row]), classes[said.best[row]]) for row in sure.tolist()]
     else:
         rows, marks = np.nonzero(said.marks)
-        given = [
-            (int(said.ids[row]), classes[k]) for row, k in zip(rows.tolist(), marks.tolist(), strict=True)
-        ]
+        given = [(int(said.ids[row]), classes[k]) for row, k in zip(rows.tolist(), marks.tolist(), strict=True)]
     others = {
         image_id: tag
         for image_id, tag, who in tag_reader.rows(Reader(root), classes)

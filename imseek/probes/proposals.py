@@ -66,9 +66,7 @@ def propose(
             margin[part] = active_learning.margins(asked.chances(rows), asked.several)
             task.report(PHASE, part.stop, len(vectors))
         free = free[active_learning.select_unsure(margin[free], n)]
-    fresh, copies = _drop_copies(
-        reader, vectors, known, vectors.ids[_select_typical(vectors, known, free, n)]
-    )
+    fresh, copies = _drop_copies(reader, vectors, known, vectors.ids[_select_typical(vectors, known, free, n)])
     return replace(
         _build_proposals(reader, vectors, fresh[:n], asked),
         labelled=len(known),
@@ -163,9 +161,7 @@ def _build_proposals(reader: Reader, vectors: Vectors, ids: Ids, asked: _Classif
         at = int(chances[row].argmax())
         if asked.several:
             at = int(np.abs(chances[row] - 0.5).argmin())
-        found.append(
-            Proposal(image_id, "unsure", asked.names[at], float(chances[row, at]), places.get(image_id))
-        )
+        found.append(Proposal(image_id, "unsure", asked.names[at], float(chances[row, at]), places.get(image_id)))
     return Proposals(tuple(found), 0, 0, 0, () if asked is None else asked.names)
 
 

@@ -128,11 +128,7 @@ def _training_notes(labelled: LabelledImages, groups: Ids) -> list[str]:
     if copies := len(groups) - len(np.unique(groups)):
         said.append(f"{copies:,} of the labelled images are copies or near-duplicates of others")
     if not labelled.several:
-        single = [
-            name
-            for number, name in enumerate(labelled.classes)
-            if len(np.unique(groups[kinds == number])) == 1
-        ]
+        single = [name for number, name in enumerate(labelled.classes) if len(np.unique(groups[kinds == number])) == 1]
         if single:
             more = f" and {len(single) - _MAX_NAMED:,} more" if len(single) > _MAX_NAMED else ""
             said.append(

@@ -85,9 +85,7 @@ def gather(
             lambda: clusters.outliers(collection, limit=_OUTLIERS, progress=progress, stop=stop),
             3,
         ),
-        duplicates=part(
-            "duplicates", lambda: duplicates.find(collection, looks=looks, progress=progress, stop=stop)
-        ),
+        duplicates=part("duplicates", lambda: duplicates.find(collection, looks=looks, progress=progress, stop=stop)),
         notes=tuple(notes),
         interrupted=stop.is_set(),
     )

@@ -44,9 +44,7 @@ class CandidateSet:
         """Return the candidates at ``positions``, in that order."""
         at = np.asarray(positions, np.int64)
         others = tuple(self.others[i] for i in at.tolist())
-        return CandidateSet(
-            self.ids[at], self.scores[at], self.relevance[at], self.owners[at], others, self.irrelevant
-        )
+        return CandidateSet(self.ids[at], self.scores[at], self.relevance[at], self.owners[at], others, self.irrelevant)
 
     def sort_by(self, relevance: Float32) -> CandidateSet:
         """Sort by another relevance (m,), highest first; ties by id."""

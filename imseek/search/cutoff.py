@@ -116,9 +116,7 @@ def background(scores: Float32, neutral: Float32 | None = None, *, searched: int
     return Background(len(scores), searched, level, step)
 
 
-def sample_scores(
-    samples: Sequence[Float32], queries: Sequence[Float32], shares: Sequence[float] = (1.0,)
-) -> Float32:
+def sample_scores(samples: Sequence[Float32], queries: Sequence[Float32], shares: Sequence[float] = (1.0,)) -> Float32:
     """Return the scores (s,) float32 of a query against a sample, combined over spaces.
 
     Each space has unit rows (s, dim), a unit query (dim,) and a share, as in

@@ -136,9 +136,7 @@ class BaseEngine(ABC, Generic[StoredT]):
             query_vectors = self._encoder.encode(query, reader, spaces, edition.sample, texts or {})
         allowed = None if query.where is None else self._allowed(query.where, edition)
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
-        prepared = PreparedQuery(
-            query, window, edition, spaces, indexes, query_vectors, allowed, total, self._encoder
-        )
+        prepared = PreparedQuery(query, window, edition, spaces, indexes, query_vectors, allowed, total, self._encoder)
         return refine_query(prepared) if query.more or query.less else prepared
 
     def find(self, queries: Sequence[PreparedQuery]) -> list[RankedCandidates]:
@@ -160,9 +158,7 @@ class BaseEngine(ABC, Generic[StoredT]):
             found.append(RankedCandidates(one, candidates, cut, approximate, beyond and not reached, notes))
         return found
 
-    def _encode_texts(
-        self, queries: Sequence[Query], reader: GenerationReader
-    ) -> dict[By, Mapping[str, Float32]]:
+    def _encode_texts(self, queries: Sequence[Query], reader: GenerationReader) -> dict[By, Mapping[str, Float32]]:
         """Encode the texts of several queries together. Returns their vectors by ``by`` and text."""
         found: dict[By, Mapping[str, Float32]] = {}
         for by in {query.by for query in queries}:
@@ -186,9 +182,7 @@ class BaseEngine(ABC, Generic[StoredT]):
 class Engine(BaseEngine[Reader]):
     """Searches a collection in a folder. ``device`` selects where vectors are searched, for example on GPUs."""
 
-    def __init__(
-        self, root: Path, encoder: EncoderSource, *, kind: str = "faiss", device: str = "auto"
-    ) -> None:
+    def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "faiss", device: str = "auto") -> None:
         super().__init__(FolderEditions(root, kind, device), encoder)
         self._filters = Filters()
 

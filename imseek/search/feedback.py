@@ -64,9 +64,7 @@ def refine(
     """
     vector = query.astype(np.float64)
     if vector.ndim != 1 or any(rows.ndim != 2 or rows.shape[1:] != vector.shape for rows in (more, less)):
-        raise UsageError(
-            f"a query (dim,) and marks (n, dim), not {query.shape}, {more.shape} and {less.shape}"
-        )
+        raise UsageError(f"a query (dim,) and marks (n, dim), not {query.shape}, {more.shape} and {less.shape}")
     if mean is not None and mean.shape != vector.shape:
         raise UsageError(f"a mean of shape {mean.shape} for a query of shape {query.shape}")
     vector = _unit(vector)

@@ -116,9 +116,7 @@ class GenerationCache:
                 reader = held.reader.reopen()
                 in_use = {space.space_id for space in reader.current.spaces}
                 before = {**held.before, **held.indexes}
-                self._newest = Generation(
-                    reader, before={i: index for i, index in before.items() if i in in_use}
-                )
+                self._newest = Generation(reader, before={i: index for i, index in before.items() if i in in_use})
                 self._earlier = (time.monotonic(), held) if held.paged else None
             elif self._earlier is not None and time.monotonic() - self._earlier[0] > KEEP_SECONDS:
                 self._earlier = None

@@ -70,13 +70,9 @@ class Page:
 
 
 def _unpack(token: str) -> Page:
-    damaged = QueryError(
-        "the page token is damaged", hint="copy the whole token, or start again from the first page"
-    )
+    damaged = QueryError("the page token is damaged", hint="copy the whole token, or start again from the first page")
     try:
-        data = base64.b64decode(
-            token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True
-        )
+        data = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (AttributeError, UnicodeEncodeError, binascii.Error):
         raise damaged from None
     body, check = data[: -_SUM.size], data[-_SUM.size :]
@@ -84,9 +80,7 @@ def _unpack(token: str) -> Page:
         raise damaged
     version, count, offset, depth, digest = _HEAD.unpack_from(body)
     if version != _VERSION:
-        raise QueryError(
-            "the page token comes from another version of imseek", hint="start again from the first page"
-        )
+        raise QueryError("the page token comes from another version of imseek", hint="start again from the first page")
     if len(body) != _HEAD.size + count * _GENERATION.size or not count or not depth:
         raise damaged
     generations = tuple(one for (one,) in _GENERATION.iter_unpack(body[_HEAD.size :]))

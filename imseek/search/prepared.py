@@ -119,9 +119,7 @@ class PreparedQuery:
         """Return the best ``k`` images, combined over all searched spaces."""
         vectors = self.query_vectors
         triples = zip(self.indexes, vectors.units, vectors.shares, strict=True)
-        return search_spaces(
-            [SpaceQuery(*one, self.searches_as_text) for one in triples], k, self.allowed, exact=exact
-        )
+        return search_spaces([SpaceQuery(*one, self.searches_as_text) for one in triples], k, self.allowed, exact=exact)
 
     # -- what stages look up -------------------------------------------------------------------------------
 

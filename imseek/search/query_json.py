@@ -109,18 +109,12 @@ def _term(value: object, name: str, files: bool) -> Term:
         raise QueryError(f"{name} of a query cannot hold {_excerpt(value)}")
     kinds = [kind for kind in _KINDS if kind in value]
     if len(kinds) != 1 or set(value) - {*_KINDS, "weight"}:
-        raise QueryError(
-            f"{_excerpt(value)} is no term", hint=f"one of {', '.join(_KINDS)}, and a weight if you like"
-        )
+        raise QueryError(f"{_excerpt(value)} is no term", hint=f"one of {', '.join(_KINDS)}, and a weight if you like")
     if name == "text" and kinds != ["text"]:
-        raise QueryError(
-            f"text of a query holds words only, not {_excerpt(value)}", hint="put it into `like`"
-        )
+        raise QueryError(f"text of a query holds words only, not {_excerpt(value)}", hint="put it into `like`")
     weight = value.get("weight", 1)
     if type(weight) not in (int, float) or not 0 < weight < float("inf"):
-        raise QueryError(
-            "a weight in JSON must be a number above 0", hint="put what you do not want into `not`"
-        )
+        raise QueryError("a weight in JSON must be a number above 0", hint="put what you do not want into `not`")
     try:
         signed = sign * weight
     except OverflowError as error:
@@ -190,9 +184,7 @@ def _utf8(path: str) -> str:
     try:
         path.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise QueryError(
-            "JSON holds no path that is not UTF-8", hint="send the bytes of the picture"
-        ) from error
+        raise QueryError("JSON holds no path that is not UTF-8", hint="send the bytes of the picture") from error
     return path
 
 

@@ -63,9 +63,9 @@ class QueryOptions:
     ] = "image"
     """``"caption"`` compares with the captions of images that have one, in the caption space; text, pictures and stored
     images (by their pictures) can all be used."""
-    where: Annotated[
-        str | None, Option("Only images that match this condition (docs/where.md).", metavar="EXPR")
-    ] = None
+    where: Annotated[str | None, Option("Only images that match this condition (docs/where.md).", metavar="EXPR")] = (
+        None
+    )
     """A condition on their metadata."""
     min_score: Annotated[float | None, Option("Only hits with at least this score.", metavar="S")] = None
     cutoff: Annotated[Cutoff | None, Option("Whether to end the list where hits stop being relevant.")] = None
@@ -78,9 +78,7 @@ class QueryOptions:
     per_group: Annotated[int, Option("Maximum number of hits in each group.", metavar="N", minimum=1)] = 3
     diversity: Annotated[
         float,
-        Option(
-            "Above 0, move hits that resemble earlier ones down the list.", metavar="F", minimum=0, maximum=1
-        ),
+        Option("Above 0, move hits that resemble earlier ones down the list.", metavar="F", minimum=0, maximum=1),
     ] = 0.0
     """Maximal marginal relevance."""
     collapse: Annotated[bool, Option("Show near-duplicates as one hit.")] = False
@@ -88,9 +86,7 @@ class QueryOptions:
         str | None, Option("Continue after an earlier answer, by the token that it gave.", metavar="TOKEN")
     ] = None
     """The token of an answer to this query."""
-    more: Annotated[
-        tuple[ImageId, ...], Option("Id of a good hit: look for more like it.", metavar="ID")
-    ] = ()
+    more: Annotated[tuple[ImageId, ...], Option("Id of a good hit: look for more like it.", metavar="ID")] = ()
     """Ids of stored images that the user marked as right; these and ``less`` refine the terms."""
     less: Annotated[tuple[ImageId, ...], Option("Id of a bad hit: look for less like it.", metavar="ID")] = ()
     hubness: Annotated[bool, Option("Rank images lower that are close to almost everything.")] = False

@@ -125,9 +125,7 @@ class QueryEncoder:
             pixels = _pixels(term, shared_draft_size(encoders))
             return [e.encode_images(e.prepare(pixels)[None])[0] for e in encoders], ()
         if term.image_id is not None:
-            return [
-                reader.vector(term.image_id, _image_space_of(space, reader.current)) for space in spaces
-            ], ()
+            return [reader.vector(term.image_id, _image_space_of(space, reader.current)) for space in spaces], ()
         vector = np.asarray(term.vector)
         if vector.shape != (spaces[0].dim,):
             raise QueryError(f"a vector of shape {vector.shape} in a space of {spaces[0].dim} dimensions")
@@ -181,9 +179,7 @@ def load_picture(term: Term, limits: FetchLimits | None = None) -> tuple[bytes, 
         from imseek.media.decode import DEFAULT_LIMITS
 
         try:
-            return read_input(term.picture, most=DEFAULT_LIMITS.max_bytes), display_path(
-                os.fsencode(term.picture)
-            )
+            return read_input(term.picture, most=DEFAULT_LIMITS.max_bytes), display_path(os.fsencode(term.picture))
         except OSError as error:
             raise QueryError(f"cannot read the picture {term.picture}: {error.strerror}") from error
     assert term.url is not None

@@ -98,9 +98,7 @@ def needs_all_candidates(query: Query) -> bool:
 def check_query(query: Query) -> None:
     """Raise QueryError for options that exclude each other."""
     if query.sort == "date" and query.diversity:
-        raise QueryError(
-            "hits cannot be both sorted by date and diversified", hint="leave out sort or diversity"
-        )
+        raise QueryError("hits cannot be both sorted by date and diversified", hint="leave out sort or diversity")
 
 
 @dataclass(frozen=True, slots=True)

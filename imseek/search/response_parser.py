@@ -14,9 +14,7 @@ from imseek.types.search_results import Hit
 
 def image_of(found: Mapping[str, Any]) -> Image:
     """Build an image from its JSON object."""
-    return Image(
-        found["image_id"], _place(found), found["content_hash"], found["metadata"], tuple(found["tags"])
-    )
+    return Image(found["image_id"], _place(found), found["content_hash"], found["metadata"], tuple(found["tags"]))
 
 
 def hit_of(found: Mapping[str, Any], uuid: str, *, metadata: bool) -> Hit:

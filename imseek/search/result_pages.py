@@ -42,9 +42,7 @@ def page_window(query: Query, uuids: Sequence[str]) -> PageWindow:
     if query.page is not None:
         page = Page.read(query.page, expected, len(uuids))
         return PageWindow(page.offset, query.limit, page.depth, whole, page.generations, expected)
-    first = PageWindow(
-        0, query.limit, max(MAX_CANDIDATES, query.limit), whole, (None,) * len(uuids), expected
-    )
+    first = PageWindow(0, query.limit, max(MAX_CANDIDATES, query.limit), whole, (None,) * len(uuids), expected)
     return replace(first, depth=min(first.count, _DEEPEST))
 
 
@@ -103,9 +101,7 @@ def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> Searc
         generations = tuple(one.prepared.reader.generation for one in found)
         next_page = Page(generations, page.following, window.depth, window.digest).token()
     elif window.whole and beyond:
-        notes.append(
-            f"the list ends with the {first.count:,} best; a filter or a larger limit reaches further"
-        )
+        notes.append(f"the list ends with the {first.count:,} best; a filter or a larger limit reaches further")
     shares = zip(first.spaces, first.query_vectors.shares, strict=True)
     return SearchResult(
         hits=hits,
@@ -118,8 +114,7 @@ def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> Searc
         cut=None if found[0].cut is None else sum(one.cut or 0 for one in found),
         approximate=any(one.approximate for one in found),
         groups=tuple(
-            HitGroup(_name(group.key), group.size, tuple(hits[i] for i in group.positions))
-            for group in page.groups
+            HitGroup(_name(group.key), group.size, tuple(hits[i] for i in group.positions)) for group in page.groups
         ),
         collections=tuple(
             Searched(one.prepared.reader.identity.uuid, one.prepared.reader.generation, one.prepared.total)
@@ -135,8 +130,7 @@ def _merge(found: Sequence[RankedCandidates]) -> CandidateSet:
     stay the same when more candidates are fetched.
     """
     sets = [
-        replace(one.candidates, owners=np.full(len(one.candidates), owner, np.int64))
-        for owner, one in enumerate(found)
+        replace(one.candidates, owners=np.full(len(one.candidates), owner, np.int64)) for owner, one in enumerate(found)
     ]
     starts = np.cumsum([0, *(len(one) for one in sets)]).tolist()
     everything = concatenate(sets)

@@ -84,9 +84,7 @@ def rank_images(
 def _append_new(first: Matches, second: Matches) -> Matches:
     """Append to ``first`` those matches that only ``second`` has, in its order."""
     new = ~np.isin(second.ids, first.ids)
-    return Matches(
-        np.concatenate([first.ids, second.ids[new]]), np.concatenate([first.scores, second.scores[new]])
-    )
+    return Matches(np.concatenate([first.ids, second.ids[new]]), np.concatenate([first.scores, second.scores[new]]))
 
 
 def _search_together(queries: Sequence[PreparedQuery]) -> list[Matches | None]:
@@ -102,9 +100,7 @@ def _search_together(queries: Sequence[PreparedQuery]) -> list[Matches | None]:
             one = queries[positions[0]]
             units = np.stack([queries[i].query_vectors.units[0] for i in positions])
             k, exact = one.first
-            answers = one.indexes[0].search(
-                units, k, allowed=one.allowed, text=one.searches_as_text, exact=exact
-            )
+            answers = one.indexes[0].search(units, k, allowed=one.allowed, text=one.searches_as_text, exact=exact)
             for position, matches in zip(positions, answers, strict=True):
                 found[position] = matches
     return found

@@ -46,9 +46,7 @@ def parse_term(said: str, *, picture: bool = False, stdin: Callable[[], bytes] |
     weight, what = split_weight(said)
     if what == STDIN:
         if stdin is None:
-            raise QueryError(
-                "a picture cannot come from standard input here", hint="write ./- for a file called -"
-            )
+            raise QueryError("a picture cannot come from standard input here", hint="write ./- for a file called -")
         return Term(picture=stdin(), weight=weight)
     if _URL.match(what):
         return Term(url=what, weight=weight)

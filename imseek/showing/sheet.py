@@ -42,9 +42,7 @@ def render_sheet(query: Query, result: SearchResult, read: ReadPicture) -> bytes
 
 def title_of(query: Query) -> str:
     """Describe a query in one line: ``a red car, night.jpg, not snow``."""
-    return ", ".join(
-        f"not {_term_label(term)}" if term.weight < 0 else _term_label(term) for term in query.terms
-    )
+    return ", ".join(f"not {_term_label(term)}" if term.weight < 0 else _term_label(term) for term in query.terms)
 
 
 def _term_label(term: Term) -> str:

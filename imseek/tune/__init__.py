@@ -73,9 +73,7 @@ def tune(
     if loss not in get_args(TuneLoss):
         raise UsageError(f"{loss!r} is no loss", hint=f"one of {', '.join(get_args(TuneLoss))}")
     if source is not None and source not in get_args(TuneSource):
-        raise UsageError(
-            f"nothing is learned from {source!r}", hint=f"one of {', '.join(get_args(TuneSource))}"
-        )
+        raise UsageError(f"nothing is learned from {source!r}", hint=f"one of {', '.join(get_args(TuneSource))}")
     root = path_of(collection)
     started = time.monotonic()
     # Fail before anything is loaded.
@@ -160,9 +158,7 @@ def back(
             notes = _caption_notes(writer, space) + _renew_indexes(writer, task)
             return _switch_report(writer, kept, space, "switched", started, notes)
     if kept is not None:  # New vectors must be comparable with the kept ones.
-        checks.check_fingerprint(
-            load_encoder(root, kept, ("image",), runtime, notify), named[1], kept.fingerprint
-        )
+        checks.check_fingerprint(load_encoder(root, kept, ("image",), runtime, notify), named[1], kept.fingerprint)
     return maintenance.reencode(
         root,
         named[1],

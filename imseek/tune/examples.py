@@ -156,9 +156,7 @@ def _build_examples(
     return _drop_unpaired(source, ids, images, tuple(texts), rows, kept, notes)
 
 
-def _caption_rows(
-    reader: Reader, vectors: Vectors, texts: Sequence[tuple[str, int]], words: EncoderLoader
-) -> Float32:
+def _caption_rows(reader: Reader, vectors: Vectors, texts: Sequence[tuple[str, int]], words: EncoderLoader) -> Float32:
     """Return rows (t, dim) of captions, each given with an image that has it; zeros where there is no vector."""
     space = reader.current.caption_space
     if space is None or space.fingerprint != vectors.space.fingerprint:

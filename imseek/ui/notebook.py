@@ -55,18 +55,14 @@ def show(collection: HasPictures, what: Picture | Iterable[Picture] | Report) ->
     return Grid(head, tuple(sections), tuple(getattr(what, "notes", ())), collection.pictures)
 
 
-def _sections(
-    collection: HasPictures, what: Picture | Iterable[Picture] | Report
-) -> tuple[str, list[Section]]:
+def _sections(collection: HasPictures, what: Picture | Iterable[Picture] | Report) -> tuple[str, list[Section]]:
     uuid = collection.uuid
     if isinstance(what, SampleReport):
         tiles = [_tile(uuid, one.image, f"for {one.weight:,}") for one in what.sample]
         return f"{len(tiles):,} of {what.images:,} images, by {what.method}", [_section(None, tiles)]
     if isinstance(what, OutlierReport):
         tiles = [_tile(uuid, image, f"{image.score:.3f}") for image in what.outliers]
-        return f"{_count(len(tiles), 'outlier')} of {what.images:,} images, by {what.method}", [
-            _section(None, tiles)
-        ]
+        return f"{_count(len(tiles), 'outlier')} of {what.images:,} images, by {what.method}", [_section(None, tiles)]
     if isinstance(what, ClusterReport):
         sections = [
             _section(
@@ -80,10 +76,7 @@ def _sections(
         sections = [
             _section(
                 f"{n}. {group.kind} ({len(group.members):,})",
-                [
-                    _tile(member.collection, member, _keep_label(group.keeps(member)))
-                    for member in group.members
-                ],
+                [_tile(member.collection, member, _keep_label(group.keeps(member))) for member in group.members],
             )
             for n, group in enumerate(what.groups, start=1)
         ]

@@ -86,9 +86,7 @@ def ids_by_path(root: Path) -> dict[str, int]:
         return {hit.place.display: hit.image_id for hit in found.hits if hit.place is not None}
 
 
-def planned(
-    collection: imseek.Collection, twins: list[Path], action: str = "quarantine", **options: object
-) -> Plan:
+def planned(collection: imseek.Collection, twins: list[Path], action: str = "quarantine", **options: object) -> Plan:
     report = report_of(collection.path, [twins])
     return plans.make_plan(report, action, root=collection.path, **options)  # type: ignore[arg-type]
 

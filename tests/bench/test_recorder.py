@@ -63,9 +63,7 @@ def test_without_git_there_is_no_commit(tmp_path: Path) -> None:
 
 
 def test_the_commit_is_that_of_the_checkout(tmp_path: Path) -> None:
-    found = subprocess.run(
-        ["git", "-C", str(BENCH), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
+    found = subprocess.run(["git", "-C", str(BENCH), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     commit = json.loads(_run(tmp_path).read_text())["commit"]
     assert (commit or "").removesuffix("+changes") == found.stdout.strip()
 

@@ -116,9 +116,7 @@ CASES = (
         ("ann.recall_at_10.value", "ann.median_ms"),
         id="ann",
     ),
-    Case(
-        "export", "--count 300 --dim 8 --cache {tmp}", ("formats.seconds", "formats.mb", "formats.peak_mib")
-    ),
+    Case("export", "--count 300 --dim 8 --cache {tmp}", ("formats.seconds", "formats.mb", "formats.peak_mib")),
     Case("feedback", _STAMPS, ("ways.p_at_10_after", "ways.map_after"), unsound=True),
     Case(
         "fuzz",
@@ -202,9 +200,7 @@ CASES = (
         ("requests.per_s", "requests.server_cpu_ms", "exports.cpu_ms"),
     ),
     Case("postgres", "--images 4 --runs 1", ("pictures", "medians.sqlite", "medians.postgres")),
-    Case(
-        "power_cuts", "--only judge --seeds 0 --most 12", ("failed", "scenarios.states", "scenarios.failed")
-    ),
+    Case("power_cuts", "--only judge --seeds 0 --most 12", ("failed", "scenarios.states", "scenarios.failed")),
     Case("power_cuts", "--only judge --mutations --most 6", ("failed", "mutations.caught"), id="mutations"),
     Case("precision", _STAMPS, ("modes.mean_cosine", "modes.overlap_of_10"), unsound=True),
     Case(
@@ -213,9 +209,7 @@ CASES = (
         ("methods.accuracy", "strategies.accuracy"),
     ),
     Case("probes_scale", "--images 2000 --every 7", ("images", "steps.wall_s", "steps.peak_mb")),
-    Case(
-        "quality", _STAMPS, ("stamps", "representations.r_at_1", "representations.median_rank"), unsound=True
-    ),
+    Case("quality", _STAMPS, ("stamps", "representations.r_at_1", "representations.median_rank"), unsound=True),
     Case(
         "ray_index",
         "{pictures} --part speed --images 6 --rounds 1 --encoder fake",
@@ -305,9 +299,7 @@ def test_each_script_is_run_by_the_recorder() -> None:
         assert (BENCH / f"{script}.py").read_text().endswith("    sys.exit(recorder.run(main))\n"), script
 
 
-def _run(
-    script: str, arguments: Sequence[str], folder: Path, codes: Sequence[int]
-) -> subprocess.CompletedProcess[str]:
+def _run(script: str, arguments: Sequence[str], folder: Path, codes: Sequence[int]) -> subprocess.CompletedProcess[str]:
     results = folder / "results"
     environment = {
         **os.environ,
@@ -398,9 +390,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("photos")
-    subprocess.run(
-        [sys.executable, str(BENCH / "photos.py"), str(root), "--big", "1", "--small", "1"], check=True
-    )
+    subprocess.run([sys.executable, str(BENCH / "photos.py"), str(root), "--big", "1", "--small", "1"], check=True)
     return root
 
 

@@ -49,9 +49,7 @@ def create(page: Any, name: str, folder: str) -> None:
     """Fill in the form, and press."""
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Folder with pictures").fill(folder)
-    expect(
-        page.get_by_text(f"All pictures in {folder} and the folders below it will be indexed.")
-    ).to_be_visible()
+    expect(page.get_by_text(f"All pictures in {folder} and the folders below it will be indexed.")).to_be_visible()
     page.get_by_role("combobox", name="Encoder").click()
     page.get_by_role("option", name="Built-in").click()
     expect(page.get_by_text("Needs no download")).to_be_visible()
@@ -127,6 +125,4 @@ def test_first_run(visit: Visit, home: Path, pictures: Path) -> None:
     expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning")
     page.get_by_label("Search").fill("a cat")
     page.get_by_label("Search").press("Enter")
-    expect(page.locator(".card").first).to_contain_text(
-        "chelsea.png", timeout=90_000
-    )  # It loads the encoder.
+    expect(page.locator(".card").first).to_contain_text("chelsea.png", timeout=90_000)  # It loads the encoder.

@@ -110,9 +110,7 @@ def test_pictures_are_labelled_by_keys_and_the_rest_is_learned(visit: Visit, hom
 
     page.get_by_text("Give pictures their class as a tag").click()
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("Saved as the columns alive_thing and alive_thing_score")).to_be_visible(
-        timeout=LONG
-    )
+    expect(page.get_by_text("Saved as the columns alive_thing and alive_thing_score")).to_be_visible(timeout=LONG)
     with imseek.open(root) as collection:
         query = imseek.Query((imseek.Term("a"),), where="alive_thing IN ('alive', 'thing')")
         assert len(collection.search(query).hits) == 8
@@ -122,9 +120,7 @@ def test_pictures_are_labelled_by_keys_and_the_rest_is_learned(visit: Visit, hom
     expect(page.get_by_text("What it says of 8 pictures")).to_be_hidden(timeout=LONG)
     expect(page.get_by_role("button", name="Learn from 6 labels")).to_be_visible()
     assert probes.list_(root) == ()
-    assert {one.tag: dict(one.by) for one in tags.counts(root)} == {
-        tag: {"person": n} for tag, n in people.items()
-    }
+    assert {one.tag: dict(one.by) for one in tags.counts(root)} == {tag: {"person": n} for tag, n in people.items()}
 
 
 def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Path) -> None:
@@ -156,9 +152,7 @@ def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Pa
 @pytest.mark.parametrize("width", [400, 2500])
 def test_nothing_is_wider_than_the_window(visit: Visit, ui: Pages, width: int) -> None:
     page = visit("labels", c="photos", width=width)
-    page.get_by_label("Classes").fill(
-        "cat\n" + "a class with a name that is much too long for any window " * 3
-    )
+    page.get_by_label("Classes").fill("cat\n" + "a class with a name that is much too long for any window " * 3)
     expect(page.get_by_role("region", name="cat")).to_be_visible(timeout=LONG)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     page = visit("labels", c="photos", how="By examples", classes="cat, dog", width=width)

@@ -65,9 +65,7 @@ def chart(visit: Visit, browser: Any) -> Visit:
     def open_(collection: str, **query: Any) -> Any:
         page = visit("map", c=collection, **query)
         # With words, the first of them load an encoder.
-        expect(page.locator("canvas.points")).to_have_attribute(
-            "data-view", re.compile(r"\S"), timeout=60_000
-        )
+        expect(page.locator("canvas.points")).to_have_attribute("data-view", re.compile(r"\S"), timeout=60_000)
         return page
 
     return open_
@@ -125,9 +123,7 @@ def test_pointing_shows_the_picture_and_its_name(chart: Visit, home: Path) -> No
     places, table = drawn(home, "photos")
     screen = Screen(page)
     card = page.locator(".card.shown")
-    for image_id, path in zip(
-        *(table.column(name).to_pylist() for name in ("image_id", "path")), strict=True
-    ):
+    for image_id, path in zip(*(table.column(name).to_pylist() for name in ("image_id", "path")), strict=True):
         page.mouse.move(*screen.of(places[image_id]))
         expect(card.locator(".name")).to_have_text(path.rsplit("/", 1)[-1])
         expect(card.locator(".facts")).to_contain_text(f"picture {image_id}")
@@ -296,9 +292,7 @@ def test_only_what_meets_a_condition(chart: Visit, home: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_map_is_laid_out_and_added_to(
-    chart: Visit, visit: Visit, home: Path, photo_files: list[Path]
-) -> None:
+def test_a_map_is_laid_out_and_added_to(chart: Visit, visit: Visit, home: Path, photo_files: list[Path]) -> None:
     page = visit("map", c="fresh")
     expect(page.get_by_role("heading", name="No map yet")).to_be_visible()
     page.get_by_text("A first look (PCA)").click()
@@ -354,9 +348,7 @@ def test_the_page_that_a_command_writes(visit: Visit, browser: Any, home: Path, 
     table = maps.table(home / "collections" / "photos", columns=["path", "format"])
     info = maps.find(home / "collections" / "photos")
     assert info is not None
-    (tmp_path / "map.html").write_text(
-        "".join(map_page(table, info, title="A map", colour="format")), "utf-8"
-    )
+    (tmp_path / "map.html").write_text("".join(map_page(table, info, title="A map", colour="format")), "utf-8")
     context = browser.new_context(viewport={"width": 1000, "height": 700})
     page = context.new_page()
     errors: list[str] = []

@@ -119,9 +119,7 @@ def test_closed_pages_hold_no_descriptors(browser: Any, ui: Pages, monkeypatch: 
         made.close()
 
     def loops() -> int:
-        links = [
-            path.readlink() for path in Path(f"/proc/{ui.process.pid}/fd").iterdir() if path.is_symlink()
-        ]
+        links = [path.readlink() for path in Path(f"/proc/{ui.process.pid}/fd").iterdir() if path.is_symlink()]
         return sum("eventpoll" in str(link) for link in links)
 
     for _ in range(MOST + 12):

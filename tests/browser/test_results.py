@@ -145,9 +145,7 @@ def test_tags_are_given_and_taken_in_the_large_view(visit: Visit, home: Path) ->
     field.press("Enter")
     tag = page.locator(f"{LARGE} .tag")
     expect(tag).to_have_text("mml×")
-    assert [(one.tag, one.images) for one in imseek.tags.counts(home / "collections" / "photos")] == [
-        ("mml", 1)
-    ]
+    assert [(one.tag, one.images) for one in imseek.tags.counts(home / "collections" / "photos")] == [("mml", 1)]
     page.get_by_label("Remove the tag mml").click()
     expect(tag).to_have_count(0)
     assert imseek.tags.counts(home / "collections" / "photos") == ()
@@ -210,9 +208,7 @@ def test_pictures_in_odd_places(refused: Visit, home: Path) -> None:
     expect(large).to_contain_text("48.85833° N, 2.29444° E")
     link = large.get_by_role("link", name="On a map")
     assert link.get_attribute("rel") == "noreferrer noopener"
-    assert (link.get_attribute("href") or "").startswith(
-        "https://www.openstreetmap.org/?mlat=48.858333&mlon=2.294444"
-    )
+    assert (link.get_attribute("href") or "").startswith("https://www.openstreetmap.org/?mlat=48.858333&mlon=2.294444")
 
 
 # -- the grid ------------------------------------------------------------------------------------------------
@@ -317,9 +313,7 @@ def test_a_selection_is_taken_along(refused: Visit, home: Path) -> None:
     bar.get_by_label("A tag for the selected pictures").fill("pets")
     bar.get_by_role("button", name="Add").click()
     expect(bar).to_contain_text("Tagged 2.")
-    assert [(one.tag, one.images) for one in imseek.tags.counts(home / "collections" / "photos")] == [
-        ("pets", 2)
-    ]
+    assert [(one.tag, one.images) for one in imseek.tags.counts(home / "collections" / "photos")] == [("pets", 2)]
     bar.get_by_label("A tag for the selected pictures").fill("pets")
     bar.get_by_role("button", name="Remove").click()
     expect(bar).to_contain_text("Took the tag from 2.")

@@ -87,9 +87,7 @@ def test_words_back_and_small_knobs(visit: Visit) -> None:
 
 
 @pytest.mark.long
-def test_a_picture_with_words_pasted_and_dropped(
-    visit: Visit, tmp_path: Path, photo_files: list[Path]
-) -> None:
+def test_a_picture_with_words_pasted_and_dropped(visit: Visit, tmp_path: Path, photo_files: list[Path]) -> None:
     page = visit(c="photos")
     expect(page.locator(".card")).to_have_count(8)
     _uploader(page).set_input_files(photo_files[7])  # flower.jpg
@@ -232,9 +230,7 @@ HOSTILE = "<img src=x onerror=alert(1)> ![x](http://stranger.example/a.png) **b*
 @pytest.mark.sample(width=1)
 @pytest.mark.parametrize("width", [400, 2500])
 def test_whatever_stands_in_an_address_is_text(visit: Visit, width: int) -> None:
-    page = visit(
-        c="photos", q=HOSTILE, like="id:999999", where="tag('" + HOSTILE + "')", by=HOSTILE, width=width
-    )
+    page = visit(c="photos", q=HOSTILE, like="id:999999", where="tag('" + HOSTILE + "')", by=HOSTILE, width=width)
     expect(_box(page)).to_have_value(HOSTILE)
     expect(page.get_by_text("cannot be read: by=<img")).to_be_visible()
     _chips(page, HOSTILE, "picture 999999", HOSTILE)

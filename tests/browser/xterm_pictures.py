@@ -121,8 +121,7 @@ def test_kitty_leaves_the_cursor_where_it_was(page, cat) -> None:
     """Else a picture at the bottom would scroll."""
     terminal = Terminal(page, kitty=True)
     assert (
-        terminal.write(f"\r\n\n     {render_picture(cat, 'kitty', (24, 10), (9, 18))}\x1b[6n".encode())
-        == "\x1b[3;6R"
+        terminal.write(f"\r\n\n     {render_picture(cat, 'kitty', (24, 10), (9, 18))}\x1b[6n".encode()) == "\x1b[3;6R"
     )
 
 

@@ -64,9 +64,7 @@ def pages(
     own = {"HOME": str(folder), "XDG_CACHE_HOME": caches, "IMSEEK_HOME": str(home)}
     env = {**os.environ, **own, **(environment or {})}
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, stdout=output, stderr=output, env=env, start_new_session=True
-        )
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, env=env, start_new_session=True)
     try:
         yield Pages(*_addresses(process, log), process, log)
     finally:

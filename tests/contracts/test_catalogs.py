@@ -109,9 +109,7 @@ def test_readers_change_nothing(backend: CatalogBackend, root: Path) -> None:
         assert roots(connection) == [b"/a"]
 
 
-def test_a_connection_may_be_used_again_as_long_as_its_key_is_the_same(
-    backend: CatalogBackend, root: Path
-) -> None:
+def test_a_connection_may_be_used_again_as_long_as_its_key_is_the_same(backend: CatalogBackend, root: Path) -> None:
     before = backend.reuse_key()
     add(root)
     assert backend.reuse_key() == before

@@ -144,9 +144,7 @@ def test_no_input_no_rows(encoder: Encoder, batch: np.ndarray) -> None:
     assert encoder.encode_texts([]).shape == (0, encoder.info.dim)
 
 
-def test_prepare_is_pure_and_thread_safe(
-    encoder: Encoder, photos: list[np.ndarray], batch: np.ndarray
-) -> None:
+def test_prepare_is_pure_and_thread_safe(encoder: Encoder, photos: list[np.ndarray], batch: np.ndarray) -> None:
     before = [photo.copy() for photo in photos]
     with ThreadPoolExecutor(8) as pool:
         prepared = list(pool.map(encoder.prepare, photos * 20))
@@ -160,10 +158,7 @@ def test_encoding_is_thread_safe_from_the_first_call_on(case: Case, batch: np.nd
     fresh = case.again()
     images, texts = case.encoder.encode_images(batch), case.encoder.encode_texts(TEXTS)
     with ThreadPoolExecutor(4) as pool:
-        some = [
-            (pool.submit(fresh.encode_images, batch), pool.submit(fresh.encode_texts, TEXTS))
-            for _ in range(6)
-        ]
+        some = [(pool.submit(fresh.encode_images, batch), pool.submit(fresh.encode_texts, TEXTS)) for _ in range(6)]
         for image_rows, text_rows in some:
             assert np.abs(image_rows.result() - images).max() < 1e-5
             assert np.abs(text_rows.result() - texts).max() < 1e-5

@@ -107,9 +107,7 @@ def pair(tmp_path: Path, elsewhere: imseek.Ray, later: Callable[[float], None]) 
     later(10)  # What was written a moment ago is trusted.
     with ExitStack() as stack:
         local, other = (
-            stack.enter_context(
-                imseek.create(tmp_path / name, encoder="fake", also=["fake:32"], captions=True)
-            )
+            stack.enter_context(imseek.create(tmp_path / name, encoder="fake", also=["fake:32"], captions=True))
             for name in ("local", "other")
         )
         yield Pair(local, other, elsewhere)
@@ -207,9 +205,7 @@ def test_stopping_keeps_what_was_committed_and_the_next_run_goes_on(
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_killed_worker_costs_its_unfinished_shard_only(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_killed_worker_costs_its_unfinished_shard_only(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """SIGKILL to one of two processes in the middle of a run: all is there once, and others have done the rest."""
     made = pictures(*range(120))
     folder = CASES[0].write(tmp_path, made)

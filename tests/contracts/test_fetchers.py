@@ -109,9 +109,7 @@ class Server:
         self.http.server_close()
 
 
-def reply(
-    request: http.server.BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str
-) -> None:
+def reply(request: http.server.BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
     request.send_response(status)
     for name, value in {"Content-Length": str(len(body)), **headers}.items():
         request.send_header(name.replace("_", "-"), value)
@@ -281,9 +279,7 @@ def test_no_connection_is_tried_to_a_hostile_url(url: str) -> None:
     st.sampled_from(["127.0.0.1", "0x7f.1", "private.test", "[::1]", "[::ffff:10.0.0.1]", "２130706433"]),
     st.text(max_size=12),
 )
-def test_whatever_surrounds_a_private_address_it_is_refused_as_what_it_is(
-    before: str, host: str, after: str
-) -> None:
+def test_whatever_surrounds_a_private_address_it_is_refused_as_what_it_is(before: str, host: str, after: str) -> None:
     """Never another error; and where such a text names some other host, that one does not exist here."""
     attempts.clear()
     for url in (
@@ -305,9 +301,7 @@ def shared() -> HttpFetcher:
     return fetcher
 
 
-@pytest.mark.parametrize(
-    "url", ["http://\udcff.test/", "http://gone.test/\udcff\ud800", "http://" + "ä." * 200]
-)
+@pytest.mark.parametrize("url", ["http://\udcff.test/", "http://gone.test/\udcff\ud800", "http://" + "ä." * 200])
 def test_what_is_no_text_is_refused_like_any_other_bad_url(url: str) -> None:
     assert refused(shared(), url).reason in (SkipReason.FORBIDDEN_ADDRESS, SkipReason.FETCH_FAILED)
     assert attempts == []
@@ -339,9 +333,7 @@ def test_a_name_that_changes_after_it_was_checked_is_checked_again(server: Serve
      "http://2130706434/", "//10.0.0.1/", "http://mixed.test/", "http://user:word@127.0.0.1/"],
 )  # fmt: skip
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_leads_nowhere_that_the_url_itself_could_not(
-    server: Server, status: int, target: str
-) -> None:
+def test_a_redirect_leads_nowhere_that_the_url_itself_could_not(server: Server, status: int, target: str) -> None:
     server.answers["/a"] = answering(status, Location=target)
     with HttpFetcher(QUICK, allow_networks=["127.0.0.1/32"], resolver=resolver(NAMES)) as fetcher:
         error = refused(fetcher, f"{server.url}/a")
@@ -395,9 +387,7 @@ def test_a_certificate_is_that_of_the_name_though_the_address_is_pinned(
 
 def test_redirects_are_followed_and_the_last_url_is_told(server: Server, fetcher: HttpFetcher) -> None:
     server.answers["/a"] = answering(302, Location="b?x=1")
-    server.answers["/b?x=1"] = answering(
-        200, PICTURE, ETag='W/"1"', Last_Modified="Mon, 01 Jan 2024 00:00:00 GMT"
-    )
+    server.answers["/b?x=1"] = answering(200, PICTURE, ETag='W/"1"', Last_Modified="Mon, 01 Jan 2024 00:00:00 GMT")
     assert fetcher.fetch(f"{server.url}/a") == FetchResult(
         PICTURE, f"{server.url}/b?x=1", 'W/"1"', "Mon, 01 Jan 2024 00:00:00 GMT"
     )
@@ -748,9 +738,7 @@ def test_one_host_is_asked_for_few_at_a_time(server: Server) -> None:
     assert most[0] == 2
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"max_bytes": 0}, {"total": 0}, {"attempts": 0}, {"redirects": -1}, {"per_host": 0}]
-)
+@pytest.mark.parametrize("wrong", [{"max_bytes": 0}, {"total": 0}, {"attempts": 0}, {"redirects": -1}, {"per_host": 0}])
 def test_limits_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="positive"):
         FetchLimits(**wrong)

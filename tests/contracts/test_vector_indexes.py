@@ -45,9 +45,7 @@ NONE_DEAD = np.empty(0, np.uint32)
 NONE = np.empty(0, np.int64)
 
 
-def open_index(
-    kind: str, segments: Sequence[Segment], dim: int, *, like: VectorIndex | None = None
-) -> VectorIndex:
+def open_index(kind: str, segments: Sequence[Segment], dim: int, *, like: VectorIndex | None = None) -> VectorIndex:
     placement = vectors.placement_on("all") if kind.endswith(" on cards") else None
     kind = kind.removesuffix(" on cards")
     if not kind.startswith("snapshot"):
@@ -57,11 +55,7 @@ def open_index(
     else:
         ids = np.sort(np.concatenate([NONE, *(s.ids for s in segments)]))
         upto = 2**31 if "tail" not in kind else int(np.quantile(ids, 2 / 3)) if ids.size else 0
-        made = (
-            joined_of(segments, dim, 3, upto=upto)
-            if "parts" in kind
-            else snapshot_of(segments, dim, upto=upto)
-        )
+        made = joined_of(segments, dim, 3, upto=upto) if "parts" in kind else snapshot_of(segments, dim, upto=upto)
     return vectors.open_index("faiss", segments, dim, like=like, snapshot=made, placement=placement)
 
 
@@ -164,9 +158,7 @@ def clustered_rows(count: int, dim: int, seed: int) -> Array:
 def near_ties(count: int, dim: int, seed: int, steps: int) -> npt.NDArray[np.float16]:
     """Rows that differ from one another by up to ``steps`` units in the last place of each number."""
     base = random_rows(1, dim, seed).astype(np.float16).view(np.int16)
-    rows: npt.NDArray[np.int16] = base + np.random.default_rng(seed).integers(
-        -steps, steps + 1, (count, dim), np.int16
-    )
+    rows: npt.NDArray[np.int16] = base + np.random.default_rng(seed).integers(-steps, steps + 1, (count, dim), np.int16)
     return rows.view(np.float16)
 
 
@@ -188,9 +180,7 @@ def split(rows: Array, parts: int, dead: Iterable[int] = ()) -> list[Segment]:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.endswith("cards")])
 def test_cards_are_asked(kind: str, cards: Cards) -> None:
     before = len(cards.searched)
-    check(
-        open_index(kind, segments := split(random_rows(300, 8, 1), 2), 8), random_rows(1, 8, 2), 5, segments
-    )
+    check(open_index(kind, segments := split(random_rows(300, 8, 1), 2), 8), random_rows(1, 8, 2), 5, segments)
     assert len(cards.searched) > before
 
 
@@ -445,8 +435,7 @@ def test_four_threads_with_different_filters(kind: str) -> None:
     index = open_index(kind, segments, 48)
     rng = np.random.default_rng(34)
     jobs = [
-        (random_rows(1 + i % 3, 48, i), 1 + i, rng.choice(3000, 30 * (i + 1)) if i % 2 else None)
-        for i in range(40)
+        (random_rows(1 + i % 3, 48, i), 1 + i, rng.choice(3000, 30 * (i + 1)) if i % 2 else None) for i in range(40)
     ]
 
     def answer(job: tuple[Array, int, npt.NDArray[np.int64] | None]) -> list[Matches]:

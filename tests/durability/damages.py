@@ -62,9 +62,7 @@ class State:
             rows = connection.execute(places).fetchall()
             alive = connection.execute(f"SELECT COUNT(*) FROM images WHERE {ALIVE}").fetchone()[0]
             known = {name: sorted(connection.execute(query)) for name, query in others.items()}
-        assert len({path for path, *_ in rows}) == len(rows) == alive, (
-            "each image has one place, each place one image"
-        )
+        assert len({path for path, *_ in rows}) == len(rows) == alive, "each image has one place, each place one image"
         images = {os.fsdecode(path): tuple(facts) for path, *facts in rows}
         return cls(images, known, *_stored(root))
 
@@ -167,12 +165,8 @@ def build(home: Path) -> None:
 def judge(writer: Writer, n: int) -> None:
     """A judgement of the n-th content and the next one."""
     with connect_read_only(writer.root) as connection:
-        hashes = sorted(
-            row[0].hex() for row in connection.execute("SELECT DISTINCT content_hash FROM images")
-        )
-    said = duplicate_judgements.make_judgement(
-        *hashes[n : n + 2], "different", "test", "2025-01-01T00:00:00+00:00"
-    )
+        hashes = sorted(row[0].hex() for row in connection.execute("SELECT DISTINCT content_hash FROM images"))
+    said = duplicate_judgements.make_judgement(*hashes[n : n + 2], "different", "test", "2025-01-01T00:00:00+00:00")
     duplicate_judgements.record(writer, [said])
 
 

@@ -79,9 +79,7 @@ def _operations(name: str, template: Path, tree: Tree | None) -> list[Operation]
     command = [sys.executable, "-W", "error", "-m", "durability.power", name, str(home)]
     operations = record(command, home / "photos", home / "acknowledged", environment())
     shutil.rmtree(home)
-    assert {Acknowledge, Return} <= {type(operation) for operation in operations}, (
-        "the harness hears of commits"
-    )
+    assert {Acknowledge, Return} <= {type(operation) for operation in operations}, "the harness hears of commits"
     return operations
 
 
@@ -276,9 +274,7 @@ def survive(name: str, home: str, acknowledged: int | None, returned: bool, dama
     else:
         assert acknowledged is None, "the collection is lost"
     if returned:
-        assert layout.CATALOG in catalog_checksums.read(stage.root).files, (
-            "a writer that ends leaves a checksum"
-        )
+        assert layout.CATALOG in catalog_checksums.read(stage.root).files, "a writer that ends leaves a checksum"
         if name == "purge":
             assert not traces(stage), "words that were purged have come back"
             assert not kinds, f"files that were purged have come back: {kinds}"

@@ -109,9 +109,7 @@ def decorate(root: Path) -> dict[str, int]:
     by_name = {path.stem: i for i, path in places.items()}
     with Writer(root, "test") as writer:
         numbers = {i: i + 1 / 7 for i in ids}
-        put_columns(
-            writer, "derived", {"number": numbers, "text": {i: f"label of {n}" for n, i in by_name.items()}}
-        )
+        put_columns(writer, "derived", {"number": numbers, "text": {i: f"label of {n}" for n, i in by_name.items()}})
 
         def change(connection: Connection, generation: int) -> None:
             life = {"provenance": "test", "born": generation, "died": FOREVER}
@@ -146,9 +144,7 @@ def remove(home: Path) -> None:
         (source,) = (source for source in collection.info().sources if not source.present)
         collection.relocate_source(source.source_id, stays)
         assert collection.index().removed == 1
-        (gone,) = (
-            s for s in collection.info().sources if s.path == os.fsencode(home / "the folder that goes")
-        )
+        (gone,) = (s for s in collection.info().sources if s.path == os.fsencode(home / "the folder that goes"))
         assert collection.remove_source(gone.source_id) == len(GOES)
 
 
@@ -243,8 +239,7 @@ def remaining(root: Path) -> dict[str, Any]:
     queries = ["red", "a photograph", *np.eye(64, dtype=np.float32)[:3]]
     with imseek.open(root) as collection:
         answers = [
-            [(h.image_id, h.score, h.place, h.metadata) for h in collection.search(q, limit=99)]
-            for q in queries
+            [(h.image_id, h.score, h.place, h.metadata) for h in collection.search(q, limit=99)] for q in queries
         ]
         images = {hit[0]: collection.get(hit[0]) for hit in answers[0]}
         info = collection.info()

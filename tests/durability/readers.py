@@ -69,9 +69,7 @@ class Figures:
                 found.append(f"files that are not used stay open: {memory}")
         third = max(1, len(self.memory) // 3)
         by_age = sorted(self.memory, key=lambda memory: memory.generation)
-        early, late = (
-            max((m.resident for m in part), default=0) for part in (by_age[:third], by_age[-third:])
-        )
+        early, late = (max((m.resident for m in part), default=0) for part in (by_age[:third], by_age[-third:]))
         if late > early + MOST_GROWTH:
             found.append(f"readers grew from {early:,} to {late:,} bytes")
         return found
@@ -270,9 +268,7 @@ class ReaderProcess:
     def search(self, collection: Any, at_least: int) -> Answer:
         kind = self.chance.choice(("words", "vector", "image"))
         limit = 10**6 if self.chance.random() < 0.005 else self.chance.choice((1, 10, 10, 50))
-        key: Any = self.chance.choice(
-            WORDS if kind == "words" else range(20) if kind == "vector" else self.seen
-        )
+        key: Any = self.chance.choice(WORDS if kind == "words" else range(20) if kind == "vector" else self.seen)
         question = self.vectors[key] if kind == "vector" else key
         metadata = limit < 100
         result = collection.search(question, limit=limit, metadata=metadata)
@@ -287,9 +283,7 @@ class ReaderProcess:
             ids=np.array([hit.image_id for hit in hits], np.int64),
             scores=np.array([hit.score for hit in hits], np.float32),
             places=np.array([digest(hit.path) if hit.path else 0 for hit in hits], np.int64),
-            contents=np.array([digest(hit.metadata["content_hash"]) for hit in hits], np.int64)
-            if metadata
-            else None,
+            contents=np.array([digest(hit.metadata["content_hash"]) for hit in hits], np.int64) if metadata else None,
         )
 
     def info(self, collection: Any, at_least: int) -> Summary:
@@ -317,9 +311,7 @@ class ReaderProcess:
         # The generation before is kept too, while somebody may ask for more pages of it.
         earlier = self.kept.engine._editions._earlier
         shards = info.shards + (0 if earlier is None else len(earlier[1].reader.current.shards))
-        return (
-            Memory(searched, shards, resident, descriptors, mapped) if info.generation == searched else None
-        )
+        return Memory(searched, shards, resident, descriptors, mapped) if info.generation == searched else None
 
 
 def read(home: Path, number: int, seed: int, answers: int) -> None:

@@ -79,9 +79,7 @@ class Recorder:
         live = f"died = {FOREVER}"
         with closing(sqlite3.connect(f"file:{self._root}/catalog.sqlite?mode=ro", uri=True)) as connection:
             connection.execute("BEGIN")
-            generation = int(
-                connection.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()[0]
-            )
+            generation = int(connection.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()[0])
             rows = connection.execute(
                 "SELECT i.image_id, i.content_hash, i.shard_id, p.source_id, p.path FROM images i "
                 f"LEFT JOIN (SELECT * FROM places WHERE {live}) p USING (image_id) "
@@ -92,16 +90,12 @@ class Recorder:
         for image_id, _, shard_id, *_ in rows:
             if image_id not in self._known:
                 shards[shard_id].append(image_id)
-        new = {
-            image_id: row for shard_id, ids in shards.items() for image_id, row in self._rows(shard_id, ids)
-        }
+        new = {image_id: row for shard_id, ids in shards.items() for image_id, row in self._rows(shard_id, ids)}
         counts = Counter(source_id for *_, source_id, _ in rows if source_id is not None)
         return Truth(
             generation,
             ids=np.array([row[0] for row in rows], np.int64),
-            places=np.array(
-                [digest(roots[s] + b"/" + path) if path else 0 for *_, s, path in rows], np.int64
-            ),
+            places=np.array([digest(roots[s] + b"/" + path) if path else 0 for *_, s, path in rows], np.int64),
             contents=np.array([digest(row[1].hex()) for row in rows], np.int64),
             sources={source_id: counts[source_id] for source_id in roots},
             new_ids=np.array(sorted(new), np.int64),
@@ -159,9 +153,7 @@ class Comparison:
     wrong: list[str] = field(default_factory=list)
 
 
-def compare(
-    reference: Path, answers: list[Answer | Summary | Looked], vectors: Mapping[str | int, Any]
-) -> Comparison:
+def compare(reference: Path, answers: list[Answer | Summary | Looked], vectors: Mapping[str | int, Any]) -> Comparison:
     """Every answer with the truth of its generation. ``vectors`` holds unit queries by key, but for those by id."""
     by_generation: dict[int, list[Answer | Summary]] = defaultdict(list)
     looked: list[Looked] = []
@@ -219,9 +211,7 @@ class _Vectors:
         return self._rows[np.searchsorted(self._ids, ids)]
 
 
-def check_answer(
-    truth: Truth, everything: _Vectors, answer: Answer, vectors: Mapping[str | int, Any]
-) -> None:
+def check_answer(truth: Truth, everything: _Vectors, answer: Answer, vectors: Mapping[str | int, Any]) -> None:
     assert answer.generation >= answer.at_least, "older than what was current when it was asked"
     assert answer.searched == len(truth.ids), f"{len(truth.ids)} images are live"
     rows = everything.of(truth.ids)

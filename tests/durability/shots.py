@@ -245,9 +245,7 @@ def outcome(stage: Stage, first_new_id: int) -> dict[str, Any]:
     for image_id in live_ids(reader):
         image = reader.image(image_id)
         old = image_id if image_id < first_new_id else "new"
-        place = (
-            "nowhere" if image.place is None else os.path.relpath(os.fsdecode(image.place.path), stage.photos)
-        )
+        place = "nowhere" if image.place is None else os.path.relpath(os.fsdecode(image.place.path), stage.photos)
         value = [old, image.content_hash, list(image.tags), image.metadata.get(COLUMN)]
         images.setdefault(place, []).append(value)
     with closing(sqlite3.connect(stage.root / "catalog.sqlite")) as connection:

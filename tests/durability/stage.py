@@ -869,12 +869,8 @@ def check(stage: Stage, *, removed: bool) -> None:
             )
     with closing(sqlite3.connect(stage.root / "catalog.sqlite")) as connection:
         alive = "died = 9223372036854775807"
-        assert sorted(
-            i for (i,) in connection.execute(f"SELECT image_id FROM images WHERE {alive}")
-        ) == sorted(ids)
-        assert sorted(
-            i for (i,) in connection.execute(f"SELECT image_id FROM places WHERE {alive}")
-        ) == sorted(ids)
+        assert sorted(i for (i,) in connection.execute(f"SELECT image_id FROM images WHERE {alive}")) == sorted(ids)
+        assert sorted(i for (i,) in connection.execute(f"SELECT image_id FROM places WHERE {alive}")) == sorted(ids)
     assert not (stage.root / "staging").exists()
 
 
@@ -890,9 +886,7 @@ def vector_of(path: Path, root: Path, space: Any) -> Any:
     from imseek.search.encoder_loader import load_encoder
 
     encoder = load_encoder(root, space, ("image",))
-    return encoder.encode_images(encoder.prepare(decode(path.read_bytes()).pixels)[None])[0].astype(
-        np.float16
-    )
+    return encoder.encode_images(encoder.prepare(decode(path.read_bytes()).pixels)[None])[0].astype(np.float16)
 
 
 def words_of(caption: str | None, encoder_reference: str) -> Any:

@@ -60,9 +60,7 @@ class Trials:
 
 @pytest.mark.parametrize("command", ["apply", "undo"])
 @pytest.mark.parametrize("way", ["quarantine", "links", "copies", "hard-link", "over"])
-def test_power_cuts(
-    servers: list[Server], duplicated: Path, fast_folder: Path, way: str, command: str
-) -> None:
+def test_power_cuts(servers: list[Server], duplicated: Path, fast_folder: Path, way: str, command: str) -> None:
     trials = Trials(servers[0], duplicated, fast_folder, way, command)
     moves = [n for n, o in enumerate(trials.operations) if isinstance(o, Exchange | Rename | Link)]
     assert len(moves) >= 6, "the harness sees files move"
@@ -79,9 +77,7 @@ def test_a_missing_fsync_is_noticed(
     """Of the folder that a file goes to before its old name ends, and of a copy."""
     trials = Trials(servers[0], duplicated, fast_folder, way, "apply")
     rest: list[Operation] = [
-        o
-        for o in trials.operations
-        if not (isinstance(o, Sync) and "quarantine" in o.path and fsync in o.path)
+        o for o in trials.operations if not (isinstance(o, Sync) and "quarantine" in o.path and fsync in o.path)
     ]
     assert len(rest) < len(trials.operations)
     chance = random.Random(way)

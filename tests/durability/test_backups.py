@@ -58,9 +58,7 @@ def test_each_is_one_generation_of_a_collection_that_never_rests(tmp_path: Path)
         (home / "enough").touch()
     assert writer.returncode == 0
     truths = {truth.generation: truth for truth in read_all(home / "reference")}
-    vectors = {
-        int(i): row for truth in truths.values() for i, row in zip(truth.new_ids, truth.new_rows, strict=True)
-    }
+    vectors = {int(i): row for truth in truths.values() for i, row in zip(truth.new_ids, truth.new_rows, strict=True)}
     assert len({info.generation for _, info in taken}) == 8, "they were made while the writer was at work"
     for target, info in taken:
         folder = target.with_suffix("")

@@ -53,9 +53,7 @@ def merged(stage: Stage) -> list[Path]:
     with Writer(stage.root, "test") as writer:
         merge(writer, writer.current().shards)
     with closing(sqlite3.connect(stage.root / layout.CATALOG)) as connection:
-        retired = {
-            stage.root / path for (path,) in connection.execute("SELECT path FROM files WHERE retired_at > 0")
-        }
+        retired = {stage.root / path for (path,) in connection.execute("SELECT path FROM files WHERE retired_at > 0")}
     assert before & retired
     return sorted(before & retired)
 
@@ -142,9 +140,7 @@ def test_a_clock_that_jumps_all_the_time(
     assert imseek.maintenance.verify(stage.root).ok
 
 
-def test_two_damaged_catalogs_of_one_second_are_both_kept(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_damaged_catalogs_of_one_second_are_both_kept(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "strftime", lambda _: "20260101T000000")
     for damage in (b"first", b"second"):
         (stage.root / layout.CATALOG).write_bytes(damage)

@@ -116,18 +116,14 @@ def _repair_and_compare(home: Path, before: State, kind: str, harmed: set[str]) 
     report = imseek.maintenance.repair(root)
     assert report.after.ok, report.after.problems
     after = State.of(root)
-    lost_files = {
-        file for file in harmed if file.startswith((layout.METADATA, layout.SPACES, layout.COLUMNS))
-    }
+    lost_files = {file for file in harmed if file.startswith((layout.METADATA, layout.SPACES, layout.COLUMNS))}
     lost_files = {file for file in lost_files if not file.endswith(".ids.npy")}
     lost_rows = {layout.shard_of(file) for file in lost_files if not file.startswith(layout.COLUMNS)}
     lost_columns = {layout.shard_of(file) for file in lost_files}
     named = {file for file in lost_files if any(file in line for line in report.lost)}
     # The file of a shard that went with another one need not be named as well.
     assert {layout.shard_of(file) for file in named} == lost_columns
-    if (
-        kind != "checksums"
-    ):  # An older one speaks against a sound catalog, which then may have lost something.
+    if kind != "checksums":  # An older one speaks against a sound catalog, which then may have lost something.
         assert len(report.lost) == len(named), report.lost
     assert report.restored or report.lost, "what was done is named"
 

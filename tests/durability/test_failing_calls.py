@@ -52,9 +52,7 @@ def test_every_call_may_fail(
     _, done = servers[0]("fault", name=name, home=whole)
     assert done["refusal"] is None
     found = sites(done["calls"], Stage(whole).root)
-    assert {"pwrite64", "fsync", "rename"} <= {call for call, _, _ in found}, (
-        "SQLite's calls are seen, and ours"
-    )
+    assert {"pwrite64", "fsync", "rename"} <= {call for call, _, _ in found}, "SQLite's calls are seen, and ours"
     trials = [(site, error) for site in found for error in ERRORS]
     if not ALL and generator(f"whose calls of {name}").random() < 0.5:
         # Of those that must not be passed over, which are few.

@@ -39,9 +39,7 @@ def stage(prepared: Callable[[str], Path], fast_folder: Path) -> Stage:
 # -- file descriptors ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", ["index again", "merge", "put columns", "repair the catalog", "search", "verify"]
-)
+@pytest.mark.parametrize("name", ["index again", "merge", "put columns", "repair the catalog", "search", "verify"])
 def test_file_descriptors_run_out(
     servers: list[Server],
     prepared: Callable[[str], Path],
@@ -163,9 +161,7 @@ def test_the_collection_is_moved_away_under_a_writer(stage: Stage, instead: str,
 
     def there() -> dict[str, bytes]:
         return {
-            str(path): path.read_bytes()
-            for path in stage.root.rglob("*")
-            if path.is_file() and path.suffix == ".json"
+            str(path): path.read_bytes() for path in stage.root.rglob("*") if path.is_file() and path.suffix == ".json"
         }
 
     expected = pytest.raises(StorageError, match=r"moved or removed|No such file")

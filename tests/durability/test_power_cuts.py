@@ -40,9 +40,7 @@ def try_all(recording: Recording, states: list[Outage], servers: list[Server], f
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_power_cuts(
-    servers: list[Server], prepared: Callable[[str], Path], fast_folder: Path, name: str
-) -> None:
+def test_power_cuts(servers: list[Server], prepared: Callable[[str], Path], fast_folder: Path, name: str) -> None:
     template = shutil.copytree(prepared(name), fast_folder / "template")
     recording = recorded(name, template, servers[0])
     chance = generator(f"power cuts of {name}")
@@ -106,9 +104,7 @@ def test_power_cuts_of_collections_as_a_whole(fast_folder: Path, name: str) -> N
     imseek.create(home / "old", encoder="fake").close()
     whole = Disk.of(home)
     before = {path.removeprefix("old/"): data for path, data in whole.after(EVERYTHING).items()}
-    code = (
-        f"import pathlib, sys; from imseek import library; home = pathlib.Path(sys.argv[1]); {COMMANDS[name]}"
-    )
+    code = f"import pathlib, sys; from imseek import library; home = pathlib.Path(sys.argv[1]); {COMMANDS[name]}"
     command = [sys.executable, "-c", code, str(fast_folder)]
     operations = record(command, home, fast_folder / "acknowledged", environment())
     assert any(isinstance(operation, Rename) for operation in operations)

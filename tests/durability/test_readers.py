@@ -121,17 +121,13 @@ assert len(os.listdir("/proc/self/task")) == before
 """
     rows = [{"image_id": n, "content_hash": bytes(32), "width": n, "height": 1} for n in range(3)]
     facts = {"format": "PNG", "mode": "RGB", "frames": 1, "bytes": 1, "phash": 0, "orientation": 1}
-    shard_files.write_table(
-        tmp_path / "metadata.parquet", shard_files.table_of([{**row, **facts} for row in rows])
-    )
+    shard_files.write_table(tmp_path / "metadata.parquet", shard_files.table_of([{**row, **facts} for row in rows]))
     command = [sys.executable, "-c", script, str(tmp_path / "metadata.parquet")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("1 3\n", "")
 
 
-def test_closing_the_catalog_has_nothing_left_to_fold(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closing_the_catalog_has_nothing_left_to_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers are locked out while SQLite closes the catalog, so what it writes then keeps them waiting."""
     dispose, folded = Engine.dispose, tmp_path / "folded.sqlite"
 

@@ -93,9 +93,7 @@ def test_every_flipped_bit_of_the_catalog_is_found(home: Path, chance: random.Ra
         damaged[place] ^= 1 << chance.randrange(8)
         (root / layout.CATALOG).write_bytes(damaged)
         problems = imseek.maintenance.verify(root).problems
-        assert [problem.kind for problem in problems if problem.file == layout.CATALOG] == ["catalog"], (
-            f"byte {place}"
-        )
+        assert [problem.kind for problem in problems if problem.file == layout.CATALOG] == ["catalog"], f"byte {place}"
         unseen_by_sqlite += any("as the last writer left it" in problem.message for problem in problems)
         with pytest.raises(imseek.errors.StorageError), Writer(root, "test"):
             pytest.fail("a writer takes up a damaged catalog")
@@ -317,9 +315,7 @@ def test_no_collection(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["metadata", "ids", "vectors", "dead", "column"])
-def test_what_cannot_be_read_now_is_not_given_up(
-    home: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_read_now_is_not_given_up(home: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As root every file can be read, so the refusal is the system's, simulated."""
     root = collection(home)
     name = paths_of(root)[kind][0]
@@ -506,9 +502,7 @@ def tell_catalog(root: Path, *statements: str) -> None:
             if (root / path).exists():
                 data = (root / path).read_bytes()
                 digest = hashlib.sha256(data).hexdigest()
-                connection.execute(
-                    "UPDATE files SET size = ?, sha256 = ? WHERE path = ?", (len(data), digest, path)
-                )
+                connection.execute("UPDATE files SET size = ?, sha256 = ? WHERE path = ?", (len(data), digest, path))
     recorded = catalog_checksums.read(root).having(layout.CATALOG, catalog_checksums.digest_catalog(root))
     (root / layout.CHECKSUMS).write_bytes(catalog_checksums.encode_checksums(recorded))
 
@@ -606,9 +600,7 @@ def test_a_part_of_a_space_that_is_no_part_is_given_up(home: Path, content: Any,
 # -- verifying ---------------------------------------------------------------------------------------------------
 
 
-def test_what_a_writer_changed_meanwhile_is_looked_at_again(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_writer_changed_meanwhile_is_looked_at_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of what was before it and half of what came after it would look like damage."""
     root = collection(home)
     real, calls = verify.examine, []

@@ -55,9 +55,7 @@ def test_an_acknowledgement_before_the_commit_is_caught(fast_folder: Path) -> No
         prepare("index", str(template))
         expected = shots.expect("index", str(fast_folder / "expected"), str(template))
         Witness.may = promise  # type: ignore[method-assign]
-        return shots.trial(
-            "index", str(fast_folder / "trial"), str(template), expected, "0", 60.0, command=False
-        )
+        return shots.trial("index", str(fast_folder / "trial"), str(template), expected, "0", 60.0, command=False)
 
     _, result = forked(work)
     assert "an acknowledged generation is lost" in result["failure"]

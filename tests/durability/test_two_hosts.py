@@ -51,9 +51,7 @@ def runs(stage: Stage) -> list[tuple[str, str]]:
         return connection.execute("SELECT host, state FROM runs ORDER BY run_id DESC LIMIT 2").fetchall()
 
 
-def test_who_has_been_overtaken_changes_nothing_any_more(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_has_been_overtaken_changes_nothing_any_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second line of defence: the later writer ends the earlier one's run, who finds out at its next change."""
     with on("first", monkeypatch):
         earlier = Writer(stage.root, "index").__enter__()
@@ -78,9 +76,7 @@ def test_who_has_been_overtaken_changes_nothing_any_more(
             sources.remove(later, source.source_id)
     assert runs(stage) == [("second", "done"), ("first", "interrupted")]
     with Writer(stage.root, "index") as writer:
-        assert writer.take_ids(1)[0] >= after[0], (
-            "what the earlier one leased is not given back under the later one"
-        )
+        assert writer.take_ids(1)[0] >= after[0], "what the earlier one leased is not given back under the later one"
     check(stage, removed=False)
 
 
@@ -109,9 +105,7 @@ def test_an_index_run_that_is_overtaken(stage: Stage, monkeypatch: pytest.Monkey
     check(stage, removed=False)
 
 
-def test_a_run_of_another_host_is_told_and_does_not_keep_out(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_of_another_host_is_told_and_does_not_keep_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it is alive cannot be told from here: so the lock decides, and the message names it."""
     with Writer(stage.root, "test"):
         pass
@@ -134,9 +128,7 @@ def test_a_run_of_another_host_is_told_and_does_not_keep_out(
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p"])
-def test_a_network_folder_is_read_and_not_written(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_a_network_folder_is_read_and_not_written(stage: Stage, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     mounts = stage.photos.parent / "mountinfo"
     mounts.write_text(f"1 0 0:1 / / rw - ext4 d rw\n2 1 0:2 / {stage.photos} rw - {kind} server:/x rw\n")
     real = write_check.file_system

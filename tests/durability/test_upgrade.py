@@ -81,8 +81,7 @@ def test_the_recipe_still_makes_what_it_made(tmp_path: Path) -> None:
     format_1.make(tmp_path / "home")
     found = format_1.facts(tmp_path / "home")
     measured = [
-        {name for name in LUMA_COLUMNS.names if image.pop(name, None) is not None}
-        for image in found["images"].values()
+        {name for name in LUMA_COLUMNS.names if image.pop(name, None) is not None} for image in found["images"].values()
     ]
     assert all(names >= set(LUMA_COLUMNS.names) - {"luma_blur"} for names in measured)
     assert_facts(found, RECORDED, within=1e-3)
@@ -172,9 +171,7 @@ def test_killed_anywhere_in_a_migration(
 
     def kill(which: int) -> list[int]:
         for n in range(which, count, len(servers)):
-            status, _ = servers[which](
-                "upgrade", home=shutil.copytree(template, fast_folder / f"{n}"), die_before=n
-            )
+            status, _ = servers[which]("upgrade", home=shutil.copytree(template, fast_folder / f"{n}"), die_before=n)
             assert os.WIFSIGNALED(status), f"operation {n} did not happen again"
             assert os.WTERMSIG(status) == signal.SIGKILL
         return list(range(which, count, len(servers)))
@@ -275,9 +272,7 @@ def test_backups_of_the_older_version_are_restored_and_migrated(home: Path) -> N
     assert scores == {name: pytest.approx(dict(hits), abs=1e-5) for name, hits in RECORDED["hits"].items()}
 
 
-def test_a_migration_that_fails_leaves_the_version_before_it(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_migration_that_fails_leaves_the_version_before_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = format_1.collection(home)
     broken = ("broken", f"{LATER[1][1]}; INSERT INTO nowhere VALUES (1)")
     with monkeypatch.context() as patch:

@@ -112,9 +112,7 @@ class _Reader:
         elif name in ("renameat", "renameat2", "linkat"):
             paths = [_joined(arguments[0], arguments[1]), _joined(arguments[2], arguments[3])]
             swapped = name == "renameat2" and "RENAME_EXCHANGE" in arguments[4]
-            yield from self._on_names(
-                "link" if name == "linkat" else "exchange" if swapped else "rename", paths
-            )
+            yield from self._on_names("link" if name == "linkat" else "exchange" if swapped else "rename", paths)
         elif name == "mmap":
             shared = "MAP_SHARED" in arguments[3] and "PROT_WRITE" in arguments[2]
             mapped = _FD.match(arguments[4])

@@ -156,12 +156,7 @@ class TestApplyAndUndo:
         before, images = contents(album), ids(cli)
         done = cli("apply", plan, "--yes")
         assert done.code == 0, done.err
-        undo_id = (
-            done.out.splitlines()[-1]
-            .split("`")[1]
-            .removeprefix("imseek duplicates undo ")
-            .removesuffix(" --yes")
-        )
+        undo_id = done.out.splitlines()[-1].split("`")[1].removeprefix("imseek duplicates undo ").removesuffix(" --yes")
         gone = {"copy.jpg", os.fsdecode(b"caf\xe9.jpg"), "cat.jpg"}
         assert state(album).keys() == before.keys() - gone
         assert len(ids(cli)) == 8
@@ -186,9 +181,7 @@ class TestApplyAndUndo:
         cli("duplicates", "--plan", "p", "--action", "hard-link")
         done = cli("apply", "p", "--yes")
         assert done.code == 0, done.err
-        assert (
-            done.out.splitlines()[-2] == f"{2 * (album / 'copy.jpg').stat().st_size / 1000:.1f} kB are free"
-        )
+        assert done.out.splitlines()[-2] == f"{2 * (album / 'copy.jpg').stat().st_size / 1000:.1f} kB are free"
 
     def test_in_json(self, cli, album, plan) -> None:
         done = cli("apply", plan, "--yes", "--json").json("apply")

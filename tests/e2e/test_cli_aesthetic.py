@@ -31,9 +31,7 @@ class TestAesthetic:
         assert (found["images"], found["version"], found["saved"]) == (3, 1, None)
         scores = [row["score"] for row in found["best"]]
         assert scores == sorted(scores, reverse=True)
-        hits = cli("search", "red", "--where", f"beauty >= {scores[0] - 1e-5}", "--json").json("search")[
-            "hits"
-        ]
+        hits = cli("search", "red", "--where", f"beauty >= {scores[0] - 1e-5}", "--json").json("search")["hits"]
         assert [hit["path"] for hit in hits] == [found["best"][0]["path"]]
 
     def test_without_weights_it_says_where_to_look(self, cli, indexed) -> None:

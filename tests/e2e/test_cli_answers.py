@@ -90,9 +90,7 @@ class TestGroups:
         outcome = cli("search", "red", "--group-by", "folder", "--per-group", "2", "--cutoff", "none")
         shown = outcome.out.splitlines()
         assert shown[0].split() == ["#", "score", "image"]
-        assert shown[1] == f"{album / 'cold'} (15 hits)", (
-            "the copy of the best is there, and has the lower id"
-        )
+        assert shown[1] == f"{album / 'cold'} (15 hits)", "the copy of the best is there, and has the lower id"
         assert [line.split()[0] for line in shown[2:4]] == ["1", "2"]
         assert shown[4] == f"{album / 'warm'} (15 hits)"
         assert [line.split()[0] for line in shown[5:]] == ["3", "4"]
@@ -184,9 +182,7 @@ class TestQueries:
 
     def test_a_bad_line_is_named_and_the_others_are_answered(self, cli, album, tmp_path) -> None:
         file = tmp_path / "queries"
-        file.write_text(
-            'red\n{"text": 5}\nblue\n{"text": "lime", "like": [{"image_id": 4711}]}\n{"text"\nlime\n'
-        )
+        file.write_text('red\n{"text": 5}\nblue\n{"text": "lime", "like": [{"image_id": 4711}]}\n{"text"\nlime\n')
         outcome = cli("search", "--queries", file)
         assert outcome.code == 1
         found = lines(None, outcome.out)

@@ -41,19 +41,14 @@ class TestTerms:
         assert paths(cli("search", "blue", "-p", "-n", "1")) == ["blue.png"]
         assert paths(cli("search", "blue", "--like", f"9:{red}", "-p", "-n", "1")) == ["red.png"]
         assert paths(cli("search", "blue", "red", "--not", "9:red", "-p"))[-1] == "red.png"
-        assert (
-            paths(cli("search", "blue", "--not", f"9:{indexed / 'below' / 'blue.png'}", "-p"))[-1]
-            == "blue.png"
-        )
+        assert paths(cli("search", "blue", "--not", f"9:{indexed / 'below' / 'blue.png'}", "-p"))[-1] == "blue.png"
 
     def test_what_is_not_wanted_counts_half(self, cli, indexed, tmp_path) -> None:
         red, blue = FakeEncoder().encode_texts(["red", "blue"])
         np.save(tmp_path / "mix.npy", red - 0.5 * blue)
         mixed = cli("search", "--vector", tmp_path / "mix.npy", "--json").json("search")
         asked = cli("search", "red", "--not", "blue", "--json").json("search")
-        assert [hit["score"] for hit in asked["hits"]] == pytest.approx(
-            [hit["score"] for hit in mixed["hits"]]
-        )
+        assert [hit["score"] for hit in asked["hits"]] == pytest.approx([hit["score"] for hit in mixed["hits"]])
 
     def test_weights(self, cli, indexed) -> None:
         assert paths(cli("search", "5:blue", "red", "-p", "-n", "1")) == ["blue.png"]
@@ -87,9 +82,7 @@ class TestTerms:
         for array in (vector, vector[None], (vector * 100).astype(np.float16)):
             np.save(tmp_path / "v.npy", array)
             assert paths(cli("search", "--vector", tmp_path / "v.npy", "-p", "-n", "1")) == ["blue.png"]
-        assert paths(cli("search", "red", "--vector", f"9:{tmp_path / 'v.npy'}", "-p", "-n", "1")) == [
-            "blue.png"
-        ]
+        assert paths(cli("search", "red", "--vector", f"9:{tmp_path / 'v.npy'}", "-p", "-n", "1")) == ["blue.png"]
 
     def test_similar_is_search_like(self, cli, indexed, red) -> None:
         similar = cli("similar", red, "--not", "blue", "-n", "2", "--json").json("search")
@@ -110,9 +103,7 @@ class TestStdin:
         stdin(red.read_bytes())
         assert paths(cli("search", "0.5:-", "--like", "-", "-p", "-n", "1")) == ["red.png"]
 
-    @pytest.mark.parametrize(
-        ("data", "message"), [(b"words", "cannot use the bytes given"), (b"", "is empty")]
-    )
+    @pytest.mark.parametrize(("data", "message"), [(b"words", "cannot use the bytes given"), (b"", "is empty")])
     def test_no_picture(self, cli, indexed, stdin, data, message) -> None:
         stdin(data)
         outcome = cli("similar", "-", "--json")
@@ -129,9 +120,7 @@ class TestStdin:
 
     def test_a_pipe_that_has_a_name(self, home, indexed, red) -> None:
         command = f"{sys.executable} -P -m imseek similar <(cat '{red}') -p -n 1"
-        done = subprocess.run(
-            ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stdout) == (0, f"{indexed / 'red.png'}\n"), done.stderr
 
 

@@ -27,17 +27,13 @@ def test_there_and_back(cli, indexed: Path, home: Path, tmp_path: Path) -> None:
     assert cli("search", "red", "--json").json("search")["hits"] == before
     assert "bright" in cli("tag", "list").out
     assert cli("collection", "verify").code == 0
-    assert (
-        cli("index").out.startswith("nothing new") or "0 added" in cli("index").out or cli("index").code == 0
-    )
+    assert cli("index").out.startswith("nothing new") or "0 added" in cli("index").out or cli("index").code == 0
 
 
 def test_a_copy_beside_the_original(cli, indexed: Path, home: Path) -> None:
     assert cli("backup", "photos.tar").code == 0
     twin = cli("restore", "photos.tar", "twin")
-    assert (
-        twin.err == "note: default is the same collection: `imseek backup restore --copy` makes another one\n"
-    )
+    assert twin.err == "note: default is the same collection: `imseek backup restore --copy` makes another one\n"
     assert cli("search", "red", "-c", "default", "-c", "twin").code == 2
     copy = cli("restore", "photos.tar", "copy", "--copy", "--json")
     document = copy.json("restore")

@@ -32,9 +32,7 @@ def test_as_they_are_with_null(cli, indexed) -> None:
 
 
 def test_a_terminal_with_sixels_gets_sixels(indexed) -> None:
-    with terminals.Session(
-        ("browse", "red"), {"\x1b[c": "\x1b[?62;4c", "\x1b[16t": "\x1b[6;20;10t"}
-    ) as session:
+    with terminals.Session(("browse", "red"), {"\x1b[c": "\x1b[?62;4c", "\x1b[16t": "\x1b[6;20;10t"}) as session:
         session.expect("1 of 3", 'q"1;1;')
         session.type("q")
         assert session.end() == (0, "")

@@ -76,9 +76,7 @@ class TestClusters:
         outcome = cli("clusters", "-k", "3", "--names", "none", "--save", "kinds")
         assert outcome.code == 0
         assert 'stored as kinds: imseek search … --where "kinds = 1"' in outcome.err
-        hits = cli("search", "red", "--where", "kinds = 1", "--cutoff", "none", "--json").json("search")[
-            "hits"
-        ]
+        hits = cli("search", "red", "--where", "kinds = 1", "--cutoff", "none", "--json").json("search")["hits"]
         assert {hit["metadata"]["kinds"] for hit in hits} == {1}
         assert len(hits) == 5
         shutil.copyfile(colours / "red-0.png", colours / "another.png")
@@ -143,9 +141,7 @@ class TestOutliers:
         head, first, second, totals = outcome.out.splitlines()
         assert head.split() == ["score", "copies", "id", "image"]
         assert float(first.split()[0]) >= float(second.split()[0])
-        assert totals.startswith(
-            "13 images, 12 that differ: mean distance to the 2 nearest others; typical 0."
-        )
+        assert totals.startswith("13 images, 12 that differ: mean distance to the 2 nearest others; typical 0.")
         with (tmp_path / "o.csv").open(newline="") as file:
             assert [row["image_id"] for row in csv.DictReader(file)] == [
                 first.split()[-2],

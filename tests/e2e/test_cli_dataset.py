@@ -25,9 +25,7 @@ class TestQuality:
         first, head, *rows = outcome.out.splitlines()
         assert first == "dark: 2 images, 50.0% (luma_mean <= 0.2)"
         assert head.split()[-2:] == ["id", "image"]
-        assert [row.rsplit("/", 1)[1] for row in rows] == ["night.png", "blue.png"], (
-            "pure blue has little light"
-        )
+        assert [row.rsplit("/", 1)[1] for row in rows] == ["night.png", "blue.png"], "pure blue has little light"
 
     def test_json(self, cli, dark_one) -> None:
         found = cli("dataset", "quality", "--json", "-n", "1").json("dataset-quality")
@@ -42,9 +40,7 @@ class TestQuality:
         assert tagged["tagged"] == {"dark": tagged["lists"][0]["count"]}
         saved = cli("dataset", "quality", "--dark", "--save", "looks")
         assert "saved: looks_dark (" in saved.err
-        outcome = cli(
-            "search", "night", "--where", "looks_dark AND tag('dark') AND name = 'night.png'", "--json"
-        )
+        outcome = cli("search", "night", "--where", "looks_dark AND tag('dark') AND name = 'night.png'", "--json")
         assert [hit["path"][-9:] for hit in outcome.json("search")["hits"]] == ["night.png"]
 
     @pytest.mark.parametrize(
@@ -89,9 +85,7 @@ class TestBalance:
     def test_by_folder(self, cli, indexed) -> None:
         outcome = cli("dataset", "balance", "--by", "folder")
         lines = outcome.out.splitlines()
-        assert lines[0].startswith(
-            "2 classes by folder, as mixed as 1.9 equal ones; the largest is 2.0 times"
-        )
+        assert lines[0].startswith("2 classes by folder, as mixed as 1.9 equal ones; the largest is 2.0 times")
         assert lines[2].split()[:2] == ["2", "66.7%"]
         found = cli("dataset", "balance", "--by", "folder", "--duplicates", "--json").json("dataset-balance")
         assert [one["duplicates"] for one in found["counts"]] == [0, 0]
@@ -126,9 +120,7 @@ class TestLeakage:
         assert cli("index", indexed / "below", "-c", "test", "--encoder", "fake").code == 0
         outcome = cli("dataset", "leakage", "-c", "test", "--against", "default")
         assert "test 1, default 3" in outcome.out
-        found = cli("dataset", "leakage", "-c", "test", "--against", "default", "--json").json(
-            "dataset-leakage"
-        )
+        found = cli("dataset", "leakage", "-c", "test", "--against", "default", "--json").json("dataset-leakage")
         assert found["counts"] == [{"split": "test", "other": "default", "exact": 1, "same": 0}]
 
     @pytest.mark.parametrize(

@@ -106,7 +106,4 @@ def test_a_missing_package_names_the_extra(cli, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(photographs, "find_spec", lambda name: None)
     outcome = cli("demo", "--folder", tmp_path / "out")
     assert outcome.code == 1
-    assert (
-        outcome.err
-        == "imseek: scikit-image is not installed\nhint: in imseek's folder: pip install '.[demo]'\n"
-    )
+    assert outcome.err == "imseek: scikit-image is not installed\nhint: in imseek's folder: pip install '.[demo]'\n"

@@ -67,9 +67,7 @@ class TestTable:
         lines = outcome.out.splitlines()
         size = (album / "below" / "china.jpg").stat().st_size
         assert lines[0].split() == ["kind", "sure", "pixels", "size", "format", "id", "image"]
-        assert lines[1].startswith(
-            f"1. the same file, 4 images, {3 * size / 1000:.1f} kB beside the keeper; kept: "
-        )
+        assert lines[1].startswith(f"1. the same file, 4 images, {3 * size / 1000:.1f} kB beside the keeper; kept: ")
         assert lines[2].startswith("keep ")
         assert [line.split()[0] for line in lines[3:6]] == ["exact"] * 3
         assert lines[6].startswith("2. the same picture, 2 images, ")
@@ -140,9 +138,7 @@ class TestInterrupted:
     def test_it_says_so_and_ends_with_the_code_of_the_signal(self, cli, album, stopped) -> None:
         outcome = cli("duplicates")
         assert outcome.code == 130
-        assert outcome.err.splitlines()[-1] == (
-            "interrupted: there may be more; the same command goes on from here"
-        )
+        assert outcome.err.splitlines()[-1] == ("interrupted: there may be more; the same command goes on from here")
         found = cli("duplicates", "--json")
         assert found.code == 130
         assert found.json("duplicates")["interrupted"]
@@ -181,9 +177,7 @@ class TestWhatIsAsked:
             assert keeper["keep"]
             assert Path(keeper["path"]).parent == folder
             protected = 3 if arguments[-1] == os.path.relpath(old) else 1
-            assert [m["keep"] for m in found["groups"][0]["members"]] == [True] * protected + [False] * (
-                4 - protected
-            )
+            assert [m["keep"] for m in found["groups"][0]["members"]] == [True] * protected + [False] * (4 - protected)
             assert found["surplus"] == 4 - protected
 
 
@@ -227,9 +221,7 @@ class TestAgainst:
         uuids = [[m["collection"] for m in group["members"]] for group in found["groups"]]
         assert uuids == [[found["against"]["uuid"], found["collection"]["uuid"]]] * 2
         with Path("x.csv").open(newline="") as file:
-            assert [row["collection"] for row in csv.DictReader(file)] == [
-                one for both in uuids for one in both
-            ]
+            assert [row["collection"] for row in csv.DictReader(file)] == [one for both in uuids for one in both]
         page = Page(Path("x.html").read_text())
         assert len(page.all("img")) == 4
         assert page.text.count("card") == page.text.count("default") == 2
@@ -252,9 +244,7 @@ class TestJson:
         assert (found["searched"], found["surplus"], found["interrupted"]) == (12, 4, False)
         assert found["collection"]["name"] == "default"
         members = found["groups"][0]["members"]
-        assert found["bytes"] == sum(
-            m["bytes"] for g in found["groups"] for m in g["members"] if not m["keep"]
-        )
+        assert found["bytes"] == sum(m["bytes"] for g in found["groups"] for m in g["members"] if not m["keep"])
         assert {m["path"] for m in members} >= {str(album / "old <b>backup" / NASTY)}
         exact_bytes = [base64.b64decode(m["path_b64"]) for m in members if "path_b64" in m]
         assert exact_bytes == [os.fsencode(album / "old <b>backup") + b"/caf\xe9.jpg"]

@@ -96,9 +96,7 @@ class TestList:
         assert outcome.err.startswith("179 encoders")
 
     def test_json(self, cli, server) -> None:
-        found = {
-            entry["reference"]: entry for entry in cli("encoders", "--json").json("encoders")["encoders"]
-        }
+        found = {entry["reference"]: entry for entry in cli("encoders", "--json").json("encoders")["encoders"]}
         assert len(found) == 179
         multilingual = found["openclip:ViT-B-16-SigLIP2-256/webli"]
         assert (multilingual["preset"], multilingual["languages"]) == ("multilingual", "109 languages")
@@ -109,9 +107,7 @@ class TestList:
 
     def test_a_word_a_family_any_use(self, cli, server) -> None:
         def references(*arguments: str) -> list[str]:
-            return [
-                e["reference"] for e in cli("encoders", *arguments, "--json").json("encoders")["encoders"]
-            ]
+            return [e["reference"] for e in cli("encoders", *arguments, "--json").json("encoders")["encoders"]]
 
         assert references("tinyclip") == references("FAST") == [FAST]
         assert references("list", "--family", "siglip2") == references("--family", "SigLIP 2")

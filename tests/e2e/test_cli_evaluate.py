@@ -11,9 +11,7 @@ import pytest
 def table(tmp_path, indexed):
     """Captions of two of three pictures, and of one that is not there."""
     path = tmp_path / "captions.csv"
-    path.write_text(
-        "path,caption\nred.png,all red\nlime.png,green\nlime.png,a green wall\ngone.png,nothing\n"
-    )
+    path.write_text("path,caption\nred.png,all red\nlime.png,green\nlime.png,a green wall\ngone.png,nothing\n")
     return path
 
 
@@ -75,9 +73,7 @@ class TestAnn:
 
     def test_as_json(self, cli, indexed, tmp_path) -> None:
         (tmp_path / "q.txt").write_text("red\ngreen\n")
-        found = cli("evaluate", "ann", "--given", tmp_path / "q.txt", "--k", "2", "--json").json(
-            "evaluate-ann"
-        )
+        found = cli("evaluate", "ann", "--given", tmp_path / "q.txt", "--k", "2", "--json").json("evaluate-ann")
         (kind,) = found["kinds"]
         assert (kind["kind"], kind["came"], kind["queries"], kind["stated"]) == ("text", "given", 2, None)
         assert kind["recall"] == [{"k": 2, "value": 1.0, "low": 1.0, "high": 1.0}]
@@ -119,9 +115,9 @@ class TestCompare:
 
     def test_two_collections(self, cli, table, pictures) -> None:
         assert cli("index", pictures, "-c", "other", "--encoder", "fake:32").code == 0
-        found = cli(
-            "evaluate", "compare", "-c", "default", "--against", "other", "--captions", table, "--json"
-        ).json("evaluate-compare")
+        found = cli("evaluate", "compare", "-c", "default", "--against", "other", "--captions", table, "--json").json(
+            "evaluate-compare"
+        )
         assert found["against"]["name"] == "other"
         assert [found[side]["encoder"] for side in ("a", "b")] == ["fake", "fake:32"]
 

@@ -89,9 +89,7 @@ class TestBackFromParquet:
             cli("search", "red", "-n", "8", "--cutoff", "none", "--json", "-c", name).json("search")["hits"]
             for name in ("default", "again")
         )
-        assert [(hit["path"], hit["score"]) for hit in ours] == [
-            (hit["path"], hit["score"]) for hit in theirs
-        ]
+        assert [(hit["path"], hit["score"]) for hit in ours] == [(hit["path"], hit["score"]) for hit in theirs]
 
     def test_another_encoder_refuses(self, cli, indexed, tmp_path) -> None:
         assert cli("export", tmp_path / "all.parquet").code == 0

@@ -137,9 +137,7 @@ def test_help_ends_with_what_is_everywhere_and_then_what_is_rare(words, capsys) 
         return
     assert main([*words, "--help"]) == 0
     ordinary, _, rare = capsys.readouterr().out.partition(f"\n{RARELY_USED}:\n")
-    options = [
-        line.split()[0:2] for line in ordinary.partition("\nOptions:\n")[2].splitlines() if line[2:3] == "-"
-    ]
+    options = [line.split()[0:2] for line in ordinary.partition("\nOptions:\n")[2].splitlines() if line[2:3] == "-"]
     flags = [second if first.endswith(",") else first for first, second in options]
     shared = [flag for flag in ("--collection", "--json", "--help") if flag in flags]
     assert flags[-len(shared) :] == shared

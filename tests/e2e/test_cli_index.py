@@ -80,9 +80,7 @@ class TestLaterRuns:
 
 
 class TestHere:
-    def test_the_collection_lies_in_the_folder_and_moves_with_it(
-        self, cli, pictures, tmp_path, monkeypatch
-    ) -> None:
+    def test_the_collection_lies_in_the_folder_and_moves_with_it(self, cli, pictures, tmp_path, monkeypatch) -> None:
         assert cli("index", pictures, "--here", "--encoder", "fake").code == 0
         assert library.is_collection(pictures / ".imseek")
         moved = tmp_path / "elsewhere"
@@ -181,18 +179,14 @@ class TestOneWriter:
 class TestDamage:
     def test_a_newer_format_says_so(self, cli, home, indexed) -> None:
         path = home / "collections" / "default" / "current.json"
-        path.write_bytes(
-            durable_files.add_checksum({**durable_files.strip_checksum(path.read_bytes()), "format": 99})
-        )
+        path.write_bytes(durable_files.add_checksum({**durable_files.strip_checksum(path.read_bytes()), "format": 99}))
         outcome = cli("search", "red", "--json")
         assert outcome.code == 1
         assert outcome.json("error")["error"]["type"] == "FormatVersionError"
 
 
 class TestUntrusted:
-    def test_no_picture_is_decoded_in_this_process_and_that_is_not_remembered(
-        self, cli, pictures, monkeypatch
-    ) -> None:
+    def test_no_picture_is_decoded_in_this_process_and_that_is_not_remembered(self, cli, pictures, monkeypatch) -> None:
         def here(*_: object, **__: object) -> None:
             raise MediaError("corrupt", "decoded in this process")
 

@@ -160,9 +160,7 @@ def test_watching_as_json_lines(cli, indexed, number, code) -> None:
 
 def test_watching_for_people(cli, indexed) -> None:
     with watching() as watch:
-        assert re.fullmatch(
-            r"\d\d:\d\d:\d\d nothing new; 3 images in the collection \(.* s\)\n", watch.line()
-        )
+        assert re.fullmatch(r"\d\d:\d\d:\d\d nothing new; 3 images in the collection \(.* s\)\n", watch.line())
         (indexed / "broken.png").write_bytes(b"this is no picture")
         assert re.match(r"\d\d:\d\d:\d\d 1 skipped; 3 images in the collection", watch.line())
         code, err = watch.end(signal.SIGINT)

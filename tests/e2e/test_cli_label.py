@@ -42,9 +42,9 @@ class TestLabel:
             "green": "1",
         }
         assert "3 images, 3 classes; cosines × 100 (assumed: fake records none)" in lines
-        document = cli(
-            "label", "--classes", "red,blue,green", "--templates", "{}", "--top", "2", "--json"
-        ).json("label")
+        document = cli("label", "--classes", "red,blue,green", "--templates", "{}", "--top", "2", "--json").json(
+            "label"
+        )
         assert document["stored"] is None
         assert document["cautions"] is None
         given = {Path(one["path"]).name: one["labels"] for one in document["labels"]}
@@ -57,9 +57,7 @@ class TestLabel:
         }
 
     def test_stored_and_searched(self, cli, indexed, later) -> None:
-        outcome = cli(
-            "label", "--classes", "red,blue", "--save", "kind", "--tag", "--caution", "--templates", "{}"
-        )
+        outcome = cli("label", "--classes", "red,blue", "--save", "kind", "--tag", "--caution", "--templates", "{}")
         assert outcome.code == 0
         lines = outcome.err.splitlines()
         assert "stored as kind (columns and 3 tags); later images: imseek label --again kind" in lines
@@ -97,9 +95,7 @@ class TestLabel:
     @pytest.mark.parametrize("position", ["end", "middle", "with text"])
     def test_none_of_these(self, cli, indexed, position: str) -> None:
         arguments = ["label", "--classes", "red,green", "--templates", "{}"]
-        arguments += {"end": ["--none"], "middle": ["--none", "-n", "3"], "with text": ["--none", "blue"]}[
-            position
-        ]
+        arguments += {"end": ["--none"], "middle": ["--none", "-n", "3"], "with text": ["--none", "blue"]}[position]
         outcome = cli(*arguments, "--json") if position == "with text" else cli(*arguments)
         assert outcome.code == 0, outcome.err
         if position == "with text":
@@ -196,9 +192,7 @@ class TestEvaluate:
         outcome = cli("evaluate", "zeroshot", "--save-temperature", "mine")
         assert outcome.code == 0, outcome.err
         assert "temperature mine: cosines × " in outcome.out
-        document = cli("evaluate", "zeroshot", "--save-temperature", "mine", "--json").json(
-            "evaluate-zeroshot"
-        )
+        document = cli("evaluate", "zeroshot", "--save-temperature", "mine", "--json").json("evaluate-zeroshot")
         before, after = document["temperature"]["negative_log_likelihood"]
         assert after < before
         used = cli("label", "--classes", "red,blue", "--temperature", "mine", "--json").json("label")

@@ -42,9 +42,7 @@ class TestMap:
         assert {"map_x", "map_y", "map_fitted"} <= right["hits"][0]["metadata"].keys()
 
     def test_as_json(self, cli, photographed) -> None:
-        found = cli("map", "--method", "pca", "--name", "first", "--where", "width > height", "--json").json(
-            "map"
-        )
+        found = cli("map", "--method", "pca", "--name", "first", "--where", "width > height", "--json").json("map")
         assert found["map"]["method"] == "pca"
         assert found["map"]["where"] == "width > height"
         assert found["images"] == found["laid_out"] == found["map"]["fitted"]
@@ -70,9 +68,7 @@ class TestMap:
         with ctrl_c("map"):
             outcome = cli("map", "--method", "pca", "--html", tmp_path / "map.html")
         assert outcome.code == 130
-        assert outcome.err.endswith(
-            "interrupted: no files were written; the same command goes on from here\n"
-        )
+        assert outcome.err.endswith("interrupted: no files were written; the same command goes on from here\n")
         assert not (tmp_path / "map.html").exists()
         assert cli("map", "--method", "pca", "--html", tmp_path / "map.html").code == 0
 
@@ -137,10 +133,7 @@ class TestFiles:
         }
         assert len(table) == 19
         found = cli("search", "x", "--json", "-n", "19").json("search")["hits"]
-        where = {
-            hit["image_id"]: (hit["metadata"]["map_x"], hit["path"], hit["metadata"]["width"])
-            for hit in found
-        }
+        where = {hit["image_id"]: (hit["metadata"]["map_x"], hit["path"], hit["metadata"]["width"]) for hit in found}
         for row in table.to_pylist():
             if row["image_id"] in where:
                 assert (row["x"], row["path"], row["width"]) == where[row["image_id"]]
@@ -175,9 +168,7 @@ class TestRefused:
             (["--html", "/nowhere/m.html"], "no folder /nowhere", None),
         ],
     )
-    def test_before_anything_is_laid_out(
-        self, cli, indexed, tmp_path, monkeypatch, arguments, message, hint
-    ) -> None:
+    def test_before_anything_is_laid_out(self, cli, indexed, tmp_path, monkeypatch, arguments, message, hint) -> None:
         monkeypatch.chdir(tmp_path)
         outcome = cli("map", *arguments)
         assert outcome.code == 2

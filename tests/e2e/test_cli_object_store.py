@@ -49,9 +49,7 @@ def shard(bucket: object_store.Folder) -> object_store.Folder:
     return bucket
 
 
-def test_index_and_backup_with_what_the_documentation_says_to_set(
-    process, shard: object_store.Folder
-) -> None:
+def test_index_and_backup_with_what_the_documentation_says_to_set(process, shard: object_store.Folder) -> None:
     """In processes of their own, where warnings are errors."""
     for arguments in (
         ["index", shard.url("shards"), "--encoder", "fake"],

@@ -55,9 +55,7 @@ def test_a_journey(cli, home, shared, album, catalog, later) -> None:
     judged = cli("judge", album / "chelsea.png", album / "cat.jpg", "--different", "-c", shared)
     assert judged.code == 0, judged.err
     groups = cli("duplicates", "-c", shared, "--json").json("duplicates")["groups"]
-    assert [{Path(m["path"]).name for m in group["members"]} for group in groups] == [
-        {"china.jpg", "copy.jpg"}
-    ]
+    assert [{Path(m["path"]).name for m in group["members"]} for group in groups] == [{"china.jpg", "copy.jpg"}]
 
     (album / "copy.jpg").unlink()
     assert "1 removed" in cli("index", "-c", shared).out
@@ -83,9 +81,7 @@ def test_a_journey(cli, home, shared, album, catalog, later) -> None:
 
     moved = cli("maintain", "--catalog", "sqlite", "-c", shared, "--json").json("maintain")["catalog"]
     assert moved["catalog"] == "sqlite"
-    assert cli("maintain", "--catalog", catalog, "-c", shared).out.startswith(
-        f"the catalog is at {catalog}: "
-    )
+    assert cli("maintain", "--catalog", catalog, "-c", shared).out.startswith(f"the catalog is at {catalog}: ")
     assert cli("collection", "rename", shared, "renamed").code == 0
     assert names(cli("search", "a cat", "--where", "tag('pet')", "-c", "renamed", "--json")) == ["cat.jpg"]
     assert cli("collection", "delete", "renamed", "--yes").code == 0
@@ -110,9 +106,7 @@ def test_what_is_refused(cli, home, catalog) -> None:
     assert "no password may be in it" in secret.err
     assert "sesame" not in secret.err
     assert cli("collection", "create", "one", "--encoder", "fake", "--catalog", "mysql://db/x").code == 2
-    away = cli(
-        "collection", "create", "one", "--encoder", "fake", "--catalog", "postgresql://me@127.0.0.1:1/x"
-    )
+    away = cli("collection", "create", "one", "--encoder", "fake", "--catalog", "postgresql://me@127.0.0.1:1/x")
     assert (away.code, "PGPASSWORD" in away.err) == (1, True)
 
     assert cli("collection", "create", "one", "--encoder", "fake", "--catalog", catalog).code == 0

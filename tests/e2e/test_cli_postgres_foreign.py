@@ -43,9 +43,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_command_connects_unasked(
-    cli, theirs: Path, impostor: Impostor, pictures: Path, command: str
-) -> None:
+def test_no_command_connects_unasked(cli, theirs: Path, impostor: Impostor, pictures: Path, command: str) -> None:
     words = [word.format(pictures=pictures) for word in command.split()]
     named = [str(theirs)] if words[0] == "collection" else ["-c", "theirs"]
     outcome = cli(*words, *named)
@@ -65,17 +63,13 @@ def test_it_says_what_allows_it(cli, theirs: Path, impostor: Impostor) -> None:
     outcome = cli("search", "red", "-c", "theirs")
     assert outcome.code == 1
     *_, said, hint = outcome.err.splitlines()
-    assert said == (
-        f"imseek: the catalog of {theirs} is on a server that you have not allowed: {impostor.url()}"
-    )
+    assert said == (f"imseek: the catalog of {theirs} is on a server that you have not allowed: {impostor.url()}")
     assert hint == f"hint: if you know it: imseek collection trust {theirs}"
     error = cli("search", "red", "-c", "theirs", "--json").json("error")["error"]
     assert error["type"] == "UntrustedServerError"
 
 
-def test_at_a_terminal_it_is_asked_once(
-    cli, theirs: Path, impostor: Impostor, terminal: Callable[[str], None]
-) -> None:
+def test_at_a_terminal_it_is_asked_once(cli, theirs: Path, impostor: Impostor, terminal: Callable[[str], None]) -> None:
     terminal("n")
     refused = cli("search", "red", "-c", "theirs")
     assert (refused.code, impostor.connections) == (1, 0)

@@ -29,16 +29,12 @@ def test_from_tags_to_columns_and_tags(cli, labelled) -> None:
     assert head.split()[:3] == ["kind", "cross-validated", "accuracy"]
     assert {row.replace("*", "").split()[0] for row in rows[:2]} == {"linear", "cache"}
     told = cli("probe", "apply", "colours")
-    assert [line.split() for line in told.out.splitlines()[1:4]] == [
-        ["8", one] for one in ("red", "lime", "blue")
-    ]
+    assert [line.split() for line in told.out.splitlines()[1:4]] == [["8", one] for one in ("red", "lime", "blue")]
     assert "saved" not in told.out
     told = cli("probe", "apply", "colours", "--save", "colour", "--tag", "--threshold", "0.3", "--json")
     found = told.json("probe-apply")
     assert (found["saved"], found["tagged"], found["counts"]) == ("colour", 15, dict.fromkeys(COLOURS, 8))
-    hits = cli("search", "red", "--where", "colour = 'blue'", "--cutoff", "none", "--json").json("search")[
-        "hits"
-    ]
+    hits = cli("search", "red", "--where", "colour = 'blue'", "--cutoff", "none", "--json").json("search")["hits"]
     assert {Path(hit["path"]).parent.name for hit in hits} == {"blue"}
     assert hits[0]["metadata"]["colour"] == "blue"
     counts = cli("tag", "list", "--json").json("tags")["tags"]

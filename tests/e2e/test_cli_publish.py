@@ -38,18 +38,14 @@ def test_publish_and_search(cli: Any, made: Path, tmp_path: Path) -> None:
     assert "collection: imseek (--server)" in shown.err
     like = cli("similar", "--server", address, expected[1]["path"], "-n", "1", "--json").json("search")
     assert like["hits"][0]["image_id"] == expected[1]["image_id"]
-    filtered = cli("search", "--server", address, "red", "--where", "name = 'coffee.png'", "--json").json(
-        "search"
-    )
+    filtered = cli("search", "--server", address, "red", "--where", "name = 'coffee.png'", "--json").json("search")
     assert [Path(hit["path"]).name for hit in filtered["hits"]] == ["coffee.png"]
 
 
 def test_many_queries_of_a_publication(cli: Any, made: Path, tmp_path: Path) -> None:
     cli("publish", made, tmp_path / "m.db")
     queries = tmp_path / "queries.jsonl"
-    queries.write_text(
-        '{"text": "red"}\n{"text": "blue", "where": "lower(name) = \'x\'"}\n{"text": "green"}\n'
-    )
+    queries.write_text('{"text": "red"}\n{"text": "blue", "where": "lower(name) = \'x\'"}\n{"text": "green"}\n')
     outcome = cli("search", "--server", f"milvus://{tmp_path}/m.db", "--queries", queries)
     assert outcome.code == 1
     assert "cannot be evaluated by Milvus" in outcome.err
@@ -93,9 +89,7 @@ def test_without_the_extra(
     assert "[milvus]" in outcome.err
 
 
-def test_a_run_that_is_interrupted(
-    cli: Any, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_interrupted(cli: Any, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
     import signal
 

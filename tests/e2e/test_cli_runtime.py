@@ -49,9 +49,7 @@ def encoder(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def test_the_flags_are_the_fields_of_a_runtime_with_its_defaults() -> None:
-    assert asdict(RuntimeFlags()) | {"keep_verdict": True} == asdict(
-        imseek.Runtime()
-    )  # that one is for programs
+    assert asdict(RuntimeFlags()) | {"keep_verdict": True} == asdict(imseek.Runtime())  # that one is for programs
     (option,) = get_args(flags_of(RuntimeFlags)["precision"].annotation)[1:]
     assert all(name in option.help for name in PRECISIONS)
 
@@ -65,9 +63,7 @@ def test_the_flags_are_the_fields_of_a_runtime_with_its_defaults() -> None:
         (("--batch-size", "2", "--threads", "1", "--exact-decode"), PICTURES_TO_COMPARE, "bf16"),
     ],
 )
-def test_a_run_reports_its_precision(
-    cli, pictures, encoder, flags: tuple[str, ...], more: int, precision: str
-) -> None:
+def test_a_run_reports_its_precision(cli, pictures, encoder, flags: tuple[str, ...], more: int, precision: str) -> None:
     for n in range(more):
         Image.new("RGB", (40, 30), (10 * n, 0, 90)).save(pictures / f"{n}.png")
     outcome = cli("index", pictures, "--encoder", encoder, "--json", *flags)

@@ -43,9 +43,7 @@ class TestPaths:
         assert cli("index").code == 0
         done = process("search", "red", "-0", "-n", "2")
         assert done.returncode == 0, done.stderr
-        assert sorted(done.stdout.split(b"\0")) == sorted(
-            [b"", os.fsencode(indexed / "red.png"), os.fsencode(odd)]
-        )
+        assert sorted(done.stdout.split(b"\0")) == sorted([b"", os.fsencode(indexed / "red.png"), os.fsencode(odd)])
 
     def test_a_terminal_without_the_characters_gets_escapes(self, cli, process, indexed) -> None:
         (indexed / "red.png").rename(indexed / "写.png")
@@ -55,9 +53,7 @@ class TestPaths:
 
     def test_a_reader_that_leaves_early_is_no_traceback(self, home, indexed) -> None:
         command = f"{sys.executable} -P -m imseek search red -p | true; exit ${{PIPESTATUS[0]}}"
-        done = subprocess.run(
-            ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1
         assert done.stderr == "collection: default (the only one)\n"
 

@@ -153,9 +153,7 @@ def test_several_sources_in_one_call(cli, pictures, tmp_path) -> None:
 class TestTables:
     def test_columns_that_do_not_tell_are_named_on_the_command_line(self, cli, pictures) -> None:
         table = pictures / "list.csv"
-        table.write_text(
-            "path,filename,words\nnowhere.png,red.png,a red one\nnowhere.png,lime.png,a green one\n"
-        )
+        table.write_text("path,filename,words\nnowhere.png,red.png,a red one\nnowhere.png,lime.png,a green one\n")
         refused = cli("index", table, "--encoder", "fake")
         assert refused.code == 2
         assert "columns: path, filename, words" in refused.err

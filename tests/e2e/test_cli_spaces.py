@@ -34,9 +34,7 @@ def two_models(tmp_path):
 
 class TestMaking:
     def test_create_names_every_encoder(self, cli) -> None:
-        outcome = cli(
-            "collection", "create", "three", "--encoder", "fake", "--also", "fake:8", "--also", "fake:4"
-        )
+        outcome = cli("collection", "create", "three", "--encoder", "fake", "--also", "fake:8", "--also", "fake:4")
         assert outcome.code == 0
         assert outcome.out.splitlines()[1:] == ["encoder: fake", "also: fake:8", "also: fake:4"]
         spaces = cli("info", "-c", "three", "--json").json("info")["spaces"]
@@ -52,18 +50,12 @@ class TestMaking:
         assert outcome.code == 2
         assert "hint:" in outcome.err
         assert library.list_collections(os.environ) == ()
-        assert (
-            cli("index", ".", "--encoder", "fake", "--also", also, "--json").json("error")["error"]["type"]
-            == kind
-        )
+        assert cli("index", ".", "--encoder", "fake", "--also", also, "--json").json("error")["error"]["type"] == kind
 
     def test_a_space_is_added_by_another_command(self, cli, two) -> None:
         outcome = cli("index", two, "--also", "fake:16")
         assert outcome.code == 2
-        assert (
-            outcome.err.splitlines()[-2]
-            == "imseek: default has no space of fake:16, only of fake:64 and fake:32"
-        )
+        assert outcome.err.splitlines()[-2] == "imseek: default has no space of fake:16, only of fake:64 and fake:32"
         assert "`imseek maintain --add-space fake:16`" in outcome.err
         assert cli("index", two, "--also", "fake:64").code == 2, "that is the first space"
         assert cli("index", two, "--also", "fake:32").code == 0
@@ -93,10 +85,7 @@ class TestSearching:
     def test_pictures_are_compared_in_both(self, cli, two) -> None:
         outcome = cli("similar", two / "red.png")
         assert outcome.code == 0
-        assert (
-            outcome.out.splitlines()[-1]
-            == "score: the mean of the cosines in 2 spaces (50% fake:64, 50% fake:32)"
-        )
+        assert outcome.out.splitlines()[-1] == "score: the mean of the cosines in 2 spaces (50% fake:64, 50% fake:32)"
         found = cli("similar", two / "red.png", "--json").json("search")
         assert found["spaces"] == [
             {"space_id": 0, "encoder": "fake:64", "weight": 0.5},

@@ -58,9 +58,7 @@ main()
 
 
 def test_interrupted_while_modules_load() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", LOADING], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = subprocess.Popen([sys.executable, "-P", "-c", LOADING], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"loading\n"
     process.send_signal(signal.SIGINT)

@@ -35,9 +35,7 @@ def test_one_above_the_current_folder_is_named_and_searched(cli, foreign: Path) 
     assert f"{foreign} was not made here: it is searched and not written to" in outcome.err
     assert f"imseek collection trust {foreign}" in outcome.err
     assert cli("search", "red", "--json").err == ""
-    assert (
-        "was not made on this machine" not in cli("search", "red", "-c", foreign).err
-    )  # Its user has named it.
+    assert "was not made on this machine" not in cli("search", "red", "-c", foreign).err  # Its user has named it.
 
 
 def test_one_of_another_user_says_whose_it_is(cli, foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,9 +43,7 @@ def test_one_of_another_user_says_whose_it_is(cli, foreign: Path, monkeypatch: p
     assert f"{foreign} belongs to the user 'root', and was not made here" in cli("info").err
 
 
-def test_one_of_a_user_that_this_machine_does_not_know(
-    cli, foreign: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_of_a_user_that_this_machine_does_not_know(cli, foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a disk that was brought along, or from an archive that was unpacked as root."""
     import pwd
 
@@ -83,9 +79,9 @@ def test_somebody_at_a_terminal_is_asked_once(
 def test_trusting_and_forgetting(cli, foreign: Path) -> None:
     assert cli("collection", "trust", foreign).out == f"{foreign} is trusted\n"
     assert cli("collection", "trust", "--list").out == f"{foreign}\n"
-    assert [
-        one["path"] for one in cli("collection", "trust", "--list", "--json").json("trusted")["trusted"]
-    ] == [str(foreign)]
+    assert [one["path"] for one in cli("collection", "trust", "--list", "--json").json("trusted")["trusted"]] == [
+        str(foreign)
+    ]
     assert cli("tag", "add", "mine", "0").code == 0
     assert "was not made on this machine" not in cli("search", "red").err
     assert cli("collection", "trust", foreign, "--forget").out == f"{foreign} is not trusted\n"
@@ -131,9 +127,7 @@ def test_one_that_is_gone_can_be_forgotten(cli, foreign: Path) -> None:
     assert cli("collection", "trust", foreign / "nothing", "--forget").code == 2
 
 
-def test_one_in_a_trusted_folder_cannot_be_forgotten(
-    cli, foreign: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_in_a_trusted_folder_cannot_be_forgotten(cli, foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMSEEK_TRUSTED_FOLDERS", str(foreign.parent))
     outcome = cli("collection", "trust", foreign, "--forget")
     assert (outcome.code, outcome.out) == (1, f"{foreign} is trusted\n")

@@ -57,9 +57,7 @@ def packed(archive: Path, more: dict[str, bytes]) -> None:
 def journal(root: Path, tmp_path: Path, away: Path) -> bytes:
     """To be put into the archive of the collection at ``root``."""
     full = target(tmp_path)
-    record = foreign.intent(
-        full.parent, full.name, away, away.parent, source_id=9, mode=0o755, full=b64(full)
-    )
+    record = foreign.intent(full.parent, full.name, away, away.parent, source_id=9, mode=0o755, full=b64(full))
     file = foreign.write(root, [record])
     data = file.read_bytes()
     shutil.rmtree(file.parent)
@@ -87,9 +85,7 @@ def test_an_archive_holds_nothing_but_journals_below_undo(cli, theirs: Path, hom
     assert sorted(os.listdir(home / "collections")) == ["default"]
 
 
-def test_journals_stay_in_the_archive_unless_they_are_wanted(
-    cli, theirs: Path, home: Path, tmp_path: Path
-) -> None:
+def test_journals_stay_in_the_archive_unless_they_are_wanted(cli, theirs: Path, home: Path, tmp_path: Path) -> None:
     root = home / "collections/default"
     away = tmp_path / "away" / "payload"
     away.parent.mkdir()
@@ -98,9 +94,7 @@ def test_journals_stay_in_the_archive_unless_they_are_wanted(
     packed(theirs, {layout.journal(UNDO_ID): journal(root, tmp_path, away)})
     plain = cli("restore", theirs, "plain", "--json").json("restore")
     assert plain["journals_left_out"] == 1
-    assert any(
-        "1 undo journal left out: `imseek backup restore --with-undo`" in note for note in plain["notes"]
-    )
+    assert any("1 undo journal left out: `imseek backup restore --with-undo`" in note for note in plain["notes"])
     assert not (home / "collections/plain" / layout.UNDO).exists()
     assert cli("undo", "--yes", "-c", "plain").code == 2
     assert cli("restore", "--copy", "--with-undo", theirs, "both").code == 2
@@ -138,9 +132,7 @@ def restored(cli, theirs: Path, home: Path, indexed: Path, tmp_path: Path) -> Pa
     return away
 
 
-def test_at_a_terminal_it_is_asked_once(
-    cli, restored: Path, indexed: Path, terminal: Callable[[str], None]
-) -> None:
+def test_at_a_terminal_it_is_asked_once(cli, restored: Path, indexed: Path, terminal: Callable[[str], None]) -> None:
     terminal("n")
     refused = cli("undo", "--yes", "-c", "wanted")
     assert (refused.code, refused.out.strip()) == (1, "")
@@ -190,9 +182,7 @@ def test_damaged_lines_are_named(cli, indexed: Path, home: Path) -> None:
     file = foreign.write(home / "collections/default", [record])
     outcome = cli("undo", "--yes")
     assert outcome.code == 2
-    assert (
-        f"1 line of {file} could not be read (line 2: '../evil' is not a path below a folder)" in outcome.err
-    )
+    assert f"1 line of {file} could not be read (line 2: '../evil' is not a path below a folder)" in outcome.err
     assert "Traceback" not in outcome.err
 
 

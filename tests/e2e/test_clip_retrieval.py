@@ -88,9 +88,7 @@ def test_words_and_captions(exported, service) -> None:
         for words in ("a cat", "a cup of coffee", "a rocket"):
             vector = text_encoder(collection).encode_texts([words])[0]
             for by in ("image", "caption"):
-                hits = collection.search(
-                    imseek.Query((imseek.Term(text=words),), limit=31, by=by, exact=True)
-                ).hits
+                hits = collection.search(imseek.Query((imseek.Term(text=words),), limit=31, by=by, exact=True)).hits
                 found = service.knn("image" if by == "image" else "text", vector, 31)
                 if by == "caption":
                     found = [one for one in found if one["caption"] is not None]

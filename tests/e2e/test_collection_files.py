@@ -49,9 +49,7 @@ def test_files(
         assert outcome.code == 0, (line, outcome.err)
     root = home / "collections/default"
     contents = {
-        str(path.relative_to(root)): list(_contents(path))
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
+        str(path.relative_to(root)): list(_contents(path)) for path in sorted(root.rglob("*")) if path.is_file()
     }
     assert mask(
         contents, {str(tmp_path): "TMP"} | {path.stem: "UNDO" for path in root.glob("undo/*")}
@@ -97,6 +95,4 @@ def _rows(path: Path) -> Iterator[str]:
             if fixed:
                 names = ", ".join(f'"{one}"' for one in fixed)
                 for row in connection.execute(f'SELECT {names} FROM "{name}" ORDER BY {names}'):
-                    yield f"{name} " + ", ".join(
-                        f"{key}={value!r}" for key, value in zip(fixed, row, strict=True)
-                    )
+                    yield f"{name} " + ", ".join(f"{key}={value!r}" for key, value in zip(fixed, row, strict=True))

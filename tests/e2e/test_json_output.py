@@ -97,9 +97,7 @@ concepts:
 
 
 @pytest.mark.always
-def test_json(
-    cli: Callable[..., Any], tmp_path: Path, snapshot: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_json(cli: Callable[..., Any], tmp_path: Path, snapshot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMSEEK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(file_stat, "RACY_NS", 0)  # Otherwise a run reads again what was written just before.
     snapshot = snapshot.use_extension(JsonFile)

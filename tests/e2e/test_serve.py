@@ -53,9 +53,7 @@ def published(root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(params=["folder", "server", "milvus"])
-def searchable(
-    request: pytest.FixtureRequest, root: Path, server: Server, published: str
-) -> Iterator[Searchable]:
+def searchable(request: pytest.FixtureRequest, root: Path, server: Server, published: str) -> Iterator[Searchable]:
     """One suite over all: what is true of a folder is true of a server, and of what was published to Milvus."""
     opened = imseek.open({"folder": root, "server": server.url, "milvus": published}[request.param])
     yield opened
@@ -147,9 +145,7 @@ def test_addresses_that_are_none(server: Server) -> None:
 def test_the_command_line_asks_a_server(server: Server, cli: Any, photo_files: list[Path]) -> None:
     found = cli("search", "--server", server.url, "red", "-n", "2", "--json").json("search")
     with imseek.connect(server.url) as remote:
-        assert [hit["image_id"] for hit in found["hits"]] == [
-            hit.image_id for hit in remote.search("red", limit=2)
-        ]
+        assert [hit["image_id"] for hit in found["hits"]] == [hit.image_id for hit in remote.search("red", limit=2)]
     assert found["collection"] == {"name": "photos", "path": server.url}
     outcome = cli("similar", "--server", server.url, photo_files[0], "-n", "1", "-p")
     assert (outcome.code, outcome.out.strip()) == (0, str(photo_files[0]))

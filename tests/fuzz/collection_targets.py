@@ -92,9 +92,7 @@ def _read_sealed(data: bytes) -> None:
         document.pop("sha256")
         changed = mutate(document, source)
         content = (
-            durable_files.add_checksum(changed)
-            if isinstance(changed, dict) and kind == 1
-            else json_bytes(changed)
+            durable_files.add_checksum(changed) if isinstance(changed, dict) and kind == 1 else json_bytes(changed)
         )
     root = scratch_folder()
     for other, sound in _records().items():

@@ -65,13 +65,7 @@ def _picture_seeds() -> list[bytes]:
         extra = {"exif": exif} if form in ("JPEG", "PNG", "WEBP", "TIFF") else {}
         pixels.save(out, form, **extra)
         found.append(out.getvalue())
-    boxes = (
-        struct.pack(">I4s", 16, b"ftyp")
-        + b"heic"
-        + bytes(4)
-        + struct.pack(">I4sQ", 1, b"meta", 24)
-        + bytes(8)
-    )
+    boxes = struct.pack(">I4s", 16, b"ftyp") + b"heic" + bytes(4) + struct.pack(">I4sQ", 1, b"meta", 24) + bytes(8)
     return [*found, boxes, b"II*\0\x08\0\0\0" + bytes(32)]
 
 

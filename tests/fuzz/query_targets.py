@@ -92,8 +92,6 @@ categories:
 TARGETS: Final = {
     "where": Target(_compile_filter, _filter_seeds),
     "query": Target(_read_query, lambda: [b"\1", b"\0" + json_bytes(_query()), *arbitrary_bytes()]),
-    "term": Target(
-        _parse_term, lambda: [b"a dog::2", b"id:7", b"./a.png::-0.5", b"file:///a%20b.png", b"http://a/b"]
-    ),
+    "term": Target(_parse_term, lambda: [b"a dog::2", b"id:7", b"./a.png::-0.5", b"file:///a%20b.png", b"http://a/b"]),
     "policy": Target(_load_policy, lambda: [POLICY, b"a: &a [*a]", b"- !!python/object/apply:os.system [x]"]),
 }

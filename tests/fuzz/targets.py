@@ -8,6 +8,4 @@ from typing import Final
 from fuzz import collection_targets, input_targets, query_targets
 from fuzz.target import Target
 
-TARGETS: Final[Mapping[str, Target]] = (
-    collection_targets.TARGETS | query_targets.TARGETS | input_targets.TARGETS
-)
+TARGETS: Final[Mapping[str, Target]] = collection_targets.TARGETS | query_targets.TARGETS | input_targets.TARGETS

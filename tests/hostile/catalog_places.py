@@ -96,10 +96,7 @@ def _snapshots() -> list[Lie]:
 
         return tell
 
-    return [
-        Lie("snapshots.folder", name, {folder: put(folder) for folder in found})
-        for name, found in folders.items()
-    ]
+    return [Lie("snapshots.folder", name, {folder: put(folder) for folder in found}) for name, found in folders.items()]
 
 
 def _sources() -> list[Lie]:
@@ -172,11 +169,7 @@ def _places() -> list[Lie]:
         Lie(
             "places.path",
             name,
-            {
-                f"{p.decode('latin-1')[:60]!r} {k}": put(p, k)
-                for p in found
-                for k in ("folder", "archive", "table")
-            },
+            {f"{p.decode('latin-1')[:60]!r} {k}": put(p, k) for p in found for k in ("folder", "archive", "table")},
             verify=False,
             scans=True,
         )

@@ -43,9 +43,7 @@ def row_lies(catalog: Path) -> list[Lie]:
     """
     lies: list[Lie] = []
     with closing(sqlite3.connect(catalog)) as connection:
-        tables = [
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        ]
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:
             columns = list(connection.execute(f"PRAGMA table_info({table})"))
             lies += gather(
@@ -185,9 +183,7 @@ def _meta() -> list[Lie]:
         tells = [_put_meta(key, text) for text in texts]
         # Where it is relative or absolute, when it was made, and an id far above the rest may all be true.
         free = key in ("committed", "created", "purged", "next_image_id", "next_shard_id", "places")
-        lies.append(
-            Lie(f"meta.{key}", "odd value", {str(n): t for n, t in enumerate(tells)}, verify=not free)
-        )
+        lies.append(Lie(f"meta.{key}", "odd value", {str(n): t for n, t in enumerate(tells)}, verify=not free))
         lies.append(Lie(f"meta.{key}", "missing", {"": _drop_meta(key)}, verify=key != "purged"))
     return lies
 

@@ -225,9 +225,7 @@ def _whole() -> list[Lie]:
             "malformed schema",
             {
                 "no SQL": _statements("UPDATE sqlite_master SET sql = 'nonsense' WHERE name = 'tags'"),
-                "not UTF-8": _statements(
-                    "UPDATE sqlite_master SET sql = CAST(x'ff' AS TEXT) WHERE name = 'tags'"
-                ),
+                "not UTF-8": _statements("UPDATE sqlite_master SET sql = CAST(x'ff' AS TEXT) WHERE name = 'tags'"),
                 "shared page": _statements("UPDATE sqlite_master SET rootpage = 2"),
                 "page beyond": _statements("UPDATE sqlite_master SET rootpage = 999999 WHERE name = 'runs'"),
                 "page of nothing": _statements("UPDATE sqlite_master SET rootpage = 0 WHERE name = 'runs'"),
@@ -375,10 +373,5 @@ def _hot_journal(forge: Forge, super_journal: bytes) -> None:
     header = magic + struct.pack(">IIIII", 0, 0, pages, 512, 4096)
     locking_page = 0x40000000 // 4096 + 1
     signs = sum(byte - 256 if byte > 127 else byte for byte in super_journal) & 0xFFFFFFFF
-    trailer = (
-        struct.pack(">I", locking_page)
-        + super_journal
-        + struct.pack(">II", len(super_journal), signs)
-        + magic
-    )
+    trailer = struct.pack(">I", locking_page) + super_journal + struct.pack(">II", len(super_journal), signs) + magic
     forge.path("catalog.sqlite-journal").write_bytes(header.ljust(512, b"\0") + trailer)

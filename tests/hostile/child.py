@@ -214,9 +214,7 @@ def _run(request: dict[str, Any]) -> NoReturn:
         ):
             os.dup2(os.open(path, flags, 0o600), number)
         os.chdir(request["cwd"])
-        os.environ.pop(
-            "IMSEEK_TRUSTED_FOLDERS", None
-        )  # Tests of durability, which the server imports, set it.
+        os.environ.pop("IMSEEK_TRUSTED_FOLDERS", None)  # Tests of durability, which the server imports, set it.
         os.environ.update(request["env"])
         signal.signal(signal.SIGINT, signal.default_int_handler)
         function: Callable[..., int] = pkgutil.resolve_name(request["function"])

@@ -178,9 +178,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         ),
     ),
     Command("backup", "read", (f"backup OUT/backup.tar {_C}",)),
-    Command(
-        "duplicates", "read", (f"duplicates --json {_C}", f"duplicates --kind exact --csv OUT/d.csv {_C}")
-    ),
+    Command("duplicates", "read", (f"duplicates --json {_C}", f"duplicates --kind exact --csv OUT/d.csv {_C}")),
     Command("duplicates --inside", "read", (f"duplicates --inside {_C}",)),
     Command(
         "explore",

@@ -89,9 +89,7 @@ def corpus(root: Path) -> dict[str, list[Lie]]:
         ],
         "arrays": [
             *array_lies(npy),
-            *archive_lies(
-                {kind: live[kind] for kind in ("index/truth.npz", "cache/duplicates", "cache/tiles")}
-            ),
+            *archive_lies({kind: live[kind] for kind in ("index/truth.npz", "cache/duplicates", "cache/tiles")}),
         ],
         "tables": table_lies({"metadata": live["metadata"], "columns": live["columns"]}),
         "indexes": index_lies(part),
@@ -110,9 +108,7 @@ def _documents(root: Path, kind: str, names: list[str]) -> list[Lie]:
     documents = {name: durable_files.strip_checksum((root / name).read_bytes()) for name in names}
     # What a model or an index is said to be is for who reads it; judgements are those of the catalog.
     top = "/" not in names[0]
-    lies = document_lies(
-        kind, documents, free=_FREE.get(kind, frozenset()), family=kind if top else "listed documents"
-    )
+    lies = document_lies(kind, documents, free=_FREE.get(kind, frozenset()), family=kind if top else "listed documents")
     if kind == layout.JUDGEMENTS:
         return lies
     return [replace(lie, verify=top and lie.name not in _PLAUSIBLE_DOCUMENT) for lie in lies]

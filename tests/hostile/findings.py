@@ -95,6 +95,4 @@ def _worst(outcome: Outcome) -> str:
 
 def leaks(contents: Iterable[bytes]) -> list[Finding]:
     """A finding where the mark of a canary is in what was written."""
-    return [Finding("leak", "bytes of a canary were given out") for one in contents if MARK.encode() in one][
-        :1
-    ]
+    return [Finding("leak", "bytes of a canary were given out") for one in contents if MARK.encode() in one][:1]

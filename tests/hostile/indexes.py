@@ -49,9 +49,7 @@ def _indexes(name: str) -> Iterator[tuple[str, str, Tell]]:
         def make(_: bytes) -> bytes:
             index = faiss.index_factory(dim, factory, metric)
             index.train(_rows(dim))
-            index.add(_rows(dim)) if "IDMap" not in factory else index.add_with_ids(
-                _rows(dim), np.arange(200)
-            )
+            index.add(_rows(dim)) if "IDMap" not in factory else index.add_with_ids(_rows(dim), np.arange(200))
             return _serialise(index)
 
         return put(make)

@@ -50,6 +50,4 @@ def gather(
     variants: dict[str, dict[str, Tell]] = {}
     for name, label, tell in triples:
         variants.setdefault(name, {})[label] = tell
-    return [
-        Lie(kind, name, found, verify, scans, trust=trust, family=family) for name, found in variants.items()
-    ]
+    return [Lie(kind, name, found, verify, scans, trust=trust, family=family) for name, found in variants.items()]

@@ -55,11 +55,7 @@ def address_lies() -> list[Lie]:
         Lie(
             layout.ADDRESS,
             name,
-            {
-                f"{url}{' alone' if alone else ''}": put(url, alone=alone)
-                for url in found
-                for alone in (True, False)
-            },
+            {f"{url}{' alone' if alone else ''}": put(url, alone=alone) for url in found for alone in (True, False)},
         )
         for name, found in urls.items()
     ]
@@ -139,9 +135,7 @@ def _paths(name: str) -> Iterator[tuple[str, str, Tell]]:
             f"known content, base {base.decode()}",
             put("thesis.txt", to=b"HOME/thesis.txt", to_base=base),
         )
-    for n, odd in enumerate(
-        (b"", b".", b"..", b"/", b"a\0b", b"//red/copy.png", b"red//copy.png", b"\xff" * 5000)
-    ):
+    for n, odd in enumerate((b"", b".", b"..", b"/", b"a\0b", b"//red/copy.png", b"red//copy.png", b"\xff" * 5000)):
         yield "odd path", f"path {n}", put(path=odd)
         yield "odd path", f"to {n}", put(to=odd)
         yield "odd path", f"base {n}", put(to_base=odd)
@@ -217,6 +211,4 @@ def name_lies() -> list[Lie]:
 
         return tell
 
-    return [
-        Lie("names", label, {ascii(n): put(n) for n in found}, verify=False) for label, found in names.items()
-    ]
+    return [Lie("names", label, {ascii(n): put(n) for n in found}, verify=False) for label, found in names.items()]

@@ -97,9 +97,7 @@ def _lies() -> Iterator[tuple[str, str, Make]]:
     yield (
         "column names",
         "odd",
-        lambda t: parquet(
-            _with_columns(t, ["\x1b[2J", "a\0b", "'; DROP TABLE x; --", "../../x", "", "x" * 70_000])
-        ),
+        lambda t: parquet(_with_columns(t, ["\x1b[2J", "a\0b", "'; DROP TABLE x; --", "../../x", "", "x" * 70_000])),
     )
     yield (
         "column names",

@@ -61,9 +61,7 @@ def test_a_sound_collection_is_none(ground: Ground, command: Command) -> None:
 
 
 def _find(ground: Ground, kind: str, name: str) -> Lie:
-    (found,) = [
-        lie for lies in ground.corpus().values() for lie in lies if (lie.kind, lie.name) == (kind, name)
-    ]
+    (found,) = [lie for lies in ground.corpus().values() for lie in lies if (lie.kind, lie.name) == (kind, name)]
     return found
 
 
@@ -133,9 +131,7 @@ KNOWN = [
 @pytest.mark.parametrize(
     ("kind", "name", "variant", "command"), KNOWN, ids=["-".join(filter(None, known)) for known in KNOWN]
 )
-def test_a_known_attack_comes_to_nothing(
-    ground: Ground, kind: str, name: str, variant: str, command: str
-) -> None:
+def test_a_known_attack_comes_to_nothing(ground: Ground, kind: str, name: str, variant: str, command: str) -> None:
     lie = _find(ground, kind, name)
     label = next(label for label in lie.variants if variant in label)
     trial = ground.run(lie, label, BY_NAME[command])

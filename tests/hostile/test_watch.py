@@ -81,9 +81,7 @@ def test_a_hang_is_found_and_ended(
     arena: Arena, runner: Runner, listener: Listener, canary: Path, function: str
 ) -> None:
     arguments = {"path": str(canary)}
-    outcome = observe(
-        runner, listener, arena, f"hostile.touches:{function}", arguments, spare=[], seconds=0.5
-    )
+    outcome = observe(runner, listener, arena, f"hostile.touches:{function}", arguments, spare=[], seconds=0.5)
     assert outcome.worst == "hang", outcome
 
 
@@ -91,9 +89,7 @@ def test_what_a_run_may_use_is_no_finding(arena: Arena, runner: Runner, listener
     own = arena.library / "own.txt"
     own.write_bytes(b"")
     for function in ("read", "list_folder", "write", "delete"):
-        outcome = observe(
-            runner, listener, arena, f"hostile.touches:{function}", {"path": str(own)}, spare=[own]
-        )
+        outcome = observe(runner, listener, arena, f"hostile.touches:{function}", {"path": str(own)}, spare=[own])
         assert outcome.worst == "ok", outcome
 
 
@@ -123,9 +119,7 @@ def test_a_picture_may_be_read_and_not_changed(arena: Arena, runner: Runner, lis
         ("nothing({canary!r})", "ok"),
     ],
 )
-def test_a_real_process_is_watched_too(
-    arena: Arena, listener: Listener, canary: Path, call: str, worst: str
-) -> None:
+def test_a_real_process_is_watched_too(arena: Arena, listener: Listener, canary: Path, call: str, worst: str) -> None:
     code = f"from hostile import touches; touches.{call.format(canary=str(canary), port=listener.port)}"
     outcome = trace(arena, listener, [sys.executable, "-P", "-c", code], spare=[])
     assert outcome.worst == worst, outcome

@@ -75,9 +75,7 @@ class Ground:
         """All lies about the sound collection, by part of the corpus."""
         return corpus(self.sound)
 
-    def run(
-        self, lie: Lie, variant: str, command: Command, call: int | None = None, *, trusted: bool = True
-    ) -> Trial:
+    def run(self, lie: Lie, variant: str, command: Command, call: int | None = None, *, trusted: bool = True) -> Trial:
         """Tell a lie in a fresh copy, and run a command over it, or one call of the command.
 
         ``trusted``: the user has said before that the collection is to be trusted; else it was never seen. A lie about
@@ -87,9 +85,7 @@ class Ground:
         lie.variants[variant](Forge(self.root, self.arena, self._listener.port))
         outcome = self._observe(command, call)
         if lie.scans:  # Looking where pictures are said to lie is what sources are for.
-            findings = tuple(
-                one for one in outcome.findings if one.kind not in ("canary read", "outside read")
-            )
+            findings = tuple(one for one in outcome.findings if one.kind not in ("canary read", "outside read"))
             outcome = replace(outcome, findings=findings)
         missed = command.name == "verify" and lie.verify and outcome.code == 0
         return Trial(lie, variant, command, outcome, missed)
@@ -107,9 +103,7 @@ class Ground:
         argv = [expand(argument, self._folders) for argument in command.calls[0].split()]
         program = [sys.executable, "-P", "-m", "imseek", *argv]
         outcome = trace(self.arena, self._listener, program, spare=self._spare(command))
-        return Trial(
-            lie, variant, command, outcome, command.name == "verify" and lie.verify and outcome.code == 0
-        )
+        return Trial(lie, variant, command, outcome, command.name == "verify" and lie.verify and outcome.code == 0)
 
     # -- folders ---------------------------------------------------------------------------------------
 

@@ -118,9 +118,7 @@ def test_tags_are_given_and_taken(collection: imseek.Collection, photos: Path, t
     assert state(photos) == before
 
 
-def test_what_has_the_tag_already_is_not_tagged_again(
-    collection: imseek.Collection, twins: list[Path]
-) -> None:
+def test_what_has_the_tag_already_is_not_tagged_again(collection: imseek.Collection, twins: list[Path]) -> None:
     """Neither by the same plan nor by another one: one undo takes away what was given, and only that."""
     plan = planned(collection, twins, "tag", tag="twice")
     first, *others = (file.image_id for file in plan.files)
@@ -154,9 +152,7 @@ def test_what_the_report_protects_is_not_given_away(
     assert [one.reason for one in plan.refused] == ["it is protected"]
 
 
-def test_what_marks_duplicates_says_nothing_of_a_picture(
-    collection: imseek.Collection, twins: list[Path]
-) -> None:
+def test_what_marks_duplicates_says_nothing_of_a_picture(collection: imseek.Collection, twins: list[Path]) -> None:
     """A duplicate that was tagged as one does not become the keeper for it, and its keeper does not get the tag."""
     before = duplicates.find(collection.path, kinds=["exact"])
     (group,) = before.groups
@@ -203,9 +199,7 @@ def test_the_keeper_inherits(collection: imseek.Collection, photos: Path) -> Non
         assert now.get(b).tags == ("cup", "red")
 
 
-def test_attributes_come_back_with_a_file_that_was_replaced(
-    collection: imseek.Collection, twins: list[Path]
-) -> None:
+def test_attributes_come_back_with_a_file_that_was_replaced(collection: imseek.Collection, twins: list[Path]) -> None:
     try:
         os.setxattr(twins[1], "user.note", b"mine")
         os.setxattr(twins[0], "user.note", b"the keeper's")

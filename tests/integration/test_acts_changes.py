@@ -132,9 +132,7 @@ def test_names_that_collide(photos: Path, collection: imseek.Collection, tmp_pat
     second = done(collection, planned(collection, [photos / "coffee.png", *again], to=target))
     assert second.files[0].to == os.fsencode(target / "x" / "a (3).png")
     again[0].write_bytes(b"mine")
-    assert (
-        undo(collection.path, second.undo_id, dry_run=False).files[0].reason.startswith("another file lies")
-    )
+    assert undo(collection.path, second.undo_id, dry_run=False).files[0].reason.startswith("another file lies")
     left = undo(collection.path, report.undo_id, dry_run=False)
     assert left.counts == {"done": 1, "left": 1}
     assert again[0].read_bytes() == b"mine"
@@ -177,9 +175,7 @@ def test_quarantine_on_another_disk(
         assert report.counts == {"done": 3}
         copied = {p: p.stat() for p in target.rglob("*.png")}
         assert {(p.name, i.st_mode, i.st_mtime_ns) for p, i in copied.items()} == {
-            (Path(name).name, mode, mtime)
-            for name, (_, mode, mtime) in before.items()
-            if len(Path(name).name) == 5
+            (Path(name).name, mode, mtime) for name, (_, mode, mtime) in before.items() if len(Path(name).name) == 5
         }
         unchanged(collection, photos)
         assert undo(collection.path, dry_run=False).counts == {"done": 3}

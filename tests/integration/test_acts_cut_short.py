@@ -120,9 +120,7 @@ def acts(
         assert ids_by_path(collection.path) == ids
         assert not twins[0].samefile(twins[1])
         left = [path for path in photos.rglob(".imseek-*") if path.name != layout.QUARANTINE]
-        left += [
-            path for path in (photos / layout.QUARANTINE).rglob("*") if path.name != layout.QUARANTINE_MARKER
-        ]
+        left += [path for path in (photos / layout.QUARANTINE).rglob("*") if path.name != layout.QUARANTINE_MARKER]
         left += [path for path in trash.rglob("*") if path.is_file()]
         assert left == []
         with imseek.open(collection.path) as now:

@@ -212,9 +212,7 @@ def test_damage_to_the_journal_loses_no_file(
     assert [one.state for one in journal.list_undo_infos(collection.path)] == ["undone"]
 
 
-def test_a_collection_with_something_to_undo_is_not_deleted(
-    collection: imseek.Collection, twins: list[Path]
-) -> None:
+def test_a_collection_with_something_to_undo_is_not_deleted(collection: imseek.Collection, twins: list[Path]) -> None:
     from imseek import library
 
     done(collection, planned(collection, twins))
@@ -275,9 +273,7 @@ def interrupt(*_: object) -> None:
 
 
 @pytest.mark.parametrize("fails_at", range(5))
-def test_no_room_for_the_journal(
-    fails_at: int, photos: Path, collection: imseek.Collection, twins: list[Path]
-) -> None:
+def test_no_room_for_the_journal(fails_at: int, photos: Path, collection: imseek.Collection, twins: list[Path]) -> None:
     plan, before, ids = planned(collection, twins), state(photos), ids_by_path(collection.path)
     real, calls = durable_files.append, iter(range(100))
 
@@ -316,9 +312,7 @@ def test_a_disk_that_fails_when_it_has_happened(
 ) -> None:
     """It is told as left, but is on record, and comes back with its id, also if a scan comes first."""
     before, ids = state(photos), ids_by_path(collection.path)
-    name = {"quarantine": "_move_to_quarantine", "trash": "_move_to_trash", "hard-link": "_replace_by_link"}[
-        action
-    ]
+    name = {"quarantine": "_move_to_quarantine", "trash": "_move_to_trash", "hard-link": "_replace_by_link"}[action]
     real = getattr(execute, name)
 
     def fail(*arguments: object) -> None:
@@ -330,9 +324,7 @@ def test_a_disk_that_fails_when_it_has_happened(
         patch.setattr(execute, name, fail)
         report = done(collection, plan)
     assert reasons(report) == dict.fromkeys(["a.png", "b.png", "c.png"], "Input/output error")
-    assert [(one.state, one.notes) for one in journal.list_undo_infos(collection.path)] == [
-        ("unfinished", ())
-    ]
+    assert [(one.state, one.notes) for one in journal.list_undo_infos(collection.path)] == [("unfinished", ())]
     unchanged(collection, photos)
     assert apply(collection.path, plan).counts == {"already": 3}
     assert done(collection, plan).counts == {"already": 3}

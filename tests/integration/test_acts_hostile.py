@@ -88,11 +88,7 @@ def moved(home: Path, away: Path) -> list[Record]:
 
 def out_of_it(home: Path, away: Path) -> list[Record]:
     target = home / ".config/autostart/evil.desktop"
-    return [
-        foreign.intent(
-            home, "../user/.config/autostart/evil.desktop", away / "payload", away, full=b64(target)
-        )
-    ]
+    return [foreign.intent(home, "../user/.config/autostart/evil.desktop", away / "payload", away, full=b64(target))]
 
 
 def of_no_source(home: Path, away: Path) -> list[Record]:
@@ -108,11 +104,7 @@ def by_a_link(home: Path, away: Path) -> list[Record]:
 
 def in_place_of_a_quarantine(home: Path, away: Path) -> list[Record]:
     (home.parent / "quarantine").symlink_to(home)
-    return [
-        foreign.intent(
-            home, "x/thesis.txt", home.parent / "quarantine/thesis.txt", home.parent / "quarantine"
-        )
-    ]
+    return [foreign.intent(home, "x/thesis.txt", home.parent / "quarantine/thesis.txt", home.parent / "quarantine")]
 
 
 def without_a_marker(home: Path, away: Path) -> list[Record]:
@@ -179,9 +171,7 @@ def agreed(root: Path) -> UndoReport:
 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
-def test_also_one_that_was_agreed_to_brings_back_pictures_only(
-    root: Path, home: Path, away: Path, lie: Lie
-) -> None:
+def test_also_one_that_was_agreed_to_brings_back_pictures_only(root: Path, home: Path, away: Path, lie: Lie) -> None:
     foreign.write(root, lie(home, away))
     before = facts(home), facts(away)
     report = agreed(root)
@@ -263,9 +253,7 @@ def test_from_another_disk_too(root: Path, home: Path, away: Path, photos: Path)
         shutil.rmtree(disk)
 
 
-def test_of_owner_and_attributes_an_ordinary_user_s(
-    root: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_owner_and_attributes_an_ordinary_user_s(root: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As root, who could give a file away and make it powerful: neither is done."""
     owners: list[tuple[int, int]] = []
     named: list[str] = []
@@ -279,9 +267,7 @@ def test_of_owner_and_attributes_an_ordinary_user_s(
     monkeypatch.setattr(os, "setxattr", setxattr)
     mine = (home / "wallpaper.png").stat()
     shutil.copyfile(home / "wallpaper.png", home / "copy.png")
-    given = {
-        name: b64("x") for name in ("user.note", "security.capability", "trusted.x", "system.y", "usercheat")
-    }
+    given = {name: b64("x") for name in ("user.note", "security.capability", "trusted.x", "system.y", "usercheat")}
     lies = {"action": "hard-link", "keeper": b64(home / "copy.png"), "to": "", "to_base": "", "mode": 0o7777}
     record = foreign.intent(home, "wallpaper.png", home / "wallpaper.png", home, **lies)
     foreign.write(root, [{**record, "attributes": given, "owner": [4321, 4321]}])
@@ -324,9 +310,7 @@ def test_nor_by_one_of_another_kind(
     lies = {"action": action, "to": "", "to_base": "", "keeper": b64(home / "thesis.txt")}
     record = foreign.intent(photos, "a.png", twins[1], photos, **lies)
     file = foreign.write(collection.path, [record])
-    file.write_bytes(
-        b"".join(map(foreign.sealed, [foreign.begun(collection.path, plan=plan.digest), record]))
-    )
+    file.write_bytes(b"".join(map(foreign.sealed, [foreign.begun(collection.path, plan=plan.digest), record])))
     before = state(photos), facts(home)
     assert done(collection, plan).undo_id != UNDO_ID
     assert (state(photos), facts(home)) == before

@@ -225,9 +225,7 @@ def test_of_a_file_that_is_left_alone_in_the_end_nothing_stays(
         real(source, target)
 
     monkeypatch.setattr(file_moves, "rename_noreplace", rename)
-    report = done(
-        collection, planned(collection, [cups.photos / name for name in (KEEPER, "a.png", "b.png")])
-    )
+    report = done(collection, planned(collection, [cups.photos / name for name in (KEEPER, "a.png", "b.png")]))
     assert report.counts == {"left": 1, "done": 1}
     assert cups.of() == (("blue", "cup", "red"), {"year": 1999})
     undo(cups.root, dry_run=False)

@@ -212,9 +212,7 @@ def test_copies_of_a_later_record_are_known_again(
         shutil.rmtree(target)
 
 
-def test_a_number_behind_a_name_that_is_as_long_as_can_be(
-    photos: Path, collection: imseek.Collection
-) -> None:
+def test_a_number_behind_a_name_that_is_as_long_as_can_be(photos: Path, collection: imseek.Collection) -> None:
     name = "ä" * 125 + "x.png"
     assert len(os.fsencode(name)) == 255
     for n in range(2):
@@ -313,9 +311,7 @@ def test_what_lies_on_a_disk_that_is_not_mounted_is_not_gone(
     assert ids_by_path(collection.path) == ids
 
 
-def test_a_record_that_is_damaged_is_not_purged(
-    collection: imseek.Collection, twins: list[Path], photos: Path
-) -> None:
+def test_a_record_that_is_damaged_is_not_purged(collection: imseek.Collection, twins: list[Path], photos: Path) -> None:
     report = done(collection, planned(collection, twins))
     file = journals.find(collection.path, str(report.undo_id)).file
     lines = file.read_bytes().split(b"\n")

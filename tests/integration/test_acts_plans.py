@@ -110,9 +110,7 @@ def test_a_plan_that_cannot_be_trusted_is_refused_as_a_whole(
     assert journal.list_undo_infos(collection.path) == ()
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"imseek_plan": 1}', '{"a": 1, "a": 2}', "[" * 100_000, "\xff"]
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"imseek_plan": 1}', '{"a": 1, "a": 2}', "[" * 100_000, "\xff"])
 def test_what_is_no_plan(text: str, tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     file.write_bytes(text.encode("latin-1"))
@@ -145,9 +143,7 @@ def test_files_can_be_kept_by_hand(collection: imseek.Collection, twins: list[Pa
     assert [path.exists() for path in twins] == [True, True, False, False]
 
 
-def test_what_lies_in_archives_is_refused(
-    collection: imseek.Collection, photos: Path, tmp_path: Path
-) -> None:
+def test_what_lies_in_archives_is_refused(collection: imseek.Collection, photos: Path, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "photos"), "zip", photos)
     collection.index([photos, archive])
     plan = planned(collection, [photos / "coffee.png", Path(f"{archive}!/coffee.png")])

@@ -112,9 +112,7 @@ def test_what_the_collection_says_of_a_file_by_now(
     a, b, c = (ids[str(twin)] for twin in twins[1:])
     twins[1].rename(photos / "new name.png")
     collection.index([photos])
-    changed_in_the_catalog(
-        collection.path, "UPDATE images SET content_hash = ? WHERE image_id = ?", b"0" * 32, b
-    )
+    changed_in_the_catalog(collection.path, "UPDATE images SET content_hash = ? WHERE image_id = ?", b"0" * 32, b)
     report = apply(collection.path, plan)
     assert reasons(report) == {
         "a.png": f"it lies elsewhere now: {photos / 'new name.png'}",
@@ -123,9 +121,7 @@ def test_what_the_collection_says_of_a_file_by_now(
     assert {a, b, c} == {file.image_id for file in report.files}
 
 
-def test_an_image_that_has_left_the_collection(
-    collection: imseek.Collection, twins: list[Path], photos: Path
-) -> None:
+def test_an_image_that_has_left_the_collection(collection: imseek.Collection, twins: list[Path], photos: Path) -> None:
     plan, data = planned(collection, twins[:2]), twins[1].read_bytes()
     twins[1].unlink()
     collection.index([photos])
@@ -224,9 +220,7 @@ def test_the_second_look_before_a_file_goes_sees_what_has_changed(
         return found
 
     monkeypatch.setattr(IntentBuilder, "intents", intents)
-    assert set(reasons(done(collection, plan)).values()) == {
-        "its keeper: it has changed since the plan was made"
-    }
+    assert set(reasons(done(collection, plan)).values()) == {"its keeper: it has changed since the plan was made"}
     assert all(twin.exists() for twin in twins)
     assert journals.list_undo_infos(collection.path)[0].actions == {}
 
@@ -359,9 +353,7 @@ def test_a_file_that_cannot_be_read_at_the_place_is_another_one(
     os.mkfifo(twins[1])
     twins[2].mkdir()
     twins[3].symlink_to(tmp_path / "away" / "album" / "deep" / "c.png")
-    assert {reason.split(";")[0] for reason in why(collection, False).values()} == {
-        "another file lies at its place"
-    }
+    assert {reason.split(";")[0] for reason in why(collection, False).values()} == {"another file lies at its place"}
     assert (twins[1].is_fifo(), twins[2].is_dir(), twins[3].is_symlink()) == (True, True, True)
     assert len(list((tmp_path / "away").rglob("*.png"))) == 3
 
@@ -390,9 +382,7 @@ def test_only_what_is_still_away_is_put_away_in_a_catalog_from_before(
     assert quarantine_recovery.recover_quarantine(collection.path) == 1
     assert set(ids_by_path(collection.path).values()) & set(ids) == set(ids[:2])
     kept(collection.path, ids)
-    changed_in_the_catalog(
-        collection.path, "UPDATE images SET content_hash = ? WHERE image_id = ?", b"0" * 32, ids[2]
-    )
+    changed_in_the_catalog(collection.path, "UPDATE images SET content_hash = ? WHERE image_id = ?", b"0" * 32, ids[2])
     assert quarantine_recovery.recover_quarantine(collection.path) == 0
 
 

@@ -56,9 +56,7 @@ def test_what_each_file_of_a_report_says(collection: imseek.Collection, twins: l
     facts = {file.path: (file.image_id, file.bytes) for file in plan.files}
     for told, outcome in ((dry, "would"), (report, "done")):
         assert {file.path: (file.image_id, file.bytes) for file in told.files} == facts
-        assert {(file.action, file.outcome, file.reason) for file in told.files} == {
-            ("quarantine", outcome, "")
-        }
+        assert {(file.action, file.outcome, file.reason) for file in told.files} == {("quarantine", outcome, "")}
     assert [file.to for file in dry.files] == [file.to for file in report.files]
     again = apply(collection.path, plan)
     assert {(file.outcome, file.to, file.reason) for file in again.files} == {("already", None, "")}
@@ -70,9 +68,7 @@ def test_what_each_file_of_a_report_says(collection: imseek.Collection, twins: l
         assert back.generation == now.info().generation > report.generation > dry.generation
 
 
-def test_a_file_with_two_names_frees_nothing(
-    collection: imseek.Collection, twins: list[Path], photos: Path
-) -> None:
+def test_a_file_with_two_names_frees_nothing(collection: imseek.Collection, twins: list[Path], photos: Path) -> None:
     os.link(twins[1], photos / "second name.png")
     report = done(collection, planned(collection, twins[:3]))
     assert report.counts == {"done": 2}
@@ -130,9 +126,7 @@ def test_an_undo_that_is_stopped_goes_on(
     assert (report.interrupted, report.counts) == (True, {"done": 1})
     assert journals.list_undo_infos(collection.path)[0].state == "partly"
     stop.clear()
-    report = undo(
-        collection.path, dry_run=False, stop=stop, progress=lambda p: stop.set() if p.done == 2 else None
-    )
+    report = undo(collection.path, dry_run=False, stop=stop, progress=lambda p: stop.set() if p.done == 2 else None)
     assert report.counts == {"done": 2}
     assert state(photos) == before
 
@@ -176,9 +170,7 @@ def test_a_trash_that_takes_a_file_and_fails(
         "b.png": "the trash took it and failed: Input/output error",
         "c.png": "Input/output error",
     }
-    assert [file.to for file in report.files if file.outcome == "done"] == [
-        os.fsencode(trash / "files" / "a.png")
-    ]
+    assert [file.to for file in report.files if file.outcome == "done"] == [os.fsencode(trash / "files" / "a.png")]
     assert twins[3].exists()
 
 
@@ -193,9 +185,7 @@ def test_a_file_that_changes_on_its_way_to_the_trash_stays(
         return real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(execute, "_move_to_trash", late)
-    assert reasons(done(collection, planned(collection, twins[:2], "trash"))) == {
-        "a.png": "it changed just now"
-    }
+    assert reasons(done(collection, planned(collection, twins[:2], "trash"))) == {"a.png": "it changed just now"}
     assert twins[1].read_bytes().endswith(b"late")
 
 
@@ -206,9 +196,7 @@ def test_a_folder_in_place_of_a_quarantine_that_is_a_link(
     (photos / ".imseek-quarantine").symlink_to(tmp_path / "elsewhere")
     before = state(photos)
     report = done(collection, planned(collection, twins))
-    assert {reason.split(" is ")[0] for reason in reasons(report).values()} == {
-        str(photos / ".imseek-quarantine")
-    }
+    assert {reason.split(" is ")[0] for reason in reasons(report).values()} == {str(photos / ".imseek-quarantine")}
     assert state(photos) == before
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
@@ -363,9 +351,7 @@ def test_a_plan_of_files_that_lie_elsewhere_by_now_is_refused_with_their_names(
         apply(collection.path, plan)
 
 
-def test_a_picture_that_is_a_source_of_its_own(
-    collection: imseek.Collection, photos: Path, tmp_path: Path
-) -> None:
+def test_a_picture_that_is_a_source_of_its_own(collection: imseek.Collection, photos: Path, tmp_path: Path) -> None:
     made = copies(tmp_path / "single", photos / "coffee.png", ["a.png", "b.png"])
     collection.index([photos, *made])
     before = state(tmp_path / "single")

@@ -42,9 +42,7 @@ def test_what_is_put_away_is_not_found_again(
     assert undo(collection.path, dry_run=False).counts == {"done": 3}
 
 
-def test_a_file_that_is_put_back_by_hand(
-    photos: Path, collection: imseek.Collection, twins: list[Path]
-) -> None:
+def test_a_file_that_is_put_back_by_hand(photos: Path, collection: imseek.Collection, twins: list[Path]) -> None:
     ids = ids_by_path(collection.path)
     report = done(collection, planned(collection, twins))
     for file in report.files:
@@ -98,9 +96,7 @@ def test_undo_makes_folders_anew_and_tells_what_is_lost(
     assert to["b.png"].read_bytes() == b"changed"
 
 
-def test_undo_after_everything_was_moved(
-    photos: Path, collection: imseek.Collection, twins: list[Path]
-) -> None:
+def test_undo_after_everything_was_moved(photos: Path, collection: imseek.Collection, twins: list[Path]) -> None:
     before = state(photos)
     done(collection, planned(collection, twins))
     moved = photos.with_name("moved")
@@ -128,9 +124,7 @@ def test_pictures_that_a_list_names(collection: imseek.Collection, photos: Path,
         done(collection, elsewhere)
 
 
-def test_put_back_by_hand_before_it_goes_on(
-    photos: Path, collection: imseek.Collection, twins: list[Path]
-) -> None:
+def test_put_back_by_hand_before_it_goes_on(photos: Path, collection: imseek.Collection, twins: list[Path]) -> None:
     plan, before, stop = planned(collection, twins), state(photos), threading.Event()
     first = apply(collection.path, plan, dry_run=False, stop=stop, progress=lambda p: stop.set())
     (file,) = first.files

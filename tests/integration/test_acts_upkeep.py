@@ -60,9 +60,7 @@ def test_purged_and_encoded_again_it_comes_back_with_its_id(
     assert maintenance.verify(root).ok
 
 
-def test_a_removed_source_gives_its_files_back(
-    photos: Path, collection: imseek.Collection, twins: list[Path]
-) -> None:
+def test_a_removed_source_gives_its_files_back(photos: Path, collection: imseek.Collection, twins: list[Path]) -> None:
     before = state(photos)
     apply(collection.path, planned(collection, twins), dry_run=False)
     collection.remove_source(1)

@@ -66,13 +66,8 @@ def test_version_2_equals_the_network(indexed: imseek.Collection, tmp_path: Path
     found = evaluate.aesthetic_scores(indexed, tmp_path / f"weights{suffix}")
     rows = rows_of(indexed)
     with torch.no_grad():
-        expected = {
-            i: float(network.layers(torch.from_numpy(row.astype(np.float32))[None]))
-            for i, row in rows.items()
-        }
-    assert dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True)) == pytest.approx(
-        expected, abs=1e-5
-    )
+        expected = {i: float(network.layers(torch.from_numpy(row.astype(np.float32))[None])) for i, row in rows.items()}
+    assert dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True)) == pytest.approx(expected, abs=1e-5)
     assert len(set(expected.values())) == 8
     assert (found.version, found.encoder) == (2, "fake:768")
 
@@ -82,9 +77,7 @@ def test_version_1_and_saving(indexed: imseek.Collection, tmp_path: Path) -> Non
     torch.manual_seed(1)
     linear = nn.Linear(768, 1)
     torch.save(linear.state_dict(), tmp_path / "sa_0_4_vit_l_14_linear.pth")
-    found = evaluate.aesthetic_scores(
-        indexed, tmp_path / "sa_0_4_vit_l_14_linear.pth", where="format = 'PNG'"
-    )
+    found = evaluate.aesthetic_scores(indexed, tmp_path / "sa_0_4_vit_l_14_linear.pth", where="format = 'PNG'")
     weight, bias = (part.detach().numpy() for part in (linear.weight, linear.bias))
     rows = rows_of(indexed)
     assert 0 < len(found.ids) < 8
@@ -124,9 +117,7 @@ def test_the_space_is_found_by_its_encoder(encoder: str) -> None:
 
     other = SpaceInfo(0, "openclip:ViT-L-14/laion2b_s32b_b82k", "f" * 64, 768, "image", "full")
     right = SpaceInfo(1, f"openclip:{encoder}", "e" * 64, 768, "image", "full")
-    predictor = aesthetic.Predictor(
-        ((np.zeros((1, 768), np.float32), np.zeros(1, np.float32)),), 1, "ViT-L/14"
-    )
+    predictor = aesthetic.Predictor(((np.zeros((1, 768), np.float32), np.zeros(1, np.float32)),), 1, "ViT-L/14")
     reader = SimpleNamespace(current=SimpleNamespace(image_spaces=(other, right)))
     assert aesthetic.space_for(reader, predictor) == right  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="laion2b"):

@@ -84,9 +84,7 @@ class TestPages:
             {"cutoff": "auto"},
         ],
     )
-    def test_hold_what_one_answer_holds_in_its_order(
-        self, many: imseek.Collection, more: dict[str, Any]
-    ) -> None:
+    def test_hold_what_one_answer_holds_in_its_order(self, many: imseek.Collection, more: dict[str, Any]) -> None:
         whole = many.search(words("a cup of coffee", limit=100, **more))
         assert whole.next_page is None
         pages = all_pages(many, words("a cup of coffee", limit=5, **more), [5, 1, 7])
@@ -101,9 +99,7 @@ class TestPages:
         names = [group.name for page in pages for group in page.groups]
         whole = many.search(dataclasses.replace(query, limit=100))
         assert names == [group.name for group in whole.groups]
-        assert len({*names}) == len(names) == 37, (
-            "36 dated pictures, each of another day, and those without a date"
-        )
+        assert len({*names}) == len(names) == 37, "36 dated pictures, each of another day, and those without a date"
 
     def test_of_collapsed_hits_hold_each_image_once(self, many: imseek.Collection) -> None:
         pages = all_pages(many, words("a cat", limit=4, collapse=True), [4])
@@ -122,10 +118,7 @@ class TestPages:
             if exact:
                 return real(self, queries, k, exact=True, **more)
             kept = [(one.ids * 7 + k) % 5 != 0 for one in found]
-            return [
-                type(one)(one.ids[keep][:k], one.scores[keep][:k])
-                for one, keep in zip(found, kept, strict=True)
-            ]
+            return [type(one)(one.ids[keep][:k], one.scores[keep][:k]) for one, keep in zip(found, kept, strict=True)]
 
         monkeypatch.setattr(FaissIndex, "search", search)
         monkeypatch.setattr(FaissIndex, "exact", False)
@@ -148,9 +141,7 @@ class TestPages:
             with pytest.raises(QueryError, match="another query"):
                 many.search(dataclasses.replace(other, page=token))
 
-    def test_of_another_collection(
-        self, many: imseek.Collection, collection: imseek.Collection, photos: Path
-    ) -> None:
+    def test_of_another_collection(self, many: imseek.Collection, collection: imseek.Collection, photos: Path) -> None:
         collection.index([photos])
         token = many.search(words("a cat")).next_page
         with pytest.raises(QueryError, match="another query"):
@@ -161,9 +152,7 @@ class TestPages:
         with pytest.raises(QueryError, match="damaged"):
             many.search(words("a cat", page=token))
 
-    def test_go_on_in_their_generation_while_it_is_kept(
-        self, collection: imseek.Collection, photos: Path
-    ) -> None:
+    def test_go_on_in_their_generation_while_it_is_kept(self, collection: imseek.Collection, photos: Path) -> None:
         collection.index([photos])
         before = collection.search(words("a cat", limit=100))
         first = collection.search(words("a cat", limit=3))
@@ -335,9 +324,7 @@ class TestGroups:
         result = many.search(words("a cat", limit=100, group_by="day", per_group=100))
         for group in result.groups:
             for hit in group.hits:
-                assert (
-                    str(hit.metadata["taken_at"])[:10] if "taken_at" in hit.metadata else None
-                ) == group.name
+                assert (str(hit.metadata["taken_at"])[:10] if "taken_at" in hit.metadata else None) == group.name
         assert {group.name is None for group in result.groups} == {True, False}
 
     def test_sources(self, collection: imseek.Collection, photos: Path) -> None:
@@ -357,9 +344,7 @@ class TestCollapse:
         result = many.search(words("a cat", limit=100, collapse=True))
         rank = {image_id: n for n, image_id in enumerate(ids(whole))}
         for hit in result:
-            assert all(rank[other] > rank[hit.image_id] for other in hit.duplicates), (
-                "the best stands for the others"
-            )
+            assert all(rank[other] > rank[hit.image_id] for other in hit.duplicates), "the best stands for the others"
         together = {frozenset({hit.image_id, *hit.duplicates}) for hit in result}
         for path in photo_files:
             sizes = {i for i, n in name.items() if n in {f"{path.stem}-{m}.jpg" for m in range(3)}}
@@ -381,9 +366,7 @@ class TestCollapse:
 
 
 class TestCutoff:
-    def test_counts_what_it_leaves_out(
-        self, many: imseek.Collection, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_counts_what_it_leaves_out(self, many: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cutoff, "MIN_SAMPLE", 20)
         whole = many.search(words("a cat", limit=100))
         result = many.search(words("a cat", limit=100, cutoff="auto"))
@@ -445,9 +428,7 @@ class TestWhere:
             result = made.search(Query((Term(picture=picture),), limit=100, where="width > 500"))
             assert 1 < len(expected) < 8
             assert list(result) == expected
-            spread = made.search(
-                Query((Term(picture=picture),), limit=4, diversity=0.3, collapse=True, cutoff="auto")
-            )
+            spread = made.search(Query((Term(picture=picture),), limit=4, diversity=0.3, collapse=True, cutoff="auto"))
             assert spread[0].image_id == whole[0].image_id
 
     def test_that_holds_for_nothing(self, tmp_path: Path, photos: Path) -> None:
@@ -509,9 +490,7 @@ class TestVectors:
 
 
 class TestBatch:
-    def test_answers_are_those_of_single_queries(
-        self, many: imseek.Collection, photo_files: list[Path]
-    ) -> None:
+    def test_answers_are_those_of_single_queries(self, many: imseek.Collection, photo_files: list[Path]) -> None:
         queries: list[Any] = [
             "a cat",
             words("a cup", limit=3),
@@ -581,9 +560,7 @@ class TestSeveral:
             made.close()
 
     def test_by_score_and_then_in_the_order_of_collections(self, two: list[imseek.Collection]) -> None:
-        separate = [
-            (hit.score, -n, hit) for n, one in enumerate(two) for hit in one.search("a cat", limit=100)
-        ]
+        separate = [(hit.score, -n, hit) for n, one in enumerate(two) for hit in one.search("a cat", limit=100)]
         expected = [hit for *_, hit in sorted(separate, key=lambda found: (-found[0], -found[1]))]
         result = imseek.search_all(two, "a cat", limit=100)
         assert list(result) == expected
@@ -597,9 +574,7 @@ class TestSeveral:
         assert tied == [two[0].uuid, two[1].uuid]
         assert list(imseek.search_all(two[:1], "a cat")) == list(two[0].search("a cat"))
 
-    @pytest.mark.parametrize(
-        "more", [{}, {"diversity": 0.5}, {"sort": "date", "min_score": -1.0}, {"hubness": True}]
-    )
+    @pytest.mark.parametrize("more", [{}, {"diversity": 0.5}, {"sort": "date", "min_score": -1.0}, {"hubness": True}])
     def test_pages(self, two: list[imseek.Collection], more: dict[str, Any]) -> None:
         whole = imseek.search_all(two, words("a cat", limit=100, **more))
         query, shown = words("a cat", limit=2, **more), []

@@ -150,9 +150,7 @@ def test_links_and_devices_are_no_pictures(collection: imseek.Collection, tmp_pa
 # -- broken and hostile --------------------------------------------------------------------------------------------
 
 
-def test_a_bomb_is_refused_at_its_stated_and_its_real_size(
-    collection: imseek.Collection, tmp_path: Path
-) -> None:
+def test_a_bomb_is_refused_at_its_stated_and_its_real_size(collection: imseek.Collection, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as out:
         out.writestr("bomb.png", bytes(600 << 20))
@@ -197,9 +195,7 @@ def test_an_archive_that_breaks_keeps_what_it_held(collection: imseek.Collection
     assert {hit.image_id for hit in collection.search(np.ones(64))} == before
 
 
-def test_what_comes_before_the_break_of_a_stream_is_taken(
-    collection: imseek.Collection, tmp_path: Path
-) -> None:
+def test_what_comes_before_the_break_of_a_stream_is_taken(collection: imseek.Collection, tmp_path: Path) -> None:
     whole = tar_of({f"{n}.png": draw(n, (200, 200)) for n in range(8)}, "w:gz")
     path = put(tmp_path / "a.tar.gz", whole[: len(whole) * 3 // 4])
     report = collection.index([path])

@@ -45,9 +45,7 @@ FORMS = pytest.mark.parametrize("form", ["zip", "tar", "tar.gz"])
 
 
 @FORMS
-def test_texts_belong_to_pictures_by_every_convention(
-    collection: imseek.Collection, tmp_path: Path, form: str
-) -> None:
+def test_texts_belong_to_pictures_by_every_convention(collection: imseek.Collection, tmp_path: Path, form: str) -> None:
     held = {
         "s/000.left.png": draw(1),
         "s/000.right.png": draw(2),
@@ -175,9 +173,7 @@ def test_a_damaged_member_costs_no_other(collection: imseek.Collection, tmp_path
     assert (report.added, [failure.reason for failure in report.failures]) == (2, ["corrupt"])
 
 
-def test_a_pipe_named_like_an_archive_is_not_waited_for(
-    collection: imseek.Collection, tmp_path: Path
-) -> None:
+def test_a_pipe_named_like_an_archive_is_not_waited_for(collection: imseek.Collection, tmp_path: Path) -> None:
     shards = tmp_path / "shards"
     shards.mkdir()
     archive(shards / "a.tar", {"a.png": draw(1)})
@@ -220,9 +216,7 @@ def plain_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 
 @FORMS
-def test_a_server_that_sends_no_parts(
-    collection: imseek.Collection, plain_server: tuple[Path, str], form: str
-) -> None:
+def test_a_server_that_sends_no_parts(collection: imseek.Collection, plain_server: tuple[Path, str], form: str) -> None:
     folder, url = plain_server
     archive(folder / f"a.{form}", {f"{n}.png": draw(n) for n in range(5)})
     report = collection.index([f"{url}/a.{form}"])

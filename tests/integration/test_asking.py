@@ -105,9 +105,7 @@ def test_in_two_spaces_each_has_deviations_of_its_own(tmp_path: Path, pictures: 
             direction = (weights / (rows @ vectors.T).std(axis=0)) @ vectors
             lengths.append(float(np.linalg.norm(weights @ vectors)) if space == 0 else 0.5)
             expected += lengths[-1] * (rows @ direction) / np.linalg.norm(direction)
-    assert [space.weight for space in result.spaces] == pytest.approx(
-        np.array(lengths) / sum(lengths), abs=1e-5
-    )
+    assert [space.weight for space in result.spaces] == pytest.approx(np.array(lengths) / sum(lengths), abs=1e-5)
     expected /= sum(lengths)
     assert [hit.image_id for hit in result] == [ids[i] for i in np.argsort(-expected)]
     assert [hit.score for hit in result] == pytest.approx(sorted(expected, reverse=True), abs=1e-4)
@@ -185,9 +183,7 @@ def neighbourly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("neighbourly")
-def test_a_picture_by_url_is_as_good_as_its_file(
-    indexed: imseek.Collection, pictures: Path, web: WebServer
-) -> None:
+def test_a_picture_by_url_is_as_good_as_its_file(indexed: imseek.Collection, pictures: Path, web: WebServer) -> None:
     query = imseek.Query((imseek.Term(url=web.url("a picture.png")),), limit=COUNT)
     assert indexed.search(query).hits == indexed.search(pictures / "5.png", limit=COUNT).hits
     assert web.asked == ["a picture.png"]

@@ -98,9 +98,7 @@ def facts(collection: imseek.Collection) -> dict[str, Any]:
     found = models.find(root, "learned")
     assert found is not None
     return {
-        "answers": [
-            [(hit.image_id, hit.score, hit.path, repr(hit.metadata)) for hit in answer] for answer in answers
-        ],
+        "answers": [[(hit.image_id, hit.score, hit.path, repr(hit.metadata)) for hit in answer] for answer in answers],
         "images": {i: repr(image) for i, image in collection.get_many(ids).items()},
         "pictures": [len(collection.read(i)) for i in ids],
         "tags": imseek.tags.counts(collection),
@@ -129,9 +127,7 @@ def test_all_that_a_collection_is_comes_back(known: imseek.Collection, tmp_path:
     of_files = {layout.CATALOG, *layout.CATALOG_COMPANIONS, layout.CURRENT, layout.CHECKSUMS}
     beside = {*layout.BACKUPS, layout.LOCK, layout.ADDRESS}
     assert files(tmp_path / "again") | of_files == (files(known.path) | of_files) - beside
-    assert read_identity(tmp_path / "again").format == layout.FORMAT, (
-        "a collection in its folder, like any other"
-    )
+    assert read_identity(tmp_path / "again").format == layout.FORMAT, "a collection in its folder, like any other"
     with imseek.open(tmp_path / "again") as again:  # And it goes on.
         (tmp_path / "photos/coffee.jpg").unlink()
         assert again.index().removed == 1
@@ -469,13 +465,9 @@ def test_stopped_it_leaves_nothing(vectors: Path, tmp_path: Path, verb: str) -> 
         stop.set()
 
     calls = {
-        "write": lambda: imseek.backup.write(
-            vectors, tmp_path / "a.tar", replace=True, progress=tell, stop=stop
-        ),
+        "write": lambda: imseek.backup.write(vectors, tmp_path / "a.tar", replace=True, progress=tell, stop=stop),
         "verify": lambda: imseek.backup.verify(tmp_path / "a.tar", progress=tell, stop=stop),
-        "restore": lambda: imseek.backup.restore(
-            tmp_path / "a.tar", tmp_path / "b", progress=tell, stop=stop
-        ),
+        "restore": lambda: imseek.backup.restore(tmp_path / "a.tar", tmp_path / "b", progress=tell, stop=stop),
     }
     with pytest.raises(InterruptedError):
         calls[verb]()

@@ -75,9 +75,7 @@ class Driven:
         return Path(self.app.here.path).name
 
 
-def drive(
-    opened, wish: BrowseQuery, use: Callable[[Driven], Awaitable[None]], size=(110, 34), view=None, write=None
-):
+def drive(opened, wish: BrowseQuery, use: Callable[[Driven], Awaitable[None]], size=(110, 34), view=None, write=None):
     """Runs ``use`` and gives what the browser ended with."""
 
     async def run():
@@ -125,9 +123,7 @@ def test_words_bring_thumbnails_with_scores(indexed) -> None:
         assert browser.names == [Path(hit.path).name for hit in expected]
         assert str(browser.tiles[0].query_one(".score", Static).content) == f"1  {expected[0].score:.3f}"
         assert browser.app.focused.id == "tiles"
-        await browser.until(
-            lambda: all(isinstance(tile._picture, bytes) for tile in browser.tiles), "thumbnails"
-        )
+        await browser.until(lambda: all(isinstance(tile._picture, bytes) for tile in browser.tiles), "thumbnails")
         for tile in browser.tiles:
             assert tile._image.display
             assert tile._image.image is not None
@@ -241,9 +237,7 @@ def test_the_next_hits_come_as_one_scrolls(many) -> None:
         assert [hit.image_id for hit in browser.app.found.hits] == expected
         assert browser.status == "150 of 150"
         assert browser.here == browser.names[-1]
-        await browser.until(
-            lambda: all(isinstance(tile._picture, bytes) for tile in browser.tiles), "thumbnails"
-        )
+        await browser.until(lambda: all(isinstance(tile._picture, bytes) for tile in browser.tiles), "thumbnails")
 
     drive(many, BrowseQuery("red"), use)
 
@@ -273,11 +267,7 @@ def test_keys_do_not_wait_for_a_search(indexed) -> None:
         go.set()
         await asyncio.sleep(0.2)
         await browser.pilot.pause()
-        assert (
-            [hit.image_id for hit in browser.app.found.hits]
-            == blue
-            == [h.image_id for h in real("blue", limit=60)]
-        )
+        assert [hit.image_id for hit in browser.app.found.hits] == blue == [h.image_id for h in real("blue", limit=60)]
 
     drive(indexed, BrowseQuery("red"), use)
 

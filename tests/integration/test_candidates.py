@@ -48,9 +48,7 @@ def test_finds_what_comparing_each_with_each_finds(library: Path, kind: str, sma
     assert any(apart == 255 for apart, _ in wanted.values())
 
 
-@pytest.mark.parametrize(
-    "reach", [CandidateLimits(radius=0, cosine=0.99), CandidateLimits(radius=13, cosine=0.7)]
-)
+@pytest.mark.parametrize("reach", [CandidateLimits(radius=0, cosine=0.99), CandidateLimits(radius=13, cosine=0.7)])
 def test_near_is_what_it_is_asked_to_be(library: Path, reach: CandidateLimits) -> None:
     one = side(library)
     check(by_ids(pair_candidates.find(one, reach=reach), one), by_comparing(one, reach=reach))
@@ -89,9 +87,7 @@ def test_hashes_of_turned_pictures(tmp_path: Path) -> None:
     plain = pair_candidates.find(one, reach=reach)
     assert [(a, b) for a, b in zip(plain.a.tolist(), plain.b.tolist(), strict=True)] == [(0, 2)]
     found = pair_candidates.find(one, reach=reach, turn=turn, turns=2)
-    facts = zip(
-        found.a.tolist(), found.b.tolist(), found.distance.tolist(), found.orientation.tolist(), strict=True
-    )
+    facts = zip(found.a.tolist(), found.b.tolist(), found.distance.tolist(), found.orientation.tolist(), strict=True)
     assert set(facts) == {(0, 1, 3, 1), (0, 2, 2, 0), (1, 2, 1, 1)}
 
 
@@ -138,9 +134,7 @@ def test_a_crowd_of_vectors_brings_a_few_pairs_each(tmp_path: Path, kind: str) -
     assert all((min(a, b), max(a, b)) in keys for a, b in enumerate(best))
 
 
-def test_codes_that_say_little_are_looked_through_deeper(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_codes_that_say_little_are_looked_through_deeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where all that was drawn seems near and few are, more is drawn."""
     root = collection_of(tmp_path / "collection", clustered(700, 0))
     monkeypatch.setattr(range_search, "FIRST_CANDIDATES", 4)
@@ -215,9 +209,7 @@ def test_photographs_and_their_copies(photos: Path, tmp_path: Path) -> None:
         collection.index([photos])
     one = side(root)
     found = pair_candidates.find(one, reach=CandidateLimits(radius=8, cosine=1))
-    names = {
-        i: Path(place.display).stem for i, place in Reader(root).places(one.contents.ids.tolist()).items()
-    }
+    names = {i: Path(place.display).stem for i, place in Reader(root).places(one.contents.ids.tolist()).items()}
     pairs = {frozenset((names[a], names[b])) for a, b in by_ids(found, one)}
     assert pairs == {frozenset((path.stem, f"{path.stem}-small")) for path in originals}
     assert found.notes == ("pictures were compared by the vectors of fake only, the first space",)

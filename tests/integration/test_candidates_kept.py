@@ -43,9 +43,7 @@ class Counting:
             self.vectors += len(rows)
             return near(join, rows, least, most)
 
-        def count_hashes(
-            table: phash_pairs.MultiIndex, queries: unique_contents.Hashes, *more: int
-        ) -> object:
+        def count_hashes(table: phash_pairs.MultiIndex, queries: unique_contents.Hashes, *more: int) -> object:
             self.hashes += len(queries)
             return table_near(table, queries, *more)
 
@@ -96,9 +94,7 @@ def test_a_call_that_was_stopped_goes_on_there(
     assert by_ids(again, one) == by_ids(found, one)
 
 
-def test_stopped_while_hashes_are_compared(
-    library: Path, small: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopped_while_hashes_are_compared(library: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     counting = Counting(monkeypatch)
     stop = threading.Event()
 
@@ -144,9 +140,7 @@ def test_other_questions_have_other_answers(library: Path) -> None:
     one = side(library)
     wide, narrow = CandidateLimits(radius=13, cosine=0.7), CandidateLimits(radius=2, cosine=0.95)
     for reach in (narrow, wide, narrow):
-        check(
-            by_ids(pair_candidates.find(one, reach=reach, keep=library), one), by_comparing(one, reach=reach)
-        )
+        check(by_ids(pair_candidates.find(one, reach=reach, keep=library), one), by_comparing(one, reach=reach))
     some = IdSet(one.contents.ids[::2])
     half = side(library, allowed=some)
     check(by_ids(pair_candidates.find(half, keep=library, scope="half"), half), by_comparing(half))

@@ -65,19 +65,14 @@ CAPTIONED = [name for name, (_, _, caption) in PICTURES.items() if caption and c
 
 def test_clipscore_is_the_formula(indexed: imseek.Collection) -> None:
     found = captions.clip_scores(indexed)
-    expected = {
-        name: 2.5 * max(cosine(indexed, name, f"A photo depicts {PICTURES[name][2]}"), 0)
-        for name in CAPTIONED
-    }
+    expected = {name: 2.5 * max(cosine(indexed, name, f"A photo depicts {PICTURES[name][2]}"), 0) for name in CAPTIONED}
     assert by_name(indexed, found) == pytest.approx(expected, abs=1e-6)
     assert (found.measure, found.prefix, found.images) == ("clipscore", "A photo depicts", 7)
     assert max(expected.values()) > 1, "more than a cosine, else the factor is not seen"
     assert found.ids.tolist() == sorted(found.ids.tolist())
 
 
-def test_without_prefix_and_embedded_before_or_now(
-    indexed: imseek.Collection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_prefix_and_embedded_before_or_now(indexed: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh, cosines = captions.clip_scores(indexed, prefix=""), captions.cosines(indexed)
     expected = {name: cosine(indexed, name, str(PICTURES[name][2])) for name in CAPTIONED}
     assert by_name(indexed, cosines) == pytest.approx(expected, abs=1e-6)
@@ -114,9 +109,7 @@ def test_refclipscore_is_the_formula(indexed: imseek.Collection) -> None:
 def test_scores_by_hand() -> None:
     cosines = np.array([0.4, -0.2, 0.0], np.float32)
     assert scores.clip_score(cosines).tolist() == pytest.approx([1.0, 0.0, 0.0])
-    both = scores.ref_clip_score(
-        np.array([1, 1, 0, 1], np.float32), np.array([0.5, -0.5, 0.9, 1], np.float32)
-    )
+    both = scores.ref_clip_score(np.array([1, 1, 0, 1], np.float32), np.array([0.5, -0.5, 0.9, 1], np.float32))
     assert both.tolist() == pytest.approx([2 / 3, 0, 0, 1])
     assert scores.ref_clip_score(np.zeros(1, np.float32), np.zeros(1, np.float32)).tolist() == [0]
     assert scores.cosines(np.zeros((1, 3)), np.ones((1, 3))).tolist() == [0]
@@ -168,9 +161,7 @@ def test_the_top_share() -> None:
     ):
         assert set(ids[pair_filters.top_share(ids, values, share)].tolist()) == kept, share
     hundred = np.arange(100)
-    assert (
-        pair_filters.top_share(hundred, hundred.astype(np.float32), 0.29).sum() == 29
-    )  # .29 · 100 is 28.999…96
+    assert pair_filters.top_share(hundred, hundred.astype(np.float32), 0.29).sum() == 29  # .29 · 100 is 28.999…96
     for share in (0, -0.1, 1.01, float("nan"), "30%"):
         with pytest.raises(UsageError, match="not a share"):
             pair_filters.top_share(ids, values, share)  # type: ignore[arg-type]

@@ -109,9 +109,7 @@ def unit(vector: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
 def expected(collection: imseek.Collection, query: np.ndarray[Any, Any]) -> dict[str, float]:
     """By name, the cosine to the caption as it is stored."""
     rows = stored(collection.path)
-    return {
-        name: float(unit(query) @ unit(rows[i])) for name, i in ids_of(collection).items() if rows[i].any()
-    }
+    return {name: float(unit(query) @ unit(rows[i])) for name, i in ids_of(collection).items() if rows[i].any()}
 
 
 def assert_answer(result: imseek.SearchResult, scores: Mapping[str, float]) -> None:
@@ -150,9 +148,7 @@ def test_it_is_a_space_of_its_own(tmp_path: Path) -> None:
     assert (current.image_spaces, current.caption_space) == (tuple(spaces[:2]), spaces[2])
 
 
-def test_an_encoder_without_words_makes_no_collection(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_encoder_without_words_makes_no_collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeEncoder, "info", property(lambda self: _without_words(self)))
     with pytest.raises(UsageError, match="knows no words"):
         imseek.create(tmp_path / "c", encoder=ENCODER, captions=True)
@@ -277,9 +273,7 @@ def test_what_is_wrong_with_the_encoder_ends_the_run(
     assert empty.info().images == 0
 
 
-def test_without_the_space_nothing_is_encoded(
-    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_space_nothing_is_encoded(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeEncoder, "encode_texts", lambda *_: pytest.fail("not asked for"))
     with imseek.create(tmp_path / "c", encoder=ENCODER) as made:
         made.index([pictures])
@@ -378,9 +372,7 @@ def test_agreement_is_the_cosine_of_picture_and_caption(indexed: imseek.Collecti
     rows = [*agreement(indexed)]
     assert [row.image_id for row in rows] == sorted(i for i, row in said.items() if row.any())
     for row in rows:
-        assert row.score == pytest.approx(
-            float(unit(seen[row.image_id]) @ unit(said[row.image_id])), abs=1e-6
-        )
+        assert row.score == pytest.approx(float(unit(seen[row.image_id]) @ unit(said[row.image_id])), abs=1e-6)
         assert row.place is not None
         name = Path(row.place.display).name
         assert (ids[name], row.caption) == (row.image_id, {**CAPTIONS, "more.png": "white as snow"}[name])
@@ -396,9 +388,7 @@ def test_agreement_is_the_cosine_of_picture_and_caption(indexed: imseek.Collecti
     assert summary(indexed, limit=0).worst == ()
 
 
-def test_agreement_reads_a_group_of_rows_at_a_time(
-    indexed: imseek.Collection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_agreement_reads_a_group_of_rows_at_a_time(indexed: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [*agreement(indexed)]
     monkeypatch.setattr("imseek.data.shards.shard_files.ROW_GROUP", 2)
     with Writer(indexed.path, "test") as writer:
@@ -582,17 +572,13 @@ def test_later_pictures_are_embedded_as_they_come(without: imseek.Collection, tm
     assert maintenance.verify(without.path).ok
 
 
-def test_a_build_that_was_stopped_goes_on(
-    without: imseek.Collection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_build_that_was_stopped_goes_on(without: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
     monkeypatch.setattr("imseek.data.writing.space_build.COMMIT_ROWS", 2)
     monkeypatch.setattr("imseek.indexer.caption_space.BATCH", 2)
     stop = threading.Event()
-    first = maintenance.embed_captions(
-        without.path, stop=stop, progress=lambda p: stop.set() if p.done > 2 else None
-    )
+    first = maintenance.embed_captions(without.path, stop=stop, progress=lambda p: stop.set() if p.done > 2 else None)
     assert first.outcome == "interrupted"
     assert first.encoded == 2
     with pytest.raises(QueryError, match="not embedded"):
@@ -610,9 +596,7 @@ def test_a_build_that_was_stopped_goes_on(
 
 def test_the_encoder_of_the_pictures_has_changed(indexed: imseek.Collection, pictures: Path) -> None:
     assert maintenance.reencode(indexed.path, "fake:32").outcome == "switched"
-    assert indexed.search("red", by="caption").searched == 5, (
-        "captions stay with the words of their own encoder"
-    )
+    assert indexed.search("red", by="caption").searched == 5, "captions stay with the words of their own encoder"
     assert indexed.search("red", by="caption").encoder == ENCODER
     assert indexed.search("red").encoder == "fake:32"
     for refused in (lambda: agreement(indexed), lambda: indexed.search(0, by="caption")):
@@ -637,9 +621,7 @@ def test_the_encoder_of_the_pictures_has_changed(indexed: imseek.Collection, pic
     assert maintenance.verify(indexed.path).ok
 
 
-def test_an_encoder_without_words_embeds_nothing(
-    without: imseek.Collection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_encoder_without_words_embeds_nothing(without: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeEncoder, "info", property(lambda self: _without_words(self)))
     with pytest.raises(UsageError, match="knows no words"):
         maintenance.embed_captions(without.path)

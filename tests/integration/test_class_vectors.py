@@ -109,9 +109,7 @@ def test_other_weights_are_refused(root: Path, space: SpaceInfo, monkeypatch: py
         class_vectors(root, space, ["cat"])
 
 
-def test_an_encoder_that_knows_no_words(
-    root: Path, space: SpaceInfo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_encoder_that_knows_no_words(root: Path, space: SpaceInfo, monkeypatch: pytest.MonkeyPatch) -> None:
     real = FakeEncoder.__init__
 
     def blind(self: FakeEncoder, *args: Any, **named: Any) -> None:
@@ -148,9 +146,7 @@ def _file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_damaged_row_is_made_again(
-    root: Path, tmp_path: Path, space: SpaceInfo, encoded: list[str]
-) -> None:
+def test_a_damaged_row_is_made_again(root: Path, tmp_path: Path, space: SpaceInfo, encoded: list[str]) -> None:
     first = class_vectors(root, space, ["cat", "dog"])
     with sqlite3.connect(_file(tmp_path)) as connection:
         ((key, row),) = connection.execute("SELECT key, row FROM classes LIMIT 1").fetchall()

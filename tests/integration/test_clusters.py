@@ -383,9 +383,7 @@ class TestOutliers:
     def test_scores_are_stored_for_copies_too(self, root: Path, odd: int) -> None:
         found = clusters.outliers(root, save="odd", neighbours=3)
         values = Reader(root).metadata([odd, odd + 1])
-        assert (
-            values[odd]["odd"] == values[odd + 1]["odd"] == pytest.approx(found.outliers[0].score, abs=1e-5)
-        )
+        assert values[odd]["odd"] == values[odd + 1]["odd"] == pytest.approx(found.outliers[0].score, abs=1e-5)
         assert clusters.sample(root, 9, where="odd > 0.3").images == 2
         clusters.outliers(root, save="odd", neighbours=5, replace=True)
 

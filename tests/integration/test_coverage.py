@@ -63,9 +63,7 @@ class TestCoverage:
         assert some.a.share == some.a.lacking / 40
         listed = [{i.image_id for g in one.a.groups for i in g.images} for one in (whole, some)]
         assert len(listed[1]) == some.a.lacking > 8
-        assert listed[1] < listed[0], (
-            "what is said of an image does not depend on which others are asked about"
-        )
+        assert listed[1] < listed[0], "what is said of an image does not depend on which others are asked about"
 
     def test_one_and_the_same(self, two: tuple[imseek.Collection, imseek.Collection]) -> None:
         with pytest.raises(UsageError, match="with itself"):

@@ -45,9 +45,7 @@ def test_a_program_is_told_at_the_end_of_its_block(wrong: Path) -> None:
         collection.search("red")
 
 
-def test_the_command_line_says_it_without_a_traceback(
-    wrong: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_says_it_without_a_traceback(wrong: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["search", "red", "-c", str(wrong)]) == CorruptCollectionError.exit_code
     said = capsys.readouterr().err
     assert "has a row that imseek does not write" in said

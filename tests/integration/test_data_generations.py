@@ -630,9 +630,7 @@ def test_a_lookup_that_failed_asks_anew(root: Path, monkeypatch: pytest.MonkeyPa
         lookup.close()
 
 
-def test_copies_are_found_once_each_however_many_are_asked_for(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_copies_are_found_once_each_however_many_are_asked_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies whose ids are in different queries to the catalog."""
     add(root, [0, 1])
     add(root, [0, 1, 2])
@@ -733,9 +731,7 @@ def put_part(writer: Writer, parts: PartialRows, ids: Sequence[int]) -> str:
 
 
 @pytest.mark.parametrize("damage", ["a byte", "gone", "no array", "other columns", "another width"])
-def test_a_damaged_part_of_a_space_is_made_again(
-    root: Path, damage: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_part_of_a_space_is_made_again(root: Path, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     add(root, [0, 1, 2, 3])
     monkeypatch.setattr(space_build_rows, "PART_ROWS", 1)
     with Writer(root, "test") as writer:
@@ -755,9 +751,7 @@ def test_a_damaged_part_of_a_space_is_made_again(
         if damage in ("no array", "other columns", "another width"):  # As if it had been written so.
             stated = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             mine = schema.files.c.path == paths[0]
-            writer.apply(
-                lambda connection, _: connection.execute(update(schema.files).where(mine).values(stated))
-            )
+            writer.apply(lambda connection, _: connection.execute(update(schema.files).where(mine).values(stated)))
         parts = PartialRows(writer, 0, 64)
         assert len(parts) == 2
         assert parts.held(np.arange(4)).tolist() == [False, True, False, True]
@@ -783,9 +777,7 @@ def test_rows_of_dead_images_leave_the_parts_of_a_space(root: Path, monkeypatch:
         parts = PartialRows(writer, 0, 64)
         assert parts.held(np.arange(5)).tolist() == [True, False, False, True, False]
         with writer.catalog.transaction() as connection:
-            listed = set(
-                connection.execute(select(schema.files.c.path).where(schema.files.c.kind == "part")).scalars()
-            )
+            listed = set(connection.execute(select(schema.files.c.path).where(schema.files.c.kind == "part")).scalars())
         assert living in listed
         assert listed.isdisjoint({mixed, dead, damaged})
         assert len(listed) == 2

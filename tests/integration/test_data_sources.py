@@ -30,9 +30,7 @@ def image(number: int, source_id: int = 1) -> NewImage:
     content_hash = hashlib.sha256(str(number).encode()).digest()
     facts = ImageFacts(width=1, height=1, format="PNG", mode="RGB")
     vector = np.eye(64, dtype=np.float16)[number]
-    return NewImage(
-        source_id, b"%d.png" % number, STAT, content_hash, row_of(facts, content_hash, 9), {0: vector}
-    )
+    return NewImage(source_id, b"%d.png" % number, STAT, content_hash, row_of(facts, content_hash, 9), {0: vector})
 
 
 @pytest.fixture

@@ -93,12 +93,8 @@ def test_ids_ascend_and_unused_ones_go_back(root: Path) -> None:
         with Writer(root, "test") as writer:
             commit(writer, Changeset(new=[image(2 * n), image(2 * n + 1)]))
     assert ids(root) == [0, 1, 2, 3, 4, 5]
-    assert sorted(p.name for p in (root / "metadata").glob("*.parquet")) == [
-        f"00000{n}.parquet" for n in range(3)
-    ]
-    leases = rows(
-        root, "SELECT ids_from, ids_to, shards_from, shards_to FROM runs WHERE kind = 'test' ORDER BY run_id"
-    )
+    assert sorted(p.name for p in (root / "metadata").glob("*.parquet")) == [f"00000{n}.parquet" for n in range(3)]
+    leases = rows(root, "SELECT ids_from, ids_to, shards_from, shards_to FROM runs WHERE kind = 'test' ORDER BY run_id")
     assert leases == [(0, 0, 0, 0), (0, 2, 0, 1), (2, 4, 1, 2), (4, 6, 2, 3)]
 
 
@@ -178,9 +174,7 @@ def test_an_image_that_is_encoded_again_keeps_its_tags_once(root: Path) -> None:
     with Writer(root, "test") as writer:
         commit(writer, Changeset(new=[image(0)]))
         with writer.catalog.transaction() as connection:
-            connection.exec_driver_sql(
-                "INSERT INTO tags VALUES (0, 'cat', 'by hand', 1, 9223372036854775807)"
-            )
+            connection.exec_driver_sql("INSERT INTO tags VALUES (0, 'cat', 'by hand', 1, 9223372036854775807)")
         commit(writer, Changeset(new=[image(0, image_id=0, replaces=0)]))
     assert rows(root, "SELECT image_id, tag FROM tags WHERE died > 100") == [(0, "cat")]
 
@@ -189,9 +183,7 @@ def test_values_beyond_a_database(root: Path) -> None:
     """A file from the year 2300, with an inode of 64 bits: it is stored, and read at every scan."""
     stat = FileStat(2**40, 10**19, 10**19, 2**64 - 1, 10**18)
     with Writer(root, "test") as writer:
-        commit(
-            writer, Changeset(new=[image(0)], failed=[FailedFile(1, b"\xff\n'\".png", stat, "corrupt", "")])
-        )
+        commit(writer, Changeset(new=[image(0)], failed=[FailedFile(1, b"\xff\n'\".png", stat, "corrupt", "")]))
         commit(writer, Changeset(checked=[Placement(0, 1, b"0.png", stat)]))
         known = writer.catalog.known_places(1)[b"0.png"].stat
         assert not known.same_as(stat)
@@ -208,9 +200,7 @@ def test_thousands_of_images_in_one_commit(root: Path) -> None:
         commit(writer, Changeset(moved=moved))
     reader = Reader(root)
     assert reader.current.images == 1000
-    assert {p.path for p in reader.places(range(2000)).values()} == {
-        b"/photos/m%d" % n for n in range(1, 2000, 2)
-    }
+    assert {p.path for p in reader.places(range(2000)).values()} == {b"/photos/m%d" % n for n in range(1, 2000, 2)}
 
 
 # -- failure -------------------------------------------------------------------------------------------------
@@ -278,9 +268,7 @@ def test_a_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> 
     assert len(ids(root)) == 2
 
 
-def test_an_error_on_entry_frees_the_lock_and_the_catalog(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_on_entry_frees_the_lock_and_the_catalog(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("on entry")
 
@@ -480,9 +468,7 @@ def test_the_catalog_is_recorded_as_it_was_left(root: Path) -> None:
     recorded = read(root).files
     assert set(recorded) == {layout.CATALOG, *layout.BACKUPS}
     assert recorded[layout.CATALOG] == digest_catalog(root)
-    assert recorded[layout.CATALOG] == durable_files.digest_of(root / layout.CATALOG), (
-        "no log is left beside it"
-    )
+    assert recorded[layout.CATALOG] == durable_files.digest_of(root / layout.CATALOG), "no log is left beside it"
     for name in layout.BACKUPS:
         assert recorded[name] == durable_files.digest_of(root / name)
 

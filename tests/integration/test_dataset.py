@@ -44,9 +44,7 @@ def indexed(collection: imseek.Collection, altered: Path) -> imseek.Collection:
 
 def forget_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on, collections are indexed as by a version that did not measure."""
-    old = [
-        field for field in shard_files.INTRINSIC_SCHEMA if field.name not in shard_files.LUMA_COLUMNS.names
-    ]
+    old = [field for field in shard_files.INTRINSIC_SCHEMA if field.name not in shard_files.LUMA_COLUMNS.names]
     monkeypatch.setattr(shard_files, "INTRINSIC_SCHEMA", pa.schema(old))
     real = shard_files.row_of
 
@@ -152,9 +150,7 @@ class TestMeasuringLater:
         assert maintenance.verify(collection.path).ok
         assert maintenance.measure(collection.path).missing == 0
 
-    def test_the_same_as_at_indexing(
-        self, tmp_path: Path, altered: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_same_as_at_indexing(self, tmp_path: Path, altered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """But for the size that pictures are decoded to, which encoders decide at indexing."""
         with (
             imseek.create(tmp_path / "old", encoder="builtin") as old,
@@ -167,8 +163,7 @@ class TestMeasuringLater:
             maintenance.measure(old.path)
             for image_id in range(12):
                 mine, theirs = (
-                    {k: v for k, v in one.get(image_id).metadata.items() if k.startswith("luma_")}
-                    for one in (old, new)
+                    {k: v for k, v in one.get(image_id).metadata.items() if k.startswith("luma_")} for one in (old, new)
                 )
                 assert mine.keys() == theirs.keys()
                 for name in ("mean", "sd", "dark", "bright"):
@@ -272,9 +267,7 @@ class TestBalanceOfACollection:
     def test_by_folder(self, indexed: imseek.Collection, altered: Path) -> None:
         found = dataset.balance(indexed, "folder")
         assert {one.name: one.count for one in found.classes} == {str(altered): 10, str(altered / "below"): 2}
-        assert [one.count for one in dataset.balance(indexed, "folder", where="name LIKE 'd%'").classes] == [
-            1
-        ]
+        assert [one.count for one in dataset.balance(indexed, "folder", where="name LIKE 'd%'").classes] == [1]
 
     def test_by_tag(self, indexed: imseek.Collection) -> None:
         none = dataset.balance(indexed)
@@ -301,9 +294,7 @@ class TestLeakage:
         assert report.splits == {"test": 3, "train": 4}
         counts = {(one.split, one.other): (one.exact, one.same) for one in report.counts}
         assert counts == {("test", "train"): (1, 1), ("train", "test"): (1, 1)}
-        groups = {
-            (group.kind, tuple(sorted(name_of(one) for one in group.images))) for group in report.groups
-        }
+        groups = {(group.kind, tuple(sorted(name_of(one) for one in group.images))) for group in report.groups}
         assert groups == {
             ("exact", ("cat.png", "chelsea.png")),
             ("same", ("coffee again.jpg", "coffee.png")),
@@ -353,9 +344,7 @@ class TestReport:
         held = report.contents
         assert held.images == 12
         assert dict(held.formats) == {"PNG": 9, "JPEG": 3}
-        assert held.total_bytes == sum(
-            p.stat().st_size for p in altered.rglob("*.*") if p.name != "broken.jpg"
-        )
+        assert held.total_bytes == sum(p.stat().st_size for p in altered.rglob("*.*") if p.name != "broken.jpg")
         assert sum(held.megapixels.counts) == sum(held.light.counts) == 12
         assert held.having["tag"] == 0
         assert report.quality is not None

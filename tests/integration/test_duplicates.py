@@ -350,9 +350,7 @@ class TestLookedAtOnce:
         return read
 
     @pytest.fixture
-    def own(
-        self, album: Path, tmp_path: Path, templates: Templates
-    ) -> Iterator[tuple[imseek.Collection, Path]]:
+    def own(self, album: Path, tmp_path: Path, templates: Templates) -> Iterator[tuple[imseek.Collection, Path]]:
         folder = tmp_path / "photos"
         shutil.copytree(album, folder)
         templates.indexed(tmp_path / "collection", folder, encoder="builtin")

@@ -112,9 +112,7 @@ class TestKept:
         assert said(root) == {(A, B): "same", (A, C): "different"}
         assert kept.undo() is None
 
-    def test_another_writer_holds_nobody_up(
-        self, root: Path, file: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_another_writer_holds_nobody_up(self, root: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(writer_wait, "DEFAULT_TIMEOUT", 0.05)
         monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
         kept = DecisionStore(root, file)
@@ -168,9 +166,7 @@ class TestKept:
             kept.say(different((A, B)))
         assert kept.said == ()
         assert said(root) == {}
-        assert [(one.name, one.read_text()) for one in file.parent.iterdir()] == [
-            (file.name, '{"imseek_review": 99}')
-        ]
+        assert [(one.name, one.read_text()) for one in file.parent.iterdir()] == [(file.name, '{"imseek_review": 99}')]
 
     def test_a_file_that_cannot_be_read_just_now_stays(
         self, root: Path, file: Path, monkeypatch: pytest.MonkeyPatch

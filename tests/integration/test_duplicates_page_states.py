@@ -170,9 +170,7 @@ def test_settings_and_decisions_survive_the_process(place: Path, pictures: Path)
 
 
 @pytest.mark.parametrize("change", ["other bytes", "gone", "none"])
-def test_files_that_have_changed_are_left_alone_with_the_reason(
-    place: Path, pictures: Path, change: str
-) -> None:
+def test_files_that_have_changed_are_left_alone_with_the_reason(place: Path, pictures: Path, change: str) -> None:
     of = open_workspace(place)
     app = find(page(), of)
     app.session_state["duplicates-view"] = "Clear up"
@@ -217,9 +215,7 @@ def test_a_confirmation_names_its_numbers(place: Path, pictures: Path) -> None:
     assert asked.startswith("1 file, 466.7 kB, will be moved to /tmp/away. 1 picture stays.")
 
 
-def test_what_another_collection_has(
-    tmp_path: Path, place: Path, pictures: Path, photo_files: list[Path]
-) -> None:
+def test_what_another_collection_has(tmp_path: Path, place: Path, pictures: Path, photo_files: list[Path]) -> None:
     disk = library.path_for("disk", os.environ)
     disk.parent.mkdir(parents=True)
     with imseek.create(disk, encoder="fake") as collection:
@@ -229,9 +225,7 @@ def test_what_another_collection_has(
     assert against.options == ["itself", "disk"]
     against.set_value("disk")
     of = open_workspace(place)
-    assert "1 group among 9 pictures: 1 × the same file. Beside the suggested ones: 2 pictures" in said(
-        find(app, of)
-    )
+    assert "1 group among 9 pictures: 1 × the same file. Beside the suggested ones: 2 pictures" in said(find(app, of))
     assert of.report is not None
     assert [of.names("album")(one.collection) for one in of.report.groups[0].members] == [
         "disk",

@@ -97,9 +97,7 @@ def test_given_queries(built: Path, tmp_path: Path) -> None:
     (said,) = evaluate.ann(built, given=tmp_path / "q.txt").kinds
     assert (said.kind, said.queries) == ("text", 3)
     encode = registry.load("fake").encode_texts
-    assert said.recall[10].value == pytest.approx(
-        counted(built, encode(texts), np.full(3, -1), 10, text=True)
-    )
+    assert said.recall[10].value == pytest.approx(counted(built, encode(texts), np.full(3, -1), 10, text=True))
     assert evaluate.ann(built, given=texts).kinds[0].recall == said.recall
 
 

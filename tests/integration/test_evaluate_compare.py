@@ -166,8 +166,6 @@ def test_what_cannot_be_compared(indexed: imseek.Collection, monkeypatch: pytest
     assert (report.interrupted, report.text_to_image, report.verdict) == (True, None, None)
     from dataclasses import replace
 
-    monkeypatch.setattr(
-        FakeEncoder, "info", property(lambda self: replace(self._info, modalities=("image",)))
-    )
+    monkeypatch.setattr(FakeEncoder, "info", property(lambda self: replace(self._info, modalities=("image",))))
     with pytest.raises(UsageError, match="knows no words"):
         evaluate.compare(indexed, encoders=("fake:32", "fake:16"), captions=said)

@@ -43,9 +43,7 @@ def ids_of(collection: imseek.Collection) -> dict[str, int]:
     return {Path(str(hit.path)).name: hit.image_id for hit in hits}
 
 
-def plain(
-    collection: imseek.Collection, captions: dict[str, list[str]], among: list[str]
-) -> dict[str, object]:
+def plain(collection: imseek.Collection, captions: dict[str, list[str]], among: list[str]) -> dict[str, object]:
     """Ranks in both directions, by sorting all scores."""
     ids = ids_of(collection)
     rows = np.array([collection.search(ids[name], limit=1, vectors=True)[0].vector for name in among], float)
@@ -55,9 +53,7 @@ def plain(
     scores = asked @ rows.T
     forth = []
     for (name, _), row in zip(texts, scores, strict=True):
-        forth.append(
-            1 + sum(score >= row[among.index(name)] for n, score in enumerate(row) if among[n] != name)
-        )
+        forth.append(1 + sum(score >= row[among.index(name)] for n, score in enumerate(row) if among[n] != name))
     back, precision = [], []
     for n, name in enumerate(among):
         good = sorted((scores[t, n] for t, (owner, _) in enumerate(texts) if owner == name), reverse=True)
@@ -126,18 +122,14 @@ def test_tables_name_images_by_id_and_by_path(
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_lists_of_captions(indexed: imseek.Collection, tmp_path: Path, suffix: str) -> None:
-    rows: list[dict[str, object]] = [
-        {"file_name": name, "captions": texts} for name, texts in CAPTIONS.items()
-    ]
+    rows: list[dict[str, object]] = [{"file_name": name, "captions": texts} for name, texts in CAPTIONS.items()]
     table = write(tmp_path / f"captions{suffix}", rows)
     ids = ids_of(indexed)
     given = {ids[name]: texts for name, texts in CAPTIONS.items()}
     assert retrieval(indexed, captions=table) == retrieval(indexed, captions=given)
 
 
-def test_unknown_images_and_empty_captions_are_counted_and_named(
-    indexed: imseek.Collection, tmp_path: Path
-) -> None:
+def test_unknown_images_and_empty_captions_are_counted_and_named(indexed: imseek.Collection, tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text(
         '{"path": "coffee.png", "caption": "a cup"}\n'
         '{"path": "rocket.jpg", "caption": "black"}\n'
@@ -210,9 +202,7 @@ def test_several_captions_of_a_picture_are_drawn_together(indexed: imseek.Collec
     assert six.text_to_image.recall == one.text_to_image.recall
 
 
-def test_what_cannot_be_evaluated(
-    indexed: imseek.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_evaluated(indexed: imseek.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(QueryError, match="no image has a caption"):
         retrieval(indexed)
     with pytest.raises(QueryError, match="no caption is left: 1 rows name no image"):

@@ -237,9 +237,7 @@ class TestTables:
                 assert {name: row[name] for name in image.metadata} == dict(image.metadata)
                 assert row["uri"] == image.place.uri
         odd = next(
-            row
-            for row in lines_of(tmp_path / "a.jsonl")
-            if row["image_id"] == names[os.fsdecode(b"caf\xe9.png")]
+            row for row in lines_of(tmp_path / "a.jsonl") if row["image_id"] == names[os.fsdecode(b"caf\xe9.png")]
         )
         assert odd["path"].endswith("caf\\xe9.png")
         assert odd["path_b64"]

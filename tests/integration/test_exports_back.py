@@ -38,10 +38,7 @@ def known(root: Path) -> dict[bytes, tuple[bytes, dict]]:
     ids = [int(i) for segment in reader.segments(0) for i in segment.ids[segment.searchable()]]
     rows = reader.vectors(ids, 0)
     images = reader.images(ids)
-    return {
-        images[i].place.path: (row.tobytes(), dict(images[i].metadata))
-        for i, row in zip(ids, rows, strict=True)
-    }
+    return {images[i].place.path: (row.tobytes(), dict(images[i].metadata)) for i, row in zip(ids, rows, strict=True)}
 
 
 class TestOurOwn:
@@ -95,9 +92,7 @@ class TestOurOwn:
     def test_another_encoder_refuses(self, exported, tmp_path) -> None:
         with (
             imseek.create(tmp_path / "again", encoder="fake:32") as collection,
-            pytest.raises(
-                UsageError, match="vectors of fake cannot join a collection that is encoded with fake:32"
-            ),
+            pytest.raises(UsageError, match="vectors of fake cannot join a collection that is encoded with fake:32"),
         ):
             collection.index([exported])
 
@@ -118,9 +113,7 @@ class TestOurOwn:
 
 def column_of(rows: np.ndarray, kind: str) -> pa.Array:
     """As other tools write vectors."""
-    numbers = pa.array(
-        rows.reshape(-1), {"half": pa.float16(), "double": pa.float64()}.get(kind, pa.float32())
-    )
+    numbers = pa.array(rows.reshape(-1), {"half": pa.float16(), "double": pa.float64()}.get(kind, pa.float32()))
     if kind == "list":
         return pa.ListArray.from_arrays(np.arange(len(rows) + 1) * rows.shape[1], numbers)
     return pa.FixedSizeListArray.from_arrays(numbers, rows.shape[1])
@@ -147,15 +140,11 @@ class TestOthers:
         pq.write_table(table, paths[0].parent / "others.parquet")
         with imseek.create(tmp_path / "again", encoder="fake") as collection:
             with pytest.raises(UsageError, match="nothing in it says which encoder"):
-                collection.index(
-                    [paths[0].parent / "others.parquet"], source=SourceOptions(vector_column="emb")
-                )
+                collection.index([paths[0].parent / "others.parquet"], source=SourceOptions(vector_column="emb"))
             report = collection.index([paths[0].parent / "others.parquet"], source=FAKE)
             assert (report.added, report.skipped) == (len(paths), 0)
             images = collection.get_many(range(len(paths)))
-        assert [images[n].metadata["photographer"] for n in range(len(paths))] == table[
-            "photographer"
-        ].to_pylist()
+        assert [images[n].metadata["photographer"] for n in range(len(paths))] == table["photographer"].to_pylist()
         reader = Reader(tmp_path / "again")
         assert reader.vectors(range(len(paths)), 0).tobytes() == vectors.tobytes()
 
@@ -190,9 +179,7 @@ class TestOthers:
             with pytest.raises(UsageError, match="no column holds vectors"):
                 collection.index([tmp_path / "none.parquet"], source=FAKE)
             with pytest.raises(UsageError, match="no column 'c' of vectors"):
-                collection.index(
-                    [tmp_path / "two.parquet"], source=SourceOptions(encoder="fake", vector_column="c")
-                )
+                collection.index([tmp_path / "two.parquet"], source=SourceOptions(encoder="fake", vector_column="c"))
             named = SourceOptions(encoder="fake", vector_column="b")
             assert collection.index([tmp_path / "two.parquet"], source=named).added == len(vectors)
 

@@ -163,9 +163,7 @@ class TestWebDataset:
         assert Counter(sha256(data_of(row["jpg"] or row["png"])) for row in rows) == hashes(root)
         told = {row["json"]["image_id"]: row["json"]["caption"] for row in rows}
         assert told[id_of(root, "chelsea.png")] == "a cat"
-        report = export.write(
-            root, tmp_path / "alike", format="webdataset", options=ExportOptions(ending=".JPG")
-        )
+        report = export.write(root, tmp_path / "alike", format="webdataset", options=ExportOptions(ending=".JPG"))
         assert report.notes == ()
         rows = loaded(tmp_path, "webdataset", data_files=str(tmp_path / "alike" / "*.tar"))
         assert Counter(sha256(data_of(row["jpg"])) for row in rows) == hashes(root)
@@ -279,15 +277,11 @@ class TestImageFolder:
 
     @pytest.mark.parametrize("link", [None, "hard", "symbolic"])
     @pytest.mark.parametrize("form", ["imagefolder", "fiftyone"])
-    def test_a_second_image_of_an_id_is_written_over_nothing(
-        self, root, photos, tmp_path, form, link
-    ) -> None:
+    def test_a_second_image_of_an_id_is_written_over_nothing(self, root, photos, tmp_path, form, link) -> None:
         (ids,) = (root / "metadata").glob("*.ids.npy")
         np.save(ids, np.zeros_like(np.load(ids)))
         before = {path: path.read_bytes() for path in photos.iterdir()}
-        with pytest.raises(
-            CorruptCollectionError, match=r"two images of the id 0|ids of a shard do not ascend"
-        ):
+        with pytest.raises(CorruptCollectionError, match=r"two images of the id 0|ids of a shard do not ascend"):
             export.write(root, tmp_path / "out", format=form, options=ExportOptions(link=link))
         assert {path: path.read_bytes() for path in photos.iterdir()} == before
 
@@ -302,9 +296,7 @@ class TestImageFolder:
         for name, said in given.items():
             for tag in said:
                 tags.add(root, tag, [ids[name]])
-        report = export.write(
-            root, tmp_path / "out", format="imagefolder", options=ExportOptions(classes="tags")
-        )
+        report = export.write(root, tmp_path / "out", format="imagefolder", options=ExportOptions(classes="tags"))
         lines = [json.loads(line) for line in (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()]
         folders = {line["image_id"]: Path(line["file_name"]).parent.as_posix() for line in lines}
         assert {name: folders[i] for name, i in ids.items()} == {
@@ -414,9 +406,7 @@ class TestPlacing:
 
         monkeypatch.setattr(os, "fsync", noting)
         out = tmp_path / "out"
-        export.write(
-            root, out, format="imagefolder", options=ExportOptions(link="symbolic", classes="format")
-        )
+        export.write(root, out, format="imagefolder", options=ExportOptions(link="symbolic", classes="format"))
         made = [out, *out.rglob("*")]
         links = [path for path in made if path.is_symlink()]
         assert len(links) == 6

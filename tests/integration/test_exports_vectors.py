@@ -97,9 +97,7 @@ class TestParquet:
         with duckdb.connect() as connection:
             query = f"SELECT {', '.join(self.NAMES)} FROM read_parquet(?) ORDER BY image_id"
             self.check(root, told, connection.execute(query, [str(table)]).fetchall())
-            keys = connection.execute(
-                "SELECT key, value FROM parquet_kv_metadata(?)", [str(table)]
-            ).fetchall()
+            keys = connection.execute("SELECT key, value FROM parquet_kv_metadata(?)", [str(table)]).fetchall()
         known = {bytes(key).decode(): bytes(value).decode() for key, value in keys}
         space = Reader(root).current.space
         assert known["imseek.encoder"] == "fake"
@@ -120,9 +118,7 @@ class TestParquet:
         frame = pandas.read_parquet(table, columns=list(self.NAMES))
         assert np.stack(list(frame["vector"])).dtype == np.float16
         rows = [tuple(row) for row in frame.itertuples(index=False, name=None)]
-        self.check(
-            root, told, [(*row[:3], None if pandas.isna(row[3]) else row[3], *row[4:]) for row in rows]
-        )
+        self.check(root, told, [(*row[:3], None if pandas.isna(row[3]) else row[3], *row[4:]) for row in rows])
 
     def test_datasets(self, root, told, table, tmp_path) -> None:
         import datasets
@@ -196,9 +192,7 @@ class TestClipRetrievalFolder:
         for n, shard in enumerate(sorted((root / "spaces/0/img_emb").glob("*.npy"))):
             assert (out / f"img_emb/img_emb_{n}.npy").samefile(shard)
         vectors = np.concatenate([np.load(out / f"img_emb/img_emb_{n}.npy") for n in range(2)])
-        told = [
-            row for n in range(2) for row in pq.read_table(out / f"metadata/metadata_{n}.parquet").to_pylist()
-        ]
+        told = [row for n in range(2) for row in pq.read_table(out / f"metadata/metadata_{n}.parquet").to_pylist()]
         bits = stored(root)
         assert vectors.dtype == np.float16
         assert [row.tobytes() for row in vectors] == [bits[one["image_id"]] for one in told]

@@ -60,9 +60,7 @@ def test_what_columns_hold(described: Path) -> None:
     assert "lens" not in found  # It has no value.
 
 
-def test_shards_are_looked_at_in_groups(
-    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shards_are_looked_at_in_groups(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "FACTOR", 1000)
     with imseek.create(tmp_path / "c", encoder="fake") as collection:
         for names in (["astronaut.png"], ["chelsea.png", "coffee.png"], ["camera.png"], ["rocket.jpg"]):
@@ -102,9 +100,7 @@ def test_the_most_frequent_values_come_first() -> None:
 
     names = [f"{n:04}" for n in range(facets.MAX_VALUES + 5)]
     parts = [["z", "b", "a", None], ["b", "z", "z"], names[::-1]]
-    found = facets._facet(
-        "note", facets.Kind.TEXT, (pa.chunked_array([pa.array(part, pa.string())]) for part in parts)
-    )
+    found = facets._facet("note", facets.Kind.TEXT, (pa.chunked_array([pa.array(part, pa.string())]) for part in parts))
     expected = [("z", 3), ("b", 2), *((name, 1) for name in names)]
     assert found.values == tuple(expected[: facets.MAX_VALUES])
     assert (found.known, found.distinct) == (6 + len(names), 3 + len(names))

@@ -54,11 +54,7 @@ def pictures(tmp_path: Path) -> Path:
     """24 pictures of different sizes, formats, dates, cameras and positions, in three folders."""
     folder = tmp_path / "pictures"
     for n in range(24):
-        path = (
-            folder
-            / ("", "a b", "ünder/2023")[n % 3]
-            / f"IMG_{n:02d}{('.jpg', '.PNG', '.webp', '.tar.jpeg')[n % 4]}"
-        )
+        path = folder / ("", "a b", "ünder/2023")[n % 3] / f"IMG_{n:02d}{('.jpg', '.PNG', '.webp', '.tar.jpeg')[n % 4]}"
         path.parent.mkdir(parents=True, exist_ok=True)
         exif = Image.Exif()
         exif[ExifTags.Base.Software] = "a test"
@@ -79,9 +75,7 @@ def pictures(tmp_path: Path) -> Path:
                 }
             )
         if n % 4 == 0:
-            exif[ExifTags.Base.ImageDescription] = ("The harbour at dawn", "A HARBOUR", "snow: 100%")[
-                n // 4 % 3
-            ]
+            exif[ExifTags.Base.ImageDescription] = ("The harbour at dawn", "A HARBOUR", "snow: 100%")[n // 4 % 3]
         pixels = np.random.default_rng(n).integers(0, 255, (20 + 5 * n, 90, 3), dtype=np.uint8)
         kind = ("JPEG", "PNG", "WEBP", "JPEG")[n % 4]
         Image.fromarray(pixels).save(path, kind, exif=exif)
@@ -103,9 +97,7 @@ def distance(image: Known, latitude: float, longitude: float) -> float:
     """Kilometres, by the law of cosines."""
     a, b = math.radians(image.metadata["latitude"]), math.radians(latitude)
     turn = math.radians(image.metadata["longitude"] - longitude)
-    return 6371.0088 * math.acos(
-        min(1, math.sin(a) * math.sin(b) + math.cos(a) * math.cos(b) * math.cos(turn))
-    )
+    return 6371.0088 * math.acos(min(1, math.sin(a) * math.sin(b) + math.cos(a) * math.cos(b) * math.cos(turn)))
 
 
 def path(image: Known) -> str:
@@ -117,13 +109,9 @@ Test = Callable[[Known, dict[str, Any]], Any]
 
 PICTURES: dict[str, Test] = {
     "height > 60 AND format = 'JPEG'": lambda i, m: m["height"] > 60 and m["format"] == "JPEG",
-    "format IN ('PNG', 'WEBP') AND NOT height < 100": lambda i, m: (
-        m["format"] != "JPEG" and m["height"] >= 100
-    ),
+    "format IN ('PNG', 'WEBP') AND NOT height < 100": lambda i, m: m["format"] != "JPEG" and m["height"] >= 100,
     "taken_at >= '2022-01-01'": lambda i, m: m.get("taken_at", "") >= "2022-01-01",
-    "taken_at BETWEEN '2020-01-01' AND '2021-12-31 23:59:59'": lambda i, m: (
-        "2020" <= m.get("taken_at", "") < "2022"
-    ),
+    "taken_at BETWEEN '2020-01-01' AND '2021-12-31 23:59:59'": lambda i, m: "2020" <= m.get("taken_at", "") < "2022",
     "taken_at IS NULL": lambda i, m: "taken_at" not in m,
     "year = 2021 AND month > 6": lambda i, m: "2021-07" <= m.get("taken_at", "") < "2022",
     "day = '2021-02-02'": lambda i, m: m.get("taken_at", "").startswith("2021-02-02"),
@@ -172,14 +160,10 @@ def check(filters: Filters, collection: imseek.Collection, cases: dict[str, Test
 def tag(collection: imseek.Collection, image_id: int, name: str) -> None:
     values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": schema.FOREVER}
     with Writer(collection.path, "test") as writer:
-        writer.apply(
-            lambda c, generation: c.execute(insert(schema.tags).values(**values, born=generation)) and None
-        )
+        writer.apply(lambda c, generation: c.execute(insert(schema.tags).values(**values, born=generation)) and None)
 
 
-def test_filters_say_what_metadata_say(
-    collection: imseek.Collection, pictures: Path, filters: Filters
-) -> None:
+def test_filters_say_what_metadata_say(collection: imseek.Collection, pictures: Path, filters: Filters) -> None:
     collection.index([pictures])
     for image_id in (2, 3, 17):
         tag(collection, image_id, "best")
@@ -201,9 +185,7 @@ def test_what_has_died_moved_or_come_is_seen_in_the_next_generation_only(
     (pictures / "a b").joinpath("new.png").write_bytes(draw(77))
     collection.index()
     tag(collection, 5, "best")
-    found = check(
-        filters, collection, PICTURES | {"name = 'moved.jpeg'": lambda i, m: path(i).endswith("/moved.jpeg")}
-    )
+    found = check(filters, collection, PICTURES | {"name = 'moved.jpeg'": lambda i, m: path(i).endswith("/moved.jpeg")})
     assert [collection.get(i).metadata["height"] for i in found["name = 'moved.jpeg'"]] == [40]
     assert len(found["TRUE"]) == len(everywhere) == 24
     assert found["tag('best')"] == [5]
@@ -304,9 +286,7 @@ def test_shards_are_asked_in_groups_and_share_the_time(
     assert left == [5, 3, 1]
 
 
-def test_quarantined_images_are_left_out(
-    collection: imseek.Collection, pictures: Path, filters: Filters
-) -> None:
+def test_quarantined_images_are_left_out(collection: imseek.Collection, pictures: Path, filters: Filters) -> None:
     from imseek.data.catalog import shard_catalog
 
     collection.index([pictures])
@@ -368,9 +348,7 @@ def test_shards_with_other_columns_and_other_types(
             "TRY_CAST(code AS INT) = 8": lambda i, m: str(m.get("code")) == "8",
             "extra_year BETWEEN 1991 AND 1992": lambda i, m: m.get("year") in (1991, 1992),
             "year IS NULL": lambda i, m: True,
-            '"my column" = \'x\' OR "select" = 2': lambda i, m: (
-                m.get("my column") == "x" or m.get("select") == 2
-            ),
+            '"my column" = \'x\' OR "select" = 2': lambda i, m: m.get("my column") == "x" or m.get("select") == 2,
         },
     )
     assert [len(ids) for ids in found.values()] == [3, 2, 1, 1, 3, 2, 2, 6, 2]
@@ -393,22 +371,16 @@ def test_derived_columns_go_before_extra_ones_where_they_have_a_value(
     with pytest.raises(QueryError, match="no column 'label'"):
         filters.ids(reader, "label = 'cat'")
     with Writer(collection.path, "test") as writer:
-        put_columns(
-            writer, "quality", {"sharp": {0: 9, 3: float("nan")}, "label": {1: "cat"}, "none": {0: None}}
-        )
+        put_columns(writer, "quality", {"sharp": {0: 9, 3: float("nan")}, "label": {1: "cat"}, "none": {0: None}})
     reader = Reader(collection.path)
-    assert filters.ids(reader, "sharp >= 1").tolist() == [0, 2, 3], (
-        "NaN is no value: what lies below it shows"
-    )
+    assert filters.ids(reader, "sharp >= 1").tolist() == [0, 2, 3], "NaN is no value: what lies below it shows"
     assert filters.ids(reader, "sharp < 100").tolist() == [0, 1, 2, 3]
     assert filters.ids(reader, "sharp IN (0.5, 1.5)").tolist() == [1, 3]
     assert filters.ids(reader, "label = 'cat'").tolist() == [1]
     assert filters.ids(reader, "label IS NULL AND none IS NULL").tolist() == [0, 2, 3]
 
 
-def test_dead_rows_cannot_make_a_filter_fail(
-    collection: imseek.Collection, tmp_path: Path, filters: Filters
-) -> None:
+def test_dead_rows_cannot_make_a_filter_fail(collection: imseek.Collection, tmp_path: Path, filters: Filters) -> None:
     rows = [{"path": f"{n}.png", "code": code} for n, code in enumerate(["1", "2", "x", "4"])]
     for n, row in enumerate(rows):
         (tmp_path / row["path"]).write_bytes(draw(n))
@@ -514,9 +486,7 @@ def test_many_threads_get_the_same_answers(collection: imseek.Collection, pictur
     ]
 
 
-def test_files_that_are_gone_or_damaged(
-    collection: imseek.Collection, pictures: Path, filters: Filters
-) -> None:
+def test_files_that_are_gone_or_damaged(collection: imseek.Collection, pictures: Path, filters: Filters) -> None:
     collection.index([pictures])
     reader = Reader(collection.path)
     (file,) = (collection.path / "metadata").glob("*.parquet")

@@ -135,9 +135,7 @@ def test_a_row_of_the_catalog_names_no_file_of_the_user(
         "ALTER TABLE meta ADD COLUMN more TEXT AS (length(value))",
     ],
 )
-def test_nothing_in_the_schema_runs(
-    root: Path, thesis: Path, statement: str, write: Callable[[Path], object]
-) -> None:
+def test_nothing_in_the_schema_runs(root: Path, thesis: Path, statement: str, write: Callable[[Path], object]) -> None:
     with forged(root) as connection:
         connection.execute(statement)
     (problem,) = maintenance.verify(root).problems
@@ -332,9 +330,7 @@ def test_what_is_no_value_of_a_shard(root: Path, member: str, value: object) -> 
     assert not maintenance.verify(root).ok
 
 
-@pytest.mark.parametrize(
-    ("member", "value"), [("dim", 10**12), ("dim", 0), ("fingerprint", "../../../x"), ("dim", 7)]
-)
+@pytest.mark.parametrize(("member", "value"), [("dim", 10**12), ("dim", 0), ("fingerprint", "../../../x"), ("dim", 7)])
 def test_what_is_no_value_of_a_space(root: Path, member: str, value: object) -> None:
     change(root, layout.CURRENT, lambda found: found["spaces"][0].update({member: value}))
     with pytest.raises(CorruptCollectionError), imseek.open(root) as collection:
@@ -404,9 +400,7 @@ def test_a_foreign_collection_is_searched_and_not_written(foreign: Path) -> None
         tags.add(foreign, "mine", [2])
 
 
-def test_another_collection_in_the_place_of_a_trusted_one_is_not_trusted(
-    foreign: Path, tmp_path: Path
-) -> None:
+def test_another_collection_in_the_place_of_a_trusted_one_is_not_trusted(foreign: Path, tmp_path: Path) -> None:
     maintenance.trust(foreign)
     foreign.rename(tmp_path / "away")
     assert not maintenance.is_trusted(tmp_path / "away")
@@ -549,9 +543,7 @@ def test_an_index_that_cannot_be_opened_is_a_problem_of_a_trusted_collection(
     assert maintenance.verify(root).ok
 
 
-@pytest.mark.parametrize(
-    "reference", ["hf-hub:somebody/model", "local-dir:/etc", "openclip:ViT-B-32@/etc/passwd"]
-)
+@pytest.mark.parametrize("reference", ["hf-hub:somebody/model", "local-dir:/etc", "openclip:ViT-B-32@/etc/passwd"])
 def test_the_encoder_of_a_foreign_collection_comes_from_nowhere(foreign: Path, reference: str) -> None:
     change(foreign, layout.CURRENT, lambda found: found["spaces"][0].update(encoder=reference))
     with imseek.open(foreign) as collection, pytest.raises(UntrustedCollectionError, match="weights"):

@@ -24,9 +24,7 @@ SUFFIXES = {
 }
 
 
-def test_a_folder_with_a_file_of_every_format_is_indexed(
-    collection: imseek.Collection, tmp_path: Path
-) -> None:
+def test_a_folder_with_a_file_of_every_format_is_indexed(collection: imseek.Collection, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     formats = {}

@@ -76,9 +76,7 @@ def test_products_are_as_exact_as_the_proof_wants() -> None:
     raw, at = copies.search(asked, 100)
     true = np.einsum("qd,qkd->qk", asked.astype(np.float64), rows[at].astype(np.float64))
     norms = np.linalg.norm(rows[at].astype(np.float64), axis=2)
-    assert (
-        np.abs((raw - true) / norms).max() < faiss_index._gpu_error_bound(DIM) / 2
-    )  # twice of what it may be
+    assert np.abs((raw - true) / norms).max() < faiss_index._gpu_error_bound(DIM) / 2  # twice of what it may be
 
 
 @pytest.mark.parametrize(
@@ -92,9 +90,7 @@ def test_a_snapshot_finds_what_it_finds_on_the_cpu(factory: str) -> None:
     placement = placement_on("cuda:0")
     assert placement is not None
     for segments in (built, [segment(rows, dead)]):
-        cpu, card = (
-            open_index("faiss", segments, DIM, snapshot=snapshot, placement=p) for p in (None, placement)
-        )
+        cpu, card = (open_index("faiss", segments, DIM, snapshot=snapshot, placement=p) for p in (None, placement))
         for allowed in (None, np.arange(0, 30_000, 2)):
             found = card.search(asked, 10, allowed=allowed)
             # Lists and codes are ranked in other precision: near ties among candidates may fall otherwise.
@@ -118,9 +114,7 @@ def test_several_cards_answer_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     if gpu.gpu_count() < 2:
         pytest.skip("one CUDA device only")
     segments, asked = [segment(some_rows(20_000))], some_rows(100, 1)
-    snapshot = snapshot_of(
-        segments, DIM, factory="IVF64,SQ8", tuned=TuningResult(SearchEffort(16, 100), 0.9, 0)
-    )
+    snapshot = snapshot_of(segments, DIM, factory="IVF64,SQ8", tuned=TuningResult(SearchEffort(16, 100), 0.9, 0))
     whole = gpu._copy_to_gpu
 
     def part(index: Any, number: int) -> Any:
@@ -133,9 +127,7 @@ def test_several_cards_answer_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
         for made in (None, snapshot):
             placement = placement_on("all")
             assert placement is not None
-            one, all_ = (
-                open_index("faiss", segments, DIM, snapshot=made, placement=p) for p in (None, placement)
-            )
+            one, all_ = (open_index("faiss", segments, DIM, snapshot=made, placement=p) for p in (None, placement))
             assert overlap(all_.search(asked, 10), one.search(asked, 10)) > 0.99
             assert placement.note is None
 
@@ -145,9 +137,7 @@ def test_a_cagra_graph_is_built_kept_and_searched() -> None:
         pytest.skip("this FAISS was built without cuVS")
     segments, asked = [segment(some_rows(20_000))], some_rows(100, 1)
     snapshot = snapshot_of(segments, DIM, tuned=TuningResult(SearchEffort(200, 100), 0.9, 0))
-    snapshot.index = build_index(
-        LiveRows(segments), DIM, "CAGRA64", 1 << 32, np.empty(0, np.int64), lambda _: None
-    )
+    snapshot.index = build_index(LiveRows(segments), DIM, "CAGRA64", 1 << 32, np.empty(0, np.int64), lambda _: None)
     truth = open_index("faiss", segments, DIM).search(asked, 10)
     placement = placement_on("cuda")
     assert placement is not None

@@ -59,9 +59,7 @@ def test_words_find_what_the_library_finds(client: TestClient, root: Path) -> No
 
 
 def test_a_whole_query(client: TestClient, root: Path) -> None:
-    query = imseek.Query(
-        (imseek.Term(text="red"), imseek.Term(text="blue", weight=-0.5)), limit=2, where="width > 400"
-    )
+    query = imseek.Query((imseek.Term(text="red"), imseek.Term(text="blue", weight=-0.5)), limit=2, where="width > 400")
     with imseek.open(root) as collection:
         expected = collection.search(query, vectors=True)
     asked = {"text": "red", "not": "blue", "limit": 2, "where": "width > 400", "vectors": True}
@@ -245,9 +243,7 @@ def test_a_picture_that_has_gone(tmp_path: Path, photo_files: list[Path]) -> Non
 # -- who may ask ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "path", ["/health", "/collections", "/collections/photos/search?q=red", "/openapi.json"]
-)
+@pytest.mark.parametrize("path", ["/health", "/collections", "/collections/photos/search?q=red", "/openapi.json"])
 def test_another_name_is_refused_on_every_route(client: TestClient, path: str) -> None:
     for host in ("evil.example", "localhost.evil.example", "127.0.0.1.nip.example:1234", ""):
         assert client.get(path, headers={"Host": host}).status_code == 421, host
@@ -360,10 +356,7 @@ def test_health_readiness_and_figures(client: TestClient, root: Path, tmp_path: 
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/ready").json() == {"status": "ok"}
     client.get(_at("search"), params={"q": "red"})
-    assert (
-        'imseek_requests_total{route="/collections/{name}/search",status="200"}'
-        in client.get("/metrics").text
-    )
+    assert 'imseek_requests_total{route="/collections/{name}/search",status="200"}' in client.get("/metrics").text
     with TestClient(
         make_app(Settings((("gone", tmp_path / "gone"),), token=TOKEN)), base_url="http://localhost"
     ) as broken:

@@ -133,17 +133,12 @@ def test_one_token_and_not_without_end(root: Path) -> None:
             [("Host", "localhost"), ("Authorization", f"Bearer {TOKEN}"), ("Authorization", "Bearer x")]
         )
         assert client.send(two).status_code == 401
-        tried = [
-            client.delete(_at("jobs/1"), headers={"Authorization": f"Bearer {n}"}).status_code
-            for n in range(30)
-        ]
+        tried = [client.delete(_at("jobs/1"), headers={"Authorization": f"Bearer {n}"}).status_code for n in range(30)]
         assert 429 in tried
         assert client.delete(_at("jobs/99"), headers=BEARER).status_code == 404  # Who has it is not kept out.
 
 
-@pytest.mark.parametrize(
-    "token", ["ein-Schlüssel-mit-Umlaut", "with spaces in between", "line\nbreak-0123456789"]
-)
+@pytest.mark.parametrize("token", ["ein-Schlüssel-mit-Umlaut", "with spaces in between", "line\nbreak-0123456789"])
 def test_tokens_that_no_header_holds(root: Path, token: str) -> None:
     with pytest.raises(UsageError, match="ASCII"):
         Settings((("photos", root),), token=token)
@@ -152,9 +147,7 @@ def test_tokens_that_no_header_holds(root: Path, token: str) -> None:
 def test_a_name_that_urls_must_quote(root: Path) -> None:
     with _client(root, NAME) as client:
         hit = client.post("/knn-service", json=_knn(NAME)).json()[0]
-        found = client.get("/collections/Zo%C3%AB%20%231%20%3F%25/search", params={"q": "red"}).json()[
-            "hits"
-        ][0]
+        found = client.get("/collections/Zo%C3%AB%20%231%20%3F%25/search", params={"q": "red"}).json()["hits"][0]
         assert found["image_id"] == hit["id"]
         assert client.get(found["image"]).status_code == 200
         assert client.get(found["thumbnail"]).headers["content-type"] == "image/webp"

@@ -140,9 +140,7 @@ def real(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]
 
 def _asked(wire: Wire, body: dict[str, Any], path: str = "/collections/photos/search") -> tuple[int, str]:
     data = json.dumps(body).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    )
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
     said = wire.said(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
     answer = json.loads(said.partition(b"\r\n\r\n")[2])
     return status_of(said), answer["detail"] if isinstance(answer, dict) and "detail" in answer else ""
@@ -231,9 +229,7 @@ def test_redirects_in_a_circle_have_an_end(faked: Wire, web: Listening) -> None:
     assert len(web.asked) == 6
 
 
-def test_a_name_that_is_outside_first_and_inside_then(
-    faked: Wire, web: Listening, inside: list[Listening]
-) -> None:
+def test_a_name_that_is_outside_first_and_inside_then(faked: Wire, web: Listening, inside: list[Listening]) -> None:
     """For the next query, and for the next connection of the same one."""
     web.answers["/a.png"] = reply(200, _picture())
     assert _like(faked, f"http://moving.test:{web.port}/a.png")[0] == 200

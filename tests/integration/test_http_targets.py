@@ -32,9 +32,7 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     with imseek.create(folder / "photos", encoder="fake", captions=True) as collection:
         collection.index(names=[folder / NAME, folder / "drawing.svg"])
     collections = [("photos", str(folder / "photos"))]
-    with launched(
-        tmp_path_factory.mktemp("log"), patience={"HEAD_SECONDS": 1.0}, collections=collections
-    ) as running:
+    with launched(tmp_path_factory.mktemp("log"), patience={"HEAD_SECONDS": 1.0}, collections=collections) as running:
         yield running
 
 
@@ -85,9 +83,7 @@ def test_paths_that_climb_lead_nowhere(wire: Wire, place: str) -> None:
         assert "location" not in headers or headers["location"].startswith("http://localhost/"), target
 
 
-@pytest.mark.parametrize(
-    "target", ["//evil.example/", "/\\evil.example/", "//evil.example/%2e%2e", "/collections/"]
-)
+@pytest.mark.parametrize("target", ["//evil.example/", "/\\evil.example/", "//evil.example/%2e%2e", "/collections/"])
 def test_no_redirect_leads_elsewhere(wire: Wire, target: str) -> None:
     status, headers, _ = _ask(wire, target)
     assert status in (307, 404)
@@ -129,9 +125,7 @@ def test_a_target_with_a_host_of_its_own(wire: Wire) -> None:
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "http://localhost:9", "file://", "http://localhost@evil"]
 )
-@pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
-)
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
 def test_forms_that_pages_of_others_can_send(wire: Wire, origin: str, kind: str) -> None:
     """No preflight comes before them."""
     job = b'{"command": "index", "ignored": "="}'
@@ -156,17 +150,13 @@ def test_forms_of_no_page_and_of_our_own_change_nothing_without_the_token(wire: 
             status, _, _ = _ask(wire, f"/collections/photos/jobs{path}", *sent, method="POST", body=job)
             # What ends in /search is a question, which takes no token, and is no route.
             assert status == 401 or (status in (404, 405) and path.endswith("search")), (path, status)
-    assert (
-        json.loads(_ask(wire, "/collections/photos/jobs")[2])["jobs"][0]["job_id"] == 1
-    )  # That of the fixture.
+    assert json.loads(_ask(wire, "/collections/photos/jobs")[2])["jobs"][0]["job_id"] == 1  # That of the fixture.
 
 
 def test_a_preflight_permits_nothing(wire: Wire) -> None:
     asked = ("Access-Control-Request-Method: POST", "Access-Control-Request-Private-Network: true")
     for origin, refused in (("http://evil.example", 403), ("http://localhost", 405)):
-        status, headers, _ = _ask(
-            wire, "/collections/photos/search", f"Origin: {origin}", *asked, method="OPTIONS"
-        )
+        status, headers, _ = _ask(wire, "/collections/photos/search", f"Origin: {origin}", *asked, method="OPTIONS")
         assert status == refused
         assert not [name for name in headers if name.startswith("access-control")]
 
@@ -282,10 +272,7 @@ def test_a_long_path_is_a_short_line_in_the_log(wire: Wire) -> None:
 
 
 def test_a_folded_header_is_no_name_of_ours(wire: Wire) -> None:
-    assert (
-        status_of(wire.said(b"GET /health HTTP/1.1\r\nHost: localhost\r\n evil\r\nConnection: close\r\n\r\n"))
-        == 421
-    )
+    assert status_of(wire.said(b"GET /health HTTP/1.1\r\nHost: localhost\r\n evil\r\nConnection: close\r\n\r\n")) == 421
     assert status_of(wire.said(b"GET /health HTTP/1.1\r\nHost : localhost\r\n\r\n")) == 400
     assert status_of(wire.said(b"GET /health HTTP/1.1\nHost: evil.example\nHost: localhost\n\n")) == 400
 

@@ -101,9 +101,7 @@ class Indexed(RuleBasedStateMachine):
             (image,) = batch.new
             place = self.reader.reopen().catalog_places([replaces])[replaces]
             batch.new = [
-                type(image)(
-                    *place, STAT, image.content_hash, image.metadata, image.vectors, replaces=replaces
-                )
+                type(image)(*place, STAT, image.content_hash, image.metadata, image.vectors, replaces=replaces)
             ]
         before = {*self.live, *self.quarantined}
         self._commit(batch)
@@ -236,9 +234,7 @@ class Indexed(RuleBasedStateMachine):
         self.reader = newer = self.reader.reopen()
         if self.index is None or newer.generation != self.generation:
             self.generation = newer.generation
-            self.index = open_index(
-                "faiss", newer.segments(0), DIM, like=self.index, snapshot=newer.snapshot(0)
-            )
+            self.index = open_index("faiss", newer.segments(0), DIM, like=self.index, snapshot=newer.snapshot(0))
         return self.index
 
     def _at(self, share: float) -> int:

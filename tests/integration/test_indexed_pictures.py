@@ -74,9 +74,7 @@ class Stand:
 
 
 @pytest.fixture
-def stand(
-    tmp_path: Path, photo_files: list[Path], later: Callable[[float], None], templates: Templates
-) -> Stand:
+def stand(tmp_path: Path, photo_files: list[Path], later: Callable[[float], None], templates: Templates) -> Stand:
     """Two JPEGs of one size in bytes: bytes behind the end of a JPEG are no part of the picture."""
     flower, china = (next(p for p in photo_files if p.name == name) for name in ("flower.jpg", "china.jpg"))
     size = max(flower.stat().st_size, china.stat().st_size)
@@ -287,9 +285,7 @@ def _by_reencoding(stand: Stand, out: Path) -> Left:
 
 def _by_evaluating(stand: Stand, out: Path) -> Left:
     with closing(Reader(stand.root)) as reader:
-        (made,) = encode_stored_images(
-            reader, np.array([0]), [registry.load("fake", modalities=("image",))], SILENT
-        )
+        (made,) = encode_stored_images(reader, np.array([0]), [registry.load("fake", modalities=("image",))], SILENT)
     return Left((stand.original,) * len(made.ids), " ".join(why for _, why in made.troubles))
 
 
@@ -340,9 +336,7 @@ def test_what_was_indexed_leaves_by_every_door(door: str, stand: Stand, tmp_path
 @pytest.mark.sample(lie=2)
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__.strip("_"))
 @pytest.mark.parametrize("door", DOORS)
-def test_nothing_else_leaves_by_any_door(
-    door: str, lie: Callable[[Stand], None], stand: Stand, tmp_path: Path
-) -> None:
+def test_nothing_else_leaves_by_any_door(door: str, lie: Callable[[Stand], None], stand: Stand, tmp_path: Path) -> None:
     lie(stand)
     left = DOORS[door](stand, tmp_path / "out")
     assert left.pictures == ()
@@ -711,9 +705,7 @@ def test_a_catalog_on_a_server_knows_what_was_indexed(
 ) -> None:
     later(10)
     assert collection.index([photos]).added == 8
-    (image_id,) = (
-        i for i, one in collection.get_many(range(8)).items() if one.place.path.endswith(b"coffee.png")
-    )
+    (image_id,) = (i for i, one in collection.get_many(range(8)).items() if one.place.path.endswith(b"coffee.png"))
     assert collection.read(image_id) == (photos / "coffee.png").read_bytes()
     shutil.copyfile(photos / "chelsea.png", photos / "coffee.png")
     with pytest.raises(ContentChangedError):

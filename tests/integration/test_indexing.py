@@ -79,9 +79,7 @@ def test_unchanged_files_are_not_opened(
     assert again.generation == first.generation
 
 
-def test_a_file_younger_than_its_scan_is_read_again(
-    collection: imseek.Collection, photos: Path, later: Clock
-) -> None:
+def test_a_file_younger_than_its_scan_is_read_again(collection: imseek.Collection, photos: Path, later: Clock) -> None:
     """Git's "racy" case: same size, same time stamps, other content."""
     collection.index([photos])
     again = collection.index()
@@ -91,9 +89,7 @@ def test_a_file_younger_than_its_scan_is_read_again(
     assert collection.index().files_opened == 0
 
 
-def test_same_size_and_mtime_but_other_content(
-    collection: imseek.Collection, photos: Path, later: Clock
-) -> None:
+def test_same_size_and_mtime_but_other_content(collection: imseek.Collection, photos: Path, later: Clock) -> None:
     later(10)
     path = photos / "rocket.jpg"
     before = path.stat()
@@ -326,9 +322,7 @@ def tag(collection: imseek.Collection, image_id: int, name: str) -> None:
 
     values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": schema.FOREVER}
     with Writer(collection.path, "test") as writer:
-        writer.apply(
-            lambda c, generation: c.execute(insert(schema.tags).values(**values, born=generation)) and None
-        )
+        writer.apply(lambda c, generation: c.execute(insert(schema.tags).values(**values, born=generation)) and None)
 
 
 def test_a_picture_broken_for_a_while_keeps_its_id_and_tags(
@@ -355,9 +349,7 @@ def test_a_picture_broken_for_a_while_keeps_its_id_and_tags(
     assert collection.info().failures == ()
 
 
-def test_a_broken_picture_may_turn_up_elsewhere_change_or_go(
-    collection: imseek.Collection, photos: Path
-) -> None:
+def test_a_broken_picture_may_turn_up_elsewhere_change_or_go(collection: imseek.Collection, photos: Path) -> None:
     collection.index([photos])
     before = ids_by_name(collection)
     shutil.copy(photos / "coffee.png", photos / "cup.png")
@@ -443,9 +435,7 @@ def test_a_collection_inside_a_source_is_not_scanned(photos: Path) -> None:
         assert any("is a collection" in note for note in report.notes)
 
 
-def test_somebody_elses_collection_json_hides_no_pictures(
-    collection: imseek.Collection, photos: Path
-) -> None:
+def test_somebody_elses_collection_json_hides_no_pictures(collection: imseek.Collection, photos: Path) -> None:
     (photos / "collection.json").write_text('{"name": "holidays"}')
     assert collection.index([photos]).live == 8
 
@@ -638,9 +628,7 @@ def test_a_fault_of_the_encoder_ends_the_run_and_blames_no_picture(
 ) -> None:
     fault = imseek.errors.EncoderUnavailableError("cannot fill the cache folder")
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "imseek.encoders.fake.FakeEncoder.encode_images", lambda *_: (_ for _ in ()).throw(fault)
-        )
+        patch.setattr("imseek.encoders.fake.FakeEncoder.encode_images", lambda *_: (_ for _ in ()).throw(fault))
         with pytest.raises(imseek.errors.EncoderUnavailableError):
             collection.index([photos])
     assert collection.info().failures == ()
@@ -677,15 +665,11 @@ def test_a_file_that_takes_too_long_is_given_up(
         report = collection.index([photos])
     finally:
         release.set()
-    assert [(os.path.basename(f.path), f.reason) for f in report.failures] == [
-        (b"coffee.png", SkipReason.TIMEOUT)
-    ]
+    assert [(os.path.basename(f.path), f.reason) for f in report.failures] == [(b"coffee.png", SkipReason.TIMEOUT)]
     assert report.added == 7
 
 
-def test_what_is_encoded_again_after_a_repair_has_not_changed(
-    collection: imseek.Collection, photos: Path
-) -> None:
+def test_what_is_encoded_again_after_a_repair_has_not_changed(collection: imseek.Collection, photos: Path) -> None:
     from imseek.data import layout
 
     collection.index([photos])

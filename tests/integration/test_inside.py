@@ -97,9 +97,7 @@ def test_found_where_it_lies_and_encoded_once(tmp_path: Path, album: Path) -> No
     with imseek.create(tmp_path / "c", encoder="builtin") as collection:
         collection.index([album])
         told: list[int] = []
-        first, pairs = search(
-            collection, collection.path, task=Task(lambda p: told.append(p.done), interval=0)
-        )
+        first, pairs = search(collection, collection.path, task=Task(lambda p: told.append(p.done), interval=0))
         assert set(pairs) == EXPECTED
         assert first.encoded == 11 * len(TILES)
         assert (first.missing, first.interrupted, told[-1]) == (0, False, 11)
@@ -169,9 +167,7 @@ def test_stopped_it_keeps_what_was_encoded(tmp_path: Path) -> None:
         blocks.append(block)
         stop.set()
     assert [len(block.at) for block in blocks] == [BLOCK]
-    later = TileEncoder(
-        TileStore(tmp_path, "f", FakeEncoder().info.dim), FakeEncoder(), lambda n: pictures[::-1][n]
-    )
+    later = TileEncoder(TileStore(tmp_path, "f", FakeEncoder().info.dim), FakeEncoder(), lambda n: pictures[::-1][n])
     rows = np.concatenate([block.rows for block in later(hashes[::-1])])
     assert later.encoded == 5 * len(TILES)
     assert (rows[::-1][:BLOCK] == blocks[0].rows).all()

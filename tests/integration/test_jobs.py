@@ -110,9 +110,7 @@ def test_a_run_that_was_stopped(collection: imseek.Collection, small: Path, code
         (KeyboardInterrupt(), jobs.INTERRUPTED, 130),
     ],
 )
-def test_a_run_that_failed(
-    collection: imseek.Collection, error: BaseException, state: str, code: int
-) -> None:
+def test_a_run_that_failed(collection: imseek.Collection, error: BaseException, state: str, code: int) -> None:
     with pytest.raises(type(error)), Writer(collection.path, "test"):
         raise error
     (job,) = jobs.list(collection.path)
@@ -241,9 +239,7 @@ def test_waiting_no_longer_than_asked(collection: imseek.Collection, monkeypatch
 def test_what_a_process_says_before_its_run_is_raised(collection: imseek.Collection, small: Path) -> None:
     with Writer(collection.path, "test"):
         for more in ([], ["--json"]):
-            with pytest.raises(
-                LockedError, match=rf"being written by `test`, process {os.getpid()}"
-            ) as refusal:
+            with pytest.raises(LockedError, match=rf"being written by `test`, process {os.getpid()}") as refusal:
                 jobs.start(collection.path, ["index", str(small), *more])
             assert refusal.value.hint == "wait for it to end, then try again"
     with pytest.raises(UsageError, match="No such option"):

@@ -160,9 +160,7 @@ class TestExamples:
 
     def test_it_learns_says_what_and_forgets(self, root: Path) -> None:
         some = ids(root)
-        tags.choose(
-            root, {one: "red" if n < 3 else "blue" for n, one in enumerate(some[:6])}, ["red", "blue"]
-        )
+        tags.choose(root, {one: "red" if n < 3 else "blue" for n, one in enumerate(some[:6])}, ["red", "blue"])
         test = run("By examples", classes="red, blue", **{"set-name": "mine"})
         assert probes.list_(root) == ()
         test.button(key="learn-go").click().run()
@@ -209,9 +207,7 @@ class TestBatches:
             }
             batch.keep(collection, one, {a: "2", c: SKIP})
             assert {t.tag: t.images for t in tags.counts(root)} == {"blue": 1}
-            after = batches.propose_batch(
-                "colours", collection, one, batch, label_sets.count_given(tags.counts(root))
-            )
+            after = batches.propose_batch("colours", collection, one, batch, label_sets.count_given(tags.counts(root)))
             assert after.number == batch.number + 1
             assert not {a, c} & {card.id for card in after.cards}
             batch.keep(collection, one, {})
@@ -245,9 +241,7 @@ class TestBatches:
             second = batches.search_batch("colours", collection, one, first, given, "red")
             assert [card.id for card in second.cards] == [card.id for card in first.cards[2:]]
 
-    def test_of_a_large_collection_another_part_each_time(
-        self, root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_of_a_large_collection_another_part_each_time(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(batches, "POOL", 4)
         one = label_sets.parse_set("red, blue")
         with imseek.open(root) as collection:

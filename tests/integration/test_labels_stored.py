@@ -102,9 +102,7 @@ def test_later_images_are_labelled_as_the_earlier_ones(
     assert maintenance.verify(root).ok
 
 
-def test_later_images_where_only_tags_were_given(
-    root: Path, folder: Path, later: Callable[[float], None]
-) -> None:
+def test_later_images_where_only_tags_were_given(root: Path, folder: Path, later: Callable[[float], None]) -> None:
     labels.label(root, ["red", "green", "blue"], tag=True)
     paint(folder, "red", 5)
     later(10)

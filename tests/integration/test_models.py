@@ -64,9 +64,7 @@ def test_the_last_of_a_name_holds_and_a_dropped_one_is_gone(root: Path) -> None:
     assert models.find(root, "cats") is None
     assert [model.name for model in models.of_kind(root, "probe")] == ["dogs"]
     maintenance.purge(root)
-    assert [path.name for path in sorted((root / layout.MODELS).iterdir())] == [
-        Path(models._paths(root)["dogs"]).name
-    ]
+    assert [path.name for path in sorted((root / layout.MODELS).iterdir())] == [Path(models._paths(root)["dogs"]).name]
 
 
 @pytest.mark.parametrize("name", ["", "Cats", "1", "a/b", "..", "a" * 65, "a.b"])
@@ -156,9 +154,7 @@ def test_vectors_of_some_images_only(root: Path) -> None:
         return Vectors(reader, allowed=filter_ids(reader, "width < 500")).ids.tolist()
 
     chosen = run_with_reader(root, work)
-    widths = {
-        i: facts["width"] for i, facts in Reader(root).intrinsics(Vectors(Reader(root)).ids.tolist()).items()
-    }
+    widths = {i: facts["width"] for i, facts in Reader(root).intrinsics(Vectors(Reader(root)).ids.tolist()).items()}
     assert chosen == sorted(i for i, width in widths.items() if width < 500)
     assert 0 < len(chosen) < len(widths)
 
@@ -180,9 +176,7 @@ def _stored(root: Path) -> tuple[str, dict[str, Any]]:
     ],
     ids=["another collection's", "another name", "no text", "too few bytes", "another type"],
 )
-def test_a_model_that_is_sealed_but_wrong_is_damaged(
-    root: Path, change: dict[str, Any], message: str
-) -> None:
+def test_a_model_that_is_sealed_but_wrong_is_damaged(root: Path, change: dict[str, Any], message: str) -> None:
     _put(root, "cats", classes=["cat"])
     path, found = _stored(root)
     uuid = Reader(root).identity.uuid

@@ -44,6 +44,4 @@ def test_answers_are_pictures_in_a_notebook(tmp_path: Path, photos: Path, templa
     (error,) = notebook.cells[-1].outputs
     assert error.ename == "CollectionNotFoundError"
     # What the notebook keeps, nobody need run again.
-    assert (
-        nbformat.reads(nbformat.writes(notebook), as_version=4).cells[1].outputs == notebook.cells[1].outputs
-    )
+    assert nbformat.reads(nbformat.writes(notebook), as_version=4).cells[1].outputs == notebook.cells[1].outputs

@@ -143,9 +143,7 @@ def test_whoever_has_a_collection_open_sees_what_others_put_there(
         ("*", 6, 0),
     ],
 )
-def test_patterns(
-    collection: imseek.Collection, shards: Folder, pattern: str, added: int, notes: int
-) -> None:
+def test_patterns(collection: imseek.Collection, shards: Folder, pattern: str, added: int, notes: int) -> None:
     report = collection.index([shards.url(pattern)])
     assert (report.added, report.skipped, len(report.notes)) == (added, 0, notes)
 
@@ -204,9 +202,7 @@ def test_a_backup_that_fails_leaves_what_was_there(collection: imseek.Collection
     imseek.backup.write(collection, shards.url("a.tar"))
     whole = shards.files.cat(shards.url("a.tar"))
     with pytest.raises(InterruptedError):
-        imseek.backup.write(
-            collection, shards.url("a.tar"), replace=True, progress=lambda _: stop.set(), stop=stop
-        )
+        imseek.backup.write(collection, shards.url("a.tar"), replace=True, progress=lambda _: stop.set(), stop=stop)
     assert shards.files.cat(shards.url("a.tar")) == whole
     assert shards.unfinished() == []
 

@@ -88,9 +88,7 @@ def test_photos_are_found_as_with_sqlite(
             imseek.tags.add(one, "Apple", [3])
         for query in ("red", "green", 5):
             found, expected = (one.search(query, limit=8).hits for one in (collection, beside))
-            assert [(h.image_id, h.score, h.place) for h in found] == [
-                (h.image_id, h.score, h.place) for h in expected
-            ]
+            assert [(h.image_id, h.score, h.place) for h in found] == [(h.image_id, h.score, h.place) for h in expected]
         assert collection.get(3) == beside.get(3)
         assert collection.get(3).tags == ("Apple", "zürich"), "in the order of their bytes, as SQLite has it"
         mine, theirs = collection.info(), beside.info()
@@ -101,11 +99,7 @@ def test_photos_are_found_as_with_sqlite(
         )
         (photos / "camera.png").unlink()
         assert [one.index().removed for one in (collection, beside)] == [1, 1]
-        assert (
-            imseek.maintenance.purge(collection.path).images
-            == imseek.maintenance.purge(beside.path).images
-            == 1
-        )
+        assert imseek.maintenance.purge(collection.path).images == imseek.maintenance.purge(beside.path).images == 1
     assert imseek.maintenance.verify(collection.path).ok
 
 
@@ -115,9 +109,7 @@ def test_no_sql_library_is_loaded_for_a_catalog_in_a_file(tmp_path: Path) -> Non
         "import sys, imseek; c = imseek.open(sys.argv[1]); c.search('red'); "
         "print([name for name in ('psycopg', 'sqlalchemy', 'imseek.data.catalog.postgres') if name in sys.modules])"
     )
-    said = subprocess.run(
-        [sys.executable, "-c", program, tmp_path / "plain"], capture_output=True, check=True
-    )
+    said = subprocess.run([sys.executable, "-c", program, tmp_path / "plain"], capture_output=True, check=True)
     assert said.stdout.split() == [b"[]"]
 
 
@@ -184,9 +176,7 @@ def test_after_a_killed_writer_the_next_one_goes_on(root: Path, other: Any) -> N
         ("the other", "interrupted"),
         ("next", "done"),
     ]
-    assert generation == 3, (
-        "a generation is left out: what the dead one was about to publish bears its number"
-    )
+    assert generation == 3, "a generation is left out: what the dead one was about to publish bears its number"
     assert read_current(root).generation == 3
 
 
@@ -211,9 +201,7 @@ def test_a_writer_whose_session_was_ended_cannot_commit_any_more(root: Path, pos
     ]
 
 
-def test_a_writer_that_is_cut_off_in_the_middle_of_a_change_loses_that_one(
-    root: Path, postgres: Server
-) -> None:
+def test_a_writer_that_is_cut_off_in_the_middle_of_a_change_loses_that_one(root: Path, postgres: Server) -> None:
     def cut_off(connection: Any, generation: int) -> None:
         connection.exec_driver_sql("UPDATE sources SET kind = 'changed'")
         postgres.end_sessions()
@@ -250,9 +238,7 @@ def test_a_commit_of_which_nobody_hears_is_whole(root: Path, monkeypatch: pytest
     assert imseek.maintenance.verify(root).ok
 
 
-def test_what_a_fenced_writer_publishes_late_takes_no_name_of_the_next_one(
-    root: Path, postgres: Server
-) -> None:
+def test_what_a_fenced_writer_publishes_late_takes_no_name_of_the_next_one(root: Path, postgres: Server) -> None:
     """Its session ends while it is at a change; the next writer commits; then it gives a file its name."""
     written: list[str] = []
 
@@ -400,9 +386,7 @@ def test_one_that_was_written_by_hand_is_not_repeated(root: Path, catalog: str, 
 
 def test_a_role_that_may_only_read(root: Path, postgres: Server) -> None:
     address = read_address(root)
-    postgres.admin(
-        "DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$", "shared"
-    )
+    postgres.admin("DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$", "shared")
     staging = root / layout.STAGING
     staging.mkdir(exist_ok=True)
     reading = Address(address.uuid, postgres.url("shared", "reader"))
@@ -421,12 +405,8 @@ def test_a_role_that_may_only_read(root: Path, postgres: Server) -> None:
     assert imseek.open(root).search("red").hits == (), "it is still there"
 
 
-def test_a_role_that_may_make_no_catalog_is_told_what_it_lacks(
-    tmp_path: Path, catalog: str, postgres: Server
-) -> None:
-    postgres.admin(
-        "DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$", "shared"
-    )
+def test_a_role_that_may_make_no_catalog_is_told_what_it_lacks(tmp_path: Path, catalog: str, postgres: Server) -> None:
+    postgres.admin("DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$", "shared")
     with pytest.raises(ReadOnlyError, match="permission denied") as refusal:
         imseek.create(tmp_path / "made", encoder="fake", catalog=postgres.url("shared", "guest"))
     assert "GRANT CREATE" in str(refusal.value.hint)
@@ -629,9 +609,7 @@ def test_a_network_file_system_will_do(
         imseek.maintenance.move_catalog(root, "sqlite")
 
 
-def test_a_server_that_never_answers_is_given_up(
-    tmp_path: Path, catalog: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_never_answers_is_given_up(tmp_path: Path, catalog: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -116,9 +116,7 @@ def test_by_scram_no_secret_is_told_either(root: Path) -> None:
     assert not any(SECRET.encode() in answer for answer in server.answers)
 
 
-def test_the_user_may_allow_other_ways(
-    root: Path, impostor: Impostor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_user_may_allow_other_ways(root: Path, impostor: Impostor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which shows too that an answer would be seen."""
     monkeypatch.setenv("PGREQUIREAUTH", "md5")
     allow_server(read_address(root))
@@ -236,9 +234,7 @@ def test_several_at_once_forget_nothing() -> None:
     assert len(allowed_servers._read()) == 20
 
 
-def test_a_server_that_the_user_names_is_allowed_as_long_as_it_works(
-    tmp_path: Path, impostor: Impostor
-) -> None:
+def test_a_server_that_the_user_names_is_allowed_as_long_as_it_works(tmp_path: Path, impostor: Impostor) -> None:
     """Making a collection there, or moving one: refused by the server, it is not on the list."""
     with pytest.raises(StorageError):
         imseek.create(tmp_path / "mine", encoder="fake", catalog=impostor.url())
@@ -294,13 +290,9 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("said", STRANGE)
-def test_a_url_says_which_server_and_no_more(
-    root: Path, tmp_path: Path, impostor: Impostor, said: str
-) -> None:
+def test_a_url_says_which_server_and_no_more(root: Path, tmp_path: Path, impostor: Impostor, said: str) -> None:
     url = impostor.url(f"?{said}")
-    with pytest.raises(
-        UsageError, match=r"must not say|no password may be|no URL of a PostgreSQL"
-    ) as refusal:
+    with pytest.raises(UsageError, match=r"must not say|no password may be|no URL of a PostgreSQL") as refusal:
         imseek.create(tmp_path / "made", encoder="fake", catalog=url)
     assert "/home/me" not in f"{refusal.value} {refusal.value.hint}"
     assert not (tmp_path / "made").exists()
@@ -321,9 +313,7 @@ def test_what_says_how_safely_and_how_patiently_may_be_said(said: str) -> None:
     assert check_url(f"postgresql://me@db.example/pictures?{said}").endswith(said)
 
 
-@pytest.mark.parametrize(
-    "url", [None, 1, True, [], {}, "", "\0", "postgresql://\0", "x" * 10_000, ["postgresql://a"]]
-)
+@pytest.mark.parametrize("url", [None, 1, True, [], {}, "", "\0", "postgresql://\0", "x" * 10_000, ["postgresql://a"]])
 def test_what_is_no_url_is_damage(root: Path, impostor: Impostor, url: object) -> None:
     name_server(root, url)
     with pytest.raises(ImseekError, match="does not say where the catalog is"):

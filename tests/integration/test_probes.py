@@ -216,9 +216,7 @@ class TestRefused:
     def test_columns_that_cannot_be(self, root, save) -> None:
         tagged(root)
         probes.fit(root, "colours")
-        with pytest.raises(
-            UsageError, match=r"cannot be a name of columns|there is a column|what filters call"
-        ):
+        with pytest.raises(UsageError, match=r"cannot be a name of columns|there is a column|what filters call"):
             probes.apply(root, "colours", save=save)
 
     def test_a_threshold_that_is_none(self, root) -> None:
@@ -344,9 +342,7 @@ class TestApplying:
         probes.fit(root, "colours")
         probes.apply(root, "colours", save="one")
         for name in ("one_score", "measured", "folder"):
-            with pytest.raises(
-                UsageError, match=f"'{name}' (already|is what filters call|is the column set)"
-            ):
+            with pytest.raises(UsageError, match=f"'{name}' (already|is what filters call|is the column set)"):
                 probes.apply(root, "colours", save=name)
         assert column(root, "one_score")[ids(root)[0]] > 0.5
 
@@ -503,9 +499,9 @@ class TestProposing:
         found = probes.propose(root, n=6)
         assert len({one.image_id for one in found.proposals}) == 6
         assert {one.reason for one in found.proposals} == {"typical"}
-        assert {
-            colour for colour in COLOURS for one in found.proposals if one.image_id in ids(root, colour)
-        } == {*COLOURS}
+        assert {colour for colour in COLOURS for one in found.proposals if one.image_id in ids(root, colour)} == {
+            *COLOURS
+        }
 
     def test_one_class_gives_a_second(self, root) -> None:
         tagged(root, colours=["red"])

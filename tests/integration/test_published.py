@@ -139,9 +139,7 @@ QUERIES: dict[str, Callable[[Sequence[Path]], Any]] = {
     "a picture": lambda files: files[0],
     "a stored image": lambda _: 5,
     "a vector": lambda _: np.eye(64, dtype=np.float32)[3],
-    "several terms": lambda files: Query(
-        (RED, Term(text="sea", weight=-0.5), Term(picture=files[2], weight=2.0))
-    ),
+    "several terms": lambda files: Query((RED, Term(text="sea", weight=-0.5), Term(picture=files[2], weight=2.0))),
     "captions": lambda _: Query((RED,), by="caption"),
     "captions like a stored image": lambda _: Query((Term(image_id=3),), by="caption"),
     "cutoff": lambda _: Query((RED,), 20, cutoff="auto"),
@@ -337,9 +335,7 @@ def test_only_what_differs_is_sent(small: Small, photo_files: list[Path]) -> Non
     small.check()
 
 
-def test_a_publication_that_is_open_takes_up_the_next_one(
-    small: Small, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_publication_that_is_open_takes_up_the_next_one(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imseek.search.milvus.publication_cache.FRESH_SECONDS", -1.0)
     small.publish()
     with imseek.open(small.address) as published:
@@ -555,9 +551,7 @@ def test_two_at_once(small: Small) -> None:
         small.publish()
     # Another process takes the lease of one that was thought dead: who had it stops.
     value = json.dumps({"token": "another", "host": "elsewhere", "pid": 1, "at": 0})
-    client.upsert(
-        layout.about_collection("photos"), [{"key": "lease", "value": value, **layout.DUMMY_VECTOR}]
-    )
+    client.upsert(layout.about_collection("photos"), [{"key": "lease", "value": value, **layout.DUMMY_VECTOR}])
     with pytest.raises(LockedError, match="another process has begun"):
         lease.renew()
     client.close()

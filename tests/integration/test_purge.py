@@ -117,9 +117,7 @@ def test_a_second_purge_has_nothing_to_do(case: Case) -> None:
     report = maintenance.purge(case.root)
     assert (report.images, report.records, report.shards, report.files, report.bytes) == (0, 0, 0, 0, 0)
     assert (remaining(case.root), Reader(case.root).generation) == (before, generation)
-    assert {
-        path: path.stat() for name in layout.LISTED_FOLDERS for path in (case.root / name).rglob("*")
-    } == listed
+    assert {path: path.stat() for name in layout.LISTED_FOLDERS for path in (case.root / name).rglob("*")} == listed
     assert maintenance.verify(case.root).ok
 
 
@@ -184,9 +182,7 @@ def test_an_image_without_a_place_keeps_the_last_one(case: Case) -> None:
     with Writer(case.root, "test") as writer:
         mine = schema.places.c.path == b"moved.png"
         writer.apply(
-            lambda connection, generation: connection.execute(
-                update(schema.places).where(mine).values(died=generation)
-            )
+            lambda connection, generation: connection.execute(update(schema.places).where(mine).values(died=generation))
         )
         homeless = writer.catalog.missing_images()
     assert len(homeless) == 1
@@ -292,9 +288,7 @@ def test_get_and_info_that_a_purge_overtakes(case: Case, monkeypatch: pytest.Mon
         assert collection.info().sources == info.sources
 
 
-def test_places_tags_and_what_is_due_that_a_purge_overtakes(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_places_tags_and_what_is_due_that_a_purge_overtakes(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     with imseek.open(case.root) as collection:
         image_id = collection.search("red", limit=1)[0].image_id
         place = collection.get(image_id).place

@@ -135,9 +135,7 @@ def test_damage_in_a_kept_space_costs_only_that(root: Path) -> None:
     assert maintenance.reencode(root, "fake:64").encoded == 8
 
 
-def test_a_catalog_from_before_a_switch_takes_up_the_vectors_of_the_new_space(
-    root: Path, tmp_path: Path
-) -> None:
+def test_a_catalog_from_before_a_switch_takes_up_the_vectors_of_the_new_space(root: Path, tmp_path: Path) -> None:
     """An image without a row there is encoded again; the others keep theirs."""
     shutil.copytree(root, tmp_path / "old")
     maintenance.reencode(root, NEW)

@@ -29,9 +29,7 @@ def brute_force(path: Path, query: Float32) -> list[tuple[int, float]]:
         rows = np.load(path / layout.vectors(0, shard.shard_id)).astype(np.float64)
         dead = set() if shard.dead is None else set(np.load(path / shard.dead).tolist())
         scores = rows @ query.astype(np.float64) / np.linalg.norm(rows, axis=1)
-        scored += [
-            (int(i), float(s)) for n, (i, s) in enumerate(zip(ids, scores, strict=True)) if n not in dead
-        ]
+        scored += [(int(i), float(s)) for n, (i, s) in enumerate(zip(ids, scores, strict=True)) if n not in dead]
     return sorted(scored, key=lambda pair: (-pair[1], pair[0]))
 
 
@@ -71,18 +69,12 @@ def test_terms_add_up_and_negative_ones_push_away(collection: imseek.Collection,
     cup = collection.search(photos / "coffee.png")[0].image_id
     both = collection.search(imseek.Query((imseek.Term(image_id=cat), imseek.Term(image_id=cup))))
     assert {both[0].image_id, both[1].image_id} == {cat, cup}
-    away = collection.search(
-        imseek.Query((imseek.Term(image_id=cup), imseek.Term(image_id=cat, weight=-1.0)), limit=8)
-    )
+    away = collection.search(imseek.Query((imseek.Term(image_id=cup), imseek.Term(image_id=cat, weight=-1.0)), limit=8))
     assert away[len(away) - 1].image_id == cat
 
 
-@pytest.mark.parametrize(
-    "question", ["", "   ", 3.5, None, True, np.zeros(256), np.full(256, np.nan), np.ones(3), b""]
-)
-def test_what_cannot_be_asked_is_refused(
-    collection: imseek.Collection, photos: Path, question: object
-) -> None:
+@pytest.mark.parametrize("question", ["", "   ", 3.5, None, True, np.zeros(256), np.full(256, np.nan), np.ones(3), b""])
+def test_what_cannot_be_asked_is_refused(collection: imseek.Collection, photos: Path, question: object) -> None:
     collection.index([photos / "coffee.png"])
     with pytest.raises((imseek.errors.QueryError, imseek.errors.MediaError)):
         collection.search(question)  # type: ignore[arg-type]
@@ -190,9 +182,7 @@ def test_files_swept_under_a_reader_make_it_take_a_new_generation(
             assert (collection.path / name).exists()
         current = stale.current
         gone = dataclasses.replace(current.shards[0], dead="dead/000000.999.npy")
-        stale.current = dataclasses.replace(
-            current, shards=(gone,), generation=Reader(collection.path).generation
-        )
+        stale.current = dataclasses.replace(current, shards=(gone,), generation=Reader(collection.path).generation)
         assert len(reader.search("words")) == 7
 
 

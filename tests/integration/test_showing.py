@@ -74,8 +74,7 @@ def test_each_hit_with_its_picture_in_their_order(indexed, photos) -> None:
     page = shown(result)
     names = [Path(hit.path).name for hit in result]
     assert [image["alt"] for image in page.images] == [
-        f"{n}: {name}, score {hit.score:.3f}"
-        for n, (name, hit) in enumerate(zip(names, result, strict=True), 1)
+        f"{n}: {name}, score {hit.score:.3f}" for n, (name, hit) in enumerate(zip(names, result, strict=True), 1)
     ]
     for hit, image in zip(result, page.images, strict=True):
         with Image.open(hit.path) as original:

@@ -199,9 +199,7 @@ def test_what_has_left_the_other_collection_is_not_known(
     assert passed(collection.index([photos], skip_known=[other.path])) == ["chelsea.png", "rocket.jpg"]
 
 
-def test_lost_vectors_are_made_again(
-    collection: imseek.Collection, other: imseek.Collection, photos: Path
-) -> None:
+def test_lost_vectors_are_made_again(collection: imseek.Collection, other: imseek.Collection, photos: Path) -> None:
     """Of a picture where it was, and of one that has moved: both are known elsewhere, and both are needed."""
     collection.index([photos])
     before = names(collection)
@@ -231,9 +229,7 @@ def test_members_of_archives(
     assert collection.index().files_opened == 0
 
 
-def test_rows_of_tables(
-    collection: imseek.Collection, other: imseek.Collection, photos: Path, tmp_path: Path
-) -> None:
+def test_rows_of_tables(collection: imseek.Collection, other: imseek.Collection, photos: Path, tmp_path: Path) -> None:
     table = tmp_path / "rows.csv"
     with table.open("w", newline="") as out:
         rows = csv.writer(out)
@@ -244,18 +240,14 @@ def test_rows_of_tables(
     assert collection.index().added == 2
 
 
-def test_interrupted_it_goes_on(
-    collection: imseek.Collection, other: imseek.Collection, photos: Path
-) -> None:
+def test_interrupted_it_goes_on(collection: imseek.Collection, other: imseek.Collection, photos: Path) -> None:
     first = collection.index([photos], skip_known=[other.path], limit=4)
     rest = collection.index(skip_known=[other.path])
     assert (first.added + rest.added, rest.known + rest.added + rest.unchanged) == (5, 8)
     assert rest.live == 5
 
 
-def test_a_wrong_collection_changes_nothing(
-    collection: imseek.Collection, photos: Path, tmp_path: Path
-) -> None:
+def test_a_wrong_collection_changes_nothing(collection: imseek.Collection, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(CollectionNotFoundError, match="nowhere"):
         collection.index([photos], skip_known=[tmp_path / "nowhere"])
     assert collection.info().sources == ()
@@ -268,9 +260,7 @@ def test_a_dry_run_says_what_it_cannot_tell(
 ) -> None:
     report = collection.index([photos], skip_known=[other.path], dry_run=True)
     assert (report.added, report.known) == (8, 0)
-    assert report.notes == (
-        "which of the new pictures are known already is seen when they are read, not in a dry run",
-    )
+    assert report.notes == ("which of the new pictures are known already is seen when they are read, not in a dry run",)
 
 
 def test_a_reader_sees_none_of_what_was_passed_over(

@@ -207,9 +207,7 @@ def test_a_part_of_which_much_has_gone_goes(root: Path) -> None:
     assert replace(told(root), bytes=0) == replace(info, bytes=0)
 
 
-def test_what_is_unlike_what_there_was_gets_lists_of_its_own(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_unlike_what_there_was_gets_lists_of_its_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_parts, "ROWS_PER_LIST", 4)
     build(root)
     one_spot = clustered(1, 9) + 0.05 * np.random.default_rng(3).standard_normal((1200, 64))
@@ -244,9 +242,7 @@ def test_answers_that_are_kept_are_those_of_all_rows(root: Path) -> None:
             assert set(mine.truth[n][:50]) == set(all_rows.truth[n][:50])
 
 
-def test_an_index_of_one_that_was_there_before_becomes_a_part(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_of_one_that_was_there_before_becomes_a_part(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The form of earlier versions: one folder with all. Its facts name no parts, so that those versions read it."""
     monkeypatch.setattr(snapshot_parts, "PART_ROWS", 1 << 20)
     build(root)
@@ -339,9 +335,7 @@ def test_an_index_does_without_its_answers(root: Path, left: int | None) -> None
     content = path.read_bytes()
     path.unlink()
     if left is not None:
-        path.write_bytes(
-            content[:left] if left < 5000 else content[:left] + bytes(100) + content[left + 100 :]
-        )
+        path.write_bytes(content[:left] if left < 5000 else content[:left] + bytes(100) + content[left + 100 :])
     with imseek.open(root) as collection:
         result = collection.search(QUERIES[0])
         assert result.approximate

@@ -195,9 +195,7 @@ def test_filters_let_nothing_through_that_they_should_not(
     assert recall(found, wanted) > 0.85
 
 
-def test_a_filter_that_says_the_opposite_of_the_query(
-    lived_in: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_filter_that_says_the_opposite_of_the_query(lived_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lists that are probed hold next to nothing that is allowed."""
     monkeypatch.setattr(snapshot_index, "MAX_SCORED_IDS", 0)
     index, reference = index_of(lived_in), index_of(lived_in, "memory")
@@ -366,9 +364,7 @@ def test_auto_scans_what_is_small_and_picks_by_memory(root: Path, monkeypatch: p
         assert report.index is not None
         assert report.index.kind == kind
     before = known(root)
-    with pytest.raises(
-        UsageError, match=r"an index of 3,000 vectors of 64 dimensions takes at least"
-    ) as refused:
+    with pytest.raises(UsageError, match=r"an index of 3,000 vectors of 64 dimensions takes at least") as refused:
         build(root, "auto", memory=1 << 19)
     assert "--index none" in str(refused.value.hint)
     assert policy_of(root).memory == memory
@@ -456,9 +452,7 @@ def test_a_run_renews_when_much_has_come(root: Path, kind: str) -> None:
     lists = kind in ("IVF16,SQ8", "RR64,IVF16,RaBitQ2")
     assert note.startswith(f"vector index {'extended' if lists else 'built'} in ")
     told = known(root)
-    left = (
-        (ROWS + 90, 0, 50) if lists else (ROWS + 90 - 50, 0, 0)
-    )  # Lists that are kept keep the dead, unseen.
+    left = (ROWS + 90, 0, 50) if lists else (ROWS + 90 - 50, 0, 0)  # Lists that are kept keep the dead, unseen.
     assert (told.kind, told.rows, told.tail, told.dead) == (kind, *left)
     index, reference = index_of(root), index_of(root, "memory")
     found = index.search(QUERIES, 10)
@@ -511,9 +505,7 @@ def test_another_recall_is_taken_up_without_new_lists(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_what_keeps_it_from_being_renewed_does_not_end_a_run(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_keeps_it_from_being_renewed_does_not_end_a_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_policy, "EXACT_BYTES", 1 << 10)
     build(root, "auto", memory=80 << 20)
     monkeypatch.setattr(index_kinds, "_FIXED_BYTES", 1 << 30)
@@ -798,9 +790,7 @@ print(refused)
 
 
 @pytest.mark.parametrize("kind", ["IVF16,SQ8", "HNSW16,SQ8", "Flat"])
-def test_flipped_bytes_near_the_beginning_do_not_end_the_process(
-    root: Path, tmp_path: Path, kind: str
-) -> None:
+def test_flipped_bytes_near_the_beginning_do_not_end_the_process(root: Path, tmp_path: Path, kind: str) -> None:
     build(root, kind)
     folder = Reader(root).current.snapshots["0"]
     np.save(tmp_path / "query.npy", QUERIES[:1])
@@ -908,9 +898,7 @@ def test_captions(tmp_path: Path, photos: Path) -> None:
         assert {len(hits) for hits in before} == {5}
         reports = maintenance.build_index(made.path, IndexPolicy("Flat"))
         assert [(r.space_id, r.index.rows) for r in reports if r.index] == [(0, 8), (1, 5)]
-        assert [
-            [(h.image_id, h.score) for h in made.search(w, by="caption", limit=20)] for w in words
-        ] == before
+        assert [[(h.image_id, h.score) for h in made.search(w, by="caption", limit=20)] for w in words] == before
         assert made.search(words[0], by="caption").approximate
         with_caption = [i.tail for i in made.info().indexes]
         assert with_caption == [0, 0]

@@ -34,9 +34,7 @@ def pack(path: Path, *seeds: int) -> Path:
     return path
 
 
-def test_an_archive_that_was_deleted_before_a_limited_run_leaves(
-    collection: imseek.Collection, tmp_path: Path
-) -> None:
+def test_an_archive_that_was_deleted_before_a_limited_run_leaves(collection: imseek.Collection, tmp_path: Path) -> None:
     for n in range(3):
         pack(tmp_path / f"z/{n}.zip", 3 * n, 3 * n + 1, 3 * n + 2)
     collection.index([tmp_path / "z"])
@@ -47,9 +45,7 @@ def test_an_archive_that_was_deleted_before_a_limited_run_leaves(
     assert (report.removed, report.live) == (3, 9)
 
 
-def test_a_member_that_left_before_a_limited_run_leaves(
-    collection: imseek.Collection, tmp_path: Path
-) -> None:
+def test_a_member_that_left_before_a_limited_run_leaves(collection: imseek.Collection, tmp_path: Path) -> None:
     pack(tmp_path / "z/1.zip", 1, 2, 3)
     pack(tmp_path / "z/2.zip", 4, 5, 6)
     collection.index([tmp_path / "z"])
@@ -76,9 +72,7 @@ def test_a_twin_elsewhere_does_not_hide_a_move(collection: imseek.Collection, tm
     assert sorted(ids(collection).values()) == sorted(before.values())
 
 
-def test_files_on_a_list_are_not_doubled_by_their_folder(
-    collection: imseek.Collection, tmp_path: Path
-) -> None:
+def test_files_on_a_list_are_not_doubled_by_their_folder(collection: imseek.Collection, tmp_path: Path) -> None:
     for seed in range(4):
         put(tmp_path / f"pictures/{seed}.png", draw(seed))
     collection.index([tmp_path / "pictures/0.png", tmp_path / "pictures/1.png"])

@@ -68,17 +68,13 @@ def vectors(path: Path, space_id: int) -> dict[int, np.ndarray[Any, np.dtype[np.
 def cosines(path: Path, space_id: int, query: np.ndarray[Any, Any]) -> dict[int, float]:
     q = query.astype(np.float64) / np.linalg.norm(query.astype(np.float64))
     rows = vectors(path, space_id)
-    return {
-        i: float(r.astype(np.float64) @ q / np.linalg.norm(r.astype(np.float64))) for i, r in rows.items()
-    }
+    return {i: float(r.astype(np.float64) @ q / np.linalg.norm(r.astype(np.float64))) for i, r in rows.items()}
 
 
 def assert_hits(result: imseek.SearchResult, expected: dict[int, float]) -> None:
     ranked = sorted(expected, key=lambda i: (-expected[i], i))
     assert [hit.image_id for hit in result] == ranked[: len(result)]
-    assert [hit.score for hit in result] == pytest.approx(
-        [expected[i] for i in ranked[: len(result)]], abs=1e-5
-    )
+    assert [hit.score for hit in result] == pytest.approx([expected[i] for i in ranked[: len(result)]], abs=1e-5)
 
 
 def flip(path: Path) -> None:
@@ -146,9 +142,7 @@ def test_precisions_are_those_of_the_runs_that_encoded(
         (SECOND, UsageError, f"a list of references, not {SECOND!r}"),
     ],
 )
-def test_spaces_that_are_refused(
-    tmp_path: Path, also: list[str] | str, error: type[Exception], said: str
-) -> None:
+def test_spaces_that_are_refused(tmp_path: Path, also: list[str] | str, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         imseek.create(tmp_path / "c", encoder=FIRST, also=also)
     assert not (tmp_path / "c").exists()
@@ -383,9 +377,7 @@ def test_other_weights_in_the_second_space(
     indexed: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = FakeEncoder.fingerprint
-    monkeypatch.setattr(
-        FakeEncoder, "fingerprint", lambda e: real(e) if e.info.reference == FIRST else "0" * 64
-    )
+    monkeypatch.setattr(FakeEncoder, "fingerprint", lambda e: real(e) if e.info.reference == FIRST else "0" * 64)
     with imseek.open(indexed.path) as opened:
         assert len(opened.search("red")) == 8
         for act in (lambda: opened.search(photos / "coffee.png"), opened.index):
@@ -424,9 +416,7 @@ def test_a_damaged_file_of_the_second_space_costs_no_id(
         opened.index([photos])
         after = ids_by_name(opened)
         twins = {"coffee.png", "copy.png"}  # only the catalog told which of them has which id
-        assert {n: i for n, i in after.items() if n not in twins} == {
-            n: i for n, i in before.items() if n not in twins
-        }
+        assert {n: i for n, i in after.items() if n not in twins} == {n: i for n, i in before.items() if n not in twins}
         assert {after[name] for name in twins} == {before[name] for name in twins}
         assert {s.space.encoder for s in opened.info().spaces} == {FIRST, SECOND}
     for space_id in (0, 1):

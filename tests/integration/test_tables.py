@@ -60,17 +60,13 @@ def reasons(report: imseek.IndexReport) -> list[str]:
 def tag(collection: imseek.Collection, image_id: int, name: str) -> None:
     values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": schema.FOREVER}
     with Writer(collection.path, "test") as writer:
-        writer.apply(
-            lambda c, generation: c.execute(insert(schema.tags).values(**values, born=generation)) and None
-        )
+        writer.apply(lambda c, generation: c.execute(insert(schema.tags).values(**values, born=generation)) and None)
 
 
 # -- columns ---------------------------------------------------------------------------------------------
 
 
-def test_unclear_columns_are_an_error_and_nothing_is_recorded(
-    tmp_path: Path, collection: imseek.Collection
-) -> None:
+def test_unclear_columns_are_an_error_and_nothing_is_recorded(tmp_path: Path, collection: imseek.Collection) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(csv_lines([{"path": "a.png", "filename": "b.png", "size": 3}]))
     with pytest.raises(UsageError, match=r"a\.csv: .*'path' or 'filename'; columns: path, filename, size"):
@@ -83,9 +79,7 @@ def test_unclear_columns_are_an_error_and_nothing_is_recorded(
     assert told(collection)[draw(1)]["size"] == 3
 
 
-def test_a_table_without_pictures_beside_others_is_skipped(
-    tmp_path: Path, collection: imseek.Collection
-) -> None:
+def test_a_table_without_pictures_beside_others_is_skipped(tmp_path: Path, collection: imseek.Collection) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "a.parquet").write_bytes(parquet([{"image": draw(1)}]))
@@ -366,9 +360,7 @@ def test_addresses_of_the_local_network_are_refused(tmp_path: Path, collection: 
 def test_tables_elsewhere(collection: imseek.Collection) -> None:
     """fsspec's memory stands for an object store."""
     system = fsspec.filesystem("memory")
-    system.pipe(
-        "/set/data/a.parquet", parquet([{"image": draw(1), "text": "one"}, {"image": draw(2), "text": "two"}])
-    )
+    system.pipe("/set/data/a.parquet", parquet([{"image": draw(1), "text": "one"}, {"image": draw(2), "text": "two"}]))
     system.pipe("/set/data/b.arrow", arrow_stream([{"image": draw(3), "text": "three"}]))
     system.pipe("/set/README.md", b"# A data set")
     report = collection.index(["memory://set/data"], source=SourceOptions(kind="table"))
@@ -402,9 +394,7 @@ def test_a_table_on_the_web_names_pictures_beside_it(collection: imseek.Collecti
         assert hit.uri == server.url("set/1.png")
 
 
-def test_a_table_elsewhere_reaches_no_file_of_this_machine(
-    tmp_path: Path, collection: imseek.Collection
-) -> None:
+def test_a_table_elsewhere_reaches_no_file_of_this_machine(tmp_path: Path, collection: imseek.Collection) -> None:
     (tmp_path / "secret.png").write_bytes(draw(1))
     rows = [{"file_name": str(tmp_path / "secret.png")}, {"file_name": f"file://{tmp_path}/secret.png"}]
     fsspec.filesystem("memory").pipe("/evil/a.csv", csv_lines(rows))
@@ -423,9 +413,7 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
 
 
 def test_labels_and_splits_are_folder_names(tmp_path: Path, collection: imseek.Collection) -> None:
-    folder = write(
-        tmp_path / "set", {"train/cat/1.png": draw(1), "test/dog/2.png": draw(2), "bird/3.png": draw(3)}
-    )
+    folder = write(tmp_path / "set", {"train/cat/1.png": draw(1), "test/dog/2.png": draw(2), "bird/3.png": draw(3)})
     collection.index([folder], source=SourceOptions(kind="imagefolder"))
     found = told(collection)
     assert (found[draw(1)]["label"], found[draw(1)]["split"]) == ("cat", "train")
@@ -466,9 +454,7 @@ def test_a_metadata_file_goes_before_what_lies_beside(
 def test_a_metadata_file_that_changed_is_noted(
     tmp_path: Path, collection: imseek.Collection, later: Callable[[float], None]
 ) -> None:
-    folder = write(
-        tmp_path / "set", {"1.png": draw(1), "metadata.jsonl": json_lines([{"file_name": "1.png", "a": 1}])}
-    )
+    folder = write(tmp_path / "set", {"1.png": draw(1), "metadata.jsonl": json_lines([{"file_name": "1.png", "a": 1}])})
     assert not any("has changed" in note for note in collection.index([folder]).notes)
     metadata = folder / "metadata.jsonl"
     metadata.write_bytes(json_lines([{"file_name": "1.png", "a": 2}]))

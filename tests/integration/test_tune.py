@@ -109,9 +109,7 @@ def rows(root: Path) -> dict[int, np.ndarray]:
     return {int(i): row for s in reader.segments(space) for i, row in zip(s.ids, s.rows, strict=True)}
 
 
-@pytest.mark.parametrize(
-    ("source", "loss"), [("captions", "infonce"), ("tags", "infonce"), ("tags", "sigmoid")]
-)
+@pytest.mark.parametrize(("source", "loss"), [("captions", "infonce"), ("tags", "infonce"), ("tags", "sigmoid")])
 def test_it_learns_what_words_mean_here(root: Path, source: str, loss: str) -> None:
     before = np.mean([right(root, name) for name in NAMES])
     report = tune.tune(root, source=source, loss=loss)  # type: ignore[arg-type]
@@ -370,9 +368,7 @@ def judged(tmp_path: Path) -> Path:
             for n in range(80)
         ]
         said += [
-            duplicate_judgements.make_judgement(
-                of[f"{n:02}a.png"], of[f"{n + 1:02}b.png"], "different", "test"
-            )
+            duplicate_judgements.make_judgement(of[f"{n:02}a.png"], of[f"{n + 1:02}b.png"], "different", "test")
             for n in range(79)
         ]
         duplicate_judgements.record(writer, said)
@@ -419,9 +415,7 @@ def test_too_few_and_all_the_same(tmp_path: Path) -> None:
         draw(tmp_path / f"{n}.png", NAMES["zorp"], n, f"number {n}")
     with imseek.create(tmp_path / ".imseek", encoder="fake", here=True) as collection:
         collection.index([tmp_path])
-    with pytest.raises(
-        UsageError, match="10 pictures with captions of their own are too few to learn from: 60 are"
-    ):
+    with pytest.raises(UsageError, match="10 pictures with captions of their own are too few to learn from: 60 are"):
         tune.tune(tmp_path / ".imseek")
     for n in range(80):
         draw(tmp_path / f"{n}.png", NAMES["zorp"], n, "a picture")
@@ -465,9 +459,7 @@ def test_copies_and_pictures_of_one_caption_are_on_one_side(root: Path) -> None:
     with Writer(root, "test") as writer:
         tags.put(writer, {(i, "all of them"): "test" for i in where})
     reader = Reader(root)
-    found = examples.read_examples(
-        reader, "tags", lambda: load_encoder(root, reader.current.space, ("text",)), 0
-    )
+    found = examples.read_examples(reader, "tags", lambda: load_encoder(root, reader.current.space, ("text",)), 0)
     split = data_split.split_examples(reader, found, 0)
     side = {
         where[int(found.ids[at])]: n

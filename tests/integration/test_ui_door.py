@@ -32,9 +32,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     folder = tmp_path_factory.mktemp("ui")
     browser = folder / "bin" / "xdg-open"
     browser.parent.mkdir()
-    browser.write_text(
-        f'#!/bin/sh\necho "$1" > {folder}/opened.part; mv {folder}/opened.part {folder}/opened\n'
-    )
+    browser.write_text(f'#!/bin/sh\necho "$1" > {folder}/opened.part; mv {folder}/opened.part {folder}/opened\n')
     browser.chmod(0o755)
     environment = {"PATH": f"{browser.parent}:/usr/bin:/bin", "IMSEEK_TOKEN": TOKEN.replace(" ", "-")}
     with pages(folder, folder / "home", "--browser", environment=environment) as running:
@@ -44,9 +42,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
 def status(ui: Pages, path: str, *headers: str, method: str = "GET") -> tuple[int, str]:
     """The status of an answer, and its head."""
     at = urlsplit(ui.url)
-    asked = "\r\n".join(
-        [f"{method} {path} HTTP/1.1", f"Host: {at.netloc}", "Connection: close", *headers, "", ""]
-    )
+    asked = "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {at.netloc}", "Connection: close", *headers, "", ""])
     with socket.create_connection((at.hostname, at.port), timeout=20) as wire:
         wire.sendall(asked.encode("latin-1"))
         answer = b""
@@ -113,9 +109,7 @@ def test_no_route_answers_without_the_cookie(ui: Pages, path: str, method: str) 
         (("COOKIE", "Origin: http://elsewhere.example"), 403),
     ],
 )
-def test_the_websocket_takes_a_cookie_and_no_other_site(
-    ui: Pages, headers: tuple[str, ...], code: int
-) -> None:
+def test_the_websocket_takes_a_cookie_and_no_other_site(ui: Pages, headers: tuple[str, ...], code: int) -> None:
     said = [one.replace("COOKIE", cookie(ui)).replace("OWN", ui.url) for one in headers]
     assert status(ui, "/_stcore/stream", *UPGRADE, *said)[0] == code
     assert status(ui, f"/_stcore/stream?token={cookie(ui)[15:]}", *UPGRADE)[0] == 403  # By the cookie alone.

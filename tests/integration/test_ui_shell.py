@@ -90,9 +90,7 @@ def test_messages_are_text_and_never_markdown() -> None:
         from imseek.errors import UsageError
         from imseek.ui.web.parts import errors
 
-        errors.show_error(
-            UsageError("no ![](http://elsewhere.example/x.png)", hint="<script>alert(1)</script>")
-        )
+        errors.show_error(UsageError("no ![](http://elsewhere.example/x.png)", hint="<script>alert(1)</script>"))
 
     page = AppTest.from_function(script).run()
     assert not page.markdown

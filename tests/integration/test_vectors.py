@@ -44,9 +44,7 @@ def keys(count: int) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", ">f2"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_scores_are_those_of_the_array(
-    tmp_path: Path, collection: imseek.Collection, dtype: str, order: Any
-) -> None:
+def test_scores_are_those_of_the_array(tmp_path: Path, collection: imseek.Collection, dtype: str, order: Any) -> None:
     rows = random_rows(50)
     at = export(tmp_path / "e", np.array(rows, dtype, order=order), keys(50))
     report = collection.index([at], source=FAKE)
@@ -59,9 +57,7 @@ def test_scores_are_those_of_the_array(
     assert [hit.score for hit in hits] == pytest.approx(sorted(rows @ query, reverse=True), abs=2e-3)
 
 
-def test_a_picture_that_nobody_knows_the_place_of_is_not_read(
-    tmp_path: Path, collection: imseek.Collection
-) -> None:
+def test_a_picture_that_nobody_knows_the_place_of_is_not_read(tmp_path: Path, collection: imseek.Collection) -> None:
     collection.index([export(tmp_path / "e", random_rows(2), keys(2))], source=FAKE)
     hit = collection.search(random_rows(1)[0])[0]
     assert hit.uri is not None
@@ -129,9 +125,7 @@ def test_what_does_not_fit_together_is_reported(tmp_path: Path, collection: imse
     assert "damaged" in messages["img_emb_4"]
 
 
-def test_the_encoder_must_be_named_and_be_the_collections(
-    tmp_path: Path, collection: imseek.Collection
-) -> None:
+def test_the_encoder_must_be_named_and_be_the_collections(tmp_path: Path, collection: imseek.Collection) -> None:
     at = export(tmp_path / "e", random_rows(3), keys(3))
     with pytest.raises(UsageError, match="nothing in it says which encoder"):
         collection.index([at])

@@ -182,9 +182,7 @@ def test_a_file_that_is_still_being_written_waits(follow: Follow, folder: Path, 
                 file.flush()
                 time.sleep(0.2)
                 longest = max(longest, time.monotonic() - before)
-        if (
-            longest < 1.0
-        ):  # Else this machine has left the file alone for so long that it may count as settled.
+        if longest < 1.0:  # Else this machine has left the file alone for so long that it may count as settled.
             break
     else:
         pytest.fail("this machine is too busy to write a file without a pause")
@@ -323,9 +321,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         pass
 
 
-def test_a_disk_that_is_unmounted_loses_nothing(
-    follow: Follow, folder: Path, disk: Path, tmp_path: Path
-) -> None:
+def test_a_disk_that_is_unmounted_loses_nothing(follow: Follow, folder: Path, disk: Path, tmp_path: Path) -> None:
     for n in range(3):
         draw(disk / f"{n}.png", 1000 + n)
     follower = follow(folder, disk)
@@ -410,9 +406,7 @@ def test_what_cannot_be_followed(collection: imseek.Collection, folder: Path) ->
         watching.watch(collection, [folder / "a.png"])
 
 
-def test_where_the_system_refuses(
-    collection: imseek.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_the_system_refuses(collection: imseek.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No limit is lowered here, for the sake of others on this machine: the library says what it says then."""
 
     def refuse(*_paths: str, **_options: object) -> Iterator[set[Any]]:
@@ -426,9 +420,7 @@ def test_where_the_system_refuses(
     assert "max_user_watches" in str(refusal.value.hint)
 
 
-def test_without_its_library(
-    collection: imseek.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_its_library(collection: imseek.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     with pytest.raises(MissingExtraError, match="watchfiles is not installed") as refusal:
         watching.watch(collection, [folder])

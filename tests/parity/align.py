@@ -68,9 +68,7 @@ def library_vectors(folder: Path, pictures: list[Pixels], texts: list[str]) -> t
     model = AlignModel.from_pretrained(folder).eval()
     images = EfficientNetImageProcessorPil.from_pretrained(folder)
     processor = AlignProcessor(images, AutoTokenizer.from_pretrained(folder))
-    inputs = processor(
-        images=[Image.fromarray(picture) for picture in pictures], text=texts, return_tensors="pt"
-    )
+    inputs = processor(images=[Image.fromarray(picture) for picture in pictures], text=texts, return_tensors="pt")
     with torch.inference_mode():
         outputs = model(**inputs)
     return np.asarray(outputs.image_embeds), np.asarray(outputs.text_embeds)

@@ -149,9 +149,7 @@ TRUE_TEXT: Mapping[str, dict[str, Any]] = {
 def write(family: Family, cache: Path, *, true_size: bool = False) -> str:
     """Lay out a repository of ``family`` with random weights in the hub's cache; returns its reference."""
     texts = TRUE_TEXT if true_size else REDUCED_TEXT
-    text_model = (
-        copy.deepcopy(texts[name]) if (name := family.config["text_cfg"].get("hf_model_name")) else None
-    )
+    text_model = copy.deepcopy(texts[name]) if (name := family.config["text_cfg"].get("hf_model_name")) else None
     tokens = standins.write(cache, family.tokenizer, text_model) if family.tokenizer else None
     config = family.config if true_size else family.reduced(tokens)
     slug = "-".join(re.findall(r"\w+", family.name.lower()))
@@ -176,10 +174,7 @@ def library_vectors(reference: str, pictures: list[Pixels], texts: list[str]) ->
     tokenizer = open_clip.get_tokenizer(reference)
     model.eval()
     with torch.inference_mode():
-        images = [
-            model.encode_image(transform(Image.fromarray(picture))[None], normalize=True)
-            for picture in pictures
-        ]
+        images = [model.encode_image(transform(Image.fromarray(picture))[None], normalize=True) for picture in pictures]
         rows = model.encode_text(tokenizer(texts), normalize=True)
     return np.concatenate([image.numpy() for image in images]), rows.numpy()
 

@@ -66,9 +66,7 @@ def _bert() -> Any:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     text = " ".join(CORPUS).lower()
     letters = sorted(set(text) - {" "})
-    words += (
-        letters + [f"##{letter}" for letter in letters] + sorted({w for w in text.split() if w.isalpha()})
-    )
+    words += letters + [f"##{letter}" for letter in letters] + sorted({w for w in text.split() if w.isalpha()})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vocab.txt")
         path.write_text("\n".join(dict.fromkeys(words)), "utf-8")
@@ -95,9 +93,7 @@ def _gemma() -> Any:
     from transformers import GemmaTokenizerFast
 
     vocabulary, merges = _bpe("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
-    return GemmaTokenizerFast(
-        vocabulary, merges, padding_side="right", add_bos_token=False, add_eos_token=True
-    )
+    return GemmaTokenizerFast(vocabulary, merges, padding_side="right", add_bos_token=False, add_eos_token=True)
 
 
 def _nllb() -> Any:
@@ -151,8 +147,6 @@ def _bpe(*special: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
     from tokenizers.implementations import SentencePieceBPETokenizer
 
     tokenizer = SentencePieceBPETokenizer()
-    tokenizer.train_from_iterator(
-        CORPUS * 20, vocab_size=400, special_tokens=list(special), show_progress=False
-    )
+    tokenizer.train_from_iterator(CORPUS * 20, vocab_size=400, special_tokens=list(special), show_progress=False)
     model = json.loads(tokenizer.to_str())["model"]
     return model["vocab"], [(left, right) for left, right in model["merges"]]

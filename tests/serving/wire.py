@@ -229,9 +229,7 @@ def launched(
     log = folder / "server.log"
     command = [sys.executable, "-P", "-c", _LAUNCH, json.dumps(given)]
     with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
-        )
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()

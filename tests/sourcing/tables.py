@@ -68,10 +68,7 @@ class TableFolderCase:
         data = at / "dataset" / "data"
         data.mkdir(parents=True, exist_ok=True)
         (at / "dataset" / "README.md").write_text("# A data set\n")
-        rows = [
-            {"image": picture.data, "caption": picture.caption, **picture.extra}
-            for picture in pictures.values()
-        ]
+        rows = [{"image": picture.data, "caption": picture.caption, **picture.extra} for picture in pictures.values()]
         replace_if_other(data / "train-00000-of-00002.parquet", parquet(rows[:2]))
         replace_if_other(data / "train-00001-of-00002.parquet", parquet(rows[2:]))
         return at / "dataset"
@@ -92,10 +89,7 @@ class ImageFolderCase:
         folder = at / "labelled"
         (folder / "train").mkdir(parents=True, exist_ok=True)
         wanted = {f"train/{name}": picture.data for name, picture in pictures.items()}
-        rows = [
-            {"file_name": name, "text": picture.caption, **picture.extra}
-            for name, picture in pictures.items()
-        ]
+        rows = [{"file_name": name, "text": picture.caption, **picture.extra} for name, picture in pictures.items()]
         wanted["train/metadata.jsonl"] = json_lines(rows)
         replace_files(folder, wanted)
         return folder
@@ -135,9 +129,7 @@ def parquet_of_datasets(rows: Rows) -> bytes:
     made = table(rows, image=IMAGE_STRUCT)
     features = {"info": {"features": {"image": {"_type": "Image"}}}}
     sink = io.BytesIO()
-    pq.write_table(
-        made.replace_schema_metadata({"huggingface": json.dumps(features)}), sink, row_group_size=2
-    )
+    pq.write_table(made.replace_schema_metadata({"huggingface": json.dumps(features)}), sink, row_group_size=2)
     return sink.getvalue()
 
 

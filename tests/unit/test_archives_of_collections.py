@@ -225,9 +225,7 @@ def test_a_later_catalog_says_so(archive: bytes, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_catalog_that_would_do_harm_is_refused(
-    archive: bytes, tmp_path: Path, script: str, said: str
-) -> None:
+def test_a_catalog_that_would_do_harm_is_refused(archive: bytes, tmp_path: Path, script: str, said: str) -> None:
     refused(with_catalog(archive, tmp_path, script), tmp_path, said)
 
 
@@ -245,9 +243,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents = members(archive)
-    files = [
-        [p, 10**18 if p.endswith("npy") else n, s] for p, n, s in json.loads(contents[manifest.NAME])["files"]
-    ]
+    files = [[p, 10**18 if p.endswith("npy") else n, s] for p, n, s in json.loads(contents[manifest.NAME])["files"]]
     made: list[str] = []
     monkeypatch.setattr("imseek.data.archive.restore.staging_folder", lambda *_: made.append("made"))
     refused(packed(restated(contents, files=files)), tmp_path, "free at", StorageError)

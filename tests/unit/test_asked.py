@@ -53,11 +53,7 @@ def test_an_address_says_what_was_asked(
     assert search_state.parse_address(address) == search_state.ParsedAddress(made)
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(sorted(search_state.PARAMETERS)), st.lists(st.text(max_size=30), max_size=3)
-    )
-)
+@given(st.dictionaries(st.sampled_from(sorted(search_state.PARAMETERS)), st.lists(st.text(max_size=30), max_size=3)))
 def test_whatever_is_typed_into_an_address_is_read_or_named(anything: dict[str, list[str]]) -> None:
     found = search_state.parse_address(anything)
     again = search_state.parse_address(found.asked.parameters())
@@ -146,9 +142,7 @@ def test_the_query_that_is_meant() -> None:
 
 
 def test_the_cutoff_is_on_and_dates_have_no_diversity() -> None:
-    query = search_state.parse_address({"q": ["a"], "sort": ["date"], "diversity": ["0.3"]}).asked.query(
-        lambda _: b""
-    )
+    query = search_state.parse_address({"q": ["a"], "sort": ["date"], "diversity": ["0.3"]}).asked.query(lambda _: b"")
     assert (query.cutoff, query.sort, query.diversity) == ("auto", "date", 0.0)
 
 
@@ -156,18 +150,13 @@ def test_pictures_that_were_right_are_enough() -> None:
     found = search_state.parse_address({"more": ["7", "8"], "less": ["9"]}).asked
     assert not found.empty
     query = found.query(lambda _: b"")
-    assert query == Query(
-        (Term(image_id=7), Term(image_id=8)), limit=60, cutoff="auto", per_group=6, less=(9,)
-    )
+    assert query == Query((Term(image_id=7), Term(image_id=8)), limit=60, cutoff="auto", per_group=6, less=(9,))
     assert search_state.parse_address({"less": ["9"], "where": ["year > 2020"]}).asked.empty
 
 
 def test_links_of_other_pages() -> None:
     assert search_state.search_url("my photos", search_state.more_like(5)) == "/?c=my+photos&like=id%3A5"
-    assert (
-        search_state.search_url("a", search_state.filtered_search("tag('cat')"))
-        == "/?c=a&where=tag%28%27cat%27%29"
-    )
+    assert search_state.search_url("a", search_state.filtered_search("tag('cat')")) == "/?c=a&where=tag%28%27cat%27%29"
     assert search_state.text_search(" a dog ").parameters("a") == {"c": ["a"], "q": ["a dog"]}
 
 

@@ -38,9 +38,7 @@ def _by_colour(power: float) -> Encode:
     def encode(pictures: Sequence[Pixels]) -> Float32:
         rows = []
         for one in pictures:
-            cells = [
-                part.mean() for band in np.array_split(one, 3) for part in np.array_split(band, 3, axis=1)
-            ]
+            cells = [part.mean() for band in np.array_split(one, 3) for part in np.array_split(band, 3, axis=1)]
             rows.append(np.array(cells) ** power)
         vectors = np.array(rows, np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

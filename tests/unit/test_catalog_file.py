@@ -70,9 +70,7 @@ def test_a_connection_that_cannot_be_made_durable_is_closed(
     assert len(closed) == 1
 
 
-def test_a_connection_that_cannot_be_guarded_is_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_that_cannot_be_guarded_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = []
 
     class Connection(catalog_file.CatalogConnection):

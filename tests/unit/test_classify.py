@@ -40,9 +40,7 @@ def stereo() -> tuple[Picture, Picture]:
     import skimage
 
     folder = Path(skimage.__file__).parent / "data"
-    left, right = (
-        decode((folder / f"motorcycle_{side}.png").read_bytes()).pixels for side in ("left", "right")
-    )
+    left, right = (decode((folder / f"motorcycle_{side}.png").read_bytes()).pixels for side in ("left", "right"))
     return left, right
 
 
@@ -193,9 +191,7 @@ def test_a_line_written_over_a_picture_leaves_it_the_same(coffee: Picture) -> No
     assert verdict.laid.rest_agreement > verdict.laid.agreement
 
 
-def test_a_picture_half_of_which_is_another_one_is_not_the_same(
-    coffee: Picture, photo_files: list[Path]
-) -> None:
+def test_a_picture_half_of_which_is_another_one_is_not_the_same(coffee: Picture, photo_files: list[Path]) -> None:
     other = decode(next(path for path in photo_files if path.stem == "chelsea").read_bytes()).pixels
     mixed = coffee.copy()
     height, width = (min(sides) for sides in zip(coffee.shape[:2], other.shape[:2], strict=True))

@@ -137,8 +137,5 @@ def test_a_current_folder_that_is_gone(
     monkeypatch.chdir(tmp_path)
     tmp_path.rmdir()
     assert main(["search", "a cat"]) == 2
-    assert (
-        capsys.readouterr().err
-        == "imseek: the current folder no longer exists\nhint: change to another folder\n"
-    )
+    assert capsys.readouterr().err == "imseek: the current folder no longer exists\nhint: change to another folder\n"
     tmp_path.mkdir()

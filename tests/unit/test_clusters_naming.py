@@ -31,9 +31,7 @@ def vocabulary_of(directions: range) -> tuple[tuple[str, ...], np.ndarray]:
 
 def named(rows: np.ndarray, members: list[np.ndarray], directions: range = range(20)) -> list[ClusterName]:
     words, word_rows = vocabulary_of(directions)
-    return cluster_names.name_clusters(
-        Held(rows), members, words, word_rows, word_rows.mean(axis=0), 0, QUIET
-    )
+    return cluster_names.name_clusters(Held(rows), members, words, word_rows, word_rows.mean(axis=0), 0, QUIET)
 
 
 def thirds(n: int) -> list[np.ndarray]:
@@ -55,9 +53,7 @@ def test_what_all_clusters_share_names_none() -> None:
 
 
 def test_one_loud_picture_does_not_name_ten() -> None:
-    rows = np.concatenate(
-        [pictures([0], 9), pictures([13], 1) + 3 * np.eye(DIM)[13], pictures([0], 20, seed=1)]
-    )
+    rows = np.concatenate([pictures([0], 9), pictures([13], 1) + 3 * np.eye(DIM)[13], pictures([0], 20, seed=1)])
     found = named(rows, [np.arange(10), np.arange(10, 30)])
     assert found[0].text is None
 

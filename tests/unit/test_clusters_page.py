@@ -65,9 +65,7 @@ def test_clusters_without_a_name_and_what_is_in_none() -> None:
     assert "<h2><bdi>in no cluster</bdi>" in text
     assert text.count("cannot be read") == 2
     assert '<a href="#c1">1</a>' in text
-    assert totals(report(cluster(1), noise=noise)) == (
-        "1 cluster of 9 images, 2 images in none; k-means, as asked for"
-    )
+    assert totals(report(cluster(1), noise=noise)) == ("1 cluster of 9 images, 2 images in none; k-means, as asked for")
     assert totals(report(images=0)) == "no images"
 
 

@@ -40,9 +40,7 @@ def test_by_vector_and_hash(least: float, most: int) -> None:
 def test_what_is_near_by_one_sign_alone_is_not_the_same() -> None:
     assert find_representatives(at(0, 0), apart(17)).tolist() == [0, 1], "as b and d"
     assert find_representatives(at(0, angle(0.79)), apart(0)).tolist() == [0, 1]
-    assert find_representatives(at(0, angle(0.85)), apart(11)).tolist() == [0, 1], (
-        "not alike enough for so many bits"
-    )
+    assert find_representatives(at(0, angle(0.85)), apart(11)).tolist() == [0, 1], "not alike enough for so many bits"
 
 
 @pytest.mark.parametrize("known", [(0, 0), (0, 1), (1, 0)])

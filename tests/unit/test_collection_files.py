@@ -100,9 +100,7 @@ def test_what_is_no_file_of_the_collection_is_not_opened(
         read(root, "dead/000000.1.npy")
 
 
-@pytest.mark.parametrize(
-    "name", ["../outside/000000.1.npy", "/etc/passwd", "dead/../../outside/000000.1.npy", "", "."]
-)
+@pytest.mark.parametrize("name", ["../outside/000000.1.npy", "/etc/passwd", "dead/../../outside/000000.1.npy", "", "."])
 def test_a_name_that_leads_out_is_no_name(root: Path, outside: Path, name: str) -> None:
     for use in (files.open_file, files.stat_file, lambda r, n: files.remove_files(r, [n])):
         with pytest.raises(UnsafePathError):
@@ -445,9 +443,7 @@ def test_what_a_writer_removes_meanwhile_is_not_found(root: Path, monkeypatch: p
     assert (found.files, found.strange) == (["dead/000000.1.npy"], {})
 
 
-def test_a_file_that_cannot_have_its_permissions_is_not_left_open(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_cannot_have_its_permissions_is_not_left_open(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 

@@ -177,10 +177,7 @@ def test_what_was_written_for_programs_is_shown_in_lines(tmp_path: Path) -> None
         "columns": ["map_x", "map_y"], "images": 1200, "stale": False, "notes": [], "rows": [{"id": 1}],
     }  # fmt: skip
     lines = [
-        *(
-            json.dumps({"progress": {"phase": "reading", "done": n, "total": 8, "skipped": 0}})
-            for n in (1, 8)
-        ),
+        *(json.dumps({"progress": {"phase": "reading", "done": n, "total": 8, "skipped": 0}}) for n in (1, 8)),
         json.dumps({"progress": {"phase": "placing", "done": 1200, "total": None, "skipped": 2}}),
         "a line\x1b[2J",
         "{",
@@ -236,10 +233,7 @@ def test_what_would_be_done_heeds_the_options(tmp_path: Path, photo_files: list[
         limited = sources.plan_lines(collection, create_task.IndexRequest(here, limit=1))
         assert limited[-1] == "at most 1 picture would be read now"
         assert sources.plan_lines(collection, create_task.IndexRequest(here, limit=2)) == limited[:-1]
-        assert (
-            "which of the new"
-            in sources.plan_lines(collection, create_task.IndexRequest(here, skip_known=True))[-1]
-        )
+        assert "which of the new" in sources.plan_lines(collection, create_task.IndexRequest(here, skip_known=True))[-1]
 
 
 def test_jobs_compute_as_the_pages_do() -> None:
@@ -280,9 +274,7 @@ def test_encoders_say_what_they_cost() -> None:
 
 
 def test_a_collection_is_made_and_filled(environ: dict[str, str], photos: Path) -> None:
-    wanted = create_task.CollectionRequest(
-        "new", "fake", index=create_task.IndexRequest((str(photos),)).command()
-    )
+    wanted = create_task.CollectionRequest("new", "fake", index=create_task.IndexRequest((str(photos),)).command())
     work = create_task.start(wanted, environ, imseek.Runtime(device="cpu", threads=1))
     assert work.wait(60)
     assert work.error is None

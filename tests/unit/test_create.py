@@ -14,9 +14,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, resolution: Resolution) -> None:
     monkeypatch.setattr("imseek.collection.registry.resolve", lambda _: resolution)
 
 
-def test_a_download_is_announced_with_size_and_licence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_is_announced_with_size_and_licence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, Resolution("fake", download=find_encoder("default")))
     said: list[str] = []
     with imseek.create(tmp_path / "c", notify=said.append):

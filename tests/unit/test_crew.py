@@ -235,9 +235,7 @@ def test_staging_in_a_store_without_renames() -> None:
         staging.read(Manifest(manifest.name, manifest.size, "0" * 64))
     with pytest.raises(StagedError, match="FileNotFoundError"):
         staging.read(Manifest("1.1.npy", 1, ""))
-    Staging(
-        "memory://staged", "imseek-1", "8"
-    ).clear()  # The run after it, which knows that this one is dead.
+    Staging("memory://staged", "imseek-1", "8").clear()  # The run after it, which knows that this one is dead.
     with pytest.raises(StagedError):
         staging.read(manifest)
 
@@ -327,9 +325,7 @@ def test_nobody_at_an_address(collection: imseek.Collection, folder: Path) -> No
     assert collection.info().images == 0
 
 
-def test_the_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch, collection: imseek.Collection, folder: Path
-) -> None:
+def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, collection: imseek.Collection, folder: Path) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtraError) as raised:
         collection.index([folder], executor=imseek.Ray())

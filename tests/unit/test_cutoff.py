@@ -85,12 +85,8 @@ def test_all_images_the_same() -> None:
     assert count_relevant(same, background(same)) == MIN_SAMPLE
     nearly = same + np.linspace(2e-4, -2e-4, MIN_SAMPLE, dtype=np.float32)  # rounding of the rows to float16
     assert count_relevant(nearly, background(nearly)) == MIN_SAMPLE
-    assert (
-        count_relevant(same, BEHIND) == MIN_SAMPLE
-    )  # the first ones of a collection whose other images score less
-    assert (
-        count_relevant(np.full(10, 0.25, np.float32), BEHIND) == 0
-    )  # and here they score no more than others
+    assert count_relevant(same, BEHIND) == MIN_SAMPLE  # the first ones of a collection whose other images score less
+    assert count_relevant(np.full(10, 0.25, np.float32), BEHIND) == 0  # and here they score no more than others
 
 
 @pytest.mark.parametrize("images", [0, 1, 5, MIN_SAMPLE - 1])
@@ -154,9 +150,7 @@ def test_neutral_scores_are_the_mean_over_the_texts() -> None:
 SCORES = npst.arrays(np.float32, st.integers(1, 60), elements=st.floats(-1, 1, width=32)).map(
     lambda scores: np.sort(scores)[::-1]
 )
-BEHINDS = st.builds(
-    Background, st.integers(0, 200), st.integers(0, 10**7), st.floats(-1, 1), st.floats(ROUNDING, 1)
-)
+BEHINDS = st.builds(Background, st.integers(0, 200), st.integers(0, 10**7), st.floats(-1, 1), st.floats(ROUNDING, 1))
 
 
 @given(SCORES, BEHINDS)

@@ -64,9 +64,7 @@ def test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after(tmp_path:
     assert list((tmp_path / "staging").iterdir()) == []
 
 
-def test_every_folder_of_a_publication_is_synced_after_the_last_rename_into_it(
-    tmp_path: Path, calls: Calls
-) -> None:
+def test_every_folder_of_a_publication_is_synced_after_the_last_rename_into_it(tmp_path: Path, calls: Calls) -> None:
     for name in "abc":
         durable_files.stage(tmp_path / name, lambda out: out.write(b"x"))
     calls.clear()
@@ -149,9 +147,7 @@ def test_a_sealed_document_comes_back(document: dict[str, Any]) -> None:
 
 
 @given(DOCUMENTS, st.data())
-def test_every_changed_byte_of_a_sealed_document_is_noticed(
-    document: dict[str, Any], data: st.DataObject
-) -> None:
+def test_every_changed_byte_of_a_sealed_document_is_noticed(document: dict[str, Any], data: st.DataObject) -> None:
     sealed = bytearray(durable_files.add_checksum(document))
     place = data.draw(st.integers(0, len(sealed) - 1))
     sealed[place] ^= data.draw(st.integers(1, 255))
@@ -227,9 +223,7 @@ def test_what_cannot_be_unlinked_is_told(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_folders_of_others_above_are_not_synced(
-    tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folders_of_others_above_are_not_synced(tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "theirs" / "mine").mkdir(parents=True)
     real = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "theirs" and real(path, mode))

@@ -195,9 +195,7 @@ def test_a_process_that_nobody_has_asked_after_is_dead() -> None:
         assert not processes.may_be_alive(process.pid, processes.host(), processes.boot_id())
 
 
-def test_asking_does_not_keep_a_writer_out(
-    collection: Path, waiting: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_asking_does_not_keep_a_writer_out(collection: Path, waiting: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """`info` takes the lock for an instant to see whether it is free: here, when the writer makes its first attempt."""
     refusals = 0
     flock = fcntl.flock
@@ -275,9 +273,7 @@ def test_asking_says_why_the_lock_cannot_be_opened(collection: Path, monkeypatch
 
 
 @pytest.mark.parametrize("stat", [None, *([state, *[b"1"] * 18, b"777"] for state in (b"S", b"Z", b"X"))])
-def test_a_process_of_somebody_else_may_be_alive(
-    stat: list[bytes] | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_of_somebody_else_may_be_alive(stat: list[bytes] | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking after it is refused, which says that it is there. Its state may be hidden, too (hidepid of proc)."""
 
     def refuse(*_: object) -> None:
@@ -285,12 +281,8 @@ def test_a_process_of_somebody_else_may_be_alive(
 
     monkeypatch.setattr(os, "kill", refuse)
     monkeypatch.setattr(processes, "_stat_of", lambda _: stat)
-    assert processes.may_be_alive(5, processes.host(), processes.boot_id()) is (
-        stat is None or stat[0] == b"S"
-    )
-    assert processes.may_be_alive(5, processes.host(), processes.boot_id(), 777) is (
-        stat is None or stat[0] == b"S"
-    )
+    assert processes.may_be_alive(5, processes.host(), processes.boot_id()) is (stat is None or stat[0] == b"S")
+    assert processes.may_be_alive(5, processes.host(), processes.boot_id(), 777) is (stat is None or stat[0] == b"S")
     assert processes.may_be_alive(5, processes.host(), processes.boot_id(), 778) is (stat is None)
 
 

@@ -64,9 +64,7 @@ def test_a_migrated_catalog_is_left_alone(engine: Engine) -> None:
     assert migrate(engine) == 0
 
 
-def test_a_migration_that_dies_half_way_leaves_the_version_before(
-    engine: Engine, known: Callable[..., int]
-) -> None:
+def test_a_migration_that_dies_half_way_leaves_the_version_before(engine: Engine, known: Callable[..., int]) -> None:
     migrate(engine)
     known(("broken", "CREATE TABLE half (a {int}); CREATE TABLE half (a {int})"))
     with pytest.raises(Exception, match="already exists"):
@@ -128,16 +126,12 @@ def test_transactions_do_not_wait_for_each_other(engine: Engine) -> None:
         pytest.fail("a transaction inside another")
 
 
-def test_a_writer_opens_no_catalog_of_a_later_imseek(
-    engine: Engine, tmp_path: Path, known: Callable[..., int]
-) -> None:
+def test_a_writer_opens_no_catalog_of_a_later_imseek(engine: Engine, tmp_path: Path, known: Callable[..., int]) -> None:
     """Also one that came between the look at its version and the opening."""
     count = len(MIGRATIONS)
     migrate(engine)
     with engine.begin() as connection:
-        connection.execute(
-            text(f"INSERT INTO migrations VALUES ({count + 1}, 'of the future', '2100-01-01')")
-        )
+        connection.execute(text(f"INSERT INTO migrations VALUES ({count + 1}, 'of the future', '2100-01-01')"))
     path = Path(str(engine.url.database))
     before = path.read_bytes()
     with pytest.raises(FormatVersionError):

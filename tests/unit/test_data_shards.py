@@ -37,9 +37,7 @@ def read_table(path: Path) -> pa.Table:
 
 
 def row(**facts: Any) -> dict[str, Any]:
-    return shard_files.row_of(
-        ImageFacts(width=4, height=3, format="PNG", mode="RGB", **facts), b"\x01" * 32, 99
-    )
+    return shard_files.row_of(ImageFacts(width=4, height=3, format="PNG", mode="RGB", **facts), b"\x01" * 32, 99)
 
 
 def test_every_intrinsic_column_comes_back(tmp_path: Path) -> None:
@@ -145,8 +143,7 @@ COLUMNS = st.lists(
 def test_shards_can_always_be_merged(parts: list[list[dict[str, Any]]]) -> None:
     """Whatever types their extra columns have: alike as they were, else as numbers or text that say the same."""
     tables = [
-        shard_files.table_of([{**row(), **extra, "image_id": n} for n, extra in enumerate(part)])
-        for part in parts
+        shard_files.table_of([{**row(), **extra, "image_id": n} for n, extra in enumerate(part)]) for part in parts
     ]
     merged = shard_files.concat_tables(tables)
     assert merged.num_rows == sum(map(len, parts))

@@ -41,9 +41,7 @@ class TestRepeats:
         assert count_repeats(REPEATS, classes) == {"a": 2, "b": 2}
 
     def test_across(self) -> None:
-        found = find_leaks(
-            REPEATS, {1: "train", 2: "train", 3: "train", 4: "test", 5: "test", 6: "test", 7: "test"}
-        )
+        found = find_leaks(REPEATS, {1: "train", 2: "train", 3: "train", 4: "test", 5: "test", 6: "test", 7: "test"})
         assert found.counts == {("test", "train"): (2, 1), ("train", "test"): (1, 2)}
         assert found.groups == [("same", [1, 2, 6]), ("exact", [3, 4, 5])]
 
@@ -53,9 +51,7 @@ class TestRepeats:
 
     def test_only_what_leaks_ties(self) -> None:
         """2 and 3 are one picture within a part: what 1 and 2 are, and 3 and 4, stays apart."""
-        repeats = DuplicateContents(
-            {i: [i] for i in (1, 2, 3, 4)}, [(1, 2, "same"), (2, 3, "same"), (3, 4, "same")]
-        )
+        repeats = DuplicateContents({i: [i] for i in (1, 2, 3, 4)}, [(1, 2, "same"), (2, 3, "same"), (3, 4, "same")])
         found = find_leaks(repeats, {1: "train", 2: "test", 3: "test", 4: "train"})
         assert found.groups == [("same", [1, 2]), ("same", [3, 4])]
 

@@ -39,9 +39,7 @@ def naive(scores: np.ndarray, vectors: np.ndarray, diversity: float) -> list[int
     return taken
 
 
-def near_tied(
-    scores: np.ndarray, vectors: np.ndarray, diversity: float, order: list[int], other: list[int]
-) -> bool:
+def near_tied(scores: np.ndarray, vectors: np.ndarray, diversity: float, order: list[int], other: list[int]) -> bool:
     """Whether two orders part where the formula gives both the same but for rounding."""
     n = next(n for n, (a, b) in enumerate(zip(order, other, strict=True)) if a != b)
     count, wide = len(scores), vectors.astype(np.float64)
@@ -85,6 +83,4 @@ def test_copies_come_last_once_diversity_counts() -> None:
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_few(count: int) -> None:
-    assert rank_by_mmr(np.ones(count, np.float32), np.ones((count, 3), np.float32), 0.5).tolist() == [
-        *range(count)
-    ]
+    assert rank_by_mmr(np.ones(count, np.float32), np.ones((count, 3), np.float32), 0.5).tolist() == [*range(count)]

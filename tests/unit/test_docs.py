@@ -106,9 +106,7 @@ def test_links_lead_somewhere() -> None:
 def test_every_link_is_looked_at() -> None:
     """As many as there are ends of a link's text, but for those in code."""
     for page in (*CURRENT, *HISTORY):
-        in_code = sum(
-            piece.text.count("](") for piece in (*documentation.inline(page), *documentation.blocks(page))
-        )
+        in_code = sum(piece.text.count("](") for piece in (*documentation.inline(page), *documentation.blocks(page)))
         assert len(list(documentation.links(page))) == documentation.read(page).count("](") - in_code, page
 
 
@@ -166,9 +164,7 @@ def test_the_tree_in_the_readme_is_that_of_the_repository() -> None:
     (tree,) = (block for block in documentation.blocks(MAPS[0]) if block.text.startswith("imseek/ "))
     for line in tree.text.splitlines():
         base = ROOT / "imseek" if line.startswith("  ") else ROOT
-        words = (
-            line.split("  ", 1)[0].split() if base == ROOT else re.match(r" *((?:\w+/ ?)*)", line)[1].split()
-        )  # type: ignore[index]
+        words = line.split("  ", 1)[0].split() if base == ROOT else re.match(r" *((?:\w+/ ?)*)", line)[1].split()  # type: ignore[index]
         assert all((base / word).exists() for word in words), line
 
 
@@ -177,9 +173,9 @@ def test_the_tree_in_the_readme_is_that_of_the_repository() -> None:
 
 @cache
 def import_contracts() -> list[dict[str, Any]]:
-    contracts: list[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
-        "importlinter"
-    ]["contracts"]
+    contracts: list[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
     return contracts
 
 
@@ -221,13 +217,9 @@ def test_the_table_of_the_architecture_shows_the_layers() -> None:
     for packages, _, libraries in rows:
         for library in libraries:
             (allowed,) = (
-                one["ignore_imports"]
-                for one in import_contracts()
-                if library in one.get("forbidden_modules", ())
+                one["ignore_imports"] for one in import_contracts() if library in one.get("forbidden_modules", ())
             )
-            importers = {
-                one.split(".")[1].split(" ")[0] for one in allowed if one.split(" -> ")[1] in (library, "*")
-            }
+            importers = {one.split(".")[1].split(" ")[0] for one in allowed if one.split(" -> ")[1] in (library, "*")}
             assert importers & set(packages), f"{library}: {packages}"
 
 
@@ -248,9 +240,7 @@ def commands(path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
 
 def options(words: tuple[str, ...]) -> set[str]:
     return {"--help", "-h"} | {
-        option
-        for parameter in commands()[words].params
-        for option in (*parameter.opts, *parameter.secondary_opts)
+        option for parameter in commands()[words].params for option in (*parameter.opts, *parameter.secondary_opts)
     }
 
 
@@ -352,10 +342,7 @@ def test_commands_in_sentences_are_there() -> None:
                     problem = ", ".join(f"no {word}" for word in given if f'"{word}"' not in text) or None
                 elif not choice or choice[0] not in PROGRAMS:
                     given = [word.partition("=")[0] for word in choice if re.match(r"--?[a-zA-Z0]", word)]
-                    problem = (
-                        ", ".join(f"no {word}" for word in given if word not in every | FOREIGN.keys())
-                        or None
-                    )
+                    problem = ", ".join(f"no {word}" for word in given if word not in every | FOREIGN.keys()) or None
                 checked += 1
                 if problem:
                     wrong.append(f"{piece}: {piece.text}: {problem}")
@@ -410,10 +397,7 @@ def named_routes(page: Path) -> dict[str, Piece]:
 
 def test_routes_are_there() -> None:
     wrong = {
-        f"{piece}: {route}"
-        for page in CURRENT
-        for route, piece in named_routes(page).items()
-        if route not in routes()
+        f"{piece}: {route}" for page in CURRENT for route, piece in named_routes(page).items() if route not in routes()
     }
     assert wrong == set()
 
@@ -491,9 +475,7 @@ def test_python_in_sentences_names_what_is_there() -> None:
         begin = re.match(r"(\w+)\.\w+(?!\S*/)", piece.text)
         if not begin or begin[1] not in {"imseek", *modules} or f'"{piece.text}"' in keys:
             continue
-        if re.fullmatch(
-            r"[\w.]+\.(md|py|json|jsonl|csv|html|sqlite|tar|parquet|imseek|index|lock|db)", piece.text
-        ):
+        if re.fullmatch(r"[\w.]+\.(md|py|json|jsonl|csv|html|sqlite|tar|parquet|imseek|index|lock|db)", piece.text):
             continue  # a file
         try:
             code = ast.parse(piece.text.replace("…", "..."))

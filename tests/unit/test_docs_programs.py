@@ -86,9 +86,7 @@ def a_file_of_milvus(session: Session) -> None:
 
 def a_server(session: Session) -> None:
     Path("photos.imseek").rename("photos")
-    session.stand_ins["http://127.0.0.1:1234"] = session.stack.enter_context(
-        served(Path.cwd() / "photos")
-    ).url
+    session.stand_ins["http://127.0.0.1:1234"] = session.stack.enter_context(served(Path.cwd() / "photos")).url
 
 
 def an_export_for_faiss(session: Session) -> None:

@@ -73,9 +73,7 @@ def test_duplicates(capsys: pytest.CaptureFixture[str]) -> None:
         (("groups", 0, "members", 1, "pair", "distance"), 65),
     ],
 )
-def test_the_schema_refuses(
-    capsys: pytest.CaptureFixture[str], where: tuple[str | int, ...], wrong: Any
-) -> None:
+def test_the_schema_refuses(capsys: pytest.CaptureFixture[str], where: tuple[str | int, ...], wrong: Any) -> None:
     from imseek.ui.cli.json_schemas import schemas
 
     document = answer(capsys, "duplicates", duplicates(), "uuid")

@@ -85,9 +85,7 @@ class TestBounds:
         assert (text.count("<img"), text.count("<figure"), left_out(text)) == (3, 5, "2 thumbnails")
 
     def test_thumbnails_by_size(self) -> None:
-        text = made(
-            group(1, 2, 3), thumbnail=lambda one: b"x" * 100 * one.image_id, bounds=PageLimits(bytes=420)
-        )
+        text = made(group(1, 2, 3), thumbnail=lambda one: b"x" * 100 * one.image_id, bounds=PageLimits(bytes=420))
         assert (text.count("<img"), left_out(text)) == (2, "1 thumbnails")
 
     def test_what_cannot_be_read_is_no_thumbnail(self) -> None:
@@ -96,9 +94,7 @@ class TestBounds:
 
     def test_copies_are_read_once(self) -> None:
         read: list[int] = []
-        made(
-            group(1, 2, 3, content_hash=f"{1:064x}"), thumbnail=lambda one: read.append(one.image_id) or b"x"
-        )
+        made(group(1, 2, 3, content_hash=f"{1:064x}"), thumbnail=lambda one: read.append(one.image_id) or b"x")
         assert read == [1]
 
 
@@ -174,6 +170,4 @@ class TestWords:
     def test_totals(self) -> None:
         exact = DuplicateGroup("exact", (member(1), member(2), member(3)), "")
         report = DuplicateReport(UUID, 1, 1234, (exact, group(4, 5)))
-        assert totals(report) == (
-            "2 groups (1 exact, 1 same) among 1,234 images; 3 images beside the keepers, 37.0 kB"
-        )
+        assert totals(report) == ("2 groups (1 exact, 1 same) among 1,234 images; 3 images beside the keepers, 37.0 kB")

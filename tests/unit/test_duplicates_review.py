@@ -158,9 +158,7 @@ class TestOrder:
 
 class TestChosen:
     def test_only_what_was_decided(self) -> None:
-        decided = states(
-            [decide(THREE, State(), "keep", tokens(2)), decide(COPIES, State(), "different", [])]
-        )
+        decided = states([decide(THREE, State(), "keep", tokens(2)), decide(COPIES, State(), "different", [])])
         (made,) = apply_decisions(report(THREE, COPIES, SCENE), decided).groups
         assert [member.image_id for member in made.members] == [2, 1, 3]
         assert made.reason == CHOSEN
@@ -171,10 +169,7 @@ class TestChosen:
         assert [member.image_id for member in made.members] == [1, 2]
 
     def test_where_all_stay_there_is_nothing_to_do(self) -> None:
-        assert (
-            apply_decisions(report(THREE), states([decide(THREE, State(), "keep", tokens(1, 2, 3))])).groups
-            == ()
-        )
+        assert apply_decisions(report(THREE), states([decide(THREE, State(), "keep", tokens(1, 2, 3))])).groups == ()
 
     def test_suggestions_are_taken_by_kind_but_for_later_and_parts(self) -> None:
         decided = states([decide(SCENE, State(), "later", [])])
@@ -183,17 +178,13 @@ class TestChosen:
 
     def test_what_another_collection_has_stays_whatever_is_kept(self) -> None:
         of = group(theirs(1), image(1, "a"), image(2, "a"))
-        (made,) = apply_decisions(
-            report(of), states([decide(of, State(), "keep", [token(of.keeper)])])
-        ).groups
+        (made,) = apply_decisions(report(of), states([decide(of, State(), "keep", [token(of.keeper)])])).groups
         assert [(one.collection == UUID, one.image_id) for one in made.members] == [
             (False, 1),
             (True, 1),
             (True, 2),
         ]
-        (made,) = apply_decisions(
-            report(of), states([decide(of, State(), "keep", [token(of.members[1])])])
-        ).groups
+        (made,) = apply_decisions(report(of), states([decide(of, State(), "keep", [token(of.members[1])])])).groups
         assert made.keeper == of.keeper
         assert [one.image_id for one in made.others] == [2]
         with pytest.raises(ValueError, match="nothing is left"):

@@ -27,9 +27,7 @@ def new_generation(collection: imseek.Collection, photos: Path, name: str) -> in
     return collection.info().generation
 
 
-def test_an_earlier_one_is_kept_only_where_it_is_paged(
-    collection: imseek.Collection, photos: Path, root: Path
-) -> None:
+def test_an_earlier_one_is_kept_only_where_it_is_paged(collection: imseek.Collection, photos: Path, root: Path) -> None:
     held = GenerationCache(root, "faiss")
     first = held.newest()
     new_generation(collection, photos, "a.png")
@@ -46,9 +44,7 @@ def test_an_earlier_one_is_kept_only_where_it_is_paged(
         held.of(newest + 1)
 
 
-def test_not_for_ever(
-    collection: imseek.Collection, photos: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_not_for_ever(collection: imseek.Collection, photos: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = GenerationCache(root, "faiss")
     first = held.newest()
     first.paged = True
@@ -60,9 +56,7 @@ def test_not_for_ever(
         held.of(first.reader.generation)
 
 
-def test_vectors_are_shared_between_generations(
-    collection: imseek.Collection, photos: Path, root: Path
-) -> None:
+def test_vectors_are_shared_between_generations(collection: imseek.Collection, photos: Path, root: Path) -> None:
     held = GenerationCache(root, "faiss")
     first = held.newest()
     (space,) = first.reader.current.spaces

@@ -30,9 +30,7 @@ def test_those_far_below_the_kth_are_left_out() -> None:
 
 def test_a_deeper_search_measures_from_its_own_end() -> None:
     assert SearchEffort(4, 40, 0.02).scale_to(1000).slack == 0.02
-    assert TuningResult(SearchEffort(4, 40, 0.02), 1.0, 0, ((0.1, 16),)).effort_for(0.05) == SearchEffort(
-        16, 40, 0.02
-    )
+    assert TuningResult(SearchEffort(4, 40, 0.02), 1.0, 0, ((0.1, 16),)).effort_for(0.05) == SearchEffort(16, 40, 0.02)
 
 
 def test_only_what_is_near_by_its_codes_is_scored() -> None:

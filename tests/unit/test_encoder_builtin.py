@@ -177,9 +177,7 @@ def test_shares_follow_area() -> None:
 
 def test_colours_are_read_from_whole_words_only() -> None:
     names = list(colour.COLOURS)
-    rows = colour.named_colours(
-        ["A RED, red rose", "gray or violet?", "the redhead's greenhouse", "black and white"]
-    )
+    rows = colour.named_colours(["A RED, red rose", "gray or violet?", "the redhead's greenhouse", "black and white"])
     assert rows[0, names.index("red")] == 1
     assert rows[1, [names.index("grey"), names.index("purple")]].tolist() == [0.5, 0.5]
     assert not rows[2].any()
@@ -189,8 +187,7 @@ def test_colours_are_read_from_whole_words_only() -> None:
 def test_a_named_colour_prefers_pictures_of_that_colour() -> None:
     encoder = BuiltinEncoder()
     red, blue = (
-        encoder.prepare(np.full((300, 200, 3), value, dtype=np.uint8))
-        for value in ((200, 20, 20), (20, 40, 200))
+        encoder.prepare(np.full((300, 200, 3), value, dtype=np.uint8)) for value in ((200, 20, 20), (20, 40, 200))
     )
     rows = encoder.encode_images(np.stack([red, blue]))
     without, with_red, with_blue = encoder.encode_texts(["a cloth", "a red cloth", "a blue cloth"]) @ rows.T

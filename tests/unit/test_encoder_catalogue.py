@@ -207,9 +207,7 @@ def test_what_is_fetched() -> None:
 
 
 def test_near_matches() -> None:
-    assert (
-        near_matches("openclip:ViT-B-32-256/datacomp_s34b")[0] == "openclip:ViT-B-32-256/datacomp_s34b_b86k"
-    )
+    assert near_matches("openclip:ViT-B-32-256/datacomp_s34b")[0] == "openclip:ViT-B-32-256/datacomp_s34b_b86k"
     assert near_matches("zzzzzz") == []
 
 
@@ -221,9 +219,7 @@ def test_reading_it_imports_no_network_library() -> None:
         "print(heavy & set(sys.modules))"
     )
     environment = {**os.environ, "HF_HUB_CACHE": "/nowhere"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "0\nset()\n"
 
 

@@ -127,9 +127,7 @@ def test_this_machine_says_what_its_processor_says() -> None:
     assert len(this_machine().gpus) == (torch.cuda.device_count() if torch.cuda.is_available() else 0)
 
 
-@pytest.mark.parametrize(
-    "runtime", [Runtime(device="cuda"), Runtime(precision="bf16"), Runtime(compile=True)]
-)
+@pytest.mark.parametrize("runtime", [Runtime(device="cuda"), Runtime(precision="bf16"), Runtime(compile=True)])
 def test_the_builtin_encoder_has_no_choices_and_says_so(runtime: Runtime) -> None:
     with pytest.raises(EncoderUnavailableError, match="builtin"):
         load("builtin", runtime=runtime)

@@ -119,9 +119,7 @@ def test_a_first_batch_that_is_full_exports_nothing(
     reference: str, squares: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load(reference, modalities=("image",)).fingerprint()
-    encoder = load(
-        reference, modalities=("image",), runtime=Runtime(precision="fp32", batch_size=4, threads=2)
-    )
+    encoder = load(reference, modalities=("image",), runtime=Runtime(precision="fp32", batch_size=4, threads=2))
     assert encoder.info.batch_size == 8
     encoder.encode_images(squares)
     encoder.encode_images(squares[:1])
@@ -175,9 +173,7 @@ def test_a_machine_that_may_have_a_gpu_asks_torch(
     assert isinstance(again(encoder, Runtime(device="cpu")), ExportedEncoder)
 
 
-def test_texts_come_from_their_own_tower(
-    reference: str, squares: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_texts_come_from_their_own_tower(reference: str, squares: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = export_now(reference, squares)
     both = again(encoder, modalities=("image", "text"))
     assert isinstance(both, ExportedEncoder)
@@ -190,9 +186,7 @@ def test_texts_come_from_their_own_tower(
     assert both._on_torch is None
 
 
-def test_what_cannot_be_exported_is_refused_once(
-    reference: str, squares: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_exported_is_refused_once(reference: str, squares: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[Path] = []
 
     def refuse(path: Path, *_: Any) -> None:

@@ -115,9 +115,7 @@ def test_auto_falls_back_to_fp32_and_says_so(cache: Path, calls: tuple[int, ...]
     assert line.startswith("bf16 changes the vectors of this encoder too much: over 16 pictures")
     assert line.endswith("0.999 is needed: fp32 is used")
     later: list[str] = []
-    again = tower(
-        Network(turn=0.1).float, said=later
-    )  # from the stored verdict, before any picture is compared
+    again = tower(Network(turn=0.1).float, said=later)  # from the stored verdict, before any picture is compared
     np.testing.assert_allclose(again(PICTURES[:1]), exact(PICTURES[:1]), atol=1e-6)
     assert (later, again.precision) == (said, "fp32")
 
@@ -136,9 +134,7 @@ def test_a_precision_that_was_asked_for_is_refused_every_time(cache: Path) -> No
 def test_vectors_that_are_not_numbers_fail(cache: Path) -> None:
     network = Network()
     with torch.no_grad():
-        network.linear.weight *= (
-            1e38  # finite in float32 and bf16, but not its sums in either … nor their norm
-        )
+        network.linear.weight *= 1e38  # finite in float32 and bf16, but not its sums in either … nor their norm
         network.turn = float("nan")
     said: list[str] = []
     rows = tower(Loads(network), said=said)(PICTURES)

@@ -57,16 +57,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 
 def point_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
-    )
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 def ranges(server: FakeHub) -> list[str | None]:
     """What was asked for of the weights, request by request."""
-    return [
-        asked for method, path, asked in server.requests if method == "GET" and path.endswith(".safetensors")
-    ]
+    return [asked for method, path, asked in server.requests if method == "GET" and path.endswith(".safetensors")]
 
 
 # -- fetching ----------------------------------------------------------------------------------------------
@@ -168,9 +164,7 @@ def test_a_killed_download_goes_on(server: FakeHub, cache: Path) -> None:
 
 def test_threads_of_a_process_fetch_once(server: FakeHub) -> None:
     paths: list[Path] = []
-    threads = [
-        threading.Thread(target=lambda: paths.append(hub.ensure_cached(REFERENCE, [PART]))) for _ in range(3)
-    ]
+    threads = [threading.Thread(target=lambda: paths.append(hub.ensure_cached(REFERENCE, [PART]))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -210,9 +204,7 @@ def test_two_processes_fetch_once(server: FakeHub, cache: Path, monkeypatch: pyt
 
 def test_damage_on_the_way_is_noticed_and_removed(server: FakeHub, cache: Path) -> None:
     server.damage = True
-    with pytest.raises(
-        EncoderError, match=f"damaged: its sha256 is .* not {hashlib.sha256(WEIGHTS).hexdigest()[:12]}"
-    ):
+    with pytest.raises(EncoderError, match=f"damaged: its sha256 is .* not {hashlib.sha256(WEIGHTS).hexdigest()[:12]}"):
         download_encoder(REFERENCE)
     assert list(cache.rglob("*.incomplete")) == []
     assert hub.cached_path(PART) is None
@@ -412,9 +404,7 @@ def test_a_portal_that_answers_for_the_hub(monkeypatch: pytest.MonkeyPatch, serv
     monkeypatch.setattr(
         server.RequestHandlerClass,
         "_describe",
-        lambda handler, name: handler._send(
-            200, b"<html>please log in</html>", {"Content-Type": "text/html"}
-        ),
+        lambda handler, name: handler._send(200, b"<html>please log in</html>", {"Content-Type": "text/html"}),
     )
     assert "did not answer" not in expect_unreachable()
 
@@ -427,9 +417,7 @@ def test_offline_for_others_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cache_that_cannot_be_written_is_named(server: FakeHub, cache: Path) -> None:
     cache.write_text("a file where the folder should be")
-    with pytest.raises(
-        EncoderUnavailableError, match=f"cannot be written.*{re.escape(str(cache))}"
-    ) as caught:
+    with pytest.raises(EncoderUnavailableError, match=f"cannot be written.*{re.escape(str(cache))}") as caught:
         download_encoder(REFERENCE)
     assert "HF_HUB_CACHE" in (caught.value.hint or "")
 

@@ -47,9 +47,7 @@ def test_a_named_reference_is_never_replaced(reference: str, monkeypatch: pytest
     monkeypatch.setattr(hub, "describe", None)  # not even asked
     resolution = resolve(reference)
     assert (resolution.reference, resolution.download) == (reference, find_encoder(reference))
-    assert (resolution.note is not None) == (reference == "builtin"), (
-        "that an encoder is basic is always said"
-    )
+    assert (resolution.note is not None) == (reference == "builtin"), "that an encoder is basic is always said"
 
 
 def test_a_preset_is_short_for_its_reference() -> None:
@@ -60,9 +58,7 @@ def test_a_preset_is_short_for_its_reference() -> None:
 
 
 @pytest.mark.parametrize("form", ["openclip:A@{}", "timm:a.b@{}", "local-dir:{}", "align:{}"])
-def test_files_and_folders_are_named_from_the_root(
-    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_and_folders_are_named_from_the_root(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "weights").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -209,9 +205,7 @@ def test_auto_asks_the_hub(server: FakeHub, tmp_path: Path) -> None:
 def test_auto_where_a_portal_answers_for_the_hub(
     server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        server.RequestHandlerClass, "_describe", lambda handler, _: handler._send(200, b"<html>", {})
-    )
+    monkeypatch.setattr(server.RequestHandlerClass, "_describe", lambda handler, _: handler._send(200, b"<html>", {}))
     assert resolve_elsewhere(tmp_path, HF_ENDPOINT=server.url)[0] == UNREACHABLE
 
 

@@ -34,9 +34,7 @@ PICTURES = "e92f69bcf306f9356de83797a5bc4de83dc5e6df41c2e06d08e3244e3a1d7141"
 def test_figures_are_those_of_the_rows() -> None:
     found = check_encoder("fake:32")
     encoder = load("fake:32")
-    rows = encoder.encode_images(
-        np.stack([encoder.prepare(picture) for picture in encoder_check.draw_pictures()])
-    )
+    rows = encoder.encode_images(np.stack([encoder.prepare(picture) for picture in encoder_check.draw_pictures()]))
     cosines = [float(rows[i] @ rows[j]) for i in range(24) for j in range(24) if i != j]
     assert found.images.count == 24
     assert found.images.cosine_min == pytest.approx(min(cosines), abs=1e-6)

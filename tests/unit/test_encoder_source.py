@@ -41,9 +41,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     from safetensors.torch import save
 
     torch.manual_seed(0)
-    model = open_clip.CLIP(
-        **{key: dict(value) if isinstance(value, dict) else value for key, value in MODEL.items()}
-    )
+    model = open_clip.CLIP(**{key: dict(value) if isinstance(value, dict) else value for key, value in MODEL.items()})
     weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
     return {"open_clip_model.safetensors": weights, "open_clip_config.json": json.dumps(CONFIG).encode()}
 
@@ -98,9 +96,7 @@ def test_the_tokenizer_is_fetched_with_the_weights(server: FakeHub, files: dict[
     model = {**MODEL, "text_cfg": {**MODEL["text_cfg"], "hf_tokenizer_name": "some/words"}}
     described = json.dumps({**CONFIG, "model_cfg": model}).encode()
     server.repositories["some/multi"] = FakeRepository({**files, "open_clip_config.json": described})
-    server.repositories["some/words"] = FakeRepository(
-        {"tokenizer.json": b"{}", "config.json": b"{}", "x.bin": b"x"}
-    )
+    server.repositories["some/words"] = FakeRepository({"tokenizer.json": b"{}", "config.json": b"{}", "x.bin": b"x"})
     locate("hf-hub:some/multi")
     cache = Path(constants.HF_HUB_CACHE)
     fetched = {path.name for path in (cache / "models--some--words" / "snapshots" / ("c" * 40)).iterdir()}
@@ -200,9 +196,7 @@ def test_a_damaged_configuration(damaged: bytes, tmp_path: Path, files: dict[str
 
 def test_restricted_weights_are_not_fetched_by_loading(server: FakeHub, files: dict[str, bytes]) -> None:
     repository = "apple/MobileCLIP-S1-OpenCLIP"
-    server.repositories[repository] = FakeRepository(
-        files, card={"license": "other", "license_name": "apple-amlr"}
-    )
+    server.repositories[repository] = FakeRepository(files, card={"license": "other", "license_name": "apple-amlr"})
     for reference in ("openclip:MobileCLIP-S1/datacompdr", f"hf-hub:{repository}"):
         with pytest.raises(LicenceError, match="Apple AMLR") as caught:
             load(reference)

@@ -38,9 +38,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Kind], 
         yield lambda kind: register(kind, models)
 
 
-def test_a_tower_is_found_by_reference_and_fingerprint_alone(
-    make: Callable[[Kind], Made], tmp_path: Path
-) -> None:
+def test_a_tower_is_found_by_reference_and_fingerprint_alone(make: Callable[[Kind], Made], tmp_path: Path) -> None:
     made = make(KINDS["clip"])
     encoder = load(made.reference)
     expected = encoder.encode_texts(TEXTS)
@@ -230,7 +228,5 @@ def test_a_cold_query_imports_nothing_heavy(
     assert done.stderr == ""
     answer = json.loads(done.stdout)
     np.testing.assert_allclose(answer["rows"], made.expected(texts), atol=1e-5)
-    third_party = {
-        name for name in set(answer["modules"]) - set(sys.stdlib_module_names) if not name.startswith("_")
-    }
+    third_party = {name for name in set(answer["modules"]) - set(sys.stdlib_module_names) if not name.startswith("_")}
     assert third_party <= {"imseek", "numpy", "onnxruntime", "platformdirs"} | allowed

@@ -42,9 +42,7 @@ def test_every_kind_of_tower_gives_open_clips_vectors(make: Callable[[Kind], Mad
     encoder = load(made.reference)
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected, atol=1e-5)
     assert encoder.notes(TEXTS) == ()
-    facts = onnx_text.TextTowerMetadata.read(
-        onnx_text.tower_folder(encoder.info.reference, encoder.fingerprint())
-    )
+    facts = onnx_text.TextTowerMetadata.read(onnx_text.tower_folder(encoder.info.reference, encoder.fingerprint()))
     assert (facts.refused, facts.end) == (None, kind.end)
     again = light(encoder)
     assert isinstance(again, onnx_text.ExportedTextEncoder)
@@ -88,9 +86,7 @@ def test_what_stands_behind_the_end_is_cut_off_before_the_network_runs(make: Cal
 # -- long texts --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "kind", [KINDS["clip"], KINDS["siglip"], KINDS["xlm-roberta"]], ids=lambda kind: kind.name
-)
+@pytest.mark.parametrize("kind", [KINDS["clip"], KINDS["siglip"], KINDS["xlm-roberta"]], ids=lambda kind: kind.name)
 def test_a_long_text_is_the_mean_direction_of_pieces_that_fill_the_window(
     make: Callable[[Kind], Made], kind: Kind
 ) -> None:

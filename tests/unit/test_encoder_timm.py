@@ -55,9 +55,7 @@ def written(name: str, path: Path, **options: object) -> Path:
 
 def timms_vectors(name: str, file: Path) -> np.ndarray:
     """What timm's own transform and model give, brought to length 1."""
-    model = timm.create_model(
-        name, pretrained=True, num_classes=0, pretrained_cfg_overlay={"file": str(file)}
-    ).eval()
+    model = timm.create_model(name, pretrained=True, num_classes=0, pretrained_cfg_overlay={"file": str(file)}).eval()
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
     with torch.inference_mode():
         rows = model(torch.stack([transform(Image.fromarray(picture)) for picture in PICTURES]))
@@ -127,9 +125,7 @@ def test_facts_are_those_of_timm(weights: Path) -> None:
 @pytest.mark.parametrize("crop_mode", ["center", "squash"])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("crop_pct", [0.875, 0.9, 0.95, 1.0])
-def test_the_record_does_what_timms_transform_does(
-    crop_mode: str, interpolation: str, crop_pct: float
-) -> None:
+def test_the_record_does_what_timms_transform_does(crop_mode: str, interpolation: str, crop_pct: float) -> None:
     from imseek.encoders.timm_images import _preprocessing
 
     config = {

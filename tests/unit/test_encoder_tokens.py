@@ -78,9 +78,7 @@ def test_ten_thousand_prompts(folder: Path) -> None:
     expected = theirs(texts).numpy()
     found = ours(texts)
     assert found.dtype == np.int64
-    differing = [
-        text for text, row, other in zip(texts, found, expected, strict=True) if (row != other).any()
-    ]
+    differing = [text for text, row, other in zip(texts, found, expected, strict=True) if (row != other).any()]
     assert differing == []
     # The set is worth its name: cut and short ones, and nearly all of the bytes' symbols.
     cut = expected[:, -1] != 0

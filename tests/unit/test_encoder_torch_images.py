@@ -117,9 +117,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_out_of_memory_halves_the_batch_and_goes_on(
-    squares: np.ndarray, failure: Callable[[], BaseException]
-) -> None:
+def test_out_of_memory_halves_the_batch_and_goes_on(squares: np.ndarray, failure: Callable[[], BaseException]) -> None:
     module = Greedy(3, failure)
     images = tower(module)
     np.testing.assert_allclose(images(squares), tower(network())(squares), atol=1e-6)
@@ -229,9 +227,7 @@ def test_a_compiled_tower_computes_the_same(squares: np.ndarray, monkeypatch: py
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_compiler_that_fails_is_an_error_of_the_encoder(
-    squares: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_compiler_that_fails_is_an_error_of_the_encoder(squares: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     def backend(graph: object, inputs: object) -> object:
         raise OSError("no working C++ compiler was found")
 

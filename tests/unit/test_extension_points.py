@@ -309,9 +309,7 @@ def test_a_re_ranking_stage(monkeypatch: pytest.MonkeyPatch, photos: imseek.Coll
     first = photos.search(EvenQuery((Term(text="red"),), limit=1, even=True))
     assert first.next_page is not None
     second = photos.search(EvenQuery((Term(text="red"),), limit=1, even=True, page=first.next_page))
-    assert [*first.hits, *second.hits] == [*found.hits], (
-        "a stage that needs all candidates gets them on each page"
-    )
+    assert [*first.hits, *second.hits] == [*found.hits], "a stage that needs all candidates gets them on each page"
 
 
 # The section itself

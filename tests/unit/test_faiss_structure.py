@@ -101,12 +101,7 @@ def test_fewer_rows_than_are_stated_are_refused() -> None:
     codes = struct.pack("<Q", 300 * DIM)
     at = data.rindex(codes)
     with pytest.raises(ValueError, match="4,784 bytes of rows, where 4,800 are stated"):
-        check(
-            data[:at]
-            + struct.pack("<Q", 299 * DIM)
-            + data[at + 8 : at + 8 + 299 * DIM]
-            + data[at + 8 + 300 * DIM :]
-        )
+        check(data[:at] + struct.pack("<Q", 299 * DIM) + data[at + 8 : at + 8 + 299 * DIM] + data[at + 8 + 300 * DIM :])
 
 
 def test_indexes_within_each_other_have_an_end() -> None:

@@ -76,9 +76,7 @@ def test_shapes_must_fit() -> None:
 
 
 @given(st.integers(0, 99), st.integers(0, 4), st.integers(0, 4), st.booleans())
-def test_a_query_of_norm_one_that_leans_to_the_wanted(
-    seed: int, wanted: int, unwanted: int, centred: bool
-) -> None:
+def test_a_query_of_norm_one_that_leans_to_the_wanted(seed: int, wanted: int, unwanted: int, centred: bool) -> None:
     query, more, less = rows(seed, 1)[0], rows(seed + 100, wanted), rows(seed + 200, unwanted)
     mean = rows(seed + 300, 50).mean(axis=0) if centred else None
     refined = refine(query, more, less, mean)

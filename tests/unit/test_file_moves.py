@@ -51,9 +51,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     os.close(made.target.folder)
 
 
-def refuse(
-    monkeypatch: pytest.MonkeyPatch, name: str, number: int, when: Callable[..., bool] | None = None
-) -> None:
+def refuse(monkeypatch: pytest.MonkeyPatch, name: str, number: int, when: Callable[..., bool] | None = None) -> None:
     """Let a function of ``os`` fail with an error number, always or ``when`` that is true of its arguments."""
     real = getattr(os, name)
 
@@ -88,9 +86,7 @@ def test_a_system_without_renameat2_moves_by_a_link(pair: Pair, monkeypatch: pyt
     assert pair.copied == []
 
 
-def test_a_name_that_cannot_be_removed_keeps_the_file_where_it_was(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_cannot_be_removed_keeps_the_file_where_it_was(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a link it had both names for a moment; what ends is the new one."""
     fail_renames(monkeypatch, errno.ENOSYS)
     refuse(monkeypatch, "unlink", errno.EACCES, lambda name, **_: name == b"a.png")
@@ -100,9 +96,7 @@ def test_a_name_that_cannot_be_removed_keeps_the_file_where_it_was(
 
 
 @pytest.mark.parametrize("way", ["rename", "link"])
-def test_what_has_the_name_already_is_not_replaced(
-    pair: Pair, way: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_has_the_name_already_is_not_replaced(pair: Pair, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pair.target_path.write_bytes(OTHER)
     if way == "link":
         fail_renames(monkeypatch, errno.EINVAL)
@@ -198,9 +192,7 @@ def test_a_file_that_is_replaced_while_it_is_copied_leaves_its_copy(pair: Pair) 
 
 
 @pytest.mark.usefixtures("two_disks")
-def test_a_file_that_cannot_be_removed_after_its_copy_stays_alone(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_cannot_be_removed_after_its_copy_stays_alone(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, "unlink", errno.EROFS, lambda name, **_: name == b"a.png")
     with pytest.raises(OSError, match="Read-only"):
         pair.move()
@@ -218,18 +210,14 @@ def test_a_full_disk_leaves_no_part_of_a_copy(pair: Pair, monkeypatch: pytest.Mo
 # -- file systems that have neither --------------------------------------------------------------------------
 
 
-def test_a_copy_gets_its_name_where_names_can_only_be_replaced(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_gets_its_name_where_names_can_only_be_replaced(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_renames(monkeypatch, errno.EINVAL)
     refuse(monkeypatch, "link", errno.EPERM)
     pair.move()
     assert pair.files() == {"b.png": ONE}
 
 
-def test_a_file_that_appears_while_a_copy_is_made_is_not_replaced(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_appears_while_a_copy_is_made_is_not_replaced(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_renames(monkeypatch, errno.EINVAL)
     refuse(monkeypatch, "link", errno.EPERM)
 
@@ -333,9 +321,7 @@ def test_without_extended_attributes_all_else_is_copied(pair: Pair, monkeypatch:
     assert pair.target_path.stat().st_uid == os.geteuid()
 
 
-def test_a_file_system_without_extended_attributes_has_none(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_system_without_extended_attributes_has_none(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, "listxattr", errno.ENOTSUP)
     assert file_copies.read_attributes(pair.source) == {}
     file_copies.write_copy(pair.source, pair.target)
@@ -363,9 +349,7 @@ def test_a_call_that_the_system_refuses_says_which_file(pair: Pair) -> None:
 # -- reading and syncing ---------------------------------------------------------------------------------------
 
 
-def test_a_file_that_changes_while_it_is_read_has_no_content(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_changes_while_it_is_read_has_no_content(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = os.read, []
 
     def read(fd: int, size: int) -> bytes:

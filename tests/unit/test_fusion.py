@@ -150,9 +150,7 @@ def test_fewer_images_than_asked_for_and_none() -> None:
 def test_nothing_is_allowed(exact: bool) -> None:
     rng = np.random.default_rng(2)
     parts = [
-        SpaceQuery(
-            open_index("faiss", segments(unit(rng.standard_normal((50, d)))), d), unit(np.ones(d)), 0.5
-        )
+        SpaceQuery(open_index("faiss", segments(unit(rng.standard_normal((50, d)))), d), unit(np.ones(d)), 0.5)
         for d in DIMS[:2]
     ]
     for ids in ([], [1000]):

@@ -55,7 +55,5 @@ def test_pages_that_are_named_are_there() -> None:
 
 def test_a_released_version_has_its_heading() -> None:
     """A version that is no longer the first one is in CHANGELOG.md, or `make release` refuses it."""
-    headings = re.findall(
-        r"^## (\d+\.\d+\.\d+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M
-    )
+    headings = re.findall(r"^## (\d+\.\d+\.\d+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert imseek.__version__ == "0.1.0" or imseek.__version__ in headings

@@ -153,9 +153,7 @@ def test_a_card_that_fails_is_given_up(cards: Cards, factory: str | None) -> Non
     assert placement.note is None  # It was about that index.
 
 
-def test_results_carry_one_note(
-    collection: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_carry_one_note(collection: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     collection.index([photos])
     expected = collection.search(3)
     assert not any("CPU" in note for note in expected.notes)
@@ -165,9 +163,7 @@ def test_results_carry_one_note(
         again = opened.search_many([3, 4])
     assert found.hits == expected.hits
     for result in (found, *again):
-        assert [n for n in result.notes if "CPU" in n] == [
-            "vectors are searched on the CPU: FAISS sees no GPU"
-        ]
+        assert [n for n in result.notes if "CPU" in n] == ["vectors are searched on the CPU: FAISS sees no GPU"]
 
 
 def test_info_and_doctor_say_where_vectors_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,9 +248,7 @@ def test_a_cagra_graph_is_kept_for_the_cpu_and_searched_by_the_card(
 # -- encoders, which take one card ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("device", "expected"), [("all", "cuda:0"), ("cuda:1,0", "cuda:1"), ("cuda:0,1", "cuda:0")]
-)
+@pytest.mark.parametrize(("device", "expected"), [("all", "cuda:0"), ("cuda:1,0", "cuda:1"), ("cuda:0,1", "cuda:0")])
 def test_the_first_of_several_cards_encodes(device: str, expected: str) -> None:
     two = Machine(gpus=(Gpu("NVIDIA H100", bf16=True), Gpu("NVIDIA H100", bf16=True)))
     assert plan(Runtime(device=device), 224, two).device == expected

@@ -102,9 +102,7 @@ def test_near_ties_that_float16_queries_confuse_come_out_exact(cards: Cards) -> 
     rounded = asked.astype(np.float16).astype(np.float32) @ rows.astype(np.float32).T
     true = asked @ rows.astype(np.float32).T
     assert (np.argsort(-rounded)[:, :200] != np.argsort(-true)[:, :200]).any()  # the fake does get it wrong
-    assert_same(
-        placed("faiss", segments).search(asked, 200), open_index("memory", segments, DIM).search(asked, 200)
-    )
+    assert_same(placed("faiss", segments).search(asked, 200), open_index("memory", segments, DIM).search(asked, 200))
     assert cards.searched
 
 
@@ -270,9 +268,7 @@ def test_replicas_take_turns_and_share_batches(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize("factory", [None, "IVF16,SQ8", "IVF16,PQ2"])
-def test_an_index_too_large_for_a_card_is_spread(
-    monkeypatch: pytest.MonkeyPatch, factory: str | None
-) -> None:
+def test_an_index_too_large_for_a_card_is_spread(monkeypatch: pytest.MonkeyPatch, factory: str | None) -> None:
     segments, asked = [segment(some_rows(3000))], some_rows(50, 1)
     size = 3000 * {None: DIM * 2, "IVF16,SQ8": DIM, "IVF16,PQ2": 2}[factory]
     cards = Cards(size * 2 // 3, size * 2 // 3).install(monkeypatch)
@@ -282,9 +278,7 @@ def test_an_index_too_large_for_a_card_is_spread(
         cpu, card = (open_index("faiss", segments, DIM, placement=p) for p in (None, placement))
     else:
         snapshot = snapshot_of(segments, DIM, factory=factory, tuned=FEW)
-        cpu, card = (
-            open_index("faiss", segments, DIM, snapshot=snapshot, placement=p) for p in (None, placement)
-        )
+        cpu, card = (open_index("faiss", segments, DIM, snapshot=snapshot, placement=p) for p in (None, placement))
     allowed = np.arange(0, 3000, 2)
     monkeypatch.setattr("imseek.data.vectors.snapshot_index.MAX_SCORED_IDS", 0)
     for filtered in (None, allowed):

@@ -18,9 +18,7 @@ from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.progress import Task
 
 
-def pair(
-    a: int, b: int, kind: DuplicateKind = "same", confidence: float = 0.9, **facts: object
-) -> DuplicatePair:
+def pair(a: int, b: int, kind: DuplicateKind = "same", confidence: float = 0.9, **facts: object) -> DuplicatePair:
     return DuplicatePair(a, b, kind, confidence, **facts)  # type: ignore[arg-type]
 
 
@@ -283,9 +281,7 @@ def test_it_is_complete_linkage(case) -> None:  # type: ignore[no-untyped-def]
         for p in sorted(plain, key=lambda p: (p.kind, -p.confidence, p.a, p.b)):
             one, other = groups[p.a], groups[p.b]
             cross = [both(a, b) for a, b in product(one, other)]
-            if p.kind in wanted and all(
-                known.get(ends) in wanted and ends not in different for ends in cross
-            ):
+            if p.kind in wanted and all(known.get(ends) in wanted and ends not in different for ends in cross):
                 groups.update(dict.fromkeys(one | other, one | other))
     unjudged = [p for p in given if not p.judged]
     told_unjudged = {both(p.a, p.b) for p in unjudged}
@@ -316,20 +312,13 @@ def test_in_large_groups_nearness_stands_in_for_questions() -> None:
     def confirm(a: int, b: int) -> DuplicatePair | None:
         apart, cosine = int((bits[a] ^ bits[b]).sum()), float(vectors[a] @ vectors[b])
         return (
-            pair(a, b, confidence=cosine, cosine=cosine, distance=apart)
-            if apart <= MOST and cosine >= LEAST
-            else None
+            pair(a, b, confidence=cosine, cosine=cosine, distance=apart) if apart <= MOST and cosine >= LEAST else None
         )
 
     ends = {tuple(sorted(chance.choice(count, 2, replace=False).tolist())) for _ in range(6 * count)}
     given = [found for a, b in sorted(ends) if (found := confirm(a, b))]
     # Of each centre one that most are near to, as a search would find.
-    given += [
-        found
-        for hub in range(5)
-        for i in range(5, count)
-        if (found := confirm(hub, i)) and (hub, i) not in ends
-    ]
+    given += [found for hub in range(5) for i in range(5, count) if (found := confirm(hub, i)) and (hub, i) not in ends]
     found = group_pairs(given, {}, confirm, reach={"same": Reach(MOST, LEAST)}, ask=8)
     groups = [np.array(group.members) for group in found.groups]
     assert max(map(len, groups)) > 40

@@ -59,9 +59,7 @@ def test_finds_what_comparing_finds(radius: int) -> None:
     st.lists(st.tuples(st.integers(0, 11), st.sets(st.integers(0, 63), max_size=13)), max_size=8),
     st.integers(0, 12),
 )
-def test_any_hashes(
-    hashes: list[int], queries: list[int], near: list[tuple[int, set[int]]], radius: int
-) -> None:
+def test_any_hashes(hashes: list[int], queries: list[int], near: list[tuple[int, set[int]]], radius: int) -> None:
     """Queries at any distance of the hashes, where bits differ anywhere."""
     for n, bits in near:
         if n < len(hashes):

@@ -11,9 +11,7 @@ from jinja2 import DictLoader, UndefinedError
 from imseek.ui.render import html_templates
 
 TEMPLATES = [
-    one
-    for one in resources.files("imseek.ui.render").joinpath("templates").iterdir()
-    if one.name.endswith(".j2")
+    one for one in resources.files("imseek.ui.render").joinpath("templates").iterdir() if one.name.endswith(".j2")
 ]
 
 
@@ -27,10 +25,7 @@ def test_text_is_one_escaped_line() -> None:
     escaped = r"&lt;/p&gt;&lt;script&gt;\n\u202e\x1b&#39;&#34;&amp;amp;\xff{{ 1 }}"
     assert rendered("{{ text }}", text=nasty) == escaped
     assert rendered("{{ text ~ text }}", text=nasty) == escaped * 2
-    assert (
-        rendered("{% macro m(x) %}<b>{{ x }}</b>{% endmacro %}{{ m(text) }}", text=nasty)
-        == f"<b>{escaped}</b>"
-    )
+    assert rendered("{% macro m(x) %}<b>{{ x }}</b>{% endmacro %}{{ m(text) }}", text=nasty) == f"<b>{escaped}</b>"
 
 
 def test_data_cannot_end_its_script() -> None:
@@ -47,11 +42,7 @@ def test_a_name_that_is_missing_is_an_error() -> None:
 
 
 def test_only_our_own_text_is_safe() -> None:
-    said = [
-        (one.name, match)
-        for one in TEMPLATES
-        for match in re.findall(r"[\w| ]*\bsafe\b", one.read_text("utf-8"))
-    ]
+    said = [(one.name, match) for one in TEMPLATES for match in re.findall(r"[\w| ]*\bsafe\b", one.read_text("utf-8"))]
     assert sorted((name, text.strip()) for name, text in said) == [
         ("map.html.j2", "script | safe"),
         ("map.html.j2", "style | safe"),

@@ -119,10 +119,7 @@ def test_where_rows_lie(name: str) -> None:
     """Those of live images, in the order that was asked for, however often."""
     segments = [segment(*one) for one in SEGMENTS[name]]
     live = {
-        int(i): one.rows[n].tolist()
-        for one in segments
-        for n, i in enumerate(one.ids)
-        if n not in one.dead.tolist()
+        int(i): one.rows[n].tolist() for one in segments for n, i in enumerate(one.ids) if n not in one.dead.tolist()
     }
     found = RowLocations(segments, [one.searchable() for one in segments], 2, ResidencyLimiter([], 0))
     every = [int(i) for one in segments for i in one.ids]
@@ -139,9 +136,7 @@ def test_which_rows_can_be_searched() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 600])
-def test_rows_of_a_map_are_read_whatever_may_stay_in_memory(
-    count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_of_a_map_are_read_whatever_may_stay_in_memory(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """After each few hundred it is seen how much there is; where that is too much, all files are released."""
     rows, other = np.arange(1400, dtype=np.float16).reshape(-1, 2), np.zeros((1, 2), np.float16)
     at = int64([(7 * n) % 700 for n in range(count)])

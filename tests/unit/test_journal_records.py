@@ -74,9 +74,7 @@ def test_what_is_written_is_read_again() -> None:
     ],
 )  # fmt: skip
 def test_no_path_of_an_intent_leads_out(member: str, path: str) -> None:
-    with pytest.raises(
-        ValueError, match=r"not a path below a folder|not an absolute path|does not lie below"
-    ):
+    with pytest.raises(ValueError, match=r"not a path below a folder|not an absolute path|does not lie below"):
         journal_records.parse(changed(INTENT, **{member: foreign.b64(path)}))
     ours = journal_records.parse(INTENT)
     assert isinstance(ours, Intent)
@@ -507,9 +505,7 @@ def test_an_id_that_is_not_on_record_is_told_with_those_that_are(root: Path) -> 
         ("20991231-235959-ffffff", "21000101-000000-000000"),
     ],
 )
-def test_a_journal_follows_the_latest_whatever_the_clock_says(
-    root: Path, latest: str, following: str
-) -> None:
+def test_a_journal_follows_the_latest_whatever_the_clock_says(root: Path, latest: str, following: str) -> None:
     foreign.write(root, [INTENT], "20260101-000000-abcdef")
     foreign.write(root, [INTENT], latest)
     made = journals.begin(root, root / "staging", "0" * 64)
@@ -614,9 +610,7 @@ def test_no_journal_follows_one_of_the_end_of_time(root: Path, undo_id: str) -> 
         journals.begin(root, root / "staging", "0" * 64)
 
 
-@pytest.mark.parametrize(
-    "undo_id", ["../../secrets", "20260101-000000-ABCDEF", "", "20260101-000000-abcdef/../x"]
-)
+@pytest.mark.parametrize("undo_id", ["../../secrets", "20260101-000000-ABCDEF", "", "20260101-000000-abcdef/../x"])
 def test_only_a_name_of_ours_is_looked_for(root: Path, undo_id: str) -> None:
     foreign.write(root, [INTENT])
     with pytest.raises(UsageError, match="no record"):

@@ -43,9 +43,7 @@ def test_what_is_right_is_read() -> None:
     assert list(JsonObject({"b": 1, "a": 2})) == ["b", "a"]
 
 
-@pytest.mark.parametrize(
-    "time", ["2026-01-02T03:04:05", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.1-10:30"]
-)
+@pytest.mark.parametrize("time", ["2026-01-02T03:04:05", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.1-10:30"])
 def test_forms_of_a_time(time: str) -> None:
     assert JsonObject({"time": time}).time("time") == time
 
@@ -81,9 +79,7 @@ def test_what_is_wrong_is_named(n: int) -> None:
         read(JsonObject({"it": value}))
 
 
-@pytest.mark.parametrize(
-    "read", ["text", "time", "whole", "number", "truth", "items", "wholes", "texts", "object"]
-)
+@pytest.mark.parametrize("read", ["text", "time", "whole", "number", "truth", "items", "wholes", "texts", "object"])
 def test_what_is_missing_is_named(read: str) -> None:
     with pytest.raises(ValueError, match=r"^it.* is missing"):
         getattr(JsonObject({}), read)("it")

@@ -25,9 +25,7 @@ def said(a: bytes, b: bytes, verdict: str) -> Judgement:
 
 
 def test_contents_become_their_first_images(contents: UniqueContents) -> None:
-    found = match_judgements(
-        [said(ONE, TWO, "same"), said(THREE, ONE, "different"), said(GONE, ONE, "same")], contents
-    )
+    found = match_judgements([said(ONE, TWO, "same"), said(THREE, ONE, "different"), said(GONE, ONE, "same")], contents)
     assert found == PairJudgements(frozenset({frozenset({10, 11})}), frozenset({frozenset({10, 13})}))
 
 
@@ -48,9 +46,7 @@ class TestSettled:
         DuplicatePair(10, 13, "same", 0.99),
         DuplicatePair(11, 13, "same", 0.9),
     )
-    JUDGED = PairJudgements(
-        frozenset({frozenset({10, 11}), frozenset({14, 15})}), frozenset({frozenset({13, 10})})
-    )
+    JUDGED = PairJudgements(frozenset({frozenset({10, 11}), frozenset({14, 15})}), frozenset({frozenset({13, 10})}))
 
     def test_different_ones_are_left_out_and_the_same_are_certain(self) -> None:
         kept, left_out = self.JUDGED.settled(self.PAIRS, ("same", "scene"))

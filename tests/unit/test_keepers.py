@@ -66,9 +66,7 @@ def test_oldest_and_newest_by_the_clock_of_the_camera() -> None:
     assert (found.image_id, found.reason) == (1, "taken 2020-05-01 10:00:00, the next has no date")
     assert choose_keeper([one(1), one(3, size=MANY)], "oldest").image_id == 3, "without any date, the best"
     assert (
-        choose_keeper(
-            [one(1, taken="0000:00:00 00:00:00"), one(2, taken="2020-05-01T10:00:00")], "oldest"
-        ).image_id
+        choose_keeper([one(1, taken="0000:00:00 00:00:00"), one(2, taken="2020-05-01T10:00:00")], "oldest").image_id
         == 2
     )
 
@@ -114,9 +112,7 @@ def test_what_nothing_tells_apart() -> None:
     assert [member.image_id for member in found.members] == [4, 7, 9]
     assert found.reason == "it was indexed first; nothing else tells it from the next"
     assert choose_keeper([one(4)]).reason == "it is the only one"
-    assert [
-        m.collection for m in choose_keeper([one(1, collection="d"), one(2, collection="c")]).members
-    ] == [
+    assert [m.collection for m in choose_keeper([one(1, collection="d"), one(2, collection="c")]).members] == [
         "c",
         "d",
     ]
@@ -149,15 +145,11 @@ def test_the_order_of_members_is_of_no_consequence(data: st.DataObject) -> None:
         for n in range(draw(st.integers(1, 6)))
     ]
     for rule in RULES:
-        found = choose_keeper(
-            members, rule, prefer=["/a"], protect=["/b"], richness=lambda member: member.image_id % 2
-        )
+        found = choose_keeper(members, rule, prefer=["/a"], protect=["/b"], richness=lambda member: member.image_id % 2)
         again = list(members)
         random.Random(draw(st.integers(0, 9))).shuffle(again)
         assert (
-            choose_keeper(
-                again, rule, prefer=["/a"], protect=["/b"], richness=lambda member: member.image_id % 2
-            )
+            choose_keeper(again, rule, prefer=["/a"], protect=["/b"], richness=lambda member: member.image_id % 2)
             == found
         )
         held = {member.image_id for member in members if member.place and member.place.path == b"/b/x"}
@@ -171,8 +163,7 @@ def test_the_order_of_members_is_of_no_consequence(data: st.DataObject) -> None:
 def test_folders_hold_what_is_below_them(tmp_path: Path) -> None:
     folders = Folders.of([b"/photos", "/a.zip", "https://example.org/x"])
     assert [
-        folders.first(path)
-        for path in (b"/photos/x", b"/photos", b"/photos2/x", b"/a.zip!/x.jpg", b"/a.zips")
+        folders.first(path) for path in (b"/photos/x", b"/photos", b"/photos2/x", b"/a.zip!/x.jpg", b"/a.zips")
     ] == [0, 0, 3, 1, 3]
     assert folders.hold(b"https://example.org/x/1.jpg")
     assert not folders.hold(b"https://example.org/xy/1.jpg")

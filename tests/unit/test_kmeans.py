@@ -136,9 +136,7 @@ def test_smallest_groups_that_make_no_sense(smallest: int) -> None:
         density_clusters.fit(Held(np.eye(30)), smallest, 0, QUIET)
 
 
-@pytest.mark.parametrize(
-    ("missing", "error"), [("faiss", MissingExtraError), ("numpy.lost", ModuleNotFoundError)]
-)
+@pytest.mark.parametrize(("missing", "error"), [("faiss", MissingExtraError), ("numpy.lost", ModuleNotFoundError)])
 def test_a_missing_faiss_is_told_and_a_broken_one_is_not_called_missing(
     missing: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:

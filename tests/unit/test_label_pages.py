@@ -53,9 +53,7 @@ class TestAsking:
             ("cat\nbird:", "", "Line 2: 'bird' has no words after the colon"),
         ],
     )
-    def test_what_is_no_list_of_classes_is_told_in_place(
-        self, text: str, none: str | None, what: str
-    ) -> None:
+    def test_what_is_no_list_of_classes_is_told_in_place(self, text: str, none: str | None, what: str) -> None:
         found = LabelOptions(text, none=none).read()
         assert isinstance(found, str)
         assert what in found
@@ -91,9 +89,7 @@ class TestAsking:
         assert found.words == (("a: b",), ("c:",), ("d",))
 
     def test_a_preview_says_that_it_is_one(self) -> None:
-        assert (
-            label_options.preview_line(5000, 100_000) == "Preview on 5,000 of 100,000 pictures, evenly taken."
-        )
+        assert label_options.preview_line(5000, 100_000) == "Preview on 5,000 of 100,000 pictures, evenly taken."
         assert label_options.preview_line(8, 8) == "All 8 pictures."
 
     def test_words_for_builtin_come_with_a_warning(self) -> None:
@@ -109,9 +105,7 @@ class TestAsking:
         assert label_options.free_name([]) == "labels"
         assert label_options.free_name(["labels", "labels_2"]) == "labels_3"
         assert label_options.SaveResult("pet", 0, 0).line() == "No picture has come since pet was made."
-        assert (
-            label_options.SaveResult("pet", 8, 3).line() == "Saved as pet: labels of 8 pictures, and 3 tags."
-        )
+        assert label_options.SaveResult("pet", 8, 3).line() == "Saved as pet: labels of 8 pictures, and 3 tags."
 
 
 class TestSets:
@@ -185,13 +179,9 @@ class TestSets:
     def test_a_set_is_known_again_by_its_probe(self) -> None:
         def info(classes: tuple[str, ...], labels: str = "tags x", several: bool = False) -> ProbeInfo:
             counts = (1,) * len(classes)
-            return ProbeInfo(
-                "p", "linear", classes, counts, several, labels, None, "e", "f", 1, "", 1.0, (), ()
-            )
+            return ProbeInfo("p", "linear", classes, counts, several, labels, None, "e", "f", 1, "", 1.0, (), ())
 
-        assert label_sets.of_probe(info(("cat", "dog", "not cat or dog"))) == label_sets.parse_set(
-            "cat, dog", "p"
-        )
+        assert label_sets.of_probe(info(("cat", "dog", "not cat or dog"))) == label_sets.parse_set("cat, dog", "p")
         assert label_sets.of_probe(info(("cat", "dog"))) == label_sets.parse_set("cat, dog", "p")
         assert label_sets.of_probe(info(("cat",), several=True)) == label_sets.parse_set("cat", "p")
         assert label_sets.of_probe(info(("a", "b"), several=True)) is None

@@ -72,9 +72,7 @@ def test_the_number_that_made_the_labels_is_found(
 def test_where_all_is_right_or_all_is_wrong_there_is_no_best_number() -> None:
     cosines = np.eye(4, dtype=np.float32)
     assert calibration.fit_factor(cosines, np.arange(4)) == pytest.approx(calibration.HIGHEST, rel=1e-3)
-    assert calibration.fit_factor(cosines, (np.arange(4) + 1) % 4) == pytest.approx(
-        calibration.LOWEST, rel=1e-3
-    )
+    assert calibration.fit_factor(cosines, (np.arange(4) + 1) % 4) == pytest.approx(calibration.LOWEST, rel=1e-3)
 
 
 def test_the_sigmoid_is_that_of_logistic_regression(rng: np.random.Generator) -> None:

@@ -105,9 +105,7 @@ class TestResolve:
             library.resolve("hols", cwd=cwd, environ=environ)
         assert caught.value.hint == "there are: scans"
 
-    def test_unknown_name_in_the_environment_says_where_it_is_from(
-        self, cwd: Path, environ: dict[str, str]
-    ) -> None:
+    def test_unknown_name_in_the_environment_says_where_it_is_from(self, cwd: Path, environ: dict[str, str]) -> None:
         with pytest.raises(CollectionNotFoundError, match="IMSEEK_COLLECTION"):
             library.resolve(None, cwd=cwd, environ={**environ, "IMSEEK_COLLECTION": "gone"})
 

@@ -19,14 +19,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def photos(photo_files: list[Path]) -> dict[str, Luminance]:
     pixels = {path.stem: decode(path.read_bytes()).pixels for path in photo_files}
-    return {
-        name: to_luminance(one, crop_search.WHOLE_SIDE).astype(np.float32) for name, one in pixels.items()
-    }
+    return {name: to_luminance(one, crop_search.WHOLE_SIDE).astype(np.float32) for name, one in pixels.items()}
 
 
-def part_of(
-    picture: Luminance, top: float, left: float, bottom: float, right: float, side: int = 160
-) -> Luminance:
+def part_of(picture: Luminance, top: float, left: float, bottom: float, right: float, side: int = 160) -> Luminance:
     """That part of a picture, its longer side ``side``."""
     height, width = picture.shape
     part = picture[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
@@ -65,9 +61,7 @@ def test_in_the_cell_of_a_collage_its_sides_are_cut_off(photos: dict[str, Lumina
     assert found is not None
     at, laid = found
     assert not at.whole
-    assert (at.top, at.left, at.bottom, at.right) == pytest.approx(
-        (10 / 300, 5 / 300, 0.5, 145 / 300), abs=0.03
-    )
+    assert (at.top, at.left, at.bottom, at.right) == pytest.approx((10 / 300, 5 / 300, 0.5, 145 / 300), abs=0.03)
     assert 0.55 < laid.overlap_b < 0.75
 
 

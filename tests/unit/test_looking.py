@@ -37,10 +37,7 @@ def test_a_line_is_terms() -> None:
 class TestLiking:
     def test_more_and_less_refine_the_words(self) -> None:
         wish = (
-            BrowseQuery("a cat", where="width > 3")
-            .toggle_feedback(3)
-            .toggle_feedback(5, wrong=True)
-            .toggle_feedback(4)
+            BrowseQuery("a cat", where="width > 3").toggle_feedback(3).toggle_feedback(5, wrong=True).toggle_feedback(4)
         )
         query = wish.query("token")
         assert query is not None
@@ -97,9 +94,7 @@ class TestWindow:
 
 
 def test_facts_are_lines_of_text_without_what_is_empty() -> None:
-    facts = dict(
-        facts_of(hit(1, metadata={"caption": "a\x1b[2Jb", "camera": None, "bytes": 12, "blur": 0.123456}))
-    )
+    facts = dict(facts_of(hit(1, metadata={"caption": "a\x1b[2Jb", "camera": None, "bytes": 12, "blur": 0.123456})))
     assert facts == {
         "score": "0.5000",
         "id": "1",

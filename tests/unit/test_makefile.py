@@ -24,12 +24,8 @@ case "$(basename $0) $*" in {failing}*) exit 3;; esac
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")
-    }
-    return subprocess.run(
-        ["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def targets() -> set[str]:
@@ -45,9 +41,7 @@ def test_help_lists_every_target() -> None:
 
 
 @pytest.mark.parametrize("target", ["check", "test"])
-@pytest.mark.parametrize(
-    "failing", ["nothing", "ruff check", "ruff format", "mypy", "lint-imports", "pytest"]
-)
+@pytest.mark.parametrize("failing", ["nothing", "ruff check", "ruff format", "mypy", "lint-imports", "pytest"])
 def test_what_fails_beside_the_tests_fails_the_target(tmp_path: Path, target: str, failing: str) -> None:
     """And all the others run to their end."""
     (tmp_path / "bin").mkdir()

@@ -33,10 +33,7 @@ class TestInside:
         generator = np.random.default_rng(seed)
         places = generator.uniform(-1, 1, (3000, 2)).astype(np.float32)
         corners = generator.uniform(-0.9, 0.9, (3 + 4 * seed, 2))  # It may cross itself.
-        assert (
-            lasso_selection.inside_polygon(places, corners).tolist()
-            == points_in_poly(places, corners).tolist()
-        )
+        assert lasso_selection.inside_polygon(places, corners).tolist() == points_in_poly(places, corners).tolist()
 
     def test_level_sides_and_points_at_the_height_of_corners(self) -> None:
         places = np.array([[0.5, 0.5], [0.5, 0], [-0.5, 0.5], [0.2, 0.9], [1.5, 1]], np.float32)
@@ -47,9 +44,7 @@ class TestInside:
         assert lasso_selection.inside_polygon(np.empty((0, 2), np.float32), np.eye(3, 2)).tolist() == []
 
     def test_of_one_colour_alone(self) -> None:
-        of = MapPoints(
-            np.array([3, 5, 8]), np.zeros((3, 2), np.float32), PointData(*2 * [blobs.Blob("")], 3), 3
-        )
+        of = MapPoints(np.array([3, 5, 8]), np.zeros((3, 2), np.float32), PointData(*2 * [blobs.Blob("")], 3), 3)
         shades = np.array([0, 1, 1], np.uint8)
         colouring = Colouring(shades, ("#000000",) * 4, {}, np.zeros(3, np.uint32))
         data = store_colours(colouring).data
@@ -128,9 +123,7 @@ class TestSent:
 
         kept = blobs.BlobCache()
         address = kept.put(b"\0\1").address
-        with TestClient(
-            Starlette(routes=blobs.routes(Service(Settings((("a b", photographed),))), kept))
-        ) as client:
+        with TestClient(Starlette(routes=blobs.routes(Service(Settings((("a b", photographed),))), kept))) as client:
             found = client.get(address)
             assert (found.content, found.headers["cache-control"]) == (
                 b"\0\1",
@@ -183,9 +176,7 @@ class TestColours:
         (label, x, y) = colours.labels(shown, by, made)[0]  # The other folder has two pictures only.
         assert label.endswith("skimage/data")
         assert [x, y] in map_points.load_points(shown).places.tolist()
-        assert (
-            colours.labels(shown, ColourBy("none"), colours.colours(shown, ColourBy("none")).colouring) == ()
-        )
+        assert colours.labels(shown, ColourBy("none"), colours.colours(shown, ColourBy("none")).colouring) == ()
 
     def test_by_tags(self, tmp_path, photo_files) -> None:
         root = tmp_path / "c"
@@ -212,9 +203,7 @@ class TestColours:
             maps.lay_out(root, method="pca")
             report = clusters.find(root, k=2, save="kinds", names="none")
             assert ColourBy("clusters", "kinds") in colours.choices(collection)
-        made = colours.colours(
-            map_points.current_view(root, "map", None), ColourBy("clusters", "kinds")
-        ).colouring
+        made = colours.colours(map_points.current_view(root, "map", None), ColourBy("clusters", "kinds")).colouring
         assert {entry["label"]: entry["count"] for entry in made.told["legend"]} == {
             f"group {cluster.number}": cluster.size for cluster in report.clusters
         }

@@ -19,9 +19,7 @@ from imseek.ui.render.map_page.colouring import CLASSES, NONE, OTHERS, SCALE, co
 
 pytestmark = pytest.mark.slow
 
-INFO = MapInfo(
-    "map", "umap", "fake", "f" * 64, 0, 15, 0.1, None, 3, 1, 0.875, 10, 40, "2026-11-25T00:00:00+00:00"
-)
+INFO = MapInfo("map", "umap", "fake", "f" * 64, 0, 15, 0.1, None, 3, 1, 0.875, 10, 40, "2026-11-25T00:00:00+00:00")
 HOSTILE = "</script><script>alert(1)</script><!--<b onload=x>\u202e"
 
 
@@ -100,9 +98,7 @@ class TestData:
         assert numbers(colour["values"], "<f4") == [0.5, 2.5]
 
     def test_where_things_are(self) -> None:
-        found = made(
-            table(["/a/b/1.jpg", "/a/2.jpg", None, "/a/b/3.jpg"], fitted=[True, True, True, False])
-        ).data
+        found = made(table(["/a/b/1.jpg", "/a/2.jpg", None, "/a/b/3.jpg"], fitted=[True, True, True, False])).data
         assert found["count"] == 4
         assert found["ids"] == [100, 101, 102, 103]
         # Eight wide and two high: moved to the middle, scaled alike.
@@ -206,24 +202,17 @@ class TestColours:
         assert found.shades.tolist() == [0, 255, 254]
 
     def test_paths_without_what_they_have_in_common(self) -> None:
-        found = colour_by_column(
-            "folder", pa.chunked_array([["/home/me/a", "/home/me/b/c", "/home/me/a"]]), str
-        )
+        found = colour_by_column("folder", pa.chunked_array([["/home/me/a", "/home/me/b/c", "/home/me/a"]]), str)
         assert [entry["label"] for entry in found.told["legend"]] == ["a", "b/c"]
         assert found.told["column"] == "folder below …/me/"
         for kept in (["/home", "/home/me"], ["/a", "b"], ["/a"], ["/a", "/b"]):
-            labels = [
-                one["label"]
-                for one in colour_by_column("folder", pa.chunked_array([kept]), str).told["legend"]
-            ]
+            labels = [one["label"] for one in colour_by_column("folder", pa.chunked_array([kept]), str).told["legend"]]
             assert labels == kept
 
 
 class TestHostile:
     def test_names_and_values_stay_text(self) -> None:
-        found = made(
-            table([f"/{HOSTILE}/{HOSTILE}.png", "/ok.png"], [HOSTILE, "x"]), title=HOSTILE, colour="label"
-        )
+        found = made(table([f"/{HOSTILE}/{HOSTILE}.png", "/ok.png"], [HOSTILE, "x"]), title=HOSTILE, colour="label")
         plain = made(table(["/a/a.png", "/ok.png"], ["y", "x"]), colour="label")
         assert found.tags == plain.tags, "no element came of a name"
         assert len(found.scripts) == 3

@@ -88,9 +88,7 @@ class TestPlaced:
 
     def test_neighbours_far_from_the_nearest_on_the_map_hardly_count(self) -> None:
         places = np.array([[0, 0], [0.1, 0], [50, 50]], np.float32)
-        found = place_images(
-            np.array([[0, 1, 2]], np.int32), np.array([[0.1, 0.11, 0.12]], np.float32), places
-        )
+        found = place_images(np.array([[0, 1, 2]], np.int32), np.array([[0.1, 0.11, 0.12]], np.float32), places)
         assert np.linalg.norm(found[0]) < 0.2
 
     def test_what_one_image_gets_does_not_depend_on_others(self, rows) -> None:
@@ -98,9 +96,7 @@ class TestPlaced:
         positions = rng.integers(0, 50, (20, 5)).astype(np.int32)
         distances = np.sort(rng.random((20, 5)), axis=1).astype(np.float32)
         places = rng.normal(size=(50, 2)).astype(np.float32)
-        alone = np.concatenate(
-            [place_images(positions[i : i + 1], distances[i : i + 1], places) for i in range(20)]
-        )
+        alone = np.concatenate([place_images(positions[i : i + 1], distances[i : i + 1], places) for i in range(20)])
         assert place_images(positions, distances, places) == pytest.approx(alone, abs=1e-6)
 
 

@@ -217,9 +217,7 @@ def test_whatever_pillow_raises_becomes_a_media_error(
     "data",
     [
         png(60_000, 60_000),
-        b"GIF89a"
-        + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0)
-        + b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02",
+        b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02",
         FILES["bmp"][:18] + struct.pack("<ii", 60_000, 60_000) + FILES["bmp"][26:],
         FILES["tiff"].replace(struct.pack("<HHII", 256, 4, 1, 64), struct.pack("<HHII", 256, 4, 1, 2**30), 1),
         # The size in the frame header of a JPEG: height, then width.
@@ -299,9 +297,7 @@ def invalid_animation() -> bytes:
     header = FILES["png"][:33]
     assert header.endswith(struct.pack(">I", zlib.crc32(header[12:29])))
     control = b"acTL" + struct.pack(">II", 0, 0)
-    return (
-        header + struct.pack(">I", 8) + control + struct.pack(">I", zlib.crc32(control)) + FILES["png"][33:]
-    )
+    return header + struct.pack(">I", 8) + control + struct.pack(">I", zlib.crc32(control)) + FILES["png"][33:]
 
 
 def test_pillow_would_warn_and_the_decoder_does_not() -> None:

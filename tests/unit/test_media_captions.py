@@ -131,9 +131,7 @@ FIELDS: dict[str, Any] = {
     ],
 )
 def test_the_order_of_precedence(without: list[str], expected: str | None) -> None:
-    assert (
-        choose_caption(**{name: value for name, value in FIELDS.items() if name not in without}) == expected
-    )
+    assert choose_caption(**{name: value for name, value in FIELDS.items() if name not in without}) == expected
 
 
 def test_a_headline_stands_in_for_a_caption_and_goes_before_exif() -> None:

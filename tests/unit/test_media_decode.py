@@ -60,9 +60,7 @@ def tiff(values: bytes, *, width: int, height: int, bits: int, **more: tuple[int
 
 
 @pytest.mark.parametrize(("name", "options"), LOSSLESS)
-def test_a_lossless_photo_comes_out_pixel_for_pixel(
-    photo: Image.Image, name: str, options: dict[str, Any]
-) -> None:
+def test_a_lossless_photo_comes_out_pixel_for_pixel(photo: Image.Image, name: str, options: dict[str, Any]) -> None:
     decoded = decode(encode(photo, name, **options))
     assert np.array_equal(decoded.pixels, np.asarray(photo))
     assert decoded.pixels.dtype == np.uint8
@@ -81,9 +79,7 @@ def test_a_lossless_photo_comes_out_pixel_for_pixel(
         pytest.param("AVIF", marks=pytest.mark.skipif("avif" not in features.modules, reason="no AVIF here")),
     ],
 )
-def test_a_lossy_photo_is_close_to_the_original_and_far_from_its_mirror_image(
-    photo: Image.Image, name: str
-) -> None:
+def test_a_lossy_photo_is_close_to_the_original_and_far_from_its_mirror_image(photo: Image.Image, name: str) -> None:
     pixels = decode(encode(photo, name, quality=90)).pixels.astype(int)
     original = np.asarray(photo).astype(int)
     assert np.abs(pixels - original).mean() < 5
@@ -146,9 +142,7 @@ def test_premultiplied_grey_is_undone_before_it_is_composited() -> None:
     assert data.count(extra_samples) == 1
     decoded = decode(data.replace(extra_samples, struct.pack("<HHIHH", 338, 3, 1, 1, 0)))
     assert decoded.facts.mode == "La"
-    assert decoded.pixels[0, 0, 0] == pytest.approx(
-        64 + 127, abs=1
-    )  # grey times alpha, plus the white behind
+    assert decoded.pixels[0, 0, 0] == pytest.approx(64 + 127, abs=1)  # grey times alpha, plus the white behind
     assert decoded.pixels[0, 7].tolist() == [255, 255, 255]
 
 
@@ -281,9 +275,7 @@ UPRIGHT: dict[int, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize(("name", "options"), [case for case in LOSSLESS if case[0] != "BMP"])
-def test_orientation_is_applied_once(
-    photo: Image.Image, name: str, options: dict[str, Any], orientation: int
-) -> None:
+def test_orientation_is_applied_once(photo: Image.Image, name: str, options: dict[str, Any], orientation: int) -> None:
     decoded = decode(encode(photo, name, exif=with_orientation(orientation), **options))
     assert np.array_equal(decoded.pixels, UPRIGHT[orientation](np.asarray(photo)))
     assert decoded.facts.orientation == orientation
@@ -329,9 +321,7 @@ def test_a_damaged_second_frame_does_not_cost_the_first() -> None:
 
 @pytest.mark.parametrize("min_side", [1, 7, 32, 75, 100, 149, 150, 151, 299, 300, 301, 5000])
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
-def test_the_shorter_side_stays_between_min_side_and_twice_that(
-    photo: Image.Image, name: str, min_side: int
-) -> None:
+def test_the_shorter_side_stays_between_min_side_and_twice_that(photo: Image.Image, name: str, min_side: int) -> None:
     decoded = decode(encode(photo, name), min_side=min_side)
     height, width, _ = decoded.pixels.shape
     assert min(min_side, 300) <= min(height, width) <= min(300, 2 * min_side)

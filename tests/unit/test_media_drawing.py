@@ -112,9 +112,7 @@ def test_the_query_stands_left_of_its_answers_as_text_or_as_a_picture() -> None:
 
 
 def test_captions_are_drawn_below_their_pictures_and_change_with_their_text() -> None:
-    one, other = (
-        opened(contact_sheet([Row("q", None, [Cell(RED, caption)])])) for caption in ("0.312", "0.999")
-    )
+    one, other = (opened(contact_sheet([Row("q", None, [Cell(RED, caption)])])) for caption in ("0.312", "0.999"))
     assert one.shape == other.shape
     differing = np.flatnonzero((one != other).any(axis=(1, 2)))
     assert differing.min() > 28 + 160

@@ -135,9 +135,7 @@ def test_the_thumbnail_in_a_heic_is_not_taken_for_the_picture() -> None:
     assert decoded.pixels.shape == (20, 27, 3)
 
 
-@pytest.mark.parametrize(
-    ("name", "version"), [("libheif", "1.23.4"), ("libde265", "1.1.2"), ("libheif", "?")]
-)
+@pytest.mark.parametrize(("name", "version"), [("libheif", "1.23.4"), ("libde265", "1.1.2"), ("libheif", "?")])
 def test_a_heic_library_with_known_holes_sees_no_picture(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, version: str
 ) -> None:
@@ -209,9 +207,7 @@ def test_a_jpeg_xl_is_upright_already_and_exif_does_not_turn_it_again() -> None:
     corners().save(buffer, "JPEG", exif=b"Exif\0\0" + exif(), quality=95, subsampling=0)
     # Out of a JPEG, libjxl takes the orientation over into its own header.
     turned, original = decode(pylibjxl.jpeg_to_jxl(buffer.getvalue())), decode(buffer.getvalue())
-    assert (
-        (turned.facts.width, turned.facts.height) == (original.facts.width, original.facts.height) == (48, 32)
-    )
+    assert (turned.facts.width, turned.facts.height) == (original.facts.width, original.facts.height) == (48, 32)
     assert np.abs(turned.pixels.astype(int) - original.pixels).mean() < 3
 
 

@@ -20,9 +20,7 @@ from imseek.types.pictures import ImageFacts, Luma
 
 REQUEST = Request("HEIC", None, 10_000, True)
 LUMA = Luma(0.5, 0.1, 0.0, 0.0, 0.2, None)
-FACTS = ImageFacts(
-    40, 30, "HEIC", "RGB", 1, 7, LUMA, 1, "2001-02-03T04:05:06", "Canon", None, 1.0, -2.0, "A heron"
-)
+FACTS = ImageFacts(40, 30, "HEIC", "RGB", 1, 7, LUMA, 1, "2001-02-03T04:05:06", "Canon", None, 1.0, -2.0, "A heron")
 SOUND: dict[str, Any] = json.loads(json.dumps({**asdict(FACTS), "rows": 30, "columns": 40}))
 
 
@@ -158,9 +156,7 @@ def test_a_fact_that_is_missing_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("lie", [None, 0, -1, 41, 2**70, 30.0, True, "30", [30]])
 @pytest.mark.parametrize("name", ["rows", "columns"])
-def test_no_more_pixels_are_taken_than_the_picture_has(
-    ends: tuple[Channel, Channel], name: str, lie: Any
-) -> None:
+def test_no_more_pixels_are_taken_than_the_picture_has(ends: tuple[Channel, Channel], name: str, lie: Any) -> None:
     with pytest.raises(AnswerError):
         messages.receive_pixels(ends[0], SOUND | {name: lie}, FACTS)
 

@@ -24,9 +24,7 @@ def modules_after(program: str) -> set[str]:
 @pytest.mark.parametrize("name", imseek.media.__all__)
 def test_every_public_name_is_importable_and_comes_from_this_package(name: str) -> None:
     exported = getattr(imseek.media, name)
-    assert (exported if hasattr(exported, "__name__") else type(exported)).__module__.startswith(
-        "imseek.media."
-    )
+    assert (exported if hasattr(exported, "__name__") else type(exported)).__module__.startswith("imseek.media.")
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -35,9 +33,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_decode_is_the_function_and_not_its_module_in_whatever_order_they_are_imported() -> None:
-    program = (
-        "from imseek.media.decode import decode; import imseek.media; print(imseek.media.decode is decode)"
-    )
+    program = "from imseek.media.decode import decode; import imseek.media; print(imseek.media.decode is decode)"
     assert output_of(program).strip() == "True"
 
 

@@ -68,9 +68,7 @@ def attack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Attack]:
 
 
 @pytest.fixture(params=ALONE)
-def attack_on(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Attack]:
+def attack_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Attack]:
     """The same where one mechanism has to do."""
     setup = textwrap.dedent(ALONE[request.param])
     with codec_stand_in(monkeypatch, tmp_path / "codec", setup=setup):
@@ -459,9 +457,7 @@ def test_the_end_of_the_thread_that_started_a_worker_is_not_its_own(attack: Atta
     assert children() == {own}
 
 
-def test_an_idle_worker_is_ended_when_another_comes_back(
-    attack: Attack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_idle_worker_is_ended_when_another_comes_back(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadPoolExecutor(2) as executor:
         list(executor.map(decode, [program("time.sleep(.5)")] * 2))
     assert len(children()) == 2
@@ -486,18 +482,14 @@ def test_a_worker_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, 
     setup = "from imseek.media.sandbox import landlock; landlock.restrict = lambda _: 1 / 0"
     with codec_stand_in(monkeypatch, tmp_path, setup=setup):
         message = outcome(program(""))
-        assert message.startswith(
-            "unreadable: HEIC images are decoded by a process of their own, which does not"
-        )
+        assert message.startswith("unreadable: HEIC images are decoded by a process of their own, which does not")
         assert message.endswith("ZeroDivisionError: division by zero")
         assert "ZeroDivisionError" in codec_check.codec_refusals()["HEIC"]
         assert not codec_check.codecs()["HEIC"]
     assert children() == set()
 
 
-def test_a_decoder_that_cannot_be_confined_sees_no_picture(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_decoder_that_cannot_be_confined_sees_no_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     setup = """
 def refuse(**_): raise OSError("no")
 from imseek.media.sandbox import seccomp; seccomp.restrict = refuse
@@ -562,9 +554,7 @@ print(*sorted(set(sys.modules) - loaded - helpers))
 
 
 def test_a_text_query_knows_nothing_of_all_this() -> None:
-    script = (
-        "import sys, imseek.media.decode; print(*(n for n in sys.modules if 'sandbox' in n or n == 'PIL'))"
-    )
+    script = "import sys, imseek.media.decode; print(*(n for n in sys.modules if 'sandbox' in n or n == 'PIL'))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

@@ -34,12 +34,8 @@ def test_values_of_a_group_are_drawn_together() -> None:
     copied = np.repeat(single, 5)
     groups = np.repeat(np.arange(60), 5)
     right, naive = bootstrap.interval(copied, groups=groups), bootstrap.interval(copied)
-    assert (right.low, right.high) == pytest.approx(
-        (bootstrap.interval(single).low, bootstrap.interval(single).high)
-    )
-    assert naive.high - naive.low < 0.6 * (
-        right.high - right.low
-    )  # five copies of a value are not five values
+    assert (right.low, right.high) == pytest.approx((bootstrap.interval(single).low, bootstrap.interval(single).high))
+    assert naive.high - naive.low < 0.6 * (right.high - right.low)  # five copies of a value are not five values
 
 
 def test_pairs_are_drawn_together() -> None:

@@ -41,16 +41,12 @@ def test_top_k_is_that_of_scikit_learn(scores: np.ndarray, truth: np.ndarray) ->
         assert c.top_k_accuracy(c.ranks(scores, truth), k) == pytest.approx(theirs)
 
 
-def test_accuracy_per_class_and_confusion_are_those_of_scikit_learn(
-    scores: np.ndarray, truth: np.ndarray
-) -> None:
+def test_accuracy_per_class_and_confusion_are_those_of_scikit_learn(scores: np.ndarray, truth: np.ndarray) -> None:
     predicted = scores.argmax(axis=1)
     table = c.confusion(truth, predicted, 7)
     assert table[:, :7].tolist() == metrics.confusion_matrix(truth, predicted).tolist()
     assert table[:, 7].tolist() == [0] * 7
-    assert c.mean_per_class(truth, predicted, 7) == pytest.approx(
-        metrics.balanced_accuracy_score(truth, predicted)
-    )
+    assert c.mean_per_class(truth, predicted, 7) == pytest.approx(metrics.balanced_accuracy_score(truth, predicted))
     mistakes = c.confusions(truth, predicted)
     assert all(table[one.truth, one.predicted] == one.count for one in mistakes)
     assert sum(one.count for one in mistakes) == int((truth != predicted).sum())

@@ -18,9 +18,7 @@ def _unit(generator: np.random.Generator, n: int, dim: int) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _plain(
-    texts: np.ndarray, items: np.ndarray, pairs: list[tuple[int, int]]
-) -> tuple[list[int], list[float]]:
+def _plain(texts: np.ndarray, items: np.ndarray, pairs: list[tuple[int, int]]) -> tuple[list[int], list[float]]:
     """The definition, one question after the other: sort by score, of equal scores the wrong ones first."""
     first, precision = [], []
     for q, row in enumerate(texts):
@@ -98,9 +96,7 @@ def test_what_cannot_be_ranked() -> None:
     with pytest.raises(ValueError, match="not there"):
         RelevantItems.of([0, 1], [0, -1], 2)
     with pytest.raises(ValueError, match="not there"):
-        rank_items(
-            np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), RelevantItems.of([0, 1], [0, 2], 2)
-        )
+        rank_items(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), RelevantItems.of([0, 1], [0, 2], 2))
     with pytest.raises(ValueError, match="nothing is right"):
         retrieval.average_precision([0.1], [False])
 

@@ -54,11 +54,7 @@ def test_the_wheel_holds_every_file_of_the_package_once(wheel_names: list[str]) 
 def test_the_only_top_level_name_is_imseek(wheel_names: list[str]) -> None:
     assert {name.partition("/")[0] for name in wheel_names if ".dist-info/" not in name} == {"imseek"}
     installed = packages_distributions()
-    ours = {
-        name
-        for name, owners in installed.items()
-        if "imseek" in owners and not name.startswith("__editable__")
-    }
+    ours = {name for name, owners in installed.items() if "imseek" in owners and not name.startswith("__editable__")}
     assert ours == {"imseek"}
 
 

@@ -37,9 +37,7 @@ class ServerSaidError(Exception):
 def test_each_code_has_its_kind_and_its_hint(
     code: str | None, writing: bool, kind: type[StorageError], hint: str | None
 ) -> None:
-    found = storage_error(
-        ServerSaidError("ERROR: so it is\nLINE 1: SELECT", code), "db/schema", writing=writing
-    )
+    found = storage_error(ServerSaidError("ERROR: so it is\nLINE 1: SELECT", code), "db/schema", writing=writing)
     assert type(found) is kind
     assert str(found) == "the catalog at db/schema: ERROR: so it is"
     assert found.hint is None if hint is None else hint in str(found.hint)

@@ -45,15 +45,11 @@ class TestWithin:
         vectors, index = made(n, 1, zeros)
         told: list[int] = []
         around, cosines = knn_graph.knn_within(vectors, 6, told.append)
-        expected, scores = covering.SetNeighbours(vectors, index).nearest(
-            vectors.of(vectors.ids), 6, vectors.ids
-        )
+        expected, scores = covering.SetNeighbours(vectors, index).nearest(vectors.of(vectors.ids), 6, vectors.ids)
         np.testing.assert_allclose(cosines, scores, atol=2e-3 * 1e-3)
         same = around == expected
         assert same.mean() > 0.95  # Of what is equally near, rounding decides.
-        near = np.take_along_axis(
-            vectors.of(vectors.ids) @ vectors.of(vectors.ids).T, np.maximum(around, 0), 1
-        )
+        near = np.take_along_axis(vectors.of(vectors.ids) @ vectors.of(vectors.ids).T, np.maximum(around, 0), 1)
         np.testing.assert_allclose(near[around >= 0], cosines[around >= 0], atol=1e-6)
         assert told[-1] == len(vectors)
         assert told == sorted(told)

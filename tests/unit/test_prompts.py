@@ -107,18 +107,14 @@ def test_sentences_tell_photographs_apart_with_trained_weights(
 
     encoder = load("builtin")
     by_name = {path.name: path for path in photo_files}
-    pictures = [
-        decode(by_name[name].read_bytes()).pixels for name in ("chelsea.png", "coffee.png", "rocket.jpg")
-    ]
+    pictures = [decode(by_name[name].read_bytes()).pixels for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
     images = encoder.encode_images(np.stack([encoder.prepare(picture) for picture in pictures]))
     classes = ["cat", "espresso", "missile"]
     vectors = prompts.class_vectors(encoder, classes, ["{}", "a photo of a {}."])
     assert (images @ vectors.T).argmax(axis=1).tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"), [("pet", "did you mean pets"), ("zzz", "there are: actions, food")]
-)
+@pytest.mark.parametrize(("name", "hint"), [("pet", "did you mean pets"), ("zzz", "there are: actions, food")])
 def test_an_unknown_set_lists_those_that_are_near(name: str, hint: str) -> None:
     with pytest.raises(UsageError, match="no set of prompts") as caught:
         prompts.templates(name)

@@ -39,9 +39,7 @@ def test_dir_and_unknown_names() -> None:
 
 
 def test_collection_is_no_god_object() -> None:
-    methods = [
-        n for n, _ in inspect.getmembers(imseek.Collection, inspect.isfunction) if not n.startswith("_")
-    ]
+    methods = [n for n, _ in inspect.getmembers(imseek.Collection, inspect.isfunction) if not n.startswith("_")]
     assert len(methods) <= 10, methods
     for name in methods:
         assert inspect.getdoc(getattr(imseek.Collection, name)), f"{name} has no docstring"
@@ -49,8 +47,7 @@ def test_collection_is_no_god_object() -> None:
 
 def test_importing_imseek_costs_next_to_nothing() -> None:
     script = (
-        "import sys, imseek\n"
-        "print(sorted(m for m in sys.modules if m.startswith('imseek')), 'numpy' in sys.modules)\n"
+        "import sys, imseek\nprint(sorted(m for m in sys.modules if m.startswith('imseek')), 'numpy' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "['imseek', 'imseek._lazy', 'imseek._version'] False\n"

@@ -18,9 +18,7 @@ from imseek.duplicates.actions.journal_records import Intent
 from imseek.duplicates.actions.precheck import LeftAloneError, describe_error, quarantine_path
 
 
-def free(
-    base: Path, inner: str, taken: set[bytes] | None = None, promised: dict[str, str] | None = None
-) -> str:
+def free(base: Path, inner: str, taken: set[bytes] | None = None, promised: dict[str, str] | None = None) -> str:
     """Where the file /photos/<inner> goes below ``base``."""
     spot = SafePath(os.fsencode(base), os.fsencode(inner))
     places = {os.fsencode(base / to): os.fsencode(full) for to, full in (promised or {}).items()}
@@ -37,10 +35,7 @@ def test_a_place_is_free_where_no_file_lies_or_goes(tmp_path: Path) -> None:
     (tmp_path / "b.png").symlink_to("nowhere")
     (tmp_path / "b (2).png").touch()
     assert free(tmp_path, "b.png") == "b (3).png"
-    assert (
-        free(tmp_path, "archive.tar.png", {os.fsencode(tmp_path / "archive.tar.png")})
-        == "archive.tar (2).png"
-    )
+    assert free(tmp_path, "archive.tar.png", {os.fsencode(tmp_path / "archive.tar.png")}) == "archive.tar (2).png"
     assert free(tmp_path, "no ending", {os.fsencode(tmp_path / "no ending")}) == "no ending (2)"
 
 
@@ -62,9 +57,7 @@ def test_a_place_that_is_promised_to_a_file_is_that_file_s(tmp_path: Path) -> No
         ("xx" + "€" * 83 + ".png", "xx" + "€" * 81 + " (2).png"),
     ],
 )
-def test_with_a_number_a_name_is_as_long_as_names_can_be_and_whole(
-    tmp_path: Path, name: str, expected: str
-) -> None:
+def test_with_a_number_a_name_is_as_long_as_names_can_be_and_whole(tmp_path: Path, name: str, expected: str) -> None:
     """No character is cut in two."""
     assert len(os.fsencode(name)) <= 255
     (tmp_path / name).touch()
@@ -106,9 +99,7 @@ def test_the_quarantine_is_in_the_topmost_folder_of_the_source_on_the_disk_of_th
     assert (to.base, to.inner, folder) == (b"/away", b"disk/below/a.png", b"/away")
 
 
-def test_a_folder_of_quarantine_is_durable_when_it_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_quarantine_is_durable_when_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced, real = set[int](), os.fsync
 
     def fsync(fd: int) -> None:
@@ -119,9 +110,7 @@ def test_a_folder_of_quarantine_is_durable_when_it_is_used(
     folder = tmp_path / "one" / "two" / "away"
     execute.prepare_quarantine(os.fsencode(folder))
     marker = folder / layout.QUARANTINE_MARKER
-    assert synced >= {
-        path.stat().st_ino for path in (marker, folder, folder.parent, folder.parent.parent, tmp_path)
-    }
+    assert synced >= {path.stat().st_ino for path in (marker, folder, folder.parent, folder.parent.parent, tmp_path)}
     assert folder.stat().st_mode & 0o777 == 0o700
     assert os.listdir(folder) == [layout.QUARANTINE_MARKER]
     synced.clear()

@@ -102,9 +102,7 @@ def test_what_is_not_told_is_as_the_defaults_say() -> None:
     defaults = QueryOptions(limit=3, where="width > 1", sort="date")
     query = query_from_json({"text": "red", "where": None, "limit": 4}, files=True, defaults=defaults)
     assert (query.limit, query.where, query.sort) == (4, None, "date")
-    assert query_from_line("2:red\r", files=True, defaults=defaults) == make_query(
-        [Term(text="2:red")], defaults
-    )
+    assert query_from_line("2:red\r", files=True, defaults=defaults) == make_query([Term(text="2:red")], defaults)
 
 
 # Each is refused by the schema too, but for what only the reader can tell.

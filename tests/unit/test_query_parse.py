@@ -117,9 +117,7 @@ def test_an_empty_name_is_no_picture() -> None:
 
 WEIGHTS = st.floats(min_value=1e-300, max_value=1e300)
 # Characters that decide, among others: colons, digits, slashes, dots, white space, dashes.
-WORDS = st.text(st.sampled_from("0127:.-/~ \ttexid" + "hpsfile") | st.characters(), min_size=1).filter(
-    str.strip
-)
+WORDS = st.text(st.sampled_from("0127:.-/~ \ttexid" + "hpsfile") | st.characters(), min_size=1).filter(str.strip)
 PATHS = st.text(
     st.sampled_from("0127:.-/~ \t") | st.characters(exclude_characters="\0", exclude_categories=()),
     min_size=1,
@@ -153,10 +151,7 @@ def test_what_is_written_is_read_as_the_same(term: Term, picture: bool) -> None:
     if term.text is not None and picture:
         # A bare name would be a file here: words are told by their prefix.
         written = format_term(replace(term, weight=1.0))
-        assert (
-            parse_term(written if written.startswith("text:") else f"text:{written}", picture=True).text
-            == term.text
-        )
+        assert parse_term(written if written.startswith("text:") else f"text:{written}", picture=True).text == term.text
     else:
         assert parse_term(format_term(term), picture=picture) == term
 

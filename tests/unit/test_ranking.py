@@ -49,9 +49,7 @@ def pages(search: Approximate, first: int, others: list[int]) -> list[list[int]]
             return found
 
 
-@given(
-    st.integers(1, 120), st.integers(0, 2**31), st.integers(1, 60), st.lists(st.integers(1, 30), max_size=6)
-)
+@given(st.integers(1, 120), st.integers(0, 2**31), st.integers(1, 60), st.lists(st.integers(1, 30), max_size=6))
 def test_pages_hold_every_image_once(count: int, seed: int, first: int, others: list[int]) -> None:
     before, retrieve.APPROXIMATE_DEPTH = retrieve.APPROXIMATE_DEPTH, 40  # type: ignore[misc]
     try:

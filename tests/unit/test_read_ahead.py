@@ -102,9 +102,7 @@ def test_an_item_is_let_go_of_once_it_is_done() -> None:
             first.set()
         return name
 
-    each: OrderedMap[Member, bytes] = OrderedMap(
-        work, workers=2, lookahead=20, deadline=60, late=lambda _: b"late"
-    )
+    each: OrderedMap[Member, bytes] = OrderedMap(work, workers=2, lookahead=20, deadline=60, late=lambda _: b"late")
     assert list(each(items())) == [b"%d" % n for n in range(20)]
 
 

@@ -46,9 +46,7 @@ def sampled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def test_once(
-    collection: imseek.Collection, photos: Path, encoded: list[tuple[str, ...]], sampled: list[int]
-) -> None:
+def test_once(collection: imseek.Collection, photos: Path, encoded: list[tuple[str, ...]], sampled: list[int]) -> None:
     collection.index([photos])
     collection.search(RED)
     assert encoded == [("red",), NEUTRAL_TEXTS, BANK_TEXTS]

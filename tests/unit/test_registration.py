@@ -46,9 +46,7 @@ def test_a_turned_copy_lies_over_its_original(pictures: Pictures, code: int) -> 
 
 def test_a_thumbnail_agrees_as_far_as_it_can_show(pictures: Pictures) -> None:
     for name, pixels in pictures.items():
-        found = register_whole(
-            _look(pixels), _look(resize(pixels, (pixels.shape[0] // 8, pixels.shape[1] // 8)))
-        )
+        found = register_whole(_look(pixels), _look(resize(pixels, (pixels.shape[0] // 8, pixels.shape[1] // 8))))
         assert (found.orientation, found.agreement > 0.9) == (0, True), name
         assert found.pixels < SIDE, name
 
@@ -149,9 +147,7 @@ def test_proportions_decide_between_turns_that_look_alike() -> None:
     assert best_orientation(round_, np.ascontiguousarray(round_.T)) == 4
 
 
-def test_looks_are_read_once_and_given_up_when_they_are_many(
-    pictures: Pictures, photo_files: list[Path]
-) -> None:
+def test_looks_are_read_once_and_given_up_when_they_are_many(pictures: Pictures, photo_files: list[Path]) -> None:
     asked = []
 
     def read(position: int) -> bytes | None:

@@ -102,9 +102,7 @@ def test_the_long_run_leaves_nothing_out(run, monkeypatch: pytest.MonkeyPatch) -
     assert len(run("a")) == 20 + 40 + 6 + 11 + 2
 
 
-def test_two_numbers_for_one_parameter_are_refused(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_numbers_for_one_parameter_are_refused(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMSEEK_SAMPLES", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(Path(samples.__file__).parent))
     pytester.makeini("[pytest]\nmarkers =\n  sample: some\n  always: needed")
@@ -114,9 +112,7 @@ def test_two_numbers_for_one_parameter_are_refused(
     assert "different numbers of samples of n" in str(result.stderr)
 
 
-def test_durations_are_written_of_all_that_is_slow(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_durations_are_written_of_all_that_is_slow(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMSEEK_DURATIONS", "1")
     monkeypatch.setenv("IMSEEK_SAMPLES", "all")
     monkeypatch.setattr(samples, "DURATIONS", pytester.path / "durations.json")

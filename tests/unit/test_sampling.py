@@ -25,9 +25,7 @@ def test_each_is_the_farthest_from_those_before(seed: int, count: int, pool: int
     held = Held(random.normal(size=(60, 6)))
     before, representative_sample._CANDIDATES = representative_sample._CANDIDATES, pool
     try:
-        at, scores = representative_sample.k_centre(
-            held, find_unique_vectors(held, QUIET), count, seed, QUIET
-        )
+        at, scores = representative_sample.k_centre(held, find_unique_vectors(held, QUIET), count, seed, QUIET)
     finally:
         representative_sample._CANDIDATES = before
     assert len(set(at.tolist())) == count
@@ -68,9 +66,7 @@ def naive_facility(rows: np.ndarray, count: int) -> list[int]:
 @pytest.mark.parametrize("seed", range(5))
 def test_facility_location_is_the_greedy_choice(seed: int) -> None:
     held = Held(np.random.default_rng(seed).normal(size=(50, 8)))
-    at, scores = representative_sample.facility_location(
-        held, find_unique_vectors(held, QUIET), 12, seed, QUIET
-    )
+    at, scores = representative_sample.facility_location(held, find_unique_vectors(held, QUIET), 12, seed, QUIET)
     assert at.tolist() == naive_facility(held.rows, 12)
     assert scores[0] == 0
     assert (scores[1:] > 0).all()

@@ -25,16 +25,12 @@ def test_a_path_is_the_picture_that_lies_there(tmp_path: Path, photo_files: list
     assert (tmp_path / "uploads" / name).read_bytes() == file.read_bytes()
 
 
-@pytest.mark.parametrize(
-    "text", ["a dog", "/ or \\", "/no/such/file", "/", "/tmp", "/\0", "/" + "word " * 200]
-)
+@pytest.mark.parametrize("text", ["a dog", "/ or \\", "/no/such/file", "/", "/tmp", "/\0", "/" + "word " * 200])
 def test_anything_else_is_words(tmp_path: Path, text: str) -> None:
     assert load_typed_picture(text, tmp_path) is None
 
 
-def test_what_cannot_be_read_is_told(
-    tmp_path: Path, photo_files: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_read_is_told(tmp_path: Path, photo_files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(path: Path, *_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 

@@ -15,12 +15,8 @@ from imseek.ui.web.pages.search.filters import TAG, Filter
 
 pytestmark = pytest.mark.slow
 
-names = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=12).filter(
-    lambda one: one.strip()
-)
-values = st.lists(st.text(st.characters(exclude_categories=["C"]), max_size=12), min_size=1, max_size=3).map(
-    tuple
-)
+names = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=12).filter(lambda one: one.strip())
+values = st.lists(st.text(st.characters(exclude_categories=["C"]), max_size=12), min_size=1, max_size=3).map(tuple)
 numbers = st.one_of(st.floats(-1e12, 1e12), st.dates(date(1826, 1, 1), date(2200, 1, 1)))
 some = st.one_of(
     st.builds(Filter, names, values),

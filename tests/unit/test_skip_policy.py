@@ -66,9 +66,7 @@ def test_a_skip_fails_in_ci(run: pytest.Pytester, monkeypatch: pytest.MonkeyPatc
     result.stdout.fnmatch_lines("*IMSEEK_CI is set: nothing may be missing*")
 
 
-def test_a_module_that_skips_itself_fails_in_ci(
-    run: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_module_that_skips_itself_fails_in_ci(run: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMSEEK_CI", "1")
     run.makepyfile(test_skips=MODULE, test_passes="def test_passes(): ...")
     result = run.runpytest_subprocess("-p", "skip_policy")

@@ -57,9 +57,7 @@ def rows_of(sheet: Sheet) -> list[Any]:
         (text("image_url", "url"), "image_url", False),
     ],
 )  # fmt: skip
-def test_the_image_column_is_told_by_type_and_name(
-    columns: list[Column], image: str, names_files: bool
-) -> None:
+def test_the_image_column_is_told_by_type_and_name(columns: list[Column], image: str, names_files: bool) -> None:
     roles = infer_roles(columns, SourceOptions())
     assert (roles.image.name, roles.names_files) == (image, names_files)
 
@@ -196,18 +194,14 @@ def test_json_lines_of_every_kind(tmp_path: Path) -> None:
     assert second["url"] == "http://a/2"
     assert third == MalformedRow("the line is no JSON object")
     assert isinstance(fourth, MalformedRow)
-    with opened(
-        tmp_path / "b.jsonl", b'{"image": {"bytes": null, "path": "a.png"}, "t": ["a", "b"]}\n'
-    ) as saved:
+    with opened(tmp_path / "b.jsonl", b'{"image": {"bytes": null, "path": "a.png"}, "t": ["a", "b"]}\n') as saved:
         assert saved.columns == (Column("image", Kind.PICTURE), Column("t", Kind.TEXTS))
         assert not saved.has_bytes("image")
     with opened(tmp_path / "c.jsonl", b'{"a": 1, "b": 1}\n{"a": "x", "b": []}\n') as mixed:
         assert [column.kind for column in mixed.columns] == [Kind.TEXT, Kind.NESTED]
 
 
-@pytest.mark.parametrize(
-    ("name", "save"), [("a.arrow", arrow_stream), ("a.feather", arrow_file), ("a.pq", parquet)]
-)
+@pytest.mark.parametrize(("name", "save"), [("a.arrow", arrow_stream), ("a.feather", arrow_file), ("a.pq", parquet)])
 def test_rows_from_any_one_on(tmp_path: Path, name: str, save: Any) -> None:
     rows = [{"image": bytes([n]) * 9, "n": n} for n in range(7)]
     with opened(tmp_path / name, save(rows)) as sheet:
@@ -220,9 +214,7 @@ def test_rows_from_any_one_on(tmp_path: Path, name: str, save: Any) -> None:
         assert next(walking) == (1, {"n": 1})
 
 
-@pytest.mark.parametrize(
-    ("name", "save"), [("a.arrow", arrow_stream), ("a.feather", arrow_file), ("a.pq", parquet)]
-)
+@pytest.mark.parametrize(("name", "save"), [("a.arrow", arrow_stream), ("a.feather", arrow_file), ("a.pq", parquet)])
 @pytest.mark.parametrize("damage", ["cut", "scribbled", "zeros"])
 def test_damage_is_a_media_error(tmp_path: Path, name: str, save: Any, damage: str) -> None:
     data = save([{"image": os.urandom(3000), "n": n} for n in range(7)])
@@ -274,9 +266,7 @@ def test_folders_of_tables_are_told_from_their_names(tmp_path: Path) -> None:
         return os.fsencode(tmp_path / name)
 
     assert source_kind(folder("hub", "README.md", ".gitattributes", "data/train-0.parquet")) == "table"
-    assert (
-        source_kind(folder("saved", "dataset_dict.json", "train/data-0.arrow", "train/state.json")) == "table"
-    )
+    assert source_kind(folder("saved", "dataset_dict.json", "train/data-0.arrow", "train/state.json")) == "table"
     assert source_kind(folder("flat", "a.csv", "LICENSE")) == "table"
     assert source_kind(folder("pictures", "a.jpg", "list.csv")) == "folder"
     assert source_kind(folder("deep", "a.csv", "pictures/a.jpg")) == "folder"

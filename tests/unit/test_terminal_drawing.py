@@ -133,7 +133,5 @@ class TestRanking:
 
     def test_no_more_than_so_many(self, capsys, monkeypatch) -> None:
         monkeypatch.setattr("imseek.ui.terminal.result_rows.MAX_HITS", 3)
-        print_preview(
-            self.hits(5), list("abcde"), self.colours, TerminalCapabilities("kitty", 80, 30, (10, 20))
-        )
+        print_preview(self.hits(5), list("abcde"), self.colours, TerminalCapabilities("kitty", 80, 30, (10, 20)))
         assert len(terminals.drawn(capsys.readouterr().out.replace("\n", "\r\n")).pictures) == 2

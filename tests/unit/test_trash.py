@@ -56,9 +56,7 @@ def found(path: Path) -> Path | None:
     return None if place is None else Path(os.fsdecode(place))
 
 
-def test_of_several_files_from_one_path_the_latest_with_the_bytes_is_it(
-    at_home: Trash, tmp_path: Path
-) -> None:
+def test_of_several_files_from_one_path_the_latest_with_the_bytes_is_it(at_home: Trash, tmp_path: Path) -> None:
     path = tmp_path / "photos" / "a picture äß.png"
     for n, (deleted, content) in enumerate(
         [
@@ -119,9 +117,7 @@ def test_the_trash_of_another_user_is_not_ours(at_home: Trash, disk: Path) -> No
     assert not trash.is_trash_path(os.fsencode(other.folder / "files" / "a.png"))
 
 
-def test_where_no_place_for_data_is_named_it_is_in_the_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_no_place_for_data_is_named_it_is_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     own = Trash(tmp_path / ".local" / "share" / "Trash")
@@ -174,9 +170,7 @@ def test_of_a_file_that_was_taken_out_the_record_goes(at_home: Trash, tmp_path: 
     records = [at_home.record(name, path) for name in ("a.png", "a 2.png")]
     trash.remove_records(os.fsencode(path), os.fsencode(at_home.folder / "files" / "a 2.png"))
     assert [info.exists() for info in records] == [True, False]
-    trash.remove_records(
-        os.fsencode(path), os.fsencode(at_home.folder / "files" / "a 2.png")
-    )  # Gone already.
+    trash.remove_records(os.fsencode(path), os.fsencode(at_home.folder / "files" / "a 2.png"))  # Gone already.
     # A place outside of any trash is nobody's to clean.
     beside = tmp_path / "info" / "b.png.trashinfo"
     beside.parent.mkdir()
@@ -211,9 +205,7 @@ def test_what_goes_there_is_durable_with_its_record(
     assert synced == {path.stat().st_ino for path in paths}
 
 
-def test_a_trash_that_hides_what_it_takes(
-    at_home: Trash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trash_that_hides_what_it_takes(at_home: Trash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(ONE)
     monkeypatch.setattr("send2trash.send2trash", os.unlink)

@@ -59,9 +59,7 @@ def test_stored_rows_that_ask_have_norm_one() -> None:
 
 @pytest.mark.parametrize("depth", [3, 10, 200])
 @pytest.mark.parametrize("step", [1, 7, 100])
-def test_neighbours_are_the_nearest_of_all_rows(
-    depth: int, step: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_neighbours_are_the_nearest_of_all_rows(depth: int, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one pass, for queries of both kinds, each without its own row."""
     monkeypatch.setattr(tuning, "TRUTH_DEPTH", depth)
     rows = Rows(90, step=step, zeros=(4,))
@@ -70,9 +68,7 @@ def test_neighbours_are_the_nearest_of_all_rows(
     free = QuerySet(made, np.full(len(made), -1))
     for asked, found in zip((own, free), tuning.find_neighbours([own, free], rows), strict=True):  # type: ignore[arg-type]
         assert found.queries is asked.queries
-        for query, one, truth, scores in zip(
-            found.queries, found.own, found.truth, found.scores, strict=True
-        ):
+        for query, one, truth, scores in zip(found.queries, found.own, found.truth, found.scores, strict=True):
             ranked = rows.ranked(query, int(one))
             # Of the depth, the query's own row has taken one place.
             count = min(depth - (one >= 0), len(ranked))

@@ -181,9 +181,7 @@ def test_small_choices_are_kept_however_many_there_are() -> None:
     kept = SelectionStore()
     tokens = [kept.keep(make_selection("photos", [n, n + 1])) for n in range(1_000)]
     assert len(set(tokens)) == 1_000
-    assert [kept.get(token) for token in tokens] == [
-        make_selection("photos", [n, n + 1]) for n in range(1_000)
-    ]
+    assert [kept.get(token) for token in tokens] == [make_selection("photos", [n, n + 1]) for n in range(1_000)]
 
 
 def test_choices_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -461,9 +461,7 @@ def test_refusals_say_what_would_do(where: str, hint: str) -> None:
         ("regexp_matches(caption, '(')", "missing"),
     ],
 )
-def test_what_fails_on_a_value_is_an_error(
-    where: str, said: str, true_of: Callable[[str], list[int]]
-) -> None:
+def test_what_fails_on_a_value_is_an_error(where: str, said: str, true_of: Callable[[str], list[int]]) -> None:
     with pytest.raises(QueryError, match="cannot be computed") as caught:
         true_of(where)
     assert said in str(caught.value)

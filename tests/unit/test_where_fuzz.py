@@ -129,13 +129,7 @@ def _column(name: str) -> Meaning:
 
 
 def _constant(value: Any) -> Meaning:
-    text = (
-        "NULL"
-        if value is None
-        else "'" + value.replace("'", "''") + "'"
-        if isinstance(value, str)
-        else str(value)
-    )
+    text = "NULL" if value is None else "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
     return text, lambda row: value
 
 
@@ -276,9 +270,7 @@ NESTS = [
 
 
 @pytest.mark.parametrize(("step", "inner", "end"), NESTS)
-def test_the_deepest_nesting_that_is_accepted_is_quick(
-    connection: Any, step: str, inner: str, end: str
-) -> None:
+def test_the_deepest_nesting_that_is_accepted_is_quick(connection: Any, step: str, inner: str, end: str) -> None:
     deepest = None
     for _ in range(40):
         inner = step.replace("{}", inner)
@@ -372,9 +364,7 @@ def test_every_column_and_function_is_documented() -> None:
         n for row in re.findall(r"^\| (`.*?) \|", columns, re.MULTILINE) for n in re.findall(r"`(\w+)`", row)
     }
     called = {
-        name
-        for row in re.findall(r"^\| (`.*?) \|", functions, re.MULTILINE)
-        for name in re.findall(r"`(\w+)\(", row)
+        name for row in re.findall(r"^\| (`.*?) \|", functions, re.MULTILINE) for name in re.findall(r"`(\w+)\(", row)
     }
     assert called == {*columns_and_functions.FUNCTIONS, *columns_and_functions.IMSEEK_FUNCTIONS}
     for name in columns_and_functions.CASTS:

@@ -24,10 +24,7 @@ pytest.importorskip("milvus_lite")
 _KINDS = {Kind.INT: "int", Kind.FLOAT: "float", Kind.TEXT: "text", Kind.BOOL: "bool", Kind.TIME: "time"}
 #: Columns that a publication has: not `phash`, whose 64 bits have no sign.
 NAMES = [name for name in COLUMNS if name != "phash"]
-FIELDS = {
-    column.name: column.field
-    for column in layout.assign_fields([(n, _KINDS[COLUMNS[n]]) for n in NAMES], 5)[0]
-}
+FIELDS = {column.name: column.field for column in layout.assign_fields([(n, _KINDS[COLUMNS[n]]) for n in NAMES], 5)[0]}
 HELD = {{"year": "extra_year"}.get(name, name): MilvusColumn(FIELDS[name], COLUMNS[name]) for name in NAMES}
 HELD["image_id"] = MilvusColumn("image_id", Kind.INT)
 NEAR = {(59.91, 10.75, 25.0): [0], (0.0, 180.0, 100.0): [3], (80.0, 0.0, 1.0): []}
@@ -77,8 +74,7 @@ def values(name: str, kind: Kind) -> pa.Array:
     if kind is Kind.TIME:
         epoch = datetime(1970, 1, 1, tzinfo=UTC)
         micros = [
-            None if one is None else round((one.replace(tzinfo=UTC) - epoch).total_seconds() * 1e6)
-            for one in found
+            None if one is None else round((one.replace(tzinfo=UTC) - epoch).total_seconds() * 1e6) for one in found
         ]
         return pa.array(micros, pa.int64())
     types = {Kind.INT: pa.int64(), Kind.FLOAT: pa.float64(), Kind.TEXT: pa.string(), Kind.BOOL: pa.bool_()}
@@ -233,9 +229,7 @@ def test_what_milvus_cannot_tell_is_refused_by_name(where: str, piece: str) -> N
     assert "docs/milvus.md" in str(refused.value.hint)
 
 
-@pytest.mark.parametrize(
-    "where", ["widht > 3", "width > 'x'", "width >", "SELECT 1", "tag(3)", "drop table x"]
-)
+@pytest.mark.parametrize("where", ["widht > 3", "width > 'x'", "width >", "SELECT 1", "tag(3)", "drop table x"])
 def test_what_is_no_filter_is_refused_as_everywhere(where: str) -> None:
     with pytest.raises(QueryError) as refused:
         written(where)

@@ -58,9 +58,7 @@ def _make_manifest(found: GenerationSnapshot, index: bool) -> Manifest:
     )
 
 
-def _write(
-    root: Path, found: GenerationSnapshot, manifest: Manifest, out: tar_stream.Sink, task: Task
-) -> None:
+def _write(root: Path, found: GenerationSnapshot, manifest: Manifest, out: tar_stream.Sink, task: Task) -> None:
     mtime = int(time.time())
     count = byte_counter(manifest, task, PHASE)
     first = manifest.sealed()

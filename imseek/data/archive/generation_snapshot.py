@@ -153,9 +153,7 @@ def _build_snapshot(
 
 def _drop_local_state(connection: Connection, index: bool) -> None:
     """Remove what applies only to this folder: runs in progress, retired files, and snapshots without ``index``."""
-    connection.execute(
-        update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
-    )
+    connection.execute(update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now()))
     connection.execute(delete(t.files).where(t.files.c.died != FOREVER))
     if not index:
         connection.execute(delete(t.files).where(t.files.c.kind == snapshot_publication.KIND))

@@ -113,9 +113,7 @@ def parse(data: bytes, archive: str) -> Manifest:
 
 def _entry(listed: Any, archive: str) -> Entry:
     match listed:
-        case [str(path), int(size), str(sha256)] if (
-            type(size) is int and size >= 0 and _SHA256.fullmatch(sha256)
-        ):
+        case [str(path), int(size), str(sha256)] if type(size) is int and size >= 0 and _SHA256.fullmatch(sha256):
             if _is_ours(path):
                 return Entry(path, size, sha256)
             raise BackupError(f"{archive}: {path!r} is no file of a collection")

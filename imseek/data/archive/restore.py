@@ -170,9 +170,7 @@ def _check_catalog(tape: ArchiveReader, path: Path) -> None:
 def _check_files(tape: ArchiveReader, connection: Connection) -> None:
     """Check that the catalog lists exactly the archived files, since writers will unlink files that it lists."""
     f = t.files.c
-    listed = {
-        (path, size, sha256) for path, size, sha256 in connection.execute(select(f.path, f.size, f.sha256))
-    }
+    listed = {(path, size, sha256) for path, size, sha256 in connection.execute(select(f.path, f.size, f.sha256))}
     there = {(one.path, one.size, one.sha256) for one in tape.manifest.entries if _is_listed(one.path)}
     if listed != there:
         raise BackupError(f"{tape.name}: its catalog does not list the files that are in it")

@@ -98,9 +98,7 @@ class ArchiveReader:
             if entry is None:
                 raise BackupError(f"{self.name}: {found.name!r} is not in its manifest, or twice")
             if found.size != entry.size:
-                raise BackupError(
-                    f"{self.name}: {entry.path} says {found.size:,} bytes instead of {entry.size:,}"
-                )
+                raise BackupError(f"{self.name}: {entry.path} says {found.size:,} bytes instead of {entry.size:,}")
             copied: list[Entry] = []
 
             def copy_to(out: Sink, entry: Entry = entry, copied: list[Entry] = copied) -> None:
@@ -157,16 +155,12 @@ class ArchiveReader:
         if len(block) < _BLOCK:
             beginning = NAME.encode()
             raise (
-                self._cut(NAME)
-                if block[: len(beginning)] == beginning[: len(block)]
-                else self._not_a_backup_error()
+                self._cut(NAME) if block[: len(beginning)] == beginning[: len(block)] else self._not_a_backup_error()
             )
         return block
 
     def _not_a_backup_error(self) -> BackupError:
-        return BackupError(
-            f"{self.name} is not an imseek backup", hint="`imseek backup create FILE` writes one"
-        )
+        return BackupError(f"{self.name} is not an imseek backup", hint="`imseek backup create FILE` writes one")
 
     def _exactly(self, size: int, what: str) -> bytes:
         parts: list[bytes] = []

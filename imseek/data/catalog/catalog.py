@@ -124,9 +124,7 @@ class Catalog(ABC):
 
     def sources(self) -> list[Source]:
         with self.transaction() as connection:
-            rows = connection.execute(
-                select(t.sources).where(live(t.sources)).order_by(t.sources.c.source_id)
-            )
+            rows = connection.execute(select(t.sources).where(live(t.sources)).order_by(t.sources.c.source_id))
             return [Source(r.source_id, r.kind, r.root, bool(r.relative), r.options) for r in rows]
 
     def known_places(
@@ -151,9 +149,7 @@ class Catalog(ABC):
         )
         with self.transaction() as connection:
             return {
-                path: KnownPlace(
-                    image_id, content_hash, FileStat(*stat), shard_id is not None, state == QUARANTINED
-                )
+                path: KnownPlace(image_id, content_hash, FileStat(*stat), shard_id is not None, state == QUARANTINED)
                 for path, image_id, content_hash, shard_id, state, *stat in connection.execute(query)
             }
 
@@ -165,10 +161,7 @@ class Catalog(ABC):
             _within(t.failures, source_id, container, below)
         )
         with self.transaction() as connection:
-            return {
-                path: KnownFailure(reason, FileStat(*stat))
-                for path, reason, *stat in connection.execute(query)
-            }
+            return {path: KnownFailure(reason, FileStat(*stat)) for path, reason, *stat in connection.execute(query)}
 
     def known_containers(self, source_id: int) -> dict[bytes, FileStat]:
         """Archives and tables of a source that were opened, by path.
@@ -265,8 +258,7 @@ def current_of(connection: Connection) -> Current:
         .order_by(t.spaces.c.modality, t.spaces.c.position, t.spaces.c.space_id)
     ).all()
     spaces = tuple(
-        SpaceInfo(s.space_id, s.encoder, s.fingerprint, s.dim, s.modality, s.quality, s.note)
-        for s in space_rows
+        SpaceInfo(s.space_id, s.encoder, s.fingerprint, s.dim, s.modality, s.quality, s.note) for s in space_rows
     )
     by_shard: dict[int, dict[str, Any]] = {}
     for file in connection.execute(
@@ -282,12 +274,8 @@ def current_of(connection: Connection) -> Current:
     shards = []
     for row in connection.execute(select(t.shards).where(live(t.shards)).order_by(t.shards.c.shard_id)):
         parts = by_shard.get(row.shard_id, {"spaces": [], "columns": {}})
-        shards.append(
-            Shard(row.shard_id, row.row_count, **{**parts, "spaces": tuple(sorted(parts["spaces"]))})
-        )
-    snapshots = {
-        str(s.space_id): s.folder for s in connection.execute(select(t.snapshots).where(live(t.snapshots)))
-    }
+        shards.append(Shard(row.shard_id, row.row_count, **{**parts, "spaces": tuple(sorted(parts["spaces"]))}))
+    snapshots = {str(s.space_id): s.folder for s in connection.execute(select(t.snapshots).where(live(t.snapshots)))}
     return Current(
         uuid=get_meta(connection, "uuid"),
         generation=int(get_meta(connection, "generation")),

@@ -70,9 +70,7 @@ def check_catalog(connection: Connection, root: Path) -> None:
 
     largest = connection.exec_driver_sql(_LARGEST_ID).scalar()
     if (fault := find_fault(rows, largest)) is not None:
-        raise CorruptCollectionError(
-            f"the catalog of {root}: {fault}", hint=f"imseek collection repair {root}"
-        )
+        raise CorruptCollectionError(f"the catalog of {root}: {fault}", hint=f"imseek collection repair {root}")
 
 
 def find_any_fault(catalog: sqlite3.Connection) -> str | None:

@@ -21,9 +21,7 @@ class HashLookup:
 
     def __init__(self, root: Path, *, kept: bool = False) -> None:
         self._backend = backend_of(root)
-        self._which = (
-            "state IN ('live', 'quarantined')" if kept else "shard_id IS NOT NULL AND state = 'live'"
-        )
+        self._which = "state IN ('live', 'quarantined')" if kept else "shard_id IS NOT NULL AND state = 'live'"
         self._lock = threading.Lock()
         self._connection: ReadConnection | None = None
         self._closed = False
@@ -83,9 +81,7 @@ def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes
         for chunk in chunks(image_ids):
             marks = ",".join("?" * len(chunk))
             of_these = f"SELECT content_hash FROM images WHERE {live} AND image_id IN ({marks})"  # noqa: S608
-            query = (
-                f"SELECT image_id, content_hash FROM images WHERE {live} AND content_hash IN ({of_these}) "  # noqa: S608
-            )
+            query = f"SELECT image_id, content_hash FROM images WHERE {live} AND content_hash IN ({of_these}) "  # noqa: S608
             found = connection.execute(f"{query} ORDER BY image_id", chunk).fetchall()
             for image_id, content_hash in found:
                 if image_id not in contents:  # Else already seen in an earlier chunk.

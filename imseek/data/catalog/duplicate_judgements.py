@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 
 
-def make_judgement(
-    a: str, b: str, verdict: Verdict, provenance: str, decided_at: str | None = None
-) -> Judgement:
+def make_judgement(a: str, b: str, verdict: Verdict, provenance: str, decided_at: str | None = None) -> Judgement:
     """Build a judgement on two content hashes (hexadecimal sha256, in any order), dated now without ``decided_at``.
 
     Raises UsageError for equal or invalid hashes, or an unknown verdict.

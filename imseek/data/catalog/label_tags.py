@@ -11,9 +11,7 @@ from imseek.data.catalog.tags import ImageTag
 from imseek.data.writing.writer import Change
 
 
-def tags_change(
-    prefix: str, given: Mapping[ImageTag, str], *, replace: bool, told: Callable[[int], None]
-) -> Change:
+def tags_change(prefix: str, given: Mapping[ImageTag, str], *, replace: bool, told: Callable[[int], None]) -> Change:
     """Make a change that assigns tags, each with a provenance that begins with ``prefix``.
 
     With ``replace``, all tags whose provenance begins with it are removed first. Tags that an image has from elsewhere

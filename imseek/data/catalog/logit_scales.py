@@ -11,9 +11,7 @@ from imseek.data.catalog.read_connection import connect_read_only
 def read_logit_scale(root: Path, space_id: int) -> tuple[float | None, float | None]:
     """Return the encoder's training scale for cosines and its sigmoid bias; None where not recorded."""
     with connect_read_only(root) as connection:
-        row = connection.execute(
-            "SELECT logit_scale, facts FROM spaces WHERE space_id = ?", (space_id,)
-        ).fetchone()
+        row = connection.execute("SELECT logit_scale, facts FROM spaces WHERE space_id = ?", (space_id,)).fetchone()
     if row is None:
         return None, None
     facts = json.loads(row[1])

@@ -88,9 +88,7 @@ ALTER TABLE runs ADD COLUMN progress TEXT NOT NULL DEFAULT '{{}}';
 ALTER TABLE runs ADD COLUMN exit_code {int}
 """
 
-_MIGRATIONS_TABLE = (
-    "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
-)
+_MIGRATIONS_TABLE = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("foundation", _0001_FOUNDATION),
@@ -189,9 +187,7 @@ def _describe_row(row: tuple[str, str, str, str | None]) -> str:
 def _is_plain(row: tuple[str, str, str, str | None]) -> bool:
     """Whether a row of ``sqlite_master`` is an ordinary table or index, whatever its type column claims."""
     starts = ("CREATE TABLE ", "CREATE INDEX ", "CREATE UNIQUE INDEX ")
-    return (
-        str(row[3]).startswith(starts) if row[3] is not None else str(row[1]).startswith("sqlite_autoindex_")
-    )
+    return str(row[3]).startswith(starts) if row[3] is not None else str(row[1]).startswith("sqlite_autoindex_")
 
 
 @cache

@@ -143,6 +143,4 @@ _PROBE_LABEL_FACTS: Final[Mapping[str, ReadMember]] = {
 def check_facts(kind: str, facts: object) -> None:
     """Raise ValueError, naming the fact, where a fact of a model of this kind has the wrong type."""
     found = JsonObject(facts)
-    _check(
-        found, _PROBE_LABEL_FACTS if kind == "labels" and "probe" in found else _FACTS_BY_KIND.get(kind, {})
-    )
+    _check(found, _PROBE_LABEL_FACTS if kind == "labels" and "probe" in found else _FACTS_BY_KIND.get(kind, {}))

@@ -58,9 +58,7 @@ def _image_files_below(
         values: list[int | bytes] = [source.source_id, FOREVER]
         if (inner := path.removeprefix(source.root.rstrip(b"/") + b"/")) != path:
             # `0` is the byte after `/`, and 1 the byte after INSIDE, which precedes the members of containers.
-            query = (
-                f"{query} AND path >= ? AND path < ? AND (path = ? OR path > ? OR (path > ? AND path < ?))"
-            )
+            query = f"{query} AND path >= ? AND path < ? AND (path = ? OR path > ? OR (path > ? AND path < ?))"
             values += [inner, inner + b"0", inner, inner + b"/", inner + MEMBER_SEPARATOR, inner + b"\x01"]
         elif path != source.root and not source.root.startswith(path.rstrip(b"/") + b"/"):
             continue

@@ -43,9 +43,7 @@ def _table(name: str, columns: str) -> Table:
     for item in columns.split():
         column, _, kind = item.partition(":")
         made.append(
-            Column(
-                column, _TYPES[kind.strip("!?")], primary_key=kind.endswith("!"), nullable=kind.endswith("?")
-            )
+            Column(column, _TYPES[kind.strip("!?")], primary_key=kind.endswith("!"), nullable=kind.endswith("?"))
         )
     return Table(name, metadata, *made)
 
@@ -63,9 +61,7 @@ files = _table(
     "path:text! kind:text shard_id:int? space_id:int? name:text? row_count:int size:int sha256:text "
     "born:int died:int retired_at:float?",
 )
-snapshots = _table(
-    "snapshots", "snapshot_id:int! space_id:int folder:text factory:text facts:text born:int died:int"
-)
+snapshots = _table("snapshots", "snapshot_id:int! space_id:int folder:text factory:text facts:text born:int died:int")
 images = _table("images", "image_id:int! content_hash:blob shard_id:int? state:text born:int died:int")
 places = _table(
     "places",

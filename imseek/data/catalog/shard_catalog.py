@@ -81,9 +81,7 @@ def add_shard(
 ) -> None:
     """Publish a shard's files and record the shard."""
     publish(folders, connection, generation, shard_id, files)
-    connection.execute(
-        insert(t.shards).values(shard_id=shard_id, row_count=rows, born=generation, died=FOREVER)
-    )
+    connection.execute(insert(t.shards).values(shard_id=shard_id, row_count=rows, born=generation, died=FOREVER))
 
 
 def publish(
@@ -118,9 +116,7 @@ def publish(
 
 def retire_files(connection: Connection, generation: int, condition: Any) -> None:
     """Mark the files that meet ``condition`` as dead from this generation on; a later writer unlinks them."""
-    connection.execute(
-        update(t.files).where(live(t.files), condition).values(died=generation, retired_at=time.time())
-    )
+    connection.execute(update(t.files).where(live(t.files), condition).values(died=generation, retired_at=time.time()))
 
 
 def forget_files(connection: Connection, paths: Sequence[str]) -> None:
@@ -143,14 +139,10 @@ def mark_dead(connection: Connection, generation: int, image_ids: Sequence[int])
     touched: set[int] = set()
     for chunk in chunks(image_ids):
         ids = t.images.c.image_id.in_(chunk)
-        touched.update(
-            s for s in connection.execute(select(t.images.c.shard_id).where(ids)).scalars() if s is not None
-        )
+        touched.update(s for s in connection.execute(select(t.images.c.shard_id).where(ids)).scalars() if s is not None)
         connection.execute(update(t.images).where(ids, live(t.images)).values(died=generation))
         for table in (t.places, t.tags):
-            connection.execute(
-                update(table).where(table.c.image_id.in_(chunk), live(table)).values(died=generation)
-            )
+            connection.execute(update(table).where(table.c.image_id.in_(chunk), live(table)).values(died=generation))
     return touched
 
 
@@ -171,9 +163,7 @@ def write_dead_rows(folders: Folders, connection: Connection, generation: int, s
 
     A quarantined image is not dead: searches skip its row, but the row is kept.
     """
-    shard = connection.execute(
-        select(t.shards).where(t.shards.c.shard_id == shard_id, live(t.shards))
-    ).first()
+    shard = connection.execute(select(t.shards).where(t.shards.c.shard_id == shard_id, live(t.shards))).first()
     if shard is None:
         return
     living = select(t.images.c.image_id).where(t.images.c.shard_id == shard_id, live(t.images)).limit(1)
@@ -196,9 +186,7 @@ def dead_rows(connection: Connection, shard_id: int, ids: npt.NDArray[np.int64])
     return np.flatnonzero(~alive).astype(np.uint32)
 
 
-def check_intact(
-    connection: Connection, folders: Folders, shard_ids: Sequence[int], kind: str | None = None
-) -> None:
+def check_intact(connection: Connection, folders: Folders, shard_ids: Sequence[int], kind: str | None = None) -> None:
     """Raise CorruptCollectionError where a file (of one ``kind``, if given) of these shards differs from its checksum.
 
     For files about to be copied into new ones, whose checksums would otherwise vouch for the damage.

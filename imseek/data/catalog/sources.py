@@ -75,11 +75,7 @@ def remove(writer: Writer, source_id: int) -> int:
     """Remove a source and its images from the collection; return the number of images."""
     find(writer, source_id)
     # An interrupted run may have ended an image's place before recording the new one: it goes with its source.
-    gone = [
-        image_id
-        for image_id, _, _, last in writer.catalog.missing_images(quarantined=True)
-        if last == source_id
-    ]
+    gone = [image_id for image_id, _, _, last in writer.catalog.missing_images(quarantined=True) if last == source_id]
 
     def change(connection: Connection, generation: int) -> None:
         query = select(t.places.c.image_id).where(t.places.c.source_id == source_id, live(t.places))
@@ -105,9 +101,7 @@ def relocate(writer: Writer, source_id: int, path: bytes) -> int:
     def change(connection: Connection, _generation: int) -> None:
         # Updated in place, without history: nothing is left at the old location.
         connection.execute(
-            update(t.sources)
-            .where(t.sources.c.source_id == source_id)
-            .values(root=root, relative=int(relative))
+            update(t.sources).where(t.sources.c.source_id == source_id).values(root=root, relative=int(relative))
         )
         query = select(func.count()).where(t.places.c.source_id == source_id, live(t.places))
         count.append(int(connection.execute(query).scalar_one()))

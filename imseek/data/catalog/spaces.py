@@ -95,9 +95,7 @@ def prepare_space(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
             named = {name: space[name] for name in ("encoder", "revision", "quality", "note", "logit_scale")}
             facts = {**_parse_object(found.facts), **space["facts"]}
             connection.execute(
-                update(t.spaces)
-                .where(s.space_id == space_id)
-                .values(**named, facts=json.dumps(facts, sort_keys=True))
+                update(t.spaces).where(s.space_id == space_id).values(**named, facts=json.dumps(facts, sort_keys=True))
             )
         taken.append(space_id)
 
@@ -111,10 +109,7 @@ def put_in_use(connection: Connection, space_id: int, replaces: int | None) -> N
     modality = connection.execute(select(s.modality).where(s.space_id == space_id)).scalar_one()
     if replaces is None:
         mine = live(t.spaces) & (s.is_current == 1) & (s.modality == modality)
-        position = (
-            int(connection.execute(select(func.coalesce(func.max(s.position), -1)).where(mine)).scalar_one())
-            + 1
-        )
+        position = int(connection.execute(select(func.coalesce(func.max(s.position), -1)).where(mine)).scalar_one()) + 1
     else:
         position = connection.execute(select(s.position).where(s.space_id == replaces)).scalar_one()
         _update_space(connection, replaces, is_current=0, kept_since=now())
@@ -139,9 +134,7 @@ def drop(writer: Writer, space_id: int) -> DropReport:
         shard_catalog.forget_files(connection, gone)
         shard_catalog.retire_files(connection, generation, f.space_id == space_id)
         connection.execute(
-            update(t.snapshots)
-            .where(t.snapshots.c.space_id == space_id, live(t.snapshots))
-            .values(died=generation)
+            update(t.snapshots).where(t.snapshots.c.space_id == space_id, live(t.snapshots)).values(died=generation)
         )
         connection.execute(
             update(t.spaces).where(t.spaces.c.space_id == space_id).values(is_current=0, died=generation)
@@ -162,9 +155,7 @@ def _update_space(connection: Connection, space_id: int, *, kept_since: str | No
     if kept_since is not None:
         facts[KEPT_SINCE] = kept_since
     connection.execute(
-        update(t.spaces)
-        .where(s.space_id == space_id)
-        .values(facts=json.dumps(facts, sort_keys=True), **columns)
+        update(t.spaces).where(s.space_id == space_id).values(facts=json.dumps(facts, sort_keys=True), **columns)
     )
 
 

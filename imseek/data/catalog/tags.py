@@ -40,9 +40,7 @@ def add(
     i = t.images.c
     living: set[int] = set()
     for chunk in shard_catalog.chunks(ids):
-        living.update(
-            connection.execute(select(i.image_id).where(i.image_id.in_(chunk), live(t.images))).scalars()
-        )
+        living.update(connection.execute(select(i.image_id).where(i.image_id.in_(chunk), live(t.images))).scalars())
     new = []
     others = []
     for one, provenance in given.items():

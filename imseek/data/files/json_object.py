@@ -43,9 +43,7 @@ class JsonObject:
             raise ValueError(f"{name} is missing")
         return self._members[name]
 
-    def text(
-        self, name: str, *, choices: Collection[str] | None = None, pattern: re.Pattern[str] | None = None
-    ) -> str:
+    def text(self, name: str, *, choices: Collection[str] | None = None, pattern: re.Pattern[str] | None = None) -> str:
         """Read a string of at most 65,536 characters, one of ``choices``, or fully matched by ``pattern``."""
         value = check_text(self.get(name), name)
         if (choices is not None and value not in choices) or (pattern and not pattern.fullmatch(value)):

@@ -71,9 +71,7 @@ class TableFile:
         table = self._file.read_row_groups(chosen, columns=names, use_threads=False)
         texts = {f.name: table.column(f.name) for f in fields if f.type == pa.string()}
         self._check(size + sum(_text_bytes(chunk) for column in texts.values() for chunk in column.chunks))
-        arrays = [
-            _decode(texts[name]) if name in texts else table.column(name) for name in table.column_names
-        ]
+        arrays = [_decode(texts[name]) if name in texts else table.column(name) for name in table.column_names]
         return pa.table(arrays, schema=pa.schema([self.schema.field(name) for name in table.column_names]))
 
     def _check(self, unpacked: float) -> None:

@@ -97,9 +97,7 @@ def _lite(path: str, name: str, text: str) -> Address:
 
 def _check(name: str, text: str) -> None:
     if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{_without_secrets(text)!r}: {name!r} is no name in Milvus", hint="letters, digits and _"
-        )
+        raise UsageError(f"{_without_secrets(text)!r}: {name!r} is no name in Milvus", hint="letters, digits and _")
 
 
 def _address_error(text: str) -> UsageError:

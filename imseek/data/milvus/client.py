@@ -132,14 +132,10 @@ class Client:
                 found += self._client.query(name, ids=part, output_fields=list(fields), timeout=TIMEOUT)
         return found
 
-    def query(
-        self, name: str, filter_: str, fields: Sequence[str], limit: int = MAX_ROWS
-    ) -> list[dict[str, Any]]:
+    def query(self, name: str, filter_: str, fields: Sequence[str], limit: int = MAX_ROWS) -> list[dict[str, Any]]:
         with self._ensure_loaded(name):
             return list(
-                self._client.query(
-                    name, filter=filter_, output_fields=list(fields), limit=limit, timeout=TIMEOUT
-                )
+                self._client.query(name, filter=filter_, output_fields=list(fields), limit=limit, timeout=TIMEOUT)
             )
 
     def count(self, name: str, filter_: str = "") -> int:
@@ -150,9 +146,7 @@ class Client:
     def everything(self, name: str, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
         """Yield all rows once each, in batches of some thousands."""
         with self._ensure_loaded(name):
-            rows = self._client.query_iterator(
-                name, batch_size=MAX_ROWS, output_fields=list(fields), timeout=TIMEOUT
-            )
+            rows = self._client.query_iterator(name, batch_size=MAX_ROWS, output_fields=list(fields), timeout=TIMEOUT)
         try:
             while True:
                 with self._explained():

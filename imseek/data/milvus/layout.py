@@ -87,9 +87,7 @@ def assign_fields(known: Iterable[tuple[str, str]], taken: int) -> tuple[tuple[C
         if len(found) + taken >= MAX_FIELDS:
             left.append(name)
             continue
-        safe = (
-            _SAFE.fullmatch(name) and name.lower() not in used and not name.startswith(("vector_", "said_"))
-        )
+        safe = _SAFE.fullmatch(name) and name.lower() not in used and not name.startswith(("vector_", "said_"))
         place = name if safe else f"column_{number}"
         used.add(place.lower())
         found.append(Column(name, kind, place))

@@ -71,8 +71,7 @@ class Record:
     def text(self) -> str:
         document = asdict(self)
         document["sources"] = [
-            [number, row.kind, base64.b64encode(row.root).decode(), row.options]
-            for number, row in self.sources.items()
+            [number, row.kind, base64.b64encode(row.root).decode(), row.options] for number, row in self.sources.items()
         ]
         document["spoken"] = list(self.spoken.items())
         return json.dumps(document)
@@ -131,9 +130,7 @@ def write(client: Client, record: Record) -> None:
     now = json.dumps([len(pieces), hashlib.sha256(text.encode()).hexdigest()])
     values = {_NOW: now, **{_key(n): piece for n, piece in enumerate(pieces)}}
     where = layout.about_collection(client.address.name)
-    client.upsert(
-        where, [{"key": key, "value": value, **layout.DUMMY_VECTOR} for key, value in values.items()]
-    )
+    client.upsert(where, [{"key": key, "value": value, **layout.DUMMY_VECTOR} for key, value in values.items()])
     client.flush(where)
 
 

@@ -89,9 +89,7 @@ def _restore_identity(root: Path, staging: Path, ledger: RecoveryLog) -> None:
         ledger.restored.append(f"{layout.COLLECTION} from the catalog")
 
 
-def _replace_catalog(
-    folders: _Folders, evidence: Evidence, fault: str, damaged: bool, ledger: RecoveryLog
-) -> None:
+def _replace_catalog(folders: _Folders, evidence: Evidence, fault: str, damaged: bool, ledger: RecoveryLog) -> None:
     root, workshop = folders.root, folders.staging / "catalog"
     durable_files.recreate_folder(workshop)
     source = _choose_source(root, evidence)
@@ -126,17 +124,11 @@ def _replace_catalog(
         ledger.lost.append(f"{lost}: `imseek index FOLDER` finds the places again")
     else:
         itself = source.name == layout.CATALOG
-        ledger.restored.append(
-            f"{layout.CATALOG} from {'what is left of it' if itself else source.name} ({fault})"
-        )
+        ledger.restored.append(f"{layout.CATALOG} from {'what is left of it' if itself else source.name} ({fault})")
         if itself and damaged:
-            ledger.lost.append(
-                f"whatever changed in {layout.CATALOG}: no backup of its generation is left to tell"
-            )
+            ledger.lost.append(f"whatever changed in {layout.CATALOG}: no backup of its generation is left to tell")
         elif evidence.current is None or evidence.current.generation > before:
-            ledger.lost.append(
-                f"places, tags and removals since generation {before}, if any: `imseek index` helps"
-            )
+            ledger.lost.append(f"places, tags and removals since generation {before}, if any: `imseek index` helps")
     if judged.path is not None:
         ledger.restored.append(f"{judged.count} judgements from {judged.path}")
     if learned:
@@ -144,9 +136,7 @@ def _replace_catalog(
     if judged.damaged:
         ledger.lost.append(f"judgements that only {', '.join(judged.damaged)} held, if any: it is damaged")
     if adopted:
-        ledger.restored.append(
-            f"{adopted} images from shards that the catalog did not know, without their places"
-        )
+        ledger.restored.append(f"{adopted} images from shards that the catalog did not know, without their places")
 
 
 def _choose_source(root: Path, evidence: Evidence) -> Path | None:

@@ -141,9 +141,7 @@ def _dead_rows(root: Path, shard_id: int, current: Current | None) -> npt.NDArra
         found = [name for name in find_files(root, layout.DEAD).files if layout.shard_of(name) == shard_id]
         names = sorted(found, key=lambda name: (len(name), name))[-1:]
     try:
-        return np.concatenate(
-            [np.empty(0, np.uint32), *(load_array(root, name, mapped=False) for name in names)]
-        )
+        return np.concatenate([np.empty(0, np.uint32), *(load_array(root, name, mapped=False) for name in names)])
     except (OSError, ValueError) as error:
         if not isinstance(error, FileNotFoundError):
             _reraise_system_error(error)

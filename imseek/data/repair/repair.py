@@ -181,9 +181,7 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
         return  # Another repair removed it, or every writer recreates it from the catalog.
     elif problem.kind == "dead":
         writer.apply(
-            lambda connection, generation: shard_catalog.write_dead_rows(
-                writer, connection, generation, shard_id
-            )
+            lambda connection, generation: shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
         )
         ledger.restored.append(f"the dead rows of shard {shard_id} from the catalog")
     elif problem.kind == "ids" and _rewrite_ids(writer, shard_id):
@@ -281,9 +279,7 @@ def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
     """Recreate the ids file from the metadata; return whether the metadata was intact."""
     path = layout.metadata(shard_id)
     with writer.catalog.transaction() as connection:
-        recorded = connection.execute(
-            select(t.files.c.size, t.files.c.sha256).where(t.files.c.path == path)
-        ).first()
+        recorded = connection.execute(select(t.files.c.size, t.files.c.sha256).where(t.files.c.path == path)).first()
     try:
         if recorded is None or digest(writer.root, path, recorded.size).sha256 != recorded.sha256:
             return False
@@ -306,9 +302,7 @@ def _retire_damaged_shards(
         for chunk in shard_catalog.chunks(lost):
             connection.execute(update(t.images).where(t.images.c.image_id.in_(chunk)).values(shard_id=None))
             connection.execute(
-                update(t.places)
-                .where(t.places.c.image_id.in_(chunk), live(t.places))
-                .values(stat_values(UNKNOWN_STAT))
+                update(t.places).where(t.places.c.image_id.in_(chunk), live(t.places)).values(stat_values(UNKNOWN_STAT))
             )
         shard_catalog.retire_shards(connection, generation, shard_ids)
 

@@ -113,9 +113,7 @@ def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
     else:
         if stated != uuid:
             foreign = "one of the two belongs to another collection"
-            yield Problem(
-                "identity", layout.COLLECTION, f"{foreign}: it, or {layout.ADDRESS}", repairable=False
-            )
+            yield Problem("identity", layout.COLLECTION, f"{foreign}: it, or {layout.ADDRESS}", repairable=False)
     with backend_of(root).freeze() as connection:
         if get_meta(connection, "uuid") != uuid:
             message = "the catalog belongs to another collection"

@@ -43,9 +43,7 @@ _BLOCK: Final = 16_384
 Ids = npt.NDArray[np.int64]
 
 
-def find_content_problems(
-    root: Path, connection: Connection, current: Current, bad: Set[str]
-) -> Iterator[Problem]:
+def find_content_problems(root: Path, connection: Connection, current: Current, bad: Set[str]) -> Iterator[Problem]:
     """Yield problems where shards and the catalog disagree about rows, or a file's content is not of its kind.
 
     Files in ``bad``, which are damaged, are not opened.

@@ -63,8 +63,7 @@ class ColumnReader:
                     above, below = table.column(name), columns.get(name)
                     columns[name] = above if below is None else pc.coalesce(above, below)
         arrays = [
-            columns[field.name] if field.name in columns else pa.nulls(len(rows), field.type)
-            for field in self.schema
+            columns[field.name] if field.name in columns else pa.nulls(len(rows), field.type) for field in self.schema
         ]
         return pa.table(arrays, schema=self.schema)
 

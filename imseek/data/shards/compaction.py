@@ -85,10 +85,7 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         of = modalities(connection)
     kept = [_rows_to_keep(writer, shard) for shard in chosen]
     ids = np.concatenate(
-        [
-            load_array(root, layout.ids(s.shard_id), rows=s.rows)[rows]
-            for s, rows in zip(chosen, kept, strict=True)
-        ]
+        [load_array(root, layout.ids(s.shard_id), rows=s.rows)[rows] for s, rows in zip(chosen, kept, strict=True)]
     )
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
@@ -100,14 +97,10 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         shard_catalog.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
     for space_id in chosen[0].spaces:
-        parts = [
-            load_array(root, layout.vectors(space_id, s.shard_id, of[space_id]), rows=s.rows) for s in chosen
-        ]
+        parts = [load_array(root, layout.vectors(space_id, s.shard_id, of[space_id]), rows=s.rows) for s in chosen]
         path = layout.vectors(space_id, shard_id, of[space_id])
         staged.append(
-            shard_catalog.stage(
-                writer, path, "vectors", _gather_vectors(parts, kept, order), space_id=space_id
-            )
+            shard_catalog.stage(writer, path, "vectors", _gather_vectors(parts, kept, order), space_id=space_id)
         )
 
     def change(connection: Connection, generation: int) -> None:
@@ -132,9 +125,7 @@ def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
     return np.flatnonzero(np.isin(ids, living, assume_unique=True))
 
 
-def _gather_vectors(
-    parts: Sequence[npt.NDArray[Any]], kept: Sequence[Rows], order: Rows
-) -> shard_files.MatrixBlocks:
+def _gather_vectors(parts: Sequence[npt.NDArray[Any]], kept: Sequence[Rows], order: Rows) -> shard_files.MatrixBlocks:
     """Gather the vectors of a space block by block: a shard of a million may exceed memory."""
     width = parts[0].shape[1]
     part_of = np.repeat(np.arange(len(parts)), [len(rows) for rows in kept])[order]
@@ -175,9 +166,7 @@ def _stage_columns(
         for shard, rows in zip(chosen, kept, strict=True):
             if name in shard.columns:
                 parts.append(
-                    shard_files.load_table(writer.root, shard.columns[name], rows=shard.rows).take(
-                        pa.array(rows)
-                    )
+                    shard_files.load_table(writer.root, shard.columns[name], rows=shard.rows).take(pa.array(rows))
                 )
             else:
                 ids = load_array(writer.root, layout.ids(shard.shard_id))

@@ -94,9 +94,7 @@ def _check_name(name: str) -> None:
 
 def _tables_change(writer: Writer, name: str, tables: Mapping[int, pa.Table]) -> Change:
     def change(connection: Connection, generation: int) -> None:
-        shard_catalog.retire_files(
-            connection, generation, (t.files.c.kind == "column") & (t.files.c.name == name)
-        )
+        shard_catalog.retire_files(connection, generation, (t.files.c.kind == "column") & (t.files.c.name == name))
         for shard_id, table in tables.items():
             path = layout.column(name, shard_id, generation)
             file = shard_catalog.stage(writer, path, "column", table, name=name)
@@ -122,11 +120,8 @@ def read_columns(reader: Reader, name: str) -> dict[str, dict[int, Any]]:
     return {column: values for column, values in found.items() if values}
 
 
-def _table(
-    ids: Sequence[int], columns: Mapping[str, Mapping[int, Any]], types: Mapping[str, pa.DataType]
-) -> pa.Table:
+def _table(ids: Sequence[int], columns: Mapping[str, Mapping[int, Any]], types: Mapping[str, pa.DataType]) -> pa.Table:
     arrays = {
-        column: shard_files.column_of([values.get(i) for i in ids], types[column])
-        for column, values in columns.items()
+        column: shard_files.column_of([values.get(i) for i in ids], types[column]) for column, values in columns.items()
     }
     return pa.table({"image_id": pa.array(ids, pa.int64()), **arrays})

@@ -15,9 +15,7 @@ from imseek.data.writing.writer import Change
 from imseek.data.writing.writer_wait import open_writer
 
 
-def store(
-    root: Path, values: Mapping[str, Mapping[int, Any]], model: Model, *, also: Sequence[Change] = ()
-) -> int:
+def store(root: Path, values: Mapping[str, Mapping[int, Any]], model: Model, *, also: Sequence[Change] = ()) -> int:
     """Store a column set (values by column and image id) and its model in one commit; returns the generation.
 
     Both have the model's name, and each replaces its predecessor. ``also`` are further changes for the commit. Columns

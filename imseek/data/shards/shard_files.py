@@ -91,10 +91,7 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     An extra column without any value is left out.
     """
     extras = sorted({name for row in rows for name, value in row.items() if value is not None})
-    arrays = [
-        pa.array([_python_value(row.get(field.name)) for row in rows], field.type)
-        for field in INTRINSIC_SCHEMA
-    ]
+    arrays = [pa.array([_python_value(row.get(field.name)) for row in rows], field.type) for field in INTRINSIC_SCHEMA]
     fields = [*INTRINSIC_SCHEMA]
     for name in extras:
         if name not in INTRINSIC_SCHEMA.names:
@@ -216,9 +213,7 @@ def write_array(path: Path, array: npt.NDArray[Any] | MatrixBlocks) -> durable_f
     return durable_files.stage(path, write)
 
 
-def read_rows(
-    file: BinaryIO, rows: Sequence[int], columns: Sequence[str] | None = None
-) -> list[dict[str, Any]]:
+def read_rows(file: BinaryIO, rows: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Read some rows of a Parquet file, in the order given, with all or some columns; nulls and the id are left out.
 
     This and the functions below take a file open for reading, and raise OSError where it is damaged.
@@ -278,18 +273,14 @@ def read_schema(file: BinaryIO) -> pa.Schema:
         return table_file.schema
 
 
-def load_table(
-    root: Path, name: str, columns: Sequence[str] | None = None, *, rows: int | None = None
-) -> pa.Table:
+def load_table(root: Path, name: str, columns: Sequence[str] | None = None, *, rows: int | None = None) -> pa.Table:
     """Load a Parquet file of a collection as a table. Raises as ``open_file``, and DamagedFileError."""
     with open_file(root, name) as file:
         try:
             check_table(file, name, rows)
             return read_table(file, columns)
         except OSError as error:
-            if (
-                error.errno is not None
-            ):  # From the operating system; Arrow's errors about damage have no errno.
+            if error.errno is not None:  # From the operating system; Arrow's errors about damage have no errno.
                 raise
             raise damaged_file_error(root, name, error) from error
         except (pa.ArrowException, ValueError, KeyError, TypeError) as error:

@@ -33,9 +33,7 @@ def write_copy(source: FolderEntry, target: FolderEntry) -> None:
             while block := os.read(reading, BLOCK):
                 _write(writing, block)
             _copy_attributes(reading, writing)
-            set_mode_and_times(
-                writing, info.st_mode, info.st_mtime_ns, info.st_atime_ns, (info.st_uid, info.st_gid)
-            )
+            set_mode_and_times(writing, info.st_mode, info.st_mtime_ns, info.st_atime_ns, (info.st_uid, info.st_gid))
             os.fsync(writing)
             # Drop the page cache where possible, so that reading it back reads the disk.
             if hasattr(os, "posix_fadvise"):

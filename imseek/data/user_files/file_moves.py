@@ -198,14 +198,10 @@ def replace(target: FolderEntry, new: FolderEntry, kept: FolderEntry, content: C
     OSError.
     """
     try:
-        os.link(
-            target.name, kept.name, src_dir_fd=target.folder, dst_dir_fd=kept.folder, follow_symlinks=False
-        )
+        os.link(target.name, kept.name, src_dir_fd=target.folder, dst_dir_fd=kept.folder, follow_symlinks=False)
         sync_entries(kept)
         # The fsync takes time, so check what is there as late as possible.
-        if not is_same_inode(stat_entry(kept), content.info) or not is_same_inode(
-            stat_entry(target), content.info
-        ):
+        if not is_same_inode(stat_entry(kept), content.info) or not is_same_inode(stat_entry(target), content.info):
             unlink_durably(kept)
             raise ChangingError("another file took its place")
         ours = stat_entry(new)

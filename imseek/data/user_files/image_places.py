@@ -71,9 +71,7 @@ class PlaceRow(NamedTuple):
     stat: FileStat
 
 
-def read_place_rows(
-    connection: ReadConnection, generation: int, image_ids: Sequence[int]
-) -> Iterator[PlaceRow]:
+def read_place_rows(connection: ReadConnection, generation: int, image_ids: Sequence[int]) -> Iterator[PlaceRow]:
     """Read the places of images in a generation; ``image_ids`` must fit into one statement.
 
     Raises CorruptCollectionError for a value whose type imseek does not write.
@@ -87,9 +85,7 @@ def read_place_rows(
     for image_id, source_id, path, content_hash, *stat in connection.execute(
         query, (generation, generation, *image_ids)
     ):
-        texts = (
-            isinstance(path, bytes) and isinstance(content_hash, bytes) and path.count(MEMBER_SEPARATOR) <= 2
-        )
+        texts = isinstance(path, bytes) and isinstance(content_hash, bytes) and path.count(MEMBER_SEPARATOR) <= 2
         if not texts or not all(isinstance(number, int) for number in (source_id, *stat)):
             raise CorruptCollectionError(f"the catalog's place of image {image_id} is damaged")
         yield PlaceRow(image_id, source_id, path, content_hash, FileStat(*stat))

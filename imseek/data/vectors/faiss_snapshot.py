@@ -153,9 +153,7 @@ def _search_lists(index: Any, queries: Float32, count: int, lists: NearestLists,
     numbers = np.ascontiguousarray(lists.numbers, np.int64)
     cosines = np.ascontiguousarray(lists.cosines, np.float32)
     if queries.shape[1] != index.d or numbers.shape != (len(queries), chosen.nprobe):
-        raise ValueError(
-            f"lists of shape {numbers.shape} for {len(queries)} queries"
-        )  # FAISS would not check this.
+        raise ValueError(f"lists of shape {numbers.shape} for {len(queries)} queries")  # FAISS would not check this.
     scores, ids = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
     at = faiss.swig_ptr
     index.search_preassigned_c(

@@ -365,9 +365,7 @@ _INDEXES: Final[Mapping[str, Callable[[_Walk, _Shape], None]]] = {
         after=_BOOL + _LONG + _INT + 2 * _LONG + _INT + 1 + _BOOL,
         any_size=True,
     ),
-    "Iwrq": partial(
-        _inverted, codec=partial(_rabitq, has_bits=False), after=_LONG + _BOOL + 1, any_size=True
-    ),
+    "Iwrq": partial(_inverted, codec=partial(_rabitq, has_bits=False), after=_LONG + _BOOL + 1, any_size=True),
     "Iwrr": partial(_inverted, codec=partial(_rabitq, has_bits=True), after=_LONG + _BOOL + 1, any_size=True),
 }
 

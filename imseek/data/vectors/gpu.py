@@ -307,9 +307,7 @@ def _copy_to_gpus(index: Any, cards: tuple[int, ...]) -> GpuCopies:
 
 def _copy_to_gpu(index: Any, number: int) -> Any:
     options = faiss.GpuClonerOptions()
-    options.useFloat16 = (
-        True  # For the tables of product quantizers, which do not fit otherwise for long codes.
-    )
+    options.useFloat16 = True  # For the tables of product quantizers, which do not fit otherwise for long codes.
     card = _gpu(number)
     with card.lock:
         return faiss.index_cpu_to_gpu(card.resources, number, index, options)

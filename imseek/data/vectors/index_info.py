@@ -96,22 +96,17 @@ def read_index_snapshot(reader: Reader, space_id: int, *, but: str = "") -> Inde
     try:
         facts = read_index_metadata(folder)
         found = [
-            (one, read_index_metadata(one))
-            for one in part_folders(folder, facts)
-            if one.last != but or one == folder
+            (one, read_index_metadata(one)) for one in part_folders(folder, facts) if one.last != but or one == folder
         ]
         covered = [CoveredIds.read(one, of_part.rows) for one, of_part in found]
     except (CorruptCollectionError, FileNotFoundError):
         return None
-    live = np.concatenate(
-        [np.empty(0, np.int64), *(s.ids[s.searchable()] for s in reader.segments(space_id))]
-    )
+    live = np.concatenate([np.empty(0, np.int64), *(s.ids[s.searchable()] for s in reader.segments(space_id))])
     # Ids far beyond those covered need no bit.
     known = live[live < 8 * max((len(one.marks) for one in covered), default=0)]
     marks = pack_bits(known, int(known.max(initial=0)) // 8 * 8 + 8)
     parts = [
-        IndexPart(one.last, of_part, has, has.both(marks))
-        for (one, of_part), has in zip(found, covered, strict=True)
+        IndexPart(one.last, of_part, has, has.both(marks)) for (one, of_part), has in zip(found, covered, strict=True)
     ]
     return IndexSnapshot(folder, facts, tuple(parts), np.sort(live))
 

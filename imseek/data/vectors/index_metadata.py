@@ -47,9 +47,7 @@ _FILES = (INDEX_FILE, COVERED_FILE, METADATA_FILE, LISTS_FILE, TABLE_FILE, TRUTH
 Bits: TypeAlias = npt.NDArray[np.uint8]
 
 #: Factory strings of the kinds that FAISS supports on GPUs: flat codes, and lists of them with flat centres.
-_FOR_GPUS = re.compile(
-    r"((OPQ|PCA|RR|ITQ)\w*,)*(IDMap2?,)?(Flat|SQfp16|IVF\d+,(Flat|SQ\w+|PQ\d+(x8)?(np)?)|CAGRA\d*)"
-)
+_FOR_GPUS = re.compile(r"((OPQ|PCA|RR|ITQ)\w*,)*(IDMap2?,)?(Flat|SQfp16|IVF\d+,(Flat|SQ\w+|PQ\d+(x8)?(np)?)|CAGRA\d*)")
 
 
 def runs_on_gpu(factory: str) -> bool:

@@ -143,9 +143,7 @@ def pending_builds(reader: Reader, policy: IndexPolicy) -> list[tuple[int, str]]
     found = []
     for space in reader.current.spaces:
         rows = len(LiveRows(reader.segments(space.space_id)))
-        plan = _plan_renewal(
-            reader, space, read_index_snapshot(reader, space.space_id), rows, policy, force=False
-        )
+        plan = _plan_renewal(reader, space, read_index_snapshot(reader, space.space_id), rows, policy, force=False)
         if plan.outcome in ("built", "extended", "dropped"):
             found.append((space.space_id, plan.factory))
     return found
@@ -227,9 +225,7 @@ def _plan_renewal(
     return _RenewalPlan("extended" if due or found.facts.target != policy.recall else "current", factory)
 
 
-def _renew(
-    writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, tell: ReportShare
-) -> BuildReport:
+def _renew(writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, tell: ReportShare) -> BuildReport:
     started = time.monotonic()
     reader = Reader(writer.root)
     rows = LiveRows(reader.segments(space.space_id))
@@ -247,9 +243,7 @@ def _renew(
     if outcome in ("dropped", "built", "extended"):
         reader = reader.reopen()
     generation = reader.generation
-    return BuildReport(
-        space.space_id, outcome, time.monotonic() - started, generation, info_of(reader, space.space_id)
-    )
+    return BuildReport(space.space_id, outcome, time.monotonic() - started, generation, info_of(reader, space.space_id))
 
 
 class _IndexBuild:
@@ -288,9 +282,7 @@ class _IndexBuild:
             if stay or made:
                 self._publish(stay, made, fresh)
                 return "extended"
-        pieces = build_parts(
-            self.rows, self.space.dim, self.plan.factory, self.memory, self._spared, self._making
-        )
+        pieces = build_parts(self.rows, self.space.dim, self.plan.factory, self.memory, self._spared, self._making)
         made = [self._staged(one, mine, n) for n, (one, mine) in enumerate(pieces)]
         self._publish((), made, None)
         return "built"
@@ -309,9 +301,7 @@ class _IndexBuild:
             return (), [], self.rows
         new = rows_missing_from(self.rows.segments, found.parts)
         for _ in range(2):
-            rows = rows_missing_from(
-                self.rows.segments, [*plan.stay, *([] if plan.onto is None else [plan.onto])]
-            )
+            rows = rows_missing_from(self.rows.segments, [*plan.stay, *([] if plan.onto is None else [plan.onto])])
             if not len(rows):
                 break
             auto = self.policy.kind == "auto"
@@ -374,9 +364,7 @@ class _IndexBuild:
             else:
                 if len(self.rows) <= MAX_GROWTH * kept.rows:
                     return kept.grown(fresh, IdSet(self.found.live))
-        return RecallQueries.of(
-            self.rows, self._spared, _caption_vectors(self.reader, self.space), self.space.modality
-        )
+        return RecallQueries.of(self.rows, self._spared, _caption_vectors(self.reader, self.space), self.space.modality)
 
 
 def _caption_vectors(reader: Reader, space: SpaceInfo) -> Float32 | None:

@@ -133,9 +133,7 @@ class RangeSearch:
                 release(segment.rows)
         return found.all()
 
-    def _probe(
-        self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, found: _MatchCollector
-    ) -> None:
+    def _probe(self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, found: _MatchCollector) -> None:
         """Add the matches among the snapshot's candidates."""
         facts = snapshot.facts
         count = min(max(FIRST_CANDIDATES, 4 * found.most), facts.rows)
@@ -153,9 +151,7 @@ class RangeSearch:
                 query, column = np.nonzero(likely)
                 ids = drawn.ids[query, column]
                 known = self._within.marks(ids)
-                query, ids, cosines = _filter_pairs(
-                    self._rows, rows, numbers[query[known]], ids[known], least
-                )
+                query, ids, cosines = _filter_pairs(self._rows, rows, numbers[query[known]], ids[known], least)
                 full = numbers[likely.all(axis=1)]  # Rows beyond these candidates may match too.
                 few = full[np.bincount(query, minlength=len(queries))[full] <= found.most]
                 if count < deepest and few.size:
@@ -203,9 +199,7 @@ class _MatchCollector:
         self._new, self._waiting = [], 0
 
 
-def _scan(
-    segment: Segment, mask: Bools, rows: Float16, queries: Float32, least: float, found: _MatchCollector
-) -> None:
+def _scan(segment: Segment, mask: Bools, rows: Float16, queries: Float32, least: float, found: _MatchCollector) -> None:
     """Compare every marked row with every query."""
     for block in blocks(len(segment.ids), len(queries[0]), _ELEMENTS):
         at = np.flatnonzero(mask[block]) + block.start
@@ -238,9 +232,7 @@ def _likely_pairs(products: Float32, least: float, found: _MatchCollector, start
     return query + start, hit
 
 
-def _filter_pairs(
-    stored: StoredRows, rows: Float16, query: Ids, ids: Ids, least: float
-) -> tuple[Ids, Ids, Float32]:
+def _filter_pairs(stored: StoredRows, rows: Float16, query: Ids, ids: Ids, least: float) -> tuple[Ids, Ids, Float32]:
     """Filter pairs of a query and an image; return queries, ids and cosines of the matches."""
     kept = [(query[:0], ids[:0], np.empty(0, np.float32))]
     for part in _pair_blocks(len(query)):

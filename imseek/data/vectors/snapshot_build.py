@@ -44,9 +44,7 @@ class BuiltIndex:
     before: IndexPart | None = None
 
 
-def build_part(
-    rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: ReportShare
-) -> BuiltIndex:
+def build_part(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: ReportShare) -> BuiltIndex:
     """Build an index of ``rows``, with lists of its own. Arguments and errors are those of :func:`build_index`."""
     with translate_faiss_errors(factory, len(rows), dim):
         index = build_index(rows, dim, factory, memory, spared, tell)
@@ -69,9 +67,7 @@ def translate_faiss_errors(factory: str, rows: int, dim: int) -> Iterator[None]:
         ) from error
 
 
-def extend_part(
-    folder: IndexFolder, part: IndexPart, fresh: LiveRows, tell: ReportShare
-) -> BuiltIndex | None:
+def extend_part(folder: IndexFolder, part: IndexPart, fresh: LiveRows, tell: ReportShare) -> BuiltIndex | None:
     """Add ``fresh`` rows to the part in ``folder``; return None where its lists must be trained anew.
 
     Dead rows stay until then. Raises CorruptCollectionError.
@@ -108,9 +104,7 @@ def _check_kind(path: Path) -> None:
         with path.open("rb") as file:
             check_structure(file)
     except ValueError as error:
-        raise UsageError(
-            f"FAISS made {error}", hint="`imseek maintain --index auto` picks a kind that fits"
-        ) from error
+        raise UsageError(f"FAISS made {error}", hint="`imseek maintain --index auto` picks a kind that fits") from error
 
 
 def _write_all(pieces: Iterable[Any], out: Any) -> None:

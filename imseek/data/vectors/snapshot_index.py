@@ -81,9 +81,7 @@ class SnapshotIndex:
         live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
         in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
         # Without dead rows no selector is needed, which would cost a tenth of the time.
-        self._present = (
-            None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.marked(in_snapshot)
-        )
+        self._present = None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.marked(in_snapshot)
         self._present_share = len(in_snapshot) / max(1, snapshot.facts.rows)
         self._held: dict[int, Segment] = {} if before is None else before._held
         tail = [self._young(*one) for one in zip(segments, masks, covered, strict=True)]
@@ -158,12 +156,7 @@ class SnapshotIndex:
         choice = self._choice(allowed)
         if len(choice.ids) <= max(MAX_SCORED_IDS, k):
             return [self._scored(query, choice.ids, k) for query in queries]
-        if (
-            exact
-            or k > MAX_APPROXIMATE_K
-            or self._share(choice) <= SCANNED_SHARE
-            or not self._snapshot.filters
-        ):
+        if exact or k > MAX_APPROXIMATE_K or self._share(choice) <= SCANNED_SHARE or not self._snapshot.filters:
             return self._scan(queries, k, allowed)
         return self._probe(queries, k, allowed, choice, text)
 

@@ -68,9 +68,7 @@ def is_outgrown(found: IndexSnapshot) -> bool:
     From some millions of rows on, the number of lists is at its maximum, and they stay.
     """
     trained, rows = max(part.facts.trained for part in found.parts), len(found.live)
-    return rows > MAX_GROWTH * trained and (
-        not needs_several_parts(found) or list_count(rows) > list_count(trained)
-    )
+    return rows > MAX_GROWTH * trained and (not needs_several_parts(found) or list_count(rows) > list_count(trained))
 
 
 def is_stale(part: IndexPart) -> bool:
@@ -105,9 +103,7 @@ def rows_missing_from(segments: Sequence[Segment], parts: Sequence[IndexPart]) -
     """Return the live rows that are in none of ``parts``."""
     covered = CoveredIds.of_all([part.covered for part in parts])
     known = [np.flatnonzero(covered.has(segment.ids)) for segment in segments]
-    return LiveRows(
-        [Segment(s.ids, s.rows, np.union1d(s.dead, k)) for s, k in zip(segments, known, strict=True)]
-    )
+    return LiveRows([Segment(s.ids, s.rows, np.union1d(s.dead, k)) for s, k in zip(segments, known, strict=True)])
 
 
 def build_grown_part(
@@ -154,9 +150,7 @@ def build_parts(
         return
     borders = [len(rows) * n // count for n in range(count + 1)]
     with translate_faiss_errors(factory, len(rows), dim):
-        empty = train_index(
-            rows, dim, factory, memory, spared, lambda share: tell(0.4 * share), room=borders[1]
-        )
+        empty = train_index(rows, dim, factory, memory, spared, lambda share: tell(0.4 * share), room=borders[1])
     layout = faiss.serialize_index(empty)
     for n in range(count):
         mine = rows.section(borders[n], borders[n + 1])

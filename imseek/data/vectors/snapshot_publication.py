@@ -138,9 +138,7 @@ def publish(
                 written[TRUTH_FILE] = durable_files.stage(whole / TRUTH_FILE, truth.write)
             sizes = {name: found.size for name, found in written.items()}
             sealed = replace(facts, parts=tuple(names), layout="", sizes=sizes)
-            moved += _staged_files(
-                whole, {**written, METADATA_FILE: _stage_metadata(whole, sealed)}, final, sealed
-            )
+            moved += _staged_files(whole, {**written, METADATA_FILE: _stage_metadata(whole, sealed)}, final, sealed)
         moved = [replace(one, space_id=space.space_id) for one in moved]
         shard_catalog.publish(writer, connection, generation, None, moved)
         last = connection.execute(select(func.coalesce(func.max(t.snapshots.c.snapshot_id), 0))).scalar_one()
@@ -166,9 +164,7 @@ def retire(connection: Connection, generation: int, space_id: int, but: Sequence
         ours &= not_(or_(*(t.files.c.path.startswith(folder, autoescape=True) for folder in folders)))
     shard_catalog.retire_files(connection, generation, ours)
     connection.execute(
-        update(t.snapshots)
-        .where(t.snapshots.c.space_id == space_id, live(t.snapshots))
-        .values(died=generation)
+        update(t.snapshots).where(t.snapshots.c.space_id == space_id, live(t.snapshots)).values(died=generation)
     )
 
 

@@ -124,9 +124,7 @@ def text_like_queries(vectors: Float32, seed: int = 0) -> Float32:
     mean = vectors.mean(axis=0)
     apart = (vectors - mean) * (rng.permutation(dim) < (dim + 2) // 3)
     gap, noise = rng.standard_normal(dim), rng.standard_normal((count, dim))
-    made: Floats = (
-        0.15 * normalise(mean) + 0.45 * normalise(apart) + 0.5 * normalise(gap) + 0.75 * normalise(noise)
-    )
+    made: Floats = 0.15 * normalise(mean) + 0.45 * normalise(apart) + 0.5 * normalise(gap) + 0.75 * normalise(noise)
     return normalise(made).astype(np.float32)
 
 

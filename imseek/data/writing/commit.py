@@ -116,9 +116,7 @@ def _end_places(connection: Connection, generation: int, batch: Changeset) -> No
         )
 
 
-def _add_images(
-    connection: Connection, generation: int, shard_id: int | None, new: list[tuple[int, NewImage]]
-) -> None:
+def _add_images(connection: Connection, generation: int, shard_id: int | None, new: list[tuple[int, NewImage]]) -> None:
     fresh: list[dict[str, Any]] = []
     back: list[dict[str, Any]] = []
     for image_id, image in new:
@@ -169,9 +167,7 @@ def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, Ne
     Tags that a model assigned are not copied: they described another picture.
     """
     heirs = {
-        image.replaces: image_id
-        for image_id, image in new
-        if image.inherits and image.replaces not in (None, image_id)
+        image.replaces: image_id for image_id, image in new if image.inherits and image.replaces not in (None, image_id)
     }
     for chunk in shard_catalog.chunks(sorted(heirs)):
         found = connection.execute(select(t.tags).where(t.tags.c.image_id.in_(chunk), live(t.tags))).all()

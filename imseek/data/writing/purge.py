@@ -103,9 +103,7 @@ def _delete_history(connection: Connection) -> tuple[int, int]:
     p, s = t.places.c, t.sources.c
     images = connection.execute(delete(t.images).where(t.images.c.died != FOREVER)).rowcount
     # Keep the last place of a live image without a place: it says to which source the image belongs.
-    last = (
-        select(func.max(p.place_id)).where(p.image_id.in_(select(t.images.c.image_id))).group_by(p.image_id)
-    )
+    last = select(func.max(p.place_id)).where(p.image_id.in_(select(t.images.c.image_id))).group_by(p.image_id)
     statements = [
         delete(t.places).where(p.died != FOREVER, p.place_id.not_in(last)),
         *(delete(table).where(table.c.died != FOREVER) for table in (t.tags, t.shards, t.snapshots, t.files)),

@@ -152,9 +152,7 @@ def remove_dead_rows(writer: Writer) -> None:
     """Remove rows of dead images from all parts. The catalog no longer names the old files: unlink them."""
     p, i = t.files.c, t.images.c
     with writer.catalog.transaction() as connection:
-        recorded = connection.execute(
-            select(t.files).where(live(t.files), p.kind == PART).order_by(p.path)
-        ).all()
+        recorded = connection.execute(select(t.files).where(live(t.files), p.kind == PART).order_by(p.path)).all()
         if not recorded:
             return
         alive = connection.execute(select(i.image_id).where(live(t.images))).scalars().all()

@@ -53,18 +53,14 @@ def reconcile_spaces(connection: Connection, folders: Folders, generation: int, 
         if space.space_id not in known:
             record_space(connection, space, position)
             continue
-        connection.execute(
-            update(t.spaces).where(s.space_id == space.space_id).values(is_current=1, position=position)
-        )
+        connection.execute(update(t.spaces).where(s.space_id == space.space_id).values(is_current=1, position=position))
     listed = {space_id for shard in current.shards for space_id in shard.spaces}
     for space_id in known.keys() - set(in_use):
         connection.execute(update(t.spaces).where(s.space_id == space_id).values(is_current=0))
         if known[space_id].is_current and current.shards and space_id not in listed:
             shard_catalog.retire_files(connection, generation, t.files.c.space_id == space_id)
             connection.execute(update(t.spaces).where(s.space_id == space_id).values(died=generation))
-    parts = connection.execute(
-        select(t.files.c.path).where(live(t.files), t.files.c.kind == "part")
-    ).scalars()
+    parts = connection.execute(select(t.files.c.path).where(live(t.files), t.files.c.kind == "part")).scalars()
     shard_catalog.forget_files(connection, [path for path in parts if not is_file(folders.root, path)])
     shards = connection.execute(select(t.shards).where(live(t.shards))).all()
     for shard in shards:

@@ -252,9 +252,7 @@ class Writer:
         self._sweep()
 
     def _begin(self, connection: Connection) -> None:
-        self.run_id = (
-            int(connection.execute(select(func.coalesce(func.max(t.runs.c.run_id), 0))).scalar_one()) + 1
-        )
+        self.run_id = int(connection.execute(select(func.coalesce(func.max(t.runs.c.run_id), 0))).scalar_one()) + 1
         self._next_id = self._ids_to = int(get_meta(connection, "next_image_id"))
         # Files of shards unknown to a restored catalog must not be overwritten.
         there = [layout.shard_of(path) for path in find_listed_files(self.root).files]
@@ -318,9 +316,7 @@ class Writer:
             leases = connection.execute(select(t.runs.c.shards_from, t.runs.c.shards_to)).all()
         orphans = [path for path in there if path not in listed]
         # A shard id that no known run leased comes from a lost catalog: `repair` adopts it.
-        self.swept += collection_files.remove_files(
-            self.root, (path for path in orphans if _may_sweep(path, leases))
-        )
+        self.swept += collection_files.remove_files(self.root, (path for path in orphans if _may_sweep(path, leases)))
 
 
 def _may_sweep(path: str, leases: Sequence[Any]) -> bool:

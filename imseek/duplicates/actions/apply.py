@@ -111,11 +111,7 @@ class _Run:
             else:
                 self._done(item, "would", ready.content.info, self._meaning.preview_target(item, ready))
             self._report_progress()
-        notes = (
-            ()
-            if self._find_unfinished() is None
-            else ("an earlier run of this plan was cut short: it goes on",)
-        )
+        notes = () if self._find_unfinished() is None else ("an earlier run of this plan was cut short: it goes on",)
         return self._report(None, read_current(self._root).generation, notes, dry=True)
 
     def _iterate_items(self) -> Iterator[tuple[Prechecker, PlanItem]]:
@@ -143,9 +139,7 @@ class _Run:
             self._journal.end()
         undo_id = None if self._journal is None else self._journal.undo_id
         if self._untold:
-            notes += (
-                f"the trash does not tell where it has put {self._untold} of them: only you can take them out",
-            )
+            notes += (f"the trash does not tell where it has put {self._untold} of them: only you can take them out",)
         return self._report(undo_id, writer.generation, notes, dry=False)
 
     def _find_unfinished(self) -> Journal | None:
@@ -307,12 +301,8 @@ class _Run:
         done, total = len(self._files), len(self._items)
         self._task.report("apply", done, total, skipped=self._left, bytes_read=self._read)
 
-    def _report(
-        self, undo_id: str | None, generation: int, notes: tuple[str, ...], *, dry: bool
-    ) -> ApplyReport:
-        return ApplyReport(
-            dry, undo_id, generation, tuple(self._files), self._freed, notes, self._task.is_cancelled
-        )
+    def _report(self, undo_id: str | None, generation: int, notes: tuple[str, ...], *, dry: bool) -> ApplyReport:
+        return ApplyReport(dry, undo_id, generation, tuple(self._files), self._freed, notes, self._task.is_cancelled)
 
 
 def _acted_file(item: PlanItem, outcome: Outcome, to: bytes | None = None, reason: str = "") -> AppliedFile:

@@ -54,9 +54,7 @@ def prepare_quarantine(folder: bytes) -> None:
         durable_files.sync_folder(path)
 
 
-def find_free_path(
-    spot: SafePath, full: bytes, taken: set[bytes], promised: Mapping[bytes, bytes]
-) -> SafePath:
+def find_free_path(spot: SafePath, full: bytes, taken: set[bytes], promised: Mapping[bytes, bytes]) -> SafePath:
     """Return ``spot``, or that path with a number appended, where no file is and none is planned.
 
     ``full`` is the present path of the file. ``promised`` maps paths to the files that the journals reserve them for
@@ -69,9 +67,7 @@ def find_free_path(
     while free.full in taken or promised.get(free.full, full) != full or os.path.lexists(free.full):
         number += 1
         behind = b" (%d)" % number + ending
-        free = SafePath(
-            spot.base, os.path.join(folder, _truncate_stem(stem, _NAME_MAX - len(behind)) + behind)
-        )
+        free = SafePath(spot.base, os.path.join(folder, _truncate_stem(stem, _NAME_MAX - len(behind)) + behind))
     taken.add(free.full)
     return free
 
@@ -130,14 +126,10 @@ def move(
 ) -> None:
     """As :func:`file_moves.move`, in either direction; the journal records a copy that it makes."""
     part = partial_name(journal, intent)
-    file_moves.move(
-        source, target, content, part, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino)
-    )
+    file_moves.move(source, target, content, part, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino))
 
 
-def _move_to_trash(
-    journal: Journal, intent: Intent, at: FolderEntry, spot: SafePath, content: Content
-) -> bytes | None:
+def _move_to_trash(journal: Journal, intent: Intent, at: FolderEntry, spot: SafePath, content: Content) -> bytes | None:
     # The trash takes a path: this one was just opened, and leads through no link.
     now = safe_path.stat_entry(at)
     if now is None or not safe_path.is_unchanged(now, content.info):
@@ -263,10 +255,7 @@ def _finish_move(journal: Journal, intent: Intent, at: FolderEntry | None, sha25
             file_moves.unlink_durably(at)
             return True
         # Copied to another disk, but the original still exists. If the copy is not ours, choose another name.
-        if (
-            there.st_ino not in journal.copies.get(intent.n, ())
-            or safe_path.read_content(target).sha256 != sha256
-        ):
+        if there.st_ino not in journal.copies.get(intent.n, ()) or safe_path.read_content(target).sha256 != sha256:
             return False
         content = safe_path.read_content(at)
         if content.sha256 != sha256:

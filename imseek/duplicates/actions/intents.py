@@ -65,9 +65,7 @@ class IntentBuilder:
         base, to = self._target(item, found)
         attributes = _attributes(item, found)
         mine = item.keeper.collection is None
-        tags, columns = (
-            heirs.of(item.keeper.image_id, item.file.image_id) if _transfers_metadata(item) else ((), {})
-        )
+        tags, columns = heirs.of(item.keeper.image_id, item.file.image_id) if _transfers_metadata(item) else ((), {})
         info = found.content.info
         with translate_errors():
             return Intent(

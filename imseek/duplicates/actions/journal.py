@@ -127,9 +127,7 @@ class Journal:
         are."""
         self.begin = replace(self.begin, adopted=True)
         data = b"".join(self._line(record) for record in self._records())
-        durable_files.write_file(
-            self.file, data + b"".join(one.data + b"\n" for one in self.damaged), staging=staging
-        )
+        durable_files.write_file(self.file, data + b"".join(one.data + b"\n" for one in self.damaged), staging=staging)
         self.is_signed = True
 
     def _records(self) -> Iterator[Record]:
@@ -258,9 +256,7 @@ def _journal_ids(root: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except NotADirectoryError as error:
-        raise UnsafePathError(
-            f"{root / layout.UNDO} is a link, or a file: journals lie in a folder"
-        ) from error
+        raise UnsafePathError(f"{root / layout.UNDO} is a link, or a file: journals lie in a folder") from error
     except OSError as error:
         raise system_error(error, root / layout.UNDO) from error
     found = [name for name in names if layout.is_journal(f"{layout.UNDO}/{name}")]

@@ -35,9 +35,7 @@ class MetadataHeirs:
         mark = _provenance_mark(undo_id)
         self._tags = {
             image_id: {
-                tag
-                for tag, provenance in of.items()
-                if mark not in provenance and not is_duplicate_mark(provenance)
+                tag for tag, provenance in of.items() if mark not in provenance and not is_duplicate_mark(provenance)
             }
             for image_id, of in held.items()
         }
@@ -72,9 +70,7 @@ def transfer_change(writer: Writer, intents: Sequence[Intent], undo_id: str) -> 
         if i.keeper_id is not None
         for tag in i.tags
     }
-    given |= {
-        (i.image_id, i.tag): f"{DUPLICATES_PREFIX} {_provenance_mark(undo_id)}" for i in intents if i.tag
-    }
+    given |= {(i.image_id, i.tag): f"{DUPLICATES_PREFIX} {_provenance_mark(undo_id)}" for i in intents if i.tag}
     new = {(i.keeper_id, n): v for i in intents if i.keeper_id is not None for n, v in i.columns.items()}
     return QuarantineChange(tags=given, columns=_changed_columns(writer, new, {}), column_set=COLUMN_SET)
 
@@ -101,9 +97,7 @@ def reversal_change(writer: Writer, intents: Sequence[Intent], journal: Journal)
         now = tags.current_tags(connection, sorted({image_id for image_id, _ in lost}))
     mark = _provenance_mark(journal.undo_id)
     mine = [one for one in dict.fromkeys(lost) if mark in now.get(one[0], {}).get(one[1], "")]
-    return QuarantineChange(
-        untagged=tuple(mine), columns=_changed_columns(writer, {}, gone), column_set=COLUMN_SET
-    )
+    return QuarantineChange(untagged=tuple(mine), columns=_changed_columns(writer, {}, gone), column_set=COLUMN_SET)
 
 
 def _changed_columns(

@@ -25,12 +25,7 @@ def check_plan(root: Path, plan: Plan) -> None:
     sources = [s for s in live_sources(root).values() if s.kind in FILE_SOURCE_KINDS and not is_url(s.root)]
     named = {file.path for group in plan.groups for file in (group.keeper, *group.files)}
     # The files of a list source may be anywhere: the catalog knows them.
-    listed = {
-        path
-        for s in sources
-        if s.kind == "list"
-        for path in find_past_places(root, s.source_id, sorted(named))
-    }
+    listed = {path for s in sources if s.kind == "list" for path in find_past_places(root, s.source_id, sorted(named))}
     folders = [source for source in sources if source.kind != "list"]
     for number, group in enumerate(plan.groups, start=1):
         for file in (group.keeper, *group.files):

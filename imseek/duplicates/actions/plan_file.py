@@ -77,9 +77,7 @@ def to_document(content: PlanContent) -> dict[str, object]:
             }
             for group in content.groups
         ],
-        "refused": [
-            {"image_id": one.image_id, **path_json(one.path), "reason": one.reason} for one in content.refused
-        ],
+        "refused": [{"image_id": one.image_id, **path_json(one.path), "reason": one.reason} for one in content.refused],
     }
 
 
@@ -129,8 +127,7 @@ def read_plan(path: Path, kind: type[_Kind]) -> _Kind:
         raise PlanError(f"{path} is a plan of format {found['imseek_plan']!r}; this imseek knows {FORMAT}")
     top = _Entry(str(path), found, _TOP)
     groups = tuple(
-        _parse_group(_Entry(f"{path}: group {n}", one, _GROUP))
-        for n, one in enumerate(top.list("groups"), start=1)
+        _parse_group(_Entry(f"{path}: group {n}", one, _GROUP)) for n, one in enumerate(top.list("groups"), start=1)
     )
     return kind(
         collection=top.text("collection"),

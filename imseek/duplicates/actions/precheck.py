@@ -178,9 +178,7 @@ def safe_path_of(source: LiveSource, path: bytes) -> SafePath:
     return SafePath.of(os.path.join(source.root, path) if path else source.root)
 
 
-def quarantine_path(
-    source: LiveSource, spot: SafePath, device: int, to: bytes | None
-) -> tuple[SafePath, bytes]:
+def quarantine_path(source: LiveSource, spot: SafePath, device: int, to: bytes | None) -> tuple[SafePath, bytes]:
     """Return where a file goes in quarantine, provided nothing is there, and the quarantine folder.
 
     By default the quarantine is in the topmost folder of the source on the file's own disk, so that moving is one

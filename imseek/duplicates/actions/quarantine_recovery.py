@@ -36,9 +36,7 @@ def recover_quarantine(root: Path) -> int:
         away = set()
         for journal in found:
             mine = [
-                i
-                for n, i in journal.intents.items()
-                if journal.states[n] in AWAY_STATES and i.action in MOVE_ACTIONS
+                i for n, i in journal.intents.items() if journal.states[n] in AWAY_STATES and i.action in MOVE_ACTIONS
             ]
             held = look_up_images(root, [intent.image_id for intent in mine])
             for recorded in mine:

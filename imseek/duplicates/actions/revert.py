@@ -142,9 +142,7 @@ def _compare_places(
         if same:
             return RevertResult(False)
         _check_mounted(intent, spot)
-        raise GoneError(
-            NOT_FOUND if lies is None else f"{NOT_FOUND}: another file lies there", other=lies is not None
-        )
+        raise GoneError(NOT_FOUND if lies is None else f"{NOT_FOUND}: another file lies there", other=lies is not None)
     if lies is None:
         return None
     if not same:

@@ -54,9 +54,7 @@ def _find_without_record(path: bytes) -> list[bytes]:
         for folder in (os.path.join(trash, b"files"), trash):  # The latter is for macOS.
             with suppress(OSError):
                 for name in sorted(os.listdir(folder)):
-                    if name.startswith(stem) and not _read_record(
-                        os.path.join(trash, b"info", name + _INFO_SUFFIX)
-                    ):
+                    if name.startswith(stem) and not _read_record(os.path.join(trash, b"info", name + _INFO_SUFFIX)):
                         found.append(os.path.join(folder, name))
     return found
 

@@ -144,9 +144,7 @@ def _select_journal(root: Path, undo_id: str | None) -> Journal:
     for journal in found:
         if AWAY_STATES & set(journal.states.values()):
             return journal
-    damage = [
-        note for journal in found if journal.damaged or not journal.is_whole for note in journal.info().notes
-    ]
+    damage = [note for journal in found if journal.damaged or not journal.is_whole for note in journal.info().notes]
     raise UsageError("; ".join(["there is nothing to undo", *damage]), hint="imseek duplicates undo --list")
 
 
@@ -231,9 +229,7 @@ class _Run:
         self, intent: Intent, spot: safe_path.SafePath, unsynced: safe_path.UnsyncedFolders, dry_run: bool
     ) -> RevertResult:
         before = self._before[intent.n]
-        return revert_file(
-            self._journal, intent, spot, before, lambda: self._copied, unsynced, dry_run=dry_run
-        )
+        return revert_file(self._journal, intent, spot, before, lambda: self._copied, unsynced, dry_run=dry_run)
 
     @cached_property
     def _copied(self) -> Mapping[tuple[int, bytes], Set[int]]:

@@ -60,8 +60,7 @@ def process_blocks(
     cuts = np.concatenate([[0], np.flatnonzero(np.diff(ids >> _BLOCK_BITS)) + 1, [len(ids)]]).tolist()
     runs = list(itertools.pairwise(cuts)) if len(ids) else []
     names = [
-        f"{stage}-{int(ids[a]) >> _BLOCK_BITS:06d}-{digest(ids[a:b], *(m[a:b] for m in marks), other)}"
-        for a, b in runs
+        f"{stage}-{int(ids[a]) >> _BLOCK_BITS:06d}-{digest(ids[a:b], *(m[a:b] for m in marks), other)}" for a, b in runs
     ]
     earlier = kept.only(stage, set(names))
     task.step(phase, 0, len(ids))

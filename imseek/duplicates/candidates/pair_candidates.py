@@ -91,9 +91,7 @@ class Candidates:
 def side_of(reader: Reader, contents: UniqueContents, index: VectorIndex | None) -> CandidateSide:
     """Return the contents of a generation in its first image space, to which ``index`` must belong."""
     space, *more = reader.current.image_spaces
-    notes = (
-        (f"pictures were compared by the vectors of {space.encoder} only, the first space",) if more else ()
-    )
+    notes = (f"pictures were compared by the vectors of {space.encoder} only, the first space",) if more else ()
     return CandidateSide(reader.identity.uuid, contents, space, index, notes if index is not None else ())
 
 
@@ -119,9 +117,7 @@ def find(
     and 300 MB (bench/duplicates_scale.py).
     """
     vectors = one.index is not None and (other is None or other.index is not None)
-    asked = digest(
-        astuple(reach), turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name
-    )
+    asked = digest(astuple(reach), turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name)
     kept = PartCache(keep, asked)
     try:
         return _find(one, other, reach, turn, turns, kept, task)
@@ -142,9 +138,7 @@ def _find(
 ) -> Candidates:
     two = other or one
     # Results of a block depend on all of the other side: one more image there, and everything is compared again.
-    against = (
-        "" if other is None else digest(other.contents.ids, other.contents.hashes, other.space.fingerprint)
-    )
+    against = "" if other is None else digest(other.contents.ids, other.contents.hashes, other.space.fingerprint)
     alike = find_phash_pairs(
         one.contents,
         None if other is None else (other.contents, against),
@@ -175,9 +169,7 @@ def _find(
                 f"of these pairs only the nearest were looked at"
             )
         if two.index.exact and len(one.contents) > _MANY_CONTENTS:
-            said.append(
-                "every vector was compared with each: `imseek maintain --index auto` makes this faster"
-            )
+            said.append("every vector was compared with each: `imseek maintain --index auto` makes this faster")
         theirs = near.a * width + near.b
         keys = np.union1d(keys, theirs)
         cosine = np.full(len(keys), np.nan, np.float32)
@@ -192,9 +184,7 @@ def _find(
     return Candidates(a, b, apart, codes, cosine, tuple(said))
 
 
-def _fill_cosines(
-    cosine: Float32, one: CandidateSide, two: CandidateSide, a: Ids, b: Ids, task: Task
-) -> Bools:
+def _fill_cosines(cosine: Float32, one: CandidateSide, two: CandidateSide, a: Ids, b: Ids, task: Task) -> Bools:
     """Fill in unknown cosines (m,) in place. Return False for pairs without one, as one of their rows is all zeros."""
     assert one.index is not None
     assert two.index is not None

@@ -100,9 +100,7 @@ def find_phash_pairs(
         table = MultiIndex(theirs.hashes[: block.upto])
         cut = np.zeros(len(asked), np.bool_)
         pairs = [np.empty(0, np.int64)]
-        for found in _search_in_threads(
-            table, [turn(asked, code) for code in range(turns)], radius, most + 1
-        ):
+        for found in _search_in_threads(table, [turn(asked, code) for code in range(turns)], radius, most + 1):
             task.step(PHASE, block.start, len(groups.hashes))
             away = (asked[found.query] != table.hashes[found.found]) | bool(name)
             pairs.append(found.query[away] * len(table.hashes) + found.found[away])
@@ -127,9 +125,7 @@ def find_phash_pairs(
         task,
     )
     one, two = concatenate_parts(list(each), _KINDS)
-    a, b, left_out = _expand_to_contents(
-        groups, theirs, one[two != 0], two[two != 0], most, turn, turns, not name
-    )
+    a, b, left_out = _expand_to_contents(groups, theirs, one[two != 0], two[two != 0], most, turn, turns, not name)
     cut = np.zeros(len(contents), np.bool_)
     crowded = groups.numbers(np.unique(one[two == 0]))
     cut[groups.firsts[crowded[crowded >= 0]]] = True
@@ -143,9 +139,7 @@ def find_phash_pairs(
     return PhashPairs(a, b, int(np.count_nonzero(cut)), int(max(groups.sizes, default=0)))
 
 
-def _search_in_threads(
-    table: MultiIndex, asked: Sequence[Hashes], radius: int, most: int
-) -> Iterator[HammingMatches]:
+def _search_in_threads(table: MultiIndex, asked: Sequence[Hashes], radius: int, most: int) -> Iterator[HammingMatches]:
     """Search several arrays of queries in a few threads, as NumPy releases the GIL."""
     with ThreadPoolExecutor(min(_THREADS, available_cpus(), len(asked))) as pool:
         try:

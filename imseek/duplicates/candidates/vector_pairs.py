@@ -81,9 +81,7 @@ def find_vector_pairs(
     return _to_positions(concatenate_parts(list(each), _KINDS), contents, others, not name)
 
 
-def _to_positions(
-    found: Arrays, contents: UniqueContents, others: UniqueContents, alone: bool
-) -> VectorPairs:
+def _to_positions(found: Arrays, contents: UniqueContents, others: UniqueContents, alone: bool) -> VectorPairs:
     ids, theirs, cosine = found
     a, b = contents.positions(ids), others.positions(theirs)
     cut = int(np.count_nonzero(theirs == _CUT_MARK))

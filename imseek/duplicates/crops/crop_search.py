@@ -139,9 +139,7 @@ def find(
     return CropResult(tuple(pairs), missing, tiler.encoded, looking.looked_at, task.is_cancelled)
 
 
-def confirm(
-    whole: Luminance, part: Luminance, rules: CropRules = CropRules()
-) -> tuple[Location, Registration] | None:
+def confirm(whole: Luminance, part: Luminance, rules: CropRules = CropRules()) -> tuple[Location, Registration] | None:
     """Return where a part lies in a picture and how well it fits; None if it does not.
 
     Both are luminance (h, w) float32, with longer sides of up to ``WHOLE_SIDE`` and 160 pixels.
@@ -162,9 +160,7 @@ def _candidates(
         for matches in islice(answers, count):
             others = matches.ids != ids[n]
             scores = matches.scores[others]
-            for rank, (image_id, score) in enumerate(
-                zip(matches.ids[others].tolist(), scores.tolist(), strict=True)
-            ):
+            for rank, (image_id, score) in enumerate(zip(matches.ids[others].tolist(), scores.tolist(), strict=True)):
                 if score >= rules.cosine:
                     before = ranks.get(image_id, (rank, -1.0))
                     ranks[image_id] = min(rank, before[0]), max(score, before[1])
@@ -224,9 +220,7 @@ class _CropMatcher:
             data = self._read(position)
             if data is None:
                 return None
-            return to_luminance(decode(data, min_side=WHOLE_SIDE, measured=False).pixels, WHOLE_SIDE).astype(
-                np.float32
-            )
+            return to_luminance(decode(data, min_side=WHOLE_SIDE, measured=False).pixels, WHOLE_SIDE).astype(np.float32)
         except (MediaError, OSError):
             return None
 

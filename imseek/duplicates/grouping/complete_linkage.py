@@ -50,9 +50,7 @@ class Reach:
         limits = (self.cosine, pair.cosine), (self.correlation, pair.correlation)
         if self.distance is not None and (pair.distance is None or 2 * pair.distance > self.distance):
             return False
-        return all(
-            least is None or (found is not None and found >= _half_angle(least)) for least, found in limits
-        )
+        return all(least is None or (found is not None and found >= _half_angle(least)) for least, found in limits)
 
 
 def _half_angle(cosine: float) -> float:

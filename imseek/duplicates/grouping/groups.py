@@ -96,11 +96,7 @@ class Grouping:
             return None
         if u == v:
             found = self._nodes.judged(one, other)
-            return (
-                DuplicatePair(a, b, "same", 1.0, judged=True)
-                if found is None
-                else self._seen(found, a, b, one)
-            )
+            return DuplicatePair(a, b, "same", 1.0, judged=True) if found is None else self._seen(found, a, b, one)
         found = self._linkage.known.get((min(u, v), max(u, v)))
         if found is None:
             return self._around(a, b, u, v)
@@ -110,9 +106,7 @@ class Grouping:
     def _seen(self, found: DuplicatePair, a: int, b: int, first: int) -> DuplicatePair:
         """Return a pair as that of the images ``a`` and ``b``, where ``first`` is the content of ``a``."""
         turned = self._nodes.content_of(found.a) != first
-        orientation = (
-            _INVERSE_TURNS.get(found.orientation, found.orientation) if turned else found.orientation
-        )
+        orientation = _INVERSE_TURNS.get(found.orientation, found.orientation) if turned else found.orientation
         return replace(found, a=a, b=b, orientation=orientation)
 
     def _around(self, a: int, b: int, u: int, v: int) -> DuplicatePair | None:
@@ -163,9 +157,7 @@ def _images(nodes: Nodes, members: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(image for node in members for image in nodes.images(node)))
 
 
-def _collect_splits(
-    pairs: Iterable[DuplicatePair], nodes: Nodes, linkage: Linkage
-) -> tuple[list[Group], list[Split]]:
+def _collect_splits(pairs: Iterable[DuplicatePair], nodes: Nodes, linkage: Linkage) -> tuple[list[Group], list[Split]]:
     """Return a group per remaining *inside* pair, and the splits for all other pairs between groups."""
     shown: dict[tuple[int, int], DuplicatePair] = {}
     splits = []

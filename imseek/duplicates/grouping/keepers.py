@@ -165,9 +165,7 @@ def choose_keeper(
         (one.says(best, following) for one in criteria if one.value(best) != one.value(following)),
         "it was indexed first; nothing else tells it from the next",
     )
-    if _is_in_folders(protected, following) and not all(
-        _is_in_folders(protected, member) for member in ranked
-    ):
+    if _is_in_folders(protected, following) and not all(_is_in_folders(protected, member) for member in ranked):
         reason = f"{_in_protected(protected, best)}; of those protected, {reason}"
     return Keeper(tuple(ranked), reason)
 
@@ -241,7 +239,5 @@ _PIXELS: Final = _Criterion(
     lambda member: member.width * member.height,
     lambda a, b: f"{a.width} × {a.height} pixels, the next has {b.width} × {b.height}",
 )
-_BYTES: Final = _Criterion(
-    lambda member: member.bytes, lambda a, b: f"{a.bytes:,} bytes, the next has {b.bytes:,}"
-)
+_BYTES: Final = _Criterion(lambda member: member.bytes, lambda a, b: f"{a.bytes:,} bytes, the next has {b.bytes:,}")
 _OLDEST, _NEWEST = _date_criterion(-1), _date_criterion(1)

@@ -99,8 +99,7 @@ def _find_best_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool,
     best = (0.0, True, 0, 0)
     for across in (True, False):
         right, total = (
-            np.append(0.0, values.sum(axis=1 if across else 0).cumsum())
-            for values in (weight * alike, weight)
+            np.append(0.0, values.sum(axis=1 if across else 0).cumsum()) for values in (weight * alike, weight)
         )
         for width in range(1, math.ceil(_BAND * (len(total) - 1)) + 1):
             kept = total[-1] - total[width:] + total[:-width]

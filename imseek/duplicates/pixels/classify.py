@@ -246,9 +246,7 @@ def judge(
     return _verdict(laid, distance, cosine, thresholds)
 
 
-def judge_unread(
-    distance: int, orientation: int, cosine: float, thresholds: Thresholds = DEFAULTS
-) -> Verdict:
+def judge_unread(distance: int, orientation: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> Verdict:
     """Classify a candidate with an unreadable picture by its stored hash and vector: the same picture, or no pair."""
     if distance <= thresholds.unread_bits and cosine >= thresholds.unread_cosine:
         return Verdict(SAME, _confidence_at(UNREAD_CONFIDENCE, distance), orientation)

@@ -76,9 +76,7 @@ def store_thresholds(writer: Writer, fingerprint: str, thresholds: Thresholds) -
 def load_thresholds(root: Path, fingerprint: str) -> Thresholds | None:
     """Return the stored thresholds of an encoder, or None."""
     with connect_read_only(root) as connection:
-        row = connection.execute(
-            "SELECT value FROM meta WHERE name = ?", (_meta_name(fingerprint),)
-        ).fetchone()
+        row = connection.execute("SELECT value FROM meta WHERE name = ?", (_meta_name(fingerprint),)).fetchone()
     if row is None:
         return None
     stored = json.loads(row[0])

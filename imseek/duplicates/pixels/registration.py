@@ -117,9 +117,7 @@ def best_orientation(a: Luminance, b: Luminance) -> int:
     # Slightly prefer turns that match the aspect ratios.
     found = [float((turn(first, code) * second).sum()) for code in range(len(ORIENTATIONS))]
     wide = (a.shape[1] > a.shape[0]) != (b.shape[1] > b.shape[0])
-    return max(
-        range(len(found)), key=lambda code: (round(found[code] + 0.02 * ((code > 3) == wide), 3), -code)
-    )
+    return max(range(len(found)), key=lambda code: (round(found[code] + 0.02 * ((code > 3) == wide), 3), -code))
 
 
 # -- searching for one inside the other ----------------------------------------------------------------------
@@ -179,9 +177,7 @@ def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registr
     return found
 
 
-def _compare_overlap(
-    a: Luminance, b: Luminance, code: int, fit: Fit
-) -> tuple[TileAgreement | None, Registration]:
+def _compare_overlap(a: Luminance, b: Luminance, code: int, fit: Fit) -> tuple[TileAgreement | None, Registration]:
     rows, columns = find_overlap(a, b, fit)
     area = len(rows) * len(columns)
     overlap_a, overlap_b = area / a.size, min(1.0, area * fit.sy * fit.sx / b.size)

@@ -122,13 +122,9 @@ def _classify_runs(
         stored = kept.load(name, _KINDS) if name in earlier else None
         made = None if stored is None else _restore_pairs(run, *stored)
         if made is None:
-            made = classify(
-                *run.candidates, look, thresholds=thresholds, task=task, before=start, total=total
-            )
+            made = classify(*run.candidates, look, thresholds=thresholds, task=task, before=start, total=total)
             if not made.unread and not made.interrupted:
-                kept.save(
-                    name, (_positions_in_run(run, made), *(getattr(made, part) for part in _RESULT_FIELDS))
-                )
+                kept.save(name, (_positions_in_run(run, made), *(getattr(made, part) for part in _RESULT_FIELDS)))
         found.append(made)
         if made.interrupted:
             break
@@ -149,9 +145,7 @@ def _positions_in_run(run: _CandidateArrays, made: ClassifiedPairs) -> Positions
     return np.array([at[pair] for pair in pairs], np.int64)
 
 
-def _restore_pairs(
-    run: _CandidateArrays, chosen: Positions, *made: npt.NDArray[Any]
-) -> ClassifiedPairs | None:
+def _restore_pairs(run: _CandidateArrays, chosen: Positions, *made: npt.NDArray[Any]) -> ClassifiedPairs | None:
     """Rebuild pairs from cached arrays; None if these belong to other candidates."""
     if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(run.a):
         return None

@@ -46,9 +46,7 @@ class BuiltinEncoder:
     The first use of a tower on a machine writes its files to the cache folder (about 10 s, with torch).
     """
 
-    def __init__(
-        self, *, modalities: Sequence[str] = ("image", "text"), runtime: Runtime | None = None
-    ) -> None:
+    def __init__(self, *, modalities: Sequence[str] = ("image", "text"), runtime: Runtime | None = None) -> None:
         """Check that the weights are installed and that the runtime suits them.
 
         Raises MissingExtraError unless the packages with the weights are installed, and EncoderUnavailableError for a

@@ -53,9 +53,7 @@ class _Conv(_Module):
         symmetric = 0 if self.extra else self.padding
         if self.extra:
             x = functional.pad(x, (self.padding, self.padding + self.extra) * 2)
-        y = functional.conv2d(
-            x, self.weight, self.bias, stride=self.stride, padding=symmetric, groups=self.groups
-        )
+        y = functional.conv2d(x, self.weight, self.bias, stride=self.stride, padding=symmetric, groups=self.groups)
         return functional.relu6(y) if self.relu6 else y
 
 
@@ -171,13 +169,10 @@ class MiniLM(_Module):
         # Every token has type 0: add its embedding to all positions once.
         self.register_buffer(
             "positions",
-            state["embeddings.position_embeddings.weight"]
-            + state["embeddings.token_type_embeddings.weight"][0],
+            state["embeddings.position_embeddings.weight"] + state["embeddings.token_type_embeddings.weight"][0],
         )
         self.norm = _LayerNorm(state, "embeddings.LayerNorm")
-        self.layers = nn.ModuleList(
-            _BertLayer(state, f"encoder.layer.{i}", heads=heads) for i in range(layers)
-        )
+        self.layers = nn.ModuleList(_BertLayer(state, f"encoder.layer.{i}", heads=heads) for i in range(layers))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         x = self.norm(functional.embedding(ids, self.words) + self.positions[: ids.shape[1]])

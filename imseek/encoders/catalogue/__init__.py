@@ -112,9 +112,7 @@ class EncoderList:
     encoders: tuple[Entry, ...]
 
 
-def parts_of(
-    reference: str, repository: str, files: tuple[str, ...], tokenizer: str | None = None
-) -> tuple[Part, ...]:
+def parts_of(reference: str, repository: str, files: tuple[str, ...], tokenizer: str | None = None) -> tuple[Part, ...]:
     """List an encoder's hub files: its weights first, then its configuration and its tokenizer."""
     parts = [Part(repository, files)]
     scheme = reference.partition(":")[0]

@@ -273,9 +273,7 @@ def _gflops(run: Any) -> float:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    torch.backends.mha.set_fastpath_enabled(
-        False
-    )  # a fused encoder layer is one operation that the counter misses
+    torch.backends.mha.set_fastpath_enabled(False)  # a fused encoder layer is one operation that the counter misses
     try:
         counter = FlopCounterMode(display=False)
         with counter:

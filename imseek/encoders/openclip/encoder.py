@@ -66,9 +66,7 @@ class OpenClipEncoder(LibraryEncoder):
         dim: int = config["embed_dim"]
         self._images = (
             # Moving it to another device or precision does not affect the text tower.
-            ImageTower(
-                lambda: self._weights.model().visual, self.fingerprint, preprocessing, dim, runtime, notify
-            )
+            ImageTower(lambda: self._weights.model().visual, self.fingerprint, preprocessing, dim, runtime, notify)
             if "image" in modalities
             else None  # a text query needs no GPU
         )

@@ -129,9 +129,7 @@ def _export(folder: Path, source: Source, model: Any, info: EncoderInfo, fingerp
     facts.write(folder)
 
 
-def _check(
-    folder: Path, facts: onnx_text.TextTowerMetadata, tokenizer: TorchTokenizer, encode: TorchText
-) -> None:
+def _check(folder: Path, facts: onnx_text.TextTowerMetadata, tokenizer: TorchTokenizer, encode: TorchText) -> None:
     """Raise EncoderError unless the exported files match torch on :data:`CHECK_TEXTS`."""
     ids = tokenizer(CHECK_TEXTS)
     if not np.array_equal(tokens.read_tokenizer(folder, facts.tokenizer)(CHECK_TEXTS), ids):

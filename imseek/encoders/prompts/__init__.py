@@ -64,9 +64,7 @@ def class_vectors(encoder: Encoder, class_names: Sequence[str], templates: Seque
         raise UsageError("there are no templates", hint='the shortest is ("{}",): the class name by itself')
     for template in templates:
         if "{}" not in template:
-            raise UsageError(
-                f"the template {template!r} has no place for the class name", hint="write {} there"
-            )
+            raise UsageError(f"the template {template!r} has no place for the class name", hint="write {} there")
     if not all(name.strip() for name in class_names):
         raise UsageError("a class name is empty")
     per_run = max(1, _BATCH // len(templates))
@@ -74,9 +72,7 @@ def class_vectors(encoder: Encoder, class_names: Sequence[str], templates: Seque
     for start in range(0, len(class_names), per_run):
         some = class_names[start : start + per_run]
         texts = [template.replace("{}", name) for name in some for template in templates]
-        rows[start : start + per_run] = merge_pieces(
-            encoder.encode_texts(texts), [len(templates)] * len(some)
-        )
+        rows[start : start + per_run] = merge_pieces(encoder.encode_texts(texts), [len(templates)] * len(some))
     return rows
 
 

@@ -55,9 +55,7 @@ def connect_ray(options: Ray) -> Iterator[Any]:
                     folder = tempfile.mkdtemp(prefix="imseek-ray-", dir=_short_folder())
                     with _isolate_cluster(ray):
                         # Ray makes its folder accessible to everybody, so it lies inside a private one.
-                        ray.init(
-                            address="local", _temp_dir=f"{folder}/r", **_local_settings(options), **quiet
-                        )
+                        ray.init(address="local", _temp_dir=f"{folder}/r", **_local_settings(options), **quiet)
                 else:
                     _probe(address)
                     ray.init(address=address, **quiet)

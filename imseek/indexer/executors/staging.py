@@ -47,9 +47,7 @@ class Staging:
             # Listings are not cached, since other processes write here too.
             self._system, path = url_to_fs(place, use_listings_cache=False)
         except ImportError as error:
-            raise MissingExtraError(
-                f"what writes to {protocol}://", _EXTRAS.get(protocol, "remote")
-            ) from error
+            raise MissingExtraError(f"what writes to {protocol}://", _EXTRAS.get(protocol, "remote")) from error
         except ValueError as error:
             raise UsageError(f"cannot stage in {place}: {error}") from error
         self._above = f"{path.rstrip('/')}/{collection}"

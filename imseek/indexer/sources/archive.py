@@ -95,9 +95,7 @@ class Archives:
         for url, stat in self._elsewhere:
             if is_archive(url):
                 if stat == UNKNOWN_STAT:
-                    self.notes.append(
-                        f"{display_path(url)}: nothing tells whether it has changed: read every time"
-                    )
+                    self.notes.append(f"{display_path(url)}: nothing tells whether it has changed: read every time")
                 # A single archive is the source itself.
                 yield Container(b"" if url == self._root else url, stat)
 
@@ -185,9 +183,7 @@ class Archives:
         if container_suffix(place) in ZIPS:
             if not file.seekable():
                 file.close()
-                raise OSError(
-                    errno.ESPIPE, "its server does not send parts of files, which reading a zip takes"
-                )
+                raise OSError(errno.ESPIPE, "its server does not send parts of files, which reading a zip takes")
             return Zip(file)
         return Tar(file, self._stop) if has_random_access(place) else TarStream(file, self._stop)
 

@@ -95,14 +95,10 @@ def _kind_of_folder(path: bytes) -> str:
     if names.get("img_emb") and names.get("metadata"):
         return "vectors"
     folders = [os.path.join(path, os.fsencode(split)) for split in SPLITS if names.get(split)]
-    if any(
-        os.path.isfile(os.path.join(at, name.encode())) for at in (path, *folders) for name in METADATA_FILES
-    ):
+    if any(os.path.isfile(os.path.join(at, name.encode())) for at in (path, *folders) for name in METADATA_FILES):
         return "imagefolder"
     # Shards of img2dataset and WebDataset tools lie beside tables and statistics about them.
-    files = {
-        os.fsencode(name) for name, is_folder in names.items() if not is_folder and not name.startswith(".")
-    }
+    files = {os.fsencode(name) for name, is_folder in names.items() if not is_folder and not name.startswith(".")}
     shards = {name for name in files if is_archive(name)}
     beside = {b".parquet", b".json", b".txt", b".md", b".idx"}
     if shards and all(os.path.splitext(name)[1].lower() in beside for name in files - shards):
@@ -131,6 +127,4 @@ def _holds_tables(path: bytes, names: Mapping[str, bool]) -> bool:
             found.update(entry.name for entry in entries)
     shown = {name for name in found if not name.startswith(b".")}
     tables = {name for name in shown if container_suffix(name) in TABLES}
-    return bool(tables) and all(
-        os.path.splitext(name)[1].lower() in _DESCRIPTION_SUFFIXES for name in shown - tables
-    )
+    return bool(tables) and all(os.path.splitext(name)[1].lower() in _DESCRIPTION_SUFFIXES for name in shown - tables)

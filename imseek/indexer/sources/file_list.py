@@ -34,9 +34,7 @@ class FileList:
     def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         for name in self._names:
             if not is_url(name) and (away := self._put_away(os.path.dirname(name))) is not None:
-                self.notes.append(
-                    f"{display_path(name)} lies in {display_path(away)}, where pictures are put away"
-                )
+                self.notes.append(f"{display_path(name)} lies in {display_path(away)}, where pictures are put away")
                 continue
             try:
                 yield FoundImage(name, WEB_STAT) if is_url(name) else find_file(name, name)

@@ -133,9 +133,7 @@ def read_file(fd: int) -> Content:
             raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
         data = file.read(before.st_size + 1)  # it may have grown, and be endless
         after = os.fstat(fd)
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(
-        data
-    ) != after.st_size:
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
         raise MediaError(SkipReason.CHANGED, "it changed while it was read")
     return Content(data, file_stat(after, checked_ns))
 
@@ -161,9 +159,7 @@ def _is_below(real: bytes, folder: bytes) -> bool:
 
 def with_sidecars(picture: Content, full: bytes) -> Content:
     """Add the metadata beside a picture's file: ``a.txt`` and ``a.json`` for ``a.jpg``."""
-    beside = read_sidecar(
-        read_sidecar_file(full, b".txt", MAX_BYTES), read_sidecar_file(full, b".json", MAX_BYTES)
-    )
+    beside = read_sidecar(read_sidecar_file(full, b".txt", MAX_BYTES), read_sidecar_file(full, b".json", MAX_BYTES))
     return replace(picture, caption=beside.caption, extra=beside.extra)
 
 

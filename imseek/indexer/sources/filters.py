@@ -26,9 +26,7 @@ class Filter:
     parent folders; ``*`` also matches slashes. Exclusion takes precedence.
     """
 
-    def __init__(
-        self, include: Sequence[str] = (), exclude: Sequence[str] = (), *, hidden: bool = False
-    ) -> None:
+    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = (), *, hidden: bool = False) -> None:
         self._include = [_Glob(pattern) for pattern in include]
         self._exclude = [_Glob(pattern) for pattern in exclude]
         self._hidden = hidden

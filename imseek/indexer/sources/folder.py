@@ -74,11 +74,7 @@ class Folder:
 
     def load(self, found: FoundImage) -> Content:
         picture = read_file(self._opener.open(found.path))
-        return (
-            picture
-            if found.where == NO_SIDECARS
-            else with_sidecars(picture, place_in(self._root, found.path))
-        )
+        return picture if found.where == NO_SIDECARS else with_sidecars(picture, place_in(self._root, found.path))
 
     def portable(self, found: FoundImage) -> FoundImage | Content:
         return found

@@ -145,15 +145,11 @@ def _choose_column(path: bytes, schema: pa.Schema, name: str | None) -> str:
     if name is not None:
         raise UsageError(
             f"{shown} has no column {name!r} of vectors",
-            hint=f"there is {', '.join(lists)}"
-            if lists
-            else "no column holds lists of floating-point numbers",
+            hint=f"there is {', '.join(lists)}" if lists else "no column holds lists of floating-point numbers",
         )
     if len(lists) != 1:
         said = f"vectors may be in {' or '.join(lists)}" if lists else "no column holds vectors"
-        raise UsageError(
-            f"{shown}: {said}", hint="name it with --vector-column (SourceOptions.vector_column)"
-        )
+        raise UsageError(f"{shown}: {said}", hint="name it with --vector-column (SourceOptions.vector_column)")
     (found,) = lists
     return str(found)
 

@@ -41,9 +41,7 @@ class Finder:
             self._passed.add(member.name)
             self._recent[member.name] = member
             self._held += buffered_bytes(member)
-            while self._window is not None and (
-                len(self._recent) > self._window or self._held > MAX_BUFFERED_BYTES
-            ):
+            while self._window is not None and (len(self._recent) > self._window or self._held > MAX_BUFFERED_BYTES):
                 _, oldest = self._recent.popitem(last=False)
                 self._held -= buffered_bytes(oldest)
             if member.name == name:

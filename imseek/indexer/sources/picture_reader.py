@@ -115,9 +115,7 @@ class PlaceReader:
 
     def _read(self, place: IndexedPlace, *, follow_links: bool) -> Content:
         if not place.may_be_fetched:
-            raise MediaError(
-                SkipReason.UNREADABLE, "it lies on another machine, and its collection is not trusted"
-            )
+            raise MediaError(SkipReason.UNREADABLE, "it lies on another machine, and its collection is not trusted")
         row = place.source
         with self._lock:
             key = (row, follow_links)

@@ -196,9 +196,7 @@ class Table:
         container, number, location = split(path)
         if location:
             full = locate(self._root, path)
-            return FoundImage(
-                path, UNKNOWN_STAT, _Address(full) if is_url(full) else _File(full, has_texts=False)
-            )
+            return FoundImage(path, UNKNOWN_STAT, _Address(full) if is_url(full) else _File(full, has_texts=False))
         picture = self._cursor(container).cell(parse_row_number(number))
         data = picture.get("bytes") if isinstance(picture, dict) else picture
         if not isinstance(data, bytes) or not data:

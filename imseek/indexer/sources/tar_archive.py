@@ -121,11 +121,7 @@ class TarStream:
                 broken = error
                 break
             size = len(data or b"")
-            if (
-                (own := sample_key(name)) != key
-                or len(sample) >= _SAMPLE_FILES
-                or held + size > MAX_STREAMED_BYTES
-            ):
+            if (own := sample_key(name)) != key or len(sample) >= _SAMPLE_FILES or held + size > MAX_STREAMED_BYTES:
                 yield from picture_members(sample, takes)
                 sample, key, held = {}, own, 0
             sample[name] = data

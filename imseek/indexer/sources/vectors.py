@@ -127,9 +127,7 @@ class Vectors:
             raise MediaError(SkipReason.VANISHED, "its metadata are not there any more")
         in_table = is_parquet(join(self._root, container.path))
         if not in_table and (rows := sum(1 for _ in _read_metadata(metadata))) != matrix.rows:
-            raise MediaError(
-                SkipReason.CORRUPT, f"it has {matrix.rows:,} rows, but its metadata have {rows:,}"
-            )
+            raise MediaError(SkipReason.CORRUPT, f"it has {matrix.rows:,} rows, but its metadata have {rows:,}")
         is_ours = in_table and claim_of(metadata) is not None
         folder, others = _PictureLocator(self._root, container.path, self._names(in_table=in_table)), 0
         start, metadata_rows = 0, _read_metadata(metadata)
@@ -148,9 +146,7 @@ class Vectors:
                     yield FoundImage(path, container.stat, VectorRow(vector, row, is_ours))
                 else:
                     wrong = "all zeros" if length == 0 else "not finite"
-                    yield UnreachableEntry(
-                        path, SkipReason.BAD_VECTOR, f"the vector is {wrong}", container.stat
-                    )
+                    yield UnreachableEntry(path, SkipReason.BAD_VECTOR, f"the vector is {wrong}", container.stat)
             start += len(block)
         if others:
             rows_were = "1 row was" if others == 1 else f"{others:,} rows were"

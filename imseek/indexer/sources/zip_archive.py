@@ -67,9 +67,7 @@ class Zip:
         # Includes folders, which end in a slash and so do not count as pictures.
         files = {_name(info): info for info in self._zip.infolist()}
         unpacked = 0
-        for member in picture_members(
-            {name: info for name, info in files.items() if is_valid_name(name)}, takes
-        ):
+        for member in picture_members({name: info for name, info in files.items() if is_valid_name(name)}, takes):
             info: zipfile.ZipInfo = member.where
             if info.file_size <= DEFAULT_LIMITS.max_bytes and not _is_bomb(info):
                 unpacked += info.file_size  # what is not unpacked costs nothing
@@ -86,9 +84,7 @@ class Zip:
         try:
             data = self._unpacked(where, limit)
         except NotImplementedError as error:
-            raise MediaError(
-                SkipReason.MISSING_CODEC, f"this way of compression is unknown: {error}"
-            ) from error
+            raise MediaError(SkipReason.MISSING_CODEC, f"this way of compression is unknown: {error}") from error
         except (*_DAMAGE_ERRORS, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
@@ -102,9 +98,7 @@ class Zip:
 
         Fifield, A better zip bomb (2019). Python checks this itself since 3.11.8.
         """
-        first, after = (
-            np.searchsorted(self._offsets, where.header_offset, side) for side in ("left", "right")
-        )
+        first, after = (np.searchsorted(self._offsets, where.header_offset, side) for side in ("left", "right"))
         end = self._offsets[after] if after < len(self._offsets) else self._zip.start_dir
         if after - first > 1 or where.header_offset + _HEADER_BYTES + where.compress_size > end:
             raise MediaError(SkipReason.CORRUPT, "broken member of a zip: it overlaps another one")

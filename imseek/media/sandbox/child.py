@@ -37,9 +37,7 @@ _LATE_IMPORTS: Final = (
     "encodings.utf_16_be",
     "encodings.utf_16_le",
 )
-_PIXEL: Final = (
-    b"BM" + struct.pack("<IIIIiiHHIIiiII", 58, 0, 54, 40, 1, 1, 1, 24, 0, 4, 0, 0, 0, 0) + bytes(4)
-)
+_PIXEL: Final = b"BM" + struct.pack("<IIIIiiHHIIiiII", 58, 0, 54, 40, 1, 1, 1, 24, 0, 4, 0, 0, 0, 0) + bytes(4)
 _LETTER: Final = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y="9">a</text></svg>'
 
 

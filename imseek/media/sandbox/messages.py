@@ -200,10 +200,7 @@ def error_of(content: Mapping[str, Any]) -> MediaError:
 
 def facts_of(content: Mapping[str, Any], request: Request, max_frames: int) -> ImageFacts:
     """Return the facts in a FACTS answer to ``request``. Raises AnswerError."""
-    if (
-        set(content) != {"rows", "columns", *(field.name for field in fields(ImageFacts))}
-        or content["extra"] != {}
-    ):
+    if set(content) != {"rows", "columns", *(field.name for field in fields(ImageFacts))} or content["extra"] != {}:
         raise AnswerError("the names of facts")
     if content["format"] != request.name:
         raise AnswerError("the format")

@@ -209,9 +209,7 @@ class _Decoder:
     def is_spent(self) -> bool:
         """Tell whether it must be replaced before the next picture."""
         return (
-            self._pictures >= DECODER_PICTURES
-            or self._pixels >= DECODER_PIXELS
-            or self._seconds >= self._most_seconds
+            self._pictures >= DECODER_PICTURES or self._pixels >= DECODER_PIXELS or self._seconds >= self._most_seconds
         )
 
     def read(self, request: Request, data: bytes) -> tuple[Pixels, ImageFacts]:

@@ -73,9 +73,7 @@ def _nearby_search(reader: PublishedReader) -> Callable[[float, float, float], l
             [layout.ID, north, east],
         )
         if len(found) >= MAX_ROWS:
-            raise QueryError(
-                f"{MAX_ROWS:,} images or more lie around there", hint="a smaller distance in near()"
-            )
+            raise QueryError(f"{MAX_ROWS:,} images or more lie around there", hint="a smaller distance in near()")
         return [
             int(row[layout.ID])
             for row in found

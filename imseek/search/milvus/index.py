@@ -94,15 +94,11 @@ class PublishedIndex:
             step = max(1, min(_QUERIES_PER_REQUEST, _MAX_FLOATS // (fetch * self._space.dim)))
             for start in range(0, len(waiting), step):
                 part = waiting[start : start + step]
-                answers = self._client.search(
-                    self._rows, layout.vector_field(self._space), queries[part], fetch, where
-                )
+                answers = self._client.search(self._rows, layout.vector_field(self._space), queries[part], fetch, where)
                 for at, (ids, theirs, rows) in zip(part, answers, strict=True):
                     matches = top_k(ids, cosines(queries[at], rows, row_norms(rows)), k)
                     all_there = len(ids) < fetch or fetch >= min(MAX_ROWS, len(self))
-                    if all_there or (
-                        len(matches) == k and matches.scores[-1] > theirs.min() + _COSINE_TOLERANCE
-                    ):
+                    if all_there or (len(matches) == k and matches.scores[-1] > theirs.min() + _COSINE_TOLERANCE):
                         found[at] = matches
                     else:
                         left.append(at)

@@ -36,9 +36,7 @@ class PublishedReader:
         self.client = client
         self.record = record
         self.identity = Identity(record.uuid, record.created)
-        self.current = Current(
-            record.uuid, record.generation, record.committed, record.images, record.spaces, ()
-        )
+        self.current = Current(record.uuid, record.generation, record.committed, record.images, record.spaces, ())
         self._documents: dict[int, dict[str, Any]] = {}
 
     @property
@@ -65,11 +63,7 @@ class PublishedReader:
         name = layout.vector_field(space)
         spoken = [layout.has_caption_field(space)] if space.modality == "text" else []
         rows = self.client.get(self.record.rows, _valid_ids(image_ids), [layout.ID, name, *spoken])
-        return {
-            int(row[layout.ID]): np.array(row[name], np.float32)
-            for row in rows
-            if all(row[one] for one in spoken)
-        }
+        return {int(row[layout.ID]): np.array(row[name], np.float32) for row in rows if all(row[one] for one in spoken)}
 
     def places(self, image_ids: Sequence[int]) -> dict[int, Place]:
         found = {}
@@ -103,9 +97,7 @@ class PublishedReader:
     def metadata(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         return {i: dict(document["metadata"]) for i, document in self._looked_up(image_ids).items()}
 
-    def intrinsics(
-        self, image_ids: Sequence[int], columns: Sequence[str] | None = None
-    ) -> dict[int, dict[str, Any]]:
+    def intrinsics(self, image_ids: Sequence[int], columns: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
         """Return metadata columns by id; ``taken_at`` is a datetime by the camera's clock, as for a folder."""
         found: dict[int, dict[str, Any]] = {}
         for image_id, row in self.metadata(image_ids).items():
@@ -117,9 +109,7 @@ class PublishedReader:
         return found
 
     def image(self, image_id: int) -> Image:
-        rows = self.client.get(
-            self.record.rows, _valid_ids([image_id]), [layout.ID, layout.DOCUMENT, layout.TAGS]
-        )
+        rows = self.client.get(self.record.rows, _valid_ids([image_id]), [layout.ID, layout.DOCUMENT, layout.TAGS])
         if not rows:
             raise _not_found(image_id)
         metadata = dict(self._document(rows[0])["metadata"])

@@ -115,10 +115,7 @@ def _hit_fields(image: Image, place: tuple[int, bytes] | None) -> tuple[dict[str
     shortened = len(tags) < len(image.tags)
     metadata = {**image.metadata, "content_hash": image.content_hash}
     lies = None if place is None else [place[0], base64.b64encode(place[1]).decode()]
-    while (
-        len(document := json.dumps({"metadata": metadata, "place": lies}, default=str))
-        > layout.MAX_TEXT_BYTES
-    ):
+    while len(document := json.dumps({"metadata": metadata, "place": lies}, default=str)) > layout.MAX_TEXT_BYTES:
         shortened = True
         longest = max(metadata, key=lambda name: len(json.dumps(metadata[name], default=str)))
         text = str(metadata[longest])

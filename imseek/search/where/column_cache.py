@@ -133,8 +133,7 @@ class ColumnReader:
                     column.append(self._made(source, live))
         everything = np.concatenate(ids) if ids else np.empty(0, np.int64)
         arrays = [
-            pa.chunked_array(chunks, type=self._type(source))
-            for chunks, source in zip(columns, inputs, strict=True)
+            pa.chunked_array(chunks, type=self._type(source)) for chunks, source in zip(columns, inputs, strict=True)
         ]
         return everything, pa.table(arrays, names=[f"c{n}" for n in range(len(inputs))])
 
@@ -166,18 +165,14 @@ class ColumnReader:
             if there:
                 table = metadata_columns.columns_of(self._reader, file, there)
                 for name in there:
-                    layers[name].append(
-                        _nan_to_null(_convert(table.column(name), _arrow_type(self._types[name])))
-                    )
+                    layers[name].append(_nan_to_null(_convert(table.column(name), _arrow_type(self._types[name]))))
         dead = self._reader.dead_rows(shard) if missing else np.empty(0, np.int64)
         for name, parts in layers.items():
             found[name] = self._merge_layers(shard, name, parts, dead)
             self._columns.keep(keys[name], found[name])
         return found
 
-    def _merge_layers(
-        self, shard: Shard, name: str, parts: list[pa.ChunkedArray], dead: Int64
-    ) -> pa.ChunkedArray:
+    def _merge_layers(self, shard: Shard, name: str, parts: list[pa.ChunkedArray], dead: Int64) -> pa.ChunkedArray:
         if not parts:
             column = pa.chunked_array([pa.nulls(shard.rows, _arrow_type(self._types[name]))])
         else:

@@ -26,9 +26,7 @@ def resolve_kinds(reader: Reader, names: Sequence[str]) -> tuple[Kind, ...]:
 def list_columns(reader: Reader) -> dict[str, str]:
     """Return every column's kind by name: stored columns first, then those derived from them and from places."""
     stored = {name: kind_of(kind) for name, kind in ColumnCache(0).types(reader).items()}
-    found = {
-        name: column.kind.value for name, column in ColumnNames(stored).all().items() if name not in ALIASES
-    }
+    found = {name: column.kind.value for name, column in ColumnNames(stored).all().items() if name not in ALIASES}
     own = {name: kind for name, kind in found.items() if name not in VIRTUAL}
     return {**own, **found}
 

@@ -151,9 +151,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "starts_with": _of_text("starts_with", Kind.BOOL, 1),
     "ends_with": _of_text("suffix", Kind.BOOL, 1),
     "contains": _of_text("contains", Kind.BOOL, 1),
-    "regexp_matches": Function(
-        (TEXTS, TEXTS), Kind.BOOL, "regexp_matches({0}, {1})", constants=frozenset({1})
-    ),
+    "regexp_matches": Function((TEXTS, TEXTS), Kind.BOOL, "regexp_matches({0}, {1})", constants=frozenset({1})),
     "abs": Function((NUMBERS,), None, "abs({0})"),
     "round": Function(
         (NUMBERS, _WHOLE),

@@ -196,9 +196,7 @@ class _Compiler:
         if operator in ("//", "%") and kind is not Kind.INT:
             raise QueryError(f"{quote_node(node)}: {operator} takes whole numbers")
         if operator in ("//", "%"):
-            return TypedExpression(
-                f"(CASE WHEN {right.sql} <> 0 THEN {left.sql} {operator} {right.sql} END)", kind, ""
-            )
+            return TypedExpression(f"(CASE WHEN {right.sql} <> 0 THEN {left.sql} {operator} {right.sql} END)", kind, "")
         return TypedExpression(f"({left.sql} {operator} {right.sql})", kind)
 
     def _negative(self, node: exp.Expr, depth: int) -> TypedExpression:
@@ -223,9 +221,7 @@ class _Compiler:
         if (value.kind in TIMES and kind not in TIMES | TEXTS) or (
             kind in TIMES and value.kind not in _CASTABLE_TO_TIME
         ):
-            raise QueryError(
-                f"{quote_node(value.node)} is {value.kind.value}; it cannot be made {kind.value}"
-            )
+            raise QueryError(f"{quote_node(value.node)} is {value.kind.value}; it cannot be made {kind.value}")
         word = "TRY_CAST" if isinstance(node, exp.TryCast) else "CAST"
         return TypedExpression(f"{word}({value.sql} AS {sql_type})", kind)
 
@@ -264,9 +260,7 @@ class _Compiler:
             raise known.unknown_name("function", name, [*v.FUNCTIONS, *v.IMSEEK_FUNCTIONS])
         return self._call(lowered, v.FUNCTIONS[lowered], arguments, depth)
 
-    def _call(
-        self, name: str, function: v.Function, nodes: Sequence[exp.Expr], depth: int
-    ) -> TypedExpression:
+    def _call(self, name: str, function: v.Function, nodes: Sequence[exp.Expr], depth: int) -> TypedExpression:
         most = len(function.arguments)
         if function.variadic:
             if not nodes:
@@ -275,9 +269,7 @@ class _Compiler:
             return TypedExpression(function.sql.format(", ".join(one.sql for one in arguments)), kind)
         if not most - function.optional <= len(nodes) <= most:
             raise QueryError(f"{name}() takes {most} argument{'s' * (most > 1)}, not {len(nodes)}")
-        arguments = [
-            self._of(one, depth, kinds) for one, kinds in zip(nodes, function.arguments, strict=False)
-        ]
+        arguments = [self._of(one, depth, kinds) for one, kinds in zip(nodes, function.arguments, strict=False)]
         kind = arguments[0].kind
         for position in function.constants & set(range(len(nodes))):
             if arguments[position].value is None:
@@ -334,8 +326,7 @@ class _Compiler:
         values = [self.expression(node, depth) for node in nodes]
         if {one.kind for one in values} & TIMES:
             values = [
-                self._as_time(one) if one.kind is Kind.TEXT and one.parameter is not None else one
-                for one in values
+                self._as_time(one) if one.kind is Kind.TEXT and one.parameter is not None else one for one in values
             ]
         kinds = {one.kind for one in values} - {Kind.NULL}
         if kinds <= NUMBERS and len(kinds) == 2:

@@ -76,9 +76,7 @@ def evaluate(
         query = f"SELECT coalesce({sql}, FALSE) AS kept FROM facts"  # noqa: S608 - from templates of ours alone
         kept = cursor.execute(query, list(parameters)).fetchnumpy()["kept"]
     except duckdb.InterruptException as error:
-        raise QueryError(
-            "the filter takes too long", hint="use a simpler filter, or fewer patterns"
-        ) from error
+        raise QueryError("the filter takes too long", hint="use a simpler filter, or fewer patterns") from error
     except duckdb.OutOfMemoryException as error:
         raise QueryError(f"the filter takes more than {MEMORY} of memory") from error
     except duckdb.Error as error:

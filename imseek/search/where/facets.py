@@ -72,18 +72,14 @@ def facets(reader: Reader, *, skipped: frozenset[str] = _SKIPPED) -> tuple[Facet
     named = [
         (shown, virtual.inputs[0])
         for shown, virtual in sorted(ColumnNames(kinds).all().items())
-        if len(virtual.inputs) == 1
-        and virtual.inputs[0].what == "stored"
-        and shown in _own_names(kinds, shown)
+        if len(virtual.inputs) == 1 and virtual.inputs[0].what == "stored" and shown in _own_names(kinds, shown)
     ]
     found = []
     for shown, source in named:
         if source.name in skipped:
             continue
         found.append(_facet(shown, kinds[source.name], _chunks(columns, reader, types, source)))
-    found.append(
-        _facet("folder", Kind.TEXT, map(_folders, _chunks(columns, reader, types, Source("place", "path"))))
-    )
+    found.append(_facet("folder", Kind.TEXT, map(_folders, _chunks(columns, reader, types, Source("place", "path")))))
     return tuple(one for one in found if one.known)
 
 
@@ -122,9 +118,7 @@ def _facet(name: str, kind: Kind, chunks: Iterator[Any]) -> Facet:
             if len(counted) > _MAX_DISTINCT:  # captions, for example
                 counts = None
                 continue
-            values = zip(
-                counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True
-            )
+            values = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
             counts.update({value: n for value, n in values if value is not None})
             counts = None if len(counts) > _MAX_DISTINCT else counts
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0])) if counts else []

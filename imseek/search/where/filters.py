@@ -44,9 +44,7 @@ class Filters:
         files of the generation are gone.
         """
         if not isinstance(where, str):
-            raise QueryError(
-                f"a filter is text, not a {type(where).__name__}", hint="its grammar is in docs/where.md"
-            )
+            raise QueryError(f"a filter is text, not a {type(where).__name__}", hint="its grammar is in docs/where.md")
         key = reader.generation, where
         with self._lock:
             answer = self._answers.get(key)
@@ -94,9 +92,7 @@ class Filters:
             # A table without columns would have no rows.
             ids, table = reading.table(group, compiled.inputs or (Source("id"),))
             began = time.monotonic()
-            kept = evaluate(
-                self._connection, compiled.sql, compiled.parameters, table, began + self._seconds - spent
-            )
+            kept = evaluate(self._connection, compiled.sql, compiled.parameters, table, began + self._seconds - spent)
             spent += time.monotonic() - began
             found.append(ids[kept])
         answer = np.concatenate(found)

@@ -66,9 +66,7 @@ class ImseekWhere(Dialect):  # type: ignore[misc]
             name: Parser.FUNCTION_PARSERS[name] for name in ("CAST", "TRY_CAST", "EXTRACT")
         }
         NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
-        NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[Any, Any]] = {
-            "CASE": Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]
-        }
+        NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[Any, Any]] = {"CASE": Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
 
         def _advance(self, times: int = 1) -> None:
             """Count steps: sqlglot tries several readings in turn, and nesting can multiply them."""
@@ -146,9 +144,7 @@ def _check(tokens: list[Token]) -> None:
 
 
 def too_deep() -> QueryError:
-    return QueryError(
-        f"the filter is nested more than {MAX_NESTING} deep", hint="write long lists with IN (…)"
-    )
+    return QueryError(f"the filter is nested more than {MAX_NESTING} deep", hint="write long lists with IN (…)")
 
 
 def _describe_unterminated(text: str) -> str:

@@ -75,9 +75,7 @@ def milvus_expression(
 class _Writer:
     """Writes the Milvus conditions of a filter, node by node."""
 
-    def __init__(
-        self, columns: Mapping[str, MilvusColumn], tag: Callable[[str], str], nearby: NearbySearch
-    ) -> None:
+    def __init__(self, columns: Mapping[str, MilvusColumn], tag: Callable[[str], str], nearby: NearbySearch) -> None:
         self._columns = columns
         self._lowered = {name.lower(): held for name, held in columns.items()}
         self._tag = tag
@@ -110,9 +108,7 @@ class _Writer:
 
     def _flag(self, node: exp.Expr) -> _Truth:
         held = self._column(node)
-        return _Truth(
-            _if_not_null(held, f"{held.field} == true"), _if_not_null(held, f"{held.field} == false")
-        )
+        return _Truth(_if_not_null(held, f"{held.field} == true"), _if_not_null(held, f"{held.field} == false"))
 
     # -- comparisons ---------------------------------------------------------------------------------------
 
@@ -137,9 +133,7 @@ class _Writer:
 
     def _compared(self, held: MilvusColumn, operator: str, value: _Constant) -> str:
         if held.kind is Kind.INT and isinstance(value, float) and not isinstance(value, bool):
-            if (
-                not value.is_integer()
-            ):  # No integer is equal to it: compare with the next one on the proper side.
+            if not value.is_integer():  # No integer is equal to it: compare with the next one on the proper side.
                 if operator in ("==", "!="):
                     return NONE if operator == "==" else _if_not_null(held, EVERY)
                 value = math.floor(value) if operator in ("<=", ">") else math.ceil(value)
@@ -209,9 +203,7 @@ class _Writer:
             piece = self._constant(arguments[1])
             if not isinstance(piece, str) or any(mark in piece for mark in "%_\\"):
                 raise _unsupported(node, f"{quote_node(node)} with %, _ or \\")
-            return self._match_pattern(
-                self._column(_strip_parens(arguments[0])), _PATTERNS[name].format(piece)
-            )
+            return self._match_pattern(self._column(_strip_parens(arguments[0])), _PATTERNS[name].format(piece))
         raise _unsupported(node)
 
     def _near(self, where: Sequence[float]) -> _Truth:

@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     )
     from imseek.library import ResolvedCollection
 
-YesOption: TypeAlias = Annotated[
-    bool, options.yes("Make the changes. Without this, only show what would be done.")
-]
+YesOption: TypeAlias = Annotated[bool, options.yes("Make the changes. Without this, only show what would be done.")]
 LimitOption: TypeAlias = Annotated[int, options.limit("How many files to show.")]
 #: Outcomes of files that an action applies to.
 _ACTED_OUTCOMES: Final = ("would", "done")
@@ -76,9 +74,7 @@ def register(app: typer.Typer) -> None:
 
 
 def apply(
-    plan: Annotated[
-        Path, typer.Argument(metavar="PLAN", help="A plan written by `imseek duplicates find --plan`.")
-    ],
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan written by `imseek duplicates find --plan`.")],
     yes: YesOption = False,
     limit: LimitOption = 20,
     collection: CollectionOption = None,
@@ -151,8 +147,7 @@ def undo(
 def _journal_facts(journal: ForeignJournal) -> list[str]:
     """Describe what a person must know before trusting someone else's journal."""
     done = ", ".join(
-        f"{format_count(n, 'file')} {_ACTION_LABELS.get(action, action)}"
-        for action, n in journal.actions.items()
+        f"{format_count(n, 'file')} {_ACTION_LABELS.get(action, action)}" for action, n in journal.actions.items()
     )
     return [
         f"The journal {journal.undo_id} was not written by you on this machine. It says that at {journal.created}:",
@@ -209,9 +204,7 @@ def _find_plan_collection(uuid: str, given: str | None) -> ResolvedCollection:
                 return one
         except ImseekError:
             continue
-    raise UsageError(
-        "the plan is for a collection that is not here", hint="name that collection: --collection PATH"
-    )
+    raise UsageError("the plan is for a collection that is not here", hint="name that collection: --collection PATH")
 
 
 def _apply_lines(report: ApplyReport, limit: int) -> list[str]:
@@ -222,9 +215,7 @@ def _apply_lines(report: ApplyReport, limit: int) -> list[str]:
     acted = [file for file in report.files if file.outcome in _ACTED_OUTCOMES]
     for action, done in _ACTION_LABELS.items():
         if of := [file for file in acted if file.action == action]:
-            out.append(
-                f"{format_count(len(of), 'file')} {verb}{done}, {format_size(sum(file.bytes for file in of))}"
-            )
+            out.append(f"{format_count(len(of), 'file')} {verb}{done}, {format_size(sum(file.bytes for file in of))}")
     out += _rest_lines(report.counts)
     if report.freed and not report.dry_run:
         away = any(file.action in ("quarantine", "trash") for file in acted)
@@ -252,14 +243,10 @@ def _undo_lines(report: UndoReport, limit: int) -> list[str]:
 
 def _rest_lines(counts: Mapping[Outcome, int]) -> list[str]:
     said: tuple[tuple[Outcome, str], ...] = (("already", "as it should be already"), ("left", "left alone"))
-    return [
-        f"{format_count(counts[outcome], 'file')} {words}" for outcome, words in said if counts.get(outcome)
-    ]
+    return [f"{format_count(counts[outcome], 'file')} {words}" for outcome, words in said if counts.get(outcome)]
 
 
-def _file_lines(
-    files: Sequence[AppliedFile] | Sequence[UndoneFile], limit: int, action: str = "action"
-) -> list[str]:
+def _file_lines(files: Sequence[AppliedFile] | Sequence[UndoneFile], limit: int, action: str = "action") -> list[str]:
     """Format files as lines, those left alone first, because they need attention."""
     from imseek.types.pictures import display_path
 
@@ -285,8 +272,7 @@ def _journal_table(known: Sequence[UndoInfo]) -> str:
             printable(info.created),
             info.state,
             format_size(info.bytes),
-            ", ".join(f"{n:,} {_ACTION_LABELS.get(action, action)}" for action, n in info.actions.items())
-            or "none",
+            ", ".join(f"{n:,} {_ACTION_LABELS.get(action, action)}" for action, n in info.actions.items()) or "none",
         )
         for info in known
     ]

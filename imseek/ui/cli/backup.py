@@ -94,9 +94,7 @@ def create(
     if as_json:
         print_json(BackupAnswer(CollectionName.of(chosen), os.fsencode(archive), report))
         return
-    line = (
-        f"backed up {_describe_backup(report.backup)}: {format_size(report.size)} in {report.seconds:.1f} s"
-    )
+    line = f"backed up {_describe_backup(report.backup)}: {format_size(report.size)} in {report.seconds:.1f} s"
     if archive == "-":
         sys.stdout.buffer.flush()
         say(line)
@@ -104,9 +102,7 @@ def create(
         print(line)
 
 
-@app.command(
-    epilog=examples("imseek backup verify photos.tar", "ssh nas 'cat photos.tar' | imseek backup verify -")
-)
+@app.command(epilog=examples("imseek backup verify photos.tar", "ssh nas 'cat photos.tar' | imseek backup verify -"))
 def verify(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
     """Check every file in an archive against its checksum. Nothing is written."""
     import imseek
@@ -193,9 +189,7 @@ def restore(
 
 def _describe_backup(info: BackupInfo) -> str:
     without = "" if info.index else ", without indexes"
-    return (
-        f"{format_count(info.images, 'image')} as of {info.committed} (generation {info.generation}{without})"
-    )
+    return f"{format_count(info.images, 'image')} as of {info.committed} (generation {info.generation}{without})"
 
 
 def _target(archive: str, as_json: bool) -> str | IO[bytes]:

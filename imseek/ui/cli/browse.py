@@ -62,9 +62,7 @@ def browse(
     """Search and look at pictures in the terminal, by keyboard (docs/terminal.md)."""
     assert isinstance(runtime, imseek.Runtime)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(
-            "`imseek browse` needs an interactive terminal", hint="use `imseek search` to print the hits"
-        )
+        raise UsageError("`imseek browse` needs an interactive terminal", hint="use `imseek search` to print the hits")
     try:
         from imseek.ui.terminal import TERM_SEPARATOR, Browse, BrowseQuery
     except ModuleNotFoundError as error:

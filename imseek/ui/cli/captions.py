@@ -129,9 +129,7 @@ def run(
                 run.path, references, captions=captions, prefix=before, where=where, notify=say, **controls
             )
         elif score:
-            scores = api.clip_scores(
-                run.path, captions=captions, prefix=before, where=where, notify=say, **controls
-            )
+            scores = api.clip_scores(run.path, captions=captions, prefix=before, where=where, notify=say, **controls)
         else:
             scores = api.cosines(run.path, where=where, notify=say, **controls)
     if scores.interrupted:
@@ -173,8 +171,5 @@ def _agreement_lines(found: AgreementSummary) -> list[str]:
 
 
 def _worst_lines(worst: Sequence[Agreement]) -> list[str]:
-    rows = [
-        (f"{row.score:.3f}", shorten(row.caption, _WIDTH), format_place(row.place, row.image_id))
-        for row in worst
-    ]
+    rows = [(f"{row.score:.3f}", shorten(row.caption, _WIDTH), format_place(row.place, row.image_id)) for row in worst]
     return [table(("score", "caption", "image"), rows, right=(0,))] if rows else []

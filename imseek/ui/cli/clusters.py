@@ -61,9 +61,7 @@ def clusters(
     ] = False,
     smallest: Annotated[
         int | None,
-        typer.Option(
-            "--smallest", metavar="N", help="With --density: the minimum number of images in a group."
-        ),
+        typer.Option("--smallest", metavar="N", help="With --density: the minimum number of images in a group."),
     ] = None,
     where: WhereOption = None,
     names: Annotated[
@@ -77,9 +75,7 @@ def clusters(
     save: Annotated[
         str | None, options.save("Store the clusters as the columns NAME, NAME_name and NAME_score.")
     ] = None,
-    again: Annotated[
-        str | None, options.again("Assign images added since to the clusters stored as NAME.")
-    ] = None,
+    again: Annotated[str | None, options.again("Assign images added since to the clusters stored as NAME.")] = None,
     limit: Annotated[int, options.limit("How many clusters to show.")] = 50,
     seed: Annotated[int, options.seed("Random seed; another seed gives other clusters.")] = 0,
     csv: Annotated[Path | None, options.csv("Write all clusters as CSV, one cluster per row.")] = None,
@@ -92,9 +88,7 @@ def clusters(
     if again is not None:
         others = (k, smallest, where, save, csv, html)
         if density or names != "imagenet" or any(value is not None for value in others):
-            raise UsageError(
-                "--again uses the clusters as they were stored", hint="leave out the other options"
-            )
+            raise UsageError("--again uses the clusters as they were stored", hint="leave out the other options")
     for path in (csv, html):
         if path is not None:
             check_new(path, force=force)
@@ -176,9 +170,7 @@ def _lines(report: ClusterReport, limit: int) -> list[str]:
         out.append(table(head, [_row(cluster) for cluster in shown], right=(0, 1, 2, 3, 4)))
     out.append(printable(totals(report)))
     if hidden := len(report.clusters) - len(report.clusters[:limit]):
-        out.append(
-            f"{format_count(hidden, 'more cluster')} (-n shows more, --html, --csv and --json have all)"
-        )
+        out.append(f"{format_count(hidden, 'more cluster')} (-n shows more, --html, --csv and --json have all)")
     return out + [printable(note) for note in report.notes]
 
 

@@ -123,9 +123,7 @@ def create(
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
     with download_bar():
-        made = imseek.create(
-            new.path, encoder=encoder, also=also or (), captions=captions, catalog=catalog, notify=say
-        )
+        made = imseek.create(new.path, encoder=encoder, also=also or (), captions=captions, catalog=catalog, notify=say)
     with made:
         encoder_is = encoder_lines(made.info())
     print(f"created {printable(new.name)} in {printable(str(new.path))}")
@@ -156,17 +154,13 @@ def delete(
     images, problem = _image_count(doomed)
     held = problem if images is None else format_count(images, "image")
     if not yes:
-        typer.confirm(
-            f"Delete the collection in {printable(str(doomed.path))} ({held})?", abort=True, err=True
-        )
+        typer.confirm(f"Delete the collection in {printable(str(doomed.path))} ({held})?", abort=True, err=True)
     library.delete(doomed.path, doomed.name)
     print(f"deleted {printable(doomed.name)}; the pictures are untouched")
 
 
 @app.command(epilog=examples("imseek collection verify", "imseek collection verify holidays --json"))
-def verify(
-    name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False
-) -> int:
+def verify(name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False) -> int:
     """Check every file of a collection against its checksum. Exits with 1 if there is a problem."""
     from imseek import maintenance
 
@@ -189,9 +183,7 @@ def verify(
 @app.command(epilog=examples("imseek collection trust /srv/photos/.imseek", "imseek collection trust --list"))
 def trust(
     name: NameArgument = None,
-    listing: Annotated[
-        bool, options.list_("List the trusted collections, without changing anything.")
-    ] = False,
+    listing: Annotated[bool, options.list_("List the trusted collections, without changing anything.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Stop trusting the collection.")] = False,
     force: Annotated[bool, options.force("Trust it even if the checks find problems.")] = False,
     collection: CollectionTooOption = None,
@@ -260,16 +252,12 @@ def _find_missing_trusted(given: str | None) -> ResolvedCollection | None:
     known = {one.path for one in maintenance.trusted_collections()}
     for path in (named.path, named.path / library.LOCAL_FOLDER):
         if not path.exists() and os.path.realpath(path) in known:
-            return ResolvedCollection(
-                path, named.name if path == named.path else str(path), "given", exists=False
-            )
+            return ResolvedCollection(path, named.name if path == named.path else str(path), "given", exists=False)
     return None
 
 
 @app.command(epilog=examples("imseek collection repair holidays"))
-def repair(
-    name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False
-) -> int:
+def repair(name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False) -> int:
     """Repair a collection. Reports what was restored from where and what is lost. Exits with 1 if problems remain."""
     from imseek import maintenance
 

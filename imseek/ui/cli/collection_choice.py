@@ -10,9 +10,7 @@ from imseek.ui.cli.common_options import current_folder
 from imseek.ui.cli.output import say_collection
 
 
-def resolve_collection(
-    given: str | None, option: str = library.COLLECTION_OPTION
-) -> library.ResolvedCollection:
+def resolve_collection(given: str | None, option: str = library.COLLECTION_OPTION) -> library.ResolvedCollection:
     """Resolve the collection from ``given`` (the value of ``option``), the environment and the current folder.
 
     Raises as :func:`imseek.library.resolve`, and UsageError if the current folder has been deleted.

@@ -160,9 +160,7 @@ CollectionTooOption: TypeAlias = Annotated[
 ForceOption: TypeAlias = Annotated[bool, force("Overwrite an existing file.")]
 #: Of commands that write several files.
 ForceFilesOption: TypeAlias = Annotated[bool, force("Overwrite existing files.")]
-HostOption: TypeAlias = Annotated[
-    str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
-]
+HostOption: TypeAlias = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of text (docs/json.md).")
 ]
@@ -174,9 +172,7 @@ JsonLinesOption: TypeAlias = Annotated[
 SaveScoresOption: TypeAlias = Annotated[
     str | None, save("Store the scores as a column, for use in --where and in results.")
 ]
-WhereOption: TypeAlias = Annotated[
-    str | None, where("Only images that match this condition (docs/where.md).")
-]
+WhereOption: TypeAlias = Annotated[str | None, where("Only images that match this condition (docs/where.md).")]
 
 
 def current_folder() -> Path:

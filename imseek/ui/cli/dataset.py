@@ -70,17 +70,13 @@ def quality(
         bool,
         typer.Option("--bright", help="Show only pictures that are overexposed or on a white background."),
     ] = False,
-    empty: Annotated[
-        bool, typer.Option("--empty", help="Show only pictures with almost nothing on them.")
-    ] = False,
+    empty: Annotated[bool, typer.Option("--empty", help="Show only pictures with almost nothing on them.")] = False,
     where: WhereOption = None,
     limit: LimitOption = 10,
     tag: Annotated[bool, options.tag("Tag the images of each list: blurred, dark, bright, empty.")] = False,
     save: Annotated[
         str | None,
-        options.save(
-            "Store the results as true-or-false columns (NAME_blurred and so on), for use in --where."
-        ),
+        options.save("Store the results as true-or-false columns (NAME_blurred and so on), for use in --where."),
     ] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
@@ -103,8 +99,7 @@ def quality(
         tagged = dataset.tag_quality(chosen.path, kinds=kinds, where=where)
     if save is not None:
         saved = {
-            f"{save}_{kind}": n
-            for kind, n in dataset.save_quality(chosen.path, save, kinds=kinds, where=where).items()
+            f"{save}_{kind}": n for kind, n in dataset.save_quality(chosen.path, save, kinds=kinds, where=where).items()
         }
     if as_json:
         print_answer(QualityAnswer(report, tagged, saved), chosen)
@@ -163,9 +158,7 @@ def balance(
             help="What defines a class: tag, folder, or any column (docs/where.md).",
         ),
     ] = "tag",
-    duplicates: Annotated[
-        bool, typer.Option("--duplicates", help="Also count duplicates in each class.")
-    ] = False,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="Also count duplicates in each class.")] = False,
     looks: Annotated[
         int, options.looks("With --duplicates: compare the pixels of at most this many candidate pairs.")
     ] = 0,
@@ -242,9 +235,7 @@ def balance_lines(found: Balance, limit: int) -> list[str]:
 def leakage(
     split: Annotated[
         str | None,
-        typer.Option(
-            "--split", metavar="COLUMN", help="The column that holds the part that each image belongs to."
-        ),
+        typer.Option("--split", metavar="COLUMN", help="The column that holds the part that each image belongs to."),
     ] = None,
     folders: Annotated[
         str | None,
@@ -303,30 +294,22 @@ def _parse_parts(folders: str) -> dict[str, list[str]]:
 def leak_lines(report: LeakReport, limit: int) -> list[str]:
     """Format a leakage report for the user."""
     parts = ", ".join(f"{printable(name)} {n:,}" for name, n in report.splits.items())
-    lines = [
-        f"parts: {parts}" + (f"; {format_count(report.without, 'image')} in none" if report.without else "")
-    ]
+    lines = [f"parts: {parts}" + (f"; {format_count(report.without, 'image')} in none" if report.without else "")]
     if not report.counts:
         return [*lines, "no image of one part is in another"]
     rows = [
-        [f"{one.exact:,}", f"{one.same:,}", f"{printable(one.split)} → {printable(one.other)}"]
-        for one in report.counts
+        [f"{one.exact:,}", f"{one.same:,}", f"{printable(one.split)} → {printable(one.other)}"] for one in report.counts
     ]
     lines.append(table(("same file", "same picture", "images of … that are in …"), rows, right=(0, 1)))
     for number, group in enumerate(report.groups[:limit], start=1):
         what = "the same file" if group.kind == "exact" else "the same picture"
         lines.append(f"{number}. {what}, {format_count(len(group.images), 'image')}")
-        rows = [
-            [shorten(one.split, _WIDTH), str(one.image_id), _place(one.place)]
-            for one in group.images[:_MEMBERS]
-        ]
+        rows = [[shorten(one.split, _WIDTH), str(one.image_id), _place(one.place)] for one in group.images[:_MEMBERS]]
         lines += ["   " + row for row in table(("part", "id", "image"), rows, right=(1,)).split("\n")[1:]]
         if len(group.images) > _MEMBERS:
             lines.append(f"   and {len(group.images) - _MEMBERS:,} more")
     if len(report.groups) > limit and limit:
-        lines.append(
-            f"and {format_count(len(report.groups) - limit, 'more group')} (-n shows more, --json has all)"
-        )
+        lines.append(f"and {format_count(len(report.groups) - limit, 'more group')} (-n shows more, --json has all)")
     return lines
 
 

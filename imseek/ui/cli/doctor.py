@@ -103,9 +103,7 @@ def _faiss() -> Check:
         try:
             return Check("faiss", "ok", f"{', '.join(found)}: {_search_devices()}")
         except ImportError as error:  # A library it was built with, such as CUDA's, may be missing.
-            return Check(
-                "faiss", "fail", f"{', '.join(found)} does not load: {error}", "pip install '.[cpu]'"
-            )
+            return Check("faiss", "fail", f"{', '.join(found)} does not load: {error}", "pip install '.[cpu]'")
     return Check("faiss", "fail", "not installed", "in imseek's folder: pip install '.[cpu]' (or '.[gpu]')")
 
 
@@ -116,9 +114,7 @@ def _search_devices() -> str:
     seen = gpu_count()
     if not seen:
         return "vectors are searched on the CPU"
-    return (
-        f"vectors are searched on the CPU, with --device cuda or all on {seen} GPU{'s' if seen > 1 else ''}"
-    )
+    return f"vectors are searched on the CPU, with --device cuda or all on {seen} GPU{'s' if seen > 1 else ''}"
 
 
 def _device() -> Check:
@@ -175,9 +171,7 @@ def _sandbox() -> Check:
     except WorkerError as error:
         return Check("sandbox", "fail", f"no process for HEIC, JPEG XL and camera raw: {error}")
     if is_confined(layers):
-        return Check(
-            "sandbox", "ok", f"HEIC, JPEG XL, SVG and camera raw are confined by {', '.join(layers)}"
-        )
+        return Check("sandbox", "ok", f"HEIC, JPEG XL, SVG and camera raw are confined by {', '.join(layers)}")
     held = ", ".join(layers) or "limits of memory and time alone"
     return Check(
         "sandbox",
@@ -240,9 +234,7 @@ def _storage(folder: Path) -> Iterator[Check]:
         yield Check("file system", "ok", f"{kind}, writable ({there})")
     free = shutil.disk_usage(there).free
     low = free < _LOW_DISK
-    yield Check(
-        "disk", "warn" if low else "ok", f"{format_size(free)} free", "free some space" if low else None
-    )
+    yield Check("disk", "warn" if low else "ok", f"{format_size(free)} free", "free some space" if low else None)
 
 
 def _version(distribution: str) -> str | None:

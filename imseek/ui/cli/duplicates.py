@@ -117,9 +117,7 @@ def find(
     ] = None,
     protect: Annotated[
         list[str] | None,
-        typer.Option(
-            "--protect", metavar="FOLDER", help="Always keep every picture in this folder; may be repeated."
-        ),
+        typer.Option("--protect", metavar="FOLDER", help="Always keep every picture in this folder; may be repeated."),
     ] = None,
     against: Annotated[
         str | None, options.against("Find pictures of this collection that another collection has too.")
@@ -142,9 +140,7 @@ def find(
     ] = None,
     action: Annotated[
         Literal["tag", "quarantine", "trash", "hard-link", "reflink"] | None,
-        typer.Option(
-            "--action", help="With --plan: what to do with them. Links need files with the same bytes."
-        ),
+        typer.Option("--action", help="With --plan: what to do with them. Links need files with the same bytes."),
     ] = None,
     to: Annotated[
         Path | None,
@@ -169,9 +165,7 @@ def find(
     files.check()
     chosen, other = choose_two(collection, against, quiet=as_json)
     unplanned = "" if action is None else ", so no plan was written"
-    run = Run(
-        chosen, as_json, f"interrupted: there may be more{unplanned}; the same command goes on from here"
-    )
+    run = Run(chosen, as_json, f"interrupted: there may be more{unplanned}; the same command goes on from here")
     from imseek import duplicates
 
     with run.work() as controls:
@@ -187,9 +181,7 @@ def find(
             **controls,
         )
     collections = [chosen] if other is None else [chosen, other]
-    names = dict(
-        zip((report.collection, report.against or ""), (one.name for one in collections), strict=False)
-    )
+    names = dict(zip((report.collection, report.against or ""), (one.name for one in collections), strict=False))
     planned = None
     if action is not None and not report.interrupted:
         planned = duplicates.plan(
@@ -205,9 +197,7 @@ def find(
         report,
         None if other is None else CollectionName.of(other, report.against),
         {what: path.absolute() for what, path in written.items()},
-        None
-        if planned is None
-        else PlanSummary(planned.action, len(planned.files), planned.bytes, planned.refused),
+        None if planned is None else PlanSummary(planned.action, len(planned.files), planned.bytes, planned.refused),
     )
     next_step = f"look at it, then: imseek duplicates apply {printable(shlex.quote(str(plan)))}"
     return run.finish(
@@ -318,9 +308,7 @@ class _ReportFiles:
         return written
 
 
-def _thumbnails(
-    stack: ExitStack, report: DuplicateReport, collections: Sequence[ResolvedCollection]
-) -> Thumbnail:
+def _thumbnails(stack: ExitStack, report: DuplicateReport, collections: Sequence[ResolvedCollection]) -> Thumbnail:
     """Return a reader of thumbnails, valid while ``stack`` is open."""
     from imseek.library import uuid_of
     from imseek.overview import thumbnails

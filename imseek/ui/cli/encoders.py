@@ -25,9 +25,7 @@ INTERRUPTED = 130
 app = Group(
     "List encoders, download one, check one.",
     default="list",
-    epilog=examples(
-        "imseek encoders", "imseek encoders siglip --any-use", "imseek encoders get multilingual"
-    ),
+    epilog=examples("imseek encoders", "imseek encoders siglip --any-use", "imseek encoders get multilingual"),
 )
 
 ReferenceArgument = Annotated[
@@ -40,9 +38,7 @@ ReferenceArgument = Annotated[
 def list_(
     word: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[WORD]", help="List only encoders whose reference or family contains this word."
-        ),
+        typer.Argument(metavar="[WORD]", help="List only encoders whose reference or family contains this word."),
     ] = None,
     family: Annotated[
         str | None, typer.Option("--family", metavar="NAME", help="List only encoders of this family.")
@@ -110,9 +106,7 @@ def get(
     return 0
 
 
-@app.command(
-    epilog=examples("imseek encoders check builtin", "imseek encoders check default --precision fp32")
-)
+@app.command(epilog=examples("imseek encoders check builtin", "imseek encoders check default --precision fp32"))
 @with_runtime("device", "precision")
 def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = False) -> int:
     """Encode synthetic pictures and a few texts, and print the results. Exits with 1 if something is wrong."""
@@ -121,9 +115,7 @@ def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = 
     resolution = resolve(reference)
     if resolution.download is not None:
         weights = resolution.download
-        say(
-            f"downloading {weights.reference}: {format_size(weights.download_bytes)}, licence {weights.licence}"
-        )
+        say(f"downloading {weights.reference}: {format_size(weights.download_bytes)}, licence {weights.licence}")
     with download_bar():
         found = check_encoder(resolution.reference, runtime=runtime, notify=say)
     if as_json:
@@ -153,8 +145,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
 def _matches(entry: Entry, word: str | None) -> bool:
     return (
         word is None
-        or word.lower()
-        in f"{entry.reference} {entry.family} {entry.preset.name if entry.preset else ''}".lower()
+        or word.lower() in f"{entry.reference} {entry.family} {entry.preset.name if entry.preset else ''}".lower()
     )
 
 
@@ -188,9 +179,7 @@ def _check_lines(found: EncoderCheck) -> list[str]:
         f"loaded in    {found.load_seconds:.1f} s",
         f"pictures     {_rows_line(found.images)}",
     ]
-    lines.append(
-        f"texts        {'none: it knows pictures only' if found.texts is None else _rows_line(found.texts)}"
-    )
+    lines.append(f"texts        {'none: it knows pictures only' if found.texts is None else _rows_line(found.texts)}")
     return [*lines, *(f"problem      {problem}" for problem in found.problems)]
 
 

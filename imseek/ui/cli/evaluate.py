@@ -46,15 +46,11 @@ app = Group(
 def retrieval(
     captions: CaptionsOption = None,
     caption_column: CaptionColumnOption = None,
-    space: Annotated[
-        str | None, options.space("The vector space of the pictures (default: the first).")
-    ] = None,
+    space: Annotated[str | None, options.space("The vector space of the pictures (default: the first).")] = None,
     where: WhereOption = None,
     among: Annotated[
         Literal["captioned", "all"],
-        typer.Option(
-            "--among", help="Rank among the captioned images only, as benchmarks do, or among all images."
-        ),
+        typer.Option("--among", help="Rank among the captioned images only, as benchmarks do, or among all images."),
     ] = "captioned",
     k: KOption = None,
     collection: CollectionOption = None,

@@ -92,9 +92,7 @@ def ann(
 
 def _lines(report: NeighbourReport) -> list[str]:
     behind = "" if report.filtered is None else f", {report.filtered:.4g} of them by a filter"
-    lines = [
-        f"{report.index or 'exact'} over {format_count(report.images, 'image')}{behind} ({report.encoder})"
-    ]
+    lines = [f"{report.index or 'exact'} over {format_count(report.images, 'image')}{behind} ({report.encoder})"]
     if report.kinds:
         ks = list(report.kinds[0].recall)
         head = ("queries", "", *(f"recall@{k}" for k in ks), "stated@10", "median", "p99", "CPU", "exact")

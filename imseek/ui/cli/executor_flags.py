@@ -58,9 +58,7 @@ class ExecutorFlags:
     ] = None
     shard: Annotated[
         int | None,
-        rare(
-            "--shard", metavar="N", help="Number of pictures that a Ray worker takes at once (default: 64)."
-        ),
+        rare("--shard", metavar="N", help="Number of pictures that a Ray worker takes at once (default: 64)."),
     ] = None
 
     def executor_options(self) -> Ray | None:

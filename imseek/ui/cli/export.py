@@ -55,9 +55,7 @@ class ExportFlags:
     ] = False
     link: Annotated[
         Literal["hard", "symbolic"] | None,
-        typer.Option(
-            "--link", help="For imagefolder, fiftyone: link to picture files instead of copying them."
-        ),
+        typer.Option("--link", help="For imagefolder, fiftyone: link to picture files instead of copying them."),
     ] = None
     classes: Annotated[
         str | None,
@@ -135,9 +133,7 @@ def export(
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option(
-            "--text", metavar="TEXT", help="Export the hits of a search for these words; may be repeated."
-        ),
+        typer.Option("--text", metavar="TEXT", help="Export the hits of a search for these words; may be repeated."),
     ] = None,
     limit: Annotated[int | None, options.limit("Maximum number of hits (default: 1000).", least=1)] = None,
     tag: Annotated[
@@ -154,13 +150,9 @@ def export(
     ] = None,
     space: Annotated[
         int | None,
-        options.space(
-            "The vector space to export, if there are several (`imseek info` lists them).", metavar="ID"
-        ),
+        options.space("The vector space to export, if there are several (`imseek info` lists them).", metavar="ID"),
     ] = None,
-    force: Annotated[
-        bool, options.force("Overwrite an existing file, or a folder that was exported before.")
-    ] = False,
+    force: Annotated[bool, options.force("Overwrite an existing file, or a folder that was exported before.")] = False,
     strict: Annotated[bool, options.strict("Exit with 3 if a picture could not be read.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,

@@ -27,9 +27,7 @@ def register(app: typer.Typer) -> None:
 def extract(
     image_id: Annotated[
         int,
-        typer.Argument(
-            metavar="ID", parser=parse_id_argument, help="The image_id that `imseek search --json` shows."
-        ),
+        typer.Argument(metavar="ID", parser=parse_id_argument, help="The image_id that `imseek search --json` shows."),
     ],
     output: Annotated[
         Path | None,

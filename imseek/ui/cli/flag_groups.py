@@ -32,9 +32,7 @@ def flags_of(cls: Any, *names: str) -> dict[str, Flag]:
     Each field is ``Annotated[..., typer.Option(...)]`` and has a default.
     """
     hints = get_type_hints(cls, include_extras=True)
-    return {
-        one.name: Flag(one.default, hints[one.name]) for one in fields(cls) if not names or one.name in names
-    }
+    return {one.name: Flag(one.default, hints[one.name]) for one in fields(cls) if not names or one.name in names}
 
 
 def given_flags(flags: Any) -> dict[str, Any]:
@@ -42,9 +40,7 @@ def given_flags(flags: Any) -> dict[str, Any]:
     return {one.name: value for one in fields(flags) if (value := getattr(flags, one.name)) != one.default}
 
 
-def flag_group(
-    cls: type[T], make: Callable[[T], object] | None = None, names: tuple[str, ...] = ()
-) -> FlagGroup:
+def flag_group(cls: type[T], make: Callable[[T], object] | None = None, names: tuple[str, ...] = ()) -> FlagGroup:
     """Return the flags of a dataclass as a group, whose value is the dataclass or what ``make`` builds from it."""
     return FlagGroup(flags_of(cls, *names), cls if make is None else lambda **values: make(cls(**values)))
 
@@ -65,9 +61,7 @@ def with_groups(**groups: FlagGroup) -> Callable[[Callable[..., Any]], Callable[
             if parameter.name not in groups
         ]
         parameters += [
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=flag.default, annotation=flag.annotation
-            )
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=flag.default, annotation=flag.annotation)
             for group in groups.values()
             for name, flag in group.flags.items()
         ]
@@ -75,8 +69,7 @@ def with_groups(**groups: FlagGroup) -> Callable[[Callable[..., Any]], Callable[
         @functools.wraps(command)
         def run(**values: Any) -> Any:
             made = {
-                name: group.make(**{flag: values.pop(flag) for flag in group.flags})
-                for name, group in groups.items()
+                name: group.make(**{flag: values.pop(flag) for flag in group.flags}) for name, group in groups.items()
             }
             return command(**values, **made)
 

@@ -56,15 +56,11 @@ def parse_images(said: Iterable[str]) -> list[int | str]:
 def read_ids(file: str) -> list[int]:
     """Read image ids from a file, one a line; ``-`` stands for standard input. Raises UsageError."""
     if file == "-" and sys.stdin.isatty():
-        raise UsageError(
-            "- reads ids from stdin, but stdin is the terminal", hint="pipe ids into the command"
-        )
+        raise UsageError("- reads ids from stdin, but stdin is the terminal", hint="pipe ids into the command")
     try:
         data = sys.stdin.read() if file == "-" else read_input(file).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"cannot read the ids {file}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise UsageError(f"cannot read the ids {file}: {getattr(error, 'strerror', None) or error}") from error
     found = []
     for number, line in enumerate(data.removeprefix("\ufeff").split("\n"), start=1):
         if not line.strip():

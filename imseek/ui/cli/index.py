@@ -99,9 +99,7 @@ def index(
     ] = None,
     files_from: Annotated[
         list[str] | None,
-        typer.Option(
-            "--files-from", metavar="FILE", help="Read names and URLs of pictures from FILE, one per line."
-        ),
+        typer.Option("--files-from", metavar="FILE", help="Read names and URLs of pictures from FILE, one per line."),
     ] = None,
     null: Annotated[bool, options.null("Names in lists end in a NUL byte instead of a newline.")] = False,
     collection: CollectionOption = None,
@@ -114,28 +112,20 @@ def index(
     ] = False,
     encoder: Annotated[
         str | None,
-        typer.Option(
-            "--encoder", metavar="REFERENCE", help="For a new collection: its encoder (default: auto)."
-        ),
+        typer.Option("--encoder", metavar="REFERENCE", help="For a new collection: its encoder (default: auto)."),
     ] = None,
     also: AlsoOption = None,
     captions: CaptionsOption = False,
     limit: Annotated[
         int | None,
-        typer.Option(
-            "--limit", metavar="N", min=1, help="Read at most N pictures; a later run continues from there."
-        ),
+        typer.Option("--limit", metavar="N", min=1, help="Read at most N pictures; a later run continues from there."),
     ] = None,
     dry_run: Annotated[bool, options.dry_run("Show what would be done, without changing anything.")] = False,
     rehash: Annotated[
         bool, rare("--rehash", help="Read every file again, even if its size and times are unchanged.")
     ] = False,
-    retry_failed: Annotated[
-        bool, rare("--retry-failed", help="Try again to read files that failed before.")
-    ] = False,
-    follow_symlinks: Annotated[
-        bool, rare("--follow-symlinks", help="Follow symbolic links to folders.")
-    ] = False,
+    retry_failed: Annotated[bool, rare("--retry-failed", help="Try again to read files that failed before.")] = False,
+    follow_symlinks: Annotated[bool, rare("--follow-symlinks", help="Follow symbolic links to folders.")] = False,
     untrusted: Annotated[
         bool, rare("--untrusted", help="Decode every format in a confined process (this run only).")
     ] = False,
@@ -161,9 +151,7 @@ def index(
     chosen = _local_collection(given, collection) if here else _named_collection(given, listed, collection)
     source, encoder = with_named_encoder(source, given, encoder)
     known.folders(chosen.path)  # Detect a misspelt name before anything is created.
-    opening = partial(
-        _open, chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json
-    )
+    opening = partial(_open, chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json)
     if background:
         # Created here, to show encoder errors and long downloads at once.
         with opening(dry_run=False):

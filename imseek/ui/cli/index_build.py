@@ -34,9 +34,7 @@ RecallOption: TypeAlias = Annotated[
 ]
 RenewOption: TypeAlias = Annotated[
     bool | None,
-    rare(
-        "--renew/--no-renew", help="With --index: rebuild the index automatically when much has been added."
-    ),
+    rare("--renew/--no-renew", help="With --index: rebuild the index automatically when much has been added."),
 ]
 
 

@@ -82,9 +82,7 @@ def _space_facts(summary: SpaceSummary, *, first: bool) -> list[tuple[str, str]]
     if space.modality == "text":
         return [("captions", f"{printable(space.encoder)}, {space.dim} dimensions")]
     facts = [printable(space.encoder), f"{space.dim} dimensions", *summary.precisions]
-    known = (
-        _MODALITY_LABELS if first else {"image": _MODALITY_LABELS["image"]}
-    )  # text queries use the first space only
+    known = _MODALITY_LABELS if first else {"image": _MODALITY_LABELS["image"]}  # text queries use the first space only
     facts += [worded for modality, worded in known.items() if modality in (summary.modalities or ())]
     return [("encoder" if first else "also", ", ".join(facts)), ("", printable(space.note or ""))]
 
@@ -109,10 +107,7 @@ def _lines(found: CollectionInfo) -> list[str]:
         ("catalog", printable(found.catalog) if found.catalog else ""),
         ("images", f"{found.images:,}"),
         *(fact for n, summary in enumerate(found.spaces) for fact in _space_facts(summary, first=n == 0)),
-        *(
-            ("" if n else "not in use", _other_space_fact(other))
-            for n, other in enumerate(found.other_spaces)
-        ),
+        *(("" if n else "not in use", _other_space_fact(other)) for n, other in enumerate(found.other_spaces)),
         *(
             ("" if n else "index", line)
             for n, line in enumerate(

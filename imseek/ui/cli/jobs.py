@@ -31,9 +31,7 @@ _LIMIT = 20
 
 
 @app.command("list", epilog=examples("imseek jobs list", "imseek jobs list --limit 100 --json"))
-def list_(
-    limit: LimitOption = _LIMIT, collection: CollectionOption = None, as_json: JsonOption = False
-) -> None:
+def list_(limit: LimitOption = _LIMIT, collection: CollectionOption = None, as_json: JsonOption = False) -> None:
     """List the runs of a collection, the newest first: in the background, in a terminal, or finished."""
     import imseek.jobs
     from imseek.ui.cli.job_answers import JobList

@@ -42,9 +42,7 @@ def page() -> str:
                 raise ValueError(f"two different objects are called {name}: rename a class")
     parts = [_HEAD]
     for name in sorted(answers, key=_heading):
-        parts.append(
-            f"## {_heading(name)}\n\n[Schema](schemas/{name}.json)\n\n{_table(answers[name], shared)}\n"
-        )
+        parts.append(f"## {_heading(name)}\n\n[Schema](schemas/{name}.json)\n\n{_table(answers[name], shared)}\n")
     parts.append("## Objects and codes\n")
     for name, inner in sorted(shared.items()):
         values = f"One of {_type(inner)}." if "enum" in inner else _table(inner, shared)
@@ -90,9 +88,7 @@ def _type(schema: Schema) -> str:
             name = reference.rpartition("/")[2]
             return f"[{name}](#{name.lower()})"
         case {"enum": values}:
-            return ", ".join(
-                f"`{value if isinstance(value, str) else json.dumps(value)}`" for value in values
-            )
+            return ", ".join(f"`{value if isinstance(value, str) else json.dumps(value)}`" for value in values)
         case {"anyOf": choices}:
             return " or ".join(map(_type, choices))
         case {"type": [*kinds]}:

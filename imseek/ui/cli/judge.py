@@ -75,9 +75,7 @@ def judge(
     if not images and said:
         raise UsageError("no images are given", hint="imseek duplicates judge 17 23 --different")
     if images and len(set(images)) < 2:
-        raise UsageError(
-            "a judgement needs at least two images", hint="imseek duplicates judge 17 23 --different"
-        )
+        raise UsageError("a judgement needs at least two images", hint="imseek duplicates judge 17 23 --different")
     if images and len(images) > _MAX_IMAGES:
         raise UsageError(f"{len(images)} images are too many to judge at once ({_MAX_IMAGES})")
     if images and said != 1:
@@ -91,9 +89,7 @@ def judge(
         verdict: Verdict = "same" if same else "different"
         found = duplicates.judge(run.path, [parse_image(image) for image in images], verdict)
     holders = duplicates.images_of(run.path, {content for one in found for content in (one.a, one.b)})
-    judged = (
-        JudgedContents(one, tuple(holders.get(one.a, ())), tuple(holders.get(one.b, ()))) for one in found
-    )
+    judged = (JudgedContents(one, tuple(holders.get(one.a, ())), tuple(holders.get(one.b, ()))) for one in found)
     gone = "not all of these contents are in the collection; what you have said is kept all the same"
     return run.finish(
         JudgementList(forget, tuple(judged)),
@@ -102,9 +98,7 @@ def judge(
     )
 
 
-def _lines(
-    root: Path, found: Sequence[Judgement], holders: Mapping[str, Sequence[int]], *, forgotten: bool
-) -> str:
+def _lines(root: Path, found: Sequence[Judgement], holders: Mapping[str, Sequence[int]], *, forgotten: bool) -> str:
     """Format judgements as a table; each content is shown by its first image."""
     from imseek import overview
 
@@ -117,8 +111,5 @@ def _lines(
             return f"(sha256 {content[:12]}…: not in the collection)"
         return format_place(places.get(ids[0]), ids[0])
 
-    rows = [
-        ("forgotten" if forgotten else one.verdict, one.decided_at, shown(one.a), shown(one.b))
-        for one in found
-    ]
+    rows = [("forgotten" if forgotten else one.verdict, one.decided_at, shown(one.a), shown(one.b)) for one in found]
     return table(("verdict", "when", "image", "and"), rows)

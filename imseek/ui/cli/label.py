@@ -133,9 +133,7 @@ TemperatureOption = Annotated[
 ]
 CentredOption = Annotated[
     bool,
-    rare(
-        "--centred", help="Subtract each class's mean cosine; for collections that contain all the classes."
-    ),
+    rare("--centred", help="Subtract each class's mean cosine; for collections that contain all the classes."),
 ]
 
 
@@ -159,15 +157,11 @@ def label(
     ] = None,
     none: NoneOption = None,
     multi: MultiOption = False,
-    threshold: Annotated[
-        float | None, options.threshold("Leave out labels less probable than this (0 to 1).")
-    ] = None,
+    threshold: Annotated[float | None, options.threshold("Leave out labels less probable than this (0 to 1).")] = None,
     temperature: TemperatureOption = None,
     centred: CentredOption = False,
     where: WhereOption = None,
-    caution: Annotated[
-        bool, options.caution("Flag labels that may come from writing in the picture.")
-    ] = False,
+    caution: Annotated[bool, options.caution("Flag labels that may come from writing in the picture.")] = False,
     save: Annotated[str | None, options.save("Store the labels as the columns NAME and NAME_score.")] = None,
     tag: Annotated[bool, options.tag("Store each label as a tag.")] = False,
     again: Annotated[
@@ -183,16 +177,10 @@ def label(
 ) -> int:
     """Assign each image to one of the given classes, by their names alone, with probabilities. No picture is opened."""
     if [classes, again, forget].count(None) != 2:
-        raise UsageError(
-            "name the classes, or use --again or --forget with a stored name", hint="--classes cat,dog"
-        )
+        raise UsageError("name the classes, or use --again or --forget with a stored name", hint="--classes cat,dog")
     others = (templates, top, none, multi, threshold, temperature, centred, where, caution, save, tag)
     if classes is None and any(others):
-        what = (
-            "--again labels as it was done before"
-            if again is not None
-            else "--forget takes all of a name back"
-        )
+        what = "--again labels as it was done before" if again is not None else "--forget takes all of a name back"
         raise UsageError(what, hint="without other options")
     chosen = choose_collection(collection, quiet=as_json)
     from imseek import labels
@@ -305,9 +293,7 @@ def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
         if len(found.image_ids) > len(ids):
             out.append(f"and {format_count(len(found.image_ids) - len(ids), 'more image')} (-n shows more)")
     out.append("")
-    out.append(
-        f"{format_count(len(found.image_ids), 'image')}, {format_count(len(found.classes), 'class', 'classes')}"
-    )
+    out.append(f"{format_count(len(found.image_ids), 'image')}, {format_count(len(found.classes), 'class', 'classes')}")
     out[-1] += f"; cosines × {found.factor:.4g} ({found.factor_source})"
     if found.cautions is not None:
         flagged = int(found.cautions.sum())

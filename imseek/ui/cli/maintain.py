@@ -72,9 +72,7 @@ def register(app: typer.Typer) -> None:
 
 @with_runtime()
 def maintain(
-    merge: Annotated[
-        bool, typer.Option("--merge", help="Merge small shards, as `imseek index` also does.")
-    ] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Merge small shards, as `imseek index` also does.")] = False,
     purge: Annotated[
         bool,
         typer.Option(
@@ -102,9 +100,7 @@ def maintain(
         int | None,
         options.space("The vector space that --reencode replaces, if there are several.", metavar="N"),
     ] = None,
-    allow_missing: Annotated[
-        bool, options.allow_missing("Switch even if many pictures cannot be read now.")
-    ] = False,
+    allow_missing: Annotated[bool, options.allow_missing("Switch even if many pictures cannot be read now.")] = False,
     drop_space: Annotated[
         int | None,
         typer.Option(
@@ -219,9 +215,7 @@ def _check_space(path: Path, space_id: int) -> None:
     known = [summary.space.space_id for summary in info.spaces]
     known += [other.space.space_id for other in info.other_spaces]
     if space_id not in known:
-        raise UsageError(
-            f"no space {space_id} in this collection (there are: {', '.join(map(str, sorted(known)))})"
-        )
+        raise UsageError(f"no space {space_id} in this collection (there are: {', '.join(map(str, sorted(known)))})")
 
 
 def reencode_lines(report: ReencodeReport) -> list[str]:

@@ -68,9 +68,7 @@ def map_(
     name: Annotated[str, options.name("Store the map as the columns NAME_x and NAME_y.")] = "map",
     refit: Annotated[
         bool,
-        typer.Option(
-            "--refit", help="Lay out all images again, instead of placing new ones among the others."
-        ),
+        typer.Option("--refit", help="Lay out all images again, instead of placing new ones among the others."),
     ] = False,
     neighbours: Annotated[
         int | None, options.neighbours("umap: how many neighbours of each image to consider (default: 15).")
@@ -95,9 +93,7 @@ def map_(
         ),
     ] = 100_000,
     where: WhereOption = None,
-    html: Annotated[
-        Path | None, options.html("Write the map as one HTML page, with thumbnails and zoom.")
-    ] = None,
+    html: Annotated[Path | None, options.html("Write the map as one HTML page, with thumbnails and zoom.")] = None,
     colour: Annotated[
         str | None,
         typer.Option("--colour", metavar="COLUMN", help="With --html: colour the images by a column."),
@@ -118,9 +114,7 @@ def map_(
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(
-            "--columns", metavar="A,B,…", help="With --parquet: also write these columns (docs/where.md)."
-        ),
+        typer.Option("--columns", metavar="A,B,…", help="With --parquet: also write these columns (docs/where.md)."),
     ] = None,
     force: ForceFilesOption = False,
     collection: CollectionOption = None,
@@ -154,20 +148,14 @@ def map_(
         written: dict[FileKind, Path] = {}
         if report.images > report.missing and not report.interrupted:
             if parquet is not None:
-                _write_parquet(
-                    parquet, maps.table(run.path, name, where=where, columns=["path", *wanted]), force
-                )
+                _write_parquet(parquet, maps.table(run.path, name, where=where, columns=["path", *wanted]), force)
                 written["parquet"] = parquet
             if html is not None:
-                of = maps.table(
-                    run.path, name, where=where, columns=["path", *([] if colour is None else [colour])]
-                )
+                of = maps.table(run.path, name, where=where, columns=["path", *([] if colour is None else [colour])])
                 most = _THUMBNAILS if thumbnails is None else thumbnails
                 _write_page(html, run.chosen, report, of, colour, most, force, Task(**controls))
                 written["html"] = html
-    run.finish(
-        MapAnswer(report, written), lambda: _lines(report), written=written, interrupted=report.interrupted
-    )
+    run.finish(MapAnswer(report, written), lambda: _lines(report), written=written, interrupted=report.interrupted)
     if run.stop.is_set() and not report.interrupted and "html" in written:
         say("interrupted: the page has only the thumbnails read so far")
     return run.exit_code(run.stop.is_set())
@@ -235,9 +223,7 @@ def _write_page(
             done += 1
             return None if task.is_cancelled else read(image_id)
 
-        file.writelines(
-            page(table, report.info, title=title, pictured=pictured, thumbnail=thumbnail, colour=colour)
-        )
+        file.writelines(page(table, report.info, title=title, pictured=pictured, thumbnail=thumbnail, colour=colour))
 
 
 def _lines(report: MapReport) -> list[str]:

@@ -77,9 +77,7 @@ def moderate(
     ],
     temperature: TemperatureOption = None,
     where: WhereOption = None,
-    caution: Annotated[
-        bool, options.caution("Mark flags that may come from writing in the picture.")
-    ] = False,
+    caution: Annotated[bool, options.caution("Mark flags that may come from writing in the picture.")] = False,
     save: Annotated[str | None, options.save("Store the flags as the columns NAME and NAME_CONCEPT.")] = None,
     tag: Annotated[bool, options.tag("Store each flagged concept as a tag.")] = False,
     limit: Annotated[int, options.limit("How many images to show.")] = 20,

@@ -28,9 +28,7 @@ class OutputOptions:
 
     paths: Annotated[
         bool,
-        typer.Option(
-            "--paths", "-p", help="Print only the paths, one per line, with unprintable bytes escaped."
-        ),
+        typer.Option("--paths", "-p", help="Print only the paths, one per line, with unprintable bytes escaped."),
     ] = False
     null: Annotated[
         bool,
@@ -54,9 +52,7 @@ class OutputOptions:
             help="Open the Nth hit (by default the first) in the image viewer.",
         ),
     ] = None
-    vectors: Annotated[
-        bool, rare("--vectors", help="With --json: include the stored vector of each hit.")
-    ] = False
+    vectors: Annotated[bool, rare("--vectors", help="With --json: include the stored vector of each hit.")] = False
     as_json: JsonOption = False
 
     @property

@@ -105,9 +105,7 @@ def apply(
     tag: Annotated[bool, options.tag("Tag images with their class.")] = False,
     threshold: Annotated[
         float | None,
-        options.threshold(
-            "The least probability for a tag (default: 0.9, or 0.5 if images may have several)."
-        ),
+        options.threshold("The least probability for a tag (default: 0.9, or 0.5 if images may have several)."),
     ] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
@@ -273,7 +271,4 @@ def drop(name: NameArgument, collection: CollectionOption = None) -> None:
 
     chosen = choose_collection(collection)
     gone = probes.drop(chosen.path, name)
-    print(
-        f"dropped the probe {printable(name)}"
-        + (f", and {format_count(gone, 'tag')} that it gave" if gone else "")
-    )
+    print(f"dropped the probe {printable(name)}" + (f", and {format_count(gone, 'tag')} that it gave" if gone else ""))

@@ -30,13 +30,9 @@ FolderOption = Annotated[
 ]
 BinaryOption = Annotated[
     str | None,
-    typer.Option(
-        "--binary", metavar="TAG", help="Separate images with this tag from images with other tags."
-    ),
+    typer.Option("--binary", metavar="TAG", help="Separate images with this tag from images with other tags."),
 ]
-SeveralOption = Annotated[
-    bool, typer.Option("--several", help="Allow an image to have several of the tags, or none.")
-]
+SeveralOption = Annotated[bool, typer.Option("--several", help="Allow an image to have several of the tags, or none.")]
 NegativesOption = Annotated[
     str | None,
     typer.Option(
@@ -47,9 +43,7 @@ NegativesOption = Annotated[
 ]
 SpaceOption = Annotated[
     str | None,
-    options.space(
-        "Which vector space to use, if there are several (default: the first).", metavar="N|ENCODER"
-    ),
+    options.space("Which vector space to use, if there are several (default: the first).", metavar="N|ENCODER"),
 ]
 WordsOption = Annotated[
     bool,
@@ -73,9 +67,7 @@ def labels_of(
 
     named = [one for one in (tags, column, folder, binary) if one is not None]
     if len(named) > 1:
-        raise UsageError(
-            "choose the classes in only one way", hint="one of --tags, --column, --folder and --binary"
-        )
+        raise UsageError("choose the classes in only one way", hint="one of --tags, --column, --folder and --binary")
     if (several or negatives) and (column is not None or folder is not None):
         raise UsageError("--several and --negatives go with tags")
     if negatives is not None and not several and binary is None:

@@ -69,12 +69,9 @@ def applied_lines(found: ProbeApplyReport) -> list[str]:
         )
     if found.tagged or found.untagged or found.kept:
         line = (
-            f"tagged {format_count(found.tagged, 'image')}, took {format_count(found.untagged, 'tag')} of "
-            "before away"
+            f"tagged {format_count(found.tagged, 'image')}, took {format_count(found.untagged, 'tag')} of before away"
         )
-        out.append(
-            line + (f"; {found.kept:,} are tagged by somebody else, and stay so" if found.kept else "")
-        )
+        out.append(line + (f"; {found.kept:,} are tagged by somebody else, and stay so" if found.kept else ""))
     return out
 
 
@@ -117,10 +114,7 @@ def evaluation_lines(found: ProbeEvaluation) -> list[str]:
     ]
     out.append(table(("tested", "found", "right", "class"), rows, right=(0, 1, 2)))
     if found.confusions:
-        mistakes = [
-            (f"{one.count:,}", printable(one.truth), printable(one.predicted))
-            for one in found.confusions[:10]
-        ]
+        mistakes = [(f"{one.count:,}", printable(one.truth), printable(one.predicted)) for one in found.confusions[:10]]
         out.append(table(("times", "is", "was called"), mistakes, right=(0,)))
     if found.curve:
         points = [

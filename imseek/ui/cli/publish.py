@@ -72,12 +72,8 @@ def _notes(report: PublishReport) -> list[str]:
     if report.anew:
         out.append("note: columns or encoders have changed, so that all rows were written anew")
     if report.shortened:
-        out.append(
-            f"note: {format_count(report.shortened, 'image')} had longer texts or more tags than Milvus takes"
-        )
+        out.append(f"note: {format_count(report.shortened, 'image')} had longer texts or more tags than Milvus takes")
     if report.left_out:
         names = printable(", ".join(report.left_out[:10]))
-        out.append(
-            f"note: Milvus has no field left for {format_count(len(report.left_out), 'column')}: {names}"
-        )
+        out.append(f"note: Milvus has no field left for {format_count(len(report.left_out), 'column')}: {names}")
     return out

@@ -51,9 +51,7 @@ class QueryFlags:
     ] = None
     vector: Annotated[
         list[str] | None,
-        typer.Option(
-            "--vector", metavar="FILE", help="Add a vector (a .npy file) to the query; may be repeated."
-        ),
+        typer.Option("--vector", metavar="FILE", help="Add a vector (a .npy file) to the query; may be repeated."),
     ] = None
     queries: Annotated[
         str | None,
@@ -98,9 +96,7 @@ class QueryFlags:
 
         return make_query(self._terms(texts), self._options(cutoff))
 
-    def batch(
-        self, texts: Sequence[str], *, cutoff: Cutoff | None = None
-    ) -> list[tuple[int, Query | QueryError]]:
+    def batch(self, texts: Sequence[str], *, cutoff: Cutoff | None = None) -> list[tuple[int, Query | QueryError]]:
         """Read the queries of ``--queries``: for each line, its number and the query, or its error.
 
         Flags supply defaults for the lines. Raises UsageError.
@@ -204,8 +200,7 @@ def query_flags(*names: str) -> FlagGroup:
 def _make_flags(**values: Any) -> QueryFlags:
     own = {name: values.pop(name) for name in _OWN_FLAGS if name in values}
     options: dict[str, Any] = {
-        name: tuple(value or ()) if option_fields()[name].kind is tuple else value
-        for name, value in values.items()
+        name: tuple(value or ()) if option_fields()[name].kind is tuple else value for name, value in values.items()
     }
     return QueryFlags(**own, options=QueryOptions(**check_values(options, lambda name: _names(name)[0])))
 

@@ -122,9 +122,7 @@ def _check_folder(file: Path, *, force: bool) -> None:
         raise UsageError(f"{folder} is not a folder", hint="choose another name")
 
 
-def _write(
-    file: Path, found: CollectionReport, chosen: ResolvedCollection, *, markdown: bool, force: bool
-) -> None:
+def _write(file: Path, found: CollectionReport, chosen: ResolvedCollection, *, markdown: bool, force: bool) -> None:
     from imseek.overview import thumbnails
     from imseek.ui.render.report_markdown import folder_of, pages
     from imseek.ui.render.report_page import page, picture_ids

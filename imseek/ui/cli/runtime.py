@@ -48,9 +48,7 @@ class RuntimeFlags:
         bool,
         rare("--exact-decode", help="Decode JPEGs at full size: slower, and vectors hardly differ."),
     ] = False
-    compile: Annotated[bool, rare("--compile", help="Compile the image encoder first (torch.compile).")] = (
-        False
-    )
+    compile: Annotated[bool, rare("--compile", help="Compile the image encoder first (torch.compile).")] = False
 
     def runtime(self) -> imseek.Runtime:
         """Return the runtime that they describe. Raises UsageError."""

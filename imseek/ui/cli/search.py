@@ -154,9 +154,7 @@ def _run_search(
             for note in asking.notes(texts):
                 say(note)
         if server is None:
-            opened += [
-                stack.enter_context(imseek.open(one.path, runtime=runtime, notify=say)) for one in found
-            ]
+            opened += [stack.enter_context(imseek.open(one.path, runtime=runtime, notify=say)) for one in found]
         if query is None:
             return _print_lines(opened, chosen, queries, vectors=output.vectors)
         metadata = output.as_json or asking.options.by == "caption"
@@ -191,9 +189,7 @@ def connect_server(
                 hint="milvus:///folder/photos.db#name, milvus://host:19530/database/name",
             )
         return connect(server, runtime=runtime, notify=say)
-    return imseek.connect(
-        server if not named else f"{server.rstrip('/')}/collections/{quote(named[0], safe='')}"
-    )
+    return imseek.connect(server if not named else f"{server.rstrip('/')}/collections/{quote(named[0], safe='')}")
 
 
 def _search(opened: Sequence[Searchable], query: Query, *, metadata: bool, vectors: bool) -> SearchResult:
@@ -216,9 +212,7 @@ def _print_lines(
     code = 0
     for start in range(0, len(queries), _BATCH_SIZE):
         part = queries[start : start + _BATCH_SIZE]
-        for (number, _), answer in zip(
-            part, _search_batch(opened, [one for _, one in part], vectors), strict=True
-        ):
+        for (number, _), answer in zip(part, _search_batch(opened, [one for _, one in part], vectors), strict=True):
             if isinstance(answer, ImseekError):
                 say(f"line {number}: {printable(str(answer))}")
                 print_json(ErrorAnswer.of(answer, number), line=True)

@@ -56,9 +56,7 @@ def serve(
     ] = None,
     rate: Annotated[
         int,
-        rare(
-            "--rate", metavar="N", min=0, help="Maximum requests per second for each client; 0 for no limit."
-        ),
+        rare("--rate", metavar="N", min=0, help="Maximum requests per second for each client; 0 for no limit."),
     ] = 100,
     *,
     runtime: object,

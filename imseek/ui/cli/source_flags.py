@@ -41,9 +41,7 @@ class SourceFlags:
     ] = None
     exclude: Annotated[
         list[str] | None,
-        typer.Option(
-            "--exclude", metavar="GLOB", help="Leave out files and folders that match; may be repeated."
-        ),
+        typer.Option("--exclude", metavar="GLOB", help="Leave out files and folders that match; may be repeated."),
     ] = None
     hidden: Annotated[
         bool,
@@ -119,9 +117,7 @@ def with_named_encoder(
     if "vectors" not in kinds:
         return source, encoder
     if len(paths) > 1:
-        raise UsageError(
-            "vectors made by another tool must be imported on their own", hint="import one at a time"
-        )
+        raise UsageError("vectors made by another tool must be imported on their own", hint="import one at a time")
     from imseek import SourceOptions
     from imseek.indexer import open_vectors
 

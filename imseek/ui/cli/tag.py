@@ -62,9 +62,7 @@ class TagList:
 TagArgument = Annotated[str, typer.Argument(metavar="TAG", help="The tag, one word or more.")]
 ImagesArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[IMAGE]...", help="Ids (17, id:17) or files; - reads them from stdin, one per line."
-    ),
+    typer.Argument(metavar="[IMAGE]...", help="Ids (17, id:17) or files; - reads them from stdin, one per line."),
 ]
 WhereOption = Annotated[str | None, options.where("All images that match this condition (docs/where.md).")]
 
@@ -92,9 +90,7 @@ def add(
             help="Read tags from a table (CSV, TSV, JSON Lines, Parquet) with the columns tag, and image_id or path.",
         ),
     ] = None,
-    by: Annotated[
-        str, typer.Option("--by", metavar="WHO", help="Who adds the tag, for the record.")
-    ] = "person",
+    by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who adds the tag, for the record.")] = "person",
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -102,9 +98,7 @@ def add(
     from imseek import tags
 
     if table_file is not None and (tag is not None or images or where is not None):
-        raise UsageError(
-            "--from reads both tags and images from the table", hint="imseek tag add --from FILE"
-        )
+        raise UsageError("--from reads both tags and images from the table", hint="imseek tag add --from FILE")
     if table_file is None and tag is None:
         raise UsageError("no tag is named", hint="imseek tag add TAG IMAGE…, or --from FILE")
     if table_file is None and not images and where is None:
@@ -135,9 +129,7 @@ def remove(
     named = bool(images) or where is not None
     if named == everywhere:
         raise UsageError(
-            "choose the images to remove the tag from"
-            if not named
-            else "--all goes without images and --where",
+            "choose the images to remove the tag from" if not named else "--all goes without images and --where",
             hint="ids, files, - for stdin, --where, or --all",
         )
     listed = parse_images(images or ())
@@ -161,9 +153,7 @@ def rename(
 
 
 @app.command("list", epilog=examples("imseek tag list", "imseek tag list 17 harbour.jpg"))
-def list_(
-    images: ImagesArgument = None, collection: CollectionOption = None, as_json: JsonOption = False
-) -> None:
+def list_(images: ImagesArgument = None, collection: CollectionOption = None, as_json: JsonOption = False) -> None:
     """List all tags with how many images have them, or the tags of some images."""
     from imseek import tags
 

@@ -102,9 +102,7 @@ def tune(
     return 1 if outcome == "refused" else run.exit_code(outcome == "interrupted")
 
 
-def _tune(
-    run: Run, source: Any, loss: Any, name: str, seed: int, dry_run: bool, runtime: Runtime
-) -> TuneReport:
+def _tune(run: Run, source: Any, loss: Any, name: str, seed: int, dry_run: bool, runtime: Runtime) -> TuneReport:
     from imseek import tune as tuning
 
     with run.work() as controls:
@@ -132,9 +130,7 @@ def _switch(run: Run, use: str | None, allow_missing: bool, runtime: Runtime) ->
 
 def tune_lines(report: TuneReport) -> list[str]:
     """Format a tuning report for the user."""
-    parts = (
-        f"{report.train:,} to learn, {report.validation:,} to stop by, {report.held_out:,} held out to judge"
-    )
+    parts = f"{report.train:,} to learn, {report.validation:,} to stop by, {report.held_out:,} held out to judge"
     lines = [f"{format_count(report.pairs, 'pair')} from {report.source}: {parts}"]
     if report.taught is not None:
         lines += _gain_lines(report.taught)

@@ -48,9 +48,7 @@ def ui(
         list[str] | None,
         options.allow_host("A host name under which browsers reach the pages; may be repeated."),
     ] = None,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the pages in a browser.")
-    ] = True,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the pages in a browser.")] = True,
     *,
     runtime: object,
 ) -> int:

@@ -88,9 +88,7 @@ class _Terms(Strict):
 if TYPE_CHECKING:
     _Query = _Terms  # Only `document` reads the members, all of them.
 else:
-    _Query = create_model(
-        "_Query", __base__=_Terms, **{name: _member(one) for name, one in option_fields().items()}
-    )
+    _Query = create_model("_Query", __base__=_Terms, **{name: _member(one) for name, one in option_fields().items()})
 
 
 class Asked(_Query):

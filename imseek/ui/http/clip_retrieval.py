@@ -136,9 +136,7 @@ async def _parse_body(request: Request, kind: type[B]) -> B:
     try:
         return kind.model_validate_json(await request.body())
     except ValidationError as error:
-        raise RequestValidationError(
-            [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
-        ) from error
+        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from error
 
 
 def _term(asked: Knn) -> Term:
@@ -160,9 +158,7 @@ def _term(asked: Knn) -> Term:
 
 
 def _item_metadata(hit: Hit, places: bool) -> dict[str, Any]:
-    told = {
-        name: hit.metadata[name] for name in ("url", "caption", "NSFW") if hit.metadata.get(name) is not None
-    }
+    told = {name: hit.metadata[name] for name in ("url", "caption", "NSFW") if hit.metadata.get(name) is not None}
     if places and hit.place is not None:
         told["image_path"] = hit.place.display
     return plain(told)  # type: ignore[no-any-return]

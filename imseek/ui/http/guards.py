@@ -86,11 +86,7 @@ class Guard:
         name = client[0] if client else ""
         if self._needs_token(scope) and not self._has_token(headers):
             # A rate of its own: guessing tokens is limited, and a client with the token is not locked out by others.
-            return (
-                (401, "that takes the server's token")
-                if self._refused.allows(name)
-                else (429, "too many requests")
-            )
+            return (401, "that takes the server's token") if self._refused.allows(name) else (429, "too many requests")
         if not self._rate.allows(name):
             return 429, "too many requests"
         length = headers.get("content-length")

@@ -31,9 +31,7 @@ from imseek.ui.server.settings import is_loopback
 P = ParamSpec("P")
 router = APIRouter()
 
-Limit = Annotated[
-    int, Parameter(**body_schemas.bounds_of("limit"), description=option_fields()["limit"].option.help)
-]
+Limit = Annotated[int, Parameter(**body_schemas.bounds_of("limit"), description=option_fields()["limit"].option.help)]
 LIMIT: Final = QueryOptions().limit
 #: Side of a thumbnail in pixels.
 Side = Annotated[int, Parameter(ge=MIN_SIDE, le=MAX_SIDE)]
@@ -49,9 +47,7 @@ def _shows_places(service: Service) -> bool:
     return is_loopback(service.settings.host)
 
 
-async def _answer(
-    service: Service, served: ServedCollection, query: Query, *, vectors: bool = False
-) -> Response:
+async def _answer(service: Service, served: ServedCollection, query: Query, *, vectors: bool = False) -> Response:
     check_size([(query, vectors)])
     result = await served.search(query, vectors=vectors)
     return await asyncio.to_thread(
@@ -91,9 +87,7 @@ async def search(
         list[str] | None, Parameter(alias="not", max_length=16, description="What is not wanted.")
     ] = None,
     limit: Limit = LIMIT,
-    where: Annotated[
-        str | None, Parameter(**body_schemas.bounds_of("where"), description="docs/where.md")
-    ] = None,
+    where: Annotated[str | None, Parameter(**body_schemas.bounds_of("where"), description="docs/where.md")] = None,
     page: Annotated[str | None, Parameter(**body_schemas.bounds_of("page"))] = None,
 ) -> Response:
     service = service_of(request)

@@ -75,9 +75,7 @@ def known_lines(report: IndexReport) -> list[str]:
         return []
     counts = Counter((one.reason, one.collection) for one in report.known_pictures)
     holders = [
-        f"{n:,} in this collection"
-        if reason == "known_here"
-        else f"{n:,} in {printable(os.fsdecode(collection))}"
+        f"{n:,} in this collection" if reason == "known_here" else f"{n:,} in {printable(os.fsdecode(collection))}"
         for (reason, collection), n in sorted(counts.items(), key=lambda item: -item[1])
     ]
     return [f"{format_count(report.known, 'picture')} passed over, stored already: {', '.join(holders)}"]

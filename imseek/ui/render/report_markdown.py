@@ -26,8 +26,7 @@ def pages(
     """Yield the report in pieces, and write thumbnails to ``folder``. ``read`` returns an image's WebP, or None."""
     yield f"# {_escape_markdown(title)}\n\n{_escape_markdown(said)}\n\n"
     yield (
-        " · ".join(f"**{_escape_markdown(value)}** {_escape_markdown(what)}" for value, what in facts(report))
-        + "\n"
+        " · ".join(f"**{_escape_markdown(value)}** {_escape_markdown(what)}" for value, what in facts(report)) + "\n"
     )
     for section in sections(report):
         yield f"\n## {_escape_markdown(section.title)}\n"
@@ -70,9 +69,7 @@ def _table(block: Table) -> str:
         "| " + " | ".join(_escape_markdown(text) for text in block.head) + " |",
         "|" + "|".join("---:" if n in block.right else "---" for n in range(len(block.head))) + "|",
     ]
-    lines += [
-        "| " + " | ".join(_escape_markdown(text, code=True) for text in row) + " |" for row in block.rows
-    ]
+    lines += ["| " + " | ".join(_escape_markdown(text, code=True) for text in row) + " |" for row in block.rows]
     return "\n".join(lines) + "\n"
 
 

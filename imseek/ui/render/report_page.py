@@ -11,9 +11,7 @@ from imseek.ui.render.report_sections import Block, Histogram, Pictures, Table, 
 from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
 
 
-def page(
-    report: CollectionReport, title: str, subtitle: str, read: Callable[[int], bytes | None]
-) -> Iterator[str]:
+def page(report: CollectionReport, title: str, subtitle: str, read: Callable[[int], bytes | None]) -> Iterator[str]:
     """Yield the page in pieces. ``read`` returns an image's WebP, or None."""
     return render(
         "report.html.j2",
@@ -56,6 +54,5 @@ def _column_kinds(table: Table) -> list[str]:
     words = [n for n in range(len(table.head)) if n not in table.right]
     # The first of several columns of text stays whole.
     return [
-        "n" if n in table.right else "t" if n in words[1:] or len(words) == 1 else ""
-        for n in range(len(table.head))
+        "n" if n in table.right else "t" if n in words[1:] or len(words) == 1 else "" for n in range(len(table.head))
     ]

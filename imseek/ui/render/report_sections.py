@@ -198,17 +198,12 @@ def _quality(found: QualityReport) -> Iterator[Block]:
         )
     if not known:
         return
-    rows = [
-        (f"{one.count:,}", f"{one.count / known:.1%}", _QUALITY_LABELS[one.kind], one.rule)
-        for one in found.lists
-    ]
+    rows = [(f"{one.count:,}", f"{one.count / known:.1%}", _QUALITY_LABELS[one.kind], one.rule) for one in found.lists]
     shares = [one.count / known for one in found.lists]
     yield Table("", ("images", "share", "list", "which are listed"), rows, (0, 1), shares)
     for one in found.lists:
         if one.worst:
-            yield Pictures(
-                _QUALITY_LABELS[one.kind], [_quality_picture(image, one.kind) for image in one.worst]
-            )
+            yield Pictures(_QUALITY_LABELS[one.kind], [_quality_picture(image, one.kind) for image in one.worst])
 
 
 def _quality_picture(image: RatedImage, kind: str) -> Picture:
@@ -228,16 +223,12 @@ def _clusters(report: CollectionReport) -> Iterator[Block]:
     if not found.clusters:
         yield Text("There are none.")
         return
-    yield Text(
-        f"{format_count(len(found.clusters), 'group')} by {found.method}; {found.chosen}. Names are guesses."
-    )
+    yield Text(f"{format_count(len(found.clusters), 'group')} by {found.method}; {found.chosen}. Names are guesses.")
     for one in found.clusters[:_CLUSTERS]:
         share = f"{one.size / found.images:.0%}" if found.images else ""
         alike = "" if one.cohesion is None else f", alike {one.cohesion:.2f}"
         title = f"{one.name or 'no name'}: {format_count(one.size, 'image')} ({share}{alike})"
-        yield Pictures(
-            title, [Picture(image.image_id, image.place) for image in one.medoids[:_MEMBERS]], True
-        )
+        yield Pictures(title, [Picture(image.image_id, image.place) for image in one.medoids[:_MEMBERS]], True)
     if len(found.clusters) > _CLUSTERS:
         yield Text(f"And {len(found.clusters) - _CLUSTERS:,} more.")
 
@@ -270,9 +261,7 @@ def _duplicates(report: CollectionReport) -> Iterator[Block]:
             )
             for one in group.members[:_MEMBERS]
         ]
-        yield Pictures(
-            f"{KIND_LABELS[group.kind]}: {format_count(len(group.members), 'image')}", members, True
-        )
+        yield Pictures(f"{KIND_LABELS[group.kind]}: {format_count(len(group.members), 'image')}", members, True)
     if len(largest) > _GROUPS:
         yield Text(f"And {format_count(len(largest) - _GROUPS, 'more group')}: `imseek duplicates`.")
 
@@ -311,8 +300,7 @@ def _histogram(title: str, spread: ValueDistribution, shown: Callable[[float], s
     low, high = there[0], there[-1] + 1
     edges = [shown(edge) if edge != float("inf") else "" for edge in spread.edges]
     names = [
-        f"{a}–{b}" if b else f"{a} and more"
-        for a, b in zip(edges[low:high], edges[low + 1 : high + 1], strict=True)
+        f"{a}–{b}" if b else f"{a} and more" for a, b in zip(edges[low:high], edges[low + 1 : high + 1], strict=True)
     ]
     median = "" if spread.median is None else f" (median {shown(spread.median)})"
     return Histogram(

@@ -32,8 +32,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence
     out = []
     for line in lines:
         cells = [
-            c.rjust(w) if i in right else c.ljust(w)
-            for i, (c, w) in enumerate(zip(line[:-1], widths, strict=True))
+            c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line[:-1], widths, strict=True))
         ]
         out.append("  ".join([*cells, line[-1]]).rstrip())
     return "\n".join(out)

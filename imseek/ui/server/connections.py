@@ -30,9 +30,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if (
-            len(self.connections) > MAX_CONNECTIONS
-        ):  # Each takes a file descriptor, and collections need some.
+        if len(self.connections) > MAX_CONNECTIONS:  # Each takes a file descriptor, and collections need some.
             transport.abort()
         else:
             self._wait()
@@ -70,9 +68,7 @@ class Connection(H11Protocol):
         self.loop.call_later(READ_SECONDS, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
-        if (
-            self.cycle is not None and not self.cycle.response_complete
-        ):  # The request broke off: nobody is listening.
+        if self.cycle is not None and not self.cycle.response_complete:  # The request broke off: nobody is listening.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):

@@ -45,9 +45,7 @@ class Settings:
         if len(set(names)) < len(names):
             raise UsageError("two collections would be served under one name", hint="rename one of them")
         if self.token is not None and len(self.token) < 16:
-            raise UsageError(
-                "a token has 16 characters or more", hint="leave it out: one is made, and printed"
-            )
+            raise UsageError("a token has 16 characters or more", hint="leave it out: one is made, and printed")
         if self.token is not None and not re.fullmatch(r"[\x21-\x7e]+", self.token):
             raise UsageError("a token must consist of printable ASCII characters, without spaces")
         if not is_loopback(self.host) and not self.token:

@@ -249,9 +249,7 @@ class Browse(App[list[Hit]]):
         if not self.found.hits:
             self._say("nothing found" if self._asked else "")
             return
-        said = [
-            f"{self.window.cursor + 1:,} of {len(self.found.hits):,}{'+' if self.found.next_page else ''}"
-        ]
+        said = [f"{self.window.cursor + 1:,} of {len(self.found.hits):,}{'+' if self.found.next_page else ''}"]
         for name, ids in (("more like", self._wish.more), ("less like", self._wish.less)):
             if ids:
                 said.append(f"{name} {len(ids)}")

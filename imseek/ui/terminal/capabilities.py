@@ -78,15 +78,11 @@ def _with_blocks(columns: int, lines: int) -> TerminalCapabilities:
 
     console = Console(file=sys.stdout)
     if console.color_system is None or console.no_color:
-        return TerminalCapabilities(
-            None, columns, lines, reason="the terminal shows neither pictures nor colours"
-        )
+        return TerminalCapabilities(None, columns, lines, reason="the terminal shows neither pictures nor colours")
     try:
         "▀…".encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
-        return TerminalCapabilities(
-            None, columns, lines, reason=f"{sys.stdout.encoding} has no block characters"
-        )
+        return TerminalCapabilities(None, columns, lines, reason=f"{sys.stdout.encoding} has no block characters")
     return TerminalCapabilities("blocks", columns, lines)
 
 
@@ -143,10 +139,7 @@ def _cell(descriptor: int, answer: str) -> tuple[int, int]:
     except OSError:
         return _DEFAULT_CELL
     if not (
-        columns
-        and lines
-        and columns <= across <= columns * _MAX_CELL[0]
-        and lines <= down <= lines * _MAX_CELL[1]
+        columns and lines and columns <= across <= columns * _MAX_CELL[0] and lines <= down <= lines * _MAX_CELL[1]
     ):
         return _DEFAULT_CELL
     return across // columns, down // lines

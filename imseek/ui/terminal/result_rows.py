@@ -31,9 +31,7 @@ _THREADS: Final = 4
 _Picture = Pixels | str
 
 
-def print_preview(
-    hits: Sequence[Hit], names: Sequence[str], read: ReadPicture, screen: TerminalCapabilities
-) -> None:
+def print_preview(hits: Sequence[Hit], names: Sequence[str], read: ReadPicture, screen: TerminalCapabilities) -> None:
     """Print the first hits as pictures with ``names`` below. ``screen`` must be able to draw them."""
     across = max(1, round((screen.columns + _GAP) / (_WIDTH + _GAP)))
     width = max(4, (screen.columns + _GAP) // across - _GAP)

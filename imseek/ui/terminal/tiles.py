@@ -58,9 +58,7 @@ class Tile(Container):
         yield self._score
         yield self._label
 
-    def show(
-        self, at: int, hit: Hit | None, picture: bytes | str | None, *, here: bool, chosen: bool
-    ) -> None:
+    def show(self, at: int, hit: Hit | None, picture: bytes | str | None, *, here: bool, chosen: bool) -> None:
         """Show a hit; ``picture`` is encoded, the reason why there is none, or None (not loaded yet)."""
         self.at = at
         self.set_class(hit is None, "-empty")

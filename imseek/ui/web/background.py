@@ -107,9 +107,7 @@ _tasks: dict[tuple[str, Hashable], BackgroundTask[Any]] = {}
 _lock = threading.Lock()
 
 
-def start(
-    kind: str, about: Hashable, work: Callable[[BackgroundTask[T]], T], name: str = ""
-) -> BackgroundTask[T]:
+def start(kind: str, about: Hashable, work: Callable[[BackgroundTask[T]], T], name: str = "") -> BackgroundTask[T]:
     """Start a task, or return the running one of the same kind and subject. An ended one is replaced."""
     with _lock:
         before = _tasks.get((kind, about))

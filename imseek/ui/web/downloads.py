@@ -114,20 +114,12 @@ def _safe_name(image: Image) -> tuple[str, str]:
     if place is None or overview.place_kind(place) == "table":
         name = f"image-{image.image_id}"
     else:
-        path = (
-            place.path.partition(b"?")[0].partition(b"#")[0]
-            if overview.place_kind(place) == "web"
-            else place.path
-        )
+        path = place.path.partition(b"?")[0].partition(b"#")[0] if overview.place_kind(place) == "web" else place.path
         name = path.rstrip(b"/").rpartition(b"/")[2].decode("utf-8", "replace")
     # No separators of any system, control characters, or marks that change the direction of writing.
     name = "".join("_" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in name)
     name = unicodedata.normalize("NFC", name).strip(" .")
-    ending = (
-        found[0]
-        if (found := _ENDING.search(name))
-        else _ENDINGS.get(kind, f".{kind.lower()}" if kind else "")
-    )
+    ending = found[0] if (found := _ENDING.search(name)) else _ENDINGS.get(kind, f".{kind.lower()}" if kind else "")
     stem = (name[: -len(found[0])] if found else name).strip(" .") or f"image-{image.image_id}"
     stem = stem.encode()[:_LONGEST].decode("utf-8", "ignore").rstrip(" .")
     return (f"_{stem}" if _RESERVED.match(stem) else stem), ending
@@ -205,9 +197,7 @@ class _Row:
 def _row(collection: Collection, choice: ImageSelection, image: Image) -> dict[str, Any]:
     hit = choice.found.get(image.image_id)
     score, duplicates = (None, ()) if hit is None else (hit[0], tuple(hit[1]))
-    row = to_json(
-        _Row(image.image_id, score, collection.uuid, image.place, duplicates, image.tags, image.content_hash)
-    )
+    row = to_json(_Row(image.image_id, score, collection.uuid, image.place, duplicates, image.tags, image.content_hash))
     for name, value in image.metadata.items():
         row[f"extra_{name}" if name in row else name] = plain(value)
     return row

@@ -58,9 +58,7 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
     if path == "~" or path.startswith("~/"):
         path = start_folder() + path[2:]
     if "\0" in path or not path.startswith("/"):
-        return FolderListing(
-            typed, start_folder(), None, None, told="Write the whole path, such as /home/me/Pictures"
-        )
+        return FolderListing(typed, start_folder(), None, None, told="Write the whole path, such as /home/me/Pictures")
     begun = path.rpartition("/")[2]
     folder = path[: len(path) - len(begun)]
     above = _with_slash(Path(folder).parent) if folder.strip("/") else None

@@ -85,9 +85,7 @@ def image_action_routes(
         word, add = asked.get("tag"), asked.get("add")
         if not (isinstance(word, str) and isinstance(add, bool) and _are_ids(ids)):
             raise UsageError("this request cannot tag pictures", hint="reload the page and select them again")
-        done = await run_in_threadpool(
-            tags.add if add else tags.remove, collection, word.strip() if add else word, ids
-        )
+        done = await run_in_threadpool(tags.add if add else tags.remove, collection, word.strip() if add else word, ids)
         return JSONResponse({"changed": done.changed, "named": done.named})
 
     async def take(request: Request) -> Response:
@@ -132,9 +130,7 @@ async def _download_response(
             table, headers=_attachment_headers(f"{name}.parquet"), media_type="application/vnd.apache.parquet"
         )
     if file == "paths.txt":
-        return StreamingResponse(
-            downloads.paths(collection, chosen.ids), media_type="text/plain; charset=utf-8"
-        )
+        return StreamingResponse(downloads.paths(collection, chosen.ids), media_type="text/plain; charset=utf-8")
     return Response(status_code=404)
 
 
@@ -152,9 +148,7 @@ async def _stream_zip(pieces: Iterator[bytes], zips: asyncio.Semaphore) -> Any:
 
 def _attachment_headers(name: str) -> dict[str, str]:
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "_" for c in name)
-    return {
-        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-    }
+    return {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"}
 
 
 async def _read_json(request: Request) -> dict[str, Any]:

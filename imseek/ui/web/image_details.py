@@ -52,9 +52,7 @@ def gps(latitude: Any, longitude: Any) -> dict[str, str] | None:
     """Return coordinates as text and as links, None if they are not on Earth. Nothing follows the links by itself."""
     if not isinstance(latitude, int | float) or not isinstance(longitude, int | float):
         return None
-    if not (
-        math.isfinite(latitude) and math.isfinite(longitude) and abs(latitude) <= 90 and abs(longitude) <= 180
-    ):
+    if not (math.isfinite(latitude) and math.isfinite(longitude) and abs(latitude) <= 90 and abs(longitude) <= 180):
         return None
     at = f"{latitude:.6f},{longitude:.6f}"
     north, east = ("N" if latitude >= 0 else "S"), ("E" if longitude >= 0 else "W")

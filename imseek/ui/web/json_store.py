@@ -45,9 +45,7 @@ def load(path: Path, member: str, version: int, parse: Callable[[Any], T]) -> Lo
         document = json.loads(data)
         written = document[member]
         if type(written) is int and written > version:
-            raise FormatVersionError(
-                f"{path} was written by a later imseek", hint="update imseek, or set IMSEEK_HOME"
-            )
+            raise FormatVersionError(f"{path} was written by a later imseek", hint="update imseek, or set IMSEEK_HOME")
         if written != version:
             raise ValueError(f"no version: {written!r}")
         return LoadedDocument(parse(document))

@@ -86,9 +86,7 @@ class SearchStore:
 
         def add(mine: CollectionSearches) -> CollectionSearches:
             if called not in mine.saved and len(mine.saved) >= MAX_SAVED:
-                raise UsageError(
-                    f"there are {MAX_SAVED} saved searches already", hint="delete one that is not needed"
-                )
+                raise UsageError(f"there are {MAX_SAVED} saved searches already", hint="delete one that is not needed")
             return replace(mine, saved={**mine.saved, called: asked.with_changes()})
 
         self._change(uuid, add)
@@ -100,16 +98,12 @@ class SearchStore:
         def change(mine: CollectionSearches) -> CollectionSearches:
             if called != name and called in mine.saved:
                 raise UsageError(f"another search is called {called!r}", hint="choose another name")
-            return replace(
-                mine, saved={called if one == name else one: asked for one, asked in mine.saved.items()}
-            )
+            return replace(mine, saved={called if one == name else one: asked for one, asked in mine.saved.items()})
 
         self._change(uuid, change)
 
     def delete(self, uuid: str, name: str) -> None:
-        self._change(
-            uuid, lambda mine: replace(mine, saved={k: v for k, v in mine.saved.items() if k != name})
-        )
+        self._change(uuid, lambda mine: replace(mine, saved={k: v for k, v in mine.saved.items() if k != name}))
 
     def _change(self, uuid: str, change: Callable[[CollectionSearches], CollectionSearches]) -> None:
         """Apply a change to a collection's searches. Raises StorageError if the file cannot be read or written."""

@@ -210,9 +210,7 @@ def parse_address(parameters: Mapping[str, Sequence[str]]) -> ParsedAddress:
 
 #: Options of a query by their URL parameters, two of which are shorter than their names.
 _OPTIONS: Final = {
-    {"limit": "n", "group_by": "group"}.get(one.name, one.name): one
-    for one in fields(SearchState)
-    if one.default != ()
+    {"limit": "n", "group_by": "group"}.get(one.name, one.name): one for one in fields(SearchState) if one.default != ()
 }
 #: URL parameters that belong to a search.
 PARAMETERS: Final = ("q", "not", "like", "unlike", "where", "more", "less", *_OPTIONS)

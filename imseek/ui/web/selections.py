@@ -55,9 +55,7 @@ class SelectionStore:
                 self._images += _image_cost(made)
             self._kept[token] = (made, now)
             self._kept.move_to_end(token)
-            while len(self._kept) > 1 and (
-                self._images > MAX_TOTAL_IMAGES or self._oldest() < now - KEEP_SECONDS
-            ):
+            while len(self._kept) > 1 and (self._images > MAX_TOTAL_IMAGES or self._oldest() < now - KEEP_SECONDS):
                 _, (gone, _) = self._kept.popitem(last=False)
                 self._images -= _image_cost(gone)
             return token

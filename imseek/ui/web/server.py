@@ -90,9 +90,7 @@ def run(
         _SCRIPT,
         routes=[
             Route("/search", _redirect_to_search),
-            *picture_routes(
-                shared.service, ThumbnailCache(shared.service.settings.pixels), app_state.PICTURES_PATH
-            ),
+            *picture_routes(shared.service, ThumbnailCache(shared.service.settings.pixels), app_state.PICTURES_PATH),
             *blobs.routes(shared.service),
             *image_action_routes(
                 shared.service,

@@ -29,9 +29,7 @@ class ClosedSessions(SessionStorage):
     Not thread-safe: call it in the thread of the event loop only.
     """
 
-    def __init__(
-        self, most: int = MOST, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, most: int = MOST, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._seconds = seconds
         self._clock = clock

@@ -77,9 +77,7 @@ def on_error(error: Exception) -> bool:
     """Handle an unexpected error: log the traceback, and show a number on the page to find it by."""
     number = secrets.token_hex(4)
     _log.error("error %s", number, exc_info=error)
-    st.error(
-        f"Something went wrong (error {number}). The terminal of `imseek ui` says more. Reload the page to go on."
-    )
+    st.error(f"Something went wrong (error {number}). The terminal of `imseek ui` says more. Reload the page to go on.")
     return True
 
 

@@ -13,9 +13,7 @@ from imseek.types.pictures import Image
 from imseek.ui.desktop import viewable_file
 
 
-def can_open(
-    host: str, hosts: Sequence[str], environ: Mapping[str, str], platform: str = sys.platform
-) -> bool:
+def can_open(host: str, hosts: Sequence[str], environ: Mapping[str, str], platform: str = sys.platform) -> bool:
     """Return whether the pages are served to this machine's desktop only, and there is one.
 
     With ``hosts``, requests come through a proxy and may come from anywhere.

@@ -110,9 +110,7 @@ class _Recipe:
             for name, tags in {"0.png": ["barn"], "2.png": ["old", "kept"], "3.png": ["gone"]}.items():
                 for text in tags:
                     row = {"image_id": self._image(name), "tag": text, "provenance": "recipe"}
-                    connection.execute(
-                        insert(schema.tags).values(**row, born=generation, died=schema.FOREVER)
-                    )
+                    connection.execute(insert(schema.tags).values(**row, born=generation, died=schema.FOREVER))
 
         self._apply(tag)
         (self.photos / "trip").mkdir()

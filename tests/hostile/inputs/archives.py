@@ -87,9 +87,7 @@ def _tar_lies(form: str) -> tuple[Input, ...]:
         Input("descriptions", "digits of a megabyte", of(pax(b"0" * 2**20))),
         Input("descriptions", "a length of nothing", of(pax(b"0 path=x\n"))),
         Input("descriptions", "thousands", of(*([pax(record("path", "x.png"))] * 3000))),
-        Input(
-            "descriptions", "for all", of(pax(record("size", "0") + record("path", "x.png"), tarfile.XGLTYPE))
-        ),
+        Input("descriptions", "for all", of(pax(record("size", "0") + record("path", "x.png"), tarfile.XGLTYPE))),
         Input(
             "holes",
             "of an exabyte",
@@ -167,10 +165,7 @@ def _zip_lies() -> tuple[Input, ...]:
         Input("sizes", "4 GiB", entry(packed=2**32 - 1, size=2**32 - 1)),
         Input("sizes", "more than is packed", entry(size=2**31)),
         Input("ways of packing", "unknown", entry(method=99)),
-        *(
-            Input("ways of packing", f"garbage as {method}", entry(method=method))
-            for method in (8, 9, 12, 14, 93, 95)
-        ),
+        *(Input("ways of packing", f"garbage as {method}", entry(method=method)) for method in (8, 9, 12, 14, 93, 95)),
         Input("the end", "a list of 4 GiB", patched(-10, big)),
         Input("the end", "a list that begins behind it", patched(-6, big)),
         Input("the end", "65,535 entries", patched(-14, b"\xff\xff\xff\xff")),
@@ -274,9 +269,7 @@ def _backup_lies() -> tuple[Input, ...]:
         Input("members", "none behind the manifest", _first),
         Input("the manifest", "no files", stated(files=[])),
         Input("the manifest", "a size of an exabyte", stated(files=[["collection.json", 2**60, "0" * 64]])),
-        Input(
-            "the manifest", "sizes that are truth values", stated(files=[["collection.json", True, "0" * 64]])
-        ),
+        Input("the manifest", "sizes that are truth values", stated(files=[["collection.json", True, "0" * 64]])),
         *(
             Input("the manifest", f"names {path}", stated(files=[[path, 1, "0" * 64]]))
             for path in (
@@ -291,9 +284,7 @@ def _backup_lies() -> tuple[Input, ...]:
         ),
         Input("the manifest", "half a gigabyte", lambda _: header(manifest.NAME, 2**29)),
         Input("the manifest", "deep", lambda _: member(manifest.NAME, b"[" * 100_000)),
-        Input(
-            "the manifest", "digits", lambda _: member(manifest.NAME, b'{"format": ' + b"9" * 100_000 + b"}")
-        ),
+        Input("the manifest", "digits", lambda _: member(manifest.NAME, b'{"format": ' + b"9" * 100_000 + b"}")),
         Input("the manifest", "another format", stated(format=10**30)),
         Input("the manifest", "of other types", stated(uuid=[], generation="9", images=-1)),
         Input("the manifest", "a uuid that is a path", stated(uuid="../../x")),
@@ -311,9 +302,7 @@ def _backup_lies() -> tuple[Input, ...]:
             "files",
             "a catalog that is none",
             repacked(
-                lambda contents, _: contents.update(
-                    {"collection/catalog.sqlite": b"SQLite format 3\0" + bytes(5000)}
-                )
+                lambda contents, _: contents.update({"collection/catalog.sqlite": b"SQLite format 3\0" + bytes(5000)})
             ),
         ),
         Input(
@@ -335,9 +324,7 @@ def _backup_lies() -> tuple[Input, ...]:
         Input(
             "the catalog",
             "a path that is a link away",
-            catalog(
-                "UPDATE files SET path = '../../../home/thesis.txt' WHERE rowid = (SELECT min(rowid) FROM files)"
-            ),
+            catalog("UPDATE files SET path = '../../../home/thesis.txt' WHERE rowid = (SELECT min(rowid) FROM files)"),
         ),
         Input("the catalog", "a later version", catalog("PRAGMA user_version = 1000000")),
         Input(
@@ -389,9 +376,7 @@ def archive_kinds() -> list[Kind]:
             return whole if form == "tar" else packed(form, whole)
 
         found.append(Kind(f"archive: {form}", f"images.{form}", sound, _INDEX, _tar_lies(form)))
-    found.append(
-        Kind("archive: zip", "images.zip", lambda p: _zip({"a.png": _picture(p)}), _INDEX, _zip_lies())
-    )
+    found.append(Kind("archive: zip", "images.zip", lambda p: _zip({"a.png": _picture(p)}), _INDEX, _zip_lies()))
 
     def backup(place: Place) -> bytes:
         return (place.sound / "backup.tar").read_bytes()

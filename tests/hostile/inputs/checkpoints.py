@@ -101,9 +101,7 @@ def checkpoint_kinds() -> list[Kind]:
         Input("header", "that is no JSON", _safetensors(b"{")),
         Input("header", "deep", _safetensors(b"[" * 100_000)),
         Input("header", "of 90 MB", _safetensors(b'{"a": "' + b"x" * 90_000_000 + b'"}'), large=True),
-        Input(
-            "offsets", "behind the end", _safetensors({"a": {**tensor, "data_offsets": [0, 2**40]}}, bytes(4))
-        ),
+        Input("offsets", "behind the end", _safetensors({"a": {**tensor, "data_offsets": [0, 2**40]}}, bytes(4))),
         Input("offsets", "backwards", _safetensors({"a": {**tensor, "data_offsets": [4, 0]}}, bytes(4))),
         Input("offsets", "that overlap", _safetensors({"a": tensor, "b": tensor}, bytes(4))),
         Input("shapes", "huge", _safetensors({"a": {**tensor, "shape": [2**40, 2**40]}}, bytes(4))),
@@ -113,9 +111,7 @@ def checkpoint_kinds() -> list[Kind]:
             "a scale that is not finite",
             _safetensors({"logit_scale": tensor}, struct.pack("<f", float("nan"))),
         ),
-        Input(
-            "numbers", "a scale that is huge", _safetensors({"logit_scale": tensor}, struct.pack("<f", 1e38))
-        ),
+        Input("numbers", "a scale that is huge", _safetensors({"logit_scale": tensor}, struct.pack("<f", 1e38))),
         Input(
             "numbers",
             "two scales",

@@ -175,9 +175,7 @@ def _with_object(place: Place) -> None:
 
 def _csv_lies() -> Iterator[Input]:
     rows = "".join(f"{n}.png,text {n}\n" for n in range(4))
-    yield Input(
-        "columns", "a million", lambda _: ",".join(["image", *map(str, range(10**6))]).encode() + b"\n0.png\n"
-    )
+    yield Input("columns", "a million", lambda _: ",".join(["image", *map(str, range(10**6))]).encode() + b"\n0.png\n")
     yield Input("columns", "all of one name", lambda _: b"image,image,image\n0.png,1.png,2.png\n")
     yield Input("columns", "names of a megabyte", lambda _: b"image," + b"x" * 10**6 + b"\n0.png,1\n")
     yield Input("quotes", "never closed", lambda _: f'image,caption\n"0.png,{rows * 5_000}'.encode())
@@ -201,9 +199,7 @@ def _json_lies() -> Iterator[Input]:
     yield Input("columns", "a million", wide)
     yield Input("columns", "names of a megabyte", line(json.dumps({"image": "2.png", "x" * 10**6: 1})))
     yield Input("numbers", "digits", line('{"image": "2.png", "n": ' + "9" * 100_000 + "}"))
-    yield Input(
-        "numbers", "huge", line('{"image": "2.png", "n": 1e999, "m": -1e999, "k": 18446744073709551616}')
-    )
+    yield Input("numbers", "huge", line('{"image": "2.png", "n": 1e999, "m": -1e999, "k": 18446744073709551616}'))
     yield Input("numbers", "NaN", line('{"image": "2.png", "n": NaN, "m": Infinity}'))
     yield Input("members", "twice", line('{"image": "2.png", "image": "/etc/shadow"}'))
     yield Input(
@@ -213,9 +209,7 @@ def _json_lies() -> Iterator[Input]:
     )
     yield Input("members", "surrogates", line('{"image": "\\ud800.png", "caption": "\\udfff"}'))
     yield Input("members", "NUL", line('{"image": "a\\u0000b.png", "caption": "\\u0000"}'))
-    yield Input(
-        "lines", "a line of 60 MiB", lambda _: b'{"image": "' + b"x" * (60 << 20) + b'"}\n', large=True
-    )
+    yield Input("lines", "a line of 60 MiB", lambda _: b'{"image": "' + b"x" * (60 << 20) + b'"}\n', large=True)
 
 
 def _pa_rows(n: int) -> dict[str, Any]:
@@ -260,11 +254,7 @@ def _columnar(write: Callable[[pa.Table], bytes]) -> Iterator[Input]:
     yield Input(
         "values",
         "not UTF-8",
-        of(
-            lambda: pa.table(
-                {"image": _bad_text([b"\xff.png", b"0.png"]), "caption": _bad_text([b"\xff", b"\xfe"])}
-            )
-        ),
+        of(lambda: pa.table({"image": _bad_text([b"\xff.png", b"0.png"]), "caption": _bad_text([b"\xff", b"\xfe"])})),
     )
     yield Input("values", "one of 100 MB for each of a thousand rows", of(_same_bytes), large=True)
     yield Input("values", "one caption of 100 MB for each of a thousand rows", of(_same_text), large=True)
@@ -336,16 +326,12 @@ def _same_bytes() -> pa.Table:
 
 
 def _same_text() -> pa.Table:
-    return pa.table(
-        {"image": [f"{n % 4}.png" for n in range(1000)], "caption": _same("x" * 100_000_000, pa.string())}
-    )
+    return pa.table({"image": [f"{n % 4}.png" for n in range(1000)], "caption": _same("x" * 100_000_000, pa.string())})
 
 
 def _many_rows(count: int) -> pa.Table:
     index = pa.array([0]).take(pa.array([0] * 1000)).cast(pa.int32())
-    chunk = pa.DictionaryArray.from_arrays(
-        pa.concat_arrays([index] * (count // 10_000)), pa.array(["none.png"])
-    )
+    chunk = pa.DictionaryArray.from_arrays(pa.concat_arrays([index] * (count // 10_000)), pa.array(["none.png"]))
     return pa.table({"image": pa.chunked_array([chunk] * 10)})
 
 
@@ -387,9 +373,7 @@ def _arrow_lies() -> Iterator[Input]:
         "a length of 2 GB",
         lambda _: b"\xff\xff\xff\xff" + struct.pack("<i", 2**31 - 1) + b"x" * 100,
     )
-    yield Input(
-        "a stream", "a negative length", lambda _: b"\xff\xff\xff\xff" + struct.pack("<i", -5) + b"x" * 100
-    )
+    yield Input("a stream", "a negative length", lambda _: b"\xff\xff\xff\xff" + struct.pack("<i", -5) + b"x" * 100)
 
 
 def _stream() -> bytes:
@@ -419,9 +403,7 @@ def _metadata(ending: str) -> Kind:
         return writer([{"file_name": name, "caption": f"says {name}"} for name in given])
 
     lies = (
-        Input(
-            "rows name", "a secret", lambda p: rows(p, str(p.secret), "../" * 9 + "etc/shadow", "/dev/zero")
-        ),
+        Input("rows name", "a secret", lambda p: rows(p, str(p.secret), "../" * 9 + "etc/shadow", "/dev/zero")),
         Input("rows name", "odd names", lambda p: rows(p, "", ".", "..", "a\nb", "x" * 5000)),
         Input(
             "many names",
@@ -429,9 +411,7 @@ def _metadata(ending: str) -> Kind:
             lambda _: writer([{f"{n}_file_name": "0.png" for n in range(2000)}]),
         ),
     )
-    return Kind(
-        f"metadata.{ending}", f"metadata.{ending}", rows, ("index FOLDER -c COLLECTION", _INDEX[1]), lies
-    )
+    return Kind(f"metadata.{ending}", f"metadata.{ending}", rows, ("index FOLDER -c COLLECTION", _INDEX[1]), lies)
 
 
 def _texts() -> Kind:

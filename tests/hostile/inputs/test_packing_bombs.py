@@ -88,9 +88,7 @@ def test_a_tar_that_unpacks_to_too_much_is_refused(
 
 
 @FORMS
-def test_of_what_is_no_picture_less_is_unpacked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
-) -> None:
+def test_of_what_is_no_picture_less_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     monkeypatch.setattr(archive_limits, "FREE_SKIPPED_BYTES", 2**20)
     path = tmp_path / f"a.{form}"
     parts = (member("a.png", draw(1)), bombs.header("b.bin", PIECE), 1, member("c.png", draw(2)), END)
@@ -117,9 +115,7 @@ def test_a_size_that_the_stream_does_not_have_ends_with_the_stream(tmp_path: Pat
 
 
 @pytest.mark.parametrize("form", ["tar", "tar.gz"])
-@pytest.mark.parametrize(
-    "records", [b"0" * 2**20, b"9" * 2**19 + b" hdrcharset=BINARY\n", b"20 path=" + b"a" * 2**19]
-)
+@pytest.mark.parametrize("records", [b"0" * 2**20, b"9" * 2**19 + b" hdrcharset=BINARY\n", b"20 path=" + b"a" * 2**19])
 def test_a_description_is_read_in_linear_time(
     tmp_path: Path, seconds: Callable[[], float], form: str, records: bytes
 ) -> None:
@@ -230,9 +226,7 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: 
     assert "more than 500 times as many (and 1 MiB)" in why
 
 
-def test_a_member_that_unpacks_to_too_much_costs_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_member_that_unpacks_to_too_much_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_limits, "FREE_BYTES", 2**20)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a.png", bytes(8 * 2**20))
@@ -240,14 +234,10 @@ def test_a_member_that_unpacks_to_too_much_costs_no_other(
     with imseek.create(tmp_path / "made", encoder="fake") as collection:
         report = collection.index([tmp_path / "a.zip"])
         assert report.added == 1
-        assert [(failure.reason, failure.path[-5:]) for failure in report.failures] == [
-            ("too_many_bytes", b"a.png")
-        ]
+        assert [(failure.reason, failure.path[-5:]) for failure in report.failures] == [("too_many_bytes", b"a.png")]
 
 
-def test_a_list_that_does_not_fit_into_memory_is_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_list_that_does_not_fit_into_memory_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_limits, "MAX_MEMBERS", 20_000)
     entry = ZipEntry(b"a-long-name.png", 0, 0, 0, 0).listed
     for count, said in (
@@ -268,9 +258,7 @@ def test_a_list_that_says_it_fills_the_disk_is_not_read(tmp_path: Path) -> None:
         file.seek(2**40)
         file.write(struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, 2**39, 2**39))
         file.write(struct.pack("<4sLQL", b"PK\x06\x07", 0, 2**40, 1))
-        file.write(
-            struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0)
-        )
+        file.write(struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0))
     assert "the list of its members is larger than 512 MiB" in read(path)[1]
 
 
@@ -283,9 +271,7 @@ def long_archive(path: Path) -> Path:
         listed = b"".join(ZipEntry(b"%08d.png" % n, 0, 0, 0, 0).listed for n in range(1000)) * 600
         zip64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, len(listed), 0)
         ends = struct.pack("<4sLQL", b"PK\x06\x07", 0, len(listed), 1)
-        path.write_bytes(
-            listed + zip64 + ends + bombs.zip_end(b"", 2**32 - 1, 2**16 - 1)[:12] + b"\xff" * 8 + bytes(2)
-        )
+        path.write_bytes(listed + zip64 + ends + bombs.zip_end(b"", 2**32 - 1, 2**16 - 1)[:12] + b"\xff" * 8 + bytes(2))
         return path
     names = (hashlib.sha256(b"%d" % n).hexdigest() + ".bin" for n in range(2000))
     headers = b"".join(bombs.header(name, 0) for name in names)

@@ -40,14 +40,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def captions(collection: imseek.Collection) -> dict[str, Any]:
-    return {
-        Path(hit.path or "").name: hit.metadata.get("caption") for hit in collection.search("x", limit=99)
-    }
+    return {Path(hit.path or "").name: hit.metadata.get("caption") for hit in collection.search("x", limit=99)}
 
 
-def test_outside_of_its_folder_a_table_names_pictures_only(
-    collection: imseek.Collection, folder: Path
-) -> None:
+def test_outside_of_its_folder_a_table_names_pictures_only(collection: imseek.Collection, folder: Path) -> None:
     (folder / "link.png").symlink_to(folder.parent / "user/key")
     (folder / "odd").write_bytes(draw(1))
     user = folder.parent / "user"
@@ -193,9 +189,7 @@ def test_sound_tables_are_read_whole(write: Any, name: bytes, tmp_path: Path) ->
 def test_a_wide_vector_of_one_number_is_not_unpacked(tmp_path: Path) -> None:
     flat = pa.array([1.0], pa.float32()).take(pa.array([0] * 40_000_000))
     vectors = pa.ListArray.from_arrays(pa.array([0, len(flat)], pa.int32()), flat)
-    pq.write_table(
-        pa.table({"vector": vectors}), tmp_path / "a.parquet", compression="zstd", use_dictionary=False
-    )
+    pq.write_table(pa.table({"vector": vectors}), tmp_path / "a.parquet", compression="zstd", use_dictionary=False)
     assert (tmp_path / "a.parquet").stat().st_size < 100_000
     with pytest.raises(MediaError, match="unpack to 160,000,0"):
         open_matrix(os.fsencode(tmp_path / "a.parquet"), "vector")

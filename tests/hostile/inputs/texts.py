@@ -35,9 +35,7 @@ def _policy() -> Kind:
     flow = "concepts: [" + "{name: red, positive: x, threshold: 0.5}," * 200_000 + "]"
     lies = (
         Input("tags", "a Python object", _text("!!python/object/apply:os.mkdir ['owned']\n")),
-        Input(
-            "tags", "a Python object as a name", concept("negative: !!python/object/apply:os.mkdir ['owned']")
-        ),
+        Input("tags", "a Python object as a name", concept("negative: !!python/object/apply:os.mkdir ['owned']")),
         Input("tags", "a module", concept("negative: !!python/module:antigravity x")),
         Input("tags", "of our own", concept("negative: !x [a]")),
         Input("tags", "a set", concept("negative: !!set {a}")),
@@ -280,10 +278,7 @@ def _plan() -> Kind:
     def members(**values: Any) -> Any:
         def change(plan: Any, place: Place) -> None:
             plan.update(
-                {
-                    k: v.replace("HOME", str(place.arena.home)) if isinstance(v, str) else v
-                    for k, v in values.items()
-                }
+                {k: v.replace("HOME", str(place.arena.home)) if isinstance(v, str) else v for k, v in values.items()}
             )
 
         return change
@@ -340,9 +335,7 @@ def _plan() -> Kind:
     def sound(place: Place) -> bytes:
         return (place.sound / "plan.json").read_bytes()
 
-    return Kind(
-        "plan", "plan.json", sound, ("apply FILE -c COLLECTION", "apply FILE --yes -c COLLECTION"), lies
-    )
+    return Kind("plan", "plan.json", sound, ("apply FILE -c COLLECTION", "apply FILE --yes -c COLLECTION"), lies)
 
 
 def text_kinds() -> list[Kind]:

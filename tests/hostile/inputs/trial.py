@@ -147,6 +147,4 @@ class Field:
 
 def _is_looking(finding: Finding) -> bool:
     """Whether somebody has looked at a file and told the user, or asked where a host is, and no more."""
-    return finding.kind in ("canary read", "outside read", "leak") or finding.what.startswith(
-        "socket.getaddrinfo"
-    )
+    return finding.kind in ("canary read", "outside read", "leak") or finding.what.startswith("socket.getaddrinfo")

@@ -84,9 +84,7 @@ def _clip_retrieval() -> Kind:
         Input("metadata", "huge numbers", _metadata(width=[2**62] * 4, height=[-1] * 4)),
         Input("array", "a million rows of zeros", _metadata(image_path=["0.png"] * 10)),
     ]
-    return Kind(
-        "vectors: clip-retrieval", "img_emb/img_emb_0.npy", _folder(npy(_rows())), _VECTORS, tuple(lies)
-    )
+    return Kind("vectors: clip-retrieval", "img_emb/img_emb_0.npy", _folder(npy(_rows())), _VECTORS, tuple(lies))
 
 
 def _exported(place: Place, *, schema: dict[str, str] | None = None, **columns: Any) -> bytes:
@@ -114,9 +112,7 @@ def _vectors(values: list[Any], kind: Any = None) -> Make:
 
 def _exported_kind() -> Kind:
     def encoder(said: str) -> Make:
-        return lambda place: _exported(
-            place, schema={"imseek.encoder": said.replace("FOLDER", str(place.folder))}
-        )
+        return lambda place: _exported(place, schema={"imseek.encoder": said.replace("FOLDER", str(place.folder))})
 
     def names(place: Place) -> bytes:
         return _exported(place, path=_paths(place))
@@ -140,12 +136,8 @@ def _exported_kind() -> Kind:
                 "ViT-B-32/openai",
             )
         ),
-        Input(
-            "says of itself", "another column", lambda p: _exported(p, schema={"imseek.vector": "caption"})
-        ),
-        Input(
-            "says of itself", "a fingerprint", lambda p: _exported(p, schema={"imseek.fingerprint": "0" * 64})
-        ),
+        Input("says of itself", "another column", lambda p: _exported(p, schema={"imseek.vector": "caption"})),
+        Input("says of itself", "a fingerprint", lambda p: _exported(p, schema={"imseek.fingerprint": "0" * 64})),
         Input("paths", "a secret", names),
         Input("vectors", "of other lengths", _vectors([row, row[:3], [], row])),
         Input(
@@ -196,15 +188,11 @@ def _exported_kind() -> Kind:
 def _query_vector() -> Kind:
     one = np.ones(DIM, np.float32)
     lies = tuple(Input(f"array: {lie}", label, fixed(make(one))) for lie, label, make in _lies())
-    return Kind(
-        "vector as a query", "query.npy", fixed(npy(one)), ("search --vector FILE -c COLLECTION",), lies
-    )
+    return Kind("vector as a query", "query.npy", fixed(npy(one)), ("search --vector FILE -c COLLECTION",), lies)
 
 
 def _given_vectors() -> Kind:
-    lies = tuple(
-        Input(f"array: {lie}", label, lambda _, data=data: data) for lie, label, data in _array_lies()
-    )  # type: ignore[misc]
+    lies = tuple(Input(f"array: {lie}", label, lambda _, data=data: data) for lie, label, data in _array_lies())  # type: ignore[misc]
     return Kind(
         "vectors to measure by",
         "given.npy",

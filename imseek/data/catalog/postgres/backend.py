@@ -106,9 +106,7 @@ class PostgresBackend:
             self._create(identity, address, fill)
         return identity
 
-    def _create(
-        self, identity: Identity, address: Address, fill: Callable[[Connection, Identity], None]
-    ) -> None:
+    def _create(self, identity: Identity, address: Address, fill: Callable[[Connection, Identity], None]) -> None:
         from imseek.data.catalog.catalog import current_of
         from imseek.data.catalog.postgres.catalog import PostgresCatalog, drop_schema, make_schema
         from imseek.data.collection_records import write_identity

@@ -87,9 +87,7 @@ class PostgresCatalog(Catalog):
             alone = connection.execution_options(isolation_level="AUTOCOMMIT")
             for table in t.metadata.sorted_tables:
                 alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table.name}")
-        return (
-            "the tables of the catalog are written anew; the log and the backups of its server are not ours",
-        )
+        return ("the tables of the catalog are written anew; the log and the backups of its server are not ours",)
 
     def fold(self) -> None:
         """Do nothing: the server owns the write-ahead log."""

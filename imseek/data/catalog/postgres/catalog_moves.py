@@ -77,9 +77,7 @@ def _to_server(root: Path, address: Address) -> CatalogReport:
     try:
         evidence = gather_evidence(root)
         if (fault := catalog_damage(root, evidence) or catalog_lag(root, evidence)) is not None:
-            raise CorruptCollectionError(
-                f"{root / layout.CATALOG}: {fault}", hint=f"imseek collection repair {root}"
-            )
+            raise CorruptCollectionError(f"{root / layout.CATALOG}: {fault}", hint=f"imseek collection repair {root}")
         _refuse_existing_schema(address)
         staging = root / layout.STAGING
         durable_files.recreate_folder(staging)

@@ -59,9 +59,7 @@ def connect(address: Address, *, writing: bool = False) -> psycopg.Connection[tu
     library = driver()
     check_server(address)
     parameters = address.parameters
-    usual = (
-        _DEFAULTS if "PGCONNECT_TIMEOUT" in os.environ else {**_DEFAULTS, "connect_timeout": _CONNECT_SECONDS}
-    )
+    usual = _DEFAULTS if "PGCONNECT_TIMEOUT" in os.environ else {**_DEFAULTS, "connect_timeout": _CONNECT_SECONDS}
     ours: dict[str, Any] = {"client_encoding": "utf8", **_authentication(parameters)}
     try:
         connection: psycopg.Connection[tuple[Any, ...]] = library.connect(

@@ -33,13 +33,9 @@ def storage_error(error: BaseException, where: str, *, writing: bool = False) ->
     if state in _READ_ONLY and writing:
         return ReadOnlyError(said, hint="searching it works; indexing needs a role that may write")
     if state in _READ_ONLY:
-        return ReadOnlyError(
-            said, hint="GRANT USAGE ON SCHEMA, and SELECT ON ALL TABLES IN SCHEMA, to this role"
-        )
+        return ReadOnlyError(said, hint="GRANT USAGE ON SCHEMA, and SELECT ON ALL TABLES IN SCHEMA, to this role")
     if state in _MISSING:
-        hint = (
-            "is it another database? Else bring it back with pg_restore: it is in no file of the collection"
-        )
+        hint = "is it another database? Else bring it back with pg_restore: it is in no file of the collection"
         return CorruptCollectionError(said, hint=hint)
     if state in _FULL:
         return StorageError(said, hint=f"on the server: {FREE_SPACE}")

@@ -68,9 +68,7 @@ class SqliteBackend:
         with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
             with self.connect() as source:
                 source.backup(copy)
-            migrate_connection(
-                copy
-            )  # Check an older catalog in the schema that a writer would migrate it to.
+            migrate_connection(copy)  # Check an older catalog in the schema that a writer would migrate it to.
             engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
             with engine.connect() as connection:
                 yield connection
@@ -168,9 +166,7 @@ class SqliteBackend:
             raise storage_error(error, self._path) from error
         # A matching checksum makes SQLite's integrity check unnecessary.
         vouched = recorded is not None and sound and self._recorded_digest() == recorded
-        if catalog_backups.uuid_of(target) != uuid or not (
-            vouched or catalog_backups.is_usable(target, uuid)
-        ):
+        if catalog_backups.uuid_of(target) != uuid or not (vouched or catalog_backups.is_usable(target, uuid)):
             raise self._corrupt(f"{self._path} is damaged, or another collection's")
         return held
 

@@ -206,12 +206,8 @@ def _create_empty(path: Path) -> None:
             os.close(fd)
 
 
-def _connect(
-    path: Path, database: str | Path, *, uri: bool = False, timeout: float = 10
-) -> CatalogConnection:
-    connection = sqlite3.connect(
-        database, timeout=timeout, uri=uri, check_same_thread=False, factory=CatalogConnection
-    )
+def _connect(path: Path, database: str | Path, *, uri: bool = False, timeout: float = 10) -> CatalogConnection:
+    connection = sqlite3.connect(database, timeout=timeout, uri=uri, check_same_thread=False, factory=CatalogConnection)
     try:
         connection.guard(path)
     except BaseException:

@@ -28,9 +28,7 @@ class WriterLock:
         from filelock import FileLock
 
         check_writable(root, any_file_system=any_file_system)
-        self._lock = FileLock(
-            root / layout.LOCK, timeout=_WAIT_SECONDS, thread_local=False, mode=permissions(root)
-        )
+        self._lock = FileLock(root / layout.LOCK, timeout=_WAIT_SECONDS, thread_local=False, mode=permissions(root))
         self._root = root
 
     def acquire(self) -> None:

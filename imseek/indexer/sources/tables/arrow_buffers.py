@@ -101,11 +101,7 @@ class _FlatbufferTable:
 
     def table(self, field: int) -> _FlatbufferTable | None:
         at = self._position(field)
-        return (
-            None
-            if at is None
-            else _FlatbufferTable(self._data, at + struct.unpack_from("<I", self._data, at)[0])
-        )
+        return None if at is None else _FlatbufferTable(self._data, at + struct.unpack_from("<I", self._data, at)[0])
 
     def pairs(self, field: int) -> list[tuple[int, int]]:
         """Return a vector of structs of two 64-bit integers."""

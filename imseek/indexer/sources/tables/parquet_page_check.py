@@ -91,9 +91,7 @@ def _chunk(footer: Struct, group: int, column: int, path: Sequence[str]) -> Chun
     return Chunk(tuple(path), offset, size, number(_NULLS))
 
 
-def check_pages(
-    file: IO[bytes], chunks: Collection[Chunk], names: Collection[str], *, only_first: bool = False
-) -> int:
+def check_pages(file: IO[bytes], chunks: Collection[Chunk], names: Collection[str], *, only_first: bool = False) -> int:
     """Check the pages of some columns among ``chunks``: all, or the first of each.
 
     Returns the bytes of the largest dictionary, to all of which each row may refer. Raises MediaError where pages

@@ -132,9 +132,7 @@ def _colour_by_class(name: str, column: pa.ChunkedArray, shown: Callable[[str], 
     shade_of[own] = np.arange(len(own))
     label_of[labelled] = np.arange(len(labelled))
     shade_of[-1], label_of[-1] = none, len(labels) - 1
-    legend = [
-        {"label": shown(names[one]), "count": int(counts[one]), "shade": at} for at, one in enumerate(own)
-    ]
+    legend = [{"label": shown(names[one]), "count": int(counts[one]), "shade": at} for at, one in enumerate(own)]
     if rest := order[len(own) :]:
         title = f"{len(rest):,} others"
         legend.append({"label": title, "count": int(counts[rest].sum()), "shade": others})

@@ -94,9 +94,7 @@ def _about(n: int, info: MapInfo, pictures: int, left: int) -> str:
     said = [format_count(n, "image"), f"{info.method.upper()} of {info.encoder}"]
     if info.trustworthiness is not None:
         said.append(f"trustworthiness {info.trustworthiness:.3f}")
-    thumbnails = (
-        "thumbnails of all" if pictures == n else f"thumbnails of {pictures:,}, of the others the path only"
-    )
+    thumbnails = "thumbnails of all" if pictures == n else f"thumbnails of {pictures:,}, of the others the path only"
     said.append(thumbnails if pictures else "no thumbnails")
     if left:
         said.append(f"{left:,} pictures could not be read or were too many")

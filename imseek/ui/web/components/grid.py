@@ -107,9 +107,7 @@ def grid(
     )
 
 
-def _pressed(
-    found: Mapping[str, object] | None, ids: set[int], cards: Sequence[Card]
-) -> tuple[int, str] | None:
+def _pressed(found: Mapping[str, object] | None, ids: set[int], cards: Sequence[Card]) -> tuple[int, str] | None:
     """Return the key press if it was on a card, or on one of its duplicates in the large view."""
     if not found:
         return None

@@ -58,17 +58,13 @@ class Lasso:
     add: bool
 
 
-def store_points(
-    ids: npt.NDArray[np.int64], places: npt.NDArray[np.float32], pictured: npt.ArrayLike
-) -> PointData:
+def store_points(ids: npt.NDArray[np.int64], places: npt.NDArray[np.float32], pictured: npt.ArrayLike) -> PointData:
     """Store images ``ids`` (n,) at ``places`` (n, 2), from -1 to 1, for the browser.
 
     ``pictured`` are rows whose pictures are drawn where there is room, most important first.
     """
     columns = (ids.astype("<i8"), places[:, 0].astype("<f4"), places[:, 1].astype("<f4"))
-    return PointData(
-        blobs.store_blob(b"".join(column.tobytes() for column in columns)), _rows(pictured), len(ids)
-    )
+    return PointData(blobs.store_blob(b"".join(column.tobytes() for column in columns)), _rows(pictured), len(ids))
 
 
 def store_colours(colouring: Colouring, pictured: npt.ArrayLike | None = None) -> ColourData:
@@ -118,9 +114,7 @@ def scatter(
         if (lasso := read_lasso(value)) is not None:
             on_lasso(lasso)
 
-    chosen = (
-        None if selected is None else blobs.store_blob(np.packbits(selected, bitorder="little").tobytes())
-    )
+    chosen = None if selected is None else blobs.store_blob(np.packbits(selected, bitorder="little").tobytes())
     found = _mount()(
         key=key,
         data={

@@ -52,9 +52,7 @@ def show_selection_bar(
         if all_ is not None:
             all_(shown)
 
-    _draw(
-        name, collection, ids, hits, key, text, floating=True, whole=whole, everything=everything, clear=clear
-    )
+    _draw(name, collection, ids, hits, key, text, floating=True, whole=whole, everything=everything, clear=clear)
 
 
 def _draw(
@@ -99,7 +97,5 @@ def _stored(collection: Collection, ids: Sequence[int], hits: Sequence[Hit]) -> 
     """Return the size in bytes, exact as long as the number of pictures is within the limit."""
     known = {hit.image_id: int(hit.metadata["bytes"]) for hit in hits if "bytes" in hit.metadata}
     missing = [image_id for image_id in ids if image_id not in known][: downloads.MAX_PICTURES]
-    known.update(
-        {i: int(image.metadata.get("bytes", 0)) for i, image in collection.get_many(missing).items()}
-    )
+    known.update({i: int(image.metadata.get("bytes", 0)) for i, image in collection.get_many(missing).items()})
     return sum(known.get(image_id, 0) for image_id in ids)

@@ -111,9 +111,7 @@ def results(
     return picked
 
 
-def hits_by_id(
-    collection: Collection, ids: Sequence[int], scores: Sequence[float] | None = None
-) -> tuple[Hit, ...]:
+def hits_by_id(collection: Collection, ids: Sequence[int], scores: Sequence[float] | None = None) -> tuple[Hit, ...]:
     """Return images as hits, by their ids and ``scores``, for pages that do not get them from a search.
 
     Images that are no longer in the collection are left out.
@@ -191,9 +189,7 @@ class _PageSelection:
 
 
 def _toolbar(key: str, keys: Sequence[tuple[str, str]]) -> int:
-    with st.container(
-        horizontal=True, horizontal_alignment="right", vertical_alignment="center", key=f"{key}-tools"
-    ):
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key=f"{key}-tools"):
         side = _size()
         with st.popover("?", help="Keys"):
             for names, what in keys:

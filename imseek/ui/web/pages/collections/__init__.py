@@ -31,9 +31,7 @@ def show() -> None:
     if not named:
         create_form.show_first_run(busy=making)
         return
-    chosen = next(
-        (one for one in named if one.name == st.session_state.get(navigation.COLLECTION_KEY)), named[0]
-    )
+    chosen = next((one for one in named if one.name == st.session_state.get(navigation.COLLECTION_KEY)), named[0])
     overview.show(named, chosen)
     with st.container():
         create_form.show_switch(busy=making)
@@ -58,9 +56,7 @@ def _one(chosen: NamedCollection) -> None:
         navigation.page("search"), label="Search it →", query_params={navigation.COLLECTION_KEY: chosen.name}
     )
     held = format_count(info.images, "picture")
-    st.text(
-        f"{held}; {format_count(len(info.failures), 'file')} could not be indexed" if info.failures else held
-    )
+    st.text(f"{held}; {format_count(len(info.failures), 'file')} could not be indexed" if info.failures else held)
     pictures, failures, about, upkeep, runs = st.tabs(
         ["Pictures", "Not indexed", "Facts", "Upkeep", "Runs"],
         key="collections-tabs",

@@ -62,9 +62,7 @@ def show_form(*, busy: bool) -> None:
 def _form(busy: bool) -> None:
     if _NAME not in st.session_state:
         st.session_state[_NAME] = create_task.free_name(os.environ)
-    name = (
-        st.text_input("Name", key=_NAME, live="300ms", max_chars=64, disabled=busy, width=400) or ""
-    ).strip()
+    name = (st.text_input("Name", key=_NAME, live="300ms", max_chars=64, disabled=busy, width=400) or "").strip()
     problem = create_task.name_problem(name, os.environ)
     with st.container():  # Its own container, so that nothing below it moves.
         if problem and not busy:

@@ -93,9 +93,7 @@ def encoder_choices() -> tuple[EncoderChoice, ...]:
             )
         )
     found.append(
-        EncoderChoice(
-            BUILTIN, "Built-in", ("Needs no download; finds plain things, and is the least exact.",)
-        )
+        EncoderChoice(BUILTIN, "Built-in", ("Needs no download; finds plain things, and is the least exact.",))
     )
     return tuple(found)
 
@@ -142,9 +140,7 @@ def demo_request() -> CollectionRequest:
     from imseek.ui import photographs
 
     paths = [str(path) for path in photographs.photographs()]
-    return CollectionRequest(
-        library.DEMO_NAME, photographs.ENCODER, index=IndexRequest(tuple(paths)).command()
-    )
+    return CollectionRequest(library.DEMO_NAME, photographs.ENCODER, index=IndexRequest(tuple(paths)).command())
 
 
 @dataclass(frozen=True, slots=True)

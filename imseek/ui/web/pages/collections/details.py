@@ -67,18 +67,11 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         ]
         _table([(name, value) for name, value in rows if value])
     for other in info.other_spaces:
-        state = (
-            f"being built, {other.images:,} pictures so far"
-            if other.state == "building"
-            else "kept, not in use"
-        )
+        state = f"being built, {other.images:,} pictures so far" if other.state == "building" else "kept, not in use"
         _table([("Not in use", f"{printable(other.space.encoder)}: {state}, {format_size(other.bytes)}")])
     st.markdown("**Vector index**")
     lines = [line for built in info.indexes for line in index_facts(built)]
-    _table(
-        [("In use", line) for line in lines or [printable(info.index)]]
-        + [("Wanted", policy_line(info.policy))]
-    )
+    _table([("In use", line) for line in lines or [printable(info.index)]] + [("Wanted", policy_line(info.policy))])
     st.markdown("**On disk**")
     with errors.show_errors():
         use = maintenance.disk_use(named.path)

@@ -54,9 +54,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         ),
     ]
     if not embeds and "text" in (info.spaces[0].modalities or ("text",)):
-        tasks.append(
-            ("Embed captions", "So that captions can be searched too.", False, ("maintain", "--captions"))
-        )
+        tasks.append(("Embed captions", "So that captions can be searched too.", False, ("maintain", "--captions")))
     for label, line, is_due, command in tasks:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button(
@@ -132,11 +130,7 @@ def _show_outcome(named: NamedCollection, kind: str, work: BackgroundTask[Any]) 
                 *(f"Lost: {one}" for one in report.lost),
             ):
                 st.text(printable(line))
-            st.text(
-                "Sound now"
-                if report.after.ok
-                else f"{format_count(len(report.after.problems), 'problem')} left"
-            )
+            st.text("Sound now" if report.after.ok else f"{format_count(len(report.after.problems), 'problem')} left")
         if st.button("Hide", key=f"collections-hide-{kind}"):
             background.forget(work)
             st.rerun()

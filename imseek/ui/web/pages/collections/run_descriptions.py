@@ -85,9 +85,7 @@ def summarise_run(job: Job, now: datetime | None = None) -> RunSummary:
     ends = {
         jobs.DONE: "done",
         jobs.FAILED: "failed",
-        jobs.INTERRUPTED: "stopped"
-        if job.exit_code is not None
-        else "ended before its end (killed, or no power)",
+        jobs.INTERRUPTED: "stopped" if job.exit_code is not None else "ended before its end (killed, or no power)",
     }
     done, skipped = (job.progress.get(name) for name in ("done", "skipped"))
     facts = []

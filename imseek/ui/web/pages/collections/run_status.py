@@ -151,9 +151,7 @@ def _log(job: Job, *, ended: bool = False) -> None:
 
 def show_busy() -> None:
     """Say why buttons are disabled."""
-    st.text(
-        "Something is being done to this collection, as shown above: nothing can be changed until it ends."
-    )
+    st.text("Something is being done to this collection, as shown above: nothing can be changed until it ends.")
 
 
 def show_all(named: NamedCollection) -> None:

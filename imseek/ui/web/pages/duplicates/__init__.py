@@ -60,9 +60,7 @@ def show() -> None:
     report = of.report
     if report is None:
         if not images:
-            navigation.no_pictures(
-                "Duplicates are looked for among the pictures of a collection. Add some first."
-            )
+            navigation.no_pictures("Duplicates are looked for among the pictures of a collection. Add some first.")
         elif of.finding is None:
             st.text(
                 f"Press “Find duplicates” to compare {format_count(images, 'picture')} with each "

@@ -100,9 +100,7 @@ def _summary(of: Workspace, plan: Plan) -> None:
         return
     st.text(f"{files} in {format_count(len(plan.groups), 'group')}, {format_size(plan.bytes)}.")
     with st.container(horizontal=True):
-        if st.button(
-            f"{_ACTION_BUTTONS[plan.action].format(files)} …", type="primary", key="duplicates-apply"
-        ):
+        if st.button(f"{_ACTION_BUTTONS[plan.action].format(files)} …", type="primary", key="duplicates-apply"):
             _confirm(of, plan)
         if st.button("Read the files and show what would be done", key="duplicates-check"):
             of.check(plan)

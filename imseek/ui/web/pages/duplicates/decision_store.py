@@ -193,9 +193,7 @@ class DecisionStore:
             self.unread = error
             raise
         if loaded.aside is not None:
-            self.note = (
-                f"what was decided here could not be read: its file was damaged, and is now {loaded.aside}"
-            )
+            self.note = f"what was decided here could not be read: its file was damaged, and is now {loaded.aside}"
         if loaded.found is not None:
             self._said, self._undone, self.settings = loaded.found
             self._states = states(self._said)

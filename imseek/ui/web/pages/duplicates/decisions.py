@@ -112,9 +112,7 @@ def decide(group: DuplicateGroup, state: State, act: Act, images: Collection[Tok
         rest = [member for member in left if member not in named]
         if not named or not rest or is_foreign(group):
             raise ValueError("nothing is left to tell it from")
-        wanted = {
-            pair: "different" for one in named for other in rest if (pair := _pair(one, other)) is not None
-        }
+        wanted = {pair: "different" for one in named for other in rest if (pair := _pair(one, other)) is not None}
         if not wanted:
             raise ValueError("files of the same bytes are duplicates")
         # Their copies are set apart with them.
@@ -126,9 +124,7 @@ def decide(group: DuplicateGroup, state: State, act: Act, images: Collection[Tok
 
 
 def _each(members: Sequence[Duplicate], verdict: Verdict) -> Verdicts:
-    return {
-        pair: verdict for one, other in combinations(members, 2) if (pair := _pair(one, other)) is not None
-    }
+    return {pair: verdict for one, other in combinations(members, 2) if (pair := _pair(one, other)) is not None}
 
 
 def _pair(one: Duplicate, other: Duplicate) -> Pair | None:
@@ -166,9 +162,7 @@ def apply_decisions(
             if kept and rest:
                 members = (replace(kept[0], pair=None), *rest)
                 groups.append(DuplicateGroup(group.kind, members, CHOSEN))
-        elif (
-            state.act is None and group.kind in suggested and group.kind != "inside" and len(left.members) > 1
-        ):
+        elif state.act is None and group.kind in suggested and group.kind != "inside" and len(left.members) > 1:
             groups.append(left)
     return replace(report, groups=tuple(groups))
 

@@ -32,9 +32,7 @@ _TURNS: Final[dict[str, tuple[int, int, int, int]]] = {
 }
 
 
-def group_data(
-    names: Callable[[str], str | None], group: DuplicateGroup, state: State
-) -> list[dict[str, Any]]:
+def group_data(names: Callable[[str], str | None], group: DuplicateGroup, state: State) -> list[dict[str, Any]]:
     """Return the data of the images, the suggested one first. ``names`` maps the UUID of a collection to its name."""
     side = next((side for most, side in _SIDES if len(group.members) <= most), _SIDES[-1][1])
     facts = [_facts(member) for member in group.members]
@@ -47,8 +45,7 @@ def group_data(
             **_picture(names, member, side),
             "said": _reason_text(group, member),
             "facts": [
-                {"name": name, "value": value, "differs": value != facts[0][name]}
-                for name, value in facts[n].items()
+                {"name": name, "value": value, "differs": value != facts[0][name]} for name, value in facts[n].items()
             ],
             "suggested": member is group.keeper and group.kind != "inside",
             "mark": _mark(group, state, member),

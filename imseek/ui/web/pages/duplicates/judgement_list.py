@@ -36,12 +36,8 @@ def _show_judgements(name: str, of: Workspace) -> None:
         here = said[(page - 1) * PAGE : page * PAGE]
         picked = grid(cards(name, of, here), key="duplicates-judged", side=150, epoch=str(hash(here)))
         if not picked.selected:
-            st.text(
-                "Tick those to take back. What is taken back is asked again when you look for duplicates."
-            )
-        elif st.button(
-            f"Take back {format_count(len(picked.selected), 'judgement')}", key="duplicates-forget"
-        ):
+            st.text("Tick those to take back. What is taken back is asked again when you look for duplicates.")
+        elif st.button(f"Take back {format_count(len(picked.selected), 'judgement')}", key="duplicates-forget"):
             try:
                 with st.spinner("Waiting for the collection …"):
                     duplicates.rejudge(of.root, {(here[n].a, here[n].b): None for n in picked.selected})
@@ -58,9 +54,7 @@ def cards(name: str, of: Workspace, said: Sequence[Judgement]) -> list[Card]:
     return [_card(n, name, one, ids, places) for n, one in enumerate(said)]
 
 
-def _card(
-    n: int, name: str, one: Judgement, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]
-) -> Card:
+def _card(n: int, name: str, one: Judgement, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]) -> Card:
     first, second = (_image_name(content, ids, places) for content in (one.a, one.b))
     held = next((ids[content][0] for content in (one.a, one.b) if ids.get(content)), None)
     return Card(

@@ -60,9 +60,7 @@ def show_form(of: Workspace, others: Sequence[str]) -> None:
             prefer, protect, where, looks, against = _more(asked, others)
         sent = st.form_submit_button("Find duplicates", type="primary", disabled=busy)
     if sent:
-        new = FindOptions(
-            tuple(kinds), keep, _lines(prefer), _lines(protect), where.strip(), int(looks), against
-        )
+        new = FindOptions(tuple(kinds), keep, _lines(prefer), _lines(protect), where.strip(), int(looks), against)
         start_search(of, new)
 
 
@@ -135,12 +133,8 @@ def show_summary(of: Workspace, report: DuplicateReport) -> None:
     """Summarise the report, and say whether it is outdated."""
     kinds = [group.kind for group in report.groups]
     if kinds:
-        by_kind = ", ".join(
-            f"{kinds.count(kind):,} × {KIND_LABELS[kind]}" for kind in KIND_LABELS if kind in kinds
-        )
-        found = (
-            f"{format_count(len(kinds), 'group')} among {format_count(report.searched, 'picture')}: {by_kind}"
-        )
+        by_kind = ", ".join(f"{kinds.count(kind):,} × {KIND_LABELS[kind]}" for kind in KIND_LABELS if kind in kinds)
+        found = f"{format_count(len(kinds), 'group')} among {format_count(report.searched, 'picture')}: {by_kind}"
         st.text(
             f"{found}. Beside the suggested ones: {format_count(report.surplus, 'picture')}, "
             f"{format_size(report.bytes)}."
@@ -168,9 +162,7 @@ def _again(of: Workspace, said: str, label: str) -> None:
             start_search(of, of.asked)
 
 
-def show_task(
-    task_of: Callable[[], BackgroundTask[Any] | None], doing: str, key: str, stopping: str = ""
-) -> None:
+def show_task(task_of: Callable[[], BackgroundTask[Any] | None], doing: str, key: str, stopping: str = "") -> None:
     """Show the progress of a task with a stop button of this ``key``; the page is drawn again when it has ended.
 
     ``stopping`` is shown once the task was asked to stop.
@@ -178,9 +170,7 @@ def show_task(
     st.fragment(_show_task, run_every=0.5)(task_of, doing, key, stopping)
 
 
-def _show_task(
-    task_of: Callable[[], BackgroundTask[Any] | None], doing: str, key: str, stopping: str
-) -> None:
+def _show_task(task_of: Callable[[], BackgroundTask[Any] | None], doing: str, key: str, stopping: str) -> None:
     task = task_of()
     if task is None or not task.running:
         st.rerun()

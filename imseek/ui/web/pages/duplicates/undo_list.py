@@ -38,26 +38,20 @@ def show(of: Workspace) -> None:
     with errors.show_errors():
         known = duplicates.undoable(of.root)
     if not known:
-        st.text(
-            "Nothing was done to any file yet. What “Clear up” does is listed here, and can be brought back."
-        )
+        st.text("Nothing was done to any file yet. What “Clear up” does is listed here, and can be brought back.")
     for info in known:
         _entry(of, info)
 
 
 def describe_done(info: UndoInfo) -> str:
     """Describe what was done."""
-    said = [
-        f"{format_count(n, 'file')} {ACTION_WORDS.get(action, action)}" for action, n in info.actions.items()
-    ]
+    said = [f"{format_count(n, 'file')} {ACTION_WORDS.get(action, action)}" for action, n in info.actions.items()]
     return ", ".join(said) or "nothing"
 
 
 def _entry(of: Workspace, info: UndoInfo) -> None:
     with st.container(border=True):
-        st.text(
-            f"{info.created.replace('T', ' ')[:19]} UTC · {describe_done(info)} · {format_size(info.bytes)}"
-        )
+        st.text(f"{info.created.replace('T', ' ')[:19]} UTC · {describe_done(info)} · {format_size(info.bytes)}")
         st.text(_STATES.get(info.state, info.state).capitalize())
         for note in info.notes:
             st.text(one_line(note, 400))
@@ -81,9 +75,7 @@ def confirm(of: Workspace, undo_id: str) -> None:
         "A place that another file has taken meanwhile is not written over."
     )
     with st.container(horizontal=True):
-        if st.button(
-            f"Bring back {files}", type="primary", key="duplicates-undo-yes", disabled=of.is_moving_files
-        ):
+        if st.button(f"Bring back {files}", type="primary", key="duplicates-undo-yes", disabled=of.is_moving_files):
             of.undo(undo_id)
             of.applying = None
             st.rerun()
@@ -131,9 +123,7 @@ def result_lines(report: UndoReport) -> list[str]:
     if already := counts.get("already", 0):
         lines.append(f"{already:,} were there already.")
     if left := counts.get("left", 0):
-        lines.append(
-            f"⚠️ {format_count(left, 'file')} could not be brought back. Once that is mended, try again:"
-        )
+        lines.append(f"⚠️ {format_count(left, 'file')} could not be brought back. Once that is mended, try again:")
     if report.interrupted:
         lines.append("It was stopped. What was brought back stays.")
     lines += [one_line(note, 400) for note in report.notes]

@@ -218,9 +218,7 @@ class Workspace:
                 return
             task = self.applying = BackgroundTask(
                 "acting on files",
-                lambda task: duplicates.apply(
-                    self.root, plan, dry_run=False, progress=task.tell, stop=task.stop_asked
-                ),
+                lambda task: duplicates.apply(self.root, plan, dry_run=False, progress=task.tell, stop=task.stop_asked),
             )
             self.planned = self.checking = None
             self._moving = True

@@ -81,16 +81,13 @@ def propose_batch(
     shown = [proposal for proposal in found.proposals if proposal.image_id not in skipped][:SIZE]
     there = {proposal.image_id: proposal.place for proposal in shown}
     cards = tuple(
-        label_shelves.card(name, proposal.image_id, there[proposal.image_id], _guess(proposal))
-        for proposal in shown
+        label_shelves.card(name, proposal.image_id, there[proposal.image_id], _guess(proposal)) for proposal in shown
     )
     notes = notes if cards else ("No picture is left to label.",)
     return Batch(_number(before), cards, notes, skipped=skipped)
 
 
-def sample_condition(
-    collection: Collection, number: int, tags_: Sequence[str]
-) -> tuple[str | None, tuple[str, ...]]:
+def sample_condition(collection: Collection, number: int, tags_: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
     """Return the condition that selects a sample of a large collection and all images with one of these tags, and a
     note.
 

@@ -39,9 +39,7 @@ def show(name: str, collection: Collection) -> None:
         said = label_sets.count_given(tags.counts(collection))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.session_state.setdefault("step", LABEL)
-        step = st.segmented_control(
-            "Step", (LABEL, LEARNED), key="step", required=True, label_visibility="collapsed"
-        )
+        step = st.segmented_control("Step", (LABEL, LEARNED), key="step", required=True, label_visibility="collapsed")
         probe_training.show_train_button(collection, one, probe, said, lambda: _go_to_step(LEARNED))
     if step == LABEL:
         _label(name, collection, one, said, probe)
@@ -67,9 +65,7 @@ def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo
         text = st.text_input("Classes, at most 9", key="classes", bind="query-params", placeholder="cat, dog")
         name = st.text_input("Name", key="set-name", placeholder="pets", width=160)
     if not text:
-        st.text(
-            "Name what you want to tell apart, such as: cat, dog. One class alone is learned as yes or no."
-        )
+        st.text("Name what you want to tell apart, such as: cat, dog. One class alone is learned as yes or no.")
         st.text("Then label some pictures by keys. Each key stores a tag; the rest is learned from these.")
         return None, None
     try:
@@ -86,16 +82,12 @@ def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo
     return one, probe_there
 
 
-def _label(
-    name: str, collection: Collection, one: LabelSet, said: dict[str, int], probe: ProbeInfo | None
-) -> None:
+def _label(name: str, collection: Collection, one: LabelSet, said: dict[str, int], probe: ProbeInfo | None) -> None:
     slot = f"teach-{name}-{one.name}-{'-'.join(one.classes)}"
     key = f"{slot}-labeller"
     batch: Batch | None = st.session_state.get(slot)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        source = st.segmented_control(
-            "Pictures", (USEFUL, FOUND), key="pictures", default=USEFUL, required=True
-        )
+        source = st.segmented_control("Pictures", (USEFUL, FOUND), key="pictures", default=USEFUL, required=True)
         words = ""
         if source == FOUND:
             words = (st.text_input("Words", key="teach-words", placeholder="a cat asleep") or "").strip()

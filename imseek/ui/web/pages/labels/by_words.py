@@ -40,9 +40,7 @@ from imseek.ui.web.plain_text import escape_markdown, one_line
 SLOT: Final = "labels-save"
 #: Session key of the number of times that labels were saved.
 _SAVES_KEY: Final = "labels-sent"
-_HELP: Final = (
-    "One class a line. More words for one: bird: bird, sparrow, seagull. Lines with # are left out."
-)
+_HELP: Final = "One class a line. More words for one: bird: bird, sparrow, seagull. Lines with # are left out."
 
 
 @st.fragment
@@ -75,11 +73,7 @@ def _why_no_text(collection: Collection) -> str | None:
         encoder = text_encoder(collection)
     except ImseekError as error:
         return str(error)
-    return (
-        None
-        if "text" in encoder.info.modalities
-        else f"its encoder, {encoder.info.reference}, knows no words"
-    )
+    return None if "text" in encoder.info.modalities else f"its encoder, {encoder.info.reference}, knows no words"
 
 
 def _read_options(name: str, collection: Collection) -> LabelOptions:
@@ -129,8 +123,7 @@ def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
     )
     if sentences == OWN_TEMPLATES:
         sentences = (
-            st.text_area("Sentences, with {} for the class", "a photo of a {}", key="labels-own")
-            or DEFAULT_TEMPLATE
+            st.text_area("Sentences, with {} for the class", "a photo of a {}", key="labels-own") or DEFAULT_TEMPLATE
         )
     none_text = ""
     if none:
@@ -149,14 +142,10 @@ def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
     choice = st.selectbox(
         "How sure", (TRAINED, *known.names, NUMBER), key="labels-temperature", format_func=escape_markdown
     )
-    st.text(
-        f"The encoder: {one_line(known.own.source)}. This changes how sure labels are, not which come first."
-    )
+    st.text(f"The encoder: {one_line(known.own.source)}. This changes how sure labels are, not which come first.")
     temperature = None if choice == TRAINED else choice
     if choice == NUMBER:
-        number = st.number_input(
-            "Cosines are divided by", 0.001, 10.0, 1 / known.own.factor, 0.01, format="%.3f"
-        )
+        number = st.number_input("Cosines are divided by", 0.001, 10.0, 1 / known.own.factor, 0.01, format="%.3f")
         temperature = str(number)
     centred = st.checkbox("The collection has pictures of every class", key="labels-centred")
     where = st.text_input(
@@ -177,19 +166,13 @@ def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
     )
 
 
-def _preview(
-    name: str, collection: Collection, asked: LabelOptions, classes: Classes | str
-) -> LabelPreview | None:
+def _preview(name: str, collection: Collection, asked: LabelOptions, classes: Classes | str) -> LabelPreview | None:
     if isinstance(classes, str):
         st.text(classes)
         return None
     # Only for the first one: later previews are too fast to read it.
     first = name not in st.session_state.setdefault("labels-read", set())
-    said = (
-        st.spinner("The first words take some seconds: the encoder is made ready.")
-        if first
-        else nullcontext()
-    )
+    said = st.spinner("The first words take some seconds: the encoder is made ready.") if first else nullcontext()
     try:
         with said:
             found = labels.preview(collection, classes, images=SAMPLE, **asked.arguments())
@@ -235,9 +218,7 @@ def _save(collection: Collection, asked: LabelOptions, classes: Classes, found: 
         arguments = asked.arguments()
 
         def task(progress: ProgressCallback, stop: threading.Event) -> SaveResult:
-            made = labels.label(
-                collection, classes, save=name, tag=tag, progress=progress, stop=stop, **arguments
-            )
+            made = labels.label(collection, classes, save=name, tag=tag, progress=progress, stop=stop, **arguments)
             return SaveResult(name, len(made.image_ids), made.tagged)
 
         label_tasks.begin(collection.path, SLOT, what, task)

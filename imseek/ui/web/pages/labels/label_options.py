@@ -118,15 +118,11 @@ def encoder_caveat(encoder: str) -> str | None:
 
 
 def preview_line(looked: int, of: int) -> str:
-    return (
-        f"Preview on {looked:,} of {of:,} pictures, evenly taken." if looked < of else f"All {of:,} pictures."
-    )
+    return f"Preview on {looked:,} of {of:,} pictures, evenly taken." if looked < of else f"All {of:,} pictures."
 
 
 def saved_line(one: SavedLabels) -> str:
     """Describe saved labels in one line."""
     kept = " and ".join(["columns"] * one.columns + ["tags"] * one.tags)
-    classes = ", ".join(one.classes[:12]) + (
-        f", and {len(one.classes) - 12:,} more" if len(one.classes) > 12 else ""
-    )
+    classes = ", ".join(one.classes[:12]) + (f", and {len(one.classes) - 12:,} more" if len(one.classes) > 12 else "")
     return f"{classes} · as {kept} · {one.encoder} · {one.created[:10]}"

@@ -73,13 +73,9 @@ def parse_set(text: str, name: str = "") -> LabelSet:
     if any(len(one) > 100 or not one.isprintable() for one in found.values()):
         raise UsageError("a class is one line of 100 characters at most")
     classes = tuple(found.values())
-    one = LabelSet(
-        column_name(name or (classes[0] if len(classes) == 1 else "_".join(classes)[:30])), classes
-    )
+    one = LabelSet(column_name(name or (classes[0] if len(classes) == 1 else "_".join(classes)[:30])), classes)
     if len(one.none) > 200:
-        raise UsageError(
-            "the names of these classes are too long", hint="shorten them: 180 characters in all"
-        )
+        raise UsageError("the names of these classes are too long", hint="shorten them: 180 characters in all")
     return one
 
 
@@ -94,11 +90,7 @@ def of_probe(probe: ProbeInfo) -> LabelSet | None:
         if rest.classes and rest.none == classes[n]:
             classes = rest.classes
             break
-    if (
-        not probe.labels.startswith("tags")
-        or len(classes) > MAX_CLASSES
-        or (probe.several and len(classes) > 1)
-    ):
+    if not probe.labels.startswith("tags") or len(classes) > MAX_CLASSES or (probe.several and len(classes) > 1):
         return None
     return LabelSet(probe.name, classes)
 

@@ -31,9 +31,7 @@ def shelves(
 ) -> tuple[Shelf, ...]:
     """Return a shelf for each label that images have, in their order; ``of`` is the number of images labelled."""
     shown = [one for one in examples if one.images][:SHELVES]
-    there = overview.find_places(
-        root, (i for one in shown for pairs in (one.surest, one.unsurest) for i, _ in pairs)
-    )
+    there = overview.find_places(root, (i for one in shown for pairs in (one.surest, one.unsurest) for i, _ in pairs))
 
     def row(title: str, pairs: Sequence[tuple[int, float]]) -> Row:
         return Row(title, tuple(card(name, i, there.get(i), f"{share:.2f}") for i, share in pairs))

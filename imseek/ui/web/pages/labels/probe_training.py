@@ -141,9 +141,7 @@ def _save(name: str, collection: Collection, found: TrainedProbe, slot: str) -> 
         tag = st.checkbox("Give pictures their class as a tag", key=f"{slot}-tag")
         column = info.name
         if columns:
-            column = (
-                st.text_input("Name of the columns", info.name, key=f"{slot}-name") or info.name
-            ).strip()
+            column = (st.text_input("Name of the columns", info.name, key=f"{slot}-name") or info.name).strip()
         sure = 0.5 if info.several else _TAG_THRESHOLD
         if tag:
             sure = st.slider("Tags from which probability on", 0.05, 0.99, sure, 0.01, key=f"{slot}-sure")

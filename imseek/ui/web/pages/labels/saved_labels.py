@@ -44,9 +44,7 @@ def show(name: str, collection: Collection) -> None:
         _one(name, collection, one)
 
 
-def show_pictures(
-    column: str, classes: Sequence[str], key: str, width: int | Literal["stretch"] = "stretch"
-) -> None:
+def show_pictures(column: str, classes: Sequence[str], key: str, width: int | Literal["stretch"] = "stretch") -> None:
     """Draw a choice of classes that leads to a search for the images of one, by the ``column`` that stores it."""
     label = st.selectbox(
         "Show pictures of",
@@ -79,21 +77,15 @@ def _one(name: str, collection: Collection, one: SavedLabels) -> None:
                 )
                 st.rerun()
             with st.popover("Forget"):
-                st.text(
-                    "Takes back its columns, its tags, and how they were made. Tags that people gave stay."
-                )
+                st.text("Takes back its columns, its tags, and how they were made. Tags that people gave stay.")
                 if st.button(f"Forget {one.name}", key=f"{key}-forget", type="primary"):
                     with errors.show_errors():
                         labels.forget(collection, one.name)
                     st.rerun(scope="fragment")
         if not one.current:
-            st.text(
-                f"Made with {one_line(one.encoder)}: the collection has another encoder now. Label all anew."
-            )
+            st.text(f"Made with {one_line(one.encoder)}: the collection has another encoder now. Label all anew.")
 
 
-def _label_new(
-    collection: Collection, name: str, progress: ProgressCallback, stop: threading.Event
-) -> SaveResult:
+def _label_new(collection: Collection, name: str, progress: ProgressCallback, stop: threading.Event) -> SaveResult:
     found = labels.again(collection, name, progress=progress, stop=stop)
     return SaveResult(name, len(found.image_ids), found.tagged)

@@ -29,9 +29,7 @@ def show(name: str, collection: Collection) -> None:
         st.text(said)
     if not there:
         st.text("No picture has a tag yet.")
-        st.text(
-            "Tags come from labels by examples, from saved labels, and from the pictures that a search selects."
-        )
+        st.text("Tags come from labels by examples, from saved labels, and from the pictures that a search selects.")
         return
     st.text("Choose a tag to see its pictures, to rename it, or to take it away.")
     picked = st.dataframe(
@@ -50,10 +48,7 @@ def show(name: str, collection: Collection) -> None:
 
 def rows(there: Sequence[TagCount]) -> list[dict[str, object]]:
     """Return the rows of the table of tags."""
-    return [
-        {"tag": one_line(one.tag), "pictures": one.images, "given by": one_line(givers(one.by))}
-        for one in there
-    ]
+    return [{"tag": one_line(one.tag), "pictures": one.images, "given by": one_line(givers(one.by))} for one in there]
 
 
 def givers(by: Mapping[str, int]) -> str:
@@ -80,19 +75,13 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
                 key = f"tags-to-{st.session_state['tags-changes']}-{one.tag}"
                 to = (st.text_input("New name", key=key, max_chars=200) or "").strip()
                 if any(other.tag == to for other in there) and to != one.tag:
-                    st.text(
-                        "There is such a tag already: the two become one, and cannot be told apart after that."
-                    )
+                    st.text("There is such a tag already: the two become one, and cannot be told apart after that.")
                 if st.button("Rename it", disabled=not to or to == one.tag):
                     _apply_change(lambda: tags.rename(collection, one.tag, to), f"Renamed to {to}")
             with st.popover("Take away"):
-                st.text(
-                    f"{format_count(one.images, 'picture')} lose this tag, whoever gave it. This cannot be undone."
-                )
+                st.text(f"{format_count(one.images, 'picture')} lose this tag, whoever gave it. This cannot be undone.")
                 if st.button("Take it away", type="primary"):
-                    _apply_change(
-                        lambda: tags.remove(collection, one.tag, everywhere=True), f"Took {one.tag} away"
-                    )
+                    _apply_change(lambda: tags.remove(collection, one.tag, everywhere=True), f"Took {one.tag} away")
 
 
 def _apply_change(act: Callable[[], TagReport], what: str) -> None:

@@ -107,9 +107,7 @@ def show_form(root: Path, images: int, *, key: str, name: str = "map", again: bo
         "umap": f"By neighbours (UMAP): those that look alike lie together. Takes {_takes('umap', images)}.",
         "pca": f"A first look (PCA): the two directions in which they differ most. Takes {_takes('pca', images)}.",
     }
-    way = st.radio(
-        "How", list(ways), format_func=ways.__getitem__, key=f"{key}-way", label_visibility="collapsed"
-    )
+    way = st.radio("How", list(ways), format_func=ways.__getitem__, key=f"{key}-way", label_visibility="collapsed")
     lacks = missing_extra(way)
     if lacks is not None:
         errors.show_error(lacks)
@@ -128,9 +126,7 @@ def show_form(root: Path, images: int, *, key: str, name: str = "map", again: bo
         chosen = st.text_input(
             "Name", name, key=f"{key}-name", help="Lower-case letters, digits and _; a letter first."
         ).strip()
-    if st.button(
-        "Lay out the map", type="primary", disabled=lacks is not None or not chosen, key=f"{key}-go"
-    ):
+    if st.button("Lay out the map", type="primary", disabled=lacks is not None or not chosen, key=f"{key}-go"):
         arguments = ["--method", way, "--name", chosen, *(["--refit"] if again else [])]
         if way == "umap":
             arguments += ["--neighbours", str(near)]

@@ -98,9 +98,7 @@ def _facts(asked: SearchState, result: SearchResult, took: float, beyond: bool) 
 
 
 @st.fragment
-def _draw(
-    name: str, collection: Collection, asked: SearchState, result: SearchResult, beyond: tuple[Hit, ...]
-) -> None:
+def _draw(name: str, collection: Collection, asked: SearchState, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
     """Draw the hits in a fragment, since selecting some changes nothing above them."""
     if page_state.current().asked != asked:  # Feedback changed the search.
         st.rerun()
@@ -132,9 +130,7 @@ def _show_nothing_found(asked: SearchState, beyond: bool) -> None:
     st.subheader("Nothing found", anchor=False)
     with st.container(horizontal=True):
         if asked.where:
-            st.button(
-                "Search without filters", on_click=page_state.go_to, args=(asked.with_changes(where=()),)
-            )
+            st.button("Search without filters", on_click=page_state.go_to, args=(asked.with_changes(where=()),))
         if asked.cutoff:
             st.button(
                 "Show less relevant ones too",

@@ -188,9 +188,7 @@ def _choose(asked: SearchState, column: str, label: str, values: tuple[tuple[str
 def _holds(asked: SearchState, column: str, label: str) -> None:
     key = f"search-holds-{column}"
     _set_widget(key, filters.filter_on(asked.where, column).holds)
-    st.text_input(
-        label, key=key, on_change=lambda: _apply_filter(Filter(column, holds=st.session_state[key].strip()))
-    )
+    st.text_input(label, key=key, on_change=lambda: _apply_filter(Filter(column, holds=st.session_state[key].strip())))
 
 
 def _range(asked: SearchState, column: str, label: str, low: float | None, high: float | None) -> None:

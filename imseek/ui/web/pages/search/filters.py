@@ -95,9 +95,7 @@ class Filter:
         if self.true is not None:
             return column if self.true else f"not {column}"
         if self.known:
-            return {"latitude": "with a place", "caption": "with a caption"}.get(
-                self.column, f"{column} is known"
-            )
+            return {"latitude": "with a place", "caption": "with a caption"}.get(self.column, f"{column} is known")
         if self.column == "aspect":
             for name, bounds in SHAPES.items():
                 if bounds == (self.low, self.high):
@@ -123,9 +121,7 @@ def describe_condition(condition: str) -> str:
 
 def filter_on(where: tuple[str, ...], column: str) -> Filter:
     """Return the filter on a column among conditions, an empty one if there is none."""
-    return next(
-        (one for one in map(parse_filter, where) if one is not None and one.column == column), Filter(column)
-    )
+    return next((one for one in map(parse_filter, where) if one is not None and one.column == column), Filter(column))
 
 
 def replace_filter(where: tuple[str, ...], new: Filter) -> tuple[str, ...]:

@@ -58,9 +58,7 @@ def _saved(uuid: str, known: CollectionSearches) -> None:
     names = list(known.saved)
     if st.session_state.get(_WHICH) not in names:
         st.session_state[_WHICH] = None
-    chosen = st.selectbox(
-        "Saved", names, index=None, key=_WHICH, placeholder="Choose one", format_func=one_line
-    )
+    chosen = st.selectbox("Saved", names, index=None, key=_WHICH, placeholder="Choose one", format_func=one_line)
     if chosen is None:
         return
     with st.container(horizontal=True):

@@ -45,9 +45,7 @@ def show(asked: SearchState, *, captions: bool) -> None:
             disabled=asked.sort == "date",
             help="Above 0, pictures that resemble earlier ones come later; 0.3 is a good start.",
         )
-        _toggle(
-            asked, "hubness", "Push back pictures that match everything", "Changes the order, not the scores."
-        )
+        _toggle(asked, "hubness", "Push back pictures that match everything", "Changes the order, not the scores.")
         _toggle(asked, "exact", "Look at every picture", "Slower in large collections, and misses nothing.")
 
 

@@ -26,9 +26,7 @@ Change: TypeAlias = Callable[[], None]
 
 def current() -> ParsedAddress:
     """Parse the search in the URL."""
-    return search_state.parse_address(
-        {name: st.query_params.get_all(name) for name in search_state.PARAMETERS}
-    )
+    return search_state.parse_address({name: st.query_params.get_all(name) for name in search_state.PARAMETERS})
 
 
 def go_to(to: SearchState) -> None:

@@ -68,9 +68,7 @@ def add_words(asked: SearchState, text: str, *, unwanted: bool) -> SearchState:
     return asked if part is None else asked.with_part(replace(part, unwanted=unwanted or part.unwanted))
 
 
-def chips(
-    asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[[str], str]
-) -> tuple[Chip, ...]:
+def chips(asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[[str], str]) -> tuple[Chip, ...]:
     """Return a chip for each part and condition; a search for plain words alone needs none.
 
     ``stored`` holds the existing images by id; ``uploaded`` returns the URL of a small picture by its hash, or "".
@@ -136,9 +134,7 @@ def apply_chip_change(asked: SearchState, chip: str, what: str, value: object) -
     if what == "flip":
         return asked.without_part(n).with_part(replace(part, unwanted=not part.unwanted))
     if what == "weight" and isinstance(value, int | float) and 0 < value <= 1e6:
-        return asked.with_changes(
-            parts=(*asked.parts[:n], replace(part, weight=float(value)), *asked.parts[n + 1 :])
-        )
+        return asked.with_changes(parts=(*asked.parts[:n], replace(part, weight=float(value)), *asked.parts[n + 1 :]))
     return asked
 
 

@@ -84,9 +84,7 @@ def picture() -> None:
 def more_words() -> None:
     """Draw inputs for additional and for unwanted words."""
     with st.popover("Also, not"):
-        st.text_input(
-            "Also", key=_ALSO, placeholder="at night", on_change=_on_part_added, args=(_ALSO, False)
-        )
+        st.text_input("Also", key=_ALSO, placeholder="at night", on_change=_on_part_added, args=(_ALSO, False))
         st.text_input("Not", key=_NOT, placeholder="snow", on_change=_on_part_added, args=(_NOT, True))
         st.caption(
             "Each becomes a piece whose weight can be changed. In the box above, `2:beach` counts twice, `-snow` is "
@@ -113,9 +111,7 @@ def _on_words() -> None:
     try:
         what = load_typed_picture(text.strip(), page_state.home())
         page_state.go_to(
-            query_chips.submit_text(now, text)
-            if what is None
-            else query_chips.submit_text(now, "").with_part(what)
+            query_chips.submit_text(now, text) if what is None else query_chips.submit_text(now, "").with_part(what)
         )
     except ImseekError as error:
         page_state.defer_error(error)
@@ -190,8 +186,6 @@ def _upload_thumbnail(name: str) -> str:
     from imseek.showing import data_uri
 
     try:
-        return data_uri(
-            thumbnail(media.decode(page_state.upload(name), min_side=64, measured=False).pixels, 64)
-        )
+        return data_uri(thumbnail(media.decode(page_state.upload(name), min_side=64, measured=False).pixels, 64))
     except ImseekError:
         return ""

@@ -70,9 +70,7 @@ def show(name: str, collection: Collection, now: SearchState) -> None:
 
 def suggest_queries(captions: Sequence[str]) -> tuple[str, ...]:
     """Suggest searches: short captions of the collection, or common subjects."""
-    short = tuple(
-        dict.fromkeys(one.strip() for one in captions if 2 < len(one.strip()) <= _SHORT and "\n" not in one)
-    )
+    short = tuple(dict.fromkeys(one.strip() for one in captions if 2 < len(one.strip()) <= _SHORT and "\n" not in one))
     return short[:_CAPTIONS] or _GENERAL
 
 
