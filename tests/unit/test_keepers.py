@@ -118,6 +118,28 @@ def test_what_nothing_tells_apart() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "beach (1).jpg", "beach(12).jpg", "beach copy.jpg", "beach copy 2.jpg", "beach - Copy.jpg",
+        "beach - Copy (3).jpg", "beach_copy.jpg", "Copy of beach.jpg", "Copy (2) of beach.jpg", "beach - Kopie.jpg", "Kopie von beach.jpg",
+    ],
+)  # fmt: skip
+def test_the_name_of_a_copy_loses_a_tie(name: str) -> None:
+    found = choose_keeper([one(1, f"/photos/{name}"), one(2, "/photos/beach.jpg")])
+    assert (found.image_id, found.reason) == (2, "the next has the name of a copy")
+    assert choose_keeper([one(1, f"/photos/{name}", MANY), one(2, "/photos/beach.jpg")]).image_id == 1, "only of a tie"
+    assert choose_keeper([one(1, f"/photos/{name}"), one(2, f"/elsewhere/{name}")]).image_id == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["IMG_1234.jpg", "beach-2.jpg", "(1999) beach.jpg", "copyright.jpg", "hard copy shop.jpg"]
+)
+def test_other_names_do_not(name: str) -> None:
+    assert choose_keeper([one(1, f"/photos/{name}"), one(2, "/photos/beach.jpg")]).image_id == 1
+    assert choose_keeper([one(1, f"/copies (1)/{name}"), one(2, "/photos/beach.jpg")]).image_id == 1
+
+
 def test_bad_requests() -> None:
     with pytest.raises(UsageError, match="rule"):
         choose_keeper([one(1)], "prettiest")  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ better, or that an edited copy has lost the camera's date.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +40,15 @@ _BASIC_COLUMNS: Final = frozenset(
         "orientation",
         "longitude",
     }
+)
+
+#: How systems and browsers name copies: "a (1)", "a copy 2", "a - Copy", "Copy of a", and the same in some languages.
+_COPY_NAME: Final = re.compile(
+    rb"""(?ix)
+      \( \d{1,3} \) $
+    | [\ _-] (copy|kopie|copie|copia) ( [\ _]? \(? \d{1,3} \)? )? $
+    | ^ (copy|kopie|copie|copia) \  ( \( \d+ \) \  )? (of|von|de|di) [ ]
+    """
 )
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -141,8 +151,9 @@ def choose_keeper(
     - ``oldest``, ``newest``: by capture time on the camera's clock, then as ``best``; undated images come last;
     - ``path-priority``: in the earliest folder of ``prefer``, then as ``best``.
 
-    With the other rules, ``prefer`` breaks ties. If images are in a folder of ``protect``, one of those is kept. The
-    last resort is the lowest id, the image indexed first. ``richness`` returns how much is known of an image
+    With the other rules, ``prefer`` breaks ties. If images are in a folder of ``protect``, one of those is kept. Where
+    nothing else differs, a name such as "beach (1).jpg" or "beach copy.jpg" loses. The last resort is the lowest id,
+    the image indexed first. ``richness`` returns how much is known of an image
     (:func:`richness`). The order of ``members`` does not matter.
 
     Raises UsageError for an unknown rule, and ValueError if there are no members.
@@ -174,9 +185,9 @@ def _criteria_of(rule: KeepRule, preferred: Folders, rich: _Criterion) -> Sequen
     named = (_preferred_criterion(preferred),) if preferred.paths else ()
     best = (_PIXELS, rich, _BYTES)
     if rule == "path-priority":
-        return (*named, *best)
+        return (*named, *best, _NAME)
     first = {"best": (), "largest": (_BYTES,), "oldest": (_OLDEST,), "newest": (_NEWEST,)}[rule]
-    return (*first, *best, *named)
+    return (*first, *best, *named, _NAME)
 
 
 def _preferred_criterion(folders: Folders) -> _Criterion:
@@ -220,6 +231,14 @@ def _taken_at(member: Duplicate) -> datetime | None:
         return None
 
 
+def _is_named_copy(member: Duplicate) -> bool:
+    """Return whether the file name says that this is a copy."""
+    if member.place is None:
+        return False
+    name, _ = os.path.splitext(member.place.path.rpartition(b"/")[2])
+    return _COPY_NAME.search(name) is not None
+
+
 def _date_criterion(sign: int) -> _Criterion:
     def value(member: Duplicate) -> tuple[bool, float]:
         taken = _taken_at(member)
@@ -241,3 +260,4 @@ _PIXELS: Final = _Criterion(
 )
 _BYTES: Final = _Criterion(lambda member: member.bytes, lambda a, b: f"{a.bytes:,} bytes, the next has {b.bytes:,}")
 _OLDEST, _NEWEST = _date_criterion(-1), _date_criterion(1)
+_NAME: Final = _Criterion(lambda member: not _is_named_copy(member), lambda *_: "the next has the name of a copy")
