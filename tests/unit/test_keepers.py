@@ -122,7 +122,8 @@ def test_what_nothing_tells_apart() -> None:
     "name",
     [
         "beach (1).jpg", "beach(12).jpg", "beach copy.jpg", "beach copy 2.jpg", "beach - Copy.jpg",
-        "beach - Copy (3).jpg", "beach_copy.jpg", "Copy of beach.jpg", "Copy (2) of beach.jpg", "beach - Kopie.jpg", "Kopie von beach.jpg",
+        "beach - Copy (3).jpg", "beach_copy.jpg",
+        "Copy of beach.jpg", "Copy (2) of beach.jpg", "beach - Kopie.jpg", "Kopie von beach.jpg",
     ],
 )  # fmt: skip
 def test_the_name_of_a_copy_loses_a_tie(name: str) -> None:
