@@ -91,6 +91,20 @@ def test_a_new_folder_tells_where_its_names_are(tmp_path: Path, calls: Calls) ->
     assert durable_files.make_folder(tmp_path / "a" / "b") == set()
 
 
+def test_a_folder_that_another_process_makes_first_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+
+    def make_twice(path: Any, mode: int = 0o777) -> None:
+        make(path, mode)  # The other process, just before this one.
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", make_twice)
+    durable_files.make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
 def test_names_above_are_synced_up_to_the_file_system(
     tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
