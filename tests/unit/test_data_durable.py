@@ -136,6 +136,19 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert target.read_bytes() == b"old"
 
 
+@pytest.mark.parametrize("stage", [durable_files.stage, durable_files.stage_unhashed])
+def test_a_disk_that_fails_is_told_with_the_file_that_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Callable[..., object]
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageError, match="Input/output error") as error:
+        stage(tmp_path / "file", lambda out: out.write(b"x"))
+    assert str(tmp_path / "file") in str(error.value), "an fsync's own error names no file"
+
+
 def test_what_is_hashed_is_what_is_written(tmp_path: Path) -> None:
     def write(out: Any) -> None:
         for part in (b"abc", bytearray(b"def"), memoryview(b"ghi")):
