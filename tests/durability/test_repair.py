@@ -205,6 +205,21 @@ def test_removed_and_added_after_the_backup_that_is_left(home: Path) -> None:
     assert State.of(root).images["40.png"][0] > max(before.searched), "no id is used again"
 
 
+def test_files_besides_those_of_a_shard_are_missed_where_an_older_backup_is_taken(home: Path) -> None:
+    root = collection(home)
+    kept = {name: (root / name).read_bytes() for name in layout.BACKUPS}
+    columns, judgements = (paths_of(root)[kind][0] for kind in ("column", "judgements"))
+    draw(photos(home) / "30.png", 30)
+    index(home)
+    for name, data in kept.items():
+        (root / name).write_bytes(data)
+    lose(root, layout.CATALOG, layout.CHECKSUMS, columns, judgements)
+    report = imseek.maintenance.repair(root)
+    assert report.after.ok, report.after.problems
+    assert f"{columns}: derived values, to be computed again" in report.lost
+    assert f"{judgements} from the catalog" in report.restored
+
+
 def test_every_file_that_can_be_derived_is_lost(home: Path) -> None:
     root = collection(home)
     before = State.of(root)

@@ -317,6 +317,24 @@ def test_a_damaged_file_is_not_backed_up(vectors: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar", "vectors"]
 
 
+def test_a_catalog_that_no_checksum_vouches_for_and_sqlite_cannot_read_is_named(
+    vectors: Path, tmp_path: Path
+) -> None:
+    catalog = vectors / layout.CATALOG
+    with closing(sqlite3.connect(catalog)) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'files'").fetchone()
+    data = bytearray(catalog.read_bytes())
+    data[(page - 1) * size : page * size] = b"\xff" * size
+    catalog.write_bytes(data)
+    (vectors / layout.CHECKSUMS).unlink()
+    with pytest.raises(CorruptCollectionError, match="malformed") as caught:
+        imseek.backup.write(vectors, tmp_path / "a.tar")
+    assert str(catalog) in str(caught.value), "the file that is damaged is named"
+    assert caught.value.hint == f"imseek collection repair {vectors}"
+    assert not (tmp_path / "a.tar").exists()
+
+
 @BOTH_CATALOGS
 def test_a_run_that_goes_on_is_no_run_of_the_copy(vectors: Path, tmp_path: Path) -> None:
     with Writer(vectors, "test") as at_work:

@@ -70,6 +70,18 @@ def test_ids_that_do_not_ascend(root: Path) -> None:
     assert "do not ascend" in str(damage)
 
 
+@pytest.mark.parametrize("shape", [(8,), (8, 64, 1)])
+def test_vectors_of_a_wrong_shape_are_told_by_it(root: Path, shape: tuple[int, ...]) -> None:
+    import numpy as np
+
+    np.save(root / "spaces/0/img_emb/000000.npy", np.ones(shape, np.float16))
+    with imseek.open(root) as collection, pytest.raises(CorruptCollectionError) as error:
+        collection.search("red")
+    assert f"an array of float16 and shape {shape}" in str(error.value), (
+        "what is wrong, not how it was noticed"
+    )
+
+
 @pytest.mark.parametrize("name", ["catalog.sqlite", "writer.lock"])
 def test_a_file_that_is_written_in_place_has_one_name(root: Path, tmp_path: Path, name: str) -> None:
     other = tmp_path / "of somebody else"

@@ -470,6 +470,14 @@ def test_a_later_catalog_is_refused(root: Path, postgres: Server) -> None:
         pytest.fail("a later catalog was written")
 
 
+def test_the_catalog_of_another_collection_is_found_by_its_uuid(root: Path, postgres: Server) -> None:
+    schema = read_address(root).schema
+    postgres.admin(f"UPDATE \"{schema}\".meta SET value = 'other' WHERE name = 'uuid'", "shared")
+    (problem,) = imseek.maintenance.verify(root).problems
+    assert (problem.kind, problem.file, problem.repairable) == ("catalog", layout.ADDRESS, False)
+    assert problem.message == "the catalog belongs to another collection"
+
+
 # -- moving, mending, deleting -------------------------------------------------------------------------------
 
 

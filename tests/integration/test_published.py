@@ -542,6 +542,31 @@ def test_a_row_that_was_altered_is_put_right_by_the_next_change(small: Small) ->
     small.check()
 
 
+def test_no_call_waits_for_a_server_without_end(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that stops answering is given up, whatever was asked of it."""
+    from pymilvus import MilvusClient
+
+    waits: dict[str, set[float | None]] = {}
+
+    def time_limit(name: str) -> None:
+        real = getattr(MilvusClient, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            waits.setdefault(name, set()).add(kwargs.get("timeout"))
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(MilvusClient, name, call)
+
+    for name in ("delete", "flush", "has_collection", "load_collection", "query", "upsert"):
+        time_limit(name)
+    small.publish()
+    (small.photos / "coffee.png").unlink()
+    small.index()
+    assert small.publish().removed == 1
+    assert {"delete", "flush", "query", "upsert"} <= waits.keys()
+    assert [name for name, limits in waits.items() if None in limits] == [], "these calls may last for ever"
+
+
 def test_two_at_once(small: Small) -> None:
     small.publish()
     client = Client(parse(small.address))

@@ -220,6 +220,27 @@ def test_what_is_unlike_what_there_was_gets_lists_of_its_own(root: Path, monkeyp
     check(root)
 
 
+def test_an_automatic_index_gives_few_rows_few_lists_and_searches_their_share(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_parts, "ROWS_PER_LIST", 4)
+    monkeypatch.setattr(index_kinds, "EXACT_BYTES", 0)
+    monkeypatch.setattr(index_kinds, "MAX_LISTS", 128)
+    build(root, "auto")
+    one_spot = clustered(1, 9) + 0.05 * np.random.default_rng(3).standard_normal((300, 64))
+    few = add(root, (one_spot / np.linalg.norm(one_spot, axis=1, keepdims=True)).astype(np.float32), "alike")
+    maintenance.merge(root)
+    snapshot = Reader(root).snapshot(0)
+    assert isinstance(snapshot, ShardedSnapshot)
+    kinds = [part.facts.factory.partition(",")[0] for part in snapshot.parts]
+    assert kinds == ["IVF128", "IVF64"], "each part has as many lists as its rows fill"
+    everything = snapshot.candidates(QUERIES[:3], ROWS + len(few), 128, None)
+    for found in everything.ids:
+        assert set(found) == set(ids_of(root)), (
+            "where all lists of the large part are read, so are all others"
+        )
+
+
 def test_answers_that_are_kept_are_those_of_all_rows(root: Path) -> None:
     build(root)
     grow(root, 300, 5)

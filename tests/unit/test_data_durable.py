@@ -89,6 +89,20 @@ def test_a_new_folder_tells_where_its_names_are(tmp_path: Path, calls: Calls) ->
     assert durable_files.make_folder(tmp_path / "a" / "b") == set()
 
 
+def test_a_folder_that_another_process_makes_first_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+
+    def make_twice(path: Any, mode: int = 0o777) -> None:
+        make(path, mode)  # The other process, just before this one.
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", make_twice)
+    durable_files.make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
 def test_names_above_are_synced_up_to_the_file_system(
     tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +132,19 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(StorageError, match=r"current\.json.*No space"):
             durable_files.write_file(target, b"new", staging=tmp_path)
     assert target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("stage", [durable_files.stage, durable_files.stage_unhashed])
+def test_a_disk_that_fails_is_told_with_the_file_that_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Callable[..., object]
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageError, match="Input/output error") as error:
+        stage(tmp_path / "file", lambda out: out.write(b"x"))
+    assert str(tmp_path / "file") in str(error.value), "an fsync's own error names no file"
 
 
 def test_what_is_hashed_is_what_is_written(tmp_path: Path) -> None:
