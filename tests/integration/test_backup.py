@@ -317,9 +317,7 @@ def test_a_damaged_file_is_not_backed_up(vectors: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar", "vectors"]
 
 
-def test_a_catalog_that_no_checksum_vouches_for_and_sqlite_cannot_read_is_named(
-    vectors: Path, tmp_path: Path
-) -> None:
+def test_a_catalog_that_no_checksum_vouches_for_and_sqlite_cannot_read_is_named(vectors: Path, tmp_path: Path) -> None:
     catalog = vectors / layout.CATALOG
     with closing(sqlite3.connect(catalog)) as connection:
         (size,) = connection.execute("PRAGMA page_size").fetchone()

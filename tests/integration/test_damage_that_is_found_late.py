@@ -77,9 +77,7 @@ def test_vectors_of_a_wrong_shape_are_told_by_it(root: Path, shape: tuple[int, .
     np.save(root / "spaces/0/img_emb/000000.npy", np.ones(shape, np.float16))
     with imseek.open(root) as collection, pytest.raises(CorruptCollectionError) as error:
         collection.search("red")
-    assert f"an array of float16 and shape {shape}" in str(error.value), (
-        "what is wrong, not how it was noticed"
-    )
+    assert f"an array of float16 and shape {shape}" in str(error.value), "what is wrong, not how it was noticed"
 
 
 @pytest.mark.parametrize("name", ["catalog.sqlite", "writer.lock"])

@@ -236,9 +236,7 @@ def test_an_automatic_index_gives_few_rows_few_lists_and_searches_their_share(
     assert kinds == ["IVF128", "IVF64"], "each part has as many lists as its rows fill"
     everything = snapshot.candidates(QUERIES[:3], ROWS + len(few), 128, None)
     for found in everything.ids:
-        assert set(found) == set(ids_of(root)), (
-            "where all lists of the large part are read, so are all others"
-        )
+        assert set(found) == set(ids_of(root)), "where all lists of the large part are read, so are all others"
 
 
 def test_answers_that_are_kept_are_those_of_all_rows(root: Path) -> None:

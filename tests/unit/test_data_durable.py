@@ -89,9 +89,7 @@ def test_a_new_folder_tells_where_its_names_are(tmp_path: Path, calls: Calls) ->
     assert durable_files.make_folder(tmp_path / "a" / "b") == set()
 
 
-def test_a_folder_that_another_process_makes_first_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_another_process_makes_first_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = os.mkdir
 
     def make_twice(path: Any, mode: int = 0o777) -> None:
