@@ -28,7 +28,6 @@ from imseek.ui.render.result_json import (
     ErrorAnswer,
     print_answer,
     print_json,
-    to_json,
 )
 
 CHOSEN = ResolvedCollection(Path("/library/scans"), "scans", "--collection")
@@ -43,9 +42,9 @@ def printed(capsys: pytest.CaptureFixture[str], schema: str, body: Any) -> Any:
     return document
 
 
-def answered(result: Any) -> dict[str, Any]:
+def answered(result: Any) -> Answer[Any]:
     """The result of a command about the collection ``CHOSEN``."""
-    return to_json(Answer(CollectionName.of(CHOSEN), result))
+    return Answer(CollectionName.of(CHOSEN), result)
 
 
 def test_search(capsys: pytest.CaptureFixture[str]) -> None:
