@@ -253,7 +253,7 @@ def test_a_server_is_allowed_no_longer_than_its_collection_is_trusted(
         maintenance.trust(root)
     assert impostor.connections > 0
     assert allowed_servers._read() == []
-    problem = Problem("orphan", "metadata/0.parquet", "no part of the collection", repairable=True)
+    problem = Problem("orphan", "metadata/0.parquet", "not part of the collection", repairable=True)
     monkeypatch.setattr(maintenance, "verify", lambda path: VerifyReport((problem,), 0, 0))
     maintenance.trust(root)
     assert allowed_servers._read() == []
