@@ -94,7 +94,7 @@ def test_every_flipped_bit_of_the_catalog_is_found(home: Path, chance: random.Ra
         (root / layout.CATALOG).write_bytes(damaged)
         problems = imseek.maintenance.verify(root).problems
         assert [problem.kind for problem in problems if problem.file == layout.CATALOG] == ["catalog"], f"byte {place}"
-        unseen_by_sqlite += any("as the last writer left it" in problem.message for problem in problems)
+        unseen_by_sqlite += any("from what the last writer saved" in problem.message for problem in problems)
         with pytest.raises(imseek.errors.StorageError), Writer(root, "test"):
             pytest.fail("a writer takes up a damaged catalog")
     assert unseen_by_sqlite > 5
