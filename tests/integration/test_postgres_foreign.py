@@ -292,7 +292,7 @@ STRANGE = [
 @pytest.mark.parametrize("said", STRANGE)
 def test_a_url_says_which_server_and_no_more(root: Path, tmp_path: Path, impostor: Impostor, said: str) -> None:
     url = impostor.url(f"?{said}")
-    with pytest.raises(UsageError, match=r"must not say|no password may be|no URL of a PostgreSQL") as refusal:
+    with pytest.raises(UsageError, match=r"must not (set|contain a password)|not the URL of") as refusal:
         imseek.create(tmp_path / "made", encoder="fake", catalog=url)
     assert "/home/me" not in f"{refusal.value} {refusal.value.hint}"
     assert not (tmp_path / "made").exists()
