@@ -46,7 +46,10 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-#: Hints for a full disk and for too many open files.
+#: Hints for a collection without captions, a full disk and too many open files.
+CAPTION_SOURCES: Final = (
+    "`imseek index` reads captions from tables, text files beside pictures, and pictures (docs/sources.md)"
+)
 FREE_SPACE: Final = "free some space; what was committed is safe"
 MORE_FILES: Final = "too many open files: raise the limit (ulimit -n)"
 _OS_HINTS: Final = {

@@ -70,7 +70,7 @@ def open_input(path: str | os.PathLike[str]) -> BufferedReader:
     file = _open(path)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "it is no regular file")
+        raise OSError(errno.EINVAL, "it is not a regular file")
     return file
 
 

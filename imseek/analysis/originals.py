@@ -54,5 +54,5 @@ class Originals:
         if image_id not in self._places:
             self._places.update(self._reader.indexed_places([image_id]))
         if (place := self._places.get(image_id)) is None:
-            raise MediaError(SkipReason.VANISHED, f"it is not known where image {image_id} lies")
+            raise MediaError(SkipReason.VANISHED, f"the location of image {image_id} is unknown")
         return self._opened.load(place)

@@ -16,7 +16,7 @@ from imseek.data.current_file import Shard
 from imseek.data.reader import Reader
 from imseek.data.shards import shard_files
 from imseek.data.vectors.base import Ids
-from imseek.errors import UsageError
+from imseek.errors import CAPTION_SOURCES, UsageError
 from imseek.types.arrays import Float32
 from imseek.types.pictures import Place
 
@@ -50,9 +50,7 @@ def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
     if not (isinstance(share, int | float) and 0 < share <= 1):
         raise UsageError(f"{share!r} is not a share", hint="above 0, and 1 at the most: 0.3 keeps the best 30 %")
     if not len(ids):
-        raise UsageError(
-            "no image has a caption to score", hint="`imseek index` reads captions from pictures and tables"
-        )
+        raise UsageError("no image has a caption to score", hint=CAPTION_SOURCES)
     count = math.floor(share * len(ids) + 1e-9)
     if not count:
         raise UsageError(f"a share of {share:g} of {len(ids):,} captions is less than one caption")

@@ -114,14 +114,14 @@ def _parse_current(found: JsonObject) -> Current:
     shards = tuple(_parse_shard(JsonObject(one, _field_names(Shard))) for one in found.items("shards"))
     for what, ids in (("space", [s.space_id for s in spaces]), ("shard", [s.shard_id for s in shards])):
         if len(set(ids)) < len(ids):
-            raise ValueError(f"a {what} is there twice")
+            raise ValueError(f"a {what} occurs twice")
     if not any(space.modality == "image" for space in spaces[:1]):
-        raise ValueError("its first space is none of images")
+        raise ValueError("its first space is not an image space")
     snapshots = found.texts_by_name("snapshots") if "snapshots" in found else {}
     for space_id, folder in snapshots.items():
         listed = layout.parse_snapshot_folder(folder)
         if listed is None or str(listed.space_id) != space_id:
-            raise ValueError(f"{folder[:80]!r} is no index of space {space_id[:20]}")
+            raise ValueError(f"{folder[:80]!r} is not an index of space {space_id[:20]}")
     return Current(
         uuid=uuid_text(found),
         generation=found.whole("generation"),
@@ -155,7 +155,7 @@ def _parse_shard(found: JsonObject) -> Shard:
     for kind, name, path in [*listed, *(("column", name, path) for name, path in columns.items())]:
         file = layout.parse(path)
         if file is None or (file.kind, file.shard_id, file.name) != (kind, shard_id, name):
-            raise ValueError(f"{path[:80]!r} is no file of shard {shard_id}")
+            raise ValueError(f"{path[:80]!r} is not a file of shard {shard_id}")
     rows = found.whole("rows", most=_MAX_ROWS)
     return Shard(
         shard_id=shard_id,

@@ -280,7 +280,7 @@ class Reader:
         for image_id, source_id in needed:
             if source_id not in self._roots:
                 raise CorruptCollectionError(
-                    f"image {image_id} lies in a source that is not in the catalog",
+                    f"image {image_id} belongs to a source that is not in the catalog",
                     hint=f"imseek collection repair {self.root}",
                 )
         return self._roots
@@ -495,7 +495,7 @@ class Reader:
 
     def _stale(self, name: str) -> StaleGenerationError:
         return StaleGenerationError(
-            f"{name} of generation {self.generation} is gone from {self.root}",
+            f"{name} of generation {self.generation} is missing from {self.root}",
             hint=f"open the collection again; if that does not help, run imseek collection repair {self.root}",
         )
 

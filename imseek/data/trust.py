@@ -127,9 +127,9 @@ def check_trusted(root: Path, what: str) -> None:
     """
     if not is_trusted(root):
         raise UntrustedCollectionError(
-            f"{root} was not made on this machine, and you have not trusted it: {what} is refused",
+            f"{root} was not created on this machine, and you have not marked it as trusted: {what} is refused",
             root=str(root),
-            hint=f"if you know who made it, run {trust_command(root)}",
+            hint=f"if you trust its creator, run {trust_command(root)}",
         )
 
 

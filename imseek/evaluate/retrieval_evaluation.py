@@ -15,7 +15,7 @@ from imseek.captions.results import UnusedCaptions
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.encoders import registry
-from imseek.errors import QueryError, UsageError
+from imseek.errors import CAPTION_SOURCES, QueryError, UsageError
 from imseek.evaluate.rank_metrics import choose_ks, retrieval_metrics
 from imseek.evaluate.results import Among, CaptionOrigin, RetrievalReport
 from imseek.metrics.retrieval import ArrayRows, RelevantItems, Rows, rank_items
@@ -146,7 +146,7 @@ def no_captions_error(left_out: UnusedCaptions, *, given: bool) -> QueryError:
     if not given:
         return QueryError(
             "no image has a caption",
-            hint="`imseek index` takes captions from pictures and tables; --captions FILE brings some",
+            hint=f"{CAPTION_SOURCES}; --captions FILE reads captions from a table",
         )
     told = f"{left_out.unknown:,} rows name no image of the collection"
     if left_out.names:

@@ -195,7 +195,7 @@ class _TargetSelection:
                         return
             if error.errno in GONE_ERRNOS:
                 raise UsageError(f"no such file or folder: {display_path(path)}") from error
-            raise UsageError(f"cannot look at {display_path(path)}: {error.strerror}") from error
+            raise UsageError(f"{display_path(path)} is not accessible: {error.strerror}") from error
 
     def _has_places(self, source: CatalogSource, below: bytes) -> bool:
         return bool(self._writer.catalog.known_places(source.source_id, below=below))

@@ -86,5 +86,5 @@ def coordinates(table: pa.Table) -> Float32:
 def no_map_error(reader: Reader, name: str) -> UsageError:
     """Build the error for a map that does not exist."""
     there_are = [model.name for model in models.of_kind(reader.root, map_store.KIND)]
-    hint = f"there are: {', '.join(there_are)}" if there_are else "imseek map lays one out"
-    return UsageError(f"no map {name}", hint=hint)
+    hint = f"there are: {', '.join(there_are)}" if there_are else "`imseek map` lays one out"
+    return UsageError(f"no map {name!r}", hint=hint)

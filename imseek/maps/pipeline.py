@@ -187,8 +187,8 @@ def _place_new_images(
         anchors = held.only(held.fitted & (live.positions(held.ids) >= 0))
         if not len(anchors):
             raise UsageError(
-                f"none of the images that the map {info.name} was laid out with is left",
-                hint="--refit lays it out anew",
+                f"all images that map {info.name!r} was computed from have been removed",
+                hint="--refit computes it anew",
             )
         near = info.neighbours or DEFAULT_NEIGHBOURS
         added, interrupted = fit.place_among(reader, vectors, missing, anchors, near, told.task)
@@ -209,8 +209,8 @@ def _check_same(wanted: MapRequest, info: MapInfo) -> None:
         asked, has = getattr(wanted, what), getattr(info, what)
         if asked is not None and asked != has and (has is not None or what == "method"):
             raise UsageError(
-                f"the map {info.name} was laid out with {what.replace('_', '-')} {has}, not {asked}",
-                hint="--refit lays it out anew; --name makes another one",
+                f"map {info.name!r} was computed with {what.replace('_', '-')} {has}, not {asked}",
+                hint="--refit computes it anew; --name makes another map",
             )
 
 

@@ -34,7 +34,7 @@ def codec_refusals() -> dict[str, str]:
         try:
             found |= {name: why for name, why in pool.survey(kind).refusals.items() if name in installed}
         except pool.WorkerError as error:
-            found |= dict.fromkeys(installed, f"the process that decodes it does not start: {error}")
+            found |= dict.fromkeys(installed, f"its decoder process does not start: {error}")
     return found
 
 

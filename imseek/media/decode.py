@@ -82,7 +82,7 @@ def decode(
         raise MediaError(SkipReason.TOO_MANY_BYTES, message)
     name = sniff(data)
     if name is None:
-        raise MediaError(SkipReason.NOT_AN_IMAGE, "the content is not that of any known image format")
+        raise MediaError(SkipReason.NOT_AN_IMAGE, "the content matches no known image format")
     if not is_readable(name):
         if needs_extra(name):  # also in the message, since only that is stored for a skipped file
             message = f"{name} images need a codec that is not installed ({FORMATS_HINT})"

@@ -32,5 +32,5 @@ def plugin() -> Any:
         needed = ".".join(map(str, MINIMUM_VERSIONS[name]))
         found = stated if number is None else number[0]
         message = f"HEIC images are not given to {name} {found}, which has known security holes"
-        raise MediaError(SkipReason.MISSING_CODEC, f"{message}: it takes {needed} or newer ({HINT})", hint=HINT)
+        raise MediaError(SkipReason.MISSING_CODEC, f"{message}: {needed} or newer is needed ({HINT})", hint=HINT)
     return pillow_heif.HeifImageFile

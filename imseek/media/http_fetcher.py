@@ -113,7 +113,7 @@ class HttpFetcher:
             )
         except ProxyUnsupportedError as error:
             hint = "unset HTTP_PROXY and HTTPS_PROXY, or allow private addresses as well"
-            raise UsageError(f"through the proxy {error.proxy} no address can be checked", hint=hint) from error
+            raise UsageError(f"addresses cannot be checked through the proxy {error.proxy}", hint=hint) from error
         except ValueError as error:
             raise UsageError(f"allow_networks: {error}") from error
         self._hosts: dict[str, _Host] = {}
@@ -212,7 +212,7 @@ class HttpFetcher:
     async def _attempts(self, url: str, host: _Host, deadline: float) -> FetchResult:
         """Try up to ``attempts`` times, pausing in between."""
         for attempt in range(1, self._limits.attempts + 1):
-            await self._pause(host.quiet_until - self._loop.time(), deadline, "the host asked for a pause")
+            await self._pause(host.quiet_until - self._loop.time(), deadline, "the host requested a pause")
             try:
                 return await self._follow_redirects(url)
             except _RetryableError as failed:
@@ -224,7 +224,7 @@ class HttpFetcher:
                 pause = min(_MAX_PAUSE, self._limits.back_off * 2 ** (attempt - 1))
                 pause *= random.uniform(0.5, 1.0)  # noqa: S311 - so that many clients do not come back at once
                 await self._pause(max(pause, failed.after), deadline, str(failed), failed.reason)
-        raise AssertionError("there is at least one attempt")
+        raise AssertionError("the number of attempts must be at least 1")
 
     async def _pause(
         self, seconds: float, deadline: float, why: str, reason: SkipReason = SkipReason.FETCH_FAILED
@@ -233,7 +233,7 @@ class HttpFetcher:
         if seconds <= 0:
             return
         if self._loop.time() + seconds >= deadline:
-            raise MediaError(reason, f"{why}; the next attempt would be in {seconds:.0f} s, too late")
+            raise MediaError(reason, f"{why}; the next attempt would be in {seconds:.0f} s, after the time limit")
         await asyncio.sleep(seconds)
 
     async def _follow_redirects(self, url: str) -> FetchResult:
@@ -290,7 +290,7 @@ async def _body(response: httpx.Response, max_bytes: int) -> bytes:
         raise _too_large(max_bytes)
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-        raise MediaError(SkipReason.FETCH_FAILED, f"sent as {encoding}, which was not asked for")
+        raise MediaError(SkipReason.FETCH_FAILED, f"sent as {encoding}, which was not requested")
     # Bounded at each step, unlike httpx's own decoders: 64 kB may become 64 MB.
     decoder = None if encoding in ("", "identity") else zlib.decompressobj(32 + zlib.MAX_WBITS)
     chunks, size = [], 0

@@ -20,6 +20,7 @@ from imseek.data.vectors.base import Ids
 from imseek.data.vectors.range_search import StoredRows
 from imseek.data.vectors.scores import row_norms, scores_of, top_k
 from imseek.encoders.base import Encoder
+from imseek.errors import CAPTION_SOURCES
 from imseek.search import rerank
 from imseek.search.backend import AllowedImages, Generation, GenerationCache, GenerationReader, StoredT
 from imseek.search.candidate_set import CandidateSet
@@ -155,6 +156,8 @@ class BaseEngine(ABC, Generic[StoredT]):
             notes = one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
             notes += tuple(damaged[space.space_id] for space in one.spaces if space.space_id in damaged)
             notes += self._editions.notes
+            if query.by == "caption" and not len(one.indexes[0]):
+                notes += (f"no image has a caption: {CAPTION_SOURCES}",)
             found.append(RankedCandidates(one, candidates, cut, approximate, beyond and not reached, notes))
         return found
 

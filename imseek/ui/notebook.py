@@ -13,6 +13,7 @@ from imseek.errors import UsageError
 from imseek.showing import Section, Tile, name_of, render_page
 from imseek.types.pictures import Image
 from imseek.types.search_results import Hit, Pictures
+from imseek.ui.render.words import SAMPLE_METHODS
 
 Picture: TypeAlias = int | Hit | Image | Shown | Duplicate
 Report: TypeAlias = SampleReport | OutlierReport | ClusterReport | DuplicateReport
@@ -59,7 +60,8 @@ def _sections(collection: HasPictures, what: Picture | Iterable[Picture] | Repor
     uuid = collection.uuid
     if isinstance(what, SampleReport):
         tiles = [_tile(uuid, one.image, f"for {one.weight:,}") for one in what.sample]
-        return f"{len(tiles):,} of {what.images:,} images, by {what.method}", [_section(None, tiles)]
+        head = f"{len(tiles):,} of {what.images:,} images, chosen {SAMPLE_METHODS[what.method]}"
+        return head, [_section(None, tiles)]
     if isinstance(what, OutlierReport):
         tiles = [_tile(uuid, image, f"{image.score:.3f}") for image in what.outliers]
         return f"{_count(len(tiles), 'outlier')} of {what.images:,} images, by {what.method}", [_section(None, tiles)]

@@ -94,7 +94,7 @@ def test_what_others_do_is_seen(visit: Visit, trips: Path) -> None:
     try:
         page.get_by_role("button", name="Update all").click()
         expect(page.get_by_text("is being written by another process")).to_be_visible(timeout=SLOW)
-        expect(page.get_by_text("wait for it to end, then try again")).to_be_visible()
+        expect(page.get_by_text("wait until it has finished, then try again")).to_be_visible()
     finally:
         lock.release()
 

@@ -104,7 +104,7 @@ def test_the_command_line(stage: Stage, command: list[str]) -> None:
         assert done.returncode == 1
         assert done.stderr.splitlines()[-2:] == [
             f"imseek: {stage.root} cannot be written",
-            "hint: searching it works; indexing does not",
+            "hint: searching works; indexing does not",
         ]
     else:
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr

@@ -94,7 +94,7 @@ def test_every_flipped_bit_of_the_catalog_is_found(home: Path, chance: random.Ra
         (root / layout.CATALOG).write_bytes(damaged)
         problems = imseek.maintenance.verify(root).problems
         assert [problem.kind for problem in problems if problem.file == layout.CATALOG] == ["catalog"], f"byte {place}"
-        unseen_by_sqlite += any("as the last writer left it" in problem.message for problem in problems)
+        unseen_by_sqlite += any("from what the last writer saved" in problem.message for problem in problems)
         with pytest.raises(imseek.errors.StorageError), Writer(root, "test"):
             pytest.fail("a writer takes up a damaged catalog")
     assert unseen_by_sqlite > 5
@@ -500,7 +500,7 @@ def test_bytes_behind_the_catalog_are_found_without_its_checksum(home: Path) -> 
         file.write(bytes(4096))
     lose(root, layout.CHECKSUMS)
     problems = imseek.maintenance.verify(root).problems
-    assert [p.message for p in problems if p.kind == "catalog"] == ["there is something after its last page"]
+    assert [p.message for p in problems if p.kind == "catalog"] == ["it has data after its last page"]
     assert imseek.maintenance.repair(root).after.ok
     assert State.of(root) == before
 
@@ -535,7 +535,7 @@ def test_images_whose_shard_is_gone_are_encoded_again(home: Path) -> None:
         "UPDATE shards SET died = 1 WHERE shard_id = 2",
         "DELETE FROM files WHERE shard_id = 2",
     )
-    assert problem_of(root, "images") == (layout.CATALOG, "3 images lie in shards that are gone")
+    assert problem_of(root, "images") == (layout.CATALOG, "3 images belong to missing shards")
     report = imseek.maintenance.repair(root)
     assert report.after.ok
     assert any("vectors and metadata of 3 images" in line for line in report.lost)
@@ -550,7 +550,7 @@ def test_images_that_are_not_in_their_shard_are_found(home: Path) -> None:
     before = State.of(root)
     image = next(i for i in before.searched if shard_of(before, i) == 2)
     tell_catalog(root, f"UPDATE images SET shard_id = 0 WHERE image_id = {image}")
-    message = "1 images that the catalog has in it are not"
+    message = "1 images that the catalog lists for it are missing"
     assert problem_of(root, "metadata") == (layout.metadata(0), message)
     assert imseek.maintenance.repair(root).after.ok
     index(home)
@@ -647,7 +647,7 @@ def test_a_file_whose_end_cannot_be_read_is_not_given_up(home: Path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(collection_files, "digest_of_file", fail)
-        with pytest.raises(imseek.errors.StorageError, match=rf"{name} cannot be read .*it was not given up"):
+        with pytest.raises(imseek.errors.StorageError, match=rf"{name} cannot be read .*it was not discarded"):
             imseek.maintenance.repair(root)
     assert (root / name).exists()
     report = imseek.maintenance.repair(root)

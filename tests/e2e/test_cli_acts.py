@@ -338,6 +338,7 @@ class TestRefused:
             outcome = cli("apply", name)
             assert (outcome.code, outcome.out) == (2, "")
             assert said in outcome.err
+            assert "`imseek duplicates find --plan FILE` writes a plan" in outcome.err
             assert len(outcome.err.splitlines()) <= 2
 
     @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_what_cannot_be(cli, indexed: Path, home: Path) -> None:
         ("backup - --json", 2, "would both write to stdout"),
         ("backup --verify photos.tar --no-index", 2, "--verify takes only"),
         ("backup --verify none.tar", 2, "none.tar: No such file"),
-        ("backup --verify letter.txt", 1, "letter.txt is no tar"),
+        ("backup --verify letter.txt", 1, "letter.txt is not a tar"),
         ("backup -c none b.tar", 2, "no collection 'none'"),
         ("restore photos.tar default", 2, "there is a collection at"),
         ("restore half.tar new", 1, "half.tar is cut short: it ends in"),

@@ -70,6 +70,16 @@ class TestSearching:
         assert "red as well, they say" in second.replace("[31m", "").replace("\\x1b", "")
         assert "\x1b" not in outcome.out
 
+    def test_no_image_has_a_caption(self, cli, indexed) -> None:
+        outcome = cli("maintain", "--captions")
+        assert outcome.code == 0
+        assert "0 of 3 images have a caption" in outcome.out
+        assert "`imseek index` reads captions from" in outcome.out
+        outcome = cli("search", "red", "--by", "caption")
+        assert outcome.code == 0
+        assert "no image has a caption: `imseek index` reads captions from" in outcome.out
+        assert "docs/sources.md" in outcome.out
+
     def test_a_picture_against_captions(self, cli, embedded) -> None:
         outcome = cli("similar", embedded / "below" / "blue.png", "--by", "caption", "-p")
         assert {*outcome.out.splitlines()} == {str(embedded / "red.png"), str(embedded / "lime.png")}

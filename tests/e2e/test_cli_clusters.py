@@ -180,7 +180,8 @@ class TestSample:
         head, *rows, totals = outcome.out.splitlines()
         assert head.split() == ["stands", "for", "distance", "id", "image"]
         assert len(rows) == 3
-        assert totals.startswith("3 images of 13, by facility; distance to the nearest of them: mean 0.")
+        assert totals.startswith("3 images of 13, chosen by facility location; ")
+        assert "distance to the nearest of them: mean 0." in totals
         with (tmp_path / "s.csv").open(newline="") as file:
             assert len(list(csv.DictReader(file))) == 3
 

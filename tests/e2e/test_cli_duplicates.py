@@ -67,7 +67,7 @@ class TestTable:
         lines = outcome.out.splitlines()
         size = (album / "below" / "china.jpg").stat().st_size
         assert lines[0].split() == ["kind", "sure", "pixels", "size", "format", "id", "image"]
-        assert lines[1].startswith(f"1. the same file, 4 images, {3 * size / 1000:.1f} kB beside the keeper; kept: ")
+        assert lines[1].startswith(f"1. the same file, 4 images, {3 * size / 1000:.1f} kB could be freed; kept: ")
         assert lines[2].startswith("keep ")
         assert [line.split()[0] for line in lines[3:6]] == ["exact"] * 3
         assert lines[6].startswith("2. the same picture, 2 images, ")
@@ -77,9 +77,7 @@ class TestTable:
         assert lines[7].endswith(f" {album / 'chelsea.png'}")
         assert re.match(rf" +same +\d+ % +300×200 .* {album / 'cat.jpg'}$", lines[8])
         saved += 3 * size
-        assert lines[9] == (
-            f"2 groups (1 exact, 1 same) among 12 images; 4 images beside the keepers, {saved / 1000:.1f} kB"
-        )
+        assert lines[9] == (f"2 groups (1 exact, 1 same) among 12 images; 4 surplus images, {saved / 1000:.1f} kB")
         assert outcome.err == "collection: default (the only one)\n"
 
     def test_names_cannot_write_to_the_terminal(self, cli, album) -> None:
@@ -104,8 +102,7 @@ class TestTable:
         assert len(shown) == 1 + 1 + 12 + 1 + 1
         assert shown[-2:] == [
             "      and 3 more",
-            f"1 group (1 exact) among 15 images; 14 images beside the keepers, "
-            f"{14 * photo_files[3].stat().st_size / 1e6:.1f} MB",
+            f"1 group (1 exact) among 15 images; 14 surplus images, {14 * photo_files[3].stat().st_size / 1e6:.1f} MB",
         ]
 
     def test_nothing_found(self, cli, photos) -> None:
@@ -201,7 +198,7 @@ class TestAgainst:
         assert lines[2].split()[-2:] == ["card", str(other / "DSC01.JPG")]
         assert all(" default " in line for line in lines[3:7])
         assert lines[7].endswith("kept: the other collection has it, with fewer pixels")
-        assert lines[-1].startswith("2 groups (1 exact, 1 same) among 12 images; 5 images beside the keepers")
+        assert lines[-1].startswith("2 groups (1 exact, 1 same) among 12 images; 5 surplus images")
 
     def test_in_json_csv_and_html(self, cli, album, other) -> None:
         asked = (

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,18 @@ from PIL import Image
 
 import imseek
 from imseek import jobs
+from imseek.ui.cli.jobs import _progress
 
 
 def collection_of(home: Path) -> Path:
     return home / "collections" / "default"
+
+
+def test_a_missing_folder_before_the_first_collection(cli, home) -> None:
+    outcome = cli("index", "/no/such/folder")
+    assert outcome.code == 2
+    assert "hint: check the spelling" in outcome.err
+    assert not collection_of(home).exists()
 
 
 def test_no_jobs_yet(cli, home) -> None:
@@ -37,7 +46,9 @@ def test_no_jobs_yet(cli, home) -> None:
 
 def test_what_has_been_run(cli, indexed) -> None:
     assert cli("index").code == 0
-    assert cli("index", "/no/such/folder").code == 2
+    outcome = cli("index", "/no/such/folder")
+    assert outcome.code == 2
+    assert "hint: check the spelling" in outcome.err
     outcome = cli("jobs")
     assert outcome.code == 0
     head, *rows = outcome.out.splitlines()
@@ -48,6 +59,13 @@ def test_what_has_been_run(cli, indexed) -> None:
     for command in (["jobs", "list", "--json", "-n", "1"], ["jobs", "--json", "-n", "1"]):
         (job,) = cli(*command).json("jobs")["jobs"]
         assert (job["job_id"], job["state"], job["exit_code"], job["log"]) == (3, "failed", 2, None)
+
+
+def test_the_last_phase_is_no_progress_of_a_finished_run(cli, home, indexed) -> None:
+    (job,) = jobs.list(collection_of(home))
+    counted = replace(job, progress={"phase": "index", "done": 3, "total": None})
+    assert _progress(counted) == ""
+    assert _progress(replace(counted, ended=None)) == "index"
 
 
 def test_index_in_the_background(cli, home, pictures) -> None:

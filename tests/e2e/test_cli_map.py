@@ -32,7 +32,7 @@ class TestMap:
         outcome = cli("map", "--neighbours", "6")
         assert outcome.code == 0, outcome.err
         first, now, trust, columns = outcome.out.splitlines()
-        assert first == "map map: 19 images; UMAP of fake, 6 neighbours, min-dist 0.1, seed 0"
+        assert first == "map 'map' shows 19 images: UMAP of fake, 6 neighbours, min-dist 0.1, seed 0"
         assert now.startswith("now: 19 laid out (")
         assert trust.startswith("trustworthiness 0.")
         assert columns == "columns: map_x, map_y (as in --where 'map_x > 3')"
@@ -205,5 +205,5 @@ class TestRefused:
         cli("map", "--method", "pca")
         outcome = cli("map", "--method", "umap")
         assert outcome.code == 2
-        assert "was laid out with method pca, not umap" in outcome.err
+        assert "was computed with method pca, not umap" in outcome.err
         assert "--refit" in outcome.err

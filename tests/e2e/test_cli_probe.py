@@ -54,7 +54,7 @@ def test_list_show_and_json(cli, labelled) -> None:
     assert cli("probe", "show", "colours", "--json").json("probe")["probe"] == made
     assert cli("probe", "list", "--json").json("probes")["probes"] == [made]
     assert cli("probe", "list").out.splitlines()[1].split()[0] == "colours"
-    assert cli("probe", "show", "colours").out.startswith("colours: ")
+    assert cli("probe", "show", "colours").out.startswith("probe 'colours' (")
 
 
 def test_proposals(cli, labelled) -> None:

@@ -35,7 +35,7 @@ def test_one_above_the_current_folder_is_named_and_searched(cli, foreign: Path) 
     assert f"{foreign} was not made here: it is searched and not written to" in outcome.err
     assert f"imseek collection trust {foreign}" in outcome.err
     assert cli("search", "red", "--json").err == ""
-    assert "was not made on this machine" not in cli("search", "red", "-c", foreign).err  # Its user has named it.
+    assert "was not created on this machine" not in cli("search", "red", "-c", foreign).err  # Its user has named it.
 
 
 def test_one_of_another_user_says_whose_it_is(cli, foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_writing_is_refused_where_nobody_can_be_asked(cli, foreign: Path) -> Non
         outcome = cli(*command)
         assert (outcome.code, outcome.out) == (1, "")
         assert "writing to it is refused" in outcome.err
-        assert f"hint: if you know who made it, run imseek collection trust {foreign}" in outcome.err
+        assert f"hint: if you trust its creator, run imseek collection trust {foreign}" in outcome.err
     error = cli("tag", "add", "mine", "0", "--json").json("error")["error"]
     assert error["type"] == "UntrustedCollectionError"
 
@@ -83,7 +83,7 @@ def test_trusting_and_forgetting(cli, foreign: Path) -> None:
         str(foreign)
     ]
     assert cli("tag", "add", "mine", "0").code == 0
-    assert "was not made on this machine" not in cli("search", "red").err
+    assert "was not created on this machine" not in cli("search", "red").err
     assert cli("collection", "trust", foreign, "--forget").out == f"{foreign} is not trusted\n"
     assert cli("collection", "trust", "--list").out == "none yet\n"
     assert cli("tag", "add", "other", "0").code == 1
@@ -94,7 +94,7 @@ def test_one_with_a_problem_is_trusted_by_force_only(cli, foreign: Path) -> None
     outcome = cli("collection", "trust", foreign)
     assert outcome.code == 1
     assert outcome.out == (
-        f"strange  models: it is a symbolic link: imseek did not make that\n{foreign} is not trusted\n"
+        f"strange  models: it is a symbolic link: imseek did not create it\n{foreign} is not trusted\n"
     )
     told = cli("collection", "trust", foreign, "--json").json("trust")
     assert (told["trusted"], [one["file"] for one in told["problems"]]) == (False, ["models"])

@@ -81,7 +81,7 @@ def test_an_archive_holds_nothing_but_journals_below_undo(cli, theirs: Path, hom
     ):
         outcome = cli(*line)
         assert (outcome.code, outcome.out) == (1, "")
-        assert "is no file of a collection" in outcome.err
+        assert "is not a file of a collection" in outcome.err
     assert sorted(os.listdir(home / "collections")) == ["default"]
 
 

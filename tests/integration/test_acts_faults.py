@@ -124,7 +124,7 @@ def test_of_a_file_that_is_saved_anew_twice_the_last_one_lies_at_its_place(
     monkeypatch.setattr(file_moves, "exchange", exchange)
     for _ in range(2):
         (reason,) = reasons(done(collection, plan)).values()
-        assert reason.startswith("it changed, and what it was before lies beside it")
+        assert reason.startswith("it changed, and its previous content is in the same folder")
         assert twins[1].read_bytes() == b"edited twice"
         beside = {p.read_bytes() for p in twins[1].parent.glob(".*")}
         assert beside == {before, b"edited once"}
@@ -149,7 +149,7 @@ def test_killed_with_another_file_swapped_out_it_lies_there_again(
             done(collection, plan)
     assert twins[1].samefile(twins[0])
     (reason,) = reasons(done(collection, plan)).values()
-    assert reason.startswith("it changed, and what it was before lies beside it")
+    assert reason.startswith("it changed, and its previous content is in the same folder")
     assert twins[1].read_bytes() == b"an edited picture"
     assert [p.read_bytes() for p in twins[1].parent.glob(".*")] == [before]
 

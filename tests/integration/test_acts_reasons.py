@@ -324,7 +324,7 @@ def test_a_copy_in_place_of_a_link_is_read_before_it_is_used(
 
     with monkeypatch.context() as patched:
         patched.setattr(file_copies, "write_copy", write)
-        assert why(collection, False) == {"a.png": "its copy is not what was read before"}
+        assert why(collection, False) == {"a.png": "its copy differs from what was read before"}
     assert twins[1].samefile(twins[0])
     assert list(photos.rglob(".imseek-*")) == []
     assert undo(collection.path, dry_run=False).counts == {"done": 1}

@@ -312,7 +312,7 @@ def test_a_damaged_file_is_not_backed_up(vectors: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(vectors / layout.CATALOG)) as connection:  # A value that rots on the disk.
         connection.execute("UPDATE images SET content_hash = x'00' WHERE image_id = 3")
         connection.commit()
-    with pytest.raises(CorruptCollectionError, match="not as the last writer left it"):
+    with pytest.raises(CorruptCollectionError, match="differs from what the last writer saved"):
         imseek.backup.write(vectors, target, replace=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar", "vectors"]
 

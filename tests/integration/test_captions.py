@@ -336,6 +336,7 @@ def test_none_has_a_caption(tmp_path: Path, photos: Path) -> None:
         made.index([photos])
         result = made.search("red", by="caption")
         assert (result.hits, result.searched) == ((), 0)
+        assert any("no image has a caption" in note and "docs/sources.md" in note for note in result.notes)
         assert (summary(made).captions, summary(made).median) == (0, None)
 
 

@@ -119,13 +119,13 @@ def test_a_table_of_other_columns_is_damage_where_it_is_opened(root: Path) -> No
 @pytest.mark.parametrize(
     ("statement", "fault"),
     [
-        ("INSERT INTO meta VALUES ('note', CAST(x'ff' AS TEXT))", "it holds what is no text"),
+        ("INSERT INTO meta VALUES ('note', CAST(x'ff' AS TEXT))", "it has a value that is not text"),
         ("UPDATE sources SET born = 1000", "it is of the future generation 1000"),
         ("UPDATE meta SET value = '7' WHERE name = 'next_image_id'", "but there is an image 7"),
         ("UPDATE files SET kind = 'ids' WHERE kind = 'metadata'", "is not the file that its row says"),
         (f"UPDATE spaces SET facts = '{'[' * 9_000}'", "brackets in brackets"),
         (f"INSERT INTO meta VALUES ('index_policy', '{'[' * 9_000}')", "brackets in brackets"),
-        ("INSERT INTO meta VALUES ('index_policy', '{\"renew\": 1}')", "no policy of an index"),
+        ("INSERT INTO meta VALUES ('index_policy', '{\"renew\": 1}')", "not an index policy"),
         ("INSERT INTO meta VALUES ('index_policy', '{\"recall\": 2}')", "recall"),
     ],
 )

@@ -668,7 +668,7 @@ def test_an_image_whose_place_is_lost_is_told_from_one_that_is_not_there(root: P
     connection.close()
     reader = Reader(root)
     assert reader.indexed_place(0).path == b"0.png"
-    with pytest.raises(ImageNotFoundError, match="it is not known where image 1 lies"):
+    with pytest.raises(ImageNotFoundError, match="the location of image 1 is unknown"):
         reader.indexed_place(1)
     with pytest.raises(ImageNotFoundError, match="no image 2 in this collection"):
         reader.indexed_place(2)
@@ -704,7 +704,7 @@ def test_a_source_without_a_folder_cannot_have_moved(root: Path, tmp_path: Path)
     with Writer(root, "test") as writer:
         for n, place in enumerate((b"", b"https://example.org/pictures"), start=2):
             sources.add(writer, "urls", place)
-            with pytest.raises(UsageError, match=f"source {n} lies in no folder that could have moved"):
+            with pytest.raises(UsageError, match=f"source {n} is not a local folder or file, so it cannot have moved"):
                 sources.relocate(writer, n, os.fsencode(tmp_path))
 
 

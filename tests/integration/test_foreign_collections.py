@@ -116,7 +116,7 @@ def test_a_row_of_the_catalog_names_no_file_of_the_user(
     with forged(root) as connection:
         list_file(connection, path.format(thesis=thesis))
     (problem,) = maintenance.verify(root).problems
-    assert "is no file of a collection" in problem.message
+    assert "is not a file of a collection" in problem.message
     run(write, root)
     assert thesis.read_text() == SECRET
 
@@ -389,7 +389,7 @@ def test_a_foreign_collection_is_searched_and_not_written(foreign: Path) -> None
     with imseek.open(foreign) as collection:
         assert [hit.image_id for hit in collection.search("red")]
         for write in WRITE.values():
-            with pytest.raises(UntrustedCollectionError, match="you have not trusted it"):
+            with pytest.raises(UntrustedCollectionError, match="you have not marked it as trusted"):
                 write(foreign)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert maintenance.trust(foreign).ok

@@ -268,7 +268,7 @@ BAD: dict[str, tuple[Callable[[socket.socket], None], str]] = {
     "endless": (_endless, "more than 300,000 bytes"),
     "endless-head": (_headers, ""),
     "packed": (_packed(b"x" * 100_000_000), "more than 300,000 bytes"),
-    "packed-twice": (reply(200, b"x", "Content-Encoding: gzip, gzip"), "not asked for"),
+    "packed-twice": (reply(200, b"x", "Content-Encoding: gzip, gzip"), "not requested"),
     "pixels": (reply(200, _picture((9000, 9000), "1")), "pixels"),
     "page": (reply(200, b"<html>root:x</html>", "Content-Type: image/png"), "not that of any known image"),
     "nothing": (reply(200), ""),

@@ -241,7 +241,7 @@ def test_what_a_process_says_before_its_run_is_raised(collection: imseek.Collect
         for more in ([], ["--json"]):
             with pytest.raises(LockedError, match=rf"being written by `test`, process {os.getpid()}") as refusal:
                 jobs.start(collection.path, ["index", str(small), *more])
-            assert refusal.value.hint == "wait for it to end, then try again"
+            assert refusal.value.hint == "wait until it has finished, then try again"
     with pytest.raises(UsageError, match="No such option"):
         jobs.start(collection.path, ["index", "--nonsense"])
     with pytest.raises(JobError, match="ended with 0 without a run"):

@@ -114,7 +114,7 @@ def test_what_is_no_judgement_is_refused(root: Path, a: str, b: str, verdict: st
 def test_a_file_that_is_judged_is_a_file(root: Path, tmp_path: Path) -> None:
     """A pipe that nobody writes to is not waited for, and a name may begin with a tilde."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UsageError, match=r"cannot read .*pipe: it is no regular file"):
+    with pytest.raises(UsageError, match=r"cannot read .*pipe: it is not a regular file"):
         imseek.duplicates.judge(root, [0, tmp_path / "pipe"], "same")
     with pytest.raises(UsageError, match=r"cannot read ~nobody.jpg: No such file"):
         imseek.duplicates.judge(root, [0, "~nobody.jpg"], "same")

@@ -90,7 +90,7 @@ class TestLayingOut:
         assert maps.find(root, "first") is None
         assert "first_x" not in Filters().columns(Reader(root))
         assert "second_x" in Filters().columns(Reader(root))
-        with pytest.raises(UsageError, match="no map first") as caught:
+        with pytest.raises(UsageError, match="no map 'first'") as caught:
             maps.drop(root, "first")
         assert caught.value.hint == "there are: second"
 
@@ -213,11 +213,11 @@ class TestStale:
 
     def test_another_way_is_refused(self, root) -> None:
         maps.lay_out(root, method="pca")
-        with pytest.raises(UsageError, match="was laid out with method pca, not umap") as caught:
+        with pytest.raises(UsageError, match="was computed with method pca, not umap") as caught:
             maps.lay_out(root, method="umap")
         assert "--refit" in caught.value.hint
         maps.lay_out(root, method="umap", refit=True)
-        with pytest.raises(UsageError, match="was laid out with neighbours 15, not 7"):
+        with pytest.raises(UsageError, match="was computed with neighbours 15, not 7"):
             maps.lay_out(root, neighbours=7)
         assert maps.lay_out(root, neighbours=15, min_dist=0.1, seed=0).laid_out == 0
 

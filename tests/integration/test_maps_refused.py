@@ -162,7 +162,7 @@ class TestRefused:
         derived_results.store(root, {"other": {0: "a"}}, Model("kinds", "labels"))
         with pytest.raises(UsageError, match=r"kinds is the name of something else \(labels\)"):
             maps.lay_out(root, name="kinds")
-        with pytest.raises(UsageError, match="no map kinds"):
+        with pytest.raises(UsageError, match="no map 'kinds'"):
             maps.table(root, "kinds")
         derived_results.store(root, {"map_x": {0: 1.5}}, Model("scores", "labels"))
         with pytest.raises(UsageError, match="there is a column map_x already"):
@@ -205,6 +205,6 @@ class TestRefused:
         table = maps.table(tmp_path / "c", columns=["path", "width"])
         assert table.to_pylist() == []
         assert table.column_names == ["image_id", "x", "y", "fitted", "path", "width"]
-        with pytest.raises(UsageError, match="none of the images that the map map was laid out with is left"):
+        with pytest.raises(UsageError, match="all images that map 'map' was computed from have been removed"):
             maps.lay_out(tmp_path / "c")
         assert maps.lay_out(tmp_path / "c", refit=True).laid_out == 5

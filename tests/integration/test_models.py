@@ -90,7 +90,7 @@ def test_a_purge_takes_what_was_learned_from_images_that_have_gone(root: Path) -
         assert collection.index().removed == 1
     report = maintenance.purge(root)
     assert models.names(root) == ("of_none", "of_some")
-    assert report.notes == ("of_all had learned from images that have gone: it is gone too",)
+    assert report.notes == ("of_all was trained on images that have been removed, so it was removed too",)
     assert len(list((root / layout.MODELS).iterdir())) == 2
     assert maintenance.verify(root).ok
 
@@ -103,7 +103,7 @@ def test_damage_is_found_and_given_up(root: Path) -> None:
         models.find(root, "cats")
     assert [problem.kind for problem in maintenance.verify(root).problems] == ["model"]
     report = maintenance.repair(root)
-    assert any("learned again" in line for line in report.lost)
+    assert any("trained again" in line for line in report.lost)
     assert maintenance.verify(root).ok
     assert models.find(root, "cats") is None
 
@@ -168,9 +168,9 @@ def _stored(root: Path) -> tuple[str, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"uuid": str(UUID(int=5))}, "it says that it is another file"),
-        ({"name": "dogs"}, "it says that it is another file"),
-        ({"arrays": {"weights": {"dtype": "float32", "shape": [1], "data": 5}}}, "data is no text"),
+        ({"uuid": str(UUID(int=5))}, "its contents belong to another file name"),
+        ({"name": "dogs"}, "its contents belong to another file name"),
+        ({"arrays": {"weights": {"dtype": "float32", "shape": [1], "data": 5}}}, "data is not text"),
         ({"arrays": {"weights": {"dtype": "float32", "shape": [3], "data": "AAAA"}}}, "size"),
         ({"arrays": {"weights": {"dtype": "object", "shape": [1], "data": ""}}}, "dtype"),
     ],
@@ -199,7 +199,7 @@ def test_of_models_that_no_catalog_knows_the_newest_sound_one_comes_back(root: P
         (root / name).unlink()
     report = maintenance.repair(root)
     assert report.after.ok
-    assert "what was learned as cats, from models/" in report.restored
+    assert "models cats, from models/" in report.restored
     assert models.names(root) == ("cats",)
     found = models.find(root, "cats")
     assert found is not None

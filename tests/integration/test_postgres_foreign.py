@@ -253,7 +253,7 @@ def test_a_server_is_allowed_no_longer_than_its_collection_is_trusted(
         maintenance.trust(root)
     assert impostor.connections > 0
     assert allowed_servers._read() == []
-    problem = Problem("orphan", "metadata/0.parquet", "no part of the collection", repairable=True)
+    problem = Problem("orphan", "metadata/0.parquet", "not part of the collection", repairable=True)
     monkeypatch.setattr(maintenance, "verify", lambda path: VerifyReport((problem,), 0, 0))
     maintenance.trust(root)
     assert allowed_servers._read() == []
@@ -292,7 +292,7 @@ STRANGE = [
 @pytest.mark.parametrize("said", STRANGE)
 def test_a_url_says_which_server_and_no_more(root: Path, tmp_path: Path, impostor: Impostor, said: str) -> None:
     url = impostor.url(f"?{said}")
-    with pytest.raises(UsageError, match=r"must not say|no password may be|no URL of a PostgreSQL") as refusal:
+    with pytest.raises(UsageError, match=r"must not (set|contain a password)|not the URL of") as refusal:
         imseek.create(tmp_path / "made", encoder="fake", catalog=url)
     assert "/home/me" not in f"{refusal.value} {refusal.value.hint}"
     assert not (tmp_path / "made").exists()

@@ -572,7 +572,7 @@ def test_two_at_once(small: Small) -> None:
     client = Client(parse(small.address))
     lease = publication_record.Lease(client)
     lease.take()
-    with pytest.raises(LockedError, match="publishes to"):
+    with pytest.raises(LockedError, match="is publishing to"):
         small.publish()
     # Another process takes the lease of one that was thought dead: who had it stops.
     value = json.dumps({"token": "another", "host": "elsewhere", "pid": 1, "at": 0})

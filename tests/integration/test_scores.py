@@ -67,7 +67,7 @@ class TestMaps:
         assert maps.missing(photographed) == 1
         maps.lay_out(photographed)
         assert maps.missing(photographed) == 0
-        with pytest.raises(UsageError, match="no map other"):
+        with pytest.raises(UsageError, match="no map 'other'"):
             maps.missing(photographed, "other")
 
     def test_of_a_map_with_a_condition_others_are_not_missing(self, photographed) -> None:

@@ -208,7 +208,7 @@ class TestShow:
         assert [image["alt"].partition(",")[0] for image in page.images] == [
             Path(os.fsdecode(one.place.path)).name for one in sample.chosen
         ]
-        assert "3 of 9 images, by facility" in page.text
+        assert "3 of 9 images, chosen by facility location" in page.text
         duplicates = imseek.duplicates.find(indexed)
         page = shown(imseek.show(indexed, duplicates))
         assert "1 group of duplicates among 9 images" in page.text

@@ -140,7 +140,7 @@ def test_one_that_is_cut_short_is_noticed_wherever(archive: bytes, tmp_path: Pat
 def test_a_path_that_is_not_ours_is_refused(archive: bytes, tmp_path: Path, path: str) -> None:
     contents = members(archive)
     listed = [*json.loads(contents[manifest.NAME])["files"], [path, 1, "0" * 64]]
-    refused(packed(restated(contents, files=listed)), tmp_path, "no file of a collection")
+    refused(packed(restated(contents, files=listed)), tmp_path, "not a file of a collection")
     assert not (tmp_path.parent / "outside").exists()
 
 
@@ -152,7 +152,7 @@ def test_what_is_no_plain_file_is_refused(archive: bytes, tmp_path: Path, kind: 
         if info.name.endswith("current.json"):
             info.type, info.linkname = kind, "/etc/passwd"
 
-    refused(packed(members(archive), change), tmp_path, "not a plain file|is no tar")
+    refused(packed(members(archive), change), tmp_path, "not a plain file|is not a tar")
 
 
 def test_members_must_be_those_of_the_manifest(archive: bytes, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_members_must_be_those_of_the_manifest(archive: bytes, tmp_path: Path) -
     refused(packed(fewer), tmp_path, "metadata/000000.parquet is not in it")
     twice = archive[: archive.index(b"collection/current.json")]
     again = packed({"collection/collection.json": contents["collection/collection.json"]})
-    refused(twice + again, tmp_path, "or twice")
+    refused(twice + again, tmp_path, "or occurs twice")
     other = {**contents, "collection/metadata/000000.parquet": b"PAR1 but other bytes"}
     refused(packed(other), tmp_path, "000000.parquet says 20 bytes instead of")
     refused(archive + b"more", tmp_path, "something follows its end")
@@ -179,12 +179,12 @@ def test_a_manifest_must_agree_with_itself(archive: bytes, tmp_path: Path) -> No
         (files[1:], "lists no collection.json"),
         (
             [*files, ["metadata/000001", 0, "0" * 64], ["metadata/000001/x", 0, "0" * 64]],
-            "is no file of a collection",
+            "is not a file of a collection",
         ),
-        ([*files, ["metadata/x", -1, "0" * 64]], "no file"),
-        ([*files, ["metadata/x", True, "0" * 64]], "no file"),
-        ([*files, ["metadata/x", 1, "Z" * 64]], "no file"),
-        ([*files, ["metadata/x", 1]], "no file"),
+        ([*files, ["metadata/x", -1, "0" * 64]], "not a file"),
+        ([*files, ["metadata/x", True, "0" * 64]], "not a file"),
+        ([*files, ["metadata/x", 1, "Z" * 64]], "not a file"),
+        ([*files, ["metadata/x", 1]], "not a file"),
         ({"metadata/x": 1}, "lacks files"),
     ):
         refused(packed(restated(contents, files=wrong)), tmp_path, said)
@@ -213,15 +213,15 @@ def test_a_later_catalog_says_so(archive: bytes, tmp_path: Path) -> None:
         (
             "INSERT INTO files SELECT '../../outside', kind, shard_id, space_id, name, row_count, size, sha256, born, "
             "1, 1 FROM files LIMIT 1",
-            "is no file of a collection",
+            "is not a file of a collection",
         ),
-        ("UPDATE files SET path = path || 'x' WHERE kind = 'vectors'", "is no file of a collection"),
+        ("UPDATE files SET path = path || 'x' WHERE kind = 'vectors'", "is not a file of a collection"),
         ("DELETE FROM files WHERE kind = 'vectors'", "does not list the files"),
         ("UPDATE files SET size = size + 1", "does not list the files"),
         ("UPDATE meta SET value = 'another' WHERE name = 'uuid'", "a row that imseek does not write"),
         (
             "UPDATE meta SET value = '00000000-0000-4000-8000-000000000000' WHERE name = 'uuid'",
-            "another collection's",
+            "another collection",
         ),
     ],
 )
@@ -246,7 +246,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     files = [[p, 10**18 if p.endswith("npy") else n, s] for p, n, s in json.loads(contents[manifest.NAME])["files"]]
     made: list[str] = []
     monkeypatch.setattr("imseek.data.archive.restore.staging_folder", lambda *_: made.append("made"))
-    refused(packed(restated(contents, files=files)), tmp_path, "free at", StorageError)
+    refused(packed(restated(contents, files=files)), tmp_path, "are free at", StorageError)
     assert made == []
 
 
@@ -285,7 +285,7 @@ def tar_of_a_folder() -> bytes:
         (b"x", "not an imseek backup"),
         (b"imseek-backup.json", "cut short: it ends in imseek-backup.json"),
         (bytes(10240), "not an imseek backup"),
-        (b"not a tar at all, " * 100, "no tar"),
+        (b"not a tar at all, " * 100, "not a tar archive"),
         (packed({"holiday.jpg": b"picture"}), "not an imseek backup"),
         (tar_of_a_folder(), "not an imseek backup"),
     ],
@@ -299,7 +299,7 @@ def test_a_compressed_one_says_how_to_go_on(archive: bytes, tmp_path: Path) -> N
 
     with pytest.raises(BackupError) as caught:
         imseek.backup.verify(io.BytesIO(gzip.compress(archive)))
-    assert caught.value.hint == "unpack it on the way: gzip -dc ARCHIVE | imseek backup restore - NAME"
+    assert caught.value.hint == "it is compressed; decompress it: gzip -dc ARCHIVE | imseek backup restore - NAME"
 
 
 def test_where_it_may_be_restored(archive: bytes, tmp_path: Path) -> None:
@@ -346,5 +346,5 @@ def test_nothing_is_restored_into_a_collection_wherever_its_catalog_is(tmp_path:
         (tmp_path / name).write_text("{}")
     with pytest.raises(CollectionExistsError, match="there is a collection"):
         restore.check_free(tmp_path)
-    with pytest.raises(UsageError, match="lies in the collection"):
+    with pytest.raises(UsageError, match="is inside the collection"):
         restore.check_free(tmp_path / "below")

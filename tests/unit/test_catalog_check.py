@@ -299,4 +299,4 @@ def test_any_fault_of_a_catalog_is_found(catalog: sqlite3.Connection) -> None:
     assert "'images'" in str(find_any_fault(catalog))
     catalog.execute("UPDATE images SET state = 'live'")
     catalog.execute("UPDATE meta SET value = CAST(x'ff' AS TEXT) WHERE name = 'places'")
-    assert "no text" in str(find_any_fault(catalog))
+    assert "not text" in str(find_any_fault(catalog))

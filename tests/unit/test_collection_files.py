@@ -160,7 +160,7 @@ def test_thousands_of_folders_in_each_other_are_not_walked(root: Path) -> None:
 def test_a_file_larger_than_any_of_ours_is_not_read(root: Path) -> None:
     with (root / "current.json").open("wb") as file:
         file.truncate(files.MAX_JSON + 1)
-    with pytest.raises(CorruptCollectionError, match="are the most"):
+    with pytest.raises(CorruptCollectionError, match="the limit is"):
         files.read_file(root, "current.json")
 
 

@@ -43,7 +43,7 @@ def test_a_home_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "file" / "home"))
     monkeypatch.setenv("IMSEEK_TRUSTED_FOLDERS", str(tmp_path / "a"))
     imseek.create(tmp_path / "a" / "c", encoder="fake").close()
-    with pytest.raises(imseek.errors.StorageError, match="b was made, but it cannot be remembered") as caught:
+    with pytest.raises(imseek.errors.StorageError, match="b was created, but it could not be recorded") as caught:
         imseek.create(tmp_path / "b", encoder="fake")
     assert "IMSEEK_TRUSTED_FOLDERS" in str(caught.value.hint)
 

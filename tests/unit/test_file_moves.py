@@ -162,7 +162,7 @@ def test_a_copy_with_other_bytes_is_thrown_away(pair: Pair, monkeypatch: pytest.
     """A disk that does not give back what was written to it."""
     real = file_copies._write
     monkeypatch.setattr(file_copies, "_write", lambda fd, block: real(fd, block[:-1] + b"?"))
-    with pytest.raises(ChangingError, match="its copy is not what was read before"):
+    with pytest.raises(ChangingError, match="its copy differs from what was read before"):
         pair.move()
     assert pair.files() == {"a.png": ONE}
 

@@ -97,7 +97,7 @@ def searched_with_note(device: str, factory: str | None = None) -> str | None:
 def test_a_faiss_without_gpus_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
     note = searched_with_note("cuda")
-    assert note == "vectors are searched on the CPU: this FAISS was built without code for GPUs"
+    assert note == "vectors are searched on the CPU: this FAISS was built without GPU support"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_faiss_without_gpus_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ((), "cuda", None, "FAISS sees no GPU"),
         ((ROOM,), "cuda:1", None, "there is no cuda:1, only 1 GPU"),
-        ((ROOM,), "cuda", "RR32,IVF16,RaBitQ4", "no GPU takes IVFRaBitQ"),
+        ((ROOM,), "cuda", "RR32,IVF16,RaBitQ4", "no GPU supports IVFRaBitQ"),
         ((1000,), "cuda", None, "out of memory"),
         ((1000, 1000), "all", None, "out of memory"),
         ((1000, ROOM), "all", "Flat", "not implemented"),
@@ -168,7 +168,7 @@ def test_results_carry_one_note(collection: imseek.Collection, photos: Path, mon
 
 def test_info_and_doctor_say_where_vectors_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device_fact("IVF64,SQ8") == "searched on the CPU, on a GPU with --device cuda"
-    assert device_fact("IVF64,PQ8x4fs") == "searched on the CPU, since no GPU takes it"
+    assert device_fact("IVF64,PQ8x4fs") == "searched on the CPU, since no GPU supports it"
     Cards().install(monkeypatch)
     assert doctor._faiss().message.endswith(": vectors are searched on the CPU")
     Cards(ROOM, ROOM).install(monkeypatch)

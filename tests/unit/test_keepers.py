@@ -41,7 +41,7 @@ def test_best_then_has_the_most_metadata_then_the_largest_file() -> None:
     facts = {1: 2, 2: 5, 3: 5}
     members = [one(1, count=3000), one(2, count=2000), one(3, count=1500)]
     found = choose_keeper(members[::2], richness=lambda member: facts[member.image_id])
-    assert (found.image_id, found.reason) == (3, "5 facts of metadata, the next has 2")
+    assert (found.image_id, found.reason) == (3, "5 metadata fields, the next has 2")
     found = choose_keeper(members, richness=lambda member: facts[member.image_id])
     assert (found.image_id, found.reason) == (2, "2,000 bytes, the next has 1,500")
 

@@ -288,8 +288,8 @@ def test_time_by_the_clock_is_limited(attack: Attack, monkeypatch: pytest.Monkey
     [
         ("os._exit(7)", "corrupt: the HEIC decoder ended with status 7"),
         ("os._exit(0)", "corrupt: the HEIC decoder ended with status 0"),
-        ("ctypes.string_at(0)", "corrupt: the HEIC decoder died of SIGSEGV"),
-        ("os.abort()", "corrupt: the HEIC decoder died of SIGABRT"),
+        ("ctypes.string_at(0)", "corrupt: the HEIC decoder was killed by SIGSEGV"),
+        ("os.abort()", "corrupt: the HEIC decoder was killed by SIGABRT"),
         ("raise SystemExit", "corrupt: the HEIC decoder ended with status 1"),
     ],
 )
@@ -358,7 +358,7 @@ def test_a_codec_that_answers_for_itself_is_not_believed(attack: Attack) -> None
                     pass
             time.sleep(30)
         """
-        assert attack(text).startswith("corrupt: the HEIC decoder gave an answer that cannot be")
+        assert attack(text).startswith("corrupt: the HEIC decoder returned an invalid answer")
         assert decode(program("")).facts.width == 16
 
 
@@ -482,7 +482,7 @@ def test_a_worker_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, 
     setup = "from imseek.media.sandbox import landlock; landlock.restrict = lambda _: 1 / 0"
     with codec_stand_in(monkeypatch, tmp_path, setup=setup):
         message = outcome(program(""))
-        assert message.startswith("unreadable: HEIC images are decoded by a process of their own, which does not")
+        assert message.startswith("unreadable: HEIC images are decoded in a separate process, which does not")
         assert message.endswith("ZeroDivisionError: division by zero")
         assert "ZeroDivisionError" in codec_check.codec_refusals()["HEIC"]
         assert not codec_check.codecs()["HEIC"]

@@ -81,7 +81,7 @@ def open_generation(root: Path, work: Path, *, index: bool) -> Iterator[Generati
             return
     raise StaleGenerationError(
         f"{root}: a writer removed files of each of {_TRIES} generations before they could be opened",
-        hint="try again, or when it has ended",
+        hint="try again, or wait until the writer has finished",
     )
 
 
@@ -108,7 +108,7 @@ def _open_listed_files(
 def _open_listed_file(root: Path, path: str, size: int, generation: int, stack: ExitStack) -> BinaryIO:
     try:
         if layout.parse(path) is None:
-            raise _corrupt(root, f"the catalog of {root} lists {path!r}, which is no file of a collection")
+            raise _corrupt(root, f"the catalog of {root} lists {path!r}, which is not a file of a collection")
         file = stack.enter_context(open_file(root, path))
     except FileNotFoundError:
         raise _MissingFile(path, generation) from None

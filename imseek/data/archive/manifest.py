@@ -116,8 +116,8 @@ def _entry(listed: Any, archive: str) -> Entry:
         case [str(path), int(size), str(sha256)] if type(size) is int and size >= 0 and _SHA256.fullmatch(sha256):
             if _is_ours(path):
                 return Entry(path, size, sha256)
-            raise BackupError(f"{archive}: {path!r} is no file of a collection")
-    raise BackupError(f"{archive}: its manifest lists something that is no file")
+            raise BackupError(f"{archive}: {path!r} is not a file of a collection")
+    raise BackupError(f"{archive}: its manifest has an entry that is not a file")
 
 
 def _is_ours(path: str) -> bool:

@@ -67,7 +67,7 @@ def check_free(folder: Path) -> Path:
         )
     for above in folder.parents:
         if _is_collection(above):
-            raise UsageError(f"{folder} lies in the collection {above}", hint="choose another place")
+            raise UsageError(f"{folder} is inside the collection {above}", hint="choose another place")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "is not empty" if folder.is_dir() else "is a file"
         raise CollectionExistsError(f"{folder} {what}", hint="name a folder of its own")
@@ -109,7 +109,7 @@ def _check_room(tape: ArchiveReader, folder: Path) -> None:
     needed, free = tape.manifest.total, shutil.disk_usage(folder).free
     if needed > free:
         raise StorageError(
-            f"{tape.name} holds {needed:,} bytes, and there are {free:,} free at {folder}",
+            f"{tape.name} holds {needed:,} bytes, but only {free:,} are free at {folder}",
             hint="free some space, or restore it elsewhere; nothing was written",
         )
 
@@ -162,9 +162,9 @@ def _check_catalog(tape: ArchiveReader, path: Path) -> None:
     except sqlite3.DatabaseError as error:
         raise BackupError(f"{tape.name}: its catalog cannot be read ({error})") from error
     if fault is not None:
-        raise BackupError(f"{tape.name}: its catalog is not as imseek writes one: {fault}")
+        raise BackupError(f"{tape.name}: its catalog is not in the form that imseek writes: {fault}")
     if not catalog_backups.is_usable(path, tape.manifest.uuid):
-        raise BackupError(f"{tape.name}: its catalog is damaged, or another collection's")
+        raise BackupError(f"{tape.name}: its catalog is damaged or belongs to another collection")
 
 
 def _check_files(tape: ArchiveReader, connection: Connection) -> None:

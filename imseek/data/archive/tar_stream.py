@@ -96,7 +96,7 @@ class ArchiveReader:
         while (found := self._header()) is not None:
             entry = waiting.pop(found.name, None)
             if entry is None:
-                raise BackupError(f"{self.name}: {found.name!r} is not in its manifest, or twice")
+                raise BackupError(f"{self.name}: {found.name!r} is not in its manifest, or occurs twice")
             if found.size != entry.size:
                 raise BackupError(f"{self.name}: {entry.path} says {found.size:,} bytes instead of {entry.size:,}")
             copied: list[Entry] = []
@@ -129,8 +129,8 @@ class ArchiveReader:
             except tarfile.HeaderError as error:
                 hint = None
                 if first and (unpack := _UNPACK_COMMANDS.get(block[:2])) is not None:
-                    hint = f"unpack it on the way: {unpack} ARCHIVE | imseek backup restore - NAME"
-                raise BackupError(f"{self.name} is no tar, or damaged ({error})", hint=hint) from error
+                    hint = f"it is compressed; decompress it: {unpack} ARCHIVE | imseek backup restore - NAME"
+                raise BackupError(f"{self.name} is not a tar archive, or is damaged ({error})", hint=hint) from error
             if found.type == tarfile.GNUTYPE_LONGNAME and long_name is None and 0 < found.size <= _MAX_NAME:
                 name = self._exactly(found.size, "a name")
                 long_name = name.rstrip(b"\0").decode("utf-8", "surrogateescape")

@@ -89,7 +89,7 @@ def find_any_fault(catalog: sqlite3.Connection) -> str | None:
     except sqlite3.OperationalError as error:
         if hasattr(error, "sqlite_errorcode"):
             raise
-        return f"it holds what is no text: {error}"  # From Python, not SQLite: text that is not UTF-8.
+        return f"it has a value that is not text: {error}"  # From Python, not SQLite: text that is not UTF-8.
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def _check_meta(row: JsonObject) -> None:
 
 def _check_decimal(value: str) -> None:
     if not (value.isascii() and value.isdigit() and len(value) < 20 and int(value) < layout.MAX_ID):
-        raise ValueError(f"{value[:40]!r} is no number of a generation or an id")
+        raise ValueError(f"{value[:40]!r} is not a generation number or an id")
 
 
 def _check_time(value: str) -> None:
@@ -194,7 +194,7 @@ def _check_file(row: JsonObject) -> None:
     path = row.text("path")
     listed = layout.parse(path)
     if listed is None:
-        raise ValueError(f"{path[:200]!r} is no file of a collection")
+        raise ValueError(f"{path[:200]!r} is not a file of a collection")
     # Parts and snapshots belong to no shard; only column sets and models have names.
     shard = listed.shard_id if listed.kind in ("metadata", "ids", "vectors", "dead", "column") else None
     name = listed.name if listed.kind in ("column", "model") else None
@@ -250,7 +250,7 @@ def _check_source(row: JsonObject) -> None:
     row.whole("source_id")
     row.text("kind", pattern=_KIND)
     if not isinstance(row.get("root"), bytes | memoryview) or b"\0" in bytes(row.get("root")):
-        raise ValueError("root is no path")
+        raise ValueError("root is not a path")
     row.whole("relative", most=1)
     _parse_object(row.text("options"))
     _check_lifetime(row)

@@ -30,9 +30,9 @@ def make_judgement(a: str, b: str, verdict: Verdict, provenance: str, decided_at
     """
     one, other = sorted((_normalise_hash(a), _normalise_hash(b)))
     if one == other:
-        raise UsageError("both pictures are the same bytes: there is nothing to judge")
+        raise UsageError("both files have the same content: there is nothing to judge")
     if verdict not in VERDICTS:
-        raise UsageError(f"{verdict!r} is no judgement", hint=f"one of {', '.join(VERDICTS)}")
+        raise UsageError(f"{verdict!r} is not a judgement", hint=f"one of {', '.join(VERDICTS)}")
     at = datetime.now(UTC).isoformat(timespec="seconds") if decided_at is None else decided_at
     return Judgement(one, other, verdict, provenance, at)
 
@@ -80,4 +80,4 @@ def _normalise_hash(content_hash: str) -> str:
             return content_hash.lower()
     except ValueError:
         pass
-    raise UsageError(f"{content_hash!r} is no content hash", hint="64 hexadecimal digits")
+    raise UsageError(f"{content_hash!r} is not a content hash", hint="64 hexadecimal digits")

@@ -33,5 +33,5 @@ def parse_policy(text: str) -> IndexPolicy:
     recall = found.number("recall", least=0, most=1) if "recall" in found else usual.recall
     renew = found.get("renew") if "renew" in found else usual.renew
     if not isinstance(renew, bool):
-        raise ValueError("no policy of an index")
+        raise ValueError("not an index policy")
     return IndexPolicy(kind, found.optional_whole("memory"), recall, renew)

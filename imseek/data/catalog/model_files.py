@@ -151,7 +151,7 @@ def retire(connection: Connection, generation: int, name: str) -> None:
     if (space_id := _find_using_space(connection, name)) is not None:
         raise UsageError(
             f"{name} is the adapter of space {space_id}, which needs it",
-            hint="take another name; `imseek maintain --drop-space` gives up a space with its adapter",
+            hint="choose another name, or remove the space and its adapter: `imseek maintain --drop-space`",
         )
     _retire(connection, generation, name)
 

@@ -97,7 +97,7 @@ def load(root: Path, path: str, uuid: str | None = None) -> Model:
         if uuid is not None:
             named = layout.model(found.text("name"), found.whole("generation"))
             if (found.whole("format"), found.text("uuid"), named) != (layout.FORMAT, uuid, path):
-                raise ValueError("it says that it is another file")
+                raise ValueError("its contents belong to another file name")
         arrays = found.object("arrays")
         kind, facts = found.text("kind"), found.get("facts")
         check_facts(kind, facts)
@@ -118,6 +118,6 @@ def _decode_array(found: JsonObject) -> npt.NDArray[Any]:
     kind = np.dtype(found.text("dtype", choices=_DTYPES)).newbyteorder("<")
     data = found.get("data")
     if not isinstance(data, str):
-        raise ValueError("data is no text")
+        raise ValueError("data is not text")
     raw = np.frombuffer(base64.b64decode(data, validate=True), kind)
     return raw.reshape(found.wholes("shape")).astype(kind.newbyteorder("="))

@@ -34,4 +34,4 @@ def describe_writer(connecting: AbstractContextManager[ReadConnection]) -> str |
 def locked_error(root: Path, connecting: AbstractContextManager[ReadConnection]) -> LockedError:
     """Build the error for a collection with an active writer, naming its process."""
     holder = describe_writer(connecting) or "another process"
-    return LockedError(f"{root} is being written by {holder}", hint="wait for it to end, then try again")
+    return LockedError(f"{root} is being written by {holder}", hint="wait until it has finished, then try again")

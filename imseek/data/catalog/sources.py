@@ -114,7 +114,7 @@ def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
     """Raise UsageError unless the source can have moved there: a mistake would lose its images at the next run."""
     shown = display_path(path)
     if not source.root or is_url(source.root):
-        raise UsageError(f"source {source.source_id} lies in no folder that could have moved")
+        raise UsageError(f"source {source.source_id} is not a local folder or file, so it cannot have moved")
     if not os.path.exists(path):
         raise UsageError(f"no such path: {shown}")
     if os.path.isdir(path) != _is_folder(writer, source):
@@ -129,8 +129,8 @@ def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
     known = writer.catalog.known_places(source.source_id)
     if known and not any(os.path.exists(join(path, split(place)[0])) for place in known):
         raise UsageError(
-            f"none of the {len(known)} images of source {source.source_id} is in {shown}",
-            hint="to take in another folder: imseek index FOLDER",
+            f"{shown} has none of the {len(known)} images of source {source.source_id}",
+            hint="to index another folder: imseek index FOLDER",
         )
     for other in writer.catalog.sources():
         if other.source_id == source.source_id:

@@ -103,7 +103,7 @@ def read_file(root: Path, name: str, limit: int = MAX_JSON) -> bytes:
     with open_file(root, name) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
-            raise _corrupt(root, f"{root / name} has {size:,} bytes; {limit:,} are the most")
+            raise _corrupt(root, f"{root / name} has {size:,} bytes; the limit is {limit:,}")
         data = bytearray()
         while block := file.read(1 << 20):
             data += block
@@ -337,12 +337,12 @@ def foreign_file_error(root: Path, name: str, kind: str) -> CorruptCollectionErr
     """Build the error for something in a collection that imseek never creates there."""
     if kind == HARD_LINK:
         return CorruptCollectionError(
-            f"{root / name} is {HARD_LINK}: whoever writes to it would change another one with it",
-            hint=f"imseek collection repair {root} makes a file of its own of it",
+            f"{root / name} is {HARD_LINK}: writing to it would change the other file too",
+            hint=f"`imseek collection repair {root}` replaces it with a separate copy",
         )
     return CorruptCollectionError(
         f"{root / name} is {kind}, where a collection has a {'folder' if name in layout.FOLDERS else 'file'}",
-        hint="imseek did not make that: remove it, or ask whoever gave you this collection",
+        hint="imseek did not create it: remove it, or contact the person who gave you this collection",
     )
 
 
@@ -509,12 +509,12 @@ def _translate_errors(root: Path, name: str) -> Iterator[None]:
     try:
         yield
     except ChangingError as error:
-        raise _corrupt(root, f"{root / name} is no regular file") from error
+        raise _corrupt(root, f"{root / name} is not a regular file") from error
     except OSError as error:
         if error.errno is None:
             raise
         if error.errno in _LINK_ERRORS and os.path.isdir(root):
-            raise _corrupt(root, f"{root / name} is a link, or lies behind a link or a file") from error
+            raise _corrupt(root, f"{root / name} is a link, or its path leads through a link or a file") from error
         raise OSError(error.errno, error.strerror, str(root / name)) from error
 
 

@@ -33,5 +33,5 @@ def system_error(error: OSError, path: Path | str) -> StorageError:
         named = error.filename2  # In a copy, it is the destination that has no room.
     said = f"{os.fsdecode(named)}: {error.strerror or os.strerror(error.errno or 0)}"
     if error.errno == errno.EROFS:
-        return ReadOnlyError(said, hint="searching it works; indexing does not")
+        return ReadOnlyError(said, hint="searching works; indexing does not")
     return StorageError(said, hint=hint_of_os_error(error))

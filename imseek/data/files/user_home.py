@@ -43,7 +43,7 @@ def read_private(name: str) -> bytes | None:
         with os.fdopen(fd, "rb") as file:
             info = os.fstat(fd)
             if not stat.S_ISREG(info.st_mode) or info.st_size > _MAX_BYTES:
-                raise StorageError(f"{path} is no file of imseek's", hint="move it away")
+                raise StorageError(f"{path} was not written by imseek", hint="move it away")
             if info.st_mode & _OTHERS:
                 os.fchmod(fd, 0o600)
             return file.read(_MAX_BYTES)

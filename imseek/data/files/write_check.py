@@ -64,8 +64,8 @@ def check_writable(root: Path, *, any_file_system: bool | None = None) -> None:
     kind = None if any_file_system else file_system(root)
     if kind in NETWORK_FILE_SYSTEMS:
         raise ReadOnlyError(
-            f"{root} lies on a network file system ({kind}), where SQLite's locks cannot be trusted",
+            f"{root} is on a network file system ({kind}), where SQLite's locks cannot be trusted",
             hint="keep the collection on a local disk, or its catalog on PostgreSQL (docs/postgres.md)",
         )
     if not os.access(root, os.W_OK):
-        raise ReadOnlyError(f"{root} cannot be written", hint="searching it works; indexing does not")
+        raise ReadOnlyError(f"{root} cannot be written", hint="searching works; indexing does not")

@@ -71,7 +71,7 @@ def parse(text: str) -> Address:
         raise _address_error(text) from None
     if "@" in parts.netloc or parts.query:
         raise UsageError(
-            f"{_without_secrets(text)!r}: an address holds no user and no token",
+            f"{_without_secrets(text)!r}: an address must not contain a user or a token",
             hint=f"the token is read from {TOKEN_VARIABLE}",
         )
     if not parts.netloc:
@@ -97,7 +97,7 @@ def _lite(path: str, name: str, text: str) -> Address:
 
 def _check(name: str, text: str) -> None:
     if not _NAME.fullmatch(name):
-        raise UsageError(f"{_without_secrets(text)!r}: {name!r} is no name in Milvus", hint="letters, digits and _")
+        raise UsageError(f"{_without_secrets(text)!r}: {name!r} is not a Milvus name", hint="letters, digits and _")
 
 
 def _address_error(text: str) -> UsageError:

@@ -273,7 +273,7 @@ def _check_folder(path: Path, *, create: bool) -> None:
     """Check that a path is, or may become, a Milvus Lite folder, since Milvus Lite accepts or creates any."""
     if path.is_file():
         raise UsageError(
-            f"{path} is a file: Milvus Lite 3 keeps a folder, and cannot read what earlier ones kept",
+            f"{path} is a file: Milvus Lite 3 stores a folder, and cannot read files of earlier versions",
             hint="choose another name",
         )
     if not path.exists():
@@ -290,7 +290,7 @@ def _check_folder(path: Path, *, create: bool) -> None:
     if _is_locked(path / "LOCK"):
         raise LockedError(
             f"another process has {path} open, and Milvus Lite allows only one",
-            hint="wait for it to end, or publish to a Milvus that is a server",
+            hint="wait until it has finished, or publish to a Milvus server",
         )
 
 

@@ -119,7 +119,7 @@ def read(client: Client) -> Record:
         except (ValueError, KeyError, TypeError):
             continue
     raise CorruptCollectionError(
-        f"what is published at {client.address} cannot be read", hint="publish it under another name"
+        f"the publication at {client.address} cannot be read", hint="publish it under another name"
     )
 
 
@@ -174,8 +174,8 @@ class Lease:
         held = read_lease(self._client)
         if held is not None and self._is_alive(held):
             raise LockedError(
-                f"process {held.get('pid')} on {held.get('host')} publishes to {self._client.address} now",
-                hint="wait for it to end",
+                f"process {held.get('pid')} on {held.get('host')} is publishing to {self._client.address}",
+                hint="wait until it has finished",
             )
         self._write()
         self.check()
@@ -189,7 +189,7 @@ class Lease:
         held = read_lease(self._client)
         if held is None or held.get("token") != self._token:
             raise LockedError(
-                f"another process has begun to publish to {self._client.address}", hint="wait for it to end"
+                f"another process has begun to publish to {self._client.address}", hint="wait until it has finished"
             )
 
     def release(self) -> None:

@@ -67,7 +67,7 @@ def restore(root: Path, ledger: RecoveryLog) -> None:
     evidence = gather_evidence(root)
     if evidence.identity is not None and evidence.identity.format == layout.FORMAT_SERVER_CATALOG:
         raise CorruptCollectionError(
-            f"{root / layout.ADDRESS} is missing: the catalog is on a server, but where?",
+            f"{root / layout.ADDRESS} is missing, so the address of the catalog server is unknown",
             hint="imseek maintain --catalog URL",
         )
     damage = catalog_damage(root, evidence)
@@ -126,13 +126,13 @@ def _replace_catalog(folders: _Folders, evidence: Evidence, fault: str, damaged:
         itself = source.name == layout.CATALOG
         ledger.restored.append(f"{layout.CATALOG} from {'what is left of it' if itself else source.name} ({fault})")
         if itself and damaged:
-            ledger.lost.append(f"whatever changed in {layout.CATALOG}: no backup of its generation is left to tell")
+            ledger.lost.append(f"whatever changed in {layout.CATALOG}: there is no backup of its generation")
         elif evidence.current is None or evidence.current.generation > before:
             ledger.lost.append(f"places, tags and removals since generation {before}, if any: `imseek index` helps")
     if judged.path is not None:
         ledger.restored.append(f"{judged.count} judgements from {judged.path}")
     if learned:
-        ledger.restored.append(f"what was learned as {', '.join(learned)}, from {layout.MODELS}/")
+        ledger.restored.append(f"models {', '.join(learned)}, from {layout.MODELS}/")
     if judged.damaged:
         ledger.lost.append(f"judgements that only {', '.join(judged.damaged)} held, if any: it is damaged")
     if adopted:

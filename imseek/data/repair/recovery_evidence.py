@@ -84,9 +84,9 @@ def catalog_damage(root: Path, evidence: Evidence) -> str | None:
         if fault is not None:
             return fault
         if recorded is not None and catalog_checksums.digest_catalog(root) != recorded:
-            return "it is not as the last writer left it"
+            return "it differs from what the last writer saved"
         if _is_folded(root) and path.stat().st_size > size:
-            return "there is something after its last page"
+            return "it has data after its last page"
         if catalog_backups.uuid_of(path) != evidence.uuid:
             return "it belongs to another collection"
         check_version(path)
@@ -118,10 +118,10 @@ def backup_fault(root: Path, name: str, evidence: Evidence) -> str | None:
     if not os.path.lexists(path):
         return None if recorded is None else "it is missing"
     if not is_file(root, name):
-        return "it is no regular file"
+        return "it is not a regular file"
     if recorded is not None and digest(root, name, recorded.size) != recorded:
         return "its checksum differs"
-    return None if catalog_backups.is_usable(path, evidence.uuid) else "it is no copy of this catalog"
+    return None if catalog_backups.is_usable(path, evidence.uuid) else "it is not a copy of this catalog"
 
 
 def _try_read(read: Callable[[Path], T], root: Path, name: str, faults: dict[str, str]) -> T | None:

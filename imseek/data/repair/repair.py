@@ -130,8 +130,8 @@ def _refuse_unreadable(root: Path, problems: Sequence[Problem]) -> None:
 
 def _unreadable(path: str, message: str) -> StorageError:
     return StorageError(
-        f"{path} cannot be read ({message}): it was not given up",
-        hint="make it readable and repair again; if it is lost for good, delete it first",
+        f"{path} cannot be read ({message}): it was not discarded",
+        hint="make it readable and repair again; if it cannot be recovered, delete it first",
     )
 
 
@@ -159,7 +159,7 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
     shard_id = layout.shard_of(problem.file)
     if problem.kind == "orphan":
         remove_files(writer.root, [problem.file], durable=True)
-        ledger.restored.append(f"{problem.file} removed: it was no part of the collection")
+        ledger.restored.append(f"{problem.file} removed: it was not part of the collection")
     elif problem.kind == "backup":
         writer.renew_backup(problem.file)
         ledger.restored.append(f"{problem.file} from the catalog")
@@ -209,8 +209,11 @@ def _describe_model_loss(writer: Writer, file: str) -> str:
     with writer.catalog.transaction() as connection:
         users = connection.execute(query).scalars().all()
     if not users:
-        return "what was learned under that name, to be learned again"
-    return f"the adapter of space {users[0]}, whose vectors nothing can be asked by now; `imseek tune --back`"
+        return "the model of that name, which has to be trained again"
+    return (
+        f"the adapter of space {users[0]}, whose vectors cannot be searched now; "
+        "`imseek tune --back` returns to the untuned ones"
+    )
 
 
 def _retire_file(writer: Writer, file: str) -> None:

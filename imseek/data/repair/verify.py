@@ -75,7 +75,7 @@ def examine(root: Path) -> VerifyReport:
 def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
     strange = find_strange(root)
     for path, kind in strange.items():
-        message = f"it is {kind}" if kind == HARD_LINK else f"it is {kind}: imseek did not make that"
+        message = f"it is {kind}" if kind == HARD_LINK else f"it is {kind}: imseek did not create it"
         yield Problem(STRANGE, path, message, repairable=kind not in (A_FOLDER, TOO_DEEP))
     if strange:
         return
@@ -162,4 +162,4 @@ def _check_files(root: Path, connection: Connection, seen: _Findings) -> Iterato
             yield Problem(file.kind, file.path, message, repairable=True)
     for path in find_listed_files(root).files:
         if path not in listed:
-            yield Problem("orphan", path, "no part of the collection", repairable=True)
+            yield Problem("orphan", path, "not part of the collection", repairable=True)

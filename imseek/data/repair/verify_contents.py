@@ -52,7 +52,7 @@ def find_content_problems(root: Path, connection: Connection, current: Current, 
     stray = select(i.image_id).where(live(t.images), i.shard_id.is_not(None))
     stray = stray.where(i.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards))))
     if count := len(connection.execute(stray).all()):
-        message = f"{count} images lie in shards that are gone"
+        message = f"{count} images belong to missing shards"
         yield Problem("images", layout.CATALOG, message, repairable=True)
     for shard in current.shards:
         yield from _shard_problems(root, connection, current.spaces, shard, bad)
@@ -97,7 +97,7 @@ def _shard_problems(
     i = t.images.c
     living = connection.execute(select(i.image_id).where(i.shard_id == shard_id, live(t.images))).scalars()
     if lost := set(living) - set(ids.tolist()):
-        message = f"{len(lost)} images that the catalog has in it are not"
+        message = f"{len(lost)} images that the catalog lists for it are missing"
         yield Problem("metadata", table, message, repairable=True)
     if shard.dead not in bad:
         try:

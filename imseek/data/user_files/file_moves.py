@@ -151,7 +151,7 @@ def copy(
         write_copy(source, unfinished)
         made = read_content(unfinished)
         if made.sha256 != sha256:
-            raise ChangingError("its copy is not what was read before")
+            raise ChangingError("its copy differs from what was read before")
         copied(made.info)
         _rename_part(unfinished, target)
     except BaseException:
@@ -269,7 +269,7 @@ def finish_replace(target: FolderEntry, new: FolderEntry, kept: FolderEntry, sha
 
 
 def _left_beside_error(at: FolderEntry) -> ChangingError:
-    return ChangingError(f"it changed, and what it was before lies beside it: {os.fsdecode(at.name)}")
+    return ChangingError(f"it changed, and its previous content is in the same folder: {os.fsdecode(at.name)}")
 
 
 def _has_content(at: FolderEntry, sha256: bytes) -> bool:

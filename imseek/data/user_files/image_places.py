@@ -58,7 +58,7 @@ class IndexedPlace:
 
 def unknown_place_error(image_id: int) -> ImageNotFoundError:
     """Build the error for an image without a place."""
-    return ImageNotFoundError(f"it is not known where image {image_id} lies")
+    return ImageNotFoundError(f"the location of image {image_id} is unknown")
 
 
 class PlaceRow(NamedTuple):

@@ -146,7 +146,7 @@ def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, tell: ReportShare
     if (needed := 2 * len(rows) * dim * 4) > memory:
         raise UsageError(
             f"a CAGRA graph of {len(rows):,} vectors takes {needed / 1e9:.1f} GB to build",
-            hint="allow it more memory, or take IVF4096,SQ8",
+            hint="raise --memory, or use IVF4096,SQ8",
         )
     ids, vectors = np.empty(len(rows), np.int64), np.empty((len(rows), dim), np.float32)
     done = 0

@@ -106,7 +106,7 @@ class ExactIndex(ABC, Generic[P]):
         del text, exact  # Make no difference to an exact index.
         queries = unit_queries(queries, self._dim)
         if k < 1:
-            raise QueryError(f"at least one result must be asked for, not {k}")
+            raise QueryError(f"k must be at least 1, not {k}")
         if allowed is not None and not isinstance(allowed, IdSet):
             allowed = IdSet(allowed)
         scopes = self.search_scopes(allowed)

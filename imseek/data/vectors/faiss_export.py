@@ -27,7 +27,7 @@ def write_flat(out: BinaryIO, dim: int, count: int, blocks: Iterable[Float16], *
     for block in blocks:
         out.write(_codes(block, half=half))
         written += len(block)
-    assert written == count, "not as many rows as were said"
+    assert written == count, "the number of rows differs from the announced one"
 
 
 def _head(dim: int, count: int, *, half: bool) -> bytes:

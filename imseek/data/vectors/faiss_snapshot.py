@@ -211,7 +211,7 @@ def _table(folder: IndexFolder, blocks: Any) -> inverted_lists.Table:
     table = folder.array(TABLE_FILE)
     # A list that extends beyond the file would crash the process.
     if not inverted_lists.is_valid_table(blocks, table, folder.size(LISTS_FILE)):
-        raise damaged_index_error(folder, f"{TABLE_FILE} is no table of lists")
+        raise damaged_index_error(folder, f"{TABLE_FILE} is not a table of lists")
     return table.astype(np.uint64, copy=False)
 
 

@@ -83,7 +83,7 @@ class _Walk:
             raise ValueError(f"{rows:,} rows of {dim:,} numbers")
         self.skip(2 * _LONG + _BOOL)
         if (metric := self.number()) != _INNER_PRODUCT:
-            raise ValueError(f"an index of the metric {metric}, where inner products are wanted")
+            raise ValueError(f"an index of the metric {metric}, not inner product")
         return _Shape(dim, rows)
 
     def word(self) -> str:

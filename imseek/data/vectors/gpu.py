@@ -63,7 +63,7 @@ def gpu_numbers(device: str) -> tuple[int, ...]:
     there = gpu_count()
     if not there:
         built = hasattr(faiss, "StandardGpuResources")
-        raise LookupError("FAISS sees no GPU" if built else "this FAISS was built without code for GPUs")
+        raise LookupError("FAISS sees no GPU" if built else "this FAISS was built without GPU support")
     if device == "all":
         return tuple(range(there))
     wanted = sorted({int(number) for number in re.findall(r"\d+", device)}) or [0]
@@ -97,7 +97,7 @@ def gpu_refusal(index: Any) -> str | None:
         flat = isinstance(faiss.downcast_index(inner.quantizer), faiss.IndexFlat)
         return None if flat else "GPUs take inverted files whose centres are a flat list only"
     other = f"IVF{list_count(inner.ntotal)},SQ8"
-    return f"no GPU takes {kind.__name__.removeprefix('Index')}; `imseek maintain --index {other}` builds one for it"
+    return f"no GPU supports {kind.__name__.removeprefix('Index')}; `imseek maintain --index {other}` builds one for it"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

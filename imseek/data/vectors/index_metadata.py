@@ -185,7 +185,7 @@ class IndexMetadata:
         parts = tuple(map(str, found.items("parts"))) if "parts" in found else ()
         lists_of = found.text("layout") if "layout" in found else ""
         if not all(_FOLDER.fullmatch(name) for name in (*parts, lists_of or "0")):
-            raise ValueError("a part that is not a folder beside it")
+            raise ValueError("a part that is not a sibling folder")
         rows = found.whole("rows")
         sizes = found.object("sizes", _FILES) if "sizes" in found else JsonObject({})
         return cls(
@@ -279,7 +279,7 @@ class CoveredIds:
         """
         marks = folder.array(COVERED_FILE)
         if marks.dtype != np.uint8 or marks.ndim != 1 or count_bits(marks) != rows:
-            raise damaged_index_error(folder, f"{COVERED_FILE} has not a bit for each of {rows:,} images")
+            raise damaged_index_error(folder, f"{COVERED_FILE} does not have one bit for each of {rows:,} images")
         return cls(marks)
 
     def __len__(self) -> int:

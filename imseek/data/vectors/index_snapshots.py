@@ -80,7 +80,7 @@ def _check(policy: IndexPolicy, dims: Sequence[int]) -> None:
     if not 0 < policy.recall <= 1:
         raise UsageError(f"a recall must be between 0 and 1, not {policy.recall}")
     if policy.memory is not None and policy.memory < 1:
-        raise UsageError("an index takes some memory")
+        raise UsageError("the memory for an index must be positive")
     if policy.kind not in ("auto", "none"):
         for dim in dims:
             make_index(policy.kind, dim)
@@ -101,7 +101,7 @@ def renew_due(writer: Writer, task: Task) -> tuple[str, ...]:
     try:
         reports = renew(writer, task)
     except (UsageError, StorageError) as error:
-        return (f"the vector index could not be renewed, searches scan what it lacks: {error}",)
+        return (f"the vector index could not be renewed, so searches scan the images that it lacks: {error}",)
     return tuple(line for report in reports if (line := describe_report(report)))
 
 

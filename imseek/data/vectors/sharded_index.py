@@ -44,7 +44,7 @@ def open_snapshot(folder: IndexFolder) -> Snapshot:
         return Snapshot.open(folder)
     joined = ShardedSnapshot([Snapshot.open(part) for part in part_folders(folder, facts)], facts)
     if any(part.facts.dim != facts.dim for part in joined.parts) or len(joined.covered) != facts.rows:
-        raise damaged_index_error(folder, f"its parts have not {facts.rows:,} images between them")
+        raise damaged_index_error(folder, f"its parts do not add up to {facts.rows:,} images")
     return joined
 
 

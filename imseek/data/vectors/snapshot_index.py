@@ -147,7 +147,7 @@ class SnapshotIndex:
         :attr:`Facts`."""
         queries = unit_queries(queries, self._dim)
         if k < 1:
-            raise QueryError(f"at least one result must be asked for, not {k}")
+            raise QueryError(f"k must be at least 1, not {k}")
         if allowed is None:
             if exact or k > MAX_APPROXIMATE_K:
                 return self._scan(queries, k, None)

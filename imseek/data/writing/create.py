@@ -75,7 +75,7 @@ def _trust_new(root: Path) -> None:
     except StorageError as error:
         if not is_trusted(root):
             raise StorageError(
-                f"{root} was made, but it cannot be remembered that it is yours: {error}",
+                f"{root} was created, but it could not be recorded as yours: {error}",
                 hint=f"set IMSEEK_HOME to a folder that can be written, or name it in {FOLDERS_VARIABLE}",
             ) from error
 
@@ -89,7 +89,7 @@ def _check_free(root: Path) -> None:
     if strangers:
         rest = all(layout.is_ours(name) for name in strangers)
         hint = f"imseek collection repair {root}" if rest else "name a folder of its own"
-        what = "holds the rest of a collection" if rest else "is not empty"
+        what = "contains the remains of a collection" if rest else "is not empty"
         raise CollectionExistsError(f"{root} {what} ({', '.join(strangers[:3])})", hint=hint)
 
 

@@ -63,7 +63,7 @@ def purge(writer: Writer) -> PurgeReport:
     scrub_notes = writer.catalog.scrub()
     for name in layout.BACKUPS:
         writer.renew_backup(name)
-    notes = tuple(f"{name} had learned from images that have gone: it is gone too" for name in forgotten)
+    notes = tuple(f"{name} was trained on images that have been removed, so it was removed too" for name in forgotten)
     return PurgeReport(images, records, len(stale), removed.files, removed.bytes, notes + scrub_notes)
 
 

@@ -211,7 +211,7 @@ class Writer:
             state = select(t.runs.c.state).where(t.runs.c.run_id == self.run_id)
             if connection.execute(state).scalar() != "running":
                 raise LockedError(
-                    f"{self.root} was taken over by another writer; what was committed before is safe",
+                    f"{self.root} was taken over by another writer; everything committed before is safe",
                     hint=self.catalog.takeover_hint,
                 )
             yield connection

@@ -20,6 +20,7 @@ from imseek.types.pictures import display_path, path_json
 FORMAT: Final = 1
 #: Default tag for duplicates.
 TAG: Final = "duplicate"
+_HINT: Final = "`imseek duplicates find --plan FILE` writes a plan"
 ABOUT: Final = (
     "What `imseek duplicates apply` is to do. Take groups or files out as you like, or set the action of a file to "
     '"keep". Every file is read again before it is touched, and `imseek duplicates undo` brings all back.'
@@ -114,15 +115,15 @@ def read_plan(path: Path, kind: type[_Kind]) -> _Kind:
             raise PlanError(f"{path} is too large for a plan")
         text = data.decode("utf-8")
     except OSError as error:
-        raise PlanError(f"{path}: {error.strerror}") from error
+        raise PlanError(f"{path}: {error.strerror}", hint=_HINT) from error
     except UnicodeDecodeError as error:
-        raise PlanError(f"{path} is not a plan: it is not UTF-8") from error
+        raise PlanError(f"{path} is not a plan: it is not UTF-8", hint=_HINT) from error
     try:
         found = json.loads(text, object_pairs_hook=_reject_repeated_members)
     except (ValueError, RecursionError) as error:
-        raise PlanError(f"{path} is not a plan: {error}") from error
+        raise PlanError(f"{path} is not a plan: {error}", hint=_HINT) from error
     if not isinstance(found, dict) or "imseek_plan" not in found:
-        raise PlanError(f"{path} is not a plan", hint="`imseek duplicates --plan FILE` writes one")
+        raise PlanError(f"{path} is not a plan", hint=_HINT)
     if found["imseek_plan"] != FORMAT or found["imseek_plan"] is True:
         raise PlanError(f"{path} is a plan of format {found['imseek_plan']!r}; this imseek knows {FORMAT}")
     top = _Entry(str(path), found, _TOP)
@@ -153,7 +154,7 @@ def _read_start(path: Path, size: int) -> bytes:
     with os.fdopen(fd, "rb") as file:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
-            raise PlanError(f"{path} is not a plan: it is not a regular file")
+            raise PlanError(f"{path} is not a plan: it is not a regular file", hint=_HINT)
         if info.st_size > _MAX_BYTES:
             raise PlanError(f"{path} is too large for a plan")
         return file.read(size)

@@ -242,7 +242,7 @@ def _separate_from_keeper(journal: Journal, intent: Intent, spot: SafePath, dry_
             file_copies.restore_attributes(new, intent.owner, intent.attributes)
             file_copies.restore_mode_and_mtime(new, intent.mode, intent.mtime_ns)
             if safe_path.read_content(new).sha256 != content.sha256:
-                raise LeftAloneError("its copy is not what was read before")
+                raise LeftAloneError("its copy differs from what was read before")
         except BaseException:
             file_moves.unlink_durably(new)
             raise

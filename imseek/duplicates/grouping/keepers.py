@@ -220,7 +220,7 @@ def _folder_rank(folders: Folders, member: Duplicate) -> int:
 
 def _compare_richness(richness: Callable[[Duplicate], int], best: Duplicate, following: Duplicate) -> str:
     count = richness(best)
-    return f"{count} {'fact' if count == 1 else 'facts'} of metadata, the next has {richness(following)}"
+    return f"{count} metadata {'field' if count == 1 else 'fields'}, the next has {richness(following)}"
 
 
 def _taken_at(member: Duplicate) -> datetime | None:

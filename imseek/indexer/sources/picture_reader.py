@@ -97,7 +97,7 @@ class PlaceReader:
             raise
         sha256 = _verify(place, content)
         if (kind := sniff(content.data)) is None:
-            message = "the content is not that of any known image format"
+            message = "the content matches no known image format"
             raise MediaError(SkipReason.NOT_AN_IMAGE, message)
         file = None if content.stat == UNKNOWN_STAT else content.stat
         return IndexedPicture(content.data, kind, sha256, file, place.has_picture_hash)

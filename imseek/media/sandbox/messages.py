@@ -172,7 +172,7 @@ def receive_answer(channel: Channel) -> tuple[int, dict[str, Any]]:
     except (ValueError, RecursionError) as error:
         raise AnswerError("no JSON") from error
     if not isinstance(content, dict):
-        raise AnswerError("no object of JSON")
+        raise AnswerError("not a JSON object")
     return kind, content
 
 

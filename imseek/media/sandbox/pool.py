@@ -108,7 +108,7 @@ def read(
             return _read_once(request, data)
         except WorkerError as error:
             trouble = error
-    message = f"{name} images are decoded by a process of their own, which does not run: {trouble}"
+    message = f"{name} images are decoded in a separate process, which does not run: {trouble}"
     raise MediaError(SkipReason.UNREADABLE, message) from trouble
 
 

@@ -155,7 +155,7 @@ class Worker:
             raise MediaError(SkipReason.TIMEOUT, message) from error
         except AnswerError as error:
             self._kill_decoder()
-            message = f"the {request.name} decoder gave an answer that cannot be: {error}"
+            message = f"the {request.name} decoder returned an invalid answer: {error}"
             raise MediaError(SkipReason.CORRUPT, message) from error
 
     def _decoder_for(self, max_pixels: int) -> _Decoder:
@@ -290,12 +290,12 @@ def _failure(name: str, kind: Kind, status: int, max_pixels: int) -> MediaError:
         message = f"decoding it takes more than {kind.seconds} seconds of processor time"
         return MediaError(SkipReason.TIMEOUT, message)
     if code == -signal.SIGKILL:
-        message = f"the {name} decoder was killed, by a limit of time or by a system without memory"
+        message = f"the {name} decoder was killed, by a time limit or because the system ran out of memory"
         return MediaError(SkipReason.TIMEOUT, message)
     if code == -signal.SIGABRT and name == "SVG":  # Rust's reaction to lack of memory
         message = f"drawing it needs more than {kind.memory_for(max_pixels) >> 20:,} MiB of memory"
         return MediaError(SkipReason.TOO_MANY_PIXELS, message)
     if code < 0:
         with suppress(ValueError):
-            return MediaError(SkipReason.CORRUPT, f"the {name} decoder died of {signal.Signals(-code).name}")
+            return MediaError(SkipReason.CORRUPT, f"the {name} decoder was killed by {signal.Signals(-code).name}")
     return MediaError(SkipReason.CORRUPT, f"the {name} decoder ended with status {code}")

@@ -88,7 +88,10 @@ def coverage(
 def lines(report: CoverageReport, both: list[ResolvedCollection]) -> list[str]:
     """Format a coverage report for the user."""
     names = [printable(one.name) for one in both]
-    out = [f"compared by {printable(report.encoder)}; {report.expected:.0%} would be listed if nothing were lacking"]
+    out = [
+        f"compared by {printable(report.encoder)}; "
+        f"{report.expected:.0%} would be listed even if both had the same kinds of pictures"
+    ]
     out += _side(report.a, *names)
     out += _side(report.b, *reversed(names))
     if report.mmd is not None:

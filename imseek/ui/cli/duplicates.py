@@ -348,9 +348,9 @@ def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[
     out = [first]
     for number, group in enumerate(groups, start=1):
         freed = format_size(sum(member.bytes for member in group.surplus))
-        beside = f", {freed} beside the keeper; kept" if group.surplus else ""
+        kept = f", {freed} could be freed; kept" if group.surplus else ""
         images = format_count(len(group.members), "image")
-        out.append(f"{number}. {KIND_LABELS[group.kind]}, {images}{beside}: {printable(group.reason)}")
+        out.append(f"{number}. {KIND_LABELS[group.kind]}, {images}{kept}: {printable(group.reason)}")
         out += rest[: len(group.members[:_MEMBERS])]
         del rest[: len(group.members[:_MEMBERS])]
         if len(group.members) > _MEMBERS:

@@ -118,7 +118,8 @@ def _lines(found: CollectionInfo) -> list[str]:
         ("indexing", "" if found.policy == IndexPolicy() else policy_line(found.policy)),
         (
             "on disk",
-            f"{format_size(found.bytes_on_disk)}, {format_count(found.shards, 'shard')}, {found.dead_rows:,} dead",
+            f"{format_size(found.bytes_on_disk)}, {format_count(found.shards, 'shard')}, "
+            f"{format_count(found.dead_rows, 'removed image')} not purged yet",
         ),
         ("generation", f"{found.generation:,}, format {found.format}, created {found.created}"),
         ("failures", f"{failures:,} (imseek info --failures)" if failures else "0"),

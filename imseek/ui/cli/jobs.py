@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -83,7 +82,7 @@ def _table(found: tuple[Job, ...]) -> str:
             str(job.pid),
             job.started,
             job.ended or "",
-            _progress(job.progress),
+            _progress(job),
             printable(job.kind),
         )
         for job in found
@@ -91,12 +90,13 @@ def _table(found: tuple[Job, ...]) -> str:
     return table(head, rows, right=(0, 2, 3))
 
 
-def _progress(told: Mapping[str, Any]) -> str:
-    """Format progress as ``12 of 40 files, 1 skipped``; empty without any."""
-    done, total, skipped = (told.get(name) for name in ("done", "total", "skipped"))
+def _progress(job: Job) -> str:
+    """Format progress as ``12 of 40 files, 1 skipped``, or as the phase of a run that counts nothing."""
+    done, total, skipped = (job.progress.get(name) for name in ("done", "total", "skipped"))
     if not isinstance(done, int):
         return ""
     if not isinstance(total, int):
-        return str(told.get("phase", ""))
+        # The last phase of a finished run says nothing about how far it got.
+        return str(job.progress.get("phase", "")) if job.ended is None else ""
     text = f"{done:,} of {format_count(total, 'file')}"
     return f"{text}, {skipped:,} skipped" if skipped else text

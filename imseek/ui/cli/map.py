@@ -231,7 +231,7 @@ def _lines(report: MapReport) -> list[str]:
     made = f"{info.method.upper()} of {info.encoder}"
     if info.method == "umap":
         made += f", {info.neighbours} neighbours, min-dist {info.min_dist}, seed {info.seed}"
-    out = [f"map {info.name}: {format_count(report.images - report.missing, 'image')}; {made}"]
+    out = [f"map {info.name!r} shows {format_count(report.images - report.missing, 'image')}: {made}"]
     if report.laid_out or report.placed:
         done = [f"{report.laid_out:,} laid out"] if report.laid_out else []
         done += [f"{report.placed:,} placed among the others"] if report.placed else []

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from imseek.ui.render.text import format_interval, format_place, table
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
-    from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, ProbeInfo, Proposals
+    from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, ProbeInfo, ProbeMethod, Proposals
 
 #: Rows per table.
 _ROWS: Final = 20
+#: Methods, in words.
+_METHOD_LABELS: Final[Mapping[ProbeMethod, str]] = {"linear": "linear classifier", "cache": "cache of labelled images"}
 
 
 def class_counts(found: ProbeInfo) -> str:
@@ -23,7 +26,8 @@ def class_counts(found: ProbeInfo) -> str:
 def probe_lines(found: ProbeInfo) -> list[str]:
     several = " (an image may have several)" if found.several else ""
     out = [
-        f"{printable(found.name)}: {found.method}, {format_count(len(found.classes), 'class', 'classes')}{several}: "
+        f"probe {printable(found.name)!r} ({_METHOD_LABELS[found.method]}), "
+        f"{format_count(len(found.classes), 'class', 'classes')}{several}: "
         f"{class_counts(found)}",
         f"learned from {printable(found.labels)}"
         + (f", where {printable(found.where)}" if found.where else "")

@@ -16,7 +16,7 @@ from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
-from imseek.ui.render.words import format_count, printable
+from imseek.ui.render.words import SAMPLE_METHODS, format_count, printable
 
 if TYPE_CHECKING:
     from imseek.clusters.results import SampleReport
@@ -117,7 +117,7 @@ def _lines(report: SampleReport) -> list[str]:
             for one in report.sample
         ]
         out.append(table(("stands for", "distance", "id", "image"), rows, right=(0, 1, 2)))
-    line = f"{format_count(len(report.chosen), 'image')} of {report.images:,}, by {report.method}"
+    line = f"{format_count(len(report.chosen), 'image')} of {report.images:,}, chosen {SAMPLE_METHODS[report.method]}"
     if report.farthest is not None and report.mean is not None:
         line += f"; distance to the nearest of them: mean {report.mean:.3f}, at most {report.farthest:.3f}"
     return [*out, line, *(printable(note) for note in report.notes)]

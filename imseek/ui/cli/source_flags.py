@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Means standard input, among paths and as the file of `--files-from`.
 STDIN: Final = "-"
+MISSING_PATH_HINT: Final = "check the spelling; if it is on a drive or a network share, mount that first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +176,12 @@ def split_stdin(paths: list[str]) -> tuple[list[str], bool]:
 
 def check_paths(paths: list[str]) -> None:
     """Raise UsageError for a local path that does not exist."""
+    if missing := missing_paths(paths):
+        raise UsageError(f"no such file or folder: {missing[0]}", hint=MISSING_PATH_HINT)
+
+
+def missing_paths(paths: list[str]) -> list[str]:
+    """Return the local paths that do not exist."""
     from imseek.collection import is_url
 
-    for path in paths:
-        if not is_url(os.fsencode(path)) and not os.path.lexists(Path(path).expanduser()):
-            raise UsageError(f"no such file or folder: {path}")
+    return [p for p in paths if not is_url(os.fsencode(p)) and not os.path.lexists(Path(p).expanduser())]

@@ -62,12 +62,12 @@ def page(
 
 
 def totals(report: DuplicateReport) -> str:
-    """Summarise the report in one line: groups by kind, and number and size of the images beside the keepers."""
+    """Summarise the report in one line: groups by kind, and number and size of the surplus images."""
     if not report.groups:
         return f"no duplicates among {format_count(report.searched, 'image')}"
     kinds = [group.kind for group in report.groups]
     by_kind = ", ".join(f"{kinds.count(kind):,} {kind}" for kind in KIND_LABELS if kind in kinds)
-    surplus = f"{format_count(report.surplus, 'image')} beside the keepers, {format_size(report.bytes)}"
+    surplus = f"{format_count(report.surplus, 'surplus image')}, {format_size(report.bytes)}"
     return f"{format_count(len(kinds), 'group')} ({by_kind}) among {format_count(report.searched, 'image')}; {surplus}"
 
 

@@ -101,7 +101,7 @@ def facts(report: CollectionReport) -> list[tuple[str, str]]:
         first, last = held.years[0][0], held.years[-1][0]
         found.append((first if first == last else f"{first}–{last}", "taken"))
     if report.duplicates is not None:
-        found.append((f"{report.duplicates.surplus:,}", "beside those to keep"))
+        found.append((f"{report.duplicates.surplus:,}", "surplus copies"))
     found.append((f"{len(info.failures):,}", "files left out"))
     return found
 

@@ -49,7 +49,7 @@ def device_fact(kind: str) -> str:
     """Describe where an index of this kind can be searched."""
     from imseek.search import runs_on_gpu
 
-    return f"searched on the CPU, {'on a GPU with --device cuda' if runs_on_gpu(kind) else 'since no GPU takes it'}"
+    return f"searched on the CPU, {'on a GPU with --device cuda' if runs_on_gpu(kind) else 'since no GPU supports it'}"
 
 
 def policy_line(policy: IndexPolicy) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
+from typing import Final
 
 
 def printable(text: str) -> str:
@@ -20,6 +22,14 @@ def shorten(text: str, longest: int) -> str:
     """Return ``text`` as one printable line of at most ``longest`` characters."""
     line = printable(text[: longest + 1])
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+#: How a sample was chosen, by method.
+SAMPLE_METHODS: Final[Mapping[str, str]] = {
+    "k-centre": "by k-centre",
+    "facility": "by facility location",
+    "random": "at random",
+}
 
 
 def format_count(n: int, one: str, many: str | None = None) -> str:

@@ -74,16 +74,16 @@ def check_url(url: str) -> str:
     parameters = _parse(url)
     if any(name in parameters for name in _SECRET_PARAMETERS):
         raise UsageError(
-            "the URL of a catalog is kept in the collection: no password may be in it",
-            hint="PGPASSWORD, ~/.pgpass or a service file (PGSERVICEFILE) have it; every host needs its own",
+            "the URL of a catalog is stored in the collection, so it must not contain a password",
+            hint="put it in PGPASSWORD, ~/.pgpass or a service file (PGSERVICEFILE) on each host",
         )
     strange = sorted(set(parameters) - _ALLOWED_PARAMETERS)
     if parameters.get("sslrootcert", _SYSTEM) != _SYSTEM:
         strange.append("sslrootcert")
     if strange:
         raise UsageError(
-            f"the URL of a catalog is kept in the collection, which others may write: it must not say {strange[0]}",
-            hint="say it on each host, in a service file (~/.pg_service.conf) or the environment (PGSSLROOTCERT, …)",
+            f"the URL of a catalog is stored in the collection, which others may write: it must not set {strange[0]}",
+            hint="set it on each host, in a service file (~/.pg_service.conf) or the environment (PGSSLROOTCERT, …)",
         )
     return url
 
@@ -100,7 +100,7 @@ def _parse(url: str) -> Mapping[str, str]:
     except driver().ProgrammingError:  # libpq's message repeats parts of the URL, perhaps a password.
         found = None
     if found is None:
-        raise UsageError("that is no URL of a PostgreSQL database", hint="postgresql://USER@HOST/DATABASE")
+        raise UsageError("that is not the URL of a PostgreSQL database", hint="postgresql://USER@HOST/DATABASE")
     return {name: str(value) for name, value in found.items()}
 
 

@@ -82,7 +82,7 @@ def _read() -> list[dict[str, Any]]:
         listed = None
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
         raise StorageError(
-            f"{user_home.private_file(LIST_FILE)} is damaged, or of a later imseek: no server is allowed",
+            f"{user_home.private_file(LIST_FILE)} is damaged, or of a later version of imseek: no server is allowed",
             hint="update imseek; or remove the file, and allow your servers again",
         )
     return listed

@@ -32,7 +32,7 @@ class PostgresCatalog(Catalog):
     """
 
     is_shared = True
-    takeover_hint = "try again when it has ended"
+    takeover_hint = "try again when it has finished"
 
     def __init__(self, root: Path, address: Address | None = None, *, fresh: bool = False) -> None:
         self.root = root
@@ -44,7 +44,7 @@ class PostgresCatalog(Catalog):
                 if not fresh and not count_applied(self.engine):
                     raise CorruptCollectionError(
                         f"there is no catalog at {self.address}",
-                        hint="is it another database? Else bring it back with pg_restore",
+                        hint="check the database name, or restore it with pg_restore",
                     )
                 migrate(self.engine)
         except BaseException:

@@ -161,7 +161,7 @@ def _refuse_existing_schema(address: Address) -> None:
         found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (address.schema,))
         if found.fetchone() is not None:
             raise UsageError(
-                f"{address} is there already: of a copy of this collection, or from a move that was cut short",
+                f"{address} exists already: it belongs to a copy of this collection, or a move was interrupted",
                 hint=f'if nobody uses it: DROP SCHEMA "{address.schema}" CASCADE',
             )
 

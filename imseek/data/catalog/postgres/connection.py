@@ -83,7 +83,7 @@ def _authentication(parameters: Mapping[str, str]) -> dict[str, str]:
     """
     if driver().pq.version() < _REQUIRE_AUTH_VERSION:
         raise StorageError(
-            "libpq is older than 16: it would tell a server a password in whatever way that asks for",
+            "libpq is older than 16: it would send a password by any method that the server requests",
             hint="pip install -U 'psycopg[binary]'",
         )
     if "PGREQUIREAUTH" in os.environ:

@@ -29,13 +29,13 @@ def storage_error(error: BaseException, where: str, *, writing: bool = False) ->
     said = f"the catalog at {where}: {_first_line(error)}"
     state = getattr(error, "sqlstate", None) or ""
     if state in _BUSY:
-        return LockedError(said, hint="another program holds on to the catalog; try again")
+        return LockedError(said, hint="another program has locked the catalog; try again later")
     if state in _READ_ONLY and writing:
-        return ReadOnlyError(said, hint="searching it works; indexing needs a role that may write")
+        return ReadOnlyError(said, hint="searching works; indexing needs a role with write access")
     if state in _READ_ONLY:
         return ReadOnlyError(said, hint="GRANT USAGE ON SCHEMA, and SELECT ON ALL TABLES IN SCHEMA, to this role")
     if state in _MISSING:
-        hint = "is it another database? Else bring it back with pg_restore: it is in no file of the collection"
+        hint = "check the database name, or restore it with pg_restore: the collection has no copy of it"
         return CorruptCollectionError(said, hint=hint)
     if state in _FULL:
         return StorageError(said, hint=f"on the server: {FREE_SPACE}")
@@ -43,15 +43,15 @@ def storage_error(error: BaseException, where: str, *, writing: bool = False) ->
         return CorruptCollectionError(said, hint="the server's data are damaged: pg_amcheck, pg_restore")
     if not state and _AUTH_REFUSED in said:  # Refused by us, see ``connection``.
         hint = (
-            "passwords are told by SCRAM only: set password_encryption and pg_hba.conf of the server to scram-sha-256; "
+            "passwords are sent by SCRAM only: set password_encryption and pg_hba.conf of the server to scram-sha-256; "
             "PGREQUIREAUTH allows other ways"
         )
         return StorageError(said, hint=hint)
     if not state:  # From libpq: the connection failed or was lost.
-        hint = "is the server there? Passwords come from PGPASSWORD, ~/.pgpass or a service file"
+        hint = "check that the server is running. Passwords come from PGPASSWORD, ~/.pgpass or a service file"
         return StorageError(said, hint=hint)
     if state.startswith(_DISCONNECTED):
-        return StorageError(said, hint="the connection broke off; what was committed is safe: try again")
+        return StorageError(said, hint="the connection was lost; committed data is safe: try again")
     return StorageError(said)
 
 

@@ -56,8 +56,8 @@ class PostgresLock:
             there = None
         if there is None or not os.path.samestat(there, self._folder):
             raise StorageError(
-                f"{self._root} was moved or removed while it was being written",
-                hint="what was committed is in it, wherever it lies now",
+                f"{self._root} was moved or deleted during a write",
+                hint="if it was moved, all committed data is at its new location",
             )
         if self._session is None or not is_alive(self._session):
             self.release()

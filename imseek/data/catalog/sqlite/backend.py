@@ -152,7 +152,7 @@ class SqliteBackend:
         recorded = self._recorded_digest()
         sound = recorded is None or catalog_checksums.digest_catalog(self._root) == recorded
         if not sound and self._recorded_digest() == recorded:  # Otherwise a writer has started in between.
-            raise self._corrupt(f"{self._path} is not as the last writer left it")
+            raise self._corrupt(f"{self._path} differs from what the last writer saved")
         try:
             with closing(catalog_file.open_catalog(self._path)) as catalog:
                 catalog.execute("BEGIN")
@@ -167,7 +167,7 @@ class SqliteBackend:
         # A matching checksum makes SQLite's integrity check unnecessary.
         vouched = recorded is not None and sound and self._recorded_digest() == recorded
         if catalog_backups.uuid_of(target) != uuid or not (vouched or catalog_backups.is_usable(target, uuid)):
-            raise self._corrupt(f"{self._path} is damaged, or another collection's")
+            raise self._corrupt(f"{self._path} is damaged or belongs to another collection")
         return held
 
     def _recorded_digest(self) -> FileDigest | None:

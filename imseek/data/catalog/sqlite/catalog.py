@@ -118,7 +118,7 @@ class SqliteCatalog(Catalog):
         except sqlite3.DatabaseError as error:
             raise storage_error(error, path, writing=True) from error
         if busy:
-            raise LockedError(f"{path} is being read by another program", hint="end it, then try again")
+            raise LockedError(f"{path} is being read by another program", hint="close it, then try again")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -47,7 +47,7 @@ def read(root: Path) -> Checksums:
         listed = document.object("files", (layout.CATALOG, *layout.BACKUPS))
         return Checksums(uuid_text(document), {name: _parse_digest(listed.object(name)) for name in listed})
     except ValueError as error:
-        raise CorruptCollectionError(f"{root / layout.CHECKSUMS} is no record of checksums") from error
+        raise CorruptCollectionError(f"{root / layout.CHECKSUMS} is not a checksum file") from error
 
 
 def _parse_digest(found: JsonObject) -> FileDigest:
@@ -104,7 +104,7 @@ def verify_and_revoke(root: Path, staging: Path, uuid: str) -> Checksums:
         return recorded
     if digest_catalog(root) != recorded.files[layout.CATALOG]:
         raise CorruptCollectionError(
-            f"{root / layout.CATALOG} is not as the last writer left it",
+            f"{root / layout.CATALOG} differs from what the last writer saved",
             hint=f"imseek collection repair {root}",
         )
     return revoke(root, staging, recorded, layout.CATALOG)

@@ -190,7 +190,7 @@ def check_files(path: Path) -> None:
             raise foreign_file_error(path.parent, path.name + ending, HARD_LINK)  # Readers write to them too.
         if ending == "-journal" and info.st_size:
             raise CorruptCollectionError(
-                f"{path}{ending} lies beside the catalog, which never has a rollback journal",
+                f"{path}{ending} exists, but the catalog never has a rollback journal",
                 hint=f"imseek collection repair {path.parent}",
             )
 

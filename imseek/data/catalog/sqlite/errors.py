@@ -26,7 +26,7 @@ def storage_error(error: BaseException | None, catalog: Path, *, writing: bool =
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return LockedError(said, hint="another program has the catalog open for writing")
         case sqlite3.SQLITE_READONLY:
-            return ReadOnlyError(said, hint="searching it works; indexing does not")
+            return ReadOnlyError(said, hint="searching works; indexing does not")
         case sqlite3.SQLITE_FULL:
             return StorageError(said, hint=FREE_SPACE)
         case sqlite3.SQLITE_IOERR if code == sqlite3.SQLITE_IOERR_SHMSIZE:
@@ -42,6 +42,6 @@ def storage_error(error: BaseException | None, catalog: Path, *, writing: bool =
         case sqlite3.SQLITE_NOMEM:
             return StorageError(said)
         case sqlite3.SQLITE_CANTOPEN if writing or catalog.exists():
-            return StorageError(said, hint=f"no right to read it, no space left, or {MORE_FILES}")
+            return StorageError(said, hint=f"check read permission and free disk space; or {MORE_FILES}")
         case _:
             return CorruptCollectionError(said, hint=f"imseek collection repair {catalog.parent}")

@@ -60,8 +60,8 @@ class WriterLock:
             there = None
         if there is None or not os.path.samestat(there, self._taken):
             raise StorageError(
-                f"{self._root} was moved or removed while it was being written",
-                hint="what was committed is in it, wherever it lies now",
+                f"{self._root} was moved or deleted during a write",
+                hint="if it was moved, all committed data is at its new location",
             )
 
     def release(self) -> None:

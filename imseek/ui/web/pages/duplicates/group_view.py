@@ -58,7 +58,7 @@ def group_data(names: Callable[[str], str | None], group: DuplicateGroup, state:
 def heading(group: DuplicateGroup) -> str:
     freed = format_size(sum(member.bytes for member in group.surplus))
     said = f"{KIND_LABELS[group.kind].capitalize()}: {format_count(len(group.members), 'picture')}"
-    return f"{said}, {freed} beside the suggested one" if group.surplus else said
+    return f"{said}, {freed} could be freed" if group.surplus else said
 
 
 def describe_decision(group: DuplicateGroup, state: State) -> str:
