@@ -225,5 +225,5 @@ def test_a_new_catalog_is_complete_or_not_there(tmp_path: Path, catalog: str | N
     with pytest.raises(ZeroDivisionError):
         backend.create("absolute", fail)
     assert not (folder / layout.COLLECTION).exists()
-    with pytest.raises(UsageError, match="SQLite"):
+    with pytest.raises(UsageError, match="or sqlite"):
         new_backend(folder, "mysql://example")

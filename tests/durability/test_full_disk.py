@@ -28,7 +28,7 @@ from durability.stage import PASSING, SCENARIOS, Stage, draw, made
 pytestmark = needs_root()
 
 BLOCK = 4096
-HINTS = ("free some space", "no space left", "may be full")
+HINTS = ("free some space", "free disk space", "may be full")
 
 
 #: What may be left of the disk, in blocks and in files.

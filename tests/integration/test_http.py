@@ -125,7 +125,7 @@ def test_a_picture_finds_itself(client: TestClient, photo_files: list[Path]) -> 
         ({"text": "red", "where": "1=1; drop table images"}, ""),
         ({"like": {"path": "/etc/passwd"}}, "cannot name files"),
         ({"like": "/etc/passwd"}, "cannot name files"),
-        ({"like": {"picture": "bm9wZQ=="}}, "not that of any known image"),
+        ({"like": {"picture": "bm9wZQ=="}}, "matches no known image"),
         ({"like": {"picture": "%%%"}}, "base64"),
         ({"like": {"image_id": 10**9}}, "no image"),
         ({"like": {"vector": [1.0, 2.0]}}, "dim"),

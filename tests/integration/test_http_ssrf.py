@@ -270,7 +270,7 @@ BAD: dict[str, tuple[Callable[[socket.socket], None], str]] = {
     "packed": (_packed(b"x" * 100_000_000), "more than 300,000 bytes"),
     "packed-twice": (reply(200, b"x", "Content-Encoding: gzip, gzip"), "not requested"),
     "pixels": (reply(200, _picture((9000, 9000), "1")), "pixels"),
-    "page": (reply(200, b"<html>root:x</html>", "Content-Type: image/png"), "not that of any known image"),
+    "page": (reply(200, b"<html>root:x</html>", "Content-Type: image/png"), "matches no known image"),
     "nothing": (reply(200), ""),
     "no-http": (lambda talking: talking.sendall(b"220 smtp ESMTP\r\n"), ""),
     "cut": (lambda talking: talking.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nx"), ""),

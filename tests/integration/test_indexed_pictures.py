@@ -692,7 +692,7 @@ def test_the_picture_of_a_vector_is_a_picture_and_no_link(stand: Stand, tmp_path
         assert collection.index([vectors], source=SourceOptions(encoder="fake")).added == 1
         assert collection.read(0) == stand.original
         _text(stand)
-        with pytest.raises(MediaError, match="not that of any known image format"):
+        with pytest.raises(MediaError, match="matches no known image format"):
             collection.read(0)
         _link_to_picture(stand)
         with pytest.raises(ContentChangedError):

@@ -399,7 +399,7 @@ def test_a_role_that_may_only_read(root: Path, postgres: Server) -> None:
     assert imseek.open(root).search("red").hits == ()
     with pytest.raises(ReadOnlyError, match="permission denied") as refusal, Writer(root, "test"):
         pytest.fail("it may write")
-    assert "searching it works" in str(refusal.value.hint)
+    assert "searching works" in str(refusal.value.hint)
     with pytest.raises(ReadOnlyError, match="must be owner"):
         library.delete(root, "collection")
     assert imseek.open(root).search("red").hits == (), "it is still there"
@@ -573,7 +573,7 @@ def test_who_has_lost_the_address_is_told_it_again(root: Path, catalog: str) -> 
     (root / layout.ADDRESS).unlink()
     with pytest.raises(CorruptCollectionError):
         imseek.open(root)
-    with pytest.raises(CorruptCollectionError, match="but where") as trouble:
+    with pytest.raises(CorruptCollectionError, match="address of the catalog server is unknown") as trouble:
         imseek.maintenance.repair(root)
     assert trouble.value.hint == "imseek maintain --catalog URL"
     imseek.maintenance.move_catalog(root, catalog)

@@ -482,7 +482,7 @@ def test_what_is_no_publication(small: Small, tmp_path: Path) -> None:
     assert old.read_bytes() == b"SQLite format 3\0"
     (tmp_path / "pictures.db").mkdir()
     (tmp_path / "pictures.db" / "a.png").write_bytes(b"x")
-    with pytest.raises(UsageError, match="no folder of Milvus Lite"):
+    with pytest.raises(UsageError, match="not a folder of Milvus Lite"):
         to_milvus(small.root, str(tmp_path / "pictures.db"))
     with pytest.raises(UsageError, match="there is no folder"):
         to_milvus(small.root, str(tmp_path / "nowhere" / "m.db"))
@@ -589,7 +589,7 @@ def test_another_process_has_milvus_lite(small: Small) -> None:
 
     with (small.lite / "LOCK").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(LockedError, match="one at a time"):
+        with pytest.raises(LockedError, match="allows only one"):
             imseek.open(small.address)
         with pytest.raises(LockedError):
             small.publish()

@@ -116,7 +116,7 @@ def test_globs_choose_among_tables(tmp_path: Path, collection: imseek.Collection
 def test_an_image_folder_is_a_folder(tmp_path: Path, collection: imseek.Collection, path: str) -> None:
     (tmp_path / "one.png").write_bytes(draw(1))
     given = path if "://" in path else tmp_path / path
-    with pytest.raises(UsageError, match="is no folder on this machine"):
+    with pytest.raises(UsageError, match="is not a folder on this machine"):
         collection.index([given], source=SourceOptions(kind="imagefolder"))
     assert collection.info().sources == ()
 
