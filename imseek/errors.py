@@ -58,7 +58,7 @@ _OS_HINTS: Final = {
     errno.EMFILE: MORE_FILES,
     errno.ENFILE: MORE_FILES,
     errno.EIO: "the disk may be failing; what was committed is safe",
-    errno.ENOENT: "has it been moved or removed meanwhile? What was committed is safe",
+    errno.ENOENT: "has it been moved or deleted meanwhile? What was committed is safe",
 }
 
 

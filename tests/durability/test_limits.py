@@ -136,7 +136,7 @@ def test_staging_is_removed_under_a_writer(stage: Stage) -> None:
     with expected as error, Writer(stage.root, "test") as writer:
         shutil.rmtree(writer.staging)
         sources.add(writer, "folder", b"/elsewhere")
-    assert "moved or removed" in str(error.value.hint)
+    assert "moved or deleted" in str(error.value.hint)
     with Writer(stage.root, "test") as writer:
         for source in writer.catalog.sources():
             if source.root == b"/elsewhere":  # It was committed; only current.json could not be written.
@@ -164,7 +164,7 @@ def test_the_collection_is_moved_away_under_a_writer(stage: Stage, instead: str,
             str(path): path.read_bytes() for path in stage.root.rglob("*") if path.is_file() and path.suffix == ".json"
         }
 
-    expected = pytest.raises(StorageError, match=r"moved or removed|No such file")
+    expected = pytest.raises(StorageError, match=r"moved or deleted|No such file")
     with expected, Writer(stage.root, "test") as writer:
         if when == "before a change":
             move()
@@ -179,7 +179,7 @@ def test_the_collection_is_moved_away_under_a_writer(stage: Stage, instead: str,
 
 
 def test_the_collection_is_removed_under_a_writer(stage: Stage) -> None:
-    expected = pytest.raises(StorageError, match="moved or removed")
+    expected = pytest.raises(StorageError, match="moved or deleted")
     with expected, Writer(stage.root, "test") as writer:
         shutil.rmtree(stage.root)
         commit(writer, Changeset(gone=[0]))

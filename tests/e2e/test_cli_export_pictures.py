@@ -69,7 +69,7 @@ def test_help_names_all_formats(cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--format", "webdataset", "--shard-size", "big"), "'big' is no size"),
+        (("--format", "webdataset", "--shard-size", "big"), "'big' is not a size"),
         (("--format", "webdataset", "--ending", "json"), "'json' is no ending for pictures"),
         (("--format", "webdataset", "--link", "hard"), "link is nothing that webdataset knows"),
         (("--format", "imagefolder", "--classes", "luma_sd"), "neither words nor whole numbers"),

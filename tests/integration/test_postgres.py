@@ -210,7 +210,7 @@ def test_a_writer_that_is_cut_off_in_the_middle_of_a_change_loses_that_one(root:
         add(writer, b"kept")
         with pytest.raises(StorageError, match="terminating connection") as trouble:
             writer.apply(cut_off)
-        assert "what was committed is safe" in str(trouble.value.hint)
+        assert "committed data is safe" in str(trouble.value.hint)
         assert asked(root, "SELECT kind FROM sources") == [("folder",)]
         # Nobody else has written meanwhile: it takes the lock again and goes on.
         add(writer, b"next")
@@ -562,7 +562,7 @@ def test_a_copy_of_a_collection_does_not_take_the_catalog_of_the_first(tmp_path:
     imseek.create(tmp_path / "one", encoder="fake").close()
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     imseek.maintenance.move_catalog(tmp_path / "one", catalog)
-    with pytest.raises(UsageError, match="is there already") as refusal:
+    with pytest.raises(UsageError, match="exists already") as refusal:
         imseek.maintenance.move_catalog(tmp_path / "two", catalog)
     assert "DROP SCHEMA" in str(refusal.value.hint)
     assert imseek.maintenance.verify(tmp_path / "one").ok

@@ -332,7 +332,7 @@ def overtake(monkeypatch: pytest.MonkeyPatch, method: str, events: list[Callable
 def test_a_file_missing_from_the_newest_generation_is_an_error(case: Case) -> None:
     for path in (case.root / layout.METADATA).glob("*.parquet"):
         path.unlink()
-    with imseek.open(case.root) as collection, pytest.raises(StaleGenerationError, match="is gone") as error:
+    with imseek.open(case.root) as collection, pytest.raises(StaleGenerationError, match="is missing") as error:
         collection.search("red")
     assert "repair" in str(error.value.hint)
 

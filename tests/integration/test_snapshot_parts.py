@@ -224,7 +224,7 @@ def test_an_automatic_index_gives_few_rows_few_lists_and_searches_their_share(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_parts, "ROWS_PER_LIST", 4)
-    monkeypatch.setattr(index_kinds, "EXACT_BYTES", 0)
+    monkeypatch.setattr(index_policy, "EXACT_BYTES", 0)
     monkeypatch.setattr(index_kinds, "MAX_LISTS", 128)
     build(root, "auto")
     one_spot = clustered(1, 9) + 0.05 * np.random.default_rng(3).standard_normal((300, 64))

@@ -402,7 +402,7 @@ def test_what_cannot_be_followed(collection: imseek.Collection, folder: Path) ->
         watching.watch(collection)
     with pytest.raises(UsageError, match="nothing does not exist"):
         watching.watch(collection, [folder / "nothing"])
-    with pytest.raises(UsageError, match=r"a\.png is no folder"):
+    with pytest.raises(UsageError, match=r"a\.png is not a folder"):
         watching.watch(collection, [folder / "a.png"])
 
 
