@@ -68,7 +68,7 @@ class TestLabel:
             "zero-shot kind 2",
         ]
         again = cli("label", "--again", "kind").err.splitlines()
-        assert "no image has come since kind was made: nothing was stored" in again
+        assert "no images were added since kind was stored: nothing to do" in again
         assert not any(line.startswith("stored as") for line in again)
         assert "fake cannot read" in outcome.err
         found = cli("search", "red", "--where", "kind = 'blue' AND tag('blue')", "--paths").out.splitlines()

@@ -184,6 +184,8 @@ def main(modules: Sequence[str]) -> None:
     for module in modules:
         with suppress(AttributeError, ImportError):  # What a package calls a module may be none.
             pkgutil.resolve_name(module)
+    # What a command is first to import would be compiled into the environment, which is outside the folders it may use.
+    sys.dont_write_bytecode = True
     gc.freeze()
     print(json.dumps({"memory": _memory()}), flush=True)
     for line in sys.stdin:
