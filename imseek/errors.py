@@ -46,10 +46,11 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-#: Hints for a collection without captions, a full disk and too many open files.
+#: Hints for a collection without captions, a path that is not there, a full disk and too many open files.
 CAPTION_SOURCES: Final = (
     "`imseek index` reads captions from tables, text files beside pictures, and pictures (docs/sources.md)"
 )
+MISSING_PATH: Final = "check the spelling; if it is on a drive or a network share, mount that first"
 FREE_SPACE: Final = "free some space; what was committed is safe"
 MORE_FILES: Final = "too many open files: raise the limit (ulimit -n)"
 _OS_HINTS: Final = {

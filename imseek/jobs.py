@@ -21,7 +21,7 @@ from typing import Annotated, Any, Final
 
 from imseek import errors
 from imseek.data.catalog import runs
-from imseek.data.current_file import read_identity
+from imseek.data.collection_records import read_identity
 from imseek.data.processes import host, process_start_time
 from imseek.data.trust import check_trusted
 from imseek.data.user_files import safe_path

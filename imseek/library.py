@@ -98,7 +98,7 @@ def uuid_of(path: Path) -> str:
 
     Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError.
     """
-    from imseek.data.current_file import read_identity
+    from imseek.data.collection_records import read_identity
 
     return read_identity(path).uuid
 
@@ -279,10 +279,10 @@ def _move(source: Path, name: str, target: Path) -> None:
         raise _no_collection(name)
     if target.exists():
         raise CollectionExistsError(f"there is already a {target.name!r}", hint="choose another name")
+    from imseek.data.catalog.backend import backend_of
     from imseek.data.files import durable_files
-    from imseek.data.writing.lock import lock_of
 
-    lock = lock_of(source)
+    lock = backend_of(source).lock()
     lock.acquire()
     try:
         durable_files.publish([(source, target)])

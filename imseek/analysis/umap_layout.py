@@ -89,21 +89,23 @@ def fuzzy_graph(positions: Int32 | Int64, distances: Float32) -> csr_matrix:
     nearest = np.where(d > 0, d, np.inf).min(axis=1, keepdims=True)
     nearest[np.isinf(nearest)] = 0
     beyond = np.maximum(d - nearest, 0)
-    weights = np.exp(-beyond / _sigmas(beyond, d, nearest))
+    mean = np.where(nearest > 0, d.mean(axis=1, keepdims=True), d.mean())
+    weights = np.exp(-beyond / find_sigmas(beyond, np.log2(k + 1), mean))
     directed = csr_matrix((weights.ravel(), positions.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
     reverse = directed.T.tocsr()
     return (directed + reverse - directed.multiply(reverse)).tocsr()
 
 
-def _sigmas(beyond: Float64, d: Float64, nearest: Float64) -> Float64:
-    """Find the scale (n, 1) of each point's distances by bisection."""
-    n, k = beyond.shape
-    low, high, sigma = np.zeros((n, 1)), np.full((n, 1), np.inf), np.ones((n, 1))
+def find_sigmas(distances: Float64, total: float, mean: Float64) -> Float64:
+    """Find the scale σ (n, 1) of each row of ``distances`` (n, k) by which its weights exp(-d/σ) add up to ``total``.
+
+    It is found by bisection, and at least a small share of ``mean`` (n, 1), as in umap-learn.
+    """
+    low, high, sigma = np.zeros_like(mean), np.full_like(mean, np.inf), np.ones_like(mean)
     for _ in range(_STEPS):
-        above = np.exp(-beyond / sigma).sum(axis=1, keepdims=True) > np.log2(k + 1)
+        above = np.exp(-distances / sigma).sum(axis=1, keepdims=True) > total
         low, high = np.where(above, low, sigma), np.where(above, sigma, high)
         sigma = np.where(np.isinf(high), 2 * sigma, (low + high) / 2)
-    mean = np.where(nearest > 0, d.mean(axis=1, keepdims=True), d.mean())
     least: Float64 = np.maximum(_MIN_SIGMA_SHARE * mean, 1e-12)
     return np.maximum(sigma, least)
 

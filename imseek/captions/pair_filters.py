@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
-from imseek.data.current_file import Shard
+from imseek.data.collection_records import Shard
 from imseek.data.reader import Reader
 from imseek.data.shards import shard_files
 from imseek.data.vectors.base import Ids

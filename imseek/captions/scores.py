@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from imseek.analysis.space_vectors import Vectors
 from imseek.captions.caption_pairs import ImageCaptions
-from imseek.data.current_file import Current
+from imseek.data.collection_records import Current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.encoders.base import Encoder

@@ -12,8 +12,9 @@ from imseek.analysis.unique_vectors import hash_rows
 from imseek.clusters.results import ClusterMethod
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
+from imseek.encoders.checks import available_cpus
 from imseek.errors import MissingExtraError, UsageError
-from imseek.progress import Cancelled, Task
+from imseek.progress import Task
 from imseek.types.arrays import Float32
 
 FITTING: Final = "finding clusters"
@@ -103,14 +104,14 @@ def choose_cluster_count(vectors: Vectors, seed: int, task: Task) -> tuple[int, 
         return max(1, round((len(vectors) / 2) ** 0.5)), "too few images to choose by: √(n/2)"
     runs = [(k, halving) for k in tried for halving in range(_HALVINGS)]
     agreed: list[float] = []
-    with kmeans.thread_pool() as pool:
+    task.step(CHOOSING, 0, len(runs))
+    pool = kmeans.thread_pool(available_cpus())
+    try:
         for score in pool.map(lambda run: _agreement(rows, run[0], run[1], seed), runs):
             agreed.append(score)
-            try:
-                task.step(CHOOSING, len(agreed), len(runs))
-            except Cancelled:
-                pool.shutdown(cancel_futures=True)
-                raise
+            task.step(CHOOSING, len(agreed), len(runs))
+    finally:
+        pool.shutdown(cancel_futures=True)
     scores = np.reshape(agreed, (len(tried), _HALVINGS)).mean(axis=1).tolist()
     best = next(n for n, score in enumerate(scores) if score >= max(scores) - _TOLERANCE)
     return tried[best], f"the most stable of {', '.join(map(str, tried))} ({scores[best]:.2f})"

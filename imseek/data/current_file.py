@@ -9,9 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imseek.data.catalog.backend import backend_of
-from imseek.data.collection_records import Current, Identity, Shard, parse_current, read_identity
-
-__all__ = ["Current", "Identity", "Shard", "read_current", "read_identity"]
+from imseek.data.collection_records import Current, parse_current
 
 
 def read_current(root: Path) -> Current:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
@@ -89,6 +89,7 @@ class Reader:
         self._lookups: dict[int, _ShardLookup] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._roots: dict[int, SourceRow] = {}
+        self._row_groups: RowGroupCache | None = None
         self._catalog = CachedConnection(root)
 
     def reopen(self) -> Reader:
@@ -104,6 +105,7 @@ class Reader:
         newer._silent = {name: rows for name, rows in self._silent.items() if name in still}
         newer._dead = {name: rows for name, rows in self._dead.items() if name in still}
         newer._catalog = self._catalog
+        newer._row_groups = self._row_groups
         folders = set(newer.current.snapshots.values())
         newer._snapshots = {name: kept for name, kept in self._snapshots.items() if name in folders}
         return newer
@@ -112,7 +114,7 @@ class Reader:
         """Release the mapped files, each of which takes a descriptor. Using the reader again maps them anew."""
         self._arrays.clear()
         self._lookups.clear()
-        self.__dict__.pop("_row_groups", None)
+        self._row_groups = None
         self._snapshots.clear()
         self._catalog.close()
 
@@ -459,18 +461,17 @@ class Reader:
 
         return self.load(name, partial(read_rows, rows=rows, columns=columns))
 
-    @cached_property
-    def _row_groups(self) -> RowGroupCache:
-        from imseek.data.shards.row_groups import RowGroupCache
-
-        return RowGroupCache()
-
     def _whole_rows(self, name: str, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Return rows with all columns, from memory where the file is still the one that was read before."""
+        cache = self._row_groups
+        if cache is None:
+            from imseek.data.shards.row_groups import RowGroupCache
+
+            cache = self._row_groups = RowGroupCache()
         with self._reading(name):
             info = stat_regular(self.root, name)
-            found = None if info is None else self._row_groups.rows(info, rows)
-        return self.load(name, partial(self._row_groups.read, rows=rows)) if found is None else found
+            found = None if info is None else cache.rows(info, rows)
+        return self.load(name, partial(cache.read, rows=rows)) if found is None else found
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[None]:

@@ -41,7 +41,7 @@ class EncoderInfo:
 
     @classmethod
     def of_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the info that was stored as JSON, from ``dataclasses.asdict``.
+        """Return the info from its JSON form, that of ``dataclasses.asdict``.
 
         Raises KeyError, TypeError or AttributeError for anything else.
         """

@@ -1,17 +1,16 @@
 """Image towers exported to ONNX in the user's cache, and the encoder that runs one.
 
-To import torch and to build a network takes seconds, nearly all the time that one new picture takes. So an encoder that
-is used again for a few pictures exports its image tower, once; later processes run it on onnxruntime, in float32.
-Many pictures are encoded faster by torch, which takes over after :data:`FULL_BATCHES` full batches.
+To import torch and to build a network takes seconds, nearly all the time that one new picture takes. So the encoder of
+a collection that is used for a few pictures exports its image tower, once; later processes run it on onnxruntime, in
+float32. Many pictures are encoded faster by torch, which takes over after :data:`FULL_BATCHES` full batches.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
+import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -19,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from imseek.encoders.base import Encoder, EncoderInfo
-from imseek.encoders.cache import build_once, cache_dir, is_complete
-from imseek.encoders.checks import available_cpus, check_pictures
+from imseek.encoders.cache import build_once, is_complete
+from imseek.encoders.checks import available_cpus, check_fingerprint, check_pictures
 from imseek.encoders.device import cpu_batch, is_cpu_only
-from imseek.encoders.onnx_network import Network
+from imseek.encoders.exported_tower import TowerMetadata, tower_folder
+from imseek.encoders.onnx_network import Network, write
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError, EncoderUnavailableError
@@ -34,64 +34,33 @@ if TYPE_CHECKING:
 #: Batches of ``EncoderInfo.batch_size`` pictures after which torch takes over.
 FULL_BATCHES: Final = 2
 
-# Increase it when the code that writes the files changes; files with another number are ignored.
-_REVISION: Final = 1
-_METADATA_FILE: Final = "encoder.json"
+#: Bytes of a checkpoint beyond which no tower is exported: that takes several times as much memory.
+_LARGEST_CHECKPOINT: Final = 2 << 30
 _NETWORK: Final = "image.onnx"
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A file of weights as it was when its tower was exported."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTowerMetadata(TowerMetadata):
+    """Metadata of an exported image tower. ``checkpoint`` describes the file of weights, as it was then."""
 
-    path: str
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        status = path.stat()
-        return cls(str(path), status.st_size, status.st_mtime_ns)
+    checkpoint: Mapping[str, str | int]
 
     def is_replaced(self) -> bool:
-        """Tell whether another file lies there now. A tower whose weights are gone still makes the same vectors."""
+        """Tell whether another checkpoint lies there now. Where it is gone, the tower still makes the same vectors."""
         try:
-            return Checkpoint.of(Path(self.path)) != self
+            return _describe(Path(str(self.checkpoint.get("path")))) != self.checkpoint
         except OSError:
             return False
 
 
-@dataclass(frozen=True, slots=True)
-class ImageTowerMetadata:
-    """Metadata of an exported tower. ``refused`` gives the reason for a missing network: the export differed from torch
-    or failed, and a retry would too."""
-
-    fingerprint: str
-    info: EncoderInfo
-    checkpoint: Checkpoint
-    refused: str | None = None
-
-    def write(self, files: Path) -> None:
-        (files / _METADATA_FILE).write_text(json.dumps(dataclasses.asdict(self), indent=1), "utf-8")
-
-    @classmethod
-    def read(cls, files: Path) -> Self:
-        """Read the metadata file. Raises EncoderError where it is damaged."""
-        try:
-            stored = json.loads((files / _METADATA_FILE).read_text("utf-8"))
-            info, checkpoint = EncoderInfo.of_json(stored.pop("info")), Checkpoint(**stored.pop("checkpoint"))
-            Preprocessing(**info.preprocessing)
-            return cls(info=info, checkpoint=checkpoint, **stored)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise EncoderError(
-                f"{files / _METADATA_FILE} is damaged", hint=f"delete {files}: it is made again"
-            ) from error
+def _describe(checkpoint: Path) -> dict[str, str | int]:
+    status = checkpoint.stat()
+    return {"path": str(checkpoint), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
-def tower_folder(reference: str, fingerprint: str) -> Path:
+def image_tower_folder(reference: str, fingerprint: str) -> Path:
     """Return the cache folder of an encoder's image tower. It need not exist."""
-    key = hashlib.sha256(f"{reference}\n{fingerprint}".encode("utf-8", "surrogateescape")).hexdigest()
-    return cache_dir() / "encoders" / f"images-{key[:32]}-{_REVISION}"
+    return tower_folder("images", reference, fingerprint)
 
 
 def export(
@@ -103,25 +72,31 @@ def export(
 ) -> None:
     """Export an image tower to the cache, unless it is there or was refused.
 
-    ``module`` returns the network, on the CPU in float32. ``notify`` receives a line before the export. An unwritable
-    cache costs time, not correctness: nothing is raised.
+    ``module`` returns the network, on the CPU in float32; its errors are raised. ``notify`` receives a line before the
+    export. A cache that cannot be written, and too little memory, cost time, not correctness: then nothing is exported.
     """
+    if checkpoint.stat().st_size > _LARGEST_CHECKPOINT:
+        return
+    folder = image_tower_folder(info.reference, fingerprint)
 
     def make(folder: Path) -> None:
         if notify is not None:
             notify(f"exporting the image tower of {info.reference}: once, some seconds")
-        refused = None
+        facts, network, refused = _describe(checkpoint), module(), None
         try:
-            write_network(folder / _NETWORK, module(), Preprocessing(**info.preprocessing))
+            write_network(folder / _NETWORK, network, Preprocessing(**info.preprocessing))
         except EncoderError as error:
             refused = str(error)
             for path in folder.iterdir():
                 path.unlink()
-        ImageTowerMetadata(fingerprint, info, Checkpoint.of(checkpoint), refused).write(folder)
+        ImageTowerMetadata(fingerprint=fingerprint, info=info, refused=refused, checkpoint=facts).write(folder)
 
     try:
-        build_once(tower_folder(info.reference, fingerprint), make)
-    except EncoderUnavailableError:
+        # Of the same weights in another file, such as one that was downloaded again.
+        if is_complete(folder) and ImageTowerMetadata.read(folder).is_replaced():
+            shutil.rmtree(folder)
+        build_once(folder, make)
+    except (EncoderUnavailableError, OSError, MemoryError):
         return
 
 
@@ -132,7 +107,6 @@ def write_network(path: Path, module: torch.nn.Module, preprocessing: Preprocess
     """
     import torch
 
-    from imseek.encoders.onnx_network import write
     from imseek.encoders.torch_images import with_normalisation
 
     def pixels(n: int) -> dict[str, Any]:
@@ -194,11 +168,11 @@ class ExportedEncoder:
         Raises EncoderError for damaged metadata.
         """
         runtime = runtime or Runtime()
-        files = tower_folder(reference, fingerprint)
+        files = image_tower_folder(reference, fingerprint)
         if not (is_float_on_cpu(runtime) and is_complete(files)):
             return None
         facts = ImageTowerMetadata.read(files)
-        if facts.refused or facts.checkpoint.is_replaced():
+        if facts.refused or facts.is_replaced():
             return None
         return cls(files, facts, runtime, texts, load)
 
@@ -218,19 +192,46 @@ class ExportedEncoder:
         return self._preprocessing.square(pixels)
 
     def encode_images(self, batch: Pixels) -> Float32:
-        """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows. Raises UsageError for any other array."""
+        """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows. Raises UsageError for any other array.
+
+        Raises EncoderMismatchError where torch takes over and the weights are others now.
+        """
         check_pictures(batch, self._preprocessing.size)
         if not len(batch):
             return np.empty((0, self._info.dim), dtype=np.float32)
         with self._lock:
-            if self._on_torch is None and self._full_batches >= FULL_BATCHES:
-                self._on_torch = self._load()
-            self._full_batches += len(batch) >= self._info.batch_size
-            if self._network is None:
-                self._network = Network(self._files / _NETWORK, threads=self._threads, mapped=True)
-        if self._on_torch is not None:
-            return self._on_torch.encode_images(batch)
-        return self._network({"pixels": batch})
+            network = None if self._on_torch is not None else self._next_network(len(batch))
+            on_torch = self._on_torch
+        if on_torch is not None:
+            return on_torch.encode_images(batch)
+        assert network is not None
+        run = max(1, self._info.batch_size // self._threads)
+        return np.concatenate([network({"pixels": batch[at : at + run]}) for at in range(0, len(batch), run)])
+
+    def _next_network(self, pictures: int) -> Network | None:
+        """Return the network for the next batch, None where torch has taken over. The caller holds the lock."""
+        if self._full_batches >= FULL_BATCHES:
+            try:
+                self._load_torch()
+            except EncoderUnavailableError:  # Weights that are gone: the tower does, slowly.
+                self._full_batches = 0
+            else:
+                return None
+        self._full_batches += pictures >= self._info.batch_size
+        if self._network is None:
+            if not is_complete(self._files):  # The cache was emptied meanwhile.
+                self._load_torch()
+                return None
+            self._network = Network(self._files / _NETWORK, threads=self._threads, mapped=True)
+        return self._network
+
+    def _load_torch(self) -> Encoder:
+        """Load the encoder on torch in place of the exported tower. The caller holds the lock."""
+        if self._on_torch is None:
+            encoder = self._load()
+            check_fingerprint(encoder, self._info.reference, self._fingerprint)
+            self._on_torch, self._network = encoder, None
+        return self._on_torch
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Encode n non-empty strings as (n, dim) float32 unit rows. Raises as the encoder on torch does."""
@@ -244,8 +245,7 @@ class ExportedEncoder:
         if self._texts is not None:
             return self._texts
         with self._lock:
-            self._on_torch = self._on_torch or self._load()
-            return self._on_torch
+            return self._load_torch()
 
 
 def is_float_on_cpu(runtime: Runtime) -> bool:

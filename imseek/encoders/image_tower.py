@@ -77,7 +77,7 @@ class ImageTower:
         return min(MAX_BATCH, self._plan.batch_size)
 
     def module(self) -> torch.nn.Module:
-        """Return the network, on the CPU in float32: before the first pictures, which may move and convert it."""
+        """Return the network, on the CPU in float32: only before the first pictures, which may move and convert it."""
         return self._module()
 
     def __call__(self, batch: Pixels) -> Float32:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.checks import check_modality
+from imseek.encoders.checks import check_modality, check_pictures
 from imseek.encoders.exported_images import export, is_float_on_cpu
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.preprocess import Preprocessing
@@ -30,8 +30,12 @@ class LibraryEncoder:
     def __init__(self, runtime: Runtime, notify: Callable[[str], None] | None) -> None:
         self._runtime = runtime
         self._notify = notify
-        self._first_batch = threading.Lock()
-        self._has_encoded = False
+        self._export_lock = threading.Lock()
+        self._may_export = False
+
+    def export_if_few(self) -> None:
+        """Export the image tower if the first batch of pictures is small: these weights will be used again so."""
+        self._may_export = is_float_on_cpu(self._runtime)
 
     @property
     def info(self) -> EncoderInfo:
@@ -52,13 +56,11 @@ class LibraryEncoder:
         """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows."""
         check_modality("image", self._modalities, self._info.reference)
         assert self._images is not None
-        with self._first_batch:
-            if not self._has_encoded:
-                self._export_if_few(self._images, len(batch))
-                self._has_encoded = True
+        check_pictures(batch, self._preprocessing.size)
+        with self._export_lock:  # before the network is moved and converted
+            if self._may_export and len(batch):
+                self._may_export = False
+                if len(batch) < self._info.batch_size:
+                    fingerprint, checkpoint = self.fingerprint(), self._weights.checkpoint
+                    export(self._images.module, self._info, fingerprint, checkpoint, self._notify)
         return self._images(batch)
-
-    def _export_if_few(self, tower: ImageTower, pictures: int) -> None:
-        """Export the tower, if the size of the first batch says that weights are used again for a few pictures."""
-        if pictures < self._info.batch_size and is_float_on_cpu(self._runtime) and self._weights.is_known:
-            export(tower.module, self._info, self.fingerprint(), self._weights.checkpoint, self._notify)

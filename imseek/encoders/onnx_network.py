@@ -66,7 +66,7 @@ def write(
                     output_names=[output],
                     dynamic_axes={name: dict(axes) for name, axes in dynamic.items()},
                 )
-        except OSError:
+        except (OSError, MemoryError):
             raise
         except Exception as error:  # the exporter raises almost any exception
             line = next(iter(str(error).splitlines()), type(error).__name__)
@@ -81,8 +81,8 @@ def write(
             )
         else:
             traced.replace(path)
-    _verify(path, module, example, tolerance)
-    _verify(path, module, other, tolerance)
+    for inputs in (example, other):
+        _verify(path, module, inputs, tolerance, mapped=external_data)
 
 
 @contextmanager
@@ -132,14 +132,18 @@ class Network:
         return output
 
 
-def _verify(path: Path, module: torch.nn.Module, inputs: Mapping[str, torch.Tensor], tolerance: float) -> None:
+def _verify(
+    path: Path, module: torch.nn.Module, inputs: Mapping[str, torch.Tensor], tolerance: float, *, mapped: bool
+) -> None:
     """Raise EncoderError unless the file's output for ``inputs`` matches the module's within ``tolerance``."""
     import torch
 
     with torch.inference_mode():
         expected = module(*inputs.values()).numpy()
     try:
-        found = Network(path, threads=1)({name: tensor.numpy() for name, tensor in inputs.items()})
+        found = Network(path, threads=1, mapped=mapped)({name: tensor.numpy() for name, tensor in inputs.items()})
+    except MemoryError:
+        raise
     except Exception as error:  # from onnxruntime, for a shape frozen by tracing
         raise EncoderError(f"{path.name} does not run: {error}") from error
     difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")

@@ -130,8 +130,13 @@ def load(
         return BuiltinEncoder(modalities=modalities, runtime=runtime)
 
     def load_library() -> Encoder:
+        from imseek.encoders.library_encoder import LibraryEncoder
+
         _fetch_listed(reference)
-        return _FAMILIES[scheme](reference, modalities=modalities, runtime=runtime, notify=notify)
+        encoder = _FAMILIES[scheme](reference, modalities=modalities, runtime=runtime, notify=notify)
+        if fingerprint is not None and isinstance(encoder, LibraryEncoder):  # A collection has it: it is used again.
+            encoder.export_if_few()
+        return encoder
 
     exported = None if fingerprint is None else _exported(reference, fingerprint, modalities, runtime, load_library)
     return exported or load_library()

@@ -49,18 +49,10 @@ class LazyModel:
         self._lock = threading.Lock()
         self._model: Any = None
         self._fingerprint: str | None = None
-        self._known = False
-
-    @property
-    def is_known(self) -> bool:
-        """Whether another process has used these weights: the cache had their fingerprint. Reads no weights."""
-        with self._lock:
-            if self._fingerprint is None:
-                self._recall()
-            return self._known
 
     @property
     def checkpoint(self) -> Path:
+        """The file of the weights."""
         return self._checkpoint
 
     def fingerprint(self) -> str:
@@ -71,7 +63,7 @@ class LazyModel:
         """
         with self._lock:
             if self._fingerprint is None:
-                self._recall()
+                self._fingerprint = self._stored()
             if self._fingerprint is None:
                 self._load()
             assert self._fingerprint is not None
@@ -81,8 +73,6 @@ class LazyModel:
         """Return the model, loading it on first use."""
         with self._lock:
             if self._model is None:
-                if self._fingerprint is None:
-                    self._recall()
                 self._load()
             return self._model
 
@@ -96,11 +86,6 @@ class LazyModel:
         if self._drop is not None:
             delattr(model, self._drop)
         self._model = model
-
-    def _recall(self) -> None:
-        """Take the fingerprint from the cache, if it is there. The caller holds the lock."""
-        self._fingerprint = self._stored()
-        self._known = self._fingerprint is not None
 
     def _stored(self) -> str | None:
         try:

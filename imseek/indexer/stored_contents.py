@@ -69,13 +69,13 @@ class StoredContents:
     def find(self, content_hash: bytes, absent_at: int | None = None) -> int | None:
         """Return the image with this content whose vector is stored, or None.
 
-        There is none, without a look, if the content was absent at ``absent_at`` commits and none came since.
+        None without a query if the content was absent at ``absent_at`` commits and none came since.
         """
         return None if absent_at == self.commits else self._lookup.find(content_hash)
 
     def find_all(self, content_hash: bytes, absent_at: int | None = None) -> list[int]:
         """Return all images that :meth:`find` may return, ascending."""
-        return [] if self.find(content_hash, absent_at) is None else self._lookup.find_all(content_hash)
+        return [] if absent_at == self.commits else self._lookup.find_all(content_hash)
 
     def known_here(self, image_id: int | None) -> KnownContent:
         """Return the entry for an image of this collection; ``image_id`` is None if this run is storing it."""

@@ -174,7 +174,7 @@ def disk_use(path: str | os.PathLike[str]) -> tuple[DiskUse, ...]:
 
     Raises CollectionNotFoundError.
     """
-    from imseek.data.current_file import read_identity
+    from imseek.data.collection_records import read_identity
     from imseek.data.files import disk_usage
 
     root = Path(path).expanduser().absolute()

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from imseek.analysis.umap_layout import find_sigmas
 from imseek.maps.neighbours import Int32
 from imseek.types.arrays import Float32
 
@@ -22,19 +23,15 @@ Float64 = npt.NDArray[np.float64]
 
 #: Distance on the map at which a neighbour's weight is halved, in UMAP's unit, in which its clusters have width 1.
 _REACH: Final = 0.3
-#: Bisection steps, as in UMAP.
-_STEPS: Final = 64
 #: Vectors closer than this are equal: float32 error of 1 - 1.
 EQUAL_DISTANCE: Final = 1e-6
-#: Minimum σ, as a share of an image's mean distance.
-_MIN_SIGMA_SHARE: Final = 1e-3
 
 
 def neighbour_weights(distances: Float32) -> Float32:
     """UMAP's neighbour weights, normalised to 1 in each row: (m, k) ascending distances → (m, k)."""
     d = distances.astype(np.float64)
-    sigma = _find_sigmas(d)
-    strength = np.exp(-d / sigma[:, np.newaxis])
+    sigma = find_sigmas(d[:, 1:], np.log2(d.shape[1]), d.mean(axis=1, keepdims=True))
+    strength = np.exp(-d / sigma)
     equal = d[:, 0] < EQUAL_DISTANCE
     strength[equal] = 0
     strength[equal, 0] = 1
@@ -50,19 +47,3 @@ def place_images(positions: Int32, distances: Float32, coordinates: Float32) -> 
     weight = neighbour_weights(distances) / (1 + apart / _REACH**2)
     found: Float32 = np.einsum("mk,mkc->mc", weight / weight.sum(axis=1, keepdims=True), places)
     return found
-
-
-def _find_sigmas(d: Float64) -> Float64:
-    """Find σ (m,) by bisection."""
-    m, k = d.shape
-    target = np.log2(k)
-    low, high = np.zeros(m), np.full(m, np.inf)
-    sigma: Float64 = np.ones(m)
-    for _ in range(_STEPS):
-        total = np.exp(-d[:, 1:] / sigma[:, np.newaxis]).sum(axis=1)
-        above = total > target
-        high[above] = sigma[above]
-        low[~above] = sigma[~above]
-        sigma = np.where(np.isinf(high), 2 * sigma, (low + high) / 2)
-    least: Float64 = np.maximum(_MIN_SIGMA_SHARE * d.mean(axis=1), 1e-12)
-    return np.maximum(sigma, least)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.current_file import Current, Identity
+from imseek.data.collection_records import Current, Identity
 from imseek.data.reader import SourceRow
 from imseek.data.user_files.image_places import IndexedPlace
 from imseek.data.vectors import Matches, scores

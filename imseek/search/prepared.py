@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.catalog.places import folder, locate
-from imseek.data.current_file import Current
+from imseek.data.collection_records import Current
 from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
 from imseek.errors import QueryError

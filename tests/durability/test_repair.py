@@ -44,7 +44,8 @@ from durability.stage import draw
 from imseek.data import layout
 from imseek.data.catalog import schema
 from imseek.data.catalog.sqlite import catalog_checksums
-from imseek.data.current_file import read_current, read_identity
+from imseek.data.collection_records import read_identity
+from imseek.data.current_file import read_current
 from imseek.data.files import collection_files
 from imseek.data.reader import Reader
 from imseek.data.repair import orphan_shards, verify

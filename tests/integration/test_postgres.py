@@ -26,7 +26,8 @@ from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.postgres.address import Address, read_address, write_address
 from imseek.data.catalog.postgres.allowed_servers import allow_server
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.current_file import read_current, read_identity
+from imseek.data.collection_records import read_identity
+from imseek.data.current_file import read_current
 from imseek.data.files import write_check
 from imseek.data.writing.writer import Writer
 from imseek.errors import (

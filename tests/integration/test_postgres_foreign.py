@@ -16,11 +16,12 @@ from templates import Templates
 import imseek
 from imseek import library, maintenance
 from imseek.data import layout
+from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.postgres import allowed_servers, connection
 from imseek.data.catalog.postgres.address import Address, read_address
 from imseek.data.catalog.postgres.allowed_servers import allow_server, check_server, disallow_server
-from imseek.data.current_file import read_current, read_identity
-from imseek.data.writing.lock import lock_of
+from imseek.data.collection_records import read_identity
+from imseek.data.current_file import read_current
 from imseek.errors import (
     CorruptCollectionError,
     ImseekError,
@@ -75,7 +76,7 @@ USES: dict[str, Callable[[Path], object]] = {
     "index": lambda root: imseek.open(root).index([root.parent / "photos"]),
     "tag": lambda root: imseek.tags.add(root, "red", [0]),
     "jobs": lambda root: imseek.jobs.list(root),
-    "lock": lambda root: lock_of(root).acquire(),
+    "lock": lambda root: backend_of(root).lock().acquire(),
     "delete": lambda root: library.delete(root, "theirs"),
     "to a file": lambda root: maintenance.move_catalog(root, "sqlite"),
 }

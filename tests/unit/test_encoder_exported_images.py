@@ -61,9 +61,9 @@ def files_of(photos: Path) -> list[Path]:
 
 
 def export_now(reference: str, squares: Any, notify: Callable[[str], None] | None = None) -> Encoder:
-    """Use an encoder for a few pictures in what stands for two processes; returns the second."""
-    load(reference, modalities=("image",)).fingerprint()
-    encoder = load(reference, modalities=("image",), runtime=FP32, notify=notify)
+    """Use the encoder of a collection for a few pictures; returns it."""
+    fingerprint = load(reference, modalities=("image",)).fingerprint()
+    encoder = load(reference, modalities=("image",), runtime=FP32, fingerprint=fingerprint, notify=notify)
     encoder.encode_images(squares[:1])
     return encoder
 
@@ -73,13 +73,17 @@ def again(encoder: Encoder, runtime: Runtime = FP32, modalities: tuple[str, ...]
     return load(encoder.info.reference, modalities=modalities, runtime=runtime, fingerprint=fingerprint)
 
 
-def test_the_second_small_use_exports_and_says_so(reference: str, squares: Any, cache: Path) -> None:
+def test_a_small_use_for_a_collection_exports_and_says_so(reference: str, squares: Any, cache: Path) -> None:
     said: list[str] = []
     first = load(reference, modalities=("image",), runtime=FP32, notify=said.append)
     first.encode_images(squares[:1])
-    assert said == [], "nobody knows whether it is used again"
+    assert said == [], "no collection has it: nobody knows whether it is used again"
     assert not list(cache.glob("encoders/images-*"))
-    second = load(reference, modalities=("image",), runtime=FP32, notify=said.append)
+    second = load(reference, modalities=("image",), runtime=FP32, fingerprint=first.fingerprint(), notify=said.append)
+    with pytest.raises(UsageError, match="uint8"):
+        second.encode_images(squares[:1].astype(np.float32))
+    second.encode_images(squares[:0])
+    assert said == [], "only pictures count"
     second.encode_images(squares[:1])
     second.encode_images(squares[:1])
     assert said == [f"exporting the image tower of {reference}: once, some seconds"]
@@ -118,11 +122,90 @@ def test_many_pictures_go_to_torch(reference: str, squares: Any, monkeypatch: py
 def test_a_first_batch_that_is_full_exports_nothing(
     reference: str, squares: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load(reference, modalities=("image",)).fingerprint()
-    encoder = load(reference, modalities=("image",), runtime=Runtime(precision="fp32", batch_size=4, threads=2))
+    fingerprint = load(reference, modalities=("image",)).fingerprint()
+    runtime = Runtime(precision="fp32", batch_size=4, threads=2)
+    encoder = load(reference, modalities=("image",), runtime=runtime, fingerprint=fingerprint)
     assert encoder.info.batch_size == 8
     encoder.encode_images(squares)
     encoder.encode_images(squares[:1])
+    assert not list(cache.glob("encoders/images-*"))
+
+
+def test_torch_takes_over_with_the_same_weights_only(
+    reference: str, squares: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exported, "cpu_batch", lambda runtime, size: FULL)
+    light = again(export_now(reference, squares))
+    monkeypatch.setattr("imseek.encoders.weights._fingerprint", lambda *_: "0" * 64)
+    for path in Path(os.environ["IMSEEK_CACHE"]).glob("fingerprints/*"):
+        path.unlink()
+    for _ in range(exported.FULL_BATCHES):
+        light.encode_images(squares)
+    with pytest.raises(EncoderMismatchError, match="other weights"):
+        light.encode_images(squares)
+    with pytest.raises(EncoderMismatchError, match="other weights"):
+        light.encode_texts(["a red apple"])
+
+
+def test_pictures_are_run_a_few_at_a_time(reference: str, squares: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    light = again(export_now(reference, squares), Runtime(precision="fp32", batch_size=3, threads=2))
+    sizes: list[int] = []
+    real = exported.Network.__call__
+
+    def run(network: Any, inputs: Any) -> Any:
+        sizes.append(len(inputs["pixels"]))
+        return real(network, inputs)
+
+    monkeypatch.setattr(exported.Network, "__call__", run)
+    whole = light.encode_images(squares)
+    assert sizes == [3, 3, 2]
+    np.testing.assert_allclose(
+        np.concatenate([light.encode_images(squares[n : n + 1]) for n in range(8)]), whole, atol=1e-5
+    )
+
+
+def test_torch_takes_over_where_the_cache_is_emptied(reference: str, squares: Any) -> None:
+    light = again(export_now(reference, squares))
+    folder = exported.image_tower_folder(reference, light.fingerprint())
+    for path in folder.iterdir():
+        path.unlink()
+    assert light.encode_images(squares[:2]).shape == (2, light.info.dim)
+    assert isinstance(light, ExportedEncoder)
+    assert isinstance(light._on_torch, OpenClipEncoder)
+
+
+def test_the_tower_goes_on_where_the_weights_are_gone(
+    reference: str, squares: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exported, "cpu_batch", lambda runtime, size: FULL)
+    light = again(export_now(reference, squares))
+    weights = Path(reference.partition("@")[2])
+    weights.rename(tmp_path / "away")
+    try:
+        rows = [light.encode_images(squares) for _ in range(2 * exported.FULL_BATCHES + 2)]
+    finally:
+        (tmp_path / "away").rename(weights)
+    for some in rows[1:]:
+        np.testing.assert_array_equal(some, rows[0])
+
+
+def test_too_little_memory_is_no_refusal(reference: str, squares: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exported, "write_network", fail)
+        encoder = export_now(reference, squares)
+        assert encoder.encode_images(squares[:1]).shape == (1, encoder.info.dim), "goes on"
+    assert isinstance(again(encoder), OpenClipEncoder)
+    assert isinstance(again(export_now(reference, squares)), ExportedEncoder), "another try is made"
+
+
+def test_a_large_checkpoint_is_not_exported(
+    reference: str, squares: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exported, "_LARGEST_CHECKPOINT", 1000)
+    export_now(reference, squares)
     assert not list(cache.glob("encoders/images-*"))
 
 
@@ -133,8 +216,12 @@ def test_replaced_weights_are_not_passed_over(reference: str, squares: Any, tmp_
     try:
         os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
         assert isinstance(again(encoder), OpenClipEncoder)
+        # The same weights in a new file: exported again, by whoever needs it next.
+        again(encoder).encode_images(squares[:1])
+        assert isinstance(again(encoder), ExportedEncoder)
     finally:
         os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
+    export_now(reference, squares)
     weights.rename(tmp_path / "away")
     try:
         light = again(encoder)
@@ -197,7 +284,7 @@ def test_what_cannot_be_exported_is_refused_once(reference: str, squares: Any, m
     monkeypatch.setattr(exported, "write_network", refuse)
     encoder = export_now(reference, squares)
     again(encoder).encode_images(squares[:1])
-    folder = exported.tower_folder(encoder.info.reference, encoder.fingerprint())
+    folder = exported.image_tower_folder(encoder.info.reference, encoder.fingerprint())
     assert len(tries) == 1
     assert isinstance(again(encoder), OpenClipEncoder)
     assert "no such operator" in str(exported.ImageTowerMetadata.read(folder).refused)
@@ -217,7 +304,7 @@ def test_an_unwritable_cache_costs_only_time(
 
 def test_damage_is_a_clear_error_or_made_good(reference: str, squares: Any) -> None:
     encoder = export_now(reference, squares)
-    folder = exported.tower_folder(encoder.info.reference, encoder.fingerprint())
+    folder = exported.image_tower_folder(encoder.info.reference, encoder.fingerprint())
     whole = (folder / "image.onnx").read_bytes()
     (folder / "image.onnx").write_bytes(whole[: len(whole) // 2])
     mended = again(encoder)

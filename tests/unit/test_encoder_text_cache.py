@@ -90,7 +90,7 @@ def test_the_export_is_announced_once(make: Callable[[Kind], Made]) -> None:
 def test_a_truncated_file_is_made_again(make: Callable[[Kind], Made]) -> None:
     encoder = load(make(KINDS["clip"]).reference)
     before = encoder.encode_texts(TEXTS)
-    folder = onnx_text.tower_folder(encoder.info.reference, encoder.fingerprint())
+    folder = onnx_text.text_tower_folder(encoder.info.reference, encoder.fingerprint())
     for name in ("text.onnx", "text.onnx.data", "merges.txt", "encoder.json"):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole[: len(whole) // 2])
@@ -103,7 +103,7 @@ def test_a_truncated_file_is_made_again(make: Callable[[Kind], Made]) -> None:
 def test_damage_that_leaves_size_and_time_is_a_clear_error(make: Callable[[Kind], Made]) -> None:
     encoder = load(make(KINDS["clip"]).reference)
     encoder.encode_texts(TEXTS)
-    folder = onnx_text.tower_folder(encoder.info.reference, encoder.fingerprint())
+    folder = onnx_text.text_tower_folder(encoder.info.reference, encoder.fingerprint())
     for name in ("encoder.json", "text.onnx"):
         path = folder / name
         status, whole = path.stat(), path.read_bytes()

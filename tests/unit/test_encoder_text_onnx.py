@@ -42,7 +42,7 @@ def test_every_kind_of_tower_gives_open_clips_vectors(make: Callable[[Kind], Mad
     encoder = load(made.reference)
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected, atol=1e-5)
     assert encoder.notes(TEXTS) == ()
-    facts = onnx_text.TextTowerMetadata.read(onnx_text.tower_folder(encoder.info.reference, encoder.fingerprint()))
+    facts = onnx_text.TextTowerMetadata.read(onnx_text.text_tower_folder(encoder.info.reference, encoder.fingerprint()))
     assert (facts.refused, facts.end) == (None, kind.end)
     again = light(encoder)
     assert isinstance(again, onnx_text.ExportedTextEncoder)
@@ -66,7 +66,7 @@ def test_open_clips_own_wrapper_of_siglip_tokenizers_is_read_too(tmp_path: Path)
 def test_what_stands_behind_the_end_is_cut_off_before_the_network_runs(make: Callable[[Kind], Made]) -> None:
     encoder = load(make(KINDS["clip"]).reference)
     encoder.encode_texts(["x"])
-    folder = onnx_text.tower_folder(encoder.info.reference, encoder.fingerprint())
+    folder = onnx_text.text_tower_folder(encoder.info.reference, encoder.fingerprint())
     lengths = []
     tower = OnnxText(folder / onnx_text.NETWORK, end="highest", threads=1)
     network = tower._network

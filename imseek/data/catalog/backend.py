@@ -1,6 +1,6 @@
 """Where a catalog is: :func:`backend_of` returns the backend for it, SQLite or PostgreSQL.
 
-Nothing else depends on which of the two it is. Reading imports no SQLAlchemy.
+Reading and writing a collection depend on nothing else. Reading imports no SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class CatalogBackend(Protocol):
 
     @property
     def is_file(self) -> bool:
-        """Whether the catalog is a file of the collection: then nobody else vouches for its bytes."""
+        """Whether the catalog is a file of the collection: then imseek itself checks its bytes."""
         ...
 
     @property
@@ -92,9 +92,9 @@ class CatalogBackend(Protocol):
         ...
 
     def reuse_key(self) -> tuple[int, ...] | None:
-        """Return a key that changes when an open connection must not be used any more.
+        """Return a key, the process id first, that changes when an open connection must not be used any more.
 
-        None where none may be kept at all.
+        None where a connection must not be reused.
         """
         ...
 

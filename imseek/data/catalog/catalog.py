@@ -72,8 +72,7 @@ def live(table: Any, generation: int = FOREVER - 1) -> Any:
 class Catalog(ABC):
     """The writer's connection to the catalog, with the queries of an indexing run.
 
-    Its subclasses differ by where the catalog is. Methods that a subclass documents as doing nothing are for the other
-    one.
+    Its subclasses differ by where the catalog is. Some methods do nothing in one of them.
     """
 
     root: Path
@@ -96,15 +95,15 @@ class Catalog(ABC):
 
     @abstractmethod
     def read_current(self) -> Current | None:
-        """Read what readers are told of the newest generation, if that is outside the catalog and sound."""
+        """Read the record of the newest generation outside the catalog; None where there is none, or it is damaged."""
 
     @abstractmethod
     def record_current(self, connection: Connection, current: Current) -> None:
-        """Tell readers of a new generation, in its transaction."""
+        """Record a new generation for readers, in its transaction."""
 
     @abstractmethod
     def publish_current(self, current: Current, staging: Path) -> None:
-        """Tell readers of a new generation, after its transaction."""
+        """Record a new generation for readers, after its transaction."""
 
     @abstractmethod
     def renew_backup(self, name: str, staging: Path) -> None:

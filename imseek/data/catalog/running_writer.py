@@ -1,4 +1,4 @@
-"""Describe the writer that is active, for whoever meets its lock."""
+"""Describe the active writer, for an error of a process that waits for its lock."""
 
 from __future__ import annotations
 

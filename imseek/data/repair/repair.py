@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, select, update
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files, shard_catalog
 from imseek.data.catalog import schema as t
+from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.catalog import live, modalities
 from imseek.data.files.collection_files import (
     HARD_LINK,
@@ -38,7 +39,6 @@ from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.data.vectors import index_snapshots, snapshot_publication
 from imseek.data.writing import space_build_rows
 from imseek.data.writing.commit import stat_values
-from imseek.data.writing.lock import lock_of
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError
 from imseek.types.maintenance_reports import Problem, RepairReport
@@ -61,7 +61,7 @@ def repair(root: Path) -> RepairReport:
         return RepairReport(tuple(ledger.restored), (), before)
     _check_readable(root)
     _refuse_hopeless(before.problems)
-    lock = lock_of(root)
+    lock = backend_of(root).lock()
     lock.acquire()
     try:
         restore(root, ledger)

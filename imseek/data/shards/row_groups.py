@@ -12,14 +12,12 @@ import pyarrow as pa
 
 from imseek.data.files.parquet_file import open_table
 from imseek.data.shards.shard_files import ROW_GROUP, collect_rows
+from imseek.data.user_files.safe_path import stat_key
 
 #: Maximum bytes of the row groups together. One of pictures without captions takes about a megabyte.
 _MOST_BYTES: Final = 32 << 20
 #: Bytes that Arrow and Python need for a table besides its values.
 _OVERHEAD: Final = 1 << 13
-
-#: What tells a file from another, and from itself after a write.
-_Key = tuple[int, int, int, int, int]
 
 
 class RowGroupCache:
@@ -31,12 +29,12 @@ class RowGroupCache:
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._tables: OrderedDict[tuple[_Key, int], pa.Table] = OrderedDict()
+        self._tables: OrderedDict[tuple[tuple[int, ...], int], pa.Table] = OrderedDict()
         self._lock = threading.Lock()
 
     def rows(self, info: os.stat_result, rows: Sequence[int]) -> list[dict[str, Any]] | None:
         """Return rows as :meth:`read` does, of the file with this stat; None where a row group is not in the cache."""
-        tables, key = {}, _key_of(info)
+        tables, key = {}, stat_key(info)
         with self._lock:
             for group in {row // ROW_GROUP for row in rows}:
                 if (table := self._tables.get((key, group))) is None:
@@ -47,7 +45,7 @@ class RowGroupCache:
 
     def read(self, file: BinaryIO, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Read rows with all columns, as :func:`imseek.data.shards.shard_files.read_rows`."""
-        key = _key_of(os.fstat(file.fileno()))
+        key = stat_key(os.fstat(file.fileno()))
         with open_table(file) as table_file:
 
             def read_group(group: int) -> pa.Table:
@@ -60,7 +58,7 @@ class RowGroupCache:
 
             return collect_rows(rows, read_group)
 
-    def _add(self, place: tuple[_Key, int], table: pa.Table) -> None:
+    def _add(self, place: tuple[tuple[int, ...], int], table: pa.Table) -> None:
         size = _size_of(table)
         with self._lock:
             if size <= self._most_bytes and place not in self._tables:
@@ -69,10 +67,6 @@ class RowGroupCache:
                 while self._bytes > self._most_bytes:
                     _, oldest = self._tables.popitem(last=False)
                     self._bytes -= _size_of(oldest)
-
-
-def _key_of(info: os.stat_result) -> _Key:
-    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
 def _size_of(table: pa.Table) -> int:

@@ -181,7 +181,7 @@ def _content(fd: int) -> Content:
 
 def is_unchanged(one: os.stat_result, other: os.stat_result) -> bool:
     """Whether two stats show the same, unchanged file."""
-    return _stat_key(one) == _stat_key(other)
+    return stat_key(one) == stat_key(other)
 
 
 def stat_key_without_ctime(info: os.stat_result) -> tuple[int, ...]:
@@ -189,7 +189,8 @@ def stat_key_without_ctime(info: os.stat_result) -> tuple[int, ...]:
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
 
 
-def _stat_key(info: os.stat_result) -> tuple[int, ...]:
+def stat_key(info: os.stat_result) -> tuple[int, ...]:
+    """Return a key that differs between files, and changes when a file is written to."""
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from imseek.data.catalog import index_policy
 from imseek.data.catalog.index_policy import POLICY, parse_policy
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.current_file import Current
+from imseek.data.collection_records import Current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.index_metadata import (
@@ -38,7 +38,7 @@ def policy_of(root: Path) -> IndexPolicy:
 
 
 def is_scanned(current: Current, policy: IndexPolicy) -> bool:
-    """Tell, without importing FAISS, that there is no index and that none will be made: the collection is small."""
+    """Whether the collection has no index and is too small to get one; imports no FAISS."""
     largest = max((space.dim for space in current.spaces), default=0) * current.images
     return policy.kind == "auto" and not current.snapshots and 2 * largest <= index_policy.EXACT_BYTES
 

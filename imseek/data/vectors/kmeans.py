@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias
 
@@ -66,13 +65,13 @@ def nearest_centres(rows: Float32, centres: Float32, count: int = 2) -> tuple[La
     return numbers, np.clip(cosines, -1, 1)
 
 
-def thread_pool() -> ThreadPoolExecutor:
-    """Return a pool with a thread for each processor, in which FAISS uses no others.
+def thread_pool(threads: int) -> ThreadPoolExecutor:
+    """Return a pool of threads in which FAISS uses no others.
 
     Many small clusterings beside each other are several times faster than one after the other on all processors.
     Raises MissingExtraError.
     """
-    return ThreadPoolExecutor(os.cpu_count(), initializer=_faiss().omp_set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(threads, initializer=_faiss().omp_set_num_threads, initargs=(1,))
 
 
 def _faiss() -> Any:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from imseek.data import layout
-from imseek.data.current_file import read_identity
+from imseek.data.collection_records import read_identity
 from imseek.data.files import durable_files
 from imseek.data.files.system_errors import system_error, translate_os_errors
 from imseek.data.user_files import safe_path

@@ -69,7 +69,7 @@ def load_text_tower(
         _export(folder, source, model(), info, fingerprint)
 
     try:
-        files = build_once(onnx_text.tower_folder(info.reference, fingerprint), make)
+        files = build_once(onnx_text.text_tower_folder(info.reference, fingerprint), make)
         facts = onnx_text.TextTowerMetadata.read(files)
         if facts.refused is None:
             return onnx_text.open_tower(files, facts, threads), ()
@@ -120,12 +120,12 @@ def _export(folder: Path, source: Source, model: Any, info: EncoderInfo, fingerp
     try:
         tokenizer = _write_tokenizer(folder, theirs)
         end = _write_network(folder / onnx_text.NETWORK, model, TorchTokenizer(theirs)(CHECK_TEXTS))
-        facts = onnx_text.TextTowerMetadata(fingerprint, info, tokenizer, end)
+        facts = onnx_text.TextTowerMetadata(fingerprint=fingerprint, info=info, tokenizer=tokenizer, end=end)
         _check(folder, facts, TorchTokenizer(theirs), TorchText(model))
     except EncoderError as error:
         for path in folder.iterdir():
             path.unlink()
-        facts = onnx_text.TextTowerMetadata(fingerprint, info, refused=str(error))
+        facts = onnx_text.TextTowerMetadata(fingerprint=fingerprint, info=info, refused=str(error))
     facts.write(folder)
 
 

@@ -7,8 +7,6 @@ the checkpoint nor the model hub, torch or open_clip.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,54 +14,33 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.cache import cache_dir, is_complete
+from imseek.encoders.cache import is_complete
 from imseek.encoders.checks import available_cpus
+from imseek.encoders.exported_tower import TowerMetadata, tower_folder
 from imseek.encoders.openclip import tokens
 from imseek.encoders.openclip.text import OnnxText, TextTower
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError
 from imseek.types.arrays import Float32, Pixels
 
-# Increase it when the code that writes the files changes; files with another number are ignored.
-_REVISION: Final = 1
-_METADATA_FILE: Final = "encoder.json"
 NETWORK: Final = "text.onnx"
 
 
-@dataclass(frozen=True, slots=True)
-class TextTowerMetadata:
-    """Metadata of an exported tower.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTowerMetadata(TowerMetadata):
+    """Metadata of an exported text tower.
 
     ``tokenizer`` holds the options of :func:`imseek.encoders.openclip.tokens.read_tokenizer`, ``end`` is that of
-    :class:`imseek.encoders.openclip.text.OnnxText`. ``refused`` gives the reason for a missing network: the export
-    differed from torch, and a retry would differ again.
+    :class:`imseek.encoders.openclip.text.OnnxText`.
     """
 
-    fingerprint: str
-    info: EncoderInfo
     tokenizer: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     end: int | str | None = None
-    refused: str | None = None
-
-    def write(self, files: Path) -> None:
-        (files / _METADATA_FILE).write_text(json.dumps(dataclasses.asdict(self), indent=1), "utf-8")
-
-    @classmethod
-    def read(cls, files: Path) -> Self:
-        """Read the metadata file. Raises EncoderError where it is damaged."""
-        try:
-            stored = json.loads((files / _METADATA_FILE).read_text("utf-8"))
-            return cls(info=EncoderInfo.of_json(stored.pop("info")), **stored)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise EncoderError(
-                f"{files / _METADATA_FILE} is damaged", hint=f"delete {files}: it is made again"
-            ) from error
 
 
-def tower_folder(reference: str, fingerprint: str) -> Path:
+def text_tower_folder(reference: str, fingerprint: str) -> Path:
     """Return the cache folder of an encoder's text tower. It need not exist."""
-    key = hashlib.sha256(f"{reference}\n{fingerprint}".encode("utf-8", "surrogateescape")).hexdigest()
-    return cache_dir() / "encoders" / f"openclip-text-{key[:32]}-{_REVISION}"
+    return tower_folder("openclip-text", reference, fingerprint)
 
 
 def open_tower(files: Path, facts: TextTowerMetadata, threads: int) -> TextTower:
@@ -89,7 +66,7 @@ class ExportedTextEncoder:
 
         Raises EncoderError for damaged metadata.
         """
-        files = tower_folder(reference, fingerprint)
+        files = text_tower_folder(reference, fingerprint)
         if not is_complete(files):
             return None
         facts = TextTowerMetadata.read(files)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.catalog.places import place_of
-from imseek.data.current_file import Current, Identity
+from imseek.data.collection_records import Current, Identity
 from imseek.data.milvus import layout
 from imseek.data.milvus.client import Client
 from imseek.data.milvus.publication_record import Record

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imseek.data.current_file import Shard
+from imseek.data.collection_records import Shard
 from imseek.data.reader import Reader, SourceRow
 from imseek.data.shards import metadata_columns, shard_files
 from imseek.search.where.columns_and_functions import Kind, Source

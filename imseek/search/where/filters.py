@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.current_file import Shard
+from imseek.data.collection_records import Shard
 from imseek.data.reader import Reader
 from imseek.errors import QueryError
 

@@ -29,10 +29,8 @@ from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
 from imseek.ui.cli.source_flags import (
-    MISSING_PATH_HINT,
     SOURCE_FLAGS,
     check_paths,
-    missing_paths,
     read_names,
     split_stdin,
     with_named_encoder,
@@ -253,12 +251,7 @@ def _open(
             _check_encoders(opened, chosen, encoder, also, captions=captions)
             if not quiet:
                 say_collection(chosen)
-        try:
-            yield opened
-        except UsageError as error:
-            if not quiet and error.hint is None and missing_paths(given):  # The JSON of this error has no hint.
-                error.hint = MISSING_PATH_HINT
-            raise
+        yield opened
 
 
 def _create(

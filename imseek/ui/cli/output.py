@@ -6,14 +6,11 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.render.words import printable
-
-if TYPE_CHECKING:
-    pass
 
 
 def say(line: str) -> None:

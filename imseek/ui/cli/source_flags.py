@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from imseek.errors import UsageError
+from imseek.errors import MISSING_PATH, UsageError
 from imseek.input_file import read_input
 from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.flag_groups import flag_group, given_flags
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 #: Means standard input, among paths and as the file of `--files-from`.
 STDIN: Final = "-"
-MISSING_PATH_HINT: Final = "check the spelling; if it is on a drive or a network share, mount that first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +175,8 @@ def split_stdin(paths: list[str]) -> tuple[list[str], bool]:
 
 def check_paths(paths: list[str]) -> None:
     """Raise UsageError for a local path that does not exist."""
-    if missing := missing_paths(paths):
-        raise UsageError(f"no such file or folder: {missing[0]}", hint=MISSING_PATH_HINT)
-
-
-def missing_paths(paths: list[str]) -> list[str]:
-    """Return the local paths that do not exist."""
     from imseek.collection import is_url
 
-    return [p for p in paths if not is_url(os.fsencode(p)) and not os.path.lexists(Path(p).expanduser())]
+    for path in paths:
+        if not is_url(os.fsencode(path)) and not os.path.lexists(Path(path).expanduser()):
+            raise UsageError(f"no such file or folder: {path}", hint=MISSING_PATH)

@@ -69,10 +69,10 @@ class PostgresCatalog(Catalog):
         set_meta(connection, CURRENT, encode_record(current).decode())
 
     def publish_current(self, current: Current, staging: Path) -> None:
-        """Do nothing: the transaction has told readers."""
+        """Do nothing: the transaction has recorded it for readers."""
 
     def renew_backup(self, name: str, staging: Path) -> None:
-        """Do nothing: whoever runs the server backs it up."""
+        """Do nothing: backups are the server's."""
 
     def end_run(self, staging: Path, *, has_changed: bool) -> None:
         """Do nothing: the server vouches for its pages."""

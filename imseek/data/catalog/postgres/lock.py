@@ -1,4 +1,4 @@
-"""Writer lock of a collection that several hosts share: a server's advisory lock, held by one session.
+"""Writer lock of a collection that several hosts share: a server's advisory lock, owned by one session.
 
 It only tells a second writer at once that there is a first one. A writer may lose the lock without knowing (its session
 was ended, its host suspended). The catalog is protected from it because every write transaction locks one row and

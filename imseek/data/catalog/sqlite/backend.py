@@ -14,6 +14,7 @@ from imseek.data import layout
 from imseek.data.catalog.sqlite import catalog_file
 from imseek.data.catalog.sqlite.lock import WriterLock, is_file_locked
 from imseek.data.files.checksummed_files import read_checksummed
+from imseek.data.user_files.safe_path import stat_key
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
@@ -83,8 +84,7 @@ class SqliteBackend:
             facts = (self._root / layout.CURRENT).stat(follow_symlinks=False)
         except OSError:
             return None
-        # A commit replaces the file.
-        return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
+        return stat_key(facts)  # A commit replaces the file.
 
     def read_run_stamp(self) -> tuple[int, ...] | None:
         """Return a stamp of the checksums, which each run rewrites."""
