@@ -147,7 +147,7 @@ class OptionField:
                 return f"{label} must not be empty"
             return f"{label} is a str{', or None' * self.nullable}"
         if option.minimum is None:
-            return f"{label} is a finite number"
+            return f"{label} must be a finite number"
         if option.maximum is None:
             return f"{label} must be at least {option.minimum}"
         return f"{label} is a number from {option.minimum} to {option.maximum}"

@@ -202,7 +202,7 @@ class TestRefusals:
             (["id:99"], "no image 99 in this collection"),
             (["red", "--more", "-1"], "no id of an image"),
             (["red", "--more", "1", "--less", "1"], "image 1 is in --more and in --less"),
-            (["red", "--min-score", "nan"], "--min-score is a finite number"),
+            (["red", "--min-score", "nan"], "--min-score must be a finite number"),
             (["red", "--diversity", "2"], "diversity"),
             (["red", "--cutoff", "sometimes"], "--cutoff"),
             (["red", "--group-by", "camera"], "--group-by"),

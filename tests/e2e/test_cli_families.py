@@ -159,7 +159,7 @@ def test_a_picture_is_named_as_elsewhere(cli, indexed) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("--min-score nan", "--min-score is a finite number"),
+        ("--min-score nan", "--min-score must be a finite number"),
         ("--diversity nan", "--diversity is a number from 0 to 1"),
         ("--where ''", "--where must not be empty"),
         ("--page ' '", "--page must not be empty"),
