@@ -227,7 +227,7 @@ class TestGet:
                 time.sleep(0.02)
             process.send_signal(signal.SIGINT)
         assert process.wait() == 130
-        assert b"what has come is kept; `imseek encoders get fast` goes on from there" in drawn
+        assert b"interrupted; `imseek encoders get fast` resumes the download" in drawn
         assert drawn.rindex(SHOW_CURSOR) > drawn.rindex(HIDE_CURSOR)
 
     def test_no_bar_elsewhere(self, capsys) -> None:
