@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from imseek.data.shards.row_groups import RowGroupCache
     from imseek.data.vectors.faiss_snapshot import Snapshot
     from imseek.data.vectors.index_metadata import IndexFolder
+    from imseek.data.words.values import Document, WordMatches, WordQuery
 
 #: Key in ``meta`` of the generation at the last purge: the catalog has no history before it.
 PURGED = "purged"
@@ -391,6 +392,27 @@ class Reader:
                     found.setdefault(image_id, []).append(tag)
             self.check_history(connection)
         return found
+
+    @property
+    def has_words(self) -> bool:
+        """Whether this collection can be searched by words."""
+        return True
+
+    def match_words(self, query: WordQuery, limit: int, fields: Sequence[str] | None = None) -> WordMatches:
+        """Return the images of this generation that match words, best first, at most ``limit`` of them.
+
+        An image matches that holds all phrases of the query, or any of its words where it has no phrase, in these
+        ``fields`` of its document (default: all).
+        """
+        from imseek.data.words.matching import match_words
+
+        return match_words(self, query, limit, fields)
+
+    def documents(self, image_ids: Sequence[int]) -> dict[int, Document]:
+        """Return the documents of images that are live in this generation, by id."""
+        from imseek.data.words.matching import read_documents
+
+        return read_documents(self, image_ids)
 
     def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[_ShardLookup, list[int], list[int]]]:
         """Yield each shard that has some of the live ids, those ids, ascending, and their rows; others are skipped."""
