@@ -88,11 +88,15 @@ ALTER TABLE runs ADD COLUMN progress TEXT NOT NULL DEFAULT '{{}}';
 ALTER TABLE runs ADD COLUMN exit_code {int}
 """
 
+# Identifies the state of the files beside a picture when they were last read; empty where there were none.
+_0003_SIDECARS = "ALTER TABLE places ADD COLUMN sidecar_stat TEXT NOT NULL DEFAULT ''"
+
 _MIGRATIONS_TABLE = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("foundation", _0001_FOUNDATION),
     ("containers and jobs", _0002_CONTAINERS_AND_JOBS),
+    ("sidecars", _0003_SIDECARS),
 )
 
 
