@@ -20,6 +20,7 @@ from imseek import maintenance
 from imseek.data import layout
 from imseek.data.reader import Reader
 from imseek.data.shards.derived_columns import put_columns
+from imseek.data.words.analysis import parse_words
 from imseek.data.writing.writer import Writer
 from imseek.types.indexing_runs import SourceOptions
 
@@ -41,6 +42,12 @@ def shown(collection: imseek.Collection, path: Path) -> dict[str, Any]:
     places = Reader(collection.path).places(range(100))
     (image_id,) = [i for i, place in places.items() if place.path.endswith(os.fsencode(path.name))]
     return {name: value for name, value in image_of(collection, image_id).items() if name in names}
+
+
+def matches(collection: imseek.Collection, words: str) -> list[int]:
+    """The images whose words match all of these."""
+    found = Reader(collection.path).match_words(parse_words(words), 5)
+    return [image_id for image_id, share in zip(found.ids.tolist(), found.shares.tolist(), strict=True) if share > 0.99]
 
 
 def image_of(collection: imseek.Collection, image_id: int) -> dict[str, Any]:
@@ -88,6 +95,9 @@ def test_an_edit_is_taken_up_without_opening_the_picture_and_a_removal_takes_it_
         "caption": "beside it", "title": "Embedded", "keywords": ["cliffs"], "people": ["Anna"], "rating": 2,
     }  # fmt: skip
     assert before.image(image_id).metadata["keywords"] == ["dunes"]  # the old generation keeps the old
+    assert before.match_words(parse_words("dunes"), 5).ids.tolist() == [image_id]
+    assert matches(collection, "dunes") == []
+    assert matches(collection, "cliffs Anna beside embedded") == [image_id]
     assert collection.index([photos]).sidecars == 0
 
     sidecar.unlink()
@@ -97,6 +107,8 @@ def test_an_edit_is_taken_up_without_opening_the_picture_and_a_removal_takes_it_
     }  # fmt: skip
     assert all(layout.SIDECARS not in shard.columns for shard in Reader(collection.path).current.shards)
     assert image_id in Reader(collection.path).images([image_id])
+    assert (matches(collection, "cliffs"), matches(collection, "sea")) == ([], [image_id])
+    assert maintenance.verify(collection.path).ok
 
 
 def test_a_sidecar_that_comes_later_is_taken_up(

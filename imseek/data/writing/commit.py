@@ -19,6 +19,7 @@ from imseek.data.catalog.tag_reader import is_from_model
 from imseek.data.shards import shard_files
 from imseek.data.shards.sidecar_columns import replace_sidecars, stage_sidecars
 from imseek.data.user_files.file_stat import UNKNOWN_SIDECARS, FileStat
+from imseek.data.words import documents
 from imseek.data.writing.writer import Writer
 
 #: Stat columns, named after the fields.
@@ -54,6 +55,8 @@ def commit(writer: Writer, batch: Changeset) -> int:
             shard_catalog.write_dead_rows(writer, connection, generation, shard)
         _add_places(connection, generation, [(image_id, n, n.sidecar_stat) for image_id, n in new])
         _add_places(connection, generation, [(p.image_id, p, UNKNOWN_SIDECARS) for p in batch.moved])
+        documents.add(connection, generation, [(i, n.source_id, n.path, n.metadata) for i, n in new])
+        documents.rename(connection, generation, [(p.image_id, p.source_id, p.path) for p in batch.moved])
         _note_checks(connection, batch)
         _note_failures(writer, connection, batch)
         _note_containers(connection, batch)
@@ -212,7 +215,8 @@ def _note_sidecars(writer: Writer, connection: Connection, generation: int, batc
         [{"of_image": image_id, "beside": one.stat} for image_id, one in batch.sidecars.items()],
     )
     values = {image_id: one.values for image_id, one in batch.sidecars.items()}
-    replace_sidecars(writer, connection, generation, values)
+    changed = replace_sidecars(writer, connection, generation, values)
+    documents.refresh(connection, generation, writer.root, changed)
 
 
 def _note_failures(writer: Writer, connection: Connection, batch: Changeset) -> None:
