@@ -32,6 +32,8 @@ COLUMNS = {
     "rating": Kind.INT,
     "year": Kind.INT,
     'a"b': Kind.INT,
+    "keywords": Kind.LIST,
+    "people": Kind.LIST,
 }
 
 ROWS: dict[str, list[Any]] = {
@@ -57,6 +59,8 @@ ROWS: dict[str, list[Any]] = {
     "rating": [1, 2, 3, None],
     "year": [1, 2, 3, 4],
     'a"b': [1, 2, 3, 4],
+    "keywords": ["beach\nNorway", "Beach", None, "50% off"],
+    "people": ["Anna", "Anna\nBen", None, None],
     "path": ["/p/2023/a.JPG", "/b.tar.gz", None, "https://x.org/d/c.png?size=3"],
     "source": [1, 1, None, 2],
     "content_hash": [None] * 4,
@@ -68,6 +72,7 @@ TYPES = {
     Kind.TEXT: pa.string(),
     Kind.TIME: pa.timestamp("ms"),
     Kind.BOOL: pa.bool_(),
+    Kind.LIST: pa.string(),
 }
 
 
@@ -97,13 +102,14 @@ WORDS = {
     *words("AND OR NOT IS NULL TRUE FALSE DISTINCT FROM BETWEEN IN LIKE ILIKE ESCAPE CASE WHEN THEN ELSE END"),
     *words("CAST TRY_CAST AS BIGINT HUGEINT DOUBLE VARCHAR DATE TIMESTAMP BOOLEAN INTEGER"),
     *words("suffix isodow regexp_extract parse_filename parse_dirpath hex sin cos radians pow"),
+    *words("string_split chr list_contains list_has_any list_filter len lambda entry"),
     *columns_and_functions.FUNCTIONS,
 }
 LITERALS = re.findall(
     r"'[^']*'",
     " ".join(v.sql for v in columns_and_functions.VIRTUAL.values()).replace("{{", "{").replace("}}", "}"),
 )
-TOKEN = re.compile(r"c[0-9]+|\$[0-9]+|[A-Za-z_]+|[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|\|\||//|<>|<=|>=|[-+*/%(),<>= ]")
+TOKEN = re.compile(r"c[0-9]+|\$[0-9]+|[A-Za-z_]+|[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|\|\||//|<>|<=|>=|[-+*/%(),<>=:\[\] ]")
 
 
 def check_sql(sql: str) -> None:

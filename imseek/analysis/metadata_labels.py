@@ -10,7 +10,7 @@ from imseek.data.catalog.places import MEMBER_SEPARATOR, split
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.search.where.column_cache import ColumnCache, kind_of
+from imseek.search.where.column_cache import ColumnCache, kinds_of
 from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL, Kind, Source
 from imseek.search.where.names import ColumnNames
 from imseek.types.pictures import display_path
@@ -41,7 +41,7 @@ def values_of(reader: Reader, name: str, ids: Ids) -> dict[int, str]:
     """
     columns = ColumnCache(0)
     types = columns.types(reader)
-    kinds = {one: kind_of(kind) for one, kind in types.items()}
+    kinds = kinds_of(types)
     found = ColumnNames(kinds).column(name)
     made = name.lower() in VIRTUAL or name.lower() in ALIASES or found.inputs[0].what != "stored"
     if made or found.kind not in (Kind.TEXT, Kind.INT, Kind.BOOL):

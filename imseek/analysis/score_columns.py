@@ -14,6 +14,7 @@ from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
 from imseek.data.shards import derived_columns as stored_columns
 from imseek.data.shards import metadata_columns as stored_facts
+from imseek.data.shards.sidecar_columns import SIDECARS
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL
@@ -30,6 +31,7 @@ BY_PROBE: Final = "a probe's labels"
 _RESERVED: Final = {
     stored_columns.MEASURED: "`imseek maintain --measure`",
     stored_columns.INHERITED: "what keepers of duplicates inherit",
+    SIDECARS: "files beside pictures",
 }
 _KIND_PHRASES: Final = {
     "probe": "a probe",

@@ -45,6 +45,9 @@ CATALOG_COMPANIONS = (f"{CATALOG}-journal", f"{CATALOG}-wal", f"{CATALOG}-shm")
 _KINDS = {"image": "img_emb", "text": "text_emb"}
 _MODALITIES = {folder: modality for modality, folder in _KINDS.items()}
 
+#: Name of the column set of files beside pictures (:mod:`imseek.data.shards.sidecar_columns`).
+SIDECARS = "sidecars"
+
 #: Folders whose files are all listed in the catalog: anything else in them is an orphan.
 LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS, JUDGEMENTS, MODELS)
 #: Every folder at the top of a collection.

@@ -333,10 +333,26 @@ class Reader:
         self._checked.add(name)
 
     def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
-        """Yield an intrinsic text column of all rows of a shard, as stored, a few thousand rows at a time."""
+        """Yield a text column of all rows of a shard, a few thousand rows at a time.
+
+        Texts beside a picture go before those in it.
+        """
+        texts = self._texts(layout.metadata(shard.shard_id), column)
+        beside = shard.columns.get(layout.SIDECARS)
+        if beside is None or not self._has_column(beside, column):
+            yield from texts
+            return
+        for own, said in zip(texts, self._texts(beside, column), strict=True):
+            yield [a if b is None else b for a, b in zip(own, said, strict=True)]
+
+    def _has_column(self, name: str, column: str) -> bool:
+        from imseek.data.shards.shard_files import read_schema
+
+        return column in self.load(name, read_schema).names
+
+    def _texts(self, name: str, column: str) -> Iterator[list[str | None]]:
         from imseek.data.shards.shard_files import read_texts
 
-        name = layout.metadata(shard.shard_id)
         with self._reading(name), open_file(self.root, name) as file:
             self._check_table(file, name)
             yield from read_texts(file, column)
@@ -346,13 +362,18 @@ class Reader:
         return {i: facts["caption"] for i, facts in self.intrinsics(image_ids, ["caption"]).items()}
 
     def intrinsics(self, image_ids: Sequence[int], columns: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
-        """Return some or all intrinsic columns of stored images, by id; nulls and empty rows are left out."""
+        """Return some or all columns of stored images that are not derived, by id; nulls and empty rows are left out.
+
+        What lies beside a picture goes before what is in it.
+        """
         found: dict[int, dict[str, Any]] = {}
         for shard in self.current.shards:
             ids = self.shard_ids(shard)
             rows = _rows_of_ids(ids, np.unique(np.asarray(image_ids, np.int64)))
             if rows.size:
                 stored = self._rows(layout.metadata(shard.shard_id), rows.tolist(), columns)
+                for row, said in zip(stored, self._rows_beside(shard, rows.tolist(), columns), strict=False):
+                    row.update(said)
                 # An image may have rows left in older shards, which come first: the newest wins.
                 found.update({int(ids[r]): one for r, one in zip(rows, stored, strict=True)})
         return {image_id: row for image_id, row in found.items() if row}
@@ -496,6 +517,18 @@ class Reader:
         from imseek.data.shards.shard_files import read_rows
 
         return self.load(name, partial(read_rows, rows=rows, columns=columns))
+
+    def _rows_beside(
+        self, shard: Shard, rows: Sequence[int], columns: Sequence[str] | None
+    ) -> Sequence[dict[str, Any]]:
+        """Return what lies beside the pictures of some rows; nothing if that holds none of the columns."""
+        from imseek.data.shards.shard_files import SIDECAR_SCHEMA
+
+        beside = shard.columns.get(layout.SIDECARS)
+        if beside is None or columns is None:
+            return () if beside is None else self._rows(beside, rows)
+        named = [name for name in columns if name in SIDECAR_SCHEMA.names and self._has_column(beside, name)]
+        return self._rows(beside, rows, named) if named else ()
 
     def _whole_rows(self, name: str, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Return rows with all columns, from memory where the file is still the one that was read before."""

@@ -62,6 +62,10 @@ def imbalance_ratio(sizes: Iterable[int]) -> float | None:
 def _iter_column(reader: Reader, by: str) -> Iterable[tuple[Ids, list[str | None]]]:
     (kind,) = resolve_kinds(reader, [by])
     for ids, (column,) in values(reader, [by]):
+        if kind is Kind.LIST:  # an image is in the class of each entry, as of each tag
+            pairs = [(n, entry) for n, entries in enumerate(column.to_pylist()) for entry in entries or (None,)]
+            yield ids[[n for n, _ in pairs]], [entry for _, entry in pairs]
+            continue
         yield ids, [None if value is None else _format_value(value, kind) for value in column.to_pylist()]
 
 

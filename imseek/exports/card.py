@@ -26,7 +26,9 @@ def features(selection: Selection) -> list[Feature]:
         found.append(_feature("score", "float64"))
     found.append({"name": "tags", "list": "string"})
     for field in selection.schema:
-        if field.name != "taken_at_zone":
+        if pa.types.is_list(field.type):
+            found.append({"name": field.name, "list": "string"})
+        elif field.name != "taken_at_zone":
             found.append(_feature(field.name, _dtype(field)))
     return found
 

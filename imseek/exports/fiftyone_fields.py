@@ -90,7 +90,8 @@ class FieldSchema:
             if name in self._labels:
                 found.append(_embedded_document(field, f"{_LABELS}Classification", _CLASSIFICATION))
             else:
-                found.append(_field_document(field, self._kinds[name]))
+                subfield = "StringField" if self._kinds[name] == "ListField" else None
+                found.append(_field_document(field, self._kinds[name], subfield=subfield))
         if self._located:
             found.append(_embedded_document("location", f"{_LABELS}GeoLocation", _LOCATION))
         return [*found, _field_document(EMBEDDING, "VectorField")]
@@ -177,6 +178,8 @@ def _kind(name: str, kind: pa.DataType) -> str:
         return "StringField"
     if pa.types.is_timestamp(kind):
         return "DateTimeField"
+    if pa.types.is_list(kind):
+        return "ListField"
     if pa.types.is_boolean(kind):
         return "BooleanField"
     if pa.types.is_integer(kind):

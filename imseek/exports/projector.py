@@ -96,7 +96,8 @@ def _write_metadata(job: ExportJob) -> None:
         _write_line(file, names)
         for block in job.selection.blocks():
             for _, row in rows_of(block):
-                row = {**row, "name": _point_name(row), "tags": ", ".join(row.get("tags", ()))}
+                row = {name: ", ".join(value) if isinstance(value, list) else value for name, value in row.items()}
+                row["name"] = _point_name(row)
                 _write_line(file, [row.get(name, "") for name in names])
 
 

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.shards.column_reader import ColumnReader
-from imseek.data.shards.shard_files import to_json_row
+from imseek.data.shards.shard_files import LIST_COLUMNS, to_json_row
 from imseek.data.vectors.base import Float16, Ids, IdSet
 from imseek.search.where.column_cache import ColumnCache
 from imseek.types.arrays import Float32
@@ -96,13 +97,14 @@ class Selection:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Schema of the blocks' tables: the stored columns under their exported names."""
+        """Schema of the blocks' tables: the stored columns under their exported names, lists as lists."""
         taken, fields = {*RESERVED_COLUMNS, *self.stored.schema.names} - {"image_id"}, []
         for field in self.stored.schema:
             name = field.name
             while name in RESERVED_COLUMNS or (name != field.name and name in taken):
                 name = f"extra_{name}"
-            fields.append(field.with_name(name))
+            kind = pa.list_(pa.string()) if field.name in LIST_COLUMNS else field.type
+            fields.append(pa.field(name, kind))
         return pa.schema(fields)
 
     def blocks(self, size: int = BLOCK) -> Iterator[Block]:
@@ -118,10 +120,17 @@ class Selection:
             yield Block(
                 part,
                 None if scores is None else scores[start : start + size],
-                self.stored.table(part).rename_columns(self.schema.names),
+                self._table(part),
                 [places.get(i) for i in listed],
                 [tuple(tags.get(i, ())) for i in listed],
             )
+
+    def _table(self, ids: Ids) -> pa.Table:
+        columns = [
+            pc.split_pattern(column, "\n") if name in LIST_COLUMNS and pa.types.is_string(column.type) else column
+            for name, column in zip(self.stored.schema.names, self.stored.table(ids).columns, strict=True)
+        ]
+        return pa.table(columns, schema=self.schema)
 
     def rows_of(self, block: Block) -> Float16:
         """Return the stored vectors of a block, (m, dim)."""

@@ -13,8 +13,8 @@ from imseek.exports.base import ExportJob, WriteResult
 
 #: Characters that start a formula in spreadsheets, even after white space.
 _FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "\t", "\r")
-#: Separates the tags in one cell.
-_TAG_SEPARATOR: Final = "; "
+#: Separates the tags, or the entries of a list, in one cell.
+_SEPARATOR: Final = "; "
 
 
 def write_jsonl(job: ExportJob) -> WriteResult:
@@ -30,14 +30,14 @@ def write_jsonl(job: ExportJob) -> WriteResult:
 
 
 def write_csv(job: ExportJob) -> WriteResult:
-    """Write CSV (RFC 4180) in UTF-8 with one header; unknown values are empty. Tags are separated by semicolons."""
+    """Write CSV (RFC 4180) in UTF-8 with one header; unknown values are empty. Semicolons separate entries of lists."""
     names = _columns(job)
     done = 0
     with job.stream() as out:
         head = dict(zip(names, names, strict=True))  # Column names are untrusted, too.
         out.write(_encode_rows(names, [head], spreadsheet=job.options.spreadsheet))
         for block in job.selection.blocks():
-            rows = [{**row, "tags": _TAG_SEPARATOR.join(row.get("tags", ()))} for row in block.rows()]
+            rows = [{name: _cell(value) for name, value in row.items()} for row in block.rows()]
             out.write(_encode_rows(names, rows, spreadsheet=job.options.spreadsheet))
             done += len(block)
             job.told(done)
@@ -49,6 +49,10 @@ def _columns(job: ExportJob) -> list[str]:
     own = ["image_id", "path", "path_b64", "uri", *score, "tags"]
     # ``to_json_row`` merges the zone into the time.
     return own + list(to_json_row(dict.fromkeys(job.selection.schema.names)))
+
+
+def _cell(value: Any) -> Any:
+    return _SEPARATOR.join(value) if isinstance(value, list) else value
 
 
 def _encode_rows(names: Sequence[str], rows: Sequence[dict[str, Any]], *, spreadsheet: bool) -> bytes:

@@ -14,6 +14,7 @@ from imseek.indexer.moves import MissingImage
 from imseek.indexer.scan import (
     RETRIED_REASONS,
     Candidate,
+    EditedSidecars,
     PendingContainer,
     ScanSettings,
     compare,
@@ -87,7 +88,7 @@ class ContainerLog:
 
 def expand(
     catalog: Catalog, opening: PendingContainer, settings: ScanSettings, ended: ContainerResult
-) -> Iterator[Candidate | FailedFile | ContainerResult]:
+) -> Iterator[Candidate | EditedSidecars | FailedFile | ContainerResult]:
     """Yield the pictures of a container that must be read, then ``ended``, which is updated along the way.
 
     Raises Cancelled if the run is stopped.
@@ -119,8 +120,10 @@ def expand(
             seen.add(entry.path)
             ended.seen += 1
             sorted_out = compare(target, source, entry, known, failures, settings)
-            if sorted_out is True:
+            if sorted_out is True or isinstance(sorted_out, EditedSidecars):
                 ended.settled.append(known[entry.path].image_id)
+                if isinstance(sorted_out, EditedSidecars):
+                    yield sorted_out
                 continue
             failing.add(entry.path)  # reading the candidate decides whether it still fails
             if isinstance(sorted_out, Candidate):

@@ -15,9 +15,10 @@ from imseek.data.user_files.file_stat import FileStat
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.errors import ImseekError, MediaError
 from imseek.indexer.containers import ContainerResult
-from imseek.indexer.scan import RETRIED_REASONS, Candidate
+from imseek.indexer.scan import RETRIED_REASONS, Candidate, EditedSidecars
 from imseek.indexer.sources.base import Content, FoundImage, ImportedVector, Scalar
 from imseek.indexer.stored_contents import KnownContent, StoredContents
+from imseek.media.annotations import Annotations
 from imseek.media.decode import DEFAULT_LIMITS, Limits, decode
 from imseek.types.pictures import ImageFacts, SkipReason
 
@@ -59,7 +60,8 @@ class FailedPicture:
 class LoadedPicture:
     """A picture that was read, of ``size`` bytes. ``picture`` is None if its content needs no encoding.
 
-    ``caption`` and ``extra`` come from its source. ``known`` says where the content is already stored if the picture is
+    ``caption`` and ``extra`` come from its source, ``beside`` from files beside it, whose state ``sidecar_stat``
+    identifies. ``known`` says where the content is already stored if the picture is
     to be skipped. ``absent_at`` is the number of the run's commits when no vector of the content was found, so that it
     must be encoded; otherwise None.
     """
@@ -73,6 +75,8 @@ class LoadedPicture:
     known: KnownContent | None
     absent_at: int | None
     picture: Picture | None = None
+    beside: Annotations = field(default_factory=Annotations)
+    sidecar_stat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,8 @@ class Picture:
 
 
 #: What an executor receives, and what it returns for it. All but candidates pass through unchanged.
-Item: TypeAlias = Candidate | FailedFile | ContainerResult
-Result: TypeAlias = LoadedPicture | FailedPicture | FailedFile | ContainerResult
+Item: TypeAlias = Candidate | EditedSidecars | FailedFile | ContainerResult
+Result: TypeAlias = LoadedPicture | FailedPicture | EditedSidecars | FailedFile | ContainerResult
 
 
 class Loader:
@@ -136,7 +140,7 @@ class Loader:
         picture = Picture(_merge_source_facts(taken.facts, content), vectors=dict.fromkeys(self.encoders, taken.row))
         return LoadedPicture(
             without_bytes(item), content.stat, taken.content_hash, taken.size, content.caption, content.extra,
-            known, None, picture,
+            known, None, picture, content.beside, content.sidecar_stat,
         )  # fmt: skip
 
     def look_up(self, candidate: Candidate, content: Content, content_hash: bytes, size: int) -> LoadedPicture:
@@ -146,7 +150,7 @@ class Loader:
         absent_at = as_of if self._contents.needs_vector(content_hash, known) else None
         return LoadedPicture(
             without_bytes(candidate), content.stat, content_hash, size, content.caption, content.extra,
-            known, absent_at,
+            known, absent_at, None, content.beside, content.sidecar_stat,
         )  # fmt: skip
 
     @staticmethod
@@ -203,7 +207,7 @@ def without_bytes(candidate: Candidate) -> Candidate:
 
 
 def _merge_source_facts(facts: ImageFacts, content: Content) -> ImageFacts:
-    """Merge a picture's facts with those from its source, which take precedence."""
+    """Merge a picture's facts with those from its source, which take precedence; what lies beside it is kept apart."""
     caption = content.caption or facts.caption
     return replace(facts, caption=caption, extra={**facts.extra, **content.extra})
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from imseek.data.writing.writer import Writer
 from imseek.indexer.containers import ContainerResult, expand
-from imseek.indexer.scan import Candidate, ScanSettings, scan
+from imseek.indexer.scan import Candidate, EditedSidecars, ScanSettings, scan
 from imseek.indexer.source_selection import Target
 from imseek.progress import Cancelled
 from imseek.types.indexing_runs import Failure, IndexReport
@@ -35,6 +35,7 @@ def plan(
     gone = sum(map(len, found.lost.values()))
     interrupted = False
     skipped = list(found.skipped)
+    edited = len(found.edited)
     try:
         opened = (
             item
@@ -45,6 +46,8 @@ def plan(
             if isinstance(item, Candidate):
                 new += item.known is None
                 changed += item.known is not None
+            elif isinstance(item, EditedSidecars):
+                edited += 1
             elif isinstance(item, ContainerResult):
                 seen += item.seen
                 unchanged += len(item.settled)
@@ -75,4 +78,5 @@ def plan(
         interrupted=interrupted,
         failures=tuple(Failure(one.source_id, one.full, one.reason, one.message) for one in skipped),
         notes=tuple(found.notes),
+        sidecars=edited,
     )

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Final
 
 from imseek.data.catalog.changeset import NewImage
 from imseek.data.reader import Reader
-from imseek.data.shards.shard_files import INTRINSIC_SCHEMA, LUMA_COLUMNS, extra_name, row_of
+from imseek.data.shards.shard_files import (
+    ANNOTATION_COLUMNS,
+    INTRINSIC_SCHEMA,
+    LIST_COLUMNS,
+    LUMA_COLUMNS,
+    annotation_values,
+    entries_of,
+    extra_name,
+    row_of,
+)
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.errors import UsageError
@@ -17,6 +26,7 @@ from imseek.indexer.decode_stage import LoadedPicture, Picture, Vectors, encode
 from imseek.indexer.run_tally import RunTally
 from imseek.indexer.sources.base import Scalar
 from imseek.indexer.stored_contents import StoredContents
+from imseek.media.annotations import Annotations
 from imseek.types.indexing_runs import SpaceRun
 from imseek.types.pictures import SkipReason
 
@@ -94,19 +104,21 @@ class EncodeStage:
         content_hash = loaded.content_hash
         if content_hash in self._new:
             twin = self._new[content_hash]
-            self._copy(loaded, image_id, twin.metadata, twin.vectors)
+            self._copy(loaded, image_id, twin.metadata if twin.row is None else twin.row, twin.metadata, twin.vectors)
             return
         if (held := self._contents.find(content_hash, loaded.absent_at)) is not None:
             self._reader = self._reader or Reader(self._writer.root)
             spaces = (*self._encoders, *self._captions.space_ids)
             vectors = {space_id: self._reader.vector(held, space_id) for space_id in spaces}
-            self._copy(loaded, image_id, self._reader.intrinsic(held), vectors)
+            shown = self._reader.intrinsics([held])[held]
+            self._copy(loaded, image_id, self._reader.intrinsic(held), shown, vectors)
             return
         # A worker omits only pictures whose content is stored, and that stays stored until the run ends.
         assert loaded.picture is not None
         if (imported := loaded.picture.imported) is not None:
             row = self._row(loaded, loaded.picture)
-            self._store(loaded, image_id, row, {**imported, **self._captions.of([row])[0]}, copied=False)
+            caption = self._captions.of([{**row, **self.sidecar_row(loaded)}])[0]
+            self._store(loaded, image_id, row, {**imported, **caption}, copied=False)
         else:
             self._waiting.append((loaded, loaded.picture, image_id))
             if len(self._waiting) >= self.batch:
@@ -127,9 +139,11 @@ class EncodeStage:
         encoded = dict(zip(prepared, encode(self._encoders, list(prepared.values())), strict=True))
         encoded.update((h, picture.vectors) for h, picture in made.items() if picture.vectors is not None)
         self._writer.detail = {"spaces": [asdict(space) for space in self.spaces]}
-        metadata = [self._row(loaded, picture) for loaded, picture, _ in waiting]
-        captions = self._captions.of(metadata)
-        for (loaded, _, image_id), row, caption in zip(waiting, metadata, captions, strict=True):
+        rows = [self._row(loaded, picture) for loaded, picture, _ in waiting]
+        captions = self._captions.of(
+            [{**row, **self.sidecar_row(p)} for (p, _, _), row in zip(waiting, rows, strict=True)]
+        )
+        for (loaded, _, image_id), row, caption in zip(waiting, rows, captions, strict=True):
             vectors = encoded[loaded.content_hash]
             if isinstance(vectors, str):
                 failed = loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vectors)
@@ -138,15 +152,35 @@ class EncodeStage:
                 copied = loaded.content_hash in self._new
                 self._store(loaded, image_id, row, {**vectors, **caption}, copied=copied)
 
+    def sidecar_row(self, loaded: LoadedPicture) -> dict[str, Any]:
+        """Return the columns of what lies beside a picture."""
+        return self.columns_beside(loaded.candidate.source_id, loaded.beside)
+
+    def columns_beside(self, source_id: int, beside: Annotations) -> dict[str, Any]:
+        """Return the columns of annotations from files beside a picture of a source, as that selects them."""
+        values = annotation_values({f.name: getattr(beside, f.name) for f in fields(beside)})
+        return self._columns[source_id].of(values)
+
     def _row(self, loaded: LoadedPicture, picture: Picture) -> dict[str, Any]:
         row = row_of(picture.facts, loaded.content_hash, loaded.size)
         return self._columns[loaded.candidate.source_id].of(row)
 
-    def _copy(self, loaded: LoadedPicture, image_id: int | None, twin: Mapping[str, Any], vectors: Vectors) -> None:
-        """Store an image with the vectors of an image of the same content, whose metadata row is ``twin``."""
+    def _copy(
+        self,
+        loaded: LoadedPicture,
+        image_id: int | None,
+        twin: Mapping[str, Any],
+        shown: Mapping[str, Any],
+        vectors: Vectors,
+    ) -> None:
+        """Store an image with the vectors of an image of the same content.
+
+        ``twin`` is its metadata row, ``shown`` the same with what lies beside it.
+        """
         row = row_of_copy(twin, loaded.caption, loaded.extra)
         row = self._columns[loaded.candidate.source_id].of(row)
-        self._store(loaded, image_id, row, self._captions.of_copy(row, twin, vectors), copied=True)
+        merged = {**row, **self.sidecar_row(loaded)}
+        self._store(loaded, image_id, row, self._captions.of_copy(merged, shown, vectors), copied=True)
 
     def _store(
         self,
@@ -158,16 +192,20 @@ class EncodeStage:
         copied: bool,
     ) -> None:
         candidate, old = loaded.candidate, loaded.candidate.known
+        beside = self.sidecar_row(loaded)
         new = NewImage(
             candidate.source_id,
             candidate.path,
             loaded.stat,
             loaded.content_hash,
-            metadata,
+            {**metadata, **beside},
             vectors,
             image_id=image_id,
             replaces=None if old is None else old.image_id,
             inherits=candidate.is_named and not (old is not None and old.quarantined),
+            row=metadata if beside else None,
+            sidecar=beside,
+            sidecar_stat=loaded.sidecar_stat,
         )
         self._new[loaded.content_hash] = new
         self._tally.store(new, old, copied=copied)
@@ -206,7 +244,11 @@ def row_of_copy(row: Mapping[str, Any], caption: str | None, extra: Mapping[str,
 
     It combines what the picture contains with the values of the image's own source.
     """
-    own = {name: value for name, value in row.items() if name in INTRINSIC_SCHEMA.names}
+    names = {*INTRINSIC_SCHEMA.names, *ANNOTATION_COLUMNS.names}
+    own = {name: value for name, value in row.items() if name in names}
+    for name in LIST_COLUMNS:
+        if isinstance(value := own.get(name), str):
+            own[name] = entries_of(value)
     if caption is not None:
         own["caption"] = caption
     return {**own, **{extra_name(name): value for name, value in extra.items()}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from imseek.data.catalog.catalog import Catalog, KnownPlace
-from imseek.data.catalog.changeset import FailedFile, Placement, ScannedContainer
+from imseek.data.catalog.changeset import FailedFile, Placement, ScannedContainer, SidecarValues
 from imseek.data.catalog.places import locate
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.indexer.containers import ContainerResult
@@ -13,7 +13,7 @@ from imseek.indexer.decode_stage import TRANSIENT, FailedPicture, LoadedPicture,
 from imseek.indexer.encode_stage import EncodeStage
 from imseek.indexer.moves import MissingImage, MissingImages
 from imseek.indexer.run_tally import RunTally
-from imseek.indexer.scan import RETRIED_REASONS, ScanResult
+from imseek.indexer.scan import RETRIED_REASONS, EditedSidecars, ScanResult
 from imseek.indexer.stored_contents import KnownContent, StoredContents
 from imseek.types.indexing_runs import KnownPicture
 
@@ -55,6 +55,8 @@ class Intake:
             self._end(result)
         elif isinstance(result, FailedFile):
             self._tally.fail(result)
+        elif isinstance(result, EditedSidecars):
+            self._take_edited(result)
         elif isinstance(result, FailedPicture):
             self._take_failed(result)
         else:
@@ -83,6 +85,16 @@ class Intake:
         if not self._deferred:  # no picture of a container recorded as read may still be waiting
             self._tally.changes.containers += self._tally.containers.take_read()
 
+    def _take_edited(self, edited: EditedSidecars) -> None:
+        content = edited.source.load_sidecars(edited.found)
+        values = self._storing.columns_beside(edited.source_id, content.beside)
+        self._tally.annotate(edited.known.image_id, SidecarValues(values, content.sidecar_stat))
+
+    def _annotate(self, loaded: LoadedPicture, image_id: int) -> None:
+        """Take over what lies beside a stored image, which may have changed."""
+        values = self._storing.sidecar_row(loaded)
+        self._tally.changes.sidecars[image_id] = SidecarValues(values, loaded.sidecar_stat)
+
     def _take_failed(self, failed: FailedPicture) -> None:
         candidate, old = failed.candidate, failed.candidate.known
         if old is not None:
@@ -106,6 +118,7 @@ class Intake:
             if old.content_hash == loaded.content_hash:
                 if old.stored:
                     self._tally.keep(_placement(loaded, old.image_id))
+                    self._annotate(loaded, old.image_id)
                 else:
                     self._storing.add(loaded, old.image_id)
                 return
@@ -131,6 +144,7 @@ class Intake:
             self._storing.add(loaded, None if found is None else found.image_id)
         else:
             self._tally.move(_placement(loaded, found.image_id))
+            self._annotate(loaded, found.image_id)
 
     def _find_known(self, loaded: LoadedPicture) -> KnownContent | None:
         """Return where the content of a picture to skip is stored, or None; this run may have stored it meanwhile."""

@@ -161,7 +161,7 @@ class Run:
         """Yield what to read, until the run is stopped or has read enough."""
         left = self._options.limit
         try:
-            for item in chain(self._scan.candidates, self._expanded()):
+            for item in chain(self._scan.candidates, self._scan.edited, self._expanded()):
                 if self._task.is_cancelled or (left == 0 and isinstance(item, Candidate)):
                     self._stopped_early = True
                     return

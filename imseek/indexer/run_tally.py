@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from imseek.data.catalog.catalog import KnownPlace
-from imseek.data.catalog.changeset import Changeset, FailedFile, NewImage, Placement
+from imseek.data.catalog.changeset import Changeset, FailedFile, NewImage, Placement, SidecarValues
 from imseek.indexer.containers import ContainerLog
 from imseek.indexer.scan import RETRIED_REASONS
 from imseek.types.indexing_runs import Failure, IndexReport, KnownPicture, SpaceRun
@@ -57,6 +57,11 @@ class RunTally:
         """Record that the image at a place is unchanged."""
         self.changes.checked.append(place)
         self.count("unchanged")
+
+    def annotate(self, image_id: int, values: SidecarValues) -> None:
+        """Record what the changed files beside an unchanged image say."""
+        self.changes.sidecars[image_id] = values
+        self.count("sidecars")
 
     def move(self, place: Placement) -> None:
         """Move an image to the place where it was found."""

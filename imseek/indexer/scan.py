@@ -60,6 +60,20 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class EditedSidecars:
+    """An unchanged picture with files beside it that have changed, come or gone: only these must be read."""
+
+    target: Target
+    source: Source
+    found: FoundImage
+    known: KnownPlace
+
+    @property
+    def source_id(self) -> int:
+        return self.target.source.source_id
+
+
+@dataclass(frozen=True, slots=True)
 class PendingContainer:
     """A container that must be opened: new, possibly changed, or not read to its end before.
 
@@ -77,12 +91,13 @@ class PendingContainer:
 class ScanResult:
     """The result of a scan. ``lost`` holds the images whose place is gone, by content hash.
 
-    ``seen`` counts apparent pictures, ``known_failures`` those that failed before and are unchanged. ``cleared`` are
-    recorded failures of files that no longer exist, ``emptied`` containers that no longer exist. ``sources`` are
-    open; the caller closes them.
+    ``seen`` counts apparent pictures, ``unchanged`` those that need not be read, among them those of ``edited``, and
+    ``known_failures`` those that failed before and are unchanged. ``cleared`` are recorded failures of files that no
+    longer exist, ``emptied`` containers that no longer exist. ``sources`` are open; the caller closes them.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
+    edited: list[EditedSidecars] = field(default_factory=list)
     openings: list[PendingContainer] = field(default_factory=list)
     skipped: list[FailedFile] = field(default_factory=list)
     lost: dict[bytes, list[MissingImage]] = field(default_factory=lambda: defaultdict(list))
@@ -209,6 +224,9 @@ class _SourceScan:
             sorted_out = compare(self.target, self.source, entry, self.known, self.failures, self.settings)
             if isinstance(sorted_out, Candidate):
                 self.result.candidates.append(sorted_out)
+            elif isinstance(sorted_out, EditedSidecars):
+                self.result.edited.append(sorted_out)
+                self.result.unchanged += 1
             elif sorted_out:
                 self.result.unchanged += 1
             else:
@@ -240,12 +258,13 @@ def compare(
     known: Mapping[bytes, KnownPlace],
     failures: Mapping[bytes, KnownFailure],
     settings: ScanSettings,
-) -> Candidate | bool:
-    """Return a candidate to read, True if the picture is unchanged, or False if it failed before and is unchanged."""
+) -> Candidate | EditedSidecars | bool:
+    """Return what to read, True if the picture is unchanged, or False if it failed before and is unchanged."""
     before = known.get(found.path)
     settled = before is not None and before.stored and not before.quarantined
     if before is not None and settled and not settings.rehash and before.stat.same_as(found.stat):
-        return True
+        is_edited = before.sidecar_stat != found.sidecar_stat
+        return EditedSidecars(target, source, found, before) if is_edited else True
     failure = failures.get(found.path)
     if failure is not None and is_final(failure, found.stat) and not settings.retry_failed:
         return False

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imseek.analysis.snapshot_session import filter_ids
 from imseek.analysis.space_vectors import Vectors
@@ -70,7 +71,14 @@ def _read_columns(reader: Reader, columns: Sequence[str], ids: Ids) -> list[pa.C
     at = pa.array(order[np.searchsorted(everything, ids, sorter=order)])
     found = (pa.chunked_array([part[1][n] for part in parts]) for n in range(len(columns)))
     # Perceptual hashes arrive as decimals: convert them to unsigned 64-bit integers.
-    return [(one.cast(pa.uint64()) if pa.types.is_decimal(one.type) else one).take(at) for one in found]
+    return [_flat(one).take(at) for one in found]
+
+
+def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of single values: lists become text."""
+    if pa.types.is_list(column.type):
+        return pa.chunked_array([pc.binary_join(chunk, ", ") for chunk in column.chunks], pa.string())
+    return column.cast(pa.uint64()) if pa.types.is_decimal(column.type) else column
 
 
 def check_columns(reader: Reader, columns: Sequence[str]) -> None:

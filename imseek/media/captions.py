@@ -1,4 +1,4 @@
-"""Choose a picture's caption from its embedded metadata. Malformed metadata gives no caption and never an error.
+"""Choose a picture's caption and title from its embedded metadata. Malformed metadata gives none and never an error.
 
 The first of these that contains words wins:
 
@@ -8,21 +8,24 @@ The first of these that contains words wins:
 4. EXIF ``ImageDescription``;
 5. EXIF ``UserComment``;
 6. the ``Description`` of a PNG.
+
+The title is that of XMP (``dc:title``), else the object name of IPTC (2:05).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
+from imseek.media.annotations import Annotations, tidy_list
 from imseek.media.sanitise import decode_text, tidy
+from imseek.media.xmp import read_xmp
 
-_MAX_XMP: Final = 2**20  # bytes
 _IPTC: Final = ((2, 120), (2, 105))  # caption, headline
-_DESCRIPTION: Final = "{http://purl.org/dc/elements/1.1/}description"
-_ITEM: Final = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li"
-_LANGUAGE: Final = "{http://www.w3.org/XML/1998/namespace}lang"
+_IPTC_TITLE: Final = (2, 5)
+_IPTC_KEYWORDS: Final = (2, 25)
 
 # Boilerplate of cameras and programs: their own names, codes of shooting modes, the file's name, filter settings, and
 # the XML or JSON of scientific software.
@@ -37,14 +40,25 @@ _NO_CAPTION: Final = re.compile(
 )
 
 
-def choose_caption(
+def annotate(
     *, xmp: Any = None, iptc: Any = None, description: Any = None, comment: Any = None, note: Any = None
-) -> str | None:
-    """Choose a one-line caption from these fields, in Pillow's form, or None; the module docstring gives their order.
+) -> Annotations:
+    """Return what these fields of a picture, in Pillow's form, say of it; the module docstring gives their order.
 
-    ``iptc`` maps record and data set to bytes, ``note`` is the description of a PNG.
+    ``iptc`` maps record and data set to bytes, ``note`` is the description of a PNG. Rating, colour label and people
+    come from XMP alone. Keywords of IPTC count where XMP has none.
     """
-    for text in _texts(xmp, iptc, description, comment, note):
+    found, record = read_xmp(xmp), iptc or {}
+    return replace(
+        found.or_else(Annotations(keywords=tidy_list(_all(record.get(_IPTC_KEYWORDS))))),
+        caption=_choose(_texts(found.caption, record, description, comment, note)),
+        title=_choose((found.title, decode_text(_first(record.get(_IPTC_TITLE))))),
+    )
+
+
+def _choose(texts: Iterable[str | None]) -> str | None:
+    """Return the first text that contains words which somebody wrote."""
+    for text in texts:
         if text is not None and any(c.isalpha() for c in text) and not _NO_CAPTION.fullmatch(text):
             return text
     return None
@@ -60,38 +74,23 @@ def iptc_of(image: Any) -> Any:
         return None
 
 
-def _texts(xmp: Any, iptc: Any, description: Any, comment: Any, note: Any) -> Iterator[str | None]:
-    """Yield the fields' texts in order of preference."""
-    yield _xmp_description(xmp)
+def _texts(xmp: str | None, iptc: Any, description: Any, comment: Any, note: Any) -> Iterator[str | None]:
+    """Yield the captions of the fields in order of preference."""
+    yield xmp
     for field in _IPTC:
-        value = (iptc or {}).get(field)
-        yield decode_text(value[0] if isinstance(value, list) and value else value)
+        yield decode_text(_first(iptc.get(field)))
     yield decode_text(description)
     yield _user_comment(comment)
     yield decode_text(note)
 
 
-def _xmp_description(packet: Any) -> str | None:
-    """Parse ``dc:description`` from an XMP packet."""
-    if isinstance(packet, str):
-        packet = packet.encode()
-    if not isinstance(packet, bytes) or b"description" not in packet or len(packet) > _MAX_XMP:
-        return None
-    from defusedxml.ElementTree import fromstring  # here, since most pictures have no description
+def _first(value: Any) -> Any:
+    return next(iter(_all(value)), None)
 
-    try:
-        root = fromstring(packet.strip(b"\0 \t\r\n"), forbid_dtd=True)
-    except Exception:  # broken XML, or a DTD, which no XMP has
-        return None
-    for element in root.iter():
-        if written := element.get(_DESCRIPTION):  # the short form, an attribute
-            return tidy(written)
-        if element.tag == _DESCRIPTION:
-            items = list(element.iter(_ITEM))
-            items.sort(key=lambda item: item.get(_LANGUAGE) != "x-default")
-            found = (tidy(item.text or "") for item in (*items, element))
-            return next((text for text in found if text), None)
-    return None
+
+def _all(value: Any) -> list[Any]:
+    """Return the values of an IPTC field, which is a list where there are several."""
+    return value if isinstance(value, list) else [value]
 
 
 def _user_comment(value: Any) -> str | None:

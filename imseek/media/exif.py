@@ -1,4 +1,4 @@
-"""Read EXIF metadata and captions. Metadata is often damaged: a bad field is dropped and never an error."""
+"""Read EXIF metadata and annotations. Metadata is often damaged: a bad field is dropped and never an error."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final
 
 from PIL.ExifTags import GPS, IFD, Base
 from PIL.Image import Exif, Image
 
-from imseek.media.captions import choose_caption, iptc_of
+from imseek.media.annotations import Annotations, parse_rating
+from imseek.media.captions import annotate, iptc_of
 from imseek.media.raw import canon_directories
 from imseek.media.sanitise import decode_text
 
 _XMP: Final = 700
+_RATING: Final = 0x4746  # written by Windows and by cameras
 _TIFF_HEADERS: Final = {b"II": b"II*\0", b"MM": b"MM\0*"}
 
 _TIMESTAMP: Final = re.compile(r"(\d{4})[:/-](\d\d)[:/-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
@@ -36,10 +38,15 @@ class ExifFacts:
     latitude: float | None = None
     longitude: float | None = None
     caption: str | None = None
+    title: str | None = None
+    keywords: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    rating: int | None = None
+    colour_label: str | None = None
 
 
 def exif_facts(image: Image) -> ExifFacts:
-    """Read the EXIF metadata and caption of ``image``. Never raises: malformed metadata gives the defaults.
+    """Read the EXIF metadata and annotations of ``image``. Never raises: malformed metadata gives the defaults.
 
     The pixels need not be loaded, except for a PNG, which may store both behind them.
     """
@@ -48,28 +55,29 @@ def exif_facts(image: Image) -> ExifFacts:
     except Exception:  # Pillow's parser raises almost any exception on malformed data
         exif = Exif()
     photo = _directory(exif, IFD.Exif)
-    caption = choose_caption(
+    said = annotate(
         xmp=image.info.get("xmp"),
         iptc=iptc_of(image),
         description=_value(exif, Base.ImageDescription),
         comment=_value(photo, Base.UserComment),
         note=image.info.get("Description"),
     )
-    return _facts(exif, photo, _directory(exif, IFD.GPSInfo), caption)
+    return _facts(exif, photo, _directory(exif, IFD.GPSInfo), said)
 
 
 def raw_facts(data: bytes, preview: ExifFacts) -> ExifFacts:
     """Read the metadata of a camera raw file, filling gaps from its embedded JPEG, ``preview``. Never raises."""
     main, photo, gps = _raw_directories(data)
-    caption = choose_caption(
+    said = annotate(
         xmp=_value(main, _XMP),
         description=_value(main, Base.ImageDescription),
         comment=_value(photo, Base.UserComment),
     )
-    own = asdict(_facts(main, photo, gps, caption))
+    facts = _facts(main, photo, gps, said)
+    own = {field.name: getattr(facts, field.name) for field in fields(facts)}
     if _value(main, Base.Orientation) is None:
         del own["orientation"]
-    return replace(preview, **{name: value for name, value in own.items() if value is not None})
+    return replace(preview, **{name: value for name, value in own.items() if value not in (None, ())})
 
 
 def _raw_directories(data: bytes) -> tuple[Mapping[int, Any], Mapping[int, Any], Mapping[int, Any]]:
@@ -94,7 +102,7 @@ def _decoded_tags(exif: Exif) -> Mapping[int, Any]:
     return {tag: _value(exif, tag) for tag in exif}
 
 
-def _facts(main: Mapping[int, Any], photo: Mapping[int, Any], gps: Mapping[int, Any], caption: str | None) -> ExifFacts:
+def _facts(main: Mapping[int, Any], photo: Mapping[int, Any], gps: Mapping[int, Any], said: Annotations) -> ExifFacts:
     latitude = _degrees(gps.get(GPS.GPSLatitude), gps.get(GPS.GPSLatitudeRef), "NS", 90)
     longitude = _degrees(gps.get(GPS.GPSLongitude), gps.get(GPS.GPSLongitudeRef), "EW", 180)
     if latitude is None or longitude is None or latitude == longitude == 0:  # 0, 0 is "no fix yet"
@@ -110,7 +118,12 @@ def _facts(main: Mapping[int, Any], photo: Mapping[int, Any], gps: Mapping[int, 
         lens=decode_text(photo.get(Base.LensModel)),
         latitude=latitude,
         longitude=longitude,
-        caption=caption,
+        caption=said.caption,
+        title=said.title,
+        keywords=said.keywords,
+        people=said.people,
+        rating=parse_rating(_value(main, _RATING)) if said.rating is None else said.rating,
+        colour_label=said.colour_label,
     )
 
 

@@ -1,19 +1,23 @@
-"""Parse the files beside a picture: ``name.txt`` with its caption, ``name.json`` with columns.
+"""Parse the files beside a picture: a caption as text, annotations as XMP, columns as JSON.
 
-Supports the forms of img2dataset and WebDataset, and of Google Takeout (``name.jpg.json``). Reads no files and never
-raises: a sidecar that is broken, too large or of another form gives nothing, since the picture matters more.
+Supports XMP of Lightroom, darktable and digiKam, and JSON of img2dataset, WebDataset and Google Takeout. Reads no
+files and never raises: a sidecar that is broken, too large or of another form gives nothing, since the picture matters
+more.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
+from imseek.media.annotations import Annotations, tidy_list
 from imseek.media.sanitise import tidy
+from imseek.media.xmp import read_xmp
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -23,37 +27,43 @@ _MAX_NAME: Final = 64  # characters of a column name
 _MAX_DEPTH: Final = 8  # nesting of objects
 _CAPTIONS: Final = ("caption", "text")  # the first that holds text is taken
 _INTEGERS: Final = range(-(2**63), 2**63)
+_FILE_NAME: Final = re.compile(r".+\.\w{2,5}")
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """A one-line caption of at most 2,000 characters, and columns for :attr:`imseek.types.ImageFacts.extra`."""
+    """What lies beside a picture: annotations, and columns for :attr:`imseek.types.ImageFacts.extra`."""
 
-    caption: str | None = None
+    annotations: Annotations = field(default_factory=Annotations)
     extra: Mapping[str, Scalar] = field(default_factory=dict)
 
 
-def read_sidecar(txt: bytes | None, json: bytes | None) -> Sidecar:
-    """Merge a picture's two sidecars, None for a missing file. The caption of ``txt`` takes precedence.
+def read_sidecar(txt: bytes | None, json: bytes | None, xmp: bytes | None = None) -> Sidecar:
+    """Merge the files beside a picture, None for a missing one. What several state counts as ``txt``, ``xmp``, ``json``
+    have it, in this order.
 
-    ``txt`` is UTF-8, with or without a byte order mark; white space is collapsed.
+    ``txt`` is the caption in UTF-8, with or without a byte order mark; white space is collapsed. ``xmp`` is XMP, as
+    :func:`imseek.media.xmp.read_xmp` reads it.
 
-    ``json`` is one object. Its ``caption``, or else its ``text``, is the caption; other scalars become columns under
-    their own names, those of inner objects as ``outer_inner`` (eight deep). Lists, nulls, non-finite numbers and
-    integers of more than 64 bits are dropped, names become one line of at most 64 characters, and only the first 64
-    columns are kept. Google Takeout gives ``description`` as the caption, and the columns ``title``, ``taken_utc`` (ISO
-    8601), ``latitude``, ``longitude``, ``altitude``, ``people`` (comma-separated names), ``favorited`` and ``url``.
+    ``json`` is one object. Its ``caption``, or else its ``text``, is the caption, and lists of texts named ``keywords``
+    and ``people`` are these. Other scalars become columns under their own names, those of inner objects as
+    ``outer_inner`` (eight deep). Other lists, nulls, non-finite numbers and integers of more than 64 bits are dropped,
+    names become one line of at most 64 characters, and only the first 64 columns are kept. Google Takeout gives
+    ``description`` as the caption, ``people``, and ``title``, which is a column ``original_name`` if it is the name of
+    a file; and the columns ``taken_utc`` (ISO 8601), ``latitude``, ``longitude``, ``altitude``, ``favorited`` and
+    ``url``.
     """
     columns = _parse_object(json)
-    written = _parse_caption(txt)
     if "photoTakenTime" in columns:
-        found = Sidecar(tidy(_string(columns.get("description"))), dict(_takeout_columns(columns)))
+        found = _takeout(columns)
     else:
         captions = (tidy(_string(columns.get(name))) for name in _CAPTIONS)
         caption = next((text for text in captions if text), None)
+        keywords, people = (tidy_list(_list(columns.get(name))) for name in ("keywords", "people"))
         flat = (pair for pair in _flatten(columns) if pair[0] not in _CAPTIONS)
-        found = Sidecar(caption, _first_columns(flat))
-    return Sidecar(written or found.caption, found.extra)
+        found = Sidecar(Annotations(caption, keywords=keywords, people=people), _first_columns(flat))
+    written = Annotations(_parse_caption(txt)).or_else(read_xmp(xmp))
+    return Sidecar(written.or_else(found.annotations), found.extra)
 
 
 def _parse_caption(txt: bytes | None) -> str | None:
@@ -107,8 +117,23 @@ def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _takeout(columns: Mapping[str, Any]) -> Sidecar:
+    title = tidy(_string(columns.get("title")))
+    is_name = title is not None and _FILE_NAME.fullmatch(title) is not None
+    people = (person.get("name") for person in _list(columns.get("people")) if isinstance(person, dict))
+    annotations = Annotations(
+        caption=tidy(_string(columns.get("description"))), title=None if is_name else title, people=tidy_list(people)
+    )
+    names = {"original_name": title} if title is not None and is_name else {}
+    return Sidecar(annotations, names | dict(_takeout_columns(columns)))
+
+
 def _takeout_columns(columns: Mapping[str, Any]) -> Iterator[tuple[str, Scalar]]:
-    for name in ("title", "url", "favorited"):
+    for name in ("url", "favorited"):
         if (scalar := _scalar(columns.get(name))) is not None:
             yield name, scalar
     if (taken := _parse_timestamp(columns["photoTakenTime"])) is not None:
@@ -118,11 +143,6 @@ def _takeout_columns(columns: Mapping[str, Any]) -> Iterator[tuple[str, Scalar]]
         for name in ("latitude", "longitude", "altitude"):
             if isinstance(number := _scalar(place.get(name)), int | float):
                 yield name, float(number)
-    people = columns.get("people")
-    if isinstance(people, list):
-        names = (tidy(_string(person.get("name"))) for person in people if isinstance(person, dict))
-        if joined := ", ".join(name for name in names if name):
-            yield "people", joined
 
 
 def _parse_timestamp(value: Any) -> str | None:

@@ -82,6 +82,8 @@ class IndexReport:
     """Number of ``known_pictures``, which do not count as ``skipped``."""
     known_pictures: tuple[KnownPicture, ...] = ()
     """Pictures that were skipped on request (``--skip-known``), because their content is stored already."""
+    sidecars: Count = 0
+    """Unchanged images whose sidecars have changed, and were read again."""
 
 
 @dataclass(frozen=True, slots=True)

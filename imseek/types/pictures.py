@@ -59,7 +59,8 @@ class ImageFacts:
 
     ``width`` and ``height`` are pixels after EXIF orientation. ``phash`` is a 64-bit perceptual hash (unsigned).
     ``luma`` is None where it was not measured. ``latitude`` and ``longitude`` are degrees (WGS 84). ``taken_at`` is ISO
-    8601 as the camera wrote it, with a zone only where EXIF states one.
+    8601 as the camera wrote it, with a zone only where EXIF states one. ``rating`` is -1 (rejected) to 5, where 0 means
+    unrated.
     """
 
     width: int
@@ -76,6 +77,11 @@ class ImageFacts:
     latitude: float | None = None
     longitude: float | None = None
     caption: str | None = None
+    title: str | None = None
+    keywords: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    rating: int | None = None
+    colour_label: str | None = None
     extra: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
 
 

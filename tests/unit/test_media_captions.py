@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from imseek.errors import MediaError
-from imseek.media.captions import choose_caption
+from imseek.media.captions import annotate
 from imseek.media.decode import decode
 
 DESCRIPTION, PHOTO, COMMENT, XMP_TAG, IPTC_TAG = 270, 0x8769, 37510, 700, 33723
@@ -64,6 +64,10 @@ def saved(name: str, **options: Any) -> bytes:
 def jpeg(record: bytes | None = None, **options: Any) -> bytes:
     data = saved("JPEG", **options)
     return data if record is None else data[:2] + photoshop(record) + data[2:]
+
+
+def choose_caption(**fields: Any) -> str | None:
+    return annotate(**fields).caption
 
 
 def caption(data: bytes) -> str | None:

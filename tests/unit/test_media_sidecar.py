@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
+from imseek.media.annotations import Annotations
 from imseek.media.sidecar import MAX_BYTES, MAX_COLUMNS, Sidecar, read_sidecar
+
+
+def beside(caption: str | None, extra: dict[str, Any], **said: Any) -> Sidecar:
+    return Sidecar(Annotations(caption, **said), extra)
 
 
 def read(found: Any, txt: bytes | None = None) -> Sidecar:
@@ -15,7 +20,7 @@ def read(found: Any, txt: bytes | None = None) -> Sidecar:
 
 
 def test_no_sidecar_is_nothing() -> None:
-    assert read_sidecar(None, None) == Sidecar(None, {})
+    assert read_sidecar(None, None) == beside(None, {})
 
 
 @pytest.mark.parametrize(
@@ -32,7 +37,7 @@ def test_no_sidecar_is_nothing() -> None:
     ],
 )
 def test_a_text_file_is_the_caption(txt: bytes | str, caption: str | None) -> None:
-    assert read_sidecar(txt if isinstance(txt, bytes) else txt.encode(), None) == Sidecar(caption, {})
+    assert read_sidecar(txt if isinstance(txt, bytes) else txt.encode(), None) == beside(caption, {})
 
 
 def test_what_img2dataset_writes() -> None:
@@ -52,7 +57,7 @@ def test_what_img2dataset_writes() -> None:
             "similarity": 0.31,
             "nsfw": False,
         }
-    ) == Sidecar(
+    ) == beside(
         "a cat on a mat",
         {
             "url": "https://example.org/cat.jpg",
@@ -71,10 +76,10 @@ def test_what_img2dataset_writes() -> None:
 
 
 def test_the_text_file_goes_before_the_object_and_caption_before_text() -> None:
-    assert read({"caption": "from json", "text": "t"}, b"from txt").caption == "from txt"
-    assert read({"caption": "from json", "text": "t"}, b" ").caption == "from json"
-    assert read({"text": "t", "caption": ""}) == Sidecar("t", {})
-    assert read({"caption": ["no", "text"]}) == Sidecar(None, {})
+    assert read({"caption": "from json", "text": "t"}, b"from txt").annotations.caption == "from txt"
+    assert read({"caption": "from json", "text": "t"}, b" ").annotations.caption == "from json"
+    assert read({"text": "t", "caption": ""}) == beside("t", {})
+    assert read({"caption": ["no", "text"]}) == beside(None, {})
 
 
 def test_inner_objects_are_flattened_and_what_is_no_scalar_is_dropped() -> None:
@@ -114,7 +119,7 @@ def test_columns_that_storage_could_not_hold_are_dropped(text: bytes, extra: dic
     ],
 )
 def test_a_broken_object_is_nothing_and_leaves_the_text_file(text: bytes) -> None:
-    assert read_sidecar(b"a heron", text) == Sidecar("a heron", {})
+    assert read_sidecar(b"a heron", text) == beside("a heron", {})
 
 
 @pytest.mark.parametrize(("depth", "extra"), [(8, {"a_a_a_a_a_a_a_a": 1}), (9, {}), (980, {})])
@@ -142,19 +147,20 @@ TAKEOUT: dict[str, Any] = {
 
 
 def test_what_google_takeout_writes() -> None:
-    assert read(TAKEOUT) == Sidecar(
+    assert read(TAKEOUT) == beside(
         "Anna on the beach",
         {
-            "title": "IMG_2041.JPG",
+            "original_name": "IMG_2041.JPG",
             "url": "https://photos.example.org/1",
             "favorited": True,
             "taken_utc": "2017-07-14T02:40:00+00:00",
             "latitude": 52.5,
             "longitude": -13.4,
             "altitude": 34.0,
-            "people": "Anna, Ben",
         },
+        people=("Anna", "Ben"),
     )
+    assert read(TAKEOUT | {"title": "On the beach"}).annotations.title == "On the beach"
 
 
 @pytest.mark.parametrize(
@@ -167,10 +173,18 @@ def test_what_google_takeout_writes() -> None:
         ({"geoData": None}, {"latitude", "longitude", "altitude"}),
         ({"photoTakenTime": {"timestamp": "9" * 30}}, {"taken_utc"}),
         ({"photoTakenTime": "yesterday"}, {"taken_utc"}),
-        ({"people": "Anna"}, {"people"}),
-        ({"people": []}, {"people"}),
     ],
 )
 def test_a_takeout_with_holes(change: dict[str, Any], gone: set[str]) -> None:
     whole = read(TAKEOUT).extra
     assert read(TAKEOUT | change).extra == {name: value for name, value in whole.items() if name not in gone}
+
+
+@pytest.mark.parametrize("people", ["Anna", [], [{}], [{"name": 7}, "Anna"], None])
+def test_a_takeout_without_names(people: Any) -> None:
+    assert read(TAKEOUT | {"people": people}).annotations.people == ()
+
+
+def test_lists_of_an_object_are_keywords_and_people() -> None:
+    found = read({"keywords": ["a\nb", "c", "c", 7, None], "people": ["Anna"], "tags": ["not this"]})
+    assert found == beside(None, {}, keywords=("a b", "c"), people=("Anna",))

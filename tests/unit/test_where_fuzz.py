@@ -359,7 +359,8 @@ assert "duckdb" not in sys.modules
 def test_every_column_and_function_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "where.md").read_text(encoding="utf-8")
     columns, functions = text.split("## Grammar")[0], text.split("## Functions")[1].split("##")[0]
-    names = {*columns_and_functions.VIRTUAL, *columns_and_functions.ALIASES}
+    lists = columns_and_functions.STORED_ALIASES
+    names = {*columns_and_functions.VIRTUAL, *columns_and_functions.ALIASES, *lists, *lists.values()}
     assert names == {
         n for row in re.findall(r"^\| (`.*?) \|", columns, re.MULTILINE) for n in re.findall(r"`(\w+)`", row)
     }
@@ -376,6 +377,6 @@ def test_every_column_and_function_is_documented() -> None:
 def test_examples_of_the_documentation_are_filters() -> None:
     text = (Path(__file__).parents[2] / "docs" / "where.md").read_text(encoding="utf-8")
     examples = text.split("```")[1].strip().splitlines()
-    assert len(examples) == 5
+    assert len(examples) == 6
     for example in examples:
         check_sql(compile_filter(example, COLUMNS).sql)

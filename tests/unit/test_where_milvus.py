@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 pytest.importorskip("milvus_lite")
 
 _KINDS = {Kind.INT: "int", Kind.FLOAT: "float", Kind.TEXT: "text", Kind.BOOL: "bool", Kind.TIME: "time"}
-#: Columns that a publication has: not `phash`, whose 64 bits have no sign.
-NAMES = [name for name in COLUMNS if name != "phash"]
+#: Columns that a publication has: not `phash`, whose 64 bits have no sign, nor lists.
+NAMES = [name for name, kind in COLUMNS.items() if name != "phash" and kind in _KINDS]
 FIELDS = {column.name: column.field for column in layout.assign_fields([(n, _KINDS[COLUMNS[n]]) for n in NAMES], 5)[0]}
 HELD = {{"year": "extra_year"}.get(name, name): MilvusColumn(FIELDS[name], COLUMNS[name]) for name in NAMES}
 HELD["image_id"] = MilvusColumn("image_id", Kind.INT)

@@ -33,7 +33,8 @@ class KnownPlace:
     """A live place of a source.
 
     ``stored`` is False for an image whose vector was lost, ``quarantined`` True for one whose file was quarantined and
-    is therefore expected to be absent.
+    is therefore expected to be absent. ``sidecar_stat`` identifies the state of the files beside it when they were last
+    read.
     """
 
     image_id: int
@@ -41,6 +42,7 @@ class KnownPlace:
     stat: FileStat
     stored: bool
     quarantined: bool = False
+    sidecar_stat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ class Catalog(ABC):
                 t.images.c.content_hash,
                 t.images.c.shard_id,
                 t.images.c.state,
+                t.places.c.sidecar_stat,
                 t.places.c.size,
                 t.places.c.mtime_ns,
                 t.places.c.ctime_ns,
@@ -148,8 +151,10 @@ class Catalog(ABC):
         )
         with self.transaction() as connection:
             return {
-                path: KnownPlace(image_id, content_hash, FileStat(*stat), shard_id is not None, state == QUARANTINED)
-                for path, image_id, content_hash, shard_id, state, *stat in connection.execute(query)
+                path: KnownPlace(
+                    image_id, content_hash, FileStat(*stat), shard_id is not None, state == QUARANTINED, beside
+                )
+                for path, image_id, content_hash, shard_id, state, beside, *stat in connection.execute(query)
             }
 
     def known_failures(

@@ -20,6 +20,9 @@ class NewImage:
 
     ``image_id`` is set when an image whose vector was lost returns under its old id. ``replaces`` is the image formerly
     at this place: its place ends, and its tags are carried over if the new one ``inherits``.
+
+    ``sidecar`` are the values from files beside the picture; ``metadata`` includes them, ``row`` is the metadata
+    without, where it differs. ``sidecar_stat`` identifies the state of these files.
     """
 
     source_id: int
@@ -31,6 +34,9 @@ class NewImage:
     image_id: int | None = None
     replaces: int | None = None
     inherits: bool = True
+    row: dict[str, Any] | None = None
+    sidecar: Mapping[str, Any] = field(default_factory=dict)
+    sidecar_stat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,14 @@ class Placement:
     path: bytes
     stat: FileStat
     replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarValues:
+    """The values from files beside a stored image, and what identifies the state of these files."""
+
+    values: Mapping[str, Any]
+    stat: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +84,9 @@ class Changeset:
     """All changes of one commit.
 
     ``gone`` are images that die, ``suspended`` those whose file cannot currently be decoded, ``cleared`` recorded
-    failures that no longer hold, ``containers`` those read, ``emptied`` those that no longer exist.
+    failures that no longer hold, ``containers`` those read, ``emptied`` those that no longer exist. ``sidecars`` say
+    by id what lies beside images that are stored already, and replace what was known of it. Where they are missing for
+    a moved image, the next run reads the files beside it.
 
     All ``new`` images have vectors in the same spaces. An image whose place ends without a new one stays live without a
     place until it is moved or listed in ``gone``.
@@ -85,6 +101,7 @@ class Changeset:
     cleared: list[tuple[int, bytes]] = field(default_factory=list)
     containers: list[ScannedContainer] = field(default_factory=list)
     emptied: list[tuple[int, bytes]] = field(default_factory=list)
+    sidecars: dict[int, SidecarValues] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))

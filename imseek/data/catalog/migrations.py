@@ -110,12 +110,16 @@ postgresql: ALTER TABLE documents ADD COLUMN words tsvector
 postgresql: CREATE INDEX documents_by_words ON documents USING gin (words)
 """
 
+# Identifies the state of the files beside a picture when they were last read; empty where there were none.
+_0004_SIDECARS = "ALTER TABLE places ADD COLUMN sidecar_stat TEXT NOT NULL DEFAULT ''"
+
 _MIGRATIONS_TABLE = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("foundation", _0001_FOUNDATION),
     ("containers and jobs", _0002_CONTAINERS_AND_JOBS),
     ("documents", _0003_DOCUMENTS),
+    ("sidecars", _0004_SIDECARS),
 )
 
 

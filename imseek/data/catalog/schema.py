@@ -67,7 +67,7 @@ images = _table("images", "image_id:int! content_hash:blob shard_id:int? state:t
 places = _table(
     "places",
     "place_id:int! image_id:int source_id:int path:blob size:int mtime_ns:int ctime_ns:int inode:int "
-    "checked_ns:int born:int died:int",
+    "checked_ns:int born:int died:int sidecar_stat:text",
 )
 failures = _table(
     "failures",

@@ -34,6 +34,7 @@ from imseek.data.files.collection_files import (
 from imseek.data.repair.catalog_recovery import RecoveryLog, restore
 from imseek.data.repair.verify import STRANGE, examine, verify
 from imseek.data.shards import shard_files
+from imseek.data.shards.sidecar_columns import SIDECARS, forget_stats
 from imseek.data.trust import check_trusted, complete_record
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.data.vectors import index_snapshots, snapshot_publication
@@ -193,6 +194,9 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
         ledger.restored.append(f"{problem.file} from the metadata")
     elif problem.kind == "vectors" and _holds_captions(writer, problem.file):
         _reset_caption_space(writer, problem.file, ledger)
+    elif problem.kind == "column" and _is_of_sidecars(problem.file):
+        _retire_sidecars(writer, problem.file, shard_id)
+        ledger.lost.append(f"{problem.file}: what lies beside pictures; `imseek index` reads it again")
     elif problem.kind == "column":
         _retire_file(writer, problem.file)
         ledger.lost.append(f"{problem.file}: derived values, to be computed again")
@@ -224,6 +228,19 @@ def _describe_model_loss(writer: Writer, file: str) -> str:
 def _retire_file(writer: Writer, file: str) -> None:
     condition = t.files.c.path == file
     writer.apply(lambda connection, generation: shard_catalog.retire_files(connection, generation, condition))
+
+
+def _is_of_sidecars(file: str) -> bool:
+    listed = layout.parse(file)
+    return listed is not None and listed.name == SIDECARS
+
+
+def _retire_sidecars(writer: Writer, file: str, shard_id: int) -> None:
+    def change(connection: Connection, generation: int) -> None:
+        shard_catalog.retire_files(connection, generation, t.files.c.path == file)
+        forget_stats(connection, shard_id)
+
+    writer.apply(change)
 
 
 def _drop_snapshot(writer: Writer, file: str, ledger: RecoveryLog) -> None:

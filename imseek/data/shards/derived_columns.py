@@ -17,12 +17,15 @@ from imseek.data.files.collection_files import load_array
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
 from imseek.data.shards import shard_files
+from imseek.data.shards.sidecar_columns import SIDECARS
 from imseek.data.writing.writer import Change, Writer
 
 #: The column set of measures for images indexed without them (:func:`measures_change`).
 MEASURED = "measured"
 #: The column set of values that kept duplicates inherit.
 INHERITED = "inherited"
+#: Column sets that are not replaced by name.
+_RESERVED = {MEASURED: "`imseek maintain --measure`", SIDECARS: "files beside pictures"}
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -31,9 +34,10 @@ Floats = npt.NDArray[np.float64]
 def is_valid_name(name: str) -> bool:
     """Whether a column set can have this name.
 
-    It needs lower-case letters, digits and underscores, with a letter first. The name of the measures is reserved.
+    It needs lower-case letters, digits and underscores, with a letter first. The names of the measures and of sidecars
+    are reserved.
     """
-    return layout.COLUMN_NAME.fullmatch(name) is not None and name != MEASURED
+    return layout.COLUMN_NAME.fullmatch(name) is not None and name not in _RESERVED
 
 
 def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> int:
@@ -88,8 +92,8 @@ def _ids_of_shards(writer: Writer) -> Iterator[tuple[int, Ids]]:
 def _check_name(name: str) -> None:
     if not layout.COLUMN_NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot name a column set")
-    if name == MEASURED:
-        raise ValueError(f"{name!r} is the column set of `imseek maintain --measure`")
+    if name in _RESERVED:
+        raise ValueError(f"{name!r} is the column set of {_RESERVED[name]}")
 
 
 def _tables_change(writer: Writer, name: str, tables: Mapping[int, pa.Table]) -> Change:

@@ -53,6 +53,23 @@ INTRINSIC_SCHEMA = pa.schema(
 )
 
 
+#: Annotations besides the caption, as people and programs give them. They are stored as ``extra`` columns are, since
+#: tables and older collections have columns of these names; a collection whose pictures have none lacks them.
+ANNOTATION_COLUMNS = pa.schema(
+    [
+        pa.field("title", pa.string()),
+        pa.field("keywords", pa.string()),
+        pa.field("people", pa.string()),
+        pa.field("rating", pa.int64()),
+        pa.field("colour_label", pa.string()),
+    ]
+)
+#: The columns of the set of what lies beside pictures.
+SIDECAR_SCHEMA = pa.schema([INTRINSIC_SCHEMA.field("caption"), *ANNOTATION_COLUMNS])
+#: Columns of lists of texts, stored as text with one entry a line: entries have no line breaks.
+LIST_COLUMNS = ("keywords", "people")
+
+
 def row_of(facts: ImageFacts, content_hash: bytes, size: int) -> dict[str, Any]:
     """Build the metadata row of an image, without its id."""
     taken_at, zone = _split_time(facts.taken_at)
@@ -76,8 +93,20 @@ def row_of(facts: ImageFacts, content_hash: bytes, size: int) -> dict[str, Any]:
     }
     if facts.luma is not None:
         row.update((f"luma_{name}", value) for name, value in asdict(facts.luma).items())
+    row.update(annotation_values({name: getattr(facts, name) for name in ANNOTATION_COLUMNS.names}))
     row.update((extra_name(name), value) for name, value in facts.extra.items())
     return row
+
+
+def annotation_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the annotations that are stated, lists as lists."""
+    stated = ((name, value) for name, value in values.items() if value not in (None, ()))
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in stated}
+
+
+def entries_of(text: str) -> list[str]:
+    """Return the entries of a list as it is stored."""
+    return text.split("\n")
 
 
 def extra_name(name: str) -> str:
@@ -166,9 +195,12 @@ def _type_of(value: Any) -> pa.DataType:
 
 
 def _python_value(value: Any) -> Any:
-    """Convert NumPy scalars to Python's types, and text to valid UTF-8: file names and EXIF may contain anything."""
+    """Convert NumPy scalars to Python's types, lists to lines, and text to valid UTF-8: file names and EXIF may contain
+    anything."""
     if isinstance(value, np.generic):
         value = value.item()
+    elif isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        value = "\n".join(value)
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
@@ -313,8 +345,11 @@ def check_table(file: BinaryIO, name: str, rows: int | None = None) -> None:
 
 
 def to_json_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a row to JSON types: hashes to hex, times to ISO 8601 with their zone where it is known."""
+    """Convert a row to JSON types: hashes to hex, lists to arrays, times to ISO 8601 with a zone where it is known."""
     shown: dict[str, Any] = {k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()}
+    for name in LIST_COLUMNS:
+        if isinstance(value := shown.get(name), str):
+            shown[name] = entries_of(value)
     zone = shown.pop("taken_at_zone", None)
     if (taken_at := shown.get("taken_at")) is not None:
         if zone is not None:

@@ -70,6 +70,24 @@ def replace_column(connection: Connection, generation: int, column: str, tokens:
     return _replace(connection, generation, {i: _joined(limit_tokens(found)) for i, found in tokens.items()}, column)
 
 
+def refresh(connection: Connection, generation: int, root: Path, image_ids: Sequence[int]) -> None:
+    """Replace captions and keywords in the documents of stored images by what the tables of their shards say now.
+
+    Call it in the change that has published these tables.
+    """
+    i = t.images.c
+    shards: dict[int, set[int]] = {}
+    for chunk in _chunks(image_ids):
+        query = select(i.shard_id, i.image_id).where(i.image_id.in_(chunk), live(t.images), i.shard_id.is_not(None))
+        for shard_id, image_id in connection.execute(query):
+            shards.setdefault(shard_id, set()).add(image_id)
+    for shard_id, ids in shards.items():
+        rows = _shard_rows(connection, root, shard_id, ids)
+        for name, columns in _COLUMNS.items():
+            tokens = {image_id: tokens_of(_text_of(row, columns)) for image_id, row in rows.items()}
+            replace_column(connection, generation, name, tokens)
+
+
 def end(connection: Connection, generation: int, image_ids: Sequence[int]) -> None:
     """End the documents of images."""
     for chunk in _chunks(image_ids):
@@ -236,7 +254,7 @@ def find_problem(connection: Connection, is_trusted: bool) -> str | None:
 def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: set[int]) -> dict[int, dict[str, Any]]:
     """Return the columns that documents are made of, by image; without those of damaged or missing tables."""
     f = t.files.c
-    derived = select(f.path).where(live(t.files), f.shard_id == shard_id, f.kind == "column")
+    derived = select(f.path).where(live(t.files), f.shard_id == shard_id, f.kind == "column").order_by(f.path)
     wanted = {"text", *(column for columns in _COLUMNS.values() for column in columns)}
     rows: dict[int, dict[str, Any]] = {}
     for path in (layout.metadata(shard_id), *connection.execute(derived).scalars()):
@@ -247,7 +265,8 @@ def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: set[int]
                 names = [name for name in names if name != "text"]
             for row in table.select(names).to_pylist() if len(names) > 1 else ():
                 if row["image_id"] in ids:
-                    rows.setdefault(row["image_id"], {}).update(row)
+                    stated = {name: value for name, value in row.items() if value is not None}
+                    rows.setdefault(row["image_id"], {}).update(stated)
     return rows
 
 

@@ -17,7 +17,8 @@ from imseek.data.catalog.changeset import Changeset, NewImage
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.catalog.tag_reader import is_from_model
 from imseek.data.shards import shard_files
-from imseek.data.user_files.file_stat import FileStat
+from imseek.data.shards.sidecar_columns import replace_sidecars, stage_sidecars
+from imseek.data.user_files.file_stat import UNKNOWN_SIDECARS, FileStat
 from imseek.data.words import documents
 from imseek.data.writing.writer import Writer
 
@@ -52,13 +53,14 @@ def commit(writer: Writer, batch: Changeset) -> int:
             touched.add(shard_id)
         for shard in sorted(touched):
             shard_catalog.write_dead_rows(writer, connection, generation, shard)
-        _add_places(connection, generation, [(image_id, n) for image_id, n in new])
-        _add_places(connection, generation, [(p.image_id, p) for p in batch.moved])
+        _add_places(connection, generation, [(image_id, n, n.sidecar_stat) for image_id, n in new])
+        _add_places(connection, generation, [(p.image_id, p, UNKNOWN_SIDECARS) for p in batch.moved])
         documents.add(connection, generation, [(i, n.source_id, n.path, n.metadata) for i, n in new])
         documents.rename(connection, generation, [(p.image_id, p.source_id, p.path) for p in batch.moved])
         _note_checks(connection, batch)
         _note_failures(writer, connection, batch)
         _note_containers(connection, batch)
+        _note_sidecars(writer, connection, generation, batch)
 
     return writer.apply(change)
 
@@ -85,12 +87,14 @@ def _store_shard(
     shard_id: int,
     new: list[tuple[int, NewImage]],
 ) -> None:
-    table = shard_files.table_of([{**image.metadata, "image_id": image_id} for image_id, image in new])
+    rows_of = [(image_id, image.metadata if image.row is None else image.row) for image_id, image in new]
+    table = shard_files.table_of([{**row, "image_id": image_id} for image_id, row in rows_of])
     ids = np.array([image_id for image_id, _ in new], np.int64)
     staged = [
         shard_catalog.stage(writer, layout.metadata(shard_id), "metadata", table),
         shard_catalog.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
+    staged += stage_sidecars(writer, shard_id, generation, ids.tolist(), [image.sidecar for _, image in new])
     of = modalities(connection)
     for space_id in sorted(new[0][1].vectors):
         rows = np.stack([image.vectors[space_id] for _, image in new]).astype(np.float16, copy=False)
@@ -143,7 +147,7 @@ def _add_images(connection: Connection, generation: int, shard_id: int | None, n
         connection.execute(update(t.images).where(of_image).values(shard_id=shard_id), back)
 
 
-def _add_places(connection: Connection, generation: int, placed: list[tuple[int, Any]]) -> None:
+def _add_places(connection: Connection, generation: int, placed: list[tuple[int, Any, str]]) -> None:
     if not placed:
         return
     last = connection.execute(select(func.coalesce(func.max(t.places.c.place_id), 0))).scalar_one()
@@ -156,10 +160,11 @@ def _add_places(connection: Connection, generation: int, placed: list[tuple[int,
                 "source_id": placing.source_id,
                 "path": placing.path,
                 **stat_values(placing.stat),
+                "sidecar_stat": sidecar_stat,
                 "born": generation,
                 "died": FOREVER,
             }
-            for n, (image_id, placing) in enumerate(placed, start=1)
+            for n, (image_id, placing, sidecar_stat) in enumerate(placed, start=1)
         ],
     )
 
@@ -198,6 +203,20 @@ def _note_checks(connection: Connection, batch: Changeset) -> None:
         of_image = t.places.c.image_id == bindparam("of_image")
         stat: dict[str, Any] = {name: bindparam(name) for name in _STAT}
         connection.execute(update(t.places).where(of_image, live(t.places)).values(stat), rows)
+
+
+def _note_sidecars(writer: Writer, connection: Connection, generation: int, batch: Changeset) -> None:
+    """Record what lies beside stored images."""
+    if not batch.sidecars:
+        return
+    of_image = t.places.c.image_id == bindparam("of_image")
+    connection.execute(
+        update(t.places).where(of_image, live(t.places)).values(sidecar_stat=bindparam("beside")),
+        [{"of_image": image_id, "beside": one.stat} for image_id, one in batch.sidecars.items()],
+    )
+    values = {image_id: one.values for image_id, one in batch.sidecars.items()}
+    changed = replace_sidecars(writer, connection, generation, values)
+    documents.refresh(connection, generation, writer.root, changed)
 
 
 def _note_failures(writer: Writer, connection: Connection, batch: Changeset) -> None:

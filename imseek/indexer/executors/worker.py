@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -181,5 +181,5 @@ def _load_content(pair: tuple[Source, PictureInput]) -> Content | Trouble:
 def _describe_read(content: Content | Trouble) -> ReadPicture | Trouble:
     if isinstance(content, Trouble):
         return content
-    bare = Content(b"", content.stat, content.caption, content.extra)
+    bare = replace(content, data=b"")
     return ReadPicture(bare, hash_of(content), len(content.data))

@@ -22,7 +22,14 @@ from imseek.indexer.sources.archive_members import (
     read_picture,
     read_text,
 )
-from imseek.indexer.sources.base import MISSING, Container, Content, FoundImage, UnreachableEntry
+from imseek.indexer.sources.base import (
+    MISSING,
+    Container,
+    Content,
+    FoundImage,
+    SidecarContent,
+    UnreachableEntry,
+)
 from imseek.indexer.sources.detect import ZIPS, is_archive
 from imseek.indexer.sources.files import FileOpener, container_place, file_stat, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
@@ -113,8 +120,12 @@ class Archives:
 
     def load(self, found: FoundImage) -> Content:
         archive, member = self._reopen(found) if found.where is None else found.where
-        beside = read_sidecar(read_text(archive, member, b".txt"), read_text(archive, member, b".json"))
-        return Content(read_picture(archive, member), found.stat, beside.caption, beside.extra)
+        texts = (read_text(archive, member, ending) for ending in (b".txt", b".json", b".xmp"))
+        beside = read_sidecar(*texts)
+        return Content(read_picture(archive, member), found.stat, extra=beside.extra, beside=beside.annotations)
+
+    def load_sidecars(self, found: FoundImage) -> SidecarContent:
+        raise NotImplementedError("a changed archive is read as a whole")
 
     def portable(self, found: FoundImage) -> FoundImage | Content:
         """Drop the open archive, which ``load`` then opens again; for a stream, return the picture itself."""

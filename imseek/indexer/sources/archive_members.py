@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
 from imseek.errors import MediaError
 from imseek.indexer.sources.archive_limits import MAX_NAME
+from imseek.indexer.sources.sidecar_files import find_sidecars
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.media.sidecar import MAX_BYTES
 from imseek.types.pictures import SkipReason
-
-#: Endings of texts that lie beside a picture under its name.
-SIDECAR_ENDINGS: Final = (b".txt", b".json")
 
 #: Bytes of a stream's pictures in memory at once, read ahead or behind: eight of the largest.
 MAX_BUFFERED_BYTES: Final = 512 * 2**20
@@ -71,18 +68,8 @@ def picture_members(files: Mapping[bytes, Any], takes: NameFilter) -> Iterator[M
     """Yield the pictures among an archive's files, given by name, each with the texts beside it."""
     for name, where in files.items():
         if takes(name):
-            yield Member(name, where, _find_sidecars(name, files))
-
-
-def _find_sidecars(name: bytes, files: Mapping[bytes, Any]) -> dict[bytes, Any]:
-    """Find the texts of ``a.b.jpg``: the first of ``a.b.txt``, ``a.b.jpg.txt`` (Takeout) and ``a.txt`` (WebDataset)."""
-    found = {}
-    for ending in SIDECAR_ENDINGS:
-        for stem in (os.path.splitext(name)[0], name, sample_key(name)):
-            if stem + ending in files:
-                found[ending] = files[stem + ending]
-                break
-    return found
+            beside = find_sidecars(name, files, sample_key(name))
+            yield Member(name, where, {ending: files[found] for ending, found in beside.items()})
 
 
 def sample_key(name: bytes) -> bytes:
@@ -91,10 +78,6 @@ def sample_key(name: bytes) -> bytes:
     # A leading dot hides a file and does not end the key.
     end = base.find(b".", 1)
     return folder + slash + (base if end < 0 else base[:end])
-
-
-def is_text(name: bytes) -> bool:
-    return name.endswith(SIDECAR_ENDINGS)
 
 
 def is_valid_name(name: bytes) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
+from imseek.media.annotations import Annotations
 from imseek.types.pictures import ImageFacts, SkipReason
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -28,7 +29,8 @@ class FoundImage:
     """A picture, not opened yet: its path within the source and the stat that tells whether it may have changed.
 
     Inside a container the stat is that of the container's file. ``where`` helps its source to locate it and is opaque
-    to others. ``caption`` and ``extra`` are the source's own metadata on the picture.
+    to others. ``caption`` and ``extra`` are the source's own metadata on the picture. ``sidecars`` are the paths of the
+    files beside it, ``sidecar_stat`` identifies their state.
     """
 
     path: bytes
@@ -36,6 +38,8 @@ class FoundImage:
     where: Any = None
     caption: str | None = None
     extra: Mapping[str, Scalar] | None = None
+    sidecars: tuple[bytes, ...] = ()
+    sidecar_stat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,9 @@ class ImportedVector:
 class Content:
     """A picture as read: its bytes, its stat at that time, and its source's metadata.
 
-    ``caption`` takes precedence over one in the picture itself. With ``taken`` there are no bytes.
+    ``caption`` takes precedence over one in the picture itself. ``beside`` are annotations from files beside the
+    picture, except those that the source states itself; ``sidecar_stat`` identifies the state of these files, to be
+    recorded. With ``taken`` there are no bytes.
     """
 
     data: bytes
@@ -84,6 +90,16 @@ class Content:
     caption: str | None = None
     extra: Mapping[str, Scalar] = field(default_factory=dict)
     taken: ImportedVector | None = None
+    beside: Annotations = field(default_factory=Annotations)
+    sidecar_stat: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarContent:
+    """Annotations from files beside a picture, and what identifies the state of these files, to be recorded."""
+
+    beside: Annotations
+    sidecar_stat: str
 
 
 class Source(Protocol):
@@ -113,6 +129,13 @@ class Source(Protocol):
 
     def load(self, found: FoundImage) -> Content:
         """Read a picture. Raises MediaError with a reason, or OSError."""
+        ...
+
+    def load_sidecars(self, found: FoundImage) -> SidecarContent:
+        """Read the files beside a picture as :meth:`load` does, without the picture. Never raises.
+
+        Only for pictures that have a stat of their own: members of archives and rows of tables are read as a whole.
+        """
         ...
 
     def portable(self, found: FoundImage) -> FoundImage | Content:

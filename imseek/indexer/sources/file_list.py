@@ -8,9 +8,24 @@ from collections.abc import Iterator, Sequence
 from imseek.data.catalog.places import is_url
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.errors import MediaError
-from imseek.indexer.sources.base import MISSING, Container, Content, FoundImage, UnreachableEntry
-from imseek.indexer.sources.files import FileOpener, find_file, read_file, trouble_at, with_sidecars
-from imseek.indexer.sources.folder import NO_SIDECARS, quarantine_of
+from imseek.indexer.sources.base import (
+    MISSING,
+    Container,
+    Content,
+    FoundImage,
+    SidecarContent,
+    UnreachableEntry,
+)
+from imseek.indexer.sources.files import (
+    FileOpener,
+    SidecarFinder,
+    find_file,
+    load_sidecars,
+    read_file,
+    trouble_at,
+    with_sidecars,
+)
+from imseek.indexer.sources.folder import quarantine_of
 from imseek.indexer.sources.web import FETCH_THREADS, WEB_STAT, WebReader
 from imseek.types.pictures import SkipReason, display_path
 
@@ -26,6 +41,7 @@ class FileList:
         self._web = WebReader(allow_private=allow_private)
         self.notes: list[str] = []
         self._folders: dict[bytes, bytes | None] = {}
+        self._beside = SidecarFinder()
         self.threads = FETCH_THREADS if any(map(is_url, names)) else 0
 
     def trouble(self) -> str | None:
@@ -37,7 +53,7 @@ class FileList:
                 self.notes.append(f"{display_path(name)} lies in {display_path(away)}, where pictures are put away")
                 continue
             try:
-                yield FoundImage(name, WEB_STAT) if is_url(name) else find_file(name, name)
+                yield FoundImage(name, WEB_STAT) if is_url(name) else self._beside.add(find_file(name, name), name)
             except MediaError as error:
                 # `is_gone` reports files that disappeared; this one may never have existed.
                 yield UnreachableEntry(name, SkipReason(error.reason), str(error))
@@ -55,14 +71,16 @@ class FileList:
     def load(self, found: FoundImage) -> Content:
         if is_url(found.path):
             return self._web.load(found)
-        picture = read_file(self._opener.open_named(found.path))
-        return picture if found.where == NO_SIDECARS else with_sidecars(picture, found.path)
+        return with_sidecars(read_file(self._opener.open_named(found.path)), found, found.path)
+
+    def load_sidecars(self, found: FoundImage) -> SidecarContent:
+        return load_sidecars(found, found.path)
 
     def portable(self, found: FoundImage) -> FoundImage | Content:
         return found
 
     def find(self, path: bytes) -> FoundImage:
-        return FoundImage(path, UNKNOWN_STAT, NO_SIDECARS)
+        return FoundImage(path, UNKNOWN_STAT)
 
     def is_gone(self, path: bytes) -> bool:
         """Tell whether a file has disappeared; only if its folder exists, since a disk may not be mounted."""

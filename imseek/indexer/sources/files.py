@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import BinaryIO, Final
 
 from imseek.data.catalog.places import is_url, join
@@ -14,10 +14,12 @@ from imseek.data.user_files import safe_path
 from imseek.data.user_files.file_stat import FileStat
 from imseek.data.user_files.safe_path import SafePath
 from imseek.errors import MediaError, UnsafePathError
-from imseek.indexer.sources.base import MISSING, Content, FoundImage
+from imseek.indexer.sources.base import MISSING, Content, FoundImage, SidecarContent
 from imseek.indexer.sources.filters import looks_like_picture
+from imseek.indexer.sources.sidecar_files import names_in, settled_stat, sidecars_of, stat_sidecars
+from imseek.media.annotations import Annotations
 from imseek.media.decode import DEFAULT_LIMITS
-from imseek.media.sidecar import MAX_BYTES, read_sidecar
+from imseek.media.sidecar import MAX_BYTES, Sidecar, read_sidecar
 from imseek.types.pictures import SkipReason, display_path
 
 #: Error numbers of a path that does not exist; any other error leaves that open.
@@ -157,10 +159,48 @@ def _is_below(real: bytes, folder: bytes) -> bool:
     return real.startswith(os.path.join(os.path.realpath(folder), b""))
 
 
-def with_sidecars(picture: Content, full: bytes) -> Content:
-    """Add the metadata beside a picture's file: ``a.txt`` and ``a.json`` for ``a.jpg``."""
-    beside = read_sidecar(read_sidecar_file(full, b".txt", MAX_BYTES), read_sidecar_file(full, b".json", MAX_BYTES))
-    return replace(picture, caption=beside.caption, extra=beside.extra)
+def with_sidecars(picture: Content, found: FoundImage, full: bytes) -> Content:
+    """Add what the files beside the picture at ``full`` say, as far as its source does not state it."""
+    stat = settled_stat(found.sidecars)
+    beside = _read_sidecars(found, full)
+    extra = {**beside.extra, **(found.extra or {})}
+    return replace(
+        picture, caption=found.caption, extra=extra, beside=_unstated(beside.annotations, found), sidecar_stat=stat
+    )
+
+
+class SidecarFinder:
+    """Finds the files beside pictures that are named one by one; lists each folder once."""
+
+    def __init__(self) -> None:
+        self._names: dict[bytes, frozenset[bytes]] = {}
+
+    def add(self, found: FoundImage, full: bytes) -> FoundImage:
+        """Add the files beside the picture at ``full``."""
+        folder = os.path.dirname(full)
+        if folder not in self._names:
+            self._names[folder] = names_in(folder)
+        if not (beside := sidecars_of(full, self._names[folder])):
+            return found
+        return replace(found, sidecars=beside, sidecar_stat=stat_sidecars(beside))
+
+
+def load_sidecars(found: FoundImage, full: bytes) -> SidecarContent:
+    """Read the files beside the picture at ``full`` as :func:`with_sidecars` does, without the picture."""
+    stat = settled_stat(found.sidecars)
+    return SidecarContent(_unstated(_read_sidecars(found, full).annotations, found), stat)
+
+
+def _read_sidecars(found: FoundImage, full: bytes) -> Sidecar:
+    read = {os.path.splitext(path)[1]: _read_sidecar_file(full, path) for path in found.sidecars}
+    return read_sidecar(read.get(b".txt"), read.get(b".json"), read.get(b".xmp"))
+
+
+def _unstated(beside: Annotations, found: FoundImage) -> Annotations:
+    """Leave out the annotations that the source states."""
+    stated = {*(found.extra or {}), *(() if found.caption is None else ("caption",))}
+    nothing = Annotations()
+    return replace(beside, **{f.name: getattr(nothing, f.name) for f in fields(beside) if f.name in stated})
 
 
 def open_binary(path: bytes) -> BinaryIO:
@@ -168,24 +208,26 @@ def open_binary(path: bytes) -> BinaryIO:
     return os.fdopen(FileOpener(path).open(b""), "rb")
 
 
-def read_sidecar_file(picture: bytes, ending: bytes, limit: int) -> bytes | None:
-    """Read a small file beside a picture: ``a.txt``, else ``a.jpg.txt``, for ``a.jpg``; None above ``limit`` bytes.
+def _read_sidecar_file(picture: bytes, name: bytes) -> bytes | None:
+    """Read a small file beside a picture; None above ``MAX_BYTES``.
 
     Its text is stored with the picture. So a link is followed only to a file beside the link or beside the picture
     itself, as in a cache of the model hub, and not to a private file elsewhere.
     """
-    for name in (os.path.splitext(picture)[0] + ending, picture + ending):
-        if not _is_trusted_sidecar(name, picture):
-            continue
+    if not _is_trusted_sidecar(name, picture):
+        return None
+    try:
+        fd = os.open(name, _OPEN_FLAGS)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_BYTES:
+            return None
         try:
-            fd = os.open(name, _OPEN_FLAGS)
+            return file.read(MAX_BYTES)
         except OSError:
-            continue
-        with os.fdopen(fd, "rb") as file:
-            info = os.fstat(fd)
-            if stat.S_ISREG(info.st_mode) and info.st_size <= limit:
-                return file.read(limit)
-    return None
+            return None
 
 
 def _is_trusted_sidecar(name: bytes, picture: bytes) -> bool:

@@ -9,20 +9,27 @@ from typing import Final
 
 from imseek.data import layout
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
-from imseek.indexer.sources.base import MISSING, Container, Content, FoundImage, UnreachableEntry
+from imseek.indexer.sources.base import (
+    MISSING,
+    Container,
+    Content,
+    FoundImage,
+    SidecarContent,
+    UnreachableEntry,
+)
 from imseek.indexer.sources.files import (
     GONE_ERRNOS,
     FileOpener,
     file_stat,
+    load_sidecars,
     read_file,
     trouble_at,
     with_sidecars,
 )
 from imseek.indexer.sources.filters import Filter, looks_like_picture
+from imseek.indexer.sources.sidecar_files import is_sidecar, names_in, sidecars_of, stat_sidecars
 from imseek.types.pictures import SkipReason, display_path
 
-#: ``where`` of a picture in a folder without any texts, so that none is searched for.
-NO_SIDECARS: Final = "no texts"
 _QUARANTINE_NOTE: Final = "holds pictures that were put away: not scanned"
 
 
@@ -57,7 +64,7 @@ class Folder:
         self._opener = FileOpener(root) if opener is None else opener
         self.notes: list[str] = []
         self._others = 0
-        self._where: str | None = None
+        self._sidecars: frozenset[bytes] = frozenset()
 
     def trouble(self) -> str | None:
         return trouble_at(self._root)
@@ -73,14 +80,16 @@ class Folder:
         return iter(())
 
     def load(self, found: FoundImage) -> Content:
-        picture = read_file(self._opener.open(found.path))
-        return picture if found.where == NO_SIDECARS else with_sidecars(picture, place_in(self._root, found.path))
+        return with_sidecars(read_file(self._opener.open(found.path)), found, place_in(self._root, found.path))
+
+    def load_sidecars(self, found: FoundImage) -> SidecarContent:
+        return load_sidecars(found, place_in(self._root, found.path))
 
     def portable(self, found: FoundImage) -> FoundImage | Content:
         return found
 
     def find(self, path: bytes) -> FoundImage:
-        return FoundImage(path, UNKNOWN_STAT, NO_SIDECARS)
+        return FoundImage(path, UNKNOWN_STAT)
 
     def is_gone(self, path: bytes) -> bool:
         """Tell whether a picture is gone, or now excluded by globs, which define what belongs to the source."""
@@ -107,6 +116,7 @@ class Folder:
         if stat.S_ISDIR(info.st_mode):
             yield from self._folder(self._below, frozenset())
         else:
+            self._sidecars = names_in(os.path.dirname(start))
             yield from self._file(self._below, info)
 
     def _folder(
@@ -128,9 +138,9 @@ class Folder:
             return
         # Only links can lead back to a folder being walked; device and inode identify each ancestor.
         ancestors |= {(here.st_dev, here.st_ino)}
-        texts = any(entry.name.endswith((b".txt", b".json")) for entry in entries)
+        sidecars = frozenset(entry.name for entry in entries if is_sidecar(entry.name))
         for entry in entries:
-            self._where = None if texts else NO_SIDECARS
+            self._sidecars = sidecars  # those of a folder within it were others
             path = os.path.join(relative, entry.name)
             if path in self._inside:
                 continue
@@ -172,7 +182,8 @@ class Folder:
         if not self._looks(path or self._root):
             self._others += 1
         elif stat.S_ISREG(info.st_mode):
-            yield FoundImage(path, file_stat(info), self._where)
+            beside = sidecars_of(place_in(self._root, path), self._sidecars) if self._sidecars else ()
+            yield FoundImage(path, file_stat(info), sidecars=beside, sidecar_stat=stat_sidecars(beside))
         else:
             yield UnreachableEntry(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
 

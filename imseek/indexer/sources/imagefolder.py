@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imseek.errors import MediaError
-from imseek.indexer.sources.base import Container, Content, FoundImage, Scalar, UnreachableEntry
+from imseek.indexer.sources.base import (
+    Container,
+    Content,
+    FoundImage,
+    Scalar,
+    SidecarContent,
+    UnreachableEntry,
+)
 from imseek.indexer.sources.column_roles import find_caption_column, select_extra_columns
 from imseek.indexer.sources.detect import METADATA_FILES, SPLITS
 from imseek.indexer.sources.files import FileOpener, open_binary
@@ -34,9 +41,8 @@ class _MetadataRow:
 
 @dataclass(frozen=True, slots=True)
 class _Annotations:
-    """Metadata known before a picture is read; ``where`` is the plain folder's."""
+    """Metadata known before a picture is read."""
 
-    where: Any
     named: Mapping[str, Scalar]
     told: _MetadataRow
 
@@ -104,14 +110,12 @@ class ImageFolder:
         return iter(())
 
     def load(self, found: FoundImage) -> Content:
-        if isinstance(found.where, _Annotations):
-            known = found.where
-            content = self._folder.load(replace(found, where=known.where))
-        else:
-            known = self._known(found)
-            content = self._folder.load(found)
-        extra = {**known.named, **content.extra, **known.told.extra}
-        return replace(content, caption=known.told.caption or content.caption, extra=extra)
+        plain, named = self._plain(found)
+        content = self._folder.load(plain)
+        return replace(content, extra={**named, **content.extra})
+
+    def load_sidecars(self, found: FoundImage) -> SidecarContent:
+        return self._folder.load_sidecars(self._plain(found)[0])
 
     def portable(self, found: FoundImage) -> FoundImage | Content:
         """Add what the metadata files say of the picture, which only a scan has read."""
@@ -119,7 +123,7 @@ class ImageFolder:
 
     def find(self, path: bytes) -> FoundImage:
         found = self._folder.find(path)
-        return replace(found, where=_Annotations(found.where, {}, _MetadataRow()))
+        return replace(found, where=_Annotations({}, _MetadataRow()))
 
     def is_gone(self, path: bytes) -> bool:
         return self._folder.is_gone(path)
@@ -127,8 +131,14 @@ class ImageFolder:
     def close(self) -> None:
         self._folder.close()
 
+    def _plain(self, found: FoundImage) -> tuple[FoundImage, Mapping[str, Scalar]]:
+        """Return a picture as the plain folder has it, with what metadata files state, and what folder names say."""
+        known = found.where if isinstance(found.where, _Annotations) else self._known(found)
+        told = known.told
+        return replace(found, where=None, caption=told.caption, extra=told.extra), known.named
+
     def _known(self, found: FoundImage) -> _Annotations:
-        return _Annotations(found.where, self._named(found.path), self._told.get(found.path, _MetadataRow()))
+        return _Annotations(self._named(found.path), self._told.get(found.path, _MetadataRow()))
 
     def _named(self, path: bytes) -> dict[str, Scalar]:
         """Return what folder names say: the split, and the label unless a metadata file covers the folder."""

@@ -12,15 +12,24 @@ from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError, UnsafePathError, UsageError
 from imseek.indexer.sources import remote
 from imseek.indexer.sources.archive_limits import check_rows
-from imseek.indexer.sources.base import MISSING, Container, Content, FoundImage, UnreachableEntry
+from imseek.indexer.sources.base import (
+    MISSING,
+    Container,
+    Content,
+    FoundImage,
+    SidecarContent,
+    UnreachableEntry,
+)
 from imseek.indexer.sources.column_roles import ColumnRoles, infer_roles
 from imseek.indexer.sources.detect import is_table
 from imseek.indexer.sources.files import (
     FileOpener,
+    SidecarFinder,
     check_file_allowed,
     container_place,
     file_stat,
     find_file,
+    load_sidecars,
     read_file,
     trouble_at,
     with_sidecars,
@@ -57,7 +66,6 @@ class _File:
     """A picture in a file that the row names."""
 
     full: bytes
-    has_texts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,7 @@ class Table:
         self._web = WebReader(allow_private=options.allow_private)
         self._elsewhere: list[tuple[bytes, FileStat]] = []
         self._stats: dict[bytes, FileStat] = {}
+        self._beside = SidecarFinder()
         self._open: tuple[tuple[bytes, int, int, int], _Cursor] | None = None
         self.notes: list[str] = []
         self.threads = 0
@@ -161,7 +170,7 @@ class Table:
     def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         """Yield the rows; embedded pictures have the table's stat, others that of the file they name."""
         holder = join(self._root, container.path)
-        rows = _EntryBuilder(container.path, os.path.dirname(holder), self._stats[container.path])
+        rows = _EntryBuilder(container.path, os.path.dirname(holder), self._stats[container.path], self._beside)
         with self._sheet(container.path) as sheet:
             roles = self._roles(sheet)
             for number, row in sheet.rows(roles.wanted):
@@ -179,13 +188,14 @@ class Table:
             return self._web.load(found, where.url)
         if isinstance(where, _File):
             content = read_file(self._opener.open_named(where.full))
-            if where.has_texts:
-                content = with_sidecars(content, where.full)
-            extra = {**content.extra, **(found.extra or {})}
-            return Content(content.data, content.stat, found.caption or content.caption, extra)
+            return with_sidecars(content, found, where.full)
         if len(where.data) > DEFAULT_LIMITS.max_bytes:
             raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
         return Content(where.data, found.stat, found.caption, found.extra or {})
+
+    def load_sidecars(self, found: FoundImage) -> SidecarContent:
+        assert isinstance(found.where, _File)
+        return load_sidecars(found, found.where.full)
 
     def portable(self, found: FoundImage) -> FoundImage | Content:
         """Return ``found``, which includes the bytes of an embedded picture."""
@@ -196,7 +206,7 @@ class Table:
         container, number, location = split(path)
         if location:
             full = locate(self._root, path)
-            return FoundImage(path, UNKNOWN_STAT, _Address(full) if is_url(full) else _File(full, has_texts=False))
+            return FoundImage(path, UNKNOWN_STAT, _Address(full) if is_url(full) else _File(full))
         picture = self._cursor(container).cell(parse_row_number(number))
         data = picture.get("bytes") if isinstance(picture, dict) else picture
         if not isinstance(data, bytes) or not data:
@@ -300,6 +310,7 @@ class _EntryBuilder:
     container: bytes
     folder: bytes
     stat: FileStat
+    beside: SidecarFinder
     named: int = 0
     missing: int = 0
 
@@ -343,7 +354,8 @@ class _EntryBuilder:
             )
         self.named += is_file
         try:
-            return _resolve_reference(path, self.folder, location)
+            found = _resolve_reference(path, self.folder, location)
+            return self.beside.add(found, found.where.full) if is_file else found
         except MediaError as error:
             self.missing += error.reason == SkipReason.VANISHED
             return UnreachableEntry(path, SkipReason(error.reason), str(error))

@@ -12,13 +12,13 @@ from imseek.errors import MediaError
 from imseek.indexer.sources.archive_members import (
     Member,
     NameFilter,
-    is_text,
     is_valid_name,
     picture_members,
     sample_key,
     too_large_error,
 )
 from imseek.indexer.sources.decompression import StreamInput
+from imseek.indexer.sources.sidecar_files import is_sidecar
 from imseek.indexer.sources.tar_members import tar_members, translate_errors
 from imseek.media.sidecar import MAX_BYTES
 from imseek.progress import Cancelled
@@ -140,7 +140,7 @@ class TarStream:
                 if not member.is_file or not is_valid_name(name) or name in seen:
                     continue
                 seen.add(name)
-                limit = MAX_STREAMED_BYTES if takes(name) else MAX_BYTES if is_text(name) else -1
+                limit = MAX_STREAMED_BYTES if takes(name) else MAX_BYTES if is_sidecar(name) else -1
                 if member.size <= limit:
                     data = stream.read(member.size)
                     if len(data) < member.size:

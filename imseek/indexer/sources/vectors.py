@@ -27,6 +27,7 @@ from imseek.indexer.sources.base import (
     FoundImage,
     ImportedVector,
     Scalar,
+    SidecarContent,
     UnreachableEntry,
 )
 from imseek.indexer.sources.encoder_claims import RESERVED_COLUMNS, Claim, claim_of, facts_of
@@ -163,6 +164,9 @@ class Vectors:
         if is_url(place):
             return self._web.load(found, place)
         return read_file(self._opener.open_named(place))
+
+    def load_sidecars(self, found: FoundImage) -> SidecarContent:
+        raise NotImplementedError("no picture is read")
 
     def portable(self, found: FoundImage) -> FoundImage | Content:
         """Load the row here, since it needs no work worth distributing."""

@@ -26,6 +26,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.errors import MediaError
+from imseek.media.annotations import RATINGS, tidy_list
 from imseek.media.sanitise import tidy
 from imseek.types.arrays import Pixels
 from imseek.types.pictures import ImageFacts, Luma, SkipReason
@@ -42,7 +43,7 @@ NOT_CONFINED: Final = 70
 
 _REQUEST: Final = struct.Struct("=IQ")  # bytes of JSON, bytes of the picture
 _ANSWER: Final = struct.Struct("=BI")  # kind of answer, bytes of JSON
-_MAX_JSON: Final = 64 * 1024  # texts in facts have at most 2,000 characters
+_MAX_JSON: Final = 2**20  # two lists of 256 texts of 128 characters, each written as twelve bytes at most
 _MAX_SIDE: Final = 2**31 - 1
 #: Reasons for which a decoder may refuse a picture: faults of its content.
 _REASONS: Final = (
@@ -219,6 +220,11 @@ def facts_of(content: Mapping[str, Any], request: Request, max_frames: int) -> I
         latitude=_number(content, "latitude", -90, 90),
         longitude=_number(content, "longitude", -180, 180),
         caption=_text(content, "caption"),
+        title=_text(content, "title"),
+        keywords=_entries(content, "keywords"),
+        people=_entries(content, "people"),
+        rating=_rating(content),
+        colour_label=_text(content, "colour_label"),
     )
     if facts.width * facts.height > request.max_pixels:
         raise AnswerError("more pixels than the limit")
@@ -258,6 +264,19 @@ def _text(content: Mapping[str, Any], name: str) -> str | None:
     if not isinstance(value, str) or tidy(value) != value:  # not a single printable line
         raise AnswerError(name)
     return value
+
+
+def _entries(content: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = content.get(name)
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise AnswerError(name)
+    if (entries := tuple(value)) != tidy_list(entries):
+        raise AnswerError(name)
+    return entries
+
+
+def _rating(content: Mapping[str, Any]) -> int | None:
+    return None if content.get("rating") is None else _integer(content, "rating", RATINGS[0], RATINGS[-1])
 
 
 def _pattern(content: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str | None:

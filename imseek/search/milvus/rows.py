@@ -29,7 +29,7 @@ Int64 = npt.NDArray[np.int64]
 _KINDS: Final[Mapping[str, str]] = {
     Kind.INT: "int", Kind.FLOAT: "float", Kind.TEXT: "text", Kind.BOOL: "bool", Kind.TIME: "time", Kind.DATE: "time",
 }  # fmt: skip
-#: Not published as columns: the key, and an unsigned 64-bit number.
+#: Not published as columns: the key, an unsigned 64-bit number, and whatever has no kind above (lists).
 _EXCLUDED: Final = ("image_id", "phash")
 #: Floats of all vectors in one block: 16 MiB of float32.
 _MAX_FLOATS: Final = 1 << 22
@@ -52,7 +52,7 @@ class Row:
 def columns_of(reader: Reader) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Return the columns that filters of a publication can name, and those for which Milvus has no field left."""
     known = column_values.list_columns(reader)
-    named = [(name, _KINDS[kind]) for name, kind in known.items() if name not in _EXCLUDED]
+    named = [(name, _KINDS[kind]) for name, kind in known.items() if name not in _EXCLUDED and kind in _KINDS]
     return layout.assign_fields(named, len(layout.fixed_fields(reader.current.spaces)))
 
 

@@ -76,6 +76,8 @@ class ColumnCache:
                 self._schemas[file] = metadata_columns.schema_of(reader, file)
             for name, kind in self._schemas[file].items():
                 found.setdefault(name, {})[kind] = None
+        for name in shard_files.ANNOTATION_COLUMNS.names:  # known even where no picture has them
+            found.setdefault(name, {pa.null(): None})
         return {name: shard_files.common_type(kinds) for name, kinds in found.items()}
 
     def read(self, reader: Reader, types: Mapping[str, pa.DataType]) -> ColumnReader:
@@ -230,8 +232,16 @@ class ColumnReader:
 _PLACE_TYPES: Final = {"path": pa.string(), "source": pa.int32()}
 
 
-def kind_of(kind: pa.DataType) -> Kind:
-    """Return the kind of a stored column in filters."""
+def kinds_of(types: Mapping[str, pa.DataType]) -> dict[str, Kind]:
+    """Return the kinds of stored columns in filters, by name."""
+    return {name: _kind_of(name, kind) for name, kind in types.items()}
+
+
+def _kind_of(name: str, kind: pa.DataType) -> Kind:
+    if name in shard_files.LIST_COLUMNS:
+        return Kind.LIST
+    if pa.types.is_null(kind) and name in shard_files.ANNOTATION_COLUMNS.names:
+        kind = shard_files.ANNOTATION_COLUMNS.field(name).type
     if pa.types.is_boolean(kind):
         return Kind.BOOL
     if pa.types.is_integer(kind):

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from imseek.data.reader import Reader
-from imseek.search.where.column_cache import ColumnCache, kind_of
-from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL, Kind, Source
+from imseek.data.shards.shard_files import ANNOTATION_COLUMNS
+from imseek.search.where.column_cache import ColumnCache, kinds_of
+from imseek.search.where.columns_and_functions import ALIASES, STORED_ALIASES, VIRTUAL, Kind, Source
 from imseek.search.where.names import ColumnNames
 
 Int64 = npt.NDArray[np.int64]
@@ -19,14 +20,19 @@ Int64 = npt.NDArray[np.int64]
 
 def resolve_kinds(reader: Reader, names: Sequence[str]) -> tuple[Kind, ...]:
     """Return the kinds of columns. Raises QueryError, with near matches, for a name that no filter could use."""
-    stored = {name: kind_of(kind) for name, kind in ColumnCache(0).types(reader).items()}
+    stored = kinds_of(ColumnCache(0).types(reader))
     return tuple(ColumnNames(stored).column(name).kind for name in names)
 
 
 def list_columns(reader: Reader) -> dict[str, str]:
-    """Return every column's kind by name: stored columns first, then those derived from them and from places."""
-    stored = {name: kind_of(kind) for name, kind in ColumnCache(0).types(reader).items()}
-    found = {name: column.kind.value for name, column in ColumnNames(stored).all().items() if name not in ALIASES}
+    """Return every column's kind by name: stored columns first, then those derived from them and from places.
+
+    Annotations that no picture of the collection has are left out.
+    """
+    types = ColumnCache(0).types(reader)
+    stored = kinds_of({n: kind for n, kind in types.items() if n not in ANNOTATION_COLUMNS.names or kind != pa.null()})
+    aliases = {*ALIASES, *STORED_ALIASES}
+    found = {name: column.kind.value for name, column in ColumnNames(stored).all().items() if name not in aliases}
     own = {name: kind for name, kind in found.items() if name not in VIRTUAL}
     return {**own, **found}
 
@@ -41,7 +47,7 @@ def values(reader: Reader, names: Sequence[str]) -> Iterator[tuple[Int64, list[A
 
     loader = ColumnCache(0)
     types = loader.types(reader)
-    known = ColumnNames({name: kind_of(kind) for name, kind in types.items()})
+    known = ColumnNames(kinds_of(types))
     wanted = [known.column(name) for name in names]
     inputs = list(dict.fromkeys(source for one in wanted for source in one.inputs)) or [Source("id")]
     holes = {source: f"c{n}" for n, source in enumerate(inputs)}

@@ -21,13 +21,14 @@ class Kind(StrEnum):
     TEXT = "text"
     TIME = "a time"
     DATE = "a date"
+    LIST = "a list of texts"
     NULL = "NULL"
 
 
 NUMBERS: Final = frozenset({Kind.INT, Kind.FLOAT})
 TIMES: Final = frozenset({Kind.TIME, Kind.DATE})
 TEXTS: Final = frozenset({Kind.TEXT})
-ANY: Final = frozenset(Kind) - {Kind.NULL}
+ANY: Final = frozenset(Kind) - {Kind.NULL, Kind.LIST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,10 @@ VIRTUAL: Final[Mapping[str, VirtualColumn]] = {
 
 #: Alternative column names.
 ALIASES: Final[Mapping[str, str]] = {"ratio": "aspect", "date": "day", "filename": "name", "id": "image_id"}
+
+
+#: Alternative names of stored columns: of a list, a filter speaks of each entry.
+STORED_ALIASES: Final[Mapping[str, str]] = {"keyword": "keywords", "person": "people"}
 
 
 def _part(name: str) -> Function:

@@ -21,7 +21,7 @@ from imseek.search.where import names as known
 from imseek.search.where.columns_and_functions import NUMBERS, TEXTS, TIMES, Kind, Source
 from imseek.search.where.compiled_filter import CompiledFilter, TypedExpression, Value
 from imseek.search.where.constants import check_pattern, number_sql, parse_number, parse_time
-from imseek.search.where.filter_errors import not_orderable, quote_node, too_large, unsupported_node
+from imseek.search.where.filter_errors import list_refusal, not_orderable, quote_node, too_large, unsupported_node
 from imseek.search.where.grammar import MAX_NESTING, parse, too_deep
 
 #: Maximum length of a filter's SQL in characters. Expressions that DuckDB would repeat are repeated here, and counted.
@@ -132,6 +132,12 @@ class _Compiler:
 
     def _comparison(self, node: exp.Expr, depth: int) -> TypedExpression:
         operator = _COMPARISONS[type(node)]
+        if (of_list := self._of_list(node.this, node.args["expression"], depth)) is not None:
+            value, other = of_list
+            if operator not in ("=", "<>"):
+                raise list_refusal(value.node)
+            negation = "NOT " if operator == "<>" else ""
+            return TypedExpression(f"({negation}list_contains({value.sql}, {other.sql}))", Kind.BOOL)
         (left, right), kind = self._alike([node.this, node.args["expression"]], depth)
         if kind is Kind.BOOL and operator in ("<", "<=", ">", ">="):
             raise not_orderable(left.node)
@@ -156,6 +162,9 @@ class _Compiler:
         members = node.args.get("expressions") or []
         if not members:
             raise QueryError(f"{quote_node(node)}: IN takes a list in brackets of at least one value")
+        if self._is_list(node.this):
+            value, texts = self.expression(node.this, depth), [self._of(one, depth, TEXTS) for one in members]
+            return TypedExpression(f"list_has_any({value.sql}, [{', '.join(one.sql for one in texts)}])", Kind.BOOL)
         (value, *rest), _ = self._alike([node.this, *members], depth)
         # DuckDB repeats the value for each member of a short list, unless it is a column or a constant.
         once = value.constant or isinstance(node.this, exp.Column)
@@ -163,6 +172,22 @@ class _Compiler:
         parts = [f"{value.sql} IN ({', '.join(constants)})"] if constants else []
         parts += _each(value.sql, [one.sql for one in rest if not (one.constant and once)])
         return TypedExpression(f"({' OR '.join(parts)})", Kind.BOOL)
+
+    def _is_list(self, node: exp.Expr) -> bool:
+        """Whether a node is a column of lists, perhaps in brackets."""
+        while isinstance(node, exp.Paren):
+            node = node.this
+        if not (isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier)):
+            return False
+        return self.names.column(node.this.this, quoted=bool(node.this.args.get("quoted"))).kind is Kind.LIST
+
+    def _of_list(self, left: exp.Expr, right: exp.Expr, depth: int) -> tuple[TypedExpression, TypedExpression] | None:
+        """Compile a column of lists and the text that it is compared with; None if neither side is such a column."""
+        if self._is_list(left):
+            return self.expression(left, depth), self._of(right, depth, TEXTS)
+        if self._is_list(right):
+            return self.expression(right, depth), self._of(left, depth, TEXTS)
+        return None
 
     def _like(self, node: exp.Expr, depth: int) -> TypedExpression:
         escape = ""
@@ -175,12 +200,16 @@ class _Compiler:
                 raise QueryError("ESCAPE takes one character in quotes")
             escape = f" ESCAPE {self.expression(mark, depth).sql}"
         pattern_node = node.args["expression"]
-        value = self._of(node.this, depth, TEXTS)
+        value = self._of(node.this, depth, _TEXTS_OR_LISTS)
         if not (isinstance(pattern_node, exp.Literal) and pattern_node.is_string):
             raise QueryError(f"LIKE takes a pattern in quotes, not {quote_node(pattern_node)}")
         pattern = self.expression(pattern_node, depth)
         word = "ILIKE" if isinstance(node, exp.ILike) else "LIKE"
         negation = "NOT " if node.args.get("negate") else ""
+        if value.kind is Kind.LIST:
+            each = f"lambda entry: entry {word} {pattern.sql}{escape}"
+            test = f"({negation}len(list_filter({value.sql}, {each})) > 0)"
+            return TypedExpression(test, Kind.BOOL)
         return TypedExpression(f"({value.sql} {negation}{word} {pattern.sql}{escape})", Kind.BOOL)
 
     # -- values ----------------------------------------------------------------------------------------
@@ -218,8 +247,10 @@ class _Compiler:
         if kind in TIMES and value.kind is Kind.TEXT and value.parameter is not None:
             literal = self._as_time(value)  # DATE '2023-05-01'
             return TypedExpression(f"CAST({literal.sql} AS {sql_type})", kind)
-        if (value.kind in TIMES and kind not in TIMES | TEXTS) or (
-            kind in TIMES and value.kind not in _CASTABLE_TO_TIME
+        if (
+            (value.kind in TIMES and kind not in TIMES | TEXTS)
+            or (kind in TIMES and value.kind not in _CASTABLE_TO_TIME)
+            or value.kind is Kind.LIST
         ):
             raise QueryError(f"{quote_node(value.node)} is {value.kind.value}; it cannot be made {kind.value}")
         word = "TRY_CAST" if isinstance(node, exp.TryCast) else "CAST"
@@ -359,6 +390,8 @@ def _each(value: str, others: Sequence[str]) -> list[str]:
 
 
 _CASTABLE_TO_TIME: Final = TIMES | TEXTS | {Kind.NULL}
+
+_TEXTS_OR_LISTS: Final = TEXTS | {Kind.LIST}
 
 _COMPARISONS: Final[Mapping[type[exp.Expr], str]] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",

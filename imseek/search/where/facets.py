@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imseek.data.reader import Reader
-from imseek.search.where.column_cache import ColumnCache, kind_of
+from imseek.search.where.column_cache import ColumnCache, kinds_of
 from imseek.search.where.columns_and_functions import NUMBERS, TIMES, Kind, Source
 from imseek.search.where.names import ColumnNames
 
@@ -32,8 +32,8 @@ _SKIPPED: Final = frozenset({"phash", "mode", "orientation", "taken_at_zone", "c
 class Facet:
     """Summary of a column: ``kind`` as filters name it, and the number of images with a value (``known``).
 
-    ``distinct`` is the number of distinct texts (None if too many to count). ``values`` are the most frequent texts
-    with their counts, ``low`` and ``high`` the bounds of numbers and dates (of times: their days).
+    ``distinct`` is the number of distinct texts, or of entries of lists (None if too many to count). ``values`` are the
+    most frequent ones with their counts, ``low`` and ``high`` the bounds of numbers and dates (of times: their days).
     """
 
     column: str
@@ -55,6 +55,11 @@ class Facet:
         return self.kind in NUMBERS
 
     @property
+    def is_list(self) -> bool:
+        """Whether images have lists of values, each entry of which is counted."""
+        return self.kind is Kind.LIST
+
+    @property
     def is_time(self) -> bool:
         """Whether the values are dates or times."""
         return self.kind in TIMES
@@ -68,7 +73,7 @@ def facets(reader: Reader, *, skipped: frozenset[str] = _SKIPPED) -> tuple[Facet
     """
     columns = ColumnCache(_MEMORY)
     types = columns.types(reader)
-    kinds = {name: kind_of(kind) for name, kind in types.items()}
+    kinds = kinds_of(types)
     named = [
         (shown, virtual.inputs[0])
         for shown, virtual in sorted(ColumnNames(kinds).all().items())
@@ -114,6 +119,8 @@ def _facet(name: str, kind: Kind, chunks: Iterator[Any]) -> Facet:
             high = _extreme(max, high, bounds["max"])
         elif counts is not None:
             texts = chunk.cast(pa.string()) if chunk.type != pa.string() else chunk
+            if kind is Kind.LIST:
+                texts = pc.list_flatten(pc.split_pattern(texts, "\n"))
             counted = pc.value_counts(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts)
             if len(counted) > _MAX_DISTINCT:  # captions, for example
                 counts = None

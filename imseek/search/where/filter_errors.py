@@ -35,6 +35,13 @@ def not_orderable(node: exp.Expr) -> QueryError:
     return QueryError(f"{quote_node(node)} is true or false: it has no order")
 
 
+def list_refusal(node: exp.Expr) -> QueryError:
+    return QueryError(
+        f"{quote_node(node)} is a list of texts: it has no order",
+        hint="a filter compares its entries by =, <>, IN, LIKE or ILIKE",
+    )
+
+
 def too_large() -> QueryError:
     return QueryError("the filter is too large: it makes DuckDB repeat too much work", hint="nest less")
 

@@ -58,11 +58,11 @@ class Filters:
 
     def columns(self, reader: Reader) -> dict[str, str]:
         """Return the columns that filters can name in the reader's generation, with their kinds as text."""
-        from imseek.search.where.column_cache import kind_of
+        from imseek.search.where.column_cache import kinds_of
         from imseek.search.where.names import ColumnNames
 
         with self._lock:
-            stored = {name: kind_of(kind) for name, kind in self._loader().types(reader).items()}
+            stored = kinds_of(self._loader().types(reader))
         return {name: column.kind.value for name, column in sorted(ColumnNames(stored).all().items())}
 
     def close(self) -> None:
@@ -76,13 +76,13 @@ class Filters:
 
     def _evaluate(self, reader: Reader, where: str) -> npt.NDArray[np.int64]:
         # Imported on the first filter: a search without one loads neither DuckDB nor sqlglot nor Arrow.
-        from imseek.search.where.column_cache import kind_of
+        from imseek.search.where.column_cache import kinds_of
         from imseek.search.where.columns_and_functions import Source
         from imseek.search.where.compiler import compile_filter
         from imseek.search.where.duckdb_sandbox import connect, evaluate
 
         types = self._loader().types(reader)
-        compiled = compile_filter(where, {name: kind_of(kind) for name, kind in types.items()})
+        compiled = compile_filter(where, kinds_of(types))
         if self._connection is None:
             self._connection = connect()
         reading = self._loader().read(reader, types)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from imseek.errors import QueryError, did_you_mean
-from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL, Kind, Source, VirtualColumn
+from imseek.search.where.columns_and_functions import ALIASES, STORED_ALIASES, VIRTUAL, Kind, Source, VirtualColumn
 from imseek.search.where.grammar import shorten
 
 #: SQL that reads a stored column of each kind, wide enough that products of two small numbers do not overflow.
@@ -18,6 +18,7 @@ _READ_SQL: Final[Mapping[Kind, str]] = {
     Kind.TEXT: "{0}",
     Kind.TIME: "CAST({0} AS TIMESTAMP)",
     Kind.DATE: "CAST({0} AS DATE)",
+    Kind.LIST: "string_split({0}, chr(10))",
 }
 
 #: An unsigned 64-bit column; a BIGINT holds only half its range.
@@ -58,6 +59,9 @@ class ColumnNames:
                 found.setdefault(shown, VirtualColumn(kind, (Source("stored", name),), sql))
         for alias, name in ALIASES.items():
             found.setdefault(alias, VIRTUAL[name])
+        for alias, name in STORED_ALIASES.items():
+            if name in found:
+                found.setdefault(alias, found[name])
         return found
 
 

@@ -25,6 +25,7 @@ def plan_summary(report: IndexReport) -> list[str]:
         (report.changed, "perhaps changed"),
         (report.removed, "gone from where they were"),
         (report.unchanged, "unchanged"),
+        (report.sidecars, "with changed sidecars"),
     ]
     found = _counts(counts)
     lines = [
@@ -46,6 +47,7 @@ def summary(report: IndexReport) -> list[str]:
         (report.copied, "copied"),
         (report.removed, "removed"),
         (report.unchanged, "unchanged"),
+        (report.sidecars, "with changed sidecars"),
     ]
     done = _counts(counts)
     lines = [f"{done}; {format_count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"]

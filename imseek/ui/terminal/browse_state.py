@@ -120,6 +120,8 @@ def facts_of(hit: Hit, most: int = 40) -> list[tuple[str, str]]:
     known = {name: value for name, value in hit.metadata.items() if value is not None and value != ""}
     for name, value in list(known.items())[:most]:
         said = f"{value:.4g}" if isinstance(value, float) else str(value)
+        if isinstance(value, list):
+            said = ", ".join(map(str, value))
         facts.append((_line(name), _line(said)))
     return [(name, display_path(text.encode("utf-8", "backslashreplace"))) for name, text in facts]
 

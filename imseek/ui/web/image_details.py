@@ -115,6 +115,8 @@ def _value(name: str, value: Any) -> str:
         return f"{value:016x}"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return str(dict(value)) if isinstance(value, Mapping) else str(value)
 
 

@@ -164,7 +164,7 @@ def _days(asked: SearchState, taken: Facet) -> None:
 
 def _values_or_text(asked: SearchState, facet: Facet, label: str) -> None:
     """Draw a choice of values, or a text search if there are too many."""
-    if facet.distinct is None or facet.distinct > len(facet.values):
+    if not facet.is_list and (facet.distinct is None or facet.distinct > len(facet.values)):
         _holds(asked, facet.column, f"{label} contains")
     else:
         _choose(asked, facet.column, label, facet.values)

@@ -1,0 +1,112 @@
+"""The column set of what lies beside pictures: annotations from sidecars, which go before those in the pictures.
+
+They have a set of their own, so that an edited or removed sidecar changes them and brings to light what the picture
+itself says, while shards stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Connection, and_, select, update
+
+from imseek.data import layout
+from imseek.data.catalog import schema as t
+from imseek.data.catalog import shard_catalog
+from imseek.data.catalog.catalog import live
+from imseek.data.catalog.shard_catalog import Folders, StagedFile
+from imseek.data.files.collection_files import load_array
+from imseek.data.shards import shard_files
+from imseek.data.user_files.file_stat import UNKNOWN_SIDECARS
+
+#: Name of the column set.
+SIDECARS: Final = layout.SIDECARS
+SCHEMA: Final = shard_files.SIDECAR_SCHEMA
+
+
+def stage_sidecars(
+    folders: Folders, shard_id: int, generation: int, ids: Sequence[int], values: Sequence[Mapping[str, Any]]
+) -> list[StagedFile]:
+    """Stage the set of a shard, given its ids and for each the values beside it; no file where there are none."""
+    columns = {field.name: [row.get(field.name) for row in values] for field in SCHEMA}
+    return _stage(folders, shard_id, generation, ids, columns)
+
+
+def replace_sidecars(
+    folders: Folders, connection: Connection, generation: int, values: Mapping[int, Mapping[str, Any]]
+) -> list[int]:
+    """Replace what lies beside stored images, by id, as part of a commit; return the ids for which that has changed.
+
+    Only shards of which it has are written. Images that are not stored are passed over.
+    """
+    changed: list[int] = []
+    for shard_id, image_ids in _shards_of(connection, sorted(values)).items():
+        is_ours = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "column", t.files.c.name == SIDECARS)
+        path = connection.execute(select(t.files.c.path).where(is_ours, live(t.files))).scalar()
+        if path is None and not any(values[image_id] for image_id in image_ids):
+            continue
+        ids = load_array(folders.root, layout.ids(shard_id), mapped=False)
+        table = None if path is None else shard_files.load_table(folders.root, path, rows=len(ids))
+        columns = {field.name: _values(table, field, len(ids)) for field in SCHEMA}
+        touched = []
+        for image_id, row in zip(image_ids, np.searchsorted(ids, image_ids).tolist(), strict=True):
+            new = {field.name: _stored(values[image_id].get(field.name), field) for field in SCHEMA}
+            if any(columns[name][row] != value for name, value in new.items()):
+                touched.append(image_id)
+                for name, value in new.items():
+                    columns[name][row] = value
+        if touched:
+            shard_catalog.retire_files(connection, generation, is_ours)
+            staged = _stage(folders, shard_id, generation, ids.tolist(), columns)
+            if staged:
+                shard_catalog.publish(folders, connection, generation, shard_id, staged)
+            changed += touched
+    return changed
+
+
+def forget_stats(connection: Connection, shard_id: int) -> None:
+    """Have the next run read the files beside all images of a shard again."""
+    mine = select(t.images.c.image_id).where(t.images.c.shard_id == shard_id)
+    condition = and_(t.places.c.image_id.in_(mine), live(t.places))
+    connection.execute(update(t.places).where(condition).values(sidecar_stat=UNKNOWN_SIDECARS))
+
+
+def _shards_of(connection: Connection, image_ids: Sequence[int]) -> Mapping[int, list[int]]:
+    found: dict[int, list[int]] = defaultdict(list)
+    i = t.images.c
+    for chunk in shard_catalog.chunks(image_ids):
+        query = select(i.image_id, i.shard_id).where(i.image_id.in_(chunk), live(t.images), i.shard_id.is_not(None))
+        for image_id, shard_id in connection.execute(query.order_by(i.image_id)):
+            found[shard_id].append(image_id)
+    return found
+
+
+def _values(table: pa.Table | None, field: pa.Field, rows: int) -> list[Any]:
+    if table is None or field.name not in table.column_names:
+        return [None] * rows
+    values: list[Any] = table.column(field.name).to_pylist()
+    return values
+
+
+def _stored(value: Any, field: pa.Field) -> Any:
+    """Return a value as it is read back."""
+    return shard_files.column_of([value], field.type)[0].as_py()
+
+
+def _stage(
+    folders: Folders, shard_id: int, generation: int, ids: Sequence[int], columns: Mapping[str, Sequence[Any]]
+) -> list[StagedFile]:
+    arrays = {
+        field.name: shard_files.column_of(columns[field.name], field.type)
+        for field in SCHEMA
+        if any(value is not None for value in columns[field.name])
+    }
+    if not arrays:
+        return []
+    table = pa.table({"image_id": pa.array(ids, pa.int64()), **arrays})
+    path = layout.column(SIDECARS, shard_id, generation)
+    return [shard_catalog.stage(folders, path, "column", table, name=SIDECARS)]

@@ -1,0 +1,45 @@
+"""Which files lie beside a picture, by their names."""
+
+from __future__ import annotations
+
+import pytest
+
+from imseek.indexer.sources.sidecar_files import find_sidecars
+
+
+@pytest.mark.parametrize(
+    ("picture", "name"),
+    [
+        ("a.jpg", "a.json"),
+        ("a.jpg", "a.jpg.json"),
+        ("a.jpg", "a.jpg.supplemental-metadata.json"),
+        ("a.jpg", "a.jpg.suppl.json"),
+        ("a.jpg", "a.jpg..json"),
+        ("a(1).jpg", "a.jpg(1).json"),
+        ("a(1).jpg", "a.jpg.supplemental-metadata(1).json"),
+        ("x" * 46 + "yz.jpg", "x" * 46 + ".json"),
+        ("x" * 38 + ".jpg", "x" * 38 + ".jpg.sup.json"),
+        ("d/a.jpg", "d/a.jpg.s.json"),
+    ],
+)
+def test_names_of_json_beside_a_picture(picture: str, name: str) -> None:
+    assert find_sidecars(picture.encode(), {name.encode()}) == {b".json": name.encode()}
+
+
+@pytest.mark.parametrize(
+    ("picture", "name"),
+    [
+        ("a.jpg", "ab.json"),
+        ("a.jpg", "a.jp.json"),
+        ("a.jpg", "a.jpg.other.json"),
+        ("a(1).jpg", "a.jpg.json"),
+        ("a.jpg", "a.jpg(1).json"),
+        ("x" * 50 + ".jpg", "x" * 47 + ".json"),
+    ],
+)
+def test_names_of_json_beside_other_pictures(picture: str, name: str) -> None:
+    assert find_sidecars(picture.encode(), {name.encode()}) == {}
+
+
+def test_the_more_specific_xmp_counts() -> None:
+    assert find_sidecars(b"a.jpg", {b"a.xmp", b"a.jpg.xmp"}) == {b".xmp": b"a.jpg.xmp"}
