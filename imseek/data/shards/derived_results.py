@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from imseek.data.catalog import model_files, tags
 from imseek.data.catalog.models import Model
 from imseek.data.shards import derived_columns
-from imseek.data.writing.writer import Change
+from imseek.data.writing.writer import Change, Writer
 from imseek.data.writing.writer_wait import open_writer
 
 
@@ -32,6 +32,20 @@ def store(root: Path, values: Mapping[str, Mapping[int, Any]], model: Model, *, 
                 one(connection, generation)
 
         return writer.apply(change)
+
+
+def update(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]], *, also: Sequence[Change] = ()) -> int:
+    """Set values of some images in a column set, with further changes, in one commit; returns the generation.
+
+    Raises as :func:`imseek.data.shards.derived_columns.update_change`.
+    """
+    values = derived_columns.update_change(writer, name, columns)
+
+    def change(connection: Connection, generation: int) -> None:
+        for one in (values, *also):
+            one(connection, generation)
+
+    return writer.apply(change)
 
 
 def forget(
