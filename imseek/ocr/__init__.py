@@ -13,17 +13,20 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from imseek.data.files.system_errors import translate_os_errors
-from imseek.data.writing.writer_wait import open_writer
-from imseek.ocr import picture_text, text_store
-from imseek.ocr.recogniser import Recogniser as _Recogniser
-from imseek.ocr.recogniser import check_installed as check_installed
+from imseek.ocr import text_columns
 from imseek.ocr.results import OcrReport as OcrReport
 from imseek.ocr.results import TextLine as TextLine
 from imseek.ocr.results import UnreadPicture as UnreadPicture
-from imseek.ocr.text_store import lines_of as lines_of
+from imseek.ocr.text_columns import lines_of as lines_of
 from imseek.progress import ProgressCallback
 from imseek.types.collections import AnyCollection, path_of
+
+
+def check_installed() -> None:
+    """Raise MissingExtraError where rapidocr is missing."""
+    from imseek.ocr import recogniser
+
+    recogniser.check_installed()
 
 
 def read_picture(data: bytes) -> tuple[TextLine, ...]:
@@ -31,7 +34,10 @@ def read_picture(data: bytes) -> tuple[TextLine, ...]:
 
     Raises MediaError for what is no picture that imseek reads, MissingExtraError.
     """
-    return picture_text.read_picture(data, _Recogniser())
+    from imseek.ocr import picture_text
+    from imseek.ocr.recogniser import Recogniser
+
+    return picture_text.read_picture(data, Recogniser())
 
 
 def recognise(
@@ -47,6 +53,8 @@ def recognise(
     MissingExtraError, UsageError where the collection has columns of these names from elsewhere,
     CollectionNotFoundError, LockedError, ReadOnlyError, StorageError, CorruptCollectionError.
     """
+    from imseek.data.files.system_errors import translate_os_errors
+    from imseek.data.writing.writer_wait import open_writer
     from imseek.ocr.collection_pass import read_texts
 
     check_installed()
@@ -60,7 +68,7 @@ def is_active(collection: AnyCollection) -> bool:
 
     Raises CollectionNotFoundError, CorruptCollectionError.
     """
-    return text_store.is_active(path_of(collection))
+    return text_columns.is_active(path_of(collection))
 
 
 def forget(collection: AnyCollection) -> int:
@@ -71,5 +79,5 @@ def forget(collection: AnyCollection) -> int:
     from imseek.data.shards import derived_results
 
     root: Path = path_of(collection)
-    generation, _ = derived_results.forget(root, text_store.NAME, "forget")
+    generation, _ = derived_results.forget(root, text_columns.NAME, "forget")
     return generation
