@@ -1,0 +1,71 @@
+"""Text becomes the same tokens in documents and in queries, whatever the text."""
+
+import pytest
+
+from imseek.data.words.analysis import MAX_BYTES, MAX_LENGTH, MAX_TOKENS, name_tokens, parse_words, tokens_of
+from imseek.data.words.values import WordQuery
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Hello, WORLD: running Café!", ["hello", "world", "run", "cafe"]),
+        ("horse horses Horse's", ["hors", "hors", "hors", "s"]),
+        ("Straße Ærø Łódź", ["strass", "aero", "lodz"]),
+        ("ﬁne ½ x²", ["fine", "1", "2", "x2"]),
+        ("大海滩 日 がぎ 한국어", ["大海", "海滩", "日", "がぎ", "한국", "국어"]),
+        ("iPhone手机", ["iphon", "手机"]),
+        ("🐎horse👨‍👩", ["🐎", "hors", "👨", "👩"]),
+        ("❤️ love", ["❤", "love"]),
+        ("مُحَمَّد \u202eשָׁלוֹם", ["محمد", "שלום"]),
+        ("हिन्दी", ["हिन्दी"]),
+        ('AND "quo\'ted" * NEAR(a b) col:umn ^x', ["and", "quo", "ted", "near", "a", "b", "col", "umn", "x"]),
+        ("a\x00b\x1bc\ud800d\ufffd\n", ["a", "b", "c", "d"]),
+        ("co\u00adoperate", ["cooper"]),
+        ("", []),
+        ("  \u3000--- ", []),
+    ],
+)
+def test_text_becomes_tokens(text: str, tokens: list[str]) -> None:
+    assert tokens_of(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("path", "tokens"),
+    [
+        (b"horses/brown.png", ["hors", "brown"]),
+        (b"brownHorse2.v1.jpg", ["brown", "hors", "2", "v", "1", "brownhorse2", "v1"]),
+        (b"IMG_2024-01.jpg", ["img", "2024", "01"]),
+        (b"HTTPServer.png", ["http", "server", "httpserver"]),
+        ("cafe\u0301Bar.jpg".encode(), ["cafe", "bar", "cafebar"]),
+        (b"trip.zip\0day 1/Beach.jpg", ["trip", "day", "1", "beach"]),
+        (b"rows.parquet\0003\0https://host.example/dogs/big.jpg?x=cat#y", ["row", "dog", "big"]),
+        (b"\xff\xfe/ok.jpg", ["ok"]),
+        (b"", []),
+    ],
+)
+def test_a_path_becomes_tokens(path: bytes, tokens: list[str]) -> None:
+    assert name_tokens(path) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ('red "brown horse" fox', WordQuery(("red", "fox"), (("brown", "hors"),))),
+        ('"Horse"', WordQuery(("hors",))),
+        ('red red "unclosed', WordQuery(("red", "unclos"))),
+        ('"" " " -x OR', WordQuery(("x", "or"))),
+        ("", WordQuery()),
+    ],
+)
+def test_double_quotes_make_phrases(text: str, query: WordQuery) -> None:
+    assert parse_words(text) == query
+    assert bool(query) == bool(query.words or query.phrases)
+
+
+def test_long_texts_are_cut() -> None:
+    assert len(tokens_of("word " * 1_000_000)) == MAX_TOKENS
+    assert tokens_of("x" * 1000) == ["x" * MAX_LENGTH]
+    wide = tokens_of(f"{'𝒳' * 10}{'ж' * 80} " * 4_000)
+    assert MAX_BYTES - 200 < sum(len(token.encode()) + 1 for token in wide) <= MAX_BYTES
+    assert len(parse_words(" ".join(map(str, range(1000)))).words) <= 64
