@@ -11,7 +11,6 @@ Recognised are Latin, Chinese and Japanese writing; docs/text.md says how well. 
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 from imseek.ocr import text_columns
 from imseek.ocr.results import OcrReport as OcrReport
@@ -76,8 +75,9 @@ def forget(collection: AnyCollection) -> int:
 
     Returns the generation. Raises LockedError, ReadOnlyError, StorageError.
     """
-    from imseek.data.shards import derived_results
+    from imseek.data.files.system_errors import translate_os_errors
+    from imseek.ocr import text_store
 
-    root: Path = path_of(collection)
-    generation, _ = derived_results.forget(root, text_columns.NAME, "forget")
-    return generation
+    root = path_of(collection)
+    with translate_os_errors(root):
+        return text_store.forget(root)

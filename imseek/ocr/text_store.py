@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,8 @@ from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
 from imseek.data.shards import derived_results
 from imseek.data.vectors.base import Ids
+from imseek.data.words import documents
+from imseek.data.words.analysis import tokens_of
 from imseek.data.writing.writer import Change, Writer
 from imseek.ocr.results import TextLine
 from imseek.ocr.text_columns import COLUMNS, KIND, NAME, encode_lines
@@ -54,12 +57,35 @@ def store(writer: Writer, found: Mapping[int, Sequence[TextLine]]) -> int:
         "has_text": {image_id: text is not None for image_id, text in texts.items()},
         "text_lines": {image_id: encode_lines(lines) for image_id, lines in found.items() if lines},
     }
-    return derived_results.update(writer, NAME, columns, also=_word_changes(texts))
+    return derived_results.update(writer, NAME, columns, also=[words_change(texts)])
 
 
-def _word_changes(texts: Mapping[int, str | None]) -> Sequence[Change]:
-    """Make the change that brings the words of texts into the index of words. Here branch ``words`` comes in."""
-    return ()
+def words_change(texts: Mapping[int, str | None]) -> Change:
+    """Make the change that puts the words of texts, by image id, into the documents of their images."""
+    tokens = {image_id: tokens_of(text or "") for image_id, text in texts.items()}
+
+    def change(connection: Any, generation: int) -> None:
+        documents.replace_column(connection, generation, "text", tokens)
+
+    return change
+
+
+def forget(root: Path) -> int:
+    """Delete all texts, their words in documents, and the record, in one commit; returns the generation."""
+
+    def clear_words(connection: Any, generation: int) -> None:
+        ids = _ids_with_text(Reader(root))  # Here, where no other writer can add any.
+        words_change(dict.fromkeys(ids.tolist(), None))(connection, generation)
+
+    return derived_results.forget(root, NAME, "maintain --no-ocr", also=[clear_words])[0]
+
+
+def _ids_with_text(reader: Reader) -> Ids:
+    """Return the ids (n,) of live images with text."""
+    parts = [np.empty(0, np.int64)]
+    if "text" in list_columns(reader):
+        parts += [ids[np.asarray(pc.is_valid(texts))] for ids, (texts,) in values(reader, ["text"])]
+    return np.concatenate(parts)
 
 
 def _fit(lines: Sequence[TextLine]) -> Sequence[TextLine]:

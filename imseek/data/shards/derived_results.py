@@ -56,11 +56,12 @@ def forget(
     given_by: str | None = None,
     prefix: str | None = None,
     columns_too: bool = True,
+    also: Sequence[Change] = (),
 ) -> tuple[int, int]:
     """Drop a model and its results in one commit; returns the generation and the number of tags removed.
 
     Removed are the model, its column set (with ``columns_too``), and tags whose provenance is ``given_by`` or begins
-    with ``prefix``. ``kind`` names the run. Raises as :func:`store`.
+    with ``prefix``. ``kind`` names the run; ``also`` are further changes for the commit. Raises as :func:`store`.
     """
     ended = 0
     with open_writer(root, kind) as writer:
@@ -71,8 +72,8 @@ def forget(
         def change(connection: Connection, generation: int) -> None:
             nonlocal ended
             model_files.retire(connection, generation, name)
-            if drop is not None:
-                drop(connection, generation)
+            for one in (*([] if drop is None else [drop]), *also):
+                one(connection, generation)
             ended = tags.end_by_provenance(connection, generation, given_by, prefix=prefix)
 
         return writer.apply(change), ended
