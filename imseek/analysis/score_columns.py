@@ -38,6 +38,7 @@ _KIND_PHRASES: Final = {
     "policy": "a policy",
     "adapter": "an adapter",
     "map": "a map",
+    "ocr": "the text in pictures",
     "temperature": "a temperature",
 }
 

@@ -108,6 +108,7 @@ _FACTS_BY_KIND: Final[Mapping[str, Mapping[str, ReadMember]]] = {
         "last_image_id": partial(JsonObject.whole, least=-1),
     },
     "temperature": _SCALE,
+    "ocr": {"recognisers": _TEXTS},
     "clusters": {
         **_ENCODER_FACTS,
         "method": _TEXT,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection
 
 from imseek.data import layout
@@ -54,14 +55,42 @@ def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, An
 def columns_change(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> Change:
     """Make the change of :func:`put_columns`, as part of a larger commit on the current generation."""
     _check_name(name)
-    if hidden := sorted(set(columns) & set(shard_files.INTRINSIC_SCHEMA.names)):
-        raise ValueError(f"{hidden[0]!r} is an intrinsic column")
+    _check_hides_none(columns)
     # One type for all shards, even those with no value, or with only whole numbers in a column of floats.
     types = {column: shard_files.column_of(list(values.values())).type for column, values in columns.items()}
     tables = {}
     for shard_id, ids in _ids_of_shards(writer) if columns else ():
         tables[shard_id] = _table(ids.tolist(), columns, types)
     return _tables_change(writer, name, tables)
+
+
+def update_change(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> Change:
+    """Make a change that sets values of some images, by image id, in the columns of the set ``name``.
+
+    Values of other images stay, as do those columns of the set that are not given. Only shards that hold such images
+    are written again. Raises as :func:`put_columns`, and CorruptCollectionError where a file to be copied is damaged.
+    """
+    _check_name(name)
+    _check_hides_none(columns)
+    wanted = np.array(sorted(set().union(*columns.values())), np.int64)
+    tables = {}
+    for shard, (shard_id, ids) in zip(writer.current().shards, _ids_of_shards(writer), strict=True):
+        rows = np.isin(ids, wanted)
+        if not rows.any():
+            continue
+        stored = {}
+        if (path := shard.columns.get(name)) is not None:
+            with writer.catalog.transaction() as connection:
+                shard_catalog.check_intact(connection, writer, [shard_id], "column")
+            table = shard_files.load_table(writer.root, path, rows=shard.rows)
+            stored = {column: table.column(column).combine_chunks() for column in table.column_names}
+        for column, values in columns.items():
+            new = shard_files.column_of([values.get(i) for i in ids[rows].tolist()])
+            old = stored.get(column, pa.nulls(len(ids)))
+            kind = shard_files.common_type((old.type, new.type))
+            stored[column] = pc.replace_with_mask(old.cast(kind), pa.array(rows), new.cast(kind))
+        tables[shard_id] = pa.table({**stored, "image_id": pa.array(ids, pa.int64())})
+    return _tables_change(writer, name, tables, only=list(tables))
 
 
 def measures_change(writer: Writer, ids: Ids, measures: Mapping[str, Floats]) -> Change:
@@ -96,9 +125,21 @@ def _check_name(name: str) -> None:
         raise ValueError(f"{name!r} is the column set of {_RESERVED[name]}")
 
 
-def _tables_change(writer: Writer, name: str, tables: Mapping[int, pa.Table]) -> Change:
+def _check_hides_none(columns: Mapping[str, Mapping[int, Any]]) -> None:
+    if hidden := sorted(set(columns) & set(shard_files.INTRINSIC_SCHEMA.names)):
+        raise ValueError(f"{hidden[0]!r} is an intrinsic column")
+
+
+def _tables_change(
+    writer: Writer, name: str, tables: Mapping[int, pa.Table], only: Sequence[int] | None = None
+) -> Change:
+    """Make a change that replaces the column set, or that of ``only`` these shards."""
+
     def change(connection: Connection, generation: int) -> None:
-        shard_catalog.retire_files(connection, generation, (t.files.c.kind == "column") & (t.files.c.name == name))
+        replaced = (t.files.c.kind == "column") & (t.files.c.name == name)
+        for some in [None] if only is None else shard_catalog.chunks(only):
+            condition = replaced if some is None else replaced & t.files.c.shard_id.in_(some)
+            shard_catalog.retire_files(connection, generation, condition)
         for shard_id, table in tables.items():
             path = layout.column(name, shard_id, generation)
             file = shard_catalog.stage(writer, path, "column", table, name=name)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from imseek.data.catalog import model_files, tags
 from imseek.data.catalog.models import Model
 from imseek.data.shards import derived_columns
-from imseek.data.writing.writer import Change
+from imseek.data.writing.writer import Change, Writer
 from imseek.data.writing.writer_wait import open_writer
 
 
@@ -34,6 +34,20 @@ def store(root: Path, values: Mapping[str, Mapping[int, Any]], model: Model, *, 
         return writer.apply(change)
 
 
+def update(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]], *, also: Sequence[Change] = ()) -> int:
+    """Set values of some images in a column set, with further changes, in one commit; returns the generation.
+
+    Raises as :func:`imseek.data.shards.derived_columns.update_change`.
+    """
+    values = derived_columns.update_change(writer, name, columns)
+
+    def change(connection: Connection, generation: int) -> None:
+        for one in (values, *also):
+            one(connection, generation)
+
+    return writer.apply(change)
+
+
 def forget(
     root: Path,
     name: str,
@@ -42,11 +56,12 @@ def forget(
     given_by: str | None = None,
     prefix: str | None = None,
     columns_too: bool = True,
+    also: Sequence[Change] = (),
 ) -> tuple[int, int]:
     """Drop a model and its results in one commit; returns the generation and the number of tags removed.
 
     Removed are the model, its column set (with ``columns_too``), and tags whose provenance is ``given_by`` or begins
-    with ``prefix``. ``kind`` names the run. Raises as :func:`store`.
+    with ``prefix``. ``kind`` names the run; ``also`` are further changes for the commit. Raises as :func:`store`.
     """
     ended = 0
     with open_writer(root, kind) as writer:
@@ -57,8 +72,8 @@ def forget(
         def change(connection: Connection, generation: int) -> None:
             nonlocal ended
             model_files.retire(connection, generation, name)
-            if drop is not None:
-                drop(connection, generation)
+            for one in (*([] if drop is None else [drop]), *also):
+                one(connection, generation)
             ended = tags.end_by_provenance(connection, generation, given_by, prefix=prefix)
 
         return writer.apply(change), ended

@@ -25,6 +25,10 @@ _READ_SQL: Final[Mapping[Kind, str]] = {
 _UNSIGNED: Final = "phash"
 
 
+#: Columns that are there once the text in pictures was read (imseek.ocr).
+_OCR_COLUMNS: Final = frozenset({"text", "has_text", "text_lines"})
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnNames:
     """The column names of a collection. ``stored`` are the columns of its files, with their kinds."""
@@ -41,6 +45,8 @@ class ColumnNames:
             return everything[found[0]]
         if found:
             raise QueryError(f"column {name!r} may be {' or '.join(found)}", hint='write it as it is, in "…"')
+        if name.lower() in _OCR_COLUMNS:
+            raise QueryError(f"no text in pictures was read, so {name} is unknown", hint="imseek maintain --ocr")
         error = unknown_name("column", name, everything)
         if quoted:
             error.hint = f"{error.hint}; texts are written in single quotes: '{shorten(name)}'"

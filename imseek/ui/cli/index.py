@@ -14,8 +14,9 @@ import typer
 
 import imseek
 from imseek import library
-from imseek.errors import CollectionExistsError, UsageError
+from imseek.errors import CollectionExistsError, MissingExtraError, UsageError
 from imseek.library import ResolvedCollection
+from imseek.ocr.results import OcrReport
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
@@ -57,6 +58,15 @@ CaptionsOption: TypeAlias = Annotated[
     typer.Option("--captions", help="For a new collection: also embed captions, for `search --by caption`."),
 ]
 
+OcrOption: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--ocr/--no-ocr",
+        help="Then read the text in pictures (the collection remembers this); --no-ocr: not in this run.",
+        show_default=False,
+    ),
+]
+
 NOTHING_INDEXED = 3
 
 
@@ -70,6 +80,8 @@ class IndexRun:
     dry_run: bool = False
     """True where nothing was read or changed: ``added`` counts what is new, ``changed`` what may have changed,
     ``removed`` what is gone from its place."""
+    ocr: Annotated[OcrReport | None, Json(omit_none=True)] = None
+    """Only where the text in pictures is read."""
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +89,7 @@ def register(app: typer.Typer) -> None:
         "index",
         epilog=examples(
             "imseek index ~/Pictures",
-            "imseek index ~/Scans -c scans",
+            "imseek index ~/Scans -c scans --ocr",
             "imseek index /media/disk/photos --here",
             "imseek index ~/shards dataset.parquet https://example.org/photo.jpg",
             "find ~/Pictures -name '*.jpg' -print0 | imseek index - -0",
@@ -122,6 +134,7 @@ def index(
     ] = None,
     also: AlsoOption = None,
     captions: CaptionsOption = False,
+    ocr: OcrOption = None,
     limit: Annotated[
         int | None,
         typer.Option("--limit", metavar="N", min=1, help="Read at most N pictures; a later run continues from there."),
@@ -154,6 +167,8 @@ def index(
     listed = bool(files_from) or from_stdin
     if listed and not names and not given:
         raise UsageError("the list contains no names")
+    if ocr:
+        _check_ocr()
     chosen = _local_collection(given, collection) if here else _named_collection(given, listed, collection)
     source, encoder = with_named_encoder(source, given, encoder)
     known.folders(chosen.path)  # Detect a misspelt name before anything is created.
@@ -181,13 +196,42 @@ def index(
                 executor=executor,
                 stop=signals.event,
             )
+        if not as_json:
+            print("\n".join(plan_summary(report) if dry_run else summary(report)), flush=True)
+        texts = None
+        if not dry_run and not report.interrupted:
+            texts = _read_texts(chosen, signals, ocr=ocr, quiet=as_json)
         if as_json:
-            print_answer(IndexRun(report, not chosen.exists and not dry_run, dry_run), chosen)
-        else:
-            print("\n".join(plan_summary(report) if dry_run else summary(report)))
-        if report.interrupted:
+            print_answer(IndexRun(report, not chosen.exists and not dry_run, dry_run, texts), chosen)
+        if report.interrupted or (texts is not None and texts.interrupted):
             return signals.exit_code
     return _exit_code(report, strict=strict)
+
+
+def _check_ocr() -> None:
+    from imseek.ocr import check_installed
+
+    check_installed()
+
+
+def _read_texts(chosen: ResolvedCollection, signals: StopSignals, *, ocr: bool | None, quiet: bool) -> OcrReport | None:
+    """Read the text in new pictures, which can be found already; None where the collection is not read."""
+    from imseek.ocr import is_active, recognise
+    from imseek.ui.render.ocr_text import ocr_lines
+
+    if not (is_active(chosen.path) if ocr is None else ocr):
+        return None
+    try:
+        with progress_bar() as progress:
+            report = recognise(chosen.path, progress=progress, stop=signals.event)
+    except MissingExtraError as error:
+        if ocr:
+            raise
+        say(f"the text in new pictures is not read: {error} ({error.hint})")
+        return None
+    if not quiet:
+        print("\n".join(ocr_lines(report)))
+    return report
 
 
 def in_background(chosen: ResolvedCollection, arguments: Sequence[str], *, as_json: bool) -> None:

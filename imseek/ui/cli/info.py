@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import imseek
+from imseek.ocr.results import TextLine
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.indexing_runs import Failure
 from imseek.types.json_form import Json
+from imseek.types.pictures import Image
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.image_arguments import parse_id_argument
 from imseek.ui.render.index_text import failures_table
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
@@ -21,8 +24,11 @@ from imseek.ui.render.vector_index_text import device_fact, index_facts, policy_
 from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
+    from imseek.library import ResolvedCollection
     from imseek.types.collection_info import OtherSpace, SourceInfo, SpaceSummary
 
+#: Columns that are shown as lines of text.
+_TEXT_COLUMNS = ("text", "has_text", "text_lines")
 _MODALITY_LABELS = {"text": "words", "image": "pictures"}
 
 
@@ -35,19 +41,36 @@ class Overview:
     """Files that could not be indexed; only with ``--failures``."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImageText:
+    """An image, and the text in it."""
+
+    image: Annotated[Image, Json(inline=True)]
+    text_lines: tuple[TextLine, ...] | None
+    """From the top; null where the picture was not read (`imseek maintain --ocr`)."""
+
+
 def register(app: typer.Typer) -> None:
-    app.command("info", epilog=examples("imseek info", "imseek info --failures --json"))(info)
+    app.command("info", epilog=examples("imseek info", "imseek info --failures --json", "imseek info 17"))(info)
 
 
 def info(
+    image: Annotated[
+        int | None,
+        typer.Argument(metavar="[ID]", help="Show this image instead, with its text.", parser=parse_id_argument),
+    ] = None,
+    *,
     failures: Annotated[
         bool, typer.Option("--failures", help="List the files that could not be indexed, and why.")
     ] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a collection holds."""
+    """Show what a collection holds, or an image."""
     chosen = choose_collection(collection, quiet=as_json)
+    if image is not None:
+        _show_image(chosen, image, as_json=as_json)
+        return
     with imseek.open(chosen.path) as opened:
         found = opened.info()
     if as_json:
@@ -58,6 +81,29 @@ def info(
         print("\n" + sources_table(found.sources))
     if failures:
         print("\n" + (failures_table(found.failures) if found.failures else "no failures"))
+
+
+def _show_image(chosen: ResolvedCollection, image_id: int, *, as_json: bool) -> None:
+    """Print one image. Raises ImageNotFoundError."""
+    from imseek.ocr import lines_of
+    from imseek.ui.render.ocr_text import text_line_table
+
+    with imseek.open(chosen.path) as opened:
+        found = opened.get(image_id)
+    lines = lines_of(found.metadata)
+    if as_json:
+        print_answer(ImageText(found, lines), chosen)
+        return
+    shown = {name: value for name, value in found.metadata.items() if name not in _TEXT_COLUMNS}
+    facts = [
+        ("path", "unknown" if found.place is None else found.place.display),
+        ("tags", printable(", ".join(found.tags))),
+        *((name, printable(str(value))) for name, value in shown.items()),
+        ("text", "not read (`imseek maintain --ocr`)" if lines is None else "" if lines else "none"),
+    ]
+    print("\n".join(f"{name:<16}{value}" for name, value in facts if value))
+    if lines:
+        print("\n" + text_line_table(lines))
 
 
 def sources_table(sources: Sequence[SourceInfo]) -> str:

@@ -10,6 +10,7 @@ import typer
 
 import imseek
 from imseek.errors import CAPTION_SOURCES, UsageError
+from imseek.ocr.results import OcrReport
 from imseek.types.json_form import Json
 from imseek.types.maintenance_reports import (
     BuildReport,
@@ -28,6 +29,7 @@ from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, R
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.render.ocr_text import ocr_lines
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
 from imseek.ui.render.vector_index_text import build_lines
@@ -47,6 +49,8 @@ class Maintenance:
     purge: PurgeReport | None = None
     captions: CaptionReport | None = None
     measured: MeasureReport | None = None
+    ocr: Annotated[OcrReport | None, Json(omit_none=True)] = None
+    """Only where the text in pictures was to be read."""
     reencode: ReencodeReport | None = None
     dropped: DropReport | None = None
     index: tuple[BuildReport, ...] | None = None
@@ -61,6 +65,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "imseek maintain",
             "imseek maintain --purge",
+            "imseek maintain --ocr",
             "imseek maintain --reencode default",
             "imseek maintain --add-space timm:vit_small_patch14_dinov2.lvd142m",
             "imseek maintain --drop-space 0",
@@ -116,6 +121,15 @@ def maintain(
             help="Embed the collection's captions, for `search --by caption`; no picture is read.",
         ),
     ] = False,
+    ocr: Annotated[
+        bool | None,
+        typer.Option(
+            "--ocr/--no-ocr",
+            help="Read the text in pictures that was not read yet, and from then on that of new pictures when they "
+            "are indexed; --no-ocr deletes it.",
+            show_default=False,
+        ),
+    ] = None,
     measure: Annotated[
         bool,
         rare("--measure", help="Measure the quality of pictures indexed by an early version of imseek."),
@@ -141,10 +155,13 @@ def maintain(
     """Tidy a collection, or change its encoders. Without an option, do what is due: merge shards, delete old
     files, build the index."""
     from imseek import maintenance
+    from imseek.ocr import check_installed
 
     if index is None and (memory, recall, renew) != (None, None, None):
         raise UsageError("--memory, --recall and --renew go with --index")
     index_build.check(memory, recall)
+    if ocr:
+        check_installed()  # before minutes of other work
     if reencode is not None and add_space is not None:
         raise UsageError("--reencode and --add-space exclude each other")
     if reencode is None and (space is not None or (allow_missing and add_space is None)):
@@ -186,13 +203,15 @@ def maintain(
             done.measured = maintenance.measure(run.path, **controls)
         code = run.exit_code(done.measured.interrupted)
         run.print_lines([_measured_line(done.measured)])
+    if ocr is not None and not code:
+        code = _read_texts(run, done) if ocr else _forget_texts(run)
     if index is not None and not code:
         policy = index_build.new_policy(run.path, index, memory, recall, renew)
         with run.work() as controls:
             done.index = maintenance.build_index(run.path, policy, **controls)
         code = run.exit_code(any(report.outcome == "interrupted" for report in done.index))
         run.print_lines(build_lines(done.index))
-    named = (drop_space, reference, index, catalog)
+    named = (drop_space, reference, index, catalog, ocr)
     asked = purge or captions or measure or any(option is not None for option in named)
     if (merge or not asked) and not code:
         with run.work() as controls:
@@ -206,6 +225,25 @@ def maintain(
     if as_json:
         print_answer(done, run.chosen)
     return code
+
+
+def _read_texts(run: Run, done: Maintenance) -> int:
+    from imseek.ocr import recognise
+
+    with run.work() as controls:
+        done.ocr = recognise(run.path, **controls)
+    run.print_lines(ocr_lines(done.ocr))
+    return run.exit_code(done.ocr.interrupted)
+
+
+def _forget_texts(run: Run) -> int:
+    from imseek import ocr
+
+    was_active = ocr.is_active(run.path)
+    if was_active:
+        ocr.forget(run.path)
+    run.print_lines(["deleted the text of pictures; new pictures are not read" if was_active else "nothing to delete"])
+    return 0
 
 
 def _check_space(path: Path, space_id: int) -> None:

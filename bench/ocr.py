@@ -1,0 +1,178 @@
+"""Text in pictures: words found, words invented, what the gate loses, and images a second, beside Tesseract.
+
+    python bench/ocr.py [--pictures 120] [--photos 160] [--seed 2] [--no-tesseract]
+
+Pictures of 640 × 480 are drawn (drawn_text.py): pages, screenshots, words over photographs and on plates over them,
+of 12 to 60 pixels, in Latin, Greek and Chinese, clean and damaged (rotated, blurred, noisy, JPEG of quality 40).
+What was tuned (the gate's and the lines' minimum confidence) was tuned with seed 1. A word counts where it is found
+as a word, case and accents aside; in Chinese, where its characters stand beside each other. Tesseract is Debian's, told
+the language of each picture; its words below a confidence of 60 do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import recorder
+from drawn_text import Drawn, draw_all, missing_fonts, photographs_without_text
+from PIL import Image
+
+from imseek.ocr.picture_text import read_picture
+from imseek.ocr.recogniser import Recogniser, model_name
+
+TESSERACT = {"latin": "eng", "greek": "ell", "chinese": "chi_sim"}
+#: Scripts that the shipped networks were trained on.
+TRAINED = ("latin", "chinese")
+MIN_CONFIDENCE = 60
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=120)
+    parser.add_argument("--photos", type=int, default=160)
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--no-tesseract", action="store_true")
+    options = parser.parse_args()
+    if missing := missing_fonts():
+        print(f"missing fonts: {', '.join(missing)} (bench/README.md says where they come from)", file=sys.stderr)
+        return 1
+    recogniser = Recogniser()
+    print(model_name())
+    recorder.put(recogniser=model_name())
+    ways: dict[str, Callable[[bytes, str], str]] = {
+        "imseek": lambda data, _: "\n".join(line.text for line in read_picture(data, recogniser))
+    }
+    if shutil.which("tesseract") and not options.no_tesseract:
+        ways["tesseract"] = read_by_tesseract
+    clean = list(draw_all(options.pictures, options.seed, damaged=False))
+    damaged = list(draw_all(options.pictures, options.seed, damaged=True))
+    photos = list(photographs_without_text(options.photos, options.seed))
+    measure_gate(recogniser, [*clean, *damaged], photos)
+    sets: dict[str, tuple[list[bytes], list[Drawn]]] = {
+        "clean": ([png(one.picture) for one in clean], clean),
+        "damaged": ([png(one.picture) for one in damaged], damaged),
+    }
+    for way, read in ways.items():
+        for name, (files, drawn) in sets.items():
+            texts, speed = timed(read, files, [one.script for one in drawn])
+            report_words(way, name, drawn, texts)
+            report_speed(way, name, len(files), *speed)
+        files = [jpeg(photo) for photo in photos]
+        texts, speed = timed(read, files, ["latin"] * len(files))
+        words = sum(len(re.findall(r"\w+", text)) for text in texts) / len(files)
+        print(f"{way:10} photos    {words:.3f} false words a photo")
+        recorder.add_row("photos", way=way, false_words_per_photo=words)
+        report_speed(way, "photos", len(files), *speed)
+    return 0
+
+
+def read_by_tesseract(data: bytes, script: str) -> str:
+    with tempfile.NamedTemporaryFile(suffix=".img") as file:
+        file.write(data)
+        file.flush()
+        command = ["tesseract", file.name, "-", "-l", TESSERACT[script], "tsv"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_THREAD_LIMIT": "1"}
+        )
+    rows = csv.DictReader(io.StringIO(done.stdout), delimiter="\t", quoting=csv.QUOTE_NONE)
+    return " ".join(row["text"] for row in rows if row["text"] and float(row["conf"]) >= MIN_CONFIDENCE)
+
+
+def timed(
+    read: Callable[[bytes, str], str], files: Sequence[bytes], scripts: Sequence[str]
+) -> tuple[list[str], tuple[float, float]]:
+    """Read files in as many threads as there are cores; returns texts, and wall and processor seconds."""
+    read(files[0], scripts[0])
+    before, start = processor_seconds(), time.perf_counter()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        texts = list(threads.map(read, files, scripts))
+    return texts, (time.perf_counter() - start, processor_seconds() - before)
+
+
+def measure_gate(recogniser: Recogniser, drawn: Iterable[Drawn], photos: Iterable[Image.Image]) -> None:
+    lost = [not recogniser.has_text(np.asarray(one.picture)) for one in drawn]
+    passed = [recogniser.has_text(np.asarray(photo)) for photo in photos]
+    print(f"gate: {np.mean(lost):.3f} of pictures with text lost, {np.mean(passed):.3f} of photos looked at again")
+    recorder.put(gate_lost_share=float(np.mean(lost)), gate_passed_share=float(np.mean(passed)))
+
+
+def report_words(way: str, name: str, drawn: Sequence[Drawn], texts: Sequence[str]) -> None:
+    """Report recall by script, kind, size and damage, and the share of found words that are right in Latin."""
+    found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    right = said = 0
+    for one, text in zip(drawn, texts, strict=True):
+        hits = count_words(one, text)
+        size = "12-15 px" if one.pixels < 16 else "16-60 px"
+        groups = [one.script, *(("trained scripts", size, one.kind, *one.damages) if one.script in TRAINED else ())]
+        for group in groups:
+            found[group][0] += hits
+            found[group][1] += len(one.words)
+        if one.script == "latin":
+            right, said = right + hits, said + len(re.findall(r"\w+", text))
+    recalls = {group: hits / total for group, (hits, total) in found.items()}
+    precision = right / max(1, said)
+    listed = ", ".join(f"{group} {recall:.3f}" for group, recall in sorted(recalls.items()))
+    print(f"{way:10} {name:8}  word recall: {listed}; precision in Latin {precision:.3f}")
+    for group, recall in recalls.items():
+        recorder.add_row("recall", way=way, set=name, group=group, word_recall=recall, words=found[group][1])
+    recorder.add_row("precision", way=way, set=name, latin_word_precision=precision)
+
+
+def report_speed(way: str, name: str, files: int, wall: float, processor: float) -> None:
+    print(f"{way:10} {name:8}  {files / wall:.1f} images/s, {processor / files * 1000:.0f} ms of CPU an image")
+    recorder.add_row("speed", way=way, set=name, images_per_s=files / wall, cpu_ms_per_image=processor / files * 1000)
+
+
+def count_words(drawn: Drawn, text: str) -> int:
+    """Count the words of the picture that were found, each as often as it is there."""
+    folded = fold(text)
+    if drawn.script == "chinese":
+        whole = "".join(folded.split())
+        return sum(fold(word) in whole for word in drawn.words)
+    left = Counter(re.findall(r"\w+", folded))
+    wanted = Counter(fold(word) for word in drawn.words)
+    return (left & wanted).total()
+
+
+def fold(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in plain if not unicodedata.combining(character))
+
+
+def png(picture: Image.Image) -> bytes:
+    return _saved(picture, "PNG")
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    return _saved(picture, "JPEG", quality=90)
+
+
+def _saved(picture: Image.Image, kind: str, **options: int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def processor_seconds() -> float:
+    """Processor seconds of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+if __name__ == "__main__":
+    sys.exit(recorder.run(main))

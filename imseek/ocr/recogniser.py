@@ -1,0 +1,209 @@
+"""Find and read lines of text in a picture, by the networks of PP-OCR that ship in the wheel of rapidocr.
+
+A detector finds lines, a recogniser reads each, and where it is unsure a classifier says whether the line is upside
+down. Before all that, the detector looks at a small copy: a picture where it sees nothing is not looked at again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.errors import MissingExtraError
+from imseek.media.resize import resize
+from imseek.media.sanitise import tidy
+from imseek.ocr.results import TextLine
+from imseek.types.arrays import Float32, Pixels
+
+if TYPE_CHECKING:
+    from rapidocr import RapidOCR
+
+Corners: TypeAlias = npt.NDArray[np.float32]
+"""The corners (4, 2) of a line as x and y in pixels, clockwise from the start of its text."""
+
+EXTRA: Final = "ocr"
+#: Pixels of the shorter side below which nothing is legible.
+_MIN_SIDE: Final = 8
+#: Pixels of the longer side: of the picture that lines are cut from, of the copy that they are found in, and of the
+#: small copy of a picture up to ``_LARGE`` pixels, or a larger one.
+READ_SIDE: Final = 2400
+DETECT_SIDE: Final = 1280
+_LARGE: Final = 960
+GATE_SIDES: Final = (320, 480)
+#: A small picture is enlarged before lines are found in it, up to this side and by this factor.
+_ENLARGED_SIDE: Final = 640
+_ENLARGEMENT: Final = 2.0
+#: A picture is looked at again where a pixel of its small copy is text with this probability (docs/log.md).
+GATE_PROBABILITY: Final = 0.97
+#: Lines that are read at most, those of the largest area first, and seconds after which no further one is.
+MAX_LINES: Final = 400
+MAX_SECONDS: Final = 20.0
+#: Below this confidence, the classifier looks whether the line is upside down; lines below the second are dropped.
+_UNSURE: Final = 0.9
+MIN_CONFIDENCE: Final = 0.75
+#: A single letter or digit is more often a round thing than text; it needs this confidence.
+_SINGLE_CONFIDENCE: Final = 0.98
+#: Width by height of what the recogniser gets at most: a longer line is cut into pieces.
+_MAX_ASPECT: Final = 40.0
+#: The network needs sides that are multiples of this, and lines of this height.
+_STRIDE: Final = 32
+_LINE_HEIGHT: Final = 48
+
+
+def check_installed() -> None:
+    """Raise MissingExtraError where rapidocr is missing."""
+    _import_rapidocr()
+
+
+def model_name() -> str:
+    """Name the recogniser with its version, as the records of texts have it. Raises MissingExtraError."""
+    _import_rapidocr()
+    return f"rapidocr {metadata.version('rapidocr')}, PP-OCRv6 small"
+
+
+class Recogniser:
+    """Reads pictures in the thread that calls it; threads may share one. Opens no network connection.
+
+    Raises MissingExtraError.
+    """
+
+    def __init__(self) -> None:
+        self._engine = _load_engine()
+
+    def has_text(self, pixels: Pixels) -> bool:
+        """Whether a small copy of (h, w, 3) uint8 sRGB looks as if text were there."""
+        height, width = pixels.shape[:2]
+        if min(height, width) < _MIN_SIDE:
+            return False
+        side = GATE_SIDES[max(height, width) > _LARGE]
+        small = _scale(pixels, min(1.0, side / max(height, width)))
+        return bool(self._probabilities(small).max() >= GATE_PROBABILITY)
+
+    def read(self, pixels: Pixels, is_cancelled: Callable[[], bool] = lambda: False) -> tuple[TextLine, ...]:
+        """Read the lines in (h, w, 3) uint8 sRGB, upright, from the top.
+
+        Reads for ``MAX_SECONDS`` and ``MAX_LINES`` at most.
+        """
+        ends = time.monotonic() + MAX_SECONDS
+        pixels = _scale(pixels, min(1.0, READ_SIDE / max(pixels.shape[:2])))
+        found: list[TextLine] = []
+        for corners in self._find_lines(pixels):
+            if time.monotonic() > ends or is_cancelled():
+                break
+            text, confidence = self._read_line(_cut(pixels, corners))
+            if (line := _line(corners, text, confidence, pixels)) is not None:
+                found.append(line)
+        return tuple(found)
+
+    def _probabilities(self, pixels: Pixels) -> Float32:
+        """Return the probability of text at each pixel (h, w) of a picture whose sides the network takes."""
+        detect = self._engine.text_det
+        found: Float32 = detect.session(detect.get_preprocess()(pixels[:, :, ::-1]))[0, 0]
+        return found
+
+    def _find_lines(self, pixels: Pixels) -> Sequence[Corners]:
+        """Return the corners of lines in ``pixels``, in the order of reading."""
+        side = max(pixels.shape[:2])
+        scale = min(DETECT_SIDE / side, max(1.0, min(_ENLARGEMENT, _ENLARGED_SIDE / side)))
+        picture = _scale(pixels, scale)
+        found = self._engine.text_det(np.ascontiguousarray(picture[:, :, ::-1])).boxes
+        if found is None:
+            return ()
+        ratio = np.array(pixels.shape[1::-1]) / np.array(picture.shape[1::-1])
+        boxes = [(np.asarray(box, np.float32) * ratio).astype(np.float32) for box in found]
+        if len(boxes) > MAX_LINES:
+            largest = sorted(range(len(boxes)), key=lambda at: -np.prod(np.ptp(boxes[at], axis=0)))[:MAX_LINES]
+            boxes = [boxes[at] for at in sorted(largest)]
+        return boxes
+
+    def _read_line(self, line: Pixels) -> tuple[str, float]:
+        """Read the picture of one line: its text, and the mean probability of its characters."""
+        text, confidence = self._recognise(line)
+        if confidence < _UNSURE:
+            label, certainty = self._engine.text_cls([line[:, :, ::-1]]).cls_res[0]
+            if label == "180" and certainty > _UNSURE:
+                turned = self._recognise(np.rot90(line, 2))
+                return max((text, confidence), turned, key=lambda each: each[1])
+        return text, confidence
+
+    def _recognise(self, line: Pixels) -> tuple[str, float]:
+        from rapidocr.ch_ppocr_rec import TextRecInput
+
+        height, width = line.shape[:2]
+        pieces = np.array_split(line, max(1, int(np.ceil(width / height / _MAX_ASPECT))), axis=1)
+        texts, scores = [], []
+        for piece in pieces:
+            read = self._engine.text_rec(TextRecInput(img=np.ascontiguousarray(piece[:, :, ::-1])))
+            texts += read.txts
+            scores += read.scores
+        return "".join(texts), float(np.mean(scores))
+
+
+@cache
+def _import_rapidocr() -> type[RapidOCR]:
+    try:
+        from rapidocr import RapidOCR
+    except ModuleNotFoundError as error:
+        if error.name not in ("rapidocr", "cv2"):
+            raise
+        raise MissingExtraError("rapidocr", EXTRA) from error
+    return RapidOCR
+
+
+@cache
+def _load_engine() -> Any:
+    """Load the networks, one thread each. What they are given does not change them, so threads may share them."""
+    engine = _import_rapidocr()(
+        params={
+            "Global.log_level": "critical",
+            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+            # Sizes are set here: neither the engine's limits nor its enlarging apply.
+            "Det.limit_type": "max",
+            "Det.limit_side_len": 1 << 20,
+            # Lines are read one by one: wider ones beside them would be paid for by all.
+            "Rec.rec_img_shape": [3, _LINE_HEIGHT, _LINE_HEIGHT],
+            "Rec.rec_batch_num": 1,
+        }
+    )
+    logging.getLogger("RapidOCR").disabled = True
+    blank = np.full((_LINE_HEIGHT, 4 * _LINE_HEIGHT, 3), 255, np.uint8)
+    engine(blank, use_det=False, use_cls=True, use_rec=True)  # It loads its networks at their first use.
+    engine(blank, use_det=True, use_cls=False, use_rec=False)
+    return engine
+
+
+def _scale(pixels: Pixels, scale: float) -> Pixels:
+    """Scale a picture, each side at least one stride of the detector."""
+    height, width = pixels.shape[:2]
+    size = max(_STRIDE, round(height * scale)), max(_STRIDE, round(width * scale))
+    return pixels if size == (height, width) else resize(pixels, size, interpolation="bilinear")
+
+
+def _cut(pixels: Pixels, corners: Corners) -> Pixels:
+    """Cut out a line and turn it level; one that is taller than wide is turned by a quarter."""
+    from rapidocr.utils.process_img import get_rotate_crop_image
+
+    found: Pixels = get_rotate_crop_image(pixels, corners)
+    return found
+
+
+def _line(corners: Corners, text: str, confidence: float, pixels: Pixels) -> TextLine | None:
+    """Make the value of a line; None for one that is no text."""
+    clean = tidy(text)
+    if clean is None or confidence < MIN_CONFIDENCE:
+        return None
+    letters = [c for c in clean if c.isalnum()]
+    if not letters or (len(letters) == 1 and confidence < _SINGLE_CONFIDENCE):
+        return None
+    height, width = pixels.shape[:2]
+    (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    x, y = left / width, top / height
+    return TextLine(x, y, min(1.0, right / width) - x, min(1.0, bottom / height) - y, round(confidence, 3), clean)

@@ -1,0 +1,94 @@
+"""Write texts of pictures (:mod:`imseek.ocr.text_columns`), with the record of who read them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow.compute as pc
+
+from imseek.analysis.score_columns import check_name
+from imseek.data.catalog import model_files, models
+from imseek.data.catalog.models import Model
+from imseek.data.reader import Reader
+from imseek.data.shards import derived_results
+from imseek.data.vectors.base import Ids
+from imseek.data.words import documents
+from imseek.data.words.analysis import tokens_of
+from imseek.data.writing.writer import Change, Writer
+from imseek.ocr.results import TextLine
+from imseek.ocr.text_columns import COLUMNS, KIND, NAME, encode_lines
+from imseek.search.where.column_values import list_columns, values
+
+#: Characters of a picture's lines that are stored at most, with what surrounds each line.
+_MAX_CHARACTERS: Final = 30_000
+_LINE_OVERHEAD: Final = 50
+
+
+def begin(writer: Writer, recogniser: str) -> None:
+    """Record who reads the texts, unless that is recorded. Raises UsageError where the columns are something else."""
+    check_name(Reader(writer.root), NAME, KIND, COLUMNS, replace=True)
+    known = models.find(writer.root, NAME)
+    recognisers = [] if known is None else list(known.facts.get("recognisers", []))
+    if recogniser not in recognisers:
+        model_files.put(writer, Model(NAME, KIND, {"recognisers": [*recognisers, recogniser]}))
+
+
+def ids_without_text(reader: Reader) -> tuple[Ids, int]:
+    """Return the ids (n,) of live images that were not read, shard by shard, and the number of all live images."""
+    parts, total = [np.empty(0, np.int64)], 0
+    wanted = ["has_text"] if "has_text" in list_columns(reader) else []
+    for ids, columns in values(reader, wanted or ["image_id"]):
+        total += len(ids)
+        unread = np.asarray(pc.is_null(columns[0])) if wanted else np.ones(len(ids), np.bool_)
+        parts.append(ids[unread])
+    return np.concatenate(parts), total
+
+
+def store(writer: Writer, found: Mapping[int, Sequence[TextLine]]) -> int:
+    """Store the lines of pictures, by image id, in one commit; returns the generation."""
+    found = {image_id: _fit(lines) for image_id, lines in found.items()}
+    texts = {image_id: "\n".join(line.text for line in lines) or None for image_id, lines in found.items()}
+    columns: dict[str, dict[int, Any]] = {
+        "text": texts,
+        "has_text": {image_id: text is not None for image_id, text in texts.items()},
+        "text_lines": {image_id: encode_lines(lines) for image_id, lines in found.items() if lines},
+    }
+    return derived_results.update(writer, NAME, columns, also=[words_change(texts)])
+
+
+def words_change(texts: Mapping[int, str | None]) -> Change:
+    """Make the change that puts the words of texts, by image id, into the documents of their images."""
+    tokens = {image_id: tokens_of(text or "") for image_id, text in texts.items()}
+
+    def change(connection: Any, generation: int) -> None:
+        documents.replace_column(connection, generation, "text", tokens)
+
+    return change
+
+
+def forget(root: Path) -> int:
+    """Delete all texts, their words in documents, and the record, in one commit; returns the generation."""
+
+    def clear_words(connection: Any, generation: int) -> None:
+        ids = _ids_with_text(Reader(root))  # Here, where no other writer can add any.
+        words_change(dict.fromkeys(ids.tolist(), None))(connection, generation)
+
+    return derived_results.forget(root, NAME, "maintain --no-ocr", also=[clear_words])[0]
+
+
+def _ids_with_text(reader: Reader) -> Ids:
+    """Return the ids (n,) of live images with text."""
+    parts = [np.empty(0, np.int64)]
+    if "text" in list_columns(reader):
+        parts += [ids[np.asarray(pc.is_valid(texts))] for ids, (texts,) in values(reader, ["text"])]
+    return np.concatenate(parts)
+
+
+def _fit(lines: Sequence[TextLine]) -> Sequence[TextLine]:
+    """Return the first lines, as many as may be stored."""
+    ends = itertools.accumulate(len(line.text) + _LINE_OVERHEAD for line in lines)
+    return [line for line, end in zip(lines, ends, strict=True) if end <= _MAX_CHARACTERS]
