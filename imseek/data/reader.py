@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -395,14 +395,17 @@ class Reader:
 
     @property
     def has_words(self) -> bool:
-        """Whether this collection can be searched by words."""
-        return True
+        """Whether this generation can be searched by words; if not, the ``note`` of matches says why."""
+        from imseek.data.words.matching import why_no_words
+
+        with self._catalog.reading() as connection:
+            return why_no_words(self, connection) is None
 
     def match_words(self, query: WordQuery, limit: int, fields: Sequence[str] | None = None) -> WordMatches:
         """Return the images of this generation that match words, best first, at most ``limit`` of them.
 
         An image matches that holds all phrases of the query, or any of its words where it has no phrase, in these
-        ``fields`` of its document (default: all).
+        ``fields`` of its document (default: all). Where the words cannot be searched, there are no matches, but a note.
         """
         from imseek.data.words.matching import match_words
 
@@ -413,6 +416,17 @@ class Reader:
         from imseek.data.words.matching import read_documents
 
         return read_documents(self, image_ids)
+
+    def live_ids(self, image_ids: Iterable[int]) -> set[int]:
+        """Return those of these ids that are live in this generation."""
+        return {image_id for _, ids, _ in self._locate(image_ids) for image_id in ids}
+
+    def catalog_connection(self) -> AbstractContextManager[ReadConnection]:
+        """Lend the connection to the catalog for queries in the body of the ``with``; call nothing there that needs it.
+
+        Raises as :func:`connect_read_only`.
+        """
+        return self._catalog.reading()
 
     def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[_ShardLookup, list[int], list[int]]]:
         """Yield each shard that has some of the live ids, those ids, ascending, and their rows; others are skipped."""

@@ -98,6 +98,37 @@ class CatalogBackend(Protocol):
         """
         ...
 
+    # -- words -----------------------------------------------------------------------------------------
+
+    def can_search_words(self, connection: ReadConnection) -> bool:
+        """Whether this catalog has an index over its documents that can be read here."""
+        ...
+
+    def find_documents(
+        self,
+        connection: ReadConnection,
+        groups: Sequence[Sequence[Sequence[str]]],
+        fields: Sequence[str] | None,
+        limit: int,
+        last: int,
+    ) -> list[int]:
+        """Return ids, ascending, of at most ``limit`` documents up to ``last`` that hold a unit of each group.
+
+        A unit is a word or a phrase: its tokens, in order. It counts in these columns (None: in any).
+        """
+        ...
+
+    def count_documents(
+        self,
+        connection: ReadConnection,
+        groups: Sequence[Sequence[Sequence[str]]],
+        fields: Sequence[str] | None,
+        limit: int,
+        last: int,
+    ) -> tuple[int, int]:
+        """Count such documents, at most ``limit``; return the count and the largest id counted (0: none)."""
+        ...
+
     def freeze(self) -> AbstractContextManager[Connection]:
         """Connect to the catalog as of one moment, with SQLAlchemy. Writers need not wait, nothing can be changed."""
         ...

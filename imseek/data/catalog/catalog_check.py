@@ -23,6 +23,7 @@ from imseek.data.catalog.index_policy import POLICY, parse_policy
 from imseek.data.catalog.migrations import MIGRATIONS, migrate_connection, refuse_newer_version
 from imseek.data.collection_records import FINGERPRINT, MAX_DIM
 from imseek.data.files.json_object import JsonObject
+from imseek.data.words.values import INDEXED
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ _WRONG_TYPES: Final[Mapping[str, str]] = {
     "OR typeof(mtime_ns) <> 'integer' OR typeof(ctime_ns) <> 'integer' OR typeof(inode) <> 'integer' "
     "OR typeof(checked_ns) <> 'integer'",
     "tags": "typeof(image_id) <> 'integer' OR typeof(tag) <> 'text' OR typeof(provenance) <> 'text' "
+    "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",
+    "documents": "typeof(document_id) <> 'integer' OR typeof(image_id) <> 'integer' OR typeof(names) <> 'text' "
+    "OR typeof(captions) <> 'text' OR typeof(keywords) <> 'text' OR typeof(text) <> 'text' "
     "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",
     "judgements": "typeof(hash_a) <> 'blob' OR typeof(hash_b) <> 'blob' OR typeof(verdict) <> 'text' "
     "OR typeof(provenance) <> 'text' OR typeof(decided_at) <> 'text'",
@@ -181,6 +185,7 @@ _META: Final[Mapping[str, Callable[[str], object]]] = {
 _OPTIONAL_META: Final[Mapping[str, Callable[[str], object]]] = {
     "purged": _check_decimal,
     POLICY: parse_policy,
+    INDEXED: _check_decimal,
 }
 
 

@@ -16,10 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from imseek.data.catalog.sqlite.word_index import without_index
 from imseek.errors import CorruptCollectionError, FormatVersionError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
 #: Rows of ``sqlite_master``: type, name, table and statement. An index that SQLite creates itself has no statement.
 Schema: TypeAlias = frozenset[tuple[str, str, str, str | None]]
@@ -88,11 +89,33 @@ ALTER TABLE runs ADD COLUMN progress TEXT NOT NULL DEFAULT '{{}}';
 ALTER TABLE runs ADD COLUMN exit_code {int}
 """
 
+# A document holds the words of an image: tokens joined by spaces. In PostgreSQL the table is its own index; in SQLite
+# a writer makes one beside it (sqlite/word_index.py), where SQLite has FTS5. The positions of the columns in a
+# ``tsvector`` have gaps between them, so that no phrase spans two; columns have at most 4,000 tokens.
+_0003_DOCUMENTS = r"""
+CREATE TABLE documents (
+    document_id {int} PRIMARY KEY, image_id {int} NOT NULL, names TEXT NOT NULL, captions TEXT NOT NULL,
+    keywords TEXT NOT NULL, text TEXT NOT NULL, born {int} NOT NULL, died {int} NOT NULL);
+CREATE INDEX documents_by_image ON documents (image_id);
+CREATE INDEX documents_by_death ON documents (died) WHERE died < 9223372036854775807;
+postgresql: CREATE FUNCTION words_of_document(text, text, text, text) RETURNS tsvector LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(string_agg(
+        '''' || replace(replace(token, '\', '\\'), '''', '''''') || ''':' || position + shift || weight, ' '
+    ), '')::tsvector
+    FROM (VALUES ($1, 'A', 0), ($2, 'B', 4001), ($3, 'C', 8002), ($4, 'D', 12003)) AS fields (tokens, weight, shift),
+        unnest(string_to_array(tokens, ' ')) WITH ORDINALITY AS found (token, position)
+    WHERE token <> '' $$;
+postgresql: ALTER TABLE documents ADD COLUMN words tsvector
+    GENERATED ALWAYS AS (words_of_document(names, captions, keywords, text)) STORED;
+postgresql: CREATE INDEX documents_by_words ON documents USING gin (words)
+"""
+
 _MIGRATIONS_TABLE = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("foundation", _0001_FOUNDATION),
     ("containers and jobs", _0002_CONTAINERS_AND_JOBS),
+    ("documents", _0003_DOCUMENTS),
 )
 
 
@@ -108,9 +131,9 @@ def migrate(engine: Engine) -> int:
     for version, (name, script) in enumerate(MIGRATIONS[before:], start=before + 1):
         with engine.begin() as connection:
             if version == 1:
-                connection.execute(text(_for_connection(connection, _MIGRATIONS_TABLE)))
-            for statement in script.split(";"):
-                connection.execute(text(_for_connection(connection, statement)))
+                connection.execute(text(_in_dialect(_MIGRATIONS_TABLE, connection.dialect.name)))
+            for statement in _script_in_dialect(script, connection.dialect.name):
+                connection.execute(text(statement))
             connection.execute(
                 text("INSERT INTO migrations (version, name, applied_at) VALUES (:version, :name, :at)"),
                 {"version": version, "name": name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
@@ -153,6 +176,7 @@ def check_schema(connection: sqlite3.Connection, path: Path, *, writing: bool) -
     With ``writing`` it raises FormatVersionError.
     """
     found: Schema = frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+    found = without_index(found)
     known = Schema()
     if _migrations_row() in found:
         count = int(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
@@ -208,12 +232,17 @@ def _statements(migrations: tuple[tuple[str, str], ...]) -> Iterator[str]:
     if migrations:
         yield _in_dialect(_MIGRATIONS_TABLE, "sqlite")
     for _, script in migrations:
-        for statement in script.split(";"):
-            yield _in_dialect(statement, "sqlite")
+        yield from _script_in_dialect(script, "sqlite")
 
 
-def _for_connection(connection: Connection, statement: str) -> str:
-    return _in_dialect(statement, connection.dialect.name)
+def _script_in_dialect(script: str, dialect: str) -> Iterator[str]:
+    """Yield the statements of a migration that are for a database dialect; some name the only one they are for."""
+    for statement in script.split(";"):
+        only, _, rest = statement.partition(": ")
+        if only.strip() != "postgresql":
+            yield _in_dialect(statement, dialect)
+        elif dialect == "postgresql":
+            yield _in_dialect(rest, dialect)
 
 
 def _in_dialect(statement: str, dialect: str) -> str:

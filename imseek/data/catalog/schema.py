@@ -12,6 +12,7 @@ from imseek.data.collection_records import FOREVER
 __all__ = [
     "FOREVER",
     "containers",
+    "documents",
     "failures",
     "files",
     "images",
@@ -84,3 +85,7 @@ runs = _table(
 )
 tags = _table("tags", "image_id:int! tag:text! provenance:text born:int! died:int")
 judgements = _table("judgements", "hash_a:blob! hash_b:blob! verdict:text provenance:text decided_at:text")
+documents = _table(
+    "documents",
+    "document_id:int! image_id:int names:text captions:text keywords:text text:text born:int died:int",
+)

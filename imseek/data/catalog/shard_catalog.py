@@ -135,13 +135,13 @@ def retire_shards(connection: Connection, generation: int, shard_ids: Iterable[i
 
 
 def mark_dead(connection: Connection, generation: int, image_ids: Sequence[int]) -> set[int]:
-    """Mark images, their places and their tags as dead. Return the shards whose dead rows must be written."""
+    """Mark images, their places, tags and documents as dead. Return the shards whose dead rows must be written."""
     touched: set[int] = set()
     for chunk in chunks(image_ids):
         ids = t.images.c.image_id.in_(chunk)
         touched.update(s for s in connection.execute(select(t.images.c.shard_id).where(ids)).scalars() if s is not None)
         connection.execute(update(t.images).where(ids, live(t.images)).values(died=generation))
-        for table in (t.places, t.tags):
+        for table in (t.places, t.tags, t.documents):
             connection.execute(update(table).where(table.c.image_id.in_(chunk), live(table)).values(died=generation))
     return touched
 

@@ -33,6 +33,7 @@ from imseek.data.repair.recovery_evidence import (
     catalog_lag,
     gather_evidence,
 )
+from imseek.data.words import documents
 from imseek.data.writing import space_records
 from imseek.data.writing.create import insert_meta
 from imseek.data.writing.writer import find_listed_files
@@ -107,6 +108,7 @@ def _replace_catalog(folders: _Folders, evidence: Evidence, fault: str, damaged:
             adopted = orphan_shards.adopt(connection, folders, generation, evidence.current)
             judged = duplicate_judgement_file.recover_judgements(connection, folders, generation)
             learned = model_files.adopt_models(connection, folders, generation)
+            documents.forget_index(connection)
             _raise_counters(connection, root, generation, evidence.current)
         catalog.fold()
     finally:

@@ -37,6 +37,7 @@ from imseek.data.shards import shard_files
 from imseek.data.trust import check_trusted, complete_record
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.data.vectors import index_snapshots, snapshot_publication
+from imseek.data.words import documents
 from imseek.data.writing import space_build_rows
 from imseek.data.writing.commit import stat_values
 from imseek.data.writing.writer import Writer
@@ -147,6 +148,7 @@ _REPAIR_ORDER = (
     "judgements",
     "model",
     "orphan",
+    documents.KIND,
     "backup",
 )
 
@@ -171,6 +173,9 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
     elif problem.kind == duplicate_judgement_file.KIND:
         duplicate_judgement_file.rewrite(writer)
         ledger.restored.append(f"{problem.file} from the catalog")
+    elif problem.kind == documents.KIND:
+        writer.apply(documents.fill(writer.root))
+        ledger.restored.append(f"the words of images in {problem.file} from places and shards")
     elif problem.kind == model_files.KIND:
         ledger.lost.append(f"{problem.file}: {_describe_model_loss(writer, problem.file)}")
         _retire_file(writer, problem.file)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files, models, shard_catalog
 from imseek.data.catalog import schema as t
+from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.catalog import get_meta, live
 from imseek.data.collection_records import Current, Shard
 from imseek.data.files.collection_files import load_array, open_file
@@ -30,6 +31,7 @@ from imseek.data.vectors.index_metadata import (
     read_index_metadata,
 )
 from imseek.data.vectors.snapshot_publication import KIND as SNAPSHOT
+from imseek.data.words import documents
 from imseek.data.writing.space_build_rows import PART, part_dtype
 from imseek.errors import CorruptCollectionError
 from imseek.types.collection_info import SpaceInfo
@@ -58,6 +60,10 @@ def find_content_problems(root: Path, connection: Connection, current: Current, 
         yield from _shard_problems(root, connection, current.spaces, shard, bad)
     yield from _part_problems(root, connection, bad)
     yield from _document_problems(root, connection, bad)
+    if (fault := documents.find_problem(connection, is_trusted(root))) is not None:
+        yield Problem(
+            documents.KIND, layout.CATALOG if backend_of(root).is_file else layout.ADDRESS, fault, repairable=True
+        )
     damaged = {path.rpartition("/")[0] for path in bad}
     for folder in current.snapshots.values():
         yield from _index_problems(IndexFolder(root, folder), damaged)

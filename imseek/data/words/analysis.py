@@ -74,7 +74,7 @@ def _fold_character(character: str) -> str:
 
 def tokens_of(text: str) -> list[str]:
     """Return the tokens of a text, in order: at most ``MAX_TOKENS``, and ``MAX_BYTES`` in UTF-8 with spaces."""
-    return _limit(_tokens(text))
+    return limit_tokens(_tokens(text))
 
 
 def name_tokens(path: bytes) -> list[str]:
@@ -83,7 +83,7 @@ def name_tokens(path: bytes) -> list[str]:
     Names are split at separators, digits and changes of case; a name that this splits is a token as a whole, too. The
     parts of a member's path (docs/format.md, Places) count, a row's number and the host and query of a URL do not.
     """
-    return _limit(token for part in path.split(MEMBER_SEPARATOR) for token in _part_tokens(part))
+    return limit_tokens(token for part in path.split(MEMBER_SEPARATOR) for token in _part_tokens(part))
 
 
 def parse_words(text: str) -> WordQuery:
@@ -138,7 +138,8 @@ def _stemmer() -> Any:
     return EnglishStemmer()
 
 
-def _limit(tokens: Iterable[str]) -> list[str]:
+def limit_tokens(tokens: Iterable[str]) -> list[str]:
+    """Return the first tokens that a column of a document has room for."""
     found: list[str] = []
     size = 0
     for token in tokens:

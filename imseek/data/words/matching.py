@@ -1,58 +1,251 @@
-"""Find the images of a generation that match a lexical query, best first."""
+"""Find the images of a generation that match a lexical query, best first.
+
+The index in the catalog finds documents; their BM25 is computed here, from the documents themselves, so that it is the
+same over every backend. To bound the time of a query, at most ``_SCORED`` documents are scored: first those that hold
+all of its words, then those with its rarest word and another one, then those with any, the rarer the earlier.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from imseek.data.words.analysis import name_tokens, tokens_of
-from imseek.data.words.scoring import count_units, idf, score_counts, units_of
-from imseek.data.words.values import FIELDS, Document, WordMatches, WordQuery
+from imseek.data.catalog.backend import CatalogBackend, ReadConnection, backend_of
+from imseek.data.collection_records import FOREVER
+from imseek.data.trust import is_trusted
+from imseek.data.words.scoring import Unit, count_units, idf, score_counts, units_of
+from imseek.data.words.values import FIELDS, INDEXED, Document, WordMatches, WordQuery
+from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
     from imseek.data.reader import Reader
 
+#: Documents that a query scores at most.
+_SCORED: Final = 1_000
+#: A word in more documents than this is common: how many hold it is estimated.
+_COMMON: Final = 10_000
+#: Documents looked through for all words of a query that has common words only.
+_PAIRED: Final = 2_500
+#: Ids per SQL statement, below SQLite's limit on variables in every build.
+_CHUNK: Final = 500
+
+
+class _Row(NamedTuple):
+    """A document as stored: its number, its image, and the words."""
+
+    document_id: int
+    image_id: int
+    document: Document
+
+
+@dataclass(slots=True)
+class _Frequency:
+    """In how many documents a unit is; for a common one an estimate, and the number of its ``_COMMON``-th document."""
+
+    count: int
+    furthest: int
+    is_common: bool
+
+
+class Index:
+    """The documents of one generation, over an open connection to its catalog."""
+
+    def __init__(self, reader: Reader, connection: ReadConnection, fields: Sequence[str] | None) -> None:
+        self._backend: CatalogBackend = backend_of(reader.root)
+        self._connection = connection
+        self._fields = None if fields is None or set(fields) == set(FIELDS) else list(fields)
+        self.generation = reader.generation
+        self.last = _last_document(connection, reader.generation)
+
+    def find(self, groups: Sequence[Sequence[Unit]], limit: int, last: int | None = None) -> list[int]:
+        return self._backend.find_documents(self._connection, groups, self._fields, limit, last or self.last)
+
+    def count(self, groups: Sequence[Sequence[Unit]], limit: int) -> tuple[int, int]:
+        return self._backend.count_documents(self._connection, groups, self._fields, limit, self.last)
+
+    def count_ended(self) -> int:
+        """Count documents that have ended, which the index still holds, up to ``_COMMON``."""
+        query = f"SELECT COUNT(*) FROM (SELECT 1 FROM documents WHERE died < {FOREVER} LIMIT {_COMMON}) AS ended"  # noqa: S608
+        return int(self._connection.execute(query).fetchone()[0])
+
+    def frequency(self, unit: Unit, documents: int) -> _Frequency:
+        """Count the documents that hold a unit, of so many in the collection."""
+        count, furthest = self.count([[unit]], _COMMON)
+        if count < _COMMON:
+            return _Frequency(count, furthest, is_common=False)
+        # They are found in the order of their numbers: as dense as in the part looked at, they are in the rest.
+        estimate = count * self.last // max(furthest, 1)
+        return _Frequency(max(count, min(documents, estimate)), furthest, is_common=True)
+
+    def rows(self, document_ids: Sequence[int]) -> Iterator[_Row]:
+        """Yield those of these documents that are live in the generation."""
+        query = "SELECT document_id, image_id, names, captions, keywords, text FROM documents"
+        for chunk in (document_ids[start : start + _CHUNK] for start in range(0, len(document_ids), _CHUNK)):
+            marks = ",".join("?" * len(chunk))
+            where = f"{query} WHERE document_id IN ({marks}) AND born <= ? AND died > ?"
+            for number, image_id, *fields in self._connection.execute(
+                where, (*chunk, self.generation, self.generation)
+            ).fetchall():
+                yield _Row(number, image_id, Document(*fields))
+
+
+def why_no_words(reader: Reader, connection: ReadConnection) -> str | None:
+    """Return why a generation cannot be searched by words; None where it can."""
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (INDEXED,)).fetchone()
+    if row is None:
+        return "words are not indexed yet: the next `imseek index` does it"
+    backend = backend_of(reader.root)
+    if backend.is_file and not is_trusted(reader.root):  # SQLite believes what the tables of FTS5 say.
+        return "words are searched in trusted collections only"
+    if not backend.can_search_words(connection):
+        return "words cannot be searched: this SQLite was built without FTS5"
+    if int(row[0]) < _last_document(connection, reader.generation):
+        return "the index of words is incomplete: the next `imseek index` completes it"
+    return None
+
 
 def match_words(reader: Reader, query: WordQuery, limit: int, fields: Sequence[str] | None = None) -> WordMatches:
     """As :meth:`imseek.data.reader.Reader.match_words` says."""
-    fields = FIELDS if fields is None else fields
-    ids = np.concatenate(
-        [
-            np.empty(0, np.int64),
-            *(np.delete(reader.shard_ids(shard), reader.dead_rows(shard)) for shard in reader.current.shards),
-        ]
-    )
+    if fields is not None and (strange := sorted(set(fields) - set(FIELDS))):
+        raise ValueError(f"a document has no column {strange[0]!r}")
+    documents = reader.current.images
+    query = WordQuery(tuple(filter(None, query.words)), tuple(filter(all, query.phrases)))
+    if not query or fields == [] or limit < 1:
+        return _no_matches(documents, None)
+    try:
+        with reader.catalog_connection() as connection:
+            if (note := why_no_words(reader, connection)) is not None:
+                return _no_matches(documents, note)
+            matches = _match(reader, Index(reader, connection, fields), query, limit, fields or FIELDS)
+            reader.check_history(connection)
+    except CorruptCollectionError as error:
+        if not backend_of(reader.root).is_file:
+            raise
+        hint = f"imseek collection repair {os.fspath(reader.root)}"
+        return _no_matches(documents, f"the index of words is damaged ({error}): {hint}")
+    return matches
+
+
+def _no_matches(documents: int, note: str | None) -> WordMatches:
+    empty = np.empty(0, np.float64)
+    return WordMatches(np.empty(0, np.int64), empty, empty, 0, documents, note=note)
+
+
+def _match(reader: Reader, index: Index, query: WordQuery, limit: int, fields: Sequence[str]) -> WordMatches:
+    documents = reader.current.images
     units = units_of(query)
-    documents = read_documents(reader, ids.tolist())
-    counts: npt.NDArray[np.float64] = np.array([count_units(documents[i], units, fields) for i in ids.tolist()])
-    counts = counts.reshape(len(ids), len(units))
-    holds = np.asarray(counts > 0, np.bool_)
-    weights = np.array([idf(int(found), len(ids)) for found in holds.sum(axis=0)], np.float64)
+    frequencies: dict[Unit, _Frequency] = {unit: index.frequency(unit, documents) for unit in units if len(unit) == 1}
+    # Phrases of common words are only looked for where those words are counted.
+    last = _phrase_bound(index, query, documents)
+    frequencies |= {
+        phrase: _Frequency(*index.count([[phrase]], _COMMON), is_common=False)
+        if last is None
+        else _Frequency(len(found := index.find([[phrase]], _COMMON, last)), max(found, default=0), is_common=True)
+        for phrase in query.phrases
+    }
+    candidates, is_exact = _candidates(index, query, frequencies, max(limit, _SCORED), last)
+    rows = list(index.rows(candidates))
+    alive = reader.live_ids([row.image_id for row in rows])
+    rows = [row for row in rows if row.image_id in alive]
+    counts = np.array([count_units(row.document, units, fields) for row in rows], np.float64)
+    counts = counts.reshape(len(rows), len(units))
+    weights = np.array([idf(frequencies[unit].count, documents) for unit in units], np.float64)
     scores, shares = score_counts(counts, weights)
+    holds = np.asarray(counts > 0, np.bool_)
+    # An index that is wrong finds nothing wrong: the documents decide.
     matching = np.any(holds, axis=1) & np.all(holds[:, len(query.words) :], axis=1)
+    ids = np.array([row.image_id for row in rows], np.int64)
     order = np.lexsort((ids, -scores))
     best = order[matching[order]]
-    return WordMatches(
-        ids[best[:limit]], scores[best[:limit]], shares[best[:limit]], total=len(best), documents=len(ids)
-    )
+    total = len(best) if is_exact else max(len(best), _count_all(index, query, last) - index.count_ended())
+    best = best[:limit]
+    return WordMatches(ids[best], scores[best], shares[best], total, documents, is_exact)
+
+
+def _phrase_bound(index: Index, query: WordQuery, documents: int) -> int | None:
+    """Return up to which document phrases are looked for, where all words of one are common; None: in all."""
+    bounds = []
+    for phrase in query.phrases:
+        found = [index.frequency((token,), documents) for token in dict.fromkeys(phrase)]
+        if all(frequency.is_common for frequency in found):
+            bounds.append(max(frequency.furthest for frequency in found))
+    return min(bounds, default=None)
+
+
+def _candidates(
+    index: Index, query: WordQuery, frequencies: dict[Unit, _Frequency], room: int, last: int | None
+) -> tuple[list[int], bool]:
+    """Return documents to score, and whether they are all that match."""
+    base = [[phrase] for phrase in query.phrases]
+    words: list[Unit] = [(word,) for word in query.words if frequencies[word,].count]
+    words.sort(key=lambda word: frequencies[word].count)
+    if index.count_ended() * 10 > min(index.last, 10 * _COMMON):  # Some of what is found is of earlier generations.
+        room *= 2
+    found: dict[int, None] = {}
+    is_whole = last is None
+
+    def take(groups: list[list[Unit]], bound: int | None) -> bool:
+        """Take documents; return whether there were no more."""
+        some = index.find(groups, room, bound)
+        fresh = [one for one in some if one not in found]
+        taken = fresh[: room - len(found)]
+        found.update(dict.fromkeys(taken))
+        return len(some) < room and len(taken) == len(fresh)
+
+    if base:
+        if words:
+            take([*base, *([word] for word in words)], last)
+        is_whole &= take(base, last)
+        return list(found), is_whole
+    if sum(frequencies[word].count for word in words) > room and len(words) > 1:
+        rarest, *others = words
+        common = frequencies[rarest]
+        bound = common.furthest * _PAIRED // _COMMON if common.is_common else None
+        take([[word] for word in words], bound)
+        if len(words) > 2:
+            for other in others:
+                if len(found) < room:
+                    take([[rarest], [other]], bound)
+    for word in words:
+        if len(found) >= room:
+            return list(found), False
+        is_whole &= take([[word]], None)
+    return list(found), is_whole
+
+
+def _count_all(index: Index, query: WordQuery, last: int | None) -> int:
+    """Count the documents that match, up to ``_COMMON``, including those that have ended."""
+    if query.phrases:
+        return len(index.find([[phrase] for phrase in query.phrases], _COMMON, last))
+    return index.count([[(word,) for word in query.words]], _COMMON)[0]
+
+
+def _last_document(connection: ReadConnection, generation: int) -> int:
+    """Return the number of the last document of a generation; 0 where there is none."""
+    newest = "SELECT document_id, born FROM documents ORDER BY document_id DESC LIMIT 1"
+    number, born = connection.execute(newest).fetchone() or (0, 0)
+    if born > generation:
+        query = "SELECT COALESCE(MAX(document_id), 0) FROM documents WHERE born <= ?"
+        (number,) = connection.execute(query, (generation,)).fetchone()
+    return int(number)
 
 
 def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Document]:
     """As :meth:`imseek.data.reader.Reader.documents` says."""
-    metadata = reader.metadata(image_ids)
-    places = reader.catalog_places(list(metadata))
-    return {i: document_of(places[i][1] if i in places else b"", row) for i, row in metadata.items()}
-
-
-def document_of(path: bytes, metadata: dict[str, object]) -> Document:
-    """Return the document of an image at a place, with these intrinsic columns."""
-
-    def joined(*columns: str) -> str:
-        values = (metadata.get(column) for column in columns)
-        texts = [" ".join(map(str, value)) if isinstance(value, list) else str(value or "") for value in values]
-        return " ".join(tokens_of(" ".join(texts)))
-
-    return Document(" ".join(name_tokens(path)), joined("caption", "title"), joined("keywords", "people"))
+    found: dict[int, Document] = {}
+    wanted = sorted(reader.live_ids(image_ids))
+    query = "SELECT image_id, names, captions, keywords, text FROM documents"
+    with reader.catalog_connection() as connection:
+        if connection.execute("SELECT 1 FROM meta WHERE name = ?", (INDEXED,)).fetchone() is None:
+            return {}
+        for chunk in (wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)):
+            marks = ",".join("?" * len(chunk))
+            where = f"{query} WHERE image_id IN ({marks}) AND born <= ? AND died > ?"
+            rows = connection.execute(where, (*chunk, reader.generation, reader.generation))
+            found.update({image_id: Document(*fields) for image_id, *fields in rows})
+        reader.check_history(connection)
+    return found

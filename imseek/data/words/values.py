@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 #: The text columns of a document.
 FIELDS: Final = ("names", "captions", "keywords", "text")
+#: Key in ``meta`` of the number of the last document in the index; 0 where the index must be made anew. A catalog
+#: without it may have images without a document.
+INDEXED: Final = "indexed_documents"
 
 
 class Document(NamedTuple):
@@ -42,7 +45,7 @@ class WordMatches:
     ``ids`` (m,) int64; ``scores`` (m,) float64 are BM25, higher is better; ``shares`` (m,) float64 say how much of the
     query an image holds, weighted by IDF: 1.0 is all of it. ``total`` counts the matches of the whole generation,
     ``documents`` its documents. ``is_exact`` is False where common words were not looked up everywhere: then ``total``
-    is a lower bound, and the best may be missing.
+    is a lower bound, and the best may be missing. ``note`` says why the generation cannot be searched by words, if so.
     """
 
     ids: npt.NDArray[np.int64]
@@ -51,3 +54,4 @@ class WordMatches:
     total: int
     documents: int
     is_exact: bool = True
+    note: str | None = None

@@ -18,6 +18,7 @@ from imseek.data.catalog.schema import FOREVER
 from imseek.data.catalog.tag_reader import is_from_model
 from imseek.data.shards import shard_files
 from imseek.data.user_files.file_stat import FileStat
+from imseek.data.words import documents
 from imseek.data.writing.writer import Writer
 
 #: Stat columns, named after the fields.
@@ -53,6 +54,8 @@ def commit(writer: Writer, batch: Changeset) -> int:
             shard_catalog.write_dead_rows(writer, connection, generation, shard)
         _add_places(connection, generation, [(image_id, n) for image_id, n in new])
         _add_places(connection, generation, [(p.image_id, p) for p in batch.moved])
+        documents.add(connection, generation, [(i, n.source_id, n.path, n.metadata) for i, n in new])
+        documents.rename(connection, generation, [(p.image_id, p.source_id, p.path) for p in batch.moved])
         _note_checks(connection, batch)
         _note_failures(writer, connection, batch)
         _note_containers(connection, batch)

@@ -34,6 +34,7 @@ from imseek.data.files.collection_files import find_files, refuse_strange
 from imseek.data.reader import PURGED
 from imseek.data.shards import compaction
 from imseek.data.vectors import index_snapshots
+from imseek.data.words import documents
 from imseek.data.writing import job_logs, space_build_rows
 from imseek.data.writing.writer import Writer, find_listed_files
 from imseek.types.maintenance_reports import PurgeReport
@@ -115,6 +116,7 @@ def _delete_history(connection: Connection) -> tuple[int, int]:
         update(t.sources).where(s.died != FOREVER, s.root != b"").values(root=b"", options="{}"),
     ]
     records = images + sum(connection.execute(statement).rowcount for statement in statements)
+    documents.delete_dead(connection)
     # Readers must not mistake a deleted row for one that never existed.
     set_meta(connection, PURGED, get_meta(connection, "generation"))
     return images, records

@@ -34,6 +34,7 @@ from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.processes import boot_id, host, process_start_time
 from imseek.data.repair.error_diagnosis import note_opened
 from imseek.data.trust import check_trusted
+from imseek.data.words import documents
 from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError
 from imseek.progress import SILENT, Progress, ProgressCallback, StopRequest, Task
 
@@ -83,6 +84,7 @@ class Writer:
             self.catalog = self._backend.open_for_writing(self.staging, self._uuid)
             undo.callback(self.catalog.close)
             self._recover(self._uuid)
+            self._add_missing_documents()
             undo.pop_all()
         return self
 
@@ -250,6 +252,13 @@ class Writer:
         if stated != current:
             self.catalog.publish_current(current, self.staging)
         self._sweep()
+
+    def _add_missing_documents(self) -> None:
+        """Add the documents of images that were stored before there were documents, or came back by a repair."""
+        with self.transaction() as connection:
+            filled = documents.is_filled(connection)
+        if not filled:
+            self.apply(documents.fill(self.root))
 
     def _begin(self, connection: Connection) -> None:
         self.run_id = int(connection.execute(select(func.coalesce(func.max(t.runs.c.run_id), 0))).scalar_one()) + 1

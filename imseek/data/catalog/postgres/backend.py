@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imseek.data import layout
-from imseek.data.catalog.postgres import catalog_reader
+from imseek.data.catalog.postgres import catalog_reader, word_index
 from imseek.data.catalog.postgres.address import Address, check_url, read_address, write_address
 from imseek.data.catalog.postgres.catalog_reader import PostgresConnection
 from imseek.data.catalog.postgres.lock import PostgresLock
@@ -18,6 +18,7 @@ from imseek.errors import CorruptCollectionError, ImseekError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from imseek.data.catalog.backend import ReadConnection
     from imseek.data.catalog.postgres.catalog import PostgresCatalog
     from imseek.data.collection_records import Identity
 
@@ -59,6 +60,32 @@ class PostgresBackend:
         from imseek.data.catalog.postgres.catalog import connect_repeatable_read
 
         return connect_repeatable_read(self._root)
+
+    # -- words -----------------------------------------------------------------------------------------
+
+    def can_search_words(self, connection: ReadConnection) -> bool:
+        """Return True: PostgreSQL keeps it with the table."""
+        return True
+
+    def find_documents(
+        self,
+        connection: ReadConnection,
+        groups: Sequence[Sequence[Sequence[str]]],
+        fields: Sequence[str] | None,
+        limit: int,
+        last: int,
+    ) -> list[int]:
+        return word_index.find_documents(connection, word_index.match_expression(groups, fields), limit, last)
+
+    def count_documents(
+        self,
+        connection: ReadConnection,
+        groups: Sequence[Sequence[Sequence[str]]],
+        fields: Sequence[str] | None,
+        limit: int,
+        last: int,
+    ) -> tuple[int, int]:
+        return word_index.count_documents(connection, word_index.match_expression(groups, fields), limit, last)
 
     # -- generations -----------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, insert, select
 
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.postgres.catalog_reader import CURRENT
+from imseek.data.words import documents
 
 _BATCH = 5_000
 
@@ -23,4 +24,5 @@ def copy_rows(reading: Connection, writing: Connection) -> int:
         for part in reading.execute(query).mappings().partitions(_BATCH):
             writing.execute(insert(table), [dict(row) for row in part])
             rows += len(part)
+    documents.rebuild_index(writing)
     return rows

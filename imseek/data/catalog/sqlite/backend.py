@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imseek.data import layout
-from imseek.data.catalog.sqlite import catalog_file
+from imseek.data.catalog.sqlite import catalog_file, word_index
 from imseek.data.catalog.sqlite.lock import WriterLock, is_file_locked
 from imseek.data.files.checksummed_files import read_checksummed
 from imseek.data.user_files.safe_path import stat_key
@@ -20,6 +20,7 @@ from imseek.errors import CorruptCollectionError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from imseek.data.catalog.backend import ReadConnection
     from imseek.data.catalog.sqlite.catalog import SqliteCatalog
     from imseek.data.collection_records import Identity
     from imseek.data.files.durable_files import FileDigest
@@ -73,6 +74,32 @@ class SqliteBackend:
             engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
             with engine.connect() as connection:
                 yield connection
+
+    # -- words -----------------------------------------------------------------------------------------
+
+    def can_search_words(self, connection: ReadConnection) -> bool:
+        """Whether there is an index, and this SQLite has FTS5."""
+        return word_index.can_search(connection)
+
+    def find_documents(
+        self,
+        connection: ReadConnection,
+        groups: Sequence[Sequence[Sequence[str]]],
+        fields: Sequence[str] | None,
+        limit: int,
+        last: int,
+    ) -> list[int]:
+        return word_index.find_documents(connection, word_index.match_expression(groups, fields), limit, last)
+
+    def count_documents(
+        self,
+        connection: ReadConnection,
+        groups: Sequence[Sequence[Sequence[str]]],
+        fields: Sequence[str] | None,
+        limit: int,
+        last: int,
+    ) -> tuple[int, int]:
+        return word_index.count_documents(connection, word_index.match_expression(groups, fields), limit, last)
 
     # -- generations -----------------------------------------------------------------------------------
 

@@ -1,0 +1,122 @@
+"""The index over the documents of a catalog that is a SQLite file: an FTS5 table with the documents as its content.
+
+Documents are tokens already (:mod:`imseek.data.words.analysis`), so its tokenizer only splits at spaces: to ``ascii``,
+every character beyond ASCII is part of a token. Rows of ``documents`` never change: the index holds all of them up to
+the one that ``meta`` names (:data:`imseek.data.words.documents.INDEXED`), and a writer adds the rest in the transaction
+that inserts them. Where SQLite lacks FTS5, there is no index, and a writer says so in ``meta``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+TABLE: Final = "document_words"
+
+_COLUMNS: Final = "names, captions, keywords, text"
+_CREATE: Final = (
+    f"CREATE VIRTUAL TABLE {TABLE} USING fts5({_COLUMNS}, content='documents', content_rowid='document_id', "
+    "tokenize='ascii')"
+)
+#: What SQLite records of the table and of those that FTS5 keeps its data in (sqlite.org/fts5.html, section 9).
+SCHEMA: Final = frozenset(
+    (
+        ("table", TABLE, TABLE, _CREATE),
+        *(
+            ("table", f"{TABLE}_{name}", f"{TABLE}_{name}", f"CREATE TABLE '{TABLE}_{name}'({columns}){ending}")
+            for name, columns, ending in (
+                ("data", "id INTEGER PRIMARY KEY, block BLOB", ""),
+                ("docsize", "id INTEGER PRIMARY KEY, sz BLOB", ""),
+                ("idx", "segid, term, pgno, PRIMARY KEY(segid, term)", " WITHOUT ROWID"),
+                ("config", "k PRIMARY KEY, v", " WITHOUT ROWID"),
+            )
+        ),
+    )
+)
+
+
+def without_index(schema: frozenset[tuple[str, str, str, str | None]]) -> frozenset[tuple[str, str, str, str | None]]:
+    """Return a schema without the rows of the index, where it has all of them as SQLite writes them."""
+    return schema - SCHEMA if schema >= SCHEMA else schema
+
+
+def has_fts5(connection: sqlite3.Connection | Any) -> bool:
+    """Whether this SQLite has FTS5."""
+    return connection.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone() is not None
+
+
+# -- queries ---------------------------------------------------------------------------------------------------------
+
+
+def can_search(connection: Any) -> bool:
+    """Whether there is an index, and SQLite can read it."""
+    table = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    return has_fts5(connection) and connection.execute(table, (TABLE,)).fetchone() is not None
+
+
+def match_expression(groups: Sequence[Sequence[Sequence[str]]], fields: Sequence[str] | None) -> str:
+    """Return the FTS5 expression for documents that hold a unit of each group, in these fields (None: in any).
+
+    A unit is a word or a phrase: its tokens, in order. They are quoted, so that nothing in them is syntax.
+    """
+    alternatives = (" OR ".join(f'"{_plain(" ".join(unit))}"' for unit in group) for group in groups)
+    expression = " AND ".join(f"({one})" for one in alternatives)
+    return expression if fields is None else f"{{{' '.join(fields)}}} : ({expression})"
+
+
+def _plain(text: str) -> str:
+    return text.replace('"', '""').replace("\0", " ")
+
+
+def find_documents(connection: Any, expression: str, limit: int, last: int) -> list[int]:
+    """Return ids of the first ``limit`` documents, ascending, none beyond ``last``."""
+    query = f"SELECT rowid FROM {TABLE} WHERE {TABLE} MATCH ? AND rowid <= ? ORDER BY rowid LIMIT ?"  # noqa: S608
+    return [row[0] for row in connection.execute(query, (expression, last, limit)).fetchall()]
+
+
+def count_documents(connection: Any, expression: str, limit: int, last: int) -> tuple[int, int]:
+    """Count documents up to ``last`` and up to a limit; return the count and the largest id counted (0: none)."""
+    inner = f"SELECT rowid AS i FROM {TABLE} WHERE {TABLE} MATCH ? AND rowid <= ? ORDER BY rowid LIMIT ?"  # noqa: S608
+    query = f"SELECT COUNT(*), MAX(i) FROM ({inner})"  # noqa: S608
+    count, largest = connection.execute(query, (expression, last, limit)).fetchone()
+    return count, largest or 0
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+
+def add_documents(connection: Connection, indexed: int) -> bool:
+    """Add documents after the one numbered ``indexed``; where that is 0, build the index anew.
+
+    Returns False where SQLite lacks FTS5: then nothing is done.
+    """
+    run = connection.exec_driver_sql
+    if run("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").first() is None:
+        return False
+    if indexed == 0 or run("SELECT 1 FROM sqlite_master WHERE name = ?", (TABLE,)).first() is None:
+        run(f"DROP TABLE IF EXISTS {TABLE}")  # Its data may be damaged, which a rebuild in place would read.
+        run(_CREATE)
+        run(f"INSERT INTO {TABLE} ({TABLE}) VALUES ('rebuild')")  # noqa: S608
+        return True
+    run(
+        f"INSERT INTO {TABLE} (rowid, {_COLUMNS}) "  # noqa: S608
+        f"SELECT document_id, {_COLUMNS} FROM documents WHERE document_id > ? ORDER BY document_id",
+        (indexed,),
+    )
+    return True
+
+
+def find_index_fault(connection: Connection) -> str | None:
+    """Compare the index with the documents, in a connection that may write; return what is wrong, or None."""
+    from sqlalchemy.exc import DatabaseError
+
+    try:
+        # With rank 1, FTS5 compares the content, too.
+        connection.exec_driver_sql(f"INSERT INTO {TABLE} ({TABLE}, rank) VALUES ('integrity-check', 1)")  # noqa: S608
+    except DatabaseError as error:
+        return str(error.orig)
+    return None

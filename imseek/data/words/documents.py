@@ -1,0 +1,277 @@
+"""Write the documents of images into the catalog, in the transaction of the change that they belong to.
+
+A document is never changed: what replaces it is a new one, and the old one ends with the generation before. Documents
+are numbered in the order of their generations. Those of images that were stored before there were documents are added
+by the next writer, in one commit (:func:`fill`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, exists, func, insert, select, update
+
+from imseek.data import layout
+from imseek.data.catalog import schema as t
+from imseek.data.catalog.catalog import live, set_meta
+from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
+from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.sqlite import word_index
+from imseek.data.shards import shard_files
+from imseek.data.words.analysis import limit_tokens, name_tokens, tokens_of
+from imseek.data.words.values import FIELDS, INDEXED, Document
+from imseek.errors import CorruptCollectionError
+
+#: Kind of the problems that ``verify`` finds with documents.
+KIND: Final = "words"
+
+#: Images per statement, below SQLite's limit on variables in every build.
+_CHUNK: Final = 500
+#: Documents written at a time.
+_BATCH: Final = 5_000
+#: Intrinsic columns of images by the column of their document.
+_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {"captions": ("caption", "title"), "keywords": ("keywords", "people")}
+
+#: An image, the source and path of its place, and its intrinsic columns.
+_Placed = tuple[int, int, bytes, Mapping[str, Any]]
+
+
+def add(connection: Connection, generation: int, images: Iterable[_Placed]) -> None:
+    """Add the documents of images with their places and metadata, ending those that they had."""
+    placed = list(images)
+    roots = _roots(connection)
+    end(connection, generation, [image_id for image_id, *_ in placed])
+    _insert(
+        connection,
+        generation,
+        {i: make_document(roots.get(source_id, b""), path, row) for i, source_id, path, row in placed},
+    )
+
+
+def rename(connection: Connection, generation: int, places: Iterable[tuple[int, int, bytes]]) -> None:
+    """Give the documents of images the names of their new places (image, source, path)."""
+    roots = _roots(connection)
+    names = {i: _joined(name_tokens(full_name(roots.get(source_id, b""), path))) for i, source_id, path in places}
+    _replace(connection, generation, names, "names")
+
+
+def replace_column(connection: Connection, generation: int, column: str, tokens: Mapping[int, Sequence[str]]) -> int:
+    """Replace one column of the documents of live images by these tokens; return how many documents changed.
+
+    ``column`` is one of :data:`FIELDS`. Call it in the change that stores what the tokens were taken from. Images
+    that are not live are skipped.
+    """
+    if column not in FIELDS:
+        raise ValueError(f"a document has no column {column!r}")
+    return _replace(connection, generation, {i: _joined(limit_tokens(found)) for i, found in tokens.items()}, column)
+
+
+def end(connection: Connection, generation: int, image_ids: Sequence[int]) -> None:
+    """End the documents of images."""
+    for chunk in _chunks(image_ids):
+        mine = t.documents.c.image_id.in_(chunk)
+        connection.execute(update(t.documents).where(mine, live(t.documents)).values(died=generation))
+
+
+def make_document(root: bytes, path: bytes, metadata: Mapping[str, Any], text: str = "") -> Document:
+    """Return the document of an image in a source at ``root``, with these intrinsic columns and text in its picture."""
+    columns = {name: _joined(tokens_of(_text_of(metadata, columns))) for name, columns in _COLUMNS.items()}
+    return Document(names=_joined(name_tokens(full_name(root, path))), text=_joined(tokens_of(text)), **columns)
+
+
+def full_name(root: bytes, path: bytes) -> bytes:
+    """Return a catalog path below the name of its source's folder, or of its file where the path is empty."""
+    if path.startswith(b"/") or is_url(path):
+        return path
+    base = os.path.basename(root.partition(b"?")[0].rstrip(b"/"))
+    return base + path if not path or path.startswith(MEMBER_SEPARATOR) else base + b"/" + path
+
+
+def _text_of(metadata: Mapping[str, Any], columns: Iterable[str]) -> str:
+    values = (metadata.get(column) for column in columns)
+    return "\n".join(
+        "\n".join(map(str, value)) if isinstance(value, list | tuple) else str(value) for value in values if value
+    )
+
+
+def _replace(connection: Connection, generation: int, values: Mapping[int, str], column: str) -> int:
+    d, i = t.documents.c, t.images.c
+    changed: dict[int, Document] = {}
+    for chunk in _chunks(sorted(values)):
+        query = (
+            select(i.image_id, *(d[name] for name in FIELDS))
+            .select_from(t.images.outerjoin(t.documents, (d.image_id == i.image_id) & (d.died == FOREVER)))
+            .where(i.image_id.in_(chunk), live(t.images))
+        )
+        for image_id, *fields in connection.execute(query):
+            old = Document(*(field or "" for field in fields))
+            if fields[0] is None or getattr(old, column) != values[image_id]:
+                changed[image_id] = old._replace(**{column: values[image_id]})
+    end(connection, generation, list(changed))
+    _insert(connection, generation, changed)
+    return len(changed)
+
+
+def _insert(connection: Connection, generation: int, documents: Mapping[int, Document]) -> None:
+    """Insert documents by image, and add them to the index."""
+    if not documents:
+        return
+    last = _last(connection)
+    connection.execute(
+        insert(t.documents),
+        [
+            {"document_id": last + n, "image_id": i, **documents[i]._asdict(), "born": generation, "died": FOREVER}
+            for n, i in enumerate(sorted(documents), start=1)
+        ],
+    )
+    update_index(connection)
+
+
+def _last(connection: Connection) -> int:
+    return int(connection.execute(select(func.coalesce(func.max(t.documents.c.document_id), 0))).scalar_one())
+
+
+# -- the index -------------------------------------------------------------------------------------------------------
+
+
+def update_index(connection: Connection) -> None:
+    """Add new documents to the index, and record up to which one it holds them."""
+    indexed = connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar()
+    if indexed is None:  # There are images without a document: ``fill`` makes the index.
+        return
+    done = connection.dialect.name != "sqlite" or word_index.add_documents(connection, int(indexed))
+    set_meta(connection, INDEXED, _last(connection) if done else 0)
+
+
+def rebuild_index(connection: Connection) -> None:
+    """Make the index anew from the documents, unless there are images without one."""
+    if connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar() is not None:
+        set_meta(connection, INDEXED, 0)
+        update_index(connection)
+
+
+def forget_index(connection: Connection) -> None:
+    """Let the next writer look for images without a document, and make the index anew."""
+    connection.execute(delete(t.meta).where(t.meta.c.name == INDEXED))
+
+
+def delete_dead(connection: Connection) -> int:
+    """Delete documents that have ended, from the index too; return how many. Their bytes stay in free pages."""
+    deleted = connection.execute(delete(t.documents).where(t.documents.c.died != FOREVER)).rowcount
+    if deleted:
+        rebuild_index(connection)
+    return int(deleted)
+
+
+# -- documents of images that have none ------------------------------------------------------------------------------
+
+
+def is_filled(connection: Connection) -> bool:
+    """Whether all live images have documents, as far as this catalog's writers know."""
+    return connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar() is not None
+
+
+def fill(root: Path) -> Callable[[Connection, int], None]:
+    """Return a change that adds the documents of all live images without one, and makes the index.
+
+    Names are those of their places; captions, keywords and text come from the tables of their shards. Where a table is
+    damaged, its images get names only, until a repair gives up the shard and they are indexed again.
+    """
+
+    def change(connection: Connection, generation: int) -> None:
+        d, i = t.documents.c, t.images.c
+        newest = select(func.max(d.document_id)).where(live(t.documents)).group_by(d.image_id)
+        sound = d.image_id.in_(select(i.image_id).where(live(t.images))) & d.document_id.in_(newest)
+        connection.execute(update(t.documents).where(live(t.documents), ~sound).values(died=generation))
+        roots = _roots(connection)
+        bare = live(t.images) & ~exists(select(d.image_id).where(d.image_id == i.image_id, live(t.documents)))
+        shards = connection.execute(select(i.shard_id).where(bare).distinct()).scalars().all()
+        for shard_id in sorted(shards, key=lambda one: -1 if one is None else one):
+            mine = i.shard_id.is_(None) if shard_id is None else i.shard_id == shard_id
+            ids = connection.execute(select(i.image_id).where(bare, mine).order_by(i.image_id)).scalars().all()
+            rows = {} if shard_id is None else _shard_rows(connection, root, shard_id, set(ids))
+            for start in range(0, len(ids), _BATCH):
+                batch = ids[start : start + _BATCH]
+                places = _places(connection, batch)
+                made = {}
+                for image_id in batch:
+                    source_id, path = places.get(image_id, (None, b""))
+                    row = rows.get(image_id, {})
+                    at = b"" if source_id is None else roots.get(source_id, b"")
+                    made[image_id] = make_document(at, path, row, row.get("text") or "")
+                _insert(connection, generation, made)
+        set_meta(connection, INDEXED, 0)
+        update_index(connection)
+
+    return change
+
+
+def find_problem(connection: Connection, is_trusted: bool) -> str | None:
+    """Describe how the documents differ from the images, or the index from the documents; None where they agree.
+
+    The connection may be to a copy. SQLite checks the index of trusted collections only.
+    """
+    indexed = connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar()
+    if indexed is None:  # The next writer makes them.
+        return None
+    d, i = t.documents.c, t.images.c
+    bare = select(func.count()).where(live(t.images), i.image_id.not_in(select(d.image_id).where(live(t.documents))))
+    stray = select(func.count()).where(live(t.documents), d.image_id.not_in(select(i.image_id).where(live(t.images))))
+    several = select(d.image_id).where(live(t.documents)).group_by(d.image_id).having(func.count() > 1)
+    for query, fault in (
+        (bare, "images have no document of their words"),
+        (stray, "documents belong to no image"),
+        (select(func.count()).select_from(several.subquery()), "images have more than one document of their words"),
+    ):
+        if count := int(connection.execute(query).scalar_one()):
+            return f"{count} {fault}"
+    if connection.dialect.name == "sqlite" and is_trusted and int(indexed):
+        if int(indexed) < _last(connection):
+            return "the index of words lacks documents"
+        return word_index.find_index_fault(connection)
+    return None
+
+
+def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: set[int]) -> dict[int, dict[str, Any]]:
+    """Return the columns that documents are made of, by image; without those of damaged or missing tables."""
+    f = t.files.c
+    derived = select(f.path).where(live(t.files), f.shard_id == shard_id, f.kind == "column")
+    wanted = {"text", *(column for columns in _COLUMNS.values() for column in columns)}
+    rows: dict[int, dict[str, Any]] = {}
+    for path in (layout.metadata(shard_id), *connection.execute(derived).scalars()):
+        with suppress(OSError, CorruptCollectionError):
+            table = shard_files.load_table(root, path)
+            names = ["image_id", *sorted(wanted & set(table.column_names))]
+            if path == layout.metadata(shard_id):
+                names = [name for name in names if name != "text"]
+            for row in table.select(names).to_pylist() if len(names) > 1 else ():
+                if row["image_id"] in ids:
+                    rows.setdefault(row["image_id"], {}).update(row)
+    return rows
+
+
+def _places(connection: Connection, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
+    p = t.places.c
+    found: dict[int, tuple[int, bytes]] = {}
+    for chunk in _chunks(image_ids):
+        rows = connection.execute(select(p.image_id, p.source_id, p.path).where(p.image_id.in_(chunk), live(t.places)))
+        found.update({image_id: (source_id, path) for image_id, source_id, path in rows})
+    return found
+
+
+def _roots(connection: Connection) -> dict[int, bytes]:
+    """Return the roots of all sources as recorded: their last part is the name of the folder or file."""
+    s = t.sources.c
+    return {source_id: bytes(root) for source_id, root in connection.execute(select(s.source_id, s.root))}
+
+
+def _joined(tokens: Iterable[str]) -> str:
+    return " ".join(tokens)
+
+
+def _chunks(values: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))
