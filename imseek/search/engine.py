@@ -45,10 +45,11 @@ T = TypeVar("T")
 #: The number of conditions per generation whose ids are cached.
 _MAX_CACHED_FILTERS = 16
 #: The most images whose words are matched before a condition or a minimum score chooses among them.
-_MAX_WORDS = 100_000
+_MAX_WORDS = 10_000
 #: The number of images that are scored at a time.
 _SCORE_BLOCK = 8192
-_NO_COSINES = np.empty(0, np.float32)
+#: Fields that describe a picture; names may be anything.
+_DESCRIPTIONS = ("captions", "keywords", "text")
 
 
 class BaseEngine(ABC, Generic[StoredT]):
@@ -260,8 +261,12 @@ class Engine(BaseEngine[Reader]):
     def _match_words(self, reader: Reader, query: Query, limit: int, allowed: AllowedImages | None) -> WordHits:
         if not reader.has_words or not (words := words_of(query)):
             return WordHits.empty()
-        found = reader.match_words(words, limit if allowed is None else _MAX_WORDS)
-        hits = WordHits(found.ids, found.scores, found.shares, _NO_COSINES, found.total, found.is_exact)
+        limit_before = limit if allowed is None else _MAX_WORDS
+        found = reader.match_words(words, limit_before)
+        described = None
+        if query.by == "auto" and len(found.ids):
+            described = reader.match_words(words, limit_before, _DESCRIPTIONS)
+        hits = WordHits.of(found, described)
         if allowed is not None:
             assert isinstance(allowed, IdSet)
             hits = hits.take(np.flatnonzero(allowed.marks(hits.ids)))

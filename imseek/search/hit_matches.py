@@ -20,7 +20,7 @@ from imseek.types.search_results import Match, MatchField
 #: The least evidence of a picture that stands out: one in twenty of the collection does by chance.
 PICTURE_NATS: Final = 3.0
 #: Characters of an excerpt, and of those before its first matching word.
-_EXCERPT: Final = 80
+EXCERPT: Final = 80
 _BEFORE: Final = 24
 #: Words and names that one match lists.
 _MAX_WORDS: Final = 8
@@ -60,12 +60,12 @@ def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata |
         described = [i for i, where in fields.items() if where - {"name"}]
         metadata = prepared.reader.metadata(described) if described else {}
     for image_id, where in fields.items():
-        if image_id in places and (names := _matching_names(places[image_id][1], tokens)):
+        if image_id in places and (names := matching_names(places[image_id][1], tokens)):
             found[image_id].append(Match("name", names))
         for field, columns in _COLUMNS.items():
             if field in where:
                 texts = [text for column in columns for text in _texts(metadata.get(image_id, {}).get(column))]
-                if (match := _match_texts(field, texts, tokens)) is not None:
+                if (match := match_texts(field, texts, tokens)) is not None:
                     found[image_id].append(match)
     return {image_id: tuple(matches) for image_id, matches in found.items()}
 
@@ -81,7 +81,7 @@ def _fields_of(document: Document, tokens: AbstractSet[str]) -> set[MatchField]:
     return {field for field, held in columns.items() if not tokens.isdisjoint(held.split())}
 
 
-def _matching_names(path: bytes, tokens: AbstractSet[str]) -> tuple[str, ...]:
+def matching_names(path: bytes, tokens: AbstractSet[str]) -> tuple[str, ...]:
     """Return the folders and files of a catalog path that hold any of the tokens; folders end with a slash."""
     from imseek.data.words.analysis import name_tokens
 
@@ -90,19 +90,19 @@ def _matching_names(path: bytes, tokens: AbstractSet[str]) -> tuple[str, ...]:
     return tuple(shown for name, shown in named if not tokens.isdisjoint(name_tokens(name)))[:_MAX_WORDS]
 
 
-def _match_texts(field: MatchField, texts: Sequence[str], tokens: AbstractSet[str]) -> Match | None:
+def match_texts(field: MatchField, texts: Sequence[str], tokens: AbstractSet[str]) -> Match | None:
     """Return the match of texts of one place, or None if no word of them is found again, as after a change."""
     if field == "keyword":
-        held = [text for text in texts if next(_find_words(text, tokens), None) is not None]
+        held = [text for text in texts if next(find_words(text, tokens), None) is not None]
         return Match(field, tuple(dict.fromkeys(held))[:_MAX_WORDS]) if held else None
     for text in texts:
-        if found := list(_find_words(text, tokens)):
+        if found := list(find_words(text, tokens)):
             words = dict.fromkeys(text[start:end] for start, end in found)
             return Match(field, tuple(words)[:_MAX_WORDS], _excerpt(text, *found[0]))
     return None
 
 
-def _find_words(text: str, tokens: AbstractSet[str]) -> Iterator[tuple[int, int]]:
+def find_words(text: str, tokens: AbstractSet[str]) -> Iterator[tuple[int, int]]:
     """Yield start and end of each word of a text that has any of the tokens, without the punctuation around it."""
     from imseek.data.words.analysis import tokens_of
 
@@ -116,12 +116,12 @@ def _find_words(text: str, tokens: AbstractSet[str]) -> Iterator[tuple[int, int]
 
 def _excerpt(text: str, start: int, end: int) -> str:
     """Return a line of the text around a word, with … where it is cut."""
-    first = max(0, start - _BEFORE)
+    first = max(0, start - _BEFORE) if len(text) > EXCERPT else 0
     if first:  # From the beginning of a word.
         first = text.find(" ", first, start) + 1 or start
-    last = min(len(text), max(first + _EXCERPT, min(end, start + _EXCERPT)))
+    last = min(len(text), max(first + EXCERPT, min(end, start + EXCERPT)))
     if last < len(text):
-        last = max(text.rfind(" ", end, last), min(end, start + _EXCERPT)) if " " in text[end:last] else last
+        last = max(text.rfind(" ", end, last), min(end, start + EXCERPT)) if " " in text[end:last] else last
     line = " ".join(text[first:last].split())
     return f"{'…' if first else ''}{line}{'…' if last < len(text) else ''}"
 

@@ -2,10 +2,10 @@
 
 *A picture* with cosine s counts −log P(a random image scores at least s): s is standardised by the mean and standard
 deviation of the query's cosines over a sample of the collection, and P is the upper tail of a normal distribution.
-*Words* that match count BM25 times the share of the query that the image holds. BM25 is a sum of log-odds (Robertson
-and Zaragoza 2009, section 3), so that both have the same unit and add up, as in Fisher's method (1932) for combining
-independent tests. A weight says how far the encoder is trusted beside words; docs/decisions/0041-rank-fusion.md has the
-alternatives and figures.
+*Words* that match count BM25 times the share of the query that the image holds, those outside of names once more for
+each of ``DESCRIPTIONS``. BM25 is a sum of log-odds (Robertson and Zaragoza 2009, section 3), so that both have the same
+unit and add up, as in Fisher's method (1932) for combining independent tests. A weight says how far the encoder is
+trusted beside words; docs/decisions/0041-rank-fusion.md has the alternatives and figures.
 
 *Exact.* The evidence of a picture grows with its cosine, and words never count negatively. So images without a word
 match keep the order of their cosines, and one of them that is not among the best k by cosine has k better ones before
@@ -17,7 +17,7 @@ that pages fit together (:mod:`imseek.search.retrieve`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
+from imseek.data.words.values import WordMatches
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.cutoff import ROUNDING
 from imseek.types.arrays import Float32
@@ -36,7 +37,10 @@ MAX_WORD_MATCHES: Final = 1000
 #: Weight of words beside pictures, by the quality of the encoder, tuned on half A of the stamps (bench/hybrid.py). What
 #: a basic encoder sees orders images that match words equally well.
 WORD_WEIGHTS: Final = {"basic": 50.0}
-WORD_WEIGHT: Final = 2.0
+WORD_WEIGHT: Final = 1.0
+#: How often a match in captions, keywords and text counts besides what it counts with names: these describe a picture,
+#: while a name may be anything. Tuned in the same way.
+DESCRIPTIONS: Final = 2.0
 #: From here on, the tail of the normal distribution is its asymptotic series.
 _FAR: Final = 25.0
 
@@ -46,27 +50,44 @@ class WordHits:
     """Images whose words match a query, best first by BM25: at most ``MAX_WORD_MATCHES`` beside pictures.
 
     ``ids`` (m,) int64; ``scores`` (m,) float64: BM25; ``shares`` (m,) float64: the share of the query, by IDF, that
-    each holds; ``cosines`` (m,) float32: of each with the query, empty if no vectors are compared. ``total`` is the
-    number of images that match. ``is_exact`` is False if better matches may be missing.
+    each holds; ``evidence`` (m,) float64: of the words, in nats before weighting; ``cosines`` (m,) float32: of each
+    with the query, empty if no vectors are compared. ``total`` is the number of images that match. ``is_exact`` is
+    False if better matches may be missing. ``note`` says why words cannot be searched, if they cannot.
     """
 
     ids: Ids
     scores: Float64
     shares: Float64
+    evidence: Float64
     cosines: Float32
     total: int
     is_exact: bool = True
+    note: str | None = None
 
-    @property
-    def evidence(self) -> Float64:
-        """The evidence (m,) of the words, in nats before weighting."""
-        return self.scores * self.shares
+    @classmethod
+    def of(cls, matches: WordMatches, descriptions: WordMatches | None = None) -> WordHits:
+        """Return matches without cosines; ``descriptions`` are the matches in all fields but the names."""
+        evidence = matches.scores * matches.shares
+        if descriptions is not None:
+            _, here, there = np.intersect1d(matches.ids, descriptions.ids, assume_unique=True, return_indices=True)
+            evidence[here] += DESCRIPTIONS * (descriptions.scores * descriptions.shares)[there]
+        empty = np.empty(0, np.float32)
+        return cls(
+            matches.ids, matches.scores, matches.shares, evidence, empty, matches.total, matches.is_exact, matches.note
+        )
 
     def take(self, positions: npt.ArrayLike) -> WordHits:
         """Return the matches at ``positions``, in that order."""
         at = np.asarray(positions, np.int64)
         cosines = self.cosines[at] if len(self.cosines) else self.cosines
-        return WordHits(self.ids[at], self.scores[at], self.shares[at], cosines, self.total, self.is_exact)
+        return replace(
+            self,
+            ids=self.ids[at],
+            scores=self.scores[at],
+            shares=self.shares[at],
+            evidence=self.evidence[at],
+            cosines=cosines,
+        )
 
     def first(self, count: int) -> WordHits:
         """Return the best ``count`` matches."""
@@ -74,7 +95,8 @@ class WordHits:
 
     @classmethod
     def empty(cls) -> WordHits:
-        return cls(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.float32), 0)
+        nothing = np.empty(0)
+        return cls(np.empty(0, np.int64), nothing, nothing, nothing, np.empty(0, np.float32), 0)
 
 
 @dataclass(frozen=True, slots=True)
