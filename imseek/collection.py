@@ -193,7 +193,7 @@ class Collection:
         query: Question,
         *,
         limit: int = 10,
-        by: By = "image",
+        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
     ) -> SearchResult:
@@ -218,7 +218,7 @@ class Collection:
         queries: Sequence[Question],
         *,
         limit: int = 10,
-        by: By = "image",
+        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
     ) -> list[SearchResult]:

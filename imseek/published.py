@@ -85,7 +85,7 @@ class PublishedCollection:
         query: Question,
         *,
         limit: int = 10,
-        by: By = "image",
+        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
     ) -> SearchResult:
@@ -102,7 +102,7 @@ class PublishedCollection:
         queries: Sequence[Question],
         *,
         limit: int = 10,
-        by: By = "image",
+        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
     ) -> list[SearchResult]:

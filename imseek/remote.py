@@ -134,7 +134,7 @@ class RemoteCollection:
         query: Question,
         *,
         limit: int = 10,
-        by: By = "image",
+        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
     ) -> SearchResult:
@@ -147,7 +147,7 @@ class RemoteCollection:
         queries: Sequence[Question],
         *,
         limit: int = 10,
-        by: By = "image",
+        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
     ) -> list[SearchResult]:

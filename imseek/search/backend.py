@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from imseek.data.reader import SourceRow
 from imseek.data.user_files.image_places import IndexedPlace
 from imseek.data.vectors import Matches, scores
 from imseek.data.vectors.base import Ids
+from imseek.data.words.values import Document
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import Image, Place
@@ -58,6 +59,10 @@ class GenerationReader(Protocol):
     def intrinsics(
         self, image_ids: Sequence[int], columns: Sequence[str] | None = None
     ) -> dict[int, dict[str, Any]]: ...
+
+    def documents(self, image_ids: Sequence[int]) -> Mapping[int, Document]:
+        """Return the tokens of live images, by id."""
+        ...
 
     def image(self, image_id: int) -> Image: ...
 

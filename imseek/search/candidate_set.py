@@ -19,9 +19,11 @@ class CandidateSet:
     """Candidates in display order.
 
     ``ids`` (m,) int64; ``scores`` (m,) float32; ``relevance`` (m,) float32: the sort key, equal to the scores unless
-    corrected for hubs; ``owners`` (m,): index of the collection each belongs to, 0 if there is one; ``others``: for
-    each, the ids of the near-duplicates that it represents, best first. ``irrelevant`` is the number of candidates
-    that the cutoff of their collection dropped.
+    corrected for hubs, or fused with words (:mod:`imseek.search.rank_fusion`); ``owners`` (m,): index of the collection
+    each belongs to, 0 if there is one; ``others``: for each, the ids of the near-duplicates that it represents, best
+    first; ``words`` (m,) float64: the evidence of words that match, in nats before weighting, 0 if none does;
+    ``shares`` (m,) float64: the share of the query's words that match. ``irrelevant`` is the number of candidates that
+    the cutoff of their collection dropped.
     """
 
     ids: Ids
@@ -29,13 +31,30 @@ class CandidateSet:
     relevance: Float32
     owners: npt.NDArray[np.int64]
     others: tuple[tuple[int, ...], ...]
+    words: npt.NDArray[np.float64]
+    shares: npt.NDArray[np.float64]
     irrelevant: int = 0
 
     @classmethod
-    def of(cls, matches: Matches) -> CandidateSet:
-        """Build a set whose relevance is the scores, from one collection."""
+    def of(
+        cls,
+        matches: Matches,
+        *,
+        relevance: Float32 | None = None,
+        words: npt.NDArray[np.float64] | None = None,
+        shares: npt.NDArray[np.float64] | None = None,
+    ) -> CandidateSet:
+        """Build a set from one collection. By default, the relevance is the scores, and no word matches."""
         count = len(matches.ids)
-        return cls(matches.ids, matches.scores, matches.scores, np.zeros(count, np.int64), ((),) * count)
+        return cls(
+            matches.ids,
+            matches.scores,
+            matches.scores if relevance is None else relevance,
+            np.zeros(count, np.int64),
+            ((),) * count,
+            np.zeros(count) if words is None else words,
+            np.zeros(count) if shares is None else shares,
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,7 +63,16 @@ class CandidateSet:
         """Return the candidates at ``positions``, in that order."""
         at = np.asarray(positions, np.int64)
         others = tuple(self.others[i] for i in at.tolist())
-        return CandidateSet(self.ids[at], self.scores[at], self.relevance[at], self.owners[at], others, self.irrelevant)
+        return CandidateSet(
+            self.ids[at],
+            self.scores[at],
+            self.relevance[at],
+            self.owners[at],
+            others,
+            self.words[at],
+            self.shares[at],
+            self.irrelevant,
+        )
 
     def sort_by(self, relevance: Float32) -> CandidateSet:
         """Sort by another relevance (m,), highest first; ties by id."""
@@ -61,6 +89,8 @@ def concatenate(sets: Sequence[CandidateSet]) -> CandidateSet:
         np.concatenate([one.relevance for one in sets]),
         np.concatenate([one.owners for one in sets]),
         tuple(others for one in sets for others in one.others),
+        np.concatenate([one.words for one in sets]),
+        np.concatenate([one.shares for one in sets]),
     )
 
 

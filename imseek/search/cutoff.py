@@ -24,7 +24,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from imseek.data.vectors.base import Ids, Matches
 from imseek.errors import UsageError
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.near_duplicates import SAME_COSINE
@@ -33,6 +35,7 @@ from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
     from imseek.search.prepared import PreparedQuery
+    from imseek.search.rank_fusion import Calibration
 
 #: Texts without specific content, for the ``neutral`` scores.
 NEUTRAL_TEXTS: Final = ("a photo", "a picture")
@@ -47,6 +50,8 @@ MIN_SAMPLE: Final = 200
 EXPECTED_FALSE_HITS: Final = 8.0
 MIN_CLEARANCE: Final = 2.5
 MIN_SHARE_OF_BEST: Final = 0.3
+#: By words alone, the least share of a query's words, weighted by IDF, that a relevant image holds.
+MIN_WORD_SHARE: Final = 0.5
 #: Distance from the median of a normal distribution to its quartile, in standard deviations.
 _QUARTILE: Final = 0.6744897501960817
 #: Added to every step: smaller score differences come from float16 rounding alone.
@@ -54,19 +59,52 @@ ROUNDING: Final = 1e-3
 
 
 def cut_irrelevant(candidates: CandidateSet, query: Query, context: PreparedQuery) -> CandidateSet:
-    """Drop the candidates, which come best first, beyond the end of relevance."""
-    samples, vectors = context.samples(), context.query_vectors
-    scores = sample_scores(samples, vectors.units, vectors.shares)
-    if query.by == "image" and context.is_text:  # Text and pictures form separate clusters in the space.
-        neutral = context.encoder.reference_texts(context.spaces[0], NEUTRAL_TEXTS)
-        best = context.rows(candidates.ids[:MAX_COMPARED])[0]
-        known = background(scores, neutral_scores(samples[0], neutral), searched=context.total)
-        kept = count_relevant(candidates.scores, known, neutral_scores(best, neutral))
+    """Drop the candidates beyond the end of relevance.
+
+    Candidates come best first. Where words match as well (:mod:`imseek.search.rank_fusion`), an image is also relevant
+    if its words hold the whole query, or if picture and words together are as rare as a picture at the cutoff. By words
+    alone, it is relevant if it holds half of the query.
+    """
+    if not context.spaces:
+        relevant = candidates.shares >= MIN_WORD_SHARE
+    elif context.calibration is None or context.pictures is None:
+        relevant = np.arange(len(candidates)) < _count(candidates.ids, candidates.scores, query, context)[0]
     else:
-        # A picture is always relevant to itself.
-        same = int(np.count_nonzero(candidates.scores >= SAME_COSINE))
-        kept = max(same, count_relevant(candidates.scores, background(scores, searched=context.total)))
-    return replace(candidates.take(range(kept)), irrelevant=len(candidates) - kept)
+        relevant = _relevant_by_both(candidates, query, context, context.pictures, context.calibration)
+    kept = np.flatnonzero(relevant)
+    return replace(candidates.take(kept), irrelevant=len(candidates) - len(kept))
+
+
+def _relevant_by_both(
+    candidates: CandidateSet, query: Query, context: PreparedQuery, pictures: Matches, calibration: Calibration
+) -> npt.NDArray[np.bool_]:
+    """Return (m,): which candidates are relevant by the picture, by all of the query's words, or by both together."""
+    count, known = _count(pictures.ids, pictures.scores, query, context)
+    if known.sampled < MIN_SAMPLE:
+        return np.ones(len(candidates), np.bool_)
+    relevant: npt.NDArray[np.bool_] = np.isin(candidates.ids, pictures.ids[:count])
+    relevant |= candidates.shares >= 1 - ROUNDING
+    end = np.array([known.level + known.margin(float(pictures.scores[0]))], np.float32)
+    evidence = candidates.words.copy()
+    if count:  # Otherwise no picture is one of what the query says.
+        evidence += calibration.picture_evidence(candidates.scores)
+    relevant |= (candidates.words > 0) & (evidence >= calibration.picture_evidence(end))
+    return relevant
+
+
+def _count(ids: Ids, scores: Float32, query: Query, context: PreparedQuery) -> tuple[int, Background]:
+    """Return how many images are relevant by their scores (m,), best first, and the background of these."""
+    samples, vectors = context.samples(), context.query_vectors
+    sampled = sample_scores(samples, vectors.units, vectors.shares)
+    if query.by != "caption" and context.is_text:  # Text and pictures form separate clusters in the space.
+        neutral = context.encoder.reference_texts(context.spaces[0], NEUTRAL_TEXTS)
+        best = context.rows(ids[:MAX_COMPARED])[0]
+        known = background(sampled, neutral_scores(samples[0], neutral), searched=context.total)
+        return count_relevant(scores, known, neutral_scores(best, neutral)), known
+    known = background(sampled, searched=context.total)
+    # A picture is always relevant to itself.
+    same = int(np.count_nonzero(scores >= SAME_COSINE))
+    return max(same, count_relevant(scores, known)), known
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +124,10 @@ class Background:
     def clear(self) -> float:
         """The score at which an image stands clear of the background."""
         return self.level + clearance_steps(self.searched) * self.step
+
+    def margin(self, best: float) -> float:
+        """Return how far above the level a relevant image scores, if the best image has the score ``best``."""
+        return max(self.clear - self.level, MIN_SHARE_OF_BEST * (best - self.level))
 
 
 def clearance_steps(searched: int) -> float:
@@ -156,7 +198,7 @@ def count_relevant(scores: Float32, background: Background, neutral: Float32 | N
     above = scores.astype(np.float64) - background.level
     if above[0] - above[-1] < ROUNDING and abs(above[0]) < ROUNDING:
         return len(scores)  # all scores are equal up to rounding
-    end = max(background.clear - background.level, MIN_SHARE_OF_BEST * above[0])
+    end = background.margin(float(scores[0]))
     return int(np.count_nonzero(above >= end))
 
 

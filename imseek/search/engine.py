@@ -15,15 +15,16 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet
+from imseek.data.vectors import IdSet, Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.range_search import StoredRows
 from imseek.data.vectors.scores import row_norms, scores_of, top_k
 from imseek.encoders.base import Encoder
-from imseek.errors import CAPTION_SOURCES
+from imseek.errors import CAPTION_SOURCES, QueryError
 from imseek.search import rerank
 from imseek.search.backend import AllowedImages, Generation, GenerationCache, GenerationReader, StoredT
 from imseek.search.candidate_set import CandidateSet
+from imseek.search.cutoff import sample_scores
 from imseek.search.feedback import refine_query
 from imseek.search.generations import GenerationCache as FolderEditions
 from imseek.search.generations import retry_if_stale
@@ -31,6 +32,8 @@ from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates, 
 from imseek.search.query import Query
 from imseek.search.query_options import By
 from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
+from imseek.search.query_words import has_words, text_share, words_of
+from imseek.search.rank_fusion import MAX_WORD_MATCHES, WordHits, calibrate, fuse_rankings, rank_by_words
 from imseek.search.result_pages import HitOptions, build_result, page_window
 from imseek.search.retrieve import retrieve
 from imseek.search.where import Filters
@@ -41,8 +44,12 @@ T = TypeVar("T")
 
 #: The number of conditions per generation whose ids are cached.
 _MAX_CACHED_FILTERS = 16
+#: The most images whose words are matched before a condition or a minimum score chooses among them.
+_MAX_WORDS = 10_000
 #: The number of images that are scored at a time.
 _SCORE_BLOCK = 8192
+#: Fields that describe a picture; names may be anything.
+_DESCRIPTIONS = ("captions", "keywords", "text")
 
 
 class BaseEngine(ABC, Generic[StoredT]):
@@ -58,6 +65,13 @@ class BaseEngine(ABC, Generic[StoredT]):
     @abstractmethod
     def _where(self, reader: StoredT, where: str) -> AllowedImages:
         """Return the images that satisfy the condition. Raises QueryError."""
+
+    def _match_words(self, reader: StoredT, query: Query, limit: int, allowed: AllowedImages | None) -> WordHits | None:
+        """Return at most ``limit`` of the allowed images whose words match, without cosines.
+
+        None if this backend has no lexical index.
+        """
+        return None
 
     @property
     def reader(self) -> StoredT:
@@ -131,6 +145,8 @@ class BaseEngine(ABC, Generic[StoredT]):
         if generation is not None and generation != edition.reader.generation:
             edition = self._editions.of(generation)
         reader = edition.reader
+        if query.by == "text":
+            return self._prepare_words(query, window, edition)
         spaces = answering_spaces(reader.current, query)
         indexes = tuple(self._editions.index(edition, space) for space in spaces)
         if query_vectors is None:
@@ -138,20 +154,55 @@ class BaseEngine(ABC, Generic[StoredT]):
         allowed = None if query.where is None else self._allowed(query.where, edition)
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
         prepared = PreparedQuery(query, window, edition, spaces, indexes, query_vectors, allowed, total, self._encoder)
-        return refine_query(prepared) if query.more or query.less else prepared
+        if query.more or query.less:
+            prepared = refine_query(prepared)
+        return self._add_words(prepared, edition) if query.by == "auto" and has_words(query) else prepared
+
+    def _prepare_words(self, query: Query, window: PageWindow, edition: Generation[StoredT]) -> PreparedQuery:
+        """Prepare a query by words alone, for which no vector is read. Raises QueryError."""
+        if not has_words(query):
+            raise QueryError("a search by text needs words", hint="add words, or compare by image")
+        allowed = None if query.where is None else self._allowed(query.where, edition)
+        limit = window.count if query.min_score is None else _MAX_WORDS
+        words = self._match_words(edition.reader, query, limit, allowed)
+        if words is None:
+            raise QueryError(
+                "a published collection has no words to search by text",
+                hint="search the collection that it was published from, or compare by image",
+            )
+        if query.min_score is not None:
+            kept = words.take(np.flatnonzero(words.shares.astype(np.float32) >= np.float32(query.min_score)))
+            words = replace(kept, total=len(kept.ids))
+        vectors = QueryVectors((), ())
+        return PreparedQuery(query, window, edition, (), (), vectors, allowed, words.total, self._encoder, words)
+
+    def _add_words(self, prepared: PreparedQuery, edition: Generation[StoredT]) -> PreparedQuery:
+        """Add the images whose words match, with their cosines, and the calibration if there are any."""
+        query = prepared.query
+        words = self._match_words(edition.reader, query, MAX_WORD_MATCHES, prepared.allowed)
+        if words is None or not len(words.ids):
+            return prepared
+        words = replace(words, cosines=prepared.scores_of(words.ids))
+        if query.min_score is not None:
+            words = words.take(np.flatnonzero(words.cosines >= np.float32(query.min_score)))
+        (prepared,) = calibrate_queries([replace(prepared, words=words)])
+        return prepared
 
     def find(self, queries: Sequence[PreparedQuery]) -> list[RankedCandidates]:
         """Search the indexes for each query and apply the stages that work within one collection."""
+        retrieved = iter(retrieve([one for one in queries if one.spaces]))
         found = []
-        for one, (matches, approximate) in zip(queries, retrieve(queries), strict=True):
+        for one in queries:
             query, total = one.query, one.total
-            if one.window.whole:  # All candidates are re-ranked: the rungs of the ranking do not matter.
-                matches = top_k(matches.ids, matches.scores, len(matches))
-            candidates = rerank.run_stages(rerank.COLLECTION_STAGES, CandidateSet.of(matches), query, one)
-            beyond = total > len(matches) and not candidates.irrelevant
-            relevant = total if beyond else len(matches) - candidates.irrelevant
+            if one.spaces:
+                one, ranked, approximate = _rank(one, *next(retrieved))
+            else:
+                ranked, approximate = rank_by_words(one.words, one.count), not one.words.is_exact
+            candidates = rerank.run_stages(rerank.COLLECTION_STAGES, ranked, query, one)
+            beyond = total > len(ranked) and not candidates.irrelevant
+            relevant = total if beyond else len(ranked) - candidates.irrelevant
             cut = None if query.cutoff is None else total - relevant
-            reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
+            reached = query.min_score is not None and len(ranked) and ranked.scores[-1] < query.min_score
             damaged = one.edition.notes
             notes = one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
             notes += tuple(damaged[space.space_id] for space in one.spaces if space.space_id in damaged)
@@ -164,7 +215,7 @@ class BaseEngine(ABC, Generic[StoredT]):
     def _encode_texts(self, queries: Sequence[Query], reader: GenerationReader) -> dict[By, Mapping[str, Float32]]:
         """Encode the texts of several queries together. Returns their vectors by ``by`` and text."""
         found: dict[By, Mapping[str, Float32]] = {}
-        for by in {query.by for query in queries}:
+        for by in {query.by for query in queries if query.by != "text"}:
             alike = [query for query in queries if query.by == by]
             space = answering_spaces(reader.current, alike[0])[0]
             found[by] = self._encoder.texts_of(alike, space)
@@ -194,17 +245,60 @@ class Engine(BaseEngine[Reader]):
 
         def ask() -> Float32:
             newest = self._editions.newest()
-            window = page_window(replace(query, page=None), [newest.reader.identity.uuid])
-            return _score_images(self.prepare(query, window, newest), newest.reader, ids)
+            window = page_window(plain, [newest.reader.identity.uuid])
+            return _score_images(self.prepare(plain, window, newest), newest.reader, ids)
 
+        if query.by == "text":
+            raise QueryError("a search by text has no scores of all images", hint="compare by image or by caption")
+        # Words order hits, and change no score.
+        plain = replace(query, page=None, by="image" if query.by == "auto" else query.by)
         return retry_if_stale(ask, self._editions)
 
     def close(self) -> None:
         super().close()
         self._filters.close()
 
+    def _match_words(self, reader: Reader, query: Query, limit: int, allowed: AllowedImages | None) -> WordHits:
+        if not reader.has_words or not (words := words_of(query)):
+            return WordHits.empty()
+        limit_before = limit if allowed is None else _MAX_WORDS
+        found = reader.match_words(words, limit_before)
+        described = None
+        if query.by == "auto" and len(found.ids):
+            described = reader.match_words(words, limit_before, _DESCRIPTIONS)
+        hits = WordHits.of(found, described)
+        if allowed is not None:
+            assert isinstance(allowed, IdSet)
+            hits = hits.take(np.flatnonzero(allowed.marks(hits.ids)))
+            hits = replace(hits, total=len(hits.ids))
+        return hits.first(limit)
+
     def _where(self, reader: Reader, where: str) -> IdSet:
         return IdSet(self._filters.ids(reader, where))
+
+
+def calibrate_queries(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
+    """Return one query, prepared for one or more collections, with one calibration over samples of all of them."""
+    scores = []
+    for one in queries:
+        vectors = one.query_vectors
+        scores.append(sample_scores(one.samples(), vectors.units, vectors.shares))
+    first = queries[0]
+    found = calibrate(np.concatenate(scores), first.spaces[0].quality, text_share(first.query))
+    return [replace(one, calibration=found) for one in queries]
+
+
+def _rank(one: PreparedQuery, matches: Matches, approximate: bool) -> tuple[PreparedQuery, CandidateSet, bool]:
+    """Return the candidates of a query from the first of its ranking by cosine, fused with words if any match.
+
+    Also returns the query with what of that ranking its stages look up, and whether the candidates are approximate.
+    """
+    if one.window.whole:  # All candidates are re-ranked: the rungs of the ranking do not matter.
+        matches = top_k(matches.ids, matches.scores, len(matches))
+    if one.calibration is None:
+        return one, CandidateSet.of(matches), approximate
+    fused = fuse_rankings(matches, one.words, one.calibration, one.count)
+    return replace(one, pictures=matches), fused, approximate or not one.words.is_exact
 
 
 def _score_images(prepared: PreparedQuery, reader: Reader, ids: Ids) -> Float32:

@@ -40,7 +40,12 @@ WEIGHT: Final = 0.25
 
 
 def move_back_hubs(candidates: CandidateSet, query: Query, context: PreparedQuery) -> CandidateSet:
-    """Reorder the candidates by corrected scores; the bank is one of texts if the query has nothing but texts."""
+    """Reorder the candidates by corrected scores; the bank is one of texts if the query has nothing but texts.
+
+    A search by words alone compares no vectors, and stays as it is.
+    """
+    if not context.spaces:
+        return candidates
     words = context.encoder.reference_texts(context.spaces[0], BANK_TEXTS) if context.is_text else None
     banks = context.samples() if words is None else [words]
     bias = np.zeros(len(candidates), np.float32)
@@ -48,7 +53,12 @@ def move_back_hubs(candidates: CandidateSet, query: Query, context: PreparedQuer
         shares = context.query_vectors.shares
         for rows, bank, share in zip(context.rows(candidates.ids), banks, shares, strict=True):
             bias += np.float32(share) * hub_bias(rows, bank)
-    return candidates.sort_by(correct_scores(candidates.scores, bias))
+    corrected = correct_scores(candidates.scores, bias)
+    if context.calibration is not None and len(candidates):
+        # The mean correction is taken back, since evidence depends on the level of the scores.
+        corrected = corrected + np.float32(WEIGHT) * bias.mean()
+        corrected = context.calibration.relevance(corrected, candidates.words).astype(np.float32)
+    return candidates.sort_by(corrected)
 
 
 def hub_bias(vectors: Float32, bank: Float32, k: int = BANK_NEIGHBOURS) -> Float32:

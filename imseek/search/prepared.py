@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from imseek.data.catalog.places import folder, locate
 from imseek.data.collection_records import Current
 from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
+from imseek.data.vectors.scores import cosines, row_norms
 from imseek.errors import QueryError
 from imseek.search.backend import AllowedImages, Generation, GenerationReader, Index, unit_rows
 from imseek.search.candidate_set import CandidateSet
@@ -19,7 +20,8 @@ from imseek.search.cutoff import SAMPLE
 from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
 from imseek.search.query_vectors import QueryEncoder, QueryVectors
-from imseek.search.retrieve import APPROXIMATE_DEPTH, SpaceQuery, search_spaces
+from imseek.search.rank_fusion import Calibration, WordHits
+from imseek.search.retrieve import APPROXIMATE_DEPTH, SpaceQuery, search_spaces, weighted_mean
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import display_path
@@ -65,9 +67,13 @@ class GroupKey:
 class PreparedQuery:
     """A query prepared for one generation: the spaces and indexes to search and the query's vector in each.
 
-    ``allowed`` restricts the search to some images (None: all); ``total`` is the number of images that can be found.
+    ``allowed`` restricts the search to some images (None: all); ``total`` is the number of images that can be found. A
+    search by words alone has no spaces and no vectors.
     For re-ranking stages this is a :class:`imseek.search.candidate_set.StageContext`; stages within one collection may
     also compare candidates with ``samples`` of it, and with texts encoded by ``encoder``.
+
+    ``words`` are the images that words of the query match. With ``calibration``, the ranking is fused with them;
+    ``pictures`` is then the part of the ranking by cosine that was retrieved.
     """
 
     query: Query
@@ -79,10 +85,20 @@ class PreparedQuery:
     allowed: AllowedImages | None
     total: int
     encoder: QueryEncoder
+    words: WordHits = field(default_factory=WordHits.empty)
+    calibration: Calibration | None = None
+    pictures: Matches | None = None
 
     @property
     def reader(self) -> GenerationReader:
         return self.edition.reader
+
+    @property
+    def searched(self) -> int:
+        """The number of images that were compared with the query."""
+        if self.query.by != "text":
+            return self.total
+        return self.reader.current.images if self.allowed is None else len(self.allowed)
 
     @property
     def is_text(self) -> bool:
@@ -121,6 +137,14 @@ class PreparedQuery:
         triples = zip(self.indexes, vectors.units, vectors.shares, strict=True)
         return search_spaces([SpaceQuery(*one, self.searches_as_text) for one in triples], k, self.allowed, exact=exact)
 
+    def scores_of(self, ids: Ids) -> Float32:
+        """Return the exact scores (m,) of live images, as a search of the indexes would."""
+        parts = []
+        for space, unit in zip(self.spaces, self.query_vectors.units, strict=True):
+            rows = self.reader.vectors(ids.tolist(), space.space_id).astype(np.float32)
+            parts.append(cosines(unit, rows, row_norms(rows)))
+        return parts[0] if len(parts) == 1 else weighted_mean(self.query_vectors.shares, parts)
+
     # -- what stages look up -------------------------------------------------------------------------------
 
     def samples(self) -> list[Float32]:
@@ -134,7 +158,7 @@ class PreparedQuery:
     def vectors(self, candidates: CandidateSet) -> Float32:
         """Return unit rows by which to compare candidates: of image spaces, even if the query searches captions."""
         spaces, shares = self.spaces, self.query_vectors.shares
-        if self.query.by == "caption":
+        if self.query.by in ("caption", "text"):
             spaces, shares = self.reader.current.image_spaces[:1], (1.0,)
         parts = [
             np.float32(share**0.5) * unit_rows(self.reader, candidates.ids, space)
@@ -192,7 +216,10 @@ class RankedCandidates:
 
 
 def answering_spaces(current: Current, query: Query) -> tuple[SpaceInfo, ...]:
-    """Return the spaces that a query searches. Raises QueryError if it searches captions and they are not embedded."""
+    """Return the spaces that a query searches, none by words alone.
+
+    Raises QueryError if it searches captions and they are not embedded.
+    """
     if query.by == "caption":
         if current.caption_space is None:
             raise QueryError(
@@ -201,4 +228,6 @@ def answering_spaces(current: Current, query: Query) -> tuple[SpaceInfo, ...]:
             )
         return (current.caption_space,)
     spaces = current.image_spaces
+    if query.by == "text":
+        return ()
     return spaces if any(term.shows for term in query.terms) else spaces[:1]

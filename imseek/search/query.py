@@ -110,7 +110,7 @@ def make_query(terms: Iterable[Term], options: QueryOptions) -> Query:
 Question: TypeAlias = str | Path | bytes | int | npt.NDArray[np.floating[Any]] | Query
 
 
-def as_query(question: Question, limit: int, by: By = "image") -> Query:
+def as_query(question: Question, limit: int, by: By = "auto") -> Query:
     """Turn any accepted value into a Query. Raises QueryError for other types."""
     if isinstance(question, Query):
         return question

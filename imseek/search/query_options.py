@@ -18,8 +18,9 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 from imseek.errors import QueryError
 from imseek.types.json_form import Json
 
-#: What a query's terms are compared with: images, or the captions of those images that have one.
-By: TypeAlias = Literal["image", "caption"]
+#: What a query's terms are compared with: images and the words beside and in them, images alone, the captions of those
+#: that have one, or words alone.
+By: TypeAlias = Literal["auto", "image", "caption", "text"]
 #: Where the hits end, besides ``limit``: at the end of relevance, or nowhere else.
 Cutoff: TypeAlias = Literal["auto"]
 #: Order of the hits: best first, or newest first.
@@ -56,13 +57,15 @@ class QueryOptions:
     by: Annotated[
         By,
         Option(
-            "Compare the query with pictures, or with their captions.",
+            "Search by pictures and words (auto), pictures, the meaning of captions, or words alone (text).",
             refusal="a query is compared by {choices}, not by {value}",
             separator=" or by ",
         ),
-    ] = "image"
-    """``"caption"`` compares with the captions of images that have one, in the caption space; text, pictures and stored
-    images (by their pictures) can all be used."""
+    ] = "auto"
+    """``"auto"`` fuses the ranking of pictures with matches of the query's words in names, captions, keywords and
+    recognised text; ``"image"`` compares with pictures alone. ``"caption"`` compares with the captions of images that
+    have one, in the caption space; text, pictures and stored images (by their pictures) can all be used. ``"text"``
+    finds only images that the words match."""
     where: Annotated[str | None, Option("Only images that match this condition (docs/where.md).", metavar="EXPR")] = (
         None
     )

@@ -97,6 +97,8 @@ def needs_all_candidates(query: Query) -> bool:
 
 def check_query(query: Query) -> None:
     """Raise QueryError for options that exclude each other."""
+    if query.by == "text" and (query.more or query.less):
+        raise QueryError("more and less compare pictures, and a search by text none", hint="leave out by, more or less")
     if query.sort == "date" and query.diversity:
         raise QueryError("hits cannot be both sorted by date and diversified", hint="leave out sort or diversity")
 

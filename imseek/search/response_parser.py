@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from imseek.types.pictures import Image, Place
-from imseek.types.search_results import Hit
+from imseek.types.search_results import Hit, Match
 
 
 def image_of(found: Mapping[str, Any]) -> Image:
@@ -28,6 +28,10 @@ def hit_of(found: Mapping[str, Any], uuid: str, *, metadata: bool) -> Hit:
         metadata=found["metadata"] if metadata else {},
         duplicates=tuple(found["duplicates"]),
         group=found["group"],
+        matches=tuple(
+            Match(one["field"], tuple(one["words"]), one.get("excerpt"), one.get("score"))
+            for one in found.get("matches", ())  # Earlier versions have none.
+        ),
         vector=None if vector is None else np.asarray(vector, np.float32),
     )
 

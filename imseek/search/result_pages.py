@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,16 @@ import numpy.typing as npt
 from imseek.search.backend import unit_rows
 from imseek.search.candidate_set import CandidateSet, StageContext, concatenate
 from imseek.search.page_tokens import Page, digest
-from imseek.search.prepared import GroupKey, PageWindow, RankedCandidates
+from imseek.search.prepared import GroupKey, PageWindow, PreparedQuery, RankedCandidates
 from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
 from imseek.search.rerank import MAX_CANDIDATES, CandidatePage, cut_page, needs_all_candidates
 from imseek.types.arrays import Float32
-from imseek.types.search_results import Hit, HitGroup, Searched, SearchResult, SpaceShare
+from imseek.types.collection_info import SpaceInfo
+from imseek.types.search_results import Hit, HitGroup, Match, Searched, SearchResult, SpaceShare
+
+if TYPE_CHECKING:
+    from imseek.search.hit_matches import Metadata
 
 #: The largest depth that fits into the four bytes of a token.
 _DEEPEST = 2**32 - 1
@@ -106,8 +110,8 @@ def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> Searc
     return SearchResult(
         hits=hits,
         generation=first.reader.generation,
-        searched=sum(one.prepared.total for one in found),
-        encoder=first.spaces[0].encoder,
+        searched=sum(one.prepared.searched for one in found),
+        encoder=_first_space(first).encoder,
         notes=tuple(dict.fromkeys(notes)),
         spaces=tuple(SpaceShare(space.space_id, space.encoder, share) for space, share in shares),
         next_page=next_page,
@@ -117,7 +121,7 @@ def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> Searc
             HitGroup(_name(group.key), group.size, tuple(hits[i] for i in group.positions)) for group in page.groups
         ),
         collections=tuple(
-            Searched(one.prepared.reader.identity.uuid, one.prepared.reader.generation, one.prepared.total)
+            Searched(one.prepared.reader.identity.uuid, one.prepared.reader.generation, one.prepared.searched)
             for one in found
         ),
     )
@@ -148,7 +152,8 @@ def _hits(found: Sequence[RankedCandidates], page: CandidatePage, wanted: HitOpt
         ids = mine.ids.tolist()
         places = reader.places(ids)
         metadata = reader.metadata(ids) if wanted.metadata else {}
-        rows = unit_rows(reader, mine.ids, one.prepared.spaces[0]) if wanted.vectors else None
+        why = _why(one.prepared, mine, metadata if wanted.metadata else None)
+        rows = unit_rows(reader, mine.ids, _first_space(one.prepared)) if wanted.vectors else None
         for n, (position, image_id) in enumerate(zip(positions, ids, strict=True)):
             hits[position] = Hit(
                 collection=reader.identity.uuid,
@@ -158,9 +163,23 @@ def _hits(found: Sequence[RankedCandidates], page: CandidatePage, wanted: HitOpt
                 metadata=metadata.get(image_id, {}),
                 duplicates=mine.others[n],
                 group=names.get(position),
+                matches=why.get(image_id, ()),
                 vector=None if rows is None else rows[n],
             )
     return tuple(hits[position] for position in range(len(page.candidates)))
+
+
+def _why(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata | None) -> dict[int, tuple[Match, ...]]:
+    """Return why hits match, by image id; empty if no word matches any image."""
+    if prepared.calibration is None and prepared.query.by != "text":
+        return {}
+    from imseek.search.hit_matches import match_hits
+
+    return match_hits(prepared, hits, metadata)
+
+
+def _first_space(prepared: PreparedQuery) -> SpaceInfo:
+    return (prepared.spaces or prepared.reader.current.image_spaces)[0]
 
 
 def _name(key: object) -> str | None:

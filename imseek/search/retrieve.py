@@ -131,17 +131,18 @@ def search_spaces(
         return _search(parts[0], k, allowed, exact)
     most = min((end for part in parts if (end := max_search_depth(part.index)) is not None), default=None)
     fetch = _GROWTH * k + _FIRST
+    shares = [part.share for part in parts]
     while True:
         fetch = fetch if most is None else min(fetch, most)
         lists = [_search(part, fetch, allowed, exact) for part in parts]
         ids = np.unique(np.concatenate([matches.ids for matches in lists]))
         if not len(ids):  # no image is allowed
             return lists[0]
-        matches = top_k(ids, _weighted_mean(parts, [_scores(part, ids) for part in parts]), k)
+        matches = top_k(ids, weighted_mean(shares, [_scores(part, ids) for part in parts]), k)
         if all(len(found) < fetch for found in lists):  # the lists hold all images
             return matches
         # Rounding is monotonic, so the bound holds to the last bit.
-        if matches.scores[-1] > _weighted_mean(parts, [found.scores[-1:] for found in lists])[0]:
+        if matches.scores[-1] > weighted_mean(shares, [found.scores[-1:] for found in lists])[0]:
             return matches
         if fetch == most:
             raise QueryError(
@@ -162,9 +163,9 @@ def _scores(part: SpaceQuery, ids: Ids) -> Float32:
     return found.scores[np.argsort(found.ids)]
 
 
-def _weighted_mean(parts: Sequence[SpaceQuery], scores: Sequence[Float32]) -> Float32:
-    """Return the weighted mean (n,) float32 of one score array (n,) per part, clipped to [-1, 1]."""
+def weighted_mean(shares: Sequence[float], scores: Sequence[Float32]) -> Float32:
+    """Return the weighted mean (n,) float32 of one score array (n,) per space, clipped to [-1, 1]."""
     total = np.zeros(len(scores[0]), np.float64)
-    for part, one in zip(parts, scores, strict=True):
-        total += part.share * one.astype(np.float64)
+    for share, one in zip(shares, scores, strict=True):
+        total += share * one.astype(np.float64)
     return np.clip(total, -1, 1).astype(np.float32)

@@ -32,7 +32,7 @@ class Searchable(Protocol):
         query: Question,
         *,
         limit: int = 10,
-        by: By = "image",
+        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
     ) -> SearchResult: ...
@@ -42,7 +42,7 @@ class Searchable(Protocol):
         queries: Sequence[Question],
         *,
         limit: int = 10,
-        by: By = "image",
+        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
     ) -> list[SearchResult]: ...

@@ -6,11 +6,28 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 from imseek.types.arrays import Float32
-from imseek.types.json_form import Cosine, Count, Json, Share, json_member
+from imseek.types.json_form import Cosine, Count, Json, Printable, Share, json_member
 from imseek.types.pictures import ImagePlace
+
+#: Where a query matched an image: by what it shows, in the names of its file and folders, in its captions, its
+#: keywords, or in text that it shows.
+MatchField: TypeAlias = Literal["picture", "name", "caption", "keyword", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One reason why an image is a hit."""
+
+    field: MatchField
+    words: tuple[Printable, ...] = ()
+    """The words of the image that match, as they are written there; a folder ends with a slash."""
+    excerpt: Annotated[Printable | None, Json(omit_none=True)] = None
+    """Of captions and text: the passage around the first of them."""
+    score: Annotated[Cosine | None, Json(omit_none=True)] = None
+    """Of the picture: its cosine to the query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +38,8 @@ class Hit:
     """UUID of the collection."""
     image_id: Count
     score: Cosine
-    """The cosine to the query; in several spaces, the mean of the cosines by their weights."""
+    """The cosine to the query; in several spaces, the mean of the cosines by their weights. With ``--by text``, the
+    share of the query's words that the image has, by their rarity."""
     place: ImagePlace
     metadata: Mapping[str, Any] = field(default_factory=dict)
     duplicates: tuple[Count, ...] = ()
@@ -32,6 +50,8 @@ class Hit:
         default=None, compare=False, repr=False
     )
     """With ``--vectors``: float32 (dim,) of norm 1, the image's in the first space that answered, or its caption's."""
+    matches: tuple[Match, ...] = ()
+    """Why it is a hit: its picture, if that stands out, and each place of words. Empty if words match no image."""
 
     @property
     def path(self) -> str | None:

@@ -324,7 +324,7 @@ def test_only_the_space_that_is_asked_is_opened(indexed: imseek.Collection, pict
         assert len(opened._encoders) == 1, "one encoder serves both spaces"
 
 
-@pytest.mark.parametrize("by", ["captions", "text", None])
+@pytest.mark.parametrize("by", ["captions", "words", None])
 def test_compared_by_something_else(indexed: imseek.Collection, by: Any) -> None:
     with pytest.raises(QueryError, match="by image or by caption"):
         indexed.search("red", by=by)

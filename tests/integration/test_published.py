@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,27 +135,29 @@ def check_same(one: SearchResult, other: SearchResult) -> None:
 
 
 RED = Term(text="red")
+#: A publication has no words: it compares with pictures.
+ask = partial(Query, by="image")
 QUERIES: dict[str, Callable[[Sequence[Path]], Any]] = {
-    "words": lambda _: "red",
+    "words": lambda _: ask((RED,)),
     "a picture": lambda files: files[0],
     "a stored image": lambda _: 5,
     "a vector": lambda _: np.eye(64, dtype=np.float32)[3],
-    "several terms": lambda files: Query((RED, Term(text="sea", weight=-0.5), Term(picture=files[2], weight=2.0))),
+    "several terms": lambda files: ask((RED, Term(text="sea", weight=-0.5), Term(picture=files[2], weight=2.0))),
     "captions": lambda _: Query((RED,), by="caption"),
     "captions like a stored image": lambda _: Query((Term(image_id=3),), by="caption"),
-    "cutoff": lambda _: Query((RED,), 20, cutoff="auto"),
-    "cutoff of a picture": lambda _: Query((Term(image_id=3),), 20, cutoff="auto"),
-    "min score": lambda _: Query((RED,), 20, min_score=0.5),
-    "feedback": lambda _: Query((RED,), more=(1, 2), less=(3,)),
-    "hubness": lambda _: Query((RED,), hubness=True),
-    "collapse": lambda _: Query((RED,), 25, collapse=True),
-    "diversity": lambda _: Query((Term(image_id=3),), diversity=0.6),
-    "by date": lambda _: Query((RED,), 20, sort="date", min_score=0.0),
-    "folders": lambda _: Query((RED,), group_by="folder", per_group=2),
-    "days": lambda _: Query((RED,), group_by="day"),
-    "sources": lambda _: Query((RED,), group_by="source"),
-    "a filter": lambda _: Query((RED,), where="tag('holiday') OR width < 100"),
-    "all at once": lambda _: Query(
+    "cutoff": lambda _: ask((RED,), 20, cutoff="auto"),
+    "cutoff of a picture": lambda _: ask((Term(image_id=3),), 20, cutoff="auto"),
+    "min score": lambda _: ask((RED,), 20, min_score=0.5),
+    "feedback": lambda _: ask((RED,), more=(1, 2), less=(3,)),
+    "hubness": lambda _: ask((RED,), hubness=True),
+    "collapse": lambda _: ask((RED,), 25, collapse=True),
+    "diversity": lambda _: ask((Term(image_id=3),), diversity=0.6),
+    "by date": lambda _: ask((RED,), 20, sort="date", min_score=0.0),
+    "folders": lambda _: ask((RED,), group_by="folder", per_group=2),
+    "days": lambda _: ask((RED,), group_by="day"),
+    "sources": lambda _: ask((RED,), group_by="source"),
+    "a filter": lambda _: ask((RED,), where="tag('holiday') OR width < 100"),
+    "all at once": lambda _: ask(
         (RED, Term(image_id=2)), 4, where="width < 1000", collapse=True, diversity=0.3, group_by="folder"
     ),
 }
@@ -176,7 +179,7 @@ def test_many_queries_pages_and_pictures(
     queries = [query(photo_files) for query in QUERIES.values()]
     for one, other in zip(collection.search_many(queries), published.search_many(queries), strict=True):
         check_same(one, other)
-    query = Query((RED,), 4)
+    query = ask((RED,), 4)
     seen = []
     while True:
         one, other = collection.search(query), published.search(query)
@@ -193,7 +196,7 @@ def test_many_queries_pages_and_pictures(
     with published.pictures.opened() as read:
         assert read(published.uuid, 3, 100) == collection.read(3)
     hit = published.search("red", limit=1, vectors=True)[0]
-    expected = collection.search("red", limit=1, vectors=True)[0]
+    expected = collection.search("red", limit=1, by="image", vectors=True)[0]
     assert hit.vector is not None
     assert expected.vector is not None
     assert np.array_equal(hit.vector, expected.vector)
@@ -233,7 +236,7 @@ def test_filters_find_what_they_find_in_the_collection(
     both: tuple[imseek.Collection, PublishedCollection], where: str
 ) -> None:
     collection, published = both
-    query = Query((RED,), 30, where=where)
+    query = ask((RED,), 30, where=where)
     one = collection.search(query)
     check_same(one, published.search(query))
     expected = Filters().ids(collection.engine.reader, where).tolist()
@@ -279,8 +282,8 @@ class Small:
     def check(self) -> None:
         """Every image is there once, as it is in the collection."""
         with imseek.open(self.root) as collection, imseek.open(self.address) as published:
-            everything = collection.search("red", limit=100)
-            check_same(everything, published.search("red", limit=100))
+            everything = collection.search("red", limit=100, by="image")
+            check_same(everything, published.search("red", limit=100, by="image"))
             for hit in everything:
                 assert collection.get(hit.image_id) == published.get(hit.image_id)
         client = Client(parse(self.address))
@@ -795,3 +798,12 @@ def test_addresses_that_are_none(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse(text)
     assert "secret" not in f"{refused.value} {refused.value.hint}"
+
+
+def test_a_publication_has_no_words(both: tuple[imseek.Collection, PublishedCollection]) -> None:
+    collection, published = both
+    by_image = [(hit.image_id, hit.matches) for hit in published.search("red", by="image")]
+    assert [(hit.image_id, hit.matches) for hit in published.search("red")] == by_image
+    assert any(hit.matches for hit in collection.search("red")), "words match in the collection itself"
+    with pytest.raises(QueryError, match="published collection has no words"):
+        published.search("red", by="text")

@@ -57,7 +57,7 @@ def test_which_terms_show_something() -> None:
         ({"limit": 0}, "limit must be at least 1"),
         ({"limit": 2.5}, "limit must be at least 1"),
         ({"limit": True}, "limit must be at least 1"),
-        ({"by": "text"}, "by image or by caption, not by text"),
+        ({"by": "words"}, "by auto or by image or by caption or by text, not by words"),
         ({"where": ""}, "where must not be empty"),
         ({"where": 5}, "where is a str"),
         ({"page": " "}, "page must not be empty"),

@@ -136,7 +136,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"text": "a", "limit": 0}, "at least 1"),
     ({"text": "a", "limit": "5"}, "limit of a query cannot be"),
     ({"text": "a", "limit": None}, "limit of a query cannot be"),
-    ({"text": "a", "by": "text"}, "compared by"),
+    ({"text": "a", "by": "words"}, "compared by"),
     ({"text": "a", "where": ""}, "must not be empty"),
     ({"text": "a", "cutoff": "none"}, "cutoff is one of"),
     ({"text": "a", "sort": "size"}, "sort is one of"),

@@ -19,6 +19,7 @@ from imseek.data.milvus.publication_record import Record
 from imseek.data.reader import SourceRow
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.data.user_files.image_places import IndexedPlace, unknown_place_error
+from imseek.data.words.values import Document
 from imseek.errors import CorruptCollectionError, ImageNotFoundError
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
@@ -75,6 +76,10 @@ class PublishedReader:
     def catalog_places(self, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         documents = self._looked_up(image_ids)
         return {i: place for i, document in documents.items() if (place := document["place"]) is not None}
+
+    def documents(self, image_ids: Sequence[int]) -> dict[int, Document]:
+        """Return no words, since none are published."""
+        return {}
 
     def indexed_place(self, image_id: int) -> IndexedPlace:
         """Return where the file of an image lies, without the stat of the file, which Milvus does not store.

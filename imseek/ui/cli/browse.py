@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import imseek
 from imseek.errors import MissingExtraError, UsageError
+from imseek.search import By, option_fields
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
@@ -45,9 +46,9 @@ def browse(
     ] = None,
     where: WhereOption = None,
     by: Annotated[
-        Literal["image", "caption"],
-        typer.Option("--by", help="Compare the query with pictures, or with their captions."),
-    ] = "image",
+        By,
+        typer.Option("--by", help=option_fields()["by"].option.help),
+    ] = "auto",
     paths: Annotated[
         bool, typer.Option("--paths", "-p", help="On leaving, print the paths of the selected pictures.")
     ] = False,

@@ -214,7 +214,7 @@ def _check_no_query(asking: QueryFlags, limit: int | None) -> None:
     ):
         if value:
             raise UsageError(f"{flag} goes with a search", hint="--text WORDS, or --like PICTURE")
-    if limit is not None or options.by != "image":
+    if limit is not None or options.by != "auto":
         raise UsageError(
             f"{'--limit' if limit is not None else '--by'} goes with a search",
             hint="--text WORDS, or --like PICTURE; `imseek sample` chooses a few of many",

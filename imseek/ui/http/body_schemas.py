@@ -12,7 +12,7 @@ from imseek.jobs import Job
 from imseek.search import OptionField, option_fields
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import Image
-from imseek.types.search_results import SearchResult
+from imseek.types.search_results import Hit, Match, SearchResult
 from imseek.ui.render.result_json import to_json
 
 #: Maximum number of members of an object, and of elements of a list.
@@ -107,6 +107,15 @@ class Batch(Strict):
     queries: list[Asked] = Field(min_length=1, max_length=256)
 
 
+class MatchBody(BaseModel):
+    """Why an image is a hit: ``field`` is picture, name, caption, keyword or text."""
+
+    field: Literal["picture", "name", "caption", "keyword", "text"]
+    words: list[str]
+    excerpt: str | None = None
+    score: float | None = None
+
+
 class HitBody(BaseModel):
     image_id: int
     source_id: int | None
@@ -116,6 +125,7 @@ class HitBody(BaseModel):
     path_b64: str | None = Field(None, description="The bytes of a path that is not UTF-8.")
     metadata: dict[str, Any]
     duplicates: list[int]
+    matches: list[MatchBody]
     group: str | None
     image: str = Field(description="Where the picture is, on this server.")
     thumbnail: str
@@ -212,9 +222,14 @@ class Status(BaseModel):
     status: str
 
 
+def _without_names(hit: Hit) -> tuple[Match, ...]:
+    """Return why an image is a hit, without the names of folders and files."""
+    return tuple(match for match in hit.matches if match.field != "name")
+
+
 def answer(result: SearchResult, name: str, *, places: bool) -> Answer:
     if not places:
-        hits = tuple(replace(hit, place=None, group=None) for hit in result.hits)
+        hits = tuple(replace(hit, place=None, group=None, matches=_without_names(hit)) for hit in result.hits)
         groups = tuple(replace(group, name=None) for group in result.groups)
         result = replace(result, hits=hits, groups=groups)
     body = to_json(result)

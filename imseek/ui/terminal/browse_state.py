@@ -35,7 +35,7 @@ class BrowseQuery:
     more: tuple[int, ...] = ()
     less: tuple[int, ...] = ()
     where: str | None = None
-    by: By = "image"
+    by: By = "auto"
 
     def toggle_feedback(self, image_id: int, *, wrong: bool = False) -> BrowseQuery:
         """Return the query with feedback on an image toggled: more like it, or less with ``wrong``."""

@@ -83,7 +83,7 @@ class SearchState:
     where: tuple[str, ...] = ()
     more: tuple[int, ...] = ()
     less: tuple[int, ...] = ()
-    by: By = "image"
+    by: By = "auto"
     sort: Sort = "score"
     group_by: GroupBy | None = None
     cutoff: bool = True

@@ -130,7 +130,11 @@ class Grid {
     const title = make("div", "title", item.title);
     title.title = item.path || item.title;
     card.append(frame, title);
-    if (item.note) card.append(make("div", "note", item.note));
+    if (item.note) {
+      const note = make("div", "note", item.note);
+      note.title = item.note;
+      card.append(note);
+    }
     return card;
   }
 

@@ -11,6 +11,7 @@ from streamlit.errors import StreamlitDuplicateElementKey
 from imseek.collection import Collection
 from imseek.types.pictures import Image
 from imseek.types.search_results import Hit, HitGroup
+from imseek.ui.render.text import format_matches
 from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state, search_state
 from imseek.ui.web.components.grid import Card, GridEvents, Heading, grid
@@ -132,12 +133,14 @@ def card(
     """Return the grid card of a hit."""
     title = title_of(hit)
     duplicates = f"+{len(hit.duplicates)}" if hit.duplicates else ""
+    matched = format_matches(hit.matches)
+    score = f"{hit.score:.3f}" if scores else ""
     return Card(
         hit.image_id,
         app_state.thumbnail_url(name, hit.image_id, pixels),
         alt=one_line(str(hit.metadata.get("caption") or title)),
         title=title,
-        note=f"{hit.score:.3f}" if scores else "",
+        note=" · ".join(part for part in (score, one_line(matched)) if part),
         mark=duplicates,
         faint=faint,
         path="" if hit.place is None else hit.place.display,

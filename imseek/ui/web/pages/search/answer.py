@@ -137,15 +137,15 @@ def _show_nothing_found(asked: SearchState, beyond: bool) -> None:
                 on_click=page_state.go_to,
                 args=(asked.with_changes(cutoff=False),),
             )
-        if asked.by == "caption":
+        if asked.by in ("caption", "text"):
             st.button(
-                "Search pictures, not captions",
+                f"Search pictures, not {'captions' if asked.by == 'caption' else 'words'}",
                 on_click=page_state.go_to,
                 args=(asked.with_changes(by="image"),),
             )
         if asked.page:
             st.button("Show the first page", on_click=page_state.turn_page, args=(None,))
-    if not (asked.where or asked.cutoff or asked.page or asked.by == "caption"):
+    if not (asked.where or asked.cutoff or asked.page or asked.by in ("caption", "text")):
         st.text("Other words may find more.")
 
 

@@ -9,7 +9,12 @@ import streamlit as st
 from imseek.ui.web.pages.search import page_state
 from imseek.ui.web.search_state import SearchState
 
-_BY: Final = {"image": "Pictures", "caption": "Captions"}
+_BY: Final = {
+    "auto": "Pictures and words",
+    "image": "Pictures",
+    "caption": "Captions, by meaning",
+    "text": "Words",
+}
 _SORT: Final = {"score": "Best first", "date": "Newest first"}
 #: "" for no groups: Streamlit takes None for no selection.
 _GROUP: Final = {"": "No groups", "folder": "By folder", "day": "By day", "source": "By source"}
@@ -20,8 +25,8 @@ def show(asked: SearchState, *, captions: bool) -> None:
     """Draw the menu."""
     changed = sum(getattr(asked, name) != getattr(SearchState(), name) for name in _KNOBS)
     with st.popover(f"Options ({changed})" if changed else "Options"):
-        if captions or asked.by == "caption":
-            _choose(asked, "by", "Compare with", _BY)
+        choices = {by: label for by, label in _BY.items() if captions or by in ("auto", "image", "text", asked.by)}
+        _choose(asked, "by", "Compare with", choices)
         _choose(asked, "sort", "Order", _SORT)
         _choose(asked, "group_by", "Groups", _GROUP)
         sizes = sorted({*_SIZES, asked.limit})

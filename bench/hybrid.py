@@ -1,0 +1,274 @@
+"""Pictures and words together: what fusion finds on the captioned stamps of Tux Paint, beside either alone.
+
+    python bench/hybrid.py [--stamps DIR] [--half B] [--weights 1 2 4]
+
+A collection holds the stamps of one half, indexed by the built-in encoder. Its words are, in turn: names of folders and
+files; names, and the captions in the text files beside them; names that belong to other stamps; none (files are
+numbered). Queries are the captions, whose own picture is the only right answer (R@k), and the nouns of the captions as
+"a horse", where the stamps of that noun are right (P@1, and recall of at most k in the first k). File names are not
+made from captions: for one caption in eight they share no word with it.
+
+The built-in encoder answers by ``Collection.search``. Strong ones are simulated: the vector of a picture is that of its
+caption by MiniLM, plus noise of some length in a random direction; the nouns do without their captions' other words.
+These are ranked by the same functions as the engine's. *rrf* is reciprocal rank fusion (Cormack, Clarke and Büttcher
+2009, k = 60). Weights and the form of evidence were chosen on half A; half B is for reporting.
+
+The last column is the smallest difference, over the figures of a row, between the fused ranking and the better of both.
+Exit code 1 if it is below −.005 for the named settings, or if a collection without words answers otherwise than by
+image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import recorder
+from nouns import noun
+from quality import find_stamps, half_of, stamp_names
+
+import imseek
+from imseek.data.reader import Reader
+from imseek.data.vectors import Matches
+from imseek.encoders.builtin.onnx_cache import text_network
+from imseek.encoders.builtin.text import TextTower
+from imseek.encoders.checks import available_cpus
+from imseek.search.query import Query, Term
+from imseek.search.query_words import words_of
+from imseek.search.rank_fusion import (
+    MAX_WORD_MATCHES,
+    Calibration,
+    WordHits,
+    calibrate,
+    fuse_rankings,
+)
+from imseek.types.arrays import Float32
+
+NOISE = (0.75, 1.5, 2.5, 3.75, 5.25)
+DEPTH = 10
+RRF = 60
+ALLOWED_LOSS = 0.005
+Ranking = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A collection of n stamps, and where each of them is in it: ``ids`` (n,), in the order of the captions."""
+
+    name: str
+    collection: imseek.Collection
+    ids: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Queries and their right answers: ``relevant`` (q, n) bool."""
+
+    name: str
+    queries: tuple[str, ...]
+    relevant: npt.NDArray[np.bool_]
+
+    def figures(self, rankings: Sequence[Ranking]) -> npt.NDArray[np.float64]:
+        """(3,): of stamps ranked best first, at most ten a query: the right ones among 1, 5, 10, of those possible."""
+        found = []
+        for relevant, ranking in zip(self.relevant, rankings, strict=True):
+            right = np.zeros(DEPTH)
+            right[: len(ranking)] = relevant[ranking[:DEPTH]]
+            found.append([right[:k].sum() / min(k, relevant.sum()) for k in (1, 5, 10)])
+        figures: npt.NDArray[np.float64] = np.mean(found, axis=0)
+        return figures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
+    parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
+    parser.add_argument("--weights", type=float, nargs="*", default=[], help="weights of words to compare")
+    options = parser.parse_args()
+    stamps = options.stamps or find_stamps()
+    captions = read_captions(stamps, options.half)
+    tasks = make_tasks(list(captions.values()))
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as work:
+        for setting in make_settings(stamps, list(captions), Path(work)):
+            for task in tasks:
+                worst = min(worst, compare(setting, task, list(captions.values()), options.weights))
+            setting.collection.close()
+    return int(worst < -ALLOWED_LOSS)
+
+
+def read_captions(stamps: Path, half: str) -> dict[str, str]:
+    """By name, the first lines of the text files of a half, as stamps.py takes them."""
+    found = {}
+    for name in stamp_names(stamps):
+        text = (stamps / name).with_suffix(".txt")
+        if not name.startswith("symbols/") and text.exists() and half_of(name) == half:
+            found[name] = text.read_text("utf-8", "replace").partition("\n")[0].strip()
+    return {name: caption for name, caption in found.items() if caption}
+
+
+def make_tasks(captions: Sequence[str]) -> tuple[Task, Task]:
+    nouns = np.array([noun(caption) for caption in captions])
+    asked = sorted({one for one in nouns.tolist() if one})
+    return (
+        Task("captions", tuple(captions), np.eye(len(captions), dtype=np.bool_)),
+        Task("nouns", tuple(f"a {one}" for one in asked), np.array(asked)[:, None] == nouns[None]),
+    )
+
+
+def make_settings(stamps: Path, names: Sequence[str], work: Path) -> list[Setting]:
+    others = [names[n] for n in np.random.default_rng(5).permutation(len(names))]
+    numbers = [f"{n:05}{Path(name).suffix}" for n, name in enumerate(names)]
+    return [
+        make_setting("names", stamps, names, names, work),
+        make_setting("names and captions", stamps, names, names, work, captions=True),
+        make_setting("wrong names", stamps, names, [f"{n}/{o}" for n, o in enumerate(others)], work),
+        make_setting("no words", stamps, names, numbers, work),
+    ]
+
+
+def make_setting(
+    name: str, stamps: Path, files: Sequence[str], names: Sequence[str], work: Path, *, captions: bool = False
+) -> Setting:
+    """Index copies of stamps under other names."""
+    folder = work / name / "pictures"
+    for file, shown in zip(files, names, strict=True):
+        (folder / shown).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(stamps / file, folder / shown)
+        if captions:
+            shutil.copyfile((stamps / file).with_suffix(".txt"), (folder / shown).with_suffix(".txt"))
+    collection = imseek.create(work / name / "collection", encoder="builtin")
+    collection.index([folder])
+    reader = Reader(collection.path)
+    by_path = {place.path: image_id for image_id, place in reader.places(range(2 * len(files))).items()}
+    ids = np.array([by_path[bytes(folder / shown)] for shown in names], np.int64)
+    return Setting(name, collection, ids)
+
+
+def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequence[float]) -> float:
+    """Print a table of one setting and task; return the worst loss of it that must not be."""
+    print(f"\n{setting.name}, {task.name} as queries ({len(task.queries)}); R@1 / R@5 / R@10\n")
+    print("| encoder | image | text | rrf | fused | least gain |\n|---|---|---|---|---|---|", flush=True)
+    position = {image_id: n for n, image_id in enumerate(setting.ids.tolist())}
+    reader = Reader(setting.collection.path)
+    words = [find_words(reader, query) for query in task.queries]
+    text = [np.array([position[i] for i in one.ids[:DEPTH].tolist()], np.int64) for one in words]
+    worst = 0.0
+    for encoder, scores in encoders(setting, task, captions):
+        quality = "basic" if encoder == "builtin" else "full"
+        image = [np.argsort(-one, kind="stable") for one in scores]
+        fused = [
+            fuse(one, hits, setting.ids, position, calibrate(one, quality))
+            for one, hits in zip(scores, words, strict=True)
+        ]
+        if encoder == "builtin":
+            shown = answers(setting, task, position)
+            agree = np.mean([a.tolist() == b.tolist() for a, b in zip(shown, fused, strict=True)])
+            recorder.add_row("engine", setting=setting.name, task=task.name, share_of_equal_answers=agree)
+            fused = shown
+        ways = {
+            "image": task.figures(image),
+            "text": task.figures(text),
+            "rrf": task.figures(
+                [
+                    reciprocal_ranks(i, t)
+                    for i, t in zip(
+                        image, [np.array([position[x] for x in w.ids.tolist()], np.int64) for w in words], strict=True
+                    )
+                ]
+            ),
+            "fused": task.figures(fused),
+        }
+        gain = float((ways["fused"] - np.maximum(ways["image"], ways["text"])).min())
+        cells = " | ".join(" / ".join(f"{figure:.3f}" for figure in figures) for figures in ways.values())
+        print(f"| {encoder} | {cells} | {gain:+.3f} |", flush=True)
+        recorder.add_row(
+            "rankings",
+            setting=setting.name,
+            task=task.name,
+            encoder=encoder,
+            gain=gain,
+            **{way: figures.tolist() for way, figures in ways.items()},
+        )
+        if setting.name == "no words" and any(
+            a[:DEPTH].tolist() != b[:DEPTH].tolist() for a, b in zip(image, fused, strict=True)
+        ):
+            worst = -1.0
+        if setting.name.startswith("names"):
+            worst = min(worst, gain)
+        for weight in weights:
+            made = [
+                fuse(one, hits, setting.ids, position, Calibration(*mean_and_deviation(one), weight))
+                for one, hits in zip(scores, words, strict=True)
+            ]
+            figures = task.figures(made)
+            gain = float((figures - np.maximum(ways["image"], ways["text"])).min())
+            print(
+                f"| … weight {weight:g} | | | | {' / '.join(f'{one:.3f}' for one in figures)} | {gain:+.3f} |",
+                flush=True,
+            )
+    return worst
+
+
+def mean_and_deviation(scores: Float32) -> tuple[float, float]:
+    found = calibrate(scores, "full")
+    return found.mean, found.deviation
+
+
+def find_words(reader: Reader, query: str) -> WordHits:
+    words = words_of(Query((Term(text=query),)))
+    fields = ("captions", "keywords", "text")
+    return WordHits.of(reader.match_words(words, MAX_WORD_MATCHES), reader.match_words(words, MAX_WORD_MATCHES, fields))
+
+
+def fuse(
+    scores: Float32, words: WordHits, ids: npt.NDArray[np.int64], position: dict[int, int], calibration: Calibration
+) -> Ranking:
+    """(m,): the first stamps by both, as the engine ranks them. ``scores`` (n,) are those of the stamps ``ids`` (n,)."""
+    from dataclasses import replace
+
+    best = np.lexsort((ids, -scores))
+    cosines = scores[[position[i] for i in words.ids.tolist()]] if len(words.ids) else np.empty(0, np.float32)
+    found = fuse_rankings(Matches(ids[best], scores[best]), replace(words, cosines=cosines), calibration, DEPTH)
+    return np.array([position[i] for i in found.ids.tolist()], np.int64)
+
+
+def reciprocal_ranks(image: Ranking, text: Ranking) -> Ranking:
+    scores = np.zeros(len(image))
+    for ranking in (image, text):
+        scores[ranking] += 1 / (RRF + 1 + np.arange(len(ranking)))
+    return np.argsort(-scores, kind="stable")[:DEPTH]
+
+
+def answers(setting: Setting, task: Task, position: dict[int, int]) -> list[Ranking]:
+    """What a search answers, as it is used."""
+    found = setting.collection.search_many(list(task.queries), limit=DEPTH, metadata=False)
+    return [np.array([position[hit.image_id] for hit in one], np.int64) for one in found]
+
+
+def encoders(setting: Setting, task: Task, captions: Sequence[str]) -> list[tuple[str, list[Float32]]]:
+    """Scores (n,) of all stamps for each query, by encoder."""
+    from imseek.maps import scores
+
+    found = [("builtin", [scores(setting.collection, query, setting.ids) for query in task.queries])]
+    tower = TextTower(text_network()[0], threads=available_cpus())
+    pictures, queries = tower(list(captions)), tower(list(task.queries))
+    rng = np.random.default_rng(0)
+    for length in NOISE:
+        noise = rng.standard_normal(pictures.shape)
+        noise *= length / np.linalg.norm(noise, axis=1, keepdims=True)
+        rows = pictures + noise
+        rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        found.append((f"noise {length:g}", list((queries @ rows.T).astype(np.float32))))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(recorder.run(main))

@@ -1,0 +1,133 @@
+"""Says why hits match: the picture, and the words of the query where the image has them, as they are written there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+import numpy as np
+
+from imseek.data.catalog.places import MEMBER_SEPARATOR
+from imseek.data.words.values import Document
+from imseek.search.candidate_set import CandidateSet
+from imseek.search.prepared import PreparedQuery
+from imseek.search.query_words import words_of
+from imseek.types.search_results import Match, MatchField
+
+#: The least evidence of a picture that stands out: one in twenty of the collection does by chance.
+PICTURE_NATS: Final = 3.0
+#: Characters of an excerpt, and of those before its first matching word.
+EXCERPT: Final = 80
+_BEFORE: Final = 24
+#: Words and names that one match lists.
+_MAX_WORDS: Final = 8
+#: Characters of a text that are looked through.
+_MAX_TEXT: Final = 1 << 16
+#: Metadata columns by the place of words that they fill.
+_COLUMNS: Final[Mapping[MatchField, tuple[str, ...]]] = {
+    "caption": ("caption", "title"),
+    "keyword": ("keywords", "people"),
+    "text": ("text",),
+}
+_PIECE = re.compile(r"\S+")
+_WORD = re.compile(r"[^\W_]+")
+
+Metadata = Mapping[int, Mapping[str, Any]]
+
+
+def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata | None) -> dict[int, tuple[Match, ...]]:
+    """Return why each of the hits (of one collection) matches, by image id.
+
+    ``metadata`` holds that of the hits, if it has been read already; otherwise it is read for hits that match in it.
+    """
+    found: dict[int, list[Match]] = {image_id: [] for image_id in hits.ids.tolist()}
+    if prepared.calibration is not None:
+        evidence = prepared.calibration.picture_evidence(hits.scores)
+        for n in np.flatnonzero(evidence >= PICTURE_NATS).tolist():
+            found[int(hits.ids[n])].append(Match("picture", score=float(hits.scores[n])))
+    matching = hits.ids[hits.words > 0].tolist()
+    query = words_of(prepared.query)
+    tokens = {*query.words, *(token for phrase in query.phrases for token in phrase)}
+    fields = {
+        i: _fields_of(one, tokens) for i, one in (prepared.reader.documents(matching) if matching else {}).items()
+    }
+    named = [i for i, where in fields.items() if "name" in where]
+    places = prepared.reader.catalog_places(named) if named else {}
+    if metadata is None:
+        described = [i for i, where in fields.items() if where - {"name"}]
+        metadata = prepared.reader.metadata(described) if described else {}
+    for image_id, where in fields.items():
+        if image_id in places and (names := matching_names(places[image_id][1], tokens)):
+            found[image_id].append(Match("name", names))
+        for field, columns in _COLUMNS.items():
+            if field in where:
+                texts = [text for column in columns for text in _texts(metadata.get(image_id, {}).get(column))]
+                if (match := match_texts(field, texts, tokens)) is not None:
+                    found[image_id].append(match)
+    return {image_id: tuple(matches) for image_id, matches in found.items()}
+
+
+def _fields_of(document: Document, tokens: AbstractSet[str]) -> set[MatchField]:
+    """Return where the document holds any of the tokens."""
+    columns: dict[MatchField, str] = {
+        "name": document.names,
+        "caption": document.captions,
+        "keyword": document.keywords,
+        "text": document.text,
+    }
+    return {field for field, held in columns.items() if not tokens.isdisjoint(held.split())}
+
+
+def matching_names(path: bytes, tokens: AbstractSet[str]) -> tuple[str, ...]:
+    """Return the folders and files of a catalog path that hold any of the tokens; folders end with a slash."""
+    from imseek.data.words.analysis import name_tokens
+
+    *folders, file = path.replace(MEMBER_SEPARATOR, b"/").split(b"/")
+    named = [(name, f"{os.fsdecode(name)}/") for name in folders if name] + [(file, os.fsdecode(file))]
+    return tuple(shown for name, shown in named if not tokens.isdisjoint(name_tokens(name)))[:_MAX_WORDS]
+
+
+def match_texts(field: MatchField, texts: Sequence[str], tokens: AbstractSet[str]) -> Match | None:
+    """Return the match of texts of one place, or None if no word of them is found again, as after a change."""
+    if field == "keyword":
+        held = [text for text in texts if next(find_words(text, tokens), None) is not None]
+        return Match(field, tuple(dict.fromkeys(held))[:_MAX_WORDS]) if held else None
+    for text in texts:
+        if found := list(find_words(text, tokens)):
+            words = dict.fromkeys(text[start:end] for start, end in found)
+            return Match(field, tuple(words)[:_MAX_WORDS], _excerpt(text, *found[0]))
+    return None
+
+
+def find_words(text: str, tokens: AbstractSet[str]) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each word of a text that has any of the tokens, without the punctuation around it."""
+    from imseek.data.words.analysis import tokens_of
+
+    for piece in _PIECE.finditer(text[:_MAX_TEXT]):
+        if tokens.isdisjoint(tokens_of(piece[0])):
+            continue
+        words = [one.span() for one in _WORD.finditer(piece[0]) if not tokens.isdisjoint(tokens_of(one[0]))]
+        for start, end in words or [(0, len(piece[0]))]:
+            yield piece.start() + start, piece.start() + end
+
+
+def _excerpt(text: str, start: int, end: int) -> str:
+    """Return a line of the text around a word, with … where it is cut."""
+    first = max(0, start - _BEFORE) if len(text) > EXCERPT else 0
+    if first:  # From the beginning of a word.
+        first = text.find(" ", first, start) + 1 or start
+    last = min(len(text), max(first + EXCERPT, min(end, start + EXCERPT)))
+    if last < len(text):
+        last = max(text.rfind(" ", end, last), min(end, start + EXCERPT)) if " " in text[end:last] else last
+    line = " ".join(text[first:last].split())
+    return f"{'…' if first else ''}{line}{'…' if last < len(text) else ''}"
+
+
+def _texts(value: object) -> list[str]:
+    """Return the texts of a metadata column, which holds one or a list of them."""
+    if value is None:
+        return []
+    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]

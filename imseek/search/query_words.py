@@ -1,0 +1,78 @@
+"""The words of a query that the lexical index looks up."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imseek.data.words.values import WordQuery
+from imseek.search.query import Query
+
+#: Function words, stemmed: Lucene's English ones, and a few of the same kind. They say little in a query, and much in
+#: file names, where they are rare.
+STOP_WORDS: Final = frozenset(
+    (
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "but",
+        "by",
+        "for",
+        "from",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "no",
+        "not",
+        "of",
+        "on",
+        "or",
+        "such",
+        "that",
+        "the",
+        "their",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "to",
+        "was",
+        "were",
+        "will",
+        "with",
+    )
+)
+
+
+def has_words(query: Query) -> bool:
+    """Whether any positive term is text."""
+    return any(term.text is not None and term.weight > 0 for term in query.terms)
+
+
+def words_of(query: Query) -> WordQuery:
+    """Return the words and phrases of the positive texts of a query, without function words unless there are only such.
+
+    Double quotes make phrases; nothing else is syntax.
+    """
+    from imseek.data.words.analysis import MAX_QUERY, parse_words
+
+    parsed = [parse_words(term.text) for term in query.terms if term.text is not None and term.weight > 0]
+    words = dict.fromkeys(word for one in parsed for word in one.words)
+    phrases = dict.fromkeys(phrase for one in parsed for phrase in one.phrases)
+    telling = [word for word in words if word not in STOP_WORDS]
+    if not telling and not phrases:
+        telling = list(words)
+    return WordQuery(tuple(telling[:MAX_QUERY]), tuple(phrases)[:MAX_QUERY])
+
+
+def text_share(query: Query) -> float:
+    """Return the share of texts among the positive terms, by their weights."""
+    positive = [(term.weight, term.text is not None) for term in query.terms if term.weight > 0]
+    return float(sum(weight for weight, is_text in positive if is_text) / sum(weight for weight, _ in positive))

@@ -1,0 +1,298 @@
+"""Search by pictures and words together, over real photographs with names, captions and folders."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import imseek
+from imseek import Query, Term
+from imseek.data.reader import Reader
+from imseek.errors import QueryError
+from imseek.search.cutoff import MIN_SAMPLE
+from imseek.search.query_words import words_of
+from imseek.search.rank_fusion import MAX_WORD_MATCHES, WordHits, calibrate
+from imseek.types.search_results import Match, SearchResult
+
+AUTO = Query((Term(text="cat"),), 20)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory, small_photo_files: list[Path]) -> Path:
+    """Eight photographs in five variants each, of which some are named, and one has a caption."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for n, path in enumerate(small_photo_files):
+        for variant in range(5):
+            with Image.open(path) as opened:
+                made = opened.convert("RGB").rotate(9 * variant)
+            names = {"chelsea": "pets/CatsAndDogs", "coffee": "breakfast/coffee-cup", "rocket": "launch"}
+            stem = names.get(path.stem, f"IMG{n}")
+            file = folder / f"{stem}_{variant}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            made.save(file)
+    (folder / "IMG0_3.txt").write_text("Eileen Collins with a toy cat,\nbefore her flight")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Iterator[imseek.Collection]:
+    with imseek.create(tmp_path_factory.mktemp("c") / "c", encoder="fake", also=["fake:32"]) as collection:
+        collection.index([pictures])
+        yield collection
+
+
+def ids(result: SearchResult) -> list[int]:
+    return [hit.image_id for hit in result]
+
+
+def names(result: SearchResult) -> list[str]:
+    return [Path(hit.path or "").name for hit in result]
+
+
+def all_by_evidence(collection: imseek.Collection, query: Query) -> list[int]:
+    """Rank every image by the sum of its evidence, without the engine's merge."""
+    reader = Reader(collection.path)
+    found = collection.search(replace(query, by="image", limit=1000))
+    every = np.array(ids(found))
+    cosines = np.array([hit.score for hit in found], np.float32)
+    words, fields = words_of(query), ("captions", "keywords", "text")
+    hits = WordHits.of(reader.match_words(words, MAX_WORD_MATCHES), reader.match_words(words, MAX_WORD_MATCHES, fields))
+    told = dict(zip(hits.ids.tolist(), hits.evidence.tolist(), strict=True))
+    calibration = calibrate(cosines, "test")
+    total = calibration.relevance(cosines, np.array([told.get(i, 0.0) for i in every.tolist()]))
+    unnamed = ~np.isin(every, hits.ids)
+    return every[np.lexsort((every, unnamed, -total))].tolist()
+
+
+@pytest.mark.parametrize("text", ["cat", "coffee", "a cup of coffee", "a cat, or a launch", "IMG"])
+def test_the_order_is_that_of_all_images_by_the_sum_of_evidence(opened: imseek.Collection, text: str) -> None:
+    query = Query((Term(text=text),), 40)
+    expected = all_by_evidence(opened, query)
+    assert ids(opened.search(query)) == expected
+    assert expected != ids(opened.search(replace(query, by="image"))), "words change the order"
+    for limit in (1, 3, 7):
+        assert ids(opened.search(replace(query, limit=limit))) == expected[:limit]
+
+
+def test_pages_fit_together(opened: imseek.Collection) -> None:
+    whole = ids(opened.search(replace(AUTO, limit=40)))
+    assert len(whole) == 40
+    query, seen = replace(AUTO, limit=6), []
+    while True:
+        found = opened.search(query)
+        seen += ids(found)
+        if found.next_page is None:
+            break
+        query = replace(query, page=found.next_page)
+    assert seen == whole
+
+
+def test_scores_are_still_cosines(opened: imseek.Collection) -> None:
+    by_image = {hit.image_id: hit.score for hit in opened.search(replace(AUTO, by="image", limit=40))}
+    found = opened.search(replace(AUTO, limit=40))
+    assert {hit.image_id: hit.score for hit in found} == by_image
+    assert not found.approximate
+
+
+def test_an_answer_without_words_is_that_by_image(opened: imseek.Collection) -> None:
+    for asked in ("zebra", "…", "😀", 3, np.eye(64, dtype=np.float32)[2]):
+        one, other = opened.search(asked, limit=40), opened.search(asked, limit=40, by="image")
+        assert [(hit.image_id, hit.score) for hit in one] == [(hit.image_id, hit.score) for hit in other]
+        assert not any(hit.matches for hit in one)
+
+
+def test_hits_say_why(opened: imseek.Collection) -> None:
+    matches = {Path(hit.path or "").name: hit.matches for hit in opened.search(replace(AUTO, limit=40))}
+    words = {name: tuple(one for one in why if one.field != "picture") for name, why in matches.items()}
+    assert words["CatsAndDogs_2.png"] == (Match("name", ("CatsAndDogs_2.png",)),)
+    assert words["IMG0_3.png"] == (Match("caption", ("cat",), "Eileen Collins with a toy cat, before her flight"),)
+    assert words["launch_1.png"] == ()
+    pets = opened.search("pets", by="text")[0]
+    assert pets.matches == (Match("name", ("pets/",)),)
+    without = opened.search(AUTO, metadata=False)
+    assert [hit.matches for hit in without] == [hit.matches for hit in opened.search(AUTO)]
+
+
+def test_by_text_finds_only_what_matches(opened: imseek.Collection) -> None:
+    found = opened.search(replace(AUTO, by="text"))
+    assert sorted(names(found)) == sorted([*(f"CatsAndDogs_{n}.png" for n in range(5)), "IMG0_3.png"])
+    assert (found.searched, found.next_page, found.spaces) == (40, None, ())
+    assert all(hit.score == 1 for hit in found), "all words of the query"
+    half = opened.search(Query((Term(text="cat zebra"),), by="text"))
+    assert all(0 < hit.score < 1 for hit in half)
+    first = opened.search(replace(AUTO, by="text", limit=4))
+    assert first.next_page is not None
+    rest = opened.search(replace(AUTO, by="text", limit=4, page=first.next_page))
+    assert ids(first) + ids(rest) == ids(found)
+    vector = opened.search(replace(AUTO, by="text"), vectors=True)[0].vector
+    assert vector is not None
+    assert vector.shape == (64,)
+
+
+def test_phrases_are_phrases(opened: imseek.Collection) -> None:
+    assert names(opened.search('"toy cat"', by="text")) == ["IMG0_3.png"]
+    assert names(opened.search('"cat toy"', by="text")) == []
+    assert opened.search('"cat toy"')[0].matches == ()
+    assert names(opened.search('"toy cat', by="text"))[0] == "IMG0_3.png", "an open quote is no syntax"
+
+
+def test_filters_restrict_words_too(opened: imseek.Collection) -> None:
+    for by in ("auto", "text"):
+        found = opened.search(replace(AUTO, by=by, where="name LIKE 'Cats%' AND name NOT LIKE '%_0%'"))
+        assert sorted(names(found)) == [f"CatsAndDogs_{n}.png" for n in range(1, 5)]
+    assert opened.search(replace(AUTO, by="text", where="name LIKE 'Cats%'")).searched == 5
+    assert opened.search(replace(AUTO, by="text", where="width > 100000")).hits == ()
+
+
+def test_a_minimum_score_is_one_of_cosines_and_of_shares(opened: imseek.Collection) -> None:
+    everything = opened.search(replace(AUTO, limit=40))
+    least = sorted(hit.score for hit in everything)[20]
+    expected = [hit.image_id for hit in everything if hit.score >= least]
+    query, seen = replace(AUTO, limit=3, min_score=least), []
+    while True:
+        found = opened.search(query)
+        seen += ids(found)
+        if found.next_page is None:
+            break
+        query = replace(query, page=found.next_page)
+    assert seen == expected
+    partly = Query((Term(text="toy cat"),), 40, by="text")
+    assert names(opened.search(replace(partly, min_score=1.0))) == ["IMG0_3.png"]
+    assert len(opened.search(replace(partly, min_score=0.1))) == 6
+
+
+def test_negative_words_and_pictures_match_no_words(opened: imseek.Collection, pictures: Path) -> None:
+    negative = Query((Term(text="zebra"), Term(text="cat", weight=-0.5)), 40)
+    assert ids(opened.search(negative)) == ids(opened.search(replace(negative, by="image")))
+    picture = Query((Term(picture=pictures / "launch_0.png"),), 40)
+    assert ids(opened.search(picture)) == ids(opened.search(replace(picture, by="image")))
+    for query in (negative, picture):
+        assert not any(hit.matches for hit in opened.search(query))
+    both = Query((Term(text="launch"), Term(picture=pictures / "launch_0.png")), 5)
+    assert sorted(names(opened.search(both))) == [f"launch_{n}.png" for n in range(5)]
+
+
+def test_stages_work_on_the_fused_list(opened: imseek.Collection, pictures: Path) -> None:
+    whole = ids(opened.search(replace(AUTO, limit=40)))
+    collapsed = opened.search(replace(AUTO, limit=40, collapse=True))
+    assert sorted([*ids(collapsed), *(other for hit in collapsed for other in hit.duplicates)]) == sorted(whole)
+    assert ids(collapsed) == [i for i in whole if i in {*ids(collapsed)}]
+    grouped = opened.search(replace(AUTO, group_by="folder", per_group=9))
+    assert {Path(group.name or "").name for group in grouped.groups[:2]} == {"pets", pictures.name}
+    assert sorted(ids(opened.search(replace(AUTO, limit=40, diversity=0.4)))) == sorted(whole)
+    assert sorted(ids(opened.search(replace(AUTO, limit=40, hubness=True)))) == sorted(whole)
+    assert len(opened.search(replace(AUTO, limit=40, sort="date", min_score=-1.0))) == 40
+    refined = opened.search(replace(AUTO, limit=40, more=(whole[0],)))
+    assert any(hit.matches for hit in refined)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AND",
+        '"',
+        '""',
+        "*",
+        "cat*",
+        'NEAR("cat" dog)',
+        "cat OR",
+        "names:cat",
+        "-cat",
+        "(",
+        "😀",
+        "!!! …",
+        "\u202ecat",
+        "的",
+    ],
+)
+@pytest.mark.parametrize("by", ["auto", "text"])
+def test_what_looks_like_syntax_is_words(opened: imseek.Collection, text: str, by: Any) -> None:
+    result = opened.search(text, by=by)
+    assert len(result) == 10 or by == "text"
+
+
+def test_ten_thousand_words(opened: imseek.Collection) -> None:
+    long = "cat " + " ".join(f"word{n}" for n in range(10_000))
+    assert len(opened.search(long, by="text")) == 6
+    assert len(opened.search(long)) == 10
+
+
+def test_what_is_refused(opened: imseek.Collection) -> None:
+    with pytest.raises(QueryError, match="needs words"):
+        opened.search(3, by="text")
+    with pytest.raises(QueryError, match="more and less"):
+        opened.search(replace(AUTO, by="text", more=(1,)))
+    with pytest.raises(QueryError, match="no scores of all images"):
+        imseek.maps.scores(opened, "cat", [1], by="text")
+    assert imseek.maps.scores(opened, AUTO, [1, 2]).tolist() == imseek.maps.scores(opened, "cat", [1, 2]).tolist()
+
+
+def test_several_collections(tmp_path: Path, opened: imseek.Collection, pictures: Path) -> None:
+    """Evidence is counted over the images of all of them; without words in any, it is as by image."""
+    with imseek.create(tmp_path / "c", encoder="fake", also=["fake:32"]) as other:
+        folder = tmp_path / "other"
+        folder.mkdir()
+        for n in range(3):
+            shutil.copyfile(pictures / f"IMG4_{n}.png", folder / f"{n}.png")
+        other.index([folder])
+        both = [other, opened]
+        found = imseek.search_all(both, "cat", limit=50)
+        assert len(found) == 43
+        mine = [hit.image_id for hit in found if hit.collection == opened.uuid]
+        assert sorted(mine) == sorted(ids(opened.search("cat", limit=50)))
+        first = found[0]
+        assert first.collection == opened.uuid
+        assert any(match.field != "picture" for match in first.matches)
+        text = imseek.search_all(both, "cat", by="text")
+        assert {hit.collection for hit in text} == {opened.uuid}
+        assert (len(text), text.searched) == (6, 43)
+        one, two = (imseek.search_all(both, "zebra", limit=50, by=by) for by in ("auto", "image"))
+        assert [(h.collection, h.image_id, h.score) for h in one] == [(h.collection, h.image_id, h.score) for h in two]
+
+
+def test_many_queries_answer_as_each_alone(opened: imseek.Collection) -> None:
+    queries = [replace(AUTO, by=by) for by in ("auto", "image", "text")] + [Query((Term(text="coffee"),))]
+    together = opened.search_many(queries)
+    assert [ids(one) for one in together] == [ids(opened.search(query)) for query in queries]
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[imseek.Collection]:
+    """Enough images to tell what is irrelevant: crops of one photograph."""
+    import skimage
+
+    folder = tmp_path_factory.mktemp("crops")
+    with Image.open(Path(skimage.__file__).parent / "data" / "astronaut.png") as photograph:
+        for n in range(MIN_SAMPLE + 40):
+            x, y = n % 16 * 24, n // 16 * 24
+            photograph.crop((x, y, x + 96, y + 96)).save(folder / f"{n:03}.png")
+    (folder / "007.png").rename(folder / "a zebra crossing.png")
+    (folder / "008.png").rename(folder / "zebra.png")
+    with imseek.create(tmp_path_factory.mktemp("c") / "c", encoder="fake") as collection:
+        collection.index([folder])
+        yield collection
+
+
+class TestCutoff:
+    def test_images_with_all_words_pass(self, large: imseek.Collection) -> None:
+        query = Query((Term(text="zebra"),), 300, cutoff="auto")
+        by_image = large.search(replace(query, by="image"))
+        found = large.search(query)
+        assert {"zebra.png", "a zebra crossing.png"} <= {*names(found)}
+        assert {*ids(by_image)} <= {*ids(found)}
+        assert found.cut == large.info().images - len(found)
+        assert len(found) <= len(by_image) + 2
+
+    def test_by_text_half_of_the_words_pass(self, large: imseek.Collection) -> None:
+        query = Query((Term(text="zebra crossing"),), by="text", cutoff="auto")
+        assert names(large.search(query))[0] == "a zebra crossing.png"
+        weak = large.search(Query((Term(text="zebra crossing highway lantern"),), by="text", cutoff="auto"))
+        assert names(weak) == ["a zebra crossing.png"] or not names(weak)
+        assert weak.cut

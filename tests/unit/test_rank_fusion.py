@@ -1,0 +1,164 @@
+"""Evidence of pictures and words, and the merge of both."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.stats import norm
+
+from imseek.data.vectors import Matches
+from imseek.data.vectors.scores import top_k
+from imseek.data.words.values import WordMatches
+from imseek.search.query import Query, Term
+from imseek.search.query_words import text_share, words_of
+from imseek.search.rank_fusion import (
+    DESCRIPTIONS,
+    WORD_WEIGHT,
+    WORD_WEIGHTS,
+    Calibration,
+    WordHits,
+    calibrate,
+    fuse_rankings,
+    rank_by_words,
+    surprisal,
+)
+
+
+def hits(ids: npt.ArrayLike, evidence: npt.ArrayLike, cosines: npt.ArrayLike) -> WordHits:
+    values = np.asarray(evidence, np.float64)
+    return WordHits(
+        np.asarray(ids, np.int64), values, np.ones(len(values)), values, np.asarray(cosines, np.float32), len(values)
+    )
+
+
+def matches(ids: npt.ArrayLike, scores: npt.ArrayLike, shares: npt.ArrayLike) -> WordMatches:
+    count = len(np.asarray(ids))
+    return WordMatches(
+        np.asarray(ids, np.int64), np.asarray(scores, np.float64), np.asarray(shares, np.float64), count, 100
+    )
+
+
+def collection(rng: np.random.Generator, count: int, matching: int) -> tuple[Matches, WordHits]:
+    """All images by cosine, and some with words; rounded cosines make ties."""
+    ids = np.sort(rng.choice(10 * count, count, replace=False)).astype(np.int64)
+    cosines = rng.normal(0.2, 0.05, count).round(int(rng.integers(1, 4))).astype(np.float32)
+    chosen = rng.choice(count, matching, replace=False)
+    return top_k(ids, cosines, count), hits(ids[chosen], rng.gamma(2, 2, matching), cosines[chosen])
+
+
+def brute_force(every: Matches, words: WordHits, calibration: Calibration) -> list[int]:
+    """Rank all images by the sum of their evidence; ties: those with words first, then by cosine, then by id."""
+    of_words = dict(zip(words.ids.tolist(), words.evidence.tolist(), strict=True))
+    told = np.array([of_words.get(i, 0.0) for i in every.ids.tolist()])
+    total = calibration.relevance(every.scores, told)
+    named = np.isin(every.ids, words.ids)
+    return every.ids[np.lexsort((every.ids, ~named, -total))].tolist()
+
+
+class TestSurprisal:
+    def test_is_the_logarithm_of_the_upper_tail(self) -> None:
+        z = np.array([-40.0, -3, -0.5, 0, 0.5, 1.6448536, 5, 12, 24.9, 25, 25.1, 37, 38, 60, 2000])
+        assert surprisal(z) == pytest.approx(-norm.logsf(z), rel=1e-7, abs=1e-12)
+
+    def test_grows(self) -> None:
+        z = np.linspace(-6, 60, 20_001)
+        assert (np.diff(surprisal(z)) > 0).all()
+
+
+class TestCalibration:
+    def test_a_cosine_like_the_sample_is_one_bit(self) -> None:
+        found = calibrate(np.array([0.1, 0.2, 0.3], np.float32), "full")
+        assert found.picture_evidence(np.array([0.2], np.float32)) == pytest.approx(np.log(2), abs=1e-6)
+        assert found.weight == WORD_WEIGHT
+
+    def test_the_weight_follows_the_encoder_and_the_share_of_text(self) -> None:
+        assert calibrate(np.zeros(3, np.float32), "basic").weight == WORD_WEIGHTS["basic"]
+        assert calibrate(np.zeros(3, np.float32), "full", 0.25).weight == WORD_WEIGHT / 4
+
+    def test_equal_or_no_scores(self) -> None:
+        for scores in (np.full(5, 0.3, np.float32), np.empty(0, np.float32)):
+            assert np.isfinite(calibrate(scores, "full").picture_evidence(np.array([-1, 0.3, 1], np.float32))).all()
+
+
+class TestMerge:
+    @pytest.mark.parametrize("seed", range(40))
+    def test_equals_the_ranking_of_all_images(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        every, words = collection(rng, 300, int(rng.integers(0, 60)))
+        calibration = calibrate(every.scores, "basic" if seed % 2 else "full")
+        expected = brute_force(every, words, calibration)
+        for count in (1, 5, 17, 100, 299, 300):
+            best = Matches(every.ids[:count], every.scores[:count])
+            assert fuse_rankings(best, words, calibration, count).ids.tolist() == expected[:count]
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_of_a_longer_ranking_only_appends(self, seed: int) -> None:
+        """Also where scores of an approximate ranking rise from one rung to the next."""
+        rng = np.random.default_rng(seed)
+        every, words = collection(rng, 200, 30)
+        missed = rng.random(200) < 0.2
+        rungs = np.concatenate([np.flatnonzero(~missed)[:50], np.flatnonzero(missed), np.flatnonzero(~missed)[50:]])
+        ranking = Matches(every.ids[rungs], every.scores[rungs])
+        calibration = calibrate(every.scores, "full")
+        whole = fuse_rankings(ranking, words, calibration, 200).ids.tolist()
+        assert sorted(whole) == sorted(every.ids.tolist())
+        for count in range(1, 200):
+            first = Matches(ranking.ids[:count], ranking.scores[:count])
+            assert fuse_rankings(first, words, calibration, count).ids.tolist() == whole[:count]
+
+    def test_without_words_is_the_ranking_of_pictures(self) -> None:
+        every, _ = collection(np.random.default_rng(1), 50, 0)
+        found = fuse_rankings(every, WordHits.empty(), calibrate(every.scores, "full"), 50)
+        assert found.ids.tolist() == every.ids.tolist()
+        assert found.scores.tolist() == every.scores.tolist()
+        assert not found.words.any()
+
+    def test_keeps_cosines_and_says_what_words_add(self) -> None:
+        every = Matches(np.array([4, 2, 9]), np.array([0.3, 0.2, 0.1], np.float32))
+        found = fuse_rankings(every, hits([9], [50.0], [0.1]), Calibration(0.2, 0.1, 1.0), 3)
+        assert found.ids.tolist() == [9, 4, 2]
+        assert found.scores.tolist() == pytest.approx([0.1, 0.3, 0.2])
+        assert found.words.tolist() == [50, 0, 0]
+        assert (np.diff(found.relevance) <= 0).all()
+
+    def test_by_words_alone_scores_are_shares(self) -> None:
+        words = WordHits.of(matches([7, 3], [9.0, 2.0], [0.5, 1.0]))
+        found = rank_by_words(words, 10)
+        assert found.ids.tolist() == [7, 3], "the order of BM25"
+        assert found.scores.tolist() == [0.5, 1.0]
+        assert rank_by_words(words, 1).ids.tolist() == [7]
+
+
+def test_descriptions_count_more_than_names() -> None:
+    found = WordHits.of(matches([1, 2], [4.0, 4.0], [1.0, 0.5]), matches([2, 8], [3.0, 9.0], [0.5, 1.0]))
+    assert found.evidence.tolist() == [4.0, 2.0 + DESCRIPTIONS * 1.5]
+
+
+def ask(*texts: str, weights: tuple[float, ...] = ()) -> Query:
+    each = weights or (1.0,) * len(texts)
+    return Query(tuple(Term(text=text, weight=weight) for text, weight in zip(texts, each, strict=True)))
+
+
+class TestWords:
+    def test_function_words_count_only_alone(self) -> None:
+        assert words_of(ask("the horses in a field")).words == ("hors", "field")
+        assert words_of(ask("it is")).words == ("it", "is")
+        assert words_of(ask('a "dog in"')) == ((), (("dog", "in"),))
+
+    def test_of_positive_texts(self) -> None:
+        query = ask("red car", "red snow", "blue", weights=(1.0, 2.0, -0.5))
+        assert words_of(query).words == ("red", "car", "snow")
+        assert text_share(query) == 1
+        picture = Query((Term(text="red", weight=1), Term(image_id=3, weight=3), Term(image_id=4, weight=-9)))
+        assert text_share(picture) == 0.25
+
+    @pytest.mark.parametrize("text", ['"', "''", "AND", "a OR b*", 'NEAR("x" y)', "!!! …", "😀", "- + : ^ ()", '"" "'])
+    def test_nothing_is_syntax(self, text: str) -> None:
+        words_of(ask(text))  # does not raise
+
+    def test_quotes_of_one_term_end_with_it(self) -> None:
+        assert words_of(ask('an "open', 'red" car')).phrases == ()
+
+    def test_ten_thousand_words(self) -> None:
+        assert 1 <= len(words_of(ask(" ".join(f"w{n}" for n in range(10_000)))).words) <= 64
