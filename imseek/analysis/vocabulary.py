@@ -6,14 +6,13 @@ generation.
 
 from __future__ import annotations
 
-import heapq
 import re
 import threading
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection as Container
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
@@ -46,6 +45,8 @@ _MAX_LENGTH: Final = 60
 _MAX_TEXT: Final = 4_000
 #: Words of the typed text that one entry may continue.
 _MAX_TAIL: Final = 4
+#: Rows split into words at a time.
+_ROWS: Final = 50_000
 #: Memory for columns, each of which is read once.
 _MEMORY: Final = 1 << 20
 #: Columns by the kind of their entries; the values of the first two are entries as a whole.
@@ -76,7 +77,7 @@ class Vocabulary:
         # For each folded text whether nobody said it of a picture, how often it is there, less than none, and an entry.
         shown: dict[str, tuple[bool, int, _Entry]] = {}
         for kind in KINDS:
-            for text, count in heapq.nlargest(_MAX_ENTRIES, counts.get(kind, {}).items(), key=lambda one: one[1]):
+            for text, count in counts.get(kind, {}).items():
                 key = fold(text)
                 is_plain, others, entry = shown.get(key, (kind in _PLAIN, 0, (text, kind)))
                 shown[key] = is_plain, others - count, entry
@@ -163,26 +164,39 @@ def count_words(reader: Reader) -> Vocabulary:
     """Count the words of a generation: some seconds for a million images. Raises StaleGenerationError."""
     columns = ColumnCache(_MEMORY)
     types = columns.types(reader)
-    counts: dict[SuggestionKind, Counter[str]] = {kind: Counter() for kind in KINDS}
+    counts: dict[SuggestionKind, Mapping[str, int]] = {}
     for kind, names in _COLUMNS.items():
-        for name in names:
-            if name not in types:
-                continue
-            for chunk in column_chunks(columns, reader, types, Source("stored", name)):
-                if pa.types.is_string(chunk.type):
-                    counts[kind].update(_words(chunk) if kind == "word" else _entries(chunk))
-    for names in names_in_places(reader):
-        counts["name"].update(_names(names))
+        split = _split_words if kind == "word" else _split_entries
+        found = [
+            split(part)
+            for name in names
+            if name in types
+            for chunk in column_chunks(columns, reader, types, Source("stored", name))
+            if pa.types.is_string(chunk.type)
+            for part in _slices(chunk)
+        ]
+        counts[kind] = {text: n for text, n in _add_up(found).items() if kind == "word" or _is_entry(text)}
+    counts["name"] = _add_up([_split_names(part) for names in names_in_places(reader) for part in _slices(names)])
+    tags: Counter[str] = Counter()
     for tag, provenance, images in tag_reader.count_tags(reader.root):
         if not is_duplicate_mark(provenance) and _is_entry(tag):
-            counts["tag"][tag] += images
-    return Vocabulary(counts, reader.generation)
+            tags[tag] += images
+    return Vocabulary({**counts, "tag": tags}, reader.generation)
 
 
-def _entries(chunk: Any) -> dict[str, int]:
+# All that grows with the collection is done by Arrow, which lets other threads answer meanwhile. A table has texts and
+# their counts.
+
+
+def _slices(texts: Any) -> Iterator[Any]:
+    """Yield the rows of a column, few enough that what they are split into fits one array."""
+    for chunk in texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]:
+        yield from (chunk.slice(start, _ROWS) for start in range(0, len(chunk), _ROWS))
+
+
+def _split_entries(lists: Any) -> Any:
     """Count the entries of lists, which newlines separate."""
-    counts = _value_counts(pc.list_flatten(pc.split_pattern(chunk, "\n")))
-    return {text: count for text, count in counts if _is_entry(text)}
+    return _count(pc.list_flatten(pc.split_pattern(lists, "\n")))
 
 
 def _is_entry(text: str) -> bool:
@@ -190,35 +204,43 @@ def _is_entry(text: str) -> bool:
     return 1 < len(text) <= _MAX_LENGTH and text.isprintable() and "://" not in text and text[0] not in "/~."
 
 
-def _words(chunk: Any) -> dict[str, int]:
-    words = pc.split_pattern_regex(pc.utf8_slice_codeunits(chunk, 0, _MAX_TEXT), r"[^\p{L}\p{M}'’]+")
-    return _fitting((text.strip("'’"), count) for text, count in _value_counts(pc.list_flatten(words)))
+def _split_words(texts: Any) -> Any:
+    """Count the words of texts."""
+    lower = pc.utf8_lower(pc.utf8_slice_codeunits(texts, 0, _MAX_TEXT))
+    words = pc.list_flatten(pc.split_pattern_regex(lower, r"[^\p{L}\p{M}'’]+"))
+    return _usual(_count(pc.utf8_trim(words, "'’")))
 
 
-def _names(names: Any) -> dict[str, int]:
+def _split_names(names: Any) -> Any:
     """Count the words of the names of files and of their folders."""
-    parts = pc.split_pattern(pc.replace_substring_regex(names, r"\.[^./]*$", ""), "/")
-    counted = _value_counts(pc.list_flatten(parts))  # Folders have many pictures.
-    spaced = pc.replace_substring_regex(
-        pa.array([part for part, _ in counted], pa.string()), r"(\p{Ll})(\p{Lu})", r"\1 \2"
-    )
-    words = pc.split_pattern_regex(spaced, r"[^\p{L}\p{M}]+").to_pylist()
-    return _fitting((word, count) for part, (_, count) in zip(words, counted, strict=True) for word in part)
+    parts = pc.list_flatten(pc.split_pattern(pc.replace_substring_regex(names, r"\.[^./]*$", ""), "/"))
+    counted = _count(parts)  # Folders have many pictures.
+    spaced = pc.replace_substring_regex(counted.column("text"), r"(\p{Ll})(\p{Lu})", r"\1 \2").combine_chunks()
+    words = pc.split_pattern_regex(pc.utf8_lower(spaced), r"[^\p{L}\p{M}]+")
+    times = counted.column("count").take(pc.list_parent_indices(words))
+    return _usual(pa.table({"text": pc.list_flatten(words), "count": times}))
 
 
-def _fitting(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Return words in lower case, without short and common ones."""
-    found: dict[str, int] = {}
-    for text, count in counts:
-        if 2 < len(text) <= _MAX_LENGTH and (lower := text.lower()) not in _STOP_WORDS:
-            found[lower] = found.get(lower, 0) + count
-    return found
+def _usual(words: Any) -> Any:
+    """Leave out words that are short, very long or common."""
+    lengths = pc.utf8_length(words.column("text"))
+    fits = pc.and_(pc.greater(lengths, 2), pc.less_equal(lengths, _MAX_LENGTH))
+    common = pc.is_in(words.column("text"), value_set=pa.array(sorted(_STOP_WORDS)))
+    return words.filter(pc.and_(fits, pc.invert(common)))
 
 
-def _value_counts(values: Any) -> list[tuple[str, int]]:
-    counted = pc.value_counts(values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values)
-    pairs = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
-    return [(value, count) for value, count in pairs if value]
+def _count(texts: Any) -> Any:
+    counted = pc.value_counts(texts)
+    return pa.table({"text": counted.field("values"), "count": counted.field("counts")})
+
+
+def _add_up(tables: Sequence[Any]) -> dict[str, int]:
+    """Add up counts; returns the most frequent texts."""
+    if not tables:
+        return {}
+    total = pa.concat_tables(tables).drop_null().group_by("text").aggregate([("count", "sum")])
+    best = total.take(pc.select_k_unstable(total, _MAX_ENTRIES, [("count_sum", "descending"), ("text", "ascending")]))
+    return dict(zip(best.column("text").to_pylist(), best.column("count_sum").to_pylist(), strict=True))
 
 
 def fold(text: str) -> str:
