@@ -36,12 +36,16 @@ def embed(
     encode = CaptionEncoder(encoder)
     outcome: CaptionOutcome = "already"
     space = before
-    if before is None or before.fingerprint != first.fingerprint:
+    with writer.catalog.transaction() as connection:
+        stale = spaces.count_stale_captions(connection)
+    if before is None or before.fingerprint != first.fingerprint or stale:
         space = spaces.prepare_space(writer, {**space_of(encoder, first.note), "modality": "text"})
         build = SpaceBuild(writer, space)
         task.report(PHASE, build.done, build.total)
         if build.run(StoredCaptions(Reader(writer.root), encode), task, PHASE):
             build.switch(None if before is None else before.space_id)
+            if stale:
+                writer.apply(lambda connection, _: spaces.clear_stale_captions(connection))
             outcome = "switched"
         else:
             outcome = "interrupted"

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
+from imseek.data.catalog import spaces
 from imseek.data.shards.compaction import merge_due
 from imseek.data.writing.commit import commit
 from imseek.data.writing.writer import Writer
@@ -149,8 +150,17 @@ class Run:
             live=self._writer.current().images,
             seconds=self._task.seconds,
             interrupted=self._task.is_cancelled,
-            notes=tuple(dict.fromkeys((*scan.notes, *late, *self._storing.notes(), *executor.notes()))),
+            notes=tuple(
+                dict.fromkeys((*scan.notes, *late, *self._storing.notes(), *executor.notes(), *self._stale_captions()))
+            ),
         )
+
+    def _stale_captions(self) -> Iterator[str]:
+        with self._writer.catalog.transaction() as connection:
+            stale = spaces.count_stale_captions(connection)
+        if stale:
+            changed = "1 caption has" if stale == 1 else f"{stale:,} captions have"
+            yield f"{changed} changed since they were embedded: `imseek maintain --captions` embeds them again"
 
     def _executor(self, loader: Loader) -> Executor:
         waiting = max((source.threads for source in self._scan.sources), default=0)

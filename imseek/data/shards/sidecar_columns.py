@@ -38,12 +38,12 @@ def stage_sidecars(
 
 def replace_sidecars(
     folders: Folders, connection: Connection, generation: int, values: Mapping[int, Mapping[str, Any]]
-) -> list[int]:
-    """Replace what lies beside stored images, by id, as part of a commit; return the ids for which that has changed.
+) -> dict[int, set[str]]:
+    """Replace what lies beside stored images, by id, as part of a commit; return the columns that change, by image.
 
     Only shards of which it has are written. Images that are not stored are passed over.
     """
-    changed: list[int] = []
+    changed: dict[int, set[str]] = {}
     for shard_id, image_ids in _shards_of(connection, sorted(values)).items():
         is_ours = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "column", t.files.c.name == SIDECARS)
         path = connection.execute(select(t.files.c.path).where(is_ours, live(t.files))).scalar()
@@ -52,19 +52,18 @@ def replace_sidecars(
         ids = load_array(folders.root, layout.ids(shard_id), mapped=False)
         table = None if path is None else shard_files.load_table(folders.root, path, rows=len(ids))
         columns = {field.name: _values(table, field, len(ids)) for field in SCHEMA}
-        touched = []
+        is_same = True
         for image_id, row in zip(image_ids, np.searchsorted(ids, image_ids).tolist(), strict=True):
             new = {field.name: _stored(values[image_id].get(field.name), field) for field in SCHEMA}
-            if any(columns[name][row] != value for name, value in new.items()):
-                touched.append(image_id)
-                for name, value in new.items():
-                    columns[name][row] = value
-        if touched:
+            if differing := {name for name, value in new.items() if columns[name][row] != value}:
+                changed[image_id], is_same = differing, False
+                for name in differing:
+                    columns[name][row] = new[name]
+        if not is_same:
             shard_catalog.retire_files(connection, generation, is_ours)
             staged = _stage(folders, shard_id, generation, ids.tolist(), columns)
             if staged:
                 shard_catalog.publish(folders, connection, generation, shard_id, staged)
-            changed += touched
     return changed
 
 
