@@ -20,7 +20,7 @@ from imseek.errors import MissingExtraError
 from imseek.media.resize import resize
 from imseek.media.sanitise import tidy
 from imseek.ocr.results import TextLine
-from imseek.ocr.text_like_blocks import make_mosaic
+from imseek.ocr.text_like_blocks import choose_blocks
 from imseek.types.arrays import Pixels
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ _LARGE: Final = 640
 #: A small picture is enlarged before lines are found in it, up to this side and by this factor.
 _ENLARGED_SIDE: Final = 640
 _ENLARGEMENT: Final = 2.0
-#: A picture is read where a pixel of either is text with this probability (docs/log.md).
+#: A picture is read where a pixel of the copy, or of a block, is text with this probability (docs/log.md).
 GATE_PROBABILITY: Final = 0.97
+BLOCK_PROBABILITY: Final = 0.995
 #: Lines that are read at most, those of the largest area first.
 MAX_LINES: Final = 400
 #: Below this confidence, the classifier looks whether the line is upside down; lines below the second are dropped.
@@ -83,11 +84,13 @@ class Recogniser:
         if min(pixels.shape[:2]) < _MIN_SIDE:
             return False
         longer = max(pixels.shape[:2])
-        if self._sees_text(_scale(pixels, min(1.0, GATE_SIDE / longer))):
+        copy = _scale(pixels, min(1.0, GATE_SIDE / longer))
+        if self._highest_probability(copy[np.newaxis]) >= GATE_PROBABILITY:
             return True
         if longer <= _LARGE:
             return False
-        return self._sees_text(make_mosaic(_scale(pixels, min(1.0, READ_SIDE / longer))))
+        blocks = choose_blocks(_scale(pixels, min(1.0, READ_SIDE / longer)))
+        return self._highest_probability(blocks) >= BLOCK_PROBABILITY
 
     def read(self, pixels: Pixels, is_over: Callable[[], bool] = lambda: False) -> tuple[TextLine, ...]:
         """Read the lines in (h, w, 3) uint8 sRGB, upright, from the top: ``MAX_LINES`` at most.
@@ -104,10 +107,12 @@ class Recogniser:
                 found.append(line)
         return tuple(found)
 
-    def _sees_text(self, pixels: Pixels) -> bool:
-        """Whether the detector is sure of a pixel."""
+    def _highest_probability(self, pictures: Pixels) -> float:
+        """Return the probability of text at the likeliest pixel of pictures (n, h, w, 3)."""
         detect = self._engine.text_det
-        return bool(detect.session(detect.get_preprocess()(pixels[:, :, ::-1])).max() >= GATE_PROBABILITY)
+        prepare = detect.get_preprocess()
+        inputs = np.concatenate([prepare(picture[:, :, ::-1]) for picture in pictures])
+        return float(detect.session(inputs).max())
 
     def _find_lines(self, pixels: Pixels) -> Sequence[Corners]:
         """Return the corners of lines in ``pixels``, in the order of reading."""

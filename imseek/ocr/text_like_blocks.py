@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from imseek.types.arrays import Pixels
 
-#: Height and width of a block in pixels, and how many of them, down and across, make the mosaic.
+#: Height and width of a block in pixels, multiples of the detector's stride, and how many are chosen.
 BLOCK: Final = (96, 160)
-_MOSAIC: Final = (3, 2)
+_COUNT: Final = 6
 #: Levels over two pixels: more is the edge of a stroke, less is ground.
 _STROKE: Final = 40
 _GROUND: Final = 8
@@ -19,25 +19,23 @@ _GROUND: Final = 8
 _TEXTURE: Final = 0.2
 
 
-def make_mosaic(pixels: Pixels) -> Pixels:
-    """Put the blocks of (h, w, 3) uint8 that look most like text beside each other: (288, 320, 3).
+def choose_blocks(pixels: Pixels) -> Pixels:
+    """Return the blocks of (h, w, 3) uint8 that look most like text: (n, 96, 160, 3), n at most 6.
 
     Writing has steep edges and flat ground between them; grass, gravel and noise have the edges without the ground.
     """
     height, width = pixels.shape[:2]
-    rows, columns = _MOSAIC
     tops = np.arange(0, max(1, height - BLOCK[0] // 2), BLOCK[0])
     lefts = np.arange(0, max(1, width - BLOCK[1] // 2), BLOCK[1])
     scores = _score_blocks(pixels, len(tops), len(lefts))
-    mosaic = np.zeros((rows * BLOCK[0], columns * BLOCK[1], 3), np.uint8)
-    best = np.argsort(scores, axis=None)[::-1][: rows * columns]
-    for place, at in enumerate(best.tolist()):
+    best = np.argsort(scores, axis=None)[::-1][:_COUNT]
+    blocks = np.zeros((len(best), *BLOCK, 3), np.uint8)
+    for block, at in zip(blocks, best.tolist(), strict=True):
         top = max(0, min(int(tops[at // len(lefts)]), height - BLOCK[0]))
         left = max(0, min(int(lefts[at % len(lefts)]), width - BLOCK[1]))
-        block = pixels[top : top + BLOCK[0], left : left + BLOCK[1]]
-        down, across = place // columns * BLOCK[0], place % columns * BLOCK[1]
-        mosaic[down : down + block.shape[0], across : across + block.shape[1]] = block
-    return mosaic
+        part = pixels[top : top + BLOCK[0], left : left + BLOCK[1]]
+        block[: part.shape[0], : part.shape[1]] = part
+    return blocks
 
 
 def _score_blocks(pixels: Pixels, rows: int, columns: int) -> npt.NDArray[np.float64]:
