@@ -174,7 +174,7 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
         duplicate_judgement_file.rewrite(writer)
         ledger.restored.append(f"{problem.file} from the catalog")
     elif problem.kind == documents.KIND:
-        writer.apply(documents.fill(writer.root))
+        writer.apply(lambda connection, generation: documents.fill(connection, generation, writer.root))
         ledger.restored.append(f"the words of images in {problem.file} from places and shards")
     elif problem.kind == model_files.KIND:
         ledger.lost.append(f"{problem.file}: {_describe_model_loss(writer, problem.file)}")

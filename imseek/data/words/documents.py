@@ -2,13 +2,13 @@
 
 A document is never changed: what replaces it is a new one, and the old one ends with the generation before. Documents
 are numbered in the order of their generations. Those of images that were stored before there were documents are added
-by the next writer, in one commit (:func:`fill`).
+by the next writer, in one transaction (:func:`fill`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -139,19 +139,20 @@ def _last(connection: Connection) -> int:
 
 
 def update_index(connection: Connection) -> None:
-    """Add new documents to the index, and record up to which one it holds them."""
+    """Add documents that it lacks to the index, and record up to which one it holds them."""
     indexed = connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar()
-    if indexed is None:  # There are images without a document: ``fill`` makes the index.
+    last = _last(connection)
+    if indexed is None or int(indexed) == last:  # Without it there may be images without a document: see ``fill``.
         return
     done = connection.dialect.name != "sqlite" or word_index.add_documents(connection, int(indexed))
-    set_meta(connection, INDEXED, _last(connection) if done else 0)
+    set_meta(connection, INDEXED, last if done else 0)
 
 
 def rebuild_index(connection: Connection) -> None:
     """Make the index anew from the documents, unless there are images without one."""
-    if connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar() is not None:
-        set_meta(connection, INDEXED, 0)
-        update_index(connection)
+    if is_filled(connection):
+        done = connection.dialect.name != "sqlite" or word_index.add_documents(connection, 0)
+        set_meta(connection, INDEXED, _last(connection) if done else 0)
 
 
 def forget_index(connection: Connection) -> None:
@@ -175,39 +176,35 @@ def is_filled(connection: Connection) -> bool:
     return connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar() is not None
 
 
-def fill(root: Path) -> Callable[[Connection, int], None]:
-    """Return a change that adds the documents of all live images without one, and makes the index.
+def fill(connection: Connection, generation: int, root: Path) -> None:
+    """Add the documents of all live images without one, end those that are out of place, and make the index anew.
 
     Names are those of their places; captions, keywords and text come from the tables of their shards. Where a table is
     damaged, its images get names only, until a repair gives up the shard and they are indexed again.
     """
-
-    def change(connection: Connection, generation: int) -> None:
-        d, i = t.documents.c, t.images.c
-        newest = select(func.max(d.document_id)).where(live(t.documents)).group_by(d.image_id)
-        sound = d.image_id.in_(select(i.image_id).where(live(t.images))) & d.document_id.in_(newest)
-        connection.execute(update(t.documents).where(live(t.documents), ~sound).values(died=generation))
-        roots = _roots(connection)
-        bare = live(t.images) & ~exists(select(d.image_id).where(d.image_id == i.image_id, live(t.documents)))
-        shards = connection.execute(select(i.shard_id).where(bare).distinct()).scalars().all()
-        for shard_id in sorted(shards, key=lambda one: -1 if one is None else one):
-            mine = i.shard_id.is_(None) if shard_id is None else i.shard_id == shard_id
-            ids = connection.execute(select(i.image_id).where(bare, mine).order_by(i.image_id)).scalars().all()
-            rows = {} if shard_id is None else _shard_rows(connection, root, shard_id, set(ids))
-            for start in range(0, len(ids), _BATCH):
-                batch = ids[start : start + _BATCH]
-                places = _places(connection, batch)
-                made = {}
-                for image_id in batch:
-                    source_id, path = places.get(image_id, (None, b""))
-                    row = rows.get(image_id, {})
-                    at = b"" if source_id is None else roots.get(source_id, b"")
-                    made[image_id] = make_document(at, path, row, row.get("text") or "")
-                _insert(connection, generation, made)
-        set_meta(connection, INDEXED, 0)
-        update_index(connection)
-
-    return change
+    d, i = t.documents.c, t.images.c
+    newest = select(func.max(d.document_id)).where(live(t.documents)).group_by(d.image_id)
+    sound = d.image_id.in_(select(i.image_id).where(live(t.images))) & d.document_id.in_(newest)
+    connection.execute(update(t.documents).where(live(t.documents), ~sound).values(died=generation))
+    forget_index(connection)  # It is made once, at the end.
+    roots = _roots(connection)
+    bare = live(t.images) & ~exists(select(d.image_id).where(d.image_id == i.image_id, live(t.documents)))
+    shards = connection.execute(select(i.shard_id).where(bare).distinct()).scalars().all()
+    for shard_id in sorted(shards, key=lambda one: -1 if one is None else one):
+        mine = i.shard_id.is_(None) if shard_id is None else i.shard_id == shard_id
+        ids = connection.execute(select(i.image_id).where(bare, mine).order_by(i.image_id)).scalars().all()
+        rows = {} if shard_id is None else _shard_rows(connection, root, shard_id, set(ids))
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
+            places = _places(connection, batch)
+            made = {}
+            for image_id in batch:
+                source_id, path = places.get(image_id, (-1, b""))
+                row = rows.get(image_id, {})
+                made[image_id] = make_document(roots.get(source_id, b""), path, row, row.get("text") or "")
+            _insert(connection, generation, made)
+    set_meta(connection, INDEXED, 0)
+    rebuild_index(connection)
 
 
 def find_problem(connection: Connection, is_trusted: bool) -> str | None:

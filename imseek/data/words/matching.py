@@ -8,9 +8,9 @@ all of its words, then those with its rarest word and another one, then those wi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -25,21 +25,13 @@ if TYPE_CHECKING:
     from imseek.data.reader import Reader
 
 #: Documents that a query scores at most.
-_SCORED: Final = 1_000
+_SCORED: Final = 500
 #: A word in more documents than this is common: how many hold it is estimated.
-_COMMON: Final = 10_000
+_COMMON: Final = 5_000
 #: Documents looked through for all words of a query that has common words only.
 _PAIRED: Final = 2_500
 #: Ids per SQL statement, below SQLite's limit on variables in every build.
 _CHUNK: Final = 500
-
-
-class _Row(NamedTuple):
-    """A document as stored: its number, its image, and the words."""
-
-    document_id: int
-    image_id: int
-    document: Document
 
 
 @dataclass(slots=True)
@@ -81,16 +73,14 @@ class Index:
         estimate = count * self.last // max(furthest, 1)
         return _Frequency(max(count, min(documents, estimate)), furthest, is_common=True)
 
-    def rows(self, document_ids: Sequence[int]) -> Iterator[_Row]:
-        """Yield those of these documents that are live in the generation."""
-        query = "SELECT document_id, image_id, names, captions, keywords, text FROM documents"
+    def rows(self, document_ids: Sequence[int], fields: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return image and fields of those of these documents that are live in the generation."""
+        query = f"SELECT image_id, {', '.join(fields)} FROM documents"  # noqa: S608 - names of ours
+        found: list[tuple[Any, ...]] = []
         for chunk in (document_ids[start : start + _CHUNK] for start in range(0, len(document_ids), _CHUNK)):
-            marks = ",".join("?" * len(chunk))
-            where = f"{query} WHERE document_id IN ({marks}) AND born <= ? AND died > ?"
-            for number, image_id, *fields in self._connection.execute(
-                where, (*chunk, self.generation, self.generation)
-            ).fetchall():
-                yield _Row(number, image_id, Document(*fields))
+            where = f"{query} WHERE document_id IN ({','.join('?' * len(chunk))}) AND born <= ? AND died > ?"
+            found += self._connection.execute(where, (*chunk, self.generation, self.generation)).fetchall()
+        return found
 
 
 def why_no_words(reader: Reader, connection: ReadConnection) -> str | None:
@@ -103,7 +93,12 @@ def why_no_words(reader: Reader, connection: ReadConnection) -> str | None:
         return "words are searched in trusted collections only"
     if not backend.can_search_words(connection):
         return "words cannot be searched: this SQLite was built without FTS5"
-    if int(row[0]) < _last_document(connection, reader.generation):
+    last = _last_document(connection, reader.generation)
+    if not reader.current.images:
+        return None
+    if not last:
+        return "words are not indexed in this generation: open the collection again"
+    if int(row[0]) < last:
         return "the index of words is incomplete: the next `imseek index` completes it"
     return None
 
@@ -114,7 +109,7 @@ def match_words(reader: Reader, query: WordQuery, limit: int, fields: Sequence[s
         raise ValueError(f"a document has no column {strange[0]!r}")
     documents = reader.current.images
     query = WordQuery(tuple(filter(None, query.words)), tuple(filter(all, query.phrases)))
-    if not query or fields == [] or limit < 1:
+    if not query or fields == [] or limit < 1 or not documents:
         return _no_matches(documents, None)
     try:
         with reader.catalog_connection() as connection:
@@ -148,20 +143,21 @@ def _match(reader: Reader, index: Index, query: WordQuery, limit: int, fields: S
         for phrase in query.phrases
     }
     candidates, is_exact = _candidates(index, query, frequencies, max(limit, _SCORED), last)
-    rows = list(index.rows(candidates))
-    alive = reader.live_ids([row.image_id for row in rows])
-    rows = [row for row in rows if row.image_id in alive]
-    counts = np.array([count_units(row.document, units, fields) for row in rows], np.float64)
-    counts = counts.reshape(len(rows), len(units))
+    rows = index.rows(candidates, fields)
+    alive = reader.live_ids([row[0] for row in rows])
+    image_ids, *texts = zip(*(row for row in rows if row[0] in alive), strict=True) if alive else [()]
+    counts = count_units(dict(zip(fields, texts, strict=False)), units, len(image_ids))
     weights = np.array([idf(frequencies[unit].count, documents) for unit in units], np.float64)
     scores, shares = score_counts(counts, weights)
     holds = np.asarray(counts > 0, np.bool_)
     # An index that is wrong finds nothing wrong: the documents decide.
     matching = np.any(holds, axis=1) & np.all(holds[:, len(query.words) :], axis=1)
-    ids = np.array([row.image_id for row in rows], np.int64)
+    ids = np.array(image_ids, np.int64)
     order = np.lexsort((ids, -scores))
     best = order[matching[order]]
-    total = len(best) if is_exact else max(len(best), _count_all(index, query, last) - index.count_ended())
+    total = len(best)
+    if not is_exact:
+        total = max(total, _count_all(index, query, frequencies, last) - index.count_ended())
     best = best[:limit]
     return WordMatches(ids[best], scores[best], shares[best], total, documents, is_exact)
 
@@ -217,11 +213,14 @@ def _candidates(
     return list(found), is_whole
 
 
-def _count_all(index: Index, query: WordQuery, last: int | None) -> int:
+def _count_all(index: Index, query: WordQuery, frequencies: dict[Unit, _Frequency], last: int | None) -> int:
     """Count the documents that match, up to ``_COMMON``, including those that have ended."""
     if query.phrases:
         return len(index.find([[phrase] for phrase in query.phrases], _COMMON, last))
-    return index.count([[(word,) for word in query.words]], _COMMON)[0]
+    words: list[Unit] = [(word,) for word in query.words]
+    if len(words) == 1 or any(frequencies[word].is_common for word in words):
+        return max(min(frequencies[word].count, _COMMON) for word in words)
+    return index.count([words], _COMMON)[0]
 
 
 def _last_document(connection: ReadConnection, generation: int) -> int:

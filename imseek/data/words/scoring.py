@@ -8,13 +8,13 @@ other images come or go.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.words.values import FIELDS, Document, WordQuery
+from imseek.data.words.values import WordQuery
 
 _K1: Final = 1.2
 _B: Final = 0.5
@@ -35,16 +35,32 @@ def idf(matching: int, documents: int) -> float:
     return math.log1p((max(documents, matching) - matching + 0.5) / (matching + 0.5))
 
 
-def count_units(document: Document, units: Sequence[Unit], fields: Sequence[str] = FIELDS) -> list[float]:
-    """Return for each unit how often the document holds it in these fields, normalised by their lengths."""
-    counts = [0.0] * len(units)
-    for field in fields:
-        padded = f" {getattr(document, field)} "
+def count_units(columns: Mapping[str, Sequence[str]], units: Sequence[Unit], documents: int) -> npt.NDArray[np.float64]:
+    """Return how often documents hold units, normalised by the lengths of their columns: (documents, units) float64.
+
+    ``columns`` are the texts of all documents, by field. All of a column are searched as one text: for a thousand
+    documents, that is ten times as fast as one after the other.
+    """
+    counts = np.zeros((documents, len(units)))
+    for field, texts in columns.items():
+        if not any(texts):
+            continue
+        joined = " \n ".join(texts)
+        if joined.count("\n") != documents - 1:  # Not of our making; it would be taken for the end of a document.
+            joined = " \n ".join(text.replace("\n", " ") for text in texts)
+        # Two spaces between tokens: then neighbours do not share one.
+        whole = f" {joined} ".replace(" ", "  ").encode(errors="replace")
+        characters = np.frombuffer(whole, np.uint8)
+        ends = np.flatnonzero(characters == ord("\n"))
+        spaces = np.add.reduceat(characters == ord(" "), np.concatenate([[0], ends]), dtype=np.int64)
+        norms = 1 - _B + _B * (spaces // 2 - 1) / _LENGTHS[field]
         for n, unit in enumerate(units):
-            # Neighbouring occurrences share a space, which costs a count of the second; saturation makes it negligible.
-            if found := padded.count(f" {' '.join(unit)} "):
-                length = padded.count(" ") - 1
-                counts[n] += found / (1 - _B + _B * length / _LENGTHS[field])
+            pattern = f" {'  '.join(unit)} ".encode(errors="replace")
+            pieces = whole.split(pattern)
+            if len(pieces) > 1:
+                places = np.cumsum(np.fromiter(map(len, pieces[:-1]), np.int64) + len(pattern))
+                found = np.bincount(np.searchsorted(ends, places), minlength=documents)
+                counts[:, n] += found / norms
     return counts
 
 
