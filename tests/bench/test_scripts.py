@@ -27,7 +27,7 @@ import imseek
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "bench"
 #: Modules that scripts share, and one that makes photographs for others.
-HELPERS = {"composed", "endings", "inside_set", "nouns", "photos", "recorder", "stamps"}
+HELPERS = {"composed", "drawn_text", "endings", "inside_set", "nouns", "photos", "recorder", "stamps"}
 #: Scripts that no machine of ours can run by itself, and why: at least their --help does.
 NOT_RUN = {
     "encode": "clip-retrieval and rclip, in environments of their own, and the weights that all three run",
@@ -169,6 +169,11 @@ CASES = (
     Case("near_duplicates", f"{_STAMPS} --count 20", ("rules.found_mean", "rules.wrong", "rules.found.jpeg")),
     Case("page_descriptors", "--loads 5 --every 5", ("series.all",)),
     Case(
+        "ocr",
+        "--pictures 8 --photos 8 --no-tesseract",
+        ("recall.word_recall", "gate.lost_share", "photos.false_words_per_photo", "speed.cpu_ms_per_image"),
+    ),
+    Case(
         "parity",
         "--most 0 --family SigLIP --family DINOv2",
         ("members.image_difference", "members.parameters"),
@@ -249,6 +254,7 @@ CASES = (
 NEEDS: dict[str, Callable[[], bool]] = {
     "fuzz": lambda: find_spec("atheris") is not None,
     "map_page": CHROMIUM.exists,
+    "ocr": Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc").exists,
     "page_descriptors": CHROMIUM.exists,
     "ui": CHROMIUM.exists,
     "postgres": lambda: databases.missing() is None,

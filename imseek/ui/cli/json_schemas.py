@@ -123,7 +123,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "encoders": ("encoders list",),
     "error": (),
     "index": ("index", "watch"),
-    "info-image": ("info ID",),
+    "info-image": ("info --json ID",),
     "job": ("jobs cancel", "index --background"),
     "jobs": ("jobs list",),
     "judge": ("duplicates judge",),
