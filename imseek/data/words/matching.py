@@ -94,7 +94,9 @@ def why_no_words(reader: Reader, connection: ReadConnection) -> str | None:
     if not backend.can_search_words(connection):
         return "words cannot be searched: this SQLite was built without FTS5"
     last = _last_document(connection, reader.generation)
-    if not last and reader.current.images:
+    if not reader.current.images:
+        return None
+    if not last:
         return "words are not indexed in this generation: open the collection again"
     if int(row[0]) < last:
         return "the index of words is incomplete: the next `imseek index` completes it"
@@ -107,7 +109,7 @@ def match_words(reader: Reader, query: WordQuery, limit: int, fields: Sequence[s
         raise ValueError(f"a document has no column {strange[0]!r}")
     documents = reader.current.images
     query = WordQuery(tuple(filter(None, query.words)), tuple(filter(all, query.phrases)))
-    if not query or fields == [] or limit < 1:
+    if not query or fields == [] or limit < 1 or not documents:
         return _no_matches(documents, None)
     try:
         with reader.catalog_connection() as connection:
