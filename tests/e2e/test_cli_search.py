@@ -31,8 +31,8 @@ class TestTable:
         assert first.endswith(str(indexed / "below" / "blue.png"))
         assert why.strip() == "matched: name blue.png"
         assert len(others) == 2
-        assert "matched" not in "".join(others)
-        assert "matched" not in cli("search", "--like", indexed / "red.png").out
+        assert "matched:" not in "".join(others)
+        assert "matched:" not in cli("search", "--like", indexed / "red.png").out
         assert cli("search", "blue", "-p").out.splitlines()[0] == str(indexed / "below" / "blue.png")
 
     def test_by_text(self, cli, indexed) -> None:
