@@ -40,7 +40,7 @@ WORD_WEIGHTS: Final = {"basic": 50.0}
 WORD_WEIGHT: Final = 1.0
 #: How often a match in captions, keywords and text counts besides what it counts with names: these describe a picture,
 #: while a name may be anything. Tuned in the same way.
-DESCRIPTIONS: Final = 2.0
+DESCRIPTIONS: Final = 4.0
 #: From here on, the tail of the normal distribution is its asymptotic series.
 _FAR: Final = 25.0
 
