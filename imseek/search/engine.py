@@ -207,6 +207,8 @@ class BaseEngine(ABC, Generic[StoredT]):
             notes = one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
             notes += tuple(damaged[space.space_id] for space in one.spaces if space.space_id in damaged)
             notes += self._editions.notes
+            if query.by == "text" and one.words.note is not None:
+                notes += (one.words.note,)
             if query.by == "caption" and not len(one.indexes[0]):
                 notes += (f"no image has a caption: {CAPTION_SOURCES}",)
             found.append(RankedCandidates(one, candidates, cut, approximate, beyond and not reached, notes))

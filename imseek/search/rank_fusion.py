@@ -1,11 +1,11 @@
 """Fuses the ranking of pictures with the matches of words, as a sum of evidence in nats.
 
-*A picture* with cosine s counts −log P(a random image scores at least s): s is standardised by the mean and standard
-deviation of the query's cosines over a sample of the collection, and P is the upper tail of a normal distribution.
-*Words* that match count BM25 times the share of the query that the image holds, those outside of names once more for
-each of ``DESCRIPTIONS``. BM25 is a sum of log-odds (Robertson and Zaragoza 2009, section 3), so that both have the same
-unit and add up, as in Fisher's method (1932) for combining independent tests. A weight says how far the encoder is
-trusted beside words; docs/decisions/0041-rank-fusion.md has the alternatives and figures.
+*A picture* with cosine s counts the log-odds that a random image scores less: s is standardised by the mean and the
+standard deviation of the query's cosines over a sample of the collection, which are taken as normally distributed.
+*Words* that match count BM25 times the share of the query that the image holds; those outside of names, which describe
+the picture, count ``1 + DESCRIPTIONS`` times as much. BM25 is a sum of log-odds, too (Robertson and Zaragoza 2009,
+section 3), so that both have the same unit and add up, as evidence of two independent witnesses does. A weight says how
+far words are trusted beside the encoder; docs/decisions/0041-rank-fusion.md has the alternatives and figures.
 
 *Exact.* The evidence of a picture grows with its cosine, and words never count negatively. So images without a word
 match keep the order of their cosines, and one of them that is not among the best k by cosine has k better ones before
@@ -33,14 +33,14 @@ from imseek.types.arrays import Float32
 Float64 = npt.NDArray[np.float64]
 
 #: Most images whose words are taken into account, the best by BM25.
-MAX_WORD_MATCHES: Final = 1000
+MAX_WORD_MATCHES: Final = 500
 #: Weight of words beside pictures, by the quality of the encoder, tuned on half A of the stamps (bench/hybrid.py). What
 #: a basic encoder sees orders images that match words equally well.
 WORD_WEIGHTS: Final = {"basic": 50.0}
 WORD_WEIGHT: Final = 1.0
 #: How often a match in captions, keywords and text counts besides what it counts with names: these describe a picture,
 #: while a name may be anything. Tuned in the same way.
-DESCRIPTIONS: Final = 2.0
+DESCRIPTIONS: Final = 4.0
 #: From here on, the tail of the normal distribution is its asymptotic series.
 _FAR: Final = 25.0
 
@@ -108,8 +108,11 @@ class Calibration:
     weight: float
 
     def picture_evidence(self, cosines: Float32) -> Float64:
-        """Return the evidence (m,) float64 of pictures with these cosines (m,), in nats; it grows with the cosine."""
-        return surprisal((cosines.astype(np.float64) - self.mean) / self.deviation)
+        """Return the evidence (m,) float64 of pictures with these cosines (m,), in nats; it grows with the cosine.
+
+        It is 0 at the mean, and about the logarithm of how rare such a cosine is far above it.
+        """
+        return log_odds((cosines.astype(np.float64) - self.mean) / self.deviation)
 
     def relevance(self, cosines: Float32, words: Float64) -> Float64:
         """Return the relevance (m,) of images by their cosines (m,) and the evidence of their words (m,)."""
@@ -128,12 +131,13 @@ def calibrate(scores: Float32, quality: str, text_share: float = 1.0) -> Calibra
     return Calibration(float(wide.mean()), float(wide.std()) + ROUNDING, weight)
 
 
-def surprisal(z: Float64) -> Float64:
-    """Return −log of the upper tail of the standard normal distribution beyond each ``z`` (m,), in nats."""
-    return np.array([_surprisal(one) for one in z.tolist()], np.float64)
+def log_odds(z: Float64) -> Float64:
+    """Return log(Φ(z) / (1 − Φ(z))) of each ``z`` (m,), where Φ is the standard normal distribution, in nats."""
+    return np.array([_surprisal(one) - _surprisal(-one) for one in z.tolist()], np.float64)
 
 
 def _surprisal(z: float) -> float:
+    """Return −log of the upper tail of the standard normal distribution beyond ``z``."""
     if z < _FAR:
         return -math.log(math.erfc(z / math.sqrt(2)) / 2)
     # Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.12.

@@ -141,6 +141,12 @@ CASES = (
         unsound=True,
     ),
     Case(
+        "hybrid",
+        f"{_STAMPS} --half A --weights 2",
+        ("rankings.gain", "engine.share_of_equal_answers"),
+        unsound=True,
+    ),
+    Case(
         "index",
         "--part pipeline --part rescan --part memory --rounds 1 --jpegs 40 --files 40 --pictures 200",
         ("pipeline.share", "runs.seconds", "memory.most_resident_mib"),

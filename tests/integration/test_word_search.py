@@ -108,7 +108,7 @@ def test_an_answer_without_words_is_that_by_image(opened: imseek.Collection) -> 
         assert not any(hit.matches for hit in one)
 
 
-def test_hits_say_why(opened: imseek.Collection) -> None:
+def test_hits_say_why(opened: imseek.Collection, pictures: Path) -> None:
     matches = {Path(hit.path or "").name: hit.matches for hit in opened.search(replace(AUTO, limit=40))}
     words = {name: tuple(one for one in why if one.field != "picture") for name, why in matches.items()}
     assert words["CatsAndDogs_2.png"] == (Match("name", ("CatsAndDogs_2.png",)),)
@@ -116,8 +116,11 @@ def test_hits_say_why(opened: imseek.Collection) -> None:
     assert words["launch_1.png"] == ()
     pets = opened.search("pets", by="text")[0]
     assert pets.matches == (Match("name", ("pets/",)),)
-    without = opened.search(AUTO, metadata=False)
-    assert [hit.matches for hit in without] == [hit.matches for hit in opened.search(AUTO)]
+    without = {Path(hit.path or "").name: hit.matches for hit in opened.search(AUTO, metadata=False)}
+    assert without["IMG0_3.png"][-1] == Match("caption", ("cat",)), "the word of the query"
+    assert without["CatsAndDogs_2.png"] == matches["CatsAndDogs_2.png"]
+    source = opened.search(f"{pictures.name} launch", by="text")[0]
+    assert source.matches == (Match("name", (f"{pictures.name}/", "launch_0.png")),)
 
 
 def test_by_text_finds_only_what_matches(opened: imseek.Collection) -> None:

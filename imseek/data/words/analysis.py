@@ -7,8 +7,10 @@ CJKAnalyzer; a single one is a token itself. A pictograph is a token. Everything
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import sys
 import unicodedata
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -78,6 +80,14 @@ def tokens_of(text: str) -> list[str]:
     return limit_tokens(_tokens(text))
 
 
+def full_name(root: bytes, path: bytes) -> bytes:
+    """Return a catalog path below the name of its source's folder, or of its file where the path is empty."""
+    if path.startswith(b"/") or is_url(path):
+        return path
+    base = os.path.basename(root.partition(b"?")[0].rstrip(b"/"))
+    return base + path if not path or path.startswith(MEMBER_SEPARATOR) else base + b"/" + path
+
+
 def name_tokens(path: bytes) -> list[str]:
     """Return the tokens of a catalog path: of its folders and of the file's name without its extension.
 
@@ -135,8 +145,16 @@ def _stem(word: str) -> str:
 
 @cache
 def _stemmer() -> Any:
-    from snowballstemmer.english_stemmer import EnglishStemmer
-
+    # The package imports the stemmers of all languages, which takes longer than a search for words.
+    package = "snowballstemmer"
+    spec = None if package in sys.modules else importlib.util.find_spec(package)
+    if spec is not None:
+        sys.modules[package] = importlib.util.module_from_spec(spec)
+    try:
+        from snowballstemmer.english_stemmer import EnglishStemmer
+    finally:
+        if spec is not None:  # Whoever imports the package gets all of it.
+            del sys.modules[package]
     return EnglishStemmer()
 
 
