@@ -64,11 +64,6 @@ class CatalogBackend(Protocol):
     """Everything about the catalog of one collection that depends on where it is."""
 
     @property
-    def is_file(self) -> bool:
-        """Whether the catalog is a file of the collection: then imseek itself checks its bytes."""
-        ...
-
-    @property
     def address(self) -> str | None:
         """URL of the database that holds the catalog; None where it is a file of the collection."""
         ...
@@ -119,10 +114,6 @@ class CatalogBackend(Protocol):
         """Return a stamp that differs before and after any run; None where there is none."""
         ...
 
-    def recorded_uuid(self) -> str:
-        """Return the uuid of the collection that the catalog is recorded for."""
-        ...
-
     # -- writing ---------------------------------------------------------------------------------------
 
     def lock(self) -> Lock:
@@ -133,8 +124,8 @@ class CatalogBackend(Protocol):
         """Whether a writer is active now. False where this process may not look. Raises StorageError."""
         ...
 
-    def open_for_writing(self, staging: Path, uuid: str) -> Catalog:
-        """Open the catalog of the collection ``uuid`` for a writer, which has the lock, and empty ``staging``.
+    def open_for_writing(self, uuid: str) -> Catalog:
+        """Open the catalog of the collection ``uuid`` for a writer, which has the lock, and empty the staging folder.
 
         Raises CorruptCollectionError, FormatVersionError, StorageError.
         """

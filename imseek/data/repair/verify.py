@@ -79,7 +79,7 @@ def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
         yield Problem(STRANGE, path, message, repairable=kind not in (A_FOLDER, TOO_DEEP))
     if strange:
         return
-    if not backend_of(root).is_file:
+    if layout.has_server_catalog(root):
         yield from _problems_elsewhere(root, seen)
         return
     evidence = gather_evidence(root)
@@ -105,7 +105,9 @@ def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
 
 def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
     """Find problems as :func:`_problems` does, where the catalog is on a server, which vouches for its pages."""
-    uuid = backend_of(root).recorded_uuid()
+    from imseek.data.catalog.postgres.address import read_address
+
+    uuid = read_address(root).uuid
     try:
         stated = read_identity(root).uuid
     except (CollectionNotFoundError, CorruptCollectionError) as error:
