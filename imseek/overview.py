@@ -120,9 +120,11 @@ def place_kind(place: Place) -> str:
 
 def local_file(place: Place) -> bytes | None:
     """Return the local file that must exist for the picture to be readable; None for other places."""
-    path = place.path
-    if place_kind(place) in ("archive", "table"):
-        path = path.rpartition(b"!/")[0] if place_kind(place) == "table" else path.partition(b"!/")[0]
+    path, kind = place.path, place_kind(place)
+    if kind == "table":
+        path = path.rpartition(b"!/")[0]
+    elif kind == "archive":
+        path = path.partition(b"!/")[0]
     return None if is_url(path) or MEMBER_SEPARATOR in path else path
 
 

@@ -57,7 +57,7 @@ def find(reader: Reader, wanted: ClusterRequest, task: Task) -> ClusterReport:
             raise UsageError("there are no images to cluster", hint="index some, or widen --where")
         method: ClusterMethod = "density" if wanted.density else "k-means"
         nothing = Fit(method, np.zeros((0, vectors.dim), np.float32), None, "there are no images")
-        return _build_report(vectors, wanted, nothing, [], None, [], {}, notes)
+        return _build_report(vectors, nothing, [], None, [], {}, notes)
     if wanted.density:
         fitted = density_clusters.fit(vectors, wanted.smallest, wanted.seed, task)
     else:
@@ -67,10 +67,10 @@ def find(reader: Reader, wanted: ClusterRequest, task: Task) -> ClusterReport:
     facts = cluster_statistics.describe_clusters(vectors, found, members, wanted.seed, task)
     names = _name_clusters(vectors, wanted, members, task, notes)
     noise = np.flatnonzero(found.label < 0)
-    _add_notes(fitted, found, vectors, notes)
+    _add_notes(fitted, vectors, notes)
     shown = np.concatenate([*(one.medoids for one in facts), noise[: cluster_statistics.MEDOID_COUNT]]).astype(np.int64)
     places = reader.places(vectors.ids[shown].tolist())
-    report = _build_report(vectors, wanted, fitted, facts, noise, names, places, notes, found)
+    report = _build_report(vectors, fitted, facts, noise, names, places, notes, found)
     return report if wanted.save is None else _save(vectors, wanted, fitted, found, report)
 
 
@@ -105,7 +105,7 @@ def word_for(reader: Reader, images: Sequence[int], words: tuple[str, ...], wher
     return GroupWord(name.text, name.contrast, "" if name.text else "no word stands out")
 
 
-def _add_notes(fitted: Fit, found: Assignment, vectors: Vectors, notes: list[str]) -> None:
+def _add_notes(fitted: Fit, vectors: Vectors, notes: list[str]) -> None:
     if fitted.method == "density" and not len(fitted.centres):
         notes.append("no group is dense enough: fewer images each (--smallest), or k-means (-k)")
     if fitted.method == "density" and len(vectors) > density_clusters.SAMPLE:
@@ -116,7 +116,6 @@ def _add_notes(fitted: Fit, found: Assignment, vectors: Vectors, notes: list[str
 
 def _build_report(
     vectors: Vectors,
-    wanted: ClusterRequest,
     fitted: Fit,
     facts: Sequence[ClusterStatistics],
     noise: Ids | None,
@@ -185,7 +184,7 @@ def assign_new_images(reader: Reader, name: str, task: Task) -> AssignReport:
         known = [one.name for one in models.of_kind(reader.root, cluster_store.KIND)]
         hint = f"there are: {', '.join(known)}" if known else "imseek clusters --save NAME stores some"
         raise UsageError(f"no clusters are stored as {name!r}", hint=hint)
-    fitted, words = cluster_store.fit_of(model, reader.current.space, reader.root)
+    fitted, words = cluster_store.fit_of(model, reader.current.space)
     before = derived_columns.read_columns(reader, name)
     number, _, _ = cluster_store.columns_of(name)
     inside = Vectors(reader, allowed=filter_ids(reader, model.facts["where"]))

@@ -20,6 +20,7 @@ from imseek.data.writing.space_build import SpaceBuild
 from imseek.data.writing.space_build_rows import Row
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
+from imseek.encoders.checks import available_cpus
 from imseek.errors import CONTENT_CHANGED, ImseekError, MediaError
 from imseek.indexer import space_changes
 from imseek.indexer.decode_stage import TIMED_OUT, Trouble, unit_rows
@@ -94,7 +95,7 @@ class PictureRows:
         self._roots = {s.source_id: (s.kind, sources.absolute_root(writer.root, s)) for s in writer.catalog.sources()}
 
     def __call__(self, ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
-        workers = len(os.sched_getaffinity(0))
+        workers = available_cpus()
         read: OrderedMap[EncodeRequest, _ReadResult] = OrderedMap(
             self._read,
             workers=workers,

@@ -143,7 +143,7 @@ def apply(
 
     def look(reader: Reader) -> tuple[ProbeApplyReport, Predictions | None]:
         vectors = Vectors(reader, probe_store.space_of(reader, probe.info), filter_ids(reader, where))
-        said = inference.predict(reader, vectors, probe, level, task)
+        said = inference.predict(vectors, probe, level, task)
         if said is None:
             return ProbeApplyReport(name, 0, {}, 0, (), (), interrupted=True), None
         return _applied_report(reader, probe, said), said

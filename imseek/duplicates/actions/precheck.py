@@ -27,7 +27,6 @@ from imseek.types.pictures import display_path
 
 GONE: Final = "it is not there any more"
 CHANGED: Final = "it has changed since the plan was made"
-NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 #: Number of leading bytes read to recognise a picture.
 _HEAD: Final = 4096
 #: A file modified this shortly before it was read may change again without a new timestamp.

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from imseek._version import __version__
+from imseek.encoders.checks import available_cpus
 from imseek.errors import ExecutorError, ImseekError, MissingExtraError, UsageError
 from imseek.indexer.executors.worker import Setup
 from imseek.types.executors import Ray
@@ -128,7 +129,7 @@ def _isolate_cluster(ray: Any) -> Iterator[None]:
 
 def _local_settings(options: Ray) -> dict[str, Any]:
     """Return the settings of a cluster for one run: large enough for the requested workers, local to this machine."""
-    here = len(os.sched_getaffinity(0))
+    here = available_cpus()
     cpus = max(here, math.ceil((options.workers or 1) * options.cpus))
     if cpus > MAX_CPUS_PER_PROCESSOR * here:
         raise UsageError(

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
-from urllib.parse import urlencode
 
 from imseek.errors import QueryError
 from imseek.search import NOT_WEIGHT, By, GroupBy, Query, Sort, Term, option_fields, split_weight
@@ -236,15 +235,6 @@ def filtered_search(*where: str) -> SearchState:
 def sql_literal(text: str) -> str:
     """Quote a text as a string literal of a condition."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def search_url(collection: str, asked: SearchState) -> str:
-    """Return the URL of a search, relative to the site's root.
-
-    Pages go there without a reload by ``st.switch_page(navigation.page("search"),
-    query_params=asked.parameters(collection))``.
-    """
-    return "/?" + urlencode(asked.parameters(collection), doseq=True)
 
 
 def parse_typed(text: str) -> QueryPart | None:
