@@ -105,8 +105,8 @@ def load(path: Path) -> Predictor:
     held = checkpoint.read_arrays(path)
     predictor = _build_version_2(held) or _build_version_1(held, path.name)
     if predictor is None:
-        told = ", ".join(f"{name} {tuple(array.shape)}" for name, array in list(held.items())[:4])
-        raise UsageError(f"{path} is none of LAION's predictors: it holds {told} …", hint=WEIGHTS_HINT)
+        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in list(held.items())[:4])
+        raise UsageError(f"{path} is none of LAION's predictors: it holds {shapes} …", hint=WEIGHTS_HINT)
     if not all(np.isfinite(part).all() for layer in predictor.layers for part in layer):
         raise EncoderError(f"{path} holds numbers that are not finite")
     return predictor

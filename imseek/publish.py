@@ -146,13 +146,13 @@ class _Publisher:
             spoken=spoken,
         )
         if before is None:
-            return self._placed(made, 1), left_out
+            return self._choose_collection(made, 1), left_out
         if before.shape == made.shape:
             return made.at(before.rows), left_out
         number = int(before.rows.removeprefix(layout.rows_collection(name, 0)[:-1]))
-        return self._placed(made, number + 1), left_out
+        return self._choose_collection(made, number + 1), left_out
 
-    def _placed(self, made: Record, number: int) -> Record:
+    def _choose_collection(self, made: Record, number: int) -> Record:
         """Choose a Milvus collection for the rows: a new one, or one that a killed run began for the same columns."""
         made = made.at(layout.rows_collection(self._client.address.name, number))
         begun = publication_record.read_begun_shape(self._client)

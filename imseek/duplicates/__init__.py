@@ -150,7 +150,7 @@ def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[
 
 
 def rejudge(
-    collection: AnyCollection, wanted: Mapping[tuple[str, str], Verdict | None]
+    collection: AnyCollection, verdicts: Mapping[tuple[str, str], Verdict | None]
 ) -> dict[tuple[str, str], Verdict | None]:
     """Set the verdicts on pairs of contents (hexadecimal sha256), or withdraw them (None), in one commit.
 
@@ -162,17 +162,17 @@ def rejudge(
 
     root = path_of(collection)
     # A dummy verdict validates the pair and puts its lower hash first.
-    asked = {
+    judgements = {
         (one.a, one.b): None if verdict is None else one
-        for (a, b), verdict in wanted.items()
+        for (a, b), verdict in verdicts.items()
         for one in (stored.make_judgement(a, b, verdict or "same", PERSON),)
     }
-    if not asked:
+    if not judgements:
         return {}
     with open_writer(root, "judge") as writer:
         said = {(one.a, one.b): one.verdict for one in stored.read(root)}
-        duplicate_judgement_file.update_judgements(writer, asked)
-    return {pair: said.get(pair) for pair in asked}
+        duplicate_judgement_file.update_judgements(writer, judgements)
+    return {pair: said.get(pair) for pair in judgements}
 
 
 def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:

@@ -86,7 +86,7 @@ def find(
             if "inside" in wanted.kinds and not compared.interrupted:
                 insides = comparing.find_inside(load(space), compared.pairs, task)
                 compared = compared.merged_with(insides)
-        pairs, left_out = said.settled(compared.pairs, wanted.kinds)
+        pairs, left_out = said.resolve(compared.pairs, wanted.kinds)
         # How near two pictures must be to a third to count as duplicates without being compared: see groups.
         same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
         reach: dict[DuplicateKind, Reach] = {"same": same, "scene": Reach(cosine=limits.scene_cosine)}

@@ -46,13 +46,13 @@ _SEED: Final = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecallRequest:
-    """What to evaluate. ``given`` are unit rows (n, dim), texts, or the path of a file of either."""
+    """What to evaluate. ``own_queries`` are unit rows (n, dim), texts, or the path of a file of either."""
 
     space: int | str | None = None
     queries: int = QUERIES
     ks: Sequence[int] = (RECALL_K,)
     filtered: float | None = None
-    given: Path | Sequence[str] | npt.NDArray[Any] | None = None
+    own_queries: Path | Sequence[str] | npt.NDArray[Any] | None = None
     given_kind: QueryKind = "text"
 
 
@@ -81,7 +81,7 @@ def evaluate(
     allowed = _draw_filter(index, wanted.filtered)
     if allowed is not None and len(allowed) < max(ks):
         raise UsageError(f"a filter of {wanted.filtered:g} leaves {len(allowed)} images, and k is {max(ks)}")
-    told = info_of(reader, space.space_id)
+    info = info_of(reader, space.space_id)
     total = sum(len(one.rows) for one in picked) * len(ks)
     found: list[NeighbourKind] = []
     done = 0
@@ -93,13 +93,13 @@ def evaluate(
 
     with suppress(Cancelled):
         for one in picked:
-            found.append(_measure(index, one, ks, allowed, told, count_query, task))
+            found.append(_measure(index, one, ks, allowed, info, count_query, task))
     return NeighbourReport(
         encoder=space.encoder,
         space_id=space.space_id,
         generation=reader.generation,
         images=len(index),
-        index=None if told is None or index.exact else told.kind,
+        index=None if info is None or index.exact else info.kind,
         filtered=wanted.filtered,
         kinds=tuple(found),
         interrupted=len(found) < len(picked),
@@ -122,7 +122,7 @@ def _check_request(wanted: RecallRequest, images: int) -> tuple[int, ...]:
 def _iter_query_sets(
     reader: Reader, space: SpaceInfo, wanted: RecallRequest, notify: Callable[[str], None] | None
 ) -> Iterator[_QuerySet]:
-    if wanted.given is not None:
+    if wanted.own_queries is not None:
         rows, kind = _load_given_queries(reader, space, wanted, notify)
         yield _QuerySet(kind, "given", rows, np.full(len(rows), -1, np.int64))
         return
@@ -151,7 +151,7 @@ def _draw_ids(vectors: Vectors, count: int) -> Ids:
 def _load_given_queries(
     reader: Reader, space: SpaceInfo, wanted: RecallRequest, notify: Callable[[str], None] | None
 ) -> tuple[Float32, QueryKind]:
-    given: Any = wanted.given
+    given: Any = wanted.own_queries
     if isinstance(given, Path):
         given = _read_queries(given)
     if not isinstance(given, np.ndarray):
@@ -189,22 +189,22 @@ def _draw_filter(index: VectorIndex, share: float | None) -> IdSet | None:
 
 def _measure(
     index: VectorIndex,
-    asked: _QuerySet,
+    queries: _QuerySet,
     ks: Sequence[int],
     allowed: IdSet | None,
-    told: IndexInfo | None,
+    info: IndexInfo | None,
     count_query: Callable[[], None],
     task: Task,
 ) -> NeighbourKind:
     """Measure recall and latency for one set of queries; ``count_query`` is called for each. Raises Cancelled."""
-    text, deep = asked.kind == "text", max(ks) + 1  # one more, because a stored row finds itself
+    text, deep = queries.kind == "text", max(ks) + 1  # one more, because a stored row finds itself
     truth = []
-    for start in range(0, len(asked.rows), _BATCH):
+    for start in range(0, len(queries.rows), _BATCH):
         task.check()
-        some = asked.rows[start : start + _BATCH]
+        some = queries.rows[start : start + _BATCH]
         truth += index.search(some, deep, allowed=allowed, text=text, exact=True)
     exact_ms = []
-    for row in asked.rows[:_TIMED_QUERIES]:
+    for row in queries.rows[:_TIMED_QUERIES]:
         began = time.perf_counter()
         index.search(row[np.newaxis], deep, allowed=allowed, text=text, exact=True)
         exact_ms.append(1000 * (time.perf_counter() - began))
@@ -212,10 +212,10 @@ def _measure(
     wall: list[float] = []
     processor = 0.0
     for k in ks:  # separately, because a larger k examines more candidates
-        count, shares[k] = k + (asked.own >= 0), []
-        index.search(asked.rows[:1], k + 1, allowed=allowed, text=text)  # warm up
+        count, shares[k] = k + (queries.own >= 0), []
+        index.search(queries.rows[:1], k + 1, allowed=allowed, text=text)  # warm up
         wall, cpu = [], time.process_time()
-        for row, own, best, many in zip(asked.rows, asked.own.tolist(), truth, count.tolist(), strict=True):
+        for row, own, best, many in zip(queries.rows, queries.own.tolist(), truth, count.tolist(), strict=True):
             task.check()
             began = time.perf_counter()
             (answer,) = index.search(row[np.newaxis], many, allowed=allowed, text=text)
@@ -227,12 +227,12 @@ def _measure(
             count_query()
         processor = 1000 * (time.process_time() - cpu) / len(wall)
     stated = None
-    if told is not None and allowed is None and not index.exact:
-        stated = told.text_recall if text else told.image_recall
+    if info is not None and allowed is None and not index.exact:
+        stated = info.text_recall if text else info.image_recall
     return NeighbourKind(
-        kind=asked.kind,
-        came=asked.came,
-        queries=len(asked.rows),
+        kind=queries.kind,
+        came=queries.came,
+        queries=len(queries.rows),
         recall={k: interval(np.array(shares[k])) for k in ks},
         stated=stated,
         median_ms=float(np.median(wall)),

@@ -209,8 +209,8 @@ def _rank_both_sides(
 ) -> CompareReport:
     """Rank in both directions on both sides, and compare the metrics."""
     known = np.isin(said.ids, common)
-    asked = [text for text, good in zip(said.texts, known.tolist(), strict=True) if good]
-    if not asked:
+    texts = [text for text, good in zip(said.texts, known.tolist(), strict=True) if good]
+    if not texts:
         raise QueryError(
             "no captioned picture is on both sides"
             if not unreadable
@@ -219,7 +219,7 @@ def _rank_both_sides(
     picture = np.searchsorted(common, said.ids[known])
     forth, back = [], []
     for half, shown in zip(halves, rows, strict=True):
-        words = encode_unique_texts(half.encoder, asked, task)
+        words = encode_unique_texts(half.encoder, texts, task)
         there = RelevantItems.of(np.arange(len(picture)), picture, len(picture))
         again = RelevantItems.of(picture, np.arange(len(picture)), len(common))
         forth.append(rank_items(ArrayRows(words), shown, there, task=task))

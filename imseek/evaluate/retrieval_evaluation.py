@@ -148,7 +148,7 @@ def no_captions_error(left_out: UnusedCaptions, *, given: bool) -> QueryError:
             "no image has a caption",
             hint=f"{CAPTION_SOURCES}; --captions FILE reads captions from a table",
         )
-    told = f"{left_out.unknown:,} rows name no image of the collection"
+    reason = f"{left_out.unknown:,} rows name no image of the collection"
     if left_out.names:
-        told += f" ({', '.join(left_out.names[:3])} …)"
-    return QueryError(f"no caption is left: {told}, {left_out.empty:,} have no caption")
+        reason += f" ({', '.join(left_out.names[:3])} …)"
+    return QueryError(f"no caption is left: {reason}, {left_out.empty:,} have no caption")

@@ -45,15 +45,15 @@ _CHANNELS: Final = {**dict.fromkeys(("1", "L", "P", "I", "F", "I;16"), 1), "LA":
 
 
 class FieldSchema:
-    """Maps columns to fields. ``renamed`` maps columns to the names of their fields if these differ.
+    """Maps columns to fields. ``renames`` maps columns to the names of their fields if these differ.
 
     A text column with a second column of the same name plus ``_score`` becomes a classification with its confidence.
     """
 
     def __init__(self, columns: pa.Schema, *, scored: bool) -> None:
         types = dict(zip(columns.names, columns.types, strict=True))
-        self._scored = scored
-        self._located = {"latitude", "longitude"} <= types.keys()
+        self._has_score = scored
+        self._has_location = {"latitude", "longitude"} <= types.keys()
         self._labels = {
             name
             for name, kind in types.items()
@@ -64,7 +64,7 @@ class FieldSchema:
         for name in map(str, types):
             if name not in held:
                 self.names[name] = field_name(_RENAMES.get(name, name), {*self.names.values()})
-        self.renamed = {old: new for old, new in self.names.items() if new != _RENAMES.get(old, old)}
+        self.renames = {old: new for old, new in self.names.items() if new != _RENAMES.get(old, old)}
         self._kinds = {name: _kind(name, types[name]) for name in self.names}
 
     def documents(self) -> list[Document]:
@@ -84,14 +84,14 @@ class FieldSchema:
             _field_document("path_b64", "StringField"),
             _field_document("uri", "StringField"),
         ]
-        if self._scored:
+        if self._has_score:
             found.append(_field_document("score", "FloatField"))
         for name, field in self.names.items():
             if name in self._labels:
                 found.append(_embedded_document(field, f"{_LABELS}Classification", _CLASSIFICATION))
             else:
                 found.append(_field_document(field, self._kinds[name]))
-        if self._located:
+        if self._has_location:
             found.append(_embedded_document("location", f"{_LABELS}GeoLocation", _LOCATION))
         return [*found, _field_document(EMBEDDING, "VectorField")]
 

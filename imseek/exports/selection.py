@@ -87,18 +87,18 @@ class Selection:
 
     @cached_property
     def vectors(self) -> Vectors:
-        """Vectors of all images in the space: ``vectors.stored(block.ids)`` returns float16 rows."""
+        """Vectors of all images in the space: ``vectors.stored_rows(block.ids)`` returns float16 rows."""
         return Vectors(self.reader, self.space)
 
     @cached_property
-    def stored(self) -> ColumnReader:
+    def column_reader(self) -> ColumnReader:
         return ColumnReader(self.reader, ColumnCache(0).types(self.reader))
 
     @cached_property
     def schema(self) -> pa.Schema:
         """Schema of the blocks' tables: the stored columns under their exported names."""
-        taken, fields = {*RESERVED_COLUMNS, *self.stored.schema.names} - {"image_id"}, []
-        for field in self.stored.schema:
+        taken, fields = {*RESERVED_COLUMNS, *self.column_reader.schema.names} - {"image_id"}, []
+        for field in self.column_reader.schema:
             name = field.name
             while name in RESERVED_COLUMNS or (name != field.name and name in taken):
                 name = f"extra_{name}"
@@ -118,14 +118,14 @@ class Selection:
             yield Block(
                 part,
                 None if scores is None else scores[start : start + size],
-                self.stored.table(part).rename_columns(self.schema.names),
+                self.column_reader.table(part).rename_columns(self.schema.names),
                 [places.get(i) for i in listed],
                 [tuple(tags.get(i, ())) for i in listed],
             )
 
     def rows_of(self, block: Block) -> Float16:
         """Return the stored vectors of a block, (m, dim)."""
-        return self.vectors.stored(block.ids)
+        return self.vectors.stored_rows(block.ids)
 
 
 def place_columns(place: Place) -> dict[str, str]:

@@ -85,8 +85,8 @@ def index(
     scan = scanning.scan(writer.catalog, targets, options.scan, task.stop)
     columns = {t.source.source_id: ColumnSelection(t.options.columns) for t in targets}
     tally = RunTally(writer.generation, next(iter(encoders.values())).info.reference)
-    storing = EncodeStage(writer, encoders, captions, columns, contents, tally)
-    run = Run(writer, scan, options, contents, storing, tally, task)
+    encode_stage = EncodeStage(writer, encoders, captions, columns, contents, tally)
+    run = Run(writer, scan, options, contents, encode_stage, tally, task)
     report = run.execute(Loader(encoders, contents, options.limits), {t.source.source_id for t in targets if t.whole})
     return replace(report, notes=(*notes, *report.notes))
 
@@ -100,7 +100,7 @@ class Run:
         scan: ScanResult,
         options: IndexOptions,
         contents: StoredContents,
-        storing: EncodeStage,
+        encode_stage: EncodeStage,
         tally: RunTally,
         task: Task,
     ) -> None:
@@ -108,10 +108,10 @@ class Run:
         self._scan = scan
         self._options = options
         self._contents = contents
-        self._storing = storing
+        self._encode_stage = encode_stage
         self._tally = tally
         self._task = task
-        self._intake = Intake(contents, storing, tally)
+        self._intake = Intake(contents, encode_stage, tally)
         self._committed_at = time.monotonic()
         self._stopped_early = False
 
@@ -126,7 +126,7 @@ class Run:
         self._tell()
         executor = self._executor(loader)
         try:
-            with closing(executor(self._wanted())) as results:
+            with closing(executor(self._items())) as results:
                 for result in results:
                     self._intake.take(result)
                     self._commit_if_due()
@@ -134,7 +134,7 @@ class Run:
                 self._commit_if_due()
             if not self._stopped_early:
                 self._intake.remove_missing()
-                tally.changes.containers += tally.containers.take_losing()
+                tally.changes.containers += tally.containers.take_with_losses()
                 tally.changes.emptied += scan.emptied
             tally.changes.containers += tally.containers.take_read()
             self._commit()
@@ -149,19 +149,19 @@ class Run:
             live=self._writer.current().images,
             seconds=self._task.seconds,
             interrupted=self._task.is_cancelled,
-            notes=tuple(dict.fromkeys((*scan.notes, *late, *self._storing.notes(), *executor.notes()))),
+            notes=tuple(dict.fromkeys((*scan.notes, *late, *self._encode_stage.notes(), *executor.notes()))),
         )
 
     def _executor(self, loader: Loader) -> Executor:
         waiting = max((source.threads for source in self._scan.sources), default=0)
-        plan = Plan(loader, self._storing.batch, waiting, deadline=WEB_SECONDS if waiting else FILE_SECONDS)
+        plan = Plan(loader, self._encode_stage.batch, waiting, deadline=WEB_SECONDS if waiting else FILE_SECONDS)
         return executor_of(self._options.executor, self._options.runtime, self._writer, plan)
 
-    def _wanted(self) -> Iterator[Item]:
+    def _items(self) -> Iterator[Item]:
         """Yield what to read, until the run is stopped or has read enough."""
         left = self._options.limit
         try:
-            for item in chain(self._scan.candidates, self._expanded()):
+            for item in chain(self._scan.candidates, self._expand_containers()):
                 if self._task.is_cancelled or (left == 0 and isinstance(item, Candidate)):
                     self._stopped_early = True
                     return
@@ -171,7 +171,7 @@ class Run:
         except Cancelled:
             self._stopped_early = True
 
-    def _expanded(self) -> Iterator[Item]:
+    def _expand_containers(self) -> Iterator[Item]:
         for opening in self._scan.openings:
             ended = ContainerResult.of(opening)
             try:
@@ -181,20 +181,20 @@ class Run:
 
     def _commit_if_due(self) -> None:
         changes = self._tally.changes
-        images = len(changes.new) + len(self._storing) + len(changes.moved)
+        images = len(changes.new) + len(self._encode_stage) + len(changes.moved)
         if images >= COMMIT_IMAGES or time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self._commit()
 
     def _commit(self) -> None:
         """Commit what has been taken so far; the report counts it only then."""
-        self._storing.encode()
+        self._encode_stage.encode()
         changes = self._tally.changes
         # A container with a picture that may be readable next time must be opened again.
         changes.containers = self._tally.containers.mark_unfinished(changes.containers)
         generation = commit(self._writer, changes)
         self._contents.commits += 1
-        self._tally.committed(generation, self._storing.spaces)
-        self._storing.committed()
+        self._tally.count_commit(generation, self._encode_stage.spaces)
+        self._encode_stage.forget_committed()
         merge_due(self._writer)
         self._committed_at = time.monotonic()
         self._tell()

@@ -78,7 +78,7 @@ class RunTally:
         self._failures.append(Failure(failed.source_id, failed.full, failed.reason, failed.message))
         self.count("skipped")
 
-    def committed(self, generation: int, spaces: tuple[SpaceRun, ...]) -> None:
+    def count_commit(self, generation: int, spaces: tuple[SpaceRun, ...]) -> None:
         """Count the changes in the report, as ``generation``, and start those of the next commit."""
         report = self.report
         self.report = replace(

@@ -148,16 +148,16 @@ def apply(
             return ProbeApplyReport(name, 0, {}, 0, (), (), interrupted=True), None
         return _applied_report(reader, probe, said), said
 
-    told, said = run_with_reader(collection, look)
+    report, said = run_with_reader(collection, look)
     if said is None:
-        return told
+        return report
     if save is not None:
         predictions.save_columns(root, save, probe, said, where, level)
-        told = replace(told, saved=save)
+        report = replace(report, saved=save)
     if tag:
         given, taken, kept = predictions.apply_tags(root, probe, said, level)
-        told = replace(told, tagged=given, untagged=taken, kept=kept)
-    return told
+        report = replace(report, tagged=given, untagged=taken, kept=kept)
+    return report
 
 
 def propose(

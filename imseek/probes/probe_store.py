@@ -74,7 +74,7 @@ def build_model(
         "encoder": space.encoder,
         "fingerprint": space.fingerprint,
         "dim": space.dim,
-        "scores": [_score_facts(one) for one in found.judged],
+        "scores": [_score_facts(one) for one in found.results],
         "notes": list(taught.notes),
     }
     digests = np.frombuffer(b"".join(taught.contents), np.dtype("<i8")).reshape(-1, 4).astype(np.int64)
@@ -95,7 +95,7 @@ def probe_of(model: Model) -> Probe:
             classes=tuple(facts["classes"]),
             counts=tuple(facts["counts"]),
             several=labels.several,
-            labels=labels.shown(),
+            labels=labels.describe(),
             where=facts["where"],
             encoder=facts["encoder"],
             fingerprint=facts["fingerprint"],

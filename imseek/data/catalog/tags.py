@@ -143,21 +143,21 @@ def replace_tags(
 
 
 def set_provenance_tags(
-    writer: Writer, provenance: str, within: Container[int], wanted: Sequence[ImageTag]
+    writer: Writer, provenance: str, within: Container[int], tags: Sequence[ImageTag]
 ) -> tuple[int, int, int]:
-    """Within some images, replace the tags with a provenance by ``wanted``, in one change.
+    """Within some images, replace the tags with a provenance by ``tags``, in one change.
 
     Tags that an image has from elsewhere keep their provenance. Returns the generation, how many were added, and how
     many removed.
     """
     counted = [0, 0]
-    asked = set(wanted)
+    new_tags = set(tags)
     g = t.tags.c
 
     def change(connection: Connection, generation: int) -> None:
         query = select(g.image_id, g.tag).where(g.provenance == provenance, live(t.tags))
         had = [(image_id, tag) for image_id, tag in connection.execute(query) if image_id in within]
-        counted[1] = end_tags(connection, generation, [one for one in had if one not in asked])
-        counted[0] = len(add(connection, generation, dict.fromkeys(wanted, provenance)))
+        counted[1] = end_tags(connection, generation, [one for one in had if one not in new_tags])
+        counted[0] = len(add(connection, generation, dict.fromkeys(tags, provenance)))
 
     return writer.apply(change), counted[0], counted[1]

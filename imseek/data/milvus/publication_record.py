@@ -202,14 +202,14 @@ class Lease:
         self._client.flush(self._where)
 
     def _write(self, *, ended: bool = False) -> None:
-        told = {
+        record = {
             "token": self._token,
             "host": self._host,
             "pid": os.getpid(),
             "at": time.time(),
             "ended": ended,
         }
-        value = json.dumps(told)
+        value = json.dumps(record)
         self._client.upsert(self._where, [{"key": _LEASE, "value": value, **layout.DUMMY_VECTOR}])
 
     def _is_alive(self, held: Mapping[str, Any]) -> bool:

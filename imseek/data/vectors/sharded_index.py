@@ -62,7 +62,7 @@ class ShardedSnapshot(Snapshot):
         # Threads start with the first search that needs them, and end with this object.
         self._pool = ThreadPoolExecutor(self._threads, "parts of an index")
 
-    def told(self, facts: IndexMetadata) -> ShardedSnapshot:
+    def with_metadata(self, facts: IndexMetadata) -> ShardedSnapshot:
         return ShardedSnapshot(self.parts, facts)
 
     def candidates(

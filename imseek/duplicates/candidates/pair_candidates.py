@@ -117,8 +117,8 @@ def find(
     and 300 MB (bench/duplicates_scale.py).
     """
     vectors = one.index is not None and (other is None or other.index is not None)
-    asked = digest(astuple(reach), turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name)
-    kept = PartCache(keep, asked)
+    key = digest(astuple(reach), turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name)
+    kept = PartCache(keep, key)
     try:
         return _find(one, other, reach, turn, turns, kept, task)
     except Cancelled:

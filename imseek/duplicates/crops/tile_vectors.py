@@ -149,7 +149,7 @@ class TileEncoder:
         made: dict[int, Float16] = {}
         workers = available_cpus()
         each: OrderedMap[int, list[npt.NDArray[Any]]] = OrderedMap(
-            self._prepared, workers=workers, lookahead=2 * workers, deadline=DEADLINE, late=lambda _: []
+            self._prepare_tiles, workers=workers, lookahead=2 * workers, deadline=DEADLINE, late=lambda _: []
         )
         for n, prepared in zip(wanted, each(wanted) if wanted else (), strict=True):
             if not prepared:
@@ -163,7 +163,7 @@ class TileEncoder:
             self._store.add(hashes[list(made)], np.stack(list(made.values())))
             known.update(made)
 
-    def _prepared(self, n: int) -> list[npt.NDArray[Any]]:
+    def _prepare_tiles(self, n: int) -> list[npt.NDArray[Any]]:
         """Return the tiles of a picture, prepared for the encoder; empty if the picture cannot be read."""
         try:
             if (data := self._read(n)) is None:

@@ -73,12 +73,12 @@ def classify_cached(
     there are more than ``most`` candidates, the most promising are compared by pixels; the others are judged by hash
     and vector.
     """
-    asked = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
+    candidates = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
     shown = select_most_promising(distance, cosine, thresholds.near_bits, most)
-    found = _classify_runs(asked if shown.all() else asked.of(shown), look, thresholds, kept, task)
+    found = _classify_runs(candidates if shown.all() else candidates.of(shown), look, thresholds, kept, task)
     if found.interrupted or shown.all():
         return found
-    blind = classify(*asked.of(~shown).candidates, load_nothing, thresholds=thresholds)
+    blind = classify(*candidates.of(~shown).candidates, load_nothing, thresholds=thresholds)
     return replace(_concatenate_pairs([found, blind], len(a)), unread=found.unread, unseen=blind.unread)
 
 
@@ -109,12 +109,12 @@ class _CandidateArrays:
 
 
 def _classify_runs(
-    asked: _CandidateArrays, look: LoadLuminance, thresholds: Thresholds, kept: PartCache, task: Task
+    candidates: _CandidateArrays, look: LoadLuminance, thresholds: Thresholds, kept: PartCache, task: Task
 ) -> ClassifiedPairs:
-    total = len(asked.a)
-    cuts = [0, *(np.flatnonzero(np.diff(asked.ids >> _RUN_BITS)) + 1).tolist(), total] if total else [0]
+    total = len(candidates.a)
+    cuts = [0, *(np.flatnonzero(np.diff(candidates.ids >> _RUN_BITS)) + 1).tolist(), total] if total else [0]
     starts = cuts[:-1]
-    runs = [asked.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
+    runs = [candidates.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
     names = [_cache_name(run, thresholds) for run in runs]
     earlier = kept.only(_STAGE, set(names))
     found: list[ClassifiedPairs] = []

@@ -183,13 +183,13 @@ def start_worker(ray: Any, options: Ray, gpus: float) -> Any:
                 return f"{where}: imseek is not installed there ({error})"
             if here != version:
                 return f"{where} has imseek {here}, this process {version}"
-            return self._told(lambda: self._begin(pickle.loads(setup)), where)  # noqa: S301 - our own
+            return self._catch(lambda: self._begin(pickle.loads(setup)), where)  # noqa: S301 - our own
 
         def read(self, *arguments: Any) -> Any:
-            return self._told(lambda: self.worker.read(*arguments))
+            return self._catch(lambda: self.worker.read(*arguments))
 
         def make(self, *arguments: Any) -> Any:
-            return self._told(lambda: self.worker.make(*arguments))
+            return self._catch(lambda: self.worker.make(*arguments))
 
         def _begin(self, setup: Any) -> Any:
             from imseek.indexer.executors.worker import Worker
@@ -197,7 +197,7 @@ def start_worker(ray: Any, options: Ray, gpus: float) -> Any:
             self.worker = Worker(setup)
             return self.worker.hello()
 
-        def _told(self, call: Any, where: str = "") -> Any:
+        def _catch(self, call: Any, where: str = "") -> Any:
             """Return errors as values, because not every error can be pickled."""
             try:
                 return call()

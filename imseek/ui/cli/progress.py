@@ -76,13 +76,13 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
 
 def _json_progress() -> ProgressCallback:
     """Return a callback that writes each new phase, and its progress at most every half second."""
-    told, due = "", 0.0
+    last, due = "", 0.0
 
     def write(now: Progress) -> None:
-        nonlocal told, due
-        if now.phase == told and time.monotonic() < due:
+        nonlocal last, due
+        if now.phase == last and time.monotonic() < due:
             return
-        told, due = now.phase, time.monotonic() + 0.5
+        last, due = now.phase, time.monotonic() + 0.5
         known = {"phase": now.phase, "done": now.done, "total": now.total, "skipped": now.skipped}
         print(json.dumps({"progress": known}), file=sys.stderr, flush=True)
 

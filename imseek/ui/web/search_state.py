@@ -152,7 +152,7 @@ class SearchState:
     def without_part(self, n: int) -> SearchState:
         return self.with_changes(parts=self.parts[:n] + self.parts[n + 1 :])
 
-    def judged(self, image_id: int, *, right: bool) -> SearchState:
+    def mark(self, image_id: int, *, right: bool) -> SearchState:
         """Mark an image as right or wrong; repeating it removes the mark."""
         mine, other = (self.more, self.less) if right else (self.less, self.more)
         mine = tuple(one for one in mine if one != image_id) if image_id in mine else (*mine, image_id)

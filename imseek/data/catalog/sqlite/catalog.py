@@ -152,7 +152,7 @@ class SqliteCatalog(Catalog):
         # Remove the recorded checksum first: if the copy fails half-way, it no longer describes the backup.
         self._checksums = catalog_checksums.revoke(self.root, self._staging, self._checksums, name)
         catalog_backups.back_up(self.root, self._staging, self.root / name)
-        self._checksums = self._checksums.having(name, digest(self.root, name))
+        self._checksums = self._checksums.with_digest(name, digest(self.root, name))
 
     def end_run(self, *, has_changed: bool) -> None:
         if has_changed:

@@ -139,7 +139,7 @@ def _progress(work: BackgroundTask[Any]) -> None:
         st.text(f"Making the collection {work.name}")
         if work.share is not None:
             st.progress(work.share)
-        st.text(work.said)
+        st.text(work.message)
         if st.button("Stop", key=f"collections-stop-{work.name}"):
             work.stop()
         st.caption("A download that is stopped goes on from there the next time.")

@@ -150,7 +150,7 @@ def plan_lines(collection: Collection, wanted: create_task.IndexRequest) -> list
 def _show_planning(work: BackgroundTask[Any]) -> None:
     if not work.running:
         st.rerun()
-    st.text(work.said)
+    st.text(work.message)
 
 
 def _plan(work: BackgroundTask[Any]) -> None:

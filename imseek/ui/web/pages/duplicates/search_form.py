@@ -36,7 +36,7 @@ RULES: Final[dict[KeepRule, str]] = {
 
 def show_form(of: Workspace, others: Sequence[str]) -> None:
     """Draw the form. ``others`` are the names of other collections."""
-    asked = of.asked
+    asked = of.options
     busy = of.finding is not None
     said = ", ".join(KIND_LABELS[kind] for kind in asked.kinds)
     with (
@@ -159,7 +159,7 @@ def _again(of: Workspace, said: str, label: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(f"⚠️ {said}", width="content")
         if st.button(label, key="duplicates-again"):
-            start_search(of, of.asked)
+            start_search(of, of.options)
 
 
 def show_task(task_of: Callable[[], BackgroundTask[Any] | None], doing: str, key: str, stopping: str = "") -> None:

@@ -31,14 +31,14 @@ _LOCK_TIMEOUT: Final = 1.0
 class Batch:
     """A batch of images; ``number`` changes with the cards.
 
-    ``given`` are the stored keys by id; ``refused`` is the error that kept later ones from being stored. ``skipped``
-    images are not proposed again.
+    ``stored_keys`` are by id; ``refused`` is the error that kept later ones from being stored. ``skipped`` images are
+    not proposed again.
     """
 
     number: int
     cards: tuple[Card, ...] = ()
     notes: tuple[str, ...] = ()
-    given: dict[int, str] = field(default_factory=dict)
+    stored_keys: dict[int, str] = field(default_factory=dict)
     skipped: set[int] = field(default_factory=set)
     refused: ImseekError | None = None
 
@@ -46,7 +46,7 @@ class Batch:
         """Store the keys that have changed. After an error they remain to be stored later."""
         mine = {card.id for card in self.cards}
         self.skipped = (self.skipped - mine) | {image_id for image_id, key in now.items() if key == SKIP}
-        new = changes(self.given, now)
+        new = changes(self.stored_keys, now)
         self.refused = None
         if new:
             try:
@@ -54,7 +54,7 @@ class Batch:
             except ImseekError as error:
                 self.refused = error
                 return
-        self.given = dict(now)
+        self.stored_keys = dict(now)
 
 
 def propose_batch(

@@ -36,7 +36,7 @@ def show(name: str, collection: Collection) -> None:
             probe_training.show(name, collection, probe.name, probe)
         return
     with errors.show_errors():
-        said = label_sets.count_given(tags.counts(collection))
+        said = label_sets.count_labels(tags.counts(collection))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.session_state.setdefault("step", LABEL)
         step = st.segmented_control("Step", (LABEL, LEARNED), key="step", required=True, label_visibility="collapsed")
@@ -123,7 +123,7 @@ def _label(name: str, collection: Collection, one: LabelSet, said: dict[str, int
         choices,
         key=key,
         epoch=batch.number,
-        given=batch.given,
+        given=batch.stored_keys,
         base=app_state.images_url(name),
         opens=app_state.current_app().opens,
         changed=keep,

@@ -149,7 +149,7 @@ def _save(name: str, collection: Collection, found: TrainedProbe, slot: str) -> 
         if st.button("Save", type="primary", disabled=busy or not (columns or tag), key=f"{slot}-go"):
 
             def task(progress: ProgressCallback, stop: threading.Event) -> ProbeApplyReport | None:
-                told = probes.apply(
+                report = probes.apply(
                     collection,
                     info.name,
                     save=column if columns else None,
@@ -158,26 +158,26 @@ def _save(name: str, collection: Collection, found: TrainedProbe, slot: str) -> 
                     progress=progress,
                     stop=stop,
                 )
-                return None if told.interrupted else told
+                return None if report.interrupted else report
 
             label_tasks.begin(collection.path, saving, f"Saving {info.name}", task)
             st.rerun()
-        told = label_tasks.outcome(collection.path, saving)
-        if isinstance(told, ProbeApplyReport):
-            st.text(f"✓ {saved_line(told)}")
-            if told.saved is not None:
-                saved_labels.show_pictures(told.saved, info.classes, f"{slot}-show")
+        report = label_tasks.outcome(collection.path, saving)
+        if isinstance(report, ProbeApplyReport):
+            st.text(f"✓ {saved_line(report)}")
+            if report.saved is not None:
+                saved_labels.show_pictures(report.saved, info.classes, f"{slot}-show")
 
 
-def saved_line(told: ProbeApplyReport) -> str:
+def saved_line(report: ProbeApplyReport) -> str:
     """Describe what was stored."""
-    parts = [] if told.saved is None else [f"saved as the columns {told.saved} and {told.saved}_score"]
-    if told.tagged or told.untagged or told.kept or told.saved is None:
-        parts.append(f"{told.tagged:,} tags given")
-    if told.untagged:
-        parts.append(f"{told.untagged:,} of before taken back")
-    if told.kept:
-        parts.append(f"{told.kept:,} left as people labelled them")
+    parts = [] if report.saved is None else [f"saved as the columns {report.saved} and {report.saved}_score"]
+    if report.tagged or report.untagged or report.kept or report.saved is None:
+        parts.append(f"{report.tagged:,} tags given")
+    if report.untagged:
+        parts.append(f"{report.untagged:,} of before taken back")
+    if report.kept:
+        parts.append(f"{report.kept:,} left as people labelled them")
     text = ", ".join(parts)
     return f"{capitalise(text)}."
 

@@ -119,7 +119,7 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
 
 
 def _like(image_id: int, more: bool) -> None:
-    page_state.go_to(page_state.current().asked.judged(image_id, right=more))
+    page_state.go_to(page_state.current().asked.mark(image_id, right=more))
 
 
 def _show_nothing_found(asked: SearchState, beyond: bool) -> None:
