@@ -1,4 +1,4 @@
-"""Collections: create, open, index and search them. Joins storage, encoders, indexing and search."""
+"""Collections: create, open, index and search them. This combines storage, encoders, indexing and search."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class CollectionState:
 
 @dataclass(frozen=True, slots=True)
 class NewestImages:
-    """The newest of ``total`` images, and those of their captions that there are, in the same order."""
+    """The newest of ``total`` images, and the captions that they have, in the same order."""
 
     image_ids: tuple[int, ...]
     total: int
@@ -101,7 +101,7 @@ def source_roots(collection: AnyCollection) -> dict[int, str]:
 
 
 def find_places(collection: AnyCollection, image_ids: Iterable[int]) -> dict[int, Place]:
-    """Return where images lie now, by id, without those whose place is unknown.
+    """Return the current places of images by id, without those whose place is unknown.
 
     Raises CollectionNotFoundError, CorruptCollectionError.
     """

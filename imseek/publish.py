@@ -38,7 +38,7 @@ def to_milvus(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> PublishReport:
-    """Bring what is published in Milvus up to date with the newest generation of ``collection``.
+    """Bring the publication in Milvus up to date with the newest generation of ``collection``.
 
     ``address`` is ``milvus:///folder/photos.db#name`` (Milvus Lite), ``milvus://host:19530/database/name``, or a short
     form: ``photos.db``, ``http://host:19530``. A cluster's token is read from ``IMSEEK_MILVUS_TOKEN``.
@@ -86,7 +86,7 @@ class _Publisher:
             return self._report("published", before, anew, left_out)
 
     def _before(self) -> Record | None:
-        """Read the record of what is published. Raises UsageError if it belongs to another collection."""
+        """Read the record of the existing publication. Raises UsageError if it belongs to another collection."""
         try:
             found = publication_record.read(self._client)
         except CollectionNotFoundError:

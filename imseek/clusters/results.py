@@ -104,7 +104,7 @@ class GroupWord:
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """An outlier, and how often it is there."""
+    """An outlier, with the number of its copies."""
 
     image: Annotated[Shown, Json(inline=True)]
     copies: Count

@@ -1,4 +1,4 @@
-"""Builds the caption space of a collection from its metadata, without opening a picture."""
+"""Build the caption space of a collection from its metadata, without opening a picture."""
 
 from __future__ import annotations
 

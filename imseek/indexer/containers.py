@@ -1,4 +1,4 @@
-"""Opens the containers that a scan found new or changed, one at a time, and notes which ones were read to their end."""
+"""Open the containers that a scan found new or changed, one at a time, and note which ones were read to their end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports what a run would do, without reading a picture or changing anything."""
+"""Report what a run would do, without reading a picture or changing anything."""
 
 from __future__ import annotations
 

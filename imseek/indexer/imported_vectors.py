@@ -1,4 +1,4 @@
-"""Checks that imported vectors come from the collection's encoder.
+"""Check that imported vectors come from the collection's encoder.
 
 Evidence is what the user and the file state, and a comparison of sample pictures with their vectors.
 """

@@ -1,4 +1,4 @@
-"""Re-encodes a collection: reads its pictures again and encodes them as the rows of a new space."""
+"""Re-encode a collection: read its pictures again and encode them as the rows of a new space."""
 
 from __future__ import annotations
 

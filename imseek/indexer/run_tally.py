@@ -1,4 +1,4 @@
-"""Counts what a run does: the changes of its next commit, and the report of those that are committed."""
+"""Count what a run does: the changes of its next commit, and the report of those that are committed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Selects the sources of a run: those that contain the given paths, and new ones."""
+"""Select the sources of a run: those that contain the given paths, and new ones."""
 
 from __future__ import annotations
 

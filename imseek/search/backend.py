@@ -45,7 +45,7 @@ class GenerationReader(Protocol):
         ...
 
     def indexed_place(self, image_id: int) -> IndexedPlace:
-        """Return where the file of an image lies.
+        """Return the place of an image's file.
 
         Raises ImageNotFoundError if the image is not live or its place is unknown.
         """

@@ -1,4 +1,4 @@
-"""Caches the generations that a process searches: the newest, and one that page tokens still refer to."""
+"""Cache the generations that a process searches: the newest, and one that page tokens still refer to."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ class GenerationCache:
             self._newest.reader.close()
 
     def _check(self, uuid: str) -> None:
-        """Raise CollectionNotFoundError if another collection lies here.
+        """Raise CollectionNotFoundError if another collection is here.
 
         Ids, generations and file names mean different things in another collection.
         """

@@ -135,7 +135,7 @@ def write(client: Client, record: Record) -> None:
 
 
 def mark_begun(client: Client, shape: str) -> None:
-    """Note that rows of that shape are about to be written anew, so that a later run can continue them."""
+    """Record that rows of this shape are about to be rewritten, so that a later run can continue them."""
     client.upsert(
         layout.about_collection(client.address.name), [{"key": _BEGUN, "value": shape, **layout.DUMMY_VECTOR}]
     )

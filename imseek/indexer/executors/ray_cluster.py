@@ -1,4 +1,4 @@
-"""Connects to a Ray cluster, or starts one on this machine for a run. The only module that imports ray."""
+"""Connect to a Ray cluster, or start one on this machine for a run. The only module that imports ray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the nearest rows of a space in Milvus, with the same scores as every other index.
+"""Find the nearest rows of a space in Milvus, with the same scores as every other index.
 
 Milvus ranks by its own cosines, which may differ from ours in the last bits, and does not define the order of ties.
 So it is asked for some extra rows with their vectors, which are scored like all others. The answer is final once its

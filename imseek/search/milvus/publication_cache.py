@@ -1,4 +1,4 @@
-"""Tracks the newest publication, checking for a new one at most once a second."""
+"""Track the newest publication, checking for a new one at most once a second."""
 
 from __future__ import annotations
 

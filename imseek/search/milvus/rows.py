@@ -1,4 +1,4 @@
-"""Builds the rows of a publication from a collection in a folder."""
+"""Build the rows of a publication from a collection in a folder."""
 
 from __future__ import annotations
 

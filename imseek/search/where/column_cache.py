@@ -1,4 +1,4 @@
-"""Loads the columns that filters read, live rows only, as Arrow, and caches them by least recent use up to a limit.
+"""Load the columns that filters read, live rows only, as Arrow, and cache them by least recent use up to a limit.
 
 Shard files never change, so a column is identified by the names of its file and of the shard's file of dead rows.
 Places change between generations: those of a shard are reloaded when one of its images has moved.

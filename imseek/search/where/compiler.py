@@ -1,4 +1,4 @@
-"""Compiles a syntax tree to SQL for DuckDB: each node is checked, then written anew.
+"""Compile a syntax tree to SQL for DuckDB: each node is checked, then written anew.
 
 The SQL is built only from our own templates: columns are named ``c0``, ``c1``…, texts and times are parameters,
 numbers are formatted from their parsed values. No character of the filter reaches the SQL. Everything not listed here

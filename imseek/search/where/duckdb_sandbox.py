@@ -1,4 +1,4 @@
-"""Runs filters in a DuckDB with every unneeded feature disabled: the second line of defence, behind ``compiler``."""
+"""Run filters in a DuckDB with every unneeded feature disabled: the second line of defence, behind ``compiler``."""
 
 from __future__ import annotations
 

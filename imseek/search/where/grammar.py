@@ -1,4 +1,4 @@
-"""Parses the text of a filter into a syntax tree, with sqlglot and a dialect that has expressions only.
+"""Parse the text of a filter into a syntax tree, with sqlglot and a dialect that has expressions only.
 
 The dialect has no functions of its own: every call becomes an ``Anonymous`` node, so that sqlglot's many rewrites do
 not apply and ``compiler`` decides about each call. Imported on the first filter: sqlglot takes 0.1 s to load.

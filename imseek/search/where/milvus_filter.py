@@ -1,4 +1,4 @@
-"""Translates a filter to a Milvus expression: the part of docs/where.md that Milvus supports.
+"""Translate a filter to a Milvus expression: the part of docs/where.md that Milvus supports.
 
 The filter is checked first, as every filter is (``compiler``). Then it is written anew from columns, constants and
 our own templates; parts that Milvus cannot express are refused by name.

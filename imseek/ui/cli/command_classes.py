@@ -82,7 +82,7 @@ class CommandGroup(TyperGroup):
 
 
 class Group(typer.Typer):
-    """Declares a group of commands; ``default`` names the one that is run where none is named."""
+    """Declares a group of commands; ``default`` is the command that runs if none is named."""
 
     def __init__(self, summary: str = "", *, default: str | None = None, epilog: str | None = None) -> None:
         super().__init__(

@@ -23,7 +23,7 @@ NOTHING_STORED: Final = "interrupted: nothing was stored"
 
 
 class Controls(TypedDict):
-    """The arguments by which public functions report progress and are stopped: ``find(path, **controls)``."""
+    """The arguments of public functions for progress and cancellation: ``find(path, **controls)``."""
 
     progress: ProgressCallback | None
     stop: StopRequest

@@ -65,7 +65,7 @@ class BackgroundTask(Generic[T]):
         self.stop_event.set()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for at most so many seconds, and return whether the task has ended, so that short tasks show results at
+        """Wait for at most ``seconds``, and return whether the task has ended, so that short tasks show results at
         once."""
         return self._ended.wait(seconds)
 

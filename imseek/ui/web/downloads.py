@@ -41,7 +41,7 @@ _FIRST_COLUMNS: Final = ("image_id", "score", "collection", "source_id", "path",
 
 
 def size_refusal(pictures: int, stored: int) -> str | None:
-    """Return why a zip of so many pictures and bytes is refused, None if it is not."""
+    """Return why a zip of this size is refused, or None."""
     if pictures <= MAX_PICTURES and stored <= MAX_BYTES:
         return None
     most, these = (

@@ -73,7 +73,7 @@ class QueryPart:
 
 @dataclass(frozen=True, slots=True)
 class SearchState:
-    """Everything the search page is asked for. ``where`` are conditions that must all hold (docs/where.md).
+    """Everything that a search on the page consists of. ``where`` are conditions that must all hold (docs/where.md).
 
     The fields from ``by`` on are options of a query (:class:`imseek.search.QueryOptions`), which checks their values.
     """

@@ -120,7 +120,7 @@ def revoke(root: Path, staging: Path, recorded: Checksums, name: str) -> Checksu
 
 
 def record_catalog(root: Path, staging: Path, recorded: Checksums) -> None:
-    """Record the catalog's current digest, along with what is ``recorded`` of the backups."""
+    """Record the catalog's current digest, along with the ``recorded`` ones of the backups."""
     for name in layout.BACKUPS:
         if name not in recorded.files and catalog_backups.is_usable(root / name, recorded.uuid):
             recorded = recorded.with_digest(name, digest(root, name))

@@ -51,7 +51,7 @@ class FindOptions:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> FindOptions:
-        """Load from the result of :meth:`to_json`, perhaps of another version: what is not understood is left out."""
+        """Load from the result of :meth:`to_json`, perhaps of another version: unknown members are left out."""
         usual = cls()
         kinds = tuple(kind for kind in duplicates.KINDS if kind in (stored.get("kinds") or ()))
         keep, looks = stored.get("keep"), stored.get("looks")
@@ -182,7 +182,7 @@ class Workspace:
         to: str | None,
         tag: str,
     ) -> Plan:
-        """Return the plan for the decisions, made anew only if something has changed. Raises UsageError."""
+        """Return the plan for the decisions, recomputed only if something has changed. Raises UsageError."""
         generation = read_state(self.root).generation
         protect = self.options.protect
         key = (self.decisions.version, generation, suggested, action, to, tag, protect)

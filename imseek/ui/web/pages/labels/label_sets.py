@@ -1,4 +1,4 @@
-"""Label sets for labels by examples, without Streamlit: tags of which an image has one."""
+"""Label sets for labels by examples, without Streamlit: groups of tags, one of which an image has."""
 
 from __future__ import annotations
 
