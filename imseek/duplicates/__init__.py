@@ -150,7 +150,7 @@ def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[
 
 
 def rejudge(
-    collection: AnyCollection, verdicts: Mapping[tuple[str, str], Verdict | None]
+    collection: AnyCollection, wanted: Mapping[tuple[str, str], Verdict | None]
 ) -> dict[tuple[str, str], Verdict | None]:
     """Set the verdicts on pairs of contents (hexadecimal sha256), or withdraw them (None), in one commit.
 
@@ -162,17 +162,17 @@ def rejudge(
 
     root = path_of(collection)
     # A dummy verdict validates the pair and puts its lower hash first.
-    judgements = {
+    changes = {
         (one.a, one.b): None if verdict is None else one
-        for (a, b), verdict in verdicts.items()
+        for (a, b), verdict in wanted.items()
         for one in (stored.make_judgement(a, b, verdict or "same", PERSON),)
     }
-    if not judgements:
+    if not changes:
         return {}
     with open_writer(root, "judge") as writer:
         said = {(one.a, one.b): one.verdict for one in stored.read(root)}
-        duplicate_judgement_file.update_judgements(writer, judgements)
-    return {pair: said.get(pair) for pair in judgements}
+        duplicate_judgement_file.update_judgements(writer, changes)
+    return {pair: said.get(pair) for pair in changes}
 
 
 def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:
