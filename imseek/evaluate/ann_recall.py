@@ -68,19 +68,19 @@ class _QuerySet:
 
 def evaluate(
     session: SnapshotSession,
-    wanted: RecallRequest,
+    request: RecallRequest,
     task: Task = SILENT,
     notify: Callable[[str], None] | None = None,
 ) -> NeighbourReport:
     """Evaluate an index; see :func:`imseek.evaluate.ann`."""
     reader = session.reader
-    space = space_of(reader, wanted.space)
+    space = space_of(reader, request.space)
     index = session.index(space)
-    ks = _check_request(wanted, len(index))
-    picked = list(_iter_query_sets(reader, space, wanted, notify))
-    allowed = _draw_filter(index, wanted.filtered)
+    ks = _check_request(request, len(index))
+    picked = list(_iter_query_sets(reader, space, request, notify))
+    allowed = _draw_filter(index, request.filtered)
     if allowed is not None and len(allowed) < max(ks):
-        raise UsageError(f"a filter of {wanted.filtered:g} leaves {len(allowed)} images, and k is {max(ks)}")
+        raise UsageError(f"a filter of {request.filtered:g} leaves {len(allowed)} images, and k is {max(ks)}")
     info = info_of(reader, space.space_id)
     total = sum(len(one.rows) for one in picked) * len(ks)
     found: list[NeighbourKind] = []
@@ -100,34 +100,34 @@ def evaluate(
         generation=reader.generation,
         images=len(index),
         index=None if info is None or index.exact else info.kind,
-        filtered=wanted.filtered,
+        filtered=request.filtered,
         kinds=tuple(found),
         interrupted=len(found) < len(picked),
         notes=_notes(session, space, index),
     )
 
 
-def _check_request(wanted: RecallRequest, images: int) -> tuple[int, ...]:
+def _check_request(request: RecallRequest, images: int) -> tuple[int, ...]:
     if images < 2:
         raise UsageError(f"{images} images have no neighbours")
-    if wanted.queries < 1:
-        raise UsageError(f"so many queries cannot be asked: {wanted.queries}")
-    if not wanted.ks or not all(1 <= k < images for k in wanted.ks):
+    if request.queries < 1:
+        raise UsageError(f"so many queries cannot be asked: {request.queries}")
+    if not request.ks or not all(1 <= k < images for k in request.ks):
         raise UsageError(f"k lies between 1 and {images - 1}, one less than there are images")
-    if wanted.filtered is not None and not 0 < wanted.filtered <= 1:
-        raise UsageError(f"{wanted.filtered} is not a share", hint="above 0, and 1 at the most")
-    return tuple(sorted(set(wanted.ks)))
+    if request.filtered is not None and not 0 < request.filtered <= 1:
+        raise UsageError(f"{request.filtered} is not a share", hint="above 0, and 1 at the most")
+    return tuple(sorted(set(request.ks)))
 
 
 def _iter_query_sets(
-    reader: Reader, space: SpaceInfo, wanted: RecallRequest, notify: Callable[[str], None] | None
+    reader: Reader, space: SpaceInfo, request: RecallRequest, notify: Callable[[str], None] | None
 ) -> Iterator[_QuerySet]:
-    if wanted.own_queries is not None:
-        rows, kind = _load_given_queries(reader, space, wanted, notify)
+    if request.own_queries is not None:
+        rows, kind = _load_given_queries(reader, space, request, notify)
         yield _QuerySet(kind, "given", rows, np.full(len(rows), -1, np.int64))
         return
     vectors = Vectors(reader, space)
-    drawn = _draw_ids(vectors, wanted.queries)
+    drawn = _draw_ids(vectors, request.queries)
     rows = vectors.of(drawn)
     asking = rows.any(axis=1)
     yield _QuerySet("image", "stored", rows[asking], drawn[asking])
@@ -135,7 +135,7 @@ def _iter_query_sets(
     if captions is not None and captions.fingerprint == space.fingerprint:
         said = Vectors(reader, captions)
         if len(said):
-            some = said.of(_draw_ids(said, wanted.queries))
+            some = said.of(_draw_ids(said, request.queries))
             yield _QuerySet("text", "captions", some, np.full(len(some), -1, np.int64))
             return
     made = text_like_queries(rows[asking], seed=_SEED)
@@ -149,9 +149,9 @@ def _draw_ids(vectors: Vectors, count: int) -> Ids:
 
 
 def _load_given_queries(
-    reader: Reader, space: SpaceInfo, wanted: RecallRequest, notify: Callable[[str], None] | None
+    reader: Reader, space: SpaceInfo, request: RecallRequest, notify: Callable[[str], None] | None
 ) -> tuple[Float32, QueryKind]:
-    given: Any = wanted.own_queries
+    given: Any = request.own_queries
     if isinstance(given, Path):
         given = _read_queries(given)
     if not isinstance(given, np.ndarray):
@@ -166,7 +166,7 @@ def _load_given_queries(
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     if not np.isfinite(wide).all() or not norms.all():
         raise QueryError("a query is all zeros, or not finite")
-    return (wide / norms).astype(np.float32), wanted.given_kind
+    return (wide / norms).astype(np.float32), request.given_kind
 
 
 def _read_queries(path: Path) -> Any:

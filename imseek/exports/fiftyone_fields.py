@@ -162,12 +162,12 @@ def _date(text: str) -> Document:
     return {"$date": {"$numberLong": str(since)}}
 
 
-def field_name(name: str, taken: set[str]) -> str:
+def field_name(name: str, used_names: set[str]) -> str:
     """Return a valid, unused FiftyOne field name: a word that does not begin with ``_``."""
     plain = re.sub(r"\W", "_", name).strip("_") or "column"
     plain = f"column_{plain}" if plain in _RESERVED_NAMES.split() or plain[0].isdigit() else plain
     found, n = plain, 2
-    while found in taken:
+    while found in used_names:
         found, n = f"{plain}_{n}", n + 1
     return found
 

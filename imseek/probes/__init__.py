@@ -235,24 +235,26 @@ def evaluate(
     return run_with_reader(collection, look)
 
 
-def _applied_report(reader: Reader, probe: Probe, said: Predictions) -> ProbeApplyReport:
+def _applied_report(reader: Reader, probe: Probe, predictions: Predictions) -> ProbeApplyReport:
     classes = probe.info.classes
-    counts = said.counts(len(classes))
-    order = np.argsort(-said.chance, kind="stable")
+    counts = predictions.counts(len(classes))
+    order = np.argsort(-predictions.chance, kind="stable")
     surest, unsurest = order[:_EXAMPLES], order[_EXAMPLES:][::-1][:_EXAMPLES]
-    places = reader.places(said.ids[np.concatenate([surest, unsurest])].tolist())
+    places = reader.places(predictions.ids[np.concatenate([surest, unsurest])].tolist())
 
     def shown(row: int) -> ProbeLabel:
-        image_id = int(said.ids[row])
-        return ProbeLabel(image_id, classes[said.best[row]], float(said.chance[row]), places.get(image_id))
+        image_id = int(predictions.ids[row])
+        return ProbeLabel(
+            image_id, classes[predictions.best[row]], float(predictions.chance[row]), places.get(image_id)
+        )
 
-    none = 0 if said.marks is None else int((~said.marks.any(axis=1)).sum())
+    none = 0 if predictions.marks is None else int((~predictions.marks.any(axis=1)).sum())
     return ProbeApplyReport(
         probe.info.name,
-        len(said.ids),
+        len(predictions.ids),
         dict(zip(classes, counts, strict=True)),
         none,
         tuple(map(shown, surest.tolist())),
         tuple(map(shown, unsurest.tolist())),
-        examples=said.examples(classes),
+        examples=predictions.examples(classes),
     )

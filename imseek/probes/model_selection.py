@@ -290,10 +290,10 @@ def _select_cache(
 
 
 def _collect_held_out(
-    parts: list[npt.NDArray[Any]], targets: Targets, held: list[tuple[Ids, Ids]], even: bool
+    parts: list[npt.NDArray[Any]], targets: Targets, splits: list[tuple[Ids, Ids]], even: bool
 ) -> _HeldOutLogits:
-    image = np.concatenate([tested for _, tested in held])
-    fold = np.concatenate([np.full(len(tested), n) for n, (_, tested) in enumerate(held)])
+    image = np.concatenate([tested for _, tested in splits])
+    fold = np.concatenate([np.full(len(tested), n) for n, (_, tested) in enumerate(splits)])
     truth = targets[image]
     weights = 1 / np.bincount(truth)[truth] if even else np.ones(len(truth))
     return _HeldOutLogits(np.concatenate(parts), truth, image, fold, weights)

@@ -12,7 +12,7 @@ from imseek.data.writing.writer import Change
 
 
 def tags_change(
-    prefix: str, given: Mapping[ImageTag, str], *, replace: bool, on_count: Callable[[int], None]
+    prefix: str, provenance: Mapping[ImageTag, str], *, replace: bool, on_count: Callable[[int], None]
 ) -> Change:
     """Make a change that assigns tags, each with a provenance that begins with ``prefix``.
 
@@ -23,6 +23,6 @@ def tags_change(
     def change(connection: Connection, generation: int) -> None:
         if replace:
             tags.end_by_provenance(connection, generation, prefix=prefix)
-        on_count(len(tags.add(connection, generation, given)))
+        on_count(len(tags.add(connection, generation, provenance)))
 
     return change

@@ -212,14 +212,14 @@ class Lease:
         value = json.dumps(record)
         self._client.upsert(self._where, [{"key": _LEASE, "value": value, **layout.DUMMY_VECTOR}])
 
-    def _is_alive(self, held: Mapping[str, Any]) -> bool:
-        if held.get("ended"):
+    def _is_alive(self, record: Mapping[str, Any]) -> bool:
+        if record.get("ended"):
             return False
-        if held.get("host") != self._host:
-            return time.time() - float(held.get("at", 0)) < _LEASE_SECONDS
-        if held.get("pid") == os.getpid():
+        if record.get("host") != self._host:
+            return time.time() - float(record.get("at", 0)) < _LEASE_SECONDS
+        if record.get("pid") == os.getpid():
             return True
-        return _is_running(held.get("pid"))
+        return _is_running(record.get("pid"))
 
 
 def _is_running(pid: object) -> bool:

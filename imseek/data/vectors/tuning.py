@@ -192,9 +192,9 @@ def tune_effort(snapshot: Snapshot, queries: QuerySet, target: float, present: I
 
 
 def _cheapest_rescoring(
-    drawn: Candidates, queries: QuerySet, wanted: float, probe: int
+    drawn: Candidates, queries: QuerySet, recall: float, probe: int
 ) -> tuple[float, SearchEffort] | None:
-    """Return the mean number of candidates to rescore for a recall of ``wanted``, and the effort.
+    """Return the mean number of candidates to rescore for a recall of ``recall``, and the effort.
 
     Returns None if rescoring all of them is not enough.
     """
@@ -202,7 +202,7 @@ def _cheapest_rescoring(
     for slack in (None, *reversed(_SLACKS)):
         near = drawn.near(RECALL_K, slack)
         hits = _hits(near, queries, RECALL_K)
-        rescore = next((r for r in _RESCORE_STEPS if _recall(hits, r) >= wanted), None)
+        rescore = next((r for r in _RESCORE_STEPS if _recall(hits, r) >= recall), None)
         if rescore is None:
             break
         scored = float(np.count_nonzero(near[:, :rescore] >= 0, axis=1).mean())

@@ -181,19 +181,19 @@ def check_quarantine_folder(root: Path, folder: bytes) -> None:
         )
 
 
-def locate_file(held: CatalogImage | None, sources: dict[int, LiveSource]) -> tuple[bytes, str]:
+def locate_file(image: CatalogImage | None, sources: dict[int, LiveSource]) -> tuple[bytes, str]:
     """Return the path of an image's file, and why it cannot be acted on ("" if it can)."""
-    if held is None:
+    if image is None:
         return b"", "the collection does not have it any more"
-    source = None if held.source_id is None else sources.get(held.source_id)
+    source = None if image.source_id is None else sources.get(image.source_id)
     if source is None:
         return b"", "it is not known where it lies"
-    if is_url(source.root) or is_url(held.path):
+    if is_url(source.root) or is_url(image.path):
         return b"", "it lies on the web"
-    if source.kind not in FILE_SOURCE_KINDS or MEMBER_SEPARATOR in held.path:
+    if source.kind not in FILE_SOURCE_KINDS or MEMBER_SEPARATOR in image.path:
         archived = source.kind == "archive"
         return b"", "it lies in an archive" if archived else "it lies in a table, or a table names it"
-    return join(source.root, held.path), ""
+    return join(source.root, image.path), ""
 
 
 def is_behind_link(source: LiveSource, path: bytes) -> bool:

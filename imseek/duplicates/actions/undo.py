@@ -255,13 +255,13 @@ class _Run:
         for intent in back:
             remove_empty_quarantine(intent)
 
-    def _batch(self, back: Sequence[Intent], held: Mapping[int, CatalogImage]) -> Changeset:
+    def _batch(self, back: Sequence[Intent], images: Mapping[int, CatalogImage]) -> Changeset:
         """Return the catalog changes for images whose files are at their places again, with their current stat."""
         batch = Changeset()
         files = [intent for intent in back if intent.action in MOVE_ACTIONS or intent.action in LINK_ACTIONS]
         lying = occupants(self._root, [(i.source_id, i.path) for i in files])
         for placing in current_placings(files):
-            image = held.get(placing.image_id)
+            image = images.get(placing.image_id)
             there = lying.get((placing.source_id, placing.path))
             if image is None:
                 self._notes.append(

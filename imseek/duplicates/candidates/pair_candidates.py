@@ -133,7 +133,7 @@ def _find(
     reach: CandidateLimits,
     turn: Turn,
     turns: int,
-    kept: PartCache,
+    cache: PartCache,
     task: Task,
 ) -> Candidates:
     two = other or one
@@ -146,7 +146,7 @@ def _find(
         reach.alike,
         turn,
         turns,
-        kept,
+        cache,
         task,
     )
     said = [*dict.fromkeys(one.notes + two.notes), *notes_on_hashes(alike, reach.alike)]
@@ -160,7 +160,7 @@ def _find(
             None if other is None else (two.index, two.contents, against),
             reach.cosine,
             reach.neighbours,
-            kept,
+            cache,
             task,
         )
         if near.cut:

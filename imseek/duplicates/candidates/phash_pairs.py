@@ -80,7 +80,7 @@ def find_phash_pairs(
     most: int,
     turn: Turn,
     turns: int,
-    kept: PartCache,
+    cache: PartCache,
     task: Task,
 ) -> PhashPairs:
     """Find pairs of contents whose hashes differ in at most ``radius`` bits, the first turned by any of ``turns``
@@ -121,7 +121,7 @@ def find_phash_pairs(
         name,
         work,
         _KINDS,
-        kept,
+        cache,
         task,
     )
     one, two = concatenate_parts(list(each), _KINDS)

@@ -145,13 +145,13 @@ class TileEncoder:
             if there:
                 yield TileVectors(np.array(list(there), np.int64), np.stack(list(there.values())))
 
-    def _encode(self, hashes: Digests, wanted: Sequence[int], known: dict[int, Float16 | None]) -> None:
+    def _encode(self, hashes: Digests, positions: Sequence[int], known: dict[int, Float16 | None]) -> None:
         made: dict[int, Float16] = {}
         workers = available_cpus()
         each: OrderedMap[int, list[npt.NDArray[Any]]] = OrderedMap(
             self._prepare_tiles, workers=workers, lookahead=2 * workers, deadline=DEADLINE, late=lambda _: []
         )
-        for n, prepared in zip(wanted, each(wanted) if wanted else (), strict=True):
+        for n, prepared in zip(positions, each(positions) if positions else (), strict=True):
             if not prepared:
                 self.missing.add(n)
                 continue

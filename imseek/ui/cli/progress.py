@@ -97,16 +97,16 @@ def _throughput(now: Progress) -> str:
 
 
 @contextmanager
-def stoppable(said: str = NOTHING_STORED) -> Iterator[Controls]:
+def stoppable(message: str = NOTHING_STORED) -> Iterator[Controls]:
     """Show progress, and let signals stop the work.
 
-    Where the work raises InterruptedError for that, prints ``said`` and exits with the signal's code.
+    Where the work raises InterruptedError for that, prints ``message`` and exits with the signal's code.
     """
     with StopSignals() as signals, progress_bar() as progress:
         try:
             yield {"progress": progress, "stop": signals.event}
         except InterruptedError:
-            say(said)
+            say(message)
             raise typer.Exit(signals.exit_code) from None
 
 

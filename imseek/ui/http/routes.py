@@ -227,9 +227,9 @@ async def job(request: Request, name: str, job_id: int) -> body_schemas.JobBody:
     summary="Bring it in line with its sources",
     responses=problem_responses(401, 403, 404, 409),
 )
-async def start(request: Request, name: str, wanted: body_schemas.NewJob) -> body_schemas.JobBody:
+async def start(request: Request, name: str, job: body_schemas.NewJob) -> body_schemas.JobBody:
     path = service_of(request).get(name).collection.path
-    command = [wanted.command, *(["--rehash"] * wanted.rehash), *(["--retry-failed"] * wanted.retry_failed)]
+    command = [job.command, *(["--rehash"] * job.rehash), *(["--retry-failed"] * job.retry_failed)]
     try:
         return body_schemas.job(await asyncio.to_thread(jobs.start, path, command))
     except (UsageError, MediaError) as error:

@@ -133,10 +133,10 @@ class ThumbnailCache:
         return Picture(small, "WEBP", hashlib.sha256(small).hexdigest())
 
 
-def _matches(given: str | None, etag: str) -> bool:
-    if given is None:
+def _matches(header: str | None, etag: str) -> bool:
+    if header is None:
         return False
-    return given.strip() == "*" or etag in {one.strip().removeprefix("W/") for one in given.split(",")}
+    return header.strip() == "*" or etag in {one.strip().removeprefix("W/") for one in header.split(",")}
 
 
 def _bounds(range_header: str, size: int) -> tuple[int, int] | tuple[()] | None:

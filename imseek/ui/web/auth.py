@@ -40,9 +40,9 @@ class OneTimeCode:
         self.code = secrets.token_urlsafe(24)
         self._until = time.monotonic() + seconds
 
-    def take(self, given: str) -> bool:
+    def take(self, token: str) -> bool:
         """Return whether the code is right and still valid, and invalidate it."""
-        right = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.code.encode())
+        right = hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self.code.encode())
         good = right and time.monotonic() < self._until
         self._until = -1.0 if right else self._until
         return good
@@ -73,8 +73,8 @@ class AuthMiddleware:
             answer = await self._answer(Request(scope, receive))
             await answer(scope, receive, _with_headers(send))
 
-    def _is_right(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token.encode())
+    def _is_right(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token.encode())
 
     async def _answer(self, request: Request) -> Response:
         """Answer a request without a valid cookie: log in by link or form, or refuse."""

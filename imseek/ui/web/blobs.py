@@ -79,12 +79,12 @@ def names_url(name: str) -> str:
     return f"{NAMES}/{quote(name, safe='')}"
 
 
-def routes(service: Service, kept: BlobCache = blob_cache) -> list[Route]:
+def routes(service: Service, cache: BlobCache = blob_cache) -> list[Route]:
     """Return ``GET /arrays/{digest}``, and ``GET /names/{collection}/{id}`` (name and folder of an image as JSON)."""
 
     async def array(request: Request) -> Response:
         digest = request.path_params["digest"]
-        data = kept.get(digest)
+        data = cache.get(digest)
         if data is None:
             return problem(404, "not kept any more")
         headers = {"ETag": f'"{digest}"', "Cache-Control": "private, max-age=31536000, immutable"}

@@ -40,9 +40,9 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 def image_action_routes(
-    service: Service, choices: SelectionStore, pictures: str, taken: str, *, opens: bool
+    service: Service, choices: SelectionStore, pictures: str, downloads: str, *, opens: bool
 ) -> list[Route]:
-    """Return routes below ``pictures`` (of one collection) and ``taken`` (of a selection).
+    """Return routes below ``pictures`` (of one collection) and ``downloads`` (of a selection).
 
     With ``opens``, pictures may be opened on this machine.
     """
@@ -101,7 +101,7 @@ def image_action_routes(
         Route(f"{one}/open", _translate_errors(open_picture), methods=["POST"]),
         Route(some, _translate_errors(all_tags), methods=["GET"]),
         Route(some, _translate_errors(tag), methods=["POST"]),
-        Route(f"{taken}/{{choice}}/{{file}}", _translate_errors(take), methods=["GET"]),
+        Route(f"{downloads}/{{choice}}/{{file}}", _translate_errors(take), methods=["GET"]),
     ]
 
 

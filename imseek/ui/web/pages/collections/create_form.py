@@ -110,9 +110,9 @@ def _encoder(busy: bool) -> str:
     return reference
 
 
-def _start(wanted: create_task.CollectionRequest) -> None:
+def _start(request: create_task.CollectionRequest) -> None:
     try:
-        create_task.start(wanted, os.environ, current_app().runtime)
+        create_task.start(request, os.environ, current_app().runtime)
     except ImseekError as error:
         errors.show_error(error)
         return

@@ -67,10 +67,10 @@ class State:
 UNDECIDED: Final = State()
 
 
-def states(said: Iterable[Decision]) -> dict[Key, State]:
+def states(decisions: Iterable[Decision]) -> dict[Key, State]:
     """Return the state of each group after all decisions, in their order."""
     found: dict[Key, State] = {}
-    for one in said:
+    for one in decisions:
         before = found.get(one.group, UNDECIDED)
         if one.act == "apart":
             found[one.group] = State(apart=(*before.apart, *one.images))
@@ -193,7 +193,7 @@ def tally(report: DuplicateReport, decided: Mapping[Key, State]) -> Tally:
     return Tally(len(report.groups), settled, later, kept.surplus, kept.bytes)
 
 
-def to_json(said: Iterable[Decision]) -> list[dict[str, Any]]:
+def to_json(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
     return [
         {
             "group": list(one.group),
@@ -202,7 +202,7 @@ def to_json(said: Iterable[Decision]) -> list[dict[str, Any]]:
             "wanted": verdicts_to_json(one.verdicts),
             "before": None if one.before is None else verdicts_to_json(one.before),
         }
-        for one in said
+        for one in decisions
     ]
 
 

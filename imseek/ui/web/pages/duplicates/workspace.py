@@ -81,9 +81,9 @@ class Workspace:
     Tasks on files are ``checking``, ``applying`` and ``recalling``.
     """
 
-    def __init__(self, root: Path, kept: Path) -> None:
+    def __init__(self, root: Path, file: Path) -> None:
         self.root = root
-        self.decisions = DecisionStore(root, kept, self._note_judgements)
+        self.decisions = DecisionStore(root, file, self._note_judgements)
         self.options = FindOptions.of(self.decisions.settings)
         self.finding: BackgroundTask[DuplicateReport] | None = None
         self.report: DuplicateReport | None = None

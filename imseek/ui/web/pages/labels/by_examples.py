@@ -82,7 +82,7 @@ def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo
     return one, probe_there
 
 
-def _label(name: str, collection: Collection, one: LabelSet, said: dict[str, int], probe: ProbeInfo | None) -> None:
+def _label(name: str, collection: Collection, one: LabelSet, counts: dict[str, int], probe: ProbeInfo | None) -> None:
     slot = f"teach-{name}-{one.name}-{'-'.join(one.classes)}"
     key = f"{slot}-labeller"
     batch: Batch | None = st.session_state.get(slot)
@@ -95,8 +95,8 @@ def _label(name: str, collection: Collection, one: LabelSet, said: dict[str, int
     def next_(before: Batch | None) -> Batch:
         with st.spinner("Looking for pictures to label. Where many are labelled that takes some seconds."):
             if source == FOUND:
-                return batches.search_batch(name, collection, one, before, said, words)
-            return batches.propose_batch(name, collection, one, before, said, probe)
+                return batches.search_batch(name, collection, one, before, counts, words)
+            return batches.propose_batch(name, collection, one, before, counts, probe)
 
     asked = (source, words)
     if source == FOUND and not words:
@@ -117,7 +117,7 @@ def _label(name: str, collection: Collection, one: LabelSet, said: dict[str, int
         errors.show_error(batch.refused)
         st.text("What you have labelled since is kept on this page, and not stored yet.")
         st.button("Store it now", on_click=keep)
-    choices = [ClassChoice(k, one_line(tag), said.get(tag, 0)) for k, tag in one.keys().items()]
+    choices = [ClassChoice(k, one_line(tag), counts.get(tag, 0)) for k, tag in one.keys().items()]
     asks = labeller(
         batch.cards,
         choices,

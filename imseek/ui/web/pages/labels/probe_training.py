@@ -67,19 +67,19 @@ def show_train_button(
     collection: Collection,
     one: LabelSet,
     probe: ProbeInfo | None,
-    said: Mapping[str, int],
+    counts: Mapping[str, int],
     begun: Callable[[], None],
 ) -> None:
     """Draw the button that starts training, with advice; ``begun`` is called as it starts."""
     slot = f"learn-{one.name}"
     busy = label_tasks.is_busy(collection.path, slot)
-    why = label_sets.why_not_learnable(one, said)
-    labelled = sum(said.get(tag, 0) for tag in one.tags)
+    why = label_sets.why_not_learnable(one, counts)
+    labelled = sum(counts.get(tag, 0) for tag in one.tags)
     verb = "Learn" if probe is None else "Learn again"
     text = f"{verb} from {labelled:,} labels" if why is None else verb
 
     def start() -> None:
-        labels = one.labels(said)
+        labels = one.labels(counts)
 
         def task(progress: ProgressCallback, stop: threading.Event) -> TrainedProbe:
             info = probes.fit(collection, one.name, labels, force=True, progress=progress, stop=stop)
@@ -94,7 +94,7 @@ def show_train_button(
     st.button(text, type="primary", disabled=disabled, key="learn-go", on_click=start)
     if st.session_state.pop("learn-begun", False):
         st.rerun()  # The whole page, which shows running tasks.
-    hints = [label_sets.advice(one, said) if why is None else why]
+    hints = [label_sets.advice(one, counts) if why is None else why]
     if probe is not None and why is None and labelled != sum(probe.counts):
         hints.append(f"It was learned from {sum(probe.counts):,} labels.")
     st.text(one_line(" ".join(filter(None, hints))))
