@@ -53,7 +53,7 @@ class FieldSchema:
     def __init__(self, columns: pa.Schema, *, scored: bool) -> None:
         types = dict(zip(columns.names, columns.types, strict=True))
         self._has_score = scored
-        self._has_location = {"latitude", "longitude"} <= types.keys()
+        self._located = {"latitude", "longitude"} <= types.keys()
         self._labels = {
             name
             for name, kind in types.items()
@@ -91,7 +91,7 @@ class FieldSchema:
                 found.append(_embedded_document(field, f"{_LABELS}Classification", _CLASSIFICATION))
             else:
                 found.append(_field_document(field, self._kinds[name]))
-        if self._has_location:
+        if self._located:
             found.append(_embedded_document("location", f"{_LABELS}GeoLocation", _LOCATION))
         return [*found, _field_document(EMBEDDING, "VectorField")]
 

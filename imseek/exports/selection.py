@@ -91,14 +91,14 @@ class Selection:
         return Vectors(self.reader, self.space)
 
     @cached_property
-    def column_reader(self) -> ColumnReader:
+    def stored(self) -> ColumnReader:
         return ColumnReader(self.reader, ColumnCache(0).types(self.reader))
 
     @cached_property
     def schema(self) -> pa.Schema:
         """Schema of the blocks' tables: the stored columns under their exported names."""
-        taken, fields = {*RESERVED_COLUMNS, *self.column_reader.schema.names} - {"image_id"}, []
-        for field in self.column_reader.schema:
+        taken, fields = {*RESERVED_COLUMNS, *self.stored.schema.names} - {"image_id"}, []
+        for field in self.stored.schema:
             name = field.name
             while name in RESERVED_COLUMNS or (name != field.name and name in taken):
                 name = f"extra_{name}"
@@ -118,7 +118,7 @@ class Selection:
             yield Block(
                 part,
                 None if scores is None else scores[start : start + size],
-                self.column_reader.table(part).rename_columns(self.schema.names),
+                self.stored.table(part).rename_columns(self.schema.names),
                 [places.get(i) for i in listed],
                 [tuple(tags.get(i, ())) for i in listed],
             )

@@ -108,7 +108,7 @@ class Run:
         self._scan = scan
         self._options = options
         self._contents = contents
-        self._encode_stage = encode_stage
+        self._storing = encode_stage
         self._tally = tally
         self._task = task
         self._intake = Intake(contents, encode_stage, tally)
@@ -149,19 +149,19 @@ class Run:
             live=self._writer.current().images,
             seconds=self._task.seconds,
             interrupted=self._task.is_cancelled,
-            notes=tuple(dict.fromkeys((*scan.notes, *late, *self._encode_stage.notes(), *executor.notes()))),
+            notes=tuple(dict.fromkeys((*scan.notes, *late, *self._storing.notes(), *executor.notes()))),
         )
 
     def _executor(self, loader: Loader) -> Executor:
         waiting = max((source.threads for source in self._scan.sources), default=0)
-        plan = Plan(loader, self._encode_stage.batch, waiting, deadline=WEB_SECONDS if waiting else FILE_SECONDS)
+        plan = Plan(loader, self._storing.batch, waiting, deadline=WEB_SECONDS if waiting else FILE_SECONDS)
         return executor_of(self._options.executor, self._options.runtime, self._writer, plan)
 
     def _items(self) -> Iterator[Item]:
         """Yield what to read, until the run is stopped or has read enough."""
         left = self._options.limit
         try:
-            for item in chain(self._scan.candidates, self._expand_containers()):
+            for item in chain(self._scan.candidates, self._expanded()):
                 if self._task.is_cancelled or (left == 0 and isinstance(item, Candidate)):
                     self._stopped_early = True
                     return
@@ -171,7 +171,7 @@ class Run:
         except Cancelled:
             self._stopped_early = True
 
-    def _expand_containers(self) -> Iterator[Item]:
+    def _expanded(self) -> Iterator[Item]:
         for opening in self._scan.openings:
             ended = ContainerResult.of(opening)
             try:
@@ -181,20 +181,20 @@ class Run:
 
     def _commit_if_due(self) -> None:
         changes = self._tally.changes
-        images = len(changes.new) + len(self._encode_stage) + len(changes.moved)
+        images = len(changes.new) + len(self._storing) + len(changes.moved)
         if images >= COMMIT_IMAGES or time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self._commit()
 
     def _commit(self) -> None:
         """Commit what has been taken so far; the report counts it only then."""
-        self._encode_stage.encode()
+        self._storing.encode()
         changes = self._tally.changes
         # A container with a picture that may be readable next time must be opened again.
         changes.containers = self._tally.containers.mark_unfinished(changes.containers)
         generation = commit(self._writer, changes)
         self._contents.commits += 1
-        self._tally.count_commit(generation, self._encode_stage.spaces)
-        self._encode_stage.forget_committed()
+        self._tally.count_commit(generation, self._storing.spaces)
+        self._storing.forget_committed()
         merge_due(self._writer)
         self._committed_at = time.monotonic()
         self._tell()

@@ -40,7 +40,7 @@ WEIGHT: Final = 0.25
 
 
 def move_back_hubs(candidates: CandidateSet, query: Query, context: PreparedQuery) -> CandidateSet:
-    """Reorder the candidates by corrected scores; the bank holds texts if all terms are texts."""
+    """Reorder the candidates by corrected scores; the bank is one of texts if the query has nothing but texts."""
     words = context.encoder.reference_texts(context.spaces[0], BANK_TEXTS) if context.is_text else None
     banks = context.samples() if words is None else [words]
     bias = np.zeros(len(candidates), np.float32)

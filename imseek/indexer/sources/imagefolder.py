@@ -37,8 +37,8 @@ class _Annotations:
     """Metadata known before a picture is read; ``where`` is the plain folder's."""
 
     where: Any
-    folder_names: Mapping[str, Scalar]
-    metadata: _MetadataRow
+    named: Mapping[str, Scalar]
+    told: _MetadataRow
 
 
 class ImageFolder:
@@ -73,8 +73,8 @@ class ImageFolder:
         )
         self._caption_column = caption_column
         self._read_ns = read_ns
-        self._metadata: dict[bytes, _MetadataRow] = {}
-        self._labelled_folders: set[bytes] = set()
+        self._told: dict[bytes, _MetadataRow] = {}
+        self._covered: set[bytes] = set()
         self.notes: list[str] = []
 
     def trouble(self) -> str | None:
@@ -96,7 +96,7 @@ class ImageFolder:
             for name in METADATA_FILES:
                 path = os.path.join(folder, os.fsencode(name))
                 if os.path.isfile(place_in(self._root, path)):
-                    self._labelled_folders.add(folder)
+                    self._covered.add(folder)
                     self._read(path, found)
                     self._note_change(place_in(self._root, path))
 
@@ -110,8 +110,8 @@ class ImageFolder:
         else:
             known = self._known(found)
             content = self._folder.load(found)
-        extra = {**known.folder_names, **content.extra, **known.metadata.extra}
-        return replace(content, caption=known.metadata.caption or content.caption, extra=extra)
+        extra = {**known.named, **content.extra, **known.told.extra}
+        return replace(content, caption=known.told.caption or content.caption, extra=extra)
 
     def portable(self, found: FoundImage) -> FoundImage | Content:
         """Add what the metadata files say of the picture, which only a scan has read."""
@@ -128,10 +128,9 @@ class ImageFolder:
         self._folder.close()
 
     def _known(self, found: FoundImage) -> _Annotations:
-        metadata = self._metadata.get(found.path, _MetadataRow())
-        return _Annotations(found.where, self._read_folder_names(found.path), metadata)
+        return _Annotations(found.where, self._named(found.path), self._told.get(found.path, _MetadataRow()))
 
-    def _read_folder_names(self, path: bytes) -> dict[str, Scalar]:
+    def _named(self, path: bytes) -> dict[str, Scalar]:
         """Return what folder names say: the split, and the label unless a metadata file covers the folder."""
         parts = path.split(b"/")[:-1]
         said: dict[str, Scalar] = {}
@@ -144,7 +143,7 @@ class ImageFolder:
 
     def _is_covered(self, path: bytes) -> bool:
         folders = path.split(b"/")[:-1]
-        return any(b"/".join(folders[:n]) in self._labelled_folders for n in range(len(folders), -1, -1))
+        return any(b"/".join(folders[:n]) in self._covered for n in range(len(folders), -1, -1))
 
     def _read(self, path: bytes, found: set[bytes]) -> None:
         """Read one metadata file; files further down are read later and take precedence."""
@@ -152,14 +151,14 @@ class ImageFolder:
         missing = malformed = 0
         try:
             with open_sheet(full, open_binary(full)) as sheet:
-                for names, metadata in self._rows(sheet, full):
-                    if metadata is None:
+                for names, told in self._rows(sheet, full):
+                    if told is None:
                         malformed += 1
                         continue
                     for name in names:
                         picture = os.path.normpath(os.path.join(os.path.dirname(path), name))
                         if picture in found:
-                            self._metadata[picture] = metadata
+                            self._told[picture] = told
                         else:
                             missing += not os.path.isfile(place_in(self._root, picture))
         except (MediaError, OSError) as error:
@@ -195,9 +194,9 @@ class ImageFolder:
                 yield [], None
                 continue
             values = {name: sheet.scalar(row[name]) for name in extra}
-            present = {name: value for name, value in values.items() if value is not None}
-            caption_text = None if caption is None else format_caption(row[caption])
-            yield [_path(row[name]) for name in names if row[name]], _MetadataRow(caption_text, present)
+            told = {name: value for name, value in values.items() if value is not None}
+            said = None if caption is None else format_caption(row[caption])
+            yield [_path(row[name]) for name in names if row[name]], _MetadataRow(said, told)
 
 
 def _path(cell: Any) -> bytes:

@@ -193,8 +193,8 @@ def maintain(
         code = run.exit_code(any(report.outcome == "interrupted" for report in done.index))
         run.print_lines(build_lines(done.index))
     named = (drop_space, reference, index, catalog)
-    is_specific = purge or captions or measure or any(option is not None for option in named)
-    if (merge or not is_specific) and not code:
+    asked = purge or captions or measure or any(option is not None for option in named)
+    if (merge or not asked) and not code:
         with run.work() as controls:
             done.merge = maintenance.merge(run.path, **controls)
         code = run.exit_code(run.stop.is_set())
