@@ -70,7 +70,7 @@ def test_its_catalog_adds_nothing_that_a_writer_could_depend_on(root: Path) -> N
 
 def test_where_it_is(backend: CatalogBackend, root: Path, catalog: str | None) -> None:
     assert backend.address == catalog
-    assert layout.has_server_catalog(root) == (catalog is not None) != (root / layout.CATALOG).exists()
+    assert backend.is_file == (catalog is None) == (root / layout.CATALOG).exists()
 
 
 # -- reading -------------------------------------------------------------------------------------------------

@@ -64,6 +64,11 @@ class CatalogBackend(Protocol):
     """Everything about the catalog of one collection that depends on where it is."""
 
     @property
+    def is_file(self) -> bool:
+        """Whether the catalog is a file of the collection: then imseek itself checks its bytes."""
+        ...
+
+    @property
     def address(self) -> str | None:
         """URL of the database that holds the catalog; None where it is a file of the collection."""
         ...

@@ -61,7 +61,7 @@ def restore(root: Path, ledger: RecoveryLog) -> None:
     """
     folders = _Folders(root, root / layout.STAGING)
     durable_files.recreate_folder(folders.staging)
-    if layout.has_server_catalog(root):
+    if not backend_of(root).is_file:
         _restore_identity(root, folders.staging, ledger)
         return
     evidence = gather_evidence(root)

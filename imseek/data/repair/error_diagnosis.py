@@ -30,6 +30,7 @@ def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectio
     None where every collection is sound.
     """
     from imseek.data import layout
+    from imseek.data.catalog.backend import backend_of
     from imseek.data.catalog.catalog_check import find_any_fault
     from imseek.data.catalog.sqlite.catalog_file import connect_file
 
@@ -38,7 +39,7 @@ def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectio
     ):
         return None
     for opened in [root] if root is not None else sorted(_opened_roots):
-        if layout.has_server_catalog(opened) or not (opened / layout.CATALOG).exists():
+        if not backend_of(opened).is_file or not (opened / layout.CATALOG).exists():
             continue
         try:
             with connect_file(opened) as connection:

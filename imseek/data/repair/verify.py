@@ -79,7 +79,7 @@ def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
         yield Problem(STRANGE, path, message, repairable=kind not in (A_FOLDER, TOO_DEEP))
     if strange:
         return
-    if layout.has_server_catalog(root):
+    if not backend_of(root).is_file:
         yield from _problems_elsewhere(root, seen)
         return
     evidence = gather_evidence(root)

@@ -235,7 +235,7 @@ class Writer:
             dead = connection.execute(
                 update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
             )
-            if dead.rowcount and layout.has_server_catalog(self.root):
+            if dead.rowcount and not self._backend.is_file:
                 # Or it does not know yet that it lost the lock, and is about to publish files with the number of the
                 # next generation. Skip that number, so that our files have other names.
                 set_meta(connection, "generation", generation + 1)

@@ -30,6 +30,8 @@ class PostgresBackend:
     ``url`` is the database of a collection that does not exist yet; others record their own.
     """
 
+    is_file = False
+
     def __init__(self, root: Path, url: str | None = None) -> None:
         self._root = root
         self._url = None if url is None else check_url(url)

@@ -30,6 +30,7 @@ T = TypeVar("T")
 class SqliteBackend:
     """A :class:`imseek.data.catalog.backend.CatalogBackend` over SQLite."""
 
+    is_file = True
     address = None
 
     def __init__(self, root: Path) -> None:
