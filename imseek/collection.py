@@ -1,4 +1,4 @@
-"""Collections: create, open, index and search them. Joins storage, encoders, indexing and search."""
+"""Collections: create, open, index and search them. This combines storage, encoders, indexing and search."""
 
 from __future__ import annotations
 
@@ -227,8 +227,8 @@ class Collection:
         Much faster than separate searches if the queries have the same options: they share passes over the vector
         index. Arguments and errors are those of :meth:`search`; the first query that fails raises.
         """
-        asked = [as_query(query, limit, by) for query in queries]
-        found = self.engine.search(asked, HitOptions(metadata, vectors))
+        parsed = [as_query(query, limit, by) for query in queries]
+        found = self.engine.search(parsed, HitOptions(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:

@@ -48,19 +48,19 @@ def search_all(
         raise UsageError("a collection is named twice")
     if len(uuids) > MAX_COLLECTIONS:
         raise UsageError(f"{len(uuids)} collections at once: at most {MAX_COLLECTIONS}")
-    asked = as_query(query, limit, by)
-    _check_no_image_ids(asked, len(collections))
+    parsed = as_query(query, limit, by)
+    _check_no_image_ids(parsed, len(collections))
     first, *others = collections
-    window = page_window(asked, uuids)
+    window = page_window(parsed, uuids)
 
     def ask() -> SearchResult:
-        _check_encoders(collections, asked)
-        head = first.engine.prepare(asked, window, generation=window.generations[0])
+        _check_encoders(collections, parsed)
+        head = first.engine.prepare(parsed, window, generation=window.generations[0])
         prepared = [(first.engine, head)]
         for collection, generation in zip(others, window.generations[1:], strict=True):
             share_encoders(first, collection)
             engine = collection.engine
-            made = engine.prepare(asked, window, generation=generation, query_vectors=head.query_vectors)
+            made = engine.prepare(parsed, window, generation=generation, query_vectors=head.query_vectors)
             prepared.append((engine, made))
         if any(one.calibration is not None for _, one in prepared):  # Words match somewhere: evidence is compared.
             calibrated = calibrate_queries([one for _, one in prepared])

@@ -1,4 +1,4 @@
-"""``collection.json`` and ``current.json``: what they say, parsed with checks, and how they are written."""
+"""Read and write ``collection.json`` and ``current.json``, checking what is read."""
 
 from __future__ import annotations
 

@@ -86,8 +86,8 @@ def index(
     scan = scanning.scan(writer.catalog, targets, options.scan, task.stop)
     columns = {t.source.source_id: ColumnSelection(t.options.columns) for t in targets}
     tally = RunTally(writer.generation, next(iter(encoders.values())).info.reference)
-    storing = EncodeStage(writer, encoders, captions, columns, contents, tally)
-    run = Run(writer, scan, options, contents, storing, tally, task)
+    encode_stage = EncodeStage(writer, encoders, captions, columns, contents, tally)
+    run = Run(writer, scan, options, contents, encode_stage, tally, task)
     report = run.execute(Loader(encoders, contents, options.limits), {t.source.source_id for t in targets if t.whole})
     return replace(report, notes=(*notes, *report.notes))
 
@@ -101,7 +101,7 @@ class Run:
         scan: ScanResult,
         options: IndexOptions,
         contents: StoredContents,
-        storing: EncodeStage,
+        encode_stage: EncodeStage,
         tally: RunTally,
         task: Task,
     ) -> None:
@@ -109,10 +109,10 @@ class Run:
         self._scan = scan
         self._options = options
         self._contents = contents
-        self._storing = storing
+        self._storing = encode_stage
         self._tally = tally
         self._task = task
-        self._intake = Intake(contents, storing, tally)
+        self._intake = Intake(contents, encode_stage, tally)
         self._committed_at = time.monotonic()
         self._stopped_early = False
 
@@ -127,7 +127,7 @@ class Run:
         self._tell()
         executor = self._executor(loader)
         try:
-            with closing(executor(self._wanted())) as results:
+            with closing(executor(self._items())) as results:
                 for result in results:
                     self._intake.take(result)
                     self._commit_if_due()
@@ -135,7 +135,7 @@ class Run:
                 self._commit_if_due()
             if not self._stopped_early:
                 self._intake.remove_missing()
-                tally.changes.containers += tally.containers.take_losing()
+                tally.changes.containers += tally.containers.take_with_losses()
                 tally.changes.emptied += scan.emptied
             tally.changes.containers += tally.containers.take_read()
             self._commit()
@@ -167,7 +167,7 @@ class Run:
         plan = Plan(loader, self._storing.batch, waiting, deadline=WEB_SECONDS if waiting else FILE_SECONDS)
         return executor_of(self._options.executor, self._options.runtime, self._writer, plan)
 
-    def _wanted(self) -> Iterator[Item]:
+    def _items(self) -> Iterator[Item]:
         """Yield what to read, until the run is stopped or has read enough."""
         left = self._options.limit
         try:
@@ -203,8 +203,8 @@ class Run:
         changes.containers = self._tally.containers.mark_unfinished(changes.containers)
         generation = commit(self._writer, changes)
         self._contents.commits += 1
-        self._tally.committed(generation, self._storing.spaces)
-        self._storing.committed()
+        self._tally.count_commit(generation, self._storing.spaces)
+        self._storing.forget_committed()
         merge_due(self._writer)
         self._committed_at = time.monotonic()
         self._tell()

@@ -1,4 +1,4 @@
-"""Finds where the relevant results of a query end, without a fixed score threshold.
+"""Find where the relevant results of a query end, without a fixed score threshold.
 
 What counts as a high score differs between encoders, and between text and picture queries. So the scores of a query
 are compared with those of irrelevant content, estimated in two ways:

@@ -1,4 +1,4 @@
-"""Loads the encoder of a space, with its adapter if it has one."""
+"""Load the encoder of a space, with its adapter if it has one."""
 
 from __future__ import annotations
 

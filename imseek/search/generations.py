@@ -1,4 +1,4 @@
-"""Caches the generations that a process searches: the newest, and one that page tokens still refer to."""
+"""Cache the generations that a process searches: the newest, and one that page tokens still refer to."""
 
 from __future__ import annotations
 
@@ -128,22 +128,22 @@ class GenerationCache:
         with self._lock:
             newest = self.newest()
             kept = [newest] if self._earlier is None else [newest, self._earlier[1]]
-        for edition in kept:
-            if edition.reader.generation == generation:
-                return edition
+        for one in kept:
+            if one.reader.generation == generation:
+                return one
         raise expired_page_error(generation, newest.reader.generation)
 
-    def index(self, edition: Generation, space: SpaceInfo) -> VectorIndex:
+    def index(self, generation: Generation, space: SpaceInfo) -> VectorIndex:
         """Return the index of a space, built from that of another generation if possible.
 
         Raises CorruptCollectionError, MissingExtraError, StaleGenerationError.
         """
         with self._lock:
-            index = edition.indexes.get(space.space_id)
+            index = generation.indexes.get(space.space_id)
             if index is None:
-                reader = edition.reader
-                like = edition.before.pop(space.space_id, None)
-                segments, snapshot = reader.segments(space.space_id), self._snapshot(edition, space)
+                reader = generation.reader
+                like = generation.before.pop(space.space_id, None)
+                segments, snapshot = reader.segments(space.space_id), self._snapshot(generation, space)
                 if self._placement is None and self._kind == "faiss":
                     self._placement = placement_on(self._device)
                 index = open_index(
@@ -160,29 +160,29 @@ class GenerationCache:
                         f"{missing} images have no vector of {space.encoder}",
                         hint=f"imseek collection repair {self._root}",
                     )
-                edition.indexes[space.space_id] = index
-                if self._earlier is not None and edition is self._newest:
+                generation.indexes[space.space_id] = index
+                if self._earlier is not None and generation is self._newest:
                     theirs = self._earlier[1].indexes.get(space.space_id)
                     if theirs is not None and _own_bytes(theirs, index) > MAX_OWN_BYTES:
                         self._earlier = None
             return index
 
-    def _snapshot(self, edition: Generation, space: SpaceInfo) -> Snapshot | None:
+    def _snapshot(self, generation: Generation, space: SpaceInfo) -> Snapshot | None:
         """Return the index snapshot, or None if it is missing, damaged or not trusted: the vectors hold the same data.
 
         Raises StaleGenerationError if it is gone and a newer generation exists.
         """
         try:
-            return edition.reader.snapshot(space.space_id)
+            return generation.reader.snapshot(space.space_id)
         except StaleGenerationError:
-            if read_current(self._root).generation != edition.reader.generation:
+            if read_current(self._root).generation != generation.reader.generation:
                 raise
         except CorruptCollectionError:
             pass
         except UntrustedCollectionError as error:
-            edition.notes[space.space_id] = f"all vectors were read, since {error} ({error.hint})"
+            generation.notes[space.space_id] = f"all vectors were read, since {error} ({error.hint})"
             return None
-        edition.notes[space.space_id] = (
+        generation.notes[space.space_id] = (
             f"the vector index of {space.encoder} is damaged, and all vectors were read instead: "
             f"`imseek maintain --index {policy_of(self._root).kind}` builds it again"
         )
@@ -209,7 +209,7 @@ class GenerationCache:
             self._newest.reader.close()
 
     def _check(self, uuid: str) -> None:
-        """Raise CollectionNotFoundError if another collection lies here.
+        """Raise CollectionNotFoundError if another collection is here.
 
         Ids, generations and file names mean different things in another collection.
         """

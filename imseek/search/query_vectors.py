@@ -1,4 +1,4 @@
-"""Encodes the terms of a query as one vector per space."""
+"""Encode the terms of a query as one vector per space."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ def test_a_long_name_goes_through(tmp_path: Path) -> None:
     entry = manifest.Entry(name, 3, hashlib.sha256(b"abc").hexdigest())
     needed = [manifest.Entry(one, 0, hashlib.sha256(b"").hexdigest()) for one in manifest.REQUIRED]
     listed = manifest.Manifest("u", 0, "", "", "", 0, True, (*needed, entry))
-    sealed = listed.sealed()
+    sealed = listed.seal()
     data = tar_stream.header(manifest.NAME, len(sealed), 0) + sealed + tar_stream.padding(len(sealed))
     data += b"".join(tar_stream.header(f"collection/{one.path}", 0, 0) for one in needed)
     data += tar_stream.header(f"collection/{name}", 3, 0) + b"abc" + tar_stream.padding(3) + tar_stream.end()

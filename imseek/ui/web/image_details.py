@@ -22,7 +22,7 @@ _FACT_COLUMNS: Final = frozenset(
     | {"latitude", "longitude"}
 )
 #: Maximum number of characters of a value.
-_LONGEST: Final = 5000
+_MAX_TEXT: Final = 5000
 
 
 def describe_image(
@@ -34,7 +34,7 @@ def describe_image(
     kind = str(known.get("format") or "")
     return {
         "id": image.image_id,
-        "caption": one_line(str(known.get("caption") or ""), _LONGEST),
+        "caption": one_line(str(known.get("caption") or ""), _MAX_TEXT),
         "shown": kind in BROWSER_FORMATS,
         "format": kind,
         "place": None if image.place is None else _place_details(image.place),
@@ -93,7 +93,7 @@ def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[
         "Number": str(image.image_id),
         "Content (sha256)": image.content_hash,
     }
-    return [(label, one_line(str(value), _LONGEST)) for label, value in found.items() if value is not None]
+    return [(label, one_line(str(value), _MAX_TEXT)) for label, value in found.items() if value is not None]
 
 
 def _source(source: SourceInfo) -> str:
@@ -104,7 +104,7 @@ def _source(source: SourceInfo) -> str:
 def _columns(image: Image) -> list[tuple[str, str]]:
     """Return the metadata not shown among the facts, from sources and derived by imseek, sorted by name."""
     return [
-        (one_line(name), one_line(_value(name, value), _LONGEST))
+        (one_line(name), one_line(_value(name, value), _MAX_TEXT))
         for name, value in sorted(image.metadata.items())
         if name not in _FACT_COLUMNS and value is not None
     ]
