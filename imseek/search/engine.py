@@ -185,7 +185,7 @@ class BaseEngine(ABC, Generic[StoredT]):
 class Engine(BaseEngine[Reader]):
     """Searches a collection in a folder. ``device`` selects where vectors are searched, for example on GPUs."""
 
-    def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "faiss", device: str = "auto") -> None:
+    def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "auto", device: str = "auto") -> None:
         super().__init__(FolderEditions(root, kind, device), encoder)
         self._filters = Filters()
 

@@ -144,7 +144,7 @@ class GenerationCache:
                 reader = edition.reader
                 like = edition.before.pop(space.space_id, None)
                 segments, snapshot = reader.segments(space.space_id), self._snapshot(edition, space)
-                if self._placement is None and self._kind == "faiss":
+                if self._placement is None and self._kind != "memory":
                     self._placement = placement_on(self._device)
                 index = open_index(
                     self._kind,
