@@ -22,8 +22,8 @@ from imseek.search.backend import GenerationReader
 from imseek.search.fuse_terms import MIN_NORM, Float64, fuse_terms
 from imseek.search.query import Query, Term
 from imseek.types.arrays import Float32
-from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import SkipReason, display_path
+from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.media.fetcher import FetchLimits
