@@ -6,12 +6,19 @@ import sys
 
 
 def main() -> int:
+    # Modules make objects by the ten thousand and no garbage: looking for it takes a twentieth of a short command.
+    gc.set_threshold(100_000, 20, 100)
     # Ctrl-C ends the process at once, even while modules load, until a command that must flush handles it.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from imseek._method_deferral import defer_methods
+
+    defer_methods()
     from imseek.ui.cli import main as run
     from imseek.ui.cli.pandas_refusal import PandasRefusal
+    from imseek.ui.cli.sqlalchemy_imports import SqlalchemyImports
 
+    sys.meta_path.insert(0, SqlalchemyImports())
     if sys.argv[1:2] != ["ui"]:  # Streamlit's pages draw tables with pandas
         sys.meta_path.insert(0, PandasRefusal())
     code = run()

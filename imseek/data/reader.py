@@ -148,10 +148,12 @@ class Reader:
 
     def snapshot_folder(self, space_id: int) -> IndexFolder | None:
         """Return the folder of a space's FAISS snapshot, or None."""
+        folder = self.current.snapshots.get(str(space_id))
+        if folder is None:
+            return None
         from imseek.data.vectors.index_metadata import IndexFolder
 
-        folder = self.current.snapshots.get(str(space_id))
-        return None if folder is None else IndexFolder(self.root, folder)
+        return IndexFolder(self.root, folder)
 
     def snapshot(self, space_id: int) -> Snapshot | None:
         """Return the snapshot of a space, memory-mapped, or None.

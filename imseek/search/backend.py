@@ -15,8 +15,8 @@ from imseek.data.vectors import Matches, scores
 from imseek.data.vectors.base import Ids
 from imseek.data.words.values import Document
 from imseek.types.arrays import Float32
-from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import Image, Place
+from imseek.types.spaces import SpaceInfo
 
 
 class GenerationReader(Protocol):

@@ -17,7 +17,6 @@ import numpy as np
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.range_search import StoredRows
 from imseek.data.vectors.scores import row_norms, scores_of, top_k
 from imseek.encoders.base import Encoder
 from imseek.errors import CAPTION_SOURCES, QueryError
@@ -238,7 +237,7 @@ class BaseEngine(ABC, Generic[StoredT]):
 class Engine(BaseEngine[Reader]):
     """Searches a collection in a folder. ``device`` selects where vectors are searched, for example on GPUs."""
 
-    def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "faiss", device: str = "auto") -> None:
+    def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "auto", device: str = "auto") -> None:
         super().__init__(FolderEditions(root, kind, device), encoder)
         self._filters = Filters()
 
@@ -308,6 +307,8 @@ def _score_images(prepared: PreparedQuery, reader: Reader, ids: Ids) -> Float32:
 
     The score is NaN for an image that is not live, has no vector, or does not satisfy the query's condition.
     """
+    from imseek.data.vectors.range_search import StoredRows
+
     total = np.zeros(len(ids), np.float32)
     vectors = prepared.query_vectors
     for space, unit, share in zip(prepared.spaces, vectors.units, vectors.shares, strict=True):

@@ -13,7 +13,6 @@ from imseek.data.catalog.backend import backend_of
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex, open_index, placement_on
-from imseek.data.vectors.index_info import policy_of
 from imseek.errors import (
     CollectionNotFoundError,
     CorruptCollectionError,
@@ -23,7 +22,7 @@ from imseek.errors import (
 )
 from imseek.search.fuse_terms import SAMPLE, sample_rows
 from imseek.types.arrays import Float32
-from imseek.types.collection_info import SpaceInfo
+from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.data.vectors.faiss_snapshot import Snapshot
@@ -144,7 +143,7 @@ class GenerationCache:
                 reader = generation.reader
                 like = generation.before.pop(space.space_id, None)
                 segments, snapshot = reader.segments(space.space_id), self._snapshot(generation, space)
-                if self._placement is None and self._kind == "faiss":
+                if self._placement is None and self._kind != "memory":
                     self._placement = placement_on(self._device)
                 index = open_index(
                     self._kind,
@@ -182,6 +181,8 @@ class GenerationCache:
         except UntrustedCollectionError as error:
             generation.notes[space.space_id] = f"all vectors were read, since {error} ({error.hint})"
             return None
+        from imseek.data.vectors.index_info import policy_of
+
         generation.notes[space.space_id] = (
             f"the vector index of {space.encoder} is damaged, and all vectors were read instead: "
             f"`imseek maintain --index {policy_of(self._root).kind}` builds it again"

@@ -18,7 +18,7 @@ from imseek.data.catalog.places import MEMBER_SEPARATOR
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.collection_records import Current, Shard
 from imseek.data.user_files.file_stat import FileStat
-from imseek.types.collection_info import SpaceInfo
+from imseek.types.spaces import SpaceInfo
 
 LIVE = "live"
 #: Images whose file cannot currently be decoded: not searched, but kept with id and tags until the file is readable

@@ -13,7 +13,8 @@ from imseek import library
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError, UsageError
 from imseek.library import NamedCollection, ResolvedCollection
 from imseek.types.json_form import Count, FilePath, Printable
-from imseek.types.maintenance_reports import Problem, TrustRecord
+from imseek.types.maintenance_reports import Problem
+from imseek.types.trust import TrustRecord
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
 from imseek.ui.cli.command_classes import Group
