@@ -16,9 +16,7 @@ def main() -> int:
     defer_methods()
     from imseek.ui.cli import main as run
     from imseek.ui.cli.pandas_refusal import PandasRefusal
-    from imseek.ui.cli.sqlalchemy_imports import SqlalchemyImports
 
-    sys.meta_path.insert(0, SqlalchemyImports())
     if sys.argv[1:2] != ["ui"]:  # Streamlit's pages draw tables with pandas
         sys.meta_path.insert(0, PandasRefusal())
     code = run()

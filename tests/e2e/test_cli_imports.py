@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import skimage.data
-from PIL import Image
 
 # Typer uses Rich where it finds it, unless it is told not to; the rest belongs to other commands.
 NEVER = {
@@ -49,9 +47,8 @@ NEVER_IN_A_SEARCH = NEVER | {
 }
 RUN = """
 import json, sys
-from imseek.__main__ import main
-sys.argv[0] = "imseek"
-code = main()
+from imseek.ui.cli import main
+code = main(sys.argv[1:])
 print(json.dumps({"code": code, "modules": sorted(sys.modules)}), file=sys.stderr)
 """
 
@@ -96,18 +93,6 @@ def test_a_search_with_the_builtin_encoder(cli, pictures) -> None:
     modules = imported("search", "a flower")
     assert "onnxruntime" in modules
     assert modules & (NEVER_IN_A_SEARCH | {"filelock", "huggingface_hub", "pyarrow"}) == set()
-
-
-def test_a_new_picture_with_the_builtin_encoder(cli, pictures) -> None:
-    outcome = cli("index", pictures, "--encoder", "builtin")
-    assert outcome.code == 0, outcome.err
-    made = skimage.data.coffee()[:200, :300]
-    Image.fromarray(made).save(pictures / "new.png")
-    modules = imported("index")
-    assert {"onnxruntime", "PIL", "pyarrow", "sqlalchemy"} <= modules
-    needed = {"PIL", "sqlalchemy", "imseek.data.vectors.index_metadata", "imseek.types.collection_info"}
-    needed |= {"imseek.types.indexing_runs"}
-    assert modules & (NEVER_IN_A_SEARCH - needed) == set()
 
 
 def test_python_m_runs_without_the_current_folder(process, home) -> None:
