@@ -11,9 +11,6 @@ def main() -> int:
     # Ctrl-C ends the process at once, even while modules load, until a command that must flush handles it.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from imseek._method_deferral import defer_methods
-
-    defer_methods()
     from imseek.ui.cli import main as run
     from imseek.ui.cli.pandas_refusal import PandasRefusal
 
