@@ -205,7 +205,7 @@ def test_a_writer_at_work_is_named(place: Path, pictures: Path, monkeypatch: pyt
         next(one for one in app.button if one.key == "duplicates-apply").click().run()
         confirmed(app, of)
     assert "is being written by" in said(app)
-    assert "wait until it has finished, then try again" in said(app)
+    assert "Wait until it has finished, then try again" in said(app)
     assert (pictures / "copy.png").exists()
 
 
