@@ -42,6 +42,7 @@ from imseek.data.catalog.sources import add
 from imseek.data.reader import Reader
 from imseek.data.shards import shard_files
 from imseek.data.user_files.file_stat import FileStat
+from imseek.data.words import documents
 from imseek.data.writing.commit import commit
 from imseek.data.writing.writer import Writer
 
@@ -214,6 +215,7 @@ def _add_shard(
             "FROM images WHERE image_id BETWEEN ? AND ?",
             (source, int(ids[0]), int(ids[-1])),
         )
+        documents.forget_index(connection)  # The next writer adds the documents.
 
     writer.apply(change)
     spent["catalog"] += time.perf_counter() - began

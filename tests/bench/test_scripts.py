@@ -239,6 +239,11 @@ CASES = (
     Case("ui", "--collection {colours} --searches 2", ("first_page_ms", "times.p50_ms")),
     Case("vectors", "--check --count 65536", ("rows_per_s", "properties.value")),
     Case("where", "--rows 2000 --places", ("import_ms", "filters.first_ms", "filters.share_passing")),
+    Case(
+        "words",
+        "--images 3000 --queries 3 --photos 20 --runs 1 --work {tmp}",
+        ("document_us", "index_bytes_per_image", "queries.p50_ms", "queries.cpu_ms", "indexing_growth"),
+    ),
 )
 #: What a script needs beside `make test`'s installation: without it, it is no case, and its --help is tried.
 NEEDS: dict[str, Callable[[], bool]] = {

@@ -217,7 +217,7 @@ def ids_in(root: Path) -> set[int]:
     for path in root.rglob("*.parquet"):
         found |= set(pq.read_table(path, columns=["image_id"]).column("image_id").to_pylist())
     for name in (layout.CATALOG, *layout.BACKUPS):
-        for table in ("images", "places", "tags"):
+        for table in ("images", "places", "tags", "documents"):
             found |= {image_id for (image_id,) in ask(root, f"SELECT image_id FROM {table}", name)}
     return found
 

@@ -43,6 +43,7 @@ from durability.damages import (
 from durability.stage import draw
 from imseek.data import layout
 from imseek.data.catalog import schema
+from imseek.data.catalog.migrations import MIGRATIONS
 from imseek.data.catalog.sqlite import catalog_checksums
 from imseek.data.collection_records import read_identity
 from imseek.data.current_file import read_current
@@ -295,7 +296,7 @@ def test_a_later_format_is_left_alone(home: Path) -> None:
         imseek.maintenance.repair,
         lambda path: Writer(path, "test").__enter__(),
     ):
-        with pytest.raises(imseek.errors.FormatVersionError, match="version 3"):
+        with pytest.raises(imseek.errors.FormatVersionError, match=f"version {len(MIGRATIONS) + 1}"):
             refused(root)
     after = {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and "-" not in path.name}
     assert after == before

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hostile.catalog_places import expand
+from hostile.catalog_schema import TABLES
 from hostile.documents import value_lies
 from hostile.forge import FOREVER, Document, Forge
 from hostile.lies import Lie, Tell, gather
@@ -43,7 +44,7 @@ def row_lies(catalog: Path) -> list[Lie]:
     """
     lies: list[Lie] = []
     with closing(sqlite3.connect(catalog)) as connection:
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = [name for (name,) in connection.execute(TABLES)]
         for table in tables:
             columns = list(connection.execute(f"PRAGMA table_info({table})"))
             lies += gather(

@@ -16,6 +16,11 @@ from hostile.lies import Lie, Tell, gather
 from imseek.data import layout
 
 _EVENTS: Final = ("INSERT", "UPDATE", "DELETE")
+#: Tables with row ids. The others are those of the index of words, of which SQLite lets one change less.
+TABLES: Final = (
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' "
+    "AND sql NOT LIKE '%WITHOUT ROWID'"
+)
 #: Numbers without an end.
 _ENDLESS: Final = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT COUNT(*) FROM n"
 #: An expression that takes a gigabyte of memory each time.
@@ -25,7 +30,7 @@ _HEAVY: Final = "length(hex(zeroblob(400000000)))"
 def schema_lies(catalog: Path) -> list[Lie]:
     """Lies about each table of a sound catalog, and about the catalog as a whole."""
     with closing(sqlite3.connect(catalog)) as connection:
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        names = connection.execute(TABLES).fetchall()
     lies = []
     for (table,) in names:
         triples = ((name, "", tell) for name, tell in _of_table(table))

@@ -101,7 +101,7 @@ class CatalogBackend(Protocol):
     # -- words -----------------------------------------------------------------------------------------
 
     def can_search_words(self, connection: ReadConnection) -> bool:
-        """Whether this catalog has an index over its documents that can be read here."""
+        """Whether the index over the documents of such a catalog can be read here."""
         ...
 
     def find_documents(

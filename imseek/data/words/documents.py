@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import pyarrow as pa
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from imseek.data import layout
@@ -157,19 +159,20 @@ def _last(connection: Connection) -> int:
 
 
 def update_index(connection: Connection) -> None:
-    """Add new documents to the index, and record up to which one it holds them."""
+    """Add documents that it lacks to the index, and record up to which one it holds them."""
     indexed = connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar()
-    if indexed is None:  # There are images without a document: ``fill`` makes the index.
+    last = _last(connection)
+    if indexed is None or int(indexed) == last:  # Without it there may be images without a document: see ``fill``.
         return
     done = connection.dialect.name != "sqlite" or word_index.add_documents(connection, int(indexed))
-    set_meta(connection, INDEXED, _last(connection) if done else 0)
+    set_meta(connection, INDEXED, last if done else 0)
 
 
 def rebuild_index(connection: Connection) -> None:
     """Make the index anew from the documents, unless there are images without one."""
-    if connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar() is not None:
-        set_meta(connection, INDEXED, 0)
-        update_index(connection)
+    if is_filled(connection):
+        done = connection.dialect.name != "sqlite" or word_index.add_documents(connection, 0)
+        set_meta(connection, INDEXED, _last(connection) if done else 0)
 
 
 def forget_index(connection: Connection) -> None:
@@ -221,7 +224,7 @@ def fill(connection: Connection, generation: int, root: Path) -> None:
                 made[image_id] = make_document(roots.get(source_id, b""), path, row, row.get("text") or "")
             _insert(connection, generation, made)
     set_meta(connection, INDEXED, 0)
-    update_index(connection)
+    rebuild_index(connection)
 
 
 def find_problem(connection: Connection, is_trusted: bool) -> str | None:
@@ -262,8 +265,9 @@ def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: set[int]
             names = ["image_id", *sorted(wanted & set(table.column_names))]
             if path == layout.metadata(shard_id):
                 names = [name for name in names if name != "text"]
-            for row in table.select(names).to_pylist() if len(names) > 1 else ():
-                if row["image_id"] in ids:
+            if len(names) > 1:
+                mine = np.isin(table.column("image_id").to_numpy(), [*ids])
+                for row in table.select(names).filter(pa.array(mine)).to_pylist():
                     stated = {name: value for name, value in row.items() if value is not None}
                     rows.setdefault(row["image_id"], {}).update(stated)
     return rows

@@ -256,11 +256,13 @@ class Writer:
     def _add_missing_documents(self) -> None:
         """Add the documents of images that were stored before there were documents, or came back by a repair.
 
+        Documents that a SQLite without FTS5 has written are added to the index.
         They only say what is stored already, so this is no new generation.
         """
         with self.transaction() as connection:
             if not documents.is_filled(connection):
                 documents.fill(connection, int(get_meta(connection, "generation")), self.root)
+            documents.update_index(connection)
 
     def _begin(self, connection: Connection) -> None:
         self.run_id = int(connection.execute(select(func.coalesce(func.max(t.runs.c.run_id), 0))).scalar_one()) + 1

@@ -78,7 +78,7 @@ class SqliteBackend:
     # -- words -----------------------------------------------------------------------------------------
 
     def can_search_words(self, connection: ReadConnection) -> bool:
-        """Whether there is an index, and this SQLite has FTS5."""
+        """Whether this SQLite has FTS5."""
         return word_index.can_search(connection)
 
     def find_documents(

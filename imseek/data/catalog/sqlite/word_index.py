@@ -8,7 +8,6 @@ that inserts them. Where SQLite lacks FTS5, there is no index, and a writer says
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 TABLE: Final = "document_words"
+_MODULE: Final = "fts5"
+_HAS_MODULE: Final = "SELECT 1 FROM pragma_module_list WHERE name = ?"
+_HAS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = ?"
 
 _COLUMNS: Final = "names, captions, keywords, text"
 _CREATE: Final = (
@@ -44,18 +46,12 @@ def without_index(schema: frozenset[tuple[str, str, str, str | None]]) -> frozen
     return schema - SCHEMA if schema >= SCHEMA else schema
 
 
-def has_fts5(connection: sqlite3.Connection | Any) -> bool:
-    """Whether this SQLite has FTS5."""
-    return connection.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone() is not None
-
-
 # -- queries ---------------------------------------------------------------------------------------------------------
 
 
 def can_search(connection: Any) -> bool:
-    """Whether there is an index, and SQLite can read it."""
-    table = "SELECT 1 FROM sqlite_master WHERE name = ?"
-    return has_fts5(connection) and connection.execute(table, (TABLE,)).fetchone() is not None
+    """Whether this SQLite can read an index."""
+    return connection.execute(_HAS_MODULE, (_MODULE,)).fetchone() is not None
 
 
 def match_expression(groups: Sequence[Sequence[Sequence[str]]], fields: Sequence[str] | None) -> str:
@@ -92,12 +88,17 @@ def count_documents(connection: Any, expression: str, limit: int, last: int) -> 
 def add_documents(connection: Connection, indexed: int) -> bool:
     """Add documents after the one numbered ``indexed``; where that is 0, build the index anew.
 
-    Returns False where SQLite lacks FTS5: then nothing is done.
+    Returns False where SQLite lacks FTS5: then nothing is added, and an index that must be made anew is emptied.
     """
     run = connection.exec_driver_sql
-    if run("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").first() is None:
+    has_table = run(_HAS_TABLE, (TABLE,)).first() is not None
+    if run(_HAS_MODULE, (_MODULE,)).first() is None:
+        if has_table and indexed == 0:  # A purge relies on it.
+            for name in ("data", "idx", "docsize"):
+                run(f"DELETE FROM {TABLE}_{name}")  # noqa: S608
+            run(f"INSERT INTO {TABLE}_data VALUES (1, x''), (10, x'00000000000000')")  # noqa: S608 - as FTS5 begins
         return False
-    if indexed == 0 or run("SELECT 1 FROM sqlite_master WHERE name = ?", (TABLE,)).first() is None:
+    if indexed == 0 or not has_table:
         run(f"DROP TABLE IF EXISTS {TABLE}")  # Its data may be damaged, which a rebuild in place would read.
         run(_CREATE)
         run(f"INSERT INTO {TABLE} ({TABLE}) VALUES ('rebuild')")  # noqa: S608
