@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import pyarrow as pa
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from imseek.data import layout
@@ -253,8 +255,9 @@ def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: set[int]
             names = ["image_id", *sorted(wanted & set(table.column_names))]
             if path == layout.metadata(shard_id):
                 names = [name for name in names if name != "text"]
-            for row in table.select(names).to_pylist() if len(names) > 1 else ():
-                if row["image_id"] in ids:
+            if len(names) > 1:
+                mine = np.isin(table.column("image_id").to_numpy(), [*ids])
+                for row in table.select(names).filter(pa.array(mine)).to_pylist():
                     stated = {name: value for name, value in row.items() if value is not None}
                     rows.setdefault(row["image_id"], {}).update(stated)
     return rows
