@@ -91,6 +91,8 @@ class Reader:
         self._snapshots: dict[str, Snapshot] = {}
         self._roots: dict[int, SourceRow] = {}
         self._live: Int64 | None = None
+        #: What lexical search has counted in this generation.
+        self.word_frequencies: dict[tuple[Any, ...], Any] = {}
         self._row_groups: RowGroupCache | None = None
         self._catalog = CachedConnection(root)
 
@@ -117,6 +119,7 @@ class Reader:
         self._arrays.clear()
         self._lookups.clear()
         self._live = None
+        self.word_frequencies.clear()
         self._row_groups = None
         self._snapshots.clear()
         self._catalog.close()

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 _SCORED: Final = 300
 #: A word in more documents than this is common: how many hold it is estimated.
 _COMMON: Final = 5_000
-#: Documents looked through for all words of a query that has common words only.
-_PAIRED: Final = 2_500
+#: Documents with a word of too many that are looked through for a common one.
+_PAIRED: Final = 1_000
+#: Words whose frequency a reader keeps.
+_KNOWN: Final = 10_000
 #: Ids per SQL statement, below SQLite's limit on variables in every build.
 _CHUNK: Final = 500
 
@@ -50,6 +52,7 @@ class Index:
         self._backend: CatalogBackend = backend_of(reader.root)
         self._connection = connection
         self._fields = None if fields is None or set(fields) == set(FIELDS) else list(fields)
+        self._known: dict[tuple[Any, ...], _Frequency] = reader.word_frequencies
         self.generation = reader.generation
         self.last = _last_document(connection, reader.generation)
 
@@ -66,6 +69,14 @@ class Index:
 
     def frequency(self, unit: Unit, documents: int) -> _Frequency:
         """Count the documents that hold a unit, of so many in the collection."""
+        key = (unit, *(self._fields or ()))
+        if (known := self._known.get(key)) is None:
+            if len(self._known) == _KNOWN:
+                self._known.clear()
+            known = self._known[key] = self._frequency(unit, documents)
+        return known
+
+    def _frequency(self, unit: Unit, documents: int) -> _Frequency:
         count, furthest = self.count([[unit]], _COMMON)
         if count < _COMMON:
             return _Frequency(count, furthest, is_common=False)
@@ -216,14 +227,16 @@ def _narrow(
 ) -> None:
     """Take documents with a word of too many and others: first with all rare ones, then with any, then common ones."""
     frequency = frequencies[rarest]
-    # Where all are common, what they share is looked for among the first documents only.
-    bound = frequency.furthest * _PAIRED // _COMMON if frequency.is_common else None
+    # To look for a common word in each document that has another one would take too long: the first ones must do.
+    first = frequency.furthest * _PAIRED // min(frequency.count, _COMMON)
     near = [word for word in others if frequency.is_common or not frequencies[word].is_common]
     far = [word for word in others if word not in near][:1]
     if len(near) > 1:
-        take([[rarest], *([word] for word in near)], bound)
-    for word in (*near, *far):
-        take([[rarest], [word]], bound)
+        take([[rarest], *([word] for word in near)], first if frequency.is_common else None)
+    for word in near:
+        take([[rarest], [word]], first if frequency.is_common else None)
+    for word in far:
+        take([[rarest], [word]], first)
 
 
 def _count_all(index: Index, query: WordQuery, frequencies: dict[Unit, _Frequency], last: int | None) -> int:
