@@ -54,7 +54,8 @@ class WordHits:
     ``ids`` (m,) int64; ``scores`` (m,) float64: BM25; ``shares`` (m,) float64: the share of the query, by IDF, that
     each holds; ``evidence`` (m,) float64: of the words, in nats before weighting; ``cosines`` (m,) float32: of each
     with the query, empty if no vectors are compared. ``total`` is the number of images that match, of ``documents`` in
-    the collection. ``is_exact`` is False if better matches may be missing. ``note`` says why words cannot be searched, if they cannot.
+    the collection. ``is_exact`` is False if better matches may be missing. ``note`` says why words cannot be searched,
+    if they cannot.
     """
 
     ids: Ids
