@@ -9,7 +9,7 @@ from typing import Final
 
 from imseek.collection import Collection, share_encoders
 from imseek.errors import QueryError, UsageError
-from imseek.search.engine import Engine, calibrate_queries
+from imseek.search.engine import Engine, compare_collections
 from imseek.search.generations import retry_if_stale
 from imseek.search.prepared import answering_spaces
 from imseek.search.query import Query, Question, as_query
@@ -62,10 +62,9 @@ def search_all(
             engine = collection.engine
             made = engine.prepare(parsed, window, generation=generation, query_vectors=head.query_vectors)
             prepared.append((engine, made))
-        if any(one.calibration is not None for _, one in prepared):  # Words match somewhere: evidence is compared.
-            calibrated = calibrate_queries([one for _, one in prepared])
-            prepared = [(engine, one) for (engine, _), one in zip(prepared, calibrated, strict=True)]
-        found = [engine.find([one])[0] for engine, one in prepared]
+        engines = [engine for engine, _ in prepared]
+        comparable = compare_collections([one for _, one in prepared])
+        found = [engine.find([one])[0] for engine, one in zip(engines, comparable, strict=True)]
         return build_result(found, HitOptions(metadata, vectors))
 
     found = reduce(_retry_if_purged, (collection.engine for collection in collections), ask)()

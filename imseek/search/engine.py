@@ -32,7 +32,14 @@ from imseek.search.query import Query
 from imseek.search.query_options import By
 from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
 from imseek.search.query_words import has_words, text_share, words_of
-from imseek.search.rank_fusion import MAX_WORD_MATCHES, WordHits, calibrate, fuse_rankings, rank_by_words
+from imseek.search.rank_fusion import (
+    MAX_WORD_MATCHES,
+    WordHits,
+    calibrate,
+    fuse_rankings,
+    rank_by_words,
+    share_frequencies,
+)
 from imseek.search.result_pages import HitOptions, build_result, page_window
 from imseek.search.retrieve import retrieve
 from imseek.search.where import Filters
@@ -184,7 +191,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         words = replace(words, cosines=prepared.scores_of(words.ids))
         if query.min_score is not None:
             words = words.take(np.flatnonzero(words.cosines >= np.float32(query.min_score)))
-        (prepared,) = calibrate_queries([replace(prepared, words=words)])
+        (prepared,) = _calibrate([replace(prepared, words=words)])
         return prepared
 
     def find(self, queries: Sequence[PreparedQuery]) -> list[RankedCandidates]:
@@ -278,7 +285,14 @@ class Engine(BaseEngine[Reader]):
         return IdSet(self._filters.ids(reader, where))
 
 
-def calibrate_queries(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
+def compare_collections(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
+    """Return one query, prepared for several collections, so that words count the same in all of them."""
+    words = share_frequencies([one.words for one in queries])
+    shared = [replace(one, words=its) for one, its in zip(queries, words, strict=True)]
+    return _calibrate(shared) if any(one.calibration is not None for one in shared) else shared
+
+
+def _calibrate(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
     """Return one query, prepared for one or more collections, with one calibration over samples of all of them."""
     scores = []
     for one in queries:

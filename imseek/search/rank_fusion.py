@@ -17,6 +17,7 @@ that pages fit together (:mod:`imseek.search.retrieve`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -25,6 +26,7 @@ import numpy.typing as npt
 
 from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
+from imseek.data.words.scoring import idf
 from imseek.data.words.values import WordMatches
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.cutoff import ROUNDING
@@ -51,8 +53,9 @@ class WordHits:
 
     ``ids`` (m,) int64; ``scores`` (m,) float64: BM25; ``shares`` (m,) float64: the share of the query, by IDF, that
     each holds; ``evidence`` (m,) float64: of the words, in nats before weighting; ``cosines`` (m,) float32: of each
-    with the query, empty if no vectors are compared. ``total`` is the number of images that match. ``is_exact`` is
-    False if better matches may be missing. ``note`` says why words cannot be searched, if they cannot.
+    with the query, empty if no vectors are compared. ``total`` is the number of images that match, of ``documents`` in
+    the collection. ``is_exact`` is False if better matches may be missing. ``note`` says why words cannot be searched,
+    if they cannot.
     """
 
     ids: Ids
@@ -61,6 +64,7 @@ class WordHits:
     evidence: Float64
     cosines: Float32
     total: int
+    documents: int
     is_exact: bool = True
     note: str | None = None
 
@@ -73,7 +77,15 @@ class WordHits:
             evidence[here] += DESCRIPTIONS * (descriptions.scores * descriptions.shares)[there]
         empty = np.empty(0, np.float32)
         return cls(
-            matches.ids, matches.scores, matches.shares, evidence, empty, matches.total, matches.is_exact, matches.note
+            matches.ids,
+            matches.scores,
+            matches.shares,
+            evidence,
+            empty,
+            matches.total,
+            matches.documents,
+            matches.is_exact,
+            matches.note,
         )
 
     def take(self, positions: npt.ArrayLike) -> WordHits:
@@ -96,7 +108,21 @@ class WordHits:
     @classmethod
     def empty(cls) -> WordHits:
         nothing = np.empty(0)
-        return cls(np.empty(0, np.int64), nothing, nothing, nothing, np.empty(0, np.float32), 0)
+        return cls(np.empty(0, np.int64), nothing, nothing, nothing, np.empty(0, np.float32), 0, 0)
+
+
+def share_frequencies(hits: Sequence[WordHits]) -> list[WordHits]:
+    """Return the matches in several collections, scored as if these were one.
+
+    BM25 counts how rare words are in a collection. For one word this is exact; for several, it goes by how many images
+    match any of them.
+    """
+    whole = idf(sum(one.total for one in hits), sum(one.documents for one in hits))
+    ratios = [whole / idf(one.total, one.documents) for one in hits]
+    return [
+        replace(one, scores=one.scores * ratio, evidence=one.evidence * ratio)
+        for one, ratio in zip(hits, ratios, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from imseek.data.vectors import Matches
 from imseek.data.vectors.scores import top_k
+from imseek.data.words.scoring import idf
 from imseek.data.words.values import WordMatches
 from imseek.search.query import Query, Term
 from imseek.search.query_words import text_share, words_of
@@ -22,13 +23,20 @@ from imseek.search.rank_fusion import (
     fuse_rankings,
     log_odds,
     rank_by_words,
+    share_frequencies,
 )
 
 
 def hits(ids: npt.ArrayLike, evidence: npt.ArrayLike, cosines: npt.ArrayLike) -> WordHits:
     values = np.asarray(evidence, np.float64)
     return WordHits(
-        np.asarray(ids, np.int64), values, np.ones(len(values)), values, np.asarray(cosines, np.float32), len(values)
+        np.asarray(ids, np.int64),
+        values,
+        np.ones(len(values)),
+        values,
+        np.asarray(cosines, np.float32),
+        len(values),
+        100,
     )
 
 
@@ -132,6 +140,21 @@ class TestMerge:
 def test_descriptions_count_more_than_names() -> None:
     found = WordHits.of(matches([1, 2], [4.0, 4.0], [1.0, 0.5]), matches([2, 8], [3.0, 9.0], [0.5, 1.0]))
     assert found.evidence.tolist() == [4.0, 2.0 + DESCRIPTIONS * 1.5]
+
+
+def test_in_several_collections_a_word_is_as_rare_as_in_all_of_them() -> None:
+    rare, common = (
+        WordHits(
+            np.array([1]), np.array([score]), np.ones(1), np.array([score]), np.ones(1, np.float32), total, documents
+        )
+        for score, total, documents in ((idf(1, 1000), 1, 1000), (idf(5, 10), 5, 10))
+    )
+    one, two = share_frequencies([rare, common])
+    assert one.scores == pytest.approx(idf(6, 1010))
+    assert two.scores == pytest.approx(idf(6, 1010))
+    (alone,) = share_frequencies([rare])
+    assert alone.evidence == pytest.approx(rare.evidence)
+    assert share_frequencies([WordHits.empty(), WordHits.empty()])[0].total == 0
 
 
 def ask(*texts: str, weights: tuple[float, ...] = ()) -> Query:
