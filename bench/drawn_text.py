@@ -47,6 +47,8 @@ FONTS = {
 FOLDER = Path("/usr/share/fonts/truetype")
 KINDS = ("page", "screenshot", "sign", "plate")
 SIZE = (640, 480)
+DESKTOP = (1920, 1080)
+CAMERA = (4000, 3000)
 DAMAGES = ("rotation", "blur", "jpeg", "noise")
 
 
@@ -82,13 +84,30 @@ def draw_all(count: int, seed: int, *, damaged: bool) -> Iterator[Drawn]:
         yield drawn
 
 
-def photographs_without_text(count: int, seed: int) -> Iterator[Image.Image]:
+def draw_desktops(count: int, seed: int) -> Iterator[Drawn]:
+    """Draw ``count`` screenshots of 1920 × 1080 with text of 11 to 20 pixels in Latin, beside a photograph."""
+    chance = np.random.default_rng([seed, 3])
+    for _ in range(count):
+        pixels = int(chance.integers(11, 21))
+        font = _font(str(chance.choice(FONTS["latin"])), pixels)
+        picture = Image.new("RGB", DESKTOP, (248, 248, 246))
+        picture.paste(_cut(photographs()[chance.integers(len(photographs()))], (640, 480), chance), (20, 60))
+        pen = ImageDraw.Draw(picture)
+        used: list[str] = []
+        for row in range(int(chance.integers(4, 13))):
+            line = _words("latin", chance, int(chance.integers(2, 10)))
+            pen.text((700, 60 + round(row * pixels * 1.5)), " ".join(line), fill=(25, 25, 25), font=font)
+            used += line
+        yield Drawn(picture, tuple(used), "latin", "desktop", pixels, ())
+
+
+def photographs_without_text(count: int, seed: int, size: tuple[int, int] = SIZE) -> Iterator[Image.Image]:
     """Cut ``count`` parts of the photographs, at other sizes and in other light, as a camera's noise has them."""
     chance = np.random.default_rng([seed, 7])
     grounds = photographs()
     for number in range(count):
-        ground = _cut(grounds[number % len(grounds)], SIZE, chance)
-        noise = chance.normal(0, chance.uniform(1, 6), (SIZE[1], SIZE[0], 1))
+        ground = _cut(grounds[number % len(grounds)], size, chance)
+        noise = chance.normal(0, chance.uniform(1, 6), (size[1], size[0], 1))
         pixels = np.asarray(ground, np.float32) * chance.uniform(0.7, 1.2) + noise
         yield Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 

@@ -102,7 +102,7 @@ def measure(name: str, count: int) -> None:
         "groups": len(found.groups),
         "largest": largest,
         "split": len(found.splits),
-        "asked": found.asked,
+        "asked": found.questions,
         "peak_mib": memory,
     }
     print(json.dumps(row))

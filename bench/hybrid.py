@@ -5,17 +5,16 @@
 A collection holds the stamps of one half, indexed by the built-in encoder. Its words are, in turn: names of folders and
 files; names, and the captions in the text files beside them; names that belong to other stamps; none (files are
 numbered). Queries are the captions, whose own picture is the only right answer (R@k), and the nouns of the captions as
-"a horse", where the stamps of that noun are right (P@1, and recall of at most k in the first k). File names are not
-made from captions: for one caption in eight they share no word with it.
+"a horse", where the stamps of that noun are right (of k, or of as many as there are, those among the first k).
 
 The built-in encoder answers by ``Collection.search``. Strong ones are simulated: the vector of a picture is that of its
-caption by MiniLM, plus noise of some length in a random direction; the nouns do without their captions' other words.
-These are ranked by the same functions as the engine's. *rrf* is reciprocal rank fusion (Cormack, Clarke and Büttcher
-2009, k = 60). Weights and the form of evidence were chosen on half A; half B is for reporting.
+caption by MiniLM, plus noise of some length in a random direction. These are ranked by the engine's functions. *rrf* is
+reciprocal rank fusion (Cormack, Clarke and Büttcher 2009, k = 60). Weights and the form of evidence were chosen on half
+A; half B is for reporting.
 
-The last column is the smallest difference, over the figures of a row, between the fused ranking and the better of both.
-Exit code 1 if it is below −.005 for the named settings, or if a collection without words answers otherwise than by
-image.
+The last column is the smallest difference, over the figures of a row, between the fused ranking and the better one of
+image and text. Exit code 1 if it is below −.005 for names, with or without captions, or if a collection without words
+answers otherwise than by image.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +34,7 @@ from nouns import noun
 from quality import find_stamps, half_of, stamp_names
 
 import imseek
+from imseek import maps
 from imseek.data.reader import Reader
 from imseek.data.vectors import Matches
 from imseek.encoders.builtin.onnx_cache import text_network
@@ -42,13 +42,7 @@ from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.checks import available_cpus
 from imseek.search.query import Query, Term
 from imseek.search.query_words import words_of
-from imseek.search.rank_fusion import (
-    MAX_WORD_MATCHES,
-    Calibration,
-    WordHits,
-    calibrate,
-    fuse_rankings,
-)
+from imseek.search.rank_fusion import MAX_WORD_MATCHES, Calibration, WordHits, calibrate, fuse_rankings
 from imseek.types.arrays import Float32
 
 NOISE = (0.75, 1.5, 2.5, 3.75, 5.25)
@@ -159,15 +153,16 @@ def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequ
     position = {image_id: n for n, image_id in enumerate(setting.ids.tolist())}
     reader = Reader(setting.collection.path)
     words = [find_words(reader, query) for query in task.queries]
-    text = [np.array([position[i] for i in one.ids[:DEPTH].tolist()], np.int64) for one in words]
+    text = [np.array([position[i] for i in one.ids.tolist()], np.int64) for one in words]
     worst = 0.0
+
+    def fuse_all(scores: Sequence[Float32], calibrations: Sequence[Calibration]) -> list[Ranking]:
+        return [fuse(*one, setting.ids, position) for one in zip(scores, words, calibrations, strict=True)]
+
     for encoder, scores in encoders(setting, task, captions):
         quality = "basic" if encoder == "builtin" else "full"
-        image = [np.argsort(-one, kind="stable") for one in scores]
-        fused = [
-            fuse(one, hits, setting.ids, position, calibrate(one, quality))
-            for one, hits in zip(scores, words, strict=True)
-        ]
+        image = [np.lexsort((setting.ids, -one)) for one in scores]
+        fused = fuse_all(scores, [calibrate(one, quality) for one in scores])
         if encoder == "builtin":
             shown = answers(setting, task, position)
             agree = np.mean([a.tolist() == b.tolist() for a, b in zip(shown, fused, strict=True)])
@@ -176,50 +171,26 @@ def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequ
         ways = {
             "image": task.figures(image),
             "text": task.figures(text),
-            "rrf": task.figures(
-                [
-                    reciprocal_ranks(i, t)
-                    for i, t in zip(
-                        image, [np.array([position[x] for x in w.ids.tolist()], np.int64) for w in words], strict=True
-                    )
-                ]
-            ),
+            "rrf": task.figures([reciprocal_ranks(*both) for both in zip(image, text, strict=True)]),
             "fused": task.figures(fused),
         }
-        gain = float((ways["fused"] - np.maximum(ways["image"], ways["text"])).min())
-        cells = " | ".join(" / ".join(f"{figure:.3f}" for figure in figures) for figures in ways.values())
-        print(f"| {encoder} | {cells} | {gain:+.3f} |", flush=True)
-        recorder.add_row(
-            "rankings",
-            setting=setting.name,
-            task=task.name,
-            encoder=encoder,
-            gain=gain,
-            **{way: figures.tolist() for way, figures in ways.items()},
-        )
-        if setting.name == "no words" and any(
-            a[:DEPTH].tolist() != b[:DEPTH].tolist() for a, b in zip(image, fused, strict=True)
-        ):
+        better = np.maximum(ways["image"], ways["text"])
+        gain = float((ways["fused"] - better).min())
+        print(f"| {encoder} | {' | '.join(map(cell, ways.values()))} | {gain:+.3f} |", flush=True)
+        figures = {way: found.tolist() for way, found in ways.items()}
+        recorder.add_row("rankings", setting=setting.name, task=task.name, encoder=encoder, gain=gain, **figures)
+        if setting.name == "no words" and [one[:DEPTH].tolist() for one in image] != [one.tolist() for one in fused]:
             worst = -1.0
         if setting.name.startswith("names"):
             worst = min(worst, gain)
         for weight in weights:
-            made = [
-                fuse(one, hits, setting.ids, position, Calibration(*mean_and_deviation(one), weight))
-                for one, hits in zip(scores, words, strict=True)
-            ]
-            figures = task.figures(made)
-            gain = float((figures - np.maximum(ways["image"], ways["text"])).min())
-            print(
-                f"| … weight {weight:g} | | | | {' / '.join(f'{one:.3f}' for one in figures)} | {gain:+.3f} |",
-                flush=True,
-            )
+            made = task.figures(fuse_all(scores, [replace(calibrate(one, quality), weight=weight) for one in scores]))
+            print(f"| … weight {weight:g} | | | | {cell(made)} | {(made - better).min():+.3f} |", flush=True)
     return worst
 
 
-def mean_and_deviation(scores: Float32) -> tuple[float, float]:
-    found = calibrate(scores, "full")
-    return found.mean, found.deviation
+def cell(figures: npt.NDArray[np.float64]) -> str:
+    return " / ".join(f"{figure:.3f}" for figure in figures)
 
 
 def find_words(reader: Reader, query: str) -> WordHits:
@@ -229,11 +200,13 @@ def find_words(reader: Reader, query: str) -> WordHits:
 
 
 def fuse(
-    scores: Float32, words: WordHits, ids: npt.NDArray[np.int64], position: dict[int, int], calibration: Calibration
+    scores: Float32,
+    words: WordHits,
+    calibration: Calibration,
+    ids: npt.NDArray[np.int64],
+    position: Mapping[int, int],
 ) -> Ranking:
-    """(m,): the first stamps by both, as the engine ranks them. ``scores`` (n,) are those of the stamps ``ids`` (n,)."""
-    from dataclasses import replace
-
+    """(m,): the first stamps by both, as the engine ranks them. ``scores`` (n,) are those of the stamps ``ids``."""
     best = np.lexsort((ids, -scores))
     cosines = scores[[position[i] for i in words.ids.tolist()]] if len(words.ids) else np.empty(0, np.float32)
     found = fuse_rankings(Matches(ids[best], scores[best]), replace(words, cosines=cosines), calibration, DEPTH)
@@ -255,9 +228,7 @@ def answers(setting: Setting, task: Task, position: dict[int, int]) -> list[Rank
 
 def encoders(setting: Setting, task: Task, captions: Sequence[str]) -> list[tuple[str, list[Float32]]]:
     """Scores (n,) of all stamps for each query, by encoder."""
-    from imseek.maps import scores
-
-    found = [("builtin", [scores(setting.collection, query, setting.ids) for query in task.queries])]
+    found = [("builtin", [maps.scores(setting.collection, query, setting.ids) for query in task.queries])]
     tower = TextTower(text_network()[0], threads=available_cpus())
     pictures, queries = tower(list(captions)), tower(list(task.queries))
     rng = np.random.default_rng(0)

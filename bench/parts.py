@@ -151,7 +151,7 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
     words, facts, share = queries["text"], snapshot.facts, {}
     for probe in options.lists:
         effort = replace(facts.text.effort, probe=probe)
-        told = snapshot.told(replace(facts, text=replace(facts.text, effort=effort)))
+        told = snapshot.with_metadata(replace(facts, text=replace(facts.text, effort=effort)))
         index = open_index("faiss", index.segments, space.dim, snapshot=told)
         at, found = time.process_time(), []
         for query in words:

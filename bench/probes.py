@@ -188,7 +188,7 @@ def chosen(words: bool, only: str | None = None) -> Method:
         found = model_selection.select_model(rows, truth, len(half.classes), half.groups[learned], said)
         scorer: linear.Linear | cache_model.CacheModel = found.scorer
         if only is not None:
-            best = next(one for one in found.judged if one.method == only)
+            best = next(one for one in found.results if one.method == only)
             scorer = model_selection.fit_model(best, rows, truth, len(half.classes), said, False, 0)
         return scorer.logits(half.rows[tested]).argmax(axis=1)
 

@@ -105,8 +105,8 @@ def load(path: Path) -> Predictor:
     held = checkpoint.read_arrays(path)
     predictor = _build_version_2(held) or _build_version_1(held, path.name)
     if predictor is None:
-        told = ", ".join(f"{name} {tuple(array.shape)}" for name, array in list(held.items())[:4])
-        raise UsageError(f"{path} is none of LAION's predictors: it holds {told} …", hint=WEIGHTS_HINT)
+        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in list(held.items())[:4])
+        raise UsageError(f"{path} is none of LAION's predictors: it holds {shapes} …", hint=WEIGHTS_HINT)
     if not all(np.isfinite(part).all() for layer in predictor.layers for part in layer):
         raise EncoderError(f"{path} holds numbers that are not finite")
     return predictor
@@ -148,30 +148,30 @@ def score(reader: Reader, predictor: Predictor, where: str | None = None, task: 
     )
 
 
-def _build_version_2(held: dict[str, Float32]) -> Predictor | None:
+def _build_version_2(arrays: dict[str, Float32]) -> Predictor | None:
     """Build a version 2 predictor; None where the arrays do not match its layers."""
     names = [(f"layers.{n}.weight", f"layers.{n}.bias") for n in _LAYER_INDEXES]
     shapes = [((out, inside), (out,)) for inside, out in itertools.pairwise(_WIDTHS)]
-    if set(held) != {name for pair in names for name in pair}:
+    if set(arrays) != {name for pair in names for name in pair}:
         return None
-    layers = tuple((held[weight], held[bias]) for weight, bias in names)
+    layers = tuple((arrays[weight], arrays[bias]) for weight, bias in names)
     if [(weight.shape, bias.shape) for weight, bias in layers] != shapes:
         return None
     return Predictor(layers, 2, "ViT-L/14")
 
 
-def _build_version_1(held: dict[str, Float32], name: str) -> Predictor | None:
+def _build_version_1(arrays: dict[str, Float32], name: str) -> Predictor | None:
     """Build a version 1 predictor; None where the arrays do not match.
 
     ViT-B/32 and ViT-B/16 both have 512 dimensions: the file name tells them apart, as the project's own names do.
     Raises UsageError where it does not.
     """
-    if set(held) != {"weight", "bias"} or held["bias"].shape != (1,):
+    if set(arrays) != {"weight", "bias"} or arrays["bias"].shape != (1,):
         return None
-    layers = ((held["weight"], held["bias"]),)
-    if held["weight"].shape == (1, 768):
+    layers = ((arrays["weight"], arrays["bias"]),)
+    if arrays["weight"].shape == (1, 768):
         return Predictor(layers, 1, "ViT-L/14")
-    if held["weight"].shape != (1, 512):
+    if arrays["weight"].shape != (1, 512):
         return None
     named = _MODEL_IN_FILE_NAME.search(name)
     if named is None:

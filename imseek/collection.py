@@ -1,4 +1,4 @@
-"""Collections: create, open, index and search them. Joins storage, encoders, indexing and search."""
+"""Collections: create, open, index and search them. This combines storage, encoders, indexing and search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,7 +15,6 @@ from imseek.analysis.current_originals import CurrentOriginals
 from imseek.data.catalog.places import is_url as is_url
 from imseek.data.milvus.address import is_address
 from imseek.data.repair.error_diagnosis import diagnose
-from imseek.data.summary import summarise
 from imseek.encoders import registry, space_compatibility
 from imseek.encoders.checks import check_encodes_text
 from imseek.encoders.runtime import Runtime
@@ -28,15 +26,16 @@ from imseek.search.query import Question, as_query
 from imseek.search.query_options import By
 from imseek.search.result_pages import HitOptions
 from imseek.showing.folder_pictures import FolderPictures
-from imseek.types.collection_info import CollectionInfo, SpaceInfo
-from imseek.types.executors import Ray
-from imseek.types.indexing_runs import IndexReport, SourceOptions
 from imseek.types.pictures import Image
 from imseek.types.search_results import SearchResult
+from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.data.writing.writer import Writer
     from imseek.encoders.base import Encoder
+    from imseek.types.collection_info import CollectionInfo
+    from imseek.types.executors import Ray
+    from imseek.types.indexing_runs import IndexReport, SourceOptions
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -104,6 +103,8 @@ def create(
 @contextmanager
 def temporary_collection() -> Iterator[Collection]:
     """Yield an empty collection that is deleted on exit, for work that needs no encoder."""
+    from tempfile import TemporaryDirectory
+
     from imseek.data.trust import trust_temporarily
 
     with TemporaryDirectory() as folder:
@@ -227,8 +228,8 @@ class Collection:
         Much faster than separate searches if the queries have the same options: they share passes over the vector
         index. Arguments and errors are those of :meth:`search`; the first query that fails raises.
         """
-        asked = [as_query(query, limit, by) for query in queries]
-        found = self.engine.search(asked, HitOptions(metadata, vectors))
+        parsed = [as_query(query, limit, by) for query in queries]
+        found = self.engine.search(parsed, HitOptions(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:
@@ -249,6 +250,8 @@ class Collection:
 
     def info(self) -> CollectionInfo:
         """Return counts, sources, failures and encoders."""
+        from imseek.data.summary import summarise
+
         return self.engine.read(summarise)
 
     # -- writing ---------------------------------------------------------------------------------------

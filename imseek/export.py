@@ -219,10 +219,10 @@ def _reindex_notes(reader: Reader, target: Path | None) -> tuple[str, ...]:
     return ()
 
 
-def _check_ids(given: Sequence[int]) -> Ids:
+def _check_ids(ids: Sequence[int]) -> Ids:
     """Return the unique ids in their order. Raises UsageError for a non-integer, ImageNotFoundError if out of range."""
     try:
-        whole = dict.fromkeys(map(operator.index, given))
+        whole = dict.fromkeys(map(operator.index, ids))
     except TypeError as error:
         raise UsageError(f"ids are whole numbers: {error}") from error
     if out := [one for one in whole if not 0 <= one < 2**63]:

@@ -223,8 +223,8 @@ class Launched:
     def progress(self) -> Mapping[str, Any]:
         """The last progress reported: ``phase``, ``done``, ``total`` and so on; empty at first."""
         for line in reversed(self._lines()):
-            if isinstance(told := _parse_object(line).get("progress"), dict):
-                return told
+            if isinstance(progress := _parse_object(line).get("progress"), dict):
+                return progress
         return {}
 
     @property

@@ -50,7 +50,7 @@ class CollectionState:
 
 @dataclass(frozen=True, slots=True)
 class NewestImages:
-    """The newest of ``total`` images, and those of their captions that there are, in the same order."""
+    """The newest of ``total`` images, and the captions that they have, in the same order."""
 
     image_ids: tuple[int, ...]
     total: int
@@ -136,7 +136,7 @@ def source_roots(collection: AnyCollection) -> dict[int, str]:
 
 
 def find_places(collection: AnyCollection, image_ids: Iterable[int]) -> dict[int, Place]:
-    """Return where images lie now, by id, without those whose place is unknown.
+    """Return the current places of images by id, without those whose place is unknown.
 
     Raises CollectionNotFoundError, CorruptCollectionError.
     """
@@ -155,9 +155,11 @@ def place_kind(place: Place) -> str:
 
 def local_file(place: Place) -> bytes | None:
     """Return the local file that must exist for the picture to be readable; None for other places."""
-    path = place.path
-    if place_kind(place) in ("archive", "table"):
-        path = path.rpartition(b"!/")[0] if place_kind(place) == "table" else path.partition(b"!/")[0]
+    path, kind = place.path, place_kind(place)
+    if kind == "table":
+        path = path.rpartition(b"!/")[0]
+    elif kind == "archive":
+        path = path.partition(b"!/")[0]
     return None if is_url(path) or MEMBER_SEPARATOR in path else path
 
 

@@ -38,7 +38,7 @@ def to_milvus(
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> PublishReport:
-    """Bring what is published in Milvus up to date with the newest generation of ``collection``.
+    """Bring the publication in Milvus up to date with the newest generation of ``collection``.
 
     ``address`` is ``milvus:///folder/photos.db#name`` (Milvus Lite), ``milvus://host:19530/database/name``, or a short
     form: ``photos.db``, ``http://host:19530``. A cluster's token is read from ``IMSEEK_MILVUS_TOKEN``.
@@ -86,7 +86,7 @@ class _Publisher:
             return self._report("published", before, anew, left_out)
 
     def _before(self) -> Record | None:
-        """Read the record of what is published. Raises UsageError if it belongs to another collection."""
+        """Read the record of the existing publication. Raises UsageError if it belongs to another collection."""
         try:
             found = publication_record.read(self._client)
         except CollectionNotFoundError:
@@ -146,13 +146,13 @@ class _Publisher:
             spoken=spoken,
         )
         if before is None:
-            return self._placed(made, 1), left_out
+            return self._choose_collection(made, 1), left_out
         if before.shape == made.shape:
             return made.at(before.rows), left_out
         number = int(before.rows.removeprefix(layout.rows_collection(name, 0)[:-1]))
-        return self._placed(made, number + 1), left_out
+        return self._choose_collection(made, number + 1), left_out
 
-    def _placed(self, made: Record, number: int) -> Record:
+    def _choose_collection(self, made: Record, number: int) -> Record:
         """Choose a Milvus collection for the rows: a new one, or one that a killed run began for the same columns."""
         made = made.at(layout.rows_collection(self._client.address.name, number))
         begun = publication_record.read_begun_shape(self._client)

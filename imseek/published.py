@@ -107,8 +107,8 @@ class PublishedCollection:
         vectors: bool = False,
     ) -> list[SearchResult]:
         """Search many queries, as :meth:`imseek.Collection.search_many`."""
-        asked = [as_query(query, limit, by) for query in queries]
-        found = self._engine.search(asked, HitOptions(metadata, vectors))
+        parsed = [as_query(query, limit, by) for query in queries]
+        found = self._engine.search(parsed, HitOptions(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:

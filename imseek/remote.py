@@ -152,14 +152,14 @@ class RemoteCollection:
         vectors: bool = False,
     ) -> list[SearchResult]:
         """Search many queries as :meth:`imseek.Collection.search_many`; answers may come from different generations."""
-        asked = [as_query(query, limit, by) for query in queries]
-        bodies = [self._body(query, vectors) for query in asked]
+        parsed = [as_query(query, limit, by) for query in queries]
+        bodies = [self._body(query, vectors) for query in parsed]
 
         def results(found: Mapping[str, Any]) -> list[SearchResult]:
             return [self._result(answer, metadata=metadata) for answer in found["answers"]]
 
         found: list[SearchResult] = []
-        for start, stop in _batch_ranges(asked, vectors):
+        for start, stop in _batch_ranges(parsed, vectors):
             body = {"queries": bodies[start:stop]}
             answers = self._read("POST", f"{self._at}/batch", results, body)
             if len(answers) != stop - start:
@@ -357,8 +357,8 @@ def _strip_credentials(url: str) -> str:
 
 def _error_from_response(status: int, data: bytes, url: str) -> ImseekError:
     try:
-        told = json.loads(data)
-        title, detail, hint = told["title"], told["detail"], told.get("hint")
+        problem = json.loads(data)
+        title, detail, hint = problem["title"], problem["detail"], problem.get("hint")
     except (ValueError, KeyError, TypeError, RecursionError):
         return ServerError(f"{url} answers with status {status}, and not like an imseek server")
     if not isinstance(detail, str) or not isinstance(hint, str | None):

@@ -9,7 +9,7 @@ from typing import Final
 
 from imseek.collection import Collection, share_encoders
 from imseek.errors import QueryError, UsageError
-from imseek.search.engine import Engine, calibrate_queries
+from imseek.search.engine import Engine, compare_collections
 from imseek.search.generations import retry_if_stale
 from imseek.search.prepared import answering_spaces
 from imseek.search.query import Query, Question, as_query
@@ -48,24 +48,23 @@ def search_all(
         raise UsageError("a collection is named twice")
     if len(uuids) > MAX_COLLECTIONS:
         raise UsageError(f"{len(uuids)} collections at once: at most {MAX_COLLECTIONS}")
-    asked = as_query(query, limit, by)
-    _check_no_image_ids(asked, len(collections))
+    parsed = as_query(query, limit, by)
+    _check_no_image_ids(parsed, len(collections))
     first, *others = collections
-    window = page_window(asked, uuids)
+    window = page_window(parsed, uuids)
 
     def ask() -> SearchResult:
-        _check_encoders(collections, asked)
-        head = first.engine.prepare(asked, window, generation=window.generations[0])
+        _check_encoders(collections, parsed)
+        head = first.engine.prepare(parsed, window, generation=window.generations[0])
         prepared = [(first.engine, head)]
         for collection, generation in zip(others, window.generations[1:], strict=True):
             share_encoders(first, collection)
             engine = collection.engine
-            made = engine.prepare(asked, window, generation=generation, query_vectors=head.query_vectors)
+            made = engine.prepare(parsed, window, generation=generation, query_vectors=head.query_vectors)
             prepared.append((engine, made))
-        if any(one.calibration is not None for _, one in prepared):  # Words match somewhere: evidence is compared.
-            calibrated = calibrate_queries([one for _, one in prepared])
-            prepared = [(engine, one) for (engine, _), one in zip(prepared, calibrated, strict=True)]
-        found = [engine.find([one])[0] for engine, one in prepared]
+        engines = [engine for engine, _ in prepared]
+        comparable = compare_collections([one for _, one in prepared])
+        found = [engine.find([one])[0] for engine, one in zip(engines, comparable, strict=True)]
         return build_result(found, HitOptions(metadata, vectors))
 
     found = reduce(_retry_if_purged, (collection.engine for collection in collections), ask)()

@@ -207,16 +207,16 @@ def _resolve_images(
     root: Path, given: Iterable[tuple[AnyImage, str]], strict: bool
 ) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
     """Resolve images to unique (id, tag) pairs; also returns unknown images. Raises UsageError, ImageNotFoundError."""
-    asked = [(int(image) if isinstance(image, np.integer) else image, tag.strip()) for image, tag in given]
-    for tag in {tag for _, tag in asked}:
+    references = [(int(image) if isinstance(image, np.integer) else image, tag.strip()) for image, tag in given]
+    for tag in {tag for _, tag in references}:
         _check_text("a tag", tag)
-    ids = {image for image, _ in asked if isinstance(image, int)}
+    ids = {image for image, _ in references if isinstance(image, int)}
     there = image_refs.filter_live(root, ids)
-    paths = {image: os.fsencode(image) for image, _ in asked if not isinstance(image, int)}
+    paths = {image: os.fsencode(image) for image, _ in references if not isinstance(image, int)}
     placed = image_refs.find_ids(root, paths.values())
     pairs: dict[tuple[int, str], None] = {}
     missing: dict[str, None] = {}
-    for image, tag in asked:
+    for image, tag in references:
         if isinstance(image, int):
             found: Iterable[int] = (image,) if image in there else ()
         else:

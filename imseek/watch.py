@@ -21,6 +21,7 @@ from imseek.indexer.containing_source import find_source, lies_in_collection, pi
 from imseek.indexer.debounce import PathDebouncer, below, cover
 from imseek.indexer.sources.files import trouble_at
 from imseek.indexer.sources.filters import looks_like_picture
+from imseek.indexer.sources.sidecar_files import is_sidecar, pictures_beside
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.pictures import display_path
 
@@ -299,6 +300,8 @@ class _FolderWatcher:
                 # A path that is gone may have been a folder of any name.
                 if held.whole or looks_like_picture(path) or not os.path.lexists(path):
                     self._settling.touch(path, now)
+                for picture in pictures_beside(path) if is_sidecar(path) and not held.whole else ():
+                    self._settling.touch(picture, now)
                 continue
             for n, picture in enumerate(pictures_below(held, path)):
                 if n == RESCAN_THRESHOLD:

@@ -61,5 +61,5 @@ def _lead(root: Path, folder: Path, checked_ns: int) -> None:
                 "UPDATE places SET size = ?, mtime_ns = ?, ctime_ns = ?, inode = ?, checked_ns = ? WHERE place_id = ?",
                 stat,
             )
-    recorded = catalog_checksums.read(root).having(layout.CATALOG, catalog_checksums.digest_catalog(root))
+    recorded = catalog_checksums.read(root).with_digest(layout.CATALOG, catalog_checksums.digest_catalog(root))
     (root / layout.CHECKSUMS).write_bytes(catalog_checksums.encode_checksums(recorded))

@@ -1,1 +1,1 @@
-"""What features share to work on one generation: sessions, pictures by id, neighbours, score columns."""
+"""What features share for work on one generation: sessions, pictures by id, neighbours, score columns."""

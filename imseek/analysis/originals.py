@@ -21,16 +21,16 @@ class Originals:
     def __init__(self, reader: Reader, expected: Sequence[int] = ()) -> None:
         self._reader = reader
         self._places = reader.indexed_places(expected)
-        self._opened = PlaceReader()
+        self._place_reader = PlaceReader()
 
     def __enter__(self) -> Self:
-        self._opened.__enter__()
+        self._place_reader.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._opened.__exit__(kind, error, trace)
+        self._place_reader.__exit__(kind, error, trace)
 
     def read(self, image_id: int) -> bytes | None:
         """Return the bytes as indexed, or None if they are gone, have changed or cannot be read.
@@ -55,4 +55,4 @@ class Originals:
             self._places.update(self._reader.indexed_places([image_id]))
         if (place := self._places.get(image_id)) is None:
             raise MediaError(SkipReason.VANISHED, f"the location of image {image_id} is unknown")
-        return self._opened.load(place)
+        return self._place_reader.load(place)

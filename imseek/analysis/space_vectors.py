@@ -54,7 +54,7 @@ class Vectors:
 
         Raises CorruptCollectionError for a vector that is not finite.
         """
-        rows = self.stored(ids)
+        rows = self.stored_rows(ids)
         if not np.isfinite(rows).all():
             raise CorruptCollectionError(
                 f"a vector of {self.space.encoder} is not finite",
@@ -62,7 +62,7 @@ class Vectors:
             )
         return unit_rows(rows)
 
-    def stored(self, ids: Ids) -> Float16:
+    def stored_rows(self, ids: Ids) -> Float16:
         """Return rows (m, dim) of live images exactly as stored, unchecked."""
         found, rows = self._rows.of(np.asarray(ids, np.int64))
         assert len(found) == len(ids), "an image without a vector"

@@ -40,7 +40,8 @@ from imseek.captions.scores import (
     score_stored_captions,
 )
 from imseek.data.reader import Reader
-from imseek.data.vectors.base import Ids
+from imseek.data.vectors.base import Ids, IdSet
+from imseek.encoders.base import Encoder
 from imseek.progress import ProgressCallback, Task
 from imseek.types.arrays import Float32
 from imseek.types.collections import AnyCollection, path_of
@@ -179,7 +180,8 @@ def cosines(
 
     Uses stored caption vectors, or embeds the captions for this call. Raises as :func:`clip_scores`.
     """
-    return _score(collection, "cosine", "", None, None, where, Task(progress, stop), notify)
+    request = _ScoreRequest("cosine", where=where)
+    return _score(collection, request, Task(progress, stop), notify)
 
 
 def clip_scores(
@@ -202,7 +204,8 @@ def clip_scores(
     table, an encoder without a text tower), QueryError (``where``, no captions), EncoderMismatchError, whatever loading
     an encoder raises, CollectionNotFoundError, CorruptCollectionError.
     """
-    return _score(collection, "clipscore", prefix, captions, None, where, Task(progress, stop), notify)
+    request = _ScoreRequest("clipscore", prefix, captions, None, where)
+    return _score(collection, request, Task(progress, stop), notify)
 
 
 def ref_clip_scores(
@@ -221,8 +224,8 @@ def ref_clip_scores(
     ``references`` is a table, or captions by image id. Images without a reference get no score. Raises as
     :func:`clip_scores`.
     """
-    task = Task(progress, stop)
-    return _score(collection, "refclipscore", prefix, captions, references, where, task, notify)
+    request = _ScoreRequest("refclipscore", prefix, captions, references, where)
+    return _score(collection, request, Task(progress, stop), notify)
 
 
 def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -> tuple[Agreement, ...]:
@@ -275,64 +278,81 @@ def save(collection: AnyCollection, found: CaptionScores, name: str) -> int:
     return save_scores(path_of(collection), name, found.ids, found.scores, "captions", facts)
 
 
-def _score(
-    collection: AnyCollection,
-    measure: Measure,
-    prefix: str,
-    captions: CaptionSource | None,
-    references: CaptionSource | None,
-    where: str | None,
-    task: Task,
-    notify: Callable[[str], None] | None,
-) -> CaptionScores:
-    def work(reader: Reader) -> CaptionScores:
-        within = filter_ids(reader, where)
-        embedded = reader.current.caption_space
-        space = reader.current.space
-        if embedded is not None:
-            alike = (one for one in reader.current.image_spaces if one.fingerprint == embedded.fingerprint)
-            space = next(alike, space)
-        pictures = Vectors(reader, space, within)
-        as_stored = not prefix.strip() and captions is None and references is None
-        parts: list[tuple[Ids, Float32]] = []
-        left_out = UnusedCaptions()
-        given: list[str] | None = None if captions is None else []
-        if as_stored and embedded is not None and embedded.fingerprint == space.fingerprint:
-            stored = score_stored_captions(reader, space, embedded, within)
-            parts = [(block.ids, block.scores) for block in stored]
-        else:
-            encoder = load_text_encoder(reader.root, space, notify)
-            said: Iterator[tuple[Ids, Sequence[str]]] = iter_own_captions(reader, space, within)
-            total = None
-            if captions is not None:
-                some = load_captions(reader, captions, None, pictures.ids)
-                said, total, left_out = iter_caption_blocks(some), len(some.texts), some.left_out
-            near_to = None if references is None else load_captions(reader, references, None, pictures.ids)
-            for block, rows in score_new_captions(pictures, said, encoder, prefix, total, task):
-                if near_to is None:
-                    has, found = np.ones(len(block.ids), np.bool_), block.scores
-                else:
-                    has, near = nearest_references(block, rows, near_to, encoder, prefix)
-                    found = ref_clip_score(clip_score(block.scores[has]), near)
-                parts.append((block.ids[has], found))
-                if given is not None:  # ordered by ascending id, as the scores are
-                    given += [text for text, one in zip(block.captions, has.tolist(), strict=True) if one]
-                left_out = replace(left_out, unreferenced=left_out.unreferenced + int(np.count_nonzero(~has)))
-        ids, scores = merge_scores(parts)
-        return CaptionScores(
-            measure=measure,
-            prefix=prefix,
-            encoder=space.encoder,
-            generation=reader.generation,
-            images=len(pictures),
-            ids=ids,
-            scores=clip_score(scores) if measure == "clipscore" else scores,
-            left_out=left_out,
-            interrupted=task.is_cancelled,
-            texts=None if given is None else tuple(given),
-        )
+@dataclass(frozen=True, slots=True)
+class _ScoreRequest:
+    """Which captions to score, by which measure; fields are as the arguments of :func:`ref_clip_scores`."""
 
-    return run_with_reader(collection, work)
+    measure: Measure
+    prefix: str = ""
+    captions: CaptionSource | None = None
+    references: CaptionSource | None = None
+    where: str | None = None
+
+
+def _score(
+    collection: AnyCollection, request: _ScoreRequest, task: Task, notify: Callable[[str], None] | None
+) -> CaptionScores:
+    return run_with_reader(collection, lambda reader: _score_captions(reader, request, task, notify))
+
+
+def _score_captions(
+    reader: Reader, request: _ScoreRequest, task: Task, notify: Callable[[str], None] | None
+) -> CaptionScores:
+    within = filter_ids(reader, request.where)
+    embedded = reader.current.caption_space
+    space = reader.current.space
+    if embedded is not None:
+        alike = (one for one in reader.current.image_spaces if one.fingerprint == embedded.fingerprint)
+        space = next(alike, space)
+    pictures = Vectors(reader, space, within)
+    as_stored = not request.prefix.strip() and request.captions is None and request.references is None
+    left_out, texts = UnusedCaptions(), list[str]()
+    if as_stored and embedded is not None and embedded.fingerprint == space.fingerprint:
+        stored = score_stored_captions(reader, space, embedded, within)
+        parts = [(block.ids, block.scores) for block in stored]
+    else:
+        encoder = load_text_encoder(reader.root, space, notify)
+        parts, texts, left_out = _embed_and_score(pictures, within, encoder, request, task)
+    ids, scores = merge_scores(parts)
+    return CaptionScores(
+        measure=request.measure,
+        prefix=request.prefix,
+        encoder=space.encoder,
+        generation=reader.generation,
+        images=len(pictures),
+        ids=ids,
+        scores=clip_score(scores) if request.measure == "clipscore" else scores,
+        left_out=left_out,
+        interrupted=task.is_cancelled,
+        texts=None if request.captions is None else tuple(texts),
+    )
+
+
+def _embed_and_score(
+    pictures: Vectors, within: IdSet | None, encoder: Encoder, request: _ScoreRequest, task: Task
+) -> tuple[list[tuple[Ids, Float32]], list[str], UnusedCaptions]:
+    """Embed captions for this call; return blocks of ids and scores, the captions in that order, and those unused."""
+    reader, live = pictures.reader, pictures.ids
+    if request.captions is None:
+        total, left_out = None, UnusedCaptions()
+        blocks: Iterator[tuple[Ids, Sequence[str]]] = iter_own_captions(reader, pictures.space, within)
+    else:
+        given = load_captions(reader, request.captions, None, live)
+        blocks, total, left_out = iter_caption_blocks(given), len(given.texts), given.left_out
+    references = None if request.references is None else load_captions(reader, request.references, None, live)
+    parts: list[tuple[Ids, Float32]] = []
+    texts: list[str] = []
+    for block, rows in score_new_captions(pictures, blocks, encoder, request.prefix, total, task):
+        if references is None:
+            has, found = np.ones(len(block.ids), np.bool_), block.scores
+        else:
+            has, near = nearest_references(block, rows, references, encoder, request.prefix)
+            found = ref_clip_score(clip_score(block.scores[has]), near)
+        parts.append((block.ids[has], found))
+        if request.captions is not None:  # Ordered by ascending id, as the scores are.
+            texts += itertools.compress(block.captions, has.tolist())
+        left_out = replace(left_out, unreferenced=left_out.unreferenced + int(np.count_nonzero(~has)))
+    return parts, texts, left_out
 
 
 def _summary(reader: Reader, limit: int) -> AgreementSummary:

@@ -130,8 +130,8 @@ def find_images_by_name(reader: Reader, live: Ids, names: Iterable[bytes], folde
     by_end: dict[bytes, int | None] = {}
     for start in range(0, len(live), _PLACE_BATCH):
         for image_id, place in reader.places(live[start : start + _PLACE_BATCH].tolist()).items():
-            for told in (place.path, place.uri.encode()):
-                if (known := whole.get(told)) is not None:
+            for name_of_place in (place.path, place.uri.encode()):
+                if (known := whole.get(name_of_place)) is not None:
                     exact[known] = image_id
             for name in ends.get(place.path.rpartition(b"/")[2], ()):
                 if place.path.endswith(b"/" + name.removeprefix(b"./")):

@@ -84,7 +84,7 @@ def score_stored_captions(
 
 def score_new_captions(
     pictures: Vectors,
-    said: Iterator[tuple[Ids, Sequence[str]]],
+    blocks: Iterator[tuple[Ids, Sequence[str]]],
     encoder: Encoder,
     prefix: str,
     total: int | None,
@@ -95,7 +95,7 @@ def score_new_captions(
     ``total`` is the number of captions, if known. Ends early where the task is cancelled.
     """
     done = 0
-    for ids, captions in said:
+    for ids, captions in blocks:
         for start in range(0, len(captions), _BATCH):
             if task.is_cancelled:
                 return
@@ -143,10 +143,10 @@ def add_prefix(prefix: str, text: str) -> str:
     return f"{prefix.rstrip()} {text}" if prefix.strip() else text
 
 
-def iter_caption_blocks(said: ImageCaptions, size: int = 4096) -> Iterator[tuple[Ids, Sequence[str]]]:
+def iter_caption_blocks(given_captions: ImageCaptions, size: int = 4096) -> Iterator[tuple[Ids, Sequence[str]]]:
     """Yield given captions in blocks, like :func:`imseek.captions.caption_pairs.iter_own_captions`."""
-    for start in range(0, len(said.texts), size):
-        yield said.ids[start : start + size], said.texts[start : start + size]
+    for start in range(0, len(given_captions.texts), size):
+        yield given_captions.ids[start : start + size], given_captions.texts[start : start + size]
 
 
 def merge_scores(parts: Sequence[tuple[Ids, Float32]]) -> tuple[Any, Any]:

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 from imseek.analysis.snapshot_session import run_with_reader
-from imseek.clusters import cluster_store, pipeline, representative_sample
-from imseek.clusters import outlier_scores as looking
+from imseek.clusters import cluster_store, outlier_scores, pipeline, representative_sample
 from imseek.clusters.pipeline import ClusterRequest
 from imseek.clusters.results import (
     AssignReport,
@@ -68,8 +67,8 @@ def find(
         raise UsageError("--density finds the number of groups itself", hint="leave out -k")
     if smallest is not None and not density:
         raise UsageError("--smallest needs --density", hint="add --density")
-    wanted = ClusterRequest(k, density, smallest, where, read_vocabulary(names), save, replace, seed)
-    return run_with_reader(collection, partial(pipeline.find, wanted=wanted, task=Task(progress, stop)))
+    request = ClusterRequest(k, density, smallest, where, read_vocabulary(names), save, replace, seed)
+    return run_with_reader(collection, partial(pipeline.find, request=request, task=Task(progress, stop)))
 
 
 def again(
@@ -118,7 +117,7 @@ def outliers(
     *,
     limit: int = 20,
     method: OutlierMethod = "knn",
-    neighbours: int = looking.NEIGHBOURS,
+    neighbours: int = outlier_scores.NEIGHBOURS,
     where: str | None = None,
     save: str | None = None,
     replace: bool = False,
@@ -139,12 +138,14 @@ def outliers(
     """
     if method not in get_args(OutlierMethod):
         raise UsageError(f"{method!r} is no way to find outliers", hint=f"one of {', '.join(get_args(OutlierMethod))}")
-    if not 1 <= neighbours <= looking.MAX_NEIGHBOURS:
-        raise UsageError(f"{neighbours} neighbours", hint=f"from 1 to {looking.MAX_NEIGHBOURS}")
+    if not 1 <= neighbours <= outlier_scores.MAX_NEIGHBOURS:
+        raise UsageError(f"{neighbours} neighbours", hint=f"from 1 to {outlier_scores.MAX_NEIGHBOURS}")
     if limit < 0:
         raise UsageError(f"the number of images to show cannot be {limit}")
-    asked = looking.OutlierRequest(method, limit, neighbours, where, save, replace, seed)
-    return run_with_reader(collection, partial(looking.find_outliers, asked=asked, task=Task(progress, stop)))
+    request = outlier_scores.OutlierRequest(method, limit, neighbours, where, save, replace, seed)
+    return run_with_reader(
+        collection, partial(outlier_scores.find_outliers, request=request, task=Task(progress, stop))
+    )
 
 
 def sample(
@@ -170,7 +171,7 @@ def sample(
         raise UsageError(f"{method!r} is no way to choose a sample", hint=f"one of {', '.join(get_args(SampleMethod))}")
     if not 1 <= count <= representative_sample.MAX_SAMPLE:
         raise UsageError(f"a sample of {count:,} images", hint=f"from 1 to {representative_sample.MAX_SAMPLE}")
-    asked = representative_sample.SampleRequest(count, method, where, seed)
+    request = representative_sample.SampleRequest(count, method, where, seed)
     return run_with_reader(
-        collection, partial(representative_sample.choose_sample, asked=asked, task=Task(progress, stop))
+        collection, partial(representative_sample.choose_sample, request=request, task=Task(progress, stop))
     )

@@ -29,6 +29,8 @@ from imseek.types.arrays import Float32
 NAMING: Final = "naming clusters"
 #: Contrast from which a name is used; chosen on half A of the stamps.
 MIN_CONTRAST: Final = 3.0
+#: Standard deviation of scores below which images are copies of each other; that of different images is about 0.05.
+_SMALLEST_SPREAD: Final = 1e-3
 #: Images compared with words: in total, and minimum per cluster.
 _MAX_IMAGES: Final = 16_384
 _MIN_IMAGES_PER_CLUSTER: Final = 8
@@ -40,7 +42,10 @@ MIN_WORDS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class ClusterName:
-    """A cluster's name; ``text`` is None where the best word's ``contrast`` is too low."""
+    """A cluster's name; ``text`` is None where the best word's contrast is too low.
+
+    ``contrast`` is None where it means nothing, because the other images are copies of each other.
+    """
 
     text: str | None
     contrast: float | None
@@ -68,9 +73,12 @@ def name_clusters(
     chosen = [mine[sample_positions(len(mine), each, seed + number)] for number, mine in enumerate(members)]
     means, rows = _centre_rows(vectors, chosen, task)
     best, directions = _find_best_words(means, word_rows, word_mean)
-    contrast = _contrasts(rows, [len(mine) for mine in chosen], directions)
-    shown = [words[word] if value >= stands_out else None for word, value in zip(best.tolist(), contrast, strict=True)]
-    return [ClusterName(text, value) for text, value in zip(_number_repeated_names(shown), contrast, strict=True)]
+    contrasts, spreads = _contrasts(rows, [len(mine) for mine in chosen], directions)
+    shown = [words[word] if value >= stands_out else None for word, value in zip(best.tolist(), contrasts, strict=True)]
+    return [
+        ClusterName(text, contrast if spread >= _SMALLEST_SPREAD else None)
+        for text, contrast, spread in zip(_number_repeated_names(shown), contrasts, spreads, strict=True)
+    ]
 
 
 def _centre_rows(vectors: Vectors, chosen: Sequence[Ids], task: Task) -> tuple[Float32, Float32]:
@@ -108,16 +116,20 @@ def _find_best_words(means: Float32, word_rows: Float32, word_mean: Float32) -> 
     return best, directions
 
 
-def _contrasts(rows: Float32, sizes: Sequence[int], directions: Float32) -> list[float]:
-    """Compute each cluster's contrast: median score inside less the mean outside, in standard deviations outside."""
-    out = []
+def _contrasts(rows: Float32, sizes: Sequence[int], directions: Float32) -> tuple[list[float], list[float]]:
+    """Compute each cluster's contrast, and the standard deviation of scores outside it.
+
+    The contrast is the median score inside less the mean outside, in these standard deviations.
+    """
+    contrasts, spreads = [], []
     ends = np.cumsum(sizes).tolist()
     for end, size, direction in zip(ends, sizes, directions, strict=True):
         scores = (rows @ direction).astype(np.float64)
         inside = scores[end - size : end]
         outside = np.concatenate([scores[: end - size], scores[end:]])
-        out.append(float((np.median(inside) - outside.mean()) / max(float(outside.std()), 1e-6)))
-    return out
+        spreads.append(float(outside.std()))
+        contrasts.append(float((np.median(inside) - outside.mean()) / max(spreads[-1], 1e-6)))
+    return contrasts, spreads
 
 
 def _number_repeated_names(names: Sequence[str | None]) -> list[str | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -58,7 +57,7 @@ def model_of(name: str, vectors: Vectors, fitted: Fit, words: Sequence[str | Non
     )
 
 
-def fit_of(model: Model, space: SpaceInfo, root: Path) -> tuple[Fit, tuple[str | None, ...]]:
+def fit_of(model: Model, space: SpaceInfo) -> tuple[Fit, tuple[str | None, ...]]:
     """Read the centres and names from a model.
 
     Raises UsageError where the model is of another kind, or was made with another encoder than that of ``space``.

@@ -76,35 +76,35 @@ class OutlierRequest:
     seed: int
 
 
-def find_outliers(reader: Reader, asked: OutlierRequest, task: Task) -> OutlierReport:
+def find_outliers(reader: Reader, request: OutlierRequest, task: Task) -> OutlierReport:
     """Find outliers and report them; raises like :func:`imseek.clusters.outliers`."""
-    if asked.save is not None:
-        check_name(reader, asked.save, KIND, (asked.save,), replace=asked.replace)
-    vectors = Vectors(reader, allowed=filter_ids(reader, asked.where))
-    if asked.save is not None and not len(vectors):
+    if request.save is not None:
+        check_name(reader, request.save, KIND, (request.save,), replace=request.replace)
+    vectors = Vectors(reader, allowed=filter_ids(reader, request.where))
+    if request.save is not None and not len(vectors):
         raise UsageError("there are no images to analyse", hint="index some, or widen --where")
     differ = find_unique_vectors(vectors, task)
     notes: list[str] = []
-    k = min(asked.k, max(0, len(differ.first) - 1))
-    if 0 < k < asked.k:
+    k = min(request.k, max(0, len(differ.first) - 1))
+    if 0 < k < request.k:
         notes.append(f"only {len(differ.first):,} contents differ: each has {k} neighbours")
     if k == 0:
         notes.append("fewer than two contents: none is farther from the others than another")
         scores = np.zeros(0)
-    elif asked.method == "isolation":
-        scores = isolation_scores(vectors, differ, asked.seed, task)
+    elif request.method == "isolation":
+        scores = isolation_scores(vectors, differ, request.seed, task)
     else:
-        graph = find_neighbours(vectors, differ, k, asked.seed, task)
-        if asked.method == "knn":
-            scores, known = verify_largest(vectors, differ, graph, asked.limit, task)
+        graph = find_neighbours(vectors, differ, k, request.seed, task)
+        if request.method == "knn":
+            scores, known = verify_largest(vectors, differ, graph, request.limit, task)
             if not known:
                 notes.append("there may be others as far from everything: not all were compared with all")
         else:
             scores = local_outlier_factors(graph)
             if len(differ.first) > MAX_EXACT:
                 notes.append("neighbours were looked for among the nearest cells: a few may have been missed")
-    report = _build_report(vectors, differ, asked, k, scores, notes)
-    return report if asked.save is None else _save(vectors, differ, asked, scores, report)
+    report = _build_report(vectors, differ, request, k, scores, notes)
+    return report if request.save is None else _save(vectors, differ, request, scores, report)
 
 
 def find_neighbours(vectors: Vectors, differ: UniqueVectors, k: int, seed: int, task: Task) -> NeighbourGraph:
@@ -252,9 +252,9 @@ def isolation_scores(vectors: Vectors, differ: UniqueVectors, seed: int, task: T
 
 
 def _build_report(
-    vectors: Vectors, differ: UniqueVectors, asked: OutlierRequest, k: int, scores: Floats, notes: list[str]
+    vectors: Vectors, differ: UniqueVectors, request: OutlierRequest, k: int, scores: Floats, notes: list[str]
 ) -> OutlierReport:
-    order = np.lexsort((differ.first[: len(scores)], -scores))[: asked.limit]
+    order = np.lexsort((differ.first[: len(scores)], -scores))[: request.limit]
     ids = vectors.ids[differ.first[order]].tolist()
     places = vectors.reader.places(ids)
     copies = differ.copies()[order].tolist() if len(order) else []
@@ -263,10 +263,10 @@ def _build_report(
         collection=reader.identity.uuid,
         generation=reader.generation,
         encoder=vectors.space.encoder,
-        method=asked.method,
+        method=request.method,
         images=len(vectors),
         contents=len(differ.first),
-        neighbours=0 if asked.method == "isolation" else k,
+        neighbours=0 if request.method == "isolation" else k,
         outliers=tuple(Shown(i, score, places.get(i)) for i, score in zip(ids, scores[order].tolist(), strict=True)),
         typical=float(np.median(scores)) if len(scores) else None,
         copies={i: more for i, more in zip(ids, copies, strict=True) if more},
@@ -275,25 +275,25 @@ def _build_report(
 
 
 def _save(
-    vectors: Vectors, differ: UniqueVectors, asked: OutlierRequest, scores: Floats, report: OutlierReport
+    vectors: Vectors, differ: UniqueVectors, request: OutlierRequest, scores: Floats, report: OutlierReport
 ) -> OutlierReport:
     """Store the scores as a derived column and return the report with its name and generation."""
     from imseek.data.shards import derived_results
 
-    assert asked.save is not None
+    assert request.save is not None
     if not len(scores):
         raise UsageError("there is nothing to store: fewer than two contents")
     known = differ.group >= 0
     ids, mine = vectors.ids[known].tolist(), scores[differ.group[known]].round(6).tolist()
     facts: dict[str, Any] = {
-        "method": asked.method,
+        "method": request.method,
         "neighbours": report.neighbours,
-        "where": asked.where,
-        "seed": asked.seed,
+        "where": request.where,
+        "seed": request.seed,
         "encoder": vectors.space.encoder,
         "fingerprint": vectors.space.fingerprint,
         "typical": report.typical,
     }
-    values = {asked.save: dict(zip(ids, mine, strict=True))}
-    generation = derived_results.store(vectors.reader.root, values, Model(asked.save, KIND, facts))
-    return replace(report, generation=generation, saved=asked.save)
+    values = {request.save: dict(zip(ids, mine, strict=True))}
+    generation = derived_results.store(vectors.reader.root, values, Model(request.save, KIND, facts))
+    return replace(report, generation=generation, saved=request.save)

@@ -45,48 +45,48 @@ class ClusterRequest:
     seed: int
 
 
-def find(reader: Reader, wanted: ClusterRequest, task: Task) -> ClusterReport:
+def find(reader: Reader, request: ClusterRequest, task: Task) -> ClusterReport:
     """Find clusters and report them; raises like :func:`imseek.clusters.find`."""
-    if wanted.save is not None:
-        columns = cluster_store.columns_of(wanted.save)
-        check_name(reader, wanted.save, cluster_store.KIND, columns, replace=wanted.replace)
-    vectors = Vectors(reader, allowed=filter_ids(reader, wanted.where))
+    if request.save is not None:
+        columns = cluster_store.columns_of(request.save)
+        check_name(reader, request.save, cluster_store.KIND, columns, replace=request.replace)
+    vectors = Vectors(reader, allowed=filter_ids(reader, request.where))
     notes: list[str] = []
     if not len(vectors):
-        if wanted.save is not None:
+        if request.save is not None:
             raise UsageError("there are no images to cluster", hint="index some, or widen --where")
-        method: ClusterMethod = "density" if wanted.density else "k-means"
+        method: ClusterMethod = "density" if request.density else "k-means"
         nothing = Fit(method, np.zeros((0, vectors.dim), np.float32), None, "there are no images")
-        return _build_report(vectors, wanted, nothing, [], None, [], {}, notes)
-    if wanted.density:
-        fitted = density_clusters.fit(vectors, wanted.smallest, wanted.seed, task)
+        return _build_report(vectors, nothing, [], None, [], {}, notes)
+    if request.density:
+        fitted = density_clusters.fit(vectors, request.smallest, request.seed, task)
     else:
-        fitted = kmeans_clusters.fit(vectors, wanted.k, wanted.seed, task)
+        fitted = kmeans_clusters.fit(vectors, request.k, request.seed, task)
     fitted, found = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(vectors, fitted, task))
     members = members_of(found.label, len(fitted.centres))
-    facts = cluster_statistics.describe_clusters(vectors, found, members, wanted.seed, task)
-    names = _name_clusters(vectors, wanted, members, task, notes)
+    facts = cluster_statistics.describe_clusters(vectors, found, members, request.seed, task)
+    names = _name_clusters(vectors, request, members, task, notes)
     noise = np.flatnonzero(found.label < 0)
-    _add_notes(fitted, found, vectors, notes)
+    _add_notes(fitted, vectors, notes)
     shown = np.concatenate([*(one.medoids for one in facts), noise[: cluster_statistics.MEDOID_COUNT]]).astype(np.int64)
     places = reader.places(vectors.ids[shown].tolist())
-    report = _build_report(vectors, wanted, fitted, facts, noise, names, places, notes, found)
-    return report if wanted.save is None else _save(vectors, wanted, fitted, found, report)
+    report = _build_report(vectors, fitted, facts, noise, names, places, notes, found)
+    return report if request.save is None else _save(vectors, request, fitted, found, report)
 
 
 def _name_clusters(
-    vectors: Vectors, wanted: ClusterRequest, members: Sequence[Ids], task: Task, notes: list[str]
+    vectors: Vectors, request: ClusterRequest, members: Sequence[Ids], task: Task, notes: list[str]
 ) -> list[ClusterName]:
     nobody = [ClusterName(None, None)] * len(members)
-    if not wanted.words or not members:
+    if not request.words or not members:
         return nobody
     if len(members) == 1:
         notes.append("no names: one cluster has nothing to stand out from")
         return nobody
-    found = vocabulary.encode_vocabulary(vectors, wanted.words, task, notes)
+    found = vocabulary.encode_vocabulary(vectors, request.words, task, notes)
     if found is None:
         return nobody
-    return cluster_names.name_clusters(vectors, members, wanted.words, *found, wanted.seed, task)
+    return cluster_names.name_clusters(vectors, members, request.words, *found, request.seed, task)
 
 
 def word_for(reader: Reader, images: Sequence[int], words: tuple[str, ...], where: str | None, task: Task) -> GroupWord:
@@ -105,7 +105,7 @@ def word_for(reader: Reader, images: Sequence[int], words: tuple[str, ...], wher
     return GroupWord(name.text, name.contrast, "" if name.text else "no word stands out")
 
 
-def _add_notes(fitted: Fit, found: Assignment, vectors: Vectors, notes: list[str]) -> None:
+def _add_notes(fitted: Fit, vectors: Vectors, notes: list[str]) -> None:
     if fitted.method == "density" and not len(fitted.centres):
         notes.append("no group is dense enough: fewer images each (--smallest), or k-means (-k)")
     if fitted.method == "density" and len(vectors) > density_clusters.SAMPLE:
@@ -116,7 +116,6 @@ def _add_notes(fitted: Fit, found: Assignment, vectors: Vectors, notes: list[str
 
 def _build_report(
     vectors: Vectors,
-    wanted: ClusterRequest,
     fitted: Fit,
     facts: Sequence[ClusterStatistics],
     noise: Ids | None,
@@ -125,7 +124,7 @@ def _build_report(
     notes: Sequence[str],
     found: Assignment | None = None,
 ) -> ClusterReport:
-    def shown(at: Ids) -> tuple[Shown, ...]:
+    def images_at(at: Ids) -> tuple[Shown, ...]:
         assert found is not None
         ids, own = vectors.ids[at].tolist(), found.own[at].tolist()
         return tuple(Shown(i, score, places.get(i)) for i, score in zip(ids, own, strict=True))
@@ -137,7 +136,7 @@ def _build_report(
             one.cohesion,
             one.separation,
             None if one.neighbour is None else one.neighbour + 1,
-            shown(one.medoids),
+            images_at(one.medoids),
             name.text,
             name.contrast,
         )
@@ -145,7 +144,7 @@ def _build_report(
     )
     outside = None
     if noise is not None and len(noise):
-        outside = Cluster(0, len(noise), None, None, None, shown(noise[: cluster_statistics.MEDOID_COUNT]))
+        outside = Cluster(0, len(noise), None, None, None, images_at(noise[: cluster_statistics.MEDOID_COUNT]))
     reader = vectors.reader
     return ClusterReport(
         reader.identity.uuid,
@@ -162,18 +161,18 @@ def _build_report(
 
 
 def _save(
-    vectors: Vectors, wanted: ClusterRequest, fitted: Fit, found: Assignment, report: ClusterReport
+    vectors: Vectors, request: ClusterRequest, fitted: Fit, found: Assignment, report: ClusterReport
 ) -> ClusterReport:
     """Store the clusters and return the report with their name and generation."""
     from imseek.data.shards import derived_results
 
-    assert wanted.save is not None
+    assert request.save is not None
     words = [cluster.name for cluster in report.clusters]
-    facts: dict[str, Any] = {"where": wanted.where, "seed": wanted.seed, "images": report.images}
-    model = cluster_store.model_of(wanted.save, vectors, fitted, words, facts)
-    values = cluster_store.values_of(wanted.save, vectors.ids.tolist(), found, words)
+    facts: dict[str, Any] = {"where": request.where, "seed": request.seed, "images": report.images}
+    model = cluster_store.model_of(request.save, vectors, fitted, words, facts)
+    values = cluster_store.values_of(request.save, vectors.ids.tolist(), found, words)
     generation = derived_results.store(vectors.reader.root, values, model)
-    return replace(report, generation=generation, saved=wanted.save)
+    return replace(report, generation=generation, saved=request.save)
 
 
 def assign_new_images(reader: Reader, name: str, task: Task) -> AssignReport:
@@ -185,7 +184,7 @@ def assign_new_images(reader: Reader, name: str, task: Task) -> AssignReport:
         known = [one.name for one in models.of_kind(reader.root, cluster_store.KIND)]
         hint = f"there are: {', '.join(known)}" if known else "imseek clusters --save NAME stores some"
         raise UsageError(f"no clusters are stored as {name!r}", hint=hint)
-    fitted, words = cluster_store.fit_of(model, reader.current.space, reader.root)
+    fitted, words = cluster_store.fit_of(model, reader.current.space)
     before = derived_columns.read_columns(reader, name)
     number, _, _ = cluster_store.columns_of(name)
     inside = Vectors(reader, allowed=filter_ids(reader, model.facts["where"]))

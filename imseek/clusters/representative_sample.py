@@ -40,26 +40,26 @@ class SampleRequest:
     seed: int
 
 
-def choose_sample(reader: Reader, asked: SampleRequest, task: Task) -> SampleReport:
+def choose_sample(reader: Reader, request: SampleRequest, task: Task) -> SampleReport:
     """Choose a sample and report it; raises like :func:`imseek.clusters.sample`."""
-    vectors = Vectors(reader, allowed=filter_ids(reader, asked.where))
+    vectors = Vectors(reader, allowed=filter_ids(reader, request.where))
     differ = find_unique_vectors(vectors, task)
     notes: list[str] = []
-    count = min(asked.count, len(differ.first))
-    if count < asked.count:
+    count = min(request.count, len(differ.first))
+    if count < request.count:
         notes.append(f"there are no more than {count:,} contents that differ")
     if not count:
         at, scores = np.empty(0, np.int64), np.empty(0, np.float32)
-    elif asked.method == "k-centre":
-        at, scores = k_centre(vectors, differ, count, asked.seed, task)
-    elif asked.method == "facility":
+    elif request.method == "k-centre":
+        at, scores = k_centre(vectors, differ, count, request.seed, task)
+    elif request.method == "facility":
         if count > MAX_FACILITY:
             raise UsageError(f"facility location chooses {MAX_FACILITY:,} images at most", hint="--method k-centre")
-        at, scores = facility_location(vectors, differ, count, asked.seed, task)
+        at, scores = facility_location(vectors, differ, count, request.seed, task)
         if len(differ.first) > MAX_FACILITY:
             notes.append(f"chosen from and by {MAX_FACILITY:,} images at random")
     else:
-        at = np.random.default_rng(asked.seed).permutation(differ.first)[:count]
+        at = np.random.default_rng(request.seed).permutation(differ.first)[:count]
         scores = np.zeros(count, np.float32)
     weights, farthest, mean = coverage(vectors, at, task)
     ids = vectors.ids[at].tolist()
@@ -68,7 +68,7 @@ def choose_sample(reader: Reader, asked: SampleRequest, task: Task) -> SampleRep
         collection=reader.identity.uuid,
         generation=reader.generation,
         encoder=vectors.space.encoder,
-        method=asked.method,
+        method=request.method,
         images=len(vectors),
         chosen=tuple(Shown(i, score, places.get(i)) for i, score in zip(ids, scores.tolist(), strict=True)),
         weights=tuple(weights.tolist()),
@@ -89,11 +89,11 @@ def k_centre(vectors: Vectors, differ: UniqueVectors, count: int, seed: int, tas
     """
     m = len(differ.first)
     first = int(np.random.default_rng(seed).integers(m))
-    chosen, scores, told = [first], [0.0], 0
+    chosen, scores, known = [first], [0.0], 0
     distance = np.full(m, np.inf, np.float32)  # To the nearest image chosen before this pass.
     while len(chosen) < count:
         task.step(CHOOSING, len(chosen), count)
-        fresh, told = vectors.at(differ.first[chosen[told:]]), len(chosen)
+        fresh, known = vectors.at(differ.first[chosen[known:]]), len(chosen)
         for start in range(0, m, _CANDIDATES):
             rows = vectors.at(differ.first[start : start + _CANDIDATES])
             near = np.maximum(0, 1 - (rows @ fresh.T).max(axis=1))

@@ -49,7 +49,8 @@ class Cluster:
     name: str | None = None
     """The word that names it; null where none stands out."""
     contrast: Score | None = None
-    """How much higher the word scores here than elsewhere, in standard deviations."""
+    """How much higher the best word scores here than elsewhere, in standard deviations; null where no words were
+    compared, or where the images elsewhere are copies of each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class GroupWord:
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """An outlier, and how often it is there."""
+    """An outlier, with the number of its copies."""
 
     image: Annotated[Shown, Json(inline=True)]
     copies: Count

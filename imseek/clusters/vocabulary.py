@@ -70,12 +70,12 @@ def encode_vocabulary(
     """
     root, space = vectors.reader.root, vectors.space
 
-    def made(texts: tuple[str, ...]) -> Float32:
+    def rows_of(texts: tuple[str, ...]) -> Float32:
         return class_vectors(root, space, texts, notify=notes.append, task=task)
 
     try:
-        rows = made(words)
-        return rows, vocabulary_mean(rows, lambda: made(NEUTRAL_TEXTS))
+        rows = rows_of(words)
+        return rows, vocabulary_mean(rows, lambda: rows_of(NEUTRAL_TEXTS))
     except (EncoderError, MissingExtraError, UnknownEncoderError) as error:
         notes.append(f"no names: {error}")
         return None

@@ -1,4 +1,4 @@
-"""``collection.json`` and ``current.json``: what they say, parsed with checks, and how they are written."""
+"""Read and write ``collection.json`` and ``current.json``, checking what is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imseek.data import layout
 from imseek.data.files import durable_files
 from imseek.data.files.checksummed_files import corrupt_file_error, read_checksummed
 from imseek.data.files.json_object import JsonObject, check_integer
-from imseek.types.collection_info import SpaceInfo
+from imseek.types.spaces import SpaceInfo
 
 #: The generation in which live rows of the catalog die.
 FOREVER: Final = 2**63 - 1

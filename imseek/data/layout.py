@@ -126,6 +126,11 @@ def journal(undo_id: str) -> str:
     return f"{UNDO}/{undo_id}.jsonl"
 
 
+def sidecar_journal(undo_id: str) -> str:
+    """Path of the journal of files beside pictures that imseek has written to."""
+    return f"{UNDO}/{undo_id}.sidecars"
+
+
 def is_ours(name: str) -> bool:
     """Whether imseek uses this name at the top of a collection."""
     return name in TOP_FILES or name in FOLDERS or is_set_aside(name)

@@ -90,6 +90,9 @@ class Reader:
         self._lookups: dict[int, _ShardLookup] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._roots: dict[int, SourceRow] = {}
+        self._live: Int64 | None = None
+        #: What lexical search has counted in this generation.
+        self.word_frequencies: dict[tuple[Any, ...], Any] = {}
         self._row_groups: RowGroupCache | None = None
         self._catalog = CachedConnection(root)
 
@@ -115,6 +118,8 @@ class Reader:
         """Release the mapped files, each of which takes a descriptor. Using the reader again maps them anew."""
         self._arrays.clear()
         self._lookups.clear()
+        self._live = None
+        self.word_frequencies.clear()
         self._row_groups = None
         self._snapshots.clear()
         self._catalog.close()
@@ -143,10 +148,12 @@ class Reader:
 
     def snapshot_folder(self, space_id: int) -> IndexFolder | None:
         """Return the folder of a space's FAISS snapshot, or None."""
+        folder = self.current.snapshots.get(str(space_id))
+        if folder is None:
+            return None
         from imseek.data.vectors.index_metadata import IndexFolder
 
-        folder = self.current.snapshots.get(str(space_id))
-        return None if folder is None else IndexFolder(self.root, folder)
+        return IndexFolder(self.root, folder)
 
     def snapshot(self, space_id: int) -> Snapshot | None:
         """Return the snapshot of a space, memory-mapped, or None.
@@ -440,7 +447,12 @@ class Reader:
 
     def live_ids(self, image_ids: Iterable[int]) -> set[int]:
         """Return those of these ids that are live in this generation."""
-        return {image_id for _, ids, _ in self._locate(image_ids) for image_id in ids}
+        if self._live is None:
+            parts = [np.delete(self.shard_ids(shard), self.dead_rows(shard)) for shard in self.current.shards]
+            live = np.concatenate([np.empty(0, np.int64), *parts])
+            self._live = live if (np.diff(live) > 0).all() else np.unique(live)
+        wanted = np.fromiter(image_ids, np.int64)
+        return set(self._live[_rows_of_ids(self._live, wanted)].tolist())
 
     def catalog_connection(self) -> AbstractContextManager[ReadConnection]:
         """Lend the connection to the catalog for queries in the body of the ``with``; call nothing there that needs it.

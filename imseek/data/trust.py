@@ -29,7 +29,7 @@ from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.files.user_home import private_file, read_private, write_private
 from imseek.errors import CorruptCollectionError, ImseekError, StorageError, UntrustedCollectionError
 from imseek.home import home, make_home
-from imseek.types.maintenance_reports import TrustRecord
+from imseek.types.trust import TrustRecord
 
 FOLDERS_VARIABLE: Final = "IMSEEK_TRUSTED_FOLDERS"
 _RECORDS: Final = "trusted"
@@ -153,11 +153,11 @@ def create_records() -> None:
     Call this before adding somebody else's collection to them, so that it is not mistaken for one of those. The folder
     of records is renamed into place when complete: another process may read it meanwhile, and this one may be killed.
     """
-    from tempfile import TemporaryDirectory  # Imported here because it is needed only once.
-
     with suppress(OSError, StorageError):
         if (home(os.environ) / _RECORDS).exists():
             return
+        from tempfile import TemporaryDirectory  # Imported here because it is needed only once.
+
         mine = make_home(os.environ)
         with TemporaryDirectory(prefix=f".{_RECORDS}-", dir=mine) as staging:
             folder = Path(staging) / _RECORDS

@@ -45,8 +45,8 @@ def compare_coverage(
     each = [Vectors(reader, space, allowed_of(reader, where)) for reader, space in zip(readers, spaces, strict=True)]
     indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
     sets = [covering.SetNeighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
-    asked = [covering.sample_positions(len(vectors), most) for vectors in each]
-    stages = 2 * (len(asked[0]) + len(asked[1]))
+    samples = [covering.sample_positions(len(vectors), most) for vectors in each]
+    stages = 2 * (len(samples[0]) + len(samples[1]))
     # Comparing all images with all others exactly, by block products, is several times faster.
     at_once = all(one.index.exact and len(one.vectors) <= most for one in sets)
     total, before = stages + (sum(map(len, each)) + len(each[0])) * at_once, 0
@@ -70,10 +70,10 @@ def compare_coverage(
         if least is not None and not task.is_cancelled:
             with suppress(Cancelled):
                 found = covering.strangeness_to(
-                    mine, theirs, asked[n], step, known and (known[0][:, 0], known[1][:, 0])
+                    mine, theirs, samples[n], step, known and (known[0][:, 0], known[1][:, 0])
                 )
-        sides.append(_build_side(mine.vectors, asked[n], found, least, groups, examples))
-        before += 2 * len(asked[n])
+        sides.append(_build_side(mine.vectors, samples[n], found, least, groups, examples))
+        before += 2 * len(samples[n])
     return CoverageReport(
         encoder=spaces[0].encoder,
         expected=expected,
@@ -100,7 +100,7 @@ def _notes(sides: Sequence[CoverageSide], each: Sequence[Vectors]) -> tuple[str,
 
 def _build_side(
     mine: Vectors,
-    asked: Ids,
+    sample: Ids,
     found: tuple[Float32, Float32] | None,
     least: float | None,
     groups: int,
@@ -108,17 +108,17 @@ def _build_side(
 ) -> CoverageSide:
     """Report one side.
 
-    ``found`` holds the strangeness of the images at positions ``asked`` and their nearest cosines. ``least`` is the
+    ``found`` holds the strangeness of the images at positions ``sample`` and their nearest cosines. ``least`` is the
     threshold: None where all images count as lacking, NaN where the work was stopped first.
     """
     cosines = np.full(len(mine), np.nan, np.float32)
     if least is not None and math.isnan(least):
-        least, lacking = None, asked[:0]  # Stopped before the threshold was known.
+        least, lacking = None, sample[:0]  # Stopped before the threshold was known.
     elif found is None or least is None:
-        lacking = asked if least is None else asked[:0]
+        lacking = sample if least is None else sample[:0]
     else:
-        cosines[asked] = found[1]
-        lacking = asked[found[0] > least]
+        cosines[sample] = found[1]
+        lacking = sample[found[0] > least]
     made = []
     for positions in covering.group_similar(mine, lacking, groups):
         shown = [
@@ -129,11 +129,11 @@ def _build_side(
     return CoverageSide(
         uuid=mine.reader.identity.uuid,
         images=len(mine),
-        asked=len(asked),
+        asked=len(sample),
         generation=mine.reader.generation,
         threshold=least,
         lacking=len(lacking),
-        nearest=None if found is None or not len(asked) else float(np.median(found[1])),
+        nearest=None if found is None or not len(sample) else float(np.median(found[1])),
         groups=tuple(made),
     )
 

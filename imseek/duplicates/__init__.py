@@ -162,17 +162,17 @@ def rejudge(
 
     root = path_of(collection)
     # A dummy verdict validates the pair and puts its lower hash first.
-    asked = {
+    changes = {
         (one.a, one.b): None if verdict is None else one
         for (a, b), verdict in wanted.items()
         for one in (stored.make_judgement(a, b, verdict or "same", PERSON),)
     }
-    if not asked:
+    if not changes:
         return {}
     with open_writer(root, "judge") as writer:
         said = {(one.a, one.b): one.verdict for one in stored.read(root)}
-        duplicate_judgement_file.update_judgements(writer, asked)
-    return {pair: said.get(pair) for pair in asked}
+        duplicate_judgement_file.update_judgements(writer, changes)
+    return {pair: said.get(pair) for pair in changes}
 
 
 def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:

@@ -32,7 +32,7 @@ def find(
     other: Reader,
     open_other: OpenIndex,
     load: LoadEncoder,
-    wanted: DuplicatesRequest,
+    request: DuplicatesRequest,
     task: Task = SILENT,
 ) -> DuplicateReport:
     """Build a group for each content that ``other`` has too: its most certain match there, and the images of this
@@ -40,8 +40,8 @@ def find(
 
     Raises StaleGenerationError and CorruptCollectionError.
     """
-    contents, theirs = load_contents(reader, wanted.allowed), load_contents(other)
-    shared = shared_space(reader, other) if set(wanted.kinds) - {"exact"} else None
+    contents, theirs = load_contents(reader, request.allowed), load_contents(other)
+    shared = shared_space(reader, other) if set(request.kinds) - {"exact"} else None
     limits, notes = DEFAULTS, tuple[str, ...]()
     with ExitStack() as stack:
         mine = cross_collection_pairs.OverlapSide(reader, contents, stack.enter_context(Originals(reader)).read)
@@ -53,22 +53,22 @@ def find(
         found = cross_collection_pairs.find(
             mine,
             there,
-            wanted.kinds,
+            request.kinds,
             thresholds=limits,
-            where=scope_of(wanted.where),
-            looks=wanted.looks,
+            where=scope_of(request.where),
+            looks=request.looks,
             task=task,
         )
     said = (*duplicate_judgements.read(reader.root), *duplicate_judgements.read(other.root))
-    pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said, wanted.kinds)
-    counted: dict[DuplicateKind, int] = dict.fromkeys(wanted.kinds, 0)
+    pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said, request.kinds)
+    counted: dict[DuplicateKind, int] = dict.fromkeys(request.kinds, 0)
     for pair in pairs:
         counted[pair.kind] += 1
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
         searched=contents.images,
-        groups=_build_groups(reader, other, contents, _best_pairs(pairs), wanted.protect),
+        groups=_build_groups(reader, other, contents, _best_pairs(pairs), request.protect),
         pairs=counted,
         judged=left_out,
         notes=notes + found.notes,
@@ -81,14 +81,14 @@ def _apply_judgements(
     pairs: Sequence[DuplicatePair],
     mine: UniqueContents,
     theirs: UniqueContents,
-    said: Iterable[Judgement],
+    judgements: Iterable[Judgement],
     kinds: Collection[DuplicateKind],
 ) -> tuple[list[DuplicatePair], int]:
     """Drop the pairs judged different in either collection, and return the rest with the number dropped.
 
     Pairs judged the same become of that kind if it is one of ``kinds``.
     """
-    verdicts = {(one.a, one.b): one.verdict for one in said}
+    verdicts = {(one.a, one.b): one.verdict for one in judgements}
     if not verdicts:
         return list(pairs), 0
     kept, left_out = [], 0

@@ -65,7 +65,7 @@ class PairComparer:
         self._rows: StoredRows | None = None
         #: Keys of all candidates, ascending: those that did not become pairs need not be compared again.
         self._proposed = np.empty(0, np.int64)
-        self._asked = 0
+        self._questions = 0
 
     def __enter__(self) -> Self:
         self._originals.__enter__()
@@ -105,7 +105,7 @@ class PairComparer:
             task,
             self._looks_at_most,
         )
-        return ComparisonResult(self._told(found), proposed.notes + found.notes, found.interrupted)
+        return ComparisonResult(self._report_pairs(found), proposed.notes + found.notes, found.interrupted)
 
     def find_inside(
         self,
@@ -162,16 +162,16 @@ class PairComparer:
             return None
         if self._rows is None:
             self._rows = StoredRows(self._index.segments, self._index.dim)
-        self._asked += 1
-        look = self._looks if self._asked <= self._looks_at_most else load_nothing
+        self._questions += 1
+        look = self._looks if self._questions <= self._looks_at_most else load_nothing
         hashes = self._contents.phashes
         apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
         known = np.minimum(apart, np.uint8(UNKNOWN))
         near = (one, other, known, codes, cosine, look)
         # Both are duplicates of other members of their groups: compare the pixels at any hash distance.
-        pairs = self._told(classify(*near, thresholds=replace(self._thresholds, near_bits=UNKNOWN)))
+        pairs = self._report_pairs(classify(*near, thresholds=replace(self._thresholds, near_bits=UNKNOWN)))
         return pairs[0] if pairs else None
 
-    def _told(self, found: ClassifiedPairs) -> list[DuplicatePair]:
+    def _report_pairs(self, found: ClassifiedPairs) -> list[DuplicatePair]:
         return to_duplicate_pairs(found, self._contents.ids, self._kinds)

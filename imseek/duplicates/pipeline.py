@@ -60,33 +60,33 @@ def find(
     reader: Reader,
     open_index: OpenIndex,
     load: LoadEncoder,
-    wanted: DuplicatesRequest,
+    request: DuplicatesRequest,
     task: Task = SILENT,
 ) -> DuplicateReport:
     """Find the groups of duplicates in one generation. ``load`` loads an encoder whose thresholds are unknown.
 
     Raises StaleGenerationError and CorruptCollectionError.
     """
-    contents = load_contents(reader, wanted.allowed)
+    contents = load_contents(reader, request.allowed)
     said = match_judgements(duplicate_judgements.read(reader.root), contents)
-    copies = contents.copies if "exact" in wanted.kinds else {}
+    copies = contents.copies if "exact" in request.kinds else {}
     alike = {first: ids.tolist() for first, ids in copies.items()}
     compared = ComparisonResult([])
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
         confirm: Confirm = _confirm_nothing
         limits = DEFAULTS
-        if set(wanted.kinds) - {"exact"} and len(contents) > 1:
+        if set(request.kinds) - {"exact"} and len(contents) > 1:
             space = reader.current.image_spaces[0]
             index = open_index(space)
             limits, notes = resolve_thresholds(reader, space, contents, load, task)
-            comparing = stack.enter_context(PairComparer(reader, contents, index, wanted.kinds, limits, wanted.looks))
-            compared = comparing.find(wanted.where, task)
+            comparing = stack.enter_context(PairComparer(reader, contents, index, request.kinds, limits, request.looks))
+            compared = comparing.find(request.where, task)
             confirm = comparing.confirm
-            if "inside" in wanted.kinds and not compared.interrupted:
+            if "inside" in request.kinds and not compared.interrupted:
                 insides = comparing.find_inside(load(space), compared.pairs, task)
                 compared = compared.merged_with(insides)
-        pairs, left_out = said.settled(compared.pairs, wanted.kinds)
+        pairs, left_out = said.resolve(compared.pairs, request.kinds)
         # How near two pictures must be to a third to count as duplicates without being compared: see groups.
         same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
         reach: dict[DuplicateKind, Reach] = {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
@@ -95,8 +95,8 @@ def find(
         collection=reader.identity.uuid,
         generation=reader.generation,
         searched=contents.images,
-        groups=_choose_keepers(reader, made, wanted),
-        pairs=_count_pairs(pairs, contents, wanted.kinds),
+        groups=_choose_keepers(reader, made, request),
+        pairs=_count_pairs(pairs, contents, request.kinds),
         judged=left_out,
         notes=notes + compared.notes,
         interrupted=compared.interrupted or made.interrupted,
@@ -119,19 +119,19 @@ def _count_pairs(
     return counts
 
 
-def _choose_keepers(reader: Reader, made: Grouping, wanted: DuplicatesRequest) -> tuple[DuplicateGroup, ...]:
+def _choose_keepers(reader: Reader, made: Grouping, request: DuplicatesRequest) -> tuple[DuplicateGroup, ...]:
     """Choose the keeper of each group, and return the groups in report order."""
     groups: list[DuplicateGroup] = []
     for some in _batches(made.groups):
         ids = sorted({i for group in some for i in group.members})
-        members, rich = members_of(reader, ids, wanted.protect)
+        members, rich = members_of(reader, ids, request.protect)
 
         def known(one: Duplicate, rich: dict[int, int] = rich) -> int:
             return rich[one.image_id]
 
         for group in some:
             of_group = [members[i] for i in group.members]
-            chosen = choose_keeper(of_group, wanted.keep, wanted.prefer, wanted.protect, richness=known)
+            chosen = choose_keeper(of_group, request.keep, request.prefer, request.protect, richness=known)
             first, *others = chosen.members
             related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
             reason = PART_REASON if group.kind == "inside" else chosen.reason

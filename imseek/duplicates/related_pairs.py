@@ -57,5 +57,5 @@ def find_related(
         limits, notes = resolve_thresholds(reader, space, contents, load, task)
         with PairComparer(reader, contents, index, kinds, limits, looks) as comparing:
             compared = comparing.find(where, task)
-    pairs, _ = said.settled(compared.pairs, kinds)
+    pairs, _ = said.resolve(compared.pairs, kinds)
     return RelatedPairs(contents, tuple(pairs), notes + compared.notes, compared.interrupted)

@@ -83,7 +83,7 @@ def train_adapter(
     images = torch.from_numpy(lesson.images)
     words = None if lesson.words is None else torch.from_numpy(lesson.words)
 
-    def turned(rows: torch.Tensor) -> torch.Tensor:
+    def adapt(rows: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.normalize(rows + (rows @ down) @ up, dim=1)
 
     steps = 0
@@ -96,8 +96,8 @@ def train_adapter(
         if len(lesson.others):
             drawn = torch.randint(len(lesson.others), (min(EXTRA_NEGATIVES, len(lesson.others)),), generator=generator)
             right = np.concatenate([right, lesson.others[drawn.numpy()]])
-        asked = turned(images[left]) if words is None else words[left]
-        cosines = asked @ turned(images[right]).T
+        queries = adapt(images[left]) if words is None else words[left]
+        cosines = queries @ adapt(images[right]).T
         right_ones = torch.from_numpy(belongs(left, right))
         found = _infonce if loss == "infonce" else _sigmoid
         optimiser.zero_grad()

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +70,8 @@ def is_complete(folder: Path) -> bool:
 
 def _make(folder: Path, make: Callable[[Path], None]) -> None:
     """Rebuild ``folder``. The caller holds its lock, so any other unfinished attempt has died."""
+    import tempfile  # a query only reads the cache
+
     for left_over in folder.parent.glob(f"{folder.name}.*.tmp"):
         shutil.rmtree(left_over)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.", suffix=".tmp"))

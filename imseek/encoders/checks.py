@@ -45,10 +45,10 @@ def check_pictures(batch: np.ndarray[Any, Any], size: int) -> None:
         )
 
 
-def check_modality(wanted: str, loaded: Sequence[str], reference: str) -> None:
-    """Raise EncoderError if the encoder was loaded without the modality ``wanted``."""
-    if wanted not in loaded:
-        raise EncoderError(f"the encoder {reference} was loaded for {' and '.join(loaded)} only, not {wanted}")
+def check_modality(modality: str, loaded: Sequence[str], reference: str) -> None:
+    """Raise EncoderError if the encoder was loaded without the modality ``modality``."""
+    if modality not in loaded:
+        raise EncoderError(f"the encoder {reference} was loaded for {' and '.join(loaded)} only, not {modality}")
 
 
 def unit_rows(rows: Float32) -> Float32:

@@ -160,7 +160,7 @@ def _no_gpu_hint() -> str:
     return "`nvidia-smi` tells whether the driver sees a GPU; or leave the device to auto"
 
 
-def _precision(wanted: str, device: str, machine: Machine) -> str:
+def _precision(precision: str, device: str, machine: Machine) -> str:
     if device == "cpu":
         has = {"fp32": True, "bf16": machine.cpu_bf16, "fp16": False, "int8": True}
     elif device == "mps":
@@ -172,17 +172,17 @@ def _precision(wanted: str, device: str, machine: Machine) -> str:
             "fp16": True,
             "int8": False,
         }
-    if wanted == "auto":
+    if precision == "auto":
         return next(name for name in ("bf16", "fp16", "fp32") if has[name])
-    if has[wanted]:
-        return wanted
+    if has[precision]:
+        return precision
     usable = ", ".join(name for name, there in has.items() if there)
-    if device == "cpu" and wanted == "bf16":
+    if device == "cpu" and precision == "bf16":
         raise EncoderUnavailableError(
             "this processor has no instructions for bf16 (AVX512-BF16, AMX-BF16, Arm's BF16): fp32 is faster",
             hint=f"precisions here: {usable}",
         )
-    raise EncoderUnavailableError(f"{wanted} is not to be had on {device}", hint=f"precisions there: {usable}")
+    raise EncoderUnavailableError(f"{precision} is not to be had on {device}", hint=f"precisions there: {usable}")
 
 
 def _first_batch(device: str, image_size: int) -> int:

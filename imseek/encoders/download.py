@@ -124,7 +124,7 @@ def _offer(reference: str, parts: Sequence[Part], described: Sequence[hub.Reposi
     wanted = {
         (repository.name, file.name): file
         for part, repository in zip(parts, described, strict=True)
-        for file in repository.wanted(part)
+        for file in repository.select(part)
     }
     missing = {key: file for key, file in wanted.items() if hub.cached_path(Part(key[0], (file.name,))) is None}
     offer = Offer(

@@ -46,7 +46,7 @@ class ImageTowerMetadata(TowerMetadata):
     checkpoint: Mapping[str, str | int]
 
     def is_replaced(self) -> bool:
-        """Tell whether another checkpoint lies there now. Where it is gone, the tower still makes the same vectors."""
+        """Tell whether another checkpoint is there now. Where it is gone, the tower still makes the same vectors."""
         try:
             return _describe(Path(str(self.checkpoint.get("path")))) != self.checkpoint
         except OSError:
@@ -249,7 +249,7 @@ class ExportedEncoder:
 
 
 def is_float_on_cpu(runtime: Runtime) -> bool:
-    """Tell whether pictures may be encoded in float32 on the CPU, because nothing else was chosen or is there."""
+    """Tell whether pictures may be encoded in float32 on the CPU, because nothing else was chosen or is available."""
     return (
         runtime.precision in ("auto", "fp32")
         and not runtime.compile

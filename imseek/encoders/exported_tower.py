@@ -1,4 +1,4 @@
-"""Towers exported to the user's cache, of texts and of images: where they are, and what is recorded of each."""
+"""Text and image towers exported to the user's cache: where they are, and what is recorded about each."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Repository:
     licence: str | None
     files: tuple[RemoteFile, ...]
 
-    def wanted(self, part: Part) -> list[RemoteFile]:
+    def select(self, part: Part) -> list[RemoteFile]:
         """Select the files of ``part``, in its order. Raises EncoderUnavailableError if there is none."""
         by_name = {file.name: file for file in self.files}
         found = [by_name[name] for name in part.names if name in by_name]
@@ -227,7 +227,7 @@ def fetch(reference: str, parts: Sequence[Part], described: Sequence[Repository]
     wanted = [
         (repository, file)
         for part, repository in zip(parts, described, strict=True)
-        for file in repository.wanted(part)
+        for file in repository.select(part)
     ]
     report = _watcher.get()
     total, done = sum(file.size for _, file in wanted), 0

@@ -89,7 +89,7 @@ class ImageTower:
             if self._run is None:
                 self._start()
             if self._guard is not None:
-                return self._compared(batch)
+                return self._encode_on_trial(batch)
             run = self._run
         assert run is not None
         return run(batch)
@@ -117,7 +117,7 @@ class ImageTower:
             self._guard, self._exact = guard, self._in_fp32()
         self._run = run  # last, so that a failed step above is retried
 
-    def _compared(self, batch: Pixels) -> Float32:
+    def _encode_on_trial(self, batch: Pixels) -> Float32:
         """Encode a batch while ``_run`` is on trial."""
         assert self._guard is not None
         assert self._exact is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +42,8 @@ def write(
     which onnxruntime maps into memory: of an embedding table it then reads only the rows that a query needs. Raises
     EncoderError for a module that cannot be exported, and where outputs differ by more than ``tolerance``.
     """
+    import tempfile
+
     import onnx
     import torch
 

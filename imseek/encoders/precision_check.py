@@ -58,7 +58,7 @@ class PrecisionCheck:
         self._keep = keep
         self._precision = precision
         self._cosines = np.empty(0, dtype=np.float32)
-        self.verdict = self._stored() if keep else None
+        self.verdict = self._load_verdict() if keep else None
 
     @property
     def missing(self) -> int:
@@ -77,7 +77,7 @@ class PrecisionCheck:
                         write_atomically(self._file, json.dumps(asdict(self.verdict)).encode())
         return self.verdict
 
-    def _stored(self) -> Verdict | None:
+    def _load_verdict(self) -> Verdict | None:
         try:
             verdict = Verdict(**json.loads(self._file.read_bytes()))
             sound = verdict.pictures >= PICTURES_TO_COMPARE and verdict.passed in (True, False)

@@ -63,7 +63,7 @@ class LazyModel:
         """
         with self._lock:
             if self._fingerprint is None:
-                self._fingerprint = self._stored()
+                self._fingerprint = self._load_fingerprint()
             if self._fingerprint is None:
                 self._load()
             assert self._fingerprint is not None
@@ -87,7 +87,7 @@ class LazyModel:
             delattr(model, self._drop)
         self._model = model
 
-    def _stored(self) -> str | None:
+    def _load_fingerprint(self) -> str | None:
         try:
             text: str = self._file().read_text("ascii")
         except (OSError, ValueError):

@@ -46,13 +46,13 @@ _SEED: Final = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecallRequest:
-    """What to evaluate. ``given`` are unit rows (n, dim), texts, or the path of a file of either."""
+    """What to evaluate. ``own_queries`` are unit rows (n, dim), texts, or the path of a file of either."""
 
     space: int | str | None = None
     queries: int = QUERIES
     ks: Sequence[int] = (RECALL_K,)
     filtered: float | None = None
-    given: Path | Sequence[str] | npt.NDArray[Any] | None = None
+    own_queries: Path | Sequence[str] | npt.NDArray[Any] | None = None
     given_kind: QueryKind = "text"
 
 
@@ -68,20 +68,20 @@ class _QuerySet:
 
 def evaluate(
     session: SnapshotSession,
-    wanted: RecallRequest,
+    request: RecallRequest,
     task: Task = SILENT,
     notify: Callable[[str], None] | None = None,
 ) -> NeighbourReport:
     """Evaluate an index; see :func:`imseek.evaluate.ann`."""
     reader = session.reader
-    space = space_of(reader, wanted.space)
+    space = space_of(reader, request.space)
     index = session.index(space)
-    ks = _check_request(wanted, len(index))
-    picked = list(_iter_query_sets(reader, space, wanted, notify))
-    allowed = _draw_filter(index, wanted.filtered)
+    ks = _check_request(request, len(index))
+    picked = list(_iter_query_sets(reader, space, request, notify))
+    allowed = _draw_filter(index, request.filtered)
     if allowed is not None and len(allowed) < max(ks):
-        raise UsageError(f"a filter of {wanted.filtered:g} leaves {len(allowed)} images, and k is {max(ks)}")
-    told = info_of(reader, space.space_id)
+        raise UsageError(f"a filter of {request.filtered:g} leaves {len(allowed)} images, and k is {max(ks)}")
+    info = info_of(reader, space.space_id)
     total = sum(len(one.rows) for one in picked) * len(ks)
     found: list[NeighbourKind] = []
     done = 0
@@ -93,41 +93,41 @@ def evaluate(
 
     with suppress(Cancelled):
         for one in picked:
-            found.append(_measure(index, one, ks, allowed, told, count_query, task))
+            found.append(_measure(index, one, ks, allowed, info, count_query, task))
     return NeighbourReport(
         encoder=space.encoder,
         space_id=space.space_id,
         generation=reader.generation,
         images=len(index),
-        index=None if told is None or index.exact else told.kind,
-        filtered=wanted.filtered,
+        index=None if info is None or index.exact else info.kind,
+        filtered=request.filtered,
         kinds=tuple(found),
         interrupted=len(found) < len(picked),
         notes=_notes(session, space, index),
     )
 
 
-def _check_request(wanted: RecallRequest, images: int) -> tuple[int, ...]:
+def _check_request(request: RecallRequest, images: int) -> tuple[int, ...]:
     if images < 2:
         raise UsageError(f"{images} images have no neighbours")
-    if wanted.queries < 1:
-        raise UsageError(f"so many queries cannot be asked: {wanted.queries}")
-    if not wanted.ks or not all(1 <= k < images for k in wanted.ks):
+    if request.queries < 1:
+        raise UsageError(f"so many queries cannot be asked: {request.queries}")
+    if not request.ks or not all(1 <= k < images for k in request.ks):
         raise UsageError(f"k lies between 1 and {images - 1}, one less than there are images")
-    if wanted.filtered is not None and not 0 < wanted.filtered <= 1:
-        raise UsageError(f"{wanted.filtered} is not a share", hint="above 0, and 1 at the most")
-    return tuple(sorted(set(wanted.ks)))
+    if request.filtered is not None and not 0 < request.filtered <= 1:
+        raise UsageError(f"{request.filtered} is not a share", hint="above 0, and 1 at the most")
+    return tuple(sorted(set(request.ks)))
 
 
 def _iter_query_sets(
-    reader: Reader, space: SpaceInfo, wanted: RecallRequest, notify: Callable[[str], None] | None
+    reader: Reader, space: SpaceInfo, request: RecallRequest, notify: Callable[[str], None] | None
 ) -> Iterator[_QuerySet]:
-    if wanted.given is not None:
-        rows, kind = _load_given_queries(reader, space, wanted, notify)
+    if request.own_queries is not None:
+        rows, kind = _load_given_queries(reader, space, request, notify)
         yield _QuerySet(kind, "given", rows, np.full(len(rows), -1, np.int64))
         return
     vectors = Vectors(reader, space)
-    drawn = _draw_ids(vectors, wanted.queries)
+    drawn = _draw_ids(vectors, request.queries)
     rows = vectors.of(drawn)
     asking = rows.any(axis=1)
     yield _QuerySet("image", "stored", rows[asking], drawn[asking])
@@ -135,7 +135,7 @@ def _iter_query_sets(
     if captions is not None and captions.fingerprint == space.fingerprint:
         said = Vectors(reader, captions)
         if len(said):
-            some = said.of(_draw_ids(said, wanted.queries))
+            some = said.of(_draw_ids(said, request.queries))
             yield _QuerySet("text", "captions", some, np.full(len(some), -1, np.int64))
             return
     made = text_like_queries(rows[asking], seed=_SEED)
@@ -149,9 +149,9 @@ def _draw_ids(vectors: Vectors, count: int) -> Ids:
 
 
 def _load_given_queries(
-    reader: Reader, space: SpaceInfo, wanted: RecallRequest, notify: Callable[[str], None] | None
+    reader: Reader, space: SpaceInfo, request: RecallRequest, notify: Callable[[str], None] | None
 ) -> tuple[Float32, QueryKind]:
-    given: Any = wanted.given
+    given: Any = request.own_queries
     if isinstance(given, Path):
         given = _read_queries(given)
     if not isinstance(given, np.ndarray):
@@ -166,7 +166,7 @@ def _load_given_queries(
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     if not np.isfinite(wide).all() or not norms.all():
         raise QueryError("a query is all zeros, or not finite")
-    return (wide / norms).astype(np.float32), wanted.given_kind
+    return (wide / norms).astype(np.float32), request.given_kind
 
 
 def _read_queries(path: Path) -> Any:
@@ -189,22 +189,22 @@ def _draw_filter(index: VectorIndex, share: float | None) -> IdSet | None:
 
 def _measure(
     index: VectorIndex,
-    asked: _QuerySet,
+    queries: _QuerySet,
     ks: Sequence[int],
     allowed: IdSet | None,
-    told: IndexInfo | None,
+    info: IndexInfo | None,
     count_query: Callable[[], None],
     task: Task,
 ) -> NeighbourKind:
     """Measure recall and latency for one set of queries; ``count_query`` is called for each. Raises Cancelled."""
-    text, deep = asked.kind == "text", max(ks) + 1  # one more, because a stored row finds itself
+    text, deep = queries.kind == "text", max(ks) + 1  # one more, because a stored row finds itself
     truth = []
-    for start in range(0, len(asked.rows), _BATCH):
+    for start in range(0, len(queries.rows), _BATCH):
         task.check()
-        some = asked.rows[start : start + _BATCH]
+        some = queries.rows[start : start + _BATCH]
         truth += index.search(some, deep, allowed=allowed, text=text, exact=True)
     exact_ms = []
-    for row in asked.rows[:_TIMED_QUERIES]:
+    for row in queries.rows[:_TIMED_QUERIES]:
         began = time.perf_counter()
         index.search(row[np.newaxis], deep, allowed=allowed, text=text, exact=True)
         exact_ms.append(1000 * (time.perf_counter() - began))
@@ -212,10 +212,10 @@ def _measure(
     wall: list[float] = []
     processor = 0.0
     for k in ks:  # separately, because a larger k examines more candidates
-        count, shares[k] = k + (asked.own >= 0), []
-        index.search(asked.rows[:1], k + 1, allowed=allowed, text=text)  # warm up
+        count, shares[k] = k + (queries.own >= 0), []
+        index.search(queries.rows[:1], k + 1, allowed=allowed, text=text)  # warm up
         wall, cpu = [], time.process_time()
-        for row, own, best, many in zip(asked.rows, asked.own.tolist(), truth, count.tolist(), strict=True):
+        for row, own, best, many in zip(queries.rows, queries.own.tolist(), truth, count.tolist(), strict=True):
             task.check()
             began = time.perf_counter()
             (answer,) = index.search(row[np.newaxis], many, allowed=allowed, text=text)
@@ -227,12 +227,12 @@ def _measure(
             count_query()
         processor = 1000 * (time.process_time() - cpu) / len(wall)
     stated = None
-    if told is not None and allowed is None and not index.exact:
-        stated = told.text_recall if text else told.image_recall
+    if info is not None and allowed is None and not index.exact:
+        stated = info.text_recall if text else info.image_recall
     return NeighbourKind(
-        kind=asked.kind,
-        came=asked.came,
-        queries=len(asked.rows),
+        kind=queries.kind,
+        came=queries.came,
+        queries=len(queries.rows),
         recall={k: interval(np.array(shares[k])) for k in ks},
         stated=stated,
         median_ms=float(np.median(wall)),

@@ -199,7 +199,7 @@ def _encode_missing(
 
 
 def _rank_both_sides(
-    said: ImageCaptions,
+    captions: ImageCaptions,
     common: Ids,
     halves: Sequence[_EncoderSide],
     rows: Sequence[Rows],
@@ -208,18 +208,18 @@ def _rank_both_sides(
     task: Task,
 ) -> CompareReport:
     """Rank in both directions on both sides, and compare the metrics."""
-    known = np.isin(said.ids, common)
-    asked = [text for text, good in zip(said.texts, known.tolist(), strict=True) if good]
-    if not asked:
+    known = np.isin(captions.ids, common)
+    texts = [text for text, good in zip(captions.texts, known.tolist(), strict=True) if good]
+    if not texts:
         raise QueryError(
             "no captioned picture is on both sides"
             if not unreadable
             else f"none of {len(unreadable):,} pictures can be read: {unreadable[0][1]}"
         )
-    picture = np.searchsorted(common, said.ids[known])
+    picture = np.searchsorted(common, captions.ids[known])
     forth, back = [], []
     for half, shown in zip(halves, rows, strict=True):
-        words = encode_unique_texts(half.encoder, asked, task)
+        words = encode_unique_texts(half.encoder, texts, task)
         there = RelevantItems.of(np.arange(len(picture)), picture, len(picture))
         again = RelevantItems.of(picture, np.arange(len(picture)), len(common))
         forth.append(rank_items(ArrayRows(words), shown, there, task=task))
@@ -234,7 +234,7 @@ def _rank_both_sides(
         captions=len(picture),
         text_to_image=_compare_ranks(forth[0], forth[1], ks, groups),
         image_to_text=_compare_ranks(back[0], back[1], choose_ks(contest.ks, len(picture)), None),
-        left_out=said.left_out,
+        left_out=captions.left_out,
         unreadable=len(unreadable),
         reasons=tuple(f"image {image_id}: {reason}" for image_id, reason in unreadable[:_MAX_REASONS]),
     )

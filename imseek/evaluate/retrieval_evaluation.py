@@ -47,19 +47,19 @@ class CaptionQueries:
 
 def evaluate(
     reader: Reader,
-    wanted: RetrievalRequest,
+    request: RetrievalRequest,
     task: Task = SILENT,
     notify: Callable[[str], None] | None = None,
 ) -> RetrievalReport:
     """Evaluate retrieval; see :func:`imseek.evaluate.retrieval`."""
-    space = space_of(reader, wanted.space)
-    within = filter_ids(reader, wanted.where)
+    space = space_of(reader, request.space)
+    within = filter_ids(reader, request.where)
     try:
-        found = _load_queries(reader, space, within, wanted, task, notify)
+        found = _load_queries(reader, space, within, request, task, notify)
     except Cancelled:
         found = None
     ids = np.empty(0, np.int64) if found is None else np.unique(found.ids)
-    if wanted.among == "captioned":
+    if request.among == "captioned":
         within = IdSet(ids)
     pictures = Vectors(reader, space, within)
 
@@ -71,7 +71,7 @@ def evaluate(
             images=len(pictures),
             captions=captions,
             captions_from=came,
-            among=wanted.among,
+            among=request.among,
             text_to_image=None,
             image_to_text=None,
             left_out=left_out,
@@ -80,10 +80,10 @@ def evaluate(
         )
 
     if found is None:
-        return report(0, "given" if wanted.captions is not None else "metadata", UnusedCaptions())
+        return report(0, "given" if request.captions is not None else "metadata", UnusedCaptions())
     interrupted = report(len(found.ids), found.came, found.left_out)
     owner = pictures.positions(found.ids)
-    ks = choose_ks(wanted.ks, min(len(pictures), len(found.ids)) if wanted.ks else len(pictures))
+    ks = choose_ks(request.ks, min(len(pictures), len(found.ids)) if request.ks else len(pictures))
     there = RelevantItems.of(np.arange(len(owner)), owner, len(owner))
     asking, picture = np.unique(owner, return_inverse=True)
     again = RelevantItems.of(picture, np.arange(len(owner)), len(asking))
@@ -97,7 +97,7 @@ def evaluate(
     return replace(
         interrupted,
         text_to_image=retrieval_metrics(forth, ks, picture if several else None),
-        image_to_text=retrieval_metrics(back, choose_ks(wanted.ks, len(owner))),
+        image_to_text=retrieval_metrics(back, choose_ks(request.ks, len(owner))),
         interrupted=False,
     )
 
@@ -119,22 +119,22 @@ def _load_queries(
     reader: Reader,
     space: SpaceInfo,
     within: IdSet | None,
-    wanted: RetrievalRequest,
+    request: RetrievalRequest,
     task: Task,
     notify: Callable[[str], None] | None,
 ) -> CaptionQueries:
     """Load and embed the captions. Raises Cancelled, QueryError where there are none."""
     embedded = reader.current.caption_space
-    if wanted.captions is None and embedded is not None and embedded.fingerprint == space.fingerprint:
+    if request.captions is None and embedded is not None and embedded.fingerprint == space.fingerprint:
         rows = Vectors(reader, embedded, within)
         if len(rows):
             return CaptionQueries(rows.ids, rows, "space")
     came: CaptionOrigin
-    if wanted.captions is None:
+    if request.captions is None:
         said, came = caption_pairs.read_own_captions(reader, space, within), "metadata"
     else:
         live = Vectors(reader, space, within).ids
-        said, came = caption_pairs.load_captions(reader, wanted.captions, wanted.column, live), "given"
+        said, came = caption_pairs.load_captions(reader, request.captions, request.column, live), "given"
     if not said.texts:
         raise no_captions_error(said.left_out, given=came == "given")
     made = encode_unique_texts(load_text_encoder(reader.root, space, notify), said.texts, task)
@@ -148,7 +148,7 @@ def no_captions_error(left_out: UnusedCaptions, *, given: bool) -> QueryError:
             "no image has a caption",
             hint=f"{CAPTION_SOURCES}; --captions FILE reads captions from a table",
         )
-    told = f"{left_out.unknown:,} rows name no image of the collection"
+    reason = f"{left_out.unknown:,} rows name no image of the collection"
     if left_out.names:
-        told += f" ({', '.join(left_out.names[:3])} …)"
-    return QueryError(f"no caption is left: {told}, {left_out.empty:,} have no caption")
+        reason += f" ({', '.join(left_out.names[:3])} …)"
+    return QueryError(f"no caption is left: {reason}, {left_out.empty:,} have no caption")

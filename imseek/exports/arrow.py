@@ -34,12 +34,12 @@ def schema_of(selection: Selection, *, path: str = "path", vectors: bool = False
 
 def table_of(selection: Selection, block: Block, schema: pa.Schema, *, path: str = "path") -> pa.Table:
     """Convert a block to a table with the columns of :func:`schema_of`. Hashes are hexadecimal, unknown values null."""
-    told: list[Mapping[str, str]] = [{} if place is None else place_columns(place) for place in block.places]
+    places: list[Mapping[str, str]] = [{} if place is None else place_columns(place) for place in block.places]
     made: dict[str, Any] = {
         "image_id": pa.array(block.ids),
-        path: pa.array([one.get("path") for one in told], pa.string()),
-        "path_b64": pa.array([one.get("path_b64") for one in told], pa.string()),
-        "uri": pa.array([one.get("uri") for one in told], pa.string()),
+        path: pa.array([one.get("path") for one in places], pa.string()),
+        "path_b64": pa.array([one.get("path_b64") for one in places], pa.string()),
+        "uri": pa.array([one.get("uri") for one in places], pa.string()),
         "tags": pa.array([list(tags) for tags in block.tags], pa.list_(pa.string())),
     }
     if block.scores is not None:

@@ -56,7 +56,7 @@ class ExportJob:
             yield self.out
             self.out.flush()
 
-    def told(self, done: int) -> None:
+    def report(self, done: int) -> None:
         """Report the number of images written. Raises Cancelled if the export was cancelled."""
         self.task.step(WRITING, done, len(self.selection))
 

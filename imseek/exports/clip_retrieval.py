@@ -100,7 +100,7 @@ def _write_vectors(job: ExportJob, partition: _Partition, space: SpaceInfo, out:
             ids = partition.ids[start : start + BLOCK]
             known = vectors.positions(ids) >= 0  # Images without a caption get zeros, as in a shard.
             rows = np.zeros((len(ids), space.dim), "<f2")
-            rows[known] = vectors.stored(ids[known])
+            rows[known] = vectors.stored_rows(ids[known])
             file.write(rows.data)
             job.task.check()
     return False
@@ -125,7 +125,7 @@ def _write_metadata(job: ExportJob, partition: _Partition, out: Path, done: int)
                 table = table.append_column(whole.field("url"), pa.array(urls, pa.string()))
             writer.write_table(table)
             done += len(block)
-            job.told(done)
+            job.report(done)
     return done
 
 

@@ -33,5 +33,5 @@ def _rows(job: ExportJob) -> Iterator[Float16]:
     selection = job.selection
     for start in range(0, len(selection), BLOCK):
         part = selection.ids[start : start + BLOCK]
-        yield selection.vectors.stored(part)
-        job.told(start + len(part))
+        yield selection.vectors.stored_rows(part)
+        job.report(start + len(part))

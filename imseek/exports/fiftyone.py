@@ -34,7 +34,7 @@ def write(job: ExportJob) -> WriteResult:
     with (job.path / "samples.json").open("x", encoding="utf-8") as file:
         file.write('{"samples": [')
         for row, picture in pictures:
-            vector = job.selection.vectors.stored(np.array([row["image_id"]], np.int64))[0]
+            vector = job.selection.vectors.stored_rows(np.array([row["image_id"]], np.int64))[0]
             sample = {
                 "_id": oid(row["image_id"]),
                 "filepath": copies.add(_PICTURES, row, picture),
@@ -49,7 +49,7 @@ def write(job: ExportJob) -> WriteResult:
             images += 1
         file.write("\n]}\n")
     (job.path / "metadata.json").write_text(json.dumps(_dataset(job, schema)) + "\n")
-    notes = [f"the column {old!r} is called {new!r}" for old, new in schema.renamed.items()]
+    notes = [f"the column {old!r} is called {new!r}" for old, new in schema.renames.items()]
     return WriteResult(images, copies.linked, tuple(pictures.skipped), (*copies.notes(), *notes))
 
 

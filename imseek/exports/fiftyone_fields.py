@@ -45,14 +45,14 @@ _CHANNELS: Final = {**dict.fromkeys(("1", "L", "P", "I", "F", "I;16"), 1), "LA":
 
 
 class FieldSchema:
-    """Maps columns to fields. ``renamed`` maps columns to the names of their fields if these differ.
+    """Maps columns to fields. ``renames`` maps columns to the names of their fields if these differ.
 
     A text column with a second column of the same name plus ``_score`` becomes a classification with its confidence.
     """
 
     def __init__(self, columns: pa.Schema, *, scored: bool) -> None:
         types = dict(zip(columns.names, columns.types, strict=True))
-        self._scored = scored
+        self._has_score = scored
         self._located = {"latitude", "longitude"} <= types.keys()
         self._labels = {
             name
@@ -64,7 +64,7 @@ class FieldSchema:
         for name in map(str, types):
             if name not in held:
                 self.names[name] = field_name(_RENAMES.get(name, name), {*self.names.values()})
-        self.renamed = {old: new for old, new in self.names.items() if new != _RENAMES.get(old, old)}
+        self.renames = {old: new for old, new in self.names.items() if new != _RENAMES.get(old, old)}
         self._kinds = {name: _kind(name, types[name]) for name in self.names}
 
     def documents(self) -> list[Document]:
@@ -84,7 +84,7 @@ class FieldSchema:
             _field_document("path_b64", "StringField"),
             _field_document("uri", "StringField"),
         ]
-        if self._scored:
+        if self._has_score:
             found.append(_field_document("score", "FloatField"))
         for name, field in self.names.items():
             if name in self._labels:
@@ -163,12 +163,12 @@ def _date(text: str) -> Document:
     return {"$date": {"$numberLong": str(since)}}
 
 
-def field_name(name: str, taken: set[str]) -> str:
+def field_name(name: str, used_names: set[str]) -> str:
     """Return a valid, unused FiftyOne field name: a word that does not begin with ``_``."""
     plain = re.sub(r"\W", "_", name).strip("_") or "column"
     plain = f"column_{plain}" if plain in _RESERVED_NAMES.split() or plain[0].isdigit() else plain
     found, n = plain, 2
-    while found in taken:
+    while found in used_names:
         found, n = f"{plain}_{n}", n + 1
     return found
 

@@ -54,8 +54,8 @@ class _PictureRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _PictureResult(Generic[T]):
-    wanted: _PictureRequest
-    made: T | None
+    request: _PictureRequest
+    value: T | None
     reason: str = ""
     message: str = ""
 
@@ -69,35 +69,35 @@ class PictureReader:
 
     def __iter__(self) -> Iterator[tuple[Row, Picture]]:
         """Yield the readable pictures, in the order of the selection."""
-        return ((row, picture) for row, picture in self.made(lambda picture: picture) if picture is not None)
+        return ((row, picture) for row, picture in self.map(lambda picture: picture) if picture is not None)
 
-    def made(self, make: Callable[[Picture], T]) -> Iterator[tuple[Row, T | None]]:
+    def map(self, make: Callable[[Picture], T]) -> Iterator[tuple[Row, T | None]]:
         """Yield ``make(picture)`` for each image, computed in threads; None if it cannot be read or ``make`` raises
         MediaError."""
         with PlaceReader() as places:
 
-            def read(wanted: _PictureRequest) -> _PictureResult[T]:
+            def read(request: _PictureRequest) -> _PictureResult[T]:
                 try:
-                    return _PictureResult(wanted, make(_load(places, wanted)))
+                    return _PictureResult(request, make(_load(places, request)))
                 except MediaError as error:
-                    return _PictureResult(wanted, None, error.reason, str(error))
+                    return _PictureResult(request, None, error.reason, str(error))
                 except ImseekError as error:
-                    return _PictureResult(wanted, None, SkipReason.UNREADABLE, f"{error}; {error.hint}")
+                    return _PictureResult(request, None, SkipReason.UNREADABLE, f"{error}; {error.hint}")
                 except OSError as error:
-                    return _PictureResult(wanted, None, SkipReason.UNREADABLE, str(error.strerror or error))
+                    return _PictureResult(request, None, SkipReason.UNREADABLE, str(error.strerror or error))
 
-            def late(wanted: _PictureRequest) -> _PictureResult[T]:
-                return _PictureResult(wanted, None, SkipReason.TIMEOUT, "reading it took too long")
+            def late(request: _PictureRequest) -> _PictureResult[T]:
+                return _PictureResult(request, None, SkipReason.TIMEOUT, "reading it took too long")
 
             reading = OrderedMap(read, workers=_THREADS, lookahead=_AHEAD, deadline=_DEADLINE, late=late)
-            for done, found in enumerate(reading(self._wanted()), 1):
-                if found.made is None:
-                    wanted = found.wanted
-                    self.skipped.append(SkippedPicture(wanted.image_id, wanted.shown, found.reason, found.message))
-                yield found.wanted.row, found.made
-                self._job.told(done)
+            for done, found in enumerate(reading(self._requests()), 1):
+                if found.value is None:
+                    request = found.request
+                    self.skipped.append(SkippedPicture(request.image_id, request.shown, found.reason, found.message))
+                yield found.request.row, found.value
+                self._job.report(done)
 
-    def _wanted(self) -> Iterator[_PictureRequest]:
+    def _requests(self) -> Iterator[_PictureRequest]:
         selection = self._job.selection
         for block in selection.blocks(_BLOCK):
             places = selection.reader.indexed_places(block.ids.tolist())
@@ -113,13 +113,13 @@ def rows_of(block: Block) -> Iterator[tuple[int, Row]]:
         yield image_id, row
 
 
-def _load(places: PlaceReader, wanted: _PictureRequest) -> Picture:
+def _load(places: PlaceReader, request: _PictureRequest) -> Picture:
     """Load one picture. Raises MediaError, MissingExtraError, OSError."""
-    if (place := wanted.place) is None:
+    if (place := request.place) is None:
         raise MediaError(NO_PLACE, "where it lies is not known")
     picture = places.load(place)
     # The size is all there is to check if the picture was never decoded.
-    size = wanted.row.get("bytes") or len(picture.data)
+    size = request.row.get("bytes") or len(picture.data)
     if not picture.is_verified and size != len(picture.data):
         raise ContentChangedError(CONTENT_CHANGED, "it does not have the size that its metadata say")
     ending = ending_of(picture.data, place.shown)

@@ -61,10 +61,10 @@ def write(job: ExportJob) -> WriteResult:
     notes = list(copies.notes())
     if several:
         notes.append(f"{several:,} images have several tags: each lies in the folder of the first by name")
-    renamed = folders.renamed()
-    notes += [f"the folder of {value!r} is called {name!r}" for value, name in renamed[:_MAX_LISTED]]
-    if len(renamed) > _MAX_LISTED:
-        notes.append(f"{len(renamed) - _MAX_LISTED:,} more folders are called otherwise than their values")
+    renames = folders.renames()
+    notes += [f"the folder of {value!r} is called {name!r}" for value, name in renames[:_MAX_LISTED]]
+    if len(renames) > _MAX_LISTED:
+        notes.append(f"{len(renames) - _MAX_LISTED:,} more folders are called otherwise than their values")
     if table.late:
         notes.append(
             f"`datasets` looks for columns in the first {SCHEMA_BYTES >> 20} MB of {_TABLE}, and does not see "
@@ -116,20 +116,20 @@ class ClassFolders:
 
     def __init__(self) -> None:
         self._names: dict[str | None, str] = {None: UNCLASSIFIED}
-        self._taken = {UNCLASSIFIED}
+        self._used_names = {UNCLASSIFIED}
 
     def of(self, value: str | None) -> str:
         if value not in self._names:
             assert value is not None
             plain = safe_folder_name(value)
             name, n = plain, 2
-            while name.casefold() in self._taken:
+            while name.casefold() in self._used_names:
                 name, n = f"{plain}~{n}", n + 1
             self._names[value] = name
-            self._taken.add(name.casefold())
+            self._used_names.add(name.casefold())
         return self._names[value]
 
-    def renamed(self) -> list[tuple[str, str]]:
+    def renames(self) -> list[tuple[str, str]]:
         """Return the values whose folders have other names."""
         return [(value, name) for value, name in self._names.items() if value is not None and value != name]
 

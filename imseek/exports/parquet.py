@@ -37,7 +37,7 @@ def write_parquet(job: ExportJob) -> WriteResult:
         for block in selection.blocks(_GROUP):
             writer.write_table(table_of(selection, block, marked), row_group_size=_GROUP)
             done += len(block)
-            job.told(done)
+            job.report(done)
     return WriteResult(done)
 
 

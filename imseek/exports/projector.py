@@ -114,7 +114,7 @@ def _point_name(row: Row) -> str:
 
 def _write_sprite(job: ExportJob, total: int, side: int) -> tuple[SkippedPicture, ...]:
     pictures, sprite = PictureReader(job), Sprite(total, side)
-    for position, (_, pixels) in enumerate(pictures.made(lambda picture: make_tile(picture.data, side))):
+    for position, (_, pixels) in enumerate(pictures.map(lambda picture: make_tile(picture.data, side))):
         if pixels is not None:
             sprite.paste(position, pixels)
     sprite.save(job.path / _SPRITE)

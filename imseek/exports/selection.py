@@ -88,7 +88,7 @@ class Selection:
 
     @cached_property
     def vectors(self) -> Vectors:
-        """Vectors of all images in the space: ``vectors.stored(block.ids)`` returns float16 rows."""
+        """Vectors of all images in the space: ``vectors.stored_rows(block.ids)`` returns float16 rows."""
         return Vectors(self.reader, self.space)
 
     @cached_property
@@ -134,7 +134,7 @@ class Selection:
 
     def rows_of(self, block: Block) -> Float16:
         """Return the stored vectors of a block, (m, dim)."""
-        return self.vectors.stored(block.ids)
+        return self.vectors.stored_rows(block.ids)
 
 
 def place_columns(place: Place) -> dict[str, str]:

@@ -25,7 +25,7 @@ def write_jsonl(job: ExportJob) -> WriteResult:
             lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in block.rows())
             out.write("".join(f"{line}\n" for line in lines).encode())
             done += len(block)
-            job.told(done)
+            job.report(done)
     return WriteResult(done)
 
 
@@ -40,7 +40,7 @@ def write_csv(job: ExportJob) -> WriteResult:
             rows = [{name: _cell(value) for name, value in row.items()} for row in block.rows()]
             out.write(_encode_rows(names, rows, spreadsheet=job.options.spreadsheet))
             done += len(block)
-            job.told(done)
+            job.report(done)
     return WriteResult(done)
 
 

@@ -1,4 +1,4 @@
-"""Builds the caption space of a collection from its metadata, without opening a picture."""
+"""Build the caption space of a collection from its metadata, without opening a picture."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from imseek.data.writing.space_build_rows import Row
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.space_compatibility import space_of
+from imseek.errors import CAPTION_SOURCES
 from imseek.indexer.captions import BATCH, CaptionEncoder
 from imseek.progress import Task
 from imseek.types.maintenance_reports import CaptionOutcome, CaptionReport
@@ -36,12 +37,16 @@ def embed(
     encode = CaptionEncoder(encoder)
     outcome: CaptionOutcome = "already"
     space = before
-    if before is None or before.fingerprint != first.fingerprint:
+    with writer.catalog.transaction() as connection:
+        stale = spaces.count_stale_captions(connection)
+    if before is None or before.fingerprint != first.fingerprint or stale:
         space = spaces.prepare_space(writer, {**space_of(encoder, first.note), "modality": "text"})
         build = SpaceBuild(writer, space)
         task.report(PHASE, build.done, build.total)
         if build.run(StoredCaptions(Reader(writer.root), encode), task, PHASE):
             build.switch(None if before is None else before.space_id)
+            if stale:
+                writer.apply(lambda connection, _: spaces.clear_stale_captions(connection))
             outcome = "switched"
         else:
             outcome = "interrupted"
@@ -50,16 +55,20 @@ def embed(
     assert space is not None
     reader = Reader(writer.root)
     in_use = reader.current.caption_space == space
+    captions = reader.current.images - reader.count_without_caption(space.space_id) if in_use else 0
+    notes = encode.notes()
+    if not captions and outcome != "interrupted":
+        notes += (f"no image has a caption: {CAPTION_SOURCES}",)
     return CaptionReport(
         outcome=outcome,
         space_id=space.space_id,
         encoder=space.encoder,
         images=reader.current.images,
-        captions=reader.current.images - reader.count_without_caption(space.space_id) if in_use else 0,
+        captions=captions,
         encoded=encode.encoded,
         seconds=time.monotonic() - started,
         generation=reader.generation,
-        notes=encode.notes(),
+        notes=notes,
     )
 
 

@@ -1,4 +1,4 @@
-"""Opens the containers that a scan found new or changed, one at a time, and notes which ones were read to their end."""
+"""Open the containers that a scan found new or changed, one at a time, and note which ones were read to their end."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ContainerLog:
 
     def __init__(self) -> None:
         self._read: list[ScannedContainer] = []
-        self._losing: list[ScannedContainer] = []
+        self._with_losses: list[ScannedContainer] = []
         self._unfinished: set[tuple[int, bytes]] = set()
 
     def end(self, ended: ContainerResult) -> None:
@@ -61,7 +61,7 @@ class ContainerLog:
         if ended.stat != UNKNOWN_STAT:  # otherwise that was recorded at the start of the run
             read = ScannedContainer(ended.source_id, ended.path, ended.stat)
             # Until its lost images are found elsewhere or removed, an interrupted run must open it again.
-            (self._losing if ended.lost else self._read).append(read)
+            (self._with_losses if ended.lost else self._read).append(read)
 
     def open_again(self, source_id: int, path: bytes) -> None:
         """Have the next run open the container of a picture that may be readable then; other places do not matter."""
@@ -73,10 +73,10 @@ class ContainerLog:
         read, self._read = self._read, []
         return read
 
-    def take_losing(self) -> list[ScannedContainer]:
+    def take_with_losses(self) -> list[ScannedContainer]:
         """Take the containers that lost images, once all of these are found elsewhere or removed."""
-        losing, self._losing = self._losing, []
-        return losing
+        with_losses, self._with_losses = self._with_losses, []
+        return with_losses
 
     def mark_unfinished(self, containers: Iterable[ScannedContainer]) -> list[ScannedContainer]:
         """Return the containers as they are recorded, those to open again with an unknown stat."""

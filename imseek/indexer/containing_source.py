@@ -1,4 +1,4 @@
-"""Finds the source that a path belongs to, as a scan would, and what a run must scan for it."""
+"""Find the source that a path belongs to, as a scan would, and what a run must scan for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Debounces file events until a path is stable and can be indexed.
+"""Debounce file events until a path is stable and can be indexed.
 
 A path is stable when it has had no event for a while and looks the same as at its last event, which also detects
 files that grow without events (on a network, or memory-mapped). A path that has disappeared waits for paths that

@@ -1,4 +1,4 @@
-"""Reports what a run would do, without reading a picture or changing anything."""
+"""Report what a run would do, without reading a picture or changing anything."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DRY_RUN_NOTE = "which of the new pictures are known already is seen when they ar
 
 def plan(
     writer: Writer,
-    wanted: Sequence[Target],
+    targets: Sequence[Target],
     settings: ScanSettings,
     encoder: str,
     stop: threading.Event | None = None,
@@ -29,7 +29,7 @@ def plan(
     If ``stop`` is set, it returns at once with an incomplete report (``interrupted``).
     """
     started = time.monotonic()
-    found = scan(writer.catalog, wanted, settings, stop)
+    found = scan(writer.catalog, targets, settings, stop)
     seen, unchanged, known_failures = found.seen, found.unchanged, found.known_failures
     new = changed = 0
     gone = sum(map(len, found.lost.values()))

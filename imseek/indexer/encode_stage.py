@@ -94,7 +94,7 @@ class EncodeStage:
     def notes(self) -> tuple[str, ...]:
         return self._captions.notes()
 
-    def committed(self) -> None:
+    def forget_committed(self) -> None:
         """Forget the images stored so far: after the commit they are found by their hash."""
         self._new.clear()
         self._reader = None
@@ -222,12 +222,12 @@ class ColumnSelection:
         dropped = {name[1:] for name in names if name.startswith("-")}
         if dropped and len(dropped) < len(set(names)):
             raise UsageError("columns are either all named to be kept, or all to be dropped (-NAME)")
-        self._kept = None if dropped or not names else set(names)
+        self._names = None if dropped or not names else set(names)
         self._dropped = dropped
 
     def of(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return the row without the dropped columns."""
-        if self._kept is None and not self._dropped:
+        if self._names is None and not self._dropped:
             return dict(row)
         return {name: value for name, value in row.items() if self._keeps(name)}
 
@@ -236,7 +236,7 @@ class ColumnSelection:
             return True
         # A time is wrong without its zone.
         named = {name, "taken_at"} if name == "taken_at_zone" else {name}
-        return not named & self._dropped and (self._kept is None or bool(named & self._kept))
+        return not named & self._dropped and (self._names is None or bool(named & self._names))
 
 
 def row_of_copy(row: Mapping[str, Any], caption: str | None, extra: Mapping[str, Scalar]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Checks that imported vectors come from the collection's encoder.
+"""Check that imported vectors come from the collection's encoder.
 
 Evidence is what the user and the file state, and a comparison of sample pictures with their vectors.
 """
@@ -38,7 +38,7 @@ _TRANSPARENT: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA", "P"})
 
 def check(
     catalog: Catalog,
-    wanted: Sequence[Target],
+    targets: Sequence[Target],
     encoders: Mapping[int, Encoder],
     settings: ScanSettings,
     limits: Limits,
@@ -51,7 +51,7 @@ def check(
     """
     left: list[Target] = []
     notes: list[str] = []
-    for target in wanted:
+    for target in targets:
         if target.source.kind != "vectors":
             left.append(target)
             continue

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
+from imseek.data.catalog import spaces
 from imseek.data.shards.compaction import merge_due
 from imseek.data.writing.commit import commit
 from imseek.data.writing.writer import Writer
@@ -85,8 +86,8 @@ def index(
     scan = scanning.scan(writer.catalog, targets, options.scan, task.stop)
     columns = {t.source.source_id: ColumnSelection(t.options.columns) for t in targets}
     tally = RunTally(writer.generation, next(iter(encoders.values())).info.reference)
-    storing = EncodeStage(writer, encoders, captions, columns, contents, tally)
-    run = Run(writer, scan, options, contents, storing, tally, task)
+    encode_stage = EncodeStage(writer, encoders, captions, columns, contents, tally)
+    run = Run(writer, scan, options, contents, encode_stage, tally, task)
     report = run.execute(Loader(encoders, contents, options.limits), {t.source.source_id for t in targets if t.whole})
     return replace(report, notes=(*notes, *report.notes))
 
@@ -100,7 +101,7 @@ class Run:
         scan: ScanResult,
         options: IndexOptions,
         contents: StoredContents,
-        storing: EncodeStage,
+        encode_stage: EncodeStage,
         tally: RunTally,
         task: Task,
     ) -> None:
@@ -108,10 +109,10 @@ class Run:
         self._scan = scan
         self._options = options
         self._contents = contents
-        self._storing = storing
+        self._storing = encode_stage
         self._tally = tally
         self._task = task
-        self._intake = Intake(contents, storing, tally)
+        self._intake = Intake(contents, encode_stage, tally)
         self._committed_at = time.monotonic()
         self._stopped_early = False
 
@@ -126,7 +127,7 @@ class Run:
         self._tell()
         executor = self._executor(loader)
         try:
-            with closing(executor(self._wanted())) as results:
+            with closing(executor(self._items())) as results:
                 for result in results:
                     self._intake.take(result)
                     self._commit_if_due()
@@ -134,7 +135,7 @@ class Run:
                 self._commit_if_due()
             if not self._stopped_early:
                 self._intake.remove_missing()
-                tally.changes.containers += tally.containers.take_losing()
+                tally.changes.containers += tally.containers.take_with_losses()
                 tally.changes.emptied += scan.emptied
             tally.changes.containers += tally.containers.take_read()
             self._commit()
@@ -149,15 +150,24 @@ class Run:
             live=self._writer.current().images,
             seconds=self._task.seconds,
             interrupted=self._task.is_cancelled,
-            notes=tuple(dict.fromkeys((*scan.notes, *late, *self._storing.notes(), *executor.notes()))),
+            notes=tuple(
+                dict.fromkeys((*scan.notes, *late, *self._storing.notes(), *executor.notes(), *self._stale_captions()))
+            ),
         )
+
+    def _stale_captions(self) -> Iterator[str]:
+        with self._writer.catalog.transaction() as connection:
+            stale = spaces.count_stale_captions(connection)
+        if stale:
+            changed = "1 caption has" if stale == 1 else f"{stale:,} captions have"
+            yield f"{changed} changed since they were embedded: `imseek maintain --captions` embeds them again"
 
     def _executor(self, loader: Loader) -> Executor:
         waiting = max((source.threads for source in self._scan.sources), default=0)
         plan = Plan(loader, self._storing.batch, waiting, deadline=WEB_SECONDS if waiting else FILE_SECONDS)
         return executor_of(self._options.executor, self._options.runtime, self._writer, plan)
 
-    def _wanted(self) -> Iterator[Item]:
+    def _items(self) -> Iterator[Item]:
         """Yield what to read, until the run is stopped or has read enough."""
         left = self._options.limit
         try:
@@ -193,8 +203,8 @@ class Run:
         changes.containers = self._tally.containers.mark_unfinished(changes.containers)
         generation = commit(self._writer, changes)
         self._contents.commits += 1
-        self._tally.committed(generation, self._storing.spaces)
-        self._storing.committed()
+        self._tally.count_commit(generation, self._storing.spaces)
+        self._storing.forget_committed()
         merge_due(self._writer)
         self._committed_at = time.monotonic()
         self._tell()

@@ -1,4 +1,4 @@
-"""Re-encodes a collection: reads its pictures again and encodes them as the rows of a new space."""
+"""Re-encode a collection: read its pictures again and encode them as the rows of a new space."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from imseek.data.writing.space_build import SpaceBuild
 from imseek.data.writing.space_build_rows import Row
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
+from imseek.encoders.checks import available_cpus
 from imseek.errors import CONTENT_CHANGED, ImseekError, MediaError
 from imseek.indexer import space_changes
 from imseek.indexer.decode_stage import TIMED_OUT, Trouble, unit_rows
@@ -67,7 +68,7 @@ class EncodeRequest:
 class _ReadResult:
     """The result of reading an image: the encoder's input, or why there is none. Both are None for a twin."""
 
-    wanted: EncodeRequest
+    request: EncodeRequest
     prepared: npt.NDArray[Any] | None
     trouble: Trouble | None
 
@@ -94,7 +95,7 @@ class PictureRows:
         self._roots = {s.source_id: (s.kind, sources.absolute_root(writer.root, s)) for s in writer.catalog.sources()}
 
     def __call__(self, ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
-        workers = len(os.sched_getaffinity(0))
+        workers = available_cpus()
         read: OrderedMap[EncodeRequest, _ReadResult] = OrderedMap(
             self._read,
             workers=workers,
@@ -105,7 +106,7 @@ class PictureRows:
         waiting: list[_ReadResult] = []
         pictures = 0
         with self._pictures:
-            for one in read(self._wanted(ids)):
+            for one in read(self._requests(ids)):
                 waiting.append(one)
                 pictures += one.prepared is not None
                 if pictures >= self._encode_at or len(waiting) >= _LOOKUP_BATCH:
@@ -113,7 +114,7 @@ class PictureRows:
                     waiting, pictures = [], 0
             yield from self._answers(waiting)
 
-    def _wanted(self, ids: Iterator[int]) -> Iterator[EncodeRequest]:
+    def _requests(self, ids: Iterator[int]) -> Iterator[EncodeRequest]:
         while chunk := list(islice(ids, _LOOKUP_BATCH)):
             alike = same_contents(self._writer.root, chunk)
             everyone = sorted({twin for _, twins in alike.values() for twin in twins})
@@ -136,24 +137,24 @@ class PictureRows:
             return self._first[content_hash]
         self._first[content_hash] = image_id
         others = (twin for twin in twins if twin != image_id)
-        return next((twin for twin in others if self._build.held(twin) is not None), None)
+        return next((twin for twin in others if self._build.row_of(twin) is not None), None)
 
-    def _read(self, wanted: EncodeRequest) -> _ReadResult:
+    def _read(self, request: EncodeRequest) -> _ReadResult:
         """Read the content from the first place that has it. Runs in a worker thread."""
-        if wanted.twin is not None:
-            return _ReadResult(wanted, None, None)
+        if request.twin is not None:
+            return _ReadResult(request, None, None)
         first: Trouble | None = None
-        for place in wanted.places:
+        for place in request.places:
             try:
-                return _ReadResult(wanted, self._prepared(self._pictures.load(place).data), None)
+                return _ReadResult(request, self._prepare(self._pictures.load(place).data), None)
             except MediaError as error:
                 trouble = Trouble(error.reason, str(error))
             except OSError as error:
                 trouble = Trouble(SkipReason.UNREADABLE, str(error.strerror or error))
             first = first or trouble
-        return _ReadResult(wanted, None, first or Trouble(NO_PLACE, "where it lies is not known"))
+        return _ReadResult(request, None, first or Trouble(NO_PLACE, "where it lies is not known"))
 
-    def _prepared(self, data: bytes) -> npt.NDArray[Any]:
+    def _prepare(self, data: bytes) -> npt.NDArray[Any]:
         decoded = decode(data, min_side=self._encoder.info.draft_size, measured=False)
         try:
             return self._encoder.prepare(decoded.pixels)
@@ -171,32 +172,32 @@ class PictureRows:
             # Recorded only now, because encoding may have changed the precision.
             run = SpaceRun(self._build.space.space_id, self._encoder.info.reference, self._encoder.precision)
             self._writer.detail = {"spaces": [asdict(run)]}
-        made = {one.wanted.image_id: row for one, row in zip(pictures, rows, strict=True)}
+        made = {one.request.image_id: row for one, row in zip(pictures, rows, strict=True)}
         for one in waiting:
-            wanted, trouble = one.wanted, one.trouble
-            found = made.get(wanted.image_id)
+            request, trouble = one.request, one.trouble
+            found = made.get(request.image_id)
             row = None if isinstance(found, str) else found
             if isinstance(found, str):
                 trouble = Trouble(SkipReason.ENCODER_FAILED, found)
             elif row is not None:
                 self.encoded += 1
-            elif wanted.twin is not None:
+            elif request.twin is not None:
                 # The twin was requested before: it has a row, or is missing.
-                row = self._build.held(wanted.twin)
+                row = self._build.row_of(request.twin)
                 self.copied += row is not None
                 if row is None:
-                    twin = self.missing[wanted.twin]
+                    twin = self.missing[request.twin]
                     trouble = Trouble(twin.reason, twin.message)
             if trouble is not None:
-                self.missing[wanted.image_id] = self._missing(wanted, trouble)
-            yield wanted.image_id, row
+                self.missing[request.image_id] = self._missing(request, trouble)
+            yield request.image_id, row
 
-    def _missing(self, wanted: EncodeRequest, trouble: Trouble) -> MissingPicture:
-        place = wanted.place
+    def _missing(self, request: EncodeRequest, trouble: Trouble) -> MissingPicture:
+        place = request.place
         settled = trouble.reason in (CONTENT_CHANGED, NO_PLACE) or (
             trouble.reason == SkipReason.VANISHED and place is not None and self._is_there(place.source_id)
         )
-        return MissingPicture(wanted.image_id, place, trouble.reason, trouble.message, settled)
+        return MissingPicture(request.image_id, place, trouble.reason, trouble.message, settled)
 
     def _is_there(self, source_id: int) -> bool:
         """Return whether a source is a folder that is not empty: an empty one may be an unmounted disk."""

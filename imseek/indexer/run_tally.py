@@ -1,4 +1,4 @@
-"""Counts what a run does: the changes of its next commit, and the report of those that are committed."""
+"""Count what a run does: the changes of its next commit, and the report of those that are committed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class RunTally:
         self._failures.append(Failure(failed.source_id, failed.full, failed.reason, failed.message))
         self.count("skipped")
 
-    def committed(self, generation: int, spaces: tuple[SpaceRun, ...]) -> None:
+    def count_commit(self, generation: int, spaces: tuple[SpaceRun, ...]) -> None:
         """Count the changes in the report, as ``generation``, and start those of the next commit."""
         report = self.report
         self.report = replace(

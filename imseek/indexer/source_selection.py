@@ -1,4 +1,4 @@
-"""Selects the sources of a run: those that contain the given paths, and new ones."""
+"""Select the sources of a run: those that contain the given paths, and new ones."""
 
 from __future__ import annotations
 
@@ -81,10 +81,10 @@ def select_targets(
     return found
 
 
-def record_sources(writer: Writer, wanted: Iterable[Target]) -> list[Target]:
+def record_sources(writer: Writer, targets: Iterable[Target]) -> list[Target]:
     """Record the sources and options of the targets, and return the targets with their source ids."""
     recorded = []
-    for target in wanted:
+    for target in targets:
         if target.source.source_id < 0:
             options = _document(target.options)
             source = catalog_sources.add(writer, target.source.kind, target.root, options)

@@ -1,4 +1,4 @@
-"""Checks which spaces a collection may have after re-encoding, and which may be dropped."""
+"""Check which spaces a collection may have after re-encoding, and which may be dropped."""
 
 from __future__ import annotations
 

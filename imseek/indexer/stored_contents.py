@@ -1,4 +1,4 @@
-"""Looks up contents while a run stores more of them: in this collection, and in those whose pictures are skipped.
+"""Look up contents while a run stores more of them: in this collection, and in those whose pictures are skipped.
 
 Each content is looked up in the catalogs themselves: about 10 µs with a million images, no memory, and commits of
 other processes are seen. (Sorted hashes in memory take 3 µs, but 32 bytes per image and a second to load.)

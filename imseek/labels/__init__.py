@@ -278,7 +278,7 @@ def evaluate(
     Raises UsageError (no ground truth, a single class, a name that is taken), and as :func:`label`.
     """
     root = path_of(collection)
-    asked = None if classes is None else read_classes(classes)
+    classes_read = None if classes is None else read_classes(classes)
 
     def work(reader: Reader) -> LabelEvaluation:
         space = reader.current.space
@@ -287,7 +287,7 @@ def evaluate(
         scale = logit_scale.resolve_scale(root, space, temperature)
         context = LabelContext(Task(progress, stop))
         vectors = Vectors(reader, space, filter_ids(reader, where))
-        known = truths.read_truth(reader, vectors.ids, truth, asked)
+        known = truths.read_truth(reader, vectors.ids, truth, classes_read)
         recipe = Recipe(
             known.classes,
             wording.resolve_templates(templates),

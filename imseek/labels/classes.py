@@ -56,14 +56,14 @@ def imagenet() -> Classes:
     return Classes(names, tuple((name,) for name in names))
 
 
-def parse_classes(given: str) -> Classes:
+def parse_classes(text: str) -> Classes:
     """Parse ``imagenet``, a file, or comma-separated names. Raises UsageError."""
-    if given.strip() == IMAGENET:
+    if text.strip() == IMAGENET:
         return imagenet()
-    path = Path(given).expanduser()
-    if _is_file(path) or ("," not in given and (os.sep in given or path.suffix == ".txt")):
+    path = Path(text).expanduser()
+    if _is_file(path) or ("," not in text and (os.sep in text or path.suffix == ".txt")):
         return read_classes(path)
-    return classes_from_names([part for part in given.split(",") if part.strip()])
+    return classes_from_names([part for part in text.split(",") if part.strip()])
 
 
 def read_classes(path: Path) -> Classes:
@@ -119,29 +119,29 @@ def background_sentences(given: bool | str | Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def read_templates(given: str) -> tuple[str, ...]:
+def read_templates(text: str) -> tuple[str, ...]:
     """Read a sentence with ``{}``, a named set (:func:`imseek.labels.template_sets`), or a file
     with one sentence a line.
 
     Raises UsageError.
     """
-    if "{}" in given and not _is_file(Path(given)):
-        return (given,)
-    path = Path(given).expanduser()
-    if given in prompts.template_sets():
-        return prompts.templates(given)
-    if _is_file(path) or os.sep in given:
+    if "{}" in text and not _is_file(Path(text)):
+        return (text,)
+    path = Path(text).expanduser()
+    if text in prompts.template_sets():
+        return prompts.templates(text)
+    if _is_file(path) or os.sep in text:
         lines = [line.strip() for line in read_text_file(path).splitlines()]
         found = tuple(line for line in lines if line and not line.startswith("#"))
         if not found:
             raise UsageError(f"no templates in {path}", hint="a sentence a line, with {} for the class name")
         check_templates(found)
         return found
-    if not given.strip():
+    if not text.strip():
         check_templates(())
     raise UsageError(
-        f"{given!r} is no set of templates, no file and no sentence with {{}}",
-        hint=did_you_mean(given, prompts.template_sets(), "sets"),
+        f"{text!r} is no set of templates, no file and no sentence with {{}}",
+        hint=did_you_mean(text, prompts.template_sets(), "sets"),
     )
 
 

@@ -40,7 +40,7 @@ def store(
     counted: list[int] = [0]
     # Without ``tags``, those of an earlier run are removed: its labels no longer hold.
     change = label_tags.tags_change(
-        prefix, tags or {}, replace=replace, told=lambda number: counted.__setitem__(0, number)
+        prefix, tags or {}, replace=replace, on_count=lambda number: counted.__setitem__(0, number)
     )
     generation = derived_results.store(root, values, Model(name, kind, record, arrays), also=[change])
     return generation, counted[0]

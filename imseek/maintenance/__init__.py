@@ -36,7 +36,7 @@ from imseek.types.maintenance_reports import (
 if TYPE_CHECKING:
     from imseek.data.writing.writer import Writer
     from imseek.encoders.runtime import Runtime
-    from imseek.types.maintenance_reports import TrustRecord
+    from imseek.types.trust import TrustRecord
 
 
 def verify(path: str | os.PathLike[str]) -> VerifyReport:

@@ -53,21 +53,21 @@ class Outcome:
     axes: Axes | None = None
 
 
-def lay_out(reader: Reader, wanted: MapRequest, task: Task) -> Outcome:
+def lay_out(reader: Reader, request: MapRequest, task: Task) -> Outcome:
     """Compute a map without storing it. Raises UsageError, QueryError, MissingExtraError, StaleGenerationError."""
-    model = map_store.check_name(reader, wanted.name)
-    if model is not None and wanted.where is None:
-        wanted = replace(wanted, where=map_store.info_of(model).where)
-    vectors = Vectors(reader, allowed=filter_ids(reader, wanted.where))
+    model = map_store.check_name(reader, request.name)
+    if model is not None and request.where is None:
+        request = replace(request, where=map_store.info_of(model).where)
+    vectors = Vectors(reader, allowed=filter_ids(reader, request.where))
     if not len(vectors):
-        if wanted.where is not None and reader.current.images:
+        if request.where is not None and reader.current.images:
             raise UsageError("no image meets the condition", hint="docs/where.md says what it can be made of")
         raise UsageError("there are no images to lay out", hint="imseek index FOLDER")
-    held = map_store.no_positions() if model is None else map_store.read(reader, wanted.name)
-    told = _ReportBuilder(reader, vectors, task)
-    if model is None or wanted.refit:
-        return _lay_out_anew(reader, vectors, wanted, model, held, told)
-    return _place_new_images(reader, vectors, wanted, model, held, told)
+    held = map_store.no_positions() if model is None else map_store.read(reader, request.name)
+    builder = _ReportBuilder(reader, vectors, task)
+    if model is None or request.refit:
+        return _lay_out_anew(reader, vectors, request, model, held, builder)
+    return _place_new_images(reader, vectors, request, model, held, builder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,48 +105,48 @@ class _ReportBuilder:
 def _lay_out_anew(
     reader: Reader,
     vectors: Vectors,
-    wanted: MapRequest,
+    request: MapRequest,
     model: Model | None,
-    held: MapPositions,
-    told: _ReportBuilder,
+    positions: MapPositions,
+    builder: _ReportBuilder,
 ) -> Outcome:
     """Lay out the whole map."""
     before = None if model is None else map_store.info_of(model)
-    info = _plan_map(vectors, wanted, before)
+    info = _plan_map(vectors, request, before)
     try:
         if info.neighbours is None or info.min_dist is None:
-            made = fit.fit_pca(vectors, told.task)
+            made = fit.fit_pca(vectors, builder.task)
         else:
-            settings = info.neighbours, info.min_dist, info.seed, wanted.sample
-            made = fit.fit_umap(reader, vectors, *settings, told.task)
+            settings = info.neighbours, info.min_dist, info.seed, request.sample
+            made = fit.fit_umap(reader, vectors, *settings, builder.task)
     except Cancelled:
-        return Outcome(told.report(before or info, held, interrupted=True))
+        return Outcome(builder.report(before or info, positions, interrupted=True))
     info = _measure_map(info, reader, made.places)
     here, placed, stopped = info.fitted, info.placed, made.interrupted
-    report = told.report(info, made.places, *made.notes, laid_out=here, placed=placed, interrupted=stopped)
+    report = builder.report(info, made.places, *made.notes, laid_out=here, placed=placed, interrupted=stopped)
     return Outcome(report, made.places, made.axes)
 
 
-def _plan_map(vectors: Vectors, wanted: MapRequest, before: MapInfo | None) -> MapInfo:
+def _plan_map(vectors: Vectors, request: MapRequest, before: MapInfo | None) -> MapInfo:
     """Return the intended parameters: requested values, else those of the existing map, else defaults."""
 
-    def chosen(name: str, usual: object) -> object:
-        asked = getattr(wanted, name)
+    def choose(name: str, usual: object) -> object:
+        value = getattr(request, name)
         was = None if before is None else getattr(before, name)
-        return next((one for one in (asked, was) if one is not None), usual)
+        return next((one for one in (value, was) if one is not None), usual)
 
-    is_umap = chosen("method", METHOD) == "umap"
+    is_umap = choose("method", METHOD) == "umap"
     known_facts = {
-        "method": chosen("method", METHOD),
-        "seed": chosen("seed", SEED),
-        "neighbours": chosen("neighbours", DEFAULT_NEIGHBOURS) if is_umap else None,
-        "min_dist": chosen("min_dist", MIN_DIST) if is_umap else None,
+        "method": choose("method", METHOD),
+        "seed": choose("seed", SEED),
+        "neighbours": choose("neighbours", DEFAULT_NEIGHBOURS) if is_umap else None,
+        "min_dist": choose("min_dist", MIN_DIST) if is_umap else None,
     }
     return MapInfo(
-        name=wanted.name,
+        name=request.name,
         encoder=vectors.space.encoder,
         fingerprint=vectors.space.fingerprint,
-        where=wanted.where,
+        where=request.where,
         fitted=0,
         placed=0,
         trustworthiness=None,
@@ -160,56 +160,56 @@ def _plan_map(vectors: Vectors, wanted: MapRequest, before: MapInfo | None) -> M
 def _place_new_images(
     reader: Reader,
     vectors: Vectors,
-    wanted: MapRequest,
+    request: MapRequest,
     model: Model,
-    held: MapPositions,
-    told: _ReportBuilder,
+    positions: MapPositions,
+    builder: _ReportBuilder,
 ) -> Outcome:
     """Place images that have no position yet."""
     info = map_store.info_of(model)
-    _check_same(wanted, info)
+    _check_same(request, info)
     if info.fingerprint != vectors.space.fingerprint:
         note = f"it is stale: made of vectors of {info.encoder}, where the collection has those of "
         note += f"{vectors.space.encoder}; --refit lays it out anew"
-        return Outcome(told.report(info, held, note, stale=True))
-    missing = vectors.ids[~held.has(vectors.ids)]
+        return Outcome(builder.report(info, positions, note, stale=True))
+    missing = vectors.ids[~positions.has(vectors.ids)]
     if not len(missing):
-        return Outcome(told.report(info, held))
+        return Outcome(builder.report(info, positions))
     axes = map_store.axes_of(model)
     interrupted = False
     if axes is not None:
         try:
-            added = fit.project_images(vectors, missing, axes, told.task, fitted=False)
+            added = fit.project_images(vectors, missing, axes, builder.task, fitted=False)
         except Cancelled:
-            return Outcome(told.report(info, held, interrupted=True))
+            return Outcome(builder.report(info, positions, interrupted=True))
     else:
         live = Vectors(reader)
-        anchors = held.only(held.fitted & (live.positions(held.ids) >= 0))
+        anchors = positions.only(positions.fitted & (live.positions(positions.ids) >= 0))
         if not len(anchors):
             raise UsageError(
                 f"all images that map {info.name!r} was computed from have been removed",
                 hint="--refit computes it anew",
             )
         near = info.neighbours or DEFAULT_NEIGHBOURS
-        added, interrupted = fit.place_among(reader, vectors, missing, anchors, near, told.task)
+        added, interrupted = fit.place_among(reader, vectors, missing, anchors, near, builder.task)
     if not len(added):
-        return Outcome(told.report(info, held, interrupted=interrupted))
-    places = held.union(added)
+        return Outcome(builder.report(info, positions, interrupted=interrupted))
+    places = positions.union(added)
     info = _measure_map(info, reader, places)
     notes = []
-    if info.placed > _REFIT_SHARE * (info.placed + info.fitted) and info.fitted < wanted.sample:
+    if info.placed > _REFIT_SHARE * (info.placed + info.fitted) and info.fitted < request.sample:
         notes.append(f"{info.placed:,} images were placed among {info.fitted:,}: --refit lays out all of them")
-    report = told.report(info, places, *notes, placed=len(added), interrupted=interrupted)
+    report = builder.report(info, places, *notes, placed=len(added), interrupted=interrupted)
     return Outcome(report, places, axes)
 
 
-def _check_same(wanted: MapRequest, info: MapInfo) -> None:
+def _check_same(request: MapRequest, info: MapInfo) -> None:
     """Raise UsageError where the request contradicts the existing map."""
     for what in ("method", "neighbours", "min_dist", "seed"):
-        asked, has = getattr(wanted, what), getattr(info, what)
-        if asked is not None and asked != has and (has is not None or what == "method"):
+        value, has = getattr(request, what), getattr(info, what)
+        if value is not None and value != has and (has is not None or what == "method"):
             raise UsageError(
-                f"map {info.name!r} was computed with {what.replace('_', '-')} {has}, not {asked}",
+                f"map {info.name!r} was computed with {what.replace('_', '-')} {has}, not {value}",
                 hint="--refit computes it anew; --name makes another map",
             )
 

@@ -37,13 +37,13 @@ def choose_representatives(coordinates: Float32, count: int) -> Ids:
     return np.concatenate(chosen)[:count]
 
 
-def _choose_per_cell(scaled: np.ndarray, taken: np.ndarray, side: int) -> Ids:
+def _choose_per_cell(scaled: np.ndarray, used: np.ndarray, side: int) -> Ids:
     at = np.minimum((scaled * side).astype(np.int64), side - 1)
     _, cell, counts = np.unique(at[:, 1] * side + at[:, 0], return_inverse=True, return_counts=True)
     means = np.stack([np.bincount(cell, scaled[:, axis]) / counts for axis in (0, 1)], axis=1)
     apart = ((scaled - means[cell]) ** 2).sum(axis=1)
     order = np.lexsort((apart, cell))
     first = order[np.searchsorted(cell[order], np.arange(len(counts)))]
-    empty = np.bincount(cell, taken, minlength=len(counts)) == 0
+    empty = np.bincount(cell, used, minlength=len(counts)) == 0
     found: Ids = first[empty][np.argsort(-counts[empty], kind="stable")]
     return found

@@ -131,17 +131,17 @@ def rank_items(
     Memory: 64 MiB of scores, and the rows of the relevant items of one block of queries. Raises ValueError for
     pairs that do not fit, Cancelled.
     """
-    asked = ArrayRows(questions) if isinstance(questions, np.ndarray) else questions
+    query_rows = ArrayRows(questions) if isinstance(questions, np.ndarray) else questions
     there = ArrayRows(items) if isinstance(items, np.ndarray) else items
-    if len(right) != len(asked) or (len(right.items) and right.items.max() >= len(there)):
+    if len(right) != len(query_rows) or (len(right.items) and right.items.max() >= len(there)):
         raise ValueError("a pair of a question or an item that is not there")
-    first, precision = np.zeros(len(asked), np.int64), np.zeros(len(asked))
-    for part, rows in asked.blocks(QUESTION_BATCH):
+    first, precision = np.zeros(len(query_rows), np.int64), np.zeros(len(query_rows))
+    for part, rows in query_rows.blocks(QUESTION_BATCH):
         task.check()
         starts = right.starts[part.start : part.stop + 1]
         mine = right.items[starts[0] : starts[-1]]
         first[part], precision[part] = _rank_block(rows, there, mine, starts - starts[0])
-        task.report("ranks", part.stop, len(asked))
+        task.report("ranks", part.stop, len(query_rows))
     return Ranks(first, precision, len(there))
 
 

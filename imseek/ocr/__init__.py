@@ -11,14 +11,24 @@ Recognised are Latin, Chinese and Japanese writing; docs/text.md says how well. 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from typing import Any
 
-from imseek.ocr import text_columns
 from imseek.ocr.results import OcrReport as OcrReport
 from imseek.ocr.results import TextLine as TextLine
 from imseek.ocr.results import UnreadPicture as UnreadPicture
-from imseek.ocr.text_columns import lines_of as lines_of
 from imseek.progress import ProgressCallback
 from imseek.types.collections import AnyCollection, path_of
+
+
+def lines_of(metadata: Mapping[str, Any]) -> tuple[TextLine, ...] | None:
+    """Return the lines in an image's metadata; None where the picture was not read.
+
+    Raises CorruptCollectionError where the columns hold something else.
+    """
+    from imseek.ocr import text_columns
+
+    return text_columns.lines_of(metadata)
 
 
 def check_installed() -> None:
@@ -67,6 +77,8 @@ def is_active(collection: AnyCollection) -> bool:
 
     Raises CollectionNotFoundError, CorruptCollectionError.
     """
+    from imseek.ocr import text_columns
+
     return text_columns.is_active(path_of(collection))
 
 

@@ -28,8 +28,8 @@ PHASE: Final = "reading text"
 COMMIT_IMAGES: Final = 1024
 COMMIT_SECONDS: Final = 10.0
 _COMMIT_SHARE: Final = 20.0
-#: Seconds for opening and reading one picture. Reading itself stops before (``recogniser.MAX_SECONDS``).
-_DEADLINE: Final = 120.0
+#: Seconds for opening and reading one picture. Reading stops before, unless the machine is busy with other work.
+_DEADLINE: Final = 300.0
 #: Pictures whose places are looked up together.
 _LOOKUP_BATCH: Final = 1024
 _MAX_LISTED: Final = 1000

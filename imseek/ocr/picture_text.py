@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
@@ -13,9 +14,10 @@ from imseek.ocr.recogniser import Recogniser
 from imseek.ocr.results import TextLine
 from imseek.types.arrays import Pixels
 
-#: Minimum of the shorter side in pixels that pictures are decoded to: to see whether there is text, and to read it.
-_LOOK_SIDE: Final = 360
-_READ_SIDE: Final = 960
+#: Minimum of the shorter side in pixels that pictures are decoded to: enough for a page with 80 lines.
+_MIN_SIDE: Final = 960
+#: Processor seconds after which no further line is read.
+MAX_SECONDS: Final = 30.0
 #: A picture that is longer than this, in shorter sides, is read in parts, up to so many; what is beyond them is not.
 _MAX_ASPECT: Final = 3.0
 _PART_ASPECT: Final = 2.0
@@ -27,20 +29,18 @@ def read_picture(
 ) -> tuple[TextLine, ...]:
     """Decode a picture, upright, and read it. Of an animation, the first frame is read.
 
-    Most pictures have no text: a reduced copy is decoded first, and often nothing else. Raises as
-    :func:`imseek.media.decode`.
+    Stops after ``MAX_SECONDS``, or when ``is_cancelled``. Raises as :func:`imseek.media.decode`.
     """
-    decoded = decode(data, min_side=_LOOK_SIDE, measured=False)
-    looks = [recogniser.has_text(part) for part, _, _ in _parts(decoded.pixels)]
-    if not any(looks):
-        return ()
-    pixels = decoded.pixels
-    if pixels.shape[:2] != (decoded.facts.height, decoded.facts.width):
-        pixels = decode(data, min_side=_READ_SIDE, measured=False).pixels
+    ends = time.thread_time() + MAX_SECONDS  # The networks run in this thread, however busy the machine is.
+
+    def is_over() -> bool:
+        return is_cancelled() or time.thread_time() > ends
+
+    pixels = decode(data, min_side=_MIN_SIDE, measured=False).pixels
     found: list[TextLine] = []
     is_wide = pixels.shape[1] > pixels.shape[0]
-    for (part, start, share), has_text in zip(_parts(pixels), looks, strict=False):
-        for line in recogniser.read(part, is_cancelled) if has_text else ():
+    for part, start, share in _parts(pixels):
+        for line in recogniser.read(part, is_over) if not is_over() and recogniser.has_text(part) else ():
             if is_wide:
                 found.append(replace(line, x=start + line.x * share, width=line.width * share))
             else:

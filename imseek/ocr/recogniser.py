@@ -1,13 +1,13 @@
 """Find and read lines of text in a picture, by the networks of PP-OCR that ship in the wheel of rapidocr.
 
 A detector finds lines, a recogniser reads each, and where it is unsure a classifier says whether the line is upside
-down. Before all that, the detector looks at a small copy: a picture where it sees nothing is not looked at again.
+down. Before all that, the detector looks at a small copy, and at the blocks of a large picture that look like text: a
+picture where it sees nothing is not looked at again.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import metadata
@@ -20,7 +20,8 @@ from imseek.errors import MissingExtraError
 from imseek.media.resize import resize
 from imseek.media.sanitise import tidy
 from imseek.ocr.results import TextLine
-from imseek.types.arrays import Float32, Pixels
+from imseek.ocr.text_like_blocks import choose_blocks
+from imseek.types.arrays import Pixels
 
 if TYPE_CHECKING:
     from rapidocr import RapidOCR
@@ -32,19 +33,20 @@ EXTRA: Final = "ocr"
 #: Pixels of the shorter side below which nothing is legible.
 _MIN_SIDE: Final = 8
 #: Pixels of the longer side: of the picture that lines are cut from, of the copy that they are found in, and of the
-#: small copy of a picture up to ``_LARGE`` pixels, or a larger one.
+#: small copy that says whether there is text. In that of a picture above ``_LARGE``, small text is too small: there
+#: the blocks that look like text are looked at as they are.
 READ_SIDE: Final = 2400
-DETECT_SIDE: Final = 1280
-_LARGE: Final = 960
-GATE_SIDES: Final = (320, 480)
+DETECT_SIDE: Final = 1600
+GATE_SIDE: Final = 320
+_LARGE: Final = 640
 #: A small picture is enlarged before lines are found in it, up to this side and by this factor.
 _ENLARGED_SIDE: Final = 640
 _ENLARGEMENT: Final = 2.0
-#: A picture is looked at again where a pixel of its small copy is text with this probability (docs/log.md).
+#: A picture is read where a pixel of the copy, or of a block, is text with this probability (docs/log.md).
 GATE_PROBABILITY: Final = 0.97
-#: Lines that are read at most, those of the largest area first, and seconds after which no further one is.
+BLOCK_PROBABILITY: Final = 0.995
+#: Lines that are read at most, those of the largest area first.
 MAX_LINES: Final = 400
-MAX_SECONDS: Final = 20.0
 #: Below this confidence, the classifier looks whether the line is upside down; lines below the second are dropped.
 _UNSURE: Final = 0.9
 MIN_CONFIDENCE: Final = 0.75
@@ -78,35 +80,39 @@ class Recogniser:
         self._engine = _load_engine()
 
     def has_text(self, pixels: Pixels) -> bool:
-        """Whether a small copy of (h, w, 3) uint8 sRGB looks as if text were there."""
-        height, width = pixels.shape[:2]
-        if min(height, width) < _MIN_SIDE:
+        """Whether (h, w, 3) uint8 sRGB looks as if text were there: in a small copy, or in its likeliest blocks."""
+        if min(pixels.shape[:2]) < _MIN_SIDE:
             return False
-        side = GATE_SIDES[max(height, width) > _LARGE]
-        small = _scale(pixels, min(1.0, side / max(height, width)))
-        return bool(self._probabilities(small).max() >= GATE_PROBABILITY)
+        longer = max(pixels.shape[:2])
+        copy = _scale(pixels, min(1.0, GATE_SIDE / longer))
+        if self._highest_probability(copy[np.newaxis]) >= GATE_PROBABILITY:
+            return True
+        if longer <= _LARGE:
+            return False
+        blocks = choose_blocks(_scale(pixels, min(1.0, READ_SIDE / longer)))
+        return self._highest_probability(blocks) >= BLOCK_PROBABILITY
 
-    def read(self, pixels: Pixels, is_cancelled: Callable[[], bool] = lambda: False) -> tuple[TextLine, ...]:
-        """Read the lines in (h, w, 3) uint8 sRGB, upright, from the top.
+    def read(self, pixels: Pixels, is_over: Callable[[], bool] = lambda: False) -> tuple[TextLine, ...]:
+        """Read the lines in (h, w, 3) uint8 sRGB, upright, from the top: ``MAX_LINES`` at most.
 
-        Reads for ``MAX_SECONDS`` and ``MAX_LINES`` at most.
+        None is read once ``is_over`` is true.
         """
-        ends = time.monotonic() + MAX_SECONDS
         pixels = _scale(pixels, min(1.0, READ_SIDE / max(pixels.shape[:2])))
         found: list[TextLine] = []
         for corners in self._find_lines(pixels):
-            if time.monotonic() > ends or is_cancelled():
+            if is_over():
                 break
             text, confidence = self._read_line(_cut(pixels, corners))
             if (line := _line(corners, text, confidence, pixels)) is not None:
                 found.append(line)
         return tuple(found)
 
-    def _probabilities(self, pixels: Pixels) -> Float32:
-        """Return the probability of text at each pixel (h, w) of a picture whose sides the network takes."""
+    def _highest_probability(self, pictures: Pixels) -> float:
+        """Return the probability of text at the likeliest pixel of pictures (n, h, w, 3)."""
         detect = self._engine.text_det
-        found: Float32 = detect.session(detect.get_preprocess()(pixels[:, :, ::-1]))[0, 0]
-        return found
+        prepare = detect.get_preprocess()
+        inputs = np.concatenate([prepare(picture[:, :, ::-1]) for picture in pictures])
+        return float(detect.session(inputs).max())
 
     def _find_lines(self, pixels: Pixels) -> Sequence[Corners]:
         """Return the corners of lines in ``pixels``, in the order of reading."""

@@ -143,21 +143,21 @@ def apply(
 
     def look(reader: Reader) -> tuple[ProbeApplyReport, Predictions | None]:
         vectors = Vectors(reader, probe_store.space_of(reader, probe.info), filter_ids(reader, where))
-        said = inference.predict(reader, vectors, probe, level, task)
+        said = inference.predict(vectors, probe, level, task)
         if said is None:
             return ProbeApplyReport(name, 0, {}, 0, (), (), interrupted=True), None
         return _applied_report(reader, probe, said), said
 
-    told, said = run_with_reader(collection, look)
+    report, said = run_with_reader(collection, look)
     if said is None:
-        return told
+        return report
     if save is not None:
         predictions.save_columns(root, save, probe, said, where, level)
-        told = replace(told, saved=save)
+        report = replace(report, saved=save)
     if tag:
         given, taken, kept = predictions.apply_tags(root, probe, said, level)
-        told = replace(told, tagged=given, untagged=taken, kept=kept)
-    return told
+        report = replace(report, tagged=given, untagged=taken, kept=kept)
+    return report
 
 
 def propose(
@@ -235,24 +235,26 @@ def evaluate(
     return run_with_reader(collection, look)
 
 
-def _applied_report(reader: Reader, probe: Probe, said: Predictions) -> ProbeApplyReport:
+def _applied_report(reader: Reader, probe: Probe, predictions: Predictions) -> ProbeApplyReport:
     classes = probe.info.classes
-    counts = said.counts(len(classes))
-    order = np.argsort(-said.chance, kind="stable")
+    counts = predictions.counts(len(classes))
+    order = np.argsort(-predictions.chance, kind="stable")
     surest, unsurest = order[:_EXAMPLES], order[_EXAMPLES:][::-1][:_EXAMPLES]
-    places = reader.places(said.ids[np.concatenate([surest, unsurest])].tolist())
+    places = reader.places(predictions.ids[np.concatenate([surest, unsurest])].tolist())
 
     def shown(row: int) -> ProbeLabel:
-        image_id = int(said.ids[row])
-        return ProbeLabel(image_id, classes[said.best[row]], float(said.chance[row]), places.get(image_id))
+        image_id = int(predictions.ids[row])
+        return ProbeLabel(
+            image_id, classes[predictions.best[row]], float(predictions.chance[row]), places.get(image_id)
+        )
 
-    none = 0 if said.marks is None else int((~said.marks.any(axis=1)).sum())
+    none = 0 if predictions.marks is None else int((~predictions.marks.any(axis=1)).sum())
     return ProbeApplyReport(
         probe.info.name,
-        len(said.ids),
+        len(predictions.ids),
         dict(zip(classes, counts, strict=True)),
         none,
         tuple(map(shown, surest.tolist())),
         tuple(map(shown, unsurest.tolist())),
-        examples=said.examples(classes),
+        examples=predictions.examples(classes),
     )

@@ -62,7 +62,7 @@ def evaluate_probe(reader: Reader, vectors: Vectors, probe: Probe, truth: Labels
     return replace(
         scored,
         probe=info.name,
-        truth=truth.shown(),
+        truth=truth.describe(),
         learned=len(probe.learned),
         left_out=int(seen.sum()),
         unknown=left,
@@ -116,7 +116,7 @@ def evaluate_labels(
         task.report(PHASE, number + 1, len(shots))
     return replace(
         scored,
-        truth=labels.shown(),
+        truth=labels.describe(),
         learned=len(first),
         curve=tuple(curve),
         notes=(*labelled.notes, *notes),
@@ -189,7 +189,7 @@ def _map_to_probe_classes(
     kept = found.take(np.flatnonzero(of >= 0))
     if not len(kept):
         raise UsageError(
-            f"{truth.shown()} and the probe {info.name} have no class in common",
+            f"{truth.describe()} and the probe {info.name} have no class in common",
             hint=f"the probe knows {', '.join(info.classes[:20])}; the truth has {', '.join(found.classes[:20])}",
         )
     return replace(kept, classes=info.classes, targets=of[of >= 0]), unknown

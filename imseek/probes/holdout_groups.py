@@ -57,17 +57,17 @@ def group_copies(contents: list[bytes], hashes: UInt64, rows: Float32) -> Ids:
 
 
 def find_copies(
-    known: tuple[list[bytes], UInt64, Float32], asked: tuple[list[bytes], UInt64, Float32]
+    known: tuple[list[bytes], UInt64, Float32], others: tuple[list[bytes], UInt64, Float32]
 ) -> npt.NDArray[np.bool_]:
-    """Tell which of the ``asked`` images (m,) equal a known one, or are near-duplicates of one."""
+    """Tell which of the ``others`` images (m,) equal a known one, or are near-duplicates of one."""
     contents, hashes, rows = known
     there = set(contents)
-    found = np.array([content in there for content in asked[0]], np.bool_)
+    found = np.array([content in there for content in others[0]], np.bool_)
     for start in range(0, len(found), _BLOCK):
         part = slice(start, start + _BLOCK)
-        cosines = asked[2][part] @ rows.T
+        cosines = others[2][part] @ rows.T
         for at in np.flatnonzero(~found[part] & (cosines.max(axis=1, initial=-1) >= _MIN_COSINE)).tolist():
             near = np.flatnonzero(cosines[at] >= _MIN_COSINE)
-            same = same_picture(cosines[at, near], hashes[near], asked[1][start + at])
+            same = same_picture(cosines[at, near], hashes[near], others[1][start + at])
             found[start + at] = bool(same.any())
     return found

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.analysis.space_vectors import Vectors
-from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.labels.results import LabelExamples
 from imseek.probes.probe_store import Probe
@@ -93,7 +92,6 @@ class LazyMapping(Mapping[int, Any]):
 
 
 def predict(
-    reader: Reader,
     vectors: Vectors,
     probe: Probe,
     threshold: float,

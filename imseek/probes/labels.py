@@ -66,7 +66,7 @@ class Labels:
             raise UsageError("no labels are named", hint="tags, tags:a,b, a column, or folder")
         return cls("column", (name,))
 
-    def shown(self) -> str:
+    def describe(self) -> str:
         """Describe the labels for messages."""
         names = ", ".join(self.names)
         return {"tags": f"tags {names}" if names else "tags", "column": f"column {names}"}.get(
@@ -120,10 +120,10 @@ def read_labels(reader: Reader, labels: Labels, searchable: Ids) -> LabelledImag
     else:
         found = _single_label(_read_folders(reader, labels.names, searchable), ())
     if not len(found):
-        raise NoLabels(f"no image is labelled by {labels.shown()}", hint="imseek tag add TAG IMAGE… labels some")
+        raise NoLabels(f"no image is labelled by {labels.describe()}", hint="imseek tag add TAG IMAGE… labels some")
     if len(found.classes) > MAX_CLASSES:
         raise UsageError(
-            f"{labels.shown()} has {len(found.classes):,} different values: more than {MAX_CLASSES:,} are no classes"
+            f"{labels.describe()} has {len(found.classes):,} different values: more than {MAX_CLASSES:,} are no classes"
         )
     return found
 

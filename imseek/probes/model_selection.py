@@ -75,13 +75,13 @@ class SelectedModel:
     """The selected model, trained on all images, and the validation results of each kind."""
 
     scorer: Linear | CacheModel
-    judged: tuple[ValidationResult, ...]
+    results: tuple[ValidationResult, ...]
     notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> ValidationResult:
         """The validation result of the selected kind."""
-        return next(one for one in self.judged if one.method == self.scorer.name)
+        return next(one for one in self.results if one.method == self.scorer.name)
 
 
 def centre_of(vectors: Vectors) -> Float32:
@@ -138,9 +138,9 @@ def select_model(
         )
     else:
         some = kept[stratified_sample(targets[kept], MAX_VALIDATED, seed)]
-        told = targets[some] if targets.ndim == 2 else np.searchsorted(number, targets[some])
+        known = targets[some] if targets.ndim == 2 else np.searchsorted(number, targets[some])
         said = None if words is None else words[number]
-        judged = _cross_validate(rows[some], told, len(number), groups[some], said, even, seed, task)
+        judged = _cross_validate(rows[some], known, len(number), groups[some], said, even, seed, task)
     best = min(judged, key=lambda one: one.log_loss or 0.0)
     return SelectedModel(fit_model(best, rows, targets, classes, words, even, seed), judged, notes)
 
@@ -215,7 +215,7 @@ class _HeldOutLogits:
         each = calibration.losses(self.logits, self.targets, temperature)
         return float(np.average(each, weights=self.weights))
 
-    def judged(self, method: str, settings: Settings, groups: Ids) -> ValidationResult:
+    def validate(self, method: str, settings: Settings, groups: Ids) -> ValidationResult:
         """Compute the validation result of this setting."""
         temperature = calibration.temperature_of(self.logits, self.targets, self.weights)
         chances = np.empty(self.logits.shape, np.float32)
@@ -256,7 +256,7 @@ def _select_linear(
             found.append(probe.logits(rows[tested]))
     each = [_collect_held_out(found, targets, held, even) for found in parts]
     best = int(np.argmin([one.loss() for one in each]))
-    return each[best].judged("linear", {"strength": linear.STRENGTHS[best]}, groups)
+    return each[best].validate("linear", {"strength": linear.STRENGTHS[best]}, groups)
 
 
 def _select_cache(
@@ -286,17 +286,17 @@ def _select_cache(
             if best is None or loss < best[0]:
                 best = loss, found, {"sharpness": sharpness, "weight": weight, "pivot": pivot}
     assert best is not None
-    return best[1].judged("cache", best[2], groups)
+    return best[1].validate("cache", best[2], groups)
 
 
 def _collect_held_out(
-    parts: list[npt.NDArray[Any]], targets: Targets, held: list[tuple[Ids, Ids]], even: bool
+    parts: list[npt.NDArray[Any]], targets: Targets, splits: list[tuple[Ids, Ids]], even: bool
 ) -> _HeldOutLogits:
-    image = np.concatenate([tested for _, tested in held])
-    fold = np.concatenate([np.full(len(tested), n) for n, (_, tested) in enumerate(held)])
-    told = targets[image]
-    weights = 1 / np.bincount(told)[told] if even else np.ones(len(told))
-    return _HeldOutLogits(np.concatenate(parts), told, image, fold, weights)
+    image = np.concatenate([tested for _, tested in splits])
+    fold = np.concatenate([np.full(len(tested), n) for n, (_, tested) in enumerate(splits)])
+    truth = targets[image]
+    weights = 1 / np.bincount(truth)[truth] if even else np.ones(len(truth))
+    return _HeldOutLogits(np.concatenate(parts), truth, image, fold, weights)
 
 
 def _iter_splits(draws: list[Ids]) -> Iterator[tuple[Ids, Ids]]:

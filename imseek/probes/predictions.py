@@ -29,7 +29,9 @@ def check_columns(root: Path, name: str, probe: str) -> None:
     check_name(Reader(root), name, kind, columns, replace=True, longest=_MAX_NAME_LENGTH)
 
 
-def save_columns(root: Path, name: str, probe: Probe, said: Predictions, where: str | None, threshold: float) -> int:
+def save_columns(
+    root: Path, name: str, probe: Probe, predictions: Predictions, where: str | None, threshold: float
+) -> int:
     """Store the two columns and return the generation.
 
     Under a name other than the probe's own, a record of their origin is stored too.
@@ -47,7 +49,7 @@ def save_columns(root: Path, name: str, probe: Probe, said: Predictions, where: 
             "classes": list(info.classes),
         }
         model = Model(name, RECORD_KIND, facts)
-    values = {name: said.labels(info.classes), f"{name}_score": said.chances()}
+    values = {name: predictions.labels(info.classes), f"{name}_score": predictions.chances()}
     return derived_results.store(root, values, model)
 
 
@@ -56,27 +58,27 @@ def provenance(probe: str) -> str:
     return f"{KIND} {probe}"
 
 
-def apply_tags(root: Path, probe: Probe, said: Predictions, threshold: float) -> tuple[int, int, int]:
+def apply_tags(root: Path, probe: Probe, predictions: Predictions, threshold: float) -> tuple[int, int, int]:
     """Add the probe's tags and remove its outdated ones.
 
     Returns the numbers of tags added and removed, and of images left alone because they have a tag from elsewhere.
     """
     classes = probe.info.classes
     by = provenance(probe.info.name)
-    if said.marks is None:
-        sure = np.flatnonzero(said.chance >= threshold)
-        given = [(int(said.ids[row]), classes[said.best[row]]) for row in sure.tolist()]
+    if predictions.marks is None:
+        sure = np.flatnonzero(predictions.chance >= threshold)
+        given = [(int(predictions.ids[row]), classes[predictions.best[row]]) for row in sure.tolist()]
     else:
-        rows, marks = np.nonzero(said.marks)
-        given = [(int(said.ids[row]), classes[k]) for row, k in zip(rows.tolist(), marks.tolist(), strict=True)]
+        rows, marks = np.nonzero(predictions.marks)
+        given = [(int(predictions.ids[row]), classes[k]) for row, k in zip(rows.tolist(), marks.tolist(), strict=True)]
     others = {
         image_id: tag
         for image_id, tag, who in tag_reader.rows(Reader(root), classes)
-        if who != by and (said.marks is None)
+        if who != by and (predictions.marks is None)
     }
     wanted = [one for one in given if one[0] not in others]
     with open_writer(root, "probe apply") as writer:
-        _, new, gone = tags.set_provenance_tags(writer, by, set(said.ids.tolist()), wanted)
+        _, new, gone = tags.set_provenance_tags(writer, by, set(predictions.ids.tolist()), wanted)
     return new, gone, len(given) - len(wanted)
 
 

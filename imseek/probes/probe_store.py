@@ -74,7 +74,7 @@ def build_model(
         "encoder": space.encoder,
         "fingerprint": space.fingerprint,
         "dim": space.dim,
-        "scores": [_score_facts(one) for one in found.judged],
+        "scores": [_score_facts(one) for one in found.results],
         "notes": list(taught.notes),
     }
     digests = np.frombuffer(b"".join(taught.contents), np.dtype("<i8")).reshape(-1, 4).astype(np.int64)
@@ -95,7 +95,7 @@ def probe_of(model: Model) -> Probe:
             classes=tuple(facts["classes"]),
             counts=tuple(facts["counts"]),
             several=labels.several,
-            labels=labels.shown(),
+            labels=labels.describe(),
             where=facts["where"],
             encoder=facts["encoder"],
             fingerprint=facts["fingerprint"],
@@ -152,16 +152,16 @@ def space_of(reader: Reader, probe: ProbeInfo) -> SpaceInfo:
     )
 
 
-def find_space(reader: Reader, said: str | None) -> SpaceInfo:
+def find_space(reader: Reader, reference: str | None) -> SpaceInfo:
     """Find a space by number or encoder; by default the first. Raises UsageError."""
     spaces = reader.current.image_spaces
-    if said is None:
+    if reference is None:
         return spaces[0]
     for space in spaces:
-        if said in (str(space.space_id), space.encoder):
+        if reference in (str(space.space_id), space.encoder):
             return space
     there = ", ".join(f"{space.space_id} ({space.encoder})" for space in spaces)
-    raise UsageError(f"no space {said!r} of pictures", hint=f"there are: {there}")
+    raise UsageError(f"no space {reference!r} of pictures", hint=f"there are: {there}")
 
 
 def _score_facts(one: ValidationResult) -> dict[str, Any]:

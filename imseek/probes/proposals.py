@@ -53,22 +53,22 @@ def propose(
 ) -> Proposals:
     """Propose up to n images to label next. Raises UsageError, MissingExtraError, Cancelled."""
     labelled, notes = _read_known_labels(reader, labels, vectors)
-    asked = _find_classifier(reader, vectors, labels, labelled, probe)
+    classifier = _find_classifier(reader, vectors, labels, labelled, probe)
     known = np.empty(0, np.int64) if labelled is None else labelled.ids
     free = np.flatnonzero(~np.isin(vectors.ids, known))
-    if asked is None:
+    if classifier is None:
         if labelled is not None:
             notes += (f"only {labelled.classes[0]} is labelled: what is like no labelled image comes first",)
     elif len(free):
         margin = np.empty(len(vectors), np.float32)
         for part, rows in vectors.blocks():
             task.check()
-            margin[part] = active_learning.margins(asked.chances(rows), asked.several)
+            margin[part] = active_learning.margins(classifier.chances(rows), classifier.several)
             task.report(PHASE, part.stop, len(vectors))
         free = free[active_learning.select_unsure(margin[free], n)]
     fresh, copies = _drop_copies(reader, vectors, known, vectors.ids[_select_typical(vectors, known, free, n)])
     return replace(
-        _build_proposals(reader, vectors, fresh[:n], asked),
+        _build_proposals(reader, vectors, fresh[:n], classifier),
         labelled=len(known),
         looked=len(vectors) - len(known),
         copies=copies,
@@ -149,20 +149,20 @@ def _drop_copies(reader: Reader, vectors: Vectors, known: Ids, ids: Ids) -> tupl
     return ids[once & ~old], int((~once | old).sum())
 
 
-def _build_proposals(reader: Reader, vectors: Vectors, ids: Ids, asked: _Classifier | None) -> Proposals:
+def _build_proposals(reader: Reader, vectors: Vectors, ids: Ids, classifier: _Classifier | None) -> Proposals:
     """Build the proposals, with the predicted class of each."""
     places = reader.places(ids.tolist())
-    chances = None if asked is None or not len(ids) else asked.chances(vectors.of(ids))
+    chances = None if classifier is None or not len(ids) else classifier.chances(vectors.of(ids))
     found = []
     for row, image_id in enumerate(ids.tolist()):
-        if asked is None or chances is None:
+        if classifier is None or chances is None:
             found.append(Proposal(image_id, "typical", None, None, places.get(image_id)))
             continue
         at = int(chances[row].argmax())
-        if asked.several:
+        if classifier.several:
             at = int(np.abs(chances[row] - 0.5).argmin())
-        found.append(Proposal(image_id, "unsure", asked.names[at], float(chances[row, at]), places.get(image_id)))
-    return Proposals(tuple(found), 0, 0, 0, () if asked is None else asked.names)
+        found.append(Proposal(image_id, "unsure", classifier.names[at], float(chances[row, at]), places.get(image_id)))
+    return Proposals(tuple(found), 0, 0, 0, () if classifier is None else classifier.names)
 
 
 def check_count(n: int) -> None:

@@ -15,8 +15,8 @@ from imseek.data.vectors import Matches, scores
 from imseek.data.vectors.base import Ids
 from imseek.data.words.values import Document
 from imseek.types.arrays import Float32
-from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import Image, Place
+from imseek.types.spaces import SpaceInfo
 
 
 class GenerationReader(Protocol):
@@ -46,7 +46,7 @@ class GenerationReader(Protocol):
         ...
 
     def indexed_place(self, image_id: int) -> IndexedPlace:
-        """Return where the file of an image lies.
+        """Return the place of an image's file.
 
         Raises ImageNotFoundError if the image is not live or its place is unknown.
         """
@@ -138,7 +138,7 @@ class GenerationCache(Protocol[StoredT_co]):
         """Return a cached generation by its number. Raises ExpiredPageError if it is no longer kept."""
         ...
 
-    def index(self, edition: Any, space: SpaceInfo) -> Index: ...
+    def index(self, generation: Any, space: SpaceInfo) -> Index: ...
 
     def renew(self) -> int:
         """Drop everything that is open, reopen the collection and return the number of its newest generation."""

@@ -1,4 +1,4 @@
-"""Finds where the relevant results of a query end, without a fixed score threshold.
+"""Find where the relevant results of a query end, without a fixed score threshold.
 
 What counts as a high score differs between encoders, and between text and picture queries. So the scores of a query
 are compared with those of irrelevant content, estimated in two ways:
@@ -50,7 +50,7 @@ MIN_SAMPLE: Final = 200
 EXPECTED_FALSE_HITS: Final = 8.0
 MIN_CLEARANCE: Final = 2.5
 MIN_SHARE_OF_BEST: Final = 0.3
-#: By words alone, the least share of a query's words, weighted by IDF, that a relevant image holds.
+#: By words alone, a relevant image holds at least this much of the query that the image with most of it holds.
 MIN_WORD_SHARE: Final = 0.5
 #: Distance from the median of a normal distribution to its quartile, in standard deviations.
 _QUARTILE: Final = 0.6744897501960817
@@ -63,10 +63,10 @@ def cut_irrelevant(candidates: CandidateSet, query: Query, context: PreparedQuer
 
     Candidates come best first. Where words match as well (:mod:`imseek.search.rank_fusion`), an image is also relevant
     if its words hold the whole query, or if picture and words together are as rare as a picture at the cutoff. By words
-    alone, it is relevant if it holds half of the query.
+    alone, it is relevant if it holds half as much of the query as the image that holds most of it.
     """
     if not context.spaces:
-        relevant = candidates.shares >= MIN_WORD_SHARE
+        relevant = candidates.shares >= MIN_WORD_SHARE * candidates.shares.max(initial=0)
     elif context.calibration is None or context.pictures is None:
         relevant = np.arange(len(candidates)) < _count(candidates.ids, candidates.scores, query, context)[0]
     else:

@@ -1,11 +1,10 @@
-"""Loads the encoder of a space, with its adapter if it has one."""
+"""Load the encoder of a space, with its adapter if it has one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.data.trust import check_trusted, is_trusted
 from imseek.encoders import registry
@@ -13,7 +12,7 @@ from imseek.encoders.base import Encoder
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CorruptCollectionError
 from imseek.types.adapters import ADAPTER, adapter_of
-from imseek.types.collection_info import SpaceInfo
+from imseek.types.spaces import SpaceInfo
 
 
 def load_encoder(
@@ -40,6 +39,7 @@ def load_encoder(
             fingerprint=space.fingerprint,
             notify=notify,
         )
+    from imseek.data.catalog import models
     from imseek.encoders.vector_adapter import AdaptedEncoder, Adapter
 
     name, reference = named

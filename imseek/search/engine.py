@@ -17,7 +17,6 @@ import numpy as np
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.range_search import StoredRows
 from imseek.data.vectors.scores import row_norms, scores_of, top_k
 from imseek.encoders.base import Encoder
 from imseek.errors import CAPTION_SOURCES, QueryError
@@ -33,7 +32,14 @@ from imseek.search.query import Query
 from imseek.search.query_options import By
 from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
 from imseek.search.query_words import has_words, text_share, words_of
-from imseek.search.rank_fusion import MAX_WORD_MATCHES, WordHits, calibrate, fuse_rankings, rank_by_words
+from imseek.search.rank_fusion import (
+    MAX_WORD_MATCHES,
+    WordHits,
+    calibrate,
+    fuse_rankings,
+    rank_by_words,
+    share_frequencies,
+)
 from imseek.search.result_pages import HitOptions, build_result, page_window
 from imseek.search.retrieve import retrieve
 from imseek.search.where import Filters
@@ -185,7 +191,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         words = replace(words, cosines=prepared.scores_of(words.ids))
         if query.min_score is not None:
             words = words.take(np.flatnonzero(words.cosines >= np.float32(query.min_score)))
-        (prepared,) = calibrate_queries([replace(prepared, words=words)])
+        (prepared,) = _calibrate([replace(prepared, words=words)])
         return prepared
 
     def find(self, queries: Sequence[PreparedQuery]) -> list[RankedCandidates]:
@@ -207,6 +213,8 @@ class BaseEngine(ABC, Generic[StoredT]):
             notes = one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
             notes += tuple(damaged[space.space_id] for space in one.spaces if space.space_id in damaged)
             notes += self._editions.notes
+            if query.by == "text" and one.words.note is not None:
+                notes += (one.words.note,)
             if query.by == "caption" and not len(one.indexes[0]):
                 notes += (f"no image has a caption: {CAPTION_SOURCES}",)
             found.append(RankedCandidates(one, candidates, cut, approximate, beyond and not reached, notes))
@@ -236,7 +244,7 @@ class BaseEngine(ABC, Generic[StoredT]):
 class Engine(BaseEngine[Reader]):
     """Searches a collection in a folder. ``device`` selects where vectors are searched, for example on GPUs."""
 
-    def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "faiss", device: str = "auto") -> None:
+    def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "auto", device: str = "auto") -> None:
         super().__init__(FolderEditions(root, kind, device), encoder)
         self._filters = Filters()
 
@@ -277,7 +285,14 @@ class Engine(BaseEngine[Reader]):
         return IdSet(self._filters.ids(reader, where))
 
 
-def calibrate_queries(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
+def compare_collections(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
+    """Return one query, prepared for several collections, so that words count the same in all of them."""
+    words = share_frequencies([one.words for one in queries])
+    shared = [replace(one, words=its) for one, its in zip(queries, words, strict=True)]
+    return _calibrate(shared) if any(one.calibration is not None for one in shared) else shared
+
+
+def _calibrate(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
     """Return one query, prepared for one or more collections, with one calibration over samples of all of them."""
     scores = []
     for one in queries:
@@ -306,6 +321,8 @@ def _score_images(prepared: PreparedQuery, reader: Reader, ids: Ids) -> Float32:
 
     The score is NaN for an image that is not live, has no vector, or does not satisfy the query's condition.
     """
+    from imseek.data.vectors.range_search import StoredRows
+
     total = np.zeros(len(ids), np.float32)
     vectors = prepared.query_vectors
     for space, unit, share in zip(prepared.spaces, vectors.units, vectors.shares, strict=True):

@@ -1,4 +1,4 @@
-"""Fuses the terms of a query into one vector per space.
+"""Fuse the terms of a query into one vector per space.
 
 Cosines between pictures are larger and spread wider than those between text and pictures, so pictures would dominate
 a plain sum. Each term is therefore divided by the standard deviation of its cosines over a sample of the collection.

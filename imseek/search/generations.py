@@ -1,4 +1,4 @@
-"""Caches the generations that a process searches: the newest, and one that page tokens still refer to."""
+"""Cache the generations that a process searches: the newest, and one that page tokens still refer to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from imseek.data.catalog.backend import backend_of
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex, open_index, placement_on
-from imseek.data.vectors.index_info import policy_of
 from imseek.errors import (
     CollectionNotFoundError,
     CorruptCollectionError,
@@ -23,7 +22,7 @@ from imseek.errors import (
 )
 from imseek.search.fuse_terms import SAMPLE, sample_rows
 from imseek.types.arrays import Float32
-from imseek.types.collection_info import SpaceInfo
+from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.data.vectors.faiss_snapshot import Snapshot
@@ -128,23 +127,23 @@ class GenerationCache:
         with self._lock:
             newest = self.newest()
             kept = [newest] if self._earlier is None else [newest, self._earlier[1]]
-        for edition in kept:
-            if edition.reader.generation == generation:
-                return edition
+        for one in kept:
+            if one.reader.generation == generation:
+                return one
         raise expired_page_error(generation, newest.reader.generation)
 
-    def index(self, edition: Generation, space: SpaceInfo) -> VectorIndex:
+    def index(self, generation: Generation, space: SpaceInfo) -> VectorIndex:
         """Return the index of a space, built from that of another generation if possible.
 
         Raises CorruptCollectionError, MissingExtraError, StaleGenerationError.
         """
         with self._lock:
-            index = edition.indexes.get(space.space_id)
+            index = generation.indexes.get(space.space_id)
             if index is None:
-                reader = edition.reader
-                like = edition.before.pop(space.space_id, None)
-                segments, snapshot = reader.segments(space.space_id), self._snapshot(edition, space)
-                if self._placement is None and self._kind == "faiss":
+                reader = generation.reader
+                like = generation.before.pop(space.space_id, None)
+                segments, snapshot = reader.segments(space.space_id), self._snapshot(generation, space)
+                if self._placement is None and self._kind != "memory":
                     self._placement = placement_on(self._device)
                 index = open_index(
                     self._kind,
@@ -160,29 +159,31 @@ class GenerationCache:
                         f"{missing} images have no vector of {space.encoder}",
                         hint=f"imseek collection repair {self._root}",
                     )
-                edition.indexes[space.space_id] = index
-                if self._earlier is not None and edition is self._newest:
+                generation.indexes[space.space_id] = index
+                if self._earlier is not None and generation is self._newest:
                     theirs = self._earlier[1].indexes.get(space.space_id)
                     if theirs is not None and _own_bytes(theirs, index) > MAX_OWN_BYTES:
                         self._earlier = None
             return index
 
-    def _snapshot(self, edition: Generation, space: SpaceInfo) -> Snapshot | None:
+    def _snapshot(self, generation: Generation, space: SpaceInfo) -> Snapshot | None:
         """Return the index snapshot, or None if it is missing, damaged or not trusted: the vectors hold the same data.
 
         Raises StaleGenerationError if it is gone and a newer generation exists.
         """
         try:
-            return edition.reader.snapshot(space.space_id)
+            return generation.reader.snapshot(space.space_id)
         except StaleGenerationError:
-            if read_current(self._root).generation != edition.reader.generation:
+            if read_current(self._root).generation != generation.reader.generation:
                 raise
         except CorruptCollectionError:
             pass
         except UntrustedCollectionError as error:
-            edition.notes[space.space_id] = f"all vectors were read, since {error} ({error.hint})"
+            generation.notes[space.space_id] = f"all vectors were read, since {error} ({error.hint})"
             return None
-        edition.notes[space.space_id] = (
+        from imseek.data.vectors.index_info import policy_of
+
+        generation.notes[space.space_id] = (
             f"the vector index of {space.encoder} is damaged, and all vectors were read instead: "
             f"`imseek maintain --index {policy_of(self._root).kind}` builds it again"
         )
@@ -209,7 +210,7 @@ class GenerationCache:
             self._newest.reader.close()
 
     def _check(self, uuid: str) -> None:
-        """Raise CollectionNotFoundError if another collection lies here.
+        """Raise CollectionNotFoundError if another collection is here.
 
         Ids, generations and file names mean different things in another collection.
         """

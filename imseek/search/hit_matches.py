@@ -11,10 +11,12 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.data.catalog.places import MEMBER_SEPARATOR
+from imseek.data.words.analysis import full_name, name_tokens, tokens_of
 from imseek.data.words.values import Document
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.prepared import PreparedQuery
-from imseek.search.query_words import words_of
+from imseek.search.query import Query
+from imseek.search.query_words import STOP_WORDS, words_of
 from imseek.types.search_results import Match, MatchField
 
 #: The least evidence of a picture that stands out: one in twenty of the collection does by chance.
@@ -41,7 +43,8 @@ Metadata = Mapping[int, Mapping[str, Any]]
 def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata | None) -> dict[int, tuple[Match, ...]]:
     """Return why each of the hits (of one collection) matches, by image id.
 
-    ``metadata`` holds that of the hits, if it has been read already; otherwise it is read for hits that match in it.
+    ``metadata`` holds that of the hits, if it has been read already. Otherwise it is read for text in pictures only, as
+    that takes a tenth of a cold search: in captions and keywords, words are those of the query.
     """
     found: dict[int, list[Match]] = {image_id: [] for image_id in hits.ids.tolist()}
     if prepared.calibration is not None:
@@ -51,19 +54,24 @@ def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata |
     matching = hits.ids[hits.words > 0].tolist()
     query = words_of(prepared.query)
     tokens = {*query.words, *(token for phrase in query.phrases for token in phrase)}
-    fields = {
-        i: _fields_of(one, tokens) for i, one in (prepared.reader.documents(matching) if matching else {}).items()
-    }
+    documents = prepared.reader.documents(matching) if matching else {}
+    fields = {i: _fields_of(one, tokens) for i, one in documents.items()}
     named = [i for i, where in fields.items() if "name" in where]
     places = prepared.reader.catalog_places(named) if named else {}
+    sources = prepared.reader.sources() if named else {}
+    is_read = metadata is not None
     if metadata is None:
-        described = [i for i, where in fields.items() if where - {"name"}]
-        metadata = prepared.reader.metadata(described) if described else {}
+        shown = [i for i, where in fields.items() if "text" in where]
+        metadata = prepared.reader.metadata(shown) if shown else {}
     for image_id, where in fields.items():
-        if image_id in places and (names := matching_names(places[image_id][1], tokens)):
-            found[image_id].append(Match("name", names))
+        if image_id in places:
+            source_id, path = places[image_id]
+            if names := matching_names(full_name(sources[source_id].root, path), tokens):
+                found[image_id].append(Match("name", names))
         for field, columns in _COLUMNS.items():
-            if field in where:
+            if field in where and not is_read and field != "text":
+                found[image_id].append(Match(field, _words_of_query(prepared.query, documents[image_id], field)))
+            elif field in where:
                 texts = [text for column in columns for text in _texts(metadata.get(image_id, {}).get(column))]
                 if (match := match_texts(field, texts, tokens)) is not None:
                     found[image_id].append(match)
@@ -72,19 +80,28 @@ def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata |
 
 def _fields_of(document: Document, tokens: AbstractSet[str]) -> set[MatchField]:
     """Return where the document holds any of the tokens."""
-    columns: dict[MatchField, str] = {
+    return {field for field, held in _tokens_by_field(document).items() if not tokens.isdisjoint(held.split())}
+
+
+def _tokens_by_field(document: Document) -> dict[MatchField, str]:
+    return {
         "name": document.names,
         "caption": document.captions,
         "keyword": document.keywords,
         "text": document.text,
     }
-    return {field for field, held in columns.items() if not tokens.isdisjoint(held.split())}
+
+
+def _words_of_query(query: Query, document: Document, field: MatchField) -> tuple[str, ...]:
+    """Return the words of the query, as typed, that the document holds in a field."""
+    held = {*_tokens_by_field(document)[field].split()}
+    texts = [term.text for term in query.terms if term.text is not None and term.weight > 0]
+    found = dict.fromkeys(text[start:end] for text in texts for start, end in find_words(text, held - STOP_WORDS))
+    return tuple(found)[:_MAX_WORDS]
 
 
 def matching_names(path: bytes, tokens: AbstractSet[str]) -> tuple[str, ...]:
     """Return the folders and files of a catalog path that hold any of the tokens; folders end with a slash."""
-    from imseek.data.words.analysis import name_tokens
-
     *folders, file = path.replace(MEMBER_SEPARATOR, b"/").split(b"/")
     named = [(name, f"{os.fsdecode(name)}/") for name in folders if name] + [(file, os.fsdecode(file))]
     return tuple(shown for name, shown in named if not tokens.isdisjoint(name_tokens(name)))[:_MAX_WORDS]
@@ -104,8 +121,6 @@ def match_texts(field: MatchField, texts: Sequence[str], tokens: AbstractSet[str
 
 def find_words(text: str, tokens: AbstractSet[str]) -> Iterator[tuple[int, int]]:
     """Yield start and end of each word of a text that has any of the tokens, without the punctuation around it."""
-    from imseek.data.words.analysis import tokens_of
-
     for piece in _PIECE.finditer(text[:_MAX_TEXT]):
         if tokens.isdisjoint(tokens_of(piece[0])):
             continue

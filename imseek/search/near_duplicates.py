@@ -1,4 +1,4 @@
-"""Finds near-duplicates among hits, so that one can represent all hits that show the same picture.
+"""Find near-duplicates among hits, so that one can represent all hits that show the same picture.
 
 Two signals are combined, because each misses what the other detects. Vectors are close when pictures mean the same,
 which includes different photographs of one object, or mirrored letters. Perceptual hashes (64-bit DCT) are close when

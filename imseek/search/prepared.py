@@ -23,8 +23,8 @@ from imseek.search.query_vectors import QueryEncoder, QueryVectors
 from imseek.search.rank_fusion import Calibration, WordHits
 from imseek.search.retrieve import APPROXIMATE_DEPTH, SpaceQuery, search_spaces, weighted_mean
 from imseek.types.arrays import Float32
-from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import display_path
+from imseek.types.spaces import SpaceInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Encodes the terms of a query as one vector per space."""
+"""Encode the terms of a query as one vector per space."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ import numpy.typing as npt
 from imseek.data.collection_records import Current
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.encoders.checks import check_fingerprint
+from imseek.encoders.reference_texts import encode_reference_texts
 from imseek.errors import MediaError, QueryError
 from imseek.input_file import read_input
 from imseek.search.backend import GenerationReader
 from imseek.search.fuse_terms import MIN_NORM, Float64, fuse_terms
 from imseek.search.query import Query, Term
 from imseek.types.arrays import Float32
-from imseek.types.collection_info import SpaceInfo
 from imseek.types.pictures import SkipReason, display_path
+from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.media.fetcher import FetchLimits
@@ -71,7 +72,7 @@ class QueryEncoder:
         """Encode texts that scores are compared with, once per encoder. Returns (t, dim) float32 unit rows."""
         key = (space.fingerprint, texts)
         if key not in self._references:
-            encoded = self.encoder(space, "text").encode_texts(list(texts))
+            encoded = encode_reference_texts(self.encoder(space, "text"), texts)
             with self._lock:
                 self._references[key] = encoded
         return self._references[key]

@@ -1,11 +1,11 @@
 """Fuses the ranking of pictures with the matches of words, as a sum of evidence in nats.
 
-*A picture* with cosine s counts −log P(a random image scores at least s): s is standardised by the mean and standard
-deviation of the query's cosines over a sample of the collection, and P is the upper tail of a normal distribution.
-*Words* that match count BM25 times the share of the query that the image holds, those outside of names once more for
-each of ``DESCRIPTIONS``. BM25 is a sum of log-odds (Robertson and Zaragoza 2009, section 3), so that both have the same
-unit and add up, as in Fisher's method (1932) for combining independent tests. A weight says how far the encoder is
-trusted beside words; docs/decisions/0041-rank-fusion.md has the alternatives and figures.
+*A picture* with cosine s counts the log-odds that a random image scores less: s is standardised by the mean and the
+standard deviation of the query's cosines over a sample of the collection, which are taken as normally distributed.
+*Words* that match count BM25 times the share of the query that the image holds; those outside of names, which describe
+the picture, count ``1 + DESCRIPTIONS`` times as much. BM25 is a sum of log-odds, too (Robertson and Zaragoza 2009,
+section 3), so that both have the same unit and add up, as evidence of two independent witnesses does. A weight says how
+far words are trusted beside the encoder; docs/decisions/0041-rank-fusion.md has the alternatives and figures.
 
 *Exact.* The evidence of a picture grows with its cosine, and words never count negatively. So images without a word
 match keep the order of their cosines, and one of them that is not among the best k by cosine has k better ones before
@@ -17,6 +17,7 @@ that pages fit together (:mod:`imseek.search.retrieve`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -25,6 +26,7 @@ import numpy.typing as npt
 
 from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
+from imseek.data.words.scoring import idf
 from imseek.data.words.values import WordMatches
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.cutoff import ROUNDING
@@ -33,14 +35,14 @@ from imseek.types.arrays import Float32
 Float64 = npt.NDArray[np.float64]
 
 #: Most images whose words are taken into account, the best by BM25.
-MAX_WORD_MATCHES: Final = 1000
+MAX_WORD_MATCHES: Final = 500
 #: Weight of words beside pictures, by the quality of the encoder, tuned on half A of the stamps (bench/hybrid.py). What
 #: a basic encoder sees orders images that match words equally well.
 WORD_WEIGHTS: Final = {"basic": 50.0}
 WORD_WEIGHT: Final = 1.0
 #: How often a match in captions, keywords and text counts besides what it counts with names: these describe a picture,
 #: while a name may be anything. Tuned in the same way.
-DESCRIPTIONS: Final = 2.0
+DESCRIPTIONS: Final = 4.0
 #: From here on, the tail of the normal distribution is its asymptotic series.
 _FAR: Final = 25.0
 
@@ -51,8 +53,9 @@ class WordHits:
 
     ``ids`` (m,) int64; ``scores`` (m,) float64: BM25; ``shares`` (m,) float64: the share of the query, by IDF, that
     each holds; ``evidence`` (m,) float64: of the words, in nats before weighting; ``cosines`` (m,) float32: of each
-    with the query, empty if no vectors are compared. ``total`` is the number of images that match. ``is_exact`` is
-    False if better matches may be missing. ``note`` says why words cannot be searched, if they cannot.
+    with the query, empty if no vectors are compared. ``total`` is the number of images that match, of ``documents`` in
+    the collection. ``is_exact`` is False if better matches may be missing. ``note`` says why words cannot be searched,
+    if they cannot.
     """
 
     ids: Ids
@@ -61,6 +64,7 @@ class WordHits:
     evidence: Float64
     cosines: Float32
     total: int
+    documents: int
     is_exact: bool = True
     note: str | None = None
 
@@ -73,7 +77,15 @@ class WordHits:
             evidence[here] += DESCRIPTIONS * (descriptions.scores * descriptions.shares)[there]
         empty = np.empty(0, np.float32)
         return cls(
-            matches.ids, matches.scores, matches.shares, evidence, empty, matches.total, matches.is_exact, matches.note
+            matches.ids,
+            matches.scores,
+            matches.shares,
+            evidence,
+            empty,
+            matches.total,
+            matches.documents,
+            matches.is_exact,
+            matches.note,
         )
 
     def take(self, positions: npt.ArrayLike) -> WordHits:
@@ -96,7 +108,21 @@ class WordHits:
     @classmethod
     def empty(cls) -> WordHits:
         nothing = np.empty(0)
-        return cls(np.empty(0, np.int64), nothing, nothing, nothing, np.empty(0, np.float32), 0)
+        return cls(np.empty(0, np.int64), nothing, nothing, nothing, np.empty(0, np.float32), 0, 0)
+
+
+def share_frequencies(hits: Sequence[WordHits]) -> list[WordHits]:
+    """Return the matches in several collections, scored as if these were one.
+
+    BM25 counts how rare words are in a collection. For one word this is exact; for several, it goes by how many images
+    match any of them.
+    """
+    whole = idf(sum(one.total for one in hits), sum(one.documents for one in hits))
+    ratios = [whole / idf(one.total, one.documents) for one in hits]
+    return [
+        replace(one, scores=one.scores * ratio, evidence=one.evidence * ratio)
+        for one, ratio in zip(hits, ratios, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +134,11 @@ class Calibration:
     weight: float
 
     def picture_evidence(self, cosines: Float32) -> Float64:
-        """Return the evidence (m,) float64 of pictures with these cosines (m,), in nats; it grows with the cosine."""
-        return surprisal((cosines.astype(np.float64) - self.mean) / self.deviation)
+        """Return the evidence (m,) float64 of pictures with these cosines (m,), in nats; it grows with the cosine.
+
+        It is 0 at the mean, and about the logarithm of how rare such a cosine is far above it.
+        """
+        return log_odds((cosines.astype(np.float64) - self.mean) / self.deviation)
 
     def relevance(self, cosines: Float32, words: Float64) -> Float64:
         """Return the relevance (m,) of images by their cosines (m,) and the evidence of their words (m,)."""
@@ -128,12 +157,13 @@ def calibrate(scores: Float32, quality: str, text_share: float = 1.0) -> Calibra
     return Calibration(float(wide.mean()), float(wide.std()) + ROUNDING, weight)
 
 
-def surprisal(z: Float64) -> Float64:
-    """Return −log of the upper tail of the standard normal distribution beyond each ``z`` (m,), in nats."""
-    return np.array([_surprisal(one) for one in z.tolist()], np.float64)
+def log_odds(z: Float64) -> Float64:
+    """Return log(Φ(z) / (1 − Φ(z))) of each ``z`` (m,), where Φ is the standard normal distribution, in nats."""
+    return np.array([_surprisal(one) - _surprisal(-one) for one in z.tolist()], np.float64)
 
 
 def _surprisal(z: float) -> float:
+    """Return −log of the upper tail of the standard normal distribution beyond ``z``."""
     if z < _FAR:
         return -math.log(math.erfc(z / math.sqrt(2)) / 2)
     # Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.12.

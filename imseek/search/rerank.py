@@ -92,6 +92,9 @@ def run_stages(
 def needs_all_candidates(query: Query) -> bool:
     """Return whether the query needs all candidates at once, so that the answer ends with them."""
     stages: tuple[Stage[Any], ...] = (*COLLECTION_STAGES, *MERGED_STAGES)
+    # Which documents a lexical search finds may depend on how many it looks for.
+    if query.by == "text":
+        return True
     return query.group_by is not None or any(stage.needs_all and stage.applies(query) for stage in stages)
 
 

@@ -1,4 +1,4 @@
-"""Builds images and hits from JSON responses of a server. The caller has validated the JSON."""
+"""Build images and hits from JSON responses of a server. The caller has validated the JSON."""
 
 from __future__ import annotations
 

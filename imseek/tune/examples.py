@@ -64,13 +64,13 @@ def read_examples(reader: Reader, source: TuneSource, words: EncoderLoader, seed
     found = _iter_captions(reader, vectors) if source == "captions" else _iter_tags(reader)
     total = 0
 
-    def counted() -> Iterator[tuple[int, int, str]]:
+    def iter_keys() -> Iterator[tuple[int, int, str]]:
         nonlocal total
         for image_id, text in found:
             total += 1
             yield _draw_key(seed, image_id, text), image_id, text
 
-    drawn = heapq.nsmallest(MAX_PAIRS, counted())
+    drawn = heapq.nsmallest(MAX_PAIRS, iter_keys())
     chosen = sorted((image_id, text) for _, image_id, text in drawn)
     if not chosen:
         raise UsageError(f"no image of this collection has {_WANT[source]}", hint=_HINTS[source])
@@ -171,7 +171,7 @@ def _caption_rows(reader: Reader, vectors: Vectors, texts: Sequence[tuple[str, i
 
 def _usable_images(vectors: Vectors, ids: Ids) -> tuple[Float32, npt.NDArray[np.bool_]]:
     """Return unit rows of images, and which are usable: finite and not zero."""
-    images = unit_rows(vectors.stored(ids))
+    images = unit_rows(vectors.stored_rows(ids))
     return images, _usable_rows(images)
 
 

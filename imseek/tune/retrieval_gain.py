@@ -58,7 +58,7 @@ class EvaluationPart:
     def directions(self) -> tuple[TuneDirection, ...]:
         return IMAGE_DIRECTIONS if self.words is None else TEXT_DIRECTIONS
 
-    def ranked(self, adapter: Adapter | None) -> tuple[Ranks, ...]:
+    def rank(self, adapter: Adapter | None) -> tuple[Ranks, ...]:
         """Rank in each direction."""
         images = self.images if adapter is None else adapter(self.images)
         left, right = self.pairs.T
@@ -71,12 +71,12 @@ class EvaluationPart:
 
     def precision(self, adapter: Adapter | None) -> float:
         """Mean average precision, averaged over the directions."""
-        return float(np.mean([found.precision.mean() for found in self.ranked(adapter)]))
+        return float(np.mean([found.precision.mean() for found in self.rank(adapter)]))
 
 
 def measure_gains(part: EvaluationPart, adapter: Adapter, seed: int) -> tuple[tuple[TuneGain, ...], Estimate]:
     """Measure the gain in each direction, and of the average precision over all directions with equal weight."""
-    before, after = part.ranked(None), part.ranked(adapter)
+    before, after = part.rank(None), part.rank(adapter)
     each = tuple(
         TuneGain(
             direction,

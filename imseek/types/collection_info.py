@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from imseek.types.indexing_runs import Failure
 from imseek.types.json_form import Count, FilePath, Json, json_member
+from imseek.types.spaces import SpaceInfo as SpaceInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +21,6 @@ class SourceInfo:
     failures: Count
     present: bool
     """False where the folder or file is not there now."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpaceInfo:
-    """A set of vectors: its encoder, and the fingerprint of the encoder's weights."""
-
-    space_id: Annotated[int, Json(hidden=True)]
-    encoder: Annotated[str, Json(name="reference")]
-    fingerprint: str
-    dim: Annotated[int, Json(minimum=1)]
-    modality: str
-    quality: str
-    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

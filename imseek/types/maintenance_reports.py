@@ -227,12 +227,3 @@ class MeasureReport:
     seconds: Seconds
     generation: Count
     interrupted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TrustRecord:
-    """A trusted collection."""
-
-    path: str
-    """Without links."""
-    uuid: str

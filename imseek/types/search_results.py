@@ -23,7 +23,8 @@ class Match:
 
     field: MatchField
     words: tuple[Printable, ...] = ()
-    """The words of the image that match, as they are written there; a folder ends with a slash."""
+    """The words of the image that match, as they are written there (as in the query, if metadata is not read); a folder
+    ends with a slash."""
     excerpt: Annotated[Printable | None, Json(omit_none=True)] = None
     """Of captions and text: the passage around the first of them."""
     score: Annotated[Cosine | None, Json(omit_none=True)] = None

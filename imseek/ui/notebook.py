@@ -107,9 +107,9 @@ def _tile_of(collection: HasPictures, one: Picture) -> Tile:
     raise _usage_error(one)
 
 
-def _tile(uuid: str, image: Hit | Image | Shown | Duplicate, said: str) -> Tile:
-    line = " · ".join(part for part in (said, f"id {image.image_id}") if part)
-    alt = ", ".join(part for part in (name_of(image.place, image.image_id), said) if part)
+def _tile(uuid: str, image: Hit | Image | Shown | Duplicate, caption: str) -> Tile:
+    line = " · ".join(part for part in (caption, f"id {image.image_id}") if part)
+    alt = ", ".join(part for part in (name_of(image.place, image.image_id), caption) if part)
     return Tile(uuid, image.image_id, image.place, line, alt)
 
 

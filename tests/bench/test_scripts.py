@@ -27,7 +27,7 @@ import imseek
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "bench"
 #: Modules that scripts share, and one that makes photographs for others.
-HELPERS = {"composed", "endings", "inside_set", "nouns", "photos", "recorder", "stamps"}
+HELPERS = {"composed", "drawn_text", "endings", "inside_set", "nouns", "photos", "recorder", "stamps"}
 #: Scripts that no machine of ours can run by itself, and why: at least their --help does.
 NOT_RUN = {
     "encode": "clip-retrieval and rclip, in environments of their own, and the weights that all three run",
@@ -141,6 +141,12 @@ CASES = (
         unsound=True,
     ),
     Case(
+        "hybrid",
+        f"{_STAMPS} --half A --weights 2",
+        ("rankings.gain", "engine.share_of_equal_answers"),
+        unsound=True,
+    ),
+    Case(
         "index",
         "--part pipeline --part rescan --part memory --rounds 1 --jpegs 40 --files 40 --pictures 200",
         ("pipeline.share", "runs.seconds", "memory.most_resident_mib"),
@@ -168,6 +174,11 @@ CASES = (
     ),
     Case("near_duplicates", f"{_STAMPS} --count 20", ("rules.found_mean", "rules.wrong", "rules.found.jpeg")),
     Case("page_descriptors", "--loads 5 --every 5", ("series.all",)),
+    Case(
+        "ocr",
+        "--pictures 8 --photos 8 --no-tesseract",
+        ("recall.word_recall", "gate.lost_share", "photos.false_words_per_photo", "speed.cpu_ms_per_image"),
+    ),
     Case(
         "parity",
         "--most 0 --family SigLIP --family DINOv2",
@@ -240,11 +251,17 @@ CASES = (
     Case("ui", "--collection {colours} --searches 2", ("first_page_ms", "times.p50_ms")),
     Case("vectors", "--check --count 65536", ("rows_per_s", "properties.value")),
     Case("where", "--rows 2000 --places", ("import_ms", "filters.first_ms", "filters.share_passing")),
+    Case(
+        "words",
+        "--images 3000 --queries 3 --photos 20 --runs 1 --work {tmp}",
+        ("document_us", "index_bytes_per_image", "queries.p50_ms", "queries.cpu_ms", "indexing_growth"),
+    ),
 )
 #: What a script needs beside `make test`'s installation: without it, it is no case, and its --help is tried.
 NEEDS: dict[str, Callable[[], bool]] = {
     "fuzz": lambda: find_spec("atheris") is not None,
     "map_page": CHROMIUM.exists,
+    "ocr": Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc").exists,
     "page_descriptors": CHROMIUM.exists,
     "ui": CHROMIUM.exists,
     "postgres": lambda: databases.missing() is None,

@@ -63,14 +63,14 @@ def test_the_backend_has_what_the_protocol_says_and_nothing_else(backend: Catalo
 def test_its_catalog_adds_nothing_that_a_writer_could_depend_on(root: Path) -> None:
     with Writer(root, "test") as writer:
         one = type(writer.catalog)
-        assert members(one).keys() <= members(Catalog).keys() | Catalog.__annotations__.keys()
+        own = {"fold"}  # For copies, which are files whatever the catalog of the collection is.
+        assert members(one).keys() - own <= members(Catalog).keys() | Catalog.__annotations__.keys()
         assert vars(writer.catalog).keys() - {"address"} <= {"root", "engine", "_checksums"}
 
 
 def test_where_it_is(backend: CatalogBackend, root: Path, catalog: str | None) -> None:
     assert backend.address == catalog
     assert backend.is_file == (catalog is None) == (root / layout.CATALOG).exists()
-    assert backend.recorded_uuid() == read_identity(root).uuid
 
 
 # -- reading -------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_a_catalog_is_opened_after_what_the_last_writer_left(backend: CatalogBac
     lock = backend.lock()
     lock.acquire()
     try:
-        with closing(backend.open_for_writing(staging, read_identity(root).uuid)) as catalog:
+        with closing(backend.open_for_writing(read_identity(root).uuid)) as catalog:
             assert list(staging.iterdir()) == []
             assert [source.root for source in catalog.sources()] == [b"/a"]
             with catalog.transaction() as connection:
@@ -184,11 +184,10 @@ def test_a_catalog_is_opened_after_what_the_last_writer_left(backend: CatalogBac
                 set_meta(connection, "generation", 2)
                 catalog.record_current(connection, current_of(connection))
                 current = current_of(connection)
-            catalog.publish_current(current, staging)
+            catalog.publish_current(current)
             assert parse_current(root, backend.read_current_document()) == current
-            catalog.fold()
-            catalog.renew_backup(layout.BACKUPS[0], staging)
-            catalog.end_run(staging, has_changed=True)
+            catalog.renew_backup(layout.BACKUPS[0])
+            catalog.end_run(has_changed=True)
             assert all(isinstance(note, str) for note in catalog.scrub())
     finally:
         lock.release()

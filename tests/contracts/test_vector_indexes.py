@@ -28,6 +28,7 @@ Array = npt.NDArray[np.float32]
 #: fake of FAISS's GPU layer.
 KINDS = (
     "memory",
+    "auto",
     "faiss",
     "snapshot",
     "snapshot and tail",

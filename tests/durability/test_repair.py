@@ -520,7 +520,7 @@ def tell_catalog(root: Path, *statements: str) -> None:
                 data = (root / path).read_bytes()
                 digest = hashlib.sha256(data).hexdigest()
                 connection.execute("UPDATE files SET size = ?, sha256 = ? WHERE path = ?", (len(data), digest, path))
-    recorded = catalog_checksums.read(root).having(layout.CATALOG, catalog_checksums.digest_catalog(root))
+    recorded = catalog_checksums.read(root).with_digest(layout.CATALOG, catalog_checksums.digest_catalog(root))
     (root / layout.CHECKSUMS).write_bytes(catalog_checksums.encode_checksums(recorded))
 
 

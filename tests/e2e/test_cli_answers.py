@@ -214,8 +214,9 @@ class TestSeveral:
         outcome = cli("search", "red", "-c", "a", "-c", "b")
         head, *rows = outcome.out.splitlines()
         assert head.split() == ["#", "score", "collection", "image"]
-        assert [row.split()[2] for row in rows[:2]] == ["a", "b"]
-        assert len(rows) == 5
+        assert [row.split()[2] for row in rows[:4:2]] == ["a", "b"]
+        assert [row.strip() for row in rows[1:4:2]] == ["matched: name red.png"] * 2
+        assert len(rows) == 7
         assert outcome.err.splitlines()[:2] == [
             "collection: a (--collection)",
             "collection: b (--collection)",

@@ -75,6 +75,8 @@ class TestSearching:
         assert outcome.code == 0
         assert "0 of 3 images have a caption" in outcome.out
         assert "`imseek index` reads captions from" in outcome.out
+        (note,) = cli("maintain", "--captions", "--json").json("maintain")["captions"]["notes"]
+        assert note in outcome.out
         outcome = cli("search", "red", "--by", "caption")
         assert outcome.code == 0
         assert "no image has a caption: `imseek index` reads captions from" in outcome.out

@@ -33,7 +33,8 @@ class TestTerminals:
         assert pixels.shape == (30, 40, 3)
         assert np.abs(pixels.astype(int) - RED).max() <= 2
         assert [line.split() for line in shown.lines[10:12]] == [["1", "1.000"], ["red.png"]]
-        assert shown.lines[-1].endswith(str(here / "red.png"))
+        assert shown.lines[-2].endswith(str(here / "red.png"))
+        assert shown.lines[-1].strip() == "matched: name red.png"
 
     @pytest.mark.parametrize("answer", [terminals.PLAIN, terminals.MUTE], ids=["plain", "mute"])
     def test_without_pictures_coloured_blocks(self, here, answer) -> None:

@@ -24,7 +24,24 @@ class TestTable:
         assert float(score) == pytest.approx(1.0, abs=2e-3)
 
     def test_limit(self, cli, indexed) -> None:
-        assert len(cli("search", "blue", "-n", "2").out.splitlines()) == 3
+        assert len(cli("search", "blue", "-n", "2", "--by", "image").out.splitlines()) == 3
+
+    def test_says_what_matched_besides_the_picture(self, cli, indexed) -> None:
+        _, first, why, *others = cli("search", "blue").out.splitlines()
+        assert first.endswith(str(indexed / "below" / "blue.png"))
+        assert why.strip() == "matched: name blue.png"
+        assert len(others) == 2
+        assert "matched:" not in "".join(others)
+        assert "matched:" not in cli("search", "--like", indexed / "red.png").out
+        assert cli("search", "blue", "-p").out.splitlines()[0] == str(indexed / "below" / "blue.png")
+
+    def test_by_text(self, cli, indexed) -> None:
+        assert cli("search", "blue", "--by", "text", "-p").out.splitlines() == [str(indexed / "below" / "blue.png")]
+        assert "matched: name blue.png" in cli("search", '"blue sky', "--by", "text").out
+        refused = cli("search", "--like", indexed / "red.png", "--by", "text")
+        assert refused.code == 2
+        assert "a search by text needs words" in refused.err
+        assert cli("search", "…", "--by", "text").out == "no hits\n"
 
     def test_an_empty_collection_has_no_hits_and_that_is_no_error(self, cli) -> None:
         cli("collection", "create", "empty", "--encoder", "fake")

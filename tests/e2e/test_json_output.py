@@ -85,6 +85,7 @@ LINES = (
     ("error", "jobs cancel 9"),
     ("encoders", "encoders fast"),
     ("encoders-check", "encoders check fake"),
+    ("sidecars", "tag write-sidecars"),
 )  # fmt: skip
 
 POLICY = """\

@@ -62,6 +62,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "tag remove": ("x", "none id:0", "none"),
     "tag rename": ("none other", "none ''"),
     "tag list": ("", "id:9", "-c none"),
+    "tag write-sidecars": ("", "--undo x", "--undo x --apply", "--where 'width >'", "-c none"),
     "dataset quality": ("-c none",),
     "dataset balance": ("", "--by none"),
     "dataset leakage": ("", "--split none"),

@@ -131,7 +131,7 @@ def _facts() -> dict[str, Any]:
         "IVF256,PQ16x4fs", 32, 1000, 1000, 1.2, 0.9, 1.1, 0.99, 1 << 30, TIME, 1.5, tuned, tuned, "captions",
         sizes={"faiss.index": 100, "covered.npy": 200}, parts=("3", "3.1"), layout="2",
     )  # fmt: skip
-    document: dict[str, Any] = json.loads(facts.sealed())
+    document: dict[str, Any] = json.loads(facts.seal())
     document.pop("sha256")
     return document
 
@@ -184,7 +184,7 @@ def _array_seeds() -> list[bytes]:
 def _manifest() -> dict[str, Any]:
     entries = [manifest.Entry(name, 3, "0" * 64) for name in (*manifest.REQUIRED, "dead/000000.1.npy")]
     made = manifest.Manifest(UUID, 5, TIME, TIME, "0.1.0", 40, True, tuple(entries))
-    document: dict[str, Any] = json.loads(made.sealed())
+    document: dict[str, Any] = json.loads(made.seal())
     document.pop("sha256")
     return document
 

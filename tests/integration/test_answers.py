@@ -109,9 +109,9 @@ class TestPages:
 
     def test_whose_ranking_is_approximate(self, many: imseek.Collection, monkeypatch: Any) -> None:
         """An index that misses images, others at each depth: pages still hold every image once."""
-        from imseek.data.vectors.faiss_index import FaissIndex
+        from imseek.data.vectors.small_index import SmallIndex
 
-        real = FaissIndex.search
+        real = SmallIndex.search
 
         def search(self: Any, queries: Any, k: int, *, exact: bool = False, **more: Any) -> Any:
             found = real(self, queries, min(len(self), 2 * k), exact=True, **more)
@@ -120,8 +120,8 @@ class TestPages:
             kept = [(one.ids * 7 + k) % 5 != 0 for one in found]
             return [type(one)(one.ids[keep][:k], one.scores[keep][:k]) for one, keep in zip(found, kept, strict=True)]
 
-        monkeypatch.setattr(FaissIndex, "search", search)
-        monkeypatch.setattr(FaissIndex, "exact", False)
+        monkeypatch.setattr(SmallIndex, "search", search)
+        monkeypatch.setattr(SmallIndex, "exact", False)
         monkeypatch.setattr(retrieve, "APPROXIMATE_DEPTH", 20)
         monkeypatch.setattr(prepared, "APPROXIMATE_DEPTH", 20)
         with imseek.open(many.path) as opened:
@@ -510,16 +510,16 @@ class TestBatch:
         assert many.search_many([]) == []
 
     def test_go_through_the_index_together(self, many: imseek.Collection, monkeypatch: Any) -> None:
-        from imseek.data.vectors.faiss_index import FaissIndex
+        from imseek.data.vectors.small_index import SmallIndex
 
         asked: list[int] = []
-        real = FaissIndex.search
+        real = SmallIndex.search
 
         def search(self: Any, queries: Any, *args: Any, **more: Any) -> Any:
             asked.append(len(queries))
             return real(self, queries, *args, **more)
 
-        monkeypatch.setattr(FaissIndex, "search", search)
+        monkeypatch.setattr(SmallIndex, "search", search)
         many.search_many([f"picture {n}" for n in range(20)])
         assert asked == [20]
 

@@ -51,11 +51,11 @@ class Driven:
 
     async def ask(self, line: str) -> None:
         app = self.app
-        before = app._asked
+        before = app._search_number
         app.query_one("#words", Input).value = line
         app.action_words()
         await self.press("enter")
-        await self.until(lambda: app._asked > before and not app._searching, f"an answer to {line}")
+        await self.until(lambda: app._search_number > before and not app._searching, f"an answer to {line}")
 
     @property
     def status(self) -> str:

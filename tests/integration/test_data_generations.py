@@ -726,7 +726,7 @@ def rows_of(ids: Sequence[int], dim: int = 64) -> dict[int, np.ndarray]:
 def put_part(writer: Writer, parts: PartialRows, ids: Sequence[int]) -> str:
     change = parts.plan(rows_of(ids), np.empty(0, np.int64))
     writer.apply(lambda connection, generation: change.apply(writer, connection, generation))
-    parts.done(change)
+    parts.confirm(change)
     return change.staged[0].path
 
 
@@ -754,7 +754,7 @@ def test_a_damaged_part_of_a_space_is_made_again(root: Path, damage: str, monkey
             writer.apply(lambda connection, _: connection.execute(update(schema.files).where(mine).values(stated)))
         parts = PartialRows(writer, 0, 64)
         assert len(parts) == 2
-        assert parts.held(np.arange(4)).tolist() == [False, True, False, True]
+        assert parts.contain(np.arange(4)).tolist() == [False, True, False, True]
         found = np.zeros((4, 64), np.float16)
         parts.fill(np.arange(4), found)
         assert found[:, 0].tolist() == [0, 2, 0, 4]
@@ -775,7 +775,7 @@ def test_rows_of_dead_images_leave_the_parts_of_a_space(root: Path, monkeypatch:
         commit(writer, Changeset(gone=[1, 2]))
         space_build_rows.remove_dead_rows(writer)
         parts = PartialRows(writer, 0, 64)
-        assert parts.held(np.arange(5)).tolist() == [True, False, False, True, False]
+        assert parts.contain(np.arange(5)).tolist() == [True, False, False, True, False]
         with writer.catalog.transaction() as connection:
             listed = set(connection.execute(select(schema.files.c.path).where(schema.files.c.kind == "part")).scalars())
         assert living in listed

@@ -43,8 +43,8 @@ def until(reached: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def stored(kept: DecisionStore) -> None:
-    until(lambda: not kept.storing)
-    assert not kept.waiting, repr(kept.trouble)
+    until(lambda: not kept.is_storing)
+    assert not kept.pending, repr(kept.trouble)
 
 
 def said(root: Path) -> dict[tuple[str, str], str]:
@@ -83,17 +83,17 @@ class TestRejudge:
 class TestKept:
     def test_a_decision_is_kept_and_judged(self, root: Path, file: Path) -> None:
         kept = DecisionStore(root, file)
-        kept.say(different((A, B)))
+        kept.add(different((A, B)))
         stored(kept)
         assert said(root) == {(A, B): "different"}
         again = DecisionStore(root, file)
-        assert again.said == kept.said
+        assert again.entries == kept.entries
         assert again.states[("g",)].act == "different"
-        assert again.waiting == 0
+        assert again.pending == 0
 
     def test_several_at_once_are_undone_one_by_one(self, root: Path, file: Path) -> None:
         kept = DecisionStore(root, file)
-        kept.say(different((A, B)), different((A, C)))
+        kept.add(different((A, B)), different((A, C)))
         stored(kept)
         assert said(root) == {(A, B): "different", (A, C): "different"}
         assert kept.undo() == Decision(("g",), "different", (), {(A, C): "different"}, {(A, C): None})
@@ -104,7 +104,7 @@ class TestKept:
     def test_undoing_leaves_what_was_said_before(self, root: Path, file: Path) -> None:
         duplicates.rejudge(root, {(A, B): "same", (A, C): "different"})
         kept = DecisionStore(root, file)
-        kept.say(different((A, B), (A, C), (B, C)))
+        kept.add(different((A, B), (A, C), (B, C)))
         stored(kept)
         assert set(said(root).values()) == {"different"}
         assert kept.undo() is not None
@@ -117,21 +117,21 @@ class TestKept:
         monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
         kept = DecisionStore(root, file)
         with Writer(root, "index"):
-            kept.say(different((A, B)))
-            kept.say(different((A, C)))
+            kept.add(different((A, B)))
+            kept.add(different((A, C)))
             until(lambda: kept.trouble is not None)
             assert "being written" in str(kept.trouble)
-            assert kept.waiting == 2
+            assert kept.pending == 2
             kept.undo()  # Not stored yet: nothing to take back.
-            assert kept.waiting == 1
+            assert kept.pending == 1
         stored(kept)
         assert kept.trouble is None
         assert said(root) == {(A, B): "different"}
 
     def test_what_a_kill_has_left_is_stored_later(self, root: Path, file: Path) -> None:
         kept = DecisionStore(root, file)
-        kept._storing = threading.current_thread()  # As if its thread had died.
-        kept.say(different((A, B)))
+        kept._thread = threading.current_thread()  # As if its thread had died.
+        kept.add(different((A, B)))
         stored(DecisionStore(root, file))
         assert said(root) == {(A, B): "different"}
 
@@ -139,8 +139,8 @@ class TestKept:
         (tmp_path / "ui").write_text("a file where a folder should be")
         kept = DecisionStore(root, tmp_path / "ui" / "decisions.json")
         with pytest.raises(StorageError, match="cannot write"):
-            kept.say(different((A, B)), different((A, C)))
-        assert kept.said == ()
+            kept.add(different((A, B)), different((A, C)))
+        assert kept.entries == ()
         assert said(root) == {}
 
     @pytest.mark.parametrize("text", ["", "[]", '{"imseek_review": 0}', '{"imseek_review": 1, "said": [{}]}'])
@@ -148,13 +148,13 @@ class TestKept:
         file.parent.mkdir()
         file.write_text(text)
         kept = DecisionStore(root, file)
-        assert (kept.said, kept.unread) == ((), None)
+        assert (kept.entries, kept.unread) == ((), None)
         aside = file.with_name("decisions.damaged.json")
         assert str(aside) in (kept.note or "")
-        kept.say(different((A, B)))
+        kept.add(different((A, B)))
         stored(kept)
         assert aside.read_text() == text
-        assert DecisionStore(root, file).said == kept.said
+        assert DecisionStore(root, file).entries == kept.entries
 
     def test_a_file_of_a_later_imseek_stays(self, root: Path, file: Path) -> None:
         file.parent.mkdir()
@@ -163,8 +163,8 @@ class TestKept:
         assert "later imseek" in str(kept.unread)
         kept.save_settings({"keep": "newest"})
         with pytest.raises(StorageError, match="later imseek"):
-            kept.say(different((A, B)))
-        assert kept.said == ()
+            kept.add(different((A, B)))
+        assert kept.entries == ()
         assert said(root) == {}
         assert [(one.name, one.read_text()) for one in file.parent.iterdir()] == [(file.name, '{"imseek_review": 99}')]
 
@@ -172,19 +172,19 @@ class TestKept:
         self, root: Path, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = DecisionStore(root, file)
-        before.say(different((A, B)))
+        before.add(different((A, B)))
         stored(before)
         with monkeypatch.context() as unreadable:
             unreadable.setattr(Path, "read_bytes", _refused)
             kept = DecisionStore(root, file)
             with pytest.raises(StorageError, match="cannot read"):
-                kept.say(different((A, C)))
+                kept.add(different((A, C)))
             with pytest.raises(StorageError, match="cannot read"):
                 kept.undo()
-        kept.say(different((A, C)))  # It can be read by now.
+        kept.add(different((A, C)))  # It can be read by now.
         stored(kept)
         assert kept.unread is None
-        assert [one.wanted for one in DecisionStore(root, file).said] == [
+        assert [one.verdicts for one in DecisionStore(root, file).entries] == [
             {(A, B): "different"},
             {(A, C): "different"},
         ]
@@ -194,7 +194,7 @@ class TestKept:
         kept = DecisionStore(root, file, lambda before, after: told.append((before, after)))
         with imseek.open(root) as opened:
             before = opened.info().generation
-        kept.say(different((A, B)))
+        kept.add(different((A, B)))
         stored(kept)
         assert told == [(before, before + 1)]
 
@@ -203,7 +203,7 @@ class TestTask:
     def test_it_tells_how_far_it_is_and_stops_when_asked(self) -> None:
         def work(task: BackgroundTask[str]) -> str:
             task.tell(Progress("looking", 1, 2, 0, 0.0))
-            assert task.stop_asked.wait(20)
+            assert task.stop_event.wait(20)
             return "stopped"
 
         task = BackgroundTask("test", work)

@@ -166,7 +166,7 @@ def test_settings_and_decisions_survive_the_process(place: Path, pictures: Path)
     assert of.finding.wait(60)
     kept = Path(os.environ["IMSEEK_HOME"], "ui", "duplicates")
     (file,) = kept.iterdir()
-    assert Workspace(place, file).asked == FindOptions(("exact",), "oldest", where="width > 10")
+    assert Workspace(place, file).options == FindOptions(("exact",), "oldest", where="width > 10")
 
 
 @pytest.mark.parametrize("change", ["other bytes", "gone", "none"])
@@ -205,7 +205,7 @@ def test_a_writer_at_work_is_named(place: Path, pictures: Path, monkeypatch: pyt
         next(one for one in app.button if one.key == "duplicates-apply").click().run()
         confirmed(app, of)
     assert "is being written by" in said(app)
-    assert "Wait for it to end, then try again" in said(app)
+    assert "Wait until it has finished, then try again" in said(app)
     assert (pictures / "copy.png").exists()
 
 
@@ -260,5 +260,5 @@ def test_a_plan_is_of_what_was_found_last_and_of_what_is_protected_now(place: Pa
     assert planned() == []
     look()
     assert planned() == [going]
-    of.asked = replace(of.asked, protect=(str(pictures),))
+    of.options = replace(of.options, protect=(str(pictures),))
     assert planned() == []

@@ -28,7 +28,7 @@ from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 from imseek.data.current_file import read_current
 from imseek.data.files import durable_files
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
-from imseek.types.maintenance_reports import TrustRecord
+from imseek.types.trust import TrustRecord
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -207,7 +207,7 @@ class TestBatches:
             }
             batch.keep(collection, one, {a: "2", c: SKIP})
             assert {t.tag: t.images for t in tags.counts(root)} == {"blue": 1}
-            after = batches.propose_batch("colours", collection, one, batch, label_sets.count_given(tags.counts(root)))
+            after = batches.propose_batch("colours", collection, one, batch, label_sets.count_labels(tags.counts(root)))
             assert after.number == batch.number + 1
             assert not {a, c} & {card.id for card in after.cards}
             batch.keep(collection, one, {})
@@ -225,7 +225,7 @@ class TestBatches:
                 batch.keep(collection, one, {a: "1"})
                 assert time.monotonic() - began < 5
                 assert batch.refused is not None
-                assert batch.given == {}
+                assert batch.stored_keys == {}
             batch.keep(collection, one, {a: "1", b: "2"})
             assert batch.refused is None
             assert {t.tag: t.images for t in tags.counts(root)} == {"blue": 1, "red": 1}
@@ -237,7 +237,7 @@ class TestBatches:
             assert len(first.cards) == 12
             a = first.cards[0].id
             first.keep(collection, one, {a: "2", first.cards[1].id: SKIP})
-            given = label_sets.count_given(tags.counts(root))
+            given = label_sets.count_labels(tags.counts(root))
             second = batches.search_batch("colours", collection, one, first, given, "red")
             assert [card.id for card in second.cards] == [card.id for card in first.cards[2:]]
 

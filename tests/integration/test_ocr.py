@@ -22,7 +22,7 @@ from imseek.data.words.analysis import parse_words
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, MediaError, MissingExtraError, QueryError, UsageError
 from imseek.maintenance import purge, verify
-from imseek.ocr import collection_pass, recogniser
+from imseek.ocr import collection_pass, picture_text, recogniser
 from imseek.ocr.results import OcrReport, TextLine
 from imseek.progress import Progress, StopRequest
 from imseek.search.where import Filters
@@ -156,7 +156,7 @@ def test_noise_takes_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recogniser, "MAX_LINES", 5)
     assert len(ocr.read_picture(saved(page))) <= 5
     monkeypatch.setattr(recogniser, "MAX_LINES", 400)
-    monkeypatch.setattr(recogniser, "MAX_SECONDS", 0.0)
+    monkeypatch.setattr(picture_text, "MAX_SECONDS", 0.0)
     assert ocr.read_picture(saved(page)) == ()
 
 

@@ -187,12 +187,14 @@ def test_files_swept_under_a_reader_make_it_take_a_new_generation(
 
 
 def test_no_faiss_names_the_extra(collection: imseek.Collection, photos: Path) -> None:
+    """A few queries of a small collection do without."""
     collection.index([photos / "coffee.png"])
     script = (
         "import sys; sys.modules['faiss'] = None\n"
         "import imseek\n"
         f"c = imseek.open({str(collection.path)!r})\n"
-        "try: c.search('words')\n"
+        "assert len(c.search('words')) == 1\n"
+        "try: c.search_many([f'word {n}' for n in range(16)])\n"
         "except imseek.errors.MissingExtraError as error: print(error, '/', error.hint)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -294,6 +294,31 @@ def test_a_repair_has_the_next_run_read_sidecars_again(
     assert shown(collection, coast)["keywords"] == ["dunes"]
 
 
+def test_edited_captions_are_embedded_again(
+    collection: imseek.Collection, photos: Path, later: Callable[[float], None]
+) -> None:
+    (photos / "rocket.txt").write_text("a rocket")
+    later(10)
+    collection.index([photos])
+    assert maintenance.embed_captions(collection.path).outcome == "switched"
+    (image_id,) = matches(collection, "rocket")
+    (photos / "rocket.txt").write_text("a space ship")
+    later(10)
+    assert any(note.startswith("1 caption has changed since") for note in collection.index([photos]).notes)
+    assert maintenance.embed_captions(collection.path).outcome == "switched"
+    reader = Reader(collection.path)
+    assert not any("changed since" in note for note in collection.index([photos]).notes)
+    assert maintenance.embed_captions(collection.path).outcome == "already"
+    (photos / "other.txt").write_text("a space ship")
+    shutil.copyfile(photos / "rocket.jpg", photos / "other.jpg")
+    collection.index([photos])
+    text = reader.current.caption_space
+    assert text is not None
+    reader = Reader(collection.path)
+    (twin,) = {*matches(collection, "space ship")} - {image_id}
+    assert reader.vector(twin, text.space_id).tolist() == reader.vector(image_id, text.space_id).tolist()
+
+
 def test_the_name_of_the_set_is_reserved(collection: imseek.Collection) -> None:
     with Writer(collection.path, "test") as writer, pytest.raises(ValueError, match="files beside pictures"):
         put_columns(writer, layout.SIDECARS, {"a": {0: 1}})

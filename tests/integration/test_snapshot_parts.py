@@ -130,7 +130,7 @@ def test_parts_of_one_layout_find_what_one_index_of_all_finds(
         assert {part.facts.layout for part in snapshot.parts} == {"", snapshot.facts.parts[0]}
         one = Reader(root).snapshot(0)
         for count in (5, 100, 700):
-            marks = snapshot.covered.marked(np.arange(0, ROWS, 2))
+            marks = snapshot.covered.bitmap_of(np.arange(0, ROWS, 2))
             for allowed in (None, marks):
                 for queries in (QUERIES[:1], QUERIES):
                     drawn = snapshot.candidates(queries, count, 5, allowed)

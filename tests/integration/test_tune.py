@@ -99,7 +99,7 @@ def tuned(taught: Path, tmp_path: Path) -> Path:
 def right(root: Path, name: str) -> float:
     """The share of right ones among the first hits for a name."""
     with imseek.open(root) as collection:
-        hits = collection.search(name, limit=EACH).hits
+        hits = collection.search(name, limit=EACH, by="image").hits
         return np.mean([hit.metadata["caption"].startswith(name) for hit in hits])
 
 

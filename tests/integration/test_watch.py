@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from xmp import annotations
 
 import imseek
 from imseek import watch as watching
@@ -127,6 +128,20 @@ def test_what_comes_changes_and_goes(follow: Follow, folder: Path) -> None:
     assert after["a.png"] not in before.values()
     # Each run has looked only where something happened.
     assert all(report.seen <= 2 for report in follower.reports[1:])
+
+
+def test_an_edited_sidecar_is_taken_up(follow: Follow, folder: Path) -> None:
+    follower = follow(folder)
+
+    def keywords() -> list[Any]:
+        hits = follower.collection.search("red", limit=10).hits
+        return [hit.metadata["keywords"] for hit in hits if "keywords" in hit.metadata]
+
+    (folder / "a.png.xmp").write_bytes(annotations("red"))
+    follower.until(lambda: keywords() == [["red"]])
+    (folder / "a.png.xmp").unlink()
+    follower.until(lambda: keywords() == [])
+    assert all(report.seen <= 1 for report in follower.reports[1:])
 
 
 def test_a_new_tree_and_what_is_no_picture(follow: Follow, folder: Path) -> None:

@@ -19,6 +19,7 @@ from imseek.errors import QueryError
 from imseek.search.cutoff import MIN_SAMPLE
 from imseek.search.query_words import words_of
 from imseek.search.rank_fusion import MAX_WORD_MATCHES, WordHits, calibrate
+from imseek.types.collection_info import IndexPolicy
 from imseek.types.search_results import Match, SearchResult
 
 AUTO = Query((Term(text="cat"),), 20)
@@ -59,7 +60,7 @@ def names(result: SearchResult) -> list[str]:
 def all_by_evidence(collection: imseek.Collection, query: Query) -> list[int]:
     """Rank every image by the sum of its evidence, without the engine's merge."""
     reader = Reader(collection.path)
-    found = collection.search(replace(query, by="image", limit=1000))
+    found = collection.search(replace(query, by="image", limit=1000, exact=True))
     every = np.array(ids(found))
     cosines = np.array([hit.score for hit in found], np.float32)
     words, fields = words_of(query), ("captions", "keywords", "text")
@@ -108,7 +109,7 @@ def test_an_answer_without_words_is_that_by_image(opened: imseek.Collection) -> 
         assert not any(hit.matches for hit in one)
 
 
-def test_hits_say_why(opened: imseek.Collection) -> None:
+def test_hits_say_why(opened: imseek.Collection, pictures: Path) -> None:
     matches = {Path(hit.path or "").name: hit.matches for hit in opened.search(replace(AUTO, limit=40))}
     words = {name: tuple(one for one in why if one.field != "picture") for name, why in matches.items()}
     assert words["CatsAndDogs_2.png"] == (Match("name", ("CatsAndDogs_2.png",)),)
@@ -116,8 +117,11 @@ def test_hits_say_why(opened: imseek.Collection) -> None:
     assert words["launch_1.png"] == ()
     pets = opened.search("pets", by="text")[0]
     assert pets.matches == (Match("name", ("pets/",)),)
-    without = opened.search(AUTO, metadata=False)
-    assert [hit.matches for hit in without] == [hit.matches for hit in opened.search(AUTO)]
+    without = {Path(hit.path or "").name: hit.matches for hit in opened.search(AUTO, metadata=False)}
+    assert without["IMG0_3.png"][-1] == Match("caption", ("cat",)), "the word of the query"
+    assert without["CatsAndDogs_2.png"] == matches["CatsAndDogs_2.png"]
+    source = opened.search(f"{pictures.name} launch", by="text")[0]
+    assert source.matches == (Match("name", (f"{pictures.name}/", "launch_0.png")),)
 
 
 def test_by_text_finds_only_what_matches(opened: imseek.Collection) -> None:
@@ -278,6 +282,27 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[imseek.Collectio
     with imseek.create(tmp_path_factory.mktemp("c") / "c", encoder="fake") as collection:
         collection.index([folder])
         yield collection
+
+
+def test_pages_fit_together_over_an_approximate_index(large: imseek.Collection) -> None:
+    """Whose candidates are a few lists of many: what it misses at first comes on a later page."""
+    imseek.maintenance.build_index(large.path, IndexPolicy("IVF16,Flat", recall=0.5))
+    with imseek.open(large.path) as opened:
+        query, seen = Query((Term(text="zebra"),), 7), []
+        while True:
+            found = opened.search(query)
+            assert found.approximate
+            seen += ids(found)
+            if found.next_page is None:
+                break
+            query = replace(query, page=found.next_page)
+        assert len(seen) == len({*seen}) == opened.info().images
+        exact = opened.search(Query((Term(text="zebra"),), len(seen), exact=True))
+        assert not exact.approximate
+        assert ids(exact) == all_by_evidence(opened, Query((Term(text="zebra"),)))
+        by_image = names(opened.search(Query((Term(text="zebra"),), len(seen), by="image", exact=True)))
+        for named in ("zebra.png", "a zebra crossing.png"):
+            assert names(exact).index(named) < by_image.index(named)
 
 
 class TestCutoff:

@@ -18,6 +18,7 @@ import pytest
 
 import imseek
 from imseek.data.archive import manifest, restore, tar_stream
+from imseek.data.catalog.migrations import MIGRATIONS
 from imseek.data.files import durable_files
 from imseek.errors import BackupError, CollectionExistsError, FormatVersionError, StorageError, UsageError
 
@@ -199,7 +200,7 @@ def test_one_of_a_later_imseek_says_so(archive: bytes, tmp_path: Path, name: str
 
 def test_a_later_catalog_says_so(archive: bytes, tmp_path: Path) -> None:
     changed = with_catalog(archive, tmp_path, "INSERT INTO migrations VALUES (9999, 'tomorrow', 'never')")
-    refused(changed, tmp_path, "version 3", FormatVersionError)
+    refused(changed, tmp_path, f"version {len(MIGRATIONS) + 1}", FormatVersionError)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def test_a_long_name_goes_through(tmp_path: Path) -> None:
     entry = manifest.Entry(name, 3, hashlib.sha256(b"abc").hexdigest())
     needed = [manifest.Entry(one, 0, hashlib.sha256(b"").hexdigest()) for one in manifest.REQUIRED]
     listed = manifest.Manifest("u", 0, "", "", "", 0, True, (*needed, entry))
-    sealed = listed.sealed()
+    sealed = listed.seal()
     data = tar_stream.header(manifest.NAME, len(sealed), 0) + sealed + tar_stream.padding(len(sealed))
     data += b"".join(tar_stream.header(f"collection/{one.path}", 0, 0) for one in needed)
     data += tar_stream.header(f"collection/{name}", 3, 0) + b"abc" + tar_stream.padding(3) + tar_stream.end()

@@ -56,6 +56,7 @@ def test_the_commands_of_the_design_are_there() -> None:
         "tag remove",
         "tag rename",
         "tag list",
+        "tag write-sidecars",
         "dataset",
         "dataset quality",
         "dataset balance",

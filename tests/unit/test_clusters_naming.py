@@ -52,6 +52,11 @@ def test_what_all_clusters_share_names_none() -> None:
     assert all(name.contrast is not None and name.contrast < 3 for name in found)
 
 
+def test_copies_have_no_deviation_to_count_in() -> None:
+    rows = np.repeat(pictures([4, 11], 1), 6, axis=0)
+    assert named(rows, [np.arange(6), np.arange(6, 12)]) == [ClusterName("word 4", None), ClusterName("word 11", None)]
+
+
 def test_one_loud_picture_does_not_name_ten() -> None:
     rows = np.concatenate([pictures([0], 9), pictures([13], 1) + 3 * np.eye(DIM)[13], pictures([0], 20, seed=1)])
     found = named(rows, [np.arange(10), np.arange(10, 30)])

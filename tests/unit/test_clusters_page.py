@@ -69,6 +69,14 @@ def test_clusters_without_a_name_and_what_is_in_none() -> None:
     assert totals(report(images=0)) == "no images"
 
 
+def test_copies_are_said_to_be_identical() -> None:
+    copies, alone = cluster(1, cohesion=1.0, name="a cat"), cluster(2, cohesion=1.0, size=1)
+    text = "".join(page(report(copies, alone, cluster(3, cohesion=0.9999)), lambda image_id: None, title="T"))
+    assert text.count(" · identical") == 1
+    assert text.count("cohesion 1.00") == 2
+    assert " sd" not in text
+
+
 def test_a_page_holds_so_many_clusters() -> None:
     many = report(*(cluster(n) for n in range(1, 504)))
     text = "".join(page(many, lambda image_id: b"WEBP", title="T"))

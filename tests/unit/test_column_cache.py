@@ -27,7 +27,7 @@ def cache() -> ColumnCache:
 
 def kept(cache: ColumnCache, names: str) -> str:
     """Which are there, without a look that would make them young."""
-    return "".join(name for name in names if (name,) in cache._kept)
+    return "".join(name for name in names if (name,) in cache._entries)
 
 
 def test_the_column_that_was_asked_for_longest_ago_goes_first(cache: ColumnCache) -> None:

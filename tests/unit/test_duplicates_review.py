@@ -68,26 +68,26 @@ SCENE = group(image(8), image(9), kind="scene")
 class TestDecide:
     def test_keeping_one_says_that_each_two_are_the_same(self) -> None:
         said = decide(THREE, State(), "keep", tokens(2))
-        assert said.wanted == {pair("1", "2"): "same", pair("1", "3"): "same", pair("2", "3"): "same"}
+        assert said.verdicts == {pair("1", "2"): "same", pair("1", "3"): "same", pair("2", "3"): "same"}
         assert said.images == (f"{UUID[:8]}:2:{'2' * 16}",)
         assert said.before is None
 
     @pytest.mark.parametrize("of", [COPIES, SCENE])
     def test_copies_and_scenes_need_no_judgement(self, of: DuplicateGroup) -> None:
-        assert decide(of, State(), "keep", [token(of.keeper)]).wanted == {}
+        assert decide(of, State(), "keep", [token(of.keeper)]).verdicts == {}
 
     def test_no_duplicates(self) -> None:
-        assert decide(THREE, State(), "different", tokens(2)).wanted == {
+        assert decide(THREE, State(), "different", tokens(2)).verdicts == {
             pair("1", "2"): "different",
             pair("1", "3"): "different",
             pair("2", "3"): "different",
         }
-        assert decide(COPIES, State(), "different", []).wanted == {}
+        assert decide(COPIES, State(), "different", []).verdicts == {}
 
     def test_one_that_does_not_belong_takes_its_copies_with_it(self) -> None:
         of = group(image(1), image(2, "a"), image(3, "a"), image(4))
         said = decide(of, State(), "apart", [token(of.members[2])])
-        assert said.wanted == {pair("1", "a"): "different", pair("4", "a"): "different"}
+        assert said.verdicts == {pair("1", "a"): "different", pair("4", "a"): "different"}
         left = remaining_group(of, states([said])[key_of(of)])
         assert [member.image_id for member in left.members] == [1, 4]
         assert left.reason == "most pixels"

@@ -72,7 +72,7 @@ def test_facts_are_read_as_written_and_without_slack() -> None:
     segment = Segment(np.arange(4), np.eye(4, dtype=np.float16), np.empty(0, np.int64))
     facts = snapshot_of([segment], 4).facts
     with_slack = replace(facts, image=TuningResult(SearchEffort(3, 40, 0.015), 0.99, 10))
-    assert IndexMetadata.read(with_slack.sealed()) == with_slack
-    document = strip_checksum(with_slack.sealed())
+    assert IndexMetadata.read(with_slack.seal()) == with_slack
+    document = strip_checksum(with_slack.seal())
     del document["image"]["effort"]["slack"]  # as written before there was any
     assert IndexMetadata.read(add_checksum(document)).image.effort == SearchEffort(3, 40, None)

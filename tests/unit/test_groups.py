@@ -56,7 +56,7 @@ def test_a_lacking_pair_is_asked_for_once() -> None:
         return pair(a, b, cosine=0.5)
 
     found = group_pairs([pair(1, 2), pair(2, 3)], {}, confirm)
-    assert (members(found), asked, found.asked) == ([(1, 2, 3)], [(1, 3)], 1)
+    assert (members(found), asked, found.questions) == ([(1, 2, 3)], [(1, 3)], 1)
     assert found.pair(3, 1) == pair(1, 3, cosine=0.5)
 
 
@@ -206,7 +206,7 @@ def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped
     chance.shuffle(again)
     turned = {images[-1]: images[::-1] for _, images in sorted(copies.items(), reverse=True)}
     other = group_pairs(again, turned, confirming(others, []), different[::-1], ask=ask)  # type: ignore[arg-type]
-    assert (other.groups, other.splits, other.asked) == (found.groups, found.splits, found.asked)
+    assert (other.groups, other.splits, other.questions) == (found.groups, found.splits, found.questions)
 
     content = {i: one for one, images in copies.items() for i in images}
     disjoint = [group for group in found.groups if group.kind != "inside"]
@@ -329,7 +329,7 @@ def test_in_large_groups_nearness_stands_in_for_questions() -> None:
             related = found.pair(a, b)
             looked_at += related is not None and related.cosine is not None
     assert looked_at < 0.75 * sum(len(group) * (len(group) - 1) / 2 for group in groups)
-    assert found.asked < 8 * count
+    assert found.questions < 8 * count
 
 
 @pytest.mark.slow
@@ -342,7 +342,7 @@ def test_a_hundred_thousand_of_one_are_a_group_after_few_questions() -> None:
     given = [confirm(0, i) for i in range(1, 20_001)]
     found = group_pairs(given, {}, confirm, reach={"same": Reach(MOST, LEAST)})
     assert members(found) == [tuple(range(20_001))]
-    assert found.asked == 64 * 65 // 2, "all cross pairs, until there are more than sixty-four to ask for"
+    assert found.questions == 64 * 65 // 2, "all cross pairs, until there are more than sixty-four to ask for"
     # A member that lies further out is not taken for near.
     outer = pair(0, 20_001, confidence=0.5, cosine=0.91, distance=14)
     found = group_pairs([*given, outer], {}, confirm, reach={"same": Reach(MOST, LEAST)})
@@ -433,6 +433,6 @@ def test_stopped_it_asks_no_more_and_keeps_what_it_has() -> None:
 
     given = [pair(1, 2), pair(2, 3), pair(3, 4), pair(7, 8)]
     found = group_pairs(given, {}, confirm, task=Task(lambda now: told.append((now.done, now.total)), stop))
-    assert (members(found), found.asked, found.interrupted) == ([(1, 2, 3), (7, 8)], 1, True)
+    assert (members(found), found.questions, found.interrupted) == ([(1, 2, 3), (7, 8)], 1, True)
     assert told == [(0, 4)]
     assert group_pairs(given, {}, nothing).interrupted is False

@@ -72,8 +72,8 @@ def test_ids_as_a_bitmap(name: str) -> None:
         assert (len(made), made.ids().tolist()) == (len(ids), ids)
         asked = asked_of(ids)
         assert made.has(int64(asked)).tolist() == [one in ids for one in asked]
-        assert CoveredIds(made.marked(int64(asked))).ids().tolist() == ids
-        assert CoveredIds(made.marked(int64([5, 6]))).ids().tolist() == [one for one in (5, 6) if one in ids]
+        assert CoveredIds(made.bitmap_of(int64(asked))).ids().tolist() == ids
+        assert CoveredIds(made.bitmap_of(int64([5, 6]))).ids().tolist() == [one for one in (5, 6) if one in ids]
     if ids:
         assert pack_bits(int64(ids), size)[ids[-1] >> 3] >> (ids[-1] & 7) == 1, "the first is the lowest bit"
 
@@ -260,11 +260,11 @@ def facts(**members: Any) -> IndexMetadata:
 
 
 def test_what_is_known_of_an_index_is_written_and_read() -> None:
-    assert IndexMetadata.read(facts().sealed()) == facts()
+    assert IndexMetadata.read(facts().seal()) == facts()
     own = facts(parts=(), layout="", sizes={}, rows=0)
-    assert IndexMetadata.read(own.sealed()) == own
-    assert b'"parts"' not in own.sealed()
-    assert b'"layout"' not in own.sealed()
+    assert IndexMetadata.read(own.seal()) == own
+    assert b'"parts"' not in own.seal()
+    assert b'"layout"' not in own.seal()
 
 
 LIES: list[tuple[str, Any]] = [

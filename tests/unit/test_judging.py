@@ -49,7 +49,7 @@ class TestSettled:
     JUDGED = PairJudgements(frozenset({frozenset({10, 11}), frozenset({14, 15})}), frozenset({frozenset({13, 10})}))
 
     def test_different_ones_are_left_out_and_the_same_are_certain(self) -> None:
-        kept, left_out = self.JUDGED.settled(self.PAIRS, ("same", "scene"))
+        kept, left_out = self.JUDGED.resolve(self.PAIRS, ("same", "scene"))
         assert left_out == 1
         assert kept == [
             DuplicatePair(10, 11, "same", 1.0, cosine=0.96, distance=20, judged=True),
@@ -58,5 +58,5 @@ class TestSettled:
         ]
 
     def test_where_the_same_are_not_looked_for(self) -> None:
-        kept, left_out = self.JUDGED.settled(self.PAIRS[:2], ("scene",))
+        kept, left_out = self.JUDGED.resolve(self.PAIRS[:2], ("scene",))
         assert (kept, left_out) == ([self.PAIRS[0]], 1)

@@ -169,7 +169,7 @@ class TestSets:
             TagCount("cat", 7, {"person": 2, "probe pets": 5}),
             TagCount("dog", 1, {"zero-shot pets: 0.9": 1}),
         ]
-        assert label_sets.count_given(counts) == {"cat": 2}
+        assert label_sets.count_labels(counts) == {"cat": 2}
 
     def test_changes_are_what_is_other_than_before(self) -> None:
         assert label_sets.changes({}, {1: "1", 2: "s"}) == {1: "1"}

@@ -168,9 +168,9 @@ class TestColours:
         shown = map_points.current_view(photographed, "map", None)
         by = ColourBy("column", "folder")
         made = colours.colours(shown, by).colouring
-        assert made.told is not None
+        assert made.legend is not None
         folders = [str(path.parent) for path in photo_files]
-        assert sorted(entry["count"] for entry in made.told["legend"]) == sorted(
+        assert sorted(entry["count"] for entry in made.legend["legend"]) == sorted(
             folders.count(one) for one in set(folders)
         )
         (label, x, y) = colours.labels(shown, by, made)[0]  # The other folder has two pictures only.
@@ -190,7 +190,7 @@ class TestColours:
 
         def given(what: str) -> list[str]:
             made = colours.colours(shown, ColourBy("tags", what)).colouring
-            return [made.told["labels"][at] for at in made.values]
+            return [made.legend["labels"][at] for at in made.values]
 
         none = "no value"
         assert given("") == ["rare", "often", "often", "often", "often", none, none, none]
@@ -204,7 +204,7 @@ class TestColours:
             report = clusters.find(root, k=2, save="kinds", names="none")
             assert ColourBy("clusters", "kinds") in colours.choices(collection)
         made = colours.colours(map_points.current_view(root, "map", None), ColourBy("clusters", "kinds")).colouring
-        assert {entry["label"]: entry["count"] for entry in made.told["legend"]} == {
+        assert {entry["label"]: entry["count"] for entry in made.legend["legend"]} == {
             f"group {cluster.number}": cluster.size for cluster in report.clusters
         }
 

@@ -131,7 +131,7 @@ class TestData:
         assert "1 pictures could not be read or were too many" in found.by_id["about"]
 
     def test_thumbnails_are_bounded(self, monkeypatch) -> None:
-        monkeypatch.setattr("imseek.ui.render.map_page.document.MOST_BYTES", 25)
+        monkeypatch.setattr("imseek.ui.render.map_page.document.MAX_BYTES", 25)
         found = made(table(["/1", "/2", "/3", "/4"]), pictured=[0, 1, 2, 3], thumbnail=lambda _: b"x" * 10)
         assert len(found.thumbnails) == 3
 
@@ -149,13 +149,13 @@ class TestColours:
         found = colour_by_column("label", pa.chunked_array([["b", "a", "c", "a", None, "c"]]), str)
         assert found.colours == (*CLASSES[:3], OTHERS, NONE)
         assert found.shades.tolist() == [2, 0, 1, 0, 4, 1]
-        assert found.told["legend"] == [
+        assert found.legend["legend"] == [
             {"label": "a", "count": 2, "shade": 0},
             {"label": "c", "count": 2, "shade": 1},
             {"label": "b", "count": 1, "shade": 2},
             {"label": "no value", "count": 1, "shade": 4},
         ]
-        labels = [found.told["labels"][at] for at in found.values]
+        labels = [found.legend["labels"][at] for at in found.values]
         assert labels == ["b", "a", "c", "a", "no value", "c"]
 
     def test_rarer_classes_are_grey_and_keep_their_label(self) -> None:
@@ -163,20 +163,20 @@ class TestColours:
         found = colour_by_column("label", pa.chunked_array([names * 2 + ["00"]]), str)
         assert found.shades[:30].tolist() == [*range(20), *[20] * 10]
         assert found.colours[20] == OTHERS
-        assert found.told["legend"][-1] == {"label": "10 others", "count": 20, "shade": 20}
-        assert found.told["labels"][found.values[29]] == "29"
+        assert found.legend["legend"][-1] == {"label": "10 others", "count": 20, "shade": 20}
+        assert found.legend["labels"][found.values[29]] == "29"
 
     def test_the_rarest_labels_are_left_out(self, monkeypatch) -> None:
         monkeypatch.setattr("imseek.ui.render.map_page.colouring._MAX_LABELS", 2)
         found = colour_by_column("label", pa.chunked_array([["a", "a", "b", "b", "c"]]), str)
-        assert found.told["labels"] == ["a", "b", "others", "no value"]
+        assert found.legend["labels"] == ["a", "b", "others", "no value"]
         assert found.values.tolist() == [0, 0, 1, 1, 2]
 
     def test_numbers_on_a_scale(self) -> None:
         found = colour_by_column("score", pa.chunked_array([[1.0, 3.0, None, 2.0, float("nan")]]), str)
         assert found.colours == (*SCALE, NONE)
         assert found.shades.tolist() == [0, 254, 255, 127, 255]
-        assert (found.told["low"], found.told["high"], found.told["none"]) == (1, 3, 2)
+        assert (found.legend["low"], found.legend["high"], found.legend["none"]) == (1, 3, 2)
         assert found.values[:2].tolist() == [1, 3]
 
     @pytest.mark.parametrize(
@@ -190,23 +190,25 @@ class TestColours:
         ],
     )
     def test_what_counts_as_a_class(self, values, kind) -> None:
-        assert colour_by_column("c", pa.chunked_array([pa.array(values)]), str).told["kind"] == kind
+        assert colour_by_column("c", pa.chunked_array([pa.array(values)]), str).legend["kind"] == kind
 
     def test_times(self) -> None:
         from datetime import datetime
 
         times = pa.chunked_array([pa.array([datetime(2020, 1, 1), None, datetime(2022, 1, 1)])])
         found = colour_by_column("taken_at", times, str)
-        assert found.told["low"] == pytest.approx(2020, abs=0.01)
-        assert found.told["high"] == pytest.approx(2022, abs=0.01)
+        assert found.legend["low"] == pytest.approx(2020, abs=0.01)
+        assert found.legend["high"] == pytest.approx(2022, abs=0.01)
         assert found.shades.tolist() == [0, 255, 254]
 
     def test_paths_without_what_they_have_in_common(self) -> None:
         found = colour_by_column("folder", pa.chunked_array([["/home/me/a", "/home/me/b/c", "/home/me/a"]]), str)
-        assert [entry["label"] for entry in found.told["legend"]] == ["a", "b/c"]
-        assert found.told["column"] == "folder below …/me/"
+        assert [entry["label"] for entry in found.legend["legend"]] == ["a", "b/c"]
+        assert found.legend["column"] == "folder below …/me/"
         for kept in (["/home", "/home/me"], ["/a", "b"], ["/a"], ["/a", "/b"]):
-            labels = [one["label"] for one in colour_by_column("folder", pa.chunked_array([kept]), str).told["legend"]]
+            labels = [
+                one["label"] for one in colour_by_column("folder", pa.chunked_array([kept]), str).legend["legend"]
+            ]
             assert labels == kept
 
 

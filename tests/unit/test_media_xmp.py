@@ -14,7 +14,7 @@ from heic import heic
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from skimage import data as photographs
-from xmp import bag, packet
+from xmp import DARKTABLE, DIGIKAM, LIGHTROOM, bag, packet
 
 from imseek.media.annotations import MAX_ENTRIES, MAX_LENGTH, Annotations, parse_rating
 from imseek.media.captions import annotate
@@ -23,37 +23,6 @@ from imseek.media.sandbox import messages
 from imseek.media.sidecar import read_sidecar
 from imseek.media.xmp import MAX_BYTES, read_xmp
 from imseek.types.pictures import ImageFacts
-
-#: As Lightroom Classic writes it.
-LIGHTROOM = packet(
-    bag("dc:subject", "beach", "Norway")
-    + bag("lr:hierarchicalSubject", "Places|Norway|Oslo", "beach")
-    + '<dc:title><rdf:Alt><rdf:li xml:lang="x-default">Evening</rdf:li></rdf:Alt></dc:title>'
-    + '<dc:description><rdf:Alt><rdf:li xml:lang="x-default">The sea at dusk</rdf:li></rdf:Alt></dc:description>'
-    + '<mwg-rs:Regions rdf:parseType="Resource"><mwg-rs:RegionList><rdf:Bag>'
-    + '<rdf:li><rdf:Description mwg-rs:Name="Anna" mwg-rs:Type="Face"><mwg-rs:Area stArea:x="0.5"/></rdf:Description>'
-    + '</rdf:li><rdf:li><rdf:Description mwg-rs:Name="Rex" mwg-rs:Type="Pet"/></rdf:li>'
-    + "</rdf:Bag></mwg-rs:RegionList></mwg-rs:Regions>",
-    'xmp:Rating="4" xmp:Label="Red"',
-)
-#: As digiKam writes it: elements instead of attributes, faces in three forms.
-DIGIKAM = packet(
-    bag("dc:subject", "beach", kind="Seq")
-    + "<xmp:Rating>5</xmp:Rating><xmp:Label>Green</xmp:Label>"
-    + '<mwg-rs:Regions rdf:parseType="Resource"><mwg-rs:RegionList><rdf:Bag><rdf:li rdf:parseType="Resource">'
-    + "<mwg-rs:Name>Anna</mwg-rs:Name><mwg-rs:Type>Face</mwg-rs:Type></rdf:li></rdf:Bag></mwg-rs:RegionList>"
-    + "</mwg-rs:Regions>"
-    + '<MP:RegionInfo rdf:parseType="Resource"><MPRI:Regions><rdf:Bag><rdf:li MPReg:PersonDisplayName="Anna"/>'
-    + '<rdf:li><rdf:Description MPReg:PersonDisplayName="Ben"/></rdf:li></rdf:Bag></MPRI:Regions></MP:RegionInfo>'
-    + bag("Iptc4xmpExt:PersonInImage", "Cleo")
-)
-#: As darktable writes it.
-DARKTABLE = packet(
-    bag("dc:subject", "beach", "darktable|changed", kind="Seq")
-    + bag("lr:hierarchicalSubject", "beach", "darktable|format|nef", kind="Seq")
-    + bag("darktable:colorlabels", "3", "0", kind="Seq"),
-    'xmp:Rating="-1" darktable:xmp_version="5"',
-)
 
 
 def test_what_lightroom_writes() -> None:

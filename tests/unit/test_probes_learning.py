@@ -150,7 +150,7 @@ class TestLearning:
     def test_the_same_twice(self) -> None:
         rows, truth = clouds(10, noise=2.0)
         a, b = (model_selection.select_model(rows, truth, 3, np.arange(30)) for _ in range(2))
-        figures = [[(one.settings, one.accuracy, one.log_loss) for one in x.judged] for x in (a, b)]
+        figures = [[(one.settings, one.accuracy, one.log_loss) for one in x.results] for x in (a, b)]
         assert figures[0] == figures[1]
         assert np.array_equal(a.scorer.logits(rows), b.scorer.logits(rows))
 

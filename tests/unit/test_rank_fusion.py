@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from imseek.data.vectors import Matches
 from imseek.data.vectors.scores import top_k
+from imseek.data.words.scoring import idf
 from imseek.data.words.values import WordMatches
 from imseek.search.query import Query, Term
 from imseek.search.query_words import text_share, words_of
@@ -20,15 +21,22 @@ from imseek.search.rank_fusion import (
     WordHits,
     calibrate,
     fuse_rankings,
+    log_odds,
     rank_by_words,
-    surprisal,
+    share_frequencies,
 )
 
 
 def hits(ids: npt.ArrayLike, evidence: npt.ArrayLike, cosines: npt.ArrayLike) -> WordHits:
     values = np.asarray(evidence, np.float64)
     return WordHits(
-        np.asarray(ids, np.int64), values, np.ones(len(values)), values, np.asarray(cosines, np.float32), len(values)
+        np.asarray(ids, np.int64),
+        values,
+        np.ones(len(values)),
+        values,
+        np.asarray(cosines, np.float32),
+        len(values),
+        100,
     )
 
 
@@ -56,20 +64,19 @@ def brute_force(every: Matches, words: WordHits, calibration: Calibration) -> li
     return every.ids[np.lexsort((every.ids, ~named, -total))].tolist()
 
 
-class TestSurprisal:
-    def test_is_the_logarithm_of_the_upper_tail(self) -> None:
+class TestLogOdds:
+    def test_of_the_normal_distribution(self) -> None:
         z = np.array([-40.0, -3, -0.5, 0, 0.5, 1.6448536, 5, 12, 24.9, 25, 25.1, 37, 38, 60, 2000])
-        assert surprisal(z) == pytest.approx(-norm.logsf(z), rel=1e-7, abs=1e-12)
+        assert log_odds(z) == pytest.approx(norm.logcdf(z) - norm.logsf(z), rel=1e-7, abs=1e-12)
 
     def test_grows(self) -> None:
-        z = np.linspace(-6, 60, 20_001)
-        assert (np.diff(surprisal(z)) > 0).all()
+        assert (np.diff(log_odds(np.linspace(-60, 60, 20_001))) > 0).all()
 
 
 class TestCalibration:
-    def test_a_cosine_like_the_sample_is_one_bit(self) -> None:
+    def test_a_cosine_like_the_sample_says_nothing(self) -> None:
         found = calibrate(np.array([0.1, 0.2, 0.3], np.float32), "full")
-        assert found.picture_evidence(np.array([0.2], np.float32)) == pytest.approx(np.log(2), abs=1e-6)
+        assert found.picture_evidence(np.array([0.2], np.float32)) == pytest.approx(0, abs=1e-6)
         assert found.weight == WORD_WEIGHT
 
     def test_the_weight_follows_the_encoder_and_the_share_of_text(self) -> None:
@@ -133,6 +140,21 @@ class TestMerge:
 def test_descriptions_count_more_than_names() -> None:
     found = WordHits.of(matches([1, 2], [4.0, 4.0], [1.0, 0.5]), matches([2, 8], [3.0, 9.0], [0.5, 1.0]))
     assert found.evidence.tolist() == [4.0, 2.0 + DESCRIPTIONS * 1.5]
+
+
+def test_in_several_collections_a_word_is_as_rare_as_in_all_of_them() -> None:
+    rare, common = (
+        WordHits(
+            np.array([1]), np.array([score]), np.ones(1), np.array([score]), np.ones(1, np.float32), total, documents
+        )
+        for score, total, documents in ((idf(1, 1000), 1, 1000), (idf(5, 10), 5, 10))
+    )
+    one, two = share_frequencies([rare, common])
+    assert one.scores == pytest.approx(idf(6, 1010))
+    assert two.scores == pytest.approx(idf(6, 1010))
+    (alone,) = share_frequencies([rare])
+    assert alone.evidence == pytest.approx(rare.evidence)
+    assert share_frequencies([WordHits.empty(), WordHits.empty()])[0].total == 0
 
 
 def ask(*texts: str, weights: tuple[float, ...] = ()) -> Query:

@@ -50,7 +50,8 @@ SLOW = ["test_it.py::test_slow", "test_it.py::TestSlow::test_slow", "test_it.py:
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     """``run(seed, *arguments)``: names of the tests that a run at this seed chooses."""
-    monkeypatch.delenv("IMSEEK_SAMPLES", raising=False)
+    for name in ("IMSEEK_SAMPLES", "IMSEEK_DURATIONS"):
+        monkeypatch.delenv(name, raising=False)
     pytester.makeini("[pytest]\nmarkers =\n  sample: some\n  always: needed\n  long: later")
     monkeypatch.setattr(samples, "TURNS", 4)
     monkeypatch.setattr(samples, "DURATIONS", pytester.path / "durations.json")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from imseek.indexer.sources.sidecar_files import find_sidecars
+from imseek.indexer.sources.sidecar_files import find_sidecars, pictures_beside
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,20 @@ def test_names_of_json_beside_other_pictures(picture: str, name: str) -> None:
 
 def test_the_more_specific_xmp_counts() -> None:
     assert find_sidecars(b"a.jpg", {b"a.xmp", b"a.jpg.xmp"}) == {b".xmp": b"a.jpg.xmp"}
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "pictures"),
+    [
+        ("a.xmp", ["a.JPG", "a.png"]),
+        ("a.JPG.xmp", ["a.JPG"]),
+        ("a.png.supplemental-meta.json", ["a.png"]),
+        ("b.xmp", []),
+        ("a.png.other.json", []),
+    ],
+)
+def test_the_pictures_that_a_file_lies_beside(tmp_path: Path, sidecar: str, pictures: list[str]) -> None:
+    for name in ("a.JPG", "a.png", "a.txt", "ab.png"):
+        (tmp_path / name).touch()
+    found = pictures_beside(bytes(tmp_path / sidecar))
+    assert sorted(found) == [bytes(tmp_path / name) for name in pictures]

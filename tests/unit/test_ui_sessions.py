@@ -34,7 +34,7 @@ def test_the_last_ones_come_back_and_the_first_ones_are_shut_down() -> None:
     sessions = [Session(str(n), ended) for n in range(5)]
 
     async def close_all() -> ClosedSessions:
-        storage = ClosedSessions(most=3)
+        storage = ClosedSessions(limit=3)
         for session in sessions:
             storage.save(closed(session))
         # Not while one is saved: the manager of sessions holds a lock then.
@@ -53,7 +53,7 @@ def test_the_last_ones_come_back_and_the_first_ones_are_shut_down() -> None:
 
 def test_one_that_comes_back_is_not_shut_down() -> None:
     ended: list[str] = []
-    storage = ClosedSessions(most=1)
+    storage = ClosedSessions(limit=1)
     storage.save(closed(Session("a", ended)))
     storage.delete("a")
     storage.delete("a")

@@ -134,6 +134,25 @@ def test_faiss_is_loaded_only_when_it_is_asked_for(kind: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_few_rows_load_faiss_for_many_queries_only() -> None:
+    code = (
+        "import sys, numpy as np; from imseek.data.vectors import Segment, open_index\n"
+        "from imseek.data.vectors.small_index import MAX_NUMBERS\n"
+        "def opened(n):\n"
+        "    rows = np.ones((n, 512), np.float16)\n"
+        "    return open_index('auto', [Segment(np.arange(n), rows, np.empty(0, np.uint32))], 512)\n"
+        "few = opened(MAX_NUMBERS // 512)\n"
+        "queries = np.full((16, 512), 512**-0.5, np.float32)\n"
+        "one = few.search(queries[:15], 3)\n"
+        "assert 'faiss' not in sys.modules\n"
+        "many = few.search(queries, 3)\n"
+        "assert 'faiss' in sys.modules\n"
+        "assert [m.ids.tolist() for m in many[:15]] == [m.ids.tolist() for m in one] == [[0, 1, 2]] * 15\n"
+        "assert type(opened(MAX_NUMBERS // 512 + 1)).__name__ == 'FaissIndex'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_rows_of_zeros() -> None:
     rows = np.zeros((700_000 // 3, 3), np.float16)
     rows[[0, 5, 100_000, len(rows) - 1], [0, 1, 2, 2]] = 6e-8  # the least above zero

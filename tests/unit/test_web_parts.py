@@ -219,7 +219,7 @@ def test_choices_that_nobody_asks_for_are_forgotten(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(selections, "KEEP_SECONDS", -1.0)
     assert kept.get(first) is None
     kept.keep(make_selection("photos", [5, 6]))
-    assert len(kept._kept) == 1
+    assert len(kept._recent) == 1
 
 
 # -- the viewer of the system --------------------------------------------------------------------------------

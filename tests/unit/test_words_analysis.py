@@ -1,5 +1,8 @@
 """Text becomes the same tokens in documents and in queries, whatever the text."""
 
+import subprocess
+import sys
+
 import pytest
 
 from imseek.data.words.analysis import MAX_BYTES, MAX_LENGTH, MAX_TOKENS, name_tokens, parse_words, tokens_of
@@ -69,3 +72,16 @@ def test_long_texts_are_cut() -> None:
     wide = tokens_of(f"{'𝒳' * 10}{'ж' * 80} " * 4_000)
     assert MAX_BYTES - 200 < sum(len(token.encode()) + 1 for token in wide) <= MAX_BYTES
     assert len(parse_words(" ".join(map(str, range(1000)))).words) <= 64
+
+
+def test_only_the_english_stemmer_is_imported() -> None:
+    """The package imports all of its languages, which would take longer than a search; others still get all of it."""
+    program = """
+import sys
+from imseek.data.words.analysis import tokens_of
+assert tokens_of("horses") == ["hors"]
+assert "snowballstemmer.german_stemmer" not in sys.modules
+import snowballstemmer
+assert snowballstemmer.stemmer("german").stemWord("katzen") == "katz"
+"""
+    subprocess.run([sys.executable, "-P", "-c", program], check=True, timeout=60)

@@ -61,7 +61,7 @@ def _make_manifest(found: GenerationSnapshot, index: bool) -> Manifest:
 def _write(root: Path, found: GenerationSnapshot, manifest: Manifest, out: tar_stream.Sink, task: Task) -> None:
     mtime = int(time.time())
     count = byte_counter(manifest, task, PHASE)
-    first = manifest.sealed()
+    first = manifest.seal()
     parse(first, "the archive")  # Never write what could not be restored.
     out.write(tar_stream.header(NAME, len(first), mtime) + first + tar_stream.padding(len(first)))
     for entry, file in found.files.items():

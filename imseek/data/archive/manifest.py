@@ -64,7 +64,7 @@ class Manifest:
         """Total bytes of all files."""
         return sum(entry.size for entry in self.entries)
 
-    def sealed(self) -> bytes:
+    def seal(self) -> bytes:
         files = [[entry.path, entry.size, entry.sha256] for entry in self.entries]
         facts = {name: getattr(self, name) for name in _FIELDS}
         return durable_files.add_checksum(

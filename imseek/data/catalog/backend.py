@@ -150,10 +150,6 @@ class CatalogBackend(Protocol):
         """Return a stamp that differs before and after any run; None where there is none."""
         ...
 
-    def recorded_uuid(self) -> str:
-        """Return the uuid of the collection that the catalog is recorded for."""
-        ...
-
     # -- writing ---------------------------------------------------------------------------------------
 
     def lock(self) -> Lock:
@@ -164,8 +160,8 @@ class CatalogBackend(Protocol):
         """Whether a writer is active now. False where this process may not look. Raises StorageError."""
         ...
 
-    def open_for_writing(self, staging: Path, uuid: str) -> Catalog:
-        """Open the catalog of the collection ``uuid`` for a writer, which has the lock, and empty ``staging``.
+    def open_for_writing(self, uuid: str) -> Catalog:
+        """Open the catalog of the collection ``uuid`` for a writer, which has the lock, and empty the staging folder.
 
         Raises CorruptCollectionError, FormatVersionError, StorageError.
         """

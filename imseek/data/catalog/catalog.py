@@ -18,7 +18,7 @@ from imseek.data.catalog.places import MEMBER_SEPARATOR
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.collection_records import Current, Shard
 from imseek.data.user_files.file_stat import FileStat
-from imseek.types.collection_info import SpaceInfo
+from imseek.types.spaces import SpaceInfo
 
 LIVE = "live"
 #: Images whose file cannot currently be decoded: not searched, but kept with id and tags until the file is readable
@@ -79,8 +79,6 @@ class Catalog(ABC):
 
     root: Path
     engine: Engine
-    #: Whether other hosts write it too: then a dead writer may not know yet that it has lost its lock.
-    is_shared: bool
     #: What to do for a writer that another one has taken over from.
     takeover_hint: str
 
@@ -104,24 +102,20 @@ class Catalog(ABC):
         """Record a new generation for readers, in its transaction."""
 
     @abstractmethod
-    def publish_current(self, current: Current, staging: Path) -> None:
+    def publish_current(self, current: Current) -> None:
         """Record a new generation for readers, after its transaction."""
 
     @abstractmethod
-    def renew_backup(self, name: str, staging: Path) -> None:
+    def renew_backup(self, name: str) -> None:
         """Replace a backup by a copy of the catalog."""
 
     @abstractmethod
-    def end_run(self, staging: Path, *, has_changed: bool) -> None:
+    def end_run(self, *, has_changed: bool) -> None:
         """Back up the catalog if it has changed since, and record its checksum."""
 
     @abstractmethod
     def scrub(self) -> tuple[str, ...]:
         """Rewrite the catalog, so that deleted data remains in none of its pages. Returns notes for the user."""
-
-    @abstractmethod
-    def fold(self) -> None:
-        """Write everything into the catalog's file, so that it can be used by itself."""
 
     def sources(self) -> list[Source]:
         with self.transaction() as connection:

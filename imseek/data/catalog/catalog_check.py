@@ -186,6 +186,7 @@ _OPTIONAL_META: Final[Mapping[str, Callable[[str], object]]] = {
     "purged": _check_decimal,
     POLICY: parse_policy,
     INDEXED: _check_decimal,
+    "stale_captions": _check_decimal,
 }
 
 

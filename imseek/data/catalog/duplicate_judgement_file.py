@@ -35,7 +35,7 @@ Row: TypeAlias = tuple[bytes, bytes, str, str, str]
 _COLUMNS: Final = ("hash_a", "hash_b", "verdict", "provenance", "decided_at")
 
 
-def update_judgements(writer: Writer, wanted: Mapping[tuple[str, str], Judgement | None]) -> int:
+def update_judgements(writer: Writer, judgements: Mapping[tuple[str, str], Judgement | None]) -> int:
     """Store or delete (None) judgements by pair of content hashes (hexadecimal, the lower first).
 
     Returns how many pairs change; without any, nothing is committed.
@@ -44,7 +44,7 @@ def update_judgements(writer: Writer, wanted: Mapping[tuple[str, str], Judgement
         stored = {(row[0].hex(), row[1].hex()): row[2] for row in _rows(connection)}
     new = {
         pair: judgement
-        for pair, judgement in wanted.items()
+        for pair, judgement in judgements.items()
         if (None if judgement is None else judgement.verdict) != stored.get(pair)
     }
     if new:

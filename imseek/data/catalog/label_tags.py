@@ -11,16 +11,18 @@ from imseek.data.catalog.tags import ImageTag
 from imseek.data.writing.writer import Change
 
 
-def tags_change(prefix: str, given: Mapping[ImageTag, str], *, replace: bool, told: Callable[[int], None]) -> Change:
+def tags_change(
+    prefix: str, provenance: Mapping[ImageTag, str], *, replace: bool, on_count: Callable[[int], None]
+) -> Change:
     """Make a change that assigns tags, each with a provenance that begins with ``prefix``.
 
     With ``replace``, all tags whose provenance begins with it are removed first. Tags that an image has from elsewhere
-    are unchanged. ``told`` receives the number of tags added.
+    are unchanged. ``on_count`` receives the number of tags added.
     """
 
     def change(connection: Connection, generation: int) -> None:
         if replace:
             tags.end_by_provenance(connection, generation, prefix=prefix)
-        told(len(tags.add(connection, generation, given)))
+        on_count(len(tags.add(connection, generation, provenance)))
 
     return change

@@ -29,7 +29,7 @@ def local_sources(root: Path) -> list[LocalSource]:
 
 
 def paths_with_images(root: Path, paths: Iterable[bytes]) -> set[bytes]:
-    """Return those of these absolute paths that are images, or folders or containers with images in them."""
+    """Return which of these absolute paths are images, or folders or containers with images in them."""
     with connect_read_only(root) as connection:
         sources = _sources(root, connection)
         return {path for path in paths if any(_image_files_below(connection, sources, path, 1))}

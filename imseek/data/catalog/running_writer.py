@@ -1,10 +1,10 @@
-"""Describe the active writer, for an error of a process that waits for its lock."""
+"""Records of runs as the catalog has them, and the active writer, to name it to a process that waits for its lock."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imseek.data.processes import may_be_alive
 from imseek.errors import LockedError, StorageError
@@ -12,15 +12,29 @@ from imseek.errors import LockedError, StorageError
 if TYPE_CHECKING:
     from imseek.data.catalog.backend import ReadConnection
 
+#: A LIMIT that limits nothing, in any SQL dialect.
+_NO_LIMIT = 2**63 - 1
+
+
+def select_runs(
+    connection: ReadConnection, *, run_id: int | None = None, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """Return columns of ``runs``, newest first: all runs, at most ``limit``, or only the one of ``run_id``."""
+    # All existing columns: a catalog that no writer has migrated yet lacks the later ones.
+    query, values = "SELECT * FROM runs", []
+    if run_id is not None:
+        query, values = f"{query} WHERE run_id = ?", [run_id]
+    query = f"{query} ORDER BY run_id DESC LIMIT ?"
+    found = connection.execute(query, (*values, _NO_LIMIT if limit is None else limit))
+    names = [column[0] for column in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found]
+
 
 def describe_writer(connecting: AbstractContextManager[ReadConnection]) -> str | None:
     """Describe the writer that the catalog records as running; None where there is none, or it is known to be dead."""
     try:
         with connecting as connection:
-            # All existing columns: a catalog that no writer has migrated yet lacks the later ones.
-            found = connection.execute("SELECT * FROM runs ORDER BY run_id DESC LIMIT 1")
-            names = [column[0] for column in found.description]
-            row = dict(zip(names, found.fetchone() or (), strict=False))
+            row = next(iter(select_runs(connection, limit=1)), {})
     except StorageError:
         return None
     # There is one writer at a time, and the next one closes any run still recorded as running.

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict, cast
 
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.running_writer import select_runs
 from imseek.data.files.json_object import JsonObject
 from imseek.data.processes import may_be_alive
 from imseek.types.json_form import Count, Json
-
-#: A LIMIT that limits nothing, in any SQL dialect.
-_NO_LIMIT = 2**63 - 1
 
 #: Members of a run's progress and their parsers.
 _PROGRESS: Final[Mapping[str, Callable[[JsonObject, str], Any]]] = {
@@ -73,15 +71,8 @@ def read_runs(root: Path, *, run_id: int | None = None, limit: int | None = None
 
     Raises as :func:`imseek.data.catalog.read_connection.connect_read_only`.
     """
-    # All existing columns: a catalog that no writer has migrated yet lacks the later ones.
-    query, values = "SELECT * FROM runs", []
-    if run_id is not None:
-        query, values = f"{query} WHERE run_id = ?", [run_id]
-    query = f"{query} ORDER BY run_id DESC LIMIT ?"
     with connect_read_only(root) as connection:
-        found = connection.execute(query, (*values, _NO_LIMIT if limit is None else limit))
-        names = [column[0] for column in found.description]
-        return [_row(dict(zip(names, row, strict=True))) for row in found]
+        return [_row(columns) for columns in select_runs(connection, run_id=run_id, limit=limit)]
 
 
 def _row(columns: Mapping[str, Any]) -> RunRow:

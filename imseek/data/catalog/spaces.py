@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from imseek.data.catalog import model_files, shard_catalog
 from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import LIVE, live, now
+from imseek.data.catalog.catalog import LIVE, live, now, set_meta
 from imseek.data.files.collection_files import remove_files
 from imseek.data.summary import KEPT_SINCE, modalities_of
 from imseek.data.writing.create import add_space
@@ -25,6 +25,9 @@ from imseek.errors import UsageError
 from imseek.types.adapters import adapter_of
 from imseek.types.collection_info import SpaceInfo
 from imseek.types.maintenance_reports import DropReport
+
+#: Name in ``meta`` of the number of captions that have changed since they were embedded.
+_STALE_CAPTIONS = "stale_captions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,25 @@ def prepare_space(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
 
     writer.apply(change)
     return find(writer, taken[0]).info
+
+
+def note_stale_captions(connection: Connection, count: int) -> None:
+    """Record that captions of so many more images differ from those embedded, if any are."""
+    s = t.spaces.c
+    in_use = select(s.space_id).where(live(t.spaces), s.is_current == 1, s.modality == "text").limit(1)
+    if count and connection.execute(in_use).first() is not None:
+        set_meta(connection, _STALE_CAPTIONS, count_stale_captions(connection) + count)
+
+
+def count_stale_captions(connection: Connection) -> int:
+    """Return how many captions have changed since they were embedded."""
+    found = connection.execute(select(t.meta.c.value).where(t.meta.c.name == _STALE_CAPTIONS)).scalar()
+    return 0 if found is None else int(found)
+
+
+def clear_stale_captions(connection: Connection) -> None:
+    """Record that all captions have been embedded."""
+    connection.execute(delete(t.meta).where(t.meta.c.name == _STALE_CAPTIONS))
 
 
 def put_in_use(connection: Connection, space_id: int, replaces: int | None) -> None:

@@ -29,13 +29,13 @@ def current_tags(connection: Connection, image_ids: Sequence[int]) -> dict[int, 
 
 
 def add(
-    connection: Connection, generation: int, given: Mapping[ImageTag, str], *, over: bool = False
+    connection: Connection, generation: int, additions: Mapping[ImageTag, str], *, over: bool = False
 ) -> list[ImageTag]:
     """Tag live images; existing tags are skipped, or with ``over`` get the new provenance.
 
     Returns the tags that were added or changed. Part of a change (:meth:`Writer.apply`).
     """
-    ids = sorted({image_id for image_id, _ in given})
+    ids = sorted({image_id for image_id, _ in additions})
     had = current_tags(connection, ids)
     i = t.images.c
     living: set[int] = set()
@@ -43,7 +43,7 @@ def add(
         living.update(connection.execute(select(i.image_id).where(i.image_id.in_(chunk), live(t.images))).scalars())
     new = []
     others = []
-    for one, provenance in given.items():
+    for one, provenance in additions.items():
         before = had.get(one[0], {}).get(one[1])
         if one[0] in living and (before is None or (over and before != provenance)):
             new.append(one)
@@ -57,7 +57,7 @@ def add(
                 {
                     "image_id": image_id,
                     "tag": tag,
-                    "provenance": given[image_id, tag],
+                    "provenance": additions[image_id, tag],
                     "born": generation,
                     "died": FOREVER,
                 }
@@ -67,12 +67,12 @@ def add(
     return new
 
 
-def end_tags(connection: Connection, generation: int, taken: Iterable[ImageTag]) -> int:
+def end_tags(connection: Connection, generation: int, removals: Iterable[ImageTag]) -> int:
     """Remove tags; return how many existed. Part of a change (:meth:`Writer.apply`)."""
     ended = 0
     g = t.tags.c
     by_tag: dict[str, list[int]] = {}
-    for image_id, tag in taken:
+    for image_id, tag in removals:
         by_tag.setdefault(tag, []).append(image_id)
     for tag, image_ids in by_tag.items():
         for chunk in shard_catalog.chunks(image_ids):
@@ -100,64 +100,64 @@ def end_by_provenance(
     return ended
 
 
-def put(writer: Writer, given: Mapping[ImageTag, str]) -> int:
+def put(writer: Writer, additions: Mapping[ImageTag, str]) -> int:
     """Add tags in one change; return the generation. See :func:`add`."""
 
     def change(connection: Connection, generation: int) -> None:
-        add(connection, generation, given)
+        add(connection, generation, additions)
 
     return writer.apply(change)
 
 
-def add_tags(writer: Writer, given: Mapping[ImageTag, str], *, over: bool = False) -> tuple[int, int]:
+def add_tags(writer: Writer, additions: Mapping[ImageTag, str], *, over: bool = False) -> tuple[int, int]:
     """Add tags in one change; return the generation and how many were added. See :func:`add`."""
     new: list[ImageTag] = []
 
     def change(connection: Connection, generation: int) -> None:
-        new[:] = add(connection, generation, given, over=over)
+        new[:] = add(connection, generation, additions, over=over)
 
     return writer.apply(change), len(new)
 
 
-def remove_tags(writer: Writer, taken: Sequence[ImageTag]) -> tuple[int, int]:
+def remove_tags(writer: Writer, removals: Sequence[ImageTag]) -> tuple[int, int]:
     """Remove tags in one change; return the generation and how many existed."""
     ended = [0]
 
     def change(connection: Connection, generation: int) -> None:
-        ended[0] = end_tags(connection, generation, taken)
+        ended[0] = end_tags(connection, generation, removals)
 
     return writer.apply(change), ended[0]
 
 
 def replace_tags(
-    writer: Writer, taken: Sequence[ImageTag], given: Mapping[ImageTag, str], *, over: bool = False
+    writer: Writer, removals: Sequence[ImageTag], additions: Mapping[ImageTag, str], *, over: bool = False
 ) -> tuple[int, int]:
     """Remove tags and add others in one change; return the generation and how many changed. See :func:`add`."""
     changed = [0]
 
     def change(connection: Connection, generation: int) -> None:
-        changed[0] = end_tags(connection, generation, taken)
-        changed[0] += len(add(connection, generation, given, over=over))
+        changed[0] = end_tags(connection, generation, removals)
+        changed[0] += len(add(connection, generation, additions, over=over))
 
     return writer.apply(change), changed[0]
 
 
 def set_provenance_tags(
-    writer: Writer, provenance: str, within: Container[int], wanted: Sequence[ImageTag]
+    writer: Writer, provenance: str, within: Container[int], tags: Sequence[ImageTag]
 ) -> tuple[int, int, int]:
-    """Within some images, replace the tags with a provenance by ``wanted``, in one change.
+    """Within some images, replace the tags with a provenance by ``tags``, in one change.
 
     Tags that an image has from elsewhere keep their provenance. Returns the generation, how many were added, and how
     many removed.
     """
     counted = [0, 0]
-    asked = set(wanted)
+    new_tags = set(tags)
     g = t.tags.c
 
     def change(connection: Connection, generation: int) -> None:
         query = select(g.image_id, g.tag).where(g.provenance == provenance, live(t.tags))
         had = [(image_id, tag) for image_id, tag in connection.execute(query) if image_id in within]
-        counted[1] = end_tags(connection, generation, [one for one in had if one not in asked])
-        counted[0] = len(add(connection, generation, dict.fromkeys(wanted, provenance)))
+        counted[1] = end_tags(connection, generation, [one for one in had if one not in new_tags])
+        counted[0] = len(add(connection, generation, dict.fromkeys(tags, provenance)))
 
     return writer.apply(change), counted[0], counted[1]

@@ -212,7 +212,7 @@ def _array(data: bytes | bytearray, dtype: np.dtype[Any], shape: tuple[int, ...]
 
 
 def _is_plain(dtype: np.dtype[Any]) -> bool:
-    """Whether a dtype holds nothing but numbers and text, in the byte order that we write."""
+    """Whether a dtype holds only numbers and text, in the byte order that we write."""
     if dtype.fields is not None:
         return all(_is_plain(field.base) for field, *_ in dtype.fields.values())
     return dtype.kind in _KINDS and dtype == dtype.newbyteorder("<") and dtype.itemsize > 0
@@ -308,7 +308,7 @@ def _walk(above: int, path: str, found: FoundFiles) -> None:
 
 
 def find_strange_at_top(root: Path) -> dict[str, str]:
-    """Find top-level names of the layout that are not what they should be, each with what they are.
+    """Find top-level entries of the wrong type, with a description of each.
 
     That is a link instead of a folder, a pipe instead of a file, or a hard link to a file that is written in place
     (which would change another collection or a user's file). Raises OSError.

@@ -55,7 +55,7 @@ class Client:
             uri = address.uri
             arguments = {"db_name": address.database, "token": os.environ.get(TOKEN_VARIABLE, "")}
         try:
-            with self._explained():
+            with self._translate_errors():
                 self._client = client_class(uri=uri, timeout=_CONNECT_TIMEOUT, dedicated=True, **arguments)
         except BaseException:
             if address.path is not None:
@@ -72,7 +72,7 @@ class Client:
     # -- collections of Milvus -----------------------------------------------------------------------------
 
     def has(self, name: str) -> bool:
-        with self._explained():
+        with self._translate_errors():
             return bool(self._client.has_collection(name, timeout=TIMEOUT))
 
     def create(self, name: str, fields: Sequence[Field], *, strong: bool = False) -> None:
@@ -82,7 +82,7 @@ class Client:
         """
         from pymilvus import DataType
 
-        with self._explained():
+        with self._translate_errors():
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
             indexes = self._client.prepare_index_params()
             for field in fields:
@@ -104,23 +104,23 @@ class Client:
 
     def drop(self, name: str) -> None:
         self._loaded.discard(name)
-        with self._explained():
+        with self._translate_errors():
             self._client.drop_collection(name, timeout=TIMEOUT)
 
     def flush(self, name: str) -> None:
         """Make all writes so far durable."""
-        with self._explained():
+        with self._translate_errors():
             self._client.flush(name, timeout=_WRITE_TIMEOUT)
 
     # -- rows ----------------------------------------------------------------------------------------------
 
     def upsert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        with self._explained():
+        with self._translate_errors():
             self._client.upsert(name, [dict(row) for row in rows], timeout=_WRITE_TIMEOUT)
 
     def delete(self, name: str, ids: Sequence[int | str]) -> None:
         for start in range(0, len(ids), _MAX_IDS):
-            with self._explained():
+            with self._translate_errors():
                 self._client.delete(name, ids=list(ids[start : start + _MAX_IDS]), timeout=_WRITE_TIMEOUT)
 
     def get(self, name: str, ids: Sequence[int | str], fields: Sequence[str]) -> list[dict[str, Any]]:
@@ -149,7 +149,7 @@ class Client:
             rows = self._client.query_iterator(name, batch_size=MAX_ROWS, output_fields=list(fields), timeout=TIMEOUT)
         try:
             while True:
-                with self._explained():
+                with self._translate_errors():
                     found = rows.next()
                 if not found:
                     return
@@ -188,14 +188,14 @@ class Client:
     def _ensure_loaded(self, name: str) -> Iterator[None]:
         """Context for a read: loads the collection first, as Milvus requires, and translates errors."""
         if name not in self._loaded:
-            with self._explained():
+            with self._translate_errors():
                 self._client.load_collection(name, timeout=_WRITE_TIMEOUT)
             self._loaded.add(name)
-        with self._explained():
+        with self._translate_errors():
             yield
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         from grpc import RpcError
         from pymilvus.exceptions import MilvusException
 

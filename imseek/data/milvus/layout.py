@@ -75,8 +75,8 @@ def has_caption_field(space: SpaceInfo) -> str:
     return f"said_{space.space_id}"
 
 
-def assign_fields(known: Iterable[tuple[str, str]], taken: int) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """Assign fields to columns, beside ``taken`` others; also returns the names of columns for which none is left.
+def assign_fields(known: Iterable[tuple[str, str]], reserved: int) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """Assign fields to columns, beside ``reserved`` others; also returns the names of columns for which none is left.
 
     Kinds are ``int``, ``float``, ``text``, ``bool`` and ``time``.
     """
@@ -84,7 +84,7 @@ def assign_fields(known: Iterable[tuple[str, str]], taken: int) -> tuple[tuple[C
     left: list[str] = []
     used = set(_RESERVED)
     for number, (name, kind) in enumerate(known):
-        if len(found) + taken >= MAX_FIELDS:
+        if len(found) + reserved >= MAX_FIELDS:
             left.append(name)
             continue
         safe = _SAFE.fullmatch(name) and name.lower() not in used and not name.startswith(("vector_", "said_"))

@@ -135,7 +135,7 @@ def write(client: Client, record: Record) -> None:
 
 
 def mark_begun(client: Client, shape: str) -> None:
-    """Note that rows of that shape are about to be written anew, so that a later run can continue them."""
+    """Record that rows of this shape are about to be rewritten, so that a later run can continue them."""
     client.upsert(
         layout.about_collection(client.address.name), [{"key": _BEGUN, "value": shape, **layout.DUMMY_VECTOR}]
     )
@@ -202,24 +202,24 @@ class Lease:
         self._client.flush(self._where)
 
     def _write(self, *, ended: bool = False) -> None:
-        told = {
+        record = {
             "token": self._token,
             "host": self._host,
             "pid": os.getpid(),
             "at": time.time(),
             "ended": ended,
         }
-        value = json.dumps(told)
+        value = json.dumps(record)
         self._client.upsert(self._where, [{"key": _LEASE, "value": value, **layout.DUMMY_VECTOR}])
 
-    def _is_alive(self, held: Mapping[str, Any]) -> bool:
-        if held.get("ended"):
+    def _is_alive(self, record: Mapping[str, Any]) -> bool:
+        if record.get("ended"):
             return False
-        if held.get("host") != self._host:
-            return time.time() - float(held.get("at", 0)) < _LEASE_SECONDS
-        if held.get("pid") == os.getpid():
+        if record.get("host") != self._host:
+            return time.time() - float(record.get("at", 0)) < _LEASE_SECONDS
+        if record.get("pid") == os.getpid():
             return True
-        return _is_running(held.get("pid"))
+        return _is_running(record.get("pid"))
 
 
 def _is_running(pid: object) -> bool:

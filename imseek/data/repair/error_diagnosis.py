@@ -1,4 +1,4 @@
-"""Tell damage of a collection from a bug in imseek after an unexpected error.
+"""Tell a damaged collection from a bug in imseek after an unexpected error.
 
 Reading checks what is cheap: schema, small tables, documents. It does not check the types in each of a million rows;
 where one is wrong, Python fails somewhere, and only then the whole catalog is checked.

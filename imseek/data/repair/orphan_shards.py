@@ -196,6 +196,6 @@ def _adopt_images(
 def stage_in_place(
     folders: Folders, path: str, kind: str, rows: int, space_id: int | None = None, name: str | None = None
 ) -> StagedFile:
-    """Describe a file that already lies at its final path as one to be published."""
+    """Describe a file that is already at its final path as a file to publish."""
     written = digest(folders.root, path)
     return StagedFile(folders.root / path, path, kind, rows, written, space_id=space_id, name=name)

@@ -105,7 +105,9 @@ def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
 
 def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
     """Find problems as :func:`_problems` does, where the catalog is on a server, which vouches for its pages."""
-    uuid = backend_of(root).recorded_uuid()
+    from imseek.data.catalog.postgres.address import read_address
+
+    uuid = read_address(root).uuid
     try:
         stated = read_identity(root).uuid
     except (CollectionNotFoundError, CorruptCollectionError) as error:

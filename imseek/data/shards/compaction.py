@@ -125,11 +125,13 @@ def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
     return np.flatnonzero(np.isin(ids, living, assume_unique=True))
 
 
-def _gather_vectors(parts: Sequence[npt.NDArray[Any]], kept: Sequence[Rows], order: Rows) -> shard_files.MatrixBlocks:
+def _gather_vectors(
+    parts: Sequence[npt.NDArray[Any]], rows_to_keep: Sequence[Rows], order: Rows
+) -> shard_files.MatrixBlocks:
     """Gather the vectors of a space block by block: a shard of a million may exceed memory."""
     width = parts[0].shape[1]
-    part_of = np.repeat(np.arange(len(parts)), [len(rows) for rows in kept])[order]
-    row_of = np.concatenate(kept)[order]
+    part_of = np.repeat(np.arange(len(parts)), [len(rows) for rows in rows_to_keep])[order]
+    row_of = np.concatenate(rows_to_keep)[order]
 
     def blocks() -> Iterator[npt.NDArray[np.float16]]:
         for start in range(0, len(order), _BLOCK_ROWS):
@@ -143,10 +145,10 @@ def _gather_vectors(parts: Sequence[npt.NDArray[Any]], kept: Sequence[Rows], ord
     return shard_files.MatrixBlocks(len(order), width, blocks())
 
 
-def _gather_metadata(writer: Writer, chosen: Sequence[Shard], kept: Sequence[Rows], order: Rows) -> pa.Table:
+def _gather_metadata(writer: Writer, chosen: Sequence[Shard], rows_to_keep: Sequence[Rows], order: Rows) -> pa.Table:
     parts = [
         shard_files.load_table(writer.root, layout.metadata(s.shard_id), rows=s.rows).take(pa.array(rows))
-        for s, rows in zip(chosen, kept, strict=True)
+        for s, rows in zip(chosen, rows_to_keep, strict=True)
     ]
     return shard_files.concat_tables(parts).take(pa.array(order))
 
@@ -156,14 +158,14 @@ def _stage_columns(
     shard_id: int,
     generation: int,
     chosen: Sequence[Shard],
-    kept: Sequence[Rows],
+    rows_to_keep: Sequence[Rows],
     order: Rows,
 ) -> list[shard_catalog.StagedFile]:
     """Stage the derived columns of the merged shard: null where a source shard lacks them."""
     staged = []
     for name in sorted({name for shard in chosen for name in shard.columns}):
         parts = []
-        for shard, rows in zip(chosen, kept, strict=True):
+        for shard, rows in zip(chosen, rows_to_keep, strict=True):
             if name in shard.columns:
                 parts.append(
                     shard_files.load_table(writer.root, shard.columns[name], rows=shard.rows).take(pa.array(rows))

@@ -72,7 +72,7 @@ def names_in_places(reader: Reader) -> Iterator[pa.Array]:
 
     Members of archives are separated by slashes, like folders. Raises StaleGenerationError.
     """
-    from imseek.data.words.documents import full_name
+    from imseek.data.words.analysis import full_name
 
     with connect_read_only(reader.root) as connection:
         roots = {number: source.root for number, source in reader.sources().items()}

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, and_, select, update
 
 from imseek.data import layout
@@ -32,18 +33,20 @@ def stage_sidecars(
     folders: Folders, shard_id: int, generation: int, ids: Sequence[int], values: Sequence[Mapping[str, Any]]
 ) -> list[StagedFile]:
     """Stage the set of a shard, given its ids and for each the values beside it; no file where there are none."""
-    columns = {field.name: [row.get(field.name) for row in values] for field in SCHEMA}
-    return _stage(folders, shard_id, generation, ids, columns)
+    columns = {
+        field.name: shard_files.column_of([row.get(field.name) for row in values], field.type) for field in SCHEMA
+    }
+    return _stage(folders, shard_id, generation, pa.array(ids, pa.int64()), columns)
 
 
 def replace_sidecars(
     folders: Folders, connection: Connection, generation: int, values: Mapping[int, Mapping[str, Any]]
-) -> list[int]:
-    """Replace what lies beside stored images, by id, as part of a commit; return the ids for which that has changed.
+) -> dict[int, set[str]]:
+    """Replace what lies beside stored images, by id, as part of a commit; return the columns that change, by image.
 
     Only shards of which it has are written. Images that are not stored are passed over.
     """
-    changed: list[int] = []
+    changed: dict[int, set[str]] = {}
     for shard_id, image_ids in _shards_of(connection, sorted(values)).items():
         is_ours = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "column", t.files.c.name == SIDECARS)
         path = connection.execute(select(t.files.c.path).where(is_ours, live(t.files))).scalar()
@@ -51,20 +54,22 @@ def replace_sidecars(
             continue
         ids = load_array(folders.root, layout.ids(shard_id), mapped=False)
         table = None if path is None else shard_files.load_table(folders.root, path, rows=len(ids))
-        columns = {field.name: _values(table, field, len(ids)) for field in SCHEMA}
-        touched = []
-        for image_id, row in zip(image_ids, np.searchsorted(ids, image_ids).tolist(), strict=True):
-            new = {field.name: _stored(values[image_id].get(field.name), field) for field in SCHEMA}
-            if any(columns[name][row] != value for name, value in new.items()):
-                touched.append(image_id)
-                for name, value in new.items():
-                    columns[name][row] = value
-        if touched:
+        rows = np.searchsorted(ids, image_ids)
+        columns = {}
+        for field in SCHEMA:
+            old = _column(table, field, len(ids))
+            new = shard_files.column_of([values[image_id].get(field.name) for image_id in image_ids], field.type)
+            before, after = old.take(pa.array(rows)).to_pylist(), new.to_pylist()
+            for image_id, one, other in zip(image_ids, before, after, strict=True):
+                if one != other:
+                    changed.setdefault(image_id, set()).add(field.name)
+            mask = np.zeros(len(ids), np.bool_)
+            mask[rows] = True
+            columns[field.name] = pc.replace_with_mask(old, pa.array(mask), new)
+        if not changed.keys().isdisjoint(image_ids):
             shard_catalog.retire_files(connection, generation, is_ours)
-            staged = _stage(folders, shard_id, generation, ids.tolist(), columns)
-            if staged:
+            if staged := _stage(folders, shard_id, generation, pa.array(ids), columns):
                 shard_catalog.publish(folders, connection, generation, shard_id, staged)
-            changed += touched
     return changed
 
 
@@ -85,28 +90,17 @@ def _shards_of(connection: Connection, image_ids: Sequence[int]) -> Mapping[int,
     return found
 
 
-def _values(table: pa.Table | None, field: pa.Field, rows: int) -> list[Any]:
+def _column(table: pa.Table | None, field: pa.Field, rows: int) -> pa.Array:
     if table is None or field.name not in table.column_names:
-        return [None] * rows
-    values: list[Any] = table.column(field.name).to_pylist()
-    return values
-
-
-def _stored(value: Any, field: pa.Field) -> Any:
-    """Return a value as it is read back."""
-    return shard_files.column_of([value], field.type)[0].as_py()
+        return pa.nulls(rows, field.type)
+    return table.column(field.name).combine_chunks()
 
 
 def _stage(
-    folders: Folders, shard_id: int, generation: int, ids: Sequence[int], columns: Mapping[str, Sequence[Any]]
+    folders: Folders, shard_id: int, generation: int, ids: pa.Array, columns: Mapping[str, pa.Array]
 ) -> list[StagedFile]:
-    arrays = {
-        field.name: shard_files.column_of(columns[field.name], field.type)
-        for field in SCHEMA
-        if any(value is not None for value in columns[field.name])
-    }
-    if not arrays:
+    stated = {name: column for name, column in columns.items() if column.null_count < len(column)}
+    if not stated:
         return []
-    table = pa.table({"image_id": pa.array(ids, pa.int64()), **arrays})
     path = layout.column(SIDECARS, shard_id, generation)
-    return [shard_catalog.stage(folders, path, "column", table, name=SIDECARS)]
+    return [shard_catalog.stage(folders, path, "column", pa.table({"image_id": ids, **stated}), name=SIDECARS)]

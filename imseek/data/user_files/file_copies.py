@@ -111,7 +111,7 @@ def _user_attributes(fd: int) -> set[str]:
     return {name for name in os.listxattr(fd) if name.startswith(_USER_PREFIX)}
 
 
-def restore_attributes(at: FolderEntry, owner: tuple[int, int], wanted: Mapping[str, bytes]) -> None:
+def restore_attributes(at: FolderEntry, owner: tuple[int, int], attributes: Mapping[str, bytes]) -> None:
     """Restore the owner and extended attributes of a recreated regular file where permitted.
 
     Only ``user.*`` attributes are restored; others are not the user's to set. The owner only where it is the owner of
@@ -125,10 +125,10 @@ def restore_attributes(at: FolderEntry, owner: tuple[int, int], wanted: Mapping[
         if not hasattr(os, "listxattr"):
             return
         with suppress(OSError):
-            for name in _user_attributes(fd) - set(wanted):
+            for name in _user_attributes(fd) - set(attributes):
                 with suppress(OSError):
                     os.removexattr(fd, name)
-        for name, value in wanted.items():
+        for name, value in attributes.items():
             if name.startswith(_USER_PREFIX):
                 with suppress(OSError):
                     os.setxattr(fd, name, value)

@@ -153,7 +153,7 @@ def copy(
         if made.sha256 != sha256:
             raise ChangingError("its copy differs from what was read before")
         copied(made.info)
-        _rename_part(unfinished, target)
+        rename_part(unfinished, target)
     except BaseException:
         with suppress(OSError):
             os.unlink(part, dir_fd=target.folder)
@@ -161,7 +161,7 @@ def copy(
     sync_entries(target)
 
 
-def _rename_part(unfinished: FolderEntry, target: FolderEntry) -> None:
+def rename_part(unfinished: FolderEntry, target: FolderEntry) -> None:
     """Rename within one folder. Where no-replace is unsupported, only an existence check protects the target."""
     try:
         _rename(unfinished, target)

@@ -24,9 +24,12 @@ def open_index(
     snapshot: Snapshot | None = None,
     placement: Placement | None = None,
 ) -> VectorIndex:
-    """Open an index over ``segments`` of vectors of width ``dim``. ``kind`` is ``"faiss"`` or ``"memory"``.
+    """Open an index over ``segments`` of vectors of width ``dim``.
 
-    With a ``snapshot`` of the space, a ``"faiss"`` index is approximate; rows that the snapshot lacks are scanned.
+    ``kind`` is ``"memory"``, ``"faiss"``, or ``"auto"`` for FAISS unless the rows are few
+    (:mod:`imseek.data.vectors.small_index`).
+
+    With a ``snapshot`` of the space, a FAISS index is approximate; rows that the snapshot lacks are scanned.
 
     With a ``placement``, candidates come from the GPUs that it names; answers stay the same.
 
@@ -34,14 +37,19 @@ def open_index(
     array: only new shards cost a copy, changed dead rows cost nothing, and what only the old index needed is freed with
     it.
 
-    Raises MissingExtraError where ``faiss`` is requested but not installed, UsageError for an unknown kind, and
+    Raises MissingExtraError where ``faiss`` is needed but not installed, UsageError for an unknown kind, and
     CorruptCollectionError for another width or a live row that is not finite.
     """
     if kind == "memory":
         from imseek.data.vectors.numpy_index import MemoryIndex
 
         return MemoryIndex(segments, dim, like=like)
-    if kind == "faiss":
+    if kind == "auto" and snapshot is None and placement is None:
+        from imseek.data.vectors.small_index import SmallIndex, is_small
+
+        if is_small(segments, dim):
+            return SmallIndex(segments, dim, lambda: open_index("faiss", segments, dim), like=like)
+    if kind in ("auto", "faiss"):
         _require_faiss()
         from imseek.data.vectors.faiss_index import FaissIndex
 
@@ -50,7 +58,7 @@ def open_index(
 
             return SnapshotIndex(segments, dim, snapshot, like=like, placement=placement)
         return FaissIndex(segments, dim, like=like, placement=placement)
-    raise UsageError(f"unknown kind of vector index: {kind}", hint="the kinds are faiss and memory")
+    raise UsageError(f"unknown kind of vector index: {kind}", hint="the kinds are auto, faiss and memory")
 
 
 def placement_on(device: str) -> Placement | None:

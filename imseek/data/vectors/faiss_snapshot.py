@@ -82,7 +82,7 @@ class Snapshot:
             raise damaged_index_error(folder, f"{index.ntotal:,} vectors of {index.d} dimensions")
         return cls(index, CoveredIds.read(folder, facts.rows), facts)
 
-    def told(self, facts: IndexMetadata) -> Snapshot:
+    def with_metadata(self, facts: IndexMetadata) -> Snapshot:
         """Return the same snapshot with other metadata."""
         return Snapshot(self.index, self.covered, facts)
 

@@ -331,10 +331,10 @@ def _lists(walk: _Walk, lists: int, size: int | None) -> None:
     sizes = walk.word()
     if sizes not in ("full", "sprs"):
         raise ValueError(f"sizes of lists of the kind {sizes!r}")
-    told = walk.longs(2 * lists)
+    lengths = walk.longs(2 * lists)
     if sizes == "full":
-        _check("sizes of lists", len(told), lists)
-    walk.skip(sum(told if sizes == "full" else told[1::2]) * (code + _LONG))
+        _check("sizes of lists", len(lengths), lists)
+    walk.skip(sum(lengths if sizes == "full" else lengths[1::2]) * (code + _LONG))
 
 
 _INDEXES: Final[Mapping[str, Callable[[_Walk, _Shape], None]]] = {

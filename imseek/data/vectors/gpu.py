@@ -160,12 +160,12 @@ def _run_in_parallel(calls: Sequence[Callable[[], tuple[Float32, Ids]]]) -> list
 
 @dataclass(slots=True, eq=False)
 class _IndexPlacement:
-    """The state of an index: ``asked`` counts queries until it is copied, ``reason`` says why it is not.
+    """The state of an index: ``queries`` are those so far, until it is copied, ``reason`` says why it is not.
 
     ``remark`` says why the CPU answered some query all the same.
     """
 
-    asked: int = 0
+    queries: int = 0
     moving: bool = False
     copies: GpuCopies | None = None
     reason: str | None = None
@@ -206,8 +206,8 @@ class Placement:
             place = self._places.get(index)
             if place is None:
                 place = self._places[index] = _IndexPlacement(reason=gpu_refusal(index))
-            place.asked += queries
-            if place.copies is not None or place.reason or place.moving or place.asked < MIN_QUERIES:
+            place.queries += queries
+            if place.copies is not None or place.reason or place.moving or place.queries < MIN_QUERIES:
                 return place.copies
             place.moving = True
         # Meanwhile the CPU answers other threads.

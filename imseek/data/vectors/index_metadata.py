@@ -174,7 +174,7 @@ class IndexMetadata:
     parts: tuple[str, ...] = ()
     layout: str = ""
 
-    def sealed(self) -> bytes:
+    def seal(self) -> bytes:
         # Earlier versions know neither member: they can read a snapshot of one part; several look damaged to them.
         return add_checksum({k: v for k, v in asdict(self).items() if v or k not in ("parts", "layout")})
 
@@ -300,7 +300,7 @@ class CoveredIds:
         at, bit = np.nonzero(np.unpackbits(self.marks[places, None], axis=1, bitorder="little"))
         return places[at] * 8 + bit
 
-    def marked(self, ids: Ids) -> Bits:
+    def bitmap_of(self, ids: Ids) -> Bits:
         """Return a bitmap of those of ``ids`` that the snapshot has."""
         return pack_bits(ids[self.has(ids)], 8 * len(self.marks))
 

@@ -275,23 +275,25 @@ class _IndexBuild:
                 else:
                     fresh = rows_missing_from(self.rows.segments, self.found.parts)
                     folder, (first, *_) = self.found.folder, self.found.parts
-                    one = extend_part(folder.beside(first.name), first, fresh, self._making)
-                    stay, made = (), [] if one is None else [self._staged(one, fresh, 0)]
+                    one = extend_part(folder.beside(first.name), first, fresh, self._report_build)
+                    stay, made = (), [] if one is None else [self._stage(one, fresh, 0)]
             except CorruptCollectionError:
                 stay, made, fresh = (), [], self.rows
             if stay or made:
                 self._publish(stay, made, fresh)
                 return "extended"
-        pieces = build_parts(self.rows, self.space.dim, self.plan.factory, self.memory, self._spared, self._making)
-        made = [self._staged(one, mine, n) for n, (one, mine) in enumerate(pieces)]
+        pieces = build_parts(
+            self.rows, self.space.dim, self.plan.factory, self.memory, self._query_rows, self._report_build
+        )
+        made = [self._stage(one, mine, n) for n, (one, mine) in enumerate(pieces)]
         self._publish((), made, None)
         return "built"
 
     @property
-    def _spared(self) -> Ids:
+    def _query_rows(self) -> Ids:
         return query_rows(len(self.rows))
 
-    def _making(self, share: float) -> None:
+    def _report_build(self, share: float) -> None:
         self.tell(0.7 * share)
 
     def _grow(self, found: IndexSnapshot) -> tuple[tuple[IndexPart, ...], list[StagedPart], LiveRows]:
@@ -305,14 +307,14 @@ class _IndexBuild:
             if not len(rows):
                 break
             auto = self.policy.kind == "auto"
-            made = build_grown_part(found, plan, rows, self.space, self.memory, auto, self._making)
+            made = build_grown_part(found, plan, rows, self.space, self.memory, auto, self._report_build)
             if made is not None:
-                return plan.stay, [self._staged(made, rows, 0)], new
+                return plan.stay, [self._stage(made, rows, 0)], new
             assert plan.onto is not None
             plan = GrowthPlan((*plan.stay, plan.onto), None)
         return plan.stay, [], new
 
-    def _staged(self, made: BuiltIndex, rows: LiveRows, number: int) -> StagedPart:
+    def _stage(self, made: BuiltIndex, rows: LiveRows, number: int) -> StagedPart:
         """Stage ``made``, which contains ``rows`` and those of the part that it extends."""
         folder = IndexFolder(self.writer.root, f"{layout.STAGING}/index-{self.space.space_id}.{number}")
         return stage_part(folder, made, rows, self.space, self.policy, self.memory)
@@ -343,15 +345,15 @@ class _IndexBuild:
             layout="",
             parts=tuple(map(str, range(len(parts)))),
         )
-        opened: Snapshot = ShardedSnapshot(parts, facts) if len(parts) > 1 else parts[0].told(facts)
-        asked = self._questions(fresh)
+        opened: Snapshot = ShardedSnapshot(parts, facts) if len(parts) > 1 else parts[0].with_metadata(facts)
+        questions = self._questions(fresh)
         self.tell(0.85)
         with translate_faiss_errors(facts.factory, len(self.rows), space.dim):
             facts = tune_snapshot(
-                opened, self.rows, asked.image, asked.text, lambda share: self.tell(0.85 + 0.15 * share)
+                opened, self.rows, questions.image, questions.text, lambda share: self.tell(0.85 + 0.15 * share)
             )
-        facts = replace(facts, texts=asked.texts, seconds=round(time.monotonic() - self.began, 1))
-        truth = asked if self.large else None
+        facts = replace(facts, texts=questions.texts, seconds=round(time.monotonic() - self.began, 1))
+        truth = questions if self.large else None
         publish(self.writer, space, facts, stay, made, truth)
 
     def _questions(self, fresh: LiveRows | None) -> RecallQueries:
@@ -364,7 +366,8 @@ class _IndexBuild:
             else:
                 if len(self.rows) <= MAX_GROWTH * kept.rows:
                     return kept.grown(fresh, IdSet(self.found.live))
-        return RecallQueries.of(self.rows, self._spared, _caption_vectors(self.reader, self.space), self.space.modality)
+        captions = _caption_vectors(self.reader, self.space)
+        return RecallQueries.of(self.rows, self._query_rows, captions, self.space.modality)
 
 
 def _caption_vectors(reader: Reader, space: SpaceInfo) -> Float32 | None:

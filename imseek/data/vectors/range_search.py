@@ -65,11 +65,11 @@ class StoredRows:
         self._segments = tuple(segments)
         live = [segment.searchable() for segment in segments]
         residence = ResidencyLimiter([segment.rows for segment in segments], RESIDENT_BYTES)
-        self._located = RowLocations(segments, live, dim, residence)
+        self._locations = RowLocations(segments, live, dim, residence)
 
     def of(self, ids: Ids) -> tuple[Ids, Float16]:
         """Return those of ``ids`` (m,) that are live, in their order, and their rows (n, dim)."""
-        return self._located.rows(ids)
+        return self._locations.rows(ids)
 
     def cosines(self, ids: Ids, other: StoredRows, theirs: Ids) -> Float32:
         """Return (m,): the cosine of each of ``ids`` and its counterpart in ``theirs``; NaN if one is not live or
@@ -111,7 +111,7 @@ class RangeSearch:
             self._within = IdSet(np.concatenate([np.empty(0, np.int64), *within]))
             # No selector is needed where all images are allowed, and some kinds support none.
             every = len(self._within) == facts.rows or not self._snapshot.filters
-            self._marks = None if every else self._snapshot.covered.marked(self._within.ids)
+            self._marks = None if every else self._snapshot.covered.bitmap_of(self._within.ids)
             self._masks = [mask & ~known for mask, known in zip(self._masks, covered, strict=True)]
             self._rows = StoredRows(index.segments, index.dim)
 
@@ -171,14 +171,14 @@ class _MatchCollector:
     def __init__(self, queries: int, most: int) -> None:
         self.most = most
         self._cut = np.zeros(queries, np.bool_)
-        self._kept = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+        self._best = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
         self._new: list[tuple[Ids, Ids, Float32]] = []
-        self._waiting = 0
+        self._pending = 0
 
     def add(self, query: Ids, ids: Ids, cosines: Float32) -> None:
         self._new.append((query, ids, cosines))
-        self._waiting += len(ids)
-        if self._waiting > self.most * len(self._cut) + _PAIR_BLOCK:
+        self._pending += len(ids)
+        if self._pending > self.most * len(self._cut) + _PAIR_BLOCK:
             self._shorten()
 
     def more(self, queries: Ids) -> None:
@@ -186,17 +186,17 @@ class _MatchCollector:
 
     def all(self) -> RangeMatches:
         self._shorten()
-        return RangeMatches(*self._kept, self._cut)
+        return RangeMatches(*self._best, self._cut)
 
     def _shorten(self) -> None:
-        query, ids, cosines = (np.concatenate(part) for part in zip(self._kept, *self._new, strict=True))
+        query, ids, cosines = (np.concatenate(part) for part in zip(self._best, *self._new, strict=True))
         order = np.lexsort((ids, -cosines, query))
         counts = np.bincount(query, minlength=len(self._cut))
         self._cut |= counts > self.most
         firsts = np.cumsum(counts) - counts
         order = order[np.arange(len(order)) - firsts[query[order]] < self.most]
-        self._kept = query[order], ids[order], cosines[order]
-        self._new, self._waiting = [], 0
+        self._best = query[order], ids[order], cosines[order]
+        self._new, self._pending = [], 0
 
 
 def _scan(segment: Segment, mask: Bools, rows: Float16, queries: Float32, least: float, found: _MatchCollector) -> None:

@@ -57,8 +57,8 @@ class RecallQueries:
         """
         own = stored_row_queries(rows, numbers)
         across = text_like_queries(own.queries) if words is None else normalise(words).astype(np.float32)
-        asked = find_neighbours([own, QuerySet(across, np.full(len(across), -1))], rows)
-        image, text = asked if modality == "image" else asked[::-1]
+        query_sets = find_neighbours([own, QuerySet(across, np.full(len(across), -1))], rows)
+        image, text = query_sets if modality == "image" else query_sets[::-1]
         return cls(image, text, "made from pictures" if words is None else "captions", len(rows))
 
     def grown(self, fresh: LiveRows, live: IdSet) -> RecallQueries:
@@ -73,14 +73,14 @@ class RecallQueries:
 
     def write(self, out: Any) -> None:
         arrays: dict[str, Any] = {"rows": np.array(self.rows), "texts": np.array(self.texts)}
-        for kind, asked in zip(_KINDS, (self.image, self.text), strict=True):
-            lengths = np.array([len(ids) for ids in asked.truth], np.int64)
+        for kind, queries in zip(_KINDS, (self.image, self.text), strict=True):
+            lengths = np.array([len(ids) for ids in queries.truth], np.int64)
             arrays |= {
-                f"{kind}_queries": asked.queries,
-                f"{kind}_own": asked.own,
+                f"{kind}_queries": queries.queries,
+                f"{kind}_own": queries.own,
                 f"{kind}_lengths": lengths,
-                f"{kind}_ids": np.concatenate([np.empty(0, np.int64), *asked.truth]),
-                f"{kind}_scores": np.concatenate([np.empty(0, np.float32), *asked.scores]).astype(np.float32),
+                f"{kind}_ids": np.concatenate([np.empty(0, np.int64), *queries.truth]),
+                f"{kind}_scores": np.concatenate([np.empty(0, np.float32), *queries.scores]).astype(np.float32),
             }
         np.savez(out, **arrays)
 

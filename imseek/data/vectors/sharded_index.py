@@ -62,7 +62,7 @@ class ShardedSnapshot(Snapshot):
         # Threads start with the first search that needs them, and end with this object.
         self._pool = ThreadPoolExecutor(self._threads, "parts of an index")
 
-    def told(self, facts: IndexMetadata) -> ShardedSnapshot:
+    def with_metadata(self, facts: IndexMetadata) -> ShardedSnapshot:
         return ShardedSnapshot(self.parts, facts)
 
     def candidates(
@@ -87,11 +87,11 @@ class ShardedSnapshot(Snapshot):
                     near[layout] = part.nearest_lists(queries, wanted)
 
         def ask(
-            n: int, some: Float32, wanted: int, at: slice | np.ndarray[tuple[int], np.dtype[np.int64]]
+            n: int, some: Float32, count: int, at: slice | np.ndarray[tuple[int], np.dtype[np.int64]]
         ) -> Candidates:
             found = near.get(self._layouts[n])
             return self.parts[n].candidates(
-                some, min(wanted, self.parts[n].facts.rows), probes[n], allowed, placement=placement, share=share,
+                some, min(count, self.parts[n].facts.rows), probes[n], allowed, placement=placement, share=share,
                 lists=None if found is None else NearestLists(found.numbers[at], found.cosines[at]),
             )  # fmt: skip
 

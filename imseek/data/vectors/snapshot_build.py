@@ -68,7 +68,7 @@ def translate_faiss_errors(factory: str, rows: int, dim: int) -> Iterator[None]:
 
 
 def extend_part(folder: IndexFolder, part: IndexPart, fresh: LiveRows, tell: ReportShare) -> BuiltIndex | None:
-    """Add ``fresh`` rows to the part in ``folder``; return None where its lists must be trained anew.
+    """Add ``fresh`` rows to the part in ``folder``; return None where its lists must be trained again.
 
     Dead rows stay until then. Raises CorruptCollectionError.
     """

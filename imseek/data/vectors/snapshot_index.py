@@ -76,16 +76,16 @@ class SnapshotIndex:
         masks = [segment.searchable() for segment in segments]
         self._live = sum(int(np.count_nonzero(mask)) for mask in masks)
         self._residence = ResidencyLimiter([segment.rows for segment in segments], snapshot.facts.memory)
-        self._located = RowLocations(segments, masks, dim, self._residence)
+        self._locations = RowLocations(segments, masks, dim, self._residence)
         covered = [snapshot.covered.has(segment.ids) for segment in segments]
         live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
         in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
         # Without dead rows no selector is needed, which would cost a tenth of the time.
-        self._present = None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.marked(in_snapshot)
+        self._present = None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.bitmap_of(in_snapshot)
         self._present_share = len(in_snapshot) / max(1, snapshot.facts.rows)
-        self._held: dict[int, Segment] = {} if before is None else before._held
+        self._tail_segments: dict[int, Segment] = {} if before is None else before._tail_segments
         tail = [self._young(*one) for one in zip(segments, masks, covered, strict=True)]
-        self._held = {id(s.rows): young for s, young in zip(segments, tail, strict=True) if young is not None}
+        self._tail_segments = {id(s.rows): young for s, young in zip(segments, tail, strict=True) if young is not None}
         self._tail: FaissIndex = FaissIndex(
             [young for young in tail if young is not None], dim, like=None if before is None else before._tail
         )
@@ -106,7 +106,7 @@ class SnapshotIndex:
         if not covered.any():
             return segment
         at = np.flatnonzero(young)
-        before = self._held.get(id(segment.rows))
+        before = self._tail_segments.get(id(segment.rows))
         if before is not None and np.array_equal(before.ids, segment.ids[at]):
             return before
         return Segment(segment.ids[at], np.ascontiguousarray(segment.rows[at]), np.empty(0, np.int64))
@@ -155,7 +155,7 @@ class SnapshotIndex:
         allowed = allowed if isinstance(allowed, IdSet) else IdSet(allowed)
         choice = self._choice(allowed)
         if len(choice.ids) <= max(MAX_SCORED_IDS, k):
-            return [self._scored(query, choice.ids, k) for query in queries]
+            return [self._score(query, choice.ids, k) for query in queries]
         if exact or k > MAX_APPROXIMATE_K or self._share(choice) <= SCANNED_SHARE or not self._snapshot.filters:
             return self._scan(queries, k, allowed)
         return self._probe(queries, k, allowed, choice, text)
@@ -166,7 +166,7 @@ class SnapshotIndex:
         if choice is None:
             found = [s.ids[s.searchable(allowed)] for s in self._segments]
             ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
-            marks = self._snapshot.covered.marked(ids)
+            marks = self._snapshot.covered.bitmap_of(ids)
             share = count_bits(marks) / max(1, self._snapshot.facts.rows)
             choice = _PreparedFilter(ids, marks, share)
             self._choices[allowed] = choice
@@ -209,7 +209,7 @@ class SnapshotIndex:
             slack = effort.slack if self._snapshot.filters or self._present is None else None
             near = drawn.near(max(k, RECALL_K), slack)
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
-                matches = self._scored(query, self._allowed(ids, choice), k, beside, allowed)
+                matches = self._score(query, self._allowed(ids, choice), k, beside, allowed)
                 if tails:
                     scores = np.concatenate([matches.scores, tails[n].scores])
                     matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
@@ -225,7 +225,7 @@ class SnapshotIndex:
         ids = np.unique(drawn[drawn >= 0])
         return ids if choice is None else ids[test_bits(choice.bits, ids)]
 
-    def _scored(
+    def _score(
         self,
         query: Float32,
         ids: Ids,
@@ -237,7 +237,7 @@ class SnapshotIndex:
 
         With an index ``beside``, return the best of both.
         """
-        found, rows = self._located.rows(ids)
+        found, rows = self._locations.rows(ids)
         segment = Segment(found, rows, np.empty(0, np.int64))
         return exact_top_k(query, segment, k, self._range, beside, allowed)
 

@@ -63,7 +63,7 @@ def needs_several_parts(found: IndexSnapshot) -> bool:
 
 
 def is_outgrown(found: IndexSnapshot) -> bool:
-    """Whether the lists must be trained anew for the present number of rows.
+    """Whether the lists must be trained again for the present number of rows.
 
     From some millions of rows on, the number of lists is at its maximum, and they stay.
     """

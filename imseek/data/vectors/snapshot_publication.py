@@ -169,7 +169,7 @@ def retire(connection: Connection, generation: int, space_id: int, but: Sequence
 
 
 def _stage_metadata(folder: Path, facts: IndexMetadata) -> durable_files.FileDigest:
-    return durable_files.stage(folder / METADATA_FILE, methodcaller("write", facts.sealed()))
+    return durable_files.stage(folder / METADATA_FILE, methodcaller("write", facts.seal()))
 
 
 def _staged_files(

@@ -70,7 +70,7 @@ def tune_snapshot(
     tell(0.4)
     facts = replace(facts, image=image_tuned, text=tune_effort(snapshot, text, facts.target, ids))
     tell(0.8)
-    index = SnapshotIndex(rows.segments, facts.dim, snapshot.told(facts))
+    index = SnapshotIndex(rows.segments, facts.dim, snapshot.with_metadata(facts))
     facts = replace(
         facts,
         image=measure_recall(index, image, facts.image, text=False),
@@ -128,9 +128,9 @@ def text_like_queries(vectors: Float32, seed: int = 0) -> Float32:
     return normalise(made).astype(np.float32)
 
 
-def find_neighbours(asked: Sequence[QuerySet], rows: LiveRows) -> list[QuerySet]:
+def find_neighbours(query_sets: Sequence[QuerySet], rows: LiveRows) -> list[QuerySet]:
     """Return the same queries with true neighbours, enough for filters. Makes one pass over all rows."""
-    queries = np.concatenate([one.queries for one in asked])
+    queries = np.concatenate([one.queries for one in query_sets])
     best = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
     bars = np.full(len(queries), -np.inf, np.float32)
     for ids, block in rows.blocks():
@@ -146,26 +146,26 @@ def find_neighbours(asked: Sequence[QuerySet], rows: LiveRows) -> list[QuerySet]
                 bars[n] = found[1].min() if len(kept) == TRUTH_DEPTH else -np.inf
             best[n] = found
     each = iter(best)
-    return [with_neighbours(one, [next(each) for _ in one.own]) for one in asked]
+    return [with_neighbours(one, [next(each) for _ in one.own]) for one in query_sets]
 
 
-def with_neighbours(asked: QuerySet, best: Sequence[tuple[Ids, Floats]]) -> QuerySet:
-    """Return ``asked`` with its neighbours in order, without the query's own row."""
+def with_neighbours(queries: QuerySet, best: Sequence[tuple[Ids, Floats]]) -> QuerySet:
+    """Return ``queries`` with its neighbours in order, without the query's own row."""
     truth, scores = [], []
-    for own, (ids, found) in zip(asked.own.tolist(), best, strict=True):
+    for own, (ids, found) in zip(queries.own.tolist(), best, strict=True):
         order = np.lexsort((ids, -found))
         order = order[ids[order] != own]
         truth.append(ids[order[:TRUTH_DEPTH]])
         scores.append(found[order[:TRUTH_DEPTH]])
-    return replace(asked, truth=tuple(truth), scores=tuple(scores))
+    return replace(queries, truth=tuple(truth), scores=tuple(scores))
 
 
-def tune_effort(snapshot: Snapshot, asked: QuerySet, target: float, present: Ids) -> TuningResult:
+def tune_effort(snapshot: Snapshot, queries: QuerySet, target: float, present: Ids) -> TuningResult:
     """Return the least effort that reaches ``target`` on the first half of the queries, or the most if none does.
 
     ``recall`` is not measured yet. ``present`` are the ids of all images in the snapshot.
     """
-    first = asked.half(second=False)
+    first = queries.half(second=False)
     wanted = min(1.0, target + _MARGIN)
     probes = _probe_steps(snapshot.widest)
     best: tuple[float, SearchEffort] | None = None
@@ -192,17 +192,17 @@ def tune_effort(snapshot: Snapshot, asked: QuerySet, target: float, present: Ids
 
 
 def _cheapest_rescoring(
-    drawn: Candidates, asked: QuerySet, wanted: float, probe: int
+    drawn: Candidates, queries: QuerySet, recall: float, probe: int
 ) -> tuple[float, SearchEffort] | None:
-    """Return the mean number of candidates to rescore for a recall of ``wanted``, and the effort.
+    """Return the mean number of candidates to rescore for a recall of ``recall``, and the effort.
 
     Returns None if rescoring all of them is not enough.
     """
     best: tuple[float, SearchEffort] | None = None
     for slack in (None, *reversed(_SLACKS)):
         near = drawn.near(RECALL_K, slack)
-        hits = _hits(near, asked, RECALL_K)
-        rescore = next((r for r in _RESCORE_STEPS if _recall(hits, r) >= wanted), None)
+        hits = _hits(near, queries, RECALL_K)
+        rescore = next((r for r in _RESCORE_STEPS if _recall(hits, r) >= recall), None)
         if rescore is None:
             break
         scored = float(np.count_nonzero(near[:, :rescore] >= 0, axis=1).mean())
@@ -211,9 +211,9 @@ def _cheapest_rescoring(
     return best
 
 
-def measure_recall(index: SnapshotIndex, asked: QuerySet, tuned: TuningResult, *, text: bool) -> TuningResult:
+def measure_recall(index: SnapshotIndex, queries: QuerySet, tuned: TuningResult, *, text: bool) -> TuningResult:
     """Measure recall on the second half of the queries, through the index as it will be searched."""
-    second = asked.half(second=True)
+    second = queries.half(second=True)
     answers = index.search(second.queries, RECALL_K + 1, text=text)
     others = [_without_own(m, own) for m, own in zip(answers, second.own, strict=True)]
     recall = _recall(_hits(others, second, RECALL_K))
@@ -221,17 +221,17 @@ def measure_recall(index: SnapshotIndex, asked: QuerySet, tuned: TuningResult, *
 
 
 def _probe_within(
-    snapshot: Snapshot, asked: QuerySet, target: float, effort: SearchEffort, present: Ids, level: float
+    snapshot: Snapshot, queries: QuerySet, target: float, effort: SearchEffort, present: Ids, level: float
 ) -> int:
     """Return the least ``probe`` that reaches the target where a filter lets a random ``level`` of the images
     through."""
     kept = present[np.random.default_rng(1).random(len(present)) < level]
     allowed: Bits = pack_bits(kept, int(present.max(initial=0)) + 1)
-    within = asked.within(kept)
+    within = queries.within(kept)
     count = min(effort.rescore, max(1, len(kept)))
     probes = [p for p in _probe_steps(snapshot.widest) if p >= effort.probe] or [effort.probe]
     for probe in probes:
-        drawn = snapshot.candidates(asked.queries, count, probe, allowed)
+        drawn = snapshot.candidates(queries.queries, count, probe, allowed)
         if _recall(_hits(drawn.near(RECALL_K, effort.slack), within, RECALL_K)) >= target:
             return probe
     return probes[-1]
@@ -245,14 +245,14 @@ def _probe_steps(most: int) -> list[int]:
     return steps[::-1]
 
 
-def _hits(drawn: Sequence[Ids] | Ids, asked: QuerySet, k: int) -> list[tuple[Ids, int]]:
+def _hits(drawn: Sequence[Ids] | Ids, queries: QuerySet, k: int) -> list[tuple[Ids, int]]:
     """Return, for each query with a neighbour, where in ``drawn`` its nearest ``k`` are, and how many can be found.
 
     ``drawn`` has distinct ids, the nearest first, and -1 where there are no more. An id that scores like the last of
     the nearest is as good: copies of a picture can replace each other.
     """
     hits = []
-    for ids, truth, scores in zip(drawn, asked.truth, asked.scores, strict=True):
+    for ids, truth, scores in zip(drawn, queries.truth, queries.scores, strict=True):
         if wanted := min(k, len(truth)):
             good = truth[scores >= scores[wanted - 1] - _SAME]
             hits.append((np.flatnonzero(np.isin(ids, good)), wanted))

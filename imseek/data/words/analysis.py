@@ -7,11 +7,14 @@ CJKAnalyzer; a single one is a token itself. A pictograph is a token. Everything
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from functools import cache, lru_cache
+from itertools import accumulate
 from typing import Any, Final
 
 from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
@@ -77,13 +80,21 @@ def tokens_of(text: str) -> list[str]:
     return limit_tokens(_tokens(text))
 
 
+def full_name(root: bytes, path: bytes) -> bytes:
+    """Return a catalog path below the name of its source's folder, or of its file where the path is empty."""
+    if path.startswith(b"/") or is_url(path):
+        return path
+    base = os.path.basename(root.partition(b"?")[0].rstrip(b"/"))
+    return base + path if not path or path.startswith(MEMBER_SEPARATOR) else base + b"/" + path
+
+
 def name_tokens(path: bytes) -> list[str]:
     """Return the tokens of a catalog path: of its folders and of the file's name without its extension.
 
     Names are split at separators, digits and changes of case; a name that this splits is a token as a whole, too. The
     parts of a member's path (docs/format.md, Places) count, a row's number and the host and query of a URL do not.
     """
-    return limit_tokens(token for part in path.split(MEMBER_SEPARATOR) for token in _part_tokens(part))
+    return limit_tokens([token for part in path.split(MEMBER_SEPARATOR) for token in _part_tokens(part)])
 
 
 def parse_words(text: str) -> WordQuery:
@@ -94,36 +105,37 @@ def parse_words(text: str) -> WordQuery:
     return WordQuery(tuple(dict.fromkeys(words))[:MAX_QUERY], tuple(longer)[:MAX_QUERY])
 
 
-def _part_tokens(part: bytes) -> Iterator[str]:
+def _part_tokens(part: bytes) -> list[str]:
     if part.isdigit():  # A row of a table.
-        return
+        return []
     if is_url(part):
         part = part.partition(b"?")[0].partition(b"#")[0].partition(b"://")[2].partition(b"/")[2]
-    name = os.path.splitext(part)[0].decode(errors="replace")
-    for component in name.split("/"):
+    found: list[str] = []
+    for component in os.path.splitext(part)[0].decode(errors="replace").split("/"):
         # Composed, so that a letter with its accent is one character.
-        composed = unicodedata.normalize("NFC", component)
+        composed = component if component.isascii() else unicodedata.normalize("NFC", component)
         divided = _PARTS.sub(" ", composed)
-        parts = list(_tokens(divided))
-        yield from parts
+        parts = _tokens(divided)
+        found += parts
         if divided != composed:
-            yield from (token for token in _tokens(composed) if token not in parts)
+            found += [token for token in _tokens(composed) if token not in parts]
+    return found
 
 
-def _tokens(text: str) -> Iterator[str]:
-    normal = unicodedata.normalize("NFKD", text[:_MAX_TEXT]).casefold()
+def _tokens(text: str) -> list[str]:
+    text = text[:_MAX_TEXT]
+    if text.isascii():
+        return [_stem(word[:MAX_LENGTH]) for word in text.lower().translate(_CHARACTERS).split()]
+    normal = unicodedata.normalize("NFKD", text).casefold().translate(_CHARACTERS)
+    found: list[str] = []
     # Decomposition has split Hangul syllables, too.
-    for word in unicodedata.normalize("NFC", normal.translate(_CHARACTERS)).split():
-        if word.isascii():
-            yield _stem(word[:MAX_LENGTH])
-            continue
-        for run in _CJK.split(word):
-            if not run:
-                continue
+    for word in unicodedata.normalize("NFC", normal).split():
+        for run in (word,) if word.isascii() else _CJK.split(word):
             if _CJK.match(run):
-                yield from (run[i : i + 2] for i in range(max(1, len(run) - 1)))
-            else:
-                yield _stem(run[:MAX_LENGTH])
+                found += (run[i : i + 2] for i in range(max(1, len(run) - 1)))
+            elif run:
+                found.append(_stem(run[:MAX_LENGTH]))
+    return found
 
 
 @lru_cache(maxsize=1 << 16)
@@ -133,18 +145,23 @@ def _stem(word: str) -> str:
 
 @cache
 def _stemmer() -> Any:
-    from snowballstemmer.english_stemmer import EnglishStemmer
-
+    # The package imports the stemmers of all languages, which takes longer than a search for words.
+    package = "snowballstemmer"
+    spec = None if package in sys.modules else importlib.util.find_spec(package)
+    if spec is not None:
+        sys.modules[package] = importlib.util.module_from_spec(spec)
+    try:
+        from snowballstemmer.english_stemmer import EnglishStemmer
+    finally:
+        if spec is not None:  # Whoever imports the package gets all of it.
+            del sys.modules[package]
     return EnglishStemmer()
 
 
-def limit_tokens(tokens: Iterable[str]) -> list[str]:
+def limit_tokens(tokens: Sequence[str]) -> list[str]:
     """Return the first tokens that a column of a document has room for."""
-    found: list[str] = []
-    size = 0
-    for token in tokens:
-        size += len(token.encode()) + 1
-        if len(found) == MAX_TOKENS or size > MAX_BYTES:
-            break
-        found.append(token)
+    found = list(tokens[:MAX_TOKENS])
+    if len(" ".join(found).encode()) > MAX_BYTES:
+        ends = accumulate(len(token.encode()) + 1 for token in found)
+        found = found[: sum(end <= MAX_BYTES for end in ends)]
     return found

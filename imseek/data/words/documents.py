@@ -7,22 +7,22 @@ by the next writer, in one transaction (:func:`fill`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import pyarrow as pa
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from imseek.data import layout
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import live, set_meta
-from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.catalog.sqlite import word_index
 from imseek.data.shards import shard_files
-from imseek.data.words.analysis import limit_tokens, name_tokens, tokens_of
+from imseek.data.words.analysis import full_name, limit_tokens, name_tokens, tokens_of
 from imseek.data.words.values import FIELDS, INDEXED, Document
 from imseek.errors import CorruptCollectionError
 
@@ -99,14 +99,6 @@ def make_document(root: bytes, path: bytes, metadata: Mapping[str, Any], text: s
     """Return the document of an image in a source at ``root``, with these intrinsic columns and text in its picture."""
     columns = {name: _joined(tokens_of(_text_of(metadata, columns))) for name, columns in _COLUMNS.items()}
     return Document(names=_joined(name_tokens(full_name(root, path))), text=_joined(tokens_of(text)), **columns)
-
-
-def full_name(root: bytes, path: bytes) -> bytes:
-    """Return a catalog path below the name of its source's folder, or of its file where the path is empty."""
-    if path.startswith(b"/") or is_url(path):
-        return path
-    base = os.path.basename(root.partition(b"?")[0].rstrip(b"/"))
-    return base + path if not path or path.startswith(MEMBER_SEPARATOR) else base + b"/" + path
 
 
 def _text_of(metadata: Mapping[str, Any], columns: Iterable[str]) -> str:
@@ -263,8 +255,9 @@ def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: set[int]
             names = ["image_id", *sorted(wanted & set(table.column_names))]
             if path == layout.metadata(shard_id):
                 names = [name for name in names if name != "text"]
-            for row in table.select(names).to_pylist() if len(names) > 1 else ():
-                if row["image_id"] in ids:
+            if len(names) > 1:
+                mine = np.isin(table.column("image_id").to_numpy(), [*ids])
+                for row in table.select(names).filter(pa.array(mine)).to_pylist():
                     stated = {name: value for name, value in row.items() if value is not None}
                     rows.setdefault(row["image_id"], {}).update(stated)
     return rows

@@ -1,14 +1,14 @@
 """Find the images of a generation that match a lexical query, best first.
 
 The index in the catalog finds documents; their BM25 is computed here, from the documents themselves, so that it is the
-same over every backend. To bound the time of a query, at most ``_SCORED`` documents are scored: first those that hold
-all of its words, then those with its rarest word and another one, then those with any, the rarer the earlier.
+same over every backend. To bound the time of a query, at most ``_SCORED`` documents are scored: those with its rarest
+word, then those with the next one, and of a word that too many hold, first those that hold other words of the query.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from imseek.data.reader import Reader
 
 #: Documents that a query scores at most.
-_SCORED: Final = 500
+_SCORED: Final = 200
 #: A word in more documents than this is common: how many hold it is estimated.
 _COMMON: Final = 5_000
-#: Documents looked through for all words of a query that has common words only.
-_PAIRED: Final = 2_500
+#: Documents with a word of too many that are looked through for a common one.
+_PAIRED: Final = 1_000
+#: Words whose frequency a reader keeps.
+_KNOWN: Final = 10_000
 #: Ids per SQL statement, below SQLite's limit on variables in every build.
 _CHUNK: Final = 500
 
@@ -50,6 +52,7 @@ class Index:
         self._backend: CatalogBackend = backend_of(reader.root)
         self._connection = connection
         self._fields = None if fields is None or set(fields) == set(FIELDS) else list(fields)
+        self._known: dict[tuple[Any, ...], _Frequency] = reader.word_frequencies
         self.generation = reader.generation
         self.last = _last_document(connection, reader.generation)
 
@@ -66,6 +69,14 @@ class Index:
 
     def frequency(self, unit: Unit, documents: int) -> _Frequency:
         """Count the documents that hold a unit, of so many in the collection."""
+        key = (unit, *(self._fields or ()))
+        if (known := self._known.get(key)) is None:
+            if len(self._known) == _KNOWN:
+                self._known.clear()
+            known = self._known[key] = self._frequency(unit, documents)
+        return known
+
+    def _frequency(self, unit: Unit, documents: int) -> _Frequency:
         count, furthest = self.count([[unit]], _COMMON)
         if count < _COMMON:
             return _Frequency(count, furthest, is_common=False)
@@ -182,35 +193,50 @@ def _candidates(
     if index.count_ended() * 10 > min(index.last, 10 * _COMMON):  # Some of what is found is of earlier generations.
         room *= 2
     found: dict[int, None] = {}
-    is_whole = last is None
 
-    def take(groups: list[list[Unit]], bound: int | None) -> bool:
-        """Take documents; return whether there were no more."""
+    def take(groups: list[list[Unit]], bound: int | None = None) -> bool:
+        """Take documents as there is room; return whether these were all."""
+        free = room - len(found)
+        if not free:
+            return False
         some = index.find(groups, room, bound)
         fresh = [one for one in some if one not in found]
-        taken = fresh[: room - len(found)]
-        found.update(dict.fromkeys(taken))
-        return len(some) < room and len(taken) == len(fresh)
+        found.update(dict.fromkeys(fresh[:free]))
+        return len(some) < room and len(fresh) <= free
 
     if base:
         if words:
             take([*base, *([word] for word in words)], last)
-        is_whole &= take(base, last)
-        return list(found), is_whole
-    if sum(frequencies[word].count for word in words) > room and len(words) > 1:
-        rarest, *others = words
-        common = frequencies[rarest]
-        bound = common.furthest * _PAIRED // _COMMON if common.is_common else None
-        take([[word] for word in words], bound)
-        if len(words) > 2:
-            for other in others:
-                if len(found) < room:
-                    take([[rarest], [other]], bound)
-    for word in words:
-        if len(found) >= room:
+        is_whole = take(base, last)
+        return list(found), is_whole and last is None
+    while words:
+        rarest, *words = words
+        # Where a rarer word has filled much of the room, what shares lesser ones comes after it anyway.
+        if frequencies[rarest].count > room - len(found) and len(found) * 4 < room:
+            _narrow(take, rarest, words, frequencies)
+        if not take([[rarest]]):
             return list(found), False
-        is_whole &= take([[word]], None)
-    return list(found), is_whole
+    return list(found), True
+
+
+def _narrow(
+    take: Callable[[list[list[Unit]], int | None], bool],
+    rarest: Unit,
+    others: Sequence[Unit],
+    frequencies: Mapping[Unit, _Frequency],
+) -> None:
+    """Take documents with a word of too many and others: first with all rare ones, then with any, then common ones."""
+    frequency = frequencies[rarest]
+    # To look for a common word in each document that has another one would take too long: the first ones must do.
+    first = frequency.furthest * _PAIRED // min(frequency.count, _COMMON)
+    near = [word for word in others if frequency.is_common or not frequencies[word].is_common]
+    far = [word for word in others if word not in near][:1]
+    if len(near) > 1:
+        take([[rarest], *([word] for word in near)], first if frequency.is_common else None)
+    for word in near:
+        take([[rarest], [word]], first if frequency.is_common else None)
+    for word in far:
+        take([[rarest], [word]], first)
 
 
 def _count_all(index: Index, query: WordQuery, frequencies: dict[Unit, _Frequency], last: int | None) -> int:

@@ -158,10 +158,10 @@ class _TransformedRows:
 
     def __call__(self, ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
         while chunk := list(islice(ids, BLOCK)):
-            held = self._stored(chunk)
+            held = self._read_rows(chunk)
             yield from ((image_id, held.get(image_id)) for image_id in chunk)
 
-    def _stored(self, ids: list[int]) -> dict[int, Row]:
+    def _read_rows(self, ids: list[int]) -> dict[int, Row]:
         """Read and transform rows by id, including those of images that are not searchable. The last shard wins."""
         wanted = np.array(ids, np.int64)
         found: dict[int, Row] = {}

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 
 from imseek.data import layout
 from imseek.data.catalog import schema as t
-from imseek.data.catalog import shard_catalog
+from imseek.data.catalog import shard_catalog, spaces
 from imseek.data.catalog.catalog import LIVE, QUARANTINED, SUSPENDED, live, modalities
 from imseek.data.catalog.changeset import Changeset, NewImage
 from imseek.data.catalog.schema import FOREVER
@@ -216,7 +216,8 @@ def _note_sidecars(writer: Writer, connection: Connection, generation: int, batc
     )
     values = {image_id: one.values for image_id, one in batch.sidecars.items()}
     changed = replace_sidecars(writer, connection, generation, values)
-    documents.refresh(connection, generation, writer.root, changed)
+    documents.refresh(connection, generation, writer.root, list(changed))
+    spaces.note_stale_captions(connection, sum("caption" in columns for columns in changed.values()))
 
 
 def _note_failures(writer: Writer, connection: Connection, batch: Changeset) -> None:

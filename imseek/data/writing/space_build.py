@@ -66,7 +66,7 @@ class SpaceBuild:
             stored = select(func.count()).where(live(t.images), i.shard_id.is_not(None))
             #: Images that have a row in every space in use.
             self.total = int(connection.execute(stored).scalar_one())
-        missing = sum(int((~self._parts.held(self._living(shard))).sum()) for shard in self._lacking)
+        missing = sum(int((~self._parts.contain(self._live_ids(shard))).sum()) for shard in self._lacking)
         #: How many of them have a committed row in this space.
         self.done = self.total - missing
 
@@ -74,16 +74,16 @@ class SpaceBuild:
     def generation(self) -> int:
         return self._writer.generation
 
-    def held(self, image_id: int) -> Row | None:
+    def row_of(self, image_id: int) -> Row | None:
         """Return the (dim,) row of an image in this space, from a file or not yet committed; None if it has none."""
         if image_id in self._buffer:
             return self._buffer[image_id]
         ids = np.array([image_id])
-        if self._parts.held(ids)[0]:
+        if self._parts.contain(ids)[0]:
             rows = np.empty((1, self.space.dim), np.float16)
             self._parts.fill(ids, rows)
-            held: Row = rows[0]
-            return held
+            part_row: Row = rows[0]
+            return part_row
         with self._writer.catalog.transaction() as connection:
             i = t.images.c
             query = select(i.shard_id).where(i.image_id == image_id, live(t.images))
@@ -102,23 +102,23 @@ class SpaceBuild:
         where the ids of a shard are damaged.
         """
         opened: deque[_OpenShard] = deque()
-        asked_all = False
+        is_exhausted = False
 
-        def wanted() -> Iterator[int]:
-            nonlocal asked_all
+        def missing_ids() -> Iterator[int]:
+            nonlocal is_exhausted
             for shard in self._lacking:
                 with self._writer.catalog.transaction() as connection:
                     shard_catalog.check_intact(connection, self._writer, [shard.shard_id], kind="ids")
-                living = self._living(shard)
-                ids = living[~self._parts.held(living)]
+                living = self._live_ids(shard)
+                ids = living[~self._parts.contain(living)]
                 opened.append(_OpenShard(shard, len(ids)))
                 for image_id in ids.tolist():
                     if task.is_cancelled:
                         return
                     yield image_id
-            asked_all = True
+            is_exhausted = True
 
-        for image_id, row in make(wanted()):
+        for image_id, row in make(missing_ids()):
             self._close(opened)
             opened[0].left -= 1
             if row is None:
@@ -133,11 +133,11 @@ class SpaceBuild:
         self._close(opened)
         self._flush()
         task.report(phase, self.done, self.total, skipped=skipped())
-        return asked_all and not opened
+        return is_exhausted and not opened
 
     def ids_without_row(self) -> list[int]:
         """Return ids of images in shards that have no row in this space. Not to be called during :meth:`run`."""
-        lost = [living[~self._parts.held(living)] for living in map(self._living, self._lacking)]
+        lost = [living[~self._parts.contain(living)] for living in map(self._live_ids, self._lacking)]
         return [int(image_id) for ids in lost for image_id in ids]
 
     def switch(self, replaces: int | None) -> int:
@@ -148,7 +148,7 @@ class SpaceBuild:
         lost = self.ids_without_row()
         staged = {}
         for shard in self._lacking:
-            if not np.isin(self._living(shard), lost).all():
+            if not np.isin(self._live_ids(shard), lost).all():
                 staged[shard.shard_id] = self._stage(shard)
         parts = self._parts.plan_removal()
 
@@ -166,7 +166,7 @@ class SpaceBuild:
             parts.apply(self._writer, connection, generation)
 
         generation = self._writer.apply(change)
-        self._parts.done(parts)
+        self._parts.confirm(parts)
         return generation
 
     def _close(self, opened: deque[_OpenShard]) -> None:
@@ -179,7 +179,7 @@ class SpaceBuild:
     def _flush(self) -> None:
         """Commit the files of complete shards, and all other rows in a part."""
         staged = {shard.shard_id: self._stage(shard) for shard in self._complete}
-        finished = np.concatenate([np.empty(0, np.int64), *map(self._living, self._complete)])
+        finished = np.concatenate([np.empty(0, np.int64), *map(self._live_ids, self._complete)])
         complete = set(finished.tolist())
         rest = {image_id: row for image_id, row in self._buffer.items() if image_id not in complete}
         parts = self._parts.plan(rest, finished)
@@ -193,7 +193,7 @@ class SpaceBuild:
             parts.apply(self._writer, connection, generation)
 
         self._writer.apply(change)
-        self._parts.done(parts)
+        self._parts.confirm(parts)
         self._written |= set(staged)
         self._lacking = [shard for shard in self._lacking if shard.shard_id not in staged]
         self.done += len(self._buffer)
@@ -218,7 +218,7 @@ class SpaceBuild:
         path = self._path(shard.shard_id)
         return shard_catalog.stage(self._writer, path, "vectors", content, space_id=self.space.space_id)
 
-    def _living(self, shard: Shard) -> Ids:
+    def _live_ids(self, shard: Shard) -> Ids:
         """Return the ids of a shard's live images, ascending, including suspended and quarantined ones."""
         i = t.images.c
         query = select(i.image_id).where(i.shard_id == shard.shard_id, live(t.images)).order_by(i.image_id)

@@ -64,7 +64,7 @@ class PartialRows:
     def __len__(self) -> int:
         return len(self._sorted)
 
-    def held(self, ids: Ids) -> npt.NDArray[np.bool_]:
+    def contain(self, ids: Ids) -> npt.NDArray[np.bool_]:
         """Return which of these ids have a row here."""
         return np.isin(ids, self._sorted)
 
@@ -110,7 +110,7 @@ class PartialRows:
         """Return a change that removes all parts."""
         return PartsChange((), (*self._damaged, *self._ids), None)
 
-    def done(self, change: PartsChange) -> None:
+    def confirm(self, change: PartsChange) -> None:
         """Update the index after a change has been committed, and unlink the removed parts."""
         remove_files(self._writer.root, change.gone)
         self._damaged.clear()

@@ -81,7 +81,7 @@ class Writer:
         with translate_os_errors(self.root), ExitStack() as undo:
             undo.callback(self._lock.release)
             refuse_strange(self.root, find_listed_files(self.root).strange)
-            self.catalog = self._backend.open_for_writing(self.staging, self._uuid)
+            self.catalog = self._backend.open_for_writing(self._uuid)
             undo.callback(self.catalog.close)
             self._recover(self._uuid)
             self._add_missing_documents()
@@ -123,7 +123,7 @@ class Writer:
             current = current_of(connection)
             self.catalog.record_current(connection, current)
             collection_files.sync_folders(self.root, self.unsynced)
-        self.catalog.publish_current(current, self.staging)
+        self.catalog.publish_current(current)
         return generation
 
     def begin_task(self, progress: ProgressCallback | None, stop: threading.Event | None) -> Task:
@@ -161,7 +161,7 @@ class Writer:
 
     def renew_backup(self, name: str) -> None:
         """Replace a backup by a copy of the present catalog. Does nothing for a catalog on a server."""
-        self.catalog.renew_backup(name, self.staging)
+        self.catalog.renew_backup(name)
         self._backed_up = self.generation
 
     @property
@@ -237,7 +237,7 @@ class Writer:
             dead = connection.execute(
                 update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
             )
-            if dead.rowcount and self.catalog.is_shared:
+            if dead.rowcount and not self._backend.is_file:
                 # Or it does not know yet that it lost the lock, and is about to publish files with the number of the
                 # next generation. Skip that number, so that our files have other names.
                 set_meta(connection, "generation", generation + 1)
@@ -250,7 +250,7 @@ class Writer:
             self.catalog.record_current(connection, current)
         self._backed_up = current.generation
         if stated != current:
-            self.catalog.publish_current(current, self.staging)
+            self.catalog.publish_current(current)
         self._sweep()
 
     def _add_missing_documents(self) -> None:
@@ -294,7 +294,7 @@ class Writer:
     def _end(self, state: str, exit_code: int) -> None:
         has_changed = self.generation > self._backed_up
         self._end_run(state, exit_code)
-        self.catalog.end_run(self.staging, has_changed=has_changed)
+        self.catalog.end_run(has_changed=has_changed)
         durable_files.remove_tree(self.staging)
 
     def _end_run(self, state: str, exit_code: int) -> None:

@@ -54,7 +54,7 @@ def prepare_quarantine(folder: bytes) -> None:
         durable_files.sync_folder(path)
 
 
-def find_free_path(spot: SafePath, full: bytes, taken: set[bytes], promised: Mapping[bytes, bytes]) -> SafePath:
+def find_free_path(spot: SafePath, full: bytes, used_paths: set[bytes], promised: Mapping[bytes, bytes]) -> SafePath:
     """Return ``spot``, or that path with a number appended, where no file is and none is planned.
 
     ``full`` is the present path of the file. ``promised`` maps paths to the files that the journals reserve them for
@@ -64,11 +64,11 @@ def find_free_path(spot: SafePath, full: bytes, taken: set[bytes], promised: Map
     folder, name = os.path.split(spot.inner)
     stem, ending = os.path.splitext(name)
     number, free = 1, spot
-    while free.full in taken or promised.get(free.full, full) != full or os.path.lexists(free.full):
+    while free.full in used_paths or promised.get(free.full, full) != full or os.path.lexists(free.full):
         number += 1
         behind = b" (%d)" % number + ending
         free = SafePath(spot.base, os.path.join(folder, _truncate_stem(stem, _NAME_MAX - len(behind)) + behind))
-    taken.add(free.full)
+    used_paths.add(free.full)
     return free
 
 

@@ -37,7 +37,7 @@ class IntentBuilder:
     def __init__(self, root: Path, plan: Plan) -> None:
         self._root = root
         self._plan = plan
-        self._taken: set[bytes] = set()
+        self._used_paths: set[bytes] = set()
 
     def preview_target(self, item: PlanItem, found: CheckedFile) -> bytes | None:
         """Return where a file would go; None if it stays, or if only the trash knows."""
@@ -73,7 +73,7 @@ class IntentBuilder:
                 action=cast(Action, item.file.action),
                 image_id=item.file.image_id,
                 source_id=found.source.source_id,
-                path=found.held.path,
+                path=found.image.path,
                 full=found.spot.full,
                 content_hash=item.file.content_hash,
                 size=info.st_size,
@@ -108,7 +108,7 @@ class IntentBuilder:
         return quarantine_path(found.source, found.spot, found.content.info.st_dev, self._plan.to)
 
     def _free(self, spot: safe_path.SafePath, found: CheckedFile) -> safe_path.SafePath:
-        return execute.find_free_path(spot, found.spot.full, self._taken, self._reserved_paths)
+        return execute.find_free_path(spot, found.spot.full, self._used_paths, self._reserved_paths)
 
     @cached_property
     def _reserved_paths(self) -> Mapping[bytes, bytes]:

@@ -57,8 +57,8 @@ class Plan(plan_file.PlanContent):
     @property
     def digest(self) -> str:
         """Hexadecimal sha256 that identifies what the plan requests."""
-        asked = {k: v for k, v in plan_file.to_document(self).items() if k not in ("about", "refused")}
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        document = {k: v for k, v in plan_file.to_document(self).items() if k not in ("about", "refused")}
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, object]:
         """Return the JSON object that :meth:`save` writes."""
@@ -181,19 +181,19 @@ def check_quarantine_folder(root: Path, folder: bytes) -> None:
         )
 
 
-def locate_file(held: CatalogImage | None, sources: dict[int, LiveSource]) -> tuple[bytes, str]:
+def locate_file(image: CatalogImage | None, sources: dict[int, LiveSource]) -> tuple[bytes, str]:
     """Return the path of an image's file, and why it cannot be acted on ("" if it can)."""
-    if held is None:
+    if image is None:
         return b"", "the collection does not have it any more"
-    source = None if held.source_id is None else sources.get(held.source_id)
+    source = None if image.source_id is None else sources.get(image.source_id)
     if source is None:
         return b"", "it is not known where it lies"
-    if is_url(source.root) or is_url(held.path):
+    if is_url(source.root) or is_url(image.path):
         return b"", "it lies on the web"
-    if source.kind not in FILE_SOURCE_KINDS or MEMBER_SEPARATOR in held.path:
+    if source.kind not in FILE_SOURCE_KINDS or MEMBER_SEPARATOR in image.path:
         archived = source.kind == "archive"
         return b"", "it lies in an archive" if archived else "it lies in a table, or a table names it"
-    return join(source.root, held.path), ""
+    return join(source.root, image.path), ""
 
 
 def is_behind_link(source: LiveSource, path: bytes) -> bool:
@@ -239,8 +239,8 @@ class _PlanBuilder:
         self._collection = report.collection
         self._sources = live_sources(root)
         mine = [m for g in report.groups for m in g.members if m.collection == report.collection]
-        self._held = look_up_images(root, sorted({member.image_id for member in mine}))
-        self._kept: set[int] = set()
+        self._catalog_images = look_up_images(root, sorted({member.image_id for member in mine}))
+        self._keepers: set[int] = set()
         self._acted: set[int] = set()
 
     def groups(self, groups: Iterable[DuplicateGroup]) -> tuple[PlannedGroup, ...]:
@@ -264,12 +264,12 @@ class _PlanBuilder:
                 for one in group.others
             ]
             return None
-        keeper = self._planned(kept, path, "keep")
+        keeper = self._plan_file(kept, path, "keep")
         files = [planned for other in group.others if (planned := self._other(other, keeper)) is not None]
         if not files:
             return None
         if mine:
-            self._kept.add(kept.image_id)
+            self._keepers.add(kept.image_id)
         self._acted |= {file.image_id for file in files}
         return PlannedGroup(group.kind, group.reason, keeper, tuple(files))
 
@@ -282,12 +282,12 @@ class _PlanBuilder:
         if trouble:
             self.refused.append(RefusedFile(other.image_id, path, trouble))
             return None
-        return self._planned(other, path, self._action)
+        return self._plan_file(other, path, self._action)
 
     def _trouble(self, other: Duplicate, path: bytes, keeper: PlannedFile) -> str:
         if other.collection != self._collection:
             return "it belongs to another collection"
-        if other.image_id in self._kept:
+        if other.image_id in self._keepers:
             return "another group keeps it"
         if (folder := protecting_folder(self._protect, path)) is not None:
             return f"{display_path(folder)} is protected"
@@ -305,7 +305,7 @@ class _PlanBuilder:
             if found is None or found.uri != file_uri(found.path):
                 return b"", "it is no file of its own"
             return found.path, ""
-        held = self._held.get(one.image_id)
+        held = self._catalog_images.get(one.image_id)
         path, trouble = locate_file(held, self._sources)
         if held is not None and not trouble:
             if held.state != LIVE:
@@ -316,7 +316,7 @@ class _PlanBuilder:
                 trouble = "a symbolic link lies on the way to it"
         return path, trouble
 
-    def _planned(self, one: Duplicate, path: bytes, action: Action | str) -> PlannedFile:
+    def _plan_file(self, one: Duplicate, path: bytes, action: Action | str) -> PlannedFile:
         other = None if one.collection == self._collection else one.collection
         return PlannedFile(one.image_id, path, one.content_hash, one.bytes, action, other)  # type: ignore[arg-type]
 

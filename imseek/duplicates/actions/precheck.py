@@ -27,7 +27,6 @@ from imseek.types.pictures import display_path
 
 GONE: Final = "it is not there any more"
 CHANGED: Final = "it has changed since the plan was made"
-NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 #: Number of leading bytes read to recognise a picture.
 _HEAD: Final = 4096
 #: A file modified this shortly before it was read may change again without a new timestamp.
@@ -46,7 +45,7 @@ class AlreadyDoneError(LeftAloneError):
 class CheckedFile:
     """A file that passed the checks: its catalog entry, its source, its path and its content when read."""
 
-    held: CatalogImage
+    image: CatalogImage
     source: LiveSource
     spot: SafePath
     content: Content
@@ -59,44 +58,44 @@ class Prechecker:
     """
 
     def __init__(
-        self, sources: Mapping[int, LiveSource], held: Mapping[int, CatalogImage], tagged: Collection[int]
+        self, sources: Mapping[int, LiveSource], images: Mapping[int, CatalogImage], tagged: Collection[int]
     ) -> None:
         self._tagged = tagged
         self._sources = dict(sources)
-        self._held = held
+        self._images = images
         self._keepers: dict[bytes, tuple[Content, int]] = {}
 
     def spot(self, file: PlannedFile) -> SafePath:
         """Return the path of a file according to the catalog. Raises LeftAloneError."""
-        held, source, _ = self._place(file.image_id)
-        return safe_path_of(source, held.path)
+        image, source, _ = self._place(file.image_id)
+        return safe_path_of(source, image.path)
 
     def _place(self, image_id: int) -> tuple[CatalogImage, LiveSource, bytes]:
         """Return an image's catalog entry, source and path. Raises LeftAloneError."""
-        held = self._held.get(image_id)
-        path, trouble = locate_file(held, self._sources)
+        image = self._images.get(image_id)
+        path, trouble = locate_file(image, self._sources)
         if trouble:
             raise LeftAloneError(trouble)
-        assert held is not None
-        assert held.source_id is not None
-        return held, self._sources[held.source_id], path
+        assert image is not None
+        assert image.source_id is not None
+        return image, self._sources[image.source_id], path
 
     def _place_by_plan(self, file: PlannedFile) -> tuple[CatalogImage, LiveSource]:
         """As :meth:`_place`, for a file that must be where the plan says. Raises LeftAloneError."""
-        held, source, path = self._place(file.image_id)
+        image, source, path = self._place(file.image_id)
         if path != file.path:
             raise LeftAloneError(f"it lies elsewhere now: {display_path(path)}")
-        return held, source
+        return image, source
 
     def is_already_done(self, file: PlannedFile) -> bool:
         """Return whether the action is done: the image is quarantined and its file gone from its place, or it has the
         tag."""
-        held = self._held.get(file.image_id)
-        if held is None or held.content_hash.hex() != file.content_hash:
+        image = self._images.get(file.image_id)
+        if image is None or image.content_hash.hex() != file.content_hash:
             return False
         if file.action == "tag" and file.image_id in self._tagged:
             return True
-        return held.state == QUARANTINED and (held.source_id is None or self.is_absent(file))
+        return image.state == QUARANTINED and (image.source_id is None or self.is_absent(file))
 
     def is_absent(self, file: PlannedFile) -> bool:
         """Return whether nothing is at the place of a file. Raises LeftAloneError."""
@@ -109,18 +108,18 @@ class Prechecker:
 
     def ready(self, file: PlannedFile, keeper: PlannedFile) -> CheckedFile:
         """Check a file and its keeper before acting on the file. Raises LeftAloneError."""
-        held, source = self._place_by_plan(file)
-        if held.content_hash.hex() != file.content_hash:
+        image, source = self._place_by_plan(file)
+        if image.content_hash.hex() != file.content_hash:
             raise LeftAloneError("the collection has other bytes of it by now")
-        if held.state not in (LIVE, QUARANTINED):
-            raise LeftAloneError(f"it is {held.state}")
-        spot = safe_path_of(source, held.path)
+        if image.state not in (LIVE, QUARANTINED):
+            raise LeftAloneError(f"it is {image.state}")
+        spot = safe_path_of(source, image.path)
         with translate_errors(), safe_path.open_parent(spot) as at:
             content = self.check(at, file.content_hash)
             if file.action != "tag":
                 check_writable(at)
         self.verify_keeper(keeper, None if file.action == "tag" else content, file)
-        return CheckedFile(held, source, spot, content)
+        return CheckedFile(image, source, spot, content)
 
     def check(self, at: FolderEntry, content_hash: str) -> Content:
         """Read a file. Raises LeftAloneError if its hash differs or it is not a picture, OSError, ChangingError."""
@@ -141,9 +140,9 @@ class Prechecker:
         """Check that the keeper is intact, in its place and not the very file to be removed. Raises LeftAloneError."""
         try:
             if keeper.collection is None:
-                held, _ = self._place_by_plan(keeper)
-                if held.state != LIVE:
-                    raise LeftAloneError(f"it is {held.state}")
+                image, _ = self._place_by_plan(keeper)
+                if image.state != LIVE:
+                    raise LeftAloneError(f"it is {image.state}")
             found = self._keeper(keeper)
         except LeftAloneError as error:
             raise LeftAloneError(f"its keeper: {error}") from error

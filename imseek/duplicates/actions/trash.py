@@ -1,4 +1,4 @@
-"""The desktop's trash: send files there with send2trash, and find them again by the record that it keeps of each.
+"""The desktop's trash: send files there with send2trash, and find them again by the trash's record of each.
 
 On Linux this is the freedesktop.org Trash specification: ``files/<name>`` with ``info/<name>.trashinfo``, in the user's
 home, and in ``.Trash/<uid>`` or ``.Trash-<uid>`` at the top of other file systems.

@@ -193,7 +193,7 @@ class _Run:
         return [_undone_file(result, "would") for result in results]
 
     def execute(self, writer: Writer) -> list[UndoneFile]:
-        told: list[UndoneFile] = []
+        files: list[UndoneFile] = []
         states = self._journal.states
         for start in range(0, len(self._intents), BATCH):
             if self._task.is_cancelled:
@@ -205,8 +205,8 @@ class _Run:
             with translate_os_errors(self._root), safe_path.UnsyncedFolders() as unsynced:
                 results = list(self._results(batch, unsynced, dry_run=False))
             self._record(writer, results)
-            told += [_undone_file(result, "done") for result in results]
-        return told
+            files += [_undone_file(result, "done") for result in results]
+        return files
 
     def _results(
         self, intents: Sequence[Intent], unsynced: safe_path.UnsyncedFolders, *, dry_run: bool
@@ -229,10 +229,10 @@ class _Run:
         self, intent: Intent, spot: safe_path.SafePath, unsynced: safe_path.UnsyncedFolders, dry_run: bool
     ) -> RevertResult:
         before = self._before[intent.n]
-        return revert_file(self._journal, intent, spot, before, lambda: self._copied, unsynced, dry_run=dry_run)
+        return revert_file(self._journal, intent, spot, before, lambda: self._copies, unsynced, dry_run=dry_run)
 
     @cached_property
-    def _copied(self) -> Mapping[tuple[int, bytes], Set[int]]:
+    def _copies(self) -> Mapping[tuple[int, bytes], Set[int]]:
         return journals.copied_inodes(self._root)
 
     def _record(self, writer: Writer, results: Sequence[_Result]) -> None:
@@ -255,13 +255,13 @@ class _Run:
         for intent in back:
             remove_empty_quarantine(intent)
 
-    def _batch(self, back: Sequence[Intent], held: Mapping[int, CatalogImage]) -> Changeset:
+    def _batch(self, back: Sequence[Intent], images: Mapping[int, CatalogImage]) -> Changeset:
         """Return the catalog changes for images whose files are at their places again, with their current stat."""
         batch = Changeset()
         files = [intent for intent in back if intent.action in MOVE_ACTIONS or intent.action in LINK_ACTIONS]
         lying = occupants(self._root, [(i.source_id, i.path) for i in files])
         for placing in current_placings(files):
-            image = held.get(placing.image_id)
+            image = images.get(placing.image_id)
             there = lying.get((placing.source_id, placing.path))
             if image is None:
                 self._notes.append(

@@ -81,10 +81,10 @@ def _relocate(intent: Intent, source: LiveSource, spot: SafePath) -> Intent:
         return intent
     before, now = intent.full.removesuffix(b"/" + intent.path), source.root
 
-    def moved(path: bytes) -> bytes:
+    def new_path(path: bytes) -> bytes:
         return now + path[len(before) :] if contains(before, path) else path
 
-    to, base, keeper = moved(intent.to), moved(intent.to_base), moved(intent.keeper)
+    to, base, keeper = new_path(intent.to), new_path(intent.to_base), new_path(intent.keeper)
     return replace(intent, full=spot.full, to=to, to_base=base, keeper=keeper)
 
 

@@ -49,7 +49,7 @@ def process_blocks(
     other: str,
     work: Callable[[Block], Arrays],
     kinds: Sequence[type[np.generic]],
-    kept: PartCache,
+    cache: PartCache,
     task: Task,
 ) -> Iterator[Arrays]:
     """Yield the result of ``work`` for each block of members, from the cache where possible; ``ids`` (n,) ascends.
@@ -62,13 +62,13 @@ def process_blocks(
     names = [
         f"{stage}-{int(ids[a]) >> _BLOCK_BITS:06d}-{digest(ids[a:b], *(m[a:b] for m in marks), other)}" for a, b in runs
     ]
-    earlier = kept.only(stage, set(names))
+    earlier = cache.only(stage, set(names))
     task.step(phase, 0, len(ids))
     for n, ((start, stop), name) in enumerate(zip(runs, names, strict=True)):
-        found = kept.load(name, kinds) if name in earlier else None
+        found = cache.load(name, kinds) if name in earlier else None
         if found is None:
             alone = not other and earlier.isdisjoint(names[n + 1 :])
             found = work(Block(start, stop, stop if alone else None))
-            kept.save(name, found)
+            cache.save(name, found)
         yield found
         task.step(phase, stop, len(ids))

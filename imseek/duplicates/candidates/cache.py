@@ -34,8 +34,8 @@ class PartCache:
     """Named arrays of one computation on one collection. ``root`` is the collection's folder; None disables the
     cache."""
 
-    def __init__(self, root: Path | None, asked: str) -> None:
-        self._folder = None if root is None else CacheFolder(root, f"duplicates/{asked}")
+    def __init__(self, root: Path | None, key: str) -> None:
+        self._folder = None if root is None else CacheFolder(root, f"duplicates/{key}")
         if self._folder is not None:
             self._folder.evict_others(_MAX_FOLDERS)
 

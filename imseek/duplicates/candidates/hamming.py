@@ -113,7 +113,7 @@ class _Part:
         """
         total = np.int64(len(self._order))
         order = np.argsort(self._values(queries), kind="stable")  # neighbouring queries read the same buckets
-        values, asked = self._values(queries)[order], queries[order]
+        values, ordered = self._values(queries)[order], queries[order]
         hits = np.zeros(len(order), np.int64)
         for change in bit_changes(within):
             looked = values ^ change
@@ -126,7 +126,7 @@ class _Part:
             for rows in _batch_rows(sizes):
                 of, at = expand_runs(starts[rows], sizes[rows])
                 of += rows.start
-                near = np.flatnonzero(count_bits(asked[of] ^ self._hashes[at]) <= radius)
+                near = np.flatnonzero(count_bits(ordered[of] ^ self._hashes[at]) <= radius)
                 if near.size:
                     counts = np.bincount(of[near], minlength=len(hits))
                     if counts.max() > enough:
@@ -135,7 +135,7 @@ class _Part:
                     yield order[of[near]] * total + self._order[at[near]]
             if (full := hits >= enough).any():
                 cut[order[full]] = True
-                order, values, asked, hits = order[~full], values[~full], asked[~full], hits[~full]
+                order, values, ordered, hits = order[~full], values[~full], ordered[~full], hits[~full]
 
 
 def _part_radii(radius: int) -> list[int]:

@@ -117,8 +117,8 @@ def find(
     and 300 MB (bench/duplicates_scale.py).
     """
     vectors = one.index is not None and (other is None or other.index is not None)
-    asked = digest(astuple(reach), turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name)
-    kept = PartCache(keep, asked)
+    key = digest(astuple(reach), turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name)
+    kept = PartCache(keep, key)
     try:
         return _find(one, other, reach, turn, turns, kept, task)
     except Cancelled:
@@ -133,7 +133,7 @@ def _find(
     reach: CandidateLimits,
     turn: Turn,
     turns: int,
-    kept: PartCache,
+    cache: PartCache,
     task: Task,
 ) -> Candidates:
     two = other or one
@@ -146,7 +146,7 @@ def _find(
         reach.alike,
         turn,
         turns,
-        kept,
+        cache,
         task,
     )
     said = [*dict.fromkeys(one.notes + two.notes), *notes_on_hashes(alike, reach.alike)]
@@ -160,7 +160,7 @@ def _find(
             None if other is None else (two.index, two.contents, against),
             reach.cosine,
             reach.neighbours,
-            kept,
+            cache,
             task,
         )
         if near.cut:

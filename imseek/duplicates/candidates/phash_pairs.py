@@ -80,7 +80,7 @@ def find_phash_pairs(
     most: int,
     turn: Turn,
     turns: int,
-    kept: PartCache,
+    cache: PartCache,
     task: Task,
 ) -> PhashPairs:
     """Find pairs of contents whose hashes differ in at most ``radius`` bits, the first turned by any of ``turns``
@@ -96,20 +96,20 @@ def find_phash_pairs(
     theirs = groups if not name else _HashGroups(others.phashes)
 
     def work(block: Block) -> Arrays:
-        asked = groups.hashes[block.start : block.stop]
+        hashes = groups.hashes[block.start : block.stop]
         table = MultiIndex(theirs.hashes[: block.upto])
-        cut = np.zeros(len(asked), np.bool_)
+        cut = np.zeros(len(hashes), np.bool_)
         pairs = [np.empty(0, np.int64)]
-        for found in _search_in_threads(table, [turn(asked, code) for code in range(turns)], radius, most + 1):
+        for found in _search_in_threads(table, [turn(hashes, code) for code in range(turns)], radius, most + 1):
             task.step(PHASE, block.start, len(groups.hashes))
-            away = (asked[found.query] != table.hashes[found.found]) | bool(name)
+            away = (hashes[found.query] != table.hashes[found.found]) | bool(name)
             pairs.append(found.query[away] * len(table.hashes) + found.found[away])
             cut |= found.cut
         query, at = np.divmod(np.unique(np.concatenate(pairs)), max(1, len(table.hashes)))
-        apart = distances(asked[query], table.hashes[at], turn, turns)[0]
+        apart = distances(hashes[query], table.hashes[at], turn, turns)[0]
         best = select_nearest(query, at, apart, most, cut)
         return (
-            np.concatenate([asked[query[best]], asked[cut]]),
+            np.concatenate([hashes[query[best]], hashes[cut]]),
             np.concatenate([table.hashes[at[best]], np.zeros(np.count_nonzero(cut), np.uint64)]),
         )
 
@@ -121,7 +121,7 @@ def find_phash_pairs(
         name,
         work,
         _KINDS,
-        kept,
+        cache,
         task,
     )
     one, two = concatenate_parts(list(each), _KINDS)
@@ -139,11 +139,11 @@ def find_phash_pairs(
     return PhashPairs(a, b, int(np.count_nonzero(cut)), int(max(groups.sizes, default=0)))
 
 
-def _search_in_threads(table: MultiIndex, asked: Sequence[Hashes], radius: int, most: int) -> Iterator[HammingMatches]:
+def _search_in_threads(table: MultiIndex, hashes: Sequence[Hashes], radius: int, most: int) -> Iterator[HammingMatches]:
     """Search several arrays of queries in a few threads, as NumPy releases the GIL."""
-    with ThreadPoolExecutor(min(_THREADS, available_cpus(), len(asked))) as pool:
+    with ThreadPoolExecutor(min(_THREADS, available_cpus(), len(hashes))) as pool:
         try:
-            yield from pool.map(lambda queries: table.near(queries, radius, most), asked)
+            yield from pool.map(lambda queries: table.near(queries, radius, most), hashes)
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -44,7 +44,7 @@ def find_vector_pairs(
     other: tuple[VectorIndex, UniqueContents, str] | None,
     least: float,
     most: int,
-    kept: PartCache,
+    cache: PartCache,
     task: Task,
 ) -> VectorPairs:
     """Find pairs of contents with a cosine of at least ``least``; each content contributes at most its ``most``
@@ -77,7 +77,7 @@ def find_vector_pairs(
         return concatenate_parts(parts, _KINDS)
 
     marks = [contents.hashes]
-    each = process_blocks("vectors", PHASE, contents.ids, marks, name, work, _KINDS, kept, task)
+    each = process_blocks("vectors", PHASE, contents.ids, marks, name, work, _KINDS, cache, task)
     return _to_positions(concatenate_parts(list(each), _KINDS), contents, others, not name)
 
 

@@ -133,7 +133,7 @@ def find(
             if task.is_cancelled:
                 break
             pairs += looking.at(n, candidates)
-        looking.kept.save()
+        looking.cache.save()
         task.report(PHASE, int(block.at[-1]) + 1, len(ids), skipped=len(tiler.missing))
     missing = len(looking.missing | tiler.missing)
     return CropResult(tuple(pairs), missing, tiler.encoded, looking.looked_at, task.is_cancelled)
@@ -152,10 +152,10 @@ def _candidates(
 ) -> Iterator[list[tuple[int, float]]]:
     """Yield for each picture of a block the positions of possible parts, with their highest cosine to a tile."""
     queries = np.concatenate([wholes[:, None], block.rows.astype(np.float32)], axis=1)
-    asked = queries.any(axis=2)  # Rows of zeros could not be encoded.
-    unit = unit_rows(queries[asked])
+    present = queries.any(axis=2)  # Rows of zeros could not be encoded.
+    unit = unit_rows(queries[present])
     answers = iter(index.search(unit, rules.nearest + 1, allowed=allowed) if len(unit) else ())
-    for n, count in zip(block.at.tolist(), asked.sum(axis=1).tolist(), strict=True):
+    for n, count in zip(block.at.tolist(), present.sum(axis=1).tolist(), strict=True):
         ranks: dict[int, tuple[int, float]] = {}
         for matches in islice(answers, count):
             others = matches.ids != ids[n]
@@ -182,14 +182,14 @@ class _CropMatcher:
     ) -> None:
         self._ids, self._hashes, self._read, self._rules = ids, hashes, read, rules
         self._parts = LuminanceCache(read)
-        self.kept = CropCache(keep, rules)
+        self.cache = CropCache(keep, rules)
         self.missing: set[int] = set()
         self.looked_at = 0
 
     def at(self, n: int, candidates: Sequence[tuple[int, float]]) -> Iterator[CropPair]:
         """Yield the candidates, given by position and cosine, that lie in the n-th picture."""
         image_id, whole = int(self._ids[n]), self._hashes[n].tobytes()
-        seen = {at: self.kept.get(image_id, whole, self._hashes[at].tobytes()) for at, _ in candidates}
+        seen = {at: self.cache.get(image_id, whole, self._hashes[at].tobytes()) for at, _ in candidates}
         if new := sorted(at for at, one in seen.items() if one is None):
             picture = self._picture(n)
             if picture is None:
@@ -199,7 +199,7 @@ class _CropMatcher:
                 for at in new:
                     if (part := self._parts(at)) is not None:
                         seen[at] = one = self._look(ground, picture, part.astype(np.float32))
-                        self.kept.put(image_id, whole, self._hashes[at].tobytes(), one)
+                        self.cache.put(image_id, whole, self._hashes[at].tobytes(), one)
         for at, cosine in sorted(candidates):
             if (found := seen[at]) is not None and found.found:
                 box = (found.left, found.top, found.right, found.bottom)

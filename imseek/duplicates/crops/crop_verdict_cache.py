@@ -47,7 +47,7 @@ class CropCache:
     """
 
     def __init__(self, root: Path | None, rules: Hashable) -> None:
-        self._kept = PartCache(root, digest("inside", _VERSION, rules))
+        self._cache = PartCache(root, digest("inside", _VERSION, rules))
         self._group: int | None = None
         self._pairs: dict[int, CropVerdict] = {}
         self._changed = False
@@ -68,7 +68,7 @@ class CropCache:
         keys = np.fromiter(self._pairs, np.uint64, len(self._pairs))
         found = np.array([seen.found for seen in self._pairs.values()], np.bool_)
         numbers = np.array([astuple(seen)[1:] for seen in self._pairs.values()], np.float32)
-        self._kept.save(_name(self._group), (keys, found, *numbers.T))
+        self._cache.save(_name(self._group), (keys, found, *numbers.T))
         self._changed = False
 
     def _open_group(self, group: int) -> None:
@@ -76,7 +76,7 @@ class CropCache:
             return
         self.save()
         self._group, self._pairs, self._changed = group, {}, False
-        if (arrays := self._kept.load(_name(group), _KINDS)) is not None:
+        if (arrays := self._cache.load(_name(group), _KINDS)) is not None:
             keys, found, *numbers = arrays
             rows: Float32 = np.stack(numbers, axis=1)
             for key, yes, row in zip(keys.tolist(), found.tolist(), rows.tolist(), strict=True):

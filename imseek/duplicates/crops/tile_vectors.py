@@ -145,13 +145,13 @@ class TileEncoder:
             if there:
                 yield TileVectors(np.array(list(there), np.int64), np.stack(list(there.values())))
 
-    def _encode(self, hashes: Digests, wanted: Sequence[int], known: dict[int, Float16 | None]) -> None:
+    def _encode(self, hashes: Digests, positions: Sequence[int], known: dict[int, Float16 | None]) -> None:
         made: dict[int, Float16] = {}
         workers = available_cpus()
         each: OrderedMap[int, list[npt.NDArray[Any]]] = OrderedMap(
-            self._prepared, workers=workers, lookahead=2 * workers, deadline=DEADLINE, late=lambda _: []
+            self._prepare_tiles, workers=workers, lookahead=2 * workers, deadline=DEADLINE, late=lambda _: []
         )
-        for n, prepared in zip(wanted, each(wanted) if wanted else (), strict=True):
+        for n, prepared in zip(positions, each(positions) if positions else (), strict=True):
             if not prepared:
                 self.missing.add(n)
                 continue
@@ -163,7 +163,7 @@ class TileEncoder:
             self._store.add(hashes[list(made)], np.stack(list(made.values())))
             known.update(made)
 
-    def _prepared(self, n: int) -> list[npt.NDArray[Any]]:
+    def _prepare_tiles(self, n: int) -> list[npt.NDArray[Any]]:
         """Return the tiles of a picture, prepared for the encoder; empty if the picture cannot be read."""
         try:
             if (data := self._read(n)) is None:

@@ -21,7 +21,7 @@ class PairJudgements:
     same: frozenset[frozenset[int]] = frozenset()
     different: frozenset[frozenset[int]] = frozenset()
 
-    def settled(
+    def resolve(
         self, pairs: Iterable[DuplicatePair], kinds: Collection[DuplicateKind]
     ) -> tuple[list[DuplicatePair], int]:
         """Drop the pairs judged different, and return the others with the number dropped.

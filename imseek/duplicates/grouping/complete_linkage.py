@@ -73,7 +73,7 @@ class Linkage:
     ) -> None:
         count = len(nodes)
         self.known: dict[NodePair, DuplicatePair | None] = {}
-        self.asked = 0
+        self.questions = 0
         #: By node.
         self.group = list(range(count))
         #: By group: its nodes, and the loosest kind of the pairs that joined them.
@@ -91,7 +91,7 @@ class Linkage:
         self._task = task
         self._degree = [0] * count
         self._leader = list(range(count))
-        self._judged = {n: [n] for n in nodes.apart}
+        self._nodes_apart = {n: [n] for n in nodes.apart}
         # For the kind being grouped now: groups that cannot be merged, and members of a group that are not within
         # reach of its leader.
         self._loose = False
@@ -153,7 +153,7 @@ class Linkage:
 
     def _try(self, g: int, h: int) -> Lack | None:
         """Merge two groups, or return what prevents it."""
-        lack = self._called_different(g, h) or self._compared(g, h)
+        lack = self._called_different(g, h) or self._find_lack(g, h)
         if lack is None:
             self._merge(g, h)
         else:
@@ -163,14 +163,14 @@ class Linkage:
     def _called_different(self, g: int, h: int) -> Lack | None:
         found = [
             self._nodes.called_different(u, v)
-            for u in self._judged.get(g, ())
+            for u in self._nodes_apart.get(g, ())
             for v in self._nodes.apart[u]
             if self.group[v] == h
         ]
         both = min((pair for pair in found if pair is not None), default=None)
         return None if both is None else (both, "different")
 
-    def _compared(self, g: int, h: int) -> Lack | None:
+    def _find_lack(self, g: int, h: int) -> Lack | None:
         """Return the first pair of members that prevents two groups from being merged, or None."""
         unknown = []
         for u, v in product(self.members[g], self.members[h]):
@@ -184,7 +184,7 @@ class Linkage:
         return self._first_lack(sorted(unknown))
 
     def _find_lack_by_reach(self, g: int, h: int, unknown: NodePair) -> Lack | None:
-        """As :meth:`_compared`, if the smaller group lies around the leader of the larger one."""
+        """As :meth:`_find_lack`, if the smaller group lies around the leader of the larger one."""
         large, small = self._by_size(g, h)
         leader, reach = self._leader[large], self._within_reach()
         too_many = self._lack(unknown, "too many")
@@ -240,8 +240,8 @@ class Linkage:
         self.members[kept] += self.members.pop(gone)
         self.kind[kept] = "scene" if self._loose else "same"
         self._leader[kept] = leader
-        if judged := self._judged.pop(gone, None):
-            self._judged.setdefault(kept, []).extend(judged)
+        if judged := self._nodes_apart.pop(gone, None):
+            self._nodes_apart.setdefault(kept, []).extend(judged)
         if far is not None:
             self._far[kept] = far
         for other, lack in self._blocked.pop(gone, {}).items():
@@ -264,7 +264,7 @@ class Linkage:
     def _best(self, key: NodePair) -> DuplicatePair | None:
         found = []
         for a, b in product(*(self._nodes.contents[node][:_MAX_CONFIRMED] for node in key)):
-            self.asked += 1
+            self.questions += 1
             pair = self._confirm(min(a, b), max(a, b))
             if pair is not None:
                 found.append(pair)

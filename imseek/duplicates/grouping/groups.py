@@ -70,12 +70,12 @@ class Grouping:
     """Groups and splits.
 
     ``groups`` has those of kind *exact*, *same* and *scene* by lowest id, with each image in at most one, followed by
-    the *inside* pairs. ``asked`` counts callback calls. If ``interrupted``, unasked questions have joined nothing.
+    the *inside* pairs. ``questions`` counts callback calls. If ``interrupted``, unasked questions have joined nothing.
     """
 
     groups: tuple[Group, ...]
     splits: tuple[Split, ...]
-    asked: int
+    questions: int
     interrupted: bool
     _nodes: Nodes = field(repr=False)
     _linkage: Linkage = field(repr=False)
@@ -96,14 +96,14 @@ class Grouping:
             return None
         if u == v:
             found = self._nodes.judged(one, other)
-            return DuplicatePair(a, b, "same", 1.0, judged=True) if found is None else self._seen(found, a, b, one)
+            return DuplicatePair(a, b, "same", 1.0, judged=True) if found is None else self._as_images(found, a, b, one)
         found = self._linkage.known.get((min(u, v), max(u, v)))
         if found is None:
             return self._around(a, b, u, v)
         first = found.a if self._nodes.node_of(self._nodes.content_of(found.a)) == u else found.b
-        return self._seen(found, a, b, self._nodes.content_of(first))
+        return self._as_images(found, a, b, self._nodes.content_of(first))
 
-    def _seen(self, found: DuplicatePair, a: int, b: int, first: int) -> DuplicatePair:
+    def _as_images(self, found: DuplicatePair, a: int, b: int, first: int) -> DuplicatePair:
         """Return a pair as that of the images ``a`` and ``b``, where ``first`` is the content of ``a``."""
         turned = self._nodes.content_of(found.a) != first
         orientation = _INVERSE_TURNS.get(found.orientation, found.orientation) if turned else found.orientation
@@ -150,7 +150,7 @@ def group_pairs(
     inside, splits = _collect_splits(given, nodes, linkage)
     groups = [Group(linkage.kind[g], _images(nodes, linkage.members[g])) for g in linkage.members]
     groups = sorted((group for group in groups if len(group.members) > 1), key=lambda group: group.members)
-    return Grouping(tuple(groups + inside), tuple(splits), linkage.asked, linkage.interrupted, nodes, linkage)
+    return Grouping(tuple(groups + inside), tuple(splits), linkage.questions, linkage.interrupted, nodes, linkage)
 
 
 def _images(nodes: Nodes, members: Iterable[int]) -> tuple[int, ...]:

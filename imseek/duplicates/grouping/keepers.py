@@ -95,7 +95,7 @@ class Folders:
     def hold(self, path: bytes) -> bool:
         return self.first(path) < len(self.paths)
 
-    def named(self, n: int) -> str:
+    def display(self, n: int) -> str:
         return display_path(self.paths[n][0])
 
 
@@ -193,8 +193,8 @@ def _criteria_of(rule: KeepRule, preferred: Folders, rich: _Criterion) -> Sequen
 def _preferred_criterion(folders: Folders) -> _Criterion:
     def says(best: Duplicate, following: Duplicate) -> str:
         n, other = _folder_rank(folders, best), _folder_rank(folders, following)
-        where = "in no preferred folder" if other == len(folders.paths) else f"in {folders.named(other)}"
-        return f"in {folders.named(n)}, the next is {where}"
+        where = "in no preferred folder" if other == len(folders.paths) else f"in {folders.display(other)}"
+        return f"in {folders.display(n)}, the next is {where}"
 
     return _Criterion(lambda member: -_folder_rank(folders, member), says)
 
@@ -207,7 +207,7 @@ def _protected_criterion(folders: Folders) -> _Criterion:
 
 
 def _in_protected(folders: Folders, member: Duplicate) -> str:
-    return f"in the protected folder {folders.named(_folder_rank(folders, member))}"
+    return f"in the protected folder {folders.display(_folder_rank(folders, member))}"
 
 
 def _is_in_folders(folders: Folders, member: Duplicate) -> bool:

@@ -31,22 +31,22 @@ class LuminanceCache:
 
     def __init__(self, read: Callable[[int], bytes | None], *, kept_bytes: int = CACHE_BYTES) -> None:
         self._read = read
-        self._kept_bytes = kept_bytes
-        self._kept: OrderedDict[int, SmallLuminance | None] = OrderedDict()
+        self._max_bytes = kept_bytes
+        self._cache: OrderedDict[int, SmallLuminance | None] = OrderedDict()
         self._bytes = 0
 
     def __call__(self, position: int) -> SmallLuminance | None:
-        if position in self._kept:
-            self._kept.move_to_end(position)
-            return self._kept[position]
-        small = self._made(position)
-        self._kept[position] = small
+        if position in self._cache:
+            self._cache.move_to_end(position)
+            return self._cache[position]
+        small = self._load(position)
+        self._cache[position] = small
         self._bytes += _size(small)
-        while self._bytes > self._kept_bytes and len(self._kept) > 1:
-            self._bytes -= _size(self._kept.popitem(last=False)[1])
+        while self._bytes > self._max_bytes and len(self._cache) > 1:
+            self._bytes -= _size(self._cache.popitem(last=False)[1])
         return small
 
-    def _made(self, position: int) -> SmallLuminance | None:
+    def _load(self, position: int) -> SmallLuminance | None:
         try:
             data = self._read(position)
             return None if data is None else to_luminance(decode(data, min_side=SIDE, measured=False).pixels)

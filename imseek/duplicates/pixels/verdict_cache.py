@@ -63,7 +63,7 @@ def classify_cached(
     thresholds: Thresholds,
     ids: Ids,
     hashes: tuple[Digests, Digests],
-    kept: PartCache,
+    cache: PartCache,
     task: Task = SILENT,
     most: int = DEFAULT_LOOKS,
 ) -> ClassifiedPairs:
@@ -73,12 +73,12 @@ def classify_cached(
     there are more than ``most`` candidates, the most promising are compared by pixels; the others are judged by hash
     and vector.
     """
-    asked = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
+    candidates = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
     shown = select_most_promising(distance, cosine, thresholds.near_bits, most)
-    found = _classify_runs(asked if shown.all() else asked.of(shown), look, thresholds, kept, task)
+    found = _classify_runs(candidates if shown.all() else candidates.of(shown), look, thresholds, cache, task)
     if found.interrupted or shown.all():
         return found
-    blind = classify(*asked.of(~shown).candidates, load_nothing, thresholds=thresholds)
+    blind = classify(*candidates.of(~shown).candidates, load_nothing, thresholds=thresholds)
     return replace(_concatenate_pairs([found, blind], len(a)), unread=found.unread, unseen=blind.unread)
 
 
@@ -109,22 +109,22 @@ class _CandidateArrays:
 
 
 def _classify_runs(
-    asked: _CandidateArrays, look: LoadLuminance, thresholds: Thresholds, kept: PartCache, task: Task
+    candidates: _CandidateArrays, look: LoadLuminance, thresholds: Thresholds, cache: PartCache, task: Task
 ) -> ClassifiedPairs:
-    total = len(asked.a)
-    cuts = [0, *(np.flatnonzero(np.diff(asked.ids >> _RUN_BITS)) + 1).tolist(), total] if total else [0]
+    total = len(candidates.a)
+    cuts = [0, *(np.flatnonzero(np.diff(candidates.ids >> _RUN_BITS)) + 1).tolist(), total] if total else [0]
     starts = cuts[:-1]
-    runs = [asked.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
+    runs = [candidates.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
     names = [_cache_name(run, thresholds) for run in runs]
-    earlier = kept.only(_STAGE, set(names))
+    earlier = cache.only(_STAGE, set(names))
     found: list[ClassifiedPairs] = []
     for start, run, name in zip(starts, runs, names, strict=True):
-        stored = kept.load(name, _KINDS) if name in earlier else None
+        stored = cache.load(name, _KINDS) if name in earlier else None
         made = None if stored is None else _restore_pairs(run, *stored)
         if made is None:
             made = classify(*run.candidates, look, thresholds=thresholds, task=task, before=start, total=total)
             if not made.unread and not made.interrupted:
-                kept.save(name, (_positions_in_run(run, made), *(getattr(made, part) for part in _RESULT_FIELDS)))
+                cache.save(name, (_positions_in_run(run, made), *(getattr(made, part) for part in _RESULT_FIELDS)))
         found.append(made)
         if made.interrupted:
             break

@@ -6,11 +6,11 @@ moved or copied, assigns ids and commits.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable
 
 from imseek.data.collection_records import read_identity
 from imseek.data.writing.writer import Writer
+from imseek.encoders.checks import available_cpus
 from imseek.encoders.runtime import Runtime
 from imseek.indexer.decode_stage import Item, Result
 from imseek.indexer.executors.base import Executor, Plan
@@ -38,7 +38,7 @@ class ThreadExecutor:
     """Reads, hashes, decodes and prepares in threads. The run encodes, since its encoder uses all processors."""
 
     def __init__(self, plan: Plan) -> None:
-        workers = max(len(os.sched_getaffinity(0)), plan.waiting)
+        workers = max(available_cpus(), plan.waiting)
         self._map: OrderedMap[Item, Result] = OrderedMap(
             plan.loader,
             workers=workers,

@@ -1,4 +1,4 @@
-"""Connects to a Ray cluster, or starts one on this machine for a run. The only module that imports ray."""
+"""Connect to a Ray cluster, or start one on this machine for a run. The only module that imports ray."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from imseek._version import __version__
+from imseek.encoders.checks import available_cpus
 from imseek.errors import ExecutorError, ImseekError, MissingExtraError, UsageError
 from imseek.indexer.executors.worker import Setup
 from imseek.types.executors import Ray
@@ -128,7 +129,7 @@ def _isolate_cluster(ray: Any) -> Iterator[None]:
 
 def _local_settings(options: Ray) -> dict[str, Any]:
     """Return the settings of a cluster for one run: large enough for the requested workers, local to this machine."""
-    here = len(os.sched_getaffinity(0))
+    here = available_cpus()
     cpus = max(here, math.ceil((options.workers or 1) * options.cpus))
     if cpus > MAX_CPUS_PER_PROCESSOR * here:
         raise UsageError(
@@ -182,13 +183,13 @@ def start_worker(ray: Any, options: Ray, gpus: float) -> Any:
                 return f"{where}: imseek is not installed there ({error})"
             if here != version:
                 return f"{where} has imseek {here}, this process {version}"
-            return self._told(lambda: self._begin(pickle.loads(setup)), where)  # noqa: S301 - our own
+            return self._catch(lambda: self._begin(pickle.loads(setup)), where)  # noqa: S301 - our own
 
         def read(self, *arguments: Any) -> Any:
-            return self._told(lambda: self.worker.read(*arguments))
+            return self._catch(lambda: self.worker.read(*arguments))
 
         def make(self, *arguments: Any) -> Any:
-            return self._told(lambda: self.worker.make(*arguments))
+            return self._catch(lambda: self.worker.make(*arguments))
 
         def _begin(self, setup: Any) -> Any:
             from imseek.indexer.executors.worker import Worker
@@ -196,7 +197,7 @@ def start_worker(ray: Any, options: Ray, gpus: float) -> Any:
             self.worker = Worker(setup)
             return self.worker.hello()
 
-        def _told(self, call: Any, where: str = "") -> Any:
+        def _catch(self, call: Any, where: str = "") -> Any:
             """Return errors as values, because not every error can be pickled."""
             try:
                 return call()

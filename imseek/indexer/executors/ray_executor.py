@@ -220,7 +220,7 @@ class Dispatcher:
             while worker.host and self._pieces and self._has_room(worker, self._pieces[0]):
                 piece = self._pieces.popleft()
                 piece.tries += 1
-                piece.given_ns = time.time_ns()
+                piece.clock_ns = time.time_ns()
                 worker.pieces.append(piece)
                 self._open.add(piece)
                 self._call(worker.actor.read.remote(piece.number, piece.parcels), _Call(worker, piece))

@@ -1,4 +1,4 @@
-"""Stages rows from workers in a folder or object storage until the run has committed them.
+"""Stage rows from workers in a folder or object storage until the run has committed them.
 
 Some stores cannot rename, so a file gets its final name at once. It is valid only if its length and checksum match
 those that its writer has reported. Nothing here needs to be durable: lost rows are made again, and the run's own

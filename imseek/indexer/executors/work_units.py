@@ -102,7 +102,7 @@ class WorkUnit:
 
     ``at`` are their positions in the outcome; ``tries`` counts assignments, ``deaths`` the workers lost with it. A
     ``suspect`` is assigned only to a worker without other pieces. ``loaded`` are the pictures that the worker has read,
-    not decoded yet, once their contents are looked up. ``given_ns`` is the run's clock at the last assignment.
+    not decoded yet, once their contents are looked up. ``clock_ns`` is the run's clock at the last assignment.
     """
 
     number: int
@@ -114,7 +114,7 @@ class WorkUnit:
     deaths: int = 0
     suspect: bool = False
     loaded: list[LoadedPicture | Trouble] = field(default_factory=list)
-    given_ns: int = 0
+    clock_ns: int = 0
 
     def __len__(self) -> int:
         return len(self.at)
@@ -124,7 +124,7 @@ class WorkUnit:
 
     def timed(self, n: int, stat: FileStat) -> FileStat:
         """Return ``stat`` with the run's time of assignment, because a worker's clock may be ahead."""
-        return stat if stat == self.candidates[n].found.stat else replace(stat, checked_ns=self.given_ns)
+        return stat if stat == self.candidates[n].found.stat else replace(stat, checked_ns=self.clock_ns)
 
     def alone(self, number: Callable[[], int]) -> list[WorkUnit]:
         """Split into single pictures, so that one that kills workers affects no other."""
@@ -141,26 +141,26 @@ def split_into_units(
 
     Pictures with imported rows, and those that cannot be sent, get their results at once.
     """
-    held: list[tuple[Item, FoundImage | Content | Trouble | None]] = []
+    batch: list[tuple[Item, FoundImage | Content | Trouble | None]] = []
     candidates = weight = 0
     for item in items:
         what = read(item.source.portable, item.found) if isinstance(item, Candidate) else None
-        held.append((item, what))
+        batch.append((item, what))
         candidates += isinstance(item, Candidate)
         weight += _payload_bytes(what)
-        if candidates >= size or weight >= SHARD_BYTES or len(held) >= 16 * size:
-            yield _shard(held, loader, number())
-            held, candidates, weight = [], 0, 0
-    if held:
-        yield _shard(held, loader, number())
+        if candidates >= size or weight >= SHARD_BYTES or len(batch) >= 16 * size:
+            yield _shard(batch, loader, number())
+            batch, candidates, weight = [], 0, 0
+    if batch:
+        yield _shard(batch, loader, number())
 
 
 def _shard(
-    held: Sequence[tuple[Item, FoundImage | Content | Trouble | None]], loader: Loader, number: int
+    batch: Sequence[tuple[Item, FoundImage | Content | Trouble | None]], loader: Loader, number: int
 ) -> tuple[Outcome, WorkUnit]:
-    outcome = Outcome([item for item, _ in held])
+    outcome = Outcome([item for item, _ in batch])
     piece = WorkUnit(number, outcome, [], [], [])
-    for at, (item, what) in enumerate(held):
+    for at, (item, what) in enumerate(batch):
         if what is None or not isinstance(item, Candidate):
             continue
         if isinstance(what, Trouble):

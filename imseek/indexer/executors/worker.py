@@ -83,7 +83,7 @@ class Worker:
         self._encoders = {space_id: recipe.load(setup.runtime) for space_id, recipe in setup.recipes.items()}
         self._draft_size = shared_draft_size(self._encoders.values())
         self._sources: dict[SourceKey, Source] = {}
-        self._held: dict[int, list[Content]] = {}
+        self._contents: dict[int, list[Content]] = {}
         self._lock = threading.Lock()
         self._encoding = threading.Lock()
 
@@ -100,7 +100,7 @@ class Worker:
         sources = [self._source(parcel.source) for parcel in parcels]
         pairs = list(zip(sources, parcels, strict=True))
         found = self._each(_load_content, pairs)
-        self._held[number] = [content for content in found if isinstance(content, Content)]
+        self._contents[number] = [content for content in found if isinstance(content, Content)]
         return [_describe_read(content) for content in found]
 
     def make(self, number: int, name: str, needed: Sequence[bool]) -> EncodedUnit:
@@ -108,7 +108,7 @@ class Worker:
 
         ``needed`` has one flag per picture read.
         """
-        contents = self._held.pop(number)
+        contents = self._contents.pop(number)
         wanted = [content for content, need in zip(contents, needed, strict=True) if need]
         pictures = iter(self._each(self._picture, wanted))
         made = [next(pictures) if need else None for need in needed]
@@ -120,11 +120,11 @@ class Worker:
         }
         of, rows = self._encode(prepared)
         staged = self._staging.write(name, np.stack(rows)) if rows else None
-        told = tuple(
+        results = tuple(
             EncodedPicture(picture.facts, of[content_hash]) if isinstance(picture, Picture) else picture
             for content_hash, picture in zip(hashes, made, strict=True)
         )
-        return EncodedUnit(told, staged, {i: encoder.precision for i, encoder in self._encoders.items()})
+        return EncodedUnit(results, staged, {i: encoder.precision for i, encoder in self._encoders.items()})
 
     def _encode(self, prepared: Mapping[bytes, Prepared]) -> tuple[dict[bytes, int | str], list[Any]]:
         """Encode each content once.

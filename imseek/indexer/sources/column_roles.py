@@ -36,7 +36,7 @@ class ColumnRoles:
     notes: tuple[str, ...] = ()
 
     @property
-    def wanted(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         return (self.image.name, *([] if self.caption is None else [self.caption]), *self.extra)
 
 

@@ -43,58 +43,58 @@ def claim_of(path: bytes) -> Claim | None:
     try:
         with open_binary(path) as raw:  # Arrow only opens names that are valid text.
             keys = pq.read_metadata(raw).metadata or {}
-        told = {name: keys[f"imseek.{name}".encode()].decode() for name in ("vector", "encoder")}
+        claim = {name: keys[f"imseek.{name}".encode()].decode() for name in ("vector", "encoder")}
         fingerprint = keys.get(b"imseek.fingerprint", b"").decode()
     except (pa.ArrowException, OSError, MediaError, KeyError, UnicodeDecodeError):
         return None
-    return Claim(told["vector"], told["encoder"], fingerprint or None)
+    return Claim(claim["vector"], claim["encoder"], fingerprint or None)
 
 
-def facts_of(told: Mapping[str, Any]) -> tuple[ImageFacts, int]:
+def facts_of(metadata: Mapping[str, Any]) -> tuple[ImageFacts, int]:
     """Return an image's facts as exported with its row, and the size of its file in bytes.
 
     Values of a wrong type count as unknown.
     """
     facts = ImageFacts(
-        width=_bounded_integer(told, "width", 0, 2**31),
-        height=_bounded_integer(told, "height", 0, 2**31),
-        format=_typed(told, "format", str) or "unknown",
-        mode=_typed(told, "mode", str) or "unknown",
-        frames=_bounded_integer(told, "frames", 1, 2**31),
-        phash=_bounded_integer(told, "phash", 0, 2**64),
-        luma=_luma(told),
-        orientation=_bounded_integer(told, "orientation", 1, 9),
-        taken_at=_taken_at(told),
-        camera=_typed(told, "camera", str),
-        lens=_typed(told, "lens", str),
-        latitude=_typed(told, "latitude", float),
-        longitude=_typed(told, "longitude", float),
+        width=_bounded_integer(metadata, "width", 0, 2**31),
+        height=_bounded_integer(metadata, "height", 0, 2**31),
+        format=_typed(metadata, "format", str) or "unknown",
+        mode=_typed(metadata, "mode", str) or "unknown",
+        frames=_bounded_integer(metadata, "frames", 1, 2**31),
+        phash=_bounded_integer(metadata, "phash", 0, 2**64),
+        luma=_luma(metadata),
+        orientation=_bounded_integer(metadata, "orientation", 1, 9),
+        taken_at=_taken_at(metadata),
+        camera=_typed(metadata, "camera", str),
+        lens=_typed(metadata, "lens", str),
+        latitude=_typed(metadata, "latitude", float),
+        longitude=_typed(metadata, "longitude", float),
     )
-    return facts, _bounded_integer(told, "bytes", 0, 2**63)
+    return facts, _bounded_integer(metadata, "bytes", 0, 2**63)
 
 
-def _typed(told: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
+def _typed(metadata: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
     """Return the value ``name`` if it has the type ``kind``, else None."""
-    value = told.get(name)
+    value = metadata.get(name)
     return value if isinstance(value, kind) else None
 
 
-def _bounded_integer(told: Mapping[str, Any], name: str, low: int, above: int) -> int:
+def _bounded_integer(metadata: Mapping[str, Any], name: str, low: int, above: int) -> int:
     """Return the integer ``name`` if low <= value < above, else ``low``."""
-    value = told.get(name)
+    value = metadata.get(name)
     return value if isinstance(value, int) and low <= value < above else low
 
 
-def _luma(told: Mapping[str, Any]) -> Luma | None:
-    known = {name: value for name in _LUMA if (value := _typed(told, f"luma_{name}", float)) is not None}
-    return Luma(**known, blur=_typed(told, "luma_blur", float)) if len(known) == len(_LUMA) else None
+def _luma(metadata: Mapping[str, Any]) -> Luma | None:
+    known = {name: value for name in _LUMA if (value := _typed(metadata, f"luma_{name}", float)) is not None}
+    return Luma(**known, blur=_typed(metadata, "luma_blur", float)) if len(known) == len(_LUMA) else None
 
 
-def _taken_at(told: Mapping[str, Any]) -> str | None:
+def _taken_at(metadata: Mapping[str, Any]) -> str | None:
     """Return ISO 8601, with the zone from the column beside it."""
     try:
-        moment = datetime.fromisoformat(told["taken_at"])
-        zone = told.get("taken_at_zone")
+        moment = datetime.fromisoformat(metadata["taken_at"])
+        zone = metadata.get("taken_at_zone")
         if isinstance(zone, int):
             moment = moment.replace(tzinfo=timezone(timedelta(minutes=zone)))
         return moment.isoformat()

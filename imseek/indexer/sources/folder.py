@@ -180,7 +180,7 @@ class Folder:
 
     def _file(self, path: bytes, info: os.stat_result) -> Iterator[FoundImage | UnreachableEntry]:
         if not self._looks(path or self._root):
-            self._others += 1
+            self._others += not path.endswith(b".xmp")
         elif stat.S_ISREG(info.st_mode):
             beside = sidecars_of(place_in(self._root, path), self._sidecars) if self._sidecars else ()
             yield FoundImage(path, file_stat(info), sidecars=beside, sidecar_stat=stat_sidecars(beside))

@@ -26,7 +26,7 @@ class Finder:
         self._members = self.archive.members(looks_like_picture)
         self._recent: OrderedDict[bytes, Member] = OrderedDict()
         self._passed: set[bytes] = set()
-        self._held = 0
+        self._buffered = 0
 
     def find(self, name: bytes) -> Member | None:
         """Return the member called ``name``, or None.
@@ -40,10 +40,12 @@ class Finder:
         for member in self._members:
             self._passed.add(member.name)
             self._recent[member.name] = member
-            self._held += buffered_bytes(member)
-            while self._window is not None and (len(self._recent) > self._window or self._held > MAX_BUFFERED_BYTES):
+            self._buffered += buffered_bytes(member)
+            while self._window is not None and (
+                len(self._recent) > self._window or self._buffered > MAX_BUFFERED_BYTES
+            ):
                 _, oldest = self._recent.popitem(last=False)
-                self._held -= buffered_bytes(oldest)
+                self._buffered -= buffered_bytes(oldest)
             if member.name == name:
                 return member
         return None

@@ -27,13 +27,13 @@ class ReadAhead(Generic[T]):
 
     def __init__(self, items: Iterator[T], most: int, stop: threading.Event | None = None) -> None:
         self._items = items
-        self._most = most
+        self._capacity = most
         self._stop = threading.Event() if stop is None else stop
 
     def __iter__(self) -> Iterator[T]:
-        waiting: queue.Queue[tuple[bool, Any]] = queue.Queue(self._most)
-        given_up = threading.Event()
-        thread = threading.Thread(target=self._run, args=(waiting, given_up), daemon=True)
+        waiting: queue.Queue[tuple[bool, Any]] = queue.Queue(self._capacity)
+        stop = threading.Event()
+        thread = threading.Thread(target=self._run, args=(waiting, stop), daemon=True)
         thread.start()
         try:
             while True:
@@ -45,7 +45,7 @@ class ReadAhead(Generic[T]):
                 else:
                     raise value
         finally:
-            given_up.set()
+            stop.set()
             with waiting.mutex:  # frees a thread that waits for room, so that it ends
                 waiting.queue.clear()
                 waiting.not_full.notify_all()
@@ -58,11 +58,11 @@ class ReadAhead(Generic[T]):
                 continue
         raise Cancelled
 
-    def _run(self, waiting: queue.Queue[tuple[bool, Any]], given_up: threading.Event) -> None:
+    def _run(self, waiting: queue.Queue[tuple[bool, Any]], stop: threading.Event) -> None:
         end: tuple[bool, Any] = (False, None)
         try:
             for item in self._items:
-                if given_up.is_set():
+                if stop.is_set():
                     return
                 waiting.put((True, item))
         except BaseException as error:  # raised in the consumer
@@ -76,7 +76,7 @@ class MemoryBudget:
     def __init__(self, limit: int, stop: threading.Event | None = None) -> None:
         self._limit = limit
         self._stop = threading.Event() if stop is None else stop
-        self._held = 0
+        self._used = 0
         # Items may be collected in any thread, in the middle of anything: only this queue is safe then.
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
 
@@ -89,13 +89,13 @@ class MemoryBudget:
             return
         weakref.finalize(item, self._free.put, size).atexit = False
         patience = time.monotonic() + _PATIENCE
-        while self._held > self._limit and time.monotonic() < patience:
+        while self._used > self._limit and time.monotonic() < patience:
             if self._stop.is_set():
                 raise Cancelled
             try:
-                self._held -= self._free.get(timeout=_TICK)
+                self._used -= self._free.get(timeout=_TICK)
             except queue.Empty:
                 continue
-        self._held += size
+        self._used += size
         while not self._free.empty():
-            self._held -= self._free.get()
+            self._used -= self._free.get()

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 from imseek.data.user_files.file_stat import RACY_NS, UNKNOWN_SIDECARS
+from imseek.indexer.sources.filters import IMAGE_SUFFIXES, looks_like_picture
 
 #: Endings of files that lie beside a picture.
 SIDECAR_ENDINGS: Final = (b".txt", b".json", b".xmp")
@@ -49,6 +50,24 @@ def sidecars_of(full: bytes, names: Container[bytes]) -> tuple[bytes, ...]:
     """Return the paths of the files beside the picture at ``full``, given the names in its folder."""
     folder, name = os.path.split(full)
     return tuple(os.path.join(folder, found) for found in find_sidecars(name, names).values())
+
+
+def pictures_beside(sidecar: bytes) -> list[bytes]:
+    """Return the pictures that a file lies beside, whether it exists or not. Lists no folder.
+
+    Names that Google Takeout has numbered are not found.
+    """
+    stem = os.path.splitext(sidecar)[0]
+    stems = [stem]
+    while (stem := os.path.splitext(stem)[0]) != stems[-1]:
+        stems.append(stem)
+    endings = [b"", *IMAGE_SUFFIXES, *(ending.upper() for ending in IMAGE_SUFFIXES)]
+    found = (stem + ending for stem in stems for ending in (endings if stem == stems[0] else [b""]))
+    return [
+        picture
+        for picture in found
+        if looks_like_picture(picture) and os.path.exists(picture) and find_sidecars(picture, {sidecar})
+    ]
 
 
 def names_in(folder: bytes) -> frozenset[bytes]:

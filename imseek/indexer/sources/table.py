@@ -142,7 +142,7 @@ class Table:
 
     def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         """Scan the tables, reading only the columns of each."""
-        told: dict[str, list[bytes]] = {}
+        skips: dict[str, list[bytes]] = {}
         for entry in self._tables():
             if not isinstance(entry, FoundImage):
                 yield entry
@@ -160,10 +160,10 @@ class Table:
             if fetched:
                 self.threads = FETCH_THREADS
             for note in roles.notes:
-                told.setdefault(note, []).append(entry.path)
+                skips.setdefault(note, []).append(entry.path)
             yield Container(entry.path, UNKNOWN_STAT if roles.names_files else entry.stat)
         self.notes += self._files.notes
-        for note, tables in told.items():
+        for note, tables in skips.items():
             others = f" and {len(tables) - 1:,} more" if len(tables) > 1 else ""
             self.notes.append(f"{display_path(join(self._root, tables[0]))}{others}: {note}")
 
@@ -173,7 +173,7 @@ class Table:
         rows = _EntryBuilder(container.path, os.path.dirname(holder), self._stats[container.path], self._beside)
         with self._sheet(container.path) as sheet:
             roles = self._roles(sheet)
-            for number, row in sheet.rows(roles.wanted):
+            for number, row in sheet.rows(roles.names):
                 check_rows(number + 1, rows.stat.size)
                 yield rows.entry(sheet, roles, number, row)
         if rows.missing and rows.missing == rows.named:
@@ -328,18 +328,18 @@ class _EntryBuilder:
         if isinstance(picture, bytes):
             found = FoundImage(member_path(self.container, at), self.stat, _Bytes(picture))
         elif isinstance(picture, str):
-            located = self._located(at, picture)
+            located = self._locate(at, picture)
             if isinstance(located, UnreachableEntry):
                 return located
             found = located
         else:
             return self._unreachable(at, SkipReason.CORRUPT, f"neither text nor bytes: {picture!r:.80}")
-        told = {name: sheet.scalar(row[name]) for name in roles.extra}
-        extra = {name: value for name, value in told.items() if value is not None}
+        cells = {name: sheet.scalar(row[name]) for name in roles.extra}
+        extra = {name: value for name, value in cells.items() if value is not None}
         caption = None if roles.caption is None else format_caption(row[roles.caption])
         return replace(found, caption=caption, extra=extra)
 
-    def _located(self, at: bytes, text: str) -> FoundImage | UnreachableEntry:
+    def _locate(self, at: bytes, text: str) -> FoundImage | UnreachableEntry:
         try:
             location = os.fsencode(text.strip())
         except UnicodeEncodeError:

@@ -82,22 +82,22 @@ def tar_members(file: TarInput) -> Iterator[TarMember]:
 
     Raises MediaError where there are too many, and the errors that :func:`translate_errors` translates.
     """
-    told, count = _Description(), MemberCount()
+    description, count = _Description(), MemberCount()
     while (block := _header(file)) is not None:
         header = tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
         if header.size < 0:
             raise tarfile.ReadError(f"a header of {header.size:,} bytes")
         if header.type in _LONG_NAMES or header.type in _PAX:
-            _read_description(told, header, file)
+            _read_description(description, header, file)
             continue
-        is_sparse = told.is_sparse or header.type == tarfile.GNUTYPE_SPARSE
+        is_sparse = description.is_sparse or header.type == tarfile.GNUTYPE_SPARSE
         if header.type == tarfile.GNUTYPE_SPARSE:
             _skip_map(file, block)
         has_bytes = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES
-        size = (header.size if told.size is None else told.size) if has_bytes else 0
-        name = os.fsencode(header.name) if told.name is None else told.name
+        size = (header.size if description.size is None else description.size) if has_bytes else 0
+        name = os.fsencode(header.name) if description.name is None else description.name
         count.add(name, file.packed)
-        start, told = file.position, _Description()
+        start, description = file.position, _Description()
         yield TarMember(name, start, size, header.isreg() and not is_sparse)
         file.skip(start + size + -size % _BLOCK - file.position)
 
@@ -112,27 +112,27 @@ def _header(file: TarInput) -> bytes | None:
     return block if block and block != _END_BLOCK else None
 
 
-def _read_description(told: _Description, header: tarfile.TarInfo, file: TarInput) -> None:
+def _read_description(description: _Description, header: tarfile.TarInfo, file: TarInput) -> None:
     """Read a header that describes the next one. Global headers, for all that follow, say nothing of use."""
     if header.size > _MAX_DESCRIPTION:
         raise tarfile.ReadError(f"a header of {header.size:,} bytes")
-    told.headers += 1
-    if told.headers > _MAX_DESCRIPTIONS:
+    description.headers += 1
+    if description.headers > _MAX_DESCRIPTIONS:
         raise tarfile.TarError(f"more than {_MAX_DESCRIPTIONS} headers describe one member")
     data = file.read(header.size)
     if len(data) < header.size:
         raise EOFError("it ends in a header")
     file.skip(-header.size % _BLOCK)
     if header.type == tarfile.GNUTYPE_LONGNAME:
-        told.name = data.partition(b"\0")[0]
+        description.name = data.partition(b"\0")[0]
     elif header.type in _PAX and header.type != tarfile.XGLTYPE:
         for key, value in _pax_records(data):
             if key == b"path":
-                told.name = value.rstrip(b"/")
+                description.name = value.rstrip(b"/")
             elif key == b"size":
-                told.size = _number(value)
+                description.size = _number(value)
             elif key.startswith(b"GNU.sparse."):
-                told.is_sparse = True
+                description.is_sparse = True
 
 
 def _pax_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -74,7 +74,7 @@ class VectorRow:
     """A unit float16 row and its metadata, which ``is_ours`` marks as the complete facts of an imseek export."""
 
     vector: npt.NDArray[np.float16]
-    told: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     is_ours: bool = False
 
 
@@ -133,14 +133,14 @@ class Vectors:
         folder, others = _PictureLocator(self._root, container.path, self._names(in_table=in_table)), 0
         start, metadata_rows = 0, _read_metadata(metadata)
         for block in matrix.blocks():
-            told = list(islice(metadata_rows, len(block)))
-            if len(told) != len(block):
+            block_metadata = list(islice(metadata_rows, len(block)))
+            if len(block_metadata) != len(block):
                 raise MediaError(SkipReason.CHANGED, "its metadata changed while they were read")
             vectors, lengths = unit_rows(block)
             if in_table:
                 vectors = _keep_exact_rows(block, vectors, lengths)
             others += int(np.count_nonzero((lengths > 0) & (np.abs(lengths - 1) > UNIT_TOLERANCE)))
-            for n, (vector, length, row) in enumerate(zip(vectors, lengths, told, strict=True)):
+            for n, (vector, length, row) in enumerate(zip(vectors, lengths, block_metadata, strict=True)):
                 location = folder.location(row)
                 path = member_path(container.path, str(start + n).encode(), location)
                 if length > 0:
@@ -151,7 +151,7 @@ class Vectors:
             start += len(block)
         if others:
             rows_were = "1 row was" if others == 1 else f"{others:,} rows were"
-            self.notes.append(f"{self._shown(container.path)}: {rows_were} not of unit length: normalised")
+            self.notes.append(f"{self._display(container.path)}: {rows_were} not of unit length: normalised")
 
     def load(self, found: FoundImage) -> Content:
         """Return the row of a scanned picture; the picture itself for an entry from ``find``."""
@@ -236,7 +236,7 @@ class Vectors:
         times = max(array.mtime_ns, other.mtime_ns), max(array.ctime_ns, other.ctime_ns)
         return FileStat(array.size + other.size, *times, digest, array.checked_ns)
 
-    def _shown(self, path: bytes) -> str:
+    def _display(self, path: bytes) -> str:
         return display_path(join(self._root, path))
 
 
@@ -265,10 +265,10 @@ class _PictureLocator:
         self._bases = (root, os.path.dirname(root)) if folder else (self._holder,)
         self._base: bytes | None = None
 
-    def location(self, told: Mapping[str, Any]) -> bytes:
+    def location(self, metadata: Mapping[str, Any]) -> bytes:
         """Return the picture's path relative to the array's folder, absolute, or a URL; empty where unknown."""
-        path = next((told[name] for name in self._paths if told.get(name)), None)
-        exact, url = told.get("path_b64"), told.get("url")
+        path = next((metadata[name] for name in self._paths if metadata.get(name)), None)
+        exact, url = metadata.get("path_b64"), metadata.get("url")
         if isinstance(path, str) and _is_valid_path(path):
             encoded = path.encode() if not isinstance(exact, str) else _decode_path(exact)
             if is_url(encoded) or (os.path.isabs(encoded) and self._may_be_named(encoded)):
@@ -337,23 +337,23 @@ def _keep_exact_rows(
 
 def _imported_content(found: FoundImage, row: VectorRow) -> Content:
     """Build the content of an imported row. Unknown facts stay unknown: no format, and no size unless stated."""
-    told = row.told
-    width, height = _read_size(told, "width", "height")
+    metadata = row.metadata
+    width, height = _read_size(metadata, "width", "height")
     if not width:
-        width, height = _read_size(told, "original_width", "original_height")
-    caption = told.get("caption")
+        width, height = _read_size(metadata, "original_width", "original_height")
+    caption = metadata.get("caption")
     # Equal vectors count as the same picture wherever it lies, so a moved picture keeps its id.
     digest = hashlib.sha256(_HASH_PREFIX + np.ascontiguousarray(row.vector, "<f2").tobytes()).digest()
     used = RESERVED_COLUMNS if row.is_ours else _RESERVED_COLUMNS
-    extra = {name: value for name, value in told.items() if value is not None and name not in used}
-    facts, size = facts_of(told) if row.is_ours else (ImageFacts(width, height, "unknown", "unknown"), 0)
+    extra = {name: value for name, value in metadata.items() if value is not None and name not in used}
+    facts, size = facts_of(metadata) if row.is_ours else (ImageFacts(width, height, "unknown", "unknown"), 0)
     said = caption if isinstance(caption, str) and caption else None
     return Content(b"", found.stat, said, extra, ImportedVector(row.vector, facts, digest, size))
 
 
-def _read_size(told: Mapping[str, Any], *names: str) -> tuple[int, int]:
+def _read_size(metadata: Mapping[str, Any], *names: str) -> tuple[int, int]:
     try:
-        width, height = (int(told[name]) for name in names)
+        width, height = (int(metadata[name]) for name in names)
     except (KeyError, TypeError, ValueError, OverflowError):
         return 0, 0
     return (width, height) if 0 < width < 2**31 and 0 < height < 2**31 else (0, 0)

@@ -128,14 +128,14 @@ def _lzma_stream(member: IO[bytes]) -> lzma.LZMAFile:
         raise MediaError(SkipReason.TOO_MANY_BYTES, f"unpacking it takes {dictionary:,} bytes of memory")
     rest, literal_context = divmod(packing, 9)
     position, literal_position = divmod(rest, 5)
-    told = {
+    properties = {
         "id": lzma.FILTER_LZMA1,
         "dict_size": dictionary,
         "lc": literal_context,
         "lp": literal_position,
         "pb": position,
     }
-    return lzma.LZMAFile(member, format=lzma.FORMAT_RAW, filters=[told])
+    return lzma.LZMAFile(member, format=lzma.FORMAT_RAW, filters=[properties])
 
 
 class _BoundedFile:

@@ -1,4 +1,4 @@
-"""Finds the nearest rows of a space in Milvus, with the same scores as every other index.
+"""Find the nearest rows of a space in Milvus, with the same scores as every other index.
 
 Milvus ranks by its own cosines, which may differ from ours in the last bits, and does not define the order of ties.
 So it is asked for some extra rows with their vectors, which are scored like all others. The answer is final once its
@@ -79,7 +79,7 @@ class PublishedIndex:
         if k < 1:
             raise QueryError("at least one row must be asked for")
         if allowed is not None and not isinstance(allowed, Condition):
-            return self._scored(queries, k, np.asarray(allowed, np.int64))
+            return self._score(queries, k, np.asarray(allowed, np.int64))
         if min(k, len(self)) > MAX_ROWS:
             raise QueryError(
                 f"Milvus gives at most the best {MAX_ROWS:,}, and {k:,} are needed here",
@@ -105,7 +105,7 @@ class PublishedIndex:
             waiting, fetch = left, min(MAX_ROWS, len(self), fetch * _GROWTH)
         return [one for one in found if one is not None]
 
-    def _scored(self, queries: Float32, k: int, ids: Any) -> list[Matches]:
+    def _score(self, queries: Float32, k: int, ids: Any) -> list[Matches]:
         """Return the best ``k`` of the given ids for each query."""
         known = self._reader.known_vectors(np.unique(ids).tolist(), self._space)
         there = np.array(sorted(known), np.int64)

@@ -1,4 +1,4 @@
-"""Tracks the newest publication, checking for a new one at most once a second."""
+"""Track the newest publication, checking for a new one at most once a second."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ class PublishedGenerationCache:
             raise expired_page_error(generation, newest.reader.generation)
         return newest
 
-    def index(self, edition: Any, space: SpaceInfo) -> PublishedIndex:
-        held: PublishedIndex | None = edition.indexes.get(space.space_id)
+    def index(self, generation: Any, space: SpaceInfo) -> PublishedIndex:
+        held: PublishedIndex | None = generation.indexes.get(space.space_id)
         if held is None:
-            held = edition.indexes[space.space_id] = PublishedIndex(edition.reader, space)
+            held = generation.indexes[space.space_id] = PublishedIndex(generation.reader, space)
         return held
 
     def renew(self) -> int:

@@ -1,4 +1,4 @@
-"""Reads one publication from Milvus, as :class:`imseek.data.reader.Reader` reads a folder."""
+"""Read one publication from Milvus, as :class:`imseek.data.reader.Reader` reads a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the rows of a publication from a collection in a folder."""
+"""Build the rows of a publication from a collection in a folder."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ def _rows(
     vectors = [np.asarray(segment.rows[at]) for segment in segments]
     silent = [np.isin(at, segment.dead) for segment in segments]
     for n, image_id in enumerate(ids.tolist()):
-        told, shortened = _hit_fields(images[image_id], places.get(image_id))
+        members, shortened = _hit_fields(images[image_id], places.get(image_id))
         for column, each in zip(columns, facts, strict=True):
-            told[column.field] = each[n]
+            members[column.field] = each[n]
             if isinstance(each[n], str) and len(each[n].encode()) > layout.MAX_TEXT_BYTES:
-                told[column.field], shortened = _truncate(each[n], layout.MAX_TEXT_BYTES), True
-        digest = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8)
-        fields: dict[str, Any] = {layout.ID: image_id, **told}
+                members[column.field], shortened = _truncate(each[n], layout.MAX_TEXT_BYTES), True
+        digest = hashlib.blake2b(json.dumps(members, sort_keys=True).encode(), digest_size=8)
+        fields: dict[str, Any] = {layout.ID: image_id, **members}
         for space, rows, without in zip(spaces, vectors, silent, strict=True):
             row = rows[n].astype(np.float32)
             digest.update(rows[n].tobytes())

@@ -1,4 +1,4 @@
-"""Loads the columns that filters read, live rows only, as Arrow, and caches them by least recent use up to a limit.
+"""Load the columns that filters read, live rows only, as Arrow, and cache them by least recent use up to a limit.
 
 Shard files never change, so a column is identified by the names of its file and of the shard's file of dead rows.
 Places change between generations: those of a shard are reloaded when one of its images has moved.
@@ -47,7 +47,7 @@ class ColumnCache:
         self._used = 0
         self._turn = 0
         #: The last filter that used each column, and the column; least recently used first.
-        self._kept: OrderedDict[_Key, tuple[int, Any]] = OrderedDict()
+        self._entries: OrderedDict[_Key, tuple[int, Any]] = OrderedDict()
         self._schemas: dict[str, Mapping[str, pa.DataType]] = {}
 
     @property
@@ -56,7 +56,7 @@ class ColumnCache:
         return self._used
 
     def clear(self) -> None:
-        self._kept.clear()
+        self._entries.clear()
         self._schemas.clear()
         self._used = 0
 
@@ -86,10 +86,10 @@ class ColumnCache:
         return ColumnReader(self, reader, types)
 
     def get(self, key: _Key) -> Any:
-        turn, value = self._kept.get(key, (0, None))
+        turn, value = self._entries.get(key, (0, None))
         if turn:
-            self._kept[key] = self._turn, value
-            self._kept.move_to_end(key)
+            self._entries[key] = self._turn, value
+            self._entries.move_to_end(key)
         return value
 
     def keep(self, key: _Key, value: Any) -> None:
@@ -97,15 +97,15 @@ class ColumnCache:
 
         Otherwise a filter that reads more than fits would evict all its own columns and find none of them next time.
         """
-        _, old = self._kept.pop(key, (0, None))
+        _, old = self._entries.pop(key, (0, None))
         self._used -= 0 if old is None else old.nbytes
-        while self._kept and self._used + value.nbytes > self._memory:
-            oldest = next(iter(self._kept))
-            if self._kept[oldest][0] == self._turn:
+        while self._entries and self._used + value.nbytes > self._memory:
+            oldest = next(iter(self._entries))
+            if self._entries[oldest][0] == self._turn:
                 return
-            self._used -= self._kept.pop(oldest)[1].nbytes
+            self._used -= self._entries.pop(oldest)[1].nbytes
         if self._used + value.nbytes <= self._memory:
-            self._kept[key] = self._turn, value
+            self._entries[key] = self._turn, value
             self._used += value.nbytes
 
 
@@ -118,21 +118,21 @@ class ColumnReader:
         self._types = types
         self._sources: Mapping[int, SourceRow] | None = None
         self._changed: dict[int, Int64] = {}
-        self._tagged: dict[str, Int64] = {}
+        self._ids_by_tag: dict[str, Int64] = {}
 
     def table(self, group: Sequence[Shard], inputs: Sequence[Source]) -> tuple[Int64, pa.Table]:
         """Return the ids (rows,) of the live images of some shards, and a table of their columns ``c0``, ``c1``…"""
         ids = [self._live(shard) for shard in group]
         columns: list[list[Any]] = [[] for _ in inputs]
         for shard, live in zip(group, ids, strict=True):
-            stored = self._stored(shard, [one.name for one in inputs if one.what == "stored"])
+            stored = self._read_columns(shard, [one.name for one in inputs if one.what == "stored"])
             for column, source in zip(columns, inputs, strict=True):
                 if source.what == "stored":
                     column += stored[source.name].chunks
                 elif source.what == "place":
                     column += self._places(shard, live)[source.name].chunks
                 else:
-                    column.append(self._made(source, live))
+                    column.append(self._compute_column(source, live))
         everything = np.concatenate(ids) if ids else np.empty(0, np.int64)
         arrays = [
             pa.chunked_array(chunks, type=self._type(source)) for chunks, source in zip(columns, inputs, strict=True)
@@ -147,16 +147,16 @@ class ColumnReader:
     def _live(self, shard: Shard) -> Int64:
         return _live_ids(np.asarray(self._reader.shard_ids(shard)), self._reader.dead_rows(shard))
 
-    def _made(self, source: Source, live: Int64) -> pa.Array:
+    def _compute_column(self, source: Source, live: Int64) -> pa.Array:
         if source.what == "id":
             return pa.array(live)
-        if source.name not in self._tagged:
-            self._tagged[source.name] = metadata_columns.ids_with_tag(self._reader, source.name)
-        return pa.array(np.isin(live, self._tagged[source.name], assume_unique=True))
+        if source.name not in self._ids_by_tag:
+            self._ids_by_tag[source.name] = metadata_columns.ids_with_tag(self._reader, source.name)
+        return pa.array(np.isin(live, self._ids_by_tag[source.name], assume_unique=True))
 
     # -- stored columns --------------------------------------------------------------------------------
 
-    def _stored(self, shard: Shard, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+    def _read_columns(self, shard: Shard, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
         files = metadata_columns.files_of(shard)
         keys = {name: (files, shard.dead, name, str(self._types[name])) for name in names}
         found = {name: self._columns.get(key) for name, key in keys.items()}
@@ -192,14 +192,14 @@ class ColumnReader:
             self._sources = self._reader.sources()
         key = ("places", shard.shard_id, shard.dead)
         kept: _CachedPlaces | None = self._columns.get(key)
-        if kept is not None and kept.sources == self._sources and not self._moved(kept.generation, live):
+        if kept is not None and kept.sources == self._sources and not self._has_moved(kept.generation, live):
             return kept.columns
-        made = _CachedPlaces(self._reader.generation, self._sources, self._placed(live, self._sources))
+        made = _CachedPlaces(self._reader.generation, self._sources, self._place_columns(live, self._sources))
         if kept is None or kept.generation <= made.generation:
             self._columns.keep(key, made)
         return made.columns
 
-    def _moved(self, since: int, live: Int64) -> bool:
+    def _has_moved(self, since: int, live: Int64) -> bool:
         """Return whether an image of the shard may have moved since generation ``since``."""
         if since >= self._reader.generation:
             return since > self._reader.generation
@@ -207,7 +207,7 @@ class ColumnReader:
             self._changed[since] = metadata_columns.changed_places(self._reader, since)
         return bool(np.isin(live, self._changed[since], assume_unique=True).any())
 
-    def _placed(self, live: Int64, sources: Mapping[int, SourceRow]) -> Mapping[str, pa.ChunkedArray]:
+    def _place_columns(self, live: Int64, sources: Mapping[int, SourceRow]) -> Mapping[str, pa.ChunkedArray]:
         ids: list[Int64] = [np.empty(0, np.int64)]
         numbers: list[Int64] = [np.empty(0, np.int64)]
         texts: list[pa.Array] = []

@@ -1,4 +1,4 @@
-"""Reads the values of columns that filters can name, one shard at a time."""
+"""Read the values of columns that filters can name, one shard at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiles a syntax tree to SQL for DuckDB: each node is checked, then written anew.
+"""Compile a syntax tree to SQL for DuckDB: each node is checked, then written anew.
 
 The SQL is built only from our own templates: columns are named ``c0``, ``c1``…, texts and times are parameters,
 numbers are formatted from their parsed values. No character of the filter reaches the SQL. Everything not listed here
@@ -233,7 +233,7 @@ class _Compiler:
         known_value = None if value.value is None else -value.value
         return TypedExpression(f"(- {value.sql})", value.kind, None, known_value, constant=value.constant)
 
-    def _joined(self, node: exp.Expr, depth: int) -> TypedExpression:
+    def _concatenation(self, node: exp.Expr, depth: int) -> TypedExpression:
         left, right = (self._of(one, depth, TEXTS).sql for one in (node.this, node.args["expression"]))
         return TypedExpression(f"({left} || {right})", Kind.TEXT)
 
@@ -425,7 +425,7 @@ _HANDLERS: Final[Mapping[type[exp.Expr], tuple[_Method, frozenset[str]]]] = {
     exp.Escape: (_Compiler._like, _TWO),
     **dict.fromkeys(_OPERATORS, (_Compiler._arithmetic, _TWO | {"typed", "safe"})),
     exp.Neg: (_Compiler._negative, _ONE),
-    exp.DPipe: (_Compiler._joined, _TWO | {"safe"}),
+    exp.DPipe: (_Compiler._concatenation, _TWO | {"safe"}),
     exp.Cast: (_Compiler._cast, frozenset({"this", "to"})),
     exp.TryCast: (_Compiler._cast, frozenset({"this", "to", "safe"})),
     exp.Case: (_Compiler._case, frozenset({"this", "ifs", "default"})),

@@ -1,4 +1,4 @@
-"""Parses and formats the constants of a filter: numbers, dates and patterns."""
+"""Parse and format the constants of a filter: numbers, dates and patterns."""
 
 from __future__ import annotations
 

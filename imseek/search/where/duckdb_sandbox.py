@@ -1,4 +1,4 @@
-"""Runs filters in a DuckDB with every unneeded feature disabled: the second line of defence, behind ``compiler``."""
+"""Run filters in a DuckDB with every unneeded feature disabled: the second line of defence, behind ``compiler``."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ def evaluate(
     except duckdb.OutOfMemoryException as error:
         raise QueryError(f"the filter takes more than {MEMORY} of memory") from error
     except duckdb.Error as error:
-        told = str(error).partition("\n")[0].partition(" when casting from ")[0]
+        reason = str(error).partition("\n")[0].partition(" when casting from ")[0]
         raise QueryError(
-            f"the filter cannot be computed: {''.join(c for c in told if c.isprintable())}",
+            f"the filter cannot be computed: {''.join(c for c in reason if c.isprintable())}",
             hint="TRY_CAST gives NULL where CAST fails",
         ) from error
     finally:

@@ -1,4 +1,4 @@
-"""Summarises the columns of a collection, so that users can pick conditions instead of writing them."""
+"""Summarise the columns of a collection, so that users can pick conditions instead of writing them."""
 
 from __future__ import annotations
 

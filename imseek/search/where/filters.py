@@ -1,4 +1,4 @@
-"""Evaluates filters: which images satisfy a condition in one generation of a collection."""
+"""Evaluate filters: which images satisfy a condition in one generation of a collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parses the text of a filter into a syntax tree, with sqlglot and a dialect that has expressions only.
+"""Parse the text of a filter into a syntax tree, with sqlglot and a dialect that has expressions only.
 
 The dialect has no functions of its own: every call becomes an ``Anonymous`` node, so that sqlglot's many rewrites do
 not apply and ``compiler`` decides about each call. Imported on the first filter: sqlglot takes 0.1 s to load.
@@ -70,8 +70,8 @@ class ImseekWhere(Dialect):  # type: ignore[misc]
 
         def _advance(self, times: int = 1) -> None:
             """Count steps: sqlglot tries several readings in turn, and nesting can multiply them."""
-            self._taken = getattr(self, "_taken", 0) + 1
-            if self._taken > MAX_STEPS:
+            self._step_count = getattr(self, "_step_count", 0) + 1
+            if self._step_count > MAX_STEPS:
                 raise QueryError("there are too many ways to read the filter", hint=_HINT)
             super()._advance(times)
 

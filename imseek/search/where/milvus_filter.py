@@ -1,4 +1,4 @@
-"""Translates a filter to a Milvus expression: the part of docs/where.md that Milvus supports.
+"""Translate a filter to a Milvus expression: the part of docs/where.md that Milvus supports.
 
 The filter is checked first, as every filter is (``compiler``). Then it is written anew from columns, constants and
 our own templates; parts that Milvus cannot express are refused by name.
@@ -67,7 +67,7 @@ def milvus_expression(
     ``tag`` returns the expression for a tag; ``lost`` are columns that filters of the collection in its folder can
     name, but Milvus does not have. Raises QueryError for an invalid filter and for what Milvus cannot express.
     """
-    stored = {name: held.kind for name, held in columns.items() if name not in VIRTUAL}
+    stored = {name: column.kind for name, column in columns.items() if name not in VIRTUAL}
     compile_filter(text, {**stored, **dict.fromkeys(lost, Kind.INT)})
     return _Writer(columns, tag, nearby).truth(parse(text)).yes
 
@@ -77,7 +77,7 @@ class _Writer:
 
     def __init__(self, columns: Mapping[str, MilvusColumn], tag: Callable[[str], str], nearby: NearbySearch) -> None:
         self._columns = columns
-        self._lowered = {name.lower(): held for name, held in columns.items()}
+        self._lowered = {name.lower(): column for name, column in columns.items()}
         self._tag = tag
         self._nearby = nearby
 
@@ -107,8 +107,8 @@ class _Writer:
         return _Truth(EVERY, NONE) if node.this else _Truth(NONE, EVERY)
 
     def _flag(self, node: exp.Expr) -> _Truth:
-        held = self._column(node)
-        return _Truth(_if_not_null(held, f"{held.field} == true"), _if_not_null(held, f"{held.field} == false"))
+        column = self._column(node)
+        return _Truth(_if_not_null(column, f"{column.field} == true"), _if_not_null(column, f"{column.field} == false"))
 
     # -- comparisons ---------------------------------------------------------------------------------------
 
@@ -128,55 +128,55 @@ class _Writer:
             f"({there} and {one.field} {_OPPOSITE[operator]} {other.field})",
         )
 
-    def _against(self, held: MilvusColumn, operator: str, value: _Constant) -> _Truth:
-        return _Truth(self._compared(held, operator, value), self._compared(held, _OPPOSITE[operator], value))
+    def _against(self, column: MilvusColumn, operator: str, value: _Constant) -> _Truth:
+        return _Truth(self._compare(column, operator, value), self._compare(column, _OPPOSITE[operator], value))
 
-    def _compared(self, held: MilvusColumn, operator: str, value: _Constant) -> str:
-        if held.kind is Kind.INT and isinstance(value, float) and not isinstance(value, bool):
+    def _compare(self, column: MilvusColumn, operator: str, value: _Constant) -> str:
+        if column.kind is Kind.INT and isinstance(value, float) and not isinstance(value, bool):
             if not value.is_integer():  # No integer is equal to it: compare with the next one on the proper side.
                 if operator in ("==", "!="):
-                    return NONE if operator == "==" else _if_not_null(held, EVERY)
+                    return NONE if operator == "==" else _if_not_null(column, EVERY)
                 value = math.floor(value) if operator in ("<=", ">") else math.ceil(value)
             value = int(value)
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             below = (value < 0) == (operator in ("<", "<="))
             if operator in ("==", "!="):
-                return NONE if operator == "==" else _if_not_null(held, EVERY)
-            return NONE if below else _if_not_null(held, EVERY)
-        return _if_not_null(held, f"{held.field} {operator} {_format_constant(value, held.kind)}")
+                return NONE if operator == "==" else _if_not_null(column, EVERY)
+            return NONE if below else _if_not_null(column, EVERY)
+        return _if_not_null(column, f"{column.field} {operator} {_format_constant(value, column.kind)}")
 
     def _same(self, node: exp.Expr) -> _Truth:
         """Translate IS [NOT] DISTINCT FROM between a column and a constant."""
-        held, value = self._column(node.this), _strip_parens(node.args["expression"])
+        column, value = self._column(node.this), _strip_parens(node.args["expression"])
         if isinstance(value, exp.Null):
-            found = _Truth(f"{held.field} is null", f"{held.field} is not null")
+            found = _Truth(f"{column.field} is null", f"{column.field} is not null")
         else:
             constant = self._constant(value)
-            unlike = self._compared(held, "!=", constant)
-            found = _Truth(self._compared(held, "==", constant), _any([f"{held.field} is null", unlike]))
+            unlike = self._compare(column, "!=", constant)
+            found = _Truth(self._compare(column, "==", constant), _any([f"{column.field} is null", unlike]))
         return found if isinstance(node, exp.NullSafeEQ) else found.negated()
 
     def _is(self, node: exp.Expr) -> _Truth:
-        held, value = self._column(_strip_parens(node.this)), node.args["expression"]
+        column, value = self._column(_strip_parens(node.this)), node.args["expression"]
         if isinstance(value, exp.Null):
-            if held.field == "image_id":
+            if column.field == "image_id":
                 return _Truth(NONE, EVERY)
-            return _Truth(f"{held.field} is null", f"{held.field} is not null")
+            return _Truth(f"{column.field} is null", f"{column.field} is not null")
         word, other = ("true", "false") if value.this else ("false", "true")
         return _Truth(
-            _if_not_null(held, f"{held.field} == {word}"),
-            _any([f"{held.field} is null", f"{held.field} == {other}"]),
+            _if_not_null(column, f"{column.field} == {word}"),
+            _any([f"{column.field} is null", f"{column.field} == {other}"]),
         )
 
     def _between(self, node: exp.Expr) -> _Truth:
-        held = self._column(_strip_parens(node.this))
-        low = self._against(held, ">=", self._constant(node.args["low"]))
-        high = self._against(held, "<=", self._constant(node.args["high"]))
+        column = self._column(_strip_parens(node.this))
+        low = self._against(column, ">=", self._constant(node.args["low"]))
+        high = self._against(column, "<=", self._constant(node.args["high"]))
         return _Truth(_all([low.yes, high.yes]), _any([low.no, high.no]))
 
     def _in(self, node: exp.Expr) -> _Truth:
-        held = self._column(_strip_parens(node.this))
-        each = [self._against(held, "==", self._constant(one)) for one in node.args["expressions"]]
+        column = self._column(_strip_parens(node.this))
+        each = [self._against(column, "==", self._constant(one)) for one in node.args["expressions"]]
         return _Truth(_any(one.yes for one in each), _all(one.no for one in each))
 
     def _like(self, node: exp.Expr) -> _Truth:
@@ -186,9 +186,9 @@ class _Writer:
         found = self._match_pattern(self._column(_strip_parens(node.this)), pattern)
         return found.negated() if node.args.get("negate") else found
 
-    def _match_pattern(self, held: MilvusColumn, pattern: str) -> _Truth:
-        test = f"{held.field} like {_text(pattern)}"
-        return _Truth(_if_not_null(held, test), _if_not_null(held, f"not ({test})"))
+    def _match_pattern(self, column: MilvusColumn, pattern: str) -> _Truth:
+        test = f"{column.field} like {_text(pattern)}"
+        return _Truth(_if_not_null(column, test), _if_not_null(column, f"not ({test})"))
 
     # -- functions -----------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class _Writer:
         raise _unsupported(node)
 
     def _near(self, where: Sequence[float]) -> _Truth:
-        latitude, longitude = self._named("latitude"), self._named("longitude")
+        latitude, longitude = self._find_column("latitude"), self._find_column("longitude")
         there = f"{latitude.field} is not null and {longitude.field} is not null"
         ids = list(self._nearby(where[0], where[1], where[2]))
         if not ids:
@@ -236,17 +236,17 @@ class _Writer:
 
     def _column(self, node: exp.Expr) -> MilvusColumn:
         if (part := self._part(node)) is not None:
-            return self._named(part)
+            return self._find_column(part)
         if not isinstance(node, exp.Column):
             raise _unsupported(node)
         name = str(node.this.this)
-        return self._named(ALIASES.get(name.lower(), name) if name not in self._columns else name)
+        return self._find_column(ALIASES.get(name.lower(), name) if name not in self._columns else name)
 
-    def _named(self, name: str) -> MilvusColumn:
-        held = self._columns.get(name) or self._lowered.get(name.lower())
-        if held is None:
+    def _find_column(self, name: str) -> MilvusColumn:
+        column = self._columns.get(name) or self._lowered.get(name.lower())
+        if column is None:
             raise QueryError(f"Milvus has no column {name!r} that filters could name", hint=_HINT)
-        return held
+        return column
 
     def _constant(self, node: exp.Expr) -> _Constant:
         node = _strip_parens(node)
@@ -299,8 +299,8 @@ def _text(value: str) -> str:
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def _if_not_null(held: MilvusColumn, test: str) -> str:
-    return f"({test})" if held.field == "image_id" else f"({held.field} is not null and {test})"
+def _if_not_null(column: MilvusColumn, test: str) -> str:
+    return f"({test})" if column.field == "image_id" else f"({column.field} is not null and {test})"
 
 
 def _all(parts: Any) -> str:

@@ -1,4 +1,4 @@
-"""Resolves column names: stored columns, those of ``vocabulary``, and near matches for unknown names."""
+"""Resolve column names: stored columns, those of ``vocabulary``, and near matches for unknown names."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def _exit_code(report: ApplyReport | UndoReport, run: Run, *, left: bool = False
     return int(left and not report.dry_run)
 
 
-def _find_plan_collection(uuid: str, given: str | None) -> ResolvedCollection:
+def _find_plan_collection(uuid: str, name: str | None) -> ResolvedCollection:
     """Find the collection of a plan: the given one, else the usual one or any in the library.
 
     Raises UsageError if none of them matches.
@@ -188,9 +188,9 @@ def _find_plan_collection(uuid: str, given: str | None) -> ResolvedCollection:
     from imseek.errors import ImseekError
     from imseek.library import uuid_of
 
-    if given is not None:
+    if name is not None:
         # Applying the plan rejects a wrong one.
-        return resolve_collection(given)
+        return resolve_collection(name)
     found: list[ResolvedCollection] = []
     with suppress(UsageError):
         found.append(resolve_collection(None))

@@ -13,7 +13,8 @@ from imseek import library
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError, UsageError
 from imseek.library import NamedCollection, ResolvedCollection
 from imseek.types.json_form import Count, FilePath, Printable
-from imseek.types.maintenance_reports import Problem, TrustRecord
+from imseek.types.maintenance_reports import Problem
+from imseek.types.trust import TrustRecord
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
 from imseek.ui.cli.command_classes import Group
@@ -226,11 +227,11 @@ def trust(
     return int(bool(problems) and not trusted)
 
 
-def _forget_trust(given: str | None, as_json: bool) -> int:
+def _forget_trust(name: str | None, as_json: bool) -> int:
     """Withdraw trust in a collection, which may be gone: whatever appears in its place must not be trusted."""
     from imseek import maintenance
 
-    chosen = _find_missing_trusted(given) or _find_for_maintenance(given, quiet=as_json)
+    chosen = _find_missing_trusted(name) or _find_for_maintenance(name, quiet=as_json)
     maintenance.distrust(chosen.path)
     trusted = chosen.path.is_dir() and maintenance.is_trusted(chosen.path)
     if as_json:
@@ -242,13 +243,13 @@ def _forget_trust(given: str | None, as_json: bool) -> int:
     return int(trusted)
 
 
-def _find_missing_trusted(given: str | None) -> ResolvedCollection | None:
+def _find_missing_trusted(name: str | None) -> ResolvedCollection | None:
     """Find a trusted collection whose folder is gone."""
     from imseek import maintenance
 
-    if given is None:
+    if name is None:
         return None
-    named = library.locate(given, cwd=current_folder(), environ=os.environ)
+    named = library.locate(name, cwd=current_folder(), environ=os.environ)
     known = {one.path for one in maintenance.trusted_collections()}
     for path in (named.path, named.path / library.LOCAL_FOLDER):
         if not path.exists() and os.path.realpath(path) in known:
@@ -274,21 +275,21 @@ def repair(name: NameArgument = None, collection: CollectionTooOption = None, as
     return 0 if report.after.ok else 1
 
 
-def _find_for_maintenance(given: str | None, *, quiet: bool) -> ResolvedCollection:
+def _find_for_maintenance(name: str | None, *, quiet: bool) -> ResolvedCollection:
     """Find the collection to check or repair; a given folder need not look like a collection any more."""
-    if given is None:
+    if name is None:
         chosen = resolve_collection(None)
     else:
-        named = library.locate(given, cwd=current_folder(), environ=os.environ)
+        named = library.locate(name, cwd=current_folder(), environ=os.environ)
         if named.path.is_file():
             raise CollectionNotFoundError(
                 f"{named.path} is a file, and a collection is a folder",
                 hint="`imseek backup restore` makes a collection from a backup",
             )
         if not named.path.is_dir():
-            hint = library.path_hint(given, current_folder())
+            hint = library.path_hint(name, current_folder())
             raise CollectionNotFoundError(
-                f"no collection {given!r}", hint=hint or "`imseek collection list` shows the existing ones"
+                f"no collection {name!r}", hint=hint or "`imseek collection list` shows the existing ones"
             )
         chosen = ResolvedCollection(named.path, named.name, "given")
     if not quiet:

@@ -47,11 +47,11 @@ def _rank(parameter: Any) -> int:
     return max((_LAST.index(name) + 1 for name in parameter.opts if name in _LAST), default=0)
 
 
-def _say_other_command(message: str, group: CommandGroup, path: str, given: list[str]) -> str:
+def _say_other_command(message: str, group: CommandGroup, path: str, arguments: list[str]) -> str:
     """Return the message of an error of the default command, with another command that may have been meant."""
-    if named := [word for word in given[1:] if word in group.commands]:
+    if named := [word for word in arguments[1:] if word in group.commands]:
         return f"the command comes first: {path} {named[0]} …"
-    close = get_close_matches(given[0], group.commands) if given else []
+    close = get_close_matches(arguments[0], group.commands) if arguments else []
     return f"{message}. Did you mean '{path} {close[0]}'?" if close else message
 
 
@@ -82,7 +82,7 @@ class CommandGroup(TyperGroup):
 
 
 class Group(typer.Typer):
-    """Declares a group of commands; ``default`` names the one that is run where none is named."""
+    """Declares a group of commands; ``default`` is the command that runs if none is named."""
 
     def __init__(self, summary: str = "", *, default: str | None = None, epilog: str | None = None) -> None:
         super().__init__(

@@ -64,7 +64,7 @@ def dry_run(text: str) -> Any:
 
 
 def force(text: str) -> Any:
-    """Declare that what is there already is replaced."""
+    """Declare the flag that replaces what exists already."""
     return typer.Option("--force", help=text)
 
 
@@ -79,7 +79,7 @@ def limit(text: str, *, least: int | None = 0) -> Any:
 
 
 def list_(text: str) -> Any:
-    """Declare that what is there is listed."""
+    """Declare the flag that lists what exists."""
     return typer.Option("--list", help=text)
 
 
@@ -114,7 +114,7 @@ def save(text: str, *, metavar: str = "NAME") -> Any:
 
 
 def seed(text: str, *, metavar: str | None = "N", least: int | None = 0) -> Any:
-    """Declare the seed of what is random."""
+    """Declare the option for a random seed."""
     return rare("--seed", metavar=metavar, min=least, help=text)
 
 
@@ -144,7 +144,7 @@ def where(text: str) -> Any:
 
 
 def yes(text: str) -> Any:
-    """Declare that nothing is asked before a change."""
+    """Declare the flag that skips confirmation."""
     return typer.Option("--yes", "-y", help=text)
 
 

@@ -100,9 +100,9 @@ def lines(report: CoverageReport, both: list[ResolvedCollection]) -> list[str]:
 
 
 def _side(side: CoverageSide, mine: str, other: str) -> list[str]:
-    asked = "" if side.asked == side.images else f"{side.asked:,} were asked about, "
+    count = "" if side.asked == side.images else f"{side.asked:,} were asked about, "
     out = [
-        f"{mine} has {format_count(side.images, 'image')}, {asked}of which {other} lacks "
+        f"{mine} has {format_count(side.images, 'image')}, {count}of which {other} lacks "
         f"{side.lacking:,}, {side.share:.1%}"
     ]
     for number, group in enumerate(side.groups, start=1):

@@ -193,14 +193,14 @@ def _builtin_encoder() -> Check:
     return Check("encoder", "ok", "the weights of builtin are installed")
 
 
-def _collection(given: str | None) -> Iterator[Check]:
+def _collection(name: str | None) -> Iterator[Check]:
     from imseek.types.pictures import display_path
 
     try:
-        chosen = resolve_collection(given)
+        chosen = resolve_collection(name)
     except UsageError as error:
         # A missing collection is a failure only if one was named.
-        yield Check("collection", "warn" if given is None else "fail", str(error), error.hint)
+        yield Check("collection", "warn" if name is None else "fail", str(error), error.hint)
         yield from _storage(home(os.environ))
         return
     try:

@@ -1,4 +1,4 @@
-"""``imseek duplicates``: find duplicate pictures and plan actions on them; the other commands of the group."""
+"""``imseek duplicates``: find duplicate pictures and plan actions on them; registers the group's other commands."""
 
 from __future__ import annotations
 

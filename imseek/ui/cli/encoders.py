@@ -149,16 +149,16 @@ def _matches(entry: Entry, word: str | None) -> bool:
     )
 
 
-def _is_same_family(family: str, given: str) -> bool:
-    return family.lower().replace(" ", "") == given.lower().replace(" ", "")
+def _is_same_family(family: str, reference: str) -> bool:
+    return family.lower().replace(" ", "") == reference.lower().replace(" ", "")
 
 
-def _check_family(given: str) -> None:
+def _check_family(reference: str) -> None:
     from imseek.encoders import families
     from imseek.errors import UsageError
 
-    if not any(_is_same_family(family, given) for family in families()):
-        raise UsageError(f"no family is called {given!r}", hint=f"there are {', '.join(families())}")
+    if not any(_is_same_family(family, reference) for family in families()):
+        raise UsageError(f"no family is called {reference!r}", hint=f"there are {', '.join(families())}")
 
 
 def _offer_lines(offer: Offer) -> list[str]:

@@ -40,10 +40,10 @@ KOption: TypeAlias = Annotated[
 _MAX_NAMES: Final = 5
 
 
-def parse_space(said: str | None) -> int | str | None:
+def parse_space(text: str | None) -> int | str | None:
     """Parse a space as typed: its id, or its encoder's reference."""
     # too long for an id; reported as an unknown reference
-    return int(said) if said is not None and said.isdecimal() and len(said) <= 18 else said
+    return int(text) if text is not None and text.isdecimal() and len(text) <= 18 else text
 
 
 def retrieval_table(found: Sequence[tuple[str, RetrievalMetrics]]) -> str:

@@ -163,10 +163,10 @@ def export(
 ) -> int:
     """Export images, metadata and vectors to other tools: all images, those that match a condition, or the hits of a
     search (docs/exports.md)."""
-    asked = bool(text) or asking.has_terms
-    if not asked:
+    is_search = bool(text) or asking.has_terms
+    if not is_search:
         _check_no_query(asking, limit)
-    if asked and ids is not None:
+    if is_search and ids is not None:
         raise UsageError("--ids and a search both choose the images", hint="leave out one of them")
     streamed = target == "-"
     if streamed and as_json:
@@ -174,7 +174,7 @@ def export(
     if streamed and sys.stdout.isatty() and form not in ("csv", "jsonl"):
         raise UsageError("cannot write this to a terminal", hint="name a file, or pipe it")
     listed = None if ids is None else read_ids(ids)
-    query = _query(asking, text or [], limit) if asked else None
+    query = _query(asking, text or [], limit) if is_search else None
     chosen = choose_collection(collection, quiet=as_json)
     import imseek
     from imseek import export as exporting

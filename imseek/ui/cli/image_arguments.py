@@ -17,30 +17,30 @@ from imseek.input_file import read_input
 _ID: Final = re.compile(r"(?:id:)?([0-9]{1,18})")
 
 
-def parse_id(said: str) -> int | None:
+def parse_id(text: str) -> int | None:
     """Parse an image's id; None if it is none."""
-    match = _ID.fullmatch(said)
+    match = _ID.fullmatch(text)
     return None if match is None else int(match[1])
 
 
-def parse_id_argument(said: str) -> int:
+def parse_id_argument(text: str) -> int:
     """Parse an image's id on the command line. Raises BadParameter for anything else."""
-    if (image_id := parse_id(said)) is None:
-        raise typer.BadParameter(f"{said!r} is no id of an image, such as 17 or id:17.")
+    if (image_id := parse_id(text)) is None:
+        raise typer.BadParameter(f"{text!r} is no id of an image, such as 17 or id:17.")
     return image_id
 
 
-def parse_image(said: str) -> int | str:
+def parse_image(text: str) -> int | str:
     """Parse an image: an id, or else a path or URL."""
-    if (image_id := parse_id(said)) is not None:
+    if (image_id := parse_id(text)) is not None:
         return image_id
-    return said if "://" in said else str(Path(said).expanduser())
+    return text if "://" in text else str(Path(text).expanduser())
 
 
-def parse_images(said: Iterable[str]) -> list[int | str]:
+def parse_images(texts: Iterable[str]) -> list[int | str]:
     """Parse images; ``-`` stands for the lines of standard input. Raises UsageError if that is a terminal."""
     found: list[int | str] = []
-    for one in said:
+    for one in texts:
         if one != "-":
             found.append(parse_image(one))
             continue

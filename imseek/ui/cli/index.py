@@ -249,17 +249,17 @@ def in_background(chosen: ResolvedCollection, arguments: Sequence[str], *, as_js
         print("\n".join(started_lines(job)))
 
 
-def _local_collection(given: list[str], collection: str | None) -> ResolvedCollection:
+def _local_collection(paths: list[str], collection: str | None) -> ResolvedCollection:
     if collection is not None:
         raise UsageError("--here and --collection exclude each other")
-    if len(given) != 1 or not Path(given[0]).is_dir():
+    if len(paths) != 1 or not Path(paths[0]).is_dir():
         raise UsageError("--here takes exactly one folder", hint="imseek index FOLDER --here")
-    path = Path(given[0]).absolute() / library.LOCAL_FOLDER
+    path = Path(paths[0]).absolute() / library.LOCAL_FOLDER
     return ResolvedCollection(path, str(path), "--here", exists=library.is_collection(path))
 
 
-def _named_collection(given: list[str], listed: bool, collection: str | None) -> ResolvedCollection:
-    if not given and not listed:
+def _named_collection(paths: list[str], listed: bool, collection: str | None) -> ResolvedCollection:
+    if not paths and not listed:
         return resolve_collection(collection)
     return library.resolve_for_index(collection, cwd=current_folder(), environ=os.environ)
 
@@ -267,7 +267,7 @@ def _named_collection(given: list[str], listed: bool, collection: str | None) ->
 @contextmanager
 def _open(
     chosen: ResolvedCollection,
-    given: list[str],
+    paths: list[str],
     encoder: str | None,
     also: list[str],
     runtime: Runtime,
@@ -279,7 +279,7 @@ def _open(
 ) -> Iterator[Collection]:
     """Open the collection to index into, and create it if it is new; tells the user its place and encoders."""
     if not chosen.exists:
-        check_paths(given)  # before creating anything; Collection.index handles absent disks
+        check_paths(paths)  # before creating anything; Collection.index handles absent disks
     if dry_run and not chosen.exists:
         # A placeholder: what would be indexed does not depend on the encoder.
         from imseek.collection import temporary_collection

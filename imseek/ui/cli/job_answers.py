@@ -1,4 +1,4 @@
-"""Answers about the runs of a collection, apart from their commands: what reads runs imports SQLite."""
+"""Answers about runs of a collection, in a module of their own because reading runs imports SQLite."""
 
 from __future__ import annotations
 

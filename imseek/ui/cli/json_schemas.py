@@ -18,6 +18,7 @@ from imseek.encoders import DownloadResult, EncoderCheck, EncoderList
 from imseek.evaluate.results import NeighbourReport, RetrievalReport
 from imseek.labels.results import LabelEvaluation
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, Proposals
+from imseek.sidecars.results import SidecarReport, SidecarUndo
 from imseek.types.maintenance_reports import RepairReport, VerifyReport
 from imseek.types.publish import PublishReport
 from imseek.types.tags import TagReport
@@ -98,6 +99,8 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "restore": Answer[backup.RestoreAnswer],
     "sample": Answer[SampleReport],
     "search": search_answer.SearchAnswer,
+    "sidecars": Answer[SidecarReport],
+    "sidecars-undo": Answer[SidecarUndo],
     "sources": Answer[source.SourceList],
     "tag": Answer[TagReport],
     "tags": Answer[tag.TagList],
@@ -120,7 +123,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "encoders": ("encoders list",),
     "error": (),
     "index": ("index", "watch"),
-    "info-image": ("info ID",),
+    "info-image": ("info --json ID",),
     "job": ("jobs cancel", "index --background"),
     "jobs": ("jobs list",),
     "judge": ("duplicates judge",),
@@ -131,6 +134,8 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "restore": ("backup restore",),
     "search": ("search", "similar"),
     "sources": ("source list",),
+    "sidecars": ("tag write-sidecars",),
+    "sidecars-undo": ("tag write-sidecars --undo ID",),
     "tag": ("tag add", "tag remove", "tag rename"),
     "tags": ("tag list",),
     "trust": ("collection trust",),

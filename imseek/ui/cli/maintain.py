@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 import imseek
-from imseek.errors import CAPTION_SOURCES, UsageError
+from imseek.errors import UsageError
 from imseek.ocr.results import OcrReport
 from imseek.types.json_form import Json
 from imseek.types.maintenance_reports import (
@@ -302,8 +302,7 @@ def _caption_lines(report: CaptionReport) -> list[str]:
     held = f"{report.captions:,} of {format_count(report.images, 'image')} have a caption"
     already = f"captions are embedded already with {printable(report.encoder)}: {held}"
     made = f"embedded captions with {printable(report.encoder)}: {held} ({report.seconds:.1f} s)"
-    sources = [] if report.captions else [CAPTION_SOURCES]
-    return [already if report.outcome == "already" else made, *map(printable, report.notes), *sources]
+    return [already if report.outcome == "already" else made, *map(printable, report.notes)]
 
 
 def _measured_line(report: MeasureReport) -> str:

@@ -203,12 +203,12 @@ def _write_page(
 ) -> None:
     from imseek.maps import representative
     from imseek.overview import thumbnails
-    from imseek.ui.render.map_page import MOST_POINTS, page
+    from imseek.ui.render.map_page import MAX_POINTS, page
 
     title = f"Map of {chosen.name}"
-    if len(table) > MOST_POINTS:
-        title += f": {MOST_POINTS:,} of {len(table):,} images"
-        table = table.take(sorted(representative(table, MOST_POINTS)))
+    if len(table) > MAX_POINTS:
+        title += f": {MAX_POINTS:,} of {len(table):,} images"
+        table = table.take(sorted(representative(table, MAX_POINTS)))
     pictured = representative(table, most)
     ids = table.column("image_id").to_pylist()
     with (

@@ -56,7 +56,7 @@ class OutputOptions:
     as_json: JsonOption = False
 
     @property
-    def listed(self) -> bool:
+    def is_list(self) -> bool:
         """Whether hits are listed for people."""
         return not (self.as_json or self.paths or self.null)
 
@@ -68,7 +68,7 @@ class OutputOptions:
             raise UsageError("--queries always prints JSON Lines", hint=hint)
         if self.vectors and not (many or self.as_json):
             raise UsageError("--vectors needs JSON output", hint="add --json")
-        if self.preview and not self.listed:
+        if self.preview and not self.is_list:
             raise UsageError(
                 "--preview cannot be combined with machine-readable output",
                 hint="leave out --json, --paths and --null",

@@ -23,7 +23,7 @@ NOTHING_STORED: Final = "interrupted: nothing was stored"
 
 
 class Controls(TypedDict):
-    """The arguments by which public functions report progress and are stopped: ``find(path, **controls)``."""
+    """The arguments of public functions for progress and cancellation: ``find(path, **controls)``."""
 
     progress: ProgressCallback | None
     stop: StopRequest
@@ -76,13 +76,13 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
 
 def _json_progress() -> ProgressCallback:
     """Return a callback that writes each new phase, and its progress at most every half second."""
-    told, due = "", 0.0
+    last, due = "", 0.0
 
     def write(now: Progress) -> None:
-        nonlocal told, due
-        if now.phase == told and time.monotonic() < due:
+        nonlocal last, due
+        if now.phase == last and time.monotonic() < due:
             return
-        told, due = now.phase, time.monotonic() + 0.5
+        last, due = now.phase, time.monotonic() + 0.5
         known = {"phase": now.phase, "done": now.done, "total": now.total, "skipped": now.skipped}
         print(json.dumps({"progress": known}), file=sys.stderr, flush=True)
 
@@ -97,16 +97,16 @@ def _throughput(now: Progress) -> str:
 
 
 @contextmanager
-def stoppable(said: str = NOTHING_STORED) -> Iterator[Controls]:
+def stoppable(message: str = NOTHING_STORED) -> Iterator[Controls]:
     """Show progress, and let signals stop the work.
 
-    Where the work raises InterruptedError for that, prints ``said`` and exits with the signal's code.
+    Where the work raises InterruptedError for that, prints ``message`` and exits with the signal's code.
     """
     with StopSignals() as signals, progress_bar() as progress:
         try:
             yield {"progress": progress, "stop": signals.event}
         except InterruptedError:
-            say(said)
+            say(message)
             raise typer.Exit(signals.exit_code) from None
 
 

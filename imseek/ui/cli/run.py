@@ -41,7 +41,7 @@ class Run:
 
     @contextmanager
     def work(self) -> Iterator[Controls]:
-        """Yield the arguments by which functions report progress and are stopped, as :func:`stoppable`."""
+        """Yield the arguments of functions for progress and cancellation, as :func:`stoppable`."""
         with stoppable(self.interrupted) as controls:
             self.stop = controls["stop"]
             yield controls

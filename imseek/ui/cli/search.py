@@ -133,7 +133,7 @@ def _run_search(
     """Run the search and print results; returns the exit code, 1 if some of many queries failed."""
     output = output.checked(many=asking.many)
     # People see where relevance ends; programs get all the hits they request.
-    cutoff: Cutoff | None = "auto" if output.listed else None
+    cutoff: Cutoff | None = "auto" if output.is_list else None
     queries = asking.batch(texts) if asking.many else []
     query = None if asking.many else asking.query(texts, cutoff=cutoff)
     wanted: Sequence[str | None] = named or [None]

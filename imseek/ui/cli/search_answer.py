@@ -1,4 +1,4 @@
-"""What `imseek search --json` prints. Apart from the command, since its types need NumPy and its help does not."""
+"""What `imseek search --json` prints, apart from the command: its types need NumPy, which the help does not."""
 
 from __future__ import annotations
 

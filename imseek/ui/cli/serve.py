@@ -94,11 +94,11 @@ def serve(
     return run(settings, runtime, lambda url: say(f"listening on {url} (Ctrl-C ends)"))
 
 
-def _served_collections(given: list[str] | None) -> list[library.ResolvedCollection]:
+def _served_collections(names: list[str] | None) -> list[library.ResolvedCollection]:
     """Return the collections named, else all named collections, else the one that any command would use."""
-    if not given and (named := library.list_collections(os.environ)):
+    if not names and (named := library.list_collections(os.environ)):
         return [library.ResolvedCollection(one.path, one.name, "by name") for one in named]
-    wanted: Sequence[str | None] = given or [None]
+    wanted: Sequence[str | None] = names or [None]
     return [resolve_collection(one) for one in wanted]
 
 

@@ -111,9 +111,9 @@ def with_named_encoder(
     from imseek.collection import is_url
     from imseek.indexer import source_kind
 
-    told = None if source is None else source.kind or (source.vector_column and "vectors")
+    kind = None if source is None else source.kind or (source.vector_column and "vectors")
     local = [Path(path).expanduser() for path in paths if not is_url(os.fsencode(path))]
-    kinds = [told or source_kind(os.fsencode(path.absolute())) for path in local if path.exists()]
+    kinds = [kind or source_kind(os.fsencode(path.absolute())) for path in local if path.exists()]
     if "vectors" not in kinds:
         return source, encoder
     if len(paths) > 1:

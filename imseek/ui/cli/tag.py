@@ -13,6 +13,7 @@ import typer
 from imseek.errors import MediaError, UsageError
 from imseek.input_file import open_input
 from imseek.types.json_form import Count
+from imseek.types.pictures import display_path
 from imseek.types.tags import Tag, TagCount
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
@@ -26,6 +27,7 @@ from imseek.ui.render.text import count_givers, table
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
+    from imseek.sidecars import SidecarReport
     from imseek.tags import AnyImage
     from imseek.types.tags import TagReport
 
@@ -186,6 +188,67 @@ def list_(images: ImagesArgument = None, collection: CollectionOption = None, as
         print(table(("images", "tag", "given by"), lines, right=(0,)))
     else:
         say("no image has a tag yet: `imseek tag add TAG IMAGE…`")
+
+
+@app.command(
+    "write-sidecars",
+    epilog=examples(
+        "imseek tag write-sidecars",
+        "imseek tag write-sidecars --apply",
+        "imseek tag write-sidecars --undo 20261129-101500-a1b2c3",
+    ),
+)
+def write_sidecars(
+    where: WhereOption = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the files; else only say what would be.")] = False,
+    undo: Annotated[
+        str | None, typer.Option("--undo", metavar="ID", help="Put back the files of an earlier --apply.")
+    ] = None,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Add tags to the keywords in .xmp files beside the pictures, for other programs; pictures are not written to.
+
+    Tags that people gave are written, and everything else in an existing file stays.
+    """
+    from imseek import sidecars
+
+    if undo is not None and (apply or where is not None):
+        raise UsageError("--undo puts back all files of an earlier run", hint="imseek tag write-sidecars --undo ID")
+    run = Run.on(collection, as_json=as_json)
+    if undo is not None:
+        undone = sidecars.undo(run.path, undo)
+        left = [f"left: it was changed since, or cannot be written: {display_path(one)}" for one in undone.left]
+        line = f"put back {format_count(undone.restored, 'sidecar')}, removed {undone.removed:,}"
+        return run.finish(undone, lambda: [line], notes=left[:_MAX_MISSING]) or int(bool(undone.left))
+    report = sidecars.write(run.path, where=where, apply=apply)
+    return run.finish(report, lambda: _sidecar_lines(report))
+
+
+_REFUSALS: Final = {
+    "url": "on the web",
+    "archive": "in archives or tables",
+    "missing": "not where they were",
+    "read_only": "in folders that cannot be written to",
+    "unreadable": "beside files that are no XMP, links, or too large",
+    "changed": "beside files that were changed just now",
+}
+
+
+def _sidecar_lines(report: SidecarReport) -> list[str]:
+    if not report.images:
+        return ["no image has a tag that a person gave"]
+    done = "wrote" if report.applied else "would write"
+    lines = [
+        f"{done} the tags of {format_count(report.images, 'image')} into {format_count(report.edited, 'sidecar')}, "
+        f"{report.created:,} of them new; {report.unchanged:,} have them already"
+    ]
+    lines += [f"{format_count(n, 'picture')} left out: {_REFUSALS[why]}" for why, n in report.refused.items()]
+    if report.undo_id is not None:
+        lines.append(f"undo: imseek tag write-sidecars --undo {report.undo_id}")
+    elif report.edited:
+        lines.append("nothing was written; --apply does it")
+    return lines
 
 
 def _print_report(run: Run, report: TagReport, done: str, rest: str) -> int:

@@ -152,8 +152,8 @@ def _gain_lines(taught: Tuning) -> list[str]:
     for gain in taught.gains:
         for when, found in (("before", gain.before), ("after", gain.after)):
             shares = (f"{value:.3f}" for value in (found.r1, found.r5, found.r10))
-            asked = f"{gain.direction}, {found.questions:,} in {found.items:,}" if when == "before" else ""
-            rows.append((asked, when, *shares, f"{found.precision:.3f}", f"{found.median_rank:g}"))
+            what = f"{gain.direction}, {found.questions:,} in {found.items:,}" if when == "before" else ""
+            rows.append((what, when, *shares, f"{found.precision:.3f}", f"{found.median_rank:g}"))
     lines = [
         table(
             ("held out", "", "R@1", "R@5", "R@10", "precision", "median rank"),

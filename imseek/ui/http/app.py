@@ -122,7 +122,7 @@ class _MetricsMiddleware:
         status = "500"
         start = perf_counter()
 
-        async def watched(message: Message) -> None:
+        async def send_and_count(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = str(message["status"])
@@ -130,7 +130,7 @@ class _MetricsMiddleware:
 
         with self._metrics.running.track_inprogress():
             try:
-                await self._app(scope, receive, watched)
+                await self._app(scope, receive, send_and_count)
             except asyncio.CancelledError:  # It timed out, or the client disconnected.
                 status = "cancelled"
                 raise

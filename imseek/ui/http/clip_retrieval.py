@@ -76,27 +76,27 @@ async def indices(request: Request) -> list[str]:
     openapi_extra=_body_schema(Knn),
 )
 async def knn(request: Request, response: Response) -> list[dict[str, Any]]:
-    asked = await _parse_body(request, Knn)
+    request_body = await _parse_body(request, Knn)
     service = service_of(request)
-    served = service.get(asked.indice_name)
-    wanted = max(asked.num_images, asked.num_result_ids or 0)
+    served = service.get(request_body.indice_name)
+    wanted = max(request_body.num_images, request_body.num_result_ids or 0)
     check_limit(wanted, service.settings.results)
     flags = ("use_safety_model", "use_violence_detector", "use_mclip")
-    ignored = [name for name in flags if getattr(asked, name)]
-    if asked.aesthetic_score not in (None, ""):
+    ignored = [name for name in flags if getattr(request_body, name)]
+    if request_body.aesthetic_score not in (None, ""):
         ignored.append("aesthetic_score")
     if ignored:
         response.headers[IGNORED] = ", ".join(ignored)
-    by: Literal["image", "caption"] = "caption" if asked.modality == "text" else "image"
-    query = Query((_term(asked),), wanted, by=by, collapse=asked.deduplicate)
+    by: Literal["image", "caption"] = "caption" if request_body.modality == "text" else "image"
+    query = Query((_term(request_body),), wanted, by=by, collapse=request_body.deduplicate)
     result = await served.search(query)
     places = is_loopback(service.settings.host)
-    shown = result.hits[: min(asked.num_images, 200)]
+    shown = result.hits[: min(request_body.num_images, 200)]
     pictures = await asyncio.gather(*(_picture(served, hit) for hit in shown))
     items = []
     for n, hit in enumerate(result.hits):
         item: dict[str, Any] = {"id": hit.image_id, "similarity": round(hit.score, 6)}
-        if n < asked.num_images:
+        if n < request_body.num_images:
             item.update(_item_metadata(hit, places))
             if n < len(pictures) and pictures[n] is not None:
                 item["image"] = pictures[n]
@@ -111,21 +111,21 @@ async def knn(request: Request, response: Response) -> list[dict[str, Any]]:
     openapi_extra=_body_schema(Wanted),
 )
 async def metadata(request: Request) -> list[dict[str, Any]]:
-    asked = await _parse_body(request, Wanted)
+    request_body = await _parse_body(request, Wanted)
     service = service_of(request)
-    served = service.get(asked.indice_name)
+    served = service.get(request_body.indice_name)
     places = is_loopback(service.settings.host)
 
     def look_up() -> list[dict[str, Any]]:
-        images = served.collection.get_many(asked.ids)
+        images = served.collection.get_many(request_body.ids)
         found = []
-        for image_id in asked.ids:
+        for image_id in request_body.ids:
             if (image := images.get(image_id)) is None:
                 continue
-            told = plain(image.metadata)
+            fields = plain(image.metadata)
             if places and image.place is not None:
-                told["image_path"] = image.place.display
-            found.append({"id": image_id, "metadata": told})
+                fields["image_path"] = image.place.display
+            found.append({"id": image_id, "metadata": fields})
         return found
 
     return await asyncio.to_thread(look_up)
@@ -139,29 +139,29 @@ async def _parse_body(request: Request, kind: type[B]) -> B:
         raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from error
 
 
-def _term(asked: Knn) -> Term:
+def _term(request_body: Knn) -> Term:
     """Return the first of text, picture, URL and vector as a term. Raises QueryError."""
-    if asked.text:
-        return Term(text=asked.text)
-    if asked.image:
+    if request_body.text:
+        return Term(text=request_body.text)
+    if request_body.image:
         try:
-            return Term(picture=base64.b64decode(asked.image, validate=True))
+            return Term(picture=base64.b64decode(request_body.image, validate=True))
         except ValueError as error:
             raise QueryError("image is base64") from error
-    if asked.image_url:
-        return Term(url=asked.image_url)
-    if asked.embedding_input:
-        vector = np.asarray(asked.embedding_input, np.float64)
+    if request_body.image_url:
+        return Term(url=request_body.image_url)
+    if request_body.embedding_input:
+        vector = np.asarray(request_body.embedding_input, np.float64)
         norm = float(np.linalg.norm(vector))
         return Term(vector=vector / norm if np.isfinite(norm) and norm > 0 else vector)
     raise QueryError("one of text, image, image_url and embedding_input says what to look for")
 
 
 def _item_metadata(hit: Hit, places: bool) -> dict[str, Any]:
-    told = {name: hit.metadata[name] for name in ("url", "caption", "NSFW") if hit.metadata.get(name) is not None}
+    fields = {name: hit.metadata[name] for name in ("url", "caption", "NSFW") if hit.metadata.get(name) is not None}
     if places and hit.place is not None:
-        told["image_path"] = hit.place.display
-    return plain(told)  # type: ignore[no-any-return]
+        fields["image_path"] = hit.place.display
+    return plain(fields)  # type: ignore[no-any-return]
 
 
 async def _picture(served: ServedCollection, hit: Hit) -> str | None:

@@ -48,7 +48,7 @@ class Guard:
         self._settings = settings
         self._open = is_loopback(settings.host)
         self._origins = Origins(settings.host, settings.hosts, settings.origins)
-        self._held = 0  # Bytes of bodies of running requests.
+        self._body_bytes = 0  # Bytes of bodies of running requests.
         self._rate, self._refused = _RateLimiter(settings.rate), _RateLimiter(settings.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,7 +130,7 @@ class Guard:
                 gone = True
                 deadline.reschedule(0)
 
-        async def counted() -> Message:
+        async def receive_counted() -> Message:
             nonlocal read
             message = early.pop() if early else await receive()
             if message["type"] == "http.disconnect" and not send.ended:
@@ -138,10 +138,10 @@ class Guard:
                 await asyncio.Event().wait()  # Until the deadline, which is now.
             size = len(message.get("body", b""))
             read += size
-            self._held += size
+            self._body_bytes += size
             if read > self._settings.body:
                 raise HTTPException(413, f"a request may have {self._settings.body:,} bytes")
-            if self._held > MAX_FULL_BODIES * self._settings.body:
+            if self._body_bytes > MAX_FULL_BODIES * self._settings.body:
                 raise HTTPException(503, "too much is being sent at once", {"Retry-After": "1"})
             if not message.get("more_body", False):
                 whole.set()
@@ -156,14 +156,14 @@ class Guard:
         watching = asyncio.create_task(watch())
         try:
             async with deadline:
-                await self._app(scope, counted, send)
+                await self._app(scope, receive_counted, send)
         except TimeoutError:
             if gone:
                 send.mark_client_closed()
             elif not send.began:
                 await problem(503, "that took too long")(scope, receive, send)
         finally:
-            self._held -= read
+            self._body_bytes -= read
             watching.cancel()
 
 

@@ -123,10 +123,10 @@ async def suggest(
     response_model=body_schemas.Answer,
     responses=problem_responses(404, 410),
 )
-async def search_query(request: Request, name: str, asked: body_schemas.Asked) -> Response:
+async def search_query(request: Request, name: str, body: body_schemas.Asked) -> Response:
     service = service_of(request)
-    query = query_from_json(asked.document(), files=False)
-    return await _answer(service, service.get(name), query, vectors=asked.vectors)
+    query = query_from_json(body.document(), files=False)
+    return await _answer(service, service.get(name), query, vectors=body.vectors)
 
 
 @router.post(
@@ -135,10 +135,10 @@ async def search_query(request: Request, name: str, asked: body_schemas.Asked) -
     response_model=body_schemas.Answers,
     responses=problem_responses(404, 410),
 )
-async def batch(request: Request, name: str, asked: body_schemas.Batch) -> Response:
+async def batch(request: Request, name: str, body: body_schemas.Batch) -> Response:
     service = service_of(request)
     served = service.get(name)
-    queries = [(query_from_json(one.document(), files=False), one.vectors) for one in asked.queries]
+    queries = [(query_from_json(one.document(), files=False), one.vectors) for one in body.queries]
     check_size(queries)
     if sum(term.url is not None for query, _ in queries for term in query.terms) > MAX_TERMS:
         raise UsageError(f"queries that are asked together name at most {MAX_TERMS} pictures of the web")
@@ -248,9 +248,9 @@ async def job(request: Request, name: str, job_id: int) -> body_schemas.JobBody:
     summary="Bring it in line with its sources",
     responses=problem_responses(401, 403, 404, 409),
 )
-async def start(request: Request, name: str, wanted: body_schemas.NewJob) -> body_schemas.JobBody:
+async def start(request: Request, name: str, job: body_schemas.NewJob) -> body_schemas.JobBody:
     path = service_of(request).get(name).collection.path
-    command = [wanted.command, *(["--rehash"] * wanted.rehash), *(["--retry-failed"] * wanted.retry_failed)]
+    command = [job.command, *(["--rehash"] * job.rehash), *(["--retry-failed"] * job.retry_failed)]
     try:
         return body_schemas.job(await asyncio.to_thread(jobs.start, path, command))
     except (UsageError, MediaError) as error:

@@ -21,10 +21,10 @@ def folder_of(path: Path) -> Path:
 
 
 def pages(
-    report: CollectionReport, title: str, said: str, folder: Path, read: Callable[[int], bytes | None]
+    report: CollectionReport, title: str, summary: str, folder: Path, read: Callable[[int], bytes | None]
 ) -> Iterator[str]:
     """Yield the report in pieces, and write thumbnails to ``folder``. ``read`` returns an image's WebP, or None."""
-    yield f"# {_escape_markdown(title)}\n\n{_escape_markdown(said)}\n\n"
+    yield f"# {_escape_markdown(title)}\n\n{_escape_markdown(summary)}\n\n"
     yield (
         " · ".join(f"**{_escape_markdown(value)}** {_escape_markdown(what)}" for value, what in facts(report)) + "\n"
     )

@@ -133,23 +133,23 @@ def sections(report: CollectionReport) -> Iterator[Section]:
         yield Section("Left out", list(_failures(report)))
 
 
-def _pictures(held: CollectionStatistics) -> Iterator[Block]:
-    yield _count_table("Formats", "format", held.formats, held.images)
-    yield _histogram("Size of pictures, megapixels", held.megapixels, _format_number)
-    yield _histogram("Size of files", held.bytes, lambda n: format_size(int(n)))
-    yield _histogram("Light, from black to white", held.light, lambda n: f"{n:.0%}")
-    if held.years:
-        years = dict(held.years)
-        names = [str(year) for year in range(int(held.years[0][0]), int(held.years[-1][0]) + 1)]
+def _pictures(statistics: CollectionStatistics) -> Iterator[Block]:
+    yield _count_table("Formats", "format", statistics.formats, statistics.images)
+    yield _histogram("Size of pictures, megapixels", statistics.megapixels, _format_number)
+    yield _histogram("Size of files", statistics.bytes, lambda n: format_size(int(n)))
+    yield _histogram("Light, from black to white", statistics.light, lambda n: f"{n:.0%}")
+    if statistics.years:
+        years = dict(statistics.years)
+        names = [str(year) for year in range(int(statistics.years[0][0]), int(statistics.years[-1][0]) + 1)]
         if len(names) <= 300:
             yield Histogram("Years", [years.get(name, 0) for name in names], (names[0], names[-1]), names)
-    if held.cameras:
-        yield _count_table("Cameras", "camera", held.cameras, held.images)
-    rows = [(f"{held.having[name]:,}", what) for name, what in _METADATA_LABELS.items()]
-    shares = [held.having[name] / held.images for name in _METADATA_LABELS]
+    if statistics.cameras:
+        yield _count_table("Cameras", "camera", statistics.cameras, statistics.images)
+    rows = [(f"{statistics.having[name]:,}", what) for name, what in _METADATA_LABELS.items()]
+    shares = [statistics.having[name] / statistics.images for name in _METADATA_LABELS]
     yield Table("What is known of them", ("images", "have"), rows, (0,), shares)
-    if held.tags:
-        yield _count_table("Tags", "tag", held.tags, held.images)
+    if statistics.tags:
+        yield _count_table("Tags", "tag", statistics.tags, statistics.images)
 
 
 def _sources(sources: Sequence[SourceInfo]) -> Table:

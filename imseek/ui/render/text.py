@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def format_place(place: Place | None, image_id: int) -> str:
-    """Format where an image lies."""
+    """Format the place of an image."""
     return f"(image {image_id}: place unknown)" if place is None else place.display
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def build_lines(reports: Sequence[BuildReport]) -> list[str]:
     """Format build reports for the user."""
-    told = {
+    outcomes = {
         "scan": "all vectors are scanned: exact, and no index was built",
         "dropped": "no index from now on: searches read all vectors",
         "interrupted": "interrupted: what there was before is still in use",
@@ -22,8 +22,8 @@ def build_lines(reports: Sequence[BuildReport]) -> list[str]:
     lines = []
     for report in reports:
         space = f"space {report.space_id}: " if len(reports) > 1 else ""
-        if report.outcome in told or report.index is None:
-            lines.append(space + told.get(report.outcome, report.outcome))
+        if report.outcome in outcomes or report.index is None:
+            lines.append(space + outcomes.get(report.outcome, report.outcome))
             continue
         facts = index_facts(report.index)
         lines.append(f"{space}vector index {report.outcome} in {report.seconds:.0f} s: {facts[0]}")

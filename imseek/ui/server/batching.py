@@ -35,8 +35,8 @@ class Batcher(Generic[Q, A]):
 
     def __init__(self, work: Callable[[Sequence[Q]], Sequence[A]], alone: Callable[[Q], A]) -> None:
         self._work, self._alone = work, alone
-        self._waiting: dict[_PendingQuery[Q, A], None] = {}  # In order of arrival.
-        self._asked = asyncio.Event()
+        self._queue: dict[_PendingQuery[Q, A], None] = {}  # In order of arrival.
+        self._arrival = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "queries")
 
@@ -44,15 +44,15 @@ class Batcher(Generic[Q, A]):
         """Queue a query and return its answer. Raises OverloadedError, and whatever the work raises for this query."""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-        if len(self._waiting) >= QUEUE_SIZE:
+        if len(self._queue) >= QUEUE_SIZE:
             raise OverloadedError
         one: _PendingQuery[Q, A] = _PendingQuery(query, asyncio.get_running_loop().create_future())
-        self._waiting[one] = None
-        self._asked.set()
+        self._queue[one] = None
+        self._arrival.set()
         try:
             return await one.answer
         finally:
-            self._waiting.pop(one, None)  # The caller has gone.
+            self._queue.pop(one, None)  # The caller has gone.
 
     async def close(self) -> None:
         if self._task is not None:
@@ -62,12 +62,12 @@ class Batcher(Generic[Q, A]):
 
     async def _run(self) -> None:
         while True:
-            await self._asked.wait()
-            batch = list(islice(self._waiting, BATCH_SIZE))
+            await self._arrival.wait()
+            batch = list(islice(self._queue, BATCH_SIZE))
             for one in batch:
-                del self._waiting[one]
-            if not self._waiting:
-                self._asked.clear()
+                del self._queue[one]
+            if not self._queue:
+                self._arrival.clear()
             if batch:
                 await self._answer(batch)
 

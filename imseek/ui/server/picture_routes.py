@@ -45,6 +45,6 @@ def picture_routes(service: Service, pictures: ThumbnailCache, prefix: str = "")
     return [Route(at, whole, methods=["GET"]), Route(f"{at}/thumbnail", small, methods=["GET"])]
 
 
-def _number(given: str) -> int | None:
+def _number(text: str) -> int | None:
     """Parse a number of at most 18 digits, so that thousands of digits cost nothing. None if it is none."""
-    return int(given) if given.isascii() and given.isdecimal() and len(given) <= 18 else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None

@@ -71,10 +71,10 @@ class Picture:
         if self.format in _DOWNLOADS:
             headers["Content-Disposition"] = "attachment"
         part, status = self.data, 200
-        asked = request.headers.get("range")
+        range_header = request.headers.get("range")
         # A range of a changed picture is useless.
-        if asked is not None and request.headers.get("if-range", etag) == etag:
-            bounds = _bounds(asked, len(self.data))
+        if range_header is not None and request.headers.get("if-range", etag) == etag:
+            bounds = _bounds(range_header, len(self.data))
             if bounds == ():
                 headers["Content-Range"] = f"bytes */{len(self.data)}"
                 return Response(status_code=416, headers=headers)
@@ -105,7 +105,7 @@ class ThumbnailCache:
 
     def __init__(self, pixels: int) -> None:
         self._limits = Limits(max_pixels=pixels)
-        self._kept: OrderedDict[tuple[str, str, int], Picture] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str, int], Picture] = OrderedDict()
         self._bytes = 0
 
     async def thumbnail(self, served: ServedCollection, image_id: int, side: int) -> Picture:
@@ -115,17 +115,17 @@ class ThumbnailCache:
         """
         place = await served.threads.read(served.collection.originals.place, image_id)
         key = (served.collection.uuid, place.content_hash.hex(), side)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
         whole = await original(served, image_id)
         picture = await served.threads.look(self._make, whole.data, side)
         # A picture that was not read at indexing may be a different one next time.
-        if key not in self._kept and whole.digest == place.content_hash.hex():
-            self._kept[key] = picture
+        if key not in self._cache and whole.digest == place.content_hash.hex():
+            self._cache[key] = picture
             self._bytes += len(picture.data)
         while self._bytes > _CACHE_BYTES:
-            self._bytes -= len(self._kept.popitem(last=False)[1].data)
+            self._bytes -= len(self._cache.popitem(last=False)[1].data)
         return picture
 
     def _make(self, data: bytes, side: int) -> Picture:
@@ -133,15 +133,15 @@ class ThumbnailCache:
         return Picture(small, "WEBP", hashlib.sha256(small).hexdigest())
 
 
-def _matches(given: str | None, etag: str) -> bool:
-    if given is None:
+def _matches(header: str | None, etag: str) -> bool:
+    if header is None:
         return False
-    return given.strip() == "*" or etag in {one.strip().removeprefix("W/") for one in given.split(",")}
+    return header.strip() == "*" or etag in {one.strip().removeprefix("W/") for one in header.split(",")}
 
 
-def _bounds(asked: str, size: int) -> tuple[int, int] | tuple[()] | None:
+def _bounds(range_header: str, size: int) -> tuple[int, int] | tuple[()] | None:
     """Parse a ``Range`` header: (start, stop), () if it cannot be satisfied, None if it is to be ignored."""
-    match = _RANGE.fullmatch(asked.strip())
+    match = _RANGE.fullmatch(range_header.strip())
     if match is None or match.groups() == ("", ""):
         return None  # Several ranges or another unit: the whole picture is a valid response.
     first, last = match.groups()

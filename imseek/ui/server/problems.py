@@ -104,8 +104,8 @@ def of_error(error: ImseekError) -> Response:
         if isinstance(error, here) and not isinstance(error, ExpiredPageError):
             _log.warning("%s: %s", type(error).__name__, error)
             return problem(status, detail, title=type(error).__name__)
-    for told, status in _CLIENT_ERRORS:
-        if isinstance(error, told):
+    for kind, status in _CLIENT_ERRORS:
+        if isinstance(error, kind):
             return problem(status, str(error), title=type(error).__name__, hint=error.hint)
     return unexpected(error)
 

@@ -149,13 +149,13 @@ class Service:
             # A collection that has disappeared may come back, and reports its own error when used.
             if before is not None and before[1] == path and stamp in (None, before[2]):
                 return before[0]
-            served = self._opened(name, path)
+            served = self._open_collection(name, path)
             self._served[name] = (served, path, stamp)
             if before is not None:
                 self._replaced.append(before[0])  # Running requests may still use it.
             return served
 
-    def _opened(self, name: str, path: Path) -> ServedCollection:
+    def _open_collection(self, name: str, path: Path) -> ServedCollection:
         collection = imseek.open(path, runtime=self._runtime)
 
         def together(asked: Sequence[tuple[Query, bool]]) -> list[SearchResult]:

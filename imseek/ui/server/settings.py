@@ -44,12 +44,18 @@ class Settings:
         names = [name for name, _ in self.collections]
         if len(set(names)) < len(names):
             raise UsageError("two collections would be served under one name", hint="rename one of them")
-        if self.token is not None and len(self.token) < 16:
-            raise UsageError("a token has 16 characters or more", hint="leave it out: one is made, and printed")
-        if self.token is not None and not re.fullmatch(r"[\x21-\x7e]+", self.token):
-            raise UsageError("a token must consist of printable ASCII characters, without spaces")
+        if self.token is not None:
+            check_token(self.token)
         if not is_loopback(self.host) and not self.token:
             raise UsageError(f"{self.host} can be reached from other machines: that takes a token")
+
+
+def check_token(token: str) -> None:
+    """Raise UsageError unless a token is long enough, and can stand in a header and in a URL."""
+    if len(token) < 16:
+        raise UsageError("a token has 16 characters or more", hint="leave it out: one is made, and printed")
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise UsageError("a token must consist of printable ASCII characters, without spaces")
 
 
 def is_loopback(host: str) -> bool:

@@ -74,7 +74,7 @@ class Browse(App[list[Hit]]):
         self._thumbs: OrderedDict[ImageKey, bytes | str] = OrderedDict()
         self._pictures: Pictures | None = None
         #: Number of the current query, by which late results are recognised.
-        self._asked = 0
+        self._search_number = 0
         self._searching = False
 
     def compose(self) -> ComposeResult:
@@ -110,21 +110,21 @@ class Browse(App[list[Hit]]):
 
     def _search(self, query: Query, wish: BrowseQuery, *, further: bool) -> None:
         if not further:
-            self._asked += 1
+            self._search_number += 1
             self._say("searching …")
         self._searching = True
-        find = partial(self._find, query, wish, self._asked, further)
+        find = partial(self._find, query, wish, self._search_number, further)
         self.run_worker(find, thread=True, group="search", exit_on_error=False)
 
-    def _find(self, query: Query, wish: BrowseQuery, asked: int, further: bool) -> None:
+    def _find(self, query: Query, wish: BrowseQuery, number: int, further: bool) -> None:
         try:
             result: SearchResult | Exception = self._opened.search(query)
         except Exception as error:  # Shown in the status line: the application goes on.
             result = error
-        self.call_from_thread(self._take, result, wish, asked, further)
+        self.call_from_thread(self._take, result, wish, number, further)
 
-    def _take(self, result: SearchResult | Exception, wish: BrowseQuery, asked: int, further: bool) -> None:
-        if asked != self._asked:
+    def _take(self, result: SearchResult | Exception, wish: BrowseQuery, number: int, further: bool) -> None:
+        if number != self._search_number:
             return
         self._searching = False
         if isinstance(result, Exception):
@@ -247,7 +247,7 @@ class Browse(App[list[Hit]]):
     def _tell(self) -> None:
         """Show position, feedback and selection in the status line."""
         if not self.found.hits:
-            self._say("nothing found" if self._asked else "")
+            self._say("nothing found" if self._search_number else "")
             return
         said = [f"{self.window.cursor + 1:,} of {len(self.found.hits):,}{'+' if self.found.next_page else ''}"]
         for name, ids in (("more like", self._wish.more), ("less like", self._wish.less)):

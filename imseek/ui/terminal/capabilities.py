@@ -134,8 +134,8 @@ def _cell(descriptor: int, answer: str) -> tuple[int, int]:
         import fcntl
         import struct
 
-        told = fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8))
-        lines, columns, across, down = struct.unpack("HHHH", told)
+        size = fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8))
+        lines, columns, across, down = struct.unpack("HHHH", size)
     except OSError:
         return _DEFAULT_CELL
     if not (

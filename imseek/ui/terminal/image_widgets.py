@@ -43,7 +43,7 @@ class Blocks(Widget):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._image: io.BytesIO | None = None
-        self._drawn: tuple[tuple[int, int], Segments] | None = None
+        self._blocks: tuple[tuple[int, int], Segments] | None = None
 
     @property
     def image(self) -> io.BytesIO | None:
@@ -52,16 +52,16 @@ class Blocks(Widget):
     @image.setter
     def image(self, value: io.BytesIO | None) -> None:
         self._image = value
-        self._drawn = None
+        self._blocks = None
         self.refresh()
 
     def render(self) -> Any:
         box = (self.size.width, self.size.height)
         if self._image is None or not all(box):
             return ""
-        if self._drawn is None or self._drawn[0] != box:
-            self._drawn = box, _centre_blocks(self._image.getvalue(), box)
-        return self._drawn[1]
+        if self._blocks is None or self._blocks[0] != box:
+            self._blocks = box, _centre_blocks(self._image.getvalue(), box)
+        return self._blocks[1]
 
 
 def _centre_blocks(picture: bytes, box: tuple[int, int]) -> Segments:

@@ -103,14 +103,14 @@ class WriteTo(ModalScreen[str | None]):
     """
     BINDINGS: ClassVar[list[Any]] = [Binding("escape", "close", "Back")]
 
-    def __init__(self, asked: str, proposed: str) -> None:
+    def __init__(self, question: str, proposed: str) -> None:
         super().__init__()
-        self._asked = asked
+        self._question = question
         self._proposed = proposed
 
     def compose(self) -> ComposeResult:
         with Container(id="box"):
-            yield Static(self._asked, markup=False)
+            yield Static(self._question, markup=False)
             yield Input(self._proposed, id="file")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

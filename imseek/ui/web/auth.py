@@ -40,9 +40,9 @@ class OneTimeCode:
         self.code = secrets.token_urlsafe(24)
         self._until = time.monotonic() + seconds
 
-    def take(self, given: str) -> bool:
+    def take(self, token: str) -> bool:
         """Return whether the code is right and still valid, and invalidate it."""
-        right = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.code.encode())
+        right = hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self.code.encode())
         good = right and time.monotonic() < self._until
         self._until = -1.0 if right else self._until
         return good
@@ -70,13 +70,13 @@ class AuthMiddleware:
         elif scope["type"] == "websocket":
             await _refuse(Response(status_code=403), scope, receive, send)
         else:
-            answer = await self._asked(Request(scope, receive))
+            answer = await self._answer(Request(scope, receive))
             await answer(scope, receive, _with_headers(send))
 
-    def _is_right(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token.encode())
+    def _is_right(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token.encode())
 
-    async def _asked(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response:
         """Answer a request without a valid cookie: log in by link or form, or refuse."""
         if request.method == "POST" and request.url.path == LOGIN:
             body = b""
@@ -120,7 +120,7 @@ async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send
 
 
 def _with_headers(send: Send) -> Send:
-    async def sent(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers.setdefault("Content-Security-Policy", _POLICY)
@@ -130,4 +130,4 @@ def _with_headers(send: Send) -> Send:
             )
         await send(message)
 
-    return sent
+    return send_with_headers

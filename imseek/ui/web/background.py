@@ -33,23 +33,23 @@ class BackgroundTask(Generic[T]):
     """A task that starts at once in a thread of its own.
 
     ``work`` receives the task, to report progress (:meth:`tell`, :meth:`say`) and to see whether it should stop
-    (:attr:`stop_asked`). Afterwards the task is ``stopped``, failed (``error`` is set), or done (:meth:`result`).
+    (:attr:`stop_event`). Afterwards the task is ``stopped``, failed (``error`` is set), or done (:meth:`result`).
     """
 
     def __init__(self, name: str, work: Callable[[BackgroundTask[T]], T]) -> None:
         self.name = name
         self.began = time.monotonic()
-        self.stop_asked = threading.Event()
+        self.stop_event = threading.Event()
         #: The latest progress.
         self.progress: Progress | None = None
         #: The current step and its progress from 0 to 1, None if unknown.
-        self.said = ""
+        self.message = ""
         self.share: float | None = None
         self.stopped = False
         self.error: ImseekError | None = None
         self._work = work
         self._ended = threading.Event()
-        self._found: list[T] = []
+        self._results: list[T] = []
         threading.Thread(target=self._run, name=f"imseek {name}", daemon=True).start()
 
     @property
@@ -58,14 +58,14 @@ class BackgroundTask(Generic[T]):
 
     @property
     def stopping(self) -> bool:
-        return self.stop_asked.is_set()
+        return self.stop_event.is_set()
 
     def stop(self) -> None:
         """Ask the task to stop early."""
-        self.stop_asked.set()
+        self.stop_event.set()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for at most so many seconds, and return whether the task has ended, so that short tasks show results at
+        """Wait for at most ``seconds``, and return whether the task has ended, so that short tasks show results at
         once."""
         return self._ended.wait(seconds)
 
@@ -75,7 +75,7 @@ class BackgroundTask(Generic[T]):
             raise self.error
         if self.stopped:
             raise Cancelled
-        return self._found[0]
+        return self._results[0]
 
     def tell(self, progress: Progress) -> None:
         """Record progress; passed to functions of imseek as their progress callback."""
@@ -84,13 +84,13 @@ class BackgroundTask(Generic[T]):
     def say(self, what: str, share: float | None = None) -> None:
         """Record the current step, for work that cannot be stopped within it. Raises Cancelled if the task was asked to
         stop."""
-        self.said, self.share = what, share
+        self.message, self.share = what, share
         if self.stopping:
             raise Cancelled
 
     def _run(self) -> None:
         try:
-            self._found.append(self._work(self))
+            self._results.append(self._work(self))
         except (Cancelled, InterruptedError):
             self.stopped = True
         except ImseekError as error:  # The page shows it.

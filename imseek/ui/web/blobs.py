@@ -39,30 +39,30 @@ class BlobCache:
     """Bytes by their digest, in a bounded LRU cache. Thread-safe."""
 
     def __init__(self, most: int = _CACHE_BYTES) -> None:
-        self._most = most
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._max_bytes = most
+        self._blobs: OrderedDict[str, bytes] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
     def put(self, data: bytes) -> Blob:
         digest = hashlib.sha256(data).hexdigest()
         with self._lock:
-            if digest not in self._kept:
-                self._kept[digest] = data
+            if digest not in self._blobs:
+                self._blobs[digest] = data
                 self._bytes += len(data)
-            self._kept.move_to_end(digest)
-            while self._bytes > self._most and len(self._kept) > 1:
-                self._bytes -= len(self._kept.popitem(last=False)[1])
+            self._blobs.move_to_end(digest)
+            while self._bytes > self._max_bytes and len(self._blobs) > 1:
+                self._bytes -= len(self._blobs.popitem(last=False)[1])
         return Blob(f"{ARRAYS}/{digest}")
 
     def get(self, digest: str) -> bytes | None:
         with self._lock:
-            if digest in self._kept:
-                self._kept.move_to_end(digest)
-            return self._kept.get(digest)
+            if digest in self._blobs:
+                self._blobs.move_to_end(digest)
+            return self._blobs.get(digest)
 
     def has(self, sent: Blob) -> bool:
-        return sent.address.rpartition("/")[2] in self._kept
+        return sent.address.rpartition("/")[2] in self._blobs
 
 
 #: The cache of this process.
@@ -79,12 +79,12 @@ def names_url(name: str) -> str:
     return f"{NAMES}/{quote(name, safe='')}"
 
 
-def routes(service: Service, kept: BlobCache = blob_cache) -> list[Route]:
+def routes(service: Service, cache: BlobCache = blob_cache) -> list[Route]:
     """Return ``GET /arrays/{digest}``, and ``GET /names/{collection}/{id}`` (name and folder of an image as JSON)."""
 
     async def array(request: Request) -> Response:
         digest = request.path_params["digest"]
-        data = kept.get(digest)
+        data = cache.get(digest)
         if data is None:
             return problem(404, "not kept any more")
         headers = {"ETag": f'"{digest}"', "Cache-Control": "private, max-age=31536000, immutable"}

@@ -29,7 +29,7 @@ MAX_BYTES: Final = 4 << 30
 _TOGETHER: Final = 500
 #: Member of a zip that lists the pictures left out, with reasons.
 LEFT_OUT: Final = "left out.txt"
-_LONGEST: Final = 150
+_MAX_NAME_BYTES: Final = 150
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _ENDING: Final = re.compile(r"\.[A-Za-z0-9]{1,8}\Z")
 #: Extensions by format, for names without one.
@@ -41,7 +41,7 @@ _FIRST_COLUMNS: Final = ("image_id", "score", "collection", "source_id", "path",
 
 
 def size_refusal(pictures: int, stored: int) -> str | None:
-    """Return why a zip of so many pictures and bytes is refused, None if it is not."""
+    """Return why a zip of this size is refused, or None."""
     if pictures <= MAX_PICTURES and stored <= MAX_BYTES:
         return None
     most, these = (
@@ -83,27 +83,27 @@ def stream_zip(collection: Collection, ids: Sequence[int], *, largest: int = MAX
                 member = zipfile.ZipInfo(names.of(image), time.localtime()[:6])
                 member.external_attr = 0o644 << 16
                 out.writestr(member, data)
-                yield from sink.taken()
+                yield from sink.drain()
         if left:
             out.writestr(LEFT_OUT, "\n".join([f"{format_count(len(left), 'picture')} left out:", *left, ""]))
-    yield from sink.taken()
+    yield from sink.drain()
 
 
 class UniqueNames:
     """Unique file names for one folder, also where case does not count; none leads out of the folder."""
 
     def __init__(self) -> None:
-        self._given = {LEFT_OUT}
+        self._used_names = {LEFT_OUT}
         self._last: dict[str, int] = {}
 
     def of(self, image: Image) -> str:
         stem, ending = _safe_name(image)
         name, n = stem + ending, self._last.get((stem + ending).casefold(), 1)
-        while name.casefold() in self._given:
+        while name.casefold() in self._used_names:
             n += 1
             name = f"{stem} ({n}){ending}"
         self._last[(stem + ending).casefold()] = n
-        self._given.add(name.casefold())
+        self._used_names.add(name.casefold())
         return name
 
 
@@ -121,7 +121,7 @@ def _safe_name(image: Image) -> tuple[str, str]:
     name = unicodedata.normalize("NFC", name).strip(" .")
     ending = found[0] if (found := _ENDING.search(name)) else _ENDINGS.get(kind, f".{kind.lower()}" if kind else "")
     stem = (name[: -len(found[0])] if found else name).strip(" .") or f"image-{image.image_id}"
-    stem = stem.encode()[:_LONGEST].decode("utf-8", "ignore").rstrip(" .")
+    stem = stem.encode()[:_MAX_NAME_BYTES].decode("utf-8", "ignore").rstrip(" .")
     return (f"_{stem}" if _RESERVED.match(stem) else stem), ending
 
 
@@ -234,7 +234,7 @@ class _ZipBuffer(io.RawIOBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self._held: list[bytes] = []
+        self._chunks: list[bytes] = []
 
     def writable(self) -> bool:
         return True
@@ -243,9 +243,9 @@ class _ZipBuffer(io.RawIOBase):
         return False
 
     def write(self, data: Any) -> int:
-        self._held.append(bytes(data))
+        self._chunks.append(bytes(data))
         return len(data)
 
-    def taken(self) -> Iterator[bytes]:
-        held, self._held = self._held, []
-        yield from held
+    def drain(self) -> Iterator[bytes]:
+        chunks, self._chunks = self._chunks, []
+        yield from chunks

@@ -77,10 +77,10 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
         ),
         key=lambda entry: entry.name.casefold(),
     )
-    told = _pictures(sum(looks_like_picture(os.fsencode(entry.name)) for entry in names), more)
+    note = _pictures(sum(looks_like_picture(os.fsencode(entry.name)) for entry in names), more)
     if len(wanted) > _SHOWN:
-        told += f"; {len(wanted) - _SHOWN:,} more folders: type how their names begin"
-    return FolderListing(typed, folder, above, chosen, tuple(_entries(wanted[:_SHOWN])), told)
+        note += f"; {len(wanted) - _SHOWN:,} more folders: type how their names begin"
+    return FolderListing(typed, folder, above, chosen, tuple(_entries(wanted[:_SHOWN])), note)
 
 
 def _with_slash(folder: Path) -> str:
@@ -142,9 +142,9 @@ def _pictures(count: int, more: bool) -> str:
 
 
 def _explain_error(error: OSError) -> str:
-    told = {
+    reasons = {
         PermissionError: "you may not look into this folder",
         FileNotFoundError: "there is no such folder",
         NotADirectoryError: "that is a file",
     }
-    return told.get(type(error)) or (error.strerror or str(error))
+    return reasons.get(type(error)) or (error.strerror or str(error))

@@ -43,9 +43,9 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 def image_action_routes(
-    service: Service, choices: SelectionStore, pictures: str, taken: str, *, opens: bool
+    service: Service, choices: SelectionStore, pictures: str, downloads: str, *, opens: bool
 ) -> list[Route]:
-    """Return routes below ``pictures`` (of one collection) and ``taken`` (of a selection).
+    """Return routes below ``pictures`` (of one collection) and ``downloads`` (of a selection).
 
     With ``opens``, pictures may be opened on this machine.
     """
@@ -61,7 +61,7 @@ def image_action_routes(
 
         return JSONResponse({**await run_in_threadpool(look), "opens": opens})
 
-    async def opened(request: Request) -> Response:
+    async def open_picture(request: Request) -> Response:
         if not opens:
             raise UsageError(
                 "pictures can only be opened on the machine that serves the pages", hint="download it instead"
@@ -85,13 +85,13 @@ def image_action_routes(
         return JSONResponse({"suggestions": [{"text": one.text, "kind": one.kind} for one in found]})
 
     async def tag(request: Request) -> Response:
-        asked = await _read_json(request)
+        body = await _read_json(request)
         collection = service.get(request.path_params["name"]).collection
-        ids: Any = asked.get("ids")
-        if isinstance(named := asked.get("choice"), str):
+        ids: Any = body.get("ids")
+        if isinstance(named := body.get("choice"), str):
             chosen = choices.get(named)
             ids = None if chosen is None or chosen.name != request.path_params["name"] else list(chosen.ids)
-        word, add = asked.get("tag"), asked.get("add")
+        word, add = body.get("tag"), body.get("add")
         if not (isinstance(word, str) and isinstance(add, bool) and _are_ids(ids)):
             raise UsageError("this request cannot tag pictures", hint="reload the page and select them again")
         done = await run_in_threadpool(tags.add if add else tags.remove, collection, word.strip() if add else word, ids)
@@ -107,11 +107,11 @@ def image_action_routes(
     one, some = f"{pictures}/{{name}}/images/{{image_id}}", f"{pictures}/{{name}}/tags"
     return [
         Route(f"{one}/about", _translate_errors(known), methods=["GET"]),
-        Route(f"{one}/open", _translate_errors(opened), methods=["POST"]),
+        Route(f"{one}/open", _translate_errors(open_picture), methods=["POST"]),
         Route(f"{pictures}/{{name}}/suggest", _translate_errors(suggest), methods=["GET"]),
         Route(some, _translate_errors(all_tags), methods=["GET"]),
         Route(some, _translate_errors(tag), methods=["POST"]),
-        Route(f"{taken}/{{choice}}/{{file}}", _translate_errors(take), methods=["GET"]),
+        Route(f"{downloads}/{{choice}}/{{file}}", _translate_errors(take), methods=["GET"]),
     ]
 
 
@@ -194,7 +194,7 @@ def _are_ids(ids: Any) -> bool:
 def _translate_errors(answer: Answer) -> Answer:
     """Turn errors of imseek into JSON responses. Messages may name files: the machine is the user's own."""
 
-    async def answered(request: Request) -> Response:
+    async def answer_or_problem(request: Request) -> Response:
         try:
             made = await answer(request)
         except ImseekError as error:
@@ -204,7 +204,7 @@ def _translate_errors(answer: Answer) -> Answer:
         made.headers["Cache-Control"] = "no-store"  # Tags and files change.
         return made
 
-    return answered
+    return answer_or_problem
 
 
 class _SourceCache:

@@ -26,10 +26,10 @@ _FACT_COLUMNS: Final = frozenset(
 #: Columns of text in pictures, which is shown by itself.
 _TEXT_COLUMNS: Final = frozenset({"text", "has_text", "text_lines"})
 #: Maximum numbers of lines and of characters of text in a picture.
-_MOST_LINES: Final = 2000
-_MOST_TEXT: Final = 100_000
+_MAX_LINES: Final = 2000
+_MAX_PICTURE_TEXT: Final = 100_000
 #: Maximum number of characters of a value.
-_LONGEST: Final = 5000
+_MAX_TEXT: Final = 5000
 
 
 def describe_image(
@@ -41,7 +41,7 @@ def describe_image(
     kind = str(known.get("format") or "")
     return {
         "id": image.image_id,
-        "caption": one_line(str(known.get("caption") or ""), _LONGEST),
+        "caption": one_line(str(known.get("caption") or ""), _MAX_TEXT),
         "shown": kind in BROWSER_FORMATS,
         "format": kind,
         "place": None if image.place is None else _place_details(image.place),
@@ -64,9 +64,9 @@ def text_lines(known: Mapping[str, Any]) -> list[dict[str, Any]]:
     with suppress(CorruptCollectionError):  # The text itself may be whole.
         read = [(line.text, [line.x, line.y, line.width, line.height]) for line in ocr.lines_of(known) or ()]
     lines = read or [(text, None) for text in str(known.get("text") or "").splitlines()]
-    found, room = [], _MOST_TEXT
-    for text, box in lines[:_MOST_LINES]:
-        found.append({"text": one_line(text[:room], _LONGEST), "box": box})
+    found, room = [], _MAX_PICTURE_TEXT
+    for text, box in lines[:_MAX_LINES]:
+        found.append({"text": one_line(text[:room], _MAX_TEXT), "box": box})
         room -= len(text)
         if room <= 0:
             break
@@ -123,7 +123,7 @@ def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[
         "Number": str(image.image_id),
         "Content (sha256)": image.content_hash,
     }
-    return [(label, one_line(str(value), _LONGEST)) for label, value in found.items() if value is not None]
+    return [(label, one_line(str(value), _MAX_TEXT)) for label, value in found.items() if value is not None]
 
 
 def _listed(value: Any) -> str | None:
@@ -150,7 +150,7 @@ def _columns(image: Image) -> list[tuple[str, str]]:
     """Return the metadata not shown elsewhere, from sources and derived by imseek, sorted by name."""
     hidden = _FACT_COLUMNS | (frozenset() if image.metadata.get("has_text") is None else _TEXT_COLUMNS)
     return [
-        (one_line(name), one_line(_value(name, value), _LONGEST))
+        (one_line(name), one_line(_value(name, value), _MAX_TEXT))
         for name, value in sorted(image.metadata.items())
         if name not in hidden and value is not None
     ]

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
-from urllib.parse import urlencode
 
 from imseek.errors import QueryError
 from imseek.search import NOT_WEIGHT, By, GroupBy, Query, Sort, Term, option_fields, split_weight
@@ -74,7 +73,7 @@ class QueryPart:
 
 @dataclass(frozen=True, slots=True)
 class SearchState:
-    """Everything the search page is asked for. ``where`` are conditions that must all hold (docs/where.md).
+    """Everything that a search on the page consists of. ``where`` are conditions that must all hold (docs/where.md).
 
     The fields from ``by`` on are options of a query (:class:`imseek.search.QueryOptions`), which checks their values.
     """
@@ -153,7 +152,7 @@ class SearchState:
     def without_part(self, n: int) -> SearchState:
         return self.with_changes(parts=self.parts[:n] + self.parts[n + 1 :])
 
-    def judged(self, image_id: int, *, right: bool) -> SearchState:
+    def mark(self, image_id: int, *, right: bool) -> SearchState:
         """Mark an image as right or wrong; repeating it removes the mark."""
         mine, other = (self.more, self.less) if right else (self.less, self.more)
         mine = tuple(one for one in mine if one != image_id) if image_id in mine else (*mine, image_id)
@@ -236,15 +235,6 @@ def filtered_search(*where: str) -> SearchState:
 def sql_literal(text: str) -> str:
     """Quote a text as a string literal of a condition."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def search_url(collection: str, asked: SearchState) -> str:
-    """Return the URL of a search, relative to the site's root.
-
-    Pages go there without a reload by ``st.switch_page(navigation.page("search"),
-    query_params=asked.parameters(collection))``.
-    """
-    return "/?" + urlencode(asked.parameters(collection), doseq=True)
 
 
 def parse_typed(text: str) -> QueryPart | None:

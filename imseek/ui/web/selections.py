@@ -41,7 +41,7 @@ class SelectionStore:
     """Selections by token, up to a bound. Thread-safe."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[ImageSelection, float]] = OrderedDict()
+        self._recent: OrderedDict[str, tuple[ImageSelection, float]] = OrderedDict()
         self._images = 0
         self._key = secrets.token_bytes(32)
         self._lock = threading.Lock()
@@ -51,28 +51,28 @@ class SelectionStore:
         token = self._token(made)
         with self._lock:
             now = time.monotonic()
-            if token not in self._kept:
+            if token not in self._recent:
                 self._images += _image_cost(made)
-            self._kept[token] = (made, now)
-            self._kept.move_to_end(token)
-            while len(self._kept) > 1 and (self._images > MAX_TOTAL_IMAGES or self._oldest() < now - KEEP_SECONDS):
-                _, (gone, _) = self._kept.popitem(last=False)
+            self._recent[token] = (made, now)
+            self._recent.move_to_end(token)
+            while len(self._recent) > 1 and (self._images > MAX_TOTAL_IMAGES or self._oldest() < now - KEEP_SECONDS):
+                _, (gone, _) = self._recent.popitem(last=False)
                 self._images -= _image_cost(gone)
             return token
 
     def get(self, token: str) -> ImageSelection | None:
         """Return a selection, None if it has expired or never existed."""
         with self._lock:
-            kept = self._kept.get(token)
+            kept = self._recent.get(token)
             if kept is None or kept[1] < time.monotonic() - KEEP_SECONDS:
                 return None
-            self._kept[token] = (kept[0], time.monotonic())
-            self._kept.move_to_end(token)
+            self._recent[token] = (kept[0], time.monotonic())
+            self._recent.move_to_end(token)
             return kept[0]
 
     def _oldest(self) -> float:
         """Return when the least recently used selection was last used."""
-        return next(iter(self._kept.values()))[1]
+        return next(iter(self._recent.values()))[1]
 
     def _token(self, made: ImageSelection) -> str:
         """Return an unguessable token, the same for equal selections."""

@@ -19,13 +19,14 @@ from streamlit.web.bootstrap import load_config_options
 
 from imseek import library
 from imseek.encoders import Runtime
-from imseek.errors import StorageError, UsageError
+from imseek.errors import StorageError
 from imseek.home import write_atomically
 from imseek.remote import TOKEN_VARIABLE
 from imseek.ui.server.origins import Origins
 from imseek.ui.server.picture_routes import picture_routes
 from imseek.ui.server.pictures import ThumbnailCache
 from imseek.ui.server.process import bind_socket, serve, server_url
+from imseek.ui.server.settings import check_token
 from imseek.ui.web import app_state, blobs
 from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
 from imseek.ui.web.image_action_routes import image_action_routes
@@ -55,8 +56,7 @@ class Settings:
     token: str
 
     def __post_init__(self) -> None:
-        if len(self.token) < 16 or not self.token.isascii() or not self.token.isprintable():
-            raise UsageError("a token needs at least 16 ASCII characters")
+        check_token(self.token)
 
 
 def run(

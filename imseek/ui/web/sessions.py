@@ -19,18 +19,20 @@ if TYPE_CHECKING:
     from streamlit.runtime import Runtime
 
 #: Maximum number of disconnected sessions, and seconds for which they are kept.
-MOST: Final = 16
+MAX_SESSIONS: Final = 16
 SECONDS: Final = 120.0
 
 
 class ClosedSessions(SessionStorage):
-    """The most recently disconnected sessions; dropped ones are shut down.
+    """The most recently disconnected sessions, at most ``limit``; dropped ones are shut down.
 
     Not thread-safe: call it in the thread of the event loop only.
     """
 
-    def __init__(self, most: int = MOST, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = most
+    def __init__(
+        self, limit: int = MAX_SESSIONS, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limit = limit
         self._seconds = seconds
         self._clock = clock
         self._closed: dict[str, tuple[float, SessionInfo]] = {}
@@ -59,7 +61,7 @@ class ClosedSessions(SessionStorage):
         """Shut down the sessions that are too old or too many."""
         oldest = self._clock() - self._seconds
         for session_id, (closed, session_info) in list(self._closed.items()):
-            if closed > oldest and len(self._closed) <= self._most:
+            if closed > oldest and len(self._closed) <= self._limit:
                 break
             del self._closed[session_id]
             # Later, since the session manager holds its lock while it saves a session.

@@ -101,9 +101,6 @@ class PostgresBackend:
             found = connection.execute("SELECT run_id FROM runs ORDER BY run_id DESC LIMIT 1").fetchone()
         return () if found is None else (int(found[0]),)
 
-    def recorded_uuid(self) -> str:
-        return read_address(self._root).uuid
-
     # -- writing ---------------------------------------------------------------------------------------
 
     def lock(self) -> PostgresLock:
@@ -113,12 +110,12 @@ class PostgresBackend:
         """Whether a writer is active now, on any host."""
         return catalog_reader.is_locked(self._root)
 
-    def open_for_writing(self, staging: Path, uuid: str) -> PostgresCatalog:
+    def open_for_writing(self, uuid: str) -> PostgresCatalog:
         from imseek.data.catalog.postgres.catalog import PostgresCatalog
         from imseek.data.files import durable_files
 
         catalog = PostgresCatalog(self._root)
-        durable_files.recreate_folder(staging)
+        durable_files.recreate_folder(self._root / layout.STAGING)
         return catalog
 
     def create(self, places: str, fill: Callable[[Connection, Identity], None]) -> Identity:

@@ -31,7 +31,6 @@ class PostgresCatalog(Catalog):
     ``address`` overrides the one that the folder records; ``fresh`` allows a schema that is still empty.
     """
 
-    is_shared = True
     takeover_hint = "try again when it has finished"
 
     def __init__(self, root: Path, address: Address | None = None, *, fresh: bool = False) -> None:
@@ -68,13 +67,13 @@ class PostgresCatalog(Catalog):
     def record_current(self, connection: Connection, current: Current) -> None:
         set_meta(connection, CURRENT, encode_record(current).decode())
 
-    def publish_current(self, current: Current, staging: Path) -> None:
+    def publish_current(self, current: Current) -> None:
         """Do nothing: the transaction has recorded it for readers."""
 
-    def renew_backup(self, name: str, staging: Path) -> None:
+    def renew_backup(self, name: str) -> None:
         """Do nothing: backups are the server's."""
 
-    def end_run(self, staging: Path, *, has_changed: bool) -> None:
+    def end_run(self, *, has_changed: bool) -> None:
         """Do nothing: the server vouches for its pages."""
 
     def scrub(self) -> tuple[str, ...]:
@@ -88,9 +87,6 @@ class PostgresCatalog(Catalog):
             for table in t.metadata.sorted_tables:
                 alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table.name}")
         return ("the tables of the catalog are written anew; the log and the backups of its server are not ours",)
-
-    def fold(self) -> None:
-        """Do nothing: the server owns the write-ahead log."""
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

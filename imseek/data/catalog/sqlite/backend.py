@@ -121,11 +121,6 @@ class SqliteBackend:
             return None
         return found.st_ino, found.st_mtime_ns
 
-    def recorded_uuid(self) -> str:
-        from imseek.data.collection_records import read_identity
-
-        return read_identity(self._root).uuid
-
     # -- writing ---------------------------------------------------------------------------------------
 
     def lock(self) -> WriterLock:
@@ -134,7 +129,7 @@ class SqliteBackend:
     def is_locked(self) -> bool:
         return is_file_locked(self._root)
 
-    def open_for_writing(self, staging: Path, uuid: str) -> SqliteCatalog:
+    def open_for_writing(self, uuid: str) -> SqliteCatalog:
         from imseek.data.catalog.sqlite import catalog_checksums
         from imseek.data.catalog.sqlite.catalog import SqliteCatalog
         from imseek.data.files import durable_files
@@ -142,6 +137,7 @@ class SqliteBackend:
         if not self._path.exists():
             raise self._corrupt(f"{self._path} is missing")
         catalog_file.check_version(self._path)
+        staging = self._root / layout.STAGING
         durable_files.recreate_folder(staging)
         checksums = catalog_checksums.verify_and_revoke(self._root, staging, uuid)
         return SqliteCatalog(self._root, checksums)

@@ -54,7 +54,6 @@ class SqliteCatalog(Catalog):
     ``checksums`` are the recorded ones that still hold; only a writer of a collection needs them.
     """
 
-    is_shared = False
     takeover_hint = "a collection is written on one host at a time: keep it on a local disk"
 
     def __init__(self, root: Path, checksums: Checksums | None = None) -> None:
@@ -83,6 +82,10 @@ class SqliteCatalog(Catalog):
             finally:
                 connection.close()  # Back to the pool.
         self.engine.dispose()
+
+    @property
+    def _staging(self) -> Path:
+        return self.root / layout.STAGING
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -141,18 +144,18 @@ class SqliteCatalog(Catalog):
     def record_current(self, connection: Connection, current: Current) -> None:
         """Do nothing: ``current.json`` follows after the commit."""
 
-    def publish_current(self, current: Current, staging: Path) -> None:
-        write_current(self.root, current, staging)
+    def publish_current(self, current: Current) -> None:
+        write_current(self.root, current, self._staging)
 
-    def renew_backup(self, name: str, staging: Path) -> None:
+    def renew_backup(self, name: str) -> None:
         assert self._checksums is not None, "opened by a writer"
         # Remove the recorded checksum first: if the copy fails half-way, it no longer describes the backup.
-        self._checksums = catalog_checksums.revoke(self.root, staging, self._checksums, name)
-        catalog_backups.back_up(self.root, staging, self.root / name)
-        self._checksums = self._checksums.having(name, digest(self.root, name))
+        self._checksums = catalog_checksums.revoke(self.root, self._staging, self._checksums, name)
+        catalog_backups.back_up(self.root, self._staging, self.root / name)
+        self._checksums = self._checksums.with_digest(name, digest(self.root, name))
 
-    def end_run(self, staging: Path, *, has_changed: bool) -> None:
+    def end_run(self, *, has_changed: bool) -> None:
         if has_changed:
-            self.renew_backup(catalog_backups.next_target(self.root).name, staging)
+            self.renew_backup(catalog_backups.next_target(self.root).name)
         assert self._checksums is not None, "opened by a writer"
-        catalog_checksums.record_catalog(self.root, staging, self._checksums)
+        catalog_checksums.record_catalog(self.root, self._staging, self._checksums)

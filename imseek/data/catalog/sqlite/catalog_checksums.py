@@ -36,7 +36,7 @@ class Checksums:
     def without(self, name: str) -> Checksums:
         return replace(self, files={n: written for n, written in self.files.items() if n != name})
 
-    def having(self, name: str, written: FileDigest) -> Checksums:
+    def with_digest(self, name: str, written: FileDigest) -> Checksums:
         return replace(self, files={**self.files, name: written})
 
 
@@ -120,8 +120,8 @@ def revoke(root: Path, staging: Path, recorded: Checksums, name: str) -> Checksu
 
 
 def record_catalog(root: Path, staging: Path, recorded: Checksums) -> None:
-    """Record the catalog's current digest, along with what is ``recorded`` of the backups."""
+    """Record the catalog's current digest, along with the ``recorded`` ones of the backups."""
     for name in layout.BACKUPS:
         if name not in recorded.files and catalog_backups.is_usable(root / name, recorded.uuid):
-            recorded = recorded.having(name, digest(root, name))
-    write(root, staging, recorded.having(layout.CATALOG, digest_catalog(root)))
+            recorded = recorded.with_digest(name, digest(root, name))
+    write(root, staging, recorded.with_digest(layout.CATALOG, digest_catalog(root)))

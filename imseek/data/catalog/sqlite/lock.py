@@ -48,7 +48,7 @@ class WriterLock:
         try:
             with translate_os_errors(path):
                 self._lock.acquire()
-                self._taken = path.stat()
+                self._file_stat = path.stat()
         except Timeout:
             raise locked_error(self._root, connect_file(self._root)) from None
 
@@ -58,7 +58,7 @@ class WriterLock:
             there = (self._root / layout.LOCK).stat()
         except OSError:
             there = None
-        if there is None or not os.path.samestat(there, self._taken):
+        if there is None or not os.path.samestat(there, self._file_stat):
             raise StorageError(
                 f"{self._root} was moved or deleted during a write",
                 hint="if it was moved, all committed data is at its new location",

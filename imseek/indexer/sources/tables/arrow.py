@@ -88,8 +88,8 @@ class ParquetSheet(SheetBase):
 
     def _batches(self, group: int, names: Collection[str]) -> Iterator[pa.RecordBatch]:
         """Check the pages of a row group, then yield its rows in batches."""
-        told, chunks = self._file.metadata.row_group(group), self._chunks.get(group, ())
-        a_row = max(told.total_byte_size // max(told.num_rows, 1), 1)
+        metadata, chunks = self._file.metadata.row_group(group), self._chunks.get(group, ())
+        a_row = max(metadata.total_byte_size // max(metadata.num_rows, 1), 1)
         with translate_arrow_errors():
             # For a remote file, inspecting every page would download it twice.
             a_row = max(a_row, check_pages(self._raw, chunks, names, only_first=not _is_local(self._raw)))
@@ -206,11 +206,11 @@ def _columns(schema: pa.Schema) -> tuple[Column, ...]:
     features = _features(schema)
     found = []
     for field in schema:
-        told = features.get(field.name)
-        told = told if isinstance(told, dict) else {}
-        names = told.get("names") if told.get("_type") == "ClassLabel" else None
+        feature = features.get(field.name)
+        feature = feature if isinstance(feature, dict) else {}
+        names = feature.get("names") if feature.get("_type") == "ClassLabel" else None
         labels = tuple(map(str, names)) if isinstance(names, list) else ()
-        found.append(Column(field.name, _kind_of(field.type), told.get("_type") == "Image", labels))
+        found.append(Column(field.name, _kind_of(field.type), feature.get("_type") == "Image", labels))
     return tuple(found)
 
 

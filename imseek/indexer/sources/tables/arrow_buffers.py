@@ -64,10 +64,10 @@ def _as_bytes(array: pa.Array) -> pa.Array:
     return array
 
 
-def _unpacked_size(told: bytes, body: Any) -> int:
+def _unpacked_size(header: bytes, body: Any) -> int:
     """Return the stated unpacked size of a message's buffers; 0 where they are not compressed."""
     try:
-        table = _FlatbufferTable(told, struct.unpack_from("<I", told)[0])
+        table = _FlatbufferTable(header, struct.unpack_from("<I", header)[0])
         kind = table.number(_HEADER_KIND, "<B")
         batch = table.table(_HEADER)
         if kind == _DICTIONARY and batch is not None:

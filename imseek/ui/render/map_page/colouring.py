@@ -56,14 +56,14 @@ UInt8 = npt.NDArray[np.uint8]
 class Colouring:
     """Colours of n points.
 
-    ``shades`` (n,) are indices into ``colours``, or, on a scale, 0 (low) to 254 (high) and 255 (no value). ``told`` is
-    the JSON for the page's script, and ``values`` (n,) the value of each image: numbers (float32) or indices of labels
-    (uint32). Both are None without a column.
+    ``shades`` (n,) are indices into ``colours``, or, on a scale, 0 (low) to 254 (high) and 255 (no value). ``legend``
+    is the JSON for the page's script, and ``values`` (n,) the value of each image: numbers (float32) or indices of
+    labels (uint32). Both are None without a column.
     """
 
     shades: UInt8
     colours: tuple[str, ...]
-    told: dict[str, Any] | None
+    legend: dict[str, Any] | None
     values: npt.NDArray[np.float32] | npt.NDArray[np.uint32] | None = None
 
 
@@ -102,7 +102,7 @@ def _colour_by_scale(name: str, column: pa.ChunkedArray) -> Colouring:
         span = (high - low) or 1.0
         shades[there] = np.round((values[there] - low) / span * 254).astype(np.uint8)
     values[~there] = np.nan
-    told = {
+    legend = {
         "name": name,
         "column": name,
         "kind": "number",
@@ -110,7 +110,7 @@ def _colour_by_scale(name: str, column: pa.ChunkedArray) -> Colouring:
         "high": high,
         "none": int((~there).sum()),
     }
-    return Colouring(shades, (*SCALE, NONE), told, values.astype(np.float32))
+    return Colouring(shades, (*SCALE, NONE), legend, values.astype(np.float32))
 
 
 def _colour_by_class(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) -> Colouring:
@@ -132,20 +132,20 @@ def _colour_by_class(name: str, column: pa.ChunkedArray, shown: Callable[[str], 
     shade_of[own] = np.arange(len(own))
     label_of[labelled] = np.arange(len(labelled))
     shade_of[-1], label_of[-1] = none, len(labels) - 1
-    legend = [{"label": shown(names[one]), "count": int(counts[one]), "shade": at} for at, one in enumerate(own)]
+    entries = [{"label": shown(names[one]), "count": int(counts[one]), "shade": at} for at, one in enumerate(own)]
     if rest := order[len(own) :]:
         title = f"{len(rest):,} others"
-        legend.append({"label": title, "count": int(counts[rest].sum()), "shade": others})
+        entries.append({"label": title, "count": int(counts[rest].sum()), "shade": others})
     if counts[-1]:
-        legend.append({"label": "no value", "count": int(counts[-1]), "shade": none})
-    told = {
+        entries.append({"label": "no value", "count": int(counts[-1]), "shade": none})
+    legend = {
         "name": name,
         "column": f"{name} below {_short(shown(common))}" if common else name,
         "kind": "class",
         "labels": labels,
-        "legend": legend,
+        "legend": entries,
     }
-    return Colouring(shade_of[codes], (*CLASSES[: len(own)], OTHERS, NONE), told, label_of[codes])
+    return Colouring(shade_of[codes], (*CLASSES[: len(own)], OTHERS, NONE), legend, label_of[codes])
 
 
 def _short(folder: str) -> str:

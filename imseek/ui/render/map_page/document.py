@@ -23,9 +23,9 @@ from imseek.ui.render.map_page.colouring import Colouring, colour_by_column, enc
 from imseek.ui.render.words import format_count, printable, shorten
 
 #: Maximum number of points in a page; larger maps are sampled.
-MOST_POINTS: Final = 200_000
+MAX_POINTS: Final = 200_000
 #: Maximum bytes of thumbnails, before base64.
-MOST_BYTES: Final = 24_000_000
+MAX_BYTES: Final = 24_000_000
 _DRAWING: Final = ("plane.js", "points.js", "tiles.js", "card.js", "gestures.js", "legend.js")
 
 
@@ -81,9 +81,9 @@ def page(
 
 
 def _colour_data(shown: Colouring) -> dict[str, Any] | None:
-    if shown.told is None or shown.values is None:
+    if shown.legend is None or shown.values is None:
         return None
-    return {**shown.told, "values": encode_array(shown.values, f"<{shown.values.dtype.kind}4")}
+    return {**shown.legend, "values": encode_array(shown.values, f"<{shown.values.dtype.kind}4")}
 
 
 def _label(text: str) -> str:
@@ -109,7 +109,7 @@ def _thumbnails(
     rows: list[int] = []
     size = 0
     for row in pictured:
-        if size >= MOST_BYTES:
+        if size >= MAX_BYTES:
             break
         if (data := thumbnail(ids[row])) is not None:
             found.append(base64.b64encode(data).decode("ascii"))
@@ -138,7 +138,7 @@ def _file(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    def hashed(text: str) -> str:
+    def csp_hash(text: str) -> str:
         return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
-    return f"default-src 'none'; img-src data:; style-src '{hashed(style)}'; script-src '{hashed(script)}'"
+    return f"default-src 'none'; img-src data:; style-src '{csp_hash(style)}'; script-src '{csp_hash(script)}'"

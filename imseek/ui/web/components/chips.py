@@ -32,9 +32,9 @@ def chips(shown: Sequence[Chip], *, key: str, changed: Callable[[str, str, float
     """Draw chips. ``changed`` is a callback for the chip's id, ``remove``, ``flip`` or ``weight``, and the new
     weight."""
 
-    def told() -> None:
+    def report_change() -> None:
         said: Any = getattr(st.session_state[key], "changed", None)
         if said is not None:
             changed(str(said["id"]), str(said["what"]), said["value"])
 
-    component("chips")(key=key, data={"chips": [asdict(one) for one in shown]}, on_changed_change=told)
+    component("chips")(key=key, data={"chips": [asdict(one) for one in shown]}, on_changed_change=report_change)

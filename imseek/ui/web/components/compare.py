@@ -38,9 +38,9 @@ def compare(
     """
 
     def tell() -> None:
-        asked = st.session_state[key].acted
-        if asked is not None:
-            acted(ReviewAction(str(asked["act"]), tuple(map(int, asked["images"])), str(asked["epoch"])))
+        action = st.session_state[key].acted
+        if action is not None:
+            acted(ReviewAction(str(action["act"]), tuple(map(int, action["images"])), str(action["epoch"])))
 
     component("compare", "over")(
         key=key,

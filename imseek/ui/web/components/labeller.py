@@ -69,7 +69,7 @@ def labeller(
 
 def given_keys(key: str, epoch: int) -> dict[int, str] | None:
     """Return the keys given to the cards of ``epoch``, by id; None if there are none so far."""
-    told: Any = getattr(st.session_state.get(key), "given", None)
-    if not isinstance(told, Mapping) or told.get("epoch") != epoch:
+    value: Any = getattr(st.session_state.get(key), "given", None)
+    if not isinstance(value, Mapping) or value.get("epoch") != epoch:
         return None
-    return {int(image_id): str(one) for image_id, one in told["given"].items()}
+    return {int(image_id): str(one) for image_id, one in value["given"].items()}

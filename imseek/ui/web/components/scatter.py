@@ -102,7 +102,7 @@ def scatter(
     is called if stored data has been dropped and must be made anew.
     """
 
-    def heard(name: str, act: Callable[[Any], None]) -> Callable[[], None]:
+    def listen(name: str, act: Callable[[Any], None]) -> Callable[[], None]:
         def callback() -> None:
             value = getattr(st.session_state.get(key), name, None)
             if value is not None:
@@ -110,7 +110,7 @@ def scatter(
 
         return callback
 
-    def lassoed(value: Any) -> None:
+    def select(value: Any) -> None:
         if (lasso := read_lasso(value)) is not None:
             on_lasso(lasso)
 
@@ -123,7 +123,7 @@ def scatter(
             "colours": {
                 "address": None if colours.data is None else colours.data.address,
                 "colours": list(colours.colouring.colours),
-                "told": colours.colouring.told,
+                "told": colours.colouring.legend,
             },
             "selection": None
             if chosen is None or selected is None
@@ -132,10 +132,10 @@ def scatter(
             "images": images,
             "names": names,
         },
-        on_lassoed_change=heard("lassoed", lassoed),
-        on_toggled_change=heard("toggled", lambda value: on_toggle(int(value))),
-        on_cleared_change=heard("cleared", lambda _: on_clear()),
-        on_gone_change=heard("gone", lambda _: on_gone()),
+        on_lassoed_change=listen("lassoed", select),
+        on_toggled_change=listen("toggled", lambda value: on_toggle(int(value))),
+        on_cleared_change=listen("cleared", lambda _: on_clear()),
+        on_gone_change=listen("gone", lambda _: on_gone()),
         on_opened_change=lambda: None,
     )
     opened = getattr(found, "opened", None)

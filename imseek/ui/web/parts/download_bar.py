@@ -74,7 +74,7 @@ def _draw(
         st.text(f"{text}: more than {MAX_IMAGES:,} are not taken along at once. Choose fewer.")
         return
     chosen = app_state.current_app().choices.keep(make_selection(name, ids, hits))
-    stored = _stored(collection, ids, hits)
+    stored = _measure(collection, ids, hits)
     component("bar", "common")(
         key=key,
         data={
@@ -93,7 +93,7 @@ def _draw(
     )
 
 
-def _stored(collection: Collection, ids: Sequence[int], hits: Sequence[Hit]) -> int:
+def _measure(collection: Collection, ids: Sequence[int], hits: Sequence[Hit]) -> int:
     """Return the size in bytes, exact as long as the number of pictures is within the limit."""
     known = {hit.image_id: int(hit.metadata["bytes"]) for hit in hits if "bytes" in hit.metadata}
     missing = [image_id for image_id in ids if image_id not in known][: downloads.MAX_PICTURES]

@@ -37,7 +37,7 @@ def open_viewer(
         raise ImageNotFoundError(f"no image {image_id} in this collection")
     epoch = st.session_state[f"{key}-epoch"] = st.session_state.get(f"{key}-epoch", 0) + 1
 
-    def pressed() -> None:
+    def on_press() -> None:
         # The next run may be without the viewer, so this is handled now.
         asked = st.session_state[key].pressed
         if like is not None and asked is not None:
@@ -54,5 +54,5 @@ def open_viewer(
             # Only a run can switch pages, and a callback is none.
             "search": None if like is not None else f"/?{urlencode({navigation.COLLECTION_KEY: name})}",
         },
-        on_pressed_change=pressed,
+        on_pressed_change=on_press,
     )

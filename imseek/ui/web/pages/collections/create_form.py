@@ -110,9 +110,9 @@ def _encoder(busy: bool) -> str:
     return reference
 
 
-def _start(wanted: create_task.CollectionRequest) -> None:
+def _start(request: create_task.CollectionRequest) -> None:
     try:
-        create_task.start(wanted, os.environ, current_app().runtime)
+        create_task.start(request, os.environ, current_app().runtime)
     except ImseekError as error:
         errors.show_error(error)
         return
@@ -139,7 +139,7 @@ def _progress(work: BackgroundTask[Any]) -> None:
         st.text(f"Making the collection {work.name}")
         if work.share is not None:
             st.progress(work.share)
-        st.text(work.said)
+        st.text(work.message)
         if st.button("Stop", key=f"collections-stop-{work.name}"):
             work.stop()
         st.caption("A download that is stopped goes on from there the next time.")

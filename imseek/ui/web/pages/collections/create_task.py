@@ -99,16 +99,16 @@ def encoder_choices() -> tuple[EncoderChoice, ...]:
 
 
 def start(
-    wanted: CollectionRequest, environ: Mapping[str, str], runtime: imseek.Runtime | None = None
+    request: CollectionRequest, environ: Mapping[str, str], runtime: imseek.Runtime | None = None
 ) -> BackgroundTask[Any]:
     """Make a collection in the background; ``runtime`` says how vectors are computed.
 
     The result of the task is the job that indexes, None if nothing is to be indexed. Raises UsageError for an invalid
     name, CollectionExistsError.
     """
-    path = library.path_for(wanted.name, environ)
+    path = library.path_for(request.name, environ)
     if os.path.lexists(path):
-        raise CollectionExistsError(f"there is already a {wanted.name!r}", hint="choose another name")
+        raise CollectionExistsError(f"there is already a {request.name!r}", hint="choose another name")
 
     def make(work: BackgroundTask[Any]) -> jobs.Job | None:
         from imseek.encoders import Transfer, report_downloads
@@ -121,17 +121,17 @@ def start(
         with report_downloads(fetched):
             imseek.create(
                 path,
-                encoder=wanted.encoder,
-                captions=wanted.captions,
+                encoder=request.encoder,
+                captions=request.captions,
                 runtime=runtime,
                 notify=lambda line: work.say(line),
             ).close()
-        if not wanted.index:
+        if not request.index:
             return None
         work.say("Starting to index")
-        return jobs.start(path, with_runtime(wanted.index, runtime))
+        return jobs.start(path, with_runtime(request.index, runtime))
 
-    return background.start(KIND, wanted.name, make, wanted.name)
+    return background.start(KIND, request.name, make, request.name)
 
 
 def demo_request() -> CollectionRequest:

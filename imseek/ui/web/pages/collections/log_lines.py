@@ -11,12 +11,12 @@ from imseek import jobs
 from imseek.ui.render.words import printable
 
 #: Maximum bytes shown of a log, from its end.
-LONGEST: Final = 64 * 1024
+MAX_BYTES: Final = 64 * 1024
 
 
 def read_end(log: Path) -> str | None:
     """Return the end of a log; None if it cannot be read, or is no regular file."""
-    found = jobs.read_log(log, LONGEST)
+    found = jobs.read_log(log, MAX_BYTES)
     if found is None:
         return None
     text, whole = found
@@ -69,9 +69,9 @@ def _parts(lines: Sequence[str]) -> Iterator[str | Mapping[str, Any]]:
         at = end
 
 
-def _progress(told: Mapping[str, Any]) -> str:
-    done, total, skipped = (told.get(name) for name in ("done", "total", "skipped"))
-    line = f"{told.get('phase')}: {_value(done)}" + ("" if total is None else f" of {_value(total)}")
+def _progress(progress: Mapping[str, Any]) -> str:
+    done, total, skipped = (progress.get(name) for name in ("done", "total", "skipped"))
+    line = f"{progress.get('phase')}: {_value(done)}" + ("" if total is None else f" of {_value(total)}")
     return f"{line}, {_value(skipped)} skipped" if skipped else line
 
 

@@ -114,7 +114,7 @@ def _repair(work: BackgroundTask[Any], named: NamedCollection) -> RepairReport:
 def _show_running(work: BackgroundTask[Any]) -> None:
     if not work.running:
         st.rerun()
-    st.text(f"{work.said} …")
+    st.text(f"{work.message} …")
 
 
 def _show_outcome(named: NamedCollection, kind: str, work: BackgroundTask[Any]) -> None:

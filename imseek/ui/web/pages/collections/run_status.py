@@ -106,10 +106,10 @@ def _is_ours(job: Job) -> bool:
 
 
 def _show_running(named: NamedCollection, job: Job) -> None:
-    told = run_descriptions.summarise_run(job)
-    st.text(told.what)
-    st.progress(told.share or 0.0)
-    st.text(told.how)
+    summary = run_descriptions.summarise_run(job)
+    st.text(summary.what)
+    st.progress(summary.share or 0.0)
+    st.text(summary.how)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.session_state.get(_CANCELLED_KEY) == (str(named.path), job.run_id):
             st.text("Asked to stop: what is under way is committed first.")
@@ -127,8 +127,8 @@ def _show_running(named: NamedCollection, job: Job) -> None:
 
 
 def _show_ended(named: NamedCollection, job: Job) -> None:
-    told = run_descriptions.summarise_run(job)
-    st.text(told.what if not told.how else f"{told.what} ({told.how})")
+    summary = run_descriptions.summarise_run(job)
+    st.text(summary.what if not summary.how else f"{summary.what} ({summary.how})")
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.kind == "index" and job.state != jobs.FAILED:
             st.page_link(
@@ -162,12 +162,12 @@ def show_all(named: NamedCollection) -> None:
         return
     rows = []
     for job in found:
-        told = run_descriptions.summarise_run(job)
+        summary = run_descriptions.summarise_run(job)
         rows.append(
             {
                 "run": job.run_id,
-                "what": told.what,
-                "how far": told.how,
+                "what": summary.what,
+                "how far": summary.how,
                 "started": run_descriptions.local_time(job.started),
                 "ended": run_descriptions.local_time(job.ended or ""),
             }

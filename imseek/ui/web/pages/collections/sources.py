@@ -129,20 +129,20 @@ def _add(named: NamedCollection, busy: bool) -> None:
         st.rerun()
 
 
-def _start_plan(named: NamedCollection, wanted: create_task.IndexRequest) -> None:
+def _start_plan(named: NamedCollection, request: create_task.IndexRequest) -> None:
     def look(work: BackgroundTask[Any]) -> list[str]:
-        work.say(f"Looking at what lies in {', '.join(wanted.paths)}")
-        return plan_lines(current_app().open(named.name), wanted)
+        work.say(f"Looking at what lies in {', '.join(request.paths)}")
+        return plan_lines(current_app().open(named.name), request)
 
     background.start(_PLAN, str(named.path), look)
 
 
-def plan_lines(collection: Collection, wanted: create_task.IndexRequest) -> list[str]:
+def plan_lines(collection: Collection, request: create_task.IndexRequest) -> list[str]:
     """Describe what indexing would do."""
-    report = wanted.plan(collection)
+    report = request.plan(collection)
     lines = plan_summary(report)
-    if wanted.limit is not None and wanted.limit < report.added + report.changed:
-        lines.append(f"at most {format_count(wanted.limit, 'picture')} would be read now")
+    if request.limit is not None and request.limit < report.added + report.changed:
+        lines.append(f"at most {format_count(request.limit, 'picture')} would be read now")
     return lines
 
 
@@ -150,7 +150,7 @@ def plan_lines(collection: Collection, wanted: create_task.IndexRequest) -> list
 def _show_planning(work: BackgroundTask[Any]) -> None:
     if not work.running:
         st.rerun()
-    st.text(work.said)
+    st.text(work.message)
 
 
 def _plan(work: BackgroundTask[Any]) -> None:

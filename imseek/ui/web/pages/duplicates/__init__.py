@@ -37,10 +37,10 @@ def show() -> None:
     if images:
         search_form.show_form(of, [one.name for one in current_app().collections() if one.path != of.root])
         search_form.show_search(of)
-    if of.kept.unread is not None:
-        errors.show_error(of.kept.unread)
-    elif of.kept.note is not None:
-        st.text(f"⚠️ {capitalise(of.kept.note)}")
+    if of.decisions.unread is not None:
+        errors.show_error(of.decisions.unread)
+    elif of.decisions.note is not None:
+        st.text(f"⚠️ {capitalise(of.decisions.note)}")
     st.session_state.setdefault(_VIEW, _REVIEW)
     if st.session_state.pop(group_list.REVIEW_KEY, False):
         st.session_state[_VIEW] = _REVIEW

@@ -47,7 +47,7 @@ def show(of: Workspace, report: DuplicateReport) -> None:
         if of.applying is None or not of.applying.running:
             st.text("Files are being brought back. “Bring back” shows how far it is.")
         return
-    now = tally(report, of.kept.states)
+    now = tally(report, of.decisions.states)
     kinds = _choose_suggested_kinds(report, now.left)
     action = st.selectbox(
         "What to do with the pictures that are not to stay", [*ACTIONS], format_func=lambda one: ACTIONS[one],

@@ -47,8 +47,8 @@ class DecisionStore:
         self._file = file
         self._written = written or (lambda before, after: None)
         self._lock = threading.Lock()
-        self._storing: threading.Thread | None = None
-        self._said: list[Decision] = []
+        self._thread: threading.Thread | None = None
+        self._entries: list[Decision] = []
         #: Undone decisions, as the earlier verdicts to restore.
         self._undone: list[Verdicts] = []
         self._states: dict[Key, State] = {}
@@ -66,37 +66,37 @@ class DecisionStore:
         return self._states
 
     @property
-    def said(self) -> tuple[Decision, ...]:
-        return tuple(self._said)
+    def entries(self) -> tuple[Decision, ...]:
+        return tuple(self._entries)
 
     @property
-    def storing(self) -> bool:
+    def is_storing(self) -> bool:
         """Whether the thread is running, which retries by itself."""
-        return self._storing is not None
+        return self._thread is not None
 
     @property
-    def waiting(self) -> int:
+    def pending(self) -> int:
         """The number of decisions that are not in the collection yet."""
-        return len(self._undone) + sum(one.before is None and bool(one.wanted) for one in self._said)
+        return len(self._undone) + sum(one.before is None and bool(one.verdicts) for one in self._entries)
 
-    def say(self, *said: Decision) -> None:
+    def add(self, *new: Decision) -> None:
         """Add decisions, each undone by itself.
 
         Raises StorageError if the file cannot be read or written; then none is added.
         """
         with self._lock:
             self._load_late()
-            self._change([*self._said, *said], self._undone)
+            self._change([*self._entries, *new], self._undone)
         self.store()
 
     def undo(self) -> Decision | None:
-        """Undo the last decision, and return it. Raises as :meth:`say`."""
+        """Undo the last decision, and return it. Raises as :meth:`add`."""
         with self._lock:
             self._load_late()
-            if not self._said:
+            if not self._entries:
                 return None
-            *said, last = self._said
-            self._change(said, [*self._undone, last.before] if last.before else self._undone)
+            *rest, last = self._entries
+            self._change(rest, [*self._undone, last.before] if last.before else self._undone)
         self.store()
         return last
 
@@ -111,9 +111,9 @@ class DecisionStore:
     def store(self) -> None:
         """Start the thread if there is something to store and it is not running."""
         with self._lock:
-            if self._storing is None and self.waiting:
-                self._storing = threading.Thread(target=self._store, name="imseek judging", daemon=True)
-                self._storing.start()
+            if self._thread is None and self.pending:
+                self._thread = threading.Thread(target=self._store, name="imseek judging", daemon=True)
+                self._thread.start()
 
     # -- storing ---------------------------------------------------------------------------------------
 
@@ -123,17 +123,17 @@ class DecisionStore:
                 undone = self._undone[0] if self._undone else None
                 new = None if undone is not None else self._new()
                 if undone is None and new is None:
-                    self._storing, self.trouble = None, None
+                    self._thread, self.trouble = None, None
                     return
             try:
-                before = self._judge(undone if undone is not None else new.wanted if new else {})
+                before = self._judge(undone if undone is not None else new.verdicts if new else {})
             except LockedError as error:
                 self.trouble = error
                 time.sleep(_RETRY_SECONDS)
                 continue
             except Exception as error:  # The page shows it: nobody would catch it here.
                 with self._lock:
-                    self._storing = None
+                    self._thread = None
                     self.trouble = error if isinstance(error, ImseekError) else ImseekError(str(error))
                 return
             with self._lock:
@@ -142,34 +142,34 @@ class DecisionStore:
                     del self._undone[0]
                 elif new is not None:
                     new.before = before
-                    if not any(one is new for one in self._said):  # It was undone meanwhile.
+                    if not any(one is new for one in self._entries):  # It was undone meanwhile.
                         self._undone.append(before)
                 with suppress(StorageError):
                     self._save()
 
     def _new(self) -> Decision | None:
-        return next((one for one in self._said if one.before is None and one.wanted), None)
+        return next((one for one in self._entries if one.before is None and one.verdicts), None)
 
-    def _judge(self, wanted: Verdicts) -> Verdicts:
+    def _judge(self, verdicts: Verdicts) -> Verdicts:
         generation = read_state(self._root).generation
-        before = duplicates.rejudge(self._root, wanted)
+        before = duplicates.rejudge(self._root, verdicts)
         after = read_state(self._root).generation
         if after == generation + 1:  # Otherwise another writer has committed too.
             self._written(generation, after)
         # Undoing this must not take back verdicts that were stored already.
-        return {pair: verdict for pair, verdict in before.items() if verdict != wanted[pair]}
+        return {pair: verdict for pair, verdict in before.items() if verdict != verdicts[pair]}
 
     # -- the file --------------------------------------------------------------------------------------
 
-    def _change(self, said: list[Decision], undone: list[Verdicts]) -> None:
-        before = self._said, self._undone
-        self._said, self._undone = said, undone
+    def _change(self, entries: list[Decision], undone: list[Verdicts]) -> None:
+        before = self._entries, self._undone
+        self._entries, self._undone = entries, undone
         try:
             self._save()
         except BaseException:
-            self._said, self._undone = before
+            self._entries, self._undone = before
             raise
-        self._states = states(said)
+        self._states = states(entries)
         self.version += 1
 
     def _save(self) -> None:
@@ -178,7 +178,7 @@ class DecisionStore:
         document = {
             "imseek_review": FORMAT,
             "settings": self.settings,
-            "said": to_json(self._said),
+            "said": to_json(self._entries),
             "undone": [verdicts_to_json(one) for one in self._undone],
         }
         json_store.save(self._file, document)
@@ -195,8 +195,8 @@ class DecisionStore:
         if loaded.aside is not None:
             self.note = f"what was decided here could not be read: its file was damaged, and is now {loaded.aside}"
         if loaded.found is not None:
-            self._said, self._undone, self.settings = loaded.found
-            self._states = states(self._said)
+            self._entries, self._undone, self.settings = loaded.found
+            self._states = states(self._entries)
 
     def _load_late(self) -> None:
         """Load the file if it could not be read before. Raises StorageError."""

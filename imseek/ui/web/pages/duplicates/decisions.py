@@ -40,14 +40,14 @@ def key_of(group: DuplicateGroup) -> Key:
 class Decision:
     """One decision. ``images`` are those that the act names.
 
-    ``wanted`` are the judgements that it makes, ``before`` the earlier verdicts of these pairs; None until they are
+    ``verdicts`` are the judgements that it makes, ``before`` the earlier verdicts of these pairs; None until they are
     stored.
     """
 
     group: Key
     act: Act
     images: tuple[Token, ...] = ()
-    wanted: Verdicts = field(default_factory=dict)
+    verdicts: Verdicts = field(default_factory=dict)
     before: Verdicts | None = None
 
 
@@ -60,17 +60,17 @@ class State:
     apart: tuple[Token, ...] = ()
 
     @property
-    def settled(self) -> bool:
+    def is_settled(self) -> bool:
         return self.act in ("keep", "different")
 
 
 UNDECIDED: Final = State()
 
 
-def states(said: Iterable[Decision]) -> dict[Key, State]:
+def states(decisions: Iterable[Decision]) -> dict[Key, State]:
     """Return the state of each group after all decisions, in their order."""
     found: dict[Key, State] = {}
-    for one in said:
+    for one in decisions:
         before = found.get(one.group, UNDECIDED)
         if one.act == "apart":
             found[one.group] = State(apart=(*before.apart, *one.images))
@@ -187,22 +187,22 @@ def tally(report: DuplicateReport, decided: Mapping[Key, State]) -> Tally:
     settled = later = 0
     for group in report.groups:
         state = decided.get(key_of(group), UNDECIDED)
-        settled += state.settled or len(remaining_group(group, state).members) < 2
+        settled += state.is_settled or len(remaining_group(group, state).members) < 2
         later += state.act == "later" and len(remaining_group(group, state).members) > 1
     kept = apply_decisions(report, decided)
     return Tally(len(report.groups), settled, later, kept.surplus, kept.bytes)
 
 
-def to_json(said: Iterable[Decision]) -> list[dict[str, Any]]:
+def to_json(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
     return [
         {
             "group": list(one.group),
             "act": one.act,
             "images": list(one.images),
-            "wanted": verdicts_to_json(one.wanted),
+            "wanted": verdicts_to_json(one.verdicts),
             "before": None if one.before is None else verdicts_to_json(one.before),
         }
-        for one in said
+        for one in decisions
     ]
 
 

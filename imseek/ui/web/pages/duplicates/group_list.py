@@ -43,7 +43,7 @@ def show(name: str, of: Workspace, report: DuplicateReport) -> None:
 
 
 def _list(name: str, of: Workspace, report: DuplicateReport) -> None:
-    states = of.kept.states
+    states = of.decisions.states
     wanted = st.segmented_control(
         "Which", [_ALL, _OPEN, _LATER, _DECIDED], key="duplicates-which", default=_ALL, required=True,
         label_visibility="collapsed",
@@ -64,7 +64,7 @@ def _list(name: str, of: Workspace, report: DuplicateReport) -> None:
         [_card(n, report.groups[n], states.get(key_of(report.groups[n]), UNDECIDED), names) for n in here],
         key="duplicates-list",
         side=180,
-        epoch=of.kept.version,
+        epoch=of.decisions.version,
     )
     if picked.opened is not None:
         st.session_state[group_review.GROUP_STATE_KEY] = key_of(report.groups[picked.opened])
@@ -74,7 +74,7 @@ def _list(name: str, of: Workspace, report: DuplicateReport) -> None:
 
 
 def status(group: DuplicateGroup, state: State) -> str:
-    if state.settled or len(remaining_group(group, state).members) < 2:
+    if state.is_settled or len(remaining_group(group, state).members) < 2:
         return _DECIDED
     return _LATER if state.act == "later" else _OPEN
 
@@ -92,7 +92,7 @@ def _card(n: int, group: DuplicateGroup, state: State, names: Callable[[str], st
         title=one_line(group_view.name(keeper)),
         note=note,
         mark=one_line(outcome, 40),
-        faint=state.settled,
+        faint=state.is_settled,
     )
 
 
@@ -113,11 +113,11 @@ def _show_bulk_actions(of: Workspace, groups: Sequence[DuplicateGroup]) -> None:
 def _decide_all(of: Workspace, groups: Sequence[DuplicateGroup], act: Act) -> None:
     said = []
     for group in groups:
-        state = of.kept.states.get(key_of(group), UNDECIDED)
+        state = of.decisions.states.get(key_of(group), UNDECIDED)
         with suppress(ValueError):  # A picture and its crop are both kept.
             said.append(decide(group, state, act, (token(remaining_group(group, state).keeper),)))
     try:
-        of.kept.say(*said)
+        of.decisions.add(*said)
     except ImseekError as error:
         errors.show_error(error)
         return

@@ -46,32 +46,32 @@ def current_group(of: Workspace, report: DuplicateReport) -> int | None:
         for n, group in enumerate(report.groups):
             if key_of(group) == wanted:
                 return n
-    return next_open(report.groups, of.kept.states, 0)
+    return next_open(report.groups, of.decisions.states, 0)
 
 
 def _review(name: str, of: Workspace, report: DuplicateReport) -> None:
     groups = report.groups
-    now = tally(report, of.kept.states)
+    now = tally(report, of.decisions.states)
     st.progress(
         now.settled / max(1, now.groups),
         text=_progress(now.groups, now.settled, now.later, now.surplus, now.bytes),
     )
-    _watch_storing(of)
+    _watch_store(of)
     if said := st.session_state.pop(_MESSAGE_KEY, None):
         st.text(f"⚠️ {said}")
     n = current_group(of, report)
     if n is None:
-        _done(of, report)
+        _show_done(of, report)
         return
     group = groups[n]
-    state = of.kept.states.get(key_of(group), UNDECIDED)
+    state = of.decisions.states.get(key_of(group), UNDECIDED)
     left = remaining_group(group, state)
     outcome = group_view.describe_decision(group, state)
     decided = f" · decided: {outcome}" if outcome else ""
     label = f"Group {n + 1:,} of {len(groups):,}"
     st.text(f"{label} · {group_view.heading(left)}{decided}")
     names = of.names(name)
-    following = next_open(groups, of.kept.states, (n + 1) % len(groups))
+    following = next_open(groups, of.decisions.states, (n + 1) % len(groups))
     hidden = len(left.members) - group_view.MAX_SHOWN
     compare(
         group_view.group_data(names, left, state),
@@ -107,7 +107,7 @@ def _acts(of: Workspace, group: DuplicateGroup) -> dict[str, str]:
     if not copies and len(group.members) > 2 and not is_foreign(group):
         acts["apart"] = "This one is another picture"
     acts["later"] = "Later"
-    if of.kept.said:
+    if of.decisions.entries:
         acts["undo"] = "Undo"
     acts["previous"] = "Previous"
     acts["next"] = "Next"
@@ -128,12 +128,12 @@ def _on_action(of: Workspace, report: DuplicateReport, acted: ReviewAction) -> N
             st.session_state[GROUP_STATE_KEY] = key_of(groups[to % len(groups)])
         elif acted.act in ACTS:
             group = groups[n]
-            state = of.kept.states.get(key_of(group), UNDECIDED)
+            state = of.decisions.states.get(key_of(group), UNDECIDED)
             if acted.epoch != _epoch(n, remaining_group(group, state)):
                 return  # The action was meant for the previous group.
             members = remaining_group(group, state).members
             _decide(of, group, acted.act, [token(members[i]) for i in acted.images if i < len(members)])
-            state = of.kept.states.get(key_of(group), UNDECIDED)
+            state = of.decisions.states.get(key_of(group), UNDECIDED)
             if acted.act != "apart" or len(remaining_group(group, state).members) < 2:
                 go_to_next(of, report, n)
     except (ImseekError, ValueError) as error:
@@ -142,25 +142,25 @@ def _on_action(of: Workspace, report: DuplicateReport, acted: ReviewAction) -> N
 
 def _decide(of: Workspace, group: DuplicateGroup, act: Any, images: Sequence[Token]) -> None:
     wanted: Act = act
-    of.kept.say(decide(group, of.kept.states.get(key_of(group), UNDECIDED), wanted, images))
+    of.decisions.add(decide(group, of.decisions.states.get(key_of(group), UNDECIDED), wanted, images))
 
 
 def go_to_next(of: Workspace, report: DuplicateReport, n: int) -> None:
     """Go to the next open group, or to the end if there is none."""
-    to = next_open(report.groups, of.kept.states, (n + 1) % len(report.groups))
-    if to == n and of.kept.states.get(key_of(report.groups[n]), UNDECIDED).act is not None:
+    to = next_open(report.groups, of.decisions.states, (n + 1) % len(report.groups))
+    if to == n and of.decisions.states.get(key_of(report.groups[n]), UNDECIDED).act is not None:
         to = None
     st.session_state[GROUP_STATE_KEY] = None if to is None else key_of(report.groups[to])
 
 
 def undo(of: Workspace) -> None:
-    last = of.kept.undo()
+    last = of.decisions.undo()
     if last is not None:
         st.session_state[GROUP_STATE_KEY] = last.group
 
 
-def _done(of: Workspace, report: DuplicateReport) -> None:
-    now = tally(report, of.kept.states)
+def _show_done(of: Workspace, report: DuplicateReport) -> None:
+    now = tally(report, of.decisions.states)
     st.subheader("All groups are decided", anchor=False)
     st.text(
         f"{format_count(now.surplus, 'picture')} may go, {format_size(now.bytes)}. Nothing has "
@@ -181,20 +181,20 @@ def _done(of: Workspace, report: DuplicateReport) -> None:
             st.rerun(scope="fragment")
 
 
-def _watch_storing(of: Workspace) -> None:
-    waiting = of.kept.waiting or of.kept.trouble is not None
-    st.fragment(_show_storing, run_every=1.0 if waiting else None)(of)
+def _watch_store(of: Workspace) -> None:
+    waiting = of.decisions.pending or of.decisions.trouble is not None
+    st.fragment(_show_store_state, run_every=1.0 if waiting else None)(of)
 
 
-def _show_storing(of: Workspace) -> None:
-    trouble = of.kept.trouble
+def _show_store_state(of: Workspace) -> None:
+    trouble = of.decisions.trouble
     if trouble is None:
         return
     with st.container(border=True):
         st.text(
-            f"⏳ {format_count(of.kept.waiting, 'decision')} noted, and not in the collection yet: {trouble}. "
+            f"⏳ {format_count(of.decisions.pending, 'decision')} noted, and not in the collection yet: {trouble}. "
             + (f"{trouble.hint}. " if trouble.hint else "")
             + "You can go on."
         )
-        if not of.kept.storing and st.button("Try again", key="duplicates-store"):
-            of.kept.store()
+        if not of.decisions.is_storing and st.button("Try again", key="duplicates-store"):
+            of.decisions.store()

@@ -139,7 +139,7 @@ def _mark(group: DuplicateGroup, state: State, member: Duplicate) -> str:
     """Return the word over the corner of a picture."""
     if member.protected:
         return "protected"
-    if state.settled:
+    if state.is_settled:
         theirs = member is group.keeper and is_foreign(group)
         return "stays" if theirs or state.act == "different" or token(member) in state.keep else ""
     return "suggested" if member is group.keeper and group.kind != "inside" else ""

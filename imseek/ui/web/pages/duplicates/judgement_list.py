@@ -47,11 +47,11 @@ def _show_judgements(name: str, of: Workspace) -> None:
             st.rerun(scope="fragment")
 
 
-def cards(name: str, of: Workspace, said: Sequence[Judgement]) -> list[Card]:
+def cards(name: str, of: Workspace, judgements: Sequence[Judgement]) -> list[Card]:
     """Return a card for each judgement, which shows the first of its two images that exists."""
-    ids = duplicates.images_of(of.root, {content for one in said for content in (one.a, one.b)})
+    ids = duplicates.images_of(of.root, {content for one in judgements for content in (one.a, one.b)})
     places = overview.find_places(of.root, [found[0] for found in ids.values() if found])
-    return [_card(n, name, one, ids, places) for n, one in enumerate(said)]
+    return [_card(n, name, one, ids, places) for n, one in enumerate(judgements)]
 
 
 def _card(n: int, name: str, one: Judgement, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]) -> Card:

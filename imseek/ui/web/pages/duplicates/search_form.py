@@ -36,7 +36,7 @@ RULES: Final[dict[KeepRule, str]] = {
 
 def show_form(of: Workspace, others: Sequence[str]) -> None:
     """Draw the form. ``others`` are the names of other collections."""
-    asked = of.asked
+    asked = of.options
     busy = of.finding is not None
     said = ", ".join(KIND_LABELS[kind] for kind in asked.kinds)
     with (
@@ -64,24 +64,24 @@ def show_form(of: Workspace, others: Sequence[str]) -> None:
         start_search(of, new)
 
 
-def _more(asked: FindOptions, others: Sequence[str]) -> tuple[str, str, str, int, str]:
+def _more(options: FindOptions, others: Sequence[str]) -> tuple[str, str, str, int, str]:
     """Draw the rarely used options: preferred and protected folders, condition, number of pairs, other collection."""
     left, right = st.columns(2)
     prefer = left.text_area(
         "Preferred folders",
-        "\n".join(asked.prefer),
+        "\n".join(options.prefer),
         height=80,
         help="One a line, the most preferred first: decides between pictures that the rule finds equal.",
     )
     protect = right.text_area(
         "Protected folders",
-        "\n".join(asked.protect),
+        "\n".join(options.protect),
         height=80,
         help="One a line: what lies there stays, whatever is decided.",
     )
     where = st.text_input(
         "Only pictures where",
-        asked.where,
+        options.where,
         placeholder="year >= 2020 AND folder LIKE '/photos/%'",
         help="A condition over the metadata, as WHERE of SQL. Empty: all pictures.",
     )
@@ -90,24 +90,24 @@ def _more(asked: FindOptions, others: Sequence[str]) -> tuple[str, str, str, int
     against = left.selectbox(
         "Compare with",
         choices,
-        index=choices.index(asked.against) if asked.against in choices else 0,
+        index=choices.index(options.against) if options.against in choices else 0,
         format_func=lambda one: escape_markdown(one) if one else "itself",
         help="Another collection: what it has of this one. Its pictures stay, and nothing of it is touched.",
     )
     looks = right.number_input(
         "Compare the pixels of so many pairs at most",
         min_value=0,
-        value=asked.looks,
+        value=options.looks,
         step=10_000,
         help="About 10 ms each. Of what is beyond, fingerprints decide.",
     )
     return prefer, protect, where, int(looks), against
 
 
-def start_search(of: Workspace, asked: FindOptions) -> None:
+def start_search(of: Workspace, options: FindOptions) -> None:
     """Start a search, and draw the page again."""
     try:
-        of.find(asked)
+        of.find(options)
     except ImseekError as error:
         errors.show_error(error)
         return
@@ -159,7 +159,7 @@ def _again(of: Workspace, said: str, label: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(f"⚠️ {said}", width="content")
         if st.button(label, key="duplicates-again"):
-            start_search(of, of.asked)
+            start_search(of, of.options)
 
 
 def show_task(task_of: Callable[[], BackgroundTask[Any] | None], doing: str, key: str, stopping: str = "") -> None:

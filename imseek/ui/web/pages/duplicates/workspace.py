@@ -51,7 +51,7 @@ class FindOptions:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> FindOptions:
-        """Load from the result of :meth:`to_json`, perhaps of another version: what is not understood is left out."""
+        """Load from the result of :meth:`to_json`, perhaps of another version: unknown members are left out."""
         usual = cls()
         kinds = tuple(kind for kind in duplicates.KINDS if kind in (stored.get("kinds") or ()))
         keep, looks = stored.get("keep"), stored.get("looks")
@@ -76,52 +76,52 @@ class FindOptions:
 
 
 class Workspace:
-    """State of one collection: ``report`` is the latest result, ``asked`` its options, ``kept`` the decisions.
+    """State of one collection: ``report`` is the latest result, ``options`` those of its search, with ``decisions``.
 
     Tasks on files are ``checking``, ``applying`` and ``recalling``.
     """
 
-    def __init__(self, root: Path, kept: Path) -> None:
+    def __init__(self, root: Path, file: Path) -> None:
         self.root = root
-        self.kept = DecisionStore(root, kept, self._judged)
-        self.asked = FindOptions.of(self.kept.settings)
+        self.decisions = DecisionStore(root, file, self._note_judgements)
+        self.options = FindOptions.of(self.decisions.settings)
         self.finding: BackgroundTask[DuplicateReport] | None = None
         self.report: DuplicateReport | None = None
         self.checking: BackgroundTask[ApplyReport] | None = None
         self.planned: Plan | None = None
         self.applying: BackgroundTask[ApplyReport] | None = None
         self.recalling: BackgroundTask[UndoReport] | None = None
-        self._seen = -1
+        self._generation = -1
         self._against = ""
         self._moving = False
-        self._made: tuple[DuplicateReport, tuple[object, ...], Plan] | None = None
+        self._plan_cache: tuple[DuplicateReport, tuple[object, ...], Plan] | None = None
         # Several tabs may start the same task at once.
         self._beginning = threading.Lock()
 
-    def find(self, asked: FindOptions) -> None:
+    def find(self, options: FindOptions) -> None:
         """Start a search. Raises UsageError."""
-        asked.check()
-        against = _path_of(asked.against)
+        options.check()
+        against = _path_of(options.against)
 
         def work(task: BackgroundTask[DuplicateReport]) -> DuplicateReport:
             return duplicates.find(
                 self.root,
-                kinds=asked.kinds,
-                keep=asked.keep,
-                prefer=asked.prefer,
-                protect=asked.protect,
+                kinds=options.kinds,
+                keep=options.keep,
+                prefer=options.prefer,
+                protect=options.protect,
                 against=against,
-                where=asked.where or None,
-                looks=asked.looks,
+                where=options.where or None,
+                looks=options.looks,
                 progress=task.tell,
-                stop=task.stop_asked,
+                stop=task.stop_event,
             )
 
         with self._beginning:
             if self.finding is not None and self.finding.running:
                 return
-            self.asked = asked
-            self.kept.save_settings(asked.to_json())
+            self.options = options
+            self.decisions.save_settings(options.to_json())
             self.planned = self.checking = None
             self.finding = BackgroundTask("looking for duplicates", work)
 
@@ -132,7 +132,7 @@ class Workspace:
         self._moving = False
         if self.is_outdated:
             with suppress(ImseekError):  # A folder that has gone; the form reports it.
-                self.find(self.asked)
+                self.find(self.options)
                 self.wait()
 
     def wait(self) -> None:
@@ -150,8 +150,8 @@ class Workspace:
         if task.stopped:
             return
         report = task.result()
-        self.report, self._seen = report, report.generation
-        self._against = self.asked.against
+        self.report, self._generation = report, report.generation
+        self._against = self.options.against
 
     def names(self, name: str) -> Callable[[str], str | None]:
         """Return a function from the UUID of a collection in the report to its name; ``name`` is that of this one."""
@@ -166,13 +166,13 @@ class Workspace:
     @property
     def is_outdated(self) -> bool:
         """Whether the collection has changed since the search, other than by judgements from here."""
-        if self.report is None or self.kept.storing:  # Its commit is reported in a moment.
+        if self.report is None or self.decisions.is_storing:  # Its commit is reported in a moment.
             return False
-        return read_state(self.root).generation != self._seen
+        return read_state(self.root).generation != self._generation
 
-    def _judged(self, before: int, after: int) -> None:
-        if before == self._seen:
-            self._seen = after
+    def _note_judgements(self, before: int, after: int) -> None:
+        if before == self._generation:
+            self._generation = after
 
     def plan(
         self,
@@ -182,15 +182,15 @@ class Workspace:
         to: str | None,
         tag: str,
     ) -> Plan:
-        """Return the plan for the decisions, made anew only if something has changed. Raises UsageError."""
+        """Return the plan for the decisions, recomputed only if something has changed. Raises UsageError."""
         generation = read_state(self.root).generation
-        protect = self.asked.protect
-        asked = (self.kept.version, generation, suggested, action, to, tag, protect)
-        made = self._made
-        if made is None or made[0] is not report or made[1] != asked:
-            wanted = apply_decisions(report, self.kept.states, suggested)
+        protect = self.options.protect
+        key = (self.decisions.version, generation, suggested, action, to, tag, protect)
+        made = self._plan_cache
+        if made is None or made[0] is not report or made[1] != key:
+            wanted = apply_decisions(report, self.decisions.states, suggested)
             plan = duplicates.plan(self.root, wanted, action, to=to, tag=tag, protect=protect)
-            made = self._made = report, asked, plan
+            made = self._plan_cache = report, key, plan
         return made[2]
 
     # -- files -----------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ class Workspace:
         self.planned = plan
         checking = self.checking = BackgroundTask(
             "checking files",
-            lambda task: duplicates.apply(self.root, plan, progress=task.tell, stop=task.stop_asked),
+            lambda task: duplicates.apply(self.root, plan, progress=task.tell, stop=task.stop_event),
         )
         checking.wait(_SHORT_WAIT)
 
@@ -218,7 +218,7 @@ class Workspace:
                 return
             task = self.applying = BackgroundTask(
                 "acting on files",
-                lambda task: duplicates.apply(self.root, plan, dry_run=False, progress=task.tell, stop=task.stop_asked),
+                lambda task: duplicates.apply(self.root, plan, dry_run=False, progress=task.tell, stop=task.stop_event),
             )
             self.planned = self.checking = None
             self._moving = True
@@ -232,7 +232,7 @@ class Workspace:
             task = self.recalling = BackgroundTask(
                 "bringing files back",
                 lambda task: duplicates.undo(
-                    self.root, undo_id, dry_run=False, progress=task.tell, stop=task.stop_asked
+                    self.root, undo_id, dry_run=False, progress=task.tell, stop=task.stop_event
                 ),
             )
             self._moving = True

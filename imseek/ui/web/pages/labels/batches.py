@@ -31,14 +31,14 @@ _LOCK_TIMEOUT: Final = 1.0
 class Batch:
     """A batch of images; ``number`` changes with the cards.
 
-    ``given`` are the stored keys by id; ``refused`` is the error that kept later ones from being stored. ``skipped``
-    images are not proposed again.
+    ``stored_keys`` are by id; ``refused`` is the error that kept later ones from being stored. ``skipped`` images are
+    not proposed again.
     """
 
     number: int
     cards: tuple[Card, ...] = ()
     notes: tuple[str, ...] = ()
-    given: dict[int, str] = field(default_factory=dict)
+    stored_keys: dict[int, str] = field(default_factory=dict)
     skipped: set[int] = field(default_factory=set)
     refused: ImseekError | None = None
 
@@ -46,7 +46,7 @@ class Batch:
         """Store the keys that have changed. After an error they remain to be stored later."""
         mine = {card.id for card in self.cards}
         self.skipped = (self.skipped - mine) | {image_id for image_id, key in now.items() if key == SKIP}
-        new = changes(self.given, now)
+        new = changes(self.stored_keys, now)
         self.refused = None
         if new:
             try:
@@ -54,7 +54,7 @@ class Batch:
             except ImseekError as error:
                 self.refused = error
                 return
-        self.given = dict(now)
+        self.stored_keys = dict(now)
 
 
 def propose_batch(
@@ -62,7 +62,7 @@ def propose_batch(
     collection: Collection,
     one: LabelSet,
     before: Batch | None,
-    said: Mapping[str, int],
+    counts: Mapping[str, int],
     probe: ProbeInfo | None = None,
 ) -> Batch:
     """Return the images most worth labelling next, by active learning.
@@ -71,10 +71,10 @@ def propose_batch(
     trained first, which takes longer the more labels there are. Raises as :func:`imseek.probes.propose`.
     """
     skipped = set() if before is None else before.skipped
-    where, notes = sample_condition(collection, _number(before), [tag for tag in one.tags if tag in said])
+    where, notes = sample_condition(collection, _number(before), [tag for tag in one.tags if tag in counts])
     n = SIZE + min(len(skipped), _MAX_SKIPPED)
-    wanted = one.labels(said)
-    labelled = sum(said.get(tag, 0) for tag in one.tags)
+    wanted = one.labels(counts)
+    labelled = sum(counts.get(tag, 0) for tag in one.tags)
     fresh = probe is not None and probe.classes == wanted.names and 2 * sum(probe.counts) >= labelled
     known = probe.name if probe is not None and fresh else None
     found = probes.propose(collection, known, wanted, n=n, where=where)
@@ -109,12 +109,12 @@ def search_batch(
     collection: Collection,
     one: LabelSet,
     before: Batch | None,
-    said: Mapping[str, int],
+    counts: Mapping[str, int],
     words: str,
 ) -> Batch:
     """Return unlabelled images found by words. Raises as :meth:`imseek.Collection.search`."""
     skipped = set() if before is None else before.skipped
-    mine = [tag for tag in one.tags if tag in said]
+    mine = [tag for tag in one.tags if tag in counts]
     where = " AND ".join(f"NOT tag({search_state.sql_literal(tag)})" for tag in mine) or None
     query = Query((Term(text=words),), limit=SIZE + min(len(skipped), _MAX_SKIPPED), where=where)
     hits = [hit for hit in collection.search(query).hits if hit.image_id not in skipped][:SIZE]

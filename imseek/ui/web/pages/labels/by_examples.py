@@ -36,7 +36,7 @@ def show(name: str, collection: Collection) -> None:
             probe_training.show(name, collection, probe.name, probe)
         return
     with errors.show_errors():
-        said = label_sets.count_given(tags.counts(collection))
+        said = label_sets.count_labels(tags.counts(collection))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.session_state.setdefault("step", LABEL)
         step = st.segmented_control("Step", (LABEL, LEARNED), key="step", required=True, label_visibility="collapsed")
@@ -82,7 +82,7 @@ def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo
     return one, probe_there
 
 
-def _label(name: str, collection: Collection, one: LabelSet, said: dict[str, int], probe: ProbeInfo | None) -> None:
+def _label(name: str, collection: Collection, one: LabelSet, counts: dict[str, int], probe: ProbeInfo | None) -> None:
     slot = f"teach-{name}-{one.name}-{'-'.join(one.classes)}"
     key = f"{slot}-labeller"
     batch: Batch | None = st.session_state.get(slot)
@@ -95,8 +95,8 @@ def _label(name: str, collection: Collection, one: LabelSet, said: dict[str, int
     def next_(before: Batch | None) -> Batch:
         with st.spinner("Looking for pictures to label. Where many are labelled that takes some seconds."):
             if source == FOUND:
-                return batches.search_batch(name, collection, one, before, said, words)
-            return batches.propose_batch(name, collection, one, before, said, probe)
+                return batches.search_batch(name, collection, one, before, counts, words)
+            return batches.propose_batch(name, collection, one, before, counts, probe)
 
     asked = (source, words)
     if source == FOUND and not words:
@@ -117,13 +117,13 @@ def _label(name: str, collection: Collection, one: LabelSet, said: dict[str, int
         errors.show_error(batch.refused)
         st.text("What you have labelled since is kept on this page, and not stored yet.")
         st.button("Store it now", on_click=keep)
-    choices = [ClassChoice(k, one_line(tag), said.get(tag, 0)) for k, tag in one.keys().items()]
+    choices = [ClassChoice(k, one_line(tag), counts.get(tag, 0)) for k, tag in one.keys().items()]
     asks = labeller(
         batch.cards,
         choices,
         key=key,
         epoch=batch.number,
-        given=batch.given,
+        given=batch.stored_keys,
         base=app_state.images_url(name),
         opens=app_state.current_app().opens,
         changed=keep,

@@ -166,7 +166,7 @@ def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
     )
 
 
-def _preview(name: str, collection: Collection, asked: LabelOptions, classes: Classes | str) -> LabelPreview | None:
+def _preview(name: str, collection: Collection, options: LabelOptions, classes: Classes | str) -> LabelPreview | None:
     if isinstance(classes, str):
         st.text(classes)
         return None
@@ -175,7 +175,7 @@ def _preview(name: str, collection: Collection, asked: LabelOptions, classes: Cl
     said = st.spinner("The first words take some seconds: the encoder is made ready.") if first else nullcontext()
     try:
         with said:
-            found = labels.preview(collection, classes, images=SAMPLE, **asked.arguments())
+            found = labels.preview(collection, classes, images=SAMPLE, **options.arguments())
         st.session_state["labels-read"].add(name)
     except ImseekError as error:
         errors.show_error(error)
@@ -203,7 +203,7 @@ def _preview(name: str, collection: Collection, asked: LabelOptions, classes: Cl
     return found
 
 
-def _save(collection: Collection, asked: LabelOptions, classes: Classes, found: LabelPreview) -> None:
+def _save(collection: Collection, options: LabelOptions, classes: Classes, found: LabelPreview) -> None:
     st.text("Nothing is stored so far. Saved labels can be filtered by, continued, and taken back.")
     with errors.show_errors():
         there = {one.name for one in labels.saved(collection)}
@@ -215,7 +215,7 @@ def _save(collection: Collection, asked: LabelOptions, classes: Classes, found: 
     busy = label_tasks.is_busy(collection.path, SLOT)
     what = f"Label {format_count(found.of, 'picture')}"
     if st.button(f"{what} and save", type="primary", disabled=busy, key="labels-go"):
-        arguments = asked.arguments()
+        arguments = options.arguments()
 
         def task(progress: ProgressCallback, stop: threading.Event) -> SaveResult:
             made = labels.label(collection, classes, save=name, tag=tag, progress=progress, stop=stop, **arguments)

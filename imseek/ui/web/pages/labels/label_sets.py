@@ -1,4 +1,4 @@
-"""Label sets for labels by examples, without Streamlit: tags of which an image has one."""
+"""Label sets for labels by examples, without Streamlit: groups of tags, one of which an image has."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def of_probe(probe: ProbeInfo) -> LabelSet | None:
     return LabelSet(probe.name, classes)
 
 
-def count_given(counts: Sequence[TagCount]) -> dict[str, int]:
+def count_labels(counts: Sequence[TagCount]) -> dict[str, int]:
     """Return how many images people have given each tag."""
     found = {one.tag: sum(n for who, n in one.by.items() if is_manual(who)) for one in counts}
     return {tag: n for tag, n in found.items() if n}

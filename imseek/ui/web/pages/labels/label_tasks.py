@@ -24,7 +24,7 @@ _PHASES = {"words": "Reading class names", "labels": "Labelling", "labelling": "
 
 def begin(root: Path, slot: str, what: str, work: Work) -> BackgroundTask[Any]:
     """Start a task, unless one is running in the same ``slot`` of the collection; returns the running task."""
-    return background.start(_KIND, (root, slot), lambda task: work(task.tell, task.stop_asked), what)
+    return background.start(_KIND, (root, slot), lambda task: work(task.tell, task.stop_event), what)
 
 
 def find(root: Path, slot: str) -> BackgroundTask[Any] | None:

@@ -67,19 +67,19 @@ def show_train_button(
     collection: Collection,
     one: LabelSet,
     probe: ProbeInfo | None,
-    said: Mapping[str, int],
+    counts: Mapping[str, int],
     begun: Callable[[], None],
 ) -> None:
     """Draw the button that starts training, with advice; ``begun`` is called as it starts."""
     slot = f"learn-{one.name}"
     busy = label_tasks.is_busy(collection.path, slot)
-    why = label_sets.why_not_learnable(one, said)
-    labelled = sum(said.get(tag, 0) for tag in one.tags)
+    why = label_sets.why_not_learnable(one, counts)
+    labelled = sum(counts.get(tag, 0) for tag in one.tags)
     verb = "Learn" if probe is None else "Learn again"
     text = f"{verb} from {labelled:,} labels" if why is None else verb
 
     def start() -> None:
-        labels = one.labels(said)
+        labels = one.labels(counts)
 
         def task(progress: ProgressCallback, stop: threading.Event) -> TrainedProbe:
             info = probes.fit(collection, one.name, labels, force=True, progress=progress, stop=stop)
@@ -94,7 +94,7 @@ def show_train_button(
     st.button(text, type="primary", disabled=disabled, key="learn-go", on_click=start)
     if st.session_state.pop("learn-begun", False):
         st.rerun()  # The whole page, which shows running tasks.
-    hints = [label_sets.advice(one, said) if why is None else why]
+    hints = [label_sets.advice(one, counts) if why is None else why]
     if probe is not None and why is None and labelled != sum(probe.counts):
         hints.append(f"It was learned from {sum(probe.counts):,} labels.")
     st.text(one_line(" ".join(filter(None, hints))))
@@ -149,7 +149,7 @@ def _save(name: str, collection: Collection, found: TrainedProbe, slot: str) -> 
         if st.button("Save", type="primary", disabled=busy or not (columns or tag), key=f"{slot}-go"):
 
             def task(progress: ProgressCallback, stop: threading.Event) -> ProbeApplyReport | None:
-                told = probes.apply(
+                report = probes.apply(
                     collection,
                     info.name,
                     save=column if columns else None,
@@ -158,26 +158,26 @@ def _save(name: str, collection: Collection, found: TrainedProbe, slot: str) -> 
                     progress=progress,
                     stop=stop,
                 )
-                return None if told.interrupted else told
+                return None if report.interrupted else report
 
             label_tasks.begin(collection.path, saving, f"Saving {info.name}", task)
             st.rerun()
-        told = label_tasks.outcome(collection.path, saving)
-        if isinstance(told, ProbeApplyReport):
-            st.text(f"✓ {saved_line(told)}")
-            if told.saved is not None:
-                saved_labels.show_pictures(told.saved, info.classes, f"{slot}-show")
+        report = label_tasks.outcome(collection.path, saving)
+        if isinstance(report, ProbeApplyReport):
+            st.text(f"✓ {saved_line(report)}")
+            if report.saved is not None:
+                saved_labels.show_pictures(report.saved, info.classes, f"{slot}-show")
 
 
-def saved_line(told: ProbeApplyReport) -> str:
+def saved_line(report: ProbeApplyReport) -> str:
     """Describe what was stored."""
-    parts = [] if told.saved is None else [f"saved as the columns {told.saved} and {told.saved}_score"]
-    if told.tagged or told.untagged or told.kept or told.saved is None:
-        parts.append(f"{told.tagged:,} tags given")
-    if told.untagged:
-        parts.append(f"{told.untagged:,} of before taken back")
-    if told.kept:
-        parts.append(f"{told.kept:,} left as people labelled them")
+    parts = [] if report.saved is None else [f"saved as the columns {report.saved} and {report.saved}_score"]
+    if report.tagged or report.untagged or report.kept or report.saved is None:
+        parts.append(f"{report.tagged:,} tags given")
+    if report.untagged:
+        parts.append(f"{report.untagged:,} of before taken back")
+    if report.kept:
+        parts.append(f"{report.kept:,} left as people labelled them")
     text = ", ".join(parts)
     return f"{capitalise(text)}."
 

@@ -86,10 +86,10 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
 
 def _apply_change(act: Callable[[], TagReport], what: str) -> None:
     try:
-        told = act()
+        report = act()
     except ImseekError as error:
         errors.show_error(error)
         return
-    st.session_state["tags-said"] = f"✓ {one_line(what)}: {format_count(told.changed, 'picture')}."
+    st.session_state["tags-said"] = f"✓ {one_line(what)}: {format_count(report.changed, 'picture')}."
     st.session_state["tags-changes"] += 1
     st.rerun()

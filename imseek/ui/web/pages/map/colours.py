@@ -31,7 +31,7 @@ _MIN_NAMED: Final = 3
 _BRIGHT: Final = 64
 _MIN_BRIGHT: Final = 12
 #: Maximum number of characters of a name on the map.
-_LONGEST: Final = 24
+_MAX_LABEL: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,9 @@ def _colour_scores(scores: Float32) -> Colouring:
     usual = float(np.median(there)) if len(there) else 0.0
     raised = pa.chunked_array([pa.array(np.maximum(scores, usual), from_pandas=True)])
     colouring = colour_by_column("score", raised, one_line)
-    told = colouring.told or {}
-    ends = {end: None if told[end] is None else round(told[end], 3) for end in ("low", "high")}
-    return replace(colouring, told={**told, **ends}, values=scores)
+    legend = colouring.legend or {}
+    ends = {end: None if legend[end] is None else round(legend[end], 3) for end in ("low", "high")}
+    return replace(colouring, legend={**legend, **ends}, values=scores)
 
 
 _words_cache: dict[tuple[MapView, str], ColourData] = {}
@@ -191,13 +191,13 @@ def _sources(shown: MapView, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def labels(shown: MapView, by: ColourBy, colouring: Colouring) -> Sequence[tuple[str, float, float]]:
     """Return names and positions to write on the map; empty if colours stand for no names."""
-    told = colouring.told
-    if told is None or told["kind"] != "class" or by.kind == "none":
+    legend = colouring.legend
+    if legend is None or legend["kind"] != "class" or by.kind == "none":
         return ()
     if by.kind == "column" and by.what not in ("folder", "source"):
         return ()
     places = load_points(shown).places
-    named = [one for one in told["legend"] if one["shade"] < len(colouring.colours) - 2]
+    named = [one for one in legend["legend"] if one["shade"] < len(colouring.colours) - 2]
     return [
         (_short(str(one["label"])), *central_point(places[colouring.shades == one["shade"]]))
         for one in named
@@ -207,4 +207,4 @@ def labels(shown: MapView, by: ColourBy, colouring: Colouring) -> Sequence[tuple
 
 def _short(label: str) -> str:
     """Shorten a long name to its end, the most telling part of a path."""
-    return label if len(label) <= _LONGEST else f"…{label[1 - _LONGEST :]}"
+    return label if len(label) <= _MAX_LABEL else f"…{label[1 - _MAX_LABEL :]}"

@@ -76,10 +76,10 @@ def show_progress(root: Path) -> None:
             "Stopped. What was ready by then is kept." if task.launched.exit_code else ""
         )
         st.rerun()
-    told = task.launched.progress
-    done, total = told.get("done"), told.get("total")
+    progress = task.launched.progress
+    done, total = progress.get("done"), progress.get("total")
     share = done / total if isinstance(done, int) and isinstance(total, int) and total > 0 else 0.0
-    phase = str(told.get("phase", "starting"))
+    phase = str(progress.get("phase", "starting"))
     with st.container(border=True):
         st.text(task.what)
         st.progress(min(1.0, max(0.0, share)), text=f"{capitalise(phase)} …")

@@ -40,7 +40,7 @@ def show(name: str, collection: Collection, asked: SearchState) -> bool:
         errors.show_error(error)
         return False
     took = time.perf_counter() - began
-    _facts(asked, result, took, bool(beyond))
+    _show_facts(result, took, bool(beyond))
     _draw(name, collection, asked, result, beyond)
     _show_cutoff(asked, result, beyond)
     return True
@@ -81,7 +81,7 @@ def _show_more(asked: SearchState, wanted: int) -> None:
     st.session_state[_MORE] = (asked, wanted)
 
 
-def _facts(asked: SearchState, result: SearchResult, took: float, beyond: bool) -> None:
+def _show_facts(result: SearchResult, took: float, beyond: bool) -> None:
     said = [format_count(len(result), "picture"), f"of {result.searched:,}"]
     if result.groups:
         said.insert(1, f"in {format_count(len(result.groups), 'group')}")
@@ -119,7 +119,7 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
 
 
 def _like(image_id: int, more: bool) -> None:
-    page_state.go_to(page_state.current().asked.judged(image_id, right=more))
+    page_state.go_to(page_state.current().asked.mark(image_id, right=more))
 
 
 def _show_nothing_found(asked: SearchState, beyond: bool) -> None:

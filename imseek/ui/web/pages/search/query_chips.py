@@ -131,7 +131,7 @@ def apply_chip_change(asked: SearchState, chip: str, what: str, value: object) -
     if kind == "where" and what == "remove" and n < len(asked.where):
         return asked.with_changes(where=asked.where[:n] + asked.where[n + 1 :])
     if kind in ("more", "less") and n in (asked.more if kind == "more" else asked.less):
-        return asked.judged(n, right=(kind == "more") == (what == "remove"))
+        return asked.mark(n, right=(kind == "more") == (what == "remove"))
     if kind != "part" or n >= len(asked.parts):
         return asked
     part = asked.parts[n]

@@ -1,0 +1,190 @@
+"""Write tags into ``.xmp`` files beside pictures, where other programs read them as keywords, and undo that.
+
+>>> imseek.sidecars.write("photos.imseek")                    # doctest: +SKIP
+>>> imseek.sidecars.write("photos.imseek", apply=True)        # doctest: +SKIP
+
+Tags that people gave become ``dc:subject``; tags of models do not. Everything else in an existing file stays. Pictures
+themselves are never written to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from imseek.data.catalog import tag_reader
+from imseek.data.reader import Reader
+from imseek.data.user_files.safe_path import ChangingError
+from imseek.errors import MediaError
+from imseek.media.xmp_edit import add_keywords
+from imseek.search.where import Filters
+from imseek.sidecars import files
+from imseek.sidecars.journal import Edit, Journal
+from imseek.sidecars.results import Refusal as Refusal
+from imseek.sidecars.results import SidecarReport as SidecarReport
+from imseek.sidecars.results import SidecarUndo as SidecarUndo
+from imseek.types.collections import AnyCollection, path_of
+
+#: Files recorded and written at a time.
+_BATCH: Final = 256
+
+
+@dataclass(slots=True)
+class _Target:
+    """A file to write into, with the tags and the known keywords of the images that it lies beside."""
+
+    images: int = 0
+    tags: dict[str, None] = field(default_factory=dict)
+    keywords: dict[str, None] = field(default_factory=dict)
+
+
+def write(collection: AnyCollection, *, where: str | None = None, apply: bool = False) -> SidecarReport:
+    """Add the tags of images, or of those that meet ``where``, to the keywords in ``.xmp`` files beside their pictures.
+
+    For ``a.jpg`` that is ``a.jpg.xmp``, or ``a.xmp`` where only that exists. A file that states no keywords gets those
+    that the image has as well, since it goes before the picture. Without ``apply``, nothing is written. Each file is
+    replaced atomically, after its former content is in a journal. Raises QueryError, LockedError, StorageError.
+    """
+    root = path_of(collection)
+    if not apply:
+        plan = _Plan(Reader(root), where)
+        edits = list(plan.edits())
+        return plan.report(edits=len(edits), created=sum(edit.before is None for edit in edits), undo_id=None)
+    from imseek.data.writing.writer_wait import open_writer
+
+    with open_writer(root, "tag write-sidecars") as writer:
+        plan = _Plan(Reader(root), where)
+        journal: Journal | None = None
+        edited = created = 0
+        waiting = plan.edits()
+        while batch := list(islice(waiting, _BATCH)):
+            journal = journal or Journal.begin(root, writer.staging)
+            journal.record((edit, files.digest(edit.after)) for edit in batch)
+            for edit in batch:
+                if plan.attempt(edit, f"imseek-{journal.undo_id}"):
+                    edited += 1
+                    created += edit.before is None
+        return plan.report(edits=edited, created=created, undo_id=None if journal is None else journal.undo_id)
+
+
+def undo(collection: AnyCollection, undo_id: str) -> SidecarUndo:
+    """Put back the files that :func:`write` has changed, unless somebody has changed them since.
+
+    Once all are back, the journal is removed. Raises UsageError where there is no such journal, or another user's,
+    LockedError, StorageError.
+    """
+    root = path_of(collection)
+    from imseek.data.writing.writer_wait import open_writer
+
+    with open_writer(root, "tag write-sidecars"):
+        journal = Journal(root, undo_id)
+        restored = removed = 0
+        left: list[bytes] = []
+        for record in reversed(journal.records()):
+            try:
+                now, before = files.read(record.path), record.before
+                if now == before:  # not written, or put back already
+                    restored += now is not None
+                    removed += now is None
+                elif now is None or files.digest(now) != record.sha256:
+                    left.append(record.path)
+                elif before is None:
+                    files.remove(record.path, record.sha256)
+                    removed += 1
+                else:
+                    files.write(record.path, now, before, f"imseek-{undo_id}")
+                    restored += 1
+            except (OSError, ValueError, ChangingError, MediaError):
+                left.append(record.path)
+            hashes = {record.sha256} if record.packed is None else {record.sha256, files.digest(record.before or b"")}
+            files.discard_unfinished(record.path, f"imseek-{undo_id}", hashes)
+        if not left:
+            journal.remove()
+        return SidecarUndo(undo_id, restored, removed, tuple(left))
+
+
+class _Plan:
+    """What is to be written, and how it went."""
+
+    def __init__(self, reader: Reader, where: str | None) -> None:
+        self._refused: Counter[Refusal] = Counter()
+        self._unchanged = 0
+        tags = _tags_of(reader, where)
+        self._images = len(tags)
+        self._targets = self._find_targets(reader, tags)
+        self._is_dry = True
+
+    def edits(self) -> Iterator[Edit]:
+        """Yield the files to change, with their content before and after."""
+        for path, target in self._targets.items():
+            try:
+                before = files.read(path)
+                after = add_keywords(before, [*target.tags], [*target.keywords])
+            except MediaError:
+                self._refuse(path, "unreadable")
+            except OSError as error:
+                self._refuse(path, "missing" if isinstance(error, FileNotFoundError) else "unreadable")
+            else:
+                if after == before:
+                    self._unchanged += 1
+                elif not os.access(os.path.dirname(path), os.W_OK | os.X_OK):
+                    self._refuse(path, "read_only")
+                else:
+                    yield Edit(path, before, after)
+
+    def attempt(self, edit: Edit, name: str) -> bool:
+        """Write a file; returns whether that was possible."""
+        self._is_dry = False
+        try:
+            files.write(edit.path, edit.before, edit.after, name)
+        except (ChangingError, FileExistsError):
+            self._refuse(edit.path, "changed")
+        except OSError:
+            self._refuse(edit.path, "read_only")
+        else:
+            return True
+        return False
+
+    def report(self, *, edits: int, created: int, undo_id: str | None) -> SidecarReport:
+        refused: Mapping[Refusal, int] = dict(sorted(self._refused.items()))
+        return SidecarReport(self._images, edits, created, self._unchanged, refused, not self._is_dry, undo_id)
+
+    def _refuse(self, path: bytes, why: Refusal) -> None:
+        self._refused[why] += self._targets[path].images
+
+    def _find_targets(self, reader: Reader, tags: Mapping[int, Iterable[str]]) -> Mapping[bytes, _Target]:
+        """Group images by the file to write into; a raw and a JPEG, for example, may share one."""
+        found: dict[bytes, _Target] = defaultdict(_Target)
+        places = reader.indexed_places(list(tags))
+        known = reader.metadata(list(tags))
+        for image_id, names in tags.items():
+            if (place := places.get(image_id)) is None:
+                self._refused["missing"] += 1
+            elif not place.is_whole_file:
+                self._refused["url" if b"://" in place.shown else "archive"] += 1
+            elif not os.path.isfile(place.file):
+                self._refused["missing"] += 1
+            else:
+                target = found[_sidecar_of(place.file)]
+                target.images += 1
+                target.tags.update(dict.fromkeys(names))
+                target.keywords.update(dict.fromkeys(known.get(image_id, {}).get("keywords", ())))
+        return found
+
+
+def _tags_of(reader: Reader, where: str | None) -> Mapping[int, list[str]]:
+    among = None if where is None else {*Filters().ids(reader, where).tolist()}
+    found: dict[int, list[str]] = {}
+    for image_id, tag in tag_reader.manual_tags(reader):
+        if among is None or image_id in among:
+            found.setdefault(image_id, []).append(tag)
+    return found
+
+
+def _sidecar_of(picture: bytes) -> bytes:
+    own, shared = picture + b".xmp", os.path.splitext(picture)[0] + b".xmp"
+    return shared if os.path.lexists(shared) and not os.path.lexists(own) else own

@@ -1,0 +1,21 @@
+"""A space of vectors, which a search needs to know of a collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from imseek.types.json_form import Json
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceInfo:
+    """A set of vectors: its encoder, and the fingerprint of the encoder's weights."""
+
+    space_id: Annotated[int, Json(hidden=True)]
+    encoder: Annotated[str, Json(name="reference")]
+    fingerprint: str
+    dim: Annotated[int, Json(minimum=1)]
+    modality: str
+    quality: str
+    note: str | None = None
