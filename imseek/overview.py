@@ -4,6 +4,8 @@
 48211
 >>> imseek.overview.newest("photos.imseek", limit=3).image_ids      # doctest: +SKIP
 (51002, 51001, 51000)
+>>> [one.text for one in imseek.overview.suggest("photos.imseek", "a red hor")]      # doctest: +SKIP
+['a red horse', 'a red hornet']
 
 Nothing is changed.
 """

@@ -97,8 +97,8 @@ def test_cards_say_why_words_found_a_picture() -> None:
     text = Match("text", ("INVOICE",), excerpt)
     hit = Hit("c", 1, 0.25, None, matches=(picture, Match("name", ("horses/", "a.png")), text))
     assert card("n", hit).reasons == (
-        Reason("name", "horses/, a.png", ("horses/", "a.png")),
         Reason("text", r"…the <b>INVOICE</b>\nof 2024…", ("INVOICE",)),
+        Reason("name", "horses/, a.png", ("horses/", "a.png")),
         Reason("picture"),
     )
     assert card("n", hit).note == "0.250"

@@ -148,19 +148,21 @@ def card(
 
 
 def reasons(matches: Sequence[Match]) -> tuple[Reason, ...]:
-    """Return why a picture is a hit, words first; nothing if only what it shows is like the query."""
+    """Return why a picture is a hit; nothing if only what it shows is like the query.
+
+    Names come after other words, since the card has one already, and what the picture shows comes last.
+    """
     if all(match.field == "picture" for match in matches):
         return ()
-    found = [
+    ordered = sorted(matches, key=lambda match: {"name": 1, "picture": 2}.get(match.field, 0))
+    return tuple(
         Reason(
             match.field,
             one_line(", ".join(match.words) if match.excerpt is None else match.excerpt),
             tuple(map(one_line, match.words)),
         )
-        for match in matches
-        if match.field != "picture"
-    ]
-    return (*found, *(Reason(match.field) for match in matches if match.field == "picture"))
+        for match in ordered
+    )
 
 
 def title_of(hit: Hit) -> str:

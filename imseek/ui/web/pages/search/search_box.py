@@ -36,7 +36,7 @@ _STYLE: Final = """<style>
 .st-key-search-picture [data-testid="stFileUploaderDropzone"] button::after {
   content: "Picture…"; font-size: 0.875rem;
 }
-.st-key-search-asking, .st-key-search-suggestions { position: absolute; }
+.st-key-search-asking, [data-testid="stLayoutWrapper"]:has(> .st-key-search-suggestions) { position: absolute; }
 @media (min-width: 900px) {
   .st-key-search-facts { padding-right: 17rem; }
   .st-key-search-results-tools { margin-top: -2.5rem; }
