@@ -18,6 +18,7 @@ import pytest
 
 import imseek
 from imseek.data.archive import manifest, restore, tar_stream
+from imseek.data.catalog.migrations import MIGRATIONS
 from imseek.data.files import durable_files
 from imseek.errors import BackupError, CollectionExistsError, FormatVersionError, StorageError, UsageError
 
@@ -199,7 +200,7 @@ def test_one_of_a_later_imseek_says_so(archive: bytes, tmp_path: Path, name: str
 
 def test_a_later_catalog_says_so(archive: bytes, tmp_path: Path) -> None:
     changed = with_catalog(archive, tmp_path, "INSERT INTO migrations VALUES (9999, 'tomorrow', 'never')")
-    refused(changed, tmp_path, "version 3", FormatVersionError)
+    refused(changed, tmp_path, f"version {len(MIGRATIONS) + 1}", FormatVersionError)
 
 
 @pytest.mark.parametrize(

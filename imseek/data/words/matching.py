@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from imseek.data.reader import Reader
 
 #: Documents that a query scores at most.
-_SCORED: Final = 300
+_SCORED: Final = 200
 #: A word in more documents than this is common: how many hold it is estimated.
 _COMMON: Final = 5_000
 #: Documents with a word of too many that are looked through for a common one.
