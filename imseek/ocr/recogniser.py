@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib import metadata
+from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -54,6 +54,12 @@ MIN_CONFIDENCE: Final = 0.75
 _SINGLE_CONFIDENCE: Final = 0.98
 #: Width by height of what the recogniser gets at most: a longer line is cut into pieces.
 _MAX_ASPECT: Final = 40.0
+#: The files in rapidocr's wheel, by stage.
+_NETWORKS: Final = {
+    "Det": "PP-OCRv6_det_small.onnx",
+    "Cls": "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
+    "Rec": "PP-OCRv6_rec_small.onnx",
+}
 #: The network needs sides that are multiples of this, and lines of this height.
 _STRIDE: Final = 32
 _LINE_HEIGHT: Final = 48
@@ -166,8 +172,12 @@ def _import_rapidocr() -> type[RapidOCR]:
 @cache
 def _load_engine() -> Any:
     """Load the networks, one thread each. What they are given does not change them, so threads may share them."""
-    engine = _import_rapidocr()(
+    package = _import_rapidocr()
+    models = resources.files("rapidocr") / "models"
+    engine = package(
         params={
+            # Named, because a file that is not as it expects would be downloaded.
+            **{f"{stage}.model_path": str(models / name) for stage, name in _NETWORKS.items()},
             "Global.log_level": "critical",
             "EngineConfig.onnxruntime.intra_op_num_threads": 1,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
