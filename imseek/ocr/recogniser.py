@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import metadata, resources
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from importlib.util import find_spec
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,6 @@ from imseek.media.sanitise import tidy
 from imseek.ocr.results import TextLine
 from imseek.ocr.text_like_blocks import choose_blocks
 from imseek.types.arrays import Pixels
-
-if TYPE_CHECKING:
-    from rapidocr import RapidOCR
 
 Corners: TypeAlias = npt.NDArray[np.float32]
 """The corners (4, 2) of a line as x and y in pixels, clockwise from the start of its text."""
@@ -66,13 +64,14 @@ _LINE_HEIGHT: Final = 48
 
 
 def check_installed() -> None:
-    """Raise MissingExtraError where rapidocr is missing."""
-    _import_rapidocr()
+    """Raise MissingExtraError where rapidocr is missing. Imports nothing."""
+    if find_spec("rapidocr") is None:
+        raise MissingExtraError("rapidocr", EXTRA)
 
 
 def model_name() -> str:
     """Name the recogniser with its version, as the records of texts have it. Raises MissingExtraError."""
-    _import_rapidocr()
+    check_installed()
     return f"rapidocr {metadata.version('rapidocr')}, PP-OCRv6 small"
 
 
@@ -159,22 +158,13 @@ class Recogniser:
 
 
 @cache
-def _import_rapidocr() -> type[RapidOCR]:
-    try:
-        from rapidocr import RapidOCR
-    except ModuleNotFoundError as error:
-        if error.name not in ("rapidocr", "cv2"):
-            raise
-        raise MissingExtraError("rapidocr", EXTRA) from error
-    return RapidOCR
-
-
-@cache
 def _load_engine() -> Any:
     """Load the networks, one thread each. What they are given does not change them, so threads may share them."""
-    package = _import_rapidocr()
+    check_installed()
+    from rapidocr import RapidOCR
+
     models = resources.files("rapidocr") / "models"
-    engine = package(
+    engine = RapidOCR(
         params={
             # Named, because a file that is not as it expects would be downloaded.
             **{f"{stage}.model_path": str(models / name) for stage, name in _NETWORKS.items()},

@@ -313,7 +313,6 @@ def test_lines_that_somebody_else_wrote(stored: str) -> None:
 
 
 def test_the_missing_extra_names_itself(written: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    recogniser._import_rapidocr.cache_clear()
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     with pytest.raises(MissingExtraError) as error:
         ocr.recognise(written)
