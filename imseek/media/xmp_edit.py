@@ -89,7 +89,10 @@ def _find(packet: bytes) -> _Found:
     if b"\0" in packet:
         raise _refusal("it is not in an encoding that contains ASCII")
     walk = _Walk(packet)
-    walk.parse()
+    try:
+        walk.parse()
+    except expat.ExpatError as error:  # a namespace with a space in it
+        raise _refusal(str(error)) from error
     if walk.found.description is None:
         raise _refusal("it describes nothing")
     if walk.found.is_attribute:

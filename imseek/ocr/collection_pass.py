@@ -53,7 +53,6 @@ _Outcome: TypeAlias = tuple[TextLine, ...] | _Trouble
 def read_texts(writer: Writer, task: Task) -> OcrReport:
     """Read what was not read; see :func:`imseek.ocr.recognise`."""
     started = time.monotonic()
-    recogniser = Recogniser()
     text_store.begin(writer, model_name())
     with closing(Reader(writer.root)) as reader:
         missing, images = text_store.ids_without_text(reader)
@@ -61,7 +60,7 @@ def read_texts(writer: Writer, task: Task) -> OcrReport:
         unread: list[UnreadPicture] = []
         unreadable = 0
         task.report(PHASE, 0, len(missing))
-        for image_id, outcome in _read_each(reader, recogniser, missing.tolist(), task):
+        for image_id, outcome in _read_each(reader, missing.tolist(), task):
             if isinstance(outcome, _Trouble):
                 unreadable += 1
                 if len(unread) < _MAX_LISTED:
@@ -112,10 +111,11 @@ class _Batch:
         self._due = ended + max(COMMIT_SECONDS, _COMMIT_SHARE * (ended - started))
 
 
-def _read_each(
-    reader: Reader, recogniser: Recogniser, missing: Sequence[int], task: Task
-) -> Iterator[tuple[int, _Outcome]]:
+def _read_each(reader: Reader, missing: Sequence[int], task: Task) -> Iterator[tuple[int, _Outcome]]:
     """Yield the lines of each picture, or why it could not be read; stops where the task is cancelled."""
+    if not missing:
+        return  # Loading the networks takes a second.
+    recogniser = Recogniser()
     workers = available_cpus()
     idle = threading.Semaphore(workers)
     try:

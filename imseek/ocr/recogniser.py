@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib import metadata
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from importlib import metadata, resources
+from importlib.util import find_spec
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,6 @@ from imseek.media.sanitise import tidy
 from imseek.ocr.results import TextLine
 from imseek.ocr.text_like_blocks import choose_blocks
 from imseek.types.arrays import Pixels
-
-if TYPE_CHECKING:
-    from rapidocr import RapidOCR
 
 Corners: TypeAlias = npt.NDArray[np.float32]
 """The corners (4, 2) of a line as x and y in pixels, clockwise from the start of its text."""
@@ -54,19 +52,26 @@ MIN_CONFIDENCE: Final = 0.75
 _SINGLE_CONFIDENCE: Final = 0.98
 #: Width by height of what the recogniser gets at most: a longer line is cut into pieces.
 _MAX_ASPECT: Final = 40.0
+#: The files in rapidocr's wheel, by stage.
+_NETWORKS: Final = {
+    "Det": "PP-OCRv6_det_small.onnx",
+    "Cls": "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
+    "Rec": "PP-OCRv6_rec_small.onnx",
+}
 #: The network needs sides that are multiples of this, and lines of this height.
 _STRIDE: Final = 32
 _LINE_HEIGHT: Final = 48
 
 
 def check_installed() -> None:
-    """Raise MissingExtraError where rapidocr is missing."""
-    _import_rapidocr()
+    """Raise MissingExtraError where rapidocr is missing. Imports nothing."""
+    if find_spec("rapidocr") is None:
+        raise MissingExtraError("rapidocr", EXTRA)
 
 
 def model_name() -> str:
     """Name the recogniser with its version, as the records of texts have it. Raises MissingExtraError."""
-    _import_rapidocr()
+    check_installed()
     return f"rapidocr {metadata.version('rapidocr')}, PP-OCRv6 small"
 
 
@@ -153,21 +158,16 @@ class Recogniser:
 
 
 @cache
-def _import_rapidocr() -> type[RapidOCR]:
-    try:
-        from rapidocr import RapidOCR
-    except ModuleNotFoundError as error:
-        if error.name not in ("rapidocr", "cv2"):
-            raise
-        raise MissingExtraError("rapidocr", EXTRA) from error
-    return RapidOCR
-
-
-@cache
 def _load_engine() -> Any:
     """Load the networks, one thread each. What they are given does not change them, so threads may share them."""
-    engine = _import_rapidocr()(
+    check_installed()
+    from rapidocr import RapidOCR
+
+    models = resources.files("rapidocr") / "models"
+    engine = RapidOCR(
         params={
+            # Named, because a file that is not as it expects would be downloaded.
+            **{f"{stage}.model_path": str(models / name) for stage, name in _NETWORKS.items()},
             "Global.log_level": "critical",
             "EngineConfig.onnxruntime.intra_op_num_threads": 1,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from imseek.ocr import recogniser
-
 pytest.importorskip("rapidocr", reason="rapidocr is missing (the extra ocr)")
 
 
@@ -70,7 +68,6 @@ def test_unreadable_pictures_are_listed(cli: Callable[..., Any]) -> None:
 def test_without_the_extra(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     write(Path("album/one.png"), "Invoice 2024")
     with monkeypatch.context() as patch:
-        recogniser._import_rapidocr.cache_clear()
         patch.setitem(sys.modules, "rapidocr", None)
         refused = cli("index", "album", "--encoder", "fake", "--ocr")
         assert refused.code == 1
@@ -79,7 +76,6 @@ def test_without_the_extra(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPa
         assert not list(Path("../home").rglob("catalog.sqlite"))
     assert cli("index", "album", "--encoder", "fake", "--ocr").code == 0
     write(Path("album/two.png"), "Harbour")
-    recogniser._import_rapidocr.cache_clear()
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     run = cli("index")
     assert run.code == 0

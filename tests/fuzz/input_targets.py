@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+from xmp import DARKTABLE, DIGIKAM, LIGHTROOM
 
 from fuzz.mutations import ByteSource, json_bytes, mutate
 from fuzz.target import Target, arbitrary_bytes, scratch_folder
@@ -25,9 +26,12 @@ from imseek.indexer.sources.tables.base import Kind
 from imseek.indexer.sources.tar_archive import Tar, TarStream
 from imseek.indexer.sources.zip_archive import Zip
 from imseek.media import isobmff, raw
+from imseek.media.annotations import MAX_ENTRIES
 from imseek.media.decode import Limits, decode
 from imseek.media.formats import needs_sandbox, sniff
 from imseek.media.sidecar import read_sidecar
+from imseek.media.xmp import read_xmp
+from imseek.media.xmp_edit import add_keywords
 
 #: Bytes of a member that a target unpacks, members that it reads, and rows of a table.
 _LIMIT: Final = 1 << 16
@@ -79,6 +83,16 @@ def _read_sidecar(data: bytes) -> None:
     }
     text = json_bytes(mutate(document, source)) if source.number(2) else source.rest()
     read_sidecar(source.rest() or None, text)
+
+
+def _read_xmp(data: bytes) -> None:
+    """XMP from a picture or beside it, and keywords added to it: all that was said stays."""
+    before = read_xmp(data)
+    with suppress(MediaError):
+        after = read_xmp(add_keywords(data, ["a b", "<c>"]))
+        if len(before.keywords) < MAX_ENTRIES - 2:
+            assert {*before.keywords, "a b", "<c>"} == {*after.keywords}
+        assert (before.caption, before.rating, before.people) == (after.caption, after.rating, after.people)
 
 
 def _is_picture(name: bytes) -> bool:
@@ -165,6 +179,7 @@ def _table_seeds() -> list[bytes]:
 TARGETS: Final = {
     "pictures": Target(_decode, _picture_seeds),
     "sidecar": Target(_read_sidecar, lambda: [b"\1", b"\0{}", *arbitrary_bytes()]),
+    "xmp": Target(_read_xmp, lambda: [LIGHTROOM, DIGIKAM, DARKTABLE]),
     "tar": Target(_read_tar, _tar_seeds),
     "zip": Target(_read_zip, _zip_seeds),
     "table": Target(_read_table, _table_seeds),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import sys
 import threading
 import time
@@ -86,6 +87,20 @@ def test_lines_over_photographs_are_read_where_they_are(photos: Path, name: str)
     assert 0 < first.x < 0.12
     assert abs((first.y + first.height / 2) * drawn.height - 58) < 8
     assert first.y + first.height < second.y + 0.02
+
+
+def test_nothing_is_downloaded_and_nothing_said(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a download")
+
+    monkeypatch.setattr("rapidocr.utils.download_file.DownloadFile.run", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    recogniser._load_engine.cache_clear()
+    with Image.open(photos / "chelsea.png") as picture:
+        assert texts(ocr.read_picture(saved(write_over(picture, ["Invoice 2024"])))) == ["Invoice 2024"]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", ["chelsea.png", "rocket.jpg", "camera.png"])
@@ -298,7 +313,6 @@ def test_lines_that_somebody_else_wrote(stored: str) -> None:
 
 
 def test_the_missing_extra_names_itself(written: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    recogniser._import_rapidocr.cache_clear()
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     with pytest.raises(MissingExtraError) as error:
         ocr.recognise(written)

@@ -75,6 +75,7 @@ def test_keywords_of_the_picture_come_along_only_where_the_packet_has_none() -> 
         LIGHTROOM[:-80],
         packet(before='<!DOCTYPE x [<!ENTITY a "b">]>'),
         packet(attributes='dc:subject="a"'),
+        packet(attributes='xmlns:a="a b"'),
         DESCRIBED + b" " * MAX_BYTES,
         DESCRIBED.decode().encode("utf-16"),
         packet(f"<dc:title>{'x' * (MAX_BYTES - 2000)}</dc:title>"),
