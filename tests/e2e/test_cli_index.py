@@ -132,7 +132,7 @@ class TestSkipped:
             (pictures / os.fsdecode(b"bad " + name)).touch()
         outcome = cli("index", pictures, "--encoder", "fake")
         matched = cli("search", "red", "-n", "20").out
-        assert r"matched: name \x1b[31mred.jpg" in matched
+        assert "matched: name [bold]x[red].jpg" in matched
         assert "\x1b" not in matched
         shown = outcome.out + cli("search", "red", "-n", "20", "--by", "image").out + cli("info", "--failures").out
         assert "\x1b" not in shown
