@@ -128,7 +128,8 @@ def plain_counts(document: Document, units: list[Unit], fields: Sequence[str]) -
     return counts
 
 
-def test_the_best_are_those_that_a_scan_finds(root: Path) -> None:
+def test_the_best_are_those_that_a_scan_finds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "_SCORED", 1_000)
     rng = random.Random(5)
     vocabulary = [f"w{n}" for n in range(60)]
     weights = [1 / (n + 1) for n in range(60)]
