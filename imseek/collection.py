@@ -202,9 +202,11 @@ class Collection:
 
         ``query`` is text (str), a picture (Path or bytes), an indexed image (its id), a vector (dim,), or a
         :class:`Query` of several weighted terms, whose own ``limit`` and ``by`` then apply. It is compared with
-        pictures or, with ``by="caption"``, with captions of the images that have one. Scores are cosines; over several
-        spaces, their weighted mean (:attr:`SearchResult.spaces`). Without ``metadata``, hits carry only id, score and
-        place, which is faster; with ``vectors``, they carry their stored vector (:attr:`Hit.vector`).
+        pictures, and its words with those of names, captions, keywords and text in pictures (:attr:`Hit.matches`);
+        with ``by="image"``, with pictures alone, with ``by="caption"``, with captions of the images that have one, and
+        with ``by="text"``, only words are looked up. Scores are cosines; over several spaces, their weighted mean
+        (:attr:`SearchResult.spaces`); by text, shares of the query's words. Without ``metadata``, hits carry only id,
+        score and place, which is faster; with ``vectors``, they carry their stored vector (:attr:`Hit.vector`).
 
         For the next page, repeat the query with ``page=result.next_page`` (:func:`dataclasses.replace`).
 

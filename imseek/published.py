@@ -89,10 +89,10 @@ class PublishedCollection:
         metadata: bool = True,
         vectors: bool = False,
     ) -> SearchResult:
-        """Search as :meth:`imseek.Collection.search`, with the same ids and scores.
+        """Search as :meth:`imseek.Collection.search` does by image, with the same ids and scores.
 
-        Raises QueryError for a filter that Milvus cannot express and for hits beyond the best 16,384; ServerError or
-        StorageError if Milvus fails.
+        No words are published. Raises QueryError for a search by text, for a filter that Milvus cannot express and for
+        hits beyond the best 16,384; ServerError or StorageError if Milvus fails.
         """
         (found,) = self._engine.search([as_query(query, limit, by)], HitOptions(metadata, vectors))
         return replace(found, pictures=self.pictures)

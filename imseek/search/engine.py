@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 #: The number of conditions per generation whose ids are cached.
 _MAX_CACHED_FILTERS = 16
-#: The most images whose words are matched before a condition or a minimum score chooses among them.
+#: The most images whose words are matched for an exact search, and before a condition or a minimum score chooses.
 _MAX_WORDS = 10_000
 #: The number of images that are scored at a time.
 _SCORE_BLOCK = 8192
@@ -267,13 +267,13 @@ class Engine(BaseEngine[Reader]):
         self._filters.close()
 
     def _match_words(self, reader: Reader, query: Query, limit: int, allowed: AllowedImages | None) -> WordHits:
-        if not reader.has_words or not (words := words_of(query)):
+        if not (words := words_of(query)):
             return WordHits.empty()
-        limit_before = limit if allowed is None else _MAX_WORDS
-        found = reader.match_words(words, limit_before)
+        looked_up = limit if allowed is None and not query.exact else max(limit, _MAX_WORDS)
+        found = reader.match_words(words, looked_up)
         described = None
         if query.by == "auto" and len(found.ids):
-            described = reader.match_words(words, limit_before, _DESCRIPTIONS)
+            described = reader.match_words(words, looked_up, _DESCRIPTIONS)
         hits = WordHits.of(found, described)
         if allowed is not None:
             assert isinstance(allowed, IdSet)

@@ -131,7 +131,10 @@ class TestSkipped:
             shutil.copyfile(pictures / "red.png", pictures / os.fsdecode(name))
             (pictures / os.fsdecode(b"bad " + name)).touch()
         outcome = cli("index", pictures, "--encoder", "fake")
-        shown = outcome.out + cli("search", "red", "-n", "20").out + cli("info", "--failures").out
+        matched = cli("search", "red", "-n", "20").out
+        assert "matched: name [bold]x[red].jpg" in matched
+        assert "\x1b" not in matched
+        shown = outcome.out + cli("search", "red", "-n", "20", "--by", "image").out + cli("info", "--failures").out
         assert "\x1b" not in shown
         for escaped in (r"\x1b[31mred.jpg", "[bold]x[red].jpg", r"two\nlines.jpg", r"caf\xe9.jpg"):
             assert shown.count(f"bad {escaped}") == 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,18 @@ def test_stages_work_on_the_fused_list(opened: imseek.Collection, pictures: Path
 def test_what_looks_like_syntax_is_words(opened: imseek.Collection, text: str, by: Any) -> None:
     result = opened.search(text, by=by)
     assert len(result) == 10 or by == "text"
+
+
+def test_a_collection_whose_words_cannot_be_searched_says_why(tmp_path: Path, opened: imseek.Collection) -> None:
+    root = tmp_path / "c"
+    shutil.copytree(opened.path, root)
+    with closing(sqlite3.connect(root / "catalog.sqlite")) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE name = 'indexed_documents'")
+    with imseek.open(root) as found:
+        text = found.search("cat", by="text")
+        assert (text.hits, len(text.notes)) == ((), 1)
+        assert "words are not indexed yet" in text.notes[0]
+        assert ids(found.search("cat")) == ids(found.search("cat", by="image"))
 
 
 def test_ten_thousand_words(opened: imseek.Collection) -> None:
