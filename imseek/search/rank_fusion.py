@@ -53,9 +53,9 @@ class WordHits:
 
     ``ids`` (m,) int64; ``scores`` (m,) float64: BM25; ``shares`` (m,) float64: the share of the query, by IDF, that
     each holds; ``evidence`` (m,) float64: of the words, in nats before weighting; ``cosines`` (m,) float32: of each
-    with the query, empty if no vectors are compared. ``total`` is the number of images that match, of ``documents`` in
-    the collection. ``is_exact`` is False if better matches may be missing. ``note`` says why words cannot be searched,
-    if they cannot.
+    with the query, empty if no vectors are compared. ``total`` is the number of images that can be found, ``frequency``
+    that of images that match whatever a condition allows, of ``documents`` in the collection. ``is_exact`` is False if
+    better matches may be missing. ``note`` says why words cannot be searched, if they cannot.
     """
 
     ids: Ids
@@ -64,6 +64,7 @@ class WordHits:
     evidence: Float64
     cosines: Float32
     total: int
+    frequency: int
     documents: int
     is_exact: bool = True
     note: str | None = None
@@ -82,6 +83,7 @@ class WordHits:
             matches.shares,
             evidence,
             empty,
+            matches.total,
             matches.total,
             matches.documents,
             matches.is_exact,
@@ -108,7 +110,7 @@ class WordHits:
     @classmethod
     def empty(cls) -> WordHits:
         nothing = np.empty(0)
-        return cls(np.empty(0, np.int64), nothing, nothing, nothing, np.empty(0, np.float32), 0, 0)
+        return cls(np.empty(0, np.int64), nothing, nothing, nothing, np.empty(0, np.float32), 0, 0, 0)
 
 
 def share_frequencies(hits: Sequence[WordHits]) -> list[WordHits]:
@@ -117,8 +119,8 @@ def share_frequencies(hits: Sequence[WordHits]) -> list[WordHits]:
     BM25 counts how rare words are in a collection. For one word this is exact; for several, it goes by how many images
     match any of them.
     """
-    whole = idf(sum(one.total for one in hits), sum(one.documents for one in hits))
-    ratios = [whole / idf(one.total, one.documents) for one in hits]
+    whole = idf(sum(one.frequency for one in hits), sum(one.documents for one in hits))
+    ratios = [whole / idf(one.frequency, one.documents) for one in hits]
     return [
         replace(one, scores=one.scores * ratio, evidence=one.evidence * ratio)
         for one, ratio in zip(hits, ratios, strict=True)

@@ -36,6 +36,7 @@ def hits(ids: npt.ArrayLike, evidence: npt.ArrayLike, cosines: npt.ArrayLike) ->
         values,
         np.asarray(cosines, np.float32),
         len(values),
+        len(values),
         100,
     )
 
@@ -145,7 +146,14 @@ def test_descriptions_count_more_than_names() -> None:
 def test_in_several_collections_a_word_is_as_rare_as_in_all_of_them() -> None:
     rare, common = (
         WordHits(
-            np.array([1]), np.array([score]), np.ones(1), np.array([score]), np.ones(1, np.float32), total, documents
+            np.array([1]),
+            np.array([score]),
+            np.ones(1),
+            np.array([score]),
+            np.ones(1, np.float32),
+            total,
+            total,
+            documents,
         )
         for score, total, documents in ((idf(1, 1000), 1, 1000), (idf(5, 10), 5, 10))
     )

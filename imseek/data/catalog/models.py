@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
-from imseek.data.catalog.model_schemas import check_facts
+from imseek.data.catalog.model_fact_schemas import check_facts
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.collection_records import FOREVER
 from imseek.data.files import durable_files
