@@ -1,9 +1,11 @@
-"""Look into a collection without a query: its state, the newest images, where images lie, and what filters can use.
+"""Look into a collection without a query: its state, the newest images, where images lie, what filters and words find.
 
 >>> imseek.overview.read_state("photos.imseek").images      # doctest: +SKIP
 48211
 >>> imseek.overview.newest("photos.imseek", limit=3).image_ids      # doctest: +SKIP
 (51002, 51001, 51000)
+>>> [one.text for one in imseek.overview.suggest("photos.imseek", "a red hor")]      # doctest: +SKIP
+['a red horse', 'a red hornet']
 
 Nothing is changed.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,11 +25,14 @@ from imseek.analysis.snapshot_session import filter_ids, run_with_reader
 from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
-from imseek.errors import MediaError
+from imseek.errors import MediaError, UsageError
 from imseek.types.collections import AnyCollection, path_of
 from imseek.types.pictures import Place, display_path
+from imseek.types.suggestions import Suggestion as Suggestion
+from imseek.types.suggestions import SuggestionKind
 
 if TYPE_CHECKING:
+    from imseek.analysis.vocabulary import VocabularyCache
     from imseek.search import Facet
 
 
@@ -91,6 +97,37 @@ def facets(collection: AnyCollection) -> tuple[Facet, ...]:
     from imseek.search.where.facets import facets as summarise
 
     return run_with_reader(collection, summarise)
+
+
+def suggest(
+    collection: AnyCollection,
+    text: str,
+    *,
+    limit: int = 10,
+    kinds: Sequence[SuggestionKind] | None = None,
+) -> tuple[Suggestion, ...]:
+    """Suggest how words that are being typed may go on, the likeliest first, at most ``limit``.
+
+    Suggested are people, keywords and tags by their starts, then words of captions, of text in pictures, and of the
+    names of files and folders; ``kinds`` limits that. Case and accents are ignored. The first call counts the words of
+    the collection; the others take a few milliseconds. After a commit, they answer from the generation before until
+    its words have been counted too. Raises UsageError, CollectionNotFoundError, CorruptCollectionError.
+    """
+    from imseek.analysis.vocabulary import KINDS
+
+    if limit < 1:
+        raise UsageError("a limit is at least 1")
+    wanted = KINDS if kinds is None else tuple(kinds)
+    if strange := set(wanted) - set(KINDS):
+        raise UsageError(f"no kind {min(strange)!r}", hint=f"there are {', '.join(KINDS)}")
+    return _vocabularies().get(path_of(collection)).suggest(text, limit, wanted)
+
+
+@cache
+def _vocabularies() -> VocabularyCache:
+    from imseek.analysis.vocabulary import VocabularyCache
+
+    return VocabularyCache()
 
 
 def source_roots(collection: AnyCollection) -> dict[int, str]:

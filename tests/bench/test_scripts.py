@@ -246,6 +246,7 @@ CASES = (
         ("answers_per_s", "p99_ms", "errors", "server_mib"),
     ),
     Case("spaces", "--cost --rows 2000", ("cost.one_space_ms", "cost.two_spaces_ms")),
+    Case("suggest", "--images 200 --queries 10 --work {tmp}", ("first_s", "p95_ms", "while_counting_ms", "fresh_s")),
     Case("tune", f"{_STAMPS} --seeds 1", ("captions", "adapters.r_at_10", "adapters.gain")),
     Case("ui", "--collection {colours} --searches 2", ("first_page_ms", "times.p50_ms")),
     Case("vectors", "--check --count 65536", ("rows_per_s", "properties.value")),

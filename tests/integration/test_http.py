@@ -58,6 +58,16 @@ def test_words_find_what_the_library_finds(client: TestClient, root: Path) -> No
     assert found["searched"] == expected.searched
 
 
+def test_words_that_are_typed_go_on(client: TestClient, root: Path) -> None:
+    found = client.get(_at("suggest"), params={"q": "Roc", "limit": 1}).json()
+    assert found == {"suggestions": [{"text": "rocket", "kind": "name"}]}
+    assert client.get(_at("suggest"), params={"q": ""}).json() == {"suggestions": []}
+    assert client.get(_at("suggest")).status_code == 422
+    assert client.get(_at("suggest"), params={"q": "a" * 201}).status_code == 422
+    assert client.get(_at("suggest"), params={"q": "a", "limit": 51}).status_code == 422
+    assert client.get("/collections/nothing/suggest", params={"q": "a"}).status_code == 404
+
+
 def test_a_whole_query(client: TestClient, root: Path) -> None:
     query = imseek.Query((imseek.Term(text="red"), imseek.Term(text="blue", weight=-0.5)), limit=2, where="width > 400")
     with imseek.open(root) as collection:
@@ -289,6 +299,8 @@ def test_beyond_loopback_everything_takes_the_token(root: Path) -> None:
         assert found.status_code == 200
         assert found.json()["hits"][0]["path"] is None  # Where pictures lie is nobody else's business.
         assert found.json()["hits"][0]["uri"] is None
+        named = client.get(_at("suggest"), params={"q": "roc"}, headers={**asked, **BEARER})
+        assert named.json() == {"suggestions": []}
 
 
 def test_an_address_beyond_loopback_without_a_token_is_refused(root: Path) -> None:

@@ -18,13 +18,17 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from templates import Templates
+from xmp import annotations
 
 import imseek
+from imseek.data.writing.writer import Writer
 from imseek.errors import LockedError
+from imseek.ocr import text_store
+from imseek.ocr.results import TextLine
 from imseek.ui.render.result_json import to_json
 from imseek.ui.server.service import Service
 from imseek.ui.server.settings import Settings
-from imseek.ui.web import downloads
+from imseek.ui.web import downloads, image_details
 from imseek.ui.web.image_action_routes import image_action_routes
 from imseek.ui.web.selections import SelectionStore, make_selection
 
@@ -93,6 +97,54 @@ def test_all_that_is_known_of_a_picture(asked: Asked, root: Path, photos: Path) 
     assert told | said | {"latitude", "longitude"} >= set(image.metadata)
     assert known["gps"] is None
     assert known["opens"] is False
+
+
+def test_what_people_say_of_a_picture_and_what_it_says(tmp_path: Path, photos: Path, templates: Templates) -> None:
+    (photos / "rocket.jpg.xmp").write_bytes(
+        annotations("sky", "a <b>", people=("Anna",), title="Launch", rating=4, label="Red")
+    )
+    root = tmp_path / "c"
+    with imseek.create(root, encoder="fake") as collection:
+        collection.index([photos])
+    image_id, other = _ids(root)["rocket.jpg"], _ids(root)["coffee.png"]
+    with Writer(root, "test") as writer:
+        text_store.begin(writer, "none 1")
+        lines = [TextLine(0.1, 0.2, 0.5, 0.1, 0.9, "<script>\u202e"), TextLine(0.1, 0.4, 0.5, 0.1, 0.9, "x" * 9000)]
+        text_store.store(writer, {image_id: lines, other: []})
+    asked = Asked(root)
+    known = asked.known(image_id)
+    facts = dict(known["facts"])
+    assert [facts[name] for name in ("Title", "Keywords", "People", "Rating", "Colour label")] == [
+        "Launch", "sky, a <b>", "Anna", "★★★★☆", "Red"
+    ]  # fmt: skip
+    assert known["lines"][0] == {"text": r"<script>\u202e", "box": [0.1, 0.2, 0.5, 0.1]}
+    assert len(known["lines"][1]["text"]) == 5000
+    shown = {name for name, _ in known["columns"]}
+    assert shown.isdisjoint({"keywords", "people", "rating", "text", "has_text", "text_lines"})
+    assert asked.known(other)["lines"] == []
+    assert asked.known(_ids(root)["chelsea.png"])["lines"] == []  # It was not read.
+
+
+def test_text_without_sound_boxes_is_shown_all_the_same() -> None:
+    known = {"has_text": True, "text": "one\ntwo", "text_lines": "[[0,0,2,2,1,"}
+    assert image_details.text_lines(known) == [{"text": "one", "box": None}, {"text": "two", "box": None}]
+    long = {"has_text": True, "text": "\n".join(["word " * 200] * 3000)}
+    assert sum(len(line["text"]) for line in image_details.text_lines(long)) <= 110_000
+
+
+@pytest.mark.parametrize(
+    ("rating", "shown"), [(5, "★★★★★"), (0, "unrated"), (-1, "rejected"), (99, "99"), (None, None)]
+)
+def test_ratings(rating: int | None, shown: str | None) -> None:
+    assert image_details.format_rating(rating) == shown
+
+
+def test_words_that_are_typed_go_on(asked: Asked) -> None:
+    found = asked.client.get("/pictures/photos/suggest", params={"q": "a roc"})
+    assert found.json() == {"suggestions": [{"text": "a rocket", "kind": "name"}]}
+    assert asked.client.get("/pictures/photos/suggest").json() == {"suggestions": []}
+    assert asked.client.get("/pictures/photos/suggest", params={"q": "roc" * 5000}).json() == {"suggestions": []}
+    assert asked.client.get("/pictures/nothing/suggest").status_code == 422
 
 
 def test_a_picture_that_is_not_where_it_was(asked: Asked, root: Path, photos: Path) -> None:

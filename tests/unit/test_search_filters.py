@@ -57,6 +57,8 @@ def test_a_condition_is_read_back(one: Filter) -> None:
         (Filter("caption", holds="Cat"), "contains(lower(caption), 'cat')", "caption contains “Cat”"),
         (Filter("My Rating", low=3.0, high=3.0), '"My Rating" = 3', "My Rating 3"),
         (Filter("case", true=False), '"case" IS FALSE', "not case"),
+        (Filter("keywords", ("Beach", "it's")), "keywords IN ('Beach', 'it''s')", "keywords: Beach or it's"),
+        (Filter("has_text", true=True), "has_text IS TRUE", "has text"),
     ],
 )
 def test_what_conditions_look_like(one: Filter, sql: str, words: str) -> None:
@@ -64,6 +66,7 @@ def test_what_conditions_look_like(one: Filter, sql: str, words: str) -> None:
     kinds = {
         "format": Kind.TEXT, "latitude": Kind.FLOAT, "caption": Kind.TEXT, "My Rating": Kind.INT,
         "case": Kind.BOOL, "taken_at": Kind.TIME, "width": Kind.INT, "height": Kind.INT,
+        "keywords": Kind.LIST, "has_text": Kind.BOOL,
     }  # fmt: skip
     compile_filter(sql, kinds)  # It is one.
 

@@ -37,6 +37,13 @@ def test_enter_in_the_box(before: tuple[QueryPart, ...], text: str, after: tuple
     assert found.page is None or found == asked
 
 
+def test_a_tag_in_the_box_is_a_filter() -> None:
+    asked = SearchState((DOG,), where=("year > 2020", "tag('a')"), page="abc")
+    found = query_chips.submit_text(asked, " tag: it's best ")
+    assert (found.parts, found.where, found.page) == ((DOG,), ("year > 2020", "tag('it''s best')"), None)
+    assert query_chips.submit_text(SearchState(), "tag:").parts == (QueryPart("words", "tag:"),)
+
+
 def test_what_stands_in_the_box_is_typed_again() -> None:
     assert query_chips.box_text(SearchState()) == ""
     for part in (DOG, BEACH, QueryPart("words", "16:9"), QueryPart("words", "-1:x", 3.0)):
@@ -107,3 +114,4 @@ def test_searches_that_differ_in_options_alone_have_names_of_their_own() -> None
     assert query_chips.summarise_search(plain.with_changes(collapse=True, cutoff=False)) == (
         "a rocket · less relevant too · near-duplicates as one"
     )
+    assert query_chips.summarise_search(plain.with_changes(by="text")) == "a rocket · by words"

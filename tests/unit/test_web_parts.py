@@ -10,9 +10,10 @@ from browsing import HOSTILE
 
 from imseek.overview import local_file, place_kind
 from imseek.types.pictures import Image, Place
-from imseek.types.search_results import Hit, HitGroup
+from imseek.types.search_results import Hit, HitGroup, Match
 from imseek.ui import desktop
 from imseek.ui.web import downloads, selections, system_viewer
+from imseek.ui.web.components.grid import Reason
 from imseek.ui.web.image_details import gps
 from imseek.ui.web.parts.results import card, headings, title_of
 from imseek.ui.web.plain_text import escape_markdown, one_line
@@ -88,6 +89,20 @@ def test_cards_have_an_alternative_text() -> None:
     assert (card("n", hit).mark, card("n", hit).note) == ("+2", "0.250")
     assert card("n", Hit("c", 1, 0.25, hit.place)).alt == "b.jpg"
     assert card("a b/c", hit).src == "/pictures/a%20b%2Fc/images/1/thumbnail?side=256"
+
+
+def test_cards_say_why_words_found_a_picture() -> None:
+    picture = Match("picture", score=0.31)
+    excerpt = "…the <b>INVOICE</b>\nof 2024…"
+    text = Match("text", ("INVOICE",), excerpt)
+    hit = Hit("c", 1, 0.25, None, matches=(picture, Match("name", ("horses/", "a.png")), text))
+    assert card("n", hit).reasons == (
+        Reason("text", r"…the <b>INVOICE</b>\nof 2024…", ("INVOICE",)),
+        Reason("name", "horses/, a.png", ("horses/", "a.png")),
+        Reason("picture"),
+    )
+    assert card("n", hit).note == "0.250"
+    assert card("n", Hit("c", 1, 0.25, None, matches=(picture,))).reasons == ()
 
 
 def test_groups_become_headings() -> None:

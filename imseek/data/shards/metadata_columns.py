@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from imseek.data import layout
 from imseek.data.catalog.backend import ReadConnection
-from imseek.data.catalog.places import locate
+from imseek.data.catalog.places import MEMBER_SEPARATOR, locate
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.collection_records import Shard
 from imseek.data.reader import Reader, SourceRow, chunks
@@ -63,6 +63,32 @@ def places_between(
                 _int64([row[0] for row in block]),
                 _int64([row[1] for row in block]),
                 pa.array(texts, pa.string()),
+            )
+        reader.check_history(connection)
+
+
+def names_in_places(reader: Reader) -> Iterator[pa.Array]:
+    """Yield the paths of all live images as their documents take names from them, in blocks.
+
+    Members of archives are separated by slashes, like folders. Raises StaleGenerationError.
+    """
+    from imseek.data.words.analysis import full_name
+
+    with connect_read_only(reader.root) as connection:
+        roots = {number: source.root for number, source in reader.sources().items()}
+        prefixes = {number: full_name(root, b"x")[:-1] for number, root in roots.items()}
+        rows = connection.execute(
+            "SELECT source_id, path FROM places WHERE born <= ? AND died > ?", (reader.generation, reader.generation)
+        )
+        while block := rows.fetchmany(_BLOCK):
+            names = [
+                prefixes[source] + path
+                if path and path[0] not in b"/\0" and b"://" not in path and source in prefixes
+                else full_name(roots.get(source, b""), path)
+                for source, path in block
+            ]
+            yield pa.array(
+                [name.replace(MEMBER_SEPARATOR, b"/").decode(errors="replace") for name in names], pa.string()
             )
         reader.check_history(connection)
 

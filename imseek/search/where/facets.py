@@ -83,8 +83,9 @@ def facets(reader: Reader, *, skipped: frozenset[str] = _SKIPPED) -> tuple[Facet
     for shown, source in named:
         if source.name in skipped:
             continue
-        found.append(_facet(shown, kinds[source.name], _chunks(columns, reader, types, source)))
-    found.append(_facet("folder", Kind.TEXT, map(_folders, _chunks(columns, reader, types, Source("place", "path")))))
+        found.append(_facet(shown, kinds[source.name], column_chunks(columns, reader, types, source)))
+    paths = column_chunks(columns, reader, types, Source("place", "path"))
+    found.append(_facet("folder", Kind.TEXT, map(_folders, paths)))
     return tuple(one for one in found if one.known)
 
 
@@ -93,7 +94,8 @@ def _own_names(kinds: Any, shown: str) -> Sequence[str]:
     return [shown] if shown in kinds or shown.removeprefix("extra_") in kinds else []
 
 
-def _chunks(columns: ColumnCache, reader: Reader, types: Any, source: Source) -> Iterator[Any]:
+def column_chunks(columns: ColumnCache, reader: Reader, types: Any, source: Source) -> Iterator[Any]:
+    """Yield a column of all live images, about a million rows at a time."""
     reading = columns.read(reader, types)
     group: list[Any] = []
     rows = 0

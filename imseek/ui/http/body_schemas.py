@@ -13,6 +13,7 @@ from imseek.search import OptionField, option_fields
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import Image
 from imseek.types.search_results import Hit, Match, SearchResult
+from imseek.types.suggestions import SuggestionKind
 from imseek.ui.render.result_json import to_json
 
 #: Maximum number of members of an object, and of elements of a list.
@@ -194,6 +195,17 @@ class ImageBody(BaseModel):
     path_b64: str | None = None
     metadata: dict[str, Any]
     tags: list[str]
+
+
+class SuggestionBody(BaseModel):
+    """A text that continues the words that are being typed. A ``tag`` is for a filter: words do not find it."""
+
+    text: str
+    kind: SuggestionKind
+
+
+class Suggestions(BaseModel):
+    suggestions: list[SuggestionBody]
 
 
 class JobBody(BaseModel):

@@ -11,7 +11,7 @@ from fastapi import Query as Parameter
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from imseek import jobs
+from imseek import jobs, overview
 from imseek.errors import CollectionNotFoundError, JobError, MediaError, UsageError
 from imseek.search import (
     MAX_HITS_PER_RESPONSE,
@@ -22,6 +22,7 @@ from imseek.search import (
     option_fields,
     query_from_json,
 )
+from imseek.types.suggestions import SuggestionKind
 from imseek.ui.http import body_schemas
 from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
 from imseek.ui.server.problems import problem_responses
@@ -94,6 +95,26 @@ async def search(
     document: dict[str, Any] = {"text": q, "not": unwanted or [], "limit": limit}
     document.update({key: value for key, value in (("where", where), ("page", page)) if value is not None})
     return await _answer(service, service.get(name), query_from_json(document, files=False))
+
+
+@router.get(
+    "/collections/{name}/suggest", summary="How words that are typed may go on", responses=problem_responses(404)
+)
+async def suggest(
+    request: Request,
+    name: str,
+    q: Annotated[str, Parameter(max_length=200, description="What has been typed so far.")],
+    limit: Annotated[int, Parameter(ge=1, le=50)] = 10,
+) -> body_schemas.Suggestions:
+    service = service_of(request)
+    served = service.get(name)
+    kinds: list[SuggestionKind] = ["person", "keyword", "tag", "word"]
+    if _shows_places(service):
+        kinds.append("name")
+    found = await served.threads.read(overview.suggest, served.collection, q, limit=limit, kinds=kinds)
+    return body_schemas.Suggestions(
+        suggestions=[body_schemas.SuggestionBody(text=one.text, kind=one.kind) for one in found]
+    )
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""Routes for the scripts of the pages, beside pictures: image details, tags, downloads, the system's viewer.
+"""Routes for the scripts of the pages: image details, tags, suggestions, downloads, the system's viewer.
 
 The door before them decides who may ask. Requests are JSON with its Content-Type, which no form of another site can
 send.
@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from imseek import tags
+from imseek import overview, tags
 from imseek.collection import Collection
 from imseek.errors import ImageNotFoundError, ImseekError, LockedError, UsageError
 from imseek.types.collection_info import SourceInfo
@@ -30,6 +30,9 @@ from imseek.ui.web.system_viewer import open_here
 
 #: Maximum bytes of a request: a tag and a few ids. Larger selections are named by their token.
 _BODY: Final = 64 * 1024
+#: Maximum characters of a text for which there are suggestions, and how many there are.
+_TYPED: Final = 200
+_SUGGESTIONS: Final = 8
 #: Seconds for which the list of sources is cached.
 _SOURCES_SECONDS: Final = 30.0
 #: Maximum number of zips written at the same time.
@@ -75,6 +78,12 @@ def image_action_routes(
         most = sorted(counts, key=lambda one: -one.images)[:200]
         return JSONResponse({"tags": [one.tag for one in most]})
 
+    async def suggest(request: Request) -> Response:
+        collection = service.get(request.path_params["name"]).collection
+        text = request.query_params.get("q", "")[:_TYPED]
+        found = await run_in_threadpool(overview.suggest, collection, text, limit=_SUGGESTIONS)
+        return JSONResponse({"suggestions": [{"text": one.text, "kind": one.kind} for one in found]})
+
     async def tag(request: Request) -> Response:
         body = await _read_json(request)
         collection = service.get(request.path_params["name"]).collection
@@ -99,6 +108,7 @@ def image_action_routes(
     return [
         Route(f"{one}/about", _translate_errors(known), methods=["GET"]),
         Route(f"{one}/open", _translate_errors(open_picture), methods=["POST"]),
+        Route(f"{pictures}/{{name}}/suggest", _translate_errors(suggest), methods=["GET"]),
         Route(some, _translate_errors(all_tags), methods=["GET"]),
         Route(some, _translate_errors(tag), methods=["POST"]),
         Route(f"{downloads}/{{choice}}/{{file}}", _translate_errors(take), methods=["GET"]),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
-from imseek import overview, tags
+from imseek import ocr, overview, tags
 from imseek.collection import Collection
+from imseek.errors import CorruptCollectionError
 from imseek.types.collection_info import SourceInfo
 from imseek.types.pictures import Image, Place, display_path
 from imseek.ui.render.words import format_size, printable
@@ -19,8 +21,13 @@ BROWSER_FORMATS: Final = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"}
 #: Metadata shown among the facts, not in the list of columns.
 _FACT_COLUMNS: Final = frozenset(
     {"caption", "width", "height", "bytes", "format", "frames", "taken_at", "camera", "lens"}
-    | {"latitude", "longitude"}
+    | {"latitude", "longitude", "title", "keywords", "people", "rating", "colour_label"}
 )
+#: Columns of text in pictures, which is shown by itself.
+_TEXT_COLUMNS: Final = frozenset({"text", "has_text", "text_lines"})
+#: Maximum numbers of lines and of characters of text in a picture.
+_MAX_LINES: Final = 2000
+_MAX_PICTURE_TEXT: Final = 100_000
 #: Maximum number of characters of a value.
 _MAX_TEXT: Final = 5000
 
@@ -39,6 +46,7 @@ def describe_image(
         "format": kind,
         "place": None if image.place is None else _place_details(image.place),
         "facts": _facts(image, source_of),
+        "lines": text_lines(known),
         "columns": _columns(image),
         "gps": gps(known.get("latitude"), known.get("longitude")),
         "tags": [
@@ -46,6 +54,23 @@ def describe_image(
             for tag in tags.of(collection, [image.image_id])[image.image_id]
         ],
     }
+
+
+def text_lines(known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the lines of text in the picture, each with its box (left, top, width, height as shares) or None."""
+    if known.get("has_text") is None:
+        return []
+    read: list[tuple[str, list[float] | None]] = []
+    with suppress(CorruptCollectionError):  # The text itself may be whole.
+        read = [(line.text, [line.x, line.y, line.width, line.height]) for line in ocr.lines_of(known) or ()]
+    lines = read or [(text, None) for text in str(known.get("text") or "").splitlines()]
+    found, room = [], _MAX_PICTURE_TEXT
+    for text, box in lines[:_MAX_LINES]:
+        found.append({"text": one_line(text[:room], _MAX_TEXT), "box": box})
+        room -= len(text)
+        if room <= 0:
+            break
+    return found
 
 
 def gps(latitude: Any, longitude: Any) -> dict[str, str] | None:
@@ -83,6 +108,11 @@ def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[
     frames = known.get("frames", 1)
     source = None if image.place is None else source_of(image.place.source_id)
     found = {
+        "Title": known.get("title"),
+        "Keywords": _listed(known.get("keywords")),
+        "People": _listed(known.get("people")),
+        "Rating": format_rating(known.get("rating")),
+        "Colour label": known.get("colour_label"),
         "Taken": _format_taken_at(known.get("taken_at")),
         "Camera": known.get("camera"),
         "Lens": known.get("lens"),
@@ -96,17 +126,33 @@ def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[
     return [(label, one_line(str(value), _MAX_TEXT)) for label, value in found.items() if value is not None]
 
 
+def _listed(value: Any) -> str | None:
+    if value is None or not isinstance(value, list):
+        return value
+    return ", ".join(map(str, value)) or None
+
+
+def format_rating(rating: Any) -> str | None:
+    """Format a rating from -1 (rejected) to 5 as photo programs show it, and anything else as it is."""
+    if not isinstance(rating, int):
+        return None if rating is None else str(rating)
+    if 1 <= rating <= 5:
+        return "★" * rating + "☆" * (5 - rating)
+    return {-1: "rejected", 0: "unrated"}.get(rating, str(rating))
+
+
 def _source(source: SourceInfo) -> str:
     # A list of names has no path.
     return f"{display_path(source.path)} ({source.kind})" if source.path else f"a {source.kind} of names"
 
 
 def _columns(image: Image) -> list[tuple[str, str]]:
-    """Return the metadata not shown among the facts, from sources and derived by imseek, sorted by name."""
+    """Return the metadata not shown elsewhere, from sources and derived by imseek, sorted by name."""
+    hidden = _FACT_COLUMNS | (frozenset() if image.metadata.get("has_text") is None else _TEXT_COLUMNS)
     return [
         (one_line(name), one_line(_value(name, value), _MAX_TEXT))
         for name, value in sorted(image.metadata.items())
-        if name not in _FACT_COLUMNS and value is not None
+        if name not in hidden and value is not None
     ]
 
 

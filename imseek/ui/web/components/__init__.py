@@ -16,14 +16,15 @@ _HERE = Path(__file__).parent
 
 
 @cache
-def component(name: str, *parts: str) -> Any:
+def component(name: str, *parts: str, isolated: bool = True) -> Any:
     """Return the function that mounts the component ``name``; it is registered once in this process.
 
     Script and style of ``parts`` come first and may be used by the component's own; ``mounting.js`` comes before all.
+    One that is not ``isolated`` shares the ids of the page, and its style applies to all of it.
     """
     css = _text(*(f"{part}.css" for part in (*parts, name)))
     js = _text("mounting.js", *(f"{part}.js" for part in (*parts, name)))
-    return st.components.v2.component(f"imseek_{name}", css=css, js=js)
+    return st.components.v2.component(f"imseek_{name}", css=css, js=js, isolate_styles=isolated)
 
 
 def _text(*files: str) -> str:

@@ -65,6 +65,35 @@ async function copy(text, place, say) {
   }
 }
 
+// Where words stand in a text, as whole words: [start, end], ascending.
+function spansOf(text, words) {
+  const escaped = words.filter(Boolean).map((word) => word.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
+  if (!escaped.length) return [];
+  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(?:${escaped.join("|")})(?![\\p{L}\\p{N}])`, "gu");
+  return [...text.matchAll(pattern)].map((found) => [found.index, found.index + found[0].length]);
+}
+
+// A text as nodes, with these words marked.
+function marked(text, words) {
+  const nodes = [];
+  let at = 0;
+  for (const [start, end] of spansOf(text, words)) {
+    nodes.push(text.slice(at, start), make("mark", "", text.slice(start, end)));
+    at = end;
+  }
+  return [...nodes, text.slice(at)];
+}
+
+// Why a picture is a hit: a word for the place, and what stands there. A short one begins near its first word.
+function reasonNodes({ place, text, words }, short) {
+  const first = spansOf(text, words)[0]?.[0] ?? 0;
+  const from = short && first > 16 ? text.lastIndexOf(" ", first - 2) + 1 || first : 0;
+  const made = make("span", "said-why");
+  made.dir = "auto";
+  made.append(...marked(from ? `…${text.slice(from)}` : text, words));
+  return text ? [make("span", "where", place), " ", made] : [make("span", "where", place)];
+}
+
 // A field for a tag, which suggests existing tags. `given(tag)` is called for each one added; with `taken(tag)`, tags
 // can be removed too.
 function tagging(base, given, label, taken) {

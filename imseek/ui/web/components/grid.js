@@ -107,7 +107,8 @@ class Grid {
   card(item) {
     const card = make("div", item.faint ? "card faint" : "card");
     card.setAttribute("role", "option");
-    card.setAttribute("aria-label", [item.title, item.note, item.mark].filter(Boolean).join(", "));
+    const why = item.reasons.map(({ place, text }) => (text ? `${place}: ${text}` : place)).join(" · ");
+    card.setAttribute("aria-label", [item.title, item.note, why, item.mark].filter(Boolean).join(", "));
     card.tabIndex = -1;
     const frame = make("div", "frame");
     const image = make("img");
@@ -134,6 +135,12 @@ class Grid {
       const note = make("div", "note", item.note);
       note.title = item.note;
       card.append(note);
+    }
+    if (why) {
+      const line = make("div", "why");
+      line.title = why;
+      item.reasons.forEach((reason, n) => line.append(...(n ? [" · "] : []), ...reasonNodes(reason, true)));
+      card.append(line);
     }
     return card;
   }

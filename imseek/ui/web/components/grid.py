@@ -9,12 +9,21 @@ from imseek.ui.web.components import component, ignore_change
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a picture is a hit: ``place`` is a word for where ``text`` stands, in which ``words`` are to be marked."""
+
+    place: str
+    text: str = ""
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A card of the grid.
 
     ``src`` is the URL of a thumbnail, ``alt`` its description for those who cannot see it. ``title`` and ``note`` are
     lines below it, ``mark`` a word over its corner. ``faint`` dims a picture that does not quite belong. ``path`` is
-    what is copied, ``duplicates`` are ids of images that this one stands for.
+    what is copied, ``duplicates`` are ids of images that this one stands for, ``reasons`` say why words found it.
     """
 
     id: int
@@ -26,6 +35,7 @@ class Card:
     faint: bool = False
     path: str = ""
     duplicates: tuple[int, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ class Large {
     body.append(stage, this.facts);
     this.dialog.append(body);
     this.dialog.addEventListener("keydown", (event) => this.pressed(event));
+    this.boxes = make("div", "boxes");
+    new ResizeObserver(() => this.placeBoxes()).observe(this.frame);
     this.dialog.addEventListener("close", () => {
       this.waiting?.abort();
       this.frame.replaceChildren();
@@ -44,6 +46,7 @@ class Large {
     if (n < 0 || n >= this.items.length) return;
     this.at = n;
     this.id = id;
+    this.boxes.replaceChildren();
     const item = this.items[n];
     this.original = this.actual = false;
     this.frame.classList.remove("actual");
@@ -64,6 +67,13 @@ class Large {
     this.title = make("h2", "", id === item.id ? item.title : `A duplicate of ${item.title}`);
     this.facts.replaceChildren(head, this.title);
     if (item.note && id === item.id) this.facts.append(make("div", "dim", item.note));
+    if (id === item.id) {
+      for (const reason of item.reasons) {
+        const line = make("div", "reason");
+        line.append(...reasonNodes(reason, false));
+        this.facts.append(line);
+      }
+    }
     this.facts.append(row, this.said, this.more);
     this.facts.scrollTop = 0;
     this.hold();
@@ -87,7 +97,10 @@ class Large {
     const image = make("img");
     image.alt = alt;
     image.fetchPriority = "high";
-    image.addEventListener("load", () => (this.wait.textContent = ""));
+    image.addEventListener("load", () => {
+      this.wait.textContent = "";
+      this.placeBoxes();
+    });
     image.addEventListener("error", () => {
       if (!image.isConnected) return;
       this.wait.textContent = "";
@@ -99,7 +112,8 @@ class Large {
     this.reason = "";
     this.wait.textContent = "Loading…";
     image.src = source;
-    this.frame.replaceChildren(image);
+    this.boxes.style.visibility = "hidden"; // Until it is known where the picture is.
+    this.frame.replaceChildren(image, this.boxes);
   }
 
   lost() {
@@ -147,7 +161,7 @@ class Large {
     if (!known.shown && known.format)
       parts.push(make("div", "dim", `A preview: browsers do not show ${known.format}.`));
     if (known.caption) parts.push(this.foreign("div", "caption", known.caption));
-    parts.push(make("h3", "", "Tags"), this.tags(known));
+    parts.push(...this.written(known), make("h3", "", "Tags"), this.tags(known));
     parts.push(...this.same());
     parts.push(make("h3", "", "Where it lies"));
     if (known.place) {
@@ -168,6 +182,67 @@ class Large {
     }
     this.more.replaceChildren(...parts);
     this.hold();
+  }
+
+  // The words of the query that stand in the picture.
+  found() {
+    const item = this.items[this.at];
+    return this.id === item.id ? item.reasons.filter(({ place }) => place === "text").flatMap(({ words }) => words) : [];
+  }
+
+  // The text in the picture, to be selected and copied, and the frames around its lines.
+  written(known) {
+    const lines = known.lines;
+    this.boxes.replaceChildren();
+    if (!lines?.length) return [];
+    const words = this.found();
+    const text = make("div", "written");
+    for (const line of lines) {
+      const shown = this.foreign("div", "", "");
+      shown.append(...marked(line.text, words));
+      text.append(shown);
+    }
+    const parts = [make("h3", "", "Text in the picture"), text];
+    const row = make("div", "row");
+    row.append(button("Copy text", "copy-text", () => this.copied(lines.map((line) => line.text).join("\n"))));
+    const framed = lines.filter((line) => line.box);
+    const matching = framed.filter((line) => spansOf(line.text, words).length);
+    for (const { box } of matching.length ? matching : framed) {
+      const frame = make("div", "box");
+      const [left, top, width, height] = box.map((share) => `${100 * share}%`);
+      Object.assign(frame.style, { left, top, width, height });
+      this.boxes.append(frame);
+    }
+    if (framed.length) {
+      this.toggle = button("Frames", "frames", () => this.showBoxes(this.boxes.hidden), "Frames around the text (t)");
+      row.append(this.toggle);
+      this.showBoxes(this.framing ?? matching.length > 0, false);
+    }
+    this.placeBoxes();
+    parts.push(row);
+    return parts;
+  }
+
+  showBoxes(shown, chosen = true) {
+    if (chosen) this.framing = shown;
+    this.boxes.hidden = !shown;
+    this.toggle.setAttribute("aria-pressed", shown);
+  }
+
+  // Lays the frames over the picture, which may be smaller than its element.
+  placeBoxes() {
+    const image = this.frame.querySelector("img");
+    if (!image?.naturalWidth) return;
+    const { naturalWidth, naturalHeight, offsetLeft, offsetTop, clientWidth, clientHeight } = image;
+    const scale = Math.min(1, clientWidth / naturalWidth, clientHeight / naturalHeight);
+    const [width, height] = [naturalWidth * scale, naturalHeight * scale];
+    Object.assign(this.boxes.style, {
+      left: `${offsetLeft + (clientWidth - width) / 2}px`,
+      top: `${offsetTop + (clientHeight - height) / 2}px`,
+      width: `${width}px`,
+      height: `${height}px`,
+      visibility: "",
+    });
   }
 
   foreign(name, className, text) {
@@ -279,6 +354,7 @@ class Large {
   size(actual) {
     this.actual = actual;
     this.frame.classList.toggle("actual", actual);
+    this.placeBoxes();
   }
 
   like(letter) {
@@ -297,6 +373,7 @@ class Large {
       o: () => this.launch(),
       y: () => this.copyPath(),
       z: () => this.whole(),
+      t: () => this.boxes.childElementCount && this.showBoxes(this.boxes.hidden),
     };
     if (to !== undefined && !(this.actual && event.composedPath()[0] === this.frame)) this.show(to);
     else if (event.key in acts) acts[event.key]();

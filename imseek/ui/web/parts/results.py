@@ -10,11 +10,10 @@ from streamlit.errors import StreamlitDuplicateElementKey
 
 from imseek.collection import Collection
 from imseek.types.pictures import Image
-from imseek.types.search_results import Hit, HitGroup
-from imseek.ui.render.text import format_matches
+from imseek.types.search_results import Hit, HitGroup, Match
 from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state, search_state
-from imseek.ui.web.components.grid import Card, GridEvents, Heading, grid
+from imseek.ui.web.components.grid import Card, GridEvents, Heading, Reason, grid
 from imseek.ui.web.parts import download_bar, navigation
 from imseek.ui.web.plain_text import file_name, one_line
 
@@ -40,6 +39,7 @@ _KEYS: Final[tuple[tuple[str, str], ...]] = (
     ("m", "more like this one"),
     ("l", "less like this one"),
     ("z", "where it is large: as it is stored, then pixel by pixel"),
+    ("t", "where it is large: frames around the text in it, or none"),
     ("o", "open it"),
     ("y", "copy its path"),
     ("?", "these keys"),
@@ -133,18 +133,35 @@ def card(
     """Return the grid card of a hit."""
     title = title_of(hit)
     duplicates = f"+{len(hit.duplicates)}" if hit.duplicates else ""
-    matched = format_matches(hit.matches)
-    score = f"{hit.score:.3f}" if scores else ""
     return Card(
         hit.image_id,
         app_state.thumbnail_url(name, hit.image_id, pixels),
         alt=one_line(str(hit.metadata.get("caption") or title)),
         title=title,
-        note=" · ".join(part for part in (score, one_line(matched)) if part),
+        note=f"{hit.score:.3f}" if scores else "",
         mark=duplicates,
         faint=faint,
         path="" if hit.place is None else hit.place.display,
         duplicates=hit.duplicates,
+        reasons=reasons(hit.matches),
+    )
+
+
+def reasons(matches: Sequence[Match]) -> tuple[Reason, ...]:
+    """Return why a picture is a hit; nothing if only what it shows is like the query.
+
+    Names come after other words, since the card has one already, and what the picture shows comes last.
+    """
+    if all(match.field == "picture" for match in matches):
+        return ()
+    ordered = sorted(matches, key=lambda match: {"name": 1, "picture": 2}.get(match.field, 0))
+    return tuple(
+        Reason(
+            match.field,
+            one_line(", ".join(match.words) if match.excerpt is None else match.excerpt),
+            tuple(map(one_line, match.words)),
+        )
+        for match in ordered
     )
 
 

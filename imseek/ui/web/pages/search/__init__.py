@@ -27,7 +27,7 @@ def show() -> None:
     asked = read.asked
     with errors.show_errors():
         captions = read_state(collection.path).has_captions
-    search_box.show(asked)
+    search_box.show(asked, name)
     with st.container(horizontal=True, gap="xsmall"):
         search_box.picture()
         search_box.more_words()

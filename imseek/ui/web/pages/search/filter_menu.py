@@ -23,6 +23,7 @@ _LATEST: Final = date(2200, 1, 1)
 #: Columns with a control of their own, or for which one is useless.
 _HANDLED_COLUMNS: Final = frozenset(
     {"taken_at", "folder", "format", "camera", "latitude", "longitude", "caption", "width", "height"}
+    | {"keywords", "people", "has_text", "text", "text_lines"}
 )
 _SHAPES: Final = {"": "Any shape", "landscape": "Landscape", "portrait": "Portrait", "square": "Square"}
 _FLAGS: Final = {"": "Any", "yes": "Yes", "no": "No"}
@@ -63,8 +64,14 @@ def _common(asked: SearchState, known: dict[str, Facet], tagged: tuple[tuple[str
         _days(asked, taken)
     if (folders := known.get("folder")) is not None and (folders.distinct or 2) > 1:
         _values_or_text(asked, folders, "Folder")
+    for column, label in (("keywords", "Keyword"), ("people", "Person")):
+        if column in known:
+            _values_or_text(asked, known[column], label)
     if tagged:
         _choose(asked, filters.TAG, "Tag", tagged)
+    if "has_text" in known:
+        _set_widget("search-has-text", filters.filter_on(asked.where, "has_text").true is True)
+        st.toggle("Has text", key="search-has-text", on_change=_on_has_text, help="Pictures with text in them.")
     for column, label in (("format", "Format"), ("camera", "Camera")):
         if column in known and (known[column].distinct or 2) > 1:
             _values_or_text(asked, known[column], label)
@@ -239,6 +246,10 @@ def _on_shape() -> None:
 
 def _on_place() -> None:
     _apply_filter(Filter("latitude", known=st.session_state["search-place"]))
+
+
+def _on_has_text() -> None:
+    _apply_filter(Filter("has_text", true=st.session_state["search-has-text"] or None))
 
 
 def _on_flag(column: str) -> None:

@@ -9,11 +9,12 @@ from typing import Final
 from imseek.ui.web import search_state as asking
 from imseek.ui.web.components.chips import Chip
 from imseek.ui.web.pages.search import filters
+from imseek.ui.web.pages.search.filters import TAG, Filter
 from imseek.ui.web.search_state import QueryPart, SearchState
 
-#: Descriptions of options that differ from the defaults, for lists of searches.
+#: Descriptions of what is compared, and of options that differ from the defaults, for lists of searches.
+_BY: Final = {"auto": "by pictures and words", "image": "by pictures", "caption": "by captions", "text": "by words"}
 _KNOBS: Final = {
-    "by": "by captions",
     "sort": "by date",
     "group_by": "in groups",
     "cutoff": "less relevant too",
@@ -22,6 +23,8 @@ _KNOBS: Final = {
     "hubness": "without what matches everything",
     "exact": "every picture looked at",
 }
+#: Precedes a tag in the search box.
+_TAG: Final = "tag:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,11 @@ def box_text(asked: SearchState) -> str:
 def submit_text(asked: SearchState, text: str) -> SearchState:
     """Apply the submitted text of the search box. Raises QueryError.
 
-    Words replace those that were there; a picture (``id:17``) and what is unwanted (``-snow``) are added.
+    Words replace those that were there; a picture (``id:17``), a tag as a filter (``tag:beach``) and what is unwanted
+    (``-snow``) are added.
     """
+    if tag := text.strip().removeprefix(_TAG).strip() if text.strip().startswith(_TAG) else "":
+        return asked.with_changes(where=filters.replace_filter(asked.where, Filter(TAG, (tag,))))
     part = asking.parse_typed(text)
     n = box_part_index(asked)
     if part is not None and (part.kind != "words" or part.unwanted):
@@ -149,5 +155,6 @@ def summarise_search(asked: SearchState) -> str:
     if judged:
         said.append(f"{judged} judged")
     usual = SearchState()
+    said += [_BY[asked.by]] if asked.by != usual.by else []
     said += [words for name, words in _KNOBS.items() if getattr(asked, name) != getattr(usual, name)]
     return " · ".join(said) or "everything"

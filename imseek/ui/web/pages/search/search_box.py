@@ -36,7 +36,7 @@ _STYLE: Final = """<style>
 .st-key-search-picture [data-testid="stFileUploaderDropzone"] button::after {
   content: "Picture…"; font-size: 0.875rem;
 }
-.st-key-search-asking { position: absolute; }
+.st-key-search-asking, [data-testid="stLayoutWrapper"]:has(> .st-key-search-suggestions) { position: absolute; }
 @media (min-width: 900px) {
   .st-key-search-facts { padding-right: 17rem; }
   .st-key-search-results-tools { margin-top: -2.5rem; }
@@ -48,8 +48,8 @@ _NO_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, er
 _PATH: Final = re.compile(r"(?:file://)?(?:~|\.{1,2})?/\S.*", re.IGNORECASE)
 
 
-def show(asked: SearchState) -> None:
-    """Draw the search box."""
+def show(asked: SearchState, name: str) -> None:
+    """Draw the search box of the collection ``name``, with suggestions while somebody types."""
     st.html(_STYLE)
     words = query_chips.box_text(asked)
     if st.session_state.get(_WORDS) != words:  # After a link or the browser's Back.
@@ -61,6 +61,11 @@ def show(asked: SearchState) -> None:
         placeholder="What does the picture show?",
         on_change=_on_words,
     )
+    with st.container(key="search-suggestions"):
+        component("suggestions", isolated=False)(
+            key="suggestions",
+            data={"box": f".st-key-{_WORDS} input", "source": f"{app_state.images_url(name)}/suggest"},
+        )
 
 
 def picture() -> None:
@@ -88,7 +93,7 @@ def more_words() -> None:
         st.text_input("Not", key=_NOT, placeholder="snow", on_change=_on_part_added, args=(_NOT, True))
         st.caption(
             "Each becomes a piece whose weight can be changed. In the box above, `2:beach` counts twice, `-snow` is "
-            "not wanted, and `id:17`, a path or a link is a picture. Press `/` to go there."
+            "not wanted, `tag:best` is a filter, and `id:17`, a path or a link is a picture. Press `/` to go there."
         )
 
 
