@@ -109,7 +109,7 @@ def test_a_file_that_changed_since_it_was_indexed_is_named_as_such(context: Any,
 @pytest.mark.long
 def test_closed_pages_hold_no_descriptors(browser: Any, ui: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some closed pages are kept for a while, in case they come back: what they hold does not grow beyond those."""
-    from imseek.ui.web.sessions import MOST
+    from imseek.ui.web.sessions import MAX_SESSIONS
 
     def load() -> None:
         made = browser.new_context()
@@ -122,9 +122,9 @@ def test_closed_pages_hold_no_descriptors(browser: Any, ui: Pages, monkeypatch: 
         links = [path.readlink() for path in Path(f"/proc/{ui.process.pid}/fd").iterdir() if path.is_symlink()]
         return sum("eventpoll" in str(link) for link in links)
 
-    for _ in range(MOST + 12):
+    for _ in range(MAX_SESSIONS + 12):
         load()
     end = time.monotonic() + 10
-    while loops() > MOST + 3 and time.monotonic() < end:
+    while loops() > MAX_SESSIONS + 3 and time.monotonic() < end:
         time.sleep(0.1)
-    assert MOST // 2 < loops() <= MOST + 3  # those, and the server's own
+    assert MAX_SESSIONS // 2 < loops() <= MAX_SESSIONS + 3  # those, and the server's own
