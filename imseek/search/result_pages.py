@@ -18,8 +18,8 @@ from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
 from imseek.search.rerank import MAX_CANDIDATES, CandidatePage, cut_page, needs_all_candidates
 from imseek.types.arrays import Float32
-from imseek.types.collection_info import SpaceInfo
 from imseek.types.search_results import Hit, HitGroup, Match, Searched, SearchResult, SpaceShare
+from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.search.hit_matches import Metadata
