@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,7 @@ from crews import InProcess, children_of, listening, worker_processes
 from sourcing.cases import CASES, Case, Picture, draw, opens_pictures
 
 import imseek
+from imseek.data.user_files import file_stat
 from imseek.progress import Progress
 from imseek.types.indexing_runs import IndexReport
 
@@ -130,6 +132,8 @@ def test_a_collection_over_its_life(pair: Pair, photos: Path, tmp_path: Path) ->
         str(photos),
         *(case.write(tmp_path / f"{n}", pictures(1, 2, 3, 10 + n)) for n, case in made(cases, tmp_path)),
     ]
+    # What was written within this time before it is read is read again, and the two collections are read in turn.
+    time.sleep(file_stat.RACY_NS / 1e9)
     planned = pair.index(places, dry_run=True)
     assert planned.files_opened == 0
     first = pair.index(places)

@@ -377,6 +377,6 @@ def test_every_column_and_function_is_documented() -> None:
 def test_examples_of_the_documentation_are_filters() -> None:
     text = (Path(__file__).parents[2] / "docs" / "where.md").read_text(encoding="utf-8")
     examples = text.split("```")[1].strip().splitlines()
-    assert len(examples) == 6
+    assert len(examples) == 7
     for example in examples:
         check_sql(compile_filter(example, COLUMNS).sql)
