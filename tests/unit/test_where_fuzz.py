@@ -379,4 +379,4 @@ def test_examples_of_the_documentation_are_filters() -> None:
     examples = text.split("```")[1].strip().splitlines()
     assert len(examples) == 7
     for example in examples:
-        check_sql(compile_filter(example, COLUMNS).sql)
+        check_sql(compile_filter(example, {**COLUMNS, "text": columns_and_functions.Kind.TEXT}).sql)
