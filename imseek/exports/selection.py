@@ -103,7 +103,7 @@ class Selection:
             name = field.name
             while name in RESERVED_COLUMNS or (name != field.name and name in taken):
                 name = f"extra_{name}"
-            kind = pa.list_(pa.string()) if field.name in LIST_COLUMNS else field.type
+            kind = pa.list_(pa.string()) if _is_list(field.name, field.type) else field.type
             fields.append(pa.field(name, kind))
         return pa.schema(fields)
 
@@ -127,7 +127,7 @@ class Selection:
 
     def _table(self, ids: Ids) -> pa.Table:
         columns = [
-            pc.split_pattern(column, "\n") if name in LIST_COLUMNS and pa.types.is_string(column.type) else column
+            pc.split_pattern(column, "\n") if _is_list(name, column.type) else column
             for name, column in zip(self.stored.schema.names, self.stored.table(ids).columns, strict=True)
         ]
         return pa.table(columns, schema=self.schema)
@@ -135,6 +135,11 @@ class Selection:
     def rows_of(self, block: Block) -> Float16:
         """Return the stored vectors of a block, (m, dim)."""
         return self.vectors.stored_rows(block.ids)
+
+
+def _is_list(name: str, kind: pa.DataType) -> bool:
+    """Whether a stored column is a list; a table may have numbers of its name."""
+    return name in LIST_COLUMNS and pa.types.is_string(kind)
 
 
 def place_columns(place: Place) -> dict[str, str]:

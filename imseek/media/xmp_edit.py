@@ -35,12 +35,12 @@ def add_keywords(packet: bytes | None, keywords: Sequence[str], beside: Sequence
     of them is returned as it is. Raises MediaError where it cannot be read, has no place for keywords, or would become
     too large.
     """
-    wanted = _lines(keywords)
     if packet is None:
         return _NEW % _subject(_lines([*beside, *keywords]))
     found = _find(packet)
+    wanted = _lines(keywords if read_xmp(packet).keywords else [*beside, *keywords])
     if found.subject is None:
-        edited = _insert_subject(packet, found, _lines([*beside, *keywords]))
+        edited = _insert_subject(packet, found, wanted)
     elif missing := [keyword for keyword in wanted if keyword not in found.items]:
         edited = _extend_subject(packet, found, missing)
     else:
@@ -74,6 +74,8 @@ class _Found:
     container: _Span | None = None
     items: list[str] = field(default_factory=list)
     is_attribute: bool = False
+    #: Whether the subject or the list has attributes, which may be its content.
+    has_attributes: bool = False
 
 
 def _find(packet: bytes) -> _Found:
@@ -134,14 +136,17 @@ class _Walk:
         span = _Span(self._arrive())
         self._waiting.append((span.start, lambda at: setattr(span, "inside", at)))
         above = self._open[-1][0] if self._open else ""
+        is_property = [name for name, _ in self._open[-2:]] == [_RDF, _DESCRIPTION]  # not one of another picture in it
         found = self.found
         if name == _DESCRIPTION and above == _RDF:
             found.description = found.description or span
             found.is_attribute |= _SUBJECT in attributes
-        elif name == _SUBJECT and above == _DESCRIPTION and found.subject is None:
+        elif name == _SUBJECT and is_property and found.subject is None:
             found.subject = span
+            found.has_attributes |= bool(attributes)
         elif name in _CONTAINERS and above == _SUBJECT and self._open[-1][1] is found.subject:
             found.container = found.container or span
+            found.has_attributes |= bool(attributes)
         elif name == _ITEM and found.container is not None and self._open[-1][1] is found.container:
             self._text = []
         self._open.append((name, span))
@@ -180,6 +185,8 @@ def _extend_subject(packet: bytes, found: _Found, missing: Sequence[str]) -> byt
     subject, container = found.subject, found.container
     assert subject is not None
     if container is None or container.is_empty:
+        if found.has_attributes or not _is_blank(packet, subject, container):
+            raise _refusal("its keywords are no list")
         return packet[: subject.start] + _subject(missing) + packet[subject.behind :]
     name = _TAG_NAME.match(packet[container.start :])
     assert name is not None
@@ -187,6 +194,15 @@ def _extend_subject(packet: bytes, found: _Found, missing: Sequence[str]) -> byt
     tag = prefix + b":li" if prefix else b"li"
     items = b"".join(b"<%s>%s</%s>" % (tag, _text(keyword), tag) for keyword in missing)
     return packet[: container.end] + items + packet[container.end :]
+
+
+def _is_blank(packet: bytes, subject: _Span, container: _Span | None) -> bool:
+    """Whether a property holds nothing but an empty list."""
+    if subject.is_empty:
+        return True
+    if container is None:
+        return not packet[subject.inside : subject.end].strip()
+    return not (packet[subject.inside : container.start] + packet[container.behind : subject.end]).strip()
 
 
 def _subject(keywords: Sequence[str]) -> bytes:

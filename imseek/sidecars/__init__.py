@@ -131,7 +131,7 @@ class _Plan:
             else:
                 if after == before:
                     self._unchanged += 1
-                elif not os.access(os.path.dirname(path), os.W_OK | os.X_OK):
+                elif not _is_writable(path, exists=before is not None):
                     self._refuse(path, "read_only")
                 else:
                     yield Edit(path, before, after)
@@ -183,6 +183,11 @@ def _tags_of(reader: Reader, where: str | None) -> Mapping[int, list[str]]:
         if among is None or image_id in among:
             found.setdefault(image_id, []).append(tag)
     return found
+
+
+def _is_writable(path: bytes, *, exists: bool) -> bool:
+    # Replacing a file needs no right to write to it, but whoever took that away wants it to stay.
+    return os.access(os.path.dirname(path), os.W_OK | os.X_OK) and (not exists or os.access(path, os.W_OK))
 
 
 def _sidecar_of(picture: bytes) -> bytes:

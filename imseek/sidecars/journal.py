@@ -26,6 +26,8 @@ from imseek.media.xmp import MAX_BYTES
 
 #: Longest line in bytes: the content of a file, which base64 makes longer by a third, and a path.
 _MAX_LINE: Final = 2 * MAX_BYTES
+#: Ids that are named to somebody who does not know one.
+_MAX_LISTED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Journal:
 
     def __init__(self, root: Path, undo_id: str) -> None:
         self.undo_id = undo_id
+        self._root = root
         self.path = root / layout.sidecar_journal(undo_id)
         self._signer = Signer(load_key(), read_identity(root).uuid, f"{undo_id} sidecars")
 
@@ -87,7 +90,10 @@ class Journal:
         Raises UsageError where there is no such journal, or this user's imseek did not write it.
         """
         if not layout.UNDO_ID.fullmatch(self.undo_id) or not self.path.is_file() or self.path.is_symlink():
-            raise UsageError(f"nothing written to sidecars has the id {self.undo_id!r}")
+            found = [path.stem for path in self._root.glob(layout.sidecar_journal("*"))]
+            known = sorted(filter(layout.UNDO_ID.fullmatch, found), reverse=True)[:_MAX_LISTED]
+            hint = f"the newest: {', '.join(known)}" if known else None  # nobody was told that of an interrupted run
+            raise UsageError(f"nothing written to sidecars has the id {self.undo_id!r}", hint=hint)
         with translate_os_errors(self.path):
             return list(self._read())
 

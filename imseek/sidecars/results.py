@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from imseek.types.json_form import Count, FilePath
 
-#: Why tags are not written: the picture is on the web, in an archive or table, or gone; the folder cannot be written
-#: to; or the file beside it is no XMP that can be edited, or has just been changed.
+#: Why tags are not written: the picture is on the web, in an archive or table, or gone; the folder, or the file beside
+#: it, cannot be written to; or that file is no XMP that can be edited, or has just been changed.
 Refusal: TypeAlias = Literal["url", "archive", "missing", "read_only", "unreadable", "changed"]
 
 

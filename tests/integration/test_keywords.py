@@ -155,6 +155,16 @@ def test_projector_has_text(exported: Any) -> None:
 # --- columns of tables ---------------------------------------------------------------------------------------
 
 
+def test_numbers_of_a_table_with_these_names(collection: imseek.Collection, photos: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text(f"path,keywords,people\n{photos / 'rocket.jpg'},5,1.5\n{photos / 'chelsea.png'},6,2.5\n")
+    collection.index([table])
+    assert found(collection, "keyword = 5 AND person < 2") == {"rocket.jpg"}
+    assert {one.column: one.is_list for one in overview.facets(collection)}["keywords"] is False
+    export.write(collection, tmp_path / "out.jsonl")
+    assert [json.loads(line)["keywords"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == [5, 6]
+
+
 def test_text_of_an_older_collection_becomes_a_list_of_one() -> None:
     rows = [{"image_id": 0, "people": "Anna, Ben"}, {"image_id": 1, "people": ["Cleo", "Dora"]}, {"image_id": 2}]
     tables = [table_of([{**_ROW, **row}]) for row in rows]

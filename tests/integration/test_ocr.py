@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import socket
 import sys
 import threading
@@ -304,6 +305,16 @@ def test_columns_of_somebody_else_are_not_covered(written: imseek.Collection) ->
     with pytest.raises(UsageError, match="there is a column 'text' already"):
         ocr.recognise(written)
     assert not ocr.is_active(written.path)
+
+
+def test_a_file_beside_a_picture_does_not_turn_it_off(written: imseek.Collection, photos: Path) -> None:
+    shutil.copyfile(photos / "rocket.jpg", photos / "strange.jpg")
+    (photos / "strange.json").write_text('{"has_text": "maybe", "text_lines": "no JSON"}')
+    written.index([photos])
+    report = ocr.recognise(written)
+    assert (report.read, report.with_text) == (6, 2)
+    assert len(matching(written, "has_text")) == 2
+    assert matching(written, "extra_has_text = 'maybe'") == {"strange.jpg"}
 
 
 @pytest.mark.parametrize("stored", ["no JSON", "[1]", '[[0,0,2,0,1,"x"]]', "[" * 50_000])

@@ -138,6 +138,18 @@ def test_what_cannot_be_written_is_counted(
     assert sidecars.write(tagged, apply=True).refused == {"archive": 1, "missing": 1, "read_only": 1, "unreadable": 1}
 
 
+def test_a_sidecar_without_the_right_to_write_stays(
+    tagged: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sidecar = photos / "rocket.jpg.xmp"
+    sidecar.write_bytes(LIGHTROOM)
+    access = os.access  # these tests may run as root
+    monkeypatch.setattr("os.access", lambda path, mode: path != bytes(sidecar) and access(path, mode))
+    report = sidecars.write(tagged, apply=True)
+    assert (report.edited, report.refused) == (1, {"read_only": 1})
+    assert sidecar.read_bytes() == LIGHTROOM
+
+
 def test_a_file_that_changes_at_the_last_moment_is_left(
     tagged: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +200,9 @@ def test_a_run_that_ends_half_way_can_be_undone(
     (journal,) = (tagged.path / layout.UNDO).glob("*.sidecars")
     with journal.open("ab") as file:
         file.write(b'{"path": "aGFs')  # the power went while the next batch was recorded
+    with pytest.raises(UsageError) as refusal:
+        sidecars.undo(tagged, "unknown")
+    assert refusal.value.hint == f"the newest: {journal.stem}"
     undone = sidecars.undo(tagged, journal.stem)
     assert (undone.restored, undone.removed, undone.left) == (1, 1, ())
     assert (photos / "rocket.jpg.xmp").read_bytes() == LIGHTROOM

@@ -64,6 +64,17 @@ def test_wherever_keywords_may_stand(before: bytes) -> None:
 def test_keywords_of_the_picture_come_along_only_where_the_packet_has_none() -> None:
     assert read_xmp(add_keywords(DESCRIBED, ["b"], ["a"])).keywords == ("a", "b")
     assert "a" not in read_xmp(add_keywords(LIGHTROOM, ["b"], ["a"])).keywords
+    for nothing in ("<dc:subject><rdf:Bag/></dc:subject>", bag("dc:subject", ""), bag("dc:subject", "darktable|x")):
+        assert read_xmp(add_keywords(packet(nothing), ["b"], ["a"])).keywords == ("a", "b")
+
+
+def test_keywords_of_another_picture_inside_stay() -> None:
+    inner = f"<rdf:Description>{bag('dc:subject', 'of an ingredient')}</rdf:Description>"
+    pantry = f"<a:Pantry xmlns:a='urn:a'><rdf:Bag><rdf:li>{inner}</rdf:li></rdf:Bag></a:Pantry>"
+    for before, keywords in ((packet(pantry), ()), (packet(pantry + bag("dc:subject", "own")), ("own",))):
+        after = add_keywords(before, ["new"])
+        assert read_xmp(after).keywords == (*keywords, "new")
+        assert inner.encode() in after
 
 
 @pytest.mark.parametrize(
@@ -75,6 +86,10 @@ def test_keywords_of_the_picture_come_along_only_where_the_packet_has_none() -> 
         LIGHTROOM[:-80],
         packet(before='<!DOCTYPE x [<!ENTITY a "b">]>'),
         packet(attributes='dc:subject="a"'),
+        packet("<dc:subject>a</dc:subject>"),
+        packet("<dc:subject><rdf:Bag/>" + bag("dc:subject", "a")[12:]),
+        packet('<dc:subject><rdf:Bag rdf:_1="a"/></dc:subject>'),
+        packet('<dc:subject rdf:resource="a"/>'),
         packet(attributes='xmlns:a="a b"'),
         DESCRIBED + b" " * MAX_BYTES,
         DESCRIBED.decode().encode("utf-16"),

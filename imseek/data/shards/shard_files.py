@@ -68,6 +68,9 @@ ANNOTATION_COLUMNS = pa.schema(
 SIDECAR_SCHEMA = pa.schema([INTRINSIC_SCHEMA.field("caption"), *ANNOTATION_COLUMNS])
 #: Columns of lists of texts, stored as text with one entry a line: entries have no line breaks.
 LIST_COLUMNS = ("keywords", "people")
+#: Names of :mod:`imseek.ocr` that no ``extra`` column gets: one file beside a picture would turn it off for all others.
+#: Tables may have a ``text``.
+OCR_NAMES = ("has_text", "text_lines")
 
 
 def row_of(facts: ImageFacts, content_hash: bytes, size: int) -> dict[str, Any]:
@@ -110,8 +113,8 @@ def entries_of(text: str) -> list[str]:
 
 
 def extra_name(name: str) -> str:
-    """Return the column name of an ``extra`` value: its own name, unless an intrinsic column has that."""
-    return f"extra_{name}" if name in INTRINSIC_SCHEMA.names else name
+    """Return the column name of an ``extra`` value: its own name, unless an intrinsic column or OCR has that."""
+    return f"extra_{name}" if name in INTRINSIC_SCHEMA.names or name in OCR_NAMES else name
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -238,10 +238,10 @@ def kinds_of(types: Mapping[str, pa.DataType]) -> dict[str, Kind]:
 
 
 def _kind_of(name: str, kind: pa.DataType) -> Kind:
-    if name in shard_files.LIST_COLUMNS:
-        return Kind.LIST
     if pa.types.is_null(kind) and name in shard_files.ANNOTATION_COLUMNS.names:
         kind = shard_files.ANNOTATION_COLUMNS.field(name).type
+    if name in shard_files.LIST_COLUMNS and pa.types.is_string(kind):  # a table may have numbers of this name
+        return Kind.LIST
     if pa.types.is_boolean(kind):
         return Kind.BOOL
     if pa.types.is_integer(kind):

@@ -229,7 +229,7 @@ _REFUSALS: Final = {
     "url": "on the web",
     "archive": "in archives or tables",
     "missing": "not where they were",
-    "read_only": "in folders that cannot be written to",
+    "read_only": "in folders or beside files that cannot be written to",
     "unreadable": "beside files that are no XMP, links, or too large",
     "changed": "beside files that were changed just now",
 }

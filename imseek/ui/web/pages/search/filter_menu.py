@@ -65,7 +65,7 @@ def _common(asked: SearchState, known: dict[str, Facet], tagged: tuple[tuple[str
     if (folders := known.get("folder")) is not None and (folders.distinct or 2) > 1:
         _values_or_text(asked, folders, "Folder")
     for column, label in (("keywords", "Keyword"), ("people", "Person")):
-        if column in known:
+        if column in known and known[column].is_list:
             _values_or_text(asked, known[column], label)
     if tagged:
         _choose(asked, filters.TAG, "Tag", tagged)
