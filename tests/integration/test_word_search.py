@@ -335,3 +335,13 @@ class TestCutoff:
         weak = large.search(Query((Term(text="zebra crossing highway lantern"),), by="text", cutoff="auto"))
         assert names(weak) == ["a zebra crossing.png"] or not names(weak)
         assert weak.cut
+
+    def test_one_of_several_collections_has_no_allowed_image(self, large: imseek.Collection, tmp_path: Path) -> None:
+        with imseek.create(tmp_path / "c", encoder="fake") as other:
+            (folder := tmp_path / "other").mkdir()
+            with Image.open(str(large.search("zebra", by="text")[0].path)) as picture:
+                picture.save(folder / "other zebra.png")
+            other.index([folder])
+            query = Query((Term(text="zebra"),), cutoff="auto", where="name LIKE 'other%'")
+            for collections in ([large, other], [other, large]):
+                assert names(imseek.search_all(collections, query)) == ["other zebra.png"]
