@@ -197,6 +197,20 @@ def test_older_readers_find_what_was_live_then(root: Path) -> None:
     assert (matches.total, matches.documents) == (1, 4)
 
 
+def test_a_source_that_was_relocated_has_the_name_of_its_folder(root: Path, tmp_path: Path) -> None:
+    before = Reader(root)
+    (moved := tmp_path / "stables").mkdir()
+    (moved / "horses").mkdir()
+    (moved / "horses/brown.png").touch()
+    with Writer(root, "test") as writer:
+        assert sources.relocate(writer, 1, bytes(moved)) == 4
+    assert sorted(found(root, "stable")) == [0, 1, 2, 3]
+    assert found(root, "photo") == []
+    assert Reader(root).documents([0])[0] == Document("stabl hors brown", "a mare run on the beach", "", "")
+    assert sorted(found(before, "photo")) == [0, 1, 2, 3]
+    assert verify(root).ok
+
+
 def test_changed_and_returning_images(root: Path) -> None:
     with Writer(root, "test") as writer:
         commit(writer, Changeset(new=[image(b"horses/brown.png", "A goat", replaces=0)], gone=[0]))
