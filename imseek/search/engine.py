@@ -271,10 +271,15 @@ class Engine(BaseEngine[Reader]):
             return WordHits.empty()
         looked_up = limit if allowed is None and not query.exact else max(limit, _MAX_WORDS)
         found = reader.match_words(words, looked_up)
+        frequency, among = found.total, None
+        if isinstance(allowed, IdSet) and not found.is_exact and len(allowed) <= _MAX_WORDS:
+            # Those that the condition allows may be beyond the first that hold a common word.
+            among = allowed.ids.tolist()
+            found = reader.match_words(words, looked_up, among=among)
         described = None
         if query.by == "auto" and len(found.ids):
-            described = reader.match_words(words, looked_up, _DESCRIPTIONS)
-        hits = WordHits.of(found, described)
+            described = reader.match_words(words, looked_up, _DESCRIPTIONS, among)
+        hits = replace(WordHits.of(found, described), frequency=frequency)
         if allowed is not None:
             assert isinstance(allowed, IdSet)
             hits = hits.take(np.flatnonzero(allowed.marks(hits.ids)))

@@ -17,7 +17,9 @@ from PIL import Image
 import imseek
 from imseek import Query, Term
 from imseek.data.reader import Reader
+from imseek.data.words import matching
 from imseek.errors import QueryError
+from imseek.search import engine, result_pages
 from imseek.search.cutoff import MIN_SAMPLE
 from imseek.search.query_words import words_of
 from imseek.search.rank_fusion import MAX_WORD_MATCHES, WordHits, calibrate
@@ -155,6 +157,24 @@ def test_filters_restrict_words_too(opened: imseek.Collection) -> None:
         assert sorted(names(found)) == [f"CatsAndDogs_{n}.png" for n in range(1, 5)]
     assert opened.search(replace(AUTO, by="text", where="name LIKE 'Cats%'")).searched == 5
     assert opened.search(replace(AUTO, by="text", where="width > 100000")).hits == ()
+
+
+def test_a_condition_finds_what_it_allows_of_a_common_word(
+    large: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images beyond the first that hold the word are found, too."""
+    for module, name in (
+        (engine, "_MAX_WORDS"),
+        (engine, "MAX_WORD_MATCHES"),
+        (result_pages, "MAX_CANDIDATES"),
+        (matching, "_SCORED"),
+    ):
+        monkeypatch.setattr(module, name, 30)
+    folder = Path(str(large.search("zebra", by="text")[0].path)).parent.name.rstrip("0123456789")
+    for by in ("auto", "text"):
+        found = large.search(Query((Term(text=folder),), by=by, where="name IN ('007.png', '009.png', '239.png')"))
+        assert sorted(names(found)) == ["009.png", "239.png"]
+        assert all(any(match.field == "name" for match in hit.matches) for hit in found)
 
 
 def test_a_minimum_score_is_one_of_cosines_and_of_shares(opened: imseek.Collection) -> None:
