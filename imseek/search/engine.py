@@ -186,8 +186,10 @@ class BaseEngine(ABC, Generic[StoredT]):
         """Add the images whose words match, with their cosines, and the calibration if there are any."""
         query = prepared.query
         words = self._match_words(edition.reader, query, MAX_WORD_MATCHES, prepared.allowed)
-        if words is None or not len(words.ids):
+        if words is None or words.note is not None:
             return prepared
+        if not len(words.ids):
+            return replace(prepared, words=words)  # Beside other collections, its images count as without these words.
         words = replace(words, cosines=prepared.scores_of(words.ids))
         if query.min_score is not None:
             words = words.take(np.flatnonzero(words.cosines >= np.float32(query.min_score)))

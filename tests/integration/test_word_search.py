@@ -295,6 +295,24 @@ def test_several_collections(tmp_path: Path, opened: imseek.Collection, pictures
         assert [(h.collection, h.image_id, h.score) for h in one] == [(h.collection, h.image_id, h.score) for h in two]
 
 
+def test_several_collections_rank_as_one(tmp_path: Path, opened: imseek.Collection, pictures: Path) -> None:
+    """Words that only one of them has are rare in all."""
+    (folder := tmp_path / "zebras").mkdir()
+    for n in range(3):
+        with Image.open(pictures / f"launch_{n}.png") as picture:
+            picture.crop((5, 5, 60, 60)).save(folder / f"{n}.png")
+    with (
+        imseek.create(tmp_path / "few", encoder="fake", also=["fake:32"]) as few,
+        imseek.create(tmp_path / "all", encoder="fake", also=["fake:32"]) as everything,
+    ):
+        few.index([folder])
+        everything.index([pictures, folder])
+        expected = [hit.path for hit in everything.search("zebra", limit=50)]
+        assert len(expected) == 43
+        for collections in ([few, opened], [opened, few]):
+            assert [hit.path for hit in imseek.search_all(collections, "zebra", limit=50)] == expected
+
+
 def test_many_queries_answer_as_each_alone(opened: imseek.Collection) -> None:
     queries = [replace(AUTO, by=by) for by in ("auto", "image", "text")] + [Query((Term(text="coffee"),))]
     together = opened.search_many(queries)
