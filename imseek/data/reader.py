@@ -429,15 +429,22 @@ class Reader:
         with self._catalog.reading() as connection:
             return why_no_words(self, connection) is None
 
-    def match_words(self, query: WordQuery, limit: int, fields: Sequence[str] | None = None) -> WordMatches:
+    def match_words(
+        self,
+        query: WordQuery,
+        limit: int,
+        fields: Sequence[str] | None = None,
+        among: Sequence[int] | None = None,
+    ) -> WordMatches:
         """Return the images of this generation that match words, best first, at most ``limit`` of them.
 
         An image matches that holds all phrases of the query, or any of its words where it has no phrase, in these
         ``fields`` of its document (default: all). Where the words cannot be searched, there are no matches, but a note.
+        ``among`` these images, all are looked at, however common the words are, and ``total`` counts only them.
         """
         from imseek.data.words.matching import match_words
 
-        return match_words(self, query, limit, fields)
+        return match_words(self, query, limit, fields, among)
 
     def documents(self, image_ids: Sequence[int]) -> dict[int, Document]:
         """Return the documents of images that are live in this generation, by id."""

@@ -80,7 +80,7 @@ def _relevant_by_both(
 ) -> npt.NDArray[np.bool_]:
     """Return (m,): which candidates are relevant by the picture, by all of the query's words, or by both together."""
     count, known = _count(pictures.ids, pictures.scores, query, context)
-    if known.sampled < MIN_SAMPLE:
+    if known.sampled < MIN_SAMPLE or not len(pictures):  # One of several collections may have no allowed image.
         return np.ones(len(candidates), np.bool_)
     relevant: npt.NDArray[np.bool_] = np.isin(candidates.ids, pictures.ids[:count])
     relevant |= candidates.shares >= 1 - ROUNDING

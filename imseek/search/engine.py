@@ -186,8 +186,10 @@ class BaseEngine(ABC, Generic[StoredT]):
         """Add the images whose words match, with their cosines, and the calibration if there are any."""
         query = prepared.query
         words = self._match_words(edition.reader, query, MAX_WORD_MATCHES, prepared.allowed)
-        if words is None or not len(words.ids):
+        if words is None or words.note is not None:
             return prepared
+        if not len(words.ids):
+            return replace(prepared, words=words)  # Beside other collections, its images count as without these words.
         words = replace(words, cosines=prepared.scores_of(words.ids))
         if query.min_score is not None:
             words = words.take(np.flatnonzero(words.cosines >= np.float32(query.min_score)))
@@ -271,10 +273,15 @@ class Engine(BaseEngine[Reader]):
             return WordHits.empty()
         looked_up = limit if allowed is None and not query.exact else max(limit, _MAX_WORDS)
         found = reader.match_words(words, looked_up)
+        frequency, among = found.total, None
+        if isinstance(allowed, IdSet) and not found.is_exact and len(allowed) <= _MAX_WORDS:
+            # Those that the condition allows may be beyond the first that hold a common word.
+            among = allowed.ids.tolist()
+            found = reader.match_words(words, looked_up, among=among)
         described = None
         if query.by == "auto" and len(found.ids):
-            described = reader.match_words(words, looked_up, _DESCRIPTIONS)
-        hits = WordHits.of(found, described)
+            described = reader.match_words(words, looked_up, _DESCRIPTIONS, among)
+        hits = replace(WordHits.of(found, described), frequency=frequency)
         if allowed is not None:
             assert isinstance(allowed, IdSet)
             hits = hits.take(np.flatnonzero(allowed.marks(hits.ids)))

@@ -180,6 +180,32 @@ def test_a_bounded_search_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(reader.match_words(parse_words('"dog cat"'), 50).ids) > 5
 
 
+def test_what_is_rare_leads_to_phrases_of_common_words(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Writer(root, "test") as writer:
+        new = [image(b"%d.png" % n, "dog cat" + " old harbour" * (n > 96)) for n in range(100)]
+        commit(writer, Changeset(new=new))
+    monkeypatch.setattr(matching, "_SCORED", 20)
+    monkeypatch.setattr(matching, "_COMMON", 40)
+    reader = Reader(root)
+    both = reader.match_words(parse_words('"dog cat" "old harbour"'), 10)
+    assert (sorted(both.ids.tolist()), both.is_exact, both.total) == ([101, 102, 103], True, 3)
+    beside = reader.match_words(parse_words('"dog cat" harbour'), 3)
+    assert sorted(beside.ids.tolist()) == [101, 102, 103]
+    assert beside.shares.tolist() == [1.0] * 3
+
+
+def test_images_are_looked_at_however_common_the_words(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Writer(root, "test") as writer:
+        commit(writer, Changeset(new=[image(b"%d.png" % n, "dog") for n in range(100)]))
+        commit(writer, Changeset(gone=[102]))
+    monkeypatch.setattr(matching, "_SCORED", 20)
+    monkeypatch.setattr(matching, "_COMMON", 40)
+    reader = Reader(root)
+    some = reader.match_words(parse_words("dog cat"), 10, among=[1, 101, 102, 103, 999])
+    assert (sorted(some.ids.tolist()), some.is_exact, some.total) == ([101, 103], True, 2)
+    assert not len(reader.match_words(parse_words("dog"), 10, among=[]).ids)
+
+
 def test_older_readers_find_what_was_live_then(root: Path) -> None:
     old = Reader(root)
     with Writer(root, "test") as writer:
@@ -195,6 +221,20 @@ def test_older_readers_find_what_was_live_then(root: Path) -> None:
     assert new.documents([0, 1]) == {0: Document("photo zebra black", "a mare run on the beach", "", "")}
     matches = new.match_words(parse_words("horse"), 5)
     assert (matches.total, matches.documents) == (1, 4)
+
+
+def test_a_source_that_was_relocated_has_the_name_of_its_folder(root: Path, tmp_path: Path) -> None:
+    before = Reader(root)
+    (moved := tmp_path / "stables").mkdir()
+    (moved / "horses").mkdir()
+    (moved / "horses/brown.png").touch()
+    with Writer(root, "test") as writer:
+        assert sources.relocate(writer, 1, bytes(moved)) == 4
+    assert sorted(found(root, "stable")) == [0, 1, 2, 3]
+    assert found(root, "photo") == []
+    assert Reader(root).documents([0])[0] == Document("stabl hors brown", "a mare run on the beach", "", "")
+    assert sorted(found(before, "photo")) == [0, 1, 2, 3]
+    assert verify(root).ok
 
 
 def test_changed_and_returning_images(root: Path) -> None:

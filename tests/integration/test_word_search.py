@@ -17,7 +17,9 @@ from PIL import Image
 import imseek
 from imseek import Query, Term
 from imseek.data.reader import Reader
+from imseek.data.words import matching
 from imseek.errors import QueryError
+from imseek.search import engine, result_pages
 from imseek.search.cutoff import MIN_SAMPLE
 from imseek.search.query_words import words_of
 from imseek.search.rank_fusion import MAX_WORD_MATCHES, WordHits, calibrate
@@ -157,6 +159,24 @@ def test_filters_restrict_words_too(opened: imseek.Collection) -> None:
     assert opened.search(replace(AUTO, by="text", where="width > 100000")).hits == ()
 
 
+def test_a_condition_finds_what_it_allows_of_a_common_word(
+    large: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images beyond the first that hold the word are found, too."""
+    for module, name in (
+        (engine, "_MAX_WORDS"),
+        (engine, "MAX_WORD_MATCHES"),
+        (result_pages, "MAX_CANDIDATES"),
+        (matching, "_SCORED"),
+    ):
+        monkeypatch.setattr(module, name, 30)
+    folder = Path(str(large.search("zebra", by="text")[0].path)).parent.name.rstrip("0123456789")
+    for by in ("auto", "text"):
+        found = large.search(Query((Term(text=folder),), by=by, where="name IN ('007.png', '009.png', '239.png')"))
+        assert sorted(names(found)) == ["009.png", "239.png"]
+        assert all(any(match.field == "name" for match in hit.matches) for hit in found)
+
+
 def test_a_minimum_score_is_one_of_cosines_and_of_shares(opened: imseek.Collection) -> None:
     everything = opened.search(replace(AUTO, limit=40))
     least = sorted(hit.score for hit in everything)[20]
@@ -275,6 +295,24 @@ def test_several_collections(tmp_path: Path, opened: imseek.Collection, pictures
         assert [(h.collection, h.image_id, h.score) for h in one] == [(h.collection, h.image_id, h.score) for h in two]
 
 
+def test_several_collections_rank_as_one(tmp_path: Path, opened: imseek.Collection, pictures: Path) -> None:
+    """Words that only one of them has are rare in all."""
+    (folder := tmp_path / "zebras").mkdir()
+    for n in range(3):
+        with Image.open(pictures / f"launch_{n}.png") as picture:
+            picture.crop((5, 5, 60, 60)).save(folder / f"{n}.png")
+    with (
+        imseek.create(tmp_path / "few", encoder="fake", also=["fake:32"]) as few,
+        imseek.create(tmp_path / "all", encoder="fake", also=["fake:32"]) as everything,
+    ):
+        few.index([folder])
+        everything.index([pictures, folder])
+        expected = [hit.path for hit in everything.search("zebra", limit=50)]
+        assert len(expected) == 43
+        for collections in ([few, opened], [opened, few]):
+            assert [hit.path for hit in imseek.search_all(collections, "zebra", limit=50)] == expected
+
+
 def test_many_queries_answer_as_each_alone(opened: imseek.Collection) -> None:
     queries = [replace(AUTO, by=by) for by in ("auto", "image", "text")] + [Query((Term(text="coffee"),))]
     together = opened.search_many(queries)
@@ -335,3 +373,13 @@ class TestCutoff:
         weak = large.search(Query((Term(text="zebra crossing highway lantern"),), by="text", cutoff="auto"))
         assert names(weak) == ["a zebra crossing.png"] or not names(weak)
         assert weak.cut
+
+    def test_one_of_several_collections_has_no_allowed_image(self, large: imseek.Collection, tmp_path: Path) -> None:
+        with imseek.create(tmp_path / "c", encoder="fake") as other:
+            (folder := tmp_path / "other").mkdir()
+            with Image.open(str(large.search("zebra", by="text")[0].path)) as picture:
+                picture.save(folder / "other zebra.png")
+            other.index([folder])
+            query = Query((Term(text="zebra"),), cutoff="auto", where="name LIKE 'other%'")
+            for collections in ([large, other], [other, large]):
+                assert names(imseek.search_all(collections, query)) == ["other zebra.png"]

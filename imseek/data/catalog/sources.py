@@ -16,6 +16,7 @@ from imseek.data.catalog.catalog import Source, live
 from imseek.data.catalog.places import base_folder, container_suffix, is_url, join, join_root, split
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.collection_records import read_identity
+from imseek.data.words import documents
 from imseek.data.writing.writer import Writer
 from imseek.errors import SourceNotFoundError, UsageError
 from imseek.types.pictures import display_path
@@ -98,13 +99,16 @@ def relocate(writer: Writer, source_id: int, path: bytes) -> int:
     root, relative = _stored_root(writer.root, path)
     count: list[int] = []
 
-    def change(connection: Connection, _generation: int) -> None:
+    def change(connection: Connection, generation: int) -> None:
         # Updated in place, without history: nothing is left at the old location.
         connection.execute(
             update(t.sources).where(t.sources.c.source_id == source_id).values(root=root, relative=int(relative))
         )
-        query = select(func.count()).where(t.places.c.source_id == source_id, live(t.places))
-        count.append(int(connection.execute(query).scalar_one()))
+        p = t.places.c
+        query = select(p.image_id, p.path).where(p.source_id == source_id, live(t.places)).order_by(p.image_id)
+        moved = [(image_id, source_id, place) for image_id, place in connection.execute(query)]
+        documents.rename(connection, generation, moved)
+        count.append(len(moved))
 
     writer.apply(change)
     return count[0]

@@ -62,6 +62,16 @@ class Index:
     def count(self, groups: Sequence[Sequence[Unit]], limit: int) -> tuple[int, int]:
         return self._backend.count_documents(self._connection, groups, self._fields, limit, self.last)
 
+    def documents_of(self, image_ids: Sequence[int]) -> list[int]:
+        """Return the documents of those of these images that are live in the generation."""
+        found: list[int] = []
+        for chunk in (image_ids[start : start + _CHUNK] for start in range(0, len(image_ids), _CHUNK)):
+            marks = ",".join("?" * len(chunk))
+            query = f"SELECT document_id FROM documents WHERE image_id IN ({marks}) AND born <= ? AND died > ?"  # noqa: S608
+            rows = self._connection.execute(query, (*chunk, self.generation, self.generation))
+            found += [document_id for (document_id,) in rows]
+        return found
+
     def count_ended(self) -> int:
         """Count documents that have ended, which the index still holds, up to ``_COMMON``."""
         query = f"SELECT COUNT(*) FROM (SELECT 1 FROM documents WHERE died < {FOREVER} LIMIT {_COMMON}) AS ended"  # noqa: S608
@@ -114,7 +124,13 @@ def why_no_words(reader: Reader, connection: ReadConnection) -> str | None:
     return None
 
 
-def match_words(reader: Reader, query: WordQuery, limit: int, fields: Sequence[str] | None = None) -> WordMatches:
+def match_words(
+    reader: Reader,
+    query: WordQuery,
+    limit: int,
+    fields: Sequence[str] | None = None,
+    among: Sequence[int] | None = None,
+) -> WordMatches:
     """As :meth:`imseek.data.reader.Reader.match_words` says."""
     if fields is not None and (strange := sorted(set(fields) - set(FIELDS))):
         raise ValueError(f"a document has no column {strange[0]!r}")
@@ -126,7 +142,7 @@ def match_words(reader: Reader, query: WordQuery, limit: int, fields: Sequence[s
         with reader.catalog_connection() as connection:
             if (note := why_no_words(reader, connection)) is not None:
                 return _no_matches(documents, note)
-            matches = _match(reader, Index(reader, connection, fields), query, limit, fields or FIELDS)
+            matches = _match(reader, Index(reader, connection, fields), query, limit, fields or FIELDS, among)
             reader.check_history(connection)
     except CorruptCollectionError as error:
         if not backend_of(reader.root).is_file:
@@ -141,19 +157,27 @@ def _no_matches(documents: int, note: str | None) -> WordMatches:
     return WordMatches(np.empty(0, np.int64), empty, empty, 0, documents, note=note)
 
 
-def _match(reader: Reader, index: Index, query: WordQuery, limit: int, fields: Sequence[str]) -> WordMatches:
+def _match(
+    reader: Reader, index: Index, query: WordQuery, limit: int, fields: Sequence[str], among: Sequence[int] | None
+) -> WordMatches:
     documents = reader.current.images
     units = units_of(query)
     frequencies: dict[Unit, _Frequency] = {unit: index.frequency(unit, documents) for unit in units if len(unit) == 1}
     # Phrases of common words are only looked for where those words are counted.
-    last = _phrase_bound(index, query, documents)
+    bounds = _phrase_bounds(index, query, documents)
     frequencies |= {
         phrase: _Frequency(*index.count([[phrase]], _COMMON), is_common=False)
-        if last is None
-        else _Frequency(len(found := index.find([[phrase]], _COMMON, last)), max(found, default=0), is_common=True)
-        for phrase in query.phrases
+        if bound is None
+        else _Frequency(len(found := index.find([[phrase]], _COMMON, bound)), max(found, default=0), is_common=True)
+        for phrase, bound in bounds.items()
     }
-    candidates, is_exact = _candidates(index, query, frequencies, max(limit, _SCORED), last)
+    # All phrases must match: where one has a rare word, that leads to the others.
+    limits = [bound for bound in bounds.values() if bound is not None]
+    last = min(limits) if limits and len(limits) == len(bounds) else None
+    if among is None:
+        candidates, is_exact = _candidates(index, query, frequencies, max(limit, _SCORED), last)
+    else:
+        candidates, is_exact = index.documents_of(among), True
     rows = index.rows(candidates, fields)
     alive = reader.live_ids([row[0] for row in rows])
     image_ids, *texts = zip(*(row for row in rows if row[0] in alive), strict=True) if alive else [()]
@@ -173,14 +197,14 @@ def _match(reader: Reader, index: Index, query: WordQuery, limit: int, fields: S
     return WordMatches(ids[best], scores[best], shares[best], total, documents, is_exact)
 
 
-def _phrase_bound(index: Index, query: WordQuery, documents: int) -> int | None:
-    """Return up to which document phrases are looked for, where all words of one are common; None: in all."""
-    bounds = []
+def _phrase_bounds(index: Index, query: WordQuery, documents: int) -> dict[Unit, int | None]:
+    """Return up to which document each phrase is looked for, where all its words are common; None: in all."""
+    bounds: dict[Unit, int | None] = {}
     for phrase in query.phrases:
         found = [index.frequency((token,), documents) for token in dict.fromkeys(phrase)]
-        if all(frequency.is_common for frequency in found):
-            bounds.append(max(frequency.furthest for frequency in found))
-    return min(bounds, default=None)
+        is_common = all(frequency.is_common for frequency in found)
+        bounds[phrase] = max(frequency.furthest for frequency in found) if is_common else None
+    return bounds
 
 
 def _candidates(
@@ -205,6 +229,8 @@ def _candidates(
         return len(some) < room and len(fresh) <= free
 
     if base:
+        if rare := [word for word in words if not frequencies[word].is_common]:
+            take([*base, rare])
         if words:
             take([*base, *([word] for word in words)], last)
         is_whole = take(base, last)
