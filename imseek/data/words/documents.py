@@ -237,8 +237,8 @@ def find_problem(connection: Connection, is_trusted: bool) -> str | None:
         if count := int(connection.execute(query).scalar_one()):
             return f"{count} {fault}"
     if connection.dialect.name == "sqlite" and is_trusted and int(indexed):
-        if int(indexed) < _last(connection):
-            return "the index of words lacks documents"
+        if int(indexed) != _last(connection):
+            return "the index of words holds other documents than the catalog"
         return word_index.find_index_fault(connection)
     return None
 
