@@ -63,7 +63,8 @@ def cut_irrelevant(candidates: CandidateSet, query: Query, context: PreparedQuer
 
     Candidates come best first. Where words match as well (:mod:`imseek.search.rank_fusion`), an image is also relevant
     if its words hold the whole query, or if picture and words together are as rare as a picture at the cutoff. By words
-    alone, it is relevant if it holds half as much of the query as the image that holds most of it.
+    alone, and beside a basic encoder, it is relevant if it holds half as much of the query as the image that holds most
+    of it.
     """
     if not context.spaces:
         relevant = candidates.shares >= MIN_WORD_SHARE * candidates.shares.max(initial=0)
@@ -83,7 +84,10 @@ def _relevant_by_both(
     if known.sampled < MIN_SAMPLE or not len(pictures):  # One of several collections may have no allowed image.
         return np.ones(len(candidates), np.bool_)
     relevant: npt.NDArray[np.bool_] = np.isin(candidates.ids, pictures.ids[:count])
-    relevant |= candidates.shares >= 1 - ROUNDING
+    if calibration.weight > 1:  # Words come first with this encoder: what they find is not cut before pictures.
+        relevant |= (candidates.words > 0) & (candidates.shares >= MIN_WORD_SHARE * candidates.shares.max(initial=0))
+    else:
+        relevant |= candidates.shares >= 1 - ROUNDING
     end = np.array([known.level + known.margin(float(pictures.scores[0]))], np.float32)
     evidence = candidates.words.copy()
     if count:  # Otherwise no picture is one of what the query says.

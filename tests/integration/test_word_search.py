@@ -367,6 +367,17 @@ class TestCutoff:
         assert found.cut == large.info().images - len(found)
         assert len(found) <= len(by_image) + 2
 
+    def test_beside_a_basic_encoder_half_of_the_words_pass(
+        self, large: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The best of the fused list are those that words find, and they are not cut before others."""
+        query = Query((Term(text="zebra lantern crossing"),), 300, cutoff="auto")
+        uncut = names(large.search(replace(query, cutoff=None)))
+        monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {"test": 50.0})
+        found = large.search(query)
+        assert names(found)[0] == "a zebra crossing.png"
+        assert found.cut == len(uncut) - len(found) > 0
+
     def test_by_text_half_of_the_words_pass(self, large: imseek.Collection) -> None:
         query = Query((Term(text="zebra crossing"),), by="text", cutoff="auto")
         assert names(large.search(query))[0] == "a zebra crossing.png"
