@@ -37,7 +37,7 @@ def on(host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """On another host: with its name and start, and with a lock that it does not share."""
 
     def acquire(self: WriterLock) -> None:
-        self._taken = (self._root / layout.LOCK).stat()
+        self._file_stat = (self._root / layout.LOCK).stat()
 
     with monkeypatch.context() as patch:
         patch.setattr("imseek.data.writing.writer.host", lambda: host)

@@ -9,6 +9,7 @@ from durability.kills import Operations
 from durability.recipes import format_1
 from imseek.data.catalog import migrations
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.sqlite import word_index
 
 #: A table made anew with its rows, as SQLite needs it for anything but a new column; and facts that move to another.
 LATER = (
@@ -39,14 +40,15 @@ LATER = (
 FUTURE = (*migrations.MIGRATIONS, *LATER)
 
 #: Tables that each writer changes, whatever it has come for.
-_PASSING = ("meta", "runs", "files", "migrations")
+_PASSING = ("meta", "runs", "files", "migrations", "documents")
 
 
 def state_of(home: Path) -> dict[str, Any]:
     """The catalog's version, its tables and indexes, and all rows that a migration may have to do with."""
     with connect_read_only(format_1.collection(home)) as connection:
-        query = "SELECT name, type, sql FROM sqlite_master ORDER BY name"
-        schema = [list(row) for row in connection.execute(query)]
+        # Documents and their index are no migration's affair: a writer fills them afterwards.
+        query = "SELECT name, type, sql FROM sqlite_master WHERE name NOT LIKE ? ORDER BY name"
+        schema = [list(row) for row in connection.execute(query, (f"{word_index.TABLE}%",))]
         tables = [name for name, kind, _ in schema if kind == "table" and name not in _PASSING]
         rows = {name: sorted(map(repr, connection.execute(f"SELECT * FROM {name}"))) for name in tables}
         version = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0]

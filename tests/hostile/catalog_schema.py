@@ -14,6 +14,7 @@ from typing import Final
 from hostile.forge import Forge
 from hostile.lies import Lie, Tell, gather
 from imseek.data import layout
+from imseek.data.catalog.sqlite import word_index
 
 _EVENTS: Final = ("INSERT", "UPDATE", "DELETE")
 #: Tables with row ids. The others are those of the index of words, of which SQLite lets one change less.
@@ -268,6 +269,7 @@ def _recreate(pragma: str) -> Tell:
     def tell(forge: Forge) -> None:
         fresh = forge.path("fresh")
         with closing(sqlite3.connect(forge.path(layout.CATALOG))) as old:
+            old.execute(f"DROP TABLE IF EXISTS {word_index.TABLE}")  # Virtual tables do not come back from a dump.
             script = list(old.iterdump())
         with closing(sqlite3.connect(fresh, isolation_level=None)) as new:
             new.execute(pragma)

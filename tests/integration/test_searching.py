@@ -42,11 +42,11 @@ def test_words_and_pictures_rank_as_by_definition(collection: imseek.Collection,
     for words in ("a cup of coffee", "cat"):
         (query,) = encoder.encode_texts([words])
         expected = brute_force(collection.path, query)
-        result = collection.search(words, limit=50)
+        result = collection.search(words, limit=50, by="image")
         assert [hit.image_id for hit in result] == [i for i, _ in expected]
         assert [hit.score for hit in result] == pytest.approx([s for _, s in expected], abs=1e-5)
         assert (result.searched, result.encoder) == (8, "fake")
-        assert [h.image_id for h in collection.search(words, limit=3)] == [i for i, _ in expected[:3]]
+        assert [h.image_id for h in collection.search(words, limit=3, by="image")] == [i for i, _ in expected[:3]]
 
 
 def test_all_ways_to_ask_for_the_same_thing_agree(collection: imseek.Collection, photos: Path) -> None:

@@ -228,7 +228,7 @@ def facts(home: Path) -> dict[str, Any]:
     with imseek.open(root) as opened:
         info = opened.info()
         questions = {"red": "red", "a blue lake": "a blue lake", "a vector": np.ones(info.encoder.dim)}
-        found = {name: opened.search(question, limit=1000).hits for name, question in questions.items()}
+        found = {name: opened.search(question, limit=1000, by="image").hits for name, question in questions.items()}
         images = [opened.get(hit.image_id) for hit in found["red"]]
     return {
         "uuid": info.uuid,
