@@ -1,7 +1,7 @@
 """Plugin of pytest: what a run leaves out that `make test-long` runs.
 
 - Slow tests take turns: of those that durations.json lists, a run takes one in seven, other ones in each commit.
-  `make test-durations` writes that file. A test with ``@pytest.mark.always`` is in every run.
+  `make test-durations` writes that file. A test with ``@pytest.mark.always`` or a snapshot is in every run.
 - ``@pytest.mark.sample(kind=3)``: of the values of the parameter ``kind``, a run takes three, the same for all tests of
   the module that say so. Other commits take other ones (tests/session_seed.py).
 - ``@pytest.mark.long``: only `make test-long` runs it.
@@ -85,7 +85,7 @@ def _in_turn(items: list[pytest.Item]) -> set[pytest.Item]:
     slow = set(json.loads(DURATIONS.read_text()))
     turns: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        if _function(item.nodeid) in slow and item.get_closest_marker("always") is None:
+        if _function(item.nodeid) in slow and not _is_always_run(item):
             turns[_module(item)].append(item)
     left_out = {
         item
@@ -117,6 +117,11 @@ class _Recorder:
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("IMSEEK_DURATIONS") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Recorder())
+
+
+def _is_always_run(item: pytest.Item) -> bool:
+    """Whether a test is in every run: a snapshot that no test of a run looks at would end it as unused."""
+    return item.get_closest_marker("always") is not None or "snapshot" in getattr(item, "fixturenames", ())
 
 
 def _module(item: pytest.Item) -> str:
