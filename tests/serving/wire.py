@@ -166,7 +166,9 @@ class Wire:
         return [line["searched"] for line in self._json() if "searched" in line]
 
     def _json(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """Objects of the log's whole lines: the server may be writing the last one."""
+        lines = self.log.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
     def failures(self) -> list[str]:
         """What the server says of failures of its own."""
