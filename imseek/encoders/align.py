@@ -86,7 +86,6 @@ class AlignEncoder(LibraryEncoder):
             {"preprocessing": preprocessing.record()},
             lambda: _build(source),
             drop=None if "image" in modalities else "vision_model",
-            notify=notify,
         )
         self._images = (
             ImageTower(

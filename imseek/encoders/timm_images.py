@@ -69,7 +69,7 @@ class TimmEncoder(LibraryEncoder):
         dim = _dim(source)
         self._source = source
         record = {"preprocessing": preprocessing.record()}
-        self._weights = LazyModel(source.reference, source.checkpoint, record, lambda: _build(source), notify=notify)
+        self._weights = LazyModel(source.reference, source.checkpoint, record, lambda: _build(source))
         self._images = images = ImageTower(
             self._weights.model, self._weights.fingerprint, preprocessing, dim, runtime, notify
         )

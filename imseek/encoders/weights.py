@@ -34,20 +34,18 @@ class LazyModel:
         build: Callable[[], Any],
         *,
         drop: str | None = None,
-        notify: Callable[[str], None] | None = None,
     ) -> None:
         """Store how to build the model; nothing is read yet.
 
         ``build`` returns the module in float32 on the CPU, from ``checkpoint``; the methods raise its errors.
         ``record`` holds what affects vectors but leaves no trace in tensors, such as the preprocessing. ``drop`` names
-        a part to delete once the fingerprint has been computed. ``notify`` receives a line before the model is loaded.
+        a part to delete once the fingerprint has been computed.
         """
         self._reference = reference
         self._checkpoint = checkpoint
         self._record = record
         self._build = build
         self._drop = drop
-        self._notify = notify
         self._lock = threading.Lock()
         self._model: Any = None
         self._fingerprint: str | None = None
@@ -80,8 +78,6 @@ class LazyModel:
 
     def _load(self) -> None:
         """Build the model and compute its fingerprint. The caller holds the lock."""
-        if self._notify is not None:
-            self._notify(f"loading {self._reference}")
         model = self._build()
         # Now, because callers may change the model's precision.
         self._fingerprint = _fingerprint(self._record, model.state_dict())

@@ -57,7 +57,7 @@ class OpenClipEncoder(LibraryEncoder):
         self._modalities = tuple(modalities)
         runtime = runtime or Runtime()
         super().__init__(runtime, notify)
-        self._weights = _lazy_model(self._source, modalities, notify)
+        self._weights = _lazy_model(self._source, modalities)
         self._threads = runtime.threads or available_cpus()
         self._lock = threading.Lock()
         self._texts: tuple[TextTower, tuple[str, ...]] | None = None
@@ -112,7 +112,7 @@ class OpenClipEncoder(LibraryEncoder):
             return self._texts
 
 
-def _lazy_model(source: Source, modalities: Sequence[str], notify: Callable[[str], None] | None) -> LazyModel:
+def _lazy_model(source: Source, modalities: Sequence[str]) -> LazyModel:
     """Load the model of ``source`` on demand, without the image tower, the larger part, for texts alone."""
     record = {
         "preprocessing": source.preprocessing.record(),
@@ -123,7 +123,7 @@ def _lazy_model(source: Source, modalities: Sequence[str], notify: Callable[[str
         },
     }
     drop = None if "image" in modalities else "visual"
-    return LazyModel(source.reference, source.checkpoint, record, lambda: _build(source), drop=drop, notify=notify)
+    return LazyModel(source.reference, source.checkpoint, record, lambda: _build(source), drop=drop)
 
 
 def _build(source: Source) -> Any:
