@@ -57,19 +57,20 @@ def has_words(query: Query) -> bool:
 
 
 def words_of(query: Query) -> WordQuery:
-    """Return the words and phrases of the positive texts of a query, without function words unless there are only such.
+    """Return what the positive texts of a query look for, without function words unless there are only such.
 
-    Double quotes make phrases; nothing else is syntax.
+    :func:`imseek.data.words.analysis.parse_words` says what is syntax.
     """
-    from imseek.data.words.analysis import MAX_QUERY, parse_words
+    from imseek.data.words.analysis import MAX_PREFIXES, MAX_QUERY, parse_words
 
     parsed = [parse_words(term.text) for term in query.terms if term.text is not None and term.weight > 0]
     words = dict.fromkeys(word for one in parsed for word in one.words)
+    prefixes = dict.fromkeys(prefix for one in parsed for prefix in one.prefixes)
     phrases = dict.fromkeys(phrase for one in parsed for phrase in one.phrases)
     telling = [word for word in words if word not in STOP_WORDS]
-    if not telling and not phrases:
+    if not telling and not phrases and not prefixes:
         telling = list(words)
-    return WordQuery(tuple(telling[:MAX_QUERY]), tuple(phrases)[:MAX_QUERY])
+    return WordQuery(tuple(telling[:MAX_QUERY]), tuple(phrases)[:MAX_QUERY], tuple(prefixes)[:MAX_PREFIXES])
 
 
 def text_share(query: Query) -> float:
