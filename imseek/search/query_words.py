@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from imseek.data.words.values import WordQuery
@@ -61,9 +62,19 @@ def words_of(query: Query) -> WordQuery:
 
     :func:`imseek.data.words.analysis.parse_words` says what is syntax.
     """
+    return _words_of_texts([term.text for term in query.terms if term.text is not None and term.weight > 0])
+
+
+def words_of_negative_texts(query: Query) -> list[WordQuery]:
+    """Return what each negative text of a query looks for, as :func:`words_of` does for all positive ones."""
+    texts = [term.text for term in query.terms if term.text is not None and term.weight < 0]
+    return [words for words in (_words_of_texts([text]) for text in texts) if words]
+
+
+def _words_of_texts(texts: Sequence[str]) -> WordQuery:
     from imseek.data.words.analysis import MAX_PREFIXES, MAX_QUERY, parse_words
 
-    parsed = [parse_words(term.text) for term in query.terms if term.text is not None and term.weight > 0]
+    parsed = [parse_words(text) for text in texts]
     words = dict.fromkeys(word for one in parsed for word in one.words)
     prefixes = dict.fromkeys(prefix for one in parsed for prefix in one.prefixes)
     phrases = dict.fromkeys(phrase for one in parsed for phrase in one.phrases)

@@ -253,7 +253,32 @@ def test_a_collection_whose_words_cannot_be_searched_says_why(tmp_path: Path, op
         text = found.search("cat", by="text")
         assert (text.hits, len(text.notes)) == ((), 1)
         assert "words are not indexed yet" in text.notes[0]
-        assert ids(found.search("cat")) == ids(found.search("cat", by="image"))
+        fused = found.search("cat")
+        assert fused.notes == text.notes
+        assert ids(fused) == ids(found.search("cat", by="image"))
+        assert found.search("cat", by="image").notes == ()
+
+
+def test_by_text_leaves_out_negative_texts(opened: imseek.Collection) -> None:
+    def ask(*unwanted: str, **more: Any) -> SearchResult:
+        terms = (Term(text="cat"), *(Term(text=text, weight=-0.5) for text in unwanted))
+        return opened.search(Query(terms, 20, by="text", **more))
+
+    everything = ids(ask())
+    assert len(everything) == 6
+    assert names(ask("dog")) == ["IMG0_3.png"]
+    assert names(ask("dog", where="name LIKE 'Cats%'")) == []
+    assert sorted(ids(ask("toy"))) == sorted(set(everything) - set(ids(ask("dog"))))
+    assert ids(ask("toy*", '"cats dogs"')) == ids(ask("toy"))
+    assert ids(ask("toy zebra", "the", "…")) == everything, "only what has all the words is left out"
+    assert ids(ask("cat")) == []
+
+
+def test_by_text_says_that_it_passes_over_pictures(opened: imseek.Collection) -> None:
+    plain = opened.search(replace(AUTO, by="text"))
+    mixed = opened.search(replace(AUTO, by="text", terms=(*AUTO.terms, Term(image_id=1), Term(image_id=2, weight=-1))))
+    assert ids(mixed) == ids(plain)
+    assert (plain.notes, mixed.notes) == ((), ("a search by text passes over the pictures of a query",))
 
 
 def test_ten_thousand_words(opened: imseek.Collection) -> None:

@@ -18,7 +18,7 @@ from imseek.data.catalog.backend import ReadConnection, backend_of
 from imseek.data.collection_records import FOREVER
 from imseek.data.trust import is_trusted
 from imseek.data.words.scoring import count_units, idf, score_counts, units_of
-from imseek.data.words.values import FIELDS, INDEXED, Document, Unit, WordMatches, WordQuery
+from imseek.data.words.values import FIELDS, INDEXED, Document, Prefix, Unit, WordMatches, WordQuery
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
@@ -52,21 +52,37 @@ class Index:
         self._index = backend_of(reader.root).word_index
         self._connection = connection
         self._fields = None if fields is None or set(fields) == set(FIELDS) else list(fields)
+        self._with_prefix: dict[Prefix, list[int]] = {}
         self._known: dict[tuple[Any, ...], _Frequency] = reader.word_frequencies
         self.generation = reader.generation
         self.last = _last_document(connection, reader.generation)
 
     def find(self, groups: Sequence[Sequence[Unit]], limit: int, last: int | None = None) -> list[int]:
         """Return the first ``limit`` documents, ascending, that hold a unit of each group, none beyond ``last``."""
+        match groups:
+            case [[Prefix() as prefix]] if limit <= _COMMON:
+                return [one for one in self._prefixed(prefix) if one <= (last or self.last)][:limit]
         parameters = (self._index.match_expression(groups, self._fields), last or self.last, limit)
         return [row[0] for row in self._connection.execute(self._index.matches, parameters).fetchall()]
 
     def count(self, groups: Sequence[Sequence[Unit]], limit: int) -> tuple[int, int]:
         """Count such documents, at most ``limit``; return the count and the largest number counted (0: none)."""
+        match groups:
+            case [[Prefix()]] if limit <= _COMMON:
+                found = self.find(groups, limit)
+                return len(found), max(found, default=0)
         query = f"SELECT COUNT(*), MAX(id) FROM ({self._index.matches}) AS found"  # noqa: S608 - of ours
         parameters = (self._index.match_expression(groups, self._fields), self.last, limit)
         count, largest = self._connection.execute(query, parameters).fetchone()
         return count, largest or 0
+
+    def _prefixed(self, prefix: Prefix) -> list[int]:
+        """Return the first ``_COMMON`` documents with a prefix, looked up once: SQLite puts all of them in order."""
+        if (known := self._with_prefix.get(prefix)) is None:
+            parameters = (self._index.match_expression([[prefix]], self._fields), self.last, _COMMON)
+            rows = self._connection.execute(self._index.matches, parameters).fetchall()
+            known = self._with_prefix[prefix] = [row[0] for row in rows]
+        return known
 
     def documents_of(self, image_ids: Sequence[int]) -> list[int]:
         """Return the documents of those of these images that are live in the generation."""
