@@ -47,6 +47,8 @@ _MAX_TEXT: Final = 4_000
 _MAX_TAIL: Final = 4
 #: Rows split into words at a time.
 _ROWS: Final = 50_000
+#: What people type before a tag.
+_TAG: Final = "tag:"
 #: Memory for columns, each of which is read once.
 _MEMORY: Final = 1 << 20
 #: Columns by the kind of their entries; the values of the first two are entries as a whole.
@@ -89,12 +91,21 @@ class Vocabulary:
             if not key.isalnum():
                 starts += [(key[one.start() :], len(order) + rank) for one in _INNER_START.finditer(key)]
         starts.sort()
+        tags = sorted((-count, text) for text, count in counts.get("tag", {}).items())
+        self._tags = [(fold(text), text) for _, text in tags]
         self._keys = [key for key, _ in starts]
         self._ranks = np.array([rank for _, rank in starts], np.int64)
         self._entries = [entry for _, (_, _, entry) in order]
 
     def suggest(self, text: str, limit: int, kinds: Container[SuggestionKind] = KINDS) -> tuple[Suggestion, ...]:
-        """Return texts that continue ``text``, the likeliest first: as a whole, then by its last words."""
+        """Return texts that continue ``text``, the likeliest first: as a whole, then by its last words.
+
+        Behind ``tag:``, only tags are suggested.
+        """
+        if fold(text).startswith(_TAG):
+            start = fold(text).removeprefix(_TAG).lstrip()
+            fitting_tags = [tag for key, tag in self._tags if key.startswith(start)] if "tag" in kinds else []
+            return tuple(Suggestion(tag, "tag") for tag in fitting_tags[:limit])
         found: dict[str, Suggestion] = {}
         used: set[_Entry] = set()
         for start in [one.start() for one in _WORD_START.finditer(text)][-_MAX_TAIL:]:
