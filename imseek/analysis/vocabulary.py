@@ -103,9 +103,9 @@ class Vocabulary:
         Behind ``tag:``, only tags are suggested.
         """
         if fold(text).startswith(_TAG):
-            start = fold(text).removeprefix(_TAG).lstrip()
-            fitting_tags = [tag for key, tag in self._tags if key.startswith(start)] if "tag" in kinds else []
-            return tuple(Suggestion(tag, "tag") for tag in fitting_tags[:limit])
+            begun = fold(text).removeprefix(_TAG).lstrip()
+            tags = [tag for key, tag in self._tags if key.startswith(begun)] if "tag" in kinds else []
+            return tuple(Suggestion(tag, "tag") for tag in tags[:limit])
         found: dict[str, Suggestion] = {}
         used: set[_Entry] = set()
         for start in [one.start() for one in _WORD_START.finditer(text)][-_MAX_TAIL:]:

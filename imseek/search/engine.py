@@ -57,7 +57,10 @@ _SCORE_BLOCK = 8192
 #: The share of a query that only images with all of its words exceed.
 _ALL = 1 - 1e-9
 #: Fields that describe a picture; names may be anything.
-_DESCRIPTIONS = ("captions", "keywords", "text")
+_DESCRIPTIONS = ("captions", "keywords")
+#: The field of text in a picture, and how many tokens of a query describe the picture if they are in it.
+_TEXT = ("text",)
+_TEXT_TOKENS = 2
 
 
 class BaseEngine(ABC, Generic[StoredT]):
@@ -286,10 +289,12 @@ class Engine(BaseEngine[Reader]):
             # Those that the condition allows may be beyond the first that hold a common word.
             among = allowed.ids.tolist()
             found = reader.match_words(words, looked_up, among=among)
-        described = None
+        described = []
         if query.by == "auto" and len(found.ids):
-            described = reader.match_words(words, looked_up, _DESCRIPTIONS, among)
-        hits = replace(WordHits.of(found, described), frequency=frequency)
+            described.append(reader.match_words(words, looked_up, _DESCRIPTIONS, among))
+            if words.has_tokens(_TEXT_TOKENS):
+                described.append(reader.match_words(words, looked_up, _TEXT, among, _TEXT_TOKENS))
+        hits = replace(WordHits.of(found, *described), frequency=frequency)
         for negative in unwanted:  # An image that has all of its words is left out.
             others = reader.match_words(negative, len(hits.ids), among=hits.ids.tolist())
             rest = hits.take(np.flatnonzero(~np.isin(hits.ids, others.ids[others.shares > _ALL])))

@@ -171,7 +171,7 @@ def plain_counts(document: Document, units: list[Unit], fields: Sequence[str]) -
                 held = sum(token.startswith(unit.start) or token in unit.stems for token in tokens)
             else:
                 held = sum(tokens[i : i + len(unit)] == unit for i in range(len(tokens)))
-            counts[n] += held / (0.5 + 0.5 * len(tokens) / usual[field])
+            counts[n] += (0.3 if field == "text" else 1) * held / (0.5 + 0.5 * len(tokens) / usual[field])
     return counts
 
 
@@ -205,6 +205,29 @@ def test_the_best_are_those_that_a_scan_finds(root: Path, monkeypatch: pytest.Mo
         assert matches.scores == pytest.approx(scores[best[:50]])
         assert matches.shares == pytest.approx(shares[best[:50]])
         assert (matches.total, matches.is_exact) == (len(best), True)
+
+
+def test_a_least_number_of_tokens(root: Path) -> None:
+    def ask(query: str, count: int, fields: list[str] | None = None) -> list[int]:
+        return sorted(Reader(root).match_words(parse_words(query), 9, fields, None, count).ids.tolist())
+
+    assert ask("mare beach", 2) == [0]
+    assert ask("mare beach", 1) == [0, 2, 3]
+    assert ask("mare beach", 2, ["names"]) == []
+    assert ask('"the beach"', 2) == [0]
+    assert ask("hor* mare sunset", 2) == [0]
+    assert ask("hor* mare", 3) == []
+
+
+def test_a_name_goes_before_a_word_in_a_text(root: Path) -> None:
+    with Writer(root, "test") as writer:
+
+        def change(connection: Any, generation: int) -> None:
+            documents.replace_column(connection, generation, "text", {2: ["correct", "hors", "batteri", "stapl"]})
+
+        writer.apply(change)
+    assert found(root, "horse") == [0, 1, 2]
+    assert found(root, "correct horse") == [2, 0, 1]
 
 
 def test_a_bounded_search_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,7 @@ def match_words(
     limit: int,
     fields: Sequence[str] | None = None,
     among: Sequence[int] | None = None,
+    min_tokens: int = 1,
 ) -> WordMatches:
     """As :meth:`imseek.data.reader.Reader.match_words` says."""
     if fields is not None and (strange := sorted(set(fields) - set(FIELDS))):
@@ -165,7 +166,8 @@ def match_words(
         with reader.catalog_connection() as connection:
             if (note := why_no_words(reader, connection)) is not None:
                 return _no_matches(documents, note)
-            matches = _match(reader, Index(reader, connection, fields), query, limit, fields or FIELDS, among)
+            index = Index(reader, connection, fields)
+            matches = _match(reader, index, query, limit, fields or FIELDS, among, min_tokens)
             reader.check_history(connection)
     except CorruptCollectionError as error:
         if not backend_of(reader.root).is_file:
@@ -181,7 +183,13 @@ def _no_matches(documents: int, note: str | None) -> WordMatches:
 
 
 def _match(
-    reader: Reader, index: Index, query: WordQuery, limit: int, fields: Sequence[str], among: Sequence[int] | None
+    reader: Reader,
+    index: Index,
+    query: WordQuery,
+    limit: int,
+    fields: Sequence[str],
+    among: Sequence[int] | None,
+    min_tokens: int,
 ) -> WordMatches:
     documents = reader.current.images
     units = units_of(query)
@@ -210,7 +218,8 @@ def _match(
     scores, shares = score_counts(counts, weights)
     holds = np.asarray(counts > 0, np.bool_)
     # An index that is wrong finds nothing wrong: the documents decide.
-    matching = np.any(holds, axis=1) & np.all(holds[:, len(single) :], axis=1)
+    tokens = [1 if isinstance(unit, Prefix) else len(unit) for unit in units]
+    matching = (holds @ np.array(tokens) >= max(min_tokens, 1)) & np.all(holds[:, len(single) :], axis=1)
     ids = np.array(image_ids, np.int64)
     order = np.lexsort((ids, -scores))
     best = order[matching[order]]

@@ -54,6 +54,10 @@ class WordQuery(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.words or self.phrases or self.prefixes)
 
+    def has_tokens(self, count: int) -> bool:
+        """Whether the query consists of at least ``count`` tokens, a prefix counted as one."""
+        return len(self.words) + len(self.prefixes) + sum(map(len, self.phrases)) >= count
+
 
 class TokenMatcher:
     """Tells which tokens a query looks for, each on its own."""
