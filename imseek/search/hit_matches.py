@@ -11,11 +11,12 @@ import numpy as np
 
 from imseek.data.catalog.places import MEMBER_SEPARATOR
 from imseek.data.words.analysis import document_tokens, full_name, name_tokens, parse_words
+from imseek.data.words.function_words import FUNCTION_WORDS
 from imseek.data.words.values import Document, TokenMatcher, WordQuery
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.prepared import PreparedQuery
 from imseek.search.query import Query
-from imseek.search.query_words import STOP_WORDS, words_of
+from imseek.search.query_words import words_of
 from imseek.types.search_results import Match, MatchField
 
 #: The least evidence of a picture that stands out: one in twenty of the collection does by chance.
@@ -93,7 +94,7 @@ def _tokens_by_field(document: Document) -> dict[MatchField, str]:
 def _words_of_query(query: Query, document: Document, field: MatchField) -> tuple[str, ...]:
     """Return the words of the query, as typed, that the document holds in a field."""
     in_field = {*_tokens_by_field(document)[field].split()}
-    tokens = TokenMatcher(WordQuery(tuple(in_field - STOP_WORDS)))
+    tokens = TokenMatcher(WordQuery(tuple(in_field - FUNCTION_WORDS)))
     texts = [term.text for term in query.terms if term.text is not None and term.weight > 0]
     found = dict.fromkeys(text[start:end] for text in texts for start, end in find_words(text, tokens))
     for piece in (piece.strip('"') for text in texts for piece in text.split()):

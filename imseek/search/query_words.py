@@ -3,53 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
+from imseek.data.words.function_words import FUNCTION_WORDS
 from imseek.data.words.values import WordQuery
 from imseek.search.query import Query
-
-#: Function words, stemmed: Lucene's English ones, and a few of the same kind. They say little in a query, and much in
-#: file names, where they are rare.
-STOP_WORDS: Final = frozenset(
-    (
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "for",
-        "from",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "such",
-        "that",
-        "the",
-        "their",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "to",
-        "was",
-        "were",
-        "will",
-        "with",
-    )
-)
 
 
 def has_words(query: Query) -> bool:
@@ -78,7 +35,7 @@ def _words_of_texts(texts: Sequence[str]) -> WordQuery:
     words = dict.fromkeys(word for one in parsed for word in one.words)
     prefixes = dict.fromkeys(prefix for one in parsed for prefix in one.prefixes)
     phrases = dict.fromkeys(phrase for one in parsed for phrase in one.phrases)
-    telling = [word for word in words if word not in STOP_WORDS]
+    telling = [word for word in words if word not in FUNCTION_WORDS]
     if not telling and not phrases and not prefixes:
         telling = list(words)
     return WordQuery(tuple(telling[:MAX_QUERY]), tuple(phrases)[:MAX_QUERY], tuple(prefixes)[:MAX_PREFIXES])

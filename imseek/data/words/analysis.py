@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Any, Final
@@ -65,29 +65,44 @@ _PARTS = re.compile(
 class _Characters(dict[int, str]):
     """What becomes of each character, as a table for :meth:`str.translate` that fills itself."""
 
+    def __init__(self, fold_one: Callable[[str], str]) -> None:
+        super().__init__()
+        self._fold_one = fold_one
+
     def __missing__(self, code: int) -> str:
-        self[code] = found = _fold_character(chr(code))
+        self[code] = found = self._fold_one(chr(code))
         return found
 
 
-_CHARACTERS = _Characters()
-
-
-def _fold_character(character: str) -> str:
+def _fold_letter(character: str) -> str:
     if character in _LETTERS:
         return _LETTERS[character]
     category = unicodedata.category(character)
-    if category[0] in "LN":
-        return character
     if category[0] == "M":
         # Accents and vowel points are folded; marks that make another letter (Devanagari's, kana's) are not.
         mark = unicodedata.combining(character)
         return "" if 10 <= mark <= 36 or mark >= 200 or "\ufe00" <= character <= "\ufe0f" else character
-    if category == "Cf":  # Invisible inside words: joiners, marks of direction, soft hyphens.
-        return ""
+    # Invisible inside words: joiners, marks of direction, soft hyphens.
+    return "" if category == "Cf" else character
+
+
+def _fold_character(character: str) -> str:
+    """Fold a character of a text of which only words and pictographs count."""
+    category = unicodedata.category(character)
+    if category[0] in "LNM" or category == "Cf":
+        return _fold_letter(character)
     if category == "So" and character > "\xff" and character != "\ufffd":
         return f" {character} "
     return " "
+
+
+_FOLDS = _Characters(_fold_letter)
+_CHARACTERS = _Characters(_fold_character)
+
+
+def fold(text: str) -> str:
+    """Fold case and accents. What is not ASCII is decomposed (NFKD), so that the start of a text stays its start."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKD", text).casefold().translate(_FOLDS)
 
 
 def tokens_of(text: str) -> list[str]:
@@ -155,7 +170,7 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
     """Yield parts of a query, each with the folded start of words that follows it; empty: none."""
     end = 0
     for found in _PREFIX.finditer(text):
-        folded = _fold(found[1])
+        folded = _words(found[1])
         start = _CJK.split(folded[-1])[-1] if folded else ""  # Bigrams begin what goes on after them anyway.
         if len(start) >= _MIN_PREFIX:
             yield text[end : found.start()] + " " + " ".join(folded)[: -len(start)], start[:MAX_LENGTH]
@@ -191,7 +206,7 @@ def _tokens(text: str) -> list[str]:
     if text.isascii():
         return [_stem(word[:MAX_LENGTH]) for word in text.lower().translate(_CHARACTERS).split()]
     found: list[str] = []
-    for word in _fold(text):
+    for word in _words(text):
         for run in (word,) if word.isascii() else _CJK.split(word):
             if _CJK.match(run):
                 found += (run[i : i + 2] for i in range(max(1, len(run) - 1)))
@@ -200,7 +215,7 @@ def _tokens(text: str) -> list[str]:
     return found
 
 
-def _fold(text: str) -> list[str]:
+def _words(text: str) -> list[str]:
     """Return the words of a text without case and accents; runs that no spaces separate are one."""
     normal = unicodedata.normalize("NFKD", text).casefold().translate(_CHARACTERS)
     # Decomposition has split Hangul syllables, too.

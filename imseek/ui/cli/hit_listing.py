@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from imseek.types.search_results import describe_matches
 from imseek.ui.cli.output import say
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable, shorten
@@ -46,6 +45,8 @@ def print_paths(result: SearchResult, *, exact: bool) -> None:
 
 
 def _grouped_table(result: SearchResult, by: By, names: Mapping[str, str]) -> str:
+    from imseek.types.search_results import describe_matches  # NumPy, which `--help` does without.
+
     head, *rows = _table(result.hits, by, names).split("\n")
     for n, hit in enumerate(result.hits):
         if matched := describe_matches(hit.matches):
