@@ -195,7 +195,7 @@ def cell(figures: npt.NDArray[np.float64]) -> str:
 
 def find_words(reader: Reader, query: str) -> WordHits:
     words = words_of(Query((Term(text=query),)))
-    fields = ("captions", "keywords", "text")
+    fields = ("captions", "keywords")  # No stamp has text.
     return WordHits.of(reader.match_words(words, MAX_WORD_MATCHES), reader.match_words(words, MAX_WORD_MATCHES, fields))
 
 

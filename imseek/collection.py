@@ -299,6 +299,9 @@ class Collection:
         With an ``executor``, workers of a Ray cluster read, decode and encode pictures (:class:`imseek.Ray`,
         docs/scale.md); the result is the same. The run itself stays in this process, the only writer.
 
+        The text in pictures is not read, even where the collection's pictures are: that takes many times as long, and
+        :func:`imseek.ocr.recognise` does it, for all that were not read before.
+
         With ``dry_run``, nothing is read or changed. The report says what a run would do, before it can recognise moves
         and copies: ``added`` counts new files, ``changed`` those that may have changed, ``removed`` those that are
         gone.

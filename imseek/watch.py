@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Final, TypeAlias
 
+from imseek import ocr
 from imseek.collection import AnyPath, Collection
 from imseek.data.catalog import path_lookup
 from imseek.errors import LockedError, MissingExtraError, UsageError, WatchError
@@ -37,6 +38,8 @@ RESCAN_THRESHOLD: Final = 20_000
 MAX_HOLD: Final = 30.0
 #: Images checked when a watched folder has been replaced by another.
 SAMPLE_SIZE: Final = 200
+#: Seconds for which the text in pictures is read before changes of files are looked at again.
+TEXT_SECONDS: Final = 30.0
 #: Consecutive failures to set up watches before giving up.
 MAX_REFUSALS: Final = 8
 _MAX_RETRY: Final = 30.0
@@ -59,7 +62,8 @@ def watch(
     ``on_report``. A path is indexed once nothing has happened to it for ``settle`` seconds. A folder that vanishes, is
     empty or has been replaced loses no images: the watch waits for it to return. Every ``rescan`` seconds each folder
     is scanned as a whole. If another writer has the collection, runs are retried. ``on_notice`` receives a line for
-    each of these events. ``skip_known`` is that of :meth:`Collection.index`.
+    each of these events. ``skip_known`` is that of :meth:`Collection.index`. Where the collection's pictures are read
+    (:func:`imseek.ocr.is_active`), the text in new ones is, whenever no change is due.
 
     On return, all work in progress is committed. Raises UsageError (no such folder), MissingExtraError, WatchError if
     the system cannot watch the folders, and whatever :meth:`Collection.index` raises except LockedError.
@@ -113,6 +117,17 @@ class _Batch:
     taken: set[bytes]
 
 
+class _Slice(threading.Event):
+    """Is set when another event is, or after ``seconds``."""
+
+    def __init__(self, stop: threading.Event, seconds: float) -> None:
+        super().__init__()
+        self._other, self._end = stop, time.monotonic() + seconds
+
+    def is_set(self) -> bool:
+        return self._other.is_set() or time.monotonic() >= self._end
+
+
 class _FolderWatcher:
     def __init__(
         self,
@@ -134,6 +149,7 @@ class _FolderWatcher:
         self._refusals = 0
         self._nameless: set[bytes] = set()
         self._retry_at, self._retry_after = now, 1.0
+        self._has_unread, self._text_seconds = False, TEXT_SECONDS
 
     def runs(self) -> Iterator[IndexReport]:
         """Yield the report of each index run, until the stop event is set."""
@@ -142,10 +158,14 @@ class _FolderWatcher:
         self._reopen_events()
         while not self._stop.is_set():
             now = time.monotonic()
-            if now >= self._retry_at and (batch := self._next_batch(now)):
-                report = self._index(batch)
-                if report is not None:
-                    yield report
+            if now >= self._retry_at:
+                if batch := self._next_batch(now):
+                    report = self._index(batch)
+                    if report is not None:
+                        self._has_unread = True
+                        yield report
+                elif self._has_unread:
+                    self._read_texts()
             self._wait_for_events()
             if self._look() or self._deaf:
                 self._reopen_events()
@@ -372,16 +392,41 @@ class _FolderWatcher:
             wholes, parts = sorted(batch.wholes), sorted(batch.parts)
             report = self._collection.index(wholes, names=parts, skip_known=self._skip_known, stop=self._stop)
         except (LockedError, UsageError) as error:  # UsageError: a folder has just gone.
-            if self._retry_after == 1.0:
-                self._say(f"{error}; trying again")
-            self._retry_at = time.monotonic() + self._retry_after
-            self._retry_after = min(2 * self._retry_after, _MAX_RETRY)
+            self._retry_later(error)
             return None
         self._retry_after = 1.0
         self._settling.forget(batch.taken)
         for root in batch.roots:
             root.due, root.held = began + self._rescan, True
         return report
+
+    def _retry_later(self, error: Exception) -> None:
+        if self._retry_after == 1.0:
+            self._say(f"{error}; trying again")
+        self._retry_at = time.monotonic() + self._retry_after
+        self._retry_after = min(2 * self._retry_after, _MAX_RETRY)
+
+    def _read_texts(self) -> None:
+        """Read the text in new pictures for a while, if the collection's pictures are read."""
+        try:
+            if not ocr.is_active(self._collection.path):
+                self._has_unread = False
+                return
+            report = ocr.recognise(self._collection, stop=_Slice(self._stop, self._text_seconds))
+        except LockedError as error:
+            self._retry_later(error)
+            return
+        except (MissingExtraError, UsageError) as error:
+            self._has_unread = False
+            self._say(f"the text in new pictures is not read: {error}" + (f" ({error.hint})" if error.hint else ""))
+            return
+        self._retry_after = 1.0
+        self._has_unread = report.interrupted
+        # Where there was time for no picture, the next slice is longer.
+        is_stuck = report.interrupted and not report.read + report.unreadable
+        self._text_seconds = 2 * self._text_seconds if is_stuck else TEXT_SECONDS
+        if report.read:
+            self._say(f"read {report.read:,} pictures for text; {report.with_text:,} have some")
 
 
 def _is_folder(source: path_lookup.LocalSource) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import threading
-import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection as Container
@@ -27,6 +26,8 @@ from imseek.data.catalog import tag_reader
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.shards.metadata_columns import is_duplicate_mark, names_in_places
+from imseek.data.words.analysis import fold
+from imseek.data.words.function_words import COMMON_WORDS
 from imseek.errors import ImseekError
 from imseek.search.where.column_cache import ColumnCache
 from imseek.search.where.columns_and_functions import Source
@@ -47,6 +48,8 @@ _MAX_TEXT: Final = 4_000
 _MAX_TAIL: Final = 4
 #: Rows split into words at a time.
 _ROWS: Final = 50_000
+#: What people type before a tag.
+_TAG: Final = "tag:"
 #: Memory for columns, each of which is read once.
 _MEMORY: Final = 1 << 20
 #: Columns by the kind of their entries; the values of the first two are entries as a whole.
@@ -55,14 +58,6 @@ _COLUMNS: Final[Mapping[SuggestionKind, tuple[str, ...]]] = {
     "keyword": ("keywords",),
     "word": ("caption", "title", "text"),
 }
-#: English words that start nothing worth searching for.
-_STOP_WORDS: Final = frozenset({
-    "about", "after", "all", "also", "and", "any", "are", "been", "but", "can", "did", "does", "for", "from", "had",
-    "has", "have", "her", "his", "how", "into", "its", "just", "more", "most", "not", "off", "one", "our", "out",
-    "over", "she", "some", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this",
-    "those", "through", "too", "two", "under", "very", "was", "were", "what", "when", "where", "which", "while",
-    "who", "will", "with", "you", "your",
-})  # fmt: skip
 _WORD_START: Final = re.compile(r"(?<!\w)\w")
 _INNER_START: Final = re.compile(r"(?<=[\W_])[^\W_]")
 
@@ -89,12 +84,21 @@ class Vocabulary:
             if not key.isalnum():
                 starts += [(key[one.start() :], len(order) + rank) for one in _INNER_START.finditer(key)]
         starts.sort()
+        tags = sorted((-count, text) for text, count in counts.get("tag", {}).items())
+        self._tags = [(fold(text), text) for _, text in tags]
         self._keys = [key for key, _ in starts]
         self._ranks = np.array([rank for _, rank in starts], np.int64)
         self._entries = [entry for _, (_, _, entry) in order]
 
     def suggest(self, text: str, limit: int, kinds: Container[SuggestionKind] = KINDS) -> tuple[Suggestion, ...]:
-        """Return texts that continue ``text``, the likeliest first: as a whole, then by its last words."""
+        """Return texts that continue ``text``, the likeliest first: as a whole, then by its last words.
+
+        Behind ``tag:``, only tags are suggested.
+        """
+        if fold(text).startswith(_TAG):
+            begun = fold(text).removeprefix(_TAG).lstrip()
+            tags = [tag for key, tag in self._tags if key.startswith(begun)] if "tag" in kinds else []
+            return tuple(Suggestion(tag, "tag") for tag in tags[:limit])
         found: dict[str, Suggestion] = {}
         used: set[_Entry] = set()
         for start in [one.start() for one in _WORD_START.finditer(text)][-_MAX_TAIL:]:
@@ -120,31 +124,31 @@ class Vocabulary:
 
 
 class VocabularyCache:
-    """Holds the vocabularies of collections by their UUIDs. Thread-safe.
+    """Cache of the vocabularies of collections by their UUIDs. Thread-safe.
 
     After a commit the vocabulary before it answers while that of the new generation is counted in a thread.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[str, Vocabulary] = {}
+        self._known: dict[str, Vocabulary] = {}
         self._counting: dict[str, threading.Lock] = {}
 
     def get(self, root: Path) -> Vocabulary:
-        """Return the vocabulary of a collection, counted first if none is held.
+        """Return the vocabulary of a collection, counted first if it is not known yet.
 
         Raises CollectionNotFoundError, CorruptCollectionError.
         """
         current = read_current(root)
         with self._lock:
-            held = self._held.get(current.uuid)
+            known = self._known.get(current.uuid)
             counting = self._counting.setdefault(current.uuid, threading.Lock())
-        if held is None:
+        if known is None:
             with counting:
-                return self._held.get(current.uuid) or self._count(root, current.uuid)
-        if held.generation != current.generation and counting.acquire(blocking=False):
+                return self._known.get(current.uuid) or self._count(root, current.uuid)
+        if known.generation != current.generation and counting.acquire(blocking=False):
             threading.Thread(target=self._renew, args=(root, current.uuid), name="vocabulary", daemon=True).start()
-        return held
+        return known
 
     def _renew(self, root: Path, uuid: str) -> None:
         try:
@@ -156,7 +160,7 @@ class VocabularyCache:
     def _count(self, root: Path, uuid: str) -> Vocabulary:
         made = run_with_reader(root, count_words)
         with self._lock:
-            self._held[uuid] = made
+            self._known[uuid] = made
         return made
 
 
@@ -225,7 +229,7 @@ def _usual(words: Any) -> Any:
     """Leave out words that are short, very long or common."""
     lengths = pc.utf8_length(words.column("text"))
     fits = pc.and_(pc.greater(lengths, 2), pc.less_equal(lengths, _MAX_LENGTH))
-    common = pc.is_in(words.column("text"), value_set=pa.array(sorted(_STOP_WORDS)))
+    common = pc.is_in(words.column("text"), value_set=pa.array(sorted(COMMON_WORDS)))
     return words.filter(pc.and_(fits, pc.invert(common)))
 
 
@@ -241,10 +245,3 @@ def _add_up(tables: Sequence[Any]) -> dict[str, int]:
     total = pa.concat_tables(tables).drop_null().group_by("text").aggregate([("count", "sum")])
     best = total.take(pc.select_k_unstable(total, _MAX_ENTRIES, [("count_sum", "descending"), ("text", "ascending")]))
     return dict(zip(best.column("text").to_pylist(), best.column("count_sum").to_pylist(), strict=True))
-
-
-def fold(text: str) -> str:
-    """Fold case and accents, so that what is typed without them is found."""
-    if text.isascii():
-        return text.lower()
-    return "".join(one for one in unicodedata.normalize("NFKD", text).casefold() if not unicodedata.combining(one))

@@ -435,16 +435,18 @@ class Reader:
         limit: int,
         fields: Sequence[str] | None = None,
         among: Sequence[int] | None = None,
+        min_tokens: int = 1,
     ) -> WordMatches:
         """Return the images of this generation that match words, best first, at most ``limit`` of them.
 
         An image matches that holds all phrases of the query, or any of its words where it has no phrase, in these
         ``fields`` of its document (default: all). Where the words cannot be searched, there are no matches, but a note.
-        ``among`` these images, all are looked at, however common the words are, and ``total`` counts only them.
+        ``among`` these images, all are looked at, however common the words are, and ``total`` counts only them. Of the
+        query's tokens, an image holds at least ``min_tokens``; those of a phrase count one by one.
         """
         from imseek.data.words.matching import match_words
 
-        return match_words(self, query, limit, fields, among)
+        return match_words(self, query, limit, fields, among, min_tokens)
 
     def documents(self, image_ids: Sequence[int]) -> dict[int, Document]:
         """Return the documents of images that are live in this generation, by id."""

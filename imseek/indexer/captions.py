@@ -113,11 +113,6 @@ class CaptionRows:
         return tuple(note for encode in self._encoders.values() for note in encode.notes())
 
 
-def has_caption(caption: str | None) -> bool:
-    """Return whether a caption has any text to embed."""
-    return bool(_text(caption))
-
-
 def _text(caption: str | None) -> str:
     """Return a caption as the metadata will store it, because it may be embedded again from there; "" for none."""
     return "" if caption is None else caption.encode("utf-8", "backslashreplace").decode().strip()

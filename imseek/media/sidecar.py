@@ -48,7 +48,8 @@ def read_sidecar(txt: bytes | None, json: bytes | None, xmp: bytes | None = None
     ``json`` is one object. Its ``caption``, or else its ``text``, is the caption, and lists of texts named ``keywords``
     and ``people`` are these. Other scalars become columns under their own names, those of inner objects as
     ``outer_inner`` (eight deep). Other lists, nulls, non-finite numbers and integers of more than 64 bits are dropped,
-    names become one line of at most 64 characters, and only the first 64 columns are kept. Google Takeout gives
+    names become one line of at most 64 characters, and only the first 64 columns are kept. A ``rating`` that is no
+    number becomes ``extra_rating``. Google Takeout gives
     ``description`` as the caption, ``people``, and ``title``, which is a column ``original_name`` if it is the name of
     a file; and the columns ``taken_utc`` (ISO 8601), ``latitude``, ``longitude``, ``altitude``, ``favorited`` and
     ``url``.
@@ -60,7 +61,7 @@ def read_sidecar(txt: bytes | None, json: bytes | None, xmp: bytes | None = None
         captions = (tidy(_string(columns.get(name))) for name in _CAPTIONS)
         caption = next((text for text in captions if text), None)
         keywords, people = (tidy_list(_list(columns.get(name))) for name in ("keywords", "people"))
-        flat = (pair for pair in _flatten(columns) if pair[0] not in _CAPTIONS)
+        flat = ((_column_name(name, value), value) for name, value in _flatten(columns) if name not in _CAPTIONS)
         found = Sidecar(Annotations(caption, keywords=keywords, people=people), _first_columns(flat))
     written = Annotations(_parse_caption(txt)).or_else(read_xmp(xmp))
     return Sidecar(written.or_else(found.annotations), found.extra)
@@ -92,6 +93,12 @@ def _flatten(columns: Mapping[str, Any], before: str = "", depth: int = 1) -> It
                 yield from _flatten(value, f"{before}{name}_", depth + 1)
         elif (scalar := _scalar(value)) is not None and (column := tidy(before + name)):
             yield column[:_MAX_NAME], scalar
+
+
+def _column_name(name: str, value: Scalar) -> str:
+    # One that is no number would make the ratings of all pictures texts, which nothing compares with 4.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return name if name != "rating" or is_number else "extra_rating"
 
 
 def _first_columns(pairs: Iterator[tuple[str, Scalar]]) -> dict[str, Scalar]:

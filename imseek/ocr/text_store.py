@@ -17,7 +17,7 @@ from imseek.data.reader import Reader
 from imseek.data.shards import derived_results
 from imseek.data.vectors.base import Ids
 from imseek.data.words import documents
-from imseek.data.words.analysis import tokens_of
+from imseek.data.words.analysis import document_tokens
 from imseek.data.writing.writer import Change, Writer
 from imseek.ocr.results import TextLine
 from imseek.ocr.text_columns import COLUMNS, KIND, NAME, encode_lines
@@ -62,7 +62,7 @@ def store(writer: Writer, found: Mapping[int, Sequence[TextLine]]) -> int:
 
 def words_change(texts: Mapping[int, str | None]) -> Change:
     """Make the change that puts the words of texts, by image id, into the documents of their images."""
-    tokens = {image_id: tokens_of(text or "") for image_id, text in texts.items()}
+    tokens = {image_id: document_tokens(text or "") for image_id, text in texts.items()}
 
     def change(connection: Any, generation: int) -> None:
         documents.replace_column(connection, generation, "text", tokens)

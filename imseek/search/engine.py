@@ -31,7 +31,7 @@ from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates, 
 from imseek.search.query import Query
 from imseek.search.query_options import By
 from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
-from imseek.search.query_words import has_words, text_share, words_of
+from imseek.search.query_words import has_words, text_share, words_of, words_of_negative_texts
 from imseek.search.rank_fusion import (
     MAX_WORD_MATCHES,
     WordHits,
@@ -54,8 +54,13 @@ _MAX_CACHED_FILTERS = 16
 _MAX_WORDS = 10_000
 #: The number of images that are scored at a time.
 _SCORE_BLOCK = 8192
+#: The share of a query that only images with all of its words exceed.
+_ALL = 1 - 1e-9
 #: Fields that describe a picture; names may be anything.
-_DESCRIPTIONS = ("captions", "keywords", "text")
+_DESCRIPTIONS = ("captions", "keywords")
+#: The field of text in a picture, and how many tokens of a query describe the picture if they are in it.
+_TEXT = ("text",)
+_TEXT_TOKENS = 2
 
 
 class BaseEngine(ABC, Generic[StoredT]):
@@ -186,8 +191,10 @@ class BaseEngine(ABC, Generic[StoredT]):
         """Add the images whose words match, with their cosines, and the calibration if there are any."""
         query = prepared.query
         words = self._match_words(edition.reader, query, MAX_WORD_MATCHES, prepared.allowed)
-        if words is None or words.note is not None:
+        if words is None:
             return prepared
+        if words.note is not None:
+            return replace(prepared, words=replace(WordHits.empty(), note=words.note))
         if not len(words.ids):
             return replace(prepared, words=words)  # Beside other collections, its images count as without these words.
         words = replace(words, cosines=prepared.scores_of(words.ids))
@@ -215,8 +222,10 @@ class BaseEngine(ABC, Generic[StoredT]):
             notes = one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
             notes += tuple(damaged[space.space_id] for space in one.spaces if space.space_id in damaged)
             notes += self._editions.notes
-            if query.by == "text" and one.words.note is not None:
+            if one.words.note is not None:
                 notes += (one.words.note,)
+            if query.by == "text" and any(term.text is None for term in query.terms):
+                notes += ("a search by text passes over the pictures of a query",)
             if query.by == "caption" and not len(one.indexes[0]):
                 notes += (f"no image has a caption: {CAPTION_SOURCES}",)
             found.append(RankedCandidates(one, candidates, cut, approximate, beyond and not reached, notes))
@@ -271,17 +280,25 @@ class Engine(BaseEngine[Reader]):
     def _match_words(self, reader: Reader, query: Query, limit: int, allowed: AllowedImages | None) -> WordHits:
         if not (words := words_of(query)):
             return WordHits.empty()
-        looked_up = limit if allowed is None and not query.exact else max(limit, _MAX_WORDS)
+        unwanted = words_of_negative_texts(query) if query.by == "text" else []
+        is_filtered = allowed is not None or query.exact or bool(unwanted)
+        looked_up = max(limit, _MAX_WORDS) if is_filtered else limit
         found = reader.match_words(words, looked_up)
         frequency, among = found.total, None
         if isinstance(allowed, IdSet) and not found.is_exact and len(allowed) <= _MAX_WORDS:
             # Those that the condition allows may be beyond the first that hold a common word.
             among = allowed.ids.tolist()
             found = reader.match_words(words, looked_up, among=among)
-        described = None
+        described = []
         if query.by == "auto" and len(found.ids):
-            described = reader.match_words(words, looked_up, _DESCRIPTIONS, among)
-        hits = replace(WordHits.of(found, described), frequency=frequency)
+            described.append(reader.match_words(words, looked_up, _DESCRIPTIONS, among))
+            if words.has_tokens(_TEXT_TOKENS):
+                described.append(reader.match_words(words, looked_up, _TEXT, among, _TEXT_TOKENS))
+        hits = replace(WordHits.of(found, *described), frequency=frequency)
+        for negative in unwanted:  # An image that has all of its words is left out.
+            others = reader.match_words(negative, len(hits.ids), among=hits.ids.tolist())
+            rest = hits.take(np.flatnonzero(~np.isin(hits.ids, others.ids[others.shares > _ALL])))
+            hits = replace(rest, total=hits.total - len(hits.ids) + len(rest.ids))
         if allowed is not None:
             assert isinstance(allowed, IdSet)
             hits = hits.take(np.flatnonzero(allowed.marks(hits.ids)))

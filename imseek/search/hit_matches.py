@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 
 from imseek.data.catalog.places import MEMBER_SEPARATOR
-from imseek.data.words.analysis import full_name, name_tokens, tokens_of
-from imseek.data.words.values import Document
+from imseek.data.words.analysis import document_tokens, full_name, name_tokens, parse_words
+from imseek.data.words.function_words import FUNCTION_WORDS
+from imseek.data.words.values import Document, TokenMatcher, WordQuery
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.prepared import PreparedQuery
 from imseek.search.query import Query
-from imseek.search.query_words import STOP_WORDS, words_of
+from imseek.search.query_words import words_of
 from imseek.types.search_results import Match, MatchField
 
 #: The least evidence of a picture that stands out: one in twenty of the collection does by chance.
@@ -53,8 +53,7 @@ def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata |
         for n in np.flatnonzero(evidence >= PICTURE_NATS).tolist():
             found[int(hits.ids[n])].append(Match("picture", score=float(hits.scores[n])))
     matching = hits.ids[hits.words > 0].tolist()
-    query = words_of(prepared.query)
-    tokens = {*query.words, *(token for phrase in query.phrases for token in phrase)}
+    tokens = TokenMatcher(words_of(prepared.query))
     documents = prepared.reader.documents(matching) if matching else {}
     fields = {i: _fields_of(one, tokens) for i, one in documents.items()}
     named = [i for i, where in fields.items() if "name" in where]
@@ -79,9 +78,9 @@ def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata |
     return {image_id: tuple(matches) for image_id, matches in found.items()}
 
 
-def _fields_of(document: Document, tokens: AbstractSet[str]) -> set[MatchField]:
-    """Return where the document holds any of the tokens."""
-    return {field for field, held in _tokens_by_field(document).items() if not tokens.isdisjoint(held.split())}
+def _fields_of(document: Document, tokens: TokenMatcher) -> set[MatchField]:
+    """Return where the document has any of the tokens."""
+    return {field for field, text in _tokens_by_field(document).items() if tokens.matches_any(text.split())}
 
 
 def _tokens_by_field(document: Document) -> dict[MatchField, str]:
@@ -95,20 +94,24 @@ def _tokens_by_field(document: Document) -> dict[MatchField, str]:
 
 def _words_of_query(query: Query, document: Document, field: MatchField) -> tuple[str, ...]:
     """Return the words of the query, as typed, that the document holds in a field."""
-    held = {*_tokens_by_field(document)[field].split()}
+    in_field = {*_tokens_by_field(document)[field].split()}
+    tokens = TokenMatcher(WordQuery(tuple(in_field - FUNCTION_WORDS)))
     texts = [term.text for term in query.terms if term.text is not None and term.weight > 0]
-    found = dict.fromkeys(text[start:end] for text in texts for start, end in find_words(text, held - STOP_WORDS))
+    found = dict.fromkeys(text[start:end] for text in texts for start, end in find_words(text, tokens))
+    for piece in (piece.strip('"') for text in texts for piece in text.split()):
+        if TokenMatcher(WordQuery(prefixes=parse_words(piece).prefixes)).matches_any(in_field):
+            found.setdefault(piece)
     return tuple(found)[:_MAX_WORDS]
 
 
-def matching_names(path: bytes, tokens: AbstractSet[str]) -> tuple[str, ...]:
+def matching_names(path: bytes, tokens: TokenMatcher) -> tuple[str, ...]:
     """Return the folders and files of a catalog path that hold any of the tokens; folders end with a slash."""
     *folders, file = path.replace(MEMBER_SEPARATOR, b"/").split(b"/")
     named = [(name, f"{os.fsdecode(name)}/") for name in folders if name] + [(file, os.fsdecode(file))]
-    return tuple(shown for name, shown in named if not tokens.isdisjoint(name_tokens(name)))[:_MAX_WORDS]
+    return tuple(shown for name, shown in named if tokens.matches_any(name_tokens(name)))[:_MAX_WORDS]
 
 
-def match_texts(field: MatchField, texts: Sequence[str], tokens: AbstractSet[str]) -> Match | None:
+def match_texts(field: MatchField, texts: Sequence[str], tokens: TokenMatcher) -> Match | None:
     """Return the match of texts of one place, or None if no word of them is found again, as after a change."""
     if field == "keyword":
         held = [text for text in texts if next(find_words(text, tokens), None) is not None]
@@ -120,12 +123,12 @@ def match_texts(field: MatchField, texts: Sequence[str], tokens: AbstractSet[str
     return None
 
 
-def find_words(text: str, tokens: AbstractSet[str]) -> Iterator[tuple[int, int]]:
+def find_words(text: str, tokens: TokenMatcher) -> Iterator[tuple[int, int]]:
     """Yield start and end of each word of a text that has any of the tokens, without the punctuation around it."""
     for piece in _PIECE.finditer(text[:_MAX_TEXT]):
-        if tokens.isdisjoint(_tokens_of_word(piece[0])):
+        if not tokens.matches_any(_tokens_of_word(piece[0])):
             continue
-        words = [one.span() for one in _WORD.finditer(piece[0]) if not tokens.isdisjoint(_tokens_of_word(one[0]))]
+        words = [one.span() for one in _WORD.finditer(piece[0]) if tokens.matches_any(_tokens_of_word(one[0]))]
         for start, end in words or [(0, len(piece[0]))]:
             yield piece.start() + start, piece.start() + end
 
@@ -133,7 +136,7 @@ def find_words(text: str, tokens: AbstractSet[str]) -> Iterator[tuple[int, int]]
 @lru_cache(maxsize=1 << 14)
 def _tokens_of_word(word: str) -> frozenset[str]:
     """Return the tokens of a word; the same words stand in the texts of many hits."""
-    return frozenset(tokens_of(word))
+    return frozenset(document_tokens(word))
 
 
 def _excerpt(text: str, start: int, end: int) -> str:

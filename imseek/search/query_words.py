@@ -2,53 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
 
+from imseek.data.words.function_words import FUNCTION_WORDS
 from imseek.data.words.values import WordQuery
 from imseek.search.query import Query
-
-#: Function words, stemmed: Lucene's English ones, and a few of the same kind. They say little in a query, and much in
-#: file names, where they are rare.
-STOP_WORDS: Final = frozenset(
-    (
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "for",
-        "from",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "such",
-        "that",
-        "the",
-        "their",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "to",
-        "was",
-        "were",
-        "will",
-        "with",
-    )
-)
 
 
 def has_words(query: Query) -> bool:
@@ -57,19 +15,30 @@ def has_words(query: Query) -> bool:
 
 
 def words_of(query: Query) -> WordQuery:
-    """Return the words and phrases of the positive texts of a query, without function words unless there are only such.
+    """Return what the positive texts of a query look for, without function words unless there are only such.
 
-    Double quotes make phrases; nothing else is syntax.
+    :func:`imseek.data.words.analysis.parse_words` says what is syntax.
     """
-    from imseek.data.words.analysis import MAX_QUERY, parse_words
+    return _words_of_texts([term.text for term in query.terms if term.text is not None and term.weight > 0])
 
-    parsed = [parse_words(term.text) for term in query.terms if term.text is not None and term.weight > 0]
+
+def words_of_negative_texts(query: Query) -> list[WordQuery]:
+    """Return what each negative text of a query looks for, as :func:`words_of` does for all positive ones."""
+    texts = [term.text for term in query.terms if term.text is not None and term.weight < 0]
+    return [words for words in (_words_of_texts([text]) for text in texts) if words]
+
+
+def _words_of_texts(texts: Sequence[str]) -> WordQuery:
+    from imseek.data.words.analysis import MAX_PREFIXES, MAX_QUERY, parse_words
+
+    parsed = [parse_words(text) for text in texts]
     words = dict.fromkeys(word for one in parsed for word in one.words)
+    prefixes = dict.fromkeys(prefix for one in parsed for prefix in one.prefixes)
     phrases = dict.fromkeys(phrase for one in parsed for phrase in one.phrases)
-    telling = [word for word in words if word not in STOP_WORDS]
-    if not telling and not phrases:
+    telling = [word for word in words if word not in FUNCTION_WORDS]
+    if not telling and not phrases and not prefixes:
         telling = list(words)
-    return WordQuery(tuple(telling[:MAX_QUERY]), tuple(phrases)[:MAX_QUERY])
+    return WordQuery(tuple(telling[:MAX_QUERY]), tuple(phrases)[:MAX_QUERY], tuple(prefixes)[:MAX_PREFIXES])
 
 
 def text_share(query: Query) -> float:

@@ -2,10 +2,11 @@
 
 *A picture* with cosine s counts the log-odds that a random image scores less: s is standardised by the mean and the
 standard deviation of the query's cosines over a sample of the collection, which are taken as normally distributed.
-*Words* that match count BM25 times the share of the query that the image holds; those outside of names, which describe
-the picture, count ``1 + DESCRIPTIONS`` times as much. BM25 is a sum of log-odds, too (Robertson and Zaragoza 2009,
-section 3), so that both have the same unit and add up, as evidence of two independent witnesses does. A weight says how
-far words are trusted beside the encoder; docs/decisions/0041-rank-fusion.md has the alternatives and figures.
+*Words* that match count BM25 times the share of the query that the image holds; those that describe the picture, in
+captions, keywords, and text that holds several of them, count ``1 + DESCRIPTIONS`` times as much. BM25 is a sum of
+log-odds, too (Robertson and Zaragoza 2009, section 3), so that both have the same unit and add up, as evidence of two
+independent witnesses does. A weight says how far words are trusted beside the encoder;
+docs/decisions/0041-rank-fusion.md has the alternatives and figures.
 
 *Exact.* The evidence of a picture grows with its cosine, and words never count negatively. So images without a word
 match keep the order of their cosines, and one of them that is not among the best k by cosine has k better ones before
@@ -41,7 +42,7 @@ MAX_WORD_MATCHES: Final = 500
 WORD_WEIGHTS: Final = {"basic": 50.0}
 WORD_WEIGHT: Final = 1.0
 #: How often a match in captions, keywords and text counts besides what it counts with names: these describe a picture,
-#: while a name may be anything. Tuned in the same way.
+#: while a name may be anything, and so may one word within a text. Tuned in the same way.
 DESCRIPTIONS: Final = 4.0
 #: From here on, the tail of the normal distribution is its asymptotic series.
 _FAR: Final = 25.0
@@ -70,12 +71,12 @@ class WordHits:
     note: str | None = None
 
     @classmethod
-    def of(cls, matches: WordMatches, descriptions: WordMatches | None = None) -> WordHits:
-        """Return matches without cosines; ``descriptions`` are the matches in all fields but the names."""
+    def of(cls, matches: WordMatches, *descriptions: WordMatches) -> WordHits:
+        """Return matches without cosines; ``descriptions`` are those in fields that describe pictures."""
         evidence = matches.scores * matches.shares
-        if descriptions is not None:
-            _, here, there = np.intersect1d(matches.ids, descriptions.ids, assume_unique=True, return_indices=True)
-            evidence[here] += DESCRIPTIONS * (descriptions.scores * descriptions.shares)[there]
+        for described in descriptions:
+            _, here, there = np.intersect1d(matches.ids, described.ids, assume_unique=True, return_indices=True)
+            evidence[here] += DESCRIPTIONS * (described.scores * described.shares)[there]
         empty = np.empty(0, np.float32)
         return cls(
             matches.ids,

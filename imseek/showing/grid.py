@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from imseek.errors import MediaError
 from imseek.showing.pictures import load_small, name_of, short_reason
 from imseek.types.pictures import Place, display_path
-from imseek.types.search_results import ReadPicture, SearchResult
+from imseek.types.search_results import ReadPicture, SearchResult, describe_matches
 
 #: Limits, since notebooks store everything: pictures, their total bytes before base64, pixels of their longer side,
 #: and seconds to load them.
@@ -34,13 +34,14 @@ OpenPictures: TypeAlias = Callable[[], AbstractContextManager[ReadPicture]]
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A picture with a line of text above its name; ``alt`` is the text alternative."""
+    """A picture with a line of text above its name, and one below it; ``alt`` is the text alternative."""
 
     collection: str
     image_id: int
     place: Place | None
     line: str
     alt: str
+    below: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _result_parts(result: SearchResult) -> tuple[str, list[Section], list[str]]:
         same = f" +{len(hit.duplicates)}" if hit.duplicates else ""
         line = f"{n} · {hit.score:.3f}{same} · id {hit.image_id}"
         alt = f"{n}: {name_of(hit.place, hit.image_id)}, score {hit.score:.3f}"
-        tiles.append(Tile(hit.collection, hit.image_id, hit.place, line, alt))
+        tiles.append(Tile(hit.collection, hit.image_id, hit.place, line, alt, describe_matches(hit.matches)))
     sections, at = [], 0
     for group in result.groups:
         name = "unknown" if group.name is None else group.name
@@ -146,10 +147,11 @@ def _render_tile(tile: Tile, picture: bytes | str) -> str:
         inner = f'<img src="{data_uri(picture)}" alt="{escape(_one_line(tile.alt))}" style="{_IMAGE}">'
     else:
         inner = f'<span style="{_NONE}">{escape(picture)}</span>'
+    below = f'<br><span style="{_BELOW}">{escape(_one_line(tile.below))}</span>' if tile.below else ""
     return (
         f'<figure style="{_TILE}" title="{escape(where)}"><div style="{_BOX}">{inner}</div>'
         f'<figcaption style="{_CAPTION}">{escape(_one_line(tile.line))}<br>'
-        f"<bdi>{escape(name_of(tile.place, tile.image_id))}</bdi></figcaption></figure>"
+        f"<bdi>{escape(name_of(tile.place, tile.image_id))}</bdi>{below}</figcaption></figure>"
     )
 
 
@@ -171,4 +173,5 @@ _BOX: Final = (
 )
 _IMAGE: Final = "max-width: 100%; max-height: 100%; margin: 0"
 _NONE: Final = "opacity: .75; font-size: 12px; text-align: center; padding: 8px"
+_BELOW: Final = "opacity: .75"
 _CAPTION: Final = "font-size: 12px; padding-top: 4px; overflow-wrap: anywhere; text-align: left"

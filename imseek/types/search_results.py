@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol, TypeAlias
@@ -29,6 +29,21 @@ class Match:
     """Of captions and text: the passage around the first of them."""
     score: Annotated[Cosine | None, Json(omit_none=True)] = None
     """Of the picture: its cosine to the query."""
+
+
+def describe_matches(matches: Sequence[Match]) -> str:
+    """Say why an image is a hit, for people; empty if no words match. The words may contain anything."""
+    if all(match.field == "picture" for match in matches):
+        return ""
+    return " · ".join(map(_describe_match, matches))
+
+
+def _describe_match(match: Match) -> str:
+    if match.score is not None:
+        return f"{match.field} {match.score:.2f}"
+    if match.excerpt is not None:
+        return f'{match.field} "{match.excerpt}"'
+    return f"{match.field} {', '.join(match.words)}"
 
 
 @dataclass(frozen=True, slots=True)

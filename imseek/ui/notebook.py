@@ -12,7 +12,7 @@ from imseek.duplicates.results import Duplicate, DuplicateReport
 from imseek.errors import UsageError
 from imseek.showing import Section, Tile, name_of, render_page
 from imseek.types.pictures import Image
-from imseek.types.search_results import Hit, Pictures
+from imseek.types.search_results import Hit, Pictures, describe_matches
 from imseek.ui.render.words import SAMPLE_METHODS
 
 Picture: TypeAlias = int | Hit | Image | Shown | Duplicate
@@ -97,7 +97,7 @@ def _usage_error(what: object) -> UsageError:
 
 def _tile_of(collection: HasPictures, one: Picture) -> Tile:
     if isinstance(one, Hit):
-        return _tile(one.collection, one, f"{one.score:.3f}")
+        return _tile(one.collection, one, f"{one.score:.3f}", describe_matches(one.matches))
     if isinstance(one, Duplicate):
         return _tile(one.collection, one, "")
     if isinstance(one, Image | Shown):
@@ -107,10 +107,10 @@ def _tile_of(collection: HasPictures, one: Picture) -> Tile:
     raise _usage_error(one)
 
 
-def _tile(uuid: str, image: Hit | Image | Shown | Duplicate, caption: str) -> Tile:
+def _tile(uuid: str, image: Hit | Image | Shown | Duplicate, caption: str, below: str = "") -> Tile:
     line = " · ".join(part for part in (caption, f"id {image.image_id}") if part)
     alt = ", ".join(part for part in (name_of(image.place, image.image_id), caption) if part)
-    return Tile(uuid, image.image_id, image.place, line, alt)
+    return Tile(uuid, image.image_id, image.place, line, alt, below)
 
 
 def _section(heading: str | None, tiles: Sequence[Tile]) -> Section:

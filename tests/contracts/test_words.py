@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from databases import BOTH_CATALOGS
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, func, select, text
 
 import imseek
 from imseek.data.catalog import schema as t
@@ -24,8 +24,8 @@ from imseek.data.shards.shard_files import row_of
 from imseek.data.user_files.file_stat import FileStat
 from imseek.data.words import documents, matching
 from imseek.data.words.analysis import MAX_TOKENS, parse_words
-from imseek.data.words.scoring import Unit, idf, score_counts, units_of
-from imseek.data.words.values import FIELDS, INDEXED, Document
+from imseek.data.words.scoring import idf, score_counts, units_of
+from imseek.data.words.values import FIELDS, INDEXED, RULES, Document, Prefix, Unit, WordQuery
 from imseek.data.writing.commit import commit
 from imseek.data.writing.purge import purge
 from imseek.data.writing.writer import Writer
@@ -89,6 +89,50 @@ def test_fields_and_phrases(root: Path) -> None:
         found(root, "beach", ["nonsense"])
 
 
+def test_prefixes(root: Path) -> None:
+    assert found(root, "bea*") == found(root, "beach")
+    assert found(root, "hor* even*") == [2, 0, 1]
+    assert found(root, "running*") == [0]
+    assert found(root, "bea*", ["names"]) == [2]
+    assert found(root, '"the beach" hor*') == [0]
+    assert found(root, "h* *") == []
+    assert found(root, "zeb*") == []
+    matches = Reader(root).match_words(parse_words("hor* sunset"), 9)
+    assert (matches.ids.tolist(), matches.total) == ([2, 0, 1], 3)
+    assert matches.shares.sum() > 1
+    odd = WordQuery(prefixes=(Prefix('"', ("'", "\\")), Prefix("a' & 'b"), Prefix(""), Prefix("hor:")))
+    assert Reader(root).match_words(odd, 9).ids.tolist() == []
+
+
+def test_a_single_character_of_a_run(root: Path) -> None:
+    assert found(root, "海") == [3]
+    assert found(root, "滩") == [3]
+    assert found(root, "大") == [3]
+    assert found(root, "象") == []
+    assert found(root, '"海滩 大"') == [3]
+    assert Reader(root).documents([3])[3].names == "photo 海滩 大 滩"
+
+
+def test_documents_of_earlier_rules_are_replaced_by_the_next_writer(root: Path) -> None:
+    """They had no last characters of runs."""
+    with Writer(root, "test") as writer, writer.catalog.transaction() as connection:
+        connection.execute(text("UPDATE documents SET names = 'photo 海滩 大' WHERE image_id = 3"))
+        documents.rebuild_index(connection)
+        connection.execute(delete(t.meta).where(t.meta.c.name == RULES))
+    before = Reader(root)
+    assert (found(before, "海"), found(before, "滩")) == ([3], [])
+    with Writer(root, "test") as writer:
+        assert writer.generation == before.generation
+        with writer.catalog.transaction() as connection:
+            assert documents.is_current(connection)
+            last = connection.execute(select(func.max(t.documents.c.document_id))).scalar_one()
+    assert found(root, "滩") == [3]
+    assert found(root, "horse") == [0, 1]
+    assert verify(root).ok
+    with Writer(root, "test") as writer, writer.catalog.transaction() as connection:
+        assert connection.execute(select(func.max(t.documents.c.document_id))).scalar_one() == last
+
+
 def test_shares_and_totals(root: Path) -> None:
     matches = Reader(root).match_words(parse_words("brown horse"), 1)
     assert matches.ids.tolist() == [0]
@@ -123,8 +167,11 @@ def plain_counts(document: Document, units: list[Unit], fields: Sequence[str]) -
     for field in fields:
         tokens = tuple(getattr(document, field).split())
         for n, unit in enumerate(units):
-            held = sum(tokens[i : i + len(unit)] == unit for i in range(len(tokens)))
-            counts[n] += held / (0.5 + 0.5 * len(tokens) / usual[field])
+            if isinstance(unit, Prefix):
+                held = sum(token.startswith(unit.start) or token in unit.stems for token in tokens)
+            else:
+                held = sum(tokens[i : i + len(unit)] == unit for i in range(len(tokens)))
+            counts[n] += (0.3 if field == "text" else 1) * held / (0.5 + 0.5 * len(tokens) / usual[field])
     return counts
 
 
@@ -144,20 +191,43 @@ def test_the_best_are_those_that_a_scan_finds(root: Path, monkeypatch: pytest.Mo
     everything = reader.documents(range(304))
     assert len(everything) == 304
     for _ in range(40):
-        query = parse_words(some(4) + rng.choice(["", ' "w0 w1"', ' "w2 w0"']))
+        query = parse_words(some(4) + rng.choice(["", ' "w0 w1"', ' "w2 w0"', " w3*", ' "w0 w1" w1*']))
         fields = rng.choice([None, ["captions"], ["names", "text"]])
         units = units_of(query)
         counts = np.array([plain_counts(everything[i], units, fields or FIELDS) for i in sorted(everything)])
         weight = np.array([idf(int(n), 304) for n in (counts > 0).sum(axis=0)])
         scores, shares = score_counts(counts, weight)
         holds = counts > 0
-        matching_ = holds.any(axis=1) & holds[:, len(query.words) :].all(axis=1)
+        matching_ = holds.any(axis=1) & holds[:, len(units) - len(query.phrases) :].all(axis=1)
         best = [i for i in np.lexsort((np.arange(304), -scores)).tolist() if matching_[i]]
         matches = reader.match_words(query, 50, fields)
         assert matches.ids.tolist() == best[:50]
         assert matches.scores == pytest.approx(scores[best[:50]])
         assert matches.shares == pytest.approx(shares[best[:50]])
         assert (matches.total, matches.is_exact) == (len(best), True)
+
+
+def test_a_least_number_of_tokens(root: Path) -> None:
+    def ask(query: str, count: int, fields: list[str] | None = None) -> list[int]:
+        return sorted(Reader(root).match_words(parse_words(query), 9, fields, None, count).ids.tolist())
+
+    assert ask("mare beach", 2) == [0]
+    assert ask("mare beach", 1) == [0, 2, 3]
+    assert ask("mare beach", 2, ["names"]) == []
+    assert ask('"the beach"', 2) == [0]
+    assert ask("hor* mare sunset", 2) == [0]
+    assert ask("hor* mare", 3) == []
+
+
+def test_a_name_goes_before_a_word_in_a_text(root: Path) -> None:
+    with Writer(root, "test") as writer:
+
+        def change(connection: Any, generation: int) -> None:
+            documents.replace_column(connection, generation, "text", {2: ["correct", "hors", "batteri", "stapl"]})
+
+        writer.apply(change)
+    assert found(root, "horse") == [0, 1, 2]
+    assert found(root, "correct horse") == [2, 0, 1]
 
 
 def test_a_bounded_search_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader
 from imseek.data.shards.derived_columns import put_columns
 from imseek.data.writing.writer import Writer
+from imseek.ocr import text_store
+from imseek.ocr.results import TextLine
 
 STAYS = ("keep0", "keep1", "keep2", "moves", "changes", "leaves", "quarantined", "suspended")
 GOES = ("gone0", "gone1")
@@ -102,14 +104,17 @@ def draw(path: Path, name: str) -> None:
 
 
 def decorate(root: Path) -> dict[str, int]:
-    """Tags, derived columns, a judgement, an image in quarantine, thumbnails. Returns the ids by name."""
+    """Tags, derived columns, text in pictures, a judgement, an image in quarantine, thumbnails. Returns the ids by name."""
     reader = Reader(root)
     ids = [i for shard in reader.current.shards for i in reader.shard_ids(shard).tolist()]
     places = {i: Path(os.fsdecode(place.path)) for i, place in reader.places(ids).items()}
     by_name = {path.stem: i for i, path in places.items()}
     with Writer(root, "test") as writer:
         numbers = {i: i + 1 / 7 for i in ids}
-        put_columns(writer, "derived", {"number": numbers, "text": {i: f"label of {n}" for n, i in by_name.items()}})
+        put_columns(writer, "derived", {"number": numbers, "note": {i: f"label of {n}" for n, i in by_name.items()}})
+        text_store.begin(writer, "reading 1")
+        lines = {i: [TextLine(0.1, 0.1, 0.5, 0.1, 0.9, writing_in(name))] for name, i in by_name.items()}
+        text_store.store(writer, lines)
 
         def change(connection: Connection, generation: int) -> None:
             life = {"provenance": "test", "born": generation, "died": FOREVER}
@@ -131,6 +136,11 @@ def decorate(root: Path) -> dict[str, int]:
         content_hash = reader.metadata([image_id])[image_id]["content_hash"]
         (root / layout.CACHE / "64" / f"{content_hash}.jpg").write_bytes(f"thumbnail of {name}".encode())
     return by_name
+
+
+def writing_in(name: str) -> str:
+    """What is written in a picture: a single word, which stemming leaves as it is."""
+    return f"inscription7{name}"
 
 
 def remove(home: Path) -> None:
@@ -176,6 +186,7 @@ def traces_of(root: Path, by_name: dict[str, int]) -> dict[str, bytes]:
             "longitude": struct.pack("<d", facts["longitude"]),
             "derived number": struct.pack("<d", by_name[name] + 1 / 7),
         }
+        found["text in the picture"] = writing_in(name).encode()
         found |= {kind: facts[kind].encode() for kind in ("camera", "lens", "caption")}
         found |= {f"derived {kind}": f"{kind} of {name}".encode() for kind in ("label", "thumbnail")}
         if name != "changes":  # Name and tag stay, with the new picture.

@@ -726,6 +726,65 @@ def measure(stage: Stage) -> None:
     imseek.maintenance.measure(stage.root)
 
 
+class Reading:
+    """Stands in for the recogniser: each picture says how bright it is."""
+
+    def has_text(self, pixels: Any) -> bool:
+        return True
+
+    def read(self, pixels: Any, is_over: Callable[[], bool]) -> Any:
+        from imseek.ocr.results import TextLine
+
+        return (TextLine(0.1, 0.1, 0.5, 0.1, 0.9, f"brightness {pixels.sum()}"),)
+
+
+def read_texts(stage: Stage) -> None:
+    """Read the text in pictures, four to a commit."""
+    from imseek import ocr
+    from imseek.ocr import collection_pass
+
+    collection_pass.COMMIT_IMAGES = 4  # type: ignore[misc]
+    collection_pass.Recogniser = Reading  # type: ignore[misc, assignment]
+    collection_pass.model_name = lambda: "reading 1"
+    ocr.check_installed = nothing_missing
+    assert ocr.recognise(stage.root).unreadable == 0
+
+
+def nothing_missing() -> None:
+    pass
+
+
+def with_texts(stage: Stage) -> None:
+    """Three shards, one with a dead row, whose pictures were read."""
+    in_pieces(stage)
+    read_texts(stage)
+
+
+def forget_texts(stage: Stage) -> None:
+    from imseek import ocr
+
+    if ocr.is_active(stage.root):
+        ocr.forget(stage.root)
+
+
+def check_texts(stage: Stage, *, read: bool) -> None:
+    """Each picture has its text, as a column and as words that find it; or none has any."""
+    from imseek import ocr
+    from imseek.data.reader import Reader
+    from imseek.data.words.analysis import parse_words
+    from imseek.media.decode import decode
+
+    reader = Reader(stage.root)
+    places = {image_id: Path(os.fsdecode(place.path)) for image_id, place in reader.places(live_ids(reader)).items()}
+    assert ocr.is_active(stage.root) == read
+    facts = reader.metadata(list(places))
+    for image_id, path in places.items():
+        text = f"brightness {decode(path.read_bytes()).pixels.sum()}"
+        found = reader.match_words(parse_words(f'"{text}"'), 99, ["text"]).ids.tolist()
+        assert (image_id in found) == read
+        assert facts[image_id].get("text") == (text if read else None)
+
+
 SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = {
     "create": (nothing, run_create),
     "create over a rest": (cut_short, run_create),
@@ -743,6 +802,8 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "save scores": (in_pieces_with_captions, save_scores),
     "judge": (in_pieces, judge),
     "measure": (unmeasured, measure),
+    "read texts": (in_pieces, read_texts),
+    "forget texts": (with_texts, forget_texts),
     "sweep": (retired, sweep),
     "purge": (worn, purge),
     "reencode": (with_a_copy, run_reencode),
@@ -798,11 +859,13 @@ def go_on(name: str, stage: Stage) -> None:
     if name == "relocate a source":
         with imseek.open(stage.root) as collection:
             collection.index()
-    if name == "remove a source":
+    if name in ("remove a source", "forget texts"):
         sweep(stage)  # Where nothing is left to remove, no writer has come yet.
     check(stage, removed=name == "remove a source")
     if name == "measure":
         assert imseek.dataset.quality(stage.root).unknown == 0
+    if "texts" in name:
+        check_texts(stage, read=name == "read texts")
     if "captions" in name:
         from imseek.data.current_file import read_current
 

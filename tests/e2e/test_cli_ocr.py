@@ -92,3 +92,11 @@ def test_interrupted(cli: Callable[..., Any], ctrl_c: Any) -> None:
     assert "interrupted: read 0 of 1 image" in run.out
     assert "`imseek maintain --ocr` goes on from here" in run.out
     assert "1 has text" in cli("maintain", "--ocr").out
+
+
+def test_both_forms_of_the_flag_are_refused(cli: Callable[..., Any]) -> None:
+    write(Path("album/one.png"), "Invoice 2024")
+    for command in (("index", "album", "--encoder", "fake"), ("maintain",)):
+        refused = cli(*command, "--no-ocr", "--ocr")
+        assert refused.code == 2
+        assert "--ocr and --no-ocr exclude each other" in refused.err

@@ -191,6 +191,23 @@ def test_enter_shows_it_large_with_what_is_known(indexed, photos) -> None:
     drive(indexed, BrowseQuery("red"), use)
 
 
+def test_words_that_match_are_told(indexed, photos) -> None:
+    file = sorted(path for path in photos.rglob("*") if path.is_file())[0]
+
+    async def use(browser: Driven) -> None:
+        await browser.ready()
+        assert "matched: " in browser.status
+        assert browser.status.endswith(f"name {file.name}")
+        await browser.press("enter")
+        screen = browser.app.screen
+        facts = [str(one.content) for one in screen.query(".fact")]
+        assert any(fact.startswith("matched  ") and fact.endswith(f"name {file.name}") for fact in facts), facts
+        await browser.press("escape", "end")
+        assert "matched" not in browser.status
+
+    drive(indexed, BrowseQuery(file.stem), use)
+
+
 def test_more_and_less_like_this_are_asked_with_the_words(indexed) -> None:
     asked = []
     real = indexed.search

@@ -23,7 +23,7 @@ from imseek.errors import ImageNotFoundError, UsageError
 from imseek.search.query import Query, Term
 from imseek.showing import grid
 from imseek.showing.sheet import title_of
-from imseek.types.search_results import SearchResult
+from imseek.types.search_results import Match, SearchResult
 from imseek.ui.notebook import Grid
 
 
@@ -168,6 +168,15 @@ def test_it_is_bounded(indexed, monkeypatch) -> None:
     page = shown(result)
     assert page.images == []
     assert page.text.count("left out: it took too long") == 5
+
+
+def test_why_an_image_is_a_hit(indexed) -> None:
+    result = indexed.search("red", limit=2)
+    matches = (Match("picture", score=0.314), Match("name", ("<b>/", "x\ny")), Match("text", ("a",), "… a & b"))
+    odd = replace(result, hits=(replace(result[0], matches=matches), replace(result[1], matches=())))
+    expected = 'picture 0.31 · name <b>/, x\\ny · text "… a & b"'
+    assert shown(odd).text.count(expected) == 1
+    assert shown(imseek.show(indexed, odd)).text.count(expected) == 1
 
 
 def test_an_answer_that_makes_no_sense_raises_nothing(indexed) -> None:

@@ -198,6 +198,17 @@ def test_merged_shards_keep_what_lies_beside_pictures(
 # --- other sources -------------------------------------------------------------------------------------------
 
 
+def test_a_rating_in_words_leaves_the_ratings_numbers(collection: imseek.Collection, photos: Path) -> None:
+    first, second, *_ = sorted(photos.glob("*.*"))
+    first.with_suffix(".xmp").write_bytes(annotations("dunes", rating=5))
+    second.with_suffix(".json").write_text(json.dumps({"rating": "good"}))
+    collection.index([photos])
+    (found,) = collection.search(imseek.Query((imseek.Term(text="x"),), where="rating >= 4"))
+    assert found.path == str(first)
+    (found,) = collection.search(imseek.Query((imseek.Term(text="x"),), where="extra_rating = 'good'"))
+    assert found.path == str(second)
+
+
 def test_takeout_beside_a_listed_file(
     collection: imseek.Collection, photos: Path, later: Callable[[float], None]
 ) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from xmp import annotations
 
 import imseek
+from imseek import ocr
 from imseek import watch as watching
 from imseek.data.writing.writer import Writer
 from imseek.errors import MissingExtraError, UsageError, WatchError
@@ -410,6 +411,39 @@ def test_an_album_of_a_disk_that_is_not_there(follow: Follow, folder: Path, tmp_
 
 
 # -- refusals ------------------------------------------------------------------------------------------
+
+
+def test_text_in_new_pictures_is_read_where_the_collection_is(
+    follow: Follow, folder: Path, collection: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rapidocr", reason="rapidocr is missing (the extra ocr)")
+    monkeypatch.setattr(watching, "TEXT_SECONDS", 0.01)  # Too short for any picture: the slices must become longer.
+    collection.index([folder])
+    ocr.recognise(collection)
+    follower = follow(folder)
+    draw(folder / "later.png", 77)
+    follower.until_told("read 1 pictures for text")
+    new = follower.names()["later.png"]
+    assert collection.get(new).metadata["has_text"] is False
+
+
+def test_text_is_not_read_where_it_never_was_or_cannot_be(
+    follow: Follow, folder: Path, collection: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = follow(folder)
+    draw(folder / "a.png", 76)
+    follower.until(lambda: follower.total("changed") == 1)
+    assert not ocr.is_active(collection)
+    monkeypatch.setattr(ocr, "is_active", lambda _: True)
+    monkeypatch.setattr(ocr, "check_installed", refuse)
+    draw(folder / "b.png", 78)
+    follower.until_told("the text in new pictures is not read: rapidocr is not installed")
+    draw(folder / "c.png", 79)
+    follower.until(lambda: "c.png" in follower.names())
+
+
+def refuse() -> None:
+    raise MissingExtraError("rapidocr", "ocr")
 
 
 def test_what_cannot_be_followed(collection: imseek.Collection, folder: Path) -> None:

@@ -18,7 +18,10 @@ import imseek
 from imseek import Query, Term
 from imseek.data.reader import Reader
 from imseek.data.words import matching
+from imseek.data.writing.writer import Writer
 from imseek.errors import QueryError
+from imseek.ocr import text_store
+from imseek.ocr.results import TextLine
 from imseek.search import engine, result_pages
 from imseek.search.cutoff import MIN_SAMPLE
 from imseek.search.query_words import words_of
@@ -67,7 +70,7 @@ def all_by_evidence(collection: imseek.Collection, query: Query) -> list[int]:
     found = collection.search(replace(query, by="image", limit=1000, exact=True))
     every = np.array(ids(found))
     cosines = np.array([hit.score for hit in found], np.float32)
-    words, fields = words_of(query), ("captions", "keywords", "text")
+    words, fields = words_of(query), ("captions", "keywords")
     hits = WordHits.of(reader.match_words(words, MAX_WORD_MATCHES), reader.match_words(words, MAX_WORD_MATCHES, fields))
     told = dict(zip(hits.ids.tolist(), hits.evidence.tolist(), strict=True))
     calibration = calibrate(cosines, "test")
@@ -253,7 +256,51 @@ def test_a_collection_whose_words_cannot_be_searched_says_why(tmp_path: Path, op
         text = found.search("cat", by="text")
         assert (text.hits, len(text.notes)) == ((), 1)
         assert "words are not indexed yet" in text.notes[0]
-        assert ids(found.search("cat")) == ids(found.search("cat", by="image"))
+        fused = found.search("cat")
+        assert fused.notes == text.notes
+        assert ids(fused) == ids(found.search("cat", by="image"))
+        assert found.search("cat", by="image").notes == ()
+
+
+def test_by_text_leaves_out_negative_texts(opened: imseek.Collection) -> None:
+    def ask(*unwanted: str, **more: Any) -> SearchResult:
+        terms = (Term(text="cat"), *(Term(text=text, weight=-0.5) for text in unwanted))
+        return opened.search(Query(terms, 20, by="text", **more))
+
+    everything = ids(ask())
+    assert len(everything) == 6
+    assert names(ask("dog")) == ["IMG0_3.png"]
+    assert names(ask("dog", where="name LIKE 'Cats%'")) == []
+    assert sorted(ids(ask("toy"))) == sorted(set(everything) - set(ids(ask("dog"))))
+    assert ids(ask("toy*", '"cats dogs"')) == ids(ask("toy"))
+    assert ids(ask("toy zebra", "the", "…")) == everything, "only what has all the words is left out"
+    assert ids(ask("cat")) == []
+
+
+def test_by_text_says_that_it_passes_over_pictures(opened: imseek.Collection) -> None:
+    plain = opened.search(replace(AUTO, by="text"))
+    mixed = opened.search(replace(AUTO, by="text", terms=(*AUTO.terms, Term(image_id=1), Term(image_id=2, weight=-1))))
+    assert ids(mixed) == ids(plain)
+    assert (plain.notes, mixed.notes) == ((), ("a search by text passes over the pictures of a query",))
+
+
+def test_a_name_goes_before_one_word_within_a_text(
+    collection: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "rocket.jpg").rename(photos / "horse.jpg")
+    collection.index([photos])
+    screen, horse = (collection.search(name, by="text")[0].image_id for name in ("coffee", "horse"))
+    with Writer(collection.path, "test") as writer:
+        text_store.begin(writer, "none 1")
+        text_store.store(writer, {screen: [TextLine(0.1, 0.1, 0.5, 0.1, 0.9, "correct-horse-battery")]})
+    monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {"test": 50.0})
+    assert ids(collection.search("horse"))[:2] == [horse, screen]
+    assert ids(collection.search("horse", by="text")) == [horse, screen]
+    for text in ("horse battery", '"correct horse"', "corr* horse"):
+        assert ids(collection.search(text))[0] == screen
+    monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {})
+    strong = collection.search("correct horse")[0]
+    assert (strong.image_id, strong.matches[-1].excerpt) == (screen, "correct-horse-battery")
 
 
 def test_ten_thousand_words(opened: imseek.Collection) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from imseek.data.words.analysis import tokens_of
+from imseek.data.words.analysis import parse_words
+from imseek.data.words.values import TokenMatcher, WordQuery
 from imseek.search.hit_matches import EXCERPT, find_words, match_texts, matching_names
 
 
 def words(text: str, query: str) -> list[str]:
-    return [text[start:end] for start, end in find_words(text, {*tokens_of(query)})]
+    return [text[start:end] for start, end in find_words(text, TokenMatcher(parse_words(query)))]
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,9 @@ def words(text: str, query: str) -> list[str]:
         ("Café Crème", "creme", ["Crème"]),
         ("Cafe\u0301 Cre\u0300me", "creme", ["Cre\u0300me"]),
         ("京都の桜", "京都", ["京都の桜"]),
+        ("京都の桜", "桜", ["京都の桜"]),
+        ("invoices 2024, an INVOICE; involved", "invoi*", ["invoices", "INVOICE"]),
+        ("runs; a rune, Running.", "running*", ["runs", "Running"]),
         ("up 😀 down", "😀", ["😀"]),
         ("nothing here", "horse", []),
         ("", "horse", []),
@@ -30,7 +34,7 @@ def test_words_are_found_as_written(text: str, query: str, expected: list[str]) 
 
 
 def test_names_are_folders_and_files() -> None:
-    tokens = {*tokens_of("horse 2024")}
+    tokens = TokenMatcher(parse_words("horse 2024"))
     assert matching_names(b"pets/Horses2024/brownHorse.png", tokens) == ("Horses2024/", "brownHorse.png")
     assert matching_names(b"all.zip\0inner/horse.png", tokens) == ("horse.png",)
     assert matching_names(b"\xff\xfe horse.png", tokens) == ("\udcff\udcfe horse.png",)
@@ -39,7 +43,7 @@ def test_names_are_folders_and_files() -> None:
 
 def test_an_excerpt_is_a_short_line_around_the_first_word() -> None:
     text = "word " * 300 + "INVOICE\n2024 for a horse " + "word " * 300
-    found = match_texts("text", [text], {*tokens_of("invoice 2024")})
+    found = match_texts("text", [text], TokenMatcher(parse_words("invoice 2024")))
     assert found is not None
     assert found.words == ("INVOICE", "2024")
     assert found.excerpt is not None
@@ -53,13 +57,13 @@ def test_an_excerpt_is_a_short_line_around_the_first_word() -> None:
     "text", ["horse", "x" * 5000 + " horse", "horse" + "y" * 5000, "horse " + "z" * 5000, "馬" * 9000]
 )
 def test_excerpts_of_odd_texts_are_short(text: str) -> None:
-    found = match_texts("caption", [text], {*tokens_of("horse"), "馬馬", text.casefold()[:64]})
+    found = match_texts("caption", [text], TokenMatcher(WordQuery(("hors", "馬馬", text.casefold()[:64]))))
     assert found is not None
     assert found.excerpt
     assert len(found.excerpt) <= EXCERPT + 2
 
 
 def test_keywords_are_whole() -> None:
-    found = match_texts("keyword", ["brown horse", "cow", "Horses"], {*tokens_of("horse")})
+    found = match_texts("keyword", ["brown horse", "cow", "Horses"], TokenMatcher(parse_words("horse")))
     assert found is not None
     assert (found.words, found.excerpt) == (("brown horse", "Horses"), None)

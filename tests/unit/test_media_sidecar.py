@@ -127,6 +127,16 @@ def test_nesting_is_bounded(depth: int, extra: dict[str, int]) -> None:
     assert read_sidecar(None, b'{"a":' * depth + b"1" + b"}" * depth).extra == extra
 
 
+@pytest.mark.parametrize("rating", [4, -1, 4.5])
+def test_a_rating_is_a_number(rating: float) -> None:
+    assert read({"rating": rating}).extra == {"rating": rating}
+
+
+@pytest.mark.parametrize("rating", ["good", "5", True])
+def test_a_rating_that_is_no_number_has_another_name(rating: object) -> None:
+    assert read({"rating": rating}).extra == {"extra_rating": rating}
+
+
 def test_the_first_columns_count() -> None:
     extra = read({f"c{n:03}": n for n in range(200)}).extra
     assert extra == {f"c{n:03}": n for n in range(MAX_COLUMNS)}

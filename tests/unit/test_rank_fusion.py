@@ -10,7 +10,7 @@ from scipy.stats import norm
 from imseek.data.vectors import Matches
 from imseek.data.vectors.scores import top_k
 from imseek.data.words.scoring import idf
-from imseek.data.words.values import WordMatches
+from imseek.data.words.values import Prefix, WordMatches, WordQuery
 from imseek.search.query import Query, Term
 from imseek.search.query_words import text_share, words_of
 from imseek.search.rank_fusion import (
@@ -174,7 +174,8 @@ class TestWords:
     def test_function_words_count_only_alone(self) -> None:
         assert words_of(ask("the horses in a field")).words == ("hors", "field")
         assert words_of(ask("it is")).words == ("it", "is")
-        assert words_of(ask('a "dog in"')) == ((), (("dog", "in"),))
+        assert words_of(ask('a "dog in"')) == WordQuery((), (("dog", "in"),))
+        assert words_of(ask("a hor*")) == WordQuery(prefixes=(Prefix("hor"),))
 
     def test_of_positive_texts(self) -> None:
         query = ask("red car", "red snow", "blue", weights=(1.0, 2.0, -0.5))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imseek.analysis.vocabulary import KINDS, Vocabulary, fold
+from imseek.types.suggestions import Suggestion
 
 WORDS = Vocabulary(
     {
@@ -65,6 +66,24 @@ def test_a_limit_and_kinds() -> None:
         "bench",
         "Anna Bergström",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"),
+    [
+        ("tag:be", ["Beach", "best of 2024"]),
+        ("TAG: BÉA", ["Beach"]),
+        ("tag:beach", ["Beach"]),
+        ("tag:", ["Beach", "best of 2024"]),
+        ("tag:of", []),
+        ("tag:bear", []),
+    ],
+)
+def test_tags_behind_their_prefix(text: str, tags: list[str]) -> None:
+    words = Vocabulary({"keyword": {"beach": 2, "bear": 9}, "tag": {"Beach": 8, "best of 2024": 7}})
+    assert words.suggest(text, 5) == tuple(Suggestion(tag, "tag") for tag in tags)
+    assert words.suggest(text, 1) == tuple(Suggestion(tag, "tag") for tag in tags[:1])
+    assert words.suggest(text, 5, ["keyword"]) == ()
 
 
 def test_nothing_to_suggest() -> None:

@@ -5,8 +5,16 @@ import sys
 
 import pytest
 
-from imseek.data.words.analysis import MAX_BYTES, MAX_LENGTH, MAX_TOKENS, name_tokens, parse_words, tokens_of
-from imseek.data.words.values import WordQuery
+from imseek.data.words.analysis import (
+    MAX_BYTES,
+    MAX_LENGTH,
+    MAX_TOKENS,
+    document_tokens,
+    name_tokens,
+    parse_words,
+    tokens_of,
+)
+from imseek.data.words.values import Prefix, TokenMatcher, WordQuery
 
 
 @pytest.mark.parametrize(
@@ -64,6 +72,51 @@ def test_a_path_becomes_tokens(path: bytes, tokens: list[str]) -> None:
 def test_double_quotes_make_phrases(text: str, query: WordQuery) -> None:
     assert parse_words(text) == query
     assert bool(query) == bool(query.words or query.phrases)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "starts"),
+    [
+        ("invoi*", (), ["invoi"]),
+        ("red INVOI* car", ("red", "car"), ["invoi"]),
+        ("Caf\u00e9* \u043c\u043e\u0440*", (), ["cafe", "\u043c\u043e\u0440"]),
+        ("20*", (), ["20"]),
+        ("brown-hor*", ("brown",), ["hor"]),
+        ("\u624b\u673aiPho*", ("\u624b\u673a",), ["ipho"]),
+        ("*", (), []),
+        ("** a* *ab *ab* ab** 2*3 a*b* .*", ("a", "ab", "2", "3", "b"), []),
+        ('"old har*"', (), []),
+        ("\u6d77\u6ee9*", ("\u6d77\u6ee9",), []),
+        ("\u8c61", (), ["\u8c61"]),
+        ('"\u8c61" \u6d77*', (), ["\u6d77", "\u8c61"]),
+    ],
+)
+def test_a_star_after_a_word_makes_a_prefix(text: str, words: tuple[str, ...], starts: list[str]) -> None:
+    query = parse_words(text)
+    assert query.words == words
+    assert [prefix.start for prefix in query.prefixes] == starts
+
+
+def test_prefixes_find_words_whose_stems_are_shorter() -> None:
+    assert parse_words("invoice*").prefixes == (Prefix("invoice", ("invoic",)),)
+    for word in ("happy", "running", "organizations", "relational", "berries", "possibly", "university"):
+        for end in range(2, len(word) + 1):
+            assert TokenMatcher(parse_words(f"{word[:end]}*")).matches_any(tokens_of(word)), (word, end)
+    assert not TokenMatcher(parse_words("running*")).matches_any(tokens_of("rune runt rumour"))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("\u5927\u8c61", ["\u5927\u8c61", "\u8c61"]),
+        ("\u5927\u8c61 \u8c61\u7259 \u5927", ["\u5927\u8c61", "\u8c61\u7259", "\u5927", "\u7259"]),
+        ("\u8c61\u8c61\u8c61", ["\u8c61\u8c61", "\u8c61\u8c61"]),
+        ("ab a\u0301b \u03c9\u03c8", ["ab", "ab", "\u03c9\u03c8"]),
+    ],
+)
+def test_documents_have_the_last_characters_of_runs(text: str, tokens: list[str]) -> None:
+    assert document_tokens(text) == tokens
+    assert name_tokens(text.encode()) == tokens
 
 
 def test_long_texts_are_cut() -> None:

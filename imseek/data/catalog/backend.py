@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from imseek.data.catalog.catalog import Catalog
     from imseek.data.collection_records import Identity
+    from imseek.data.words.values import Unit
 
 T = TypeVar("T")
 
@@ -42,6 +43,23 @@ class ReadConnection(Protocol):
     def execute(self, query: str, values: Any = ..., /) -> QueryResult: ...
 
     def close(self) -> None: ...
+
+
+class WordIndex(Protocol):
+    """The lexical index over the documents of a catalog."""
+
+    @property
+    def matches(self) -> str:
+        """SQL for ``id``, the numbers of documents in ascending order; its parameters are an expression, the last
+        number, and how many at most."""
+        ...
+
+    def match_expression(self, groups: Sequence[Sequence[Unit]], fields: Sequence[str] | None) -> str:
+        """Return the expression for documents that hold a unit of each group, in these columns (None: in any).
+
+        Nothing in the tokens is syntax.
+        """
+        ...
 
 
 class Lock(Protocol):
@@ -104,30 +122,8 @@ class CatalogBackend(Protocol):
         """Whether the index over the documents of such a catalog can be read here."""
         ...
 
-    def find_documents(
-        self,
-        connection: ReadConnection,
-        groups: Sequence[Sequence[Sequence[str]]],
-        fields: Sequence[str] | None,
-        limit: int,
-        last: int,
-    ) -> list[int]:
-        """Return ids, ascending, of at most ``limit`` documents up to ``last`` that hold a unit of each group.
-
-        A unit is a word or a phrase: its tokens, in order. It counts in these columns (None: in any).
-        """
-        ...
-
-    def count_documents(
-        self,
-        connection: ReadConnection,
-        groups: Sequence[Sequence[Sequence[str]]],
-        fields: Sequence[str] | None,
-        limit: int,
-        last: int,
-    ) -> tuple[int, int]:
-        """Count such documents, at most ``limit``; return the count and the largest id counted (0: none)."""
-        ...
+    @property
+    def word_index(self) -> WordIndex: ...
 
     def freeze(self) -> AbstractContextManager[Connection]:
         """Connect to the catalog as of one moment, with SQLAlchemy. Writers need not wait, nothing can be changed."""

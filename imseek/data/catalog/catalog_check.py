@@ -23,7 +23,7 @@ from imseek.data.catalog.index_policy import POLICY, parse_policy
 from imseek.data.catalog.migrations import MIGRATIONS, migrate_connection, refuse_newer_version
 from imseek.data.collection_records import FINGERPRINT, MAX_DIM
 from imseek.data.files.json_object import JsonObject
-from imseek.data.words.values import INDEXED
+from imseek.data.words.values import INDEXED, RULES
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
@@ -186,6 +186,7 @@ _OPTIONAL_META: Final[Mapping[str, Callable[[str], object]]] = {
     "purged": _check_decimal,
     POLICY: parse_policy,
     INDEXED: _check_decimal,
+    RULES: _check_decimal,
     "stale_captions": _check_decimal,
 }
 

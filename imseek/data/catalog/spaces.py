@@ -1,4 +1,4 @@
-"""Manage the spaces of a collection in the catalog: those in use, those being built, and those kept after a switch.
+"""Manage the spaces of a collection in the catalog: those in use, those being built, and those left after a switch.
 
 A space that is not current has its vector files in the catalog like any other, but ``current.json`` does not name it:
 readers ignore it, merging and purging preserve it.
@@ -126,7 +126,7 @@ def clear_stale_captions(connection: Connection) -> None:
 
 
 def put_in_use(connection: Connection, space_id: int, replaces: int | None) -> None:
-    """Make a space current from this generation on: in place of another, which is kept, or behind all others."""
+    """Make a space current from this generation on: in place of another, which stays, or behind all others."""
     s = t.spaces.c
     modality = connection.execute(select(s.modality).where(s.space_id == space_id)).scalar_one()
     if replaces is None:

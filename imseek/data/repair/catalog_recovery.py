@@ -136,7 +136,7 @@ def _replace_catalog(folders: _Folders, evidence: Evidence, fault: str, damaged:
     if learned:
         ledger.restored.append(f"models {', '.join(learned)}, from {layout.MODELS}/")
     if judged.damaged:
-        ledger.lost.append(f"judgements that only {', '.join(judged.damaged)} held, if any: it is damaged")
+        ledger.lost.append(f"judgements that only {', '.join(judged.damaged)} had, if any: it is damaged")
     if adopted:
         ledger.restored.append(f"{adopted} images from shards that the catalog did not know, without their places")
 

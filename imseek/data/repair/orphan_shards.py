@@ -42,15 +42,15 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
         content = _read(folders.root, shard_id, spaces)
         if content is None:
             continue
-        hashes, held = content
-        pictures = [s for s in held if of[s].is_current and of[s].modality == "image"]
+        hashes, present = content
+        pictures = [s for s in present if of[s].is_current and of[s].modality == "image"]
         empty = set().union(*(find_zero_rows(folders.root, layout.vectors(s, shard_id)) for s in pictures))
         dead = _dead_rows(folders.root, shard_id, current)
         new, shrunk = _adopt_images(connection, generation, shard_id, hashes, dead, empty)
         ids = np.fromiter(hashes, np.int64)
         staged = [stage_in_place(folders, layout.metadata(shard_id), "metadata", len(ids))]
         staged.append(shard_catalog.stage(folders, layout.ids(shard_id), "ids", ids))
-        for s in held:
+        for s in present:
             path = layout.vectors(s, shard_id, of[s].modality)
             staged.append(stage_in_place(folders, path, "vectors", len(ids), s))
         if shard_id in listed:
@@ -76,7 +76,7 @@ def _read(root: Path, shard_id: int, spaces: Sequence[Any]) -> tuple[dict[int, b
         table = shard_files.load_table(root, layout.metadata(shard_id))
         ids = table.column("image_id").to_pylist()
         hashes = dict(zip(ids, table.column("content_hash").to_pylist(), strict=True))
-        held = [
+        present = [
             space.space_id
             for space in spaces
             if is_valid_vector_file(
@@ -86,7 +86,7 @@ def _read(root: Path, shard_id: int, spaces: Sequence[Any]) -> tuple[dict[int, b
     except (OSError, ValueError, KeyError, TypeError) as error:
         _reraise_system_error(error)
         return None
-    return (hashes, held) if held and _are_valid(ids, hashes) else None
+    return (hashes, present) if present and _are_valid(ids, hashes) else None
 
 
 def _are_valid(ids: list[int | None], hashes: Mapping[int, bytes | None]) -> bool:

@@ -283,7 +283,7 @@ def _reset_caption_space(writer: Writer, file: str, ledger: RecoveryLog) -> None
 
 
 def _unused_space(writer: Writer, path: str) -> str | None:
-    """Return the encoder of a vector file's space if that is being built or kept beside those in use, else None."""
+    """Return the encoder of a vector file's space if that is being built or stays beside those in use, else None."""
     query = (
         select(t.spaces.c.encoder)
         .join(t.files, t.files.c.space_id == t.spaces.c.space_id)

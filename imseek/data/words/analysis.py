@@ -3,6 +3,9 @@
 Text is normalised (Unicode NFKD), case and accents are folded, and English words are stemmed (Snowball). Runs of
 Chinese, Japanese and Korean characters, which no spaces separate, become overlapping bigrams, as in Lucene's
 CJKAnalyzer; a single one is a token itself. A pictograph is a token. Everything else separates tokens.
+
+A query finds a single character of such a run as the start of a bigram, or as the last of the run, which documents
+have as a token, too, after all others (:func:`add_last_characters`).
 """
 
 from __future__ import annotations
@@ -12,13 +15,13 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Any, Final
 
 from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
-from imseek.data.words.values import WordQuery
+from imseek.data.words.values import Prefix, WordQuery
 
 #: Tokens of one column of a document. PostgreSQL's ``tsvector`` has room for 16,383 positions in all four.
 MAX_TOKENS: Final = 4_000
@@ -28,6 +31,8 @@ MAX_BYTES: Final = 128 * 1024
 MAX_LENGTH: Final = 64
 #: Words and phrases of a query; further ones are ignored.
 MAX_QUERY: Final = 64
+#: Prefixes of a query.
+MAX_PREFIXES: Final = 8
 
 #: Characters of text looked at: enough for the tokens of a column, whatever stands between them.
 _MAX_TEXT: Final = 1 << 20
@@ -41,6 +46,16 @@ _CJK = re.compile(
 )
 _ENGLISH = re.compile("[a-z]+")
 _PHRASE = re.compile('"([^"]*)"')
+# The start of words: something that ends with a star, and has no other.
+_PREFIX = re.compile(r"(?<!\S)([^\s*]+)\*(?!\S)")
+#: Letters and digits of a prefix: one would have far too many words.
+_MIN_PREFIX: Final = 2
+# After the start of a word, these make Snowball return a stem that may not have this start. With them, 30,000 English
+# words out of documentation were found by each of their starts.
+_ENDINGS: Final = (
+    "", "bly", "d", "ent", "es", "ess", "g", "ing", "ion", "ity", "ive", "ize", "l", "lity", "ly", "m", "n", "ng", "nt",
+    "on", "r", "s", "ss", "t", "tion", "tive", "ty", "ul", "us", "ve", "y", "ze",
+)  # fmt: skip
 # Where a name in camel case, or with digits, has another word.
 _PARTS = re.compile(
     r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-ZÀ-ÖØ-Þ])(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])"
@@ -50,34 +65,66 @@ _PARTS = re.compile(
 class _Characters(dict[int, str]):
     """What becomes of each character, as a table for :meth:`str.translate` that fills itself."""
 
+    def __init__(self, fold_one: Callable[[str], str]) -> None:
+        super().__init__()
+        self._fold_one = fold_one
+
     def __missing__(self, code: int) -> str:
-        self[code] = found = _fold_character(chr(code))
+        self[code] = found = self._fold_one(chr(code))
         return found
 
 
-_CHARACTERS = _Characters()
-
-
-def _fold_character(character: str) -> str:
+def _fold_letter(character: str) -> str:
     if character in _LETTERS:
         return _LETTERS[character]
     category = unicodedata.category(character)
-    if category[0] in "LN":
-        return character
     if category[0] == "M":
         # Accents and vowel points are folded; marks that make another letter (Devanagari's, kana's) are not.
         mark = unicodedata.combining(character)
         return "" if 10 <= mark <= 36 or mark >= 200 or "\ufe00" <= character <= "\ufe0f" else character
-    if category == "Cf":  # Invisible inside words: joiners, marks of direction, soft hyphens.
-        return ""
+    # Invisible inside words: joiners, marks of direction, soft hyphens.
+    return "" if category == "Cf" else character
+
+
+def _fold_character(character: str) -> str:
+    """Fold a character of a text of which only words and pictographs count."""
+    category = unicodedata.category(character)
+    if category[0] in "LNM" or category == "Cf":
+        return _fold_letter(character)
     if category == "So" and character > "\xff" and character != "\ufffd":
         return f" {character} "
     return " "
 
 
+_FOLDS = _Characters(_fold_letter)
+_CHARACTERS = _Characters(_fold_character)
+
+
+def fold(text: str) -> str:
+    """Fold case and accents. What is not ASCII is decomposed (NFKD), so that the start of a text stays its start."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKD", text).casefold().translate(_FOLDS)
+
+
 def tokens_of(text: str) -> list[str]:
     """Return the tokens of a text, in order: at most ``MAX_TOKENS``, and ``MAX_BYTES`` in UTF-8 with spaces."""
     return limit_tokens(_tokens(text))
+
+
+def document_tokens(text: str) -> list[str]:
+    """Return the tokens of a text in a document: as of :func:`tokens_of`, with the last characters of runs."""
+    return limit_tokens(add_last_characters(_tokens(text)))
+
+
+def add_last_characters(tokens: Sequence[str]) -> list[str]:
+    """Return tokens, with those characters of their bigrams that begin no token added at the end, once each.
+
+    What has them already stays the same.
+    """
+    bigrams = [token for token in tokens if len(token) == 2 and _CJK.fullmatch(token)]
+    if not bigrams:
+        return list(tokens)
+    firsts = {token[0] for token in tokens}
+    return [*tokens, *dict.fromkeys(token[1] for token in bigrams if token[1] not in firsts)]
 
 
 def full_name(root: bytes, path: bytes) -> bytes:
@@ -94,15 +141,47 @@ def name_tokens(path: bytes) -> list[str]:
     Names are split at separators, digits and changes of case; a name that this splits is a token as a whole, too. The
     parts of a member's path (docs/format.md, Places) count, a row's number and the host and query of a URL do not.
     """
-    return limit_tokens([token for part in path.split(MEMBER_SEPARATOR) for token in _part_tokens(part)])
+    tokens = [token for part in path.split(MEMBER_SEPARATOR) for token in _part_tokens(part)]
+    return limit_tokens(add_last_characters(tokens))
 
 
 def parse_words(text: str) -> WordQuery:
-    """Return the words and phrases of a query as people type it. Double quotes make phrases; nothing else is syntax."""
+    """Return the words, phrases and prefixes of a query as people type it.
+
+    Double quotes make phrases, and a star after two letters or digits a prefix; nothing else is syntax. A single
+    Chinese, Japanese or Korean character is a prefix of the bigrams that it begins, too.
+    """
     phrases = [tuple(tokens_of(phrase)) for phrase in _PHRASE.findall(text)]
-    words = [*tokens_of(_PHRASE.sub(" ", text)), *(phrase[0] for phrase in phrases if len(phrase) == 1)]
+    rest = _PHRASE.sub(" ", text)
+    words: list[str] = []
+    prefixes: list[Prefix] = []
+    for piece, start in _pieces(rest):
+        words += tokens_of(piece)
+        if start:
+            prefixes.append(_prefix(start))
+    words += (phrase[0] for phrase in phrases if len(phrase) == 1)
+    prefixes += (Prefix(word) for word in words if len(word) == 1 and _CJK.match(word))
+    plain = dict.fromkeys(word for word in words if not (len(word) == 1 and _CJK.match(word)))
     longer = dict.fromkeys(phrase for phrase in phrases if len(phrase) > 1)
-    return WordQuery(tuple(dict.fromkeys(words))[:MAX_QUERY], tuple(longer)[:MAX_QUERY])
+    return WordQuery(tuple(plain)[:MAX_QUERY], tuple(longer)[:MAX_QUERY], tuple(dict.fromkeys(prefixes))[:MAX_PREFIXES])
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    """Yield parts of a query, each with the folded start of words that follows it; empty: none."""
+    end = 0
+    for found in _PREFIX.finditer(text):
+        folded = _words(found[1])
+        start = _CJK.split(folded[-1])[-1] if folded else ""  # Bigrams begin what goes on after them anyway.
+        if len(start) >= _MIN_PREFIX:
+            yield text[end : found.start()] + " " + " ".join(folded)[: -len(start)], start[:MAX_LENGTH]
+            end = found.end()
+    yield text[end:], ""
+
+
+@lru_cache(maxsize=1 << 10)
+def _prefix(start: str) -> Prefix:
+    stems = dict.fromkeys(_stem(start + ending) for ending in _ENDINGS) if _ENGLISH.fullmatch(start) else ()
+    return Prefix(start, tuple(stem for stem in stems if not stem.startswith(start)))
 
 
 def _part_tokens(part: bytes) -> list[str]:
@@ -126,16 +205,21 @@ def _tokens(text: str) -> list[str]:
     text = text[:_MAX_TEXT]
     if text.isascii():
         return [_stem(word[:MAX_LENGTH]) for word in text.lower().translate(_CHARACTERS).split()]
-    normal = unicodedata.normalize("NFKD", text).casefold().translate(_CHARACTERS)
     found: list[str] = []
-    # Decomposition has split Hangul syllables, too.
-    for word in unicodedata.normalize("NFC", normal).split():
+    for word in _words(text):
         for run in (word,) if word.isascii() else _CJK.split(word):
             if _CJK.match(run):
                 found += (run[i : i + 2] for i in range(max(1, len(run) - 1)))
             elif run:
                 found.append(_stem(run[:MAX_LENGTH]))
     return found
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a text without case and accents; runs that no spaces separate are one."""
+    normal = unicodedata.normalize("NFKD", text).casefold().translate(_CHARACTERS)
+    # Decomposition has split Hangul syllables, too.
+    return unicodedata.normalize("NFC", normal).split()
 
 
 @lru_cache(maxsize=1 << 16)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import Connection, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, LargeBinary, cast, delete, exists, func, insert, select, update
 
 from imseek.data import layout
 from imseek.data.catalog import schema as t
@@ -22,8 +22,8 @@ from imseek.data.catalog.catalog import live, set_meta
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.catalog.sqlite import word_index
 from imseek.data.shards import shard_files
-from imseek.data.words.analysis import full_name, limit_tokens, name_tokens, tokens_of
-from imseek.data.words.values import FIELDS, INDEXED, Document
+from imseek.data.words.analysis import add_last_characters, document_tokens, full_name, limit_tokens, name_tokens
+from imseek.data.words.values import FIELDS, INDEXED, LATEST_RULES, RULES, Document
 from imseek.errors import CorruptCollectionError
 
 #: Kind of the problems that ``verify`` finds with documents.
@@ -84,7 +84,7 @@ def refresh(connection: Connection, generation: int, root: Path, image_ids: Sequ
     for shard_id, ids in shards.items():
         rows = _shard_rows(connection, root, shard_id, ids)
         for name, columns in _COLUMNS.items():
-            tokens = {image_id: tokens_of(_text_of(row, columns)) for image_id, row in rows.items()}
+            tokens = {image_id: document_tokens(_text_of(row, columns)) for image_id, row in rows.items()}
             replace_column(connection, generation, name, tokens)
 
 
@@ -97,8 +97,8 @@ def end(connection: Connection, generation: int, image_ids: Sequence[int]) -> No
 
 def make_document(root: bytes, path: bytes, metadata: Mapping[str, Any], text: str = "") -> Document:
     """Return the document of an image in a source at ``root``, with these intrinsic columns and text in its picture."""
-    columns = {name: _joined(tokens_of(_text_of(metadata, columns))) for name, columns in _COLUMNS.items()}
-    return Document(names=_joined(name_tokens(full_name(root, path))), text=_joined(tokens_of(text)), **columns)
+    columns = {name: _joined(document_tokens(_text_of(metadata, columns))) for name, columns in _COLUMNS.items()}
+    return Document(names=_joined(name_tokens(full_name(root, path))), text=_joined(document_tokens(text)), **columns)
 
 
 def _text_of(metadata: Mapping[str, Any], columns: Iterable[str]) -> str:
@@ -186,6 +186,35 @@ def is_filled(connection: Connection) -> bool:
     return connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar() is not None
 
 
+def is_current(connection: Connection) -> bool:
+    """Whether the latest rules made all documents."""
+    rules = connection.execute(select(t.meta.c.value).where(t.meta.c.name == RULES)).scalar()
+    return int(rules or 1) >= LATEST_RULES
+
+
+def renew(connection: Connection, generation: int) -> None:
+    """Replace live documents that were made by earlier rules, from their own tokens."""
+    d = t.documents.c
+    # As bytes: a damaged row must not keep a repair from its work.
+    columns = [cast(d[name], LargeBinary) if connection.dialect.name == "sqlite" else d[name] for name in FIELDS]
+    query = select(d.document_id, d.image_id, *columns).order_by(d.document_id).limit(_BATCH)
+    number, last = 0, _last(connection)
+    while rows := connection.execute(
+        query.where(d.document_id > number, d.document_id <= last, live(t.documents))
+    ).all():
+        number = rows[-1][0]
+        changed = {}
+        for _, image_id, *fields in rows:
+            texts = [text.decode(errors="replace") if isinstance(text, bytes) else text for text in fields]
+            if not all(map(str.isascii, texts)):
+                now = Document(*(_joined(limit_tokens(add_last_characters(text.split(" ")))) for text in texts))
+                if now != tuple(texts):
+                    changed[image_id] = now
+        end(connection, generation, list(changed))
+        _insert(connection, generation, changed)
+    set_meta(connection, RULES, LATEST_RULES)
+
+
 def fill(connection: Connection, generation: int, root: Path) -> None:
     """Add the documents of all live images without one, end those that are out of place, and make the index anew.
 
@@ -213,6 +242,8 @@ def fill(connection: Connection, generation: int, root: Path) -> None:
                 row = rows.get(image_id, {})
                 made[image_id] = make_document(roots.get(source_id, b""), path, row, row.get("text") or "")
             _insert(connection, generation, made)
+    if not is_current(connection):
+        renew(connection, generation)
     set_meta(connection, INDEXED, 0)
     rebuild_index(connection)
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from imseek.data.catalog.backend import CatalogBackend, ReadConnection, backend_of
+from imseek.data.catalog.backend import ReadConnection, backend_of
 from imseek.data.collection_records import FOREVER
 from imseek.data.trust import is_trusted
-from imseek.data.words.scoring import Unit, count_units, idf, score_counts, units_of
-from imseek.data.words.values import FIELDS, INDEXED, Document, WordMatches, WordQuery
+from imseek.data.words.scoring import count_units, idf, score_counts, units_of
+from imseek.data.words.values import FIELDS, INDEXED, Document, Prefix, Unit, WordMatches, WordQuery
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
@@ -49,18 +49,40 @@ class Index:
     """The documents of one generation, over an open connection to its catalog."""
 
     def __init__(self, reader: Reader, connection: ReadConnection, fields: Sequence[str] | None) -> None:
-        self._backend: CatalogBackend = backend_of(reader.root)
+        self._index = backend_of(reader.root).word_index
         self._connection = connection
         self._fields = None if fields is None or set(fields) == set(FIELDS) else list(fields)
+        self._with_prefix: dict[Prefix, list[int]] = {}
         self._known: dict[tuple[Any, ...], _Frequency] = reader.word_frequencies
         self.generation = reader.generation
         self.last = _last_document(connection, reader.generation)
 
     def find(self, groups: Sequence[Sequence[Unit]], limit: int, last: int | None = None) -> list[int]:
-        return self._backend.find_documents(self._connection, groups, self._fields, limit, last or self.last)
+        """Return the first ``limit`` documents, ascending, that hold a unit of each group, none beyond ``last``."""
+        match groups:
+            case [[Prefix() as prefix]] if limit <= _COMMON:
+                return [one for one in self._prefixed(prefix) if one <= (last or self.last)][:limit]
+        parameters = (self._index.match_expression(groups, self._fields), last or self.last, limit)
+        return [row[0] for row in self._connection.execute(self._index.matches, parameters).fetchall()]
 
     def count(self, groups: Sequence[Sequence[Unit]], limit: int) -> tuple[int, int]:
-        return self._backend.count_documents(self._connection, groups, self._fields, limit, self.last)
+        """Count such documents, at most ``limit``; return the count and the largest number counted (0: none)."""
+        match groups:
+            case [[Prefix()]] if limit <= _COMMON:
+                found = self.find(groups, limit)
+                return len(found), max(found, default=0)
+        query = f"SELECT COUNT(*), MAX(id) FROM ({self._index.matches}) AS found"  # noqa: S608 - of ours
+        parameters = (self._index.match_expression(groups, self._fields), self.last, limit)
+        count, largest = self._connection.execute(query, parameters).fetchone()
+        return count, largest or 0
+
+    def _prefixed(self, prefix: Prefix) -> list[int]:
+        """Return the first ``_COMMON`` documents with a prefix, looked up once: SQLite puts all of them in order."""
+        if (known := self._with_prefix.get(prefix)) is None:
+            parameters = (self._index.match_expression([[prefix]], self._fields), self.last, _COMMON)
+            rows = self._connection.execute(self._index.matches, parameters).fetchall()
+            known = self._with_prefix[prefix] = [row[0] for row in rows]
+        return known
 
     def documents_of(self, image_ids: Sequence[int]) -> list[int]:
         """Return the documents of those of these images that are live in the generation."""
@@ -130,19 +152,22 @@ def match_words(
     limit: int,
     fields: Sequence[str] | None = None,
     among: Sequence[int] | None = None,
+    min_tokens: int = 1,
 ) -> WordMatches:
     """As :meth:`imseek.data.reader.Reader.match_words` says."""
     if fields is not None and (strange := sorted(set(fields) - set(FIELDS))):
         raise ValueError(f"a document has no column {strange[0]!r}")
     documents = reader.current.images
-    query = WordQuery(tuple(filter(None, query.words)), tuple(filter(all, query.phrases)))
+    prefixes = tuple(prefix for prefix in query.prefixes if prefix.start)
+    query = WordQuery(tuple(filter(None, query.words)), tuple(filter(all, query.phrases)), prefixes)
     if not query or fields == [] or limit < 1 or not documents:
         return _no_matches(documents, None)
     try:
         with reader.catalog_connection() as connection:
             if (note := why_no_words(reader, connection)) is not None:
                 return _no_matches(documents, note)
-            matches = _match(reader, Index(reader, connection, fields), query, limit, fields or FIELDS, among)
+            index = Index(reader, connection, fields)
+            matches = _match(reader, index, query, limit, fields or FIELDS, among, min_tokens)
             reader.check_history(connection)
     except CorruptCollectionError as error:
         if not backend_of(reader.root).is_file:
@@ -158,11 +183,18 @@ def _no_matches(documents: int, note: str | None) -> WordMatches:
 
 
 def _match(
-    reader: Reader, index: Index, query: WordQuery, limit: int, fields: Sequence[str], among: Sequence[int] | None
+    reader: Reader,
+    index: Index,
+    query: WordQuery,
+    limit: int,
+    fields: Sequence[str],
+    among: Sequence[int] | None,
+    min_tokens: int,
 ) -> WordMatches:
     documents = reader.current.images
     units = units_of(query)
-    frequencies: dict[Unit, _Frequency] = {unit: index.frequency(unit, documents) for unit in units if len(unit) == 1}
+    single = units[: len(units) - len(query.phrases)]
+    frequencies: dict[Unit, _Frequency] = {unit: index.frequency(unit, documents) for unit in single}
     # Phrases of common words are only looked for where those words are counted.
     bounds = _phrase_bounds(index, query, documents)
     frequencies |= {
@@ -186,7 +218,8 @@ def _match(
     scores, shares = score_counts(counts, weights)
     holds = np.asarray(counts > 0, np.bool_)
     # An index that is wrong finds nothing wrong: the documents decide.
-    matching = np.any(holds, axis=1) & np.all(holds[:, len(query.words) :], axis=1)
+    tokens = [1 if isinstance(unit, Prefix) else len(unit) for unit in units]
+    matching = (holds @ np.array(tokens) >= max(min_tokens, 1)) & np.all(holds[:, len(single) :], axis=1)
     ids = np.array(image_ids, np.int64)
     order = np.lexsort((ids, -scores))
     best = order[matching[order]]
@@ -211,8 +244,8 @@ def _candidates(
     index: Index, query: WordQuery, frequencies: dict[Unit, _Frequency], room: int, last: int | None
 ) -> tuple[list[int], bool]:
     """Return documents to score, and whether they are all that match."""
-    base = [[phrase] for phrase in query.phrases]
-    words: list[Unit] = [(word,) for word in query.words if frequencies[word,].count]
+    base: list[list[Unit]] = [[phrase] for phrase in query.phrases]
+    words = [word for word in units_of(query._replace(phrases=())) if frequencies[word].count]
     words.sort(key=lambda word: frequencies[word].count)
     if index.count_ended() * 10 > min(index.last, 10 * _COMMON):  # Some of what is found is of earlier generations.
         room *= 2
@@ -269,7 +302,7 @@ def _count_all(index: Index, query: WordQuery, frequencies: dict[Unit, _Frequenc
     """Count the documents that match, up to ``_COMMON``, including those that have ended."""
     if query.phrases:
         return len(index.find([[phrase] for phrase in query.phrases], _COMMON, last))
-    words: list[Unit] = [(word,) for word in query.words]
+    words = units_of(query)
     if len(words) == 1 or any(frequencies[word].is_common for word in words):
         return max(min(frequencies[word].count, _COMMON) for word in words)
     return index.count([words], _COMMON)[0]

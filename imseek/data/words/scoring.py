@@ -14,20 +14,20 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.words.values import WordQuery
+from imseek.data.words.values import Prefix, Unit, WordQuery
 
 _K1: Final = 1.2
 _B: Final = 0.5
 #: Tokens of a column of usual length.
 _LENGTHS: Final = {"names": 6, "captions": 12, "keywords": 6, "text": 60}
-
-#: A word or a phrase of a query: its tokens, in order.
-Unit = tuple[str, ...]
+#: How much an occurrence counts. A word that is written in a picture says less of it than one that somebody gave it:
+#: it is to come after a name, though a short text is far below the usual length.
+_WEIGHTS: Final = {"names": 1.0, "captions": 1.0, "keywords": 1.0, "text": 0.3}
 
 
 def units_of(query: WordQuery) -> list[Unit]:
-    """Return the words and phrases of a query, words first."""
-    return [*((word,) for word in query.words), *query.phrases]
+    """Return the words, prefixes and phrases of a query, in this order."""
+    return [*((word,) for word in query.words), *query.prefixes, *query.phrases]
 
 
 def idf(matching: int, documents: int) -> float:
@@ -55,12 +55,16 @@ def count_units(columns: Mapping[str, Sequence[str]], units: Sequence[Unit], doc
         spaces = np.add.reduceat(characters == ord(" "), np.concatenate([[0], ends]), dtype=np.int64)
         norms = 1 - _B + _B * (spaces // 2 - 1) / _LENGTHS[field]
         for n, unit in enumerate(units):
-            pattern = f" {'  '.join(unit)} ".encode(errors="replace")
-            pieces = whole.split(pattern)
-            if len(pieces) > 1:
-                places = np.cumsum(np.fromiter(map(len, pieces[:-1]), np.int64) + len(pattern))
-                found = np.bincount(np.searchsorted(ends, places), minlength=documents)
-                counts[:, n] += found / norms
+            if isinstance(unit, Prefix):
+                patterns = [f" {unit.start}", *(f" {stem} " for stem in unit.stems)]
+            else:
+                patterns = [f" {'  '.join(unit)} "]
+            for pattern in (one.encode(errors="replace") for one in patterns):
+                pieces = whole.split(pattern)
+                if len(pieces) > 1:
+                    places = np.cumsum(np.fromiter(map(len, pieces[:-1]), np.int64) + len(pattern))
+                    found = np.bincount(np.searchsorted(ends, places), minlength=documents)
+                    counts[:, n] += _WEIGHTS[field] * found / norms
     return counts
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from itertools import chain
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,9 @@ FIELDS: Final = ("names", "captions", "keywords", "text")
 #: Key in ``meta`` of the number of the last document in the index; 0 where the index must be made anew. A catalog
 #: without it may have images without a document.
 INDEXED: Final = "indexed_documents"
+#: Key in ``meta`` of the number of the rules that made the documents; without it, it is 1: no last characters of runs.
+RULES: Final = "document_rules"
+LATEST_RULES: Final = 2
 
 
 class Document(NamedTuple):
@@ -28,14 +33,43 @@ class Document(NamedTuple):
     text: str = ""
 
 
+class Prefix(NamedTuple):
+    """Words that begin alike: tokens with this ``start``, and the ``stems`` that lack it though their words have it."""
+
+    start: str
+    stems: tuple[str, ...] = ()
+
+
+#: What a query looks for: a word or a phrase (its tokens, in order), or words that begin alike.
+Unit: TypeAlias = "tuple[str, ...] | Prefix"
+
+
 class WordQuery(NamedTuple):
-    """A lexical query: tokens, any of which may match, and phrases (tokens in a row), all of which must match."""
+    """A lexical query: tokens and prefixes, any of which may match, and phrases (tokens in a row), which all must."""
 
     words: tuple[str, ...] = ()
     phrases: tuple[tuple[str, ...], ...] = ()
+    prefixes: tuple[Prefix, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.words or self.phrases)
+        return bool(self.words or self.phrases or self.prefixes)
+
+    def has_tokens(self, count: int) -> bool:
+        """Whether the query consists of at least ``count`` tokens, a prefix counted as one."""
+        return len(self.words) + len(self.prefixes) + sum(map(len, self.phrases)) >= count
+
+
+class TokenMatcher:
+    """Tells which tokens a query looks for, each on its own."""
+
+    def __init__(self, query: WordQuery) -> None:
+        stems = (stem for prefix in query.prefixes for stem in prefix.stems)
+        self._tokens = frozenset((*query.words, *chain.from_iterable(query.phrases), *stems))
+        self._starts = tuple(prefix.start for prefix in query.prefixes)
+
+    def matches_any(self, tokens: Iterable[str]) -> bool:
+        """Whether any of the tokens is a word of the query, is in a phrase of it, or has a prefix of it."""
+        return any(token in self._tokens or token.startswith(self._starts) for token in tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from imseek.data.collection_records import Identity
 from imseek.data.files import durable_files
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.trust import FOLDERS_VARIABLE, is_trusted, trust
-from imseek.data.words.values import INDEXED
+from imseek.data.words.values import INDEXED, LATEST_RULES, RULES
 from imseek.errors import CollectionExistsError, StorageError
 from imseek.types.adapters import adapter_of
 
@@ -97,6 +97,7 @@ def _check_free(root: Path) -> None:
 def _fill(spaces: Sequence[Mapping[str, Any]], connection: Connection, identity: Identity) -> None:
     insert_meta(connection, identity)
     set_meta(connection, INDEXED, 0)
+    set_meta(connection, RULES, LATEST_RULES)
     for space_id, space in enumerate(spaces):
         add_space(connection, space_id, space)
 

@@ -256,12 +256,14 @@ class Writer:
     def _add_missing_documents(self) -> None:
         """Add the documents of images that were stored before there were documents, or came back by a repair.
 
-        Documents that a SQLite without FTS5 has written are added to the index.
+        Documents that a SQLite without FTS5 has written are added to the index, those of earlier rules are replaced.
         They only say what is stored already, so this is no new generation.
         """
         with self.transaction() as connection:
             if not documents.is_filled(connection):
                 documents.fill(connection, int(get_meta(connection, "generation")), self.root)
+            elif not documents.is_current(connection):
+                documents.renew(connection, int(get_meta(connection, "generation")))
             documents.update_index(connection)
 
     def _begin(self, connection: Connection) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from imseek.ui.cli.common_options import RARELY_USED
+from imseek.ui.cli.common_options import ARGUMENTS, RARELY_USED
 
 T = TypeVar("T", bound=Callable[..., Any])
 #: Options that stand last among the ordinary ones, since every command has them.
@@ -33,6 +33,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         given = list(args)
+        ctx.meta[ARGUMENTS] = given
         try:
             return super().parse_args(ctx, args)
         except typer.TyperException as error:

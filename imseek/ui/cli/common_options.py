@@ -6,11 +6,13 @@ An alias is an option that means the same everywhere; a function makes one whose
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import typer
 
 from imseek.errors import UsageError
+
+T = TypeVar("T")
 
 
 def examples(*commands: str) -> str:
@@ -26,6 +28,19 @@ RARELY_USED: Final = "Rarely used options"
 def rare(*names: str, **settings: Any) -> Any:
     """Declare an option that the help of a command shows in its last section."""
     return typer.Option(*names, rich_help_panel=RARELY_USED, **settings)
+
+
+#: Where a command's context has the arguments as they were given.
+ARGUMENTS: Final = "imseek.ui.cli.arguments"
+
+
+def refuse_both_forms(context: typer.Context, parameter: typer.CallbackParam, value: T) -> T:
+    """Refuse a flag whose two forms stand in one command line, where each of them does something. Raises UsageError."""
+    given = context.meta.get(ARGUMENTS, ())
+    forms = [form for form in (*parameter.opts, *parameter.secondary_opts) if form in given]
+    if len(forms) > 1:
+        raise UsageError(f"{' and '.join(forms)} exclude each other")
+    return value
 
 
 def against(text: str) -> Any:

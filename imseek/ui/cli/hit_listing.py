@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from imseek.ui.cli.output import say
-from imseek.ui.render.text import format_matches, format_place, table
+from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable, shorten
 
 if TYPE_CHECKING:
@@ -45,10 +45,12 @@ def print_paths(result: SearchResult, *, exact: bool) -> None:
 
 
 def _grouped_table(result: SearchResult, by: By, names: Mapping[str, str]) -> str:
+    from imseek.types.search_results import describe_matches  # NumPy, which `--help` does without.
+
     head, *rows = _table(result.hits, by, names).split("\n")
     for n, hit in enumerate(result.hits):
-        if matched := format_matches(hit.matches):
-            rows[n] += f"\n   {matched}"
+        if matched := describe_matches(hit.matches):
+            rows[n] += f"\n   matched: {printable(matched)}"
     lines = [head]
     for group in result.groups:
         name = "unknown" if group.name is None else printable(group.name)

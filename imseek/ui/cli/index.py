@@ -21,7 +21,7 @@ from imseek.types.indexing_runs import IndexReport
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples, rare
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples, rare, refuse_both_forms
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
 from imseek.ui.cli.flag_groups import with_groups
@@ -64,6 +64,7 @@ OcrOption: TypeAlias = Annotated[
         "--ocr/--no-ocr",
         help="Then read the text in pictures (the collection remembers this); --no-ocr: not in this run.",
         show_default=False,
+        callback=refuse_both_forms,
     ),
 ]
 

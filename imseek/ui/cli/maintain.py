@@ -24,7 +24,7 @@ from imseek.types.maintenance_reports import (
 )
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import index_build
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare, refuse_both_forms
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
@@ -128,6 +128,7 @@ def maintain(
             help="Read the text in pictures that was not read yet, and from then on that of new pictures when they "
             "are indexed; --no-ocr deletes it.",
             show_default=False,
+            callback=refuse_both_forms,
         ),
     ] = None,
     measure: Annotated[

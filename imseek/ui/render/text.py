@@ -6,32 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from imseek.ui.render.words import printable
-
 if TYPE_CHECKING:
     from imseek import Estimate
     from imseek.types.pictures import Place
-    from imseek.types.search_results import Match
 
 
 def format_place(place: Place | None, image_id: int) -> str:
     """Format the place of an image."""
     return f"(image {image_id}: place unknown)" if place is None else place.display
-
-
-def format_matches(matches: Sequence[Match]) -> str:
-    """Format why an image is a hit, in one line; empty if no words match."""
-    if all(match.field == "picture" for match in matches):
-        return ""
-    return "matched: " + " · ".join(map(_format_match, matches))
-
-
-def _format_match(match: Match) -> str:
-    if match.score is not None:
-        return f"{match.field} {match.score:.2f}"
-    if match.excerpt is not None:
-        return f'{match.field} "{printable(match.excerpt)}"'
-    return f"{match.field} {', '.join(map(printable, match.words))}"
 
 
 def format_interval(estimate: Estimate, form: str = ".3f") -> str:

@@ -20,7 +20,8 @@ from textual.worker import Worker, get_current_worker
 from imseek.errors import ImseekError, MediaError
 from imseek.search import Query, Searchable
 from imseek.showing import load_small, short_reason
-from imseek.types.search_results import Hit, Pictures, SearchResult
+from imseek.types.search_results import Hit, Pictures, SearchResult, describe_matches
+from imseek.ui.render.words import printable
 from imseek.ui.terminal.browse_state import (
     BrowseQuery,
     BrowseResults,
@@ -255,6 +256,8 @@ class Browse(App[list[Hit]]):
                 said.append(f"{name} {len(ids)}")
         if self.found.chosen:
             said.append(f"{len(self.found.chosen):,} selected")
+        if (hit := self.here) is not None and (matched := describe_matches(hit.matches)):
+            said.append(f"matched: {printable(matched)}")
         self._say(" · ".join([*said, *self.found.notes]))
 
     # -- keys --------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from imseek.search import By, Query, Term, parse_term
-from imseek.types.search_results import Hit, SearchResult
+from imseek.types.search_results import Hit, SearchResult, describe_matches
 
 #: Hits per page.
 PAGE: Final = 60
@@ -107,7 +107,7 @@ class Window:
 
 
 def facts_of(hit: Hit, most: int = 40) -> list[tuple[str, str]]:
-    """Return name and text of what is known about a hit: score, place, and metadata that is not empty."""
+    """Return name and text of what is known about a hit: score, place, reason, and metadata that is not empty."""
     from imseek.types.pictures import display_path
 
     facts = [("score", f"{hit.score:.4f}"), ("id", str(hit.image_id))]
@@ -115,6 +115,8 @@ def facts_of(hit: Hit, most: int = 40) -> list[tuple[str, str]]:
         facts.append(("path", hit.place.display))
         if hit.place.uri and not hit.place.uri.startswith("file://"):
             facts.append(("uri", hit.place.uri))
+    if matched := describe_matches(hit.matches):
+        facts.append(("matched", matched))
     if hit.duplicates:
         facts.append(("same as", ", ".join(str(one) for one in hit.duplicates)))
     known = {name: value for name, value in hit.metadata.items() if value is not None and value != ""}

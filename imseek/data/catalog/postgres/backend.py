@@ -63,29 +63,11 @@ class PostgresBackend:
 
     # -- words -----------------------------------------------------------------------------------------
 
+    word_index = word_index.PostgresWordIndex()
+
     def can_search_words(self, connection: ReadConnection) -> bool:
         """Return True: PostgreSQL keeps it with the table."""
         return True
-
-    def find_documents(
-        self,
-        connection: ReadConnection,
-        groups: Sequence[Sequence[Sequence[str]]],
-        fields: Sequence[str] | None,
-        limit: int,
-        last: int,
-    ) -> list[int]:
-        return word_index.find_documents(connection, word_index.match_expression(groups, fields), limit, last)
-
-    def count_documents(
-        self,
-        connection: ReadConnection,
-        groups: Sequence[Sequence[Sequence[str]]],
-        fields: Sequence[str] | None,
-        limit: int,
-        last: int,
-    ) -> tuple[int, int]:
-        return word_index.count_documents(connection, word_index.match_expression(groups, fields), limit, last)
 
     # -- generations -----------------------------------------------------------------------------------
 

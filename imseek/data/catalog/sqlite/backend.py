@@ -77,29 +77,11 @@ class SqliteBackend:
 
     # -- words -----------------------------------------------------------------------------------------
 
+    word_index = word_index.SqliteWordIndex()
+
     def can_search_words(self, connection: ReadConnection) -> bool:
         """Whether this SQLite has FTS5."""
         return word_index.can_search(connection)
-
-    def find_documents(
-        self,
-        connection: ReadConnection,
-        groups: Sequence[Sequence[Sequence[str]]],
-        fields: Sequence[str] | None,
-        limit: int,
-        last: int,
-    ) -> list[int]:
-        return word_index.find_documents(connection, word_index.match_expression(groups, fields), limit, last)
-
-    def count_documents(
-        self,
-        connection: ReadConnection,
-        groups: Sequence[Sequence[Sequence[str]]],
-        fields: Sequence[str] | None,
-        limit: int,
-        last: int,
-    ) -> tuple[int, int]:
-        return word_index.count_documents(connection, word_index.match_expression(groups, fields), limit, last)
 
     # -- generations -----------------------------------------------------------------------------------
 

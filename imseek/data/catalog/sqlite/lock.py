@@ -21,7 +21,7 @@ _WAIT_SECONDS = 0.2
 
 
 class WriterLock:
-    """Exclusive right to write a collection, held until ``release`` or the end of the process."""
+    """Exclusive right to write a collection, from ``acquire`` until ``release`` or the end of the process."""
 
     def __init__(self, root: Path, *, any_file_system: bool = False) -> None:
         # Imported here, as below: the read path needs only `is_file_locked`.

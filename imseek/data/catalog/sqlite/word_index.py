@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from imseek.data.words.values import Prefix, Unit
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -54,32 +56,27 @@ def can_search(connection: Any) -> bool:
     return connection.execute(_HAS_MODULE, (_MODULE,)).fetchone() is not None
 
 
-def match_expression(groups: Sequence[Sequence[Sequence[str]]], fields: Sequence[str] | None) -> str:
-    """Return the FTS5 expression for documents that hold a unit of each group, in these fields (None: in any).
+class SqliteWordIndex:
+    """The index as readers ask it, through SQL parameters."""
 
-    A unit is a word or a phrase: its tokens, in order. They are quoted, so that nothing in them is syntax.
-    """
-    alternatives = (" OR ".join(f'"{_plain(" ".join(unit))}"' for unit in group) for group in groups)
-    expression = " AND ".join(f"({one})" for one in alternatives)
-    return expression if fields is None else f"{{{' '.join(fields)}}} : ({expression})"
+    matches: Final = f"SELECT rowid AS id FROM {TABLE} WHERE {TABLE} MATCH ? AND rowid <= ? ORDER BY rowid LIMIT ?"  # noqa: S608
 
-
-def _plain(text: str) -> str:
-    return text.replace('"', '""').replace("\0", " ")
+    def match_expression(self, groups: Sequence[Sequence[Unit]], fields: Sequence[str] | None) -> str:
+        """Return the FTS5 expression for documents that hold a unit of each group; the tokens are quoted."""
+        expression = " AND ".join(f"({' OR '.join(map(_match_unit, group))})" for group in groups)
+        return expression if fields is None else f"{{{' '.join(fields)}}} : ({expression})"
 
 
-def find_documents(connection: Any, expression: str, limit: int, last: int) -> list[int]:
-    """Return ids of the first ``limit`` documents, ascending, none beyond ``last``."""
-    query = f"SELECT rowid FROM {TABLE} WHERE {TABLE} MATCH ? AND rowid <= ? ORDER BY rowid LIMIT ?"  # noqa: S608
-    return [row[0] for row in connection.execute(query, (expression, last, limit)).fetchall()]
+def _match_unit(unit: Unit) -> str:
+    if isinstance(unit, Prefix):
+        return " OR ".join((f"{_quoted(unit.start)} *", *map(_quoted, unit.stems)))
+    return _quoted(" ".join(unit))
 
 
-def count_documents(connection: Any, expression: str, limit: int, last: int) -> tuple[int, int]:
-    """Count documents up to ``last`` and up to a limit; return the count and the largest id counted (0: none)."""
-    inner = f"SELECT rowid AS i FROM {TABLE} WHERE {TABLE} MATCH ? AND rowid <= ? ORDER BY rowid LIMIT ?"  # noqa: S608
-    query = f"SELECT COUNT(*), MAX(i) FROM ({inner})"  # noqa: S608
-    count, largest = connection.execute(query, (expression, last, limit)).fetchone()
-    return count, largest or 0
+def _quoted(text: str) -> str:
+    """Return a phrase in which nothing is syntax."""
+    plain = text.replace('"', '""').replace("\0", " ")
+    return f'"{plain}"'
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------
