@@ -2,7 +2,7 @@
 
     >>> import imseek
     >>> with imseek.create("photos.imseek") as photos:      # doctest: +SKIP
-    ...     photos.index(["~/Pictures"])
+    ...     photos.index("~/Pictures")
     ...     for hit in photos.search("a dog on a beach"):
     ...         print(hit.score, hit.path)
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         clusters,
         dataset,
         duplicates,
+        encoders,
         errors,
         evaluate,
         export,
@@ -108,10 +109,10 @@ __all__ = [
     "MapReport", "MeasureReport", "MergeReport", "MissingPicture", "NeighbourReport", "OtherSpace", "OutlierReport",
     "Place", "Problem", "Progress", "PublishReport", "PublishedCollection", "PurgeReport", "QualityReport", "Query",
     "Ray", "ReencodeReport", "RemoteCollection", "RepairReport", "RestoreReport", "RetrievalReport", "Runtime",
-    "SampleReport", "SearchResult", "Searchable", "Searched", "Shown", "SkippedPicture", "SourceInfo",
-    "SourceOptions", "SpaceInfo", "SpaceRun", "SpaceShare", "SpaceSummary", "Tag", "TagCount", "TagReport", "Term",
-    "UndoInfo", "UndoReport", "VerifyReport", "__version__", "backup", "captions", "clusters", "connect", "create",
-    "dataset", "duplicates", "errors", "evaluate", "export", "jobs", "labels", "maintenance", "maps", "open",
+    "SampleReport", "SearchResult", "Searchable", "Searched", "Shown", "SkippedPicture", "SourceInfo", "SourceOptions",
+    "SpaceInfo", "SpaceRun", "SpaceShare", "SpaceSummary", "Tag", "TagCount", "TagReport", "Term", "UndoInfo",
+    "UndoReport", "VerifyReport", "__version__", "backup", "captions", "clusters", "connect", "create", "dataset",
+    "duplicates", "encoders", "errors", "evaluate", "export", "jobs", "labels", "maintenance", "maps", "open",
     "overview", "probes", "publish", "report", "search_all", "show", "tags", "tune", "upkeep", "watch",
 ]  # fmt: skip
 
