@@ -20,10 +20,11 @@ from imseek.data.layout import is_collection
 from imseek.data.milvus.address import is_address
 from imseek.data.repair.error_diagnosis import diagnose
 from imseek.encoders import registry, space_compatibility
-from imseek.encoders.checks import check_encodes_text
+from imseek.encoders.checks import check_encodes_text, check_fingerprint
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CollectionNotFoundError, ImseekError, UsageError
 from imseek.home import COLLECTION_NAME, LOCAL_FOLDER, named_collections
+from imseek.media.decode import DEFAULT_LIMITS, Limits
 from imseek.progress import ProgressCallback
 from imseek.search.encoder_loader import load_encoder
 from imseek.search.engine import Engine
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from imseek.data.reader import Reader
     from imseek.data.writing.writer import Writer
+    from imseek.embedding import Embedder
     from imseek.encoders.base import Encoder
     from imseek.types.collection_info import CollectionInfo
     from imseek.types.executors import Ray
@@ -461,7 +463,6 @@ class Collection:
         from imseek.indexer.pipeline import IndexOptions, index
         from imseek.indexer.scan import ScanSettings
         from imseek.indexer.source_selection import select_targets
-        from imseek.media.decode import Limits
 
         self._check_open()
         if isinstance(skip_known, str | bytes | os.PathLike):
@@ -547,6 +548,19 @@ def text_encoder(collection: Collection, space: SpaceInfo | None = None) -> Enco
     It may lack a text tower: see ``info.modalities``. Raises as :func:`open`, and EncoderUnavailableError.
     """
     return collection._encoder(collection.engine.reader.current.space if space is None else space, ("text",))
+
+
+def embedder(collection: Collection, limits: Limits = DEFAULT_LIMITS) -> Embedder:
+    """Return the encoder of the newest generation's first space, to encode pictures and texts as queries are encoded.
+
+    Raises as :func:`open`, EncoderUnavailableError and EncoderMismatchError.
+    """
+    from imseek.embedding import Embedder
+
+    space = collection.engine.reader.current.space
+    encoder = collection._encoder(space, ("image", "text"))
+    check_fingerprint(encoder, space.encoder, space.fingerprint)
+    return Embedder(encoder, limits)
 
 
 def _absolute_path(path: AnyPath) -> bytes:

@@ -7,27 +7,32 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import Any, Final, Protocol, TypeGuard
 
 import numpy as np
 
 from imseek.errors import MediaError
+from imseek.types.arrays import Pixels
 from imseek.types.pictures import SkipReason
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from imseek.types.arrays import Pixels
-
-#: An image that the user has opened or drawn with Pillow.
-PillowImage: TypeAlias = "Image.Image"
-
 #: Modes that PNG stores without loss. TIFF stores the others, but for those that Pillow must convert.
-_PNG_MODES = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I;16"))
-_TIFF_MODES = frozenset(("CMYK", "F", "I", "LAB", "YCbCr"))
+_PNG_MODES: Final = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I;16"))
+_TIFF_MODES: Final = frozenset(("CMYK", "F", "I", "LAB", "YCbCr"))
 
 
-def is_picture(value: object) -> TypeGuard[Image.Image | Pixels]:
+class PillowImage(Protocol):
+    """An image that the user has opened or drawn with Pillow, ``PIL.Image.Image``, without an import of it."""
+
+    @property
+    def mode(self) -> str: ...
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    def getexif(self) -> Any: ...
+
+
+def is_picture(value: object) -> TypeGuard[PillowImage | Pixels]:
     """Whether ``value`` is an image of Pillow, or an array of pixels: (h, w, 3) uint8. Imports no Pillow."""
     return is_pixels(value) or _is_pillow_image(value)
 
@@ -37,7 +42,7 @@ def is_pixels(value: object) -> TypeGuard[Pixels]:
     return isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3
 
 
-def encode_picture(picture: Image.Image | Pixels) -> bytes:
+def encode_picture(picture: PillowImage | Pixels) -> bytes:
     """Encode a picture as PNG or TIFF without loss, with its EXIF metadata and colour profile.
 
     Raises MediaError for one without pixels, and for an opened file that turns out to be damaged.
@@ -62,6 +67,6 @@ def encode_picture(picture: Image.Image | Pixels) -> bytes:
     return out.getvalue()
 
 
-def _is_pillow_image(value: object) -> TypeGuard[Image.Image]:
+def _is_pillow_image(value: object) -> TypeGuard[PillowImage]:
     pillow = sys.modules.get("PIL.Image")  # Nobody has an image who has not imported it.
     return pillow is not None and isinstance(value, pillow.Image)

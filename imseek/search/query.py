@@ -13,19 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import MediaError, QueryError
-from imseek.media.picture_objects import encode_picture, is_picture
+from imseek.media.picture_objects import PillowImage, encode_picture, is_picture
 from imseek.search.query_options import By, FurtherOptions, QueryKeywords, QueryOptions, check_keywords, values_of
-
-if TYPE_CHECKING:
-    from typing import Unpack
-
-    from imseek.media.picture_objects import PillowImage
 
 #: Absolute weight of terms after ``--not`` or in ``not`` of a JSON query, where it works better than 1
 #: (docs/decisions/0015-fusion.md). An explicit weight is multiplied by it.
@@ -128,10 +123,10 @@ def make_query(terms: Iterable[Term], options: QueryOptions) -> Query:
 #: What stands for one term: text, a picture (the path or bytes of a file, an image of Pillow, or pixels (h, w, 3)
 #: uint8), a stored image's id, or a vector (dim,).
 TermSource: TypeAlias = (
-    "str | Path | bytes | PillowImage | int | np.integer[Any] | npt.NDArray[Any] | Sequence[float] | Term"
+    str | Path | bytes | PillowImage | int | np.integer[Any] | npt.NDArray[Any] | Sequence[float] | Term
 )
 #: What :meth:`imseek.Collection.search` accepts.
-Question: TypeAlias = "TermSource | Query"
+Question: TypeAlias = TermSource | Query
 
 
 def as_query(question: Question, **options: Unpack[QueryKeywords]) -> Query:
