@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -149,21 +150,25 @@ class Embedder:
                 error=_named(*numbered, MediaError(SkipReason.TIMEOUT, "reading and decoding took too long")),
             ),
         )
-        found = preparing(enumerate(pictures))
-        while some := list(islice(found, batch)):
-            rows = np.full((len(some), self.dim), np.nan, np.float32)
-            good = []
-            for row, one in enumerate(some):
-                if one.error is None:
-                    good.append(row)
-                elif on_error is None:
-                    raise one.error
-                else:
-                    on_error(one.position, one.error)
-            if good:
-                elements = [one.element for one in some if one.element is not None]
-                rows[good] = self.encoder.encode_images(np.stack(elements))
-            yield rows
+        with closing(preparing(enumerate(pictures))) as found:
+            while some := list(islice(found, batch)):
+                yield self._encode(some, on_error)
+
+    def _encode(self, some: Sequence[_Prepared], on_error: OnError | None) -> Float32:
+        """Encode a batch; the rows of pictures that could not be used are NaN."""
+        rows = np.full((len(some), self.dim), np.nan, np.float32)
+        good = []
+        for row, one in enumerate(some):
+            if one.error is None:
+                good.append(row)
+            elif on_error is None:
+                raise one.error
+            else:
+                on_error(one.position, one.error)
+        if good:
+            elements = [one.element for one in some if one.element is not None]
+            rows[good] = self.encoder.encode_images(np.stack(elements))
+        return rows
 
     def _prepare(self, position: int, picture: PictureSource) -> _Prepared:
         try:
