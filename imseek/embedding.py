@@ -14,14 +14,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.encoders import registry
 from imseek.encoders.base import Encoder, EncoderInfo
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.checks import available_cpus, check_texts
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.space_compatibility import load_resolved
 from imseek.errors import ImseekError, MediaError, UsageError
@@ -31,7 +31,7 @@ from imseek.media.decode import DEFAULT_LIMITS, Limits, decode
 from imseek.media.picture_objects import PillowImage, encode_picture, is_picture, is_pixels
 from imseek.progress import ProgressCallback, Task
 from imseek.types.arrays import Float32, Pixels
-from imseek.types.encode_report import EncodedKind, EncodeReport, SkippedInput
+from imseek.types.encode_report import EncodedKind, EncodeReport, FileFormat, SkippedInput
 from imseek.types.pictures import SkipReason, display_path, path_json
 
 #: Pictures encoded at once, unless the encoder asks for more, and texts.
@@ -210,7 +210,7 @@ def encode_file(
     target: Path,
     *,
     kind: EncodedKind = "images",
-    file_format: Literal["npy", "parquet"] | None = None,
+    file_format: FileFormat | None = None,
     made: Path | None = None,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
@@ -225,9 +225,7 @@ def encode_file(
     Raises UsageError for no input and for another ending, whatever :meth:`Embedder.texts` raises, OSError, and
     InterruptedError once ``stop`` is set.
     """
-    if not inputs:
-        raise UsageError("nothing to encode", hint="name pictures, or texts with --texts")
-    chosen = file_format or _format_of(target)
+    chosen = check_request(inputs, target, kind, file_format)
     task, skipped = Task(progress, stop), list[SkippedInput]()
 
     def note(position: int, error: MediaError) -> None:
@@ -258,7 +256,19 @@ def encode_file(
     )
 
 
-def _format_of(target: Path) -> Literal["npy", "parquet"]:
+def check_request(
+    inputs: Sequence[str], target: Path, kind: EncodedKind, file_format: FileFormat | None = None
+) -> FileFormat:
+    """Check what :func:`encode_file` is to do, before an encoder is loaded; returns the format of the file.
+
+    Raises UsageError, and QueryError for an empty text.
+    """
+    if not inputs:
+        raise UsageError("nothing to encode", hint="name pictures, or texts with --texts")
+    if kind == "texts":
+        check_texts(inputs)
+    if file_format is not None:
+        return file_format
     ending = target.suffix.lower()
     if ending == ".npy":
         return "npy"

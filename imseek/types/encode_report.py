@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from imseek.types.json_form import ContentHash, Count, FilePath, Json
 
 EncodedKind: TypeAlias = Literal["images", "texts"]
+FileFormat: TypeAlias = Literal["npy", "parquet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class EncodeReport:
 
     kind: EncodedKind
     target: FilePath
-    format: Literal["npy", "parquet"]
+    format: FileFormat
     vectors: Count
     """Number of inputs that were encoded."""
     dim: Count

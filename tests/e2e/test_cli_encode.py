@@ -26,6 +26,7 @@ def test_vectors_are_written(
     assert "picture 2 (" in outcome.err
     assert "wrote v.npy: 2 vectors of 64 dimensions (fake)" in outcome.err
     assert np.array_equal(np.load("v.npy")[:2], encoder.images(paths[:2]))
+    assert cli("encode", tmp_path / "bad.jpg", "--encoder", "fake", "-o", "none.npy").code == 3
     again = cli("encode", "--texts", "red", "--encoder", "fake", "-o", "v.npy")
     assert (again.code, "v.npy is there already" in again.err) == (2, True)
     Path("texts.txt").write_text("blue\n\ngreen\n")

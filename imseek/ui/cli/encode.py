@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.types.encode_report import EncodeReport
+    from imseek.types.encode_report import EncodedKind, EncodeReport
 
 #: Pictures that could not be used, as named in messages.
 _MAX_SKIPPED: Final = 10
@@ -56,8 +57,9 @@ def encode(
         ),
     ] = None,
     encoder: Annotated[
-        str, typer.Option("--encoder", metavar="ENCODER", help="The encoder (`imseek encoders list`).")
-    ] = "default",
+        str,
+        typer.Option("--encoder", metavar="ENCODER", help="The encoder (`imseek encoders list`); auto as for `index`."),
+    ] = "auto",
     force: ForceOption = False,
     as_strict: Annotated[bool, strict("Exit with 3 if a picture could not be used.")] = False,
     as_json: JsonOption = False,
@@ -69,17 +71,20 @@ def encode(
         raise UsageError("no file is named to write to", hint="-o vectors.npy, or -o vectors.parquet")
     given = [*(inputs or ()), *(() if source is None else _read_lines(source))]
     if not texts and (folder := next((one for one in given if Path(one).is_dir()), None)) is not None:
-        raise UsageError(f"{folder} is a folder", hint=f"find {folder} -name '*.jpg' | imseek encode --from - -o FILE")
-    from imseek.embedding import encode_file, load_encoder
+        hint = f"find {shlex.quote(folder)} -name '*.jpg' | imseek encode --from - -o FILE"
+        raise UsageError(f"{folder} is a folder", hint=hint)
+    from imseek.embedding import check_request, encode_file, load_encoder
 
+    kind: EncodedKind = "texts" if texts else "images"
+    check_request(given, output, kind)
     with stoppable("interrupted: nothing was written") as controls, new_path(output, force=force) as made:
         loaded = load_encoder(encoder, runtime=runtime, notify=say)
-        report = encode_file(loaded, given, output, kind="texts" if texts else "images", made=made, **controls)
+        report = encode_file(loaded, given, output, kind=kind, made=made, **controls)
     if as_json:
         print_json(report)
     else:
         _say_report(report)
-    return 3 if as_strict and report.skipped else 0
+    return 3 if not report.vectors or (as_strict and report.skipped) else 0
 
 
 def _read_lines(file: str) -> Sequence[str]:
