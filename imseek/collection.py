@@ -33,6 +33,7 @@ from imseek.search.query_options import QueryKeywords, with_query_keywords
 from imseek.search.result_pages import HitOptions
 from imseek.showing.folder_pictures import FolderPictures
 from imseek.types.arrays import ImageVectors
+from imseek.types.collections import path_of
 from imseek.types.pictures import Image
 from imseek.types.search_results import SearchResult
 from imseek.types.spaces import SpaceInfo
@@ -163,20 +164,18 @@ def _find_folder(given: str | os.PathLike[str]) -> Path:
 
     Raises CollectionNotFoundError where a name is neither a folder with a collection nor a collection's name.
     """
-    path = Path(given).expanduser().absolute()
+    path = path_of(given)
     if is_collection(path):
         return path
     if is_collection(path / LOCAL_FOLDER):
         return path / LOCAL_FOLDER
     if not isinstance(given, str) or not COLLECTION_NAME.fullmatch(given):
         return path
-    named = named_collections(os.environ) / given
     if not path.exists():
-        if is_collection(named):
-            return named
         raise CollectionNotFoundError(
             f"no folder {path}, and no collection named {given!r}", hint="`imseek collection list` shows the names"
         )
+    named = named_collections(os.environ) / given
     raise CollectionNotFoundError(
         f"{path} holds no collection",
         hint=f"the collection named {given!r} is at {named}" if is_collection(named) else None,

@@ -219,6 +219,7 @@ def test_a_collection_opens_by_its_name(
     shutil.copytree(indexed.path, named)
     with imseek.open("holidays") as opened:
         assert opened.path == named
+    assert imseek.overview.read_state("holidays").images == COUNT  # features take names too
     for path in (Path("holidays"), "./holidays"):  # a path is never a name
         with pytest.raises(CollectionNotFoundError):
             imseek.open(path)
