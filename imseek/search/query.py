@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -95,14 +95,20 @@ class Query(QueryOptions, _Terms):
     Raises QueryError.
     """
 
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # Two signatures, since type checkers find no type for a list of texts and terms in a union.
+
+        @overload
+        def __init__(
+            self, terms: TermSource, limit: int = 10, by: By = "auto", **options: Unpack[FurtherOptions]
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self, terms: Iterable[TermSource], limit: int = 10, by: By = "auto", **options: Unpack[FurtherOptions]
+        ) -> None: ...
 
         def __init__(
-            self,
-            terms: TermSource | Iterable[TermSource],
-            limit: int = 10,
-            by: By = "auto",
-            **options: Unpack[FurtherOptions],
+            self, terms: object, limit: int = 10, by: By = "auto", **options: Unpack[FurtherOptions]
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -177,8 +183,8 @@ def term_of(source: TermSource) -> Term:
 
 def _terms_of(terms: Any) -> tuple[Term, ...]:
     """Return the terms that were given as one, or as several. A list of numbers is one vector."""
-    several = isinstance(terms, Iterable) and not isinstance(terms, str | bytes) and not hasattr(terms, "__array__")
-    if several and not is_picture(terms):
+    is_one = isinstance(terms, str | bytes | Mapping) or hasattr(terms, "__array__") or is_picture(terms)
+    if isinstance(terms, Iterable) and not is_one:
         found = list(terms)
         if not found or not all(map(_is_number, found)):
             return tuple(map(term_of, found))

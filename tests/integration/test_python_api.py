@@ -72,7 +72,9 @@ def test_queries_are_made_of_one_term_or_of_several() -> None:
     assert term.vector.dtype.kind == "f"
 
 
-@pytest.mark.parametrize("question", [None, 1.5, True, {}, [], object(), ["red", None], np.array(["red"]), [True]])
+@pytest.mark.parametrize(
+    "question", [None, 1.5, True, {}, {"text": "red"}, [], object(), ["red", None], np.array(["red"]), [True]]
+)
 def test_other_values_are_no_query(question: Any) -> None:
     with pytest.raises(QueryError):
         as_query(question)
