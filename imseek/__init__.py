@@ -2,7 +2,7 @@
 
     >>> import imseek
     >>> with imseek.create("photos.imseek") as photos:      # doctest: +SKIP
-    ...     photos.index(["~/Pictures"])
+    ...     photos.index("~/Pictures")
     ...     for hit in photos.search("a dog on a beach"):
     ...         print(hit.score, hit.path)
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         clusters,
         dataset,
         duplicates,
+        encoders,
         errors,
         evaluate,
         export,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from imseek.dataset.results import Balance, CoverageReport, LeakReport, QualityReport
     from imseek.duplicates.action_results import ApplyReport, ForeignJournal, UndoInfo, UndoReport
     from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport
+    from imseek.embedding import Embedder, load_encoder
     from imseek.encoders.runtime import Runtime
     from imseek.evaluate.results import CompareReport, NeighbourReport, RetrievalReport
     from imseek.exports.results import ExportOptions, ExportReport, SkippedPicture
@@ -103,16 +105,17 @@ __all__ = [
     "ApplyReport", "AssignReport", "BackupInfo", "BackupReport", "Balance", "BuildReport", "CaptionReport",
     "CatalogReport", "Cluster", "ClusterReport", "Collection", "CollectionInfo", "CollectionReport", "CompareReport",
     "CoverageReport", "DiskUse", "DropReport", "Due", "Duplicate", "DuplicateGroup", "DuplicatePair",
-    "DuplicateReport", "Estimate", "ExportOptions", "ExportReport", "Failure", "ForeignJournal", "Hit", "HitGroup",
-    "Image", "IndexInfo", "IndexPolicy", "IndexReport", "Judgement", "KnownPicture", "LeakReport", "MapInfo",
-    "MapReport", "MeasureReport", "MergeReport", "MissingPicture", "NeighbourReport", "OtherSpace", "OutlierReport",
-    "Place", "Problem", "Progress", "PublishReport", "PublishedCollection", "PurgeReport", "QualityReport", "Query",
-    "Ray", "ReencodeReport", "RemoteCollection", "RepairReport", "RestoreReport", "RetrievalReport", "Runtime",
-    "SampleReport", "SearchResult", "Searchable", "Searched", "Shown", "SkippedPicture", "SourceInfo",
-    "SourceOptions", "SpaceInfo", "SpaceRun", "SpaceShare", "SpaceSummary", "Tag", "TagCount", "TagReport", "Term",
-    "UndoInfo", "UndoReport", "VerifyReport", "__version__", "backup", "captions", "clusters", "connect", "create",
-    "dataset", "duplicates", "errors", "evaluate", "export", "jobs", "labels", "maintenance", "maps", "open",
-    "overview", "probes", "publish", "report", "search_all", "show", "tags", "tune", "upkeep", "watch",
+    "DuplicateReport", "Embedder", "Estimate", "ExportOptions", "ExportReport", "Failure", "ForeignJournal", "Hit",
+    "HitGroup", "Image", "IndexInfo", "IndexPolicy", "IndexReport", "Judgement", "KnownPicture", "LeakReport",
+    "MapInfo", "MapReport", "MeasureReport", "MergeReport", "MissingPicture", "NeighbourReport", "OtherSpace",
+    "OutlierReport", "Place", "Problem", "Progress", "PublishReport", "PublishedCollection", "PurgeReport",
+    "QualityReport", "Query", "Ray", "ReencodeReport", "RemoteCollection", "RepairReport", "RestoreReport",
+    "RetrievalReport", "Runtime", "SampleReport", "SearchResult", "Searchable", "Searched", "Shown", "SkippedPicture",
+    "SourceInfo", "SourceOptions", "SpaceInfo", "SpaceRun", "SpaceShare", "SpaceSummary", "Tag", "TagCount",
+    "TagReport", "Term", "UndoInfo", "UndoReport", "VerifyReport", "__version__", "backup", "captions", "clusters",
+    "connect", "create", "dataset", "duplicates", "encoders", "errors", "evaluate", "export", "jobs", "labels",
+    "load_encoder", "maintenance", "maps", "open", "overview", "probes", "publish", "report", "search_all", "show",
+    "tags", "tune", "upkeep", "watch",
 ]  # fmt: skip
 
 
@@ -125,6 +128,7 @@ if not TYPE_CHECKING:
             "imseek.dataset.results": "Balance CoverageReport LeakReport QualityReport",
             "imseek.duplicates.action_results": "ApplyReport ForeignJournal UndoInfo UndoReport",
             "imseek.duplicates.results": "Duplicate DuplicateGroup DuplicatePair DuplicateReport",
+            "imseek.embedding": "Embedder load_encoder",
             "imseek.encoders.runtime": "Runtime",
             "imseek.evaluate.results": "CompareReport NeighbourReport RetrievalReport",
             "imseek.exports.results": "ExportOptions ExportReport SkippedPicture",

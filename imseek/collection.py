@@ -4,39 +4,53 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
+
+import numpy as np
 
 from imseek.analysis.current_originals import CurrentOriginals
 from imseek.data.catalog.places import is_url as is_url
+from imseek.data.layout import is_collection
 from imseek.data.milvus.address import is_address
 from imseek.data.repair.error_diagnosis import diagnose
 from imseek.encoders import registry, space_compatibility
-from imseek.encoders.checks import check_encodes_text
+from imseek.encoders.checks import check_encodes_text, check_fingerprint
 from imseek.encoders.runtime import Runtime
-from imseek.errors import UsageError
+from imseek.errors import CollectionNotFoundError, ImseekError, UsageError
+from imseek.home import COLLECTION_NAME, LOCAL_FOLDER, named_collections
+from imseek.media.decode import DEFAULT_LIMITS, Limits
 from imseek.progress import ProgressCallback
 from imseek.search.encoder_loader import load_encoder
 from imseek.search.engine import Engine
-from imseek.search.query import Question, as_query
-from imseek.search.query_options import By
+from imseek.search.query import Question, as_queries, as_query
+from imseek.search.query_options import QueryKeywords, with_query_keywords
 from imseek.search.result_pages import HitOptions
 from imseek.showing.folder_pictures import FolderPictures
+from imseek.types.arrays import ImageVectors
+from imseek.types.collections import path_of
 from imseek.types.pictures import Image
 from imseek.types.search_results import SearchResult
 from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from imseek.data.reader import Reader
     from imseek.data.writing.writer import Writer
+    from imseek.embedding import Embedder
     from imseek.encoders.base import Encoder
     from imseek.types.collection_info import CollectionInfo
     from imseek.types.executors import Ray
     from imseek.types.indexing_runs import IndexReport, SourceOptions
 
+#: Images read together by iteration.
+_BLOCK: Final = 1024
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
@@ -119,7 +133,10 @@ def open(  # noqa: A001 - imseek.open, as in gzip.open
     runtime: Runtime | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Collection:
-    """Open the collection in the folder ``path``. This is cheap: no encoder and no vectors are loaded yet.
+    """Open the collection in the folder ``path``, or the one named so. No encoder and no vectors are loaded yet.
+
+    ``path`` may also be a folder with a collection in ``.imseek``, or, as a str without a slash, the name of a
+    collection (as ``-c`` takes it). Where both a folder and a collection have the name, it means the folder.
 
     ``runtime`` sets the device, precision and threads for computing vectors. GPUs that it names also search vectors
     after the first few queries (docs/decisions/0016-gpu-search.md). ``notify`` receives a line before slow one-off
@@ -139,11 +156,37 @@ def open(  # noqa: A001 - imseek.open, as in gzip.open
 
         # For callers that accept both; `connect` has the precise return type.
         return connect(path)  # type: ignore[return-value]
-    return Collection(Path(path).expanduser().absolute(), runtime, notify)
+    return Collection(_find_folder(path), runtime, notify)
+
+
+def _find_folder(given: str | os.PathLike[str]) -> Path:
+    """Return the folder of the collection that a path, or a str without a slash as a name, stands for.
+
+    Raises CollectionNotFoundError where a name is neither a folder with a collection nor a collection's name.
+    """
+    path = path_of(given)
+    if is_collection(path):
+        return path
+    if is_collection(path / LOCAL_FOLDER):
+        return path / LOCAL_FOLDER
+    if not isinstance(given, str) or not COLLECTION_NAME.fullmatch(given):
+        return path
+    if not path.exists():
+        raise CollectionNotFoundError(
+            f"no folder {path}, and no collection named {given!r}", hint="`imseek collection list` shows the names"
+        )
+    named = named_collections(os.environ) / given
+    raise CollectionNotFoundError(
+        f"{path} holds no collection",
+        hint=f"the collection named {given!r} is at {named}" if is_collection(named) else None,
+    )
 
 
 class Collection:
     """A folder with everything imseek knows about some images. Get one from :func:`create` or :func:`open`.
+
+    ``len()`` is the number of images; iterating yields each :class:`Image` in the order of their ids, from one
+    generation; ``image_id in collection`` says whether there is such an image.
 
     Reading methods may be called from several threads and while another process writes; each answers from one
     generation. Writing methods take the collection's lock, and raise LockedError if another writer has it.
@@ -163,11 +206,10 @@ class Collection:
         #: Keyed by the requested fingerprint and the loaded modalities.
         self._encoders = dict(_loaded or {})
         self._lock = threading.Lock()
-        #: Answers queries; for features that search by themselves.
-        self.engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
-        self.uuid = self.engine.reader.identity.uuid
-        #: Reads pictures, with their formats and digests.
-        self.originals = CurrentOriginals(self.engine)
+        self._engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
+        self._originals = CurrentOriginals(self._engine)
+        self._closed = False
+        self.uuid = self._engine.reader.identity.uuid
         #: Reads pictures for results that display themselves and for `imseek.show`.
         self.pictures = FolderPictures({self.uuid: path})
 
@@ -183,54 +225,112 @@ class Collection:
             raise damage from error
 
     def close(self) -> None:
-        """Free the encoders and the vectors. The collection must not be used afterwards."""
+        """Free the encoders and the vectors. Using the collection afterwards raises UsageError."""
+        self._closed = True
         self._encoders.clear()
-        self.engine.close()
+        self._engine.close()
+
+    @property
+    def engine(self) -> Engine:
+        """Answers queries; for features that search by themselves."""
+        self._check_open()
+        return self._engine
+
+    @property
+    def originals(self) -> CurrentOriginals:
+        """Reads pictures, with their formats and digests."""
+        self._check_open()
+        return self._originals
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the collection {self.path} is closed", hint="open it again with imseek.open")
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"<imseek.Collection {str(self.path)!r}, closed>"
+        try:
+            now = self._engine.reader.current
+        except (ImseekError, OSError) as error:
+            return f"<imseek.Collection {str(self.path)!r}, {error}>"
+        return f"<imseek.Collection {str(self.path)!r}, {now.images:,} images, {now.space.encoder}>"
 
     # -- reading ---------------------------------------------------------------------------------------
 
+    def __len__(self) -> int:
+        return self.engine.reader.current.images
+
+    def __bool__(self) -> bool:
+        """Whether there is a collection, empty or not."""
+        return True
+
+    def __contains__(self, image_id: object) -> bool:
+        if not isinstance(image_id, Integral) or not 0 <= (wanted := int(image_id)) < 1 << 63:
+            return False
+        return bool(self.engine.read(lambda reader: reader.live_ids([wanted])))
+
+    def __iter__(self) -> Iterator[Image]:
+        """Yield every image of the newest generation, in the order of their ids; they are read in blocks.
+
+        Raises StaleGenerationError if a purge erases files of that generation meanwhile.
+        """
+        from imseek.exports.selection import live_ids
+
+        reader = self.engine.reader
+        return self._iter_images(reader, live_ids(reader).tolist())
+
+    def _iter_images(self, reader: Reader, image_ids: Sequence[int]) -> Iterator[Image]:
+        for start in range(0, len(image_ids), _BLOCK):
+            self._check_open()
+            yield from reader.images(image_ids[start : start + _BLOCK]).values()
+
+    @with_query_keywords
     def search(
         self,
         query: Question,
         *,
-        limit: int = 10,
-        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
+        **options: Unpack[QueryKeywords],
     ) -> SearchResult:
         """Return the images most similar to ``query``, best first.
 
-        ``query`` is text (str), a picture (Path or bytes), an indexed image (its id), a vector (dim,), or a
-        :class:`Query` of several weighted terms, whose own ``limit`` and ``by`` then apply. It is compared with
-        pictures, and its words with those of names, captions, keywords and text in pictures (:attr:`Hit.matches`);
-        with ``by="image"``, with pictures alone, with ``by="caption"``, with captions of the images that have one, and
-        with ``by="text"``, only words are looked up. Scores are cosines; over several spaces, their weighted mean
-        (:attr:`SearchResult.spaces`); by text, shares of the query's words. Without ``metadata``, hits carry only id,
-        score and place, which is faster; with ``vectors``, they carry their stored vector (:attr:`Hit.vector`).
+        ``query`` is text (str), a picture (the path or bytes of a file, an image of Pillow, or pixels (h, w, 3) uint8),
+        an indexed image (its id), a vector (dim,), or a :class:`Query` of several weighted terms. ``options`` are the
+        options of a query (:class:`imseek.search.QueryOptions`): ``limit=20``, ``where="year > 2020"``,
+        ``cutoff="auto"``…; they replace those of a :class:`Query`.
 
-        For the next page, repeat the query with ``page=result.next_page`` (:func:`dataclasses.replace`).
+        The query is compared with pictures, and its words with those of names, captions, keywords and text in pictures
+        (:attr:`Hit.matches`); with ``by="image"``, with pictures alone, with ``by="caption"``, with captions of the
+        images that have one, and with ``by="text"``, only words are looked up. Scores are cosines; over several spaces,
+        their weighted mean (:attr:`SearchResult.spaces`); by text, shares of the query's words. Without ``metadata``,
+        hits carry only id, score and place, which is faster; with ``vectors``, they carry their stored vector
+        (:attr:`Hit.vector`).
+
+        For the next page, repeat the query with ``page=result.next_page``.
 
         Raises QueryError, MediaError (unreadable picture bytes), ImageNotFoundError, EncoderMismatchError,
-        MissingExtraError, and ExpiredPageError if the page's generation is no longer searched.
+        MissingExtraError, ExpiredPageError if the page's generation is no longer searched, and TypeError for an unknown
+        option.
         """
-        (found,) = self.engine.search([as_query(query, limit, by)], HitOptions(metadata, vectors))
+        (found,) = self.engine.search([as_query(query, **options)], HitOptions(metadata, vectors))
         return replace(found, pictures=self.pictures)
 
+    @with_query_keywords
     def search_many(
         self,
-        queries: Sequence[Question],
+        queries: Iterable[Question],
         *,
-        limit: int = 10,
-        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
+        **options: Unpack[QueryKeywords],
     ) -> list[SearchResult]:
         """Search many queries in one generation; results are in the order of the queries.
 
         Much faster than separate searches if the queries have the same options: they share passes over the vector
         index. Arguments and errors are those of :meth:`search`; the first query that fails raises.
         """
-        parsed = [as_query(query, limit, by) for query in queries]
+        parsed = as_queries(queries, **options)
         found = self.engine.search(parsed, HitOptions(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
@@ -250,6 +350,56 @@ class Collection:
         """
         return self.originals.load(image_id).data
 
+    def vectors(self, space: int | None = None, *, where: str | None = None) -> ImageVectors:
+        """Return the vectors of all images, or of those that meet ``where``, in the order of their ids.
+
+        ``space`` is the id of an image space (``info().spaces``), by default the one that text queries search. Images
+        without a vector there are left out; a vector of zeros stays zeros. Takes 4 · dim bytes for each image; see
+        :meth:`vector_blocks` for more than fit into memory.
+
+        Raises UsageError (no such space), QueryError (``where``), CorruptCollectionError.
+        """
+        from imseek.analysis.snapshot_session import filter_ids
+        from imseek.analysis.space_vectors import Vectors, image_space
+
+        def read(reader: Reader) -> ImageVectors:
+            found = Vectors(reader, image_space(reader, space), filter_ids(reader, where))
+            rows = np.empty((len(found), found.dim), np.float32)
+            for part, block in found.blocks():
+                rows[part] = block
+            return ImageVectors(found.ids, rows)
+
+        return self.engine.read(read)
+
+    def vector_blocks(
+        self, space: int | None = None, *, where: str | None = None, size: int = 8192
+    ) -> Iterator[ImageVectors]:
+        """Yield what :meth:`vectors` returns, ``size`` images at a time, all from one generation.
+
+        Also raises StaleGenerationError if a purge erases files of that generation meanwhile.
+        """
+        from imseek.analysis.snapshot_session import filter_ids
+        from imseek.analysis.space_vectors import Vectors, image_space
+
+        if size < 1:
+            raise UsageError("a block holds at least one image")
+        reader = self.engine.reader
+        found = Vectors(reader, image_space(reader, space), filter_ids(reader, where))
+        return (ImageVectors(found.ids[part], rows) for part, rows in found.blocks(size))
+
+    def metadata(self, columns: Sequence[str] | None = None, *, where: str | None = None) -> pa.Table:
+        """Return the metadata of all images, or of those that meet ``where``, as an Arrow table in the order of ids.
+
+        Columns are ``image_id``, ``path``, ``path_b64`` (where a path is not UTF-8), ``uri``, ``tags`` and everything
+        that is stored (docs/where.md); with ``columns``, ``image_id`` and these alone, which is faster. Hashes are
+        hexadecimal. ``.to_pandas()``, ``polars.from_arrow`` and DuckDB read the table (docs/python.md).
+
+        Raises UsageError (no such column), QueryError (``where``), CorruptCollectionError.
+        """
+        from imseek.exports.arrow import metadata_table
+
+        return self.engine.read(lambda reader: metadata_table(reader, columns, where))
+
     def info(self) -> CollectionInfo:
         """Return counts, sources, failures and encoders."""
         from imseek.data.summary import summarise
@@ -260,9 +410,9 @@ class Collection:
 
     def index(
         self,
-        paths: Sequence[AnyPath] = (),
+        paths: AnyPath | Iterable[AnyPath] = (),
         *,
-        names: Sequence[AnyPath] = (),
+        names: Iterable[AnyPath] = (),
         source: SourceOptions | None = None,
         limit: int | None = None,
         dry_run: bool = False,
@@ -275,7 +425,7 @@ class Collection:
         progress: ProgressCallback | None = None,
         stop: threading.Event | None = None,
     ) -> IndexReport:
-        """Index the sources at ``paths``, or update all sources of the collection.
+        """Index the sources at ``paths`` (one or several), or update all sources of the collection.
 
         A path is a folder of pictures, a single picture, an archive or a folder of archives (WebDataset), a table
         (Parquet, Arrow, CSV, JSON Lines) with pictures, paths or URLs, an ``imagefolder`` data set, vectors made by
@@ -315,17 +465,20 @@ class Collection:
         from imseek.indexer.pipeline import IndexOptions, index
         from imseek.indexer.scan import ScanSettings
         from imseek.indexer.source_selection import select_targets
-        from imseek.media.decode import Limits
 
+        self._check_open()
         if isinstance(skip_known, str | bytes | os.PathLike):
             raise UsageError(f"skip_known is a list of folders, not {skip_known!r}")
+        if isinstance(names, str | bytes | os.PathLike):
+            raise UsageError(f"names is a list of files, not {names!r}")
+        given = [paths] if isinstance(paths, str | bytes | os.PathLike) else paths
         others = () if isinstance(skip_known, bool) else skip_known
         known = [Path(os.fsdecode(_absolute_path(path))) for path in others] + [self.path] * (skip_known is True)
         settings = ScanSettings(rehash=rehash, retry_failed=retry_failed, follow_symlinks=follow_symlinks)
         with self._writer("index") as writer:
             wanted = select_targets(
                 writer,
-                [_absolute_path(path) for path in paths],
+                [_absolute_path(path) for path in given],
                 [_absolute_path(name) for name in names],
                 source,
                 follow_symlinks=follow_symlinks,
@@ -370,6 +523,7 @@ class Collection:
     def _writer(self, kind: str) -> Writer:
         from imseek.data.writing.writer import Writer
 
+        self._check_open()
         return Writer(self.path, kind)
 
     def _encoder(self, space: SpaceInfo, modalities: tuple[str, ...]) -> Encoder:
@@ -396,6 +550,19 @@ def text_encoder(collection: Collection, space: SpaceInfo | None = None) -> Enco
     It may lack a text tower: see ``info.modalities``. Raises as :func:`open`, and EncoderUnavailableError.
     """
     return collection._encoder(collection.engine.reader.current.space if space is None else space, ("text",))
+
+
+def embedder(collection: Collection, limits: Limits = DEFAULT_LIMITS) -> Embedder:
+    """Return the encoder of the newest generation's first space, to encode pictures and texts as queries are encoded.
+
+    Raises as :func:`open`, EncoderUnavailableError and EncoderMismatchError.
+    """
+    from imseek.embedding import Embedder
+
+    space = collection.engine.reader.current.space
+    encoder = collection._encoder(space, ("image", "text"))
+    check_fingerprint(encoder, space.encoder, space.fingerprint)
+    return Embedder(encoder, limits)
 
 
 def _absolute_path(path: AnyPath) -> bytes:

@@ -21,6 +21,7 @@ from typing import BinaryIO, Final
 import numpy as np
 
 from imseek.analysis.snapshot_session import filter_ids, run_with_reader
+from imseek.analysis.space_vectors import image_space
 from imseek.collection import Collection
 from imseek.collection import open as open_collection
 from imseek.data.catalog.places import is_url
@@ -37,7 +38,6 @@ from imseek.exports.selection import Selection, live_ids
 from imseek.progress import ProgressCallback, Task
 from imseek.search.query import Query, Question, as_query
 from imseek.types.arrays import Float32
-from imseek.types.collection_info import SpaceInfo
 from imseek.types.collections import AnyCollection, path_of
 from imseek.types.pictures import display_path
 
@@ -92,7 +92,7 @@ def write(
     folder = chosen.shape == "folder"
     if path is not None:
         output_target.check_target(path, folder=folder, force=force, collection=root)
-    hits = None if query is None else _run_query(collection, as_query(query, limit), condition)
+    hits = None if query is None else _run_query(collection, query, limit, condition)
     task = Task(progress, stop)
 
     def work(reader: Reader) -> ExportReport:
@@ -162,8 +162,9 @@ def _conjunction(*conditions: str | None) -> str | None:
     return " AND ".join(f"({one})" for one in given) if len(given) > 1 else next(iter(given), None)
 
 
-def _run_query(collection: AnyCollection, query: Query, condition: str | None) -> tuple[Ids, Float32]:
+def _run_query(collection: AnyCollection, question: Question, limit: int, condition: str | None) -> tuple[Ids, Float32]:
     """Run a query; returns ids and scores of the hits, best first."""
+    query = question if isinstance(question, Query) else as_query(question, limit=limit)
     query = replace(query, where=_conjunction(query.where, condition))
     with ExitStack() as stack:
         opened = collection if isinstance(collection, Collection) else None
@@ -182,7 +183,7 @@ def _select_images(
     space: int | None,
 ) -> tuple[Selection, tuple[str, ...]]:
     """Select the images to export from a generation; also returns notes for the report."""
-    of = partial(Selection, reader, _space(reader, space))
+    of = partial(Selection, reader, image_space(reader, space))
     notes: list[str] = []
     if hits is not None:
         live = IdSet(live_ids(reader)).marks(hits[0])
@@ -228,16 +229,6 @@ def _check_ids(ids: Sequence[int]) -> Ids:
     if out := [one for one in whole if not 0 <= one < 2**63]:
         raise ImageNotFoundError(f"no image {out[0]} in this collection")
     return np.array(list(whole), np.int64)
-
-
-def _space(reader: Reader, number: int | None) -> SpaceInfo:
-    spaces = {space.space_id: space for space in reader.current.image_spaces}
-    if number is None:
-        return reader.current.space
-    if number not in spaces:
-        known = ", ".join(f"{i} ({space.encoder})" for i, space in spaces.items())
-        raise UsageError(f"no space {number} of images", hint=f"there is {known}")
-    return spaces[number]
 
 
 def _record(chosen: Format, selection: Selection, written: WriteResult) -> dict[str, object]:

@@ -6,10 +6,15 @@ Only the standard library is imported at module level, because every command imp
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 HOME_VARIABLE = "IMSEEK_HOME"
+#: Folder inside a folder of pictures for a collection that is kept with them.
+LOCAL_FOLDER = ".imseek"
+#: Names of collections: visible, safe to type in a shell, and never mistaken for an option or a path.
+COLLECTION_NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
 def home(environ: Mapping[str, str]) -> Path:
@@ -20,6 +25,11 @@ def home(environ: Mapping[str, str]) -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("imseek", appauthor=False)
+
+
+def named_collections(environ: Mapping[str, str]) -> Path:
+    """Return the folder that holds each named collection in a folder of its name. It need not exist yet."""
+    return home(environ) / "collections"
 
 
 def make_home(environ: Mapping[str, str]) -> Path:

@@ -10,7 +10,6 @@ Only the standard library is imported at module level, because every command imp
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imseek.data import layout
+from imseek.data.layout import is_collection as is_collection
 from imseek.errors import (
     AmbiguousCollectionError,
     CollectionExistsError,
@@ -26,12 +26,12 @@ from imseek.errors import (
     ImseekError,
     UsageError,
 )
-from imseek.home import home
+from imseek.home import COLLECTION_NAME, named_collections
+from imseek.home import LOCAL_FOLDER as LOCAL_FOLDER
 
 COLLECTION_VARIABLE = "IMSEEK_COLLECTION"
 #: ``json``: a command without a terminal writes its progress to stderr, one JSON object a line (for imseek.jobs).
 PROGRESS_VARIABLE = "IMSEEK_PROGRESS"
-LOCAL_FOLDER = ".imseek"
 DEFAULT_NAME = "default"
 DEMO_NAME = "demo"
 #: How a collection in the current folder or one above it was found.
@@ -40,8 +40,6 @@ NEAREST = f"nearest {LOCAL_FOLDER}"
 COLLECTION_OPTION = "--collection"
 
 _DELETING_PREFIX = ".imseek-deleting-"
-# Visible, safe to type in a shell, and never mistaken for an option or a path.
-_NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +66,21 @@ class ResolvedCollection:
 
 def path_for(name: str, environ: Mapping[str, str]) -> Path:
     """Return the path of a named collection, existing or not. Raises UsageError for an invalid name."""
-    if not _NAME.fullmatch(name):
+    if not COLLECTION_NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot name a collection",
             hint="use letters, digits, '.', '-' and '_', 64 at most, a letter, digit or '_' first",
         )
-    return home(environ) / "collections" / name
+    return named_collections(environ) / name
 
 
 def list_collections(environ: Mapping[str, str]) -> tuple[NamedCollection, ...]:
     """List the named collections, sorted by name."""
     try:
-        entries = sorted((home(environ) / "collections").iterdir())
+        entries = sorted(named_collections(environ).iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return ()
-    return tuple(NamedCollection(p.name, p) for p in entries if _NAME.fullmatch(p.name) and is_collection(p))
-
-
-def is_collection(path: Path) -> bool:
-    """Whether ``path`` holds a collection, intact or damaged."""
-    try:
-        return layout.holds_collection(os.listdir(path))
-    except OSError:
-        return False
+    return tuple(NamedCollection(p.name, p) for p in entries if COLLECTION_NAME.fullmatch(p.name) and is_collection(p))
 
 
 def uuid_of(path: Path) -> str:

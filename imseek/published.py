@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from imseek.analysis.current_originals import CurrentOriginals
 from imseek.data.milvus.address import is_address as is_address
@@ -17,8 +17,8 @@ from imseek.encoders import registry
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderUnavailableError, MediaError
 from imseek.search.milvus.engine import PublishedEngine
-from imseek.search.query import Question, as_query
-from imseek.search.query_options import By
+from imseek.search.query import Question, as_queries, as_query
+from imseek.search.query_options import QueryKeywords, with_query_keywords
 from imseek.search.result_pages import HitOptions
 from imseek.showing.pictures import OTHER_COLLECTION
 from imseek.types.adapters import adapter_of
@@ -67,6 +67,9 @@ class PublishedCollection:
         self.uuid = self._engine.reader.identity.uuid
         self.pictures = PublishedPictures(self.address)
 
+    def __repr__(self) -> str:
+        return f"<imseek.PublishedCollection {self.address!r}>"
+
     def __enter__(self) -> PublishedCollection:
         return self
 
@@ -80,34 +83,34 @@ class PublishedCollection:
         self._encoders.clear()
         self._engine.close()
 
+    @with_query_keywords
     def search(
         self,
         query: Question,
         *,
-        limit: int = 10,
-        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
+        **options: Unpack[QueryKeywords],
     ) -> SearchResult:
         """Search as :meth:`imseek.Collection.search` does by image, with the same ids and scores.
 
         No words are published. Raises QueryError for a search by text, for a filter that Milvus cannot express and for
         hits beyond the best 16,384; ServerError or StorageError if Milvus fails.
         """
-        (found,) = self._engine.search([as_query(query, limit, by)], HitOptions(metadata, vectors))
+        (found,) = self._engine.search([as_query(query, **options)], HitOptions(metadata, vectors))
         return replace(found, pictures=self.pictures)
 
+    @with_query_keywords
     def search_many(
         self,
-        queries: Sequence[Question],
+        queries: Iterable[Question],
         *,
-        limit: int = 10,
-        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
+        **options: Unpack[QueryKeywords],
     ) -> list[SearchResult]:
         """Search many queries, as :meth:`imseek.Collection.search_many`."""
-        parsed = [as_query(query, limit, by) for query in queries]
+        parsed = as_queries(queries, **options)
         found = self._engine.search(parsed, HitOptions(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 

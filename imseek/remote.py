@@ -8,12 +8,12 @@ import os
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Unpack
 from urllib.parse import quote, urlsplit
 
 from imseek._version import __version__
@@ -30,9 +30,9 @@ from imseek.errors import (
     UsageError,
 )
 from imseek.input_file import read_input
-from imseek.search.query import Query, Question, as_query
+from imseek.search.query import Query, Question, as_queries, as_query
 from imseek.search.query_json import query_to_json
-from imseek.search.query_options import By
+from imseek.search.query_options import QueryKeywords, with_query_keywords
 from imseek.search.response_parser import hit_of, image_of
 from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST
 from imseek.showing.pictures import OTHER_COLLECTION
@@ -113,6 +113,9 @@ class RemoteCollection:
             raise
         self.pictures = ServerPictures(f"{self.url}{self._at}", token)
 
+    def __repr__(self) -> str:
+        return f"<imseek.RemoteCollection {self.pictures.url!r}>"
+
     def __enter__(self) -> RemoteCollection:
         return self
 
@@ -129,30 +132,30 @@ class RemoteCollection:
         for connection in opened:
             connection.close()
 
+    @with_query_keywords
     def search(
         self,
         query: Question,
         *,
-        limit: int = 10,
-        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
+        **options: Unpack[QueryKeywords],
     ) -> SearchResult:
         """Search as :meth:`imseek.Collection.search`. Also raises ServerError."""
-        body = self._body(as_query(query, limit, by), vectors)
+        body = self._body(as_query(query, **options), vectors)
         return self._read("POST", f"{self._at}/search", lambda found: self._result(found, metadata=metadata), body)
 
+    @with_query_keywords
     def search_many(
         self,
-        queries: Sequence[Question],
+        queries: Iterable[Question],
         *,
-        limit: int = 10,
-        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
+        **options: Unpack[QueryKeywords],
     ) -> list[SearchResult]:
         """Search many queries as :meth:`imseek.Collection.search_many`; answers may come from different generations."""
-        parsed = [as_query(query, limit, by) for query in queries]
+        parsed = as_queries(queries, **options)
         bodies = [self._body(query, vectors) for query in parsed]
 
         def results(found: Mapping[str, Any]) -> list[SearchResult]:

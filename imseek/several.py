@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Final
+from typing import Final, Unpack
 
 from imseek.collection import Collection, share_encoders
 from imseek.errors import QueryError, UsageError
@@ -13,7 +13,7 @@ from imseek.search.engine import Engine, compare_collections
 from imseek.search.generations import retry_if_stale
 from imseek.search.prepared import answering_spaces
 from imseek.search.query import Query, Question, as_query
-from imseek.search.query_options import By
+from imseek.search.query_options import QueryKeywords, with_query_keywords
 from imseek.search.result_pages import HitOptions, build_result, page_window
 from imseek.showing.folder_pictures import FolderPictures
 from imseek.types.search_results import SearchResult
@@ -22,14 +22,14 @@ from imseek.types.search_results import SearchResult
 MAX_COLLECTIONS: Final = 255
 
 
+@with_query_keywords
 def search_all(
     collections: Sequence[Collection],
     query: Question,
     *,
-    limit: int = 10,
-    by: By = "auto",
     metadata: bool = True,
     vectors: bool = False,
+    **options: Unpack[QueryKeywords],
 ) -> SearchResult:
     """Return the images most similar to ``query`` from all collections; :attr:`imseek.Hit.collection` names each hit's.
 
@@ -48,7 +48,7 @@ def search_all(
         raise UsageError("a collection is named twice")
     if len(uuids) > MAX_COLLECTIONS:
         raise UsageError(f"{len(uuids)} collections at once: at most {MAX_COLLECTIONS}")
-    parsed = as_query(query, limit, by)
+    parsed = as_query(query, **options)
     _check_no_image_ids(parsed, len(collections))
     first, *others = collections
     window = page_window(parsed, uuids)

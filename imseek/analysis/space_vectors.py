@@ -11,7 +11,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Float16, Ids, IdSet
 from imseek.data.vectors.range_search import StoredRows
 from imseek.data.vectors.scores import unit_rows
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, UsageError
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
 
@@ -79,3 +79,17 @@ class Vectors:
         if not len(self.ids):
             return np.full(len(ids), -1, np.int64)
         return np.where(self.ids[inside] == ids, inside, -1)
+
+
+def image_space(reader: Reader, number: int | None) -> SpaceInfo:
+    """Return the space of images with the id ``number``, by default the one that text queries search.
+
+    Raises UsageError.
+    """
+    spaces = {space.space_id: space for space in reader.current.image_spaces}
+    if number is None:
+        return reader.current.space
+    if number not in spaces:
+        known = ", ".join(f"{i} ({space.encoder})" for i, space in spaces.items())
+        raise UsageError(f"no space {number} of images", hint=f"there is {known}")
+    return spaces[number]

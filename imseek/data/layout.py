@@ -111,6 +111,14 @@ def holds_collection(names: Collection[str]) -> bool:
     return COLLECTION in names and not {CATALOG, CURRENT, ADDRESS}.isdisjoint(names)
 
 
+def is_collection(root: str | os.PathLike[str]) -> bool:
+    """Whether the folder ``root`` holds a collection, intact or damaged."""
+    try:
+        return holds_collection(os.listdir(root))
+    except OSError:
+        return False
+
+
 def has_server_catalog(root: str | os.PathLike[str]) -> bool:
     """Whether the catalog of the collection at ``root`` is on a database server."""
     return os.path.lexists(os.path.join(root, ADDRESS))

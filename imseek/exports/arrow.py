@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from imseek.exports.selection import Block, Selection, place_columns
+from imseek.analysis.snapshot_session import filter_ids
+from imseek.data.reader import Reader
+from imseek.errors import UsageError, did_you_mean
+from imseek.exports.selection import Block, Selection
+from imseek.types.pictures import place_columns
 
 #: Name of the vector column.
 VECTOR: Final = "vector"
+#: Images whose metadata are read together.
+_BLOCK: Final = 16_384
 
 
 def schema_of(selection: Selection, *, path: str = "path", vectors: bool = False) -> pa.Schema:
@@ -49,6 +55,8 @@ def table_of(selection: Selection, block: Block, schema: pa.Schema, *, path: str
         if field.name == VECTOR:
             flat = np.ascontiguousarray(selection.rows_of(block)).reshape(-1)
             arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), selection.space.dim))
+        elif field.type == pa.null():
+            arrays.append(pa.nulls(len(block)))
         elif field.name in made:
             arrays.append(made[field.name])
         elif pa.types.is_fixed_size_binary((column := block.table.column(field.name)).type):
@@ -57,3 +65,26 @@ def table_of(selection: Selection, block: Block, schema: pa.Schema, *, path: str
         else:
             arrays.append(column)
     return pa.table(arrays, schema=schema)
+
+
+def metadata_table(reader: Reader, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
+    """Return places, tags and stored columns of all images, or of those that meet ``where``, in the order of their ids.
+
+    ``columns`` selects some and sets their order, after ``image_id``; only these are read. Raises QueryError for a
+    wrong filter, UsageError for an unknown column.
+    """
+    if isinstance(columns, str):
+        raise UsageError(f"columns is a list, not {columns!r}")
+    meets = filter_ids(reader, where)
+    selection = Selection(reader, reader.current.space, None if meets is None else meets.ids, columns=columns)
+    schema = schema_of(selection)
+    if columns is not None:
+        fields = {field.name: field for field in schema}
+        fields |= {name: pa.field(name, pa.null()) for name in selection.empty_columns}
+        for name in columns:
+            if name not in fields:
+                known = [*schema_of(Selection(reader, selection.space, selection.ids)).names]
+                raise UsageError(f"no column {name!r}", hint=did_you_mean(name, known))
+        schema = pa.schema([fields[name] for name in dict.fromkeys(("image_id", *columns))])
+    tables = [table_of(selection, block, schema) for block in selection.blocks(_BLOCK)]
+    return pa.concat_tables([schema.empty_table(), *tables])

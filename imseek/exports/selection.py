@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -20,7 +20,7 @@ from imseek.data.vectors.base import Float16, Ids, IdSet
 from imseek.search.where.column_cache import ColumnCache
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
-from imseek.types.pictures import Place, path_json
+from imseek.types.pictures import Place, place_columns
 
 #: Number of images read and written together.
 BLOCK: Final = 4096
@@ -63,15 +63,23 @@ class Block:
 class Selection:
     """Images of one generation to export: all, or ``ids`` in output order, with optional ``scores``.
 
-    ``space`` is the space whose vectors are exported. Memory: 24 bytes per image. Raises StaleGenerationError and
-    CorruptCollectionError.
+    ``space`` is the space whose vectors are exported. With ``columns``, names as exported, nothing else is read.
+    Memory: 24 bytes per image. Raises StaleGenerationError and CorruptCollectionError.
     """
 
-    def __init__(self, reader: Reader, space: SpaceInfo, ids: Ids | None = None, scores: Float32 | None = None) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        space: SpaceInfo,
+        ids: Ids | None = None,
+        scores: Float32 | None = None,
+        columns: Collection[str] | None = None,
+    ) -> None:
         self.reader = reader
         self.space = space
         self.ids: Ids = live_ids(reader) if ids is None else ids
         self.scores = scores
+        self._columns = columns
         #: Whether all live images are selected, in ascending order of their ids.
         self.complete = ids is None
 
@@ -84,7 +92,7 @@ class Selection:
         if kept.all():
             return self
         scores = None if self.scores is None else self.scores[kept]
-        return Selection(self.reader, self.space, self.ids[kept], scores)
+        return Selection(self.reader, self.space, self.ids[kept], scores, self._columns)
 
     @cached_property
     def vectors(self) -> Vectors:
@@ -92,20 +100,44 @@ class Selection:
         return Vectors(self.reader, self.space)
 
     @cached_property
+    def names(self) -> dict[str, str]:
+        """The exported names of all stored columns, by the names that they are stored under."""
+        stored = ColumnReader(self.reader, self._types).schema.names
+        taken = {*RESERVED_COLUMNS, *stored} - {"image_id"}
+        found = {}
+        for name in stored:
+            shown = name
+            while shown in RESERVED_COLUMNS or (shown != name and shown in taken):
+                shown = f"extra_{shown}"
+            found[name] = shown
+        return found
+
+    @cached_property
     def stored(self) -> ColumnReader:
-        return ColumnReader(self.reader, ColumnCache(0).types(self.reader))
+        """Reads the columns that the selection has."""
+        wanted = {name: kind for name, kind in self._types.items() if self.has(self.names.get(name, name))}
+        return ColumnReader(self.reader, wanted)
 
     @cached_property
     def schema(self) -> pa.Schema:
         """Schema of the blocks' tables: the stored columns under their exported names, lists as lists."""
-        taken, fields = {*RESERVED_COLUMNS, *self.stored.schema.names} - {"image_id"}, []
-        for field in self.stored.schema:
-            name = field.name
-            while name in RESERVED_COLUMNS or (name != field.name and name in taken):
-                name = f"extra_{name}"
-            kind = pa.list_(pa.string()) if _is_list(field.name, field.type) else field.type
-            fields.append(pa.field(name, kind))
-        return pa.schema(fields)
+        return pa.schema(
+            pa.field(self.names[one.name], pa.list_(pa.string()) if _is_list(one.name, one.type) else one.type)
+            for one in self.stored.schema
+        )
+
+    def has(self, *columns: str) -> bool:
+        """Whether any of these columns, by their exported names, is selected."""
+        return self._columns is None or any(column in self._columns for column in columns)
+
+    @property
+    def empty_columns(self) -> tuple[str, ...]:
+        """Columns that imseek knows, and in which no image of the collection has a value."""
+        return tuple(name for name, kind in self._types.items() if kind == pa.null() and name not in self.names)
+
+    @cached_property
+    def _types(self) -> dict[str, pa.DataType]:
+        return dict(ColumnCache(0).types(self.reader))
 
     def blocks(self, size: int = BLOCK) -> Iterator[Block]:
         """Yield all images in order, ``size`` at a time."""
@@ -116,7 +148,8 @@ class Selection:
         for start in range(0, len(ids), size):
             part = ids[start : start + size]
             listed = part.tolist()
-            places, tags = self.reader.places(listed), self.reader.tags(listed)
+            places = self.reader.places(listed) if self.has("path", "path_b64", "uri") else {}
+            tags = self.reader.tags(listed) if self.has("tags") else {}
             yield Block(
                 part,
                 None if scores is None else scores[start : start + size],
@@ -140,12 +173,6 @@ class Selection:
 def _is_list(name: str, kind: pa.DataType) -> bool:
     """Whether a stored column is a list; a table may have numbers of its name."""
     return name in LIST_COLUMNS and pa.types.is_string(kind)
-
-
-def place_columns(place: Place) -> dict[str, str]:
-    """Return ``path``, ``path_b64`` if it is not UTF-8, and ``uri``, as valid UTF-8 text."""
-    uri = place.uri.encode("utf-8", "backslashreplace").decode()
-    return {**path_json(place.path), "uri": uri}
 
 
 def live_ids(reader: Reader) -> Ids:

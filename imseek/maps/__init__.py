@@ -24,7 +24,7 @@ from imseek.maps.pipeline import MAX_FITTED, MapRequest
 from imseek.maps.representatives import choose_representatives
 from imseek.maps.results import MapInfo, MapMethod, MapReport
 from imseek.progress import ProgressCallback, Task
-from imseek.search.query import Question, as_query
+from imseek.search.query import Query, Question, as_query
 from imseek.search.query_options import By
 from imseek.search.where.column_values import list_columns as known_columns
 from imseek.types.arrays import Float32
@@ -136,7 +136,7 @@ def scores(collection: Collection, query: Question, image_ids: npt.ArrayLike, *,
     and so on) are ignored. Exact, in one pass over their vectors. Raises as a search.
     """
     ids = np.asarray(image_ids, np.int64).reshape(-1)
-    return collection.engine.scores(as_query(query, 1, by), ids)
+    return collection.engine.scores(query if isinstance(query, Query) else as_query(query, by=by), ids)
 
 
 def columns(collection: AnyCollection) -> dict[str, str]:

@@ -7,18 +7,20 @@
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from imseek.errors import QueryError
-from imseek.search.query_options import By, QueryOptions, values_of
+from imseek.errors import MediaError, QueryError
+from imseek.media.picture_objects import PillowImage, encode_picture, is_picture
+from imseek.search.query_options import By, FurtherOptions, QueryKeywords, QueryOptions, check_keywords, values_of
 
 #: Absolute weight of terms after ``--not`` or in ``not`` of a JSON query, where it works better than 1
 #: (docs/decisions/0015-fusion.md). An explicit weight is multiplied by it.
@@ -87,12 +89,30 @@ class _Terms:
 class Query(QueryOptions, _Terms):
     """A search query: terms, at least one of them positive, and options that shape the answer of ``limit`` hits.
 
+    ``terms`` is a :class:`Term`, or what :func:`term_of` makes one of (``Query("a dog")``), or several of these.
     docs/queries.md explains how terms are combined and what scores mean, :class:`QueryOptions` what the options do.
 
     Raises QueryError.
     """
 
+    if TYPE_CHECKING:  # Two signatures, since type checkers find no type for a list of texts and terms in a union.
+
+        @overload
+        def __init__(
+            self, terms: TermSource, limit: int = 10, by: By = "auto", **options: Unpack[FurtherOptions]
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self, terms: Iterable[TermSource], limit: int = 10, by: By = "auto", **options: Unpack[FurtherOptions]
+        ) -> None: ...
+
+        def __init__(
+            self, terms: object, limit: int = 10, by: By = "auto", **options: Unpack[FurtherOptions]
+        ) -> None: ...
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "terms", _terms_of(self.terms))
         if not self.terms:
             hint = "start from a stored image instead: a term with its image_id" if self.more else None
             raise QueryError("a query needs at least one term", hint=hint)
@@ -106,20 +126,75 @@ def make_query(terms: Iterable[Term], options: QueryOptions) -> Query:
     return Query(tuple(terms), **values_of(options))
 
 
-#: What :meth:`imseek.Collection.search` accepts: text, a picture, a stored image's id, a vector, or a Query.
-Question: TypeAlias = str | Path | bytes | int | npt.NDArray[np.floating[Any]] | Query
+#: What stands for one term: text, a picture (the path or bytes of a file, an image of Pillow, or pixels (h, w, 3)
+#: uint8), a stored image's id, or a vector (dim,).
+TermSource: TypeAlias = (
+    str | Path | bytes | PillowImage | int | np.integer[Any] | npt.NDArray[Any] | Sequence[float] | Term
+)
+#: What :meth:`imseek.Collection.search` accepts.
+Question: TypeAlias = TermSource | Query
 
 
-def as_query(question: Question, limit: int, by: By = "auto") -> Query:
-    """Turn any accepted value into a Query. Raises QueryError for other types."""
+def as_query(question: Question, **options: Unpack[QueryKeywords]) -> Query:
+    """Turn any accepted value into a query; ``options`` replace those of a :class:`Query`.
+
+    Raises QueryError for other types and invalid values, TypeError for an unknown option.
+    """
+    check_keywords(options)
     if isinstance(question, Query):
-        return question
-    if isinstance(question, str):
-        return Query((Term(text=question),), limit, by)
-    if isinstance(question, Path | bytes):
-        return Query((Term(picture=question),), limit, by)
-    if isinstance(question, np.ndarray):
-        return Query((Term(vector=question),), limit, by)
-    if isinstance(question, int) and not isinstance(question, bool):
-        return Query((Term(image_id=question),), limit, by)
-    raise QueryError(f"cannot search for a {type(question).__name__}")
+        return replace(question, **cast("dict[str, Any]", options)) if options else question
+    return Query(question, **options)
+
+
+def as_queries(questions: Iterable[Question], **options: Unpack[QueryKeywords]) -> list[Query]:
+    """Turn each value into a query, as :func:`as_query`. Raises QueryError for a single one, too."""
+    if isinstance(questions, str | bytes | os.PathLike | Term | Query) or not isinstance(questions, Iterable):
+        raise QueryError(
+            f"many queries are a list, not a {type(questions).__name__}", hint='for one query: search("a red car")'
+        )
+    return [as_query(question, **options) for question in questions]
+
+
+def term_of(source: TermSource) -> Term:
+    """Return the term that a value stands for. A str is always text, whatever it looks like.
+
+    Raises QueryError for other types, and for an image of Pillow that cannot be read.
+    """
+    if isinstance(source, Term):
+        return source
+    if isinstance(source, str):
+        return Term(text=source)
+    if isinstance(source, Path | bytes):
+        return Term(picture=source)
+    if isinstance(source, Integral) and not isinstance(source, bool):
+        return Term(image_id=int(source))
+    if is_picture(source):
+        try:
+            return Term(picture=encode_picture(source))
+        except MediaError as error:
+            raise QueryError(f"cannot use the image as a query: {error}", hint=error.hint) from error
+    if hasattr(source, "__array__") or _is_vector(source):
+        vector = np.asarray(source)
+        if vector.dtype.kind not in "fiu":
+            raise QueryError(f"a vector holds numbers, not {vector.dtype}")
+        return Term(vector=vector.astype(np.float64) if vector.dtype.kind != "f" else vector)
+    raise QueryError(f"cannot search for a {type(source).__name__}")
+
+
+def _terms_of(terms: Any) -> tuple[Term, ...]:
+    """Return the terms that were given as one, or as several. A list of numbers is one vector."""
+    is_one = isinstance(terms, str | bytes | Mapping) or hasattr(terms, "__array__") or is_picture(terms)
+    if isinstance(terms, Iterable) and not is_one:
+        found = list(terms)
+        if not found or not all(map(_is_number, found)):
+            return tuple(map(term_of, found))
+        terms = found
+    return (term_of(terms),)
+
+
+def _is_vector(source: object) -> bool:
+    return isinstance(source, Sequence) and len(source) > 0 and all(map(_is_number, source))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

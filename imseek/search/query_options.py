@@ -6,17 +6,20 @@ the command line, and what the HTTP server takes. The module imports no NumPy, s
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from numbers import Integral, Real
-from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict, TypeVar, get_args, get_origin
 
-from imseek.errors import QueryError
+from imseek.errors import QueryError, did_you_mean
 from imseek.types.json_form import Json
+
+T = TypeVar("T", bound=Callable[..., Any])
 
 #: What a query's terms are compared with: images and the words beside and in them, images alone, the captions of those
 #: that have one, or words alone.
@@ -99,6 +102,51 @@ class QueryOptions:
     def __post_init__(self) -> None:
         for name, value in check_values(values_of(self)).items():
             object.__setattr__(self, name, value)
+
+
+# Type checkers need these names in so many words; a test compares them with the fields above.
+class FurtherOptions(TypedDict, total=False):
+    """The options after ``limit`` and ``by``, as keywords of :class:`imseek.Query`."""
+
+    where: str | None
+    min_score: float | None
+    cutoff: Cutoff | None
+    sort: Sort
+    group_by: GroupBy | None
+    per_group: int
+    diversity: float
+    collapse: bool
+    page: str | None
+    more: Sequence[int]
+    less: Sequence[int]
+    hubness: bool
+    exact: bool
+
+
+class QueryKeywords(FurtherOptions, total=False):
+    """The fields of :class:`QueryOptions`, as keywords of :meth:`imseek.Collection.search` and its like."""
+
+    limit: int
+    by: By
+
+
+def with_query_keywords(function: T) -> T:
+    """Decorate a function that takes ``**options``: its signature, for help and completion, lists the options."""
+    signature = inspect.signature(function)
+    shown = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    shown += [
+        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.hint)
+        for one in option_fields().values()
+    ]
+    function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    return function
+
+
+def check_keywords(options: Iterable[str]) -> None:
+    """Raise TypeError, as Python does, for a keyword that is no option of a query."""
+    for name in options:
+        if name not in option_fields():
+            raise TypeError(f"a query has no option {name!r}; {did_you_mean(name, option_fields())}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Protocol, runtime_checkable
+from collections.abc import Iterable
+from typing import Final, Protocol, Unpack, runtime_checkable
 
 from imseek.search.query import Question
-from imseek.search.query_options import By
+from imseek.search.query_options import QueryKeywords
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import Image
 from imseek.types.search_results import SearchResult
@@ -31,20 +31,18 @@ class Searchable(Protocol):
         self,
         query: Question,
         *,
-        limit: int = 10,
-        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
+        **options: Unpack[QueryKeywords],
     ) -> SearchResult: ...
 
     def search_many(
         self,
-        queries: Sequence[Question],
+        queries: Iterable[Question],
         *,
-        limit: int = 10,
-        by: By = "auto",
         metadata: bool = True,
         vectors: bool = False,
+        **options: Unpack[QueryKeywords],
     ) -> list[SearchResult]: ...
 
     def get(self, image_id: int) -> Image: ...

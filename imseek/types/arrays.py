@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,3 +11,10 @@ import numpy.typing as npt
 Ids: TypeAlias = npt.NDArray[np.int64]
 Float32: TypeAlias = npt.NDArray[np.float32]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+class ImageVectors(NamedTuple):
+    """Vectors of images: the ``ids`` (n,) int64, and the ``vectors`` (n, dim) float32, unit rows, in the same order."""
+
+    ids: Ids
+    vectors: Float32

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from imseek.home import COLLECTION_NAME, named_collections
+
 
 class HasPath(Protocol):
     """Anything with a path, such as :class:`imseek.Collection`."""
@@ -18,7 +20,15 @@ AnyCollection: TypeAlias = str | os.PathLike[str] | HasPath
 
 
 def path_of(collection: AnyCollection) -> Path:
-    """Return the absolute path of a collection's folder."""
-    if isinstance(collection, str | os.PathLike):
-        return Path(collection).expanduser().absolute()
-    return collection.path
+    """Return the absolute path of a collection's folder.
+
+    A str without a slash may be the name of a collection, where nothing of that name is in the current folder.
+    """
+    if not isinstance(collection, str | os.PathLike):
+        return collection.path
+    path = Path(collection).expanduser().absolute()
+    if isinstance(collection, str) and COLLECTION_NAME.fullmatch(collection) and not os.path.lexists(path):
+        named = named_collections(os.environ) / collection
+        if named.is_dir():
+            return named
+    return path

@@ -122,6 +122,12 @@ def path_json(path: bytes) -> dict[str, str]:
         return {"path": display_path(path), "path_b64": base64.b64encode(path).decode("ascii")}
 
 
+def place_columns(place: Place) -> dict[str, str]:
+    """Return ``path``, ``path_b64`` if it is not UTF-8, and ``uri``, as valid UTF-8 text."""
+    uri = place.uri.encode("utf-8", "backslashreplace").decode()
+    return {**path_json(place.path), "uri": uri}
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """An image of a collection, at one place."""

@@ -6,11 +6,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias
 
 from imseek.types.arrays import Float32
 from imseek.types.json_form import Cosine, Count, Json, Printable, Share, json_member
 from imseek.types.pictures import ImagePlace
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 #: Where a query matched an image: by what it shows, in the names of its file and folders, in its captions, its
 #: keywords, or in text that it shows.
@@ -174,6 +178,21 @@ class SearchResult:
 
     def __getitem__(self, i: int) -> Hit:
         return self.hits[i]
+
+    def to_arrow(self) -> pa.Table:
+        """Return one row for each hit: its ``collection``, ``image_id``, ``score``, place and metadata.
+
+        ``path_b64`` has paths that are not UTF-8. There are columns for ``group`` and ``duplicates`` if hits have any,
+        and for ``vector``, lists of float32, if the search was asked for vectors. Metadata of such a name become
+        ``extra_…``; hashes are hexadecimal.
+        """
+        from imseek.types.result_table import result_table
+
+        return result_table(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return :meth:`to_arrow` as a data frame of pandas. Raises ModuleNotFoundError where that is not installed."""
+        return self.to_arrow().to_pandas()
 
     def _repr_html_(self) -> str | None:
         return None if self.pictures is None else self.pictures.html(self)

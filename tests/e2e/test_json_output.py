@@ -86,6 +86,7 @@ LINES = (
     ("encoders", "encoders fast"),
     ("encoders-check", "encoders check fake"),
     ("sidecars", "tag write-sidecars"),
+    ("encode", "encode album/red/00.png policy.yaml --encoder fake -o vectors.npy"),
 )  # fmt: skip
 
 POLICY = """\

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from serving import TOKEN, Server, served
 
 import imseek
@@ -27,6 +28,7 @@ from imseek.errors import (
     ServerError,
     UsageError,
 )
+from imseek.media import decode
 
 CLIENT = Path(sys.prefix) / "clip-client" / "clip_retrieval" / "clip_client.py"
 
@@ -73,6 +75,10 @@ QUESTIONS: list[Callable[[list[Path]], Any]] = [
     lambda _: 2,
     lambda _: np.eye(64, dtype=np.float32)[5],
     lambda files: Query((Term(text="red"), Term(picture=files[0], weight=-0.25)), 4, where="width > 300"),
+    lambda files: Image.open(files[1]),
+    lambda files: decode(files[2].read_bytes()).pixels,
+    lambda _: [1.0, *[0] * 63],
+    lambda _: Query("red"),
     lambda _: Query((Term(text="blue"),), 3, group_by="folder", per_group=2),
     lambda _: Query((Term(text="blue"),), 3, diversity=0.5, more=(1,), less=(2,)),
 ]
@@ -100,6 +106,20 @@ def test_all_answer_as_the_folder_does(
         expected.generation,
         expected.encoder,
     )
+
+
+def test_options_are_keywords_for_all(root: Path, searchable: Searchable) -> None:
+    found = searchable.search("red", by="image", where="width > 400", limit=3, diversity=0.2)
+    with imseek.open(root) as collection:
+        expected = collection.search("red", by="image", where="width > 400", limit=3, diversity=0.2)
+    assert [hit.image_id for hit in found] == [hit.image_id for hit in expected]
+    assert len(found) == 3
+    (again,) = searchable.search_many([Query("red", 5, by="image", where="width > 400")], limit=2, diversity=0.2)
+    assert again.hits == found.hits[:2]
+    assert searchable.search("red", by="image", limit=2, page=searchable.search("red", by="image", limit=2).next_page)
+    with pytest.raises(TypeError, match="a query has no option 'limits'"):
+        searchable.search("red", limits=3)  # type: ignore[call-arg]
+    assert repr(searchable).startswith(f"<imseek.{type(searchable).__name__} '")
 
 
 def test_many_queries_images_and_pages(root: Path, searchable: Searchable, photo_files: list[Path]) -> None:

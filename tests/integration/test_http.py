@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,66 @@ def test_words_that_are_typed_go_on(client: TestClient, root: Path) -> None:
     assert client.get(_at("suggest"), params={"q": "a" * 201}).status_code == 422
     assert client.get(_at("suggest"), params={"q": "a", "limit": 51}).status_code == 422
     assert client.get("/collections/nothing/suggest", params={"q": "a"}).status_code == 404
+
+
+def test_texts_and_pictures_are_encoded(client: TestClient, root: Path, photo_files: list[Path]) -> None:
+    data = [path.read_bytes() for path in photo_files[:2]]
+    body = {"texts": ["red", "blue"], "pictures": [base64.b64encode(one).decode() for one in data]}
+    encoder = imseek.load_encoder("fake")
+    for collection in ({}, {"collection": "photos"}):
+        found = client.post("/embed", json=body | collection).json()
+        assert (found["encoder"], found["fingerprint"], found["dim"]) == ("fake", encoder.fingerprint(), 64)
+        assert np.allclose(found["texts"], encoder.texts(["red", "blue"]), atol=1e-7)
+        assert np.allclose(found["pictures"], encoder.images(data), atol=1e-7)
+    only = client.post("/embed", json={"texts": ["red"]}).json()
+    assert (len(only["texts"]), only["pictures"]) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "detail"),
+    [
+        ({}, 422, "1 to 64 texts and pictures"),
+        ({"texts": ["a"] * 65}, 422, "1 to 64 texts and pictures"),
+        ({"texts": ["a" * 20_001]}, 422, "at most 20,000 characters"),
+        ({"texts": [" "]}, 422, "the text is empty"),
+        ({"texts": "red"}, 422, "form"),
+        ({"texts": ["red"], "limit": 1}, 422, "form"),
+        ({"texts": [True]}, 422, "form"),
+        ({"pictures": ["?"]}, 422, "pictures are base64"),
+        ({"pictures": [base64.b64encode(b"GIF89a").decode()]}, 422, "picture 0: "),
+        ({"texts": ["red"], "collection": "nothing"}, 404, "no collection 'nothing' is served"),
+    ],
+)
+def test_what_cannot_be_encoded_is_refused(client: TestClient, body: object, status: int, detail: str) -> None:
+    found = client.post("/embed", json=body)
+    assert (found.status_code, found.headers["content-type"]) == (status, "application/problem+json")
+    assert detail in found.json()["detail"]
+
+
+def test_a_bad_request_spoils_no_other_that_is_encoded_with_it(client: TestClient) -> None:
+    texts = ["red", "", "blue", "green"] * 8
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda text: client.post("/embed", json={"texts": [text]}), texts))
+    assert [one.status_code for one in found] == [200 if text else 422 for text in texts]
+    expected = imseek.load_encoder("fake").texts(["red", "blue", "green"])
+    for one, text in zip(found, texts, strict=True):
+        if text:
+            assert np.allclose(one.json()["texts"], expected[["red", "blue", "green"].index(text)], atol=1e-7)
+
+
+def test_a_large_picture_is_not_encoded(root: Path) -> None:
+    shown = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(shown, "PNG")
+    with _client(root, pixels=1000) as small:
+        found = small.post("/embed", json={"pictures": [base64.b64encode(shown.getvalue()).decode()]})
+    assert found.status_code == 422
+    assert "more than the limit of 1,000" in found.json()["detail"]
+
+
+def test_encoding_takes_the_token_elsewhere(root: Path) -> None:
+    with _client(root, host="192.0.2.1", hosts=("localhost",)) as opened:
+        assert opened.post("/embed", json={"texts": ["red"]}).status_code == 401
+        assert opened.post("/embed", json={"texts": ["red"]}, headers=BEARER).status_code == 200
 
 
 def test_a_whole_query(client: TestClient, root: Path) -> None:

@@ -66,6 +66,7 @@ def test_answers(client: TestClient, tmp_path: Path, snapshot: Any) -> None:
             {"text": "red", "num_images": 2, "modality": "image", "indice_name": "photos"},
         ),
         ("metadata", "POST", "/metadata", {"ids": [0, 1], "indice_name": "photos"}),
+        ("embed", "POST", "/embed", {"texts": ["red"]}),
     ]
     differences = []
     for name, method, path, body in requests:

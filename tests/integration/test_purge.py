@@ -251,7 +251,7 @@ def test_a_search_that_a_purge_overtakes_answers_from_the_newest_generation(
     case: Case, metadata: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with imseek.open(case.root) as collection:
-        query = as_query(np.eye(64)[0], 99)
+        query = as_query(np.eye(64)[0], limit=99)
         before = collection.search(query, metadata=metadata)
         gone = case.home / "stays" / "keep1.png"
 

@@ -6,16 +6,19 @@ Whether names in them exist, in those that are not run too, is in test_docs.py.
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import documentation
 import pytest
 from documentation import CURRENT, ROOT, Piece
 from labelling import COLOURS, paint
+from retriever_stand_ins import missing_modules
 from serving import served
 
 import imseek
@@ -106,6 +109,32 @@ def an_export_for_datasets(session: Session) -> None:
     session.names["datasets"] = datasets
 
 
+def nothing_but_pictures(session: Session) -> None:
+    """And the fake encoder in place of others; retrievers of libraries that may not be here."""
+    shutil.rmtree("photos.imseek")
+    shutil.copy("Pictures/red/red3.png", "night.jpg")
+    Path("notes.txt").write_text("no picture")
+    session.stand_ins |= {
+        f'create("{name}.imseek")': f'create("{name}.imseek", encoder="fake")' for name in ("photos", "study")
+    }
+    session.stand_ins["width > 1000"] = "width > 10"
+    session.stand_ins['load_encoder("default")'] = 'load_encoder("fake")'
+    session.stack.enter_context(patch.dict(sys.modules, missing_modules()))
+
+
+def python_page_finds_pictures(session: Session) -> None:
+    with imseek.open("photos.imseek") as photos:
+        expected = [hit.image_id for hit in photos.search("a red picture", limit=3, cutoff="auto")]
+    assert len(expected) > 0
+    documents, nodes = session.names["documents"], session.names["nodes"]
+    assert [one.metadata["image_id"] for one in documents] == expected
+    assert [one.node.metadata["image_id"] for one in nodes] == expected
+    assert all("picture, number" in one.page_content for one in documents)
+    assert len(session.names["answers"]) == 3
+    assert Path("suspects.csv").read_text().count("\n") == 11
+    assert session.names["pictures"].shape == (3, 64)
+
+
 #: What a page needs beside the prepared home; made in the current folder, which is a copy of that.
 PREPARATIONS: dict[str, Callable[[Session], None]] = {
     "README.md": no_collection,
@@ -116,8 +145,11 @@ PREPARATIONS: dict[str, Callable[[Session], None]] = {
     "docs/http.md": a_server,
     "docs/maps.md": an_open_collection,
     "docs/milvus.md": a_file_of_milvus,
+    "docs/python.md": nothing_but_pictures,
     "docs/queries.md": a_folder_called_photos,
 }
+#: What is looked at when the blocks of a page have run.
+CHECKS: dict[str, Callable[[Session], None]] = {"docs/python.md": python_page_finds_pictures}
 
 
 def runs(block: Piece) -> bool:
@@ -153,4 +185,6 @@ def test_programs_run(page: Path, prepared: Path, tmp_path: Path, monkeypatch: p
             for name, stand_in in session.stand_ins.items():
                 code = code.replace(name, stand_in)
             # Empty lines before it: a traceback names the line of the page.
-            exec(compile("\n" * (block.line - 1) + code, str(page), "exec"), session.names)
+            exec(compile("\n" * (block.line - 1) + code, str(page), "exec", dont_inherit=True), session.names)
+        if check := CHECKS.get(str(page.relative_to(ROOT))):
+            check(session)

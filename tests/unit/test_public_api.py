@@ -40,7 +40,7 @@ def test_dir_and_unknown_names() -> None:
 
 def test_collection_is_no_god_object() -> None:
     methods = [n for n, _ in inspect.getmembers(imseek.Collection, inspect.isfunction) if not n.startswith("_")]
-    assert len(methods) <= 10, methods
+    assert len(methods) <= 13, methods
     for name in methods:
         assert inspect.getdoc(getattr(imseek.Collection, name)), f"{name} has no docstring"
 

@@ -96,7 +96,7 @@ def test_ids_are_kept_once_in_their_order_as_int() -> None:
 
 def test_a_string_is_words_for_the_library_whatever_it_looks_like() -> None:
     for words in ("https://example.org/a.jpg", "2:red", "./a.jpg", "id:4"):
-        assert as_query(words, 3).terms == (Term(text=words),)
+        assert as_query(words, limit=3).terms == (Term(text=words),)
 
 
 def test_the_docs_have_every_option_and_its_flag() -> None:

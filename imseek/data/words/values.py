@@ -69,6 +69,8 @@ class TokenMatcher:
 
     def matches_any(self, tokens: Iterable[str]) -> bool:
         """Whether any of the tokens is a word of the query, is in a phrase of it, or has a prefix of it."""
+        if not self._starts:
+            return not self._tokens.isdisjoint(tokens)
         return any(token in self._tokens or token.startswith(self._starts) for token in tokens)
 
 

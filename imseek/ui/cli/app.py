@@ -74,6 +74,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
         "watch": _Command("watch", "Index folders as they change."),
         "source": _Command("source", "List, remove and relocate sources of pictures."),
         "export": _Command("export", "Export pictures, metadata and vectors to other tools."),
+        "encode": _Command("encode", "Write the vectors of pictures or texts."),
         "publish": _Command("publish", "Publish a collection to Milvus."),
         "backup": _Command("backup", "Back a collection up to one archive, verify and restore it."),
     },

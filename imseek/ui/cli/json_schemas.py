@@ -19,6 +19,7 @@ from imseek.evaluate.results import NeighbourReport, RetrievalReport
 from imseek.labels.results import LabelEvaluation
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, Proposals
 from imseek.sidecars.results import SidecarReport, SidecarUndo
+from imseek.types.encode_report import EncodeReport
 from imseek.types.maintenance_reports import RepairReport, VerifyReport
 from imseek.types.publish import PublishReport
 from imseek.types.tags import TagReport
@@ -67,6 +68,7 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "dataset-quality": Answer[dataset.QualityAnswer],
     "doctor": doctor.DoctorReport,
     "duplicates": Answer[duplicates.DuplicatesAnswer],
+    "encode": EncodeReport,
     "encoders": EncoderList,
     "encoders-check": EncoderCheck,
     "encoders-get": DownloadResult,

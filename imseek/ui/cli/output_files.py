@@ -69,6 +69,8 @@ def new_path(path: Path, *, force: bool) -> Iterator[Path]:
         yield made
         check_new(path, force=force)
         made.replace(path)
+    except InterruptedError:
+        raise  # The user has stopped the work.
     except OSError as error:
         raise ImseekError(f"cannot write {path}: {error.strerror or error}") from error
     finally:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from imseek.jobs import Job
@@ -15,6 +16,7 @@ from imseek.types.pictures import Image
 from imseek.types.search_results import Hit, Match, SearchResult
 from imseek.types.suggestions import SuggestionKind
 from imseek.ui.render.result_json import to_json
+from imseek.ui.server.service import Embedded
 
 #: Maximum number of members of an object, and of elements of a list.
 MEMBERS: Final = 64
@@ -106,6 +108,24 @@ class Asked(_Query):
 
 class Batch(Strict):
     queries: list[Asked] = Field(min_length=1, max_length=256)
+
+
+class ToEmbed(Strict):
+    """Texts and pictures to encode with the encoder of a collection, by default of the first one."""
+
+    collection: str | None = None
+    texts: list[str] = []
+    pictures: list[str] = Field([], description="Files of pictures, in base64.")
+
+
+class Embeddings(BaseModel):
+    """A unit vector for each text and each picture, in their order; those of one ``fingerprint`` are comparable."""
+
+    encoder: str
+    fingerprint: str
+    dim: int
+    texts: list[list[float]]
+    pictures: list[list[float]]
 
 
 class MatchBody(BaseModel):
@@ -250,6 +270,17 @@ def answer(result: SearchResult, name: str, *, places: bool) -> Answer:
         at = f"/collections/{quote(name, safe='')}/images/{hit.image_id}"
         row |= {"group": hit.group, "image": f"{at}/file", "thumbnail": f"{at}/thumbnail"}
     return Answer(schema=1, collection=name, uuid=result.collections[0].collection, **body)
+
+
+def embeddings(found: Embedded) -> Embeddings:
+    texts, pictures = (np.round(rows.astype(np.float64), 8).tolist() for rows in (found.texts, found.pictures))
+    return Embeddings(
+        encoder=found.encoder,
+        fingerprint=found.fingerprint,
+        dim=found.texts.shape[1],
+        texts=texts,
+        pictures=pictures,
+    )
 
 
 def collection(info: CollectionInfo, name: str, *, captions: bool) -> CollectionBody:

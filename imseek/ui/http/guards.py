@@ -23,7 +23,7 @@ from imseek.ui.server.settings import Settings, is_loopback
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Routes that change nothing although they use POST.
-READ_ONLY_ROUTES: Final = ("/search", "/similar", "/batch", "/knn-service", "/metadata")
+READ_ONLY_ROUTES: Final = ("/search", "/similar", "/batch", "/embed", "/knn-service", "/metadata")
 #: Routes without a token on any address, for monitoring.
 PUBLIC_ROUTES: Final = frozenset({"/health", "/ready"})
 #: Maximum number of full-sized bodies in memory at once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, ParamSpec
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from imseek import jobs, overview
-from imseek.errors import CollectionNotFoundError, JobError, MediaError, UsageError
+from imseek.errors import CollectionNotFoundError, JobError, MediaError, QueryError, UsageError
 from imseek.search import (
     MAX_HITS_PER_RESPONSE,
     VECTOR_COST,
@@ -26,7 +27,7 @@ from imseek.types.suggestions import SuggestionKind
 from imseek.ui.http import body_schemas
 from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
 from imseek.ui.server.problems import problem_responses
-from imseek.ui.server.service import MAX_TERMS, ServedCollection, Service
+from imseek.ui.server.service import MAX_TERMS, EmbedRequest, ServedCollection, Service
 from imseek.ui.server.settings import is_loopback
 
 P = ParamSpec("P")
@@ -168,6 +169,22 @@ async def similar(
     served = service.get(name)
     data = await picture.read()
     return await _answer(service, served, Query((Term(picture=data),), limit, where=where))
+
+
+@router.post(
+    "/embed",
+    summary="Encode texts and pictures",
+    response_model=body_schemas.Embeddings,
+    responses=problem_responses(404, 413),
+)
+async def embed(request: Request, body: body_schemas.ToEmbed) -> Response:
+    served = service_of(request).get(body.collection)
+    try:
+        pictures = tuple(base64.b64decode(one, validate=True) for one in body.pictures)
+    except ValueError as error:
+        raise QueryError("pictures are base64") from error
+    found = await served.embedding.ask(EmbedRequest(tuple(body.texts), pictures))
+    return await asyncio.to_thread(_json_response, body_schemas.embeddings, found)
 
 
 @router.get(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, ParamSpec, TypeAlias, TypeVar
 
+import numpy as np
+
 import imseek
 from imseek import library, media
-from imseek.collection import Collection
+from imseek.collection import Collection, embedder
 from imseek.errors import CollectionNotFoundError, MediaError, QueryError
 from imseek.media import FetchLimits, Limits
 from imseek.search import Query, Term, load_picture
+from imseek.types.arrays import Float32
 from imseek.types.search_results import SearchResult
 from imseek.ui.server.batching import Batcher
 from imseek.ui.server.settings import MEBI, Settings
@@ -65,12 +68,37 @@ class ThreadPools:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbedRequest:
+    """Texts and picture files to encode, at most ``MAX_TERMS`` together."""
+
+    texts: tuple[str, ...] = ()
+    pictures: tuple[bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the sizes. Raises QueryError."""
+        if not 0 < len(self.texts) + len(self.pictures) <= MAX_TERMS:
+            raise QueryError(f"a request encodes 1 to {MAX_TERMS} texts and pictures")
+        _check_lengths(self.texts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """The unit rows (n, dim) of texts and of pictures, and the encoder that made them."""
+
+    encoder: str
+    fingerprint: str
+    texts: Float32
+    pictures: Float32
+
+
+@dataclass(frozen=True, slots=True)
 class ServedCollection:
     """One served collection with its name."""
 
     name: str
     collection: Collection
     batcher: Batcher[tuple[Query, bool], SearchResult]
+    embedding: Batcher[EmbedRequest, Embedded]
     limits: Limits
     threads: ThreadPools
 
@@ -106,7 +134,11 @@ def _check_size(query: Query) -> None:
     """Check the number of terms and of characters. Raises QueryError."""
     if len(query.terms) > MAX_TERMS:
         raise QueryError(f"a query to a server has at most {MAX_TERMS} terms")
-    if any(term.text is not None and len(term.text) > MAX_CHARACTERS for term in query.terms):
+    _check_lengths(term.text for term in query.terms if term.text is not None)
+
+
+def _check_lengths(texts: Iterable[str]) -> None:
+    if any(len(text) > MAX_CHARACTERS for text in texts):
         raise QueryError(f"words of a query to a server have at most {MAX_CHARACTERS:,} characters")
 
 
@@ -171,10 +203,28 @@ class Service:
             return collection.search(asked[0], vectors=asked[1])
 
         limits = Limits(max_pixels=self.settings.pixels)
-        return ServedCollection(name, collection, Batcher(together, alone), limits, self.threads)
+        embedding: Batcher[EmbedRequest, Embedded] = Batcher(
+            lambda asked: _embed(collection, limits, asked), lambda one: _embed(collection, limits, [one])[0]
+        )
+        return ServedCollection(name, collection, Batcher(together, alone), embedding, limits, self.threads)
 
     async def close(self) -> None:
         for served in (*self._replaced, *(served for served, *_ in self._served.values())):
             await served.batcher.close()
+            await served.embedding.close()
             served.collection.close()
         self.threads.close()
+
+
+def _embed(collection: Collection, limits: Limits, asked: Sequence[EmbedRequest]) -> list[Embedded]:
+    """Encode what several requests ask for, their texts together. Raises QueryError, MediaError."""
+    encoder = embedder(collection, limits)
+    texts = [text for one in asked for text in one.texts]
+    if texts and "text" not in encoder.info.modalities:
+        raise QueryError(f"{encoder.info.reference} knows no words")
+    rows = np.split(encoder.texts(texts), np.cumsum([len(one.texts) for one in asked])[:-1])
+    reference, fingerprint = encoder.info.reference, encoder.fingerprint()
+    return [
+        Embedded(reference, fingerprint, mine, encoder.images(one.pictures))
+        for one, mine in zip(asked, rows, strict=True)
+    ]
