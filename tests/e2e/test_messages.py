@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -23,12 +24,13 @@ from imseek.ui.cli.app import command
 LINES: dict[str, tuple[str, ...]] = {
     "index": ("{pictures}", "{pictures} --dry-run", "nowhere", "{pictures} --encoder none",
               "{pictures} -c new --encoder none", "--batch 0 {pictures}", "{pictures} --executor mars",
-              "{pictures} {pictures}", "notes.txt"),
+              "{pictures} {pictures}", "notes.txt", "copy.png"),
     "search": ("", "red -c none", "red -n 0", "red --min-score nan",
                "red --where 'width >'", "red --where 'colour = 1'", "red --near id:9",
-              "red --cutoff 7", "red --json -n 0", "red -n 1", "-- --"),
+               "red --cutoff 7", "red --top 5", "red -n many", "red --min-score many", "red --json -n 0",
+               "red -n 1", "-- --"),
     "similar": ("", "nowhere.png", "id:9", "id:x", "notes.txt", "id:0 -n 1", "id:0 --where 1"),
-    "captions": ("", "-c none"),
+    "captions": ("", "-c none", "--keep 30", "--keep 0"),
     "browse": ("red",),
     "extract": ("9", "id:9", "x"),
     "export": ("out.xyz", "out.csv", "out.csv", "out.csv --force --ids 9", "{pictures} --format webdataset"),
@@ -37,8 +39,8 @@ LINES: dict[str, tuple[str, ...]] = {
                          "0 1 --forget"),
     "duplicates apply": ("nowhere.json", "notes.txt"),
     "duplicates undo": ("", "5", "--list"),
-    "map": ("--neighbours 0", "--method none", "-c none"),
-    "clusters": ("-k 0", "-k 9", "--where 'width >'"),
+    "map": ("--neighbours 0", "--method pca", "--method none", "-c none"),
+    "clusters": ("-k 0", "-k 9", "--k 2 --names none", "--k 2 --names none --save path", "--where 'width >'"),
     "outliers": ("-n 0", "-c none"),
     "sample": ("--random 2 --where 'width > 9999'", "--random 0"),
     "coverage": ("default none", "default default"),
@@ -54,7 +56,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "tune": ("", "--from none"),
     "watch": ("nowhere", "-c none"),
     "serve": ("-c none", "--port 99999"),
-    "publish": ("elsewhere",),
+    "publish": ("", "elsewhere"),
     "ui": ("none",),
     "doctor": ("--none",),
     "demo": ("--encoder none",),
@@ -120,6 +122,7 @@ def test_words(
 ) -> None:
     monkeypatch.setattr(file_stat, "RACY_NS", 0)  # Otherwise a run reads again what was written just before.
     (Path.cwd() / "notes.txt").write_text("no picture\n")
+    shutil.copy(indexed / "red.png", "copy.png")
     said = []
     for line in LINES[name]:
         arguments = shlex.split(line.format(pictures=indexed))

@@ -30,6 +30,7 @@ from imseek.ui.cli.command_classes import CommandGroup, Group
 from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.optional_values import insert_values
 from imseek.ui.cli.output import report_error
+from imseek.ui.cli.usage_errors import usage_message
 
 
 class _Command(NamedTuple):
@@ -242,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path} --help" if context is not None else None
-        report_error("UsageError", error.format_message(), hint, as_json=as_json)
+        report_error("UsageError", usage_message(error), hint, as_json=as_json)
         return error.exit_code
     except typer.Abort:
         report_error("Abort", "stopped: nothing was changed", None, as_json=as_json)

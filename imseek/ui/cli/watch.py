@@ -17,6 +17,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
+from imseek.ui.render.index_text import copies_phrase
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
 from imseek.ui.render.words import format_count, printable
 
@@ -103,7 +104,7 @@ def _summary_line(report: IndexReport) -> str:
         (report.added, "added"),
         (report.changed, "changed"),
         (report.moved, "moved"),
-        (report.copied, "copied"),
+        (report.copied, copies_phrase(report)),
         (report.removed, "removed"),
         (report.known, "known already"),
         (len(report.failures), "skipped"),
