@@ -12,6 +12,7 @@ Nothing is changed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -22,10 +23,11 @@ import numpy as np
 
 from imseek.analysis.originals import Originals
 from imseek.analysis.snapshot_session import filter_ids, run_with_reader
+from imseek.data import image_refs
 from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
-from imseek.errors import MediaError, UsageError
+from imseek.errors import ImageNotFoundError, MediaError, UsageError
 from imseek.types.collections import AnyCollection, path_of
 from imseek.types.pictures import Place, display_path
 from imseek.types.suggestions import Suggestion as Suggestion
@@ -66,6 +68,20 @@ def read_state(collection: AnyCollection) -> CollectionState:
     """
     now = read_current(path_of(collection))
     return CollectionState(now.uuid, now.generation, now.images, now.caption_space is not None)
+
+
+def find_image(collection: AnyCollection, image: str | bytes | os.PathLike[str]) -> int:
+    """Return the id of the image with a path or URL: of an indexed file, or of a copy of one.
+
+    Of several images, as with copies, it is the one with the lowest id. Raises ImageNotFoundError, StorageError.
+    """
+    path = os.fsencode(image)
+    found = image_refs.find_ids(path_of(collection), [path])[path]
+    if not found:
+        raise ImageNotFoundError(
+            f"no image {display_path(path)!r} in this collection", hint="name an id, an indexed file, or a copy of one"
+        )
+    return found[0]
 
 
 def newest(collection: AnyCollection, *, where: str | None = None, limit: int = 10) -> NewestImages:

@@ -34,7 +34,7 @@ class TestClusters:
         outcome = cli("clusters", "-k", "3", "--names", "none")
         assert outcome.code == 0
         head, *rows, totals, note = outcome.out.splitlines()
-        assert head.split() == ["images", "cohesion", "apart", "next", "name", "most", "central", "image"]
+        assert head.split() == ["images", "cohesion", "apart", "next", "name", "id", "most", "central", "image"]
         assert [row.split()[:2] for row in rows] == [["1", "5"], ["2", "4"], ["3", "4"]]
         assert all("(no name)" in row and str(colours) in row for row in rows)
         assert totals == "3 clusters of 13 images; k-means, as asked for"

@@ -18,8 +18,8 @@ class TestTable:
         assert outcome.code == 0
         assert outcome.err == "collection: default (the only one)\n"
         head, first, *_ = outcome.out.splitlines()
-        assert head.split() == ["#", "score", "image"]
-        number, score, path = first.split(maxsplit=2)
+        assert head.split() == ["#", "score", "id", "image"]
+        number, score, _, path = first.split(maxsplit=3)
         assert (number, path) == ("1", str(indexed / "red.png"))
         assert float(score) == pytest.approx(1.0, abs=2e-3)
 

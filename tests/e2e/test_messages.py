@@ -32,7 +32,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "similar": ("", "nowhere.png", "id:9", "id:x", "notes.txt", "id:0 -n 1", "id:0 --where 1"),
     "captions": ("", "-c none", "--keep 30", "--keep 0"),
     "browse": ("red",),
-    "extract": ("9", "id:9", "x"),
+    "extract": ("9", "id:9", "x", "notes.txt"),
     "export": ("out.xyz", "out.csv", "out.csv", "out.csv --force --ids 9", "{pictures} --format webdataset"),
     "duplicates find": ("", "--against none", "--where 'width >'"),
     "duplicates judge": ("", "0", "0 1", "0 9 --same", "0 1 --same --different", "0 1 --same", "0 1 --same",

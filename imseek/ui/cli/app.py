@@ -27,7 +27,7 @@ from imseek._version import __version__
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError, UntrustedServerError
 from imseek.ui.cli import consent
 from imseek.ui.cli.command_classes import CommandGroup, Group
-from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.common_options import BARE_QUERY, examples
 from imseek.ui.cli.optional_values import insert_values
 from imseek.ui.cli.output import report_error
 from imseek.ui.cli.usage_errors import usage_message
@@ -166,8 +166,11 @@ class _Sections(CommandGroup):
         if args[0] not in self.commands and not ctx.resilient_parsing:
             known = {**{name: name for name in self.commands}, **ALIASES, **_SUGGESTIONS}
             close = dict.fromkeys(known[word] for word in get_close_matches(args[0], known))
-            meant = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
-            ctx.fail(f"No such command {args[0]!r}.{meant}")
+            if close and not any(map(str.isspace, args[0])):
+                meant = ", ".join(map(repr, close))
+                ctx.fail(f"No such command {args[0]!r}. Did you mean {meant}? (To search for it: imseek search …)")
+            ctx.meta[BARE_QUERY] = True
+            args = ["search", *args]
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -188,6 +191,7 @@ app = typer.Typer(
         "imseek demo",
         "imseek index ~/Pictures",
         "imseek search 'a boat on a lake'",
+        "imseek 'a boat on a lake'",
     ),
     rich_markup_mode=None,  # Rich costs 50 ms and reads markup in file names
     pretty_exceptions_enable=False,

@@ -166,8 +166,8 @@ def _lines(report: ClusterReport, limit: int) -> list[str]:
     shown = [*report.clusters[:limit], *([] if report.noise is None or not limit else [report.noise])]
     out = []
     if shown:
-        head = ("", "images", "cohesion", "apart", "next", "name", "most central image")
-        out.append(table(head, [_row(cluster) for cluster in shown], right=(0, 1, 2, 3, 4)))
+        head = ("", "images", "cohesion", "apart", "next", "name", "id", "most central image")
+        out.append(table(head, [_row(cluster) for cluster in shown], right=(0, 1, 2, 3, 4, 6)))
     out.append(printable(totals(report)))
     if shown:
         out.append(COLUMNS_NOTE)
@@ -186,5 +186,6 @@ def _row(cluster: Cluster) -> tuple[str, ...]:
         "" if cluster.separation is None else f"{cluster.separation:.2f}",
         "" if cluster.neighbour is None else str(cluster.neighbour),
         printable(heading(cluster)),
+        "" if cluster.number == 0 else str(cluster.medoids[0].image_id),
         "" if cluster.number == 0 else format_place(cluster.medoids[0].place, cluster.medoids[0].image_id),
     )

@@ -249,8 +249,11 @@ def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
         out.append(f"{format_count(len(plan.refused), 'file')} it leaves alone:")
         mine = (m for group in report.groups for m in group.members if m.collection == report.collection)
         where = {member.image_id: format_place(member.place, member.image_id) for member in mine}
-        rows = [(printable(one.reason), where.get(one.image_id, "")) for one in plan.refused[:_MAX_REFUSED]]
-        out.append(table(("why", "image"), rows))
+        rows = [
+            (printable(one.reason), str(one.image_id), where.get(one.image_id, ""))
+            for one in plan.refused[:_MAX_REFUSED]
+        ]
+        out.append(table(("why", "id", "image"), rows, right=(1,)))
         if len(plan.refused) > _MAX_REFUSED:
             out.append(f"and {len(plan.refused) - _MAX_REFUSED:,} more (the plan has all)")
         if plan.action in LINK_ACTIONS and any(group.kind in ("same", "scene") for group in report.groups):

@@ -32,6 +32,14 @@ def print_table(result: SearchResult, by: By, names: Mapping[str, str]) -> None:
         say(f"more: --page {result.next_page}")
 
 
+def print_ids(result: SearchResult) -> None:
+    """Print ids, one a line."""
+    for hit in result.hits:
+        print(hit.image_id)
+    for note in result.notes:
+        say(printable(note))
+
+
 def print_paths(result: SearchResult, *, exact: bool) -> None:
     """Print paths, one escaped path a line; with ``exact`` as raw bytes, each followed by NUL."""
     places = [hit.place for hit in result.hits if hit.place is not None]
@@ -63,12 +71,13 @@ def _table(hits: Sequence[Hit], by: By, names: Mapping[str, str]) -> str:
     columns = {
         "#": [str(n) for n in range(1, len(hits) + 1)],
         "score": [f"{hit.score:.3f}" for hit in hits],
+        "id": [str(hit.image_id) for hit in hits],
         "same": [f"+{len(hit.duplicates)}" if hit.duplicates else "" for hit in hits],
         "caption": [shorten(str(hit.metadata.get("caption", "")), _CAPTION_WIDTH) for hit in hits],
         "collection": [printable(names.get(hit.collection, hit.collection)) for hit in hits],
         "image": [format_place(hit.place, hit.image_id) for hit in hits],
     }
-    shown = {"#", "score", "image"}
+    shown = {"#", "score", "id", "image"}
     if any(columns["same"]):
         shown.add("same")
     if by == "caption":
@@ -76,5 +85,5 @@ def _table(hits: Sequence[Hit], by: By, names: Mapping[str, str]) -> str:
     if len(names) > 1:
         shown.add("collection")
     kept = {name: column for name, column in columns.items() if name in shown}
-    right = [n for n, name in enumerate(kept) if name in ("#", "score", "same")]
+    right = [n for n, name in enumerate(kept) if name in ("#", "score", "id", "same")]
     return table(tuple(kept), zip(*kept.values(), strict=True), right=right)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples, rare
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.index import IndexRun
+from imseek.ui.cli.index import IndexRun, choose_for_index, open_for_index
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
@@ -30,7 +29,12 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     app.command(
         "watch",
-        epilog=examples("imseek watch", "imseek watch ~/Pictures", "imseek watch --settle 10 --json"),
+        epilog=examples(
+            "imseek watch",
+            "imseek watch ~/Pictures",
+            "imseek watch ~/Scans -c scans",
+            "imseek watch --settle 10 --json",
+        ),
     )(watch)
 
 
@@ -68,11 +72,12 @@ def watch(
     Ctrl-C to stop.
 
     If a folder disappears or is suddenly empty, as when a disk is unmounted, no image is removed: the command
-    waits for it.
+    waits for it. A collection that does not exist yet is created, if folders are named.
     """
     import imseek.watch
 
-    chosen = choose_collection(collection, quiet=as_json)
+    given = [str(path) for path in paths or ()]
+    chosen = choose_for_index(given, False, collection)
 
     def tell(report: IndexReport) -> None:
         if as_json:
@@ -85,7 +90,8 @@ def watch(
         for note in report.notes:
             say(printable(note))
 
-    with imseek.open(chosen.path, runtime=runtime, notify=say) as opened, StopSignals() as signals:
+    opening = open_for_index(chosen, given, None, [], runtime, captions=False, here=False, quiet=as_json, dry_run=False)
+    with opening as opened, StopSignals() as signals:
         imseek.watch.watch(
             opened,
             paths or [],
