@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,6 +83,13 @@ def find_image(collection: AnyCollection, image: str | bytes | os.PathLike[str])
             f"no image {display_path(path)!r} in this collection", hint="name an id, an indexed file, or a copy of one"
         )
     return found[0]
+
+
+def count_at(collection: AnyCollection, source_id: int, path: str | bytes | os.PathLike[str]) -> tuple[int, int]:
+    """Count the images of a source whose files are below ``path``, as if it had moved there, and all its images."""
+    from imseek.data.catalog import path_lookup
+
+    return path_lookup.count_at(path_of(collection), source_id, os.fsencode(Path(os.fsdecode(path)).absolute()))
 
 
 def newest(collection: AnyCollection, *, where: str | None = None, limit: int = 10) -> NewestImages:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from imseek.types.json_form import ContentHash, Count, Json, Score, Share, json_member
 from imseek.types.pictures import ImagePlace
@@ -12,6 +12,7 @@ from imseek.types.pictures import ImagePlace
 #: Strictest first. *exact*: the same bytes. *same*: one image re-encoded, resized, recoloured, rotated, or slightly
 #: cropped. *inside*: one is a crop of the other. *scene*: two photos of one scene.
 DuplicateKind: TypeAlias = Literal["exact", "same", "inside", "scene"]
+_KINDS: Final = get_args(DuplicateKind)
 #: Rule that chooses the keeper of a group.
 KeepRule: TypeAlias = Literal["best", "largest", "oldest", "newest", "path-priority"]
 
@@ -154,3 +155,20 @@ class DuplicateReport:
     def bytes(self) -> Count:
         """Total size of the files that may be removed."""
         return sum(member.bytes for group in self.groups for member in group.surplus)
+
+    def at_least(self, confidence: float) -> DuplicateReport:
+        """Return a copy without the images whose pair with the keeper is less sure, 0 to 1, and with the groups left.
+
+        Pairs that a person has judged to be the same stay. ``pairs`` and ``searched`` are as before.
+        """
+        groups = []
+        for group in self.groups:
+            sure = [
+                (member, member.pair)
+                for member in group.others
+                if member.pair is not None and (member.pair.judged or member.pair.confidence >= confidence)
+            ]
+            if sure:
+                kind = max((pair.kind for _, pair in sure), key=_KINDS.index)
+                groups.append(replace(group, kind=kind, members=(group.keeper, *(member for member, _ in sure))))
+        return replace(self, groups=tuple(groups))

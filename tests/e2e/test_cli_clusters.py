@@ -39,7 +39,6 @@ class TestClusters:
         assert all("(no name)" in row and str(colours) in row for row in rows)
         assert totals == "3 clusters of 13 images; k-means, as asked for"
         assert note.startswith("cohesion: how alike")
-        assert "collection: default" in outcome.err
         short = cli("clusters", "-k", "3", "--names", "none", "-n", "1").out.splitlines()
         assert short[-1] == "2 more clusters (-n shows more, --html, --csv and --json have all)"
         assert len(short) == 5

@@ -33,7 +33,7 @@ class TestBareQuery:
 
     def test_in_a_folder_without_pictures_says_nothing_more(self, cli, indexed) -> None:
         Path("notes.txt").write_text("no picture")
-        assert cli("a red car").err == "collection: default (the only one)\n"
+        assert cli("a red car").err == ""
 
 
 class TestNothingIndexed:

@@ -58,7 +58,7 @@ class TestLaterRuns:
         (indexed / "red.png").unlink()
         outcome = cli("index")
         assert outcome.code == 0
-        assert outcome.err == "collection: default (the only one)\n"
+        assert outcome.err == ""
         assert outcome.out.startswith("1 removed, 2 unchanged; 2 images in the collection")
 
     def test_another_encoder_is_refused(self, cli, indexed) -> None:

@@ -86,6 +86,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
         "info": _Command("info", "Show what a collection holds."),
         "maintain": _Command("maintain", "Tidy a collection, or change its encoders."),
         "collection": _Command("collection", "List, create, rename, verify and repair collections."),
+        "config": _Command("config", "List, get and set your settings."),
         "jobs": _Command("jobs", "List the runs of a collection, and stop one."),
         "encoders": _Command("encoders", "List encoders, download one, check one."),
         "doctor": _Command("doctor", "Check the installation and the collection."),

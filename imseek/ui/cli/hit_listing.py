@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from imseek.ui.cli import notices
 from imseek.ui.cli.output import say
 from imseek.ui.render.text import format_matches, format_place, table
 from imseek.ui.render.words import format_count, printable, shorten
@@ -26,7 +27,7 @@ def print_table(result: SearchResult, by: By, names: Mapping[str, str]) -> None:
     if len(result.spaces) > 1:
         shares = (f"{share.weight:.0%} {printable(share.encoder)}" for share in result.spaces)
         print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")
-    for note in result.notes:
+    for note in _due_notes(result):
         print(printable(note))
     if result.next_page is not None:
         say(f"more: --page {result.next_page}")
@@ -36,7 +37,7 @@ def print_ids(result: SearchResult) -> None:
     """Print ids, one a line."""
     for hit in result.hits:
         print(hit.image_id)
-    for note in result.notes:
+    for note in _due_notes(result):
         say(printable(note))
 
 
@@ -48,8 +49,20 @@ def print_paths(result: SearchResult, *, exact: bool) -> None:
     else:
         for place in places:
             print(place.display)
-    for note in result.notes:
+    for note in _due_notes(result):
         say(printable(note))
+
+
+def _due_notes(result: SearchResult) -> list[str]:
+    """Return the notes of a result; that of a basic encoder, which every search would repeat, once a day only."""
+    from imseek.encoders import BASIC_NOTE
+
+    basic = [note for note in result.notes if note.startswith(BASIC_NOTE)]
+    if not basic or notices.is_due(BASIC_NOTE):
+        if basic:
+            notices.record(BASIC_NOTE)
+        return list(result.notes)
+    return [note for note in result.notes if note not in basic]
 
 
 def _grouped_table(result: SearchResult, by: By, names: Mapping[str, str]) -> str:

@@ -22,6 +22,7 @@ from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples, rare
+from imseek.ui.cli.configured import configured_encoder
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
 from imseek.ui.cli.flag_groups import with_groups
@@ -130,7 +131,11 @@ def index(
     ] = False,
     encoder: Annotated[
         str | None,
-        typer.Option("--encoder", metavar="REFERENCE", help="For a new collection: its encoder (default: auto)."),
+        typer.Option(
+            "--encoder",
+            metavar="REFERENCE",
+            help="For a new collection: its encoder (default: auto, see `imseek config`).",
+        ),
     ] = None,
     also: AlsoOption = None,
     captions: CaptionsOption = False,
@@ -356,7 +361,7 @@ def _create(
         with download_bar():
             opened = imseek.create(
                 chosen.path,
-                encoder=encoder or "auto",
+                encoder=encoder or configured_encoder(),
                 also=also,
                 captions=captions,
                 here=here,

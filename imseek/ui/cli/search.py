@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -153,7 +152,7 @@ class _Place:
         try:
             return [resolve_collection(one) for one in wanted]
         except CollectionNotFoundError as error:
-            if self.named or os.environ.get(library.COLLECTION_VARIABLE):
+            if str(error) != library.NONE_YET:
                 raise
             from imseek.ui.cli.local_folder import offer_first_index
 
