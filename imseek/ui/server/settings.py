@@ -21,10 +21,10 @@ class Settings:
 
     ``hosts`` are the names, beside those of loopback, under which it may be asked (the ``Host`` header). ``origins``
     are the sites, beside itself, whose pages may send requests and read the responses (CORS). Requests that change
-    state, and all requests to an address other than loopback, must carry ``token``; without a token neither is served. ``rate`` is requests per
-    second and client (0: unlimited), ``body`` bytes, ``seconds`` the time limit of a request, ``results`` the maximum
-    number of hits, ``pixels`` the largest picture that is decoded for a client. With ``later``, collections may be
-    added while it runs, and it may start without any.
+    state, and all requests to an address other than loopback, must carry ``token``; without a token neither is served.
+    ``rate`` is requests per second and client (0: unlimited), ``body`` bytes, ``seconds`` the time limit of a
+    request, ``results`` the maximum number of hits, ``pixels`` the largest picture that is decoded for a client.
+    With ``later``, collections may be added while it runs, and it may start without any.
     """
 
     collections: tuple[tuple[str, Path], ...]
