@@ -74,6 +74,8 @@ class Duplicate:
     """Its relation to the keeper; null for the keeper itself."""
     protected: Annotated[bool, Json(hidden=True)] = False
     """Whether it lies in a protected folder."""
+    link: bool = False
+    """Whether it is another name of the file of an image before it in the group: removing it frees nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,11 @@ class DuplicateGroup:
         """Images that may be removed: not protected, and not in a group of crops, where neither image replaces the
         other."""
         return tuple(other for other in self.others if not self.keeps(other))
+
+    @property
+    def surplus_bytes(self) -> int:
+        """Bytes on the disk that removing the surplus frees: those of links count nothing."""
+        return sum(member.bytes for member in self.surplus if not member.link)
 
     def keeps(self, member: Duplicate) -> bool:
         """Tell whether a member must be kept."""
@@ -154,7 +161,7 @@ class DuplicateReport:
     @json_member()
     def bytes(self) -> Count:
         """Total size of the files that may be removed."""
-        return sum(member.bytes for group in self.groups for member in group.surplus)
+        return sum(group.surplus_bytes for group in self.groups)
 
     def at_least(self, confidence: float) -> DuplicateReport:
         """Return a copy without the images whose pair with the keeper is less sure, 0 to 1, and with the groups left.

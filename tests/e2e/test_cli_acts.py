@@ -184,7 +184,7 @@ class TestApplyAndUndo:
         assert contents(album) == before
         assert ids(cli) == images
         again = cli("undo")
-        assert (again.code, again.err.splitlines()[1]) == (2, "imseek: there is nothing to undo")
+        assert (again.code, again.err.splitlines()[0]) == (2, "imseek: there is nothing to undo")
 
     def test_what_is_free_at_once(self, cli, album) -> None:
         """A link leaves nothing that would have to be emptied."""
@@ -223,7 +223,7 @@ class TestApplyAndUndo:
         outcome = cli("apply", "p", "--yes")
         assert outcome.code == 1
         assert outcome.out.splitlines()[-1] == "2 files left alone"
-        assert cli("undo").err.splitlines()[1] == "imseek: there is nothing to undo"
+        assert cli("undo").err.splitlines()[0] == "imseek: there is nothing to undo"
         assert cli("undo", "--list").out.splitlines()[1].split()[2:] == ["done", "0", "B", "none"]
 
     def test_tags(self, cli, album) -> None:

@@ -83,6 +83,23 @@ class TestTable:
         )
         assert outcome.err == ""
 
+    def test_links_are_marked_and_free_nothing(self, cli, album) -> None:
+        china = album / "below" / "china.jpg"
+        (album / "hard.jpg").hardlink_to(china)
+        (album / "soft.jpg").symlink_to(china)
+        assert cli("index").code == 0
+        outcome = cli("duplicates", "--kind", "exact", "--keep", "path-priority", "--prefer", album / "below")
+        rows = {line.rsplit("/", 1)[1]: line.split() for line in outcome.out.splitlines() if f"{album}/" in line}
+        for name in ("hard.jpg", "soft.jpg"):
+            assert rows[name][0] == "link"
+            assert "0 B" in " ".join(rows[name])
+        assert rows["china copy.jpg"][0] == "exact"
+        freed = 3 * china.stat().st_size
+        assert f"5 surplus images, {freed / 1000:.1f} kB" in outcome.out
+        found = cli("duplicates", "--kind", "exact", "--json").json("duplicates")
+        assert found["bytes"] == freed
+        assert sum(member["link"] for member in found["groups"][0]["members"]) == 2
+
     def test_only_what_is_sure_enough(self, cli, album) -> None:
         certain = cli("duplicates", "--sure", "100%", "--plan", "p", "--action", "trash")
         assert "1 group (1 exact) among 12 images; 3 surplus images" in certain.out

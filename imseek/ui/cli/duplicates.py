@@ -395,7 +395,7 @@ def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[
     first, *rest = table(head, rows, right=(2, 3, 4, 6)).split("\n")
     out = [first]
     for number, group in enumerate(groups, start=1):
-        freed = format_size(sum(member.bytes for member in group.surplus))
+        freed = format_size(group.surplus_bytes)
         kept = f", {freed} could be freed; kept" if group.surplus else ""
         images = format_count(len(group.members), "image")
         out.append(f"{number}. {KIND_LABELS[group.kind]}, {images}{kept}: {printable(group.reason)}")
@@ -412,10 +412,10 @@ def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> 
     pair = member.pair
     return [
         "keep" if group.keeps(member) else "",
-        "" if pair is None else pair.kind,
+        "" if pair is None else "link" if member.link else pair.kind,
         "" if pair is None else "judged" if pair.judged else percent(pair.confidence),
         f"{member.width}×{member.height}",
-        format_size(member.bytes),
+        format_size(0 if member.link else member.bytes),
         printable(member.format),
         str(member.image_id),
         *([printable(names.get(member.collection, member.collection))] if names else []),

@@ -103,7 +103,9 @@ def _progress(job: Job) -> str:
     if not isinstance(total, int):
         # The last phase of a finished run says nothing about how far it got.
         return str(job.progress.get("phase", "")) if job.ended is None else ""
-    if job.kind in _OF_FILES:
+    if not total:
+        text = "nothing new" if job.kind in _OF_FILES else ""
+    elif job.kind in _OF_FILES:
         text = f"{done:,} of {format_count(total, 'file')}"
     else:
         text = f"{printable(str(job.progress.get('phase', '')))} {done:,} of {total:,}".strip()
