@@ -296,7 +296,7 @@ def _row(root: Path, run_id: int) -> runs.RunRow:
     if 0 <= run_id < 1 << 63:  # SQLite's integers have 64 bits.
         for row in runs.read_runs(root, run_id=run_id):
             return row
-    raise JobNotFoundError(f"no job {run_id} in {root}", hint="`imseek jobs` lists them")
+    raise JobNotFoundError(f"no run {run_id} in {root}", hint="`imseek jobs` lists them")
 
 
 def _state(row: runs.RunRow) -> runs.State:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from imseek import config
 from imseek.data import layout
 from imseek.data.layout import is_collection as is_collection
 from imseek.errors import (
@@ -36,6 +37,10 @@ DEFAULT_NAME = "default"
 DEMO_NAME = "demo"
 #: How a collection in the current folder or one above it was found.
 NEAREST = f"nearest {LOCAL_FOLDER}"
+#: How a collection was found that is the only named one.
+ONLY_ONE = "the only one"
+#: The message where nothing was ever indexed.
+NONE_YET = "there is no collection yet"
 #: The option that names a command's collection.
 COLLECTION_OPTION = "--collection"
 
@@ -136,14 +141,14 @@ def resolve(
 ) -> ResolvedCollection:
     """Return the collection that a command means; ``given`` is the value of ``option``.
 
-    Tried in order: the given name or path, ``IMSEEK_COLLECTION``, the nearest ``.imseek`` from ``cwd`` upwards, the
-    only named collection, the one named ``default``.
+    Tried in order: the given name or path, ``IMSEEK_COLLECTION``, the nearest ``.imseek`` from ``cwd`` upwards, that of
+    ``config.toml``, the only named collection, the one named ``default``.
 
     Raises CollectionNotFoundError, with a hint how to create one, and AmbiguousCollectionError, with the names.
     """
     chosen = _choose(given, cwd, environ, list_collections(environ), option)
     if chosen is None:
-        raise CollectionNotFoundError("there is no collection yet", hint="`imseek index FOLDER` creates one")
+        raise CollectionNotFoundError(NONE_YET, hint="`imseek index FOLDER` creates one")
     if not chosen.exists:
         known = ", ".join(c.name for c in list_collections(environ))
         makes = f"there are: {known}" if known else f"`imseek index FOLDER -c {chosen.name}` makes it"
@@ -246,8 +251,11 @@ def _choose(
         local = folder / LOCAL_FOLDER
         if is_collection(local):
             return ResolvedCollection(local, str(local), NEAREST)
+    if (configured := config.read(environ).values.get("collection")) is not None:
+        found = locate(configured, cwd=cwd, environ=environ)
+        return ResolvedCollection(found.path, found.name, "config.toml", exists=is_collection(found.path))
     if len(named) == 1:
-        return ResolvedCollection(named[0].path, named[0].name, "the only one")
+        return ResolvedCollection(named[0].path, named[0].name, ONLY_ONE)
     for collection in named:
         if collection.name == DEFAULT_NAME:
             return ResolvedCollection(collection.path, DEFAULT_NAME, "the default one")

@@ -12,23 +12,26 @@ Nothing is changed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from imseek.analysis.originals import Originals
 from imseek.analysis.snapshot_session import filter_ids, run_with_reader
+from imseek.data import image_refs
 from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.encoders.checks import available_cpus
-from imseek.errors import MediaError, UsageError
+from imseek.errors import ImageNotFoundError, MediaError, UsageError
 from imseek.types.collections import AnyCollection, path_of
 from imseek.types.pictures import Place, display_path
 from imseek.types.suggestions import Suggestion as Suggestion
@@ -72,6 +75,27 @@ def read_state(collection: AnyCollection) -> CollectionState:
     """
     now = read_current(path_of(collection))
     return CollectionState(now.uuid, now.generation, now.images, now.caption_space is not None)
+
+
+def find_image(collection: AnyCollection, image: str | bytes | os.PathLike[str]) -> int:
+    """Return the id of the image with a path or URL: of an indexed file, or of a copy of one.
+
+    Of several images, as with copies, it is the one with the lowest id. Raises ImageNotFoundError, StorageError.
+    """
+    path = os.fsencode(image)
+    found = image_refs.find_ids(path_of(collection), [path])[path]
+    if not found:
+        raise ImageNotFoundError(
+            f"no image {display_path(path)!r} in this collection", hint="name an id, an indexed file, or a copy of one"
+        )
+    return found[0]
+
+
+def count_at(collection: AnyCollection, source_id: int, path: str | bytes | os.PathLike[str]) -> tuple[int, int]:
+    """Count the images of a source whose files are below ``path``, as if it had moved there, and all its images."""
+    from imseek.data.catalog import path_lookup
+
+    return path_lookup.count_at(path_of(collection), source_id, os.fsencode(Path(os.fsdecode(path)).absolute()))
 
 
 def newest(collection: AnyCollection, *, where: str | None = None, limit: int = 10) -> NewestImages:

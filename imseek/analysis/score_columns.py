@@ -77,7 +77,9 @@ def check_name(
     if known is not None and not replace:
         raise UsageError(f"there are {kind} {name!r} already", hint="choose another name, or add --force")
     if known_to_filters := sorted(set(columns) & {*VIRTUAL, *ALIASES}):
-        raise UsageError(f"{known_to_filters[0]!r} is what filters call something else", hint="choose another name")
+        raise UsageError(
+            f"{known_to_filters[0]!r} is reserved", hint="it has a meaning in filters: choose another name"
+        )
     for shard in reader.current.shards:
         mine = shard.columns.get(name)  # Without a record (lost, then repaired), they may be replaced.
         for file in stored_facts.files_of(shard):

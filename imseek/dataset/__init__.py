@@ -47,7 +47,7 @@ from imseek.dataset.splits import parts_of
 from imseek.dataset.vector_set_difference import EXPECTED_SHARE, MAX_QUERIED
 from imseek.duplicates import find as find_duplicates
 from imseek.duplicates.related_pairs import RelatedPairs, find_related
-from imseek.duplicates.results import DuplicateContents
+from imseek.duplicates.results import DuplicateContents, DuplicatePair
 from imseek.errors import UsageError
 from imseek.progress import ProgressCallback, Task
 from imseek.search.encoder_loader import load_encoder
@@ -250,8 +250,8 @@ def leakage(
                 without=images - len(class_of),
                 counts=tuple(LeakCount(*pair, *counts) for pair, counts in leaks.counts.items()),
                 groups=tuple(
-                    LeakGroup(kind, tuple(LeakImage(class_of[i], i, places.get(i)) for i in ids))
-                    for kind, ids in leaks.groups
+                    LeakGroup(kind, tuple(LeakImage(class_of[i], i, places.get(i)) for i in ids), least)
+                    for (kind, ids), least in zip(leaks.groups, _confidences(leaks.groups, found.pairs), strict=True)
                 ),
                 generation=reader.generation,
                 notes=found.notes,
@@ -259,6 +259,17 @@ def leakage(
             )
 
         return session.run(work)
+
+
+def _confidences(groups: Sequence[tuple[LeakKind, Sequence[int]]], pairs: Iterable[DuplicatePair]) -> list[float]:
+    """Return for each group of images the confidence of its least sure pair, 1 where there is none."""
+    group_of = {image_id: number for number, (_, ids) in enumerate(groups) for image_id in ids}
+    found = [1.0] * len(groups)
+    for pair in pairs:
+        number = group_of.get(pair.a)
+        if number is not None and number == group_of.get(pair.b):
+            found[number] = min(found[number], pair.confidence)
+    return found
 
 
 def leakage_against(
@@ -286,6 +297,7 @@ def leakage_against(
                 *(LeakImage(mine, one.image_id, one.place) for one in group.others),
                 LeakImage(theirs, group.keeper.image_id, group.keeper.place),
             ),
+            min((one.pair.confidence for one in group.others if one.pair is not None), default=1.0),
         )
         for group in found.groups
     )

@@ -112,6 +112,8 @@ class LeakGroup:
     kind: LeakKind
     """The loosest of the pairs."""
     images: tuple[LeakImage, ...]
+    confidence: Share = 1.0
+    """That of the least sure of the pairs (docs/duplicates.md); 1 for the same file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from imseek.duplicates.actions.plans import Plan as Plan
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS as DEFAULT_LOOKS
 from imseek.duplicates.csv_rows import write_csv as write_csv
 from imseek.duplicates.grouping.keepers import RULES, AnyPath, Folders
+from imseek.duplicates.links import mark_links
 from imseek.duplicates.pipeline import DuplicatesRequest
 from imseek.duplicates.results import DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import UsageError
@@ -116,7 +117,7 @@ def find(
                 return pipeline.find(reader, here.index, load, request, task)
             return cross_collection_groups.find(reader, here.index, there.reader, there.index, load, request, task)
 
-        return retry_if_stale(work, *(one for one in (here, there) if one is not None))
+        return mark_links(retry_if_stale(work, *(one for one in (here, there) if one is not None)))
 
 
 def judge(collection: AnyCollection, images: Sequence[int | AnyPath], verdict: Verdict) -> tuple[Judgement, ...]:

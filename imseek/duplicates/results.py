@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from imseek.types.json_form import ContentHash, Count, Json, Score, Share, json_member
 from imseek.types.pictures import ImagePlace
@@ -12,6 +12,7 @@ from imseek.types.pictures import ImagePlace
 #: Strictest first. *exact*: the same bytes. *same*: one image re-encoded, resized, recoloured, rotated, or slightly
 #: cropped. *inside*: one is a crop of the other. *scene*: two photos of one scene.
 DuplicateKind: TypeAlias = Literal["exact", "same", "inside", "scene"]
+_KINDS: Final = get_args(DuplicateKind)
 #: Rule that chooses the keeper of a group.
 KeepRule: TypeAlias = Literal["best", "largest", "oldest", "newest", "path-priority"]
 
@@ -73,6 +74,8 @@ class Duplicate:
     """Its relation to the keeper; null for the keeper itself."""
     protected: Annotated[bool, Json(hidden=True)] = False
     """Whether it lies in a protected folder."""
+    link: bool = False
+    """Whether it is another name of the file of an image before it in the group: removing it frees nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,11 @@ class DuplicateGroup:
         """Images that may be removed: not protected, and not in a group of crops, where neither image replaces the
         other."""
         return tuple(other for other in self.others if not self.keeps(other))
+
+    @property
+    def surplus_bytes(self) -> int:
+        """Bytes on the disk that removing the surplus frees: those of links count nothing."""
+        return sum(member.bytes for member in self.surplus if not member.link)
 
     def keeps(self, member: Duplicate) -> bool:
         """Tell whether a member must be kept."""
@@ -153,4 +161,21 @@ class DuplicateReport:
     @json_member()
     def bytes(self) -> Count:
         """Total size of the files that may be removed."""
-        return sum(member.bytes for group in self.groups for member in group.surplus)
+        return sum(group.surplus_bytes for group in self.groups)
+
+    def at_least(self, confidence: float) -> DuplicateReport:
+        """Return a copy without the images whose pair with the keeper is less sure, 0 to 1, and with the groups left.
+
+        Pairs that a person has judged to be the same stay. ``pairs`` and ``searched`` are as before.
+        """
+        groups = []
+        for group in self.groups:
+            sure = [
+                (member, member.pair)
+                for member in group.others
+                if member.pair is not None and (member.pair.judged or member.pair.confidence >= confidence)
+            ]
+            if sure:
+                kind = max((pair.kind for _, pair in sure), key=_KINDS.index)
+                groups.append(replace(group, kind=kind, members=(group.keeper, *(member for member, _ in sure))))
+        return replace(self, groups=tuple(groups))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from imseek._lazy import lazy_names
 from imseek.encoders.base import Encoder, EncoderInfo
 from imseek.encoders.presets import PRESETS, Preset
-from imseek.encoders.registry import AUTO, Resolution, canonical, load, resolve
+from imseek.encoders.registry import AUTO, BASIC_NOTE, Resolution, canonical, load, resolve
 from imseek.encoders.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from imseek.encoders.hub import Transfer, report_downloads
 
 __all__ = [
-    "AUTO", "PRESETS", "DownloadResult", "Encoder", "EncoderCheck", "EncoderInfo", "EncoderList", "Entry", "Offer",
-    "Preset", "Resolution", "Runtime", "TowerStatistics", "Transfer", "canonical", "check_encoder",
+    "AUTO", "BASIC_NOTE", "PRESETS", "DownloadResult", "Encoder", "EncoderCheck", "EncoderInfo", "EncoderList",
+    "Entry", "Offer", "Preset", "Resolution", "Runtime", "TowerStatistics", "Transfer", "canonical", "check_encoder",
     "download_encoder", "families", "find_encoder", "list_encoders", "load", "report_downloads", "resolve",
 ]  # fmt: skip
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from imseek.encoders.catalogue import Entry
 
 AUTO: Final = "auto"
+#: Beginning of the note about the built-in encoder.
+BASIC_NOTE: Final = "basic encoder"
 
 _FORMS: Final = (
     AUTO,
@@ -74,7 +76,7 @@ def resolve(reference: str) -> Resolution:
     for an invalid reference, and LicenceError for restricted weights that are not downloaded yet.
     """
     if reference == "builtin":
-        return Resolution(reference, note='basic encoder; a collection made with the encoder "default" finds more')
+        return Resolution(reference, note=f'{BASIC_NOTE}; a collection made with the encoder "default" finds more')
     from imseek.encoders import hub, licences
     from imseek.encoders.catalogue import find_encoder
 
@@ -95,7 +97,7 @@ def resolve(reference: str) -> Resolution:
         today = datetime.date.today().isoformat()
         return Resolution(
             "builtin",
-            note=f"basic encoder (hub unreachable on {today}); a collection made when online gets the default one",
+            note=f"{BASIC_NOTE} (hub unreachable on {today}); a collection made when online gets the default one",
         )
     return Resolution(entry.reference, download=entry)
 

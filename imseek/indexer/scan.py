@@ -168,7 +168,10 @@ def _scan_one(
     )  # fmt: skip
     result.sources.append(source)
     if (trouble := source.trouble()) is not None:
-        result.notes.append(f"{target.shown}: {trouble}; {_kept_note(_count(catalog, target, known, containers))}")
+        result.notes.append(
+            f"{target.shown}: {trouble}; {_kept_note(_count(catalog, target, known, containers))}; "
+            f"`imseek source relocate {source_id} NEW` if it has moved"
+        )
         return
     seen: set[bytes] = set()
     scanning = _SourceScan(catalog, target, source, settings, result, known, failures, containers)
@@ -190,6 +193,7 @@ def _scan_one(
         kept = _kept_note(_count(catalog, target, known, containers))
         result.notes.append(
             f"{target.shown} {'is empty' if target.root else 'are all missing'}, perhaps not mounted: {kept}; "
+            f"`imseek source relocate {source_id} NEW` if they have moved, "
             f"`imseek source remove {source_id}` if they are gone for good"
         )
         return

@@ -99,6 +99,16 @@ class TestPlan:
         linked = cli("duplicates", "--kind", "exact", "--plan", "y", "--action", "hard-link")
         assert "there are no two copies" in linked.out.splitlines()[-1], "and --kind exact is given already"
 
+    def test_one_of_which_nothing_can_be_done_says_why(self, cli, album) -> None:
+        (album / "copy.jpg").unlink()
+        Path(os.fsdecode(os.fsencode(album) + b"/caf\xe9.jpg")).unlink()
+        cli("index")
+        cli("duplicates", "--plan", "p", "--action", "hard-link")
+        outcome = cli("duplicates", "apply", "p", "--yes")
+        why = "it has other bytes than the keeper: only equal ones can be linked"
+        assert outcome.out == f"nothing in this plan can be done; 1 left alone (reasons: 1 {why})\n"
+        assert outcome.code == 0
+
     def test_protected_folders_are_in_it(self, cli, album) -> None:
         cli("duplicates", "--protect", album, "--plan", "p", "--action", "trash")
         assert json.loads(Path("p").read_text())["groups"] == []
@@ -174,7 +184,7 @@ class TestApplyAndUndo:
         assert contents(album) == before
         assert ids(cli) == images
         again = cli("undo")
-        assert (again.code, again.err.splitlines()[1]) == (2, "imseek: there is nothing to undo")
+        assert (again.code, again.err.splitlines()[0]) == (2, "imseek: there is nothing to undo")
 
     def test_what_is_free_at_once(self, cli, album) -> None:
         """A link leaves nothing that would have to be emptied."""
@@ -213,7 +223,7 @@ class TestApplyAndUndo:
         outcome = cli("apply", "p", "--yes")
         assert outcome.code == 1
         assert outcome.out.splitlines()[-1] == "2 files left alone"
-        assert cli("undo").err.splitlines()[1] == "imseek: there is nothing to undo"
+        assert cli("undo").err.splitlines()[0] == "imseek: there is nothing to undo"
         assert cli("undo", "--list").out.splitlines()[1].split()[2:] == ["done", "0", "B", "none"]
 
     def test_tags(self, cli, album) -> None:

@@ -25,7 +25,7 @@ class TestAesthetic:
         assert outcome.code == 0, outcome.err
         counts, head, first, second = outcome.out.splitlines()
         assert counts == "3 images scored by LAION's predictor, version 1 (fake:768)"
-        assert head.split() == ["score", "image"]
+        assert head.split() == ["score", "id", "image"]
         assert float(first.split()[0]) >= float(second.split()[0])
         found = cli("aesthetic", "--weights", weights, "--json").json("aesthetic")
         assert (found["images"], found["version"], found["saved"]) == (3, 1, None)

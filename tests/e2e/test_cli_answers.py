@@ -89,7 +89,7 @@ class TestGroups:
     def test_in_the_table(self, cli, album) -> None:
         outcome = cli("search", "red", "--group-by", "folder", "--per-group", "2", "--cutoff", "none")
         shown = outcome.out.splitlines()
-        assert shown[0].split() == ["#", "score", "image"]
+        assert shown[0].split() == ["#", "score", "id", "image"]
         assert shown[1] == f"{album / 'cold'} (15 hits)", "the copy of the best is there, and has the lower id"
         assert [line.split()[0] for line in shown[2:4]] == ["1", "2"]
         assert shown[4] == f"{album / 'warm'} (15 hits)"
@@ -116,8 +116,8 @@ class TestStages:
         assert first["duplicates"]
         outcome = cli("search", "red", "--collapse", "-n", "50", "--cutoff", "none")
         head, best, *_ = outcome.out.splitlines()
-        assert head.split() == ["#", "score", "same", "image"]
-        assert best.split()[2] == f"+{len(first['duplicates'])}"
+        assert head.split() == ["#", "score", "id", "same", "image"]
+        assert best.split()[3] == f"+{len(first['duplicates'])}"
 
     def test_so_few_images_are_not_cut(self, cli, album) -> None:
         assert len(cli("search", "red", "-n", "50").out.splitlines()) == 31
@@ -213,8 +213,8 @@ class TestSeveral:
     def test_hits_carry_the_collection(self, cli, two) -> None:
         outcome = cli("search", "red", "-c", "a", "-c", "b")
         head, *rows = outcome.out.splitlines()
-        assert head.split() == ["#", "score", "collection", "image"]
-        assert [row.split()[2] for row in rows[:4:2]] == ["a", "b"]
+        assert head.split() == ["#", "score", "id", "collection", "image"]
+        assert [row.split()[3] for row in rows[:4:2]] == ["a", "b"]
         assert [row.strip() for row in rows[1:4:2]] == ["matched: name red.png"] * 2
         assert len(rows) == 7
         assert outcome.err.splitlines()[:2] == [

@@ -61,10 +61,38 @@ class TestTerms:
             cli("search", "./red.png", "--json"),
         )
         assert as_words.json("search")["hits"][0]["score"] < 0.95 < as_file.json("search")["hits"][0]["score"]
-        assert "red.png is taken as words; the file of that name is ./red.png" in cli("search", "red.png").err
+        told = cli("search", "red.png").err
+        assert "taken as words: red.png; to search by that picture: ./red.png" in told
         told = cli("search", "blue", "--not", "red.png").err
-        assert "red.png is taken as words; the file of that name is --not ./red.png" in told
-        assert cli("search", "./red.png").err == "collection: default (the only one)\n"
+        assert "taken as words: red.png; to search by that picture: --not ./red.png" in told
+        assert cli("search", "./red.png").err == ""
+
+    def test_so_is_one_in_a_folder(self, cli, indexed, red) -> None:
+        Path("album").mkdir()
+        Path("album/red").write_bytes(red.read_bytes())
+        told = cli("search", "album/red").err
+        assert "taken as words: album/red; to search by that picture: ./album/red" in told
+        assert "taken as" not in cli("search", "red/blue", "red").err, "no such file"
+        assert "taken as" not in cli("search", "red/" * 2000).err, "longer than paths are"
+
+    def test_a_number_is_an_id_where_a_picture_is_expected(self, cli, indexed, red) -> None:
+        ids = {Path(hit["path"]).name: hit["image_id"] for hit in cli("search", "red", "--json").json("search")["hits"]}
+        number = str(ids["red.png"])
+        for arguments in (("similar", number), ("similar", f"id:{number}"), ("search", "--like", f"2:{number}")):
+            outcome = cli(*arguments, "-n", "1", "--json")
+            assert outcome.json("search")["hits"][0]["image_id"] == ids["red.png"]
+        Path(number).write_bytes((indexed / "below" / "blue.png").read_bytes())
+        told = cli("similar", number, "-n", "1")
+        assert f"taken as an id: {number}; to search by the file of that name: ./{number}" in told.err
+        assert told.out.splitlines()[1].split()[2:] == [number, str(indexed / "red.png")]
+        assert cli("similar", f"./{number}", "-n", "1").out.splitlines()[1].endswith("blue.png")
+
+    def test_ids_of_the_table_lead_to_the_pictures(self, cli, indexed, tmp_path) -> None:
+        head, first, *_ = cli("search", "red").out.splitlines()
+        assert head.split() == ["#", "score", "id", "image"]
+        number, path = first.split()[2:]
+        assert cli("extract", number, "-o", tmp_path / "out.png").code == 0
+        assert (tmp_path / "out.png").read_bytes() == Path(path).read_bytes()
 
     def test_words_without_quotes_are_told_apart(self, cli, indexed) -> None:
         assert "3 terms: a + red + car (words in quotes are one)" in cli("search", "a", "red", "car").err

@@ -63,7 +63,7 @@ class TestSearching:
         outcome = cli("search", "red", "--by", "caption")
         assert outcome.code == 0
         head, first, second = outcome.out.splitlines()
-        assert head.split() == ["#", "score", "caption", "image"]
+        assert head.split() == ["#", "score", "id", "caption", "image"]
         assert first.split()[0] == "1"
         assert first.endswith(str(embedded / "red.png"))
         assert "all red" in first
@@ -153,7 +153,7 @@ class TestAgreement:
         assert outcome.code == 0
         counts, head, worst, other = outcome.out.splitlines()
         assert counts.startswith("2 of 3 images have a caption; median agreement 0.")
-        assert head.split() == ["score", "caption", "image"]
+        assert head.split() == ["score", "id", "caption", "image"]
         assert worst.endswith(str(embedded / "lime.png"))
         assert other.endswith(str(embedded / "red.png"))
         assert float(worst.split()[0]) < float(other.split()[0])
@@ -211,7 +211,7 @@ class TestScores:
         first, left_out, _, worst, best = outcome.out.splitlines()
         assert first.startswith("2 captions of 3 images; median CLIPScore ")
         assert left_out == "left out, naming no image that counts: 1 row (none.png)"
-        assert [line.split()[1] for line in (worst, best)] == ["green", "red"]
+        assert [line.split()[2] for line in (worst, best)] == ["green", "red"]
         assert best.split()[0] == "2.500"
 
     def test_keep_and_export(self, cli, embedded, tmp_path) -> None:

@@ -33,15 +33,15 @@ class TestClusters:
     def test_the_table(self, cli, colours) -> None:
         outcome = cli("clusters", "-k", "3", "--names", "none")
         assert outcome.code == 0
-        head, *rows, totals = outcome.out.splitlines()
-        assert head.split() == ["images", "cohesion", "apart", "next", "name", "most", "central", "image"]
+        head, *rows, totals, note = outcome.out.splitlines()
+        assert head.split() == ["images", "cohesion", "apart", "next", "name", "id", "most", "central", "image"]
         assert [row.split()[:2] for row in rows] == [["1", "5"], ["2", "4"], ["3", "4"]]
         assert all("(no name)" in row and str(colours) in row for row in rows)
         assert totals == "3 clusters of 13 images; k-means, as asked for"
-        assert "collection: default" in outcome.err
+        assert note.startswith("cohesion: how alike")
         short = cli("clusters", "-k", "3", "--names", "none", "-n", "1").out.splitlines()
         assert short[-1] == "2 more clusters (-n shows more, --html, --csv and --json have all)"
-        assert len(short) == 4
+        assert len(short) == 5
 
     def test_as_json(self, cli, colours, tmp_path) -> None:
         files = ("--csv", tmp_path / "c.csv", "--html", tmp_path / "c.html")

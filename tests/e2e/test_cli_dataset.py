@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -115,6 +116,15 @@ class TestLeakage:
             "red.png",
             "again.png",
         ]
+
+    def test_how_sure(self, cli, photos) -> None:
+        with Image.open(photos / "chelsea.png") as cat:
+            cat.convert("RGB").resize((300, 200)).save(photos / "below" / "cat.jpg", quality=70)
+        assert cli("index", photos, "--encoder", "fake").code == 0
+        outcome = cli("dataset", "leakage", "--split", "folder")
+        assert re.search(r"1\. the same picture, \d+ % sure, 2 images", outcome.out)
+        found = cli("dataset", "leakage", "--split", "folder", "--json").json("dataset-leakage")
+        assert 0.5 < found["groups"][0]["confidence"] < 1
 
     def test_against_a_collection(self, cli, indexed) -> None:
         assert cli("index", indexed / "below", "-c", "test", "--encoder", "fake").code == 0

@@ -78,7 +78,38 @@ class TestTable:
         assert re.match(rf" +same +\d+ % +300×200 .* {album / 'cat.jpg'}$", lines[8])
         saved += 3 * size
         assert lines[9] == (f"2 groups (1 exact, 1 same) among 12 images; 4 surplus images, {saved / 1000:.1f} kB")
-        assert outcome.err == "collection: default (the only one)\n"
+        assert re.match(
+            r"of these: 3 certain, 1 \d+% sure or more \(--sure 95% .*\)|of these: 3 certain, 1 less sure .*", lines[10]
+        )
+        assert outcome.err == ""
+
+    def test_links_are_marked_and_free_nothing(self, cli, album) -> None:
+        china = album / "below" / "china.jpg"
+        (album / "hard.jpg").hardlink_to(china)
+        (album / "soft.jpg").symlink_to(china)
+        assert cli("index").code == 0
+        outcome = cli("duplicates", "--kind", "exact", "--keep", "path-priority", "--prefer", album / "below")
+        rows = {line.rsplit("/", 1)[1]: line.split() for line in outcome.out.splitlines() if f"{album}/" in line}
+        for name in ("hard.jpg", "soft.jpg"):
+            assert rows[name][0] == "link"
+            assert "0 B" in " ".join(rows[name])
+        assert rows["china copy.jpg"][0] == "exact"
+        freed = 3 * china.stat().st_size
+        assert f"5 surplus images, {freed / 1000:.1f} kB" in outcome.out
+        found = cli("duplicates", "--kind", "exact", "--json").json("duplicates")
+        assert found["bytes"] == freed
+        assert sum(member["link"] for member in found["groups"][0]["members"]) == 2
+
+    def test_only_what_is_sure_enough(self, cli, album) -> None:
+        certain = cli("duplicates", "--sure", "100%", "--plan", "p", "--action", "trash")
+        assert "1 group (1 exact) among 12 images; 3 surplus images" in certain.out
+        assert "1 image left out that is less sure (--sure)" in certain.out
+        assert "plan: trash 3 files" in certain.out
+        assert "of these:" not in certain.out
+        cli("duplicates", "judge", album / "chelsea.png", album / "cat.jpg", "--same")
+        found = cli("duplicates", "--sure", "100%", "--json").json("duplicates")
+        assert [group["kind"] for group in found["groups"]] == ["exact", "same"], "a person is sure"
+        assert cli("duplicates", "--sure", "95").code == 2
 
     def test_names_cannot_write_to_the_terminal(self, cli, album) -> None:
         outcome = cli("duplicates")
@@ -88,9 +119,9 @@ class TestTable:
 
     def test_the_limit_is_of_groups(self, cli, album) -> None:
         outcome = cli("duplicates", "-n", "1")
-        assert len(outcome.out.splitlines()) == 1 + 5 + 2
+        assert len(outcome.out.splitlines()) == 1 + 5 + 3
         assert outcome.out.splitlines()[-1] == "1 more group (-n shows more, --html and --csv have all)"
-        assert len(cli("duplicates", "-n", "0").out.splitlines()) == 1
+        assert len(cli("duplicates", "-n", "0").out.splitlines()) == 2
 
     def test_of_a_large_group_the_first_are_shown(self, cli, tmp_path, photo_files) -> None:
         folder = tmp_path / "many"

@@ -34,7 +34,6 @@ class TestRetrieval:
         assert back.startswith("picture → words  1.000 [1.000, 1.000]")
         assert brackets.startswith("in brackets: 95 %")
         assert left_out == "left out, naming no image that counts: 1 row (gone.png)"
-        assert outcome.err.startswith("collection: default")
 
     def test_as_json(self, cli, table) -> None:
         found = cli("evaluate", "retrieval", "--captions", table, "--json").json("evaluate-retrieval")

@@ -33,3 +33,15 @@ def test_an_unknown_id_and_a_picture_that_is_gone(cli, indexed, tmp_path) -> Non
     assert outcome.code == 1
     assert "not there any more" in outcome.err
     assert not (tmp_path / "out.png").exists()
+
+
+def test_a_file_or_a_copy_of_one(cli, indexed, tmp_path) -> None:
+    red = indexed / "red.png"
+    Path("copy.png").write_bytes(red.read_bytes())
+    for number, named in enumerate((red, Path("copy.png"))):
+        assert cli("extract", named, "-o", tmp_path / f"{number}.png").code == 0
+        assert (tmp_path / f"{number}.png").read_bytes() == red.read_bytes()
+    assert str(red) in cli("info", "copy.png").out
+    (indexed / "twin.png").write_bytes(red.read_bytes())
+    cli("index")
+    assert cli("info", "copy.png").out == cli("info", red).out, "the first of the images with that content"

@@ -94,7 +94,8 @@ def test_help_of_an_earlier_spelling_names_the_new_one(cli, earlier, now) -> Non
         ("dedup", "No such command 'dedup'. Did you mean 'duplicates'?"),
         ("restor", "Did you mean 'backup restore'"),
         ("serch", "Did you mean 'search', 'serve'?"),
-        ("xyzzy", "No such command 'xyzzy'."),
+        ("xyzzy", "there is no collection yet"),
+        ("beach", "Did you mean 'search', 'watch'? (To search for it: imseek search …)"),
     ],
 )
 def test_a_wrong_word_is_answered_by_the_right_one(cli, home, line, message) -> None:

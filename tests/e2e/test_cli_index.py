@@ -58,7 +58,7 @@ class TestLaterRuns:
         (indexed / "red.png").unlink()
         outcome = cli("index")
         assert outcome.code == 0
-        assert outcome.err == "collection: default (the only one)\n"
+        assert outcome.err == ""
         assert outcome.out.startswith("1 removed, 2 unchanged; 2 images in the collection")
 
     def test_another_encoder_is_refused(self, cli, indexed) -> None:
@@ -125,6 +125,18 @@ class TestSkipped:
         outcome = cli("index", tmp_path / "empty", "--encoder", "fake")
         assert outcome.code == 3
         assert outcome.out.startswith("no picture found")
+        assert outcome.err.endswith("the new collection default is empty, and was deleted again\n")
+        assert "no collection yet" in cli("collection", "list").err
+        found = cli("index", tmp_path / "empty", "--encoder", "fake", "--json").json("index")
+        assert not found["created"]
+
+    def test_a_refused_first_run_leaves_no_collection(self, cli, pictures, home) -> None:
+        outcome = cli("index", pictures, "--encoder", "fake", "--kind", "none")
+        assert outcome.code == 2
+        assert not (home / "collections" / "default").exists()
+        cli("collection", "create", "mine", "--encoder", "fake")
+        assert cli("index", pictures, "-c", "mine", "--kind", "none").code == outcome.code
+        assert (home / "collections" / "mine").exists(), "an empty one that was there before stays"
 
     def test_names_that_terminals_or_markup_would_obey(self, cli, pictures) -> None:
         for name in (b"\x1b[31mred.jpg", b"[bold]x[red].jpg", b"two\nlines.jpg", b"caf\xe9.jpg"):
@@ -200,3 +212,19 @@ class TestUntrusted:
         Image.new("RGB", (40, 30), "white").save(pictures / "white.png")
         assert "decoded in this process" in cli("index").out
         assert cli("index", "--untrusted", "--retry-failed").out.startswith("1 added, 3 unchanged; 4 images")
+
+
+class TestWatch:
+    def test_a_new_collection_is_created(self, cli, pictures, ctrl_c) -> None:
+        with ctrl_c("watch"):
+            outcome = cli("watch", pictures, "-c", "new")
+        assert outcome.code == 130, outcome.err
+        assert outcome.err.startswith("new collection: new in ")
+        assert "new" in cli("collection", "list").out
+
+    def test_what_is_no_folder_leaves_none_behind(self, cli, pictures, home) -> None:
+        outcome = cli("watch", pictures / "red.png", "-c", "new")
+        assert outcome.code == 2
+        assert "is not a folder" in outcome.err
+        assert not (home / "collections" / "new").exists()
+        assert cli("watch", "-c", "new").code == 2, "without a folder, it must exist"

@@ -68,6 +68,20 @@ def test_the_last_phase_is_no_progress_of_a_finished_run(cli, home, indexed) -> 
     assert _progress(replace(counted, ended=None)) == "index"
 
 
+@pytest.mark.parametrize(
+    ("kind", "progress", "text"),
+    [
+        ("index", {"phase": "index", "done": 12, "total": 40, "skipped": 1}, "12 of 40 files, 1 skipped"),
+        ("index", {"phase": "index", "done": 0, "total": 0, "skipped": 0}, "nothing new"),
+        ("maintain --measure", {"phase": "measuring", "done": 12, "total": 1400}, "measuring 12 of 1,400"),
+        ("maintain --measure", {"phase": "measuring", "done": 0, "total": 0}, ""),
+    ],
+)
+def test_progress_says_what_it_counts(cli, home, indexed, kind, progress, text) -> None:
+    (job,) = jobs.list(collection_of(home))
+    assert _progress(replace(job, kind=kind, progress=progress)) == text
+
+
 def test_index_in_the_background(cli, home, pictures) -> None:
     outcome = cli("index", pictures, "--encoder", "fake", "--background")
     assert outcome.code == 0, outcome.err

@@ -111,8 +111,8 @@ class TestLabel:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ([], "name the classes, or use --again or --forget"),
-            (["--classes", "red,blue", "--again", "kind"], "name the classes, or use --again or --forget"),
+            ([], "give --classes, or --again NAME, or --forget NAME"),
+            (["--classes", "red,blue", "--again", "kind"], "give --classes, or --again NAME, or --forget NAME"),
             (["--again", "kind", "--tag"], "--again labels as it was done before"),
             (["--forget", "kind", "--tag"], "--forget takes all of a name back"),
             (["--again", "kind"], "no labels are stored as 'kind'"),

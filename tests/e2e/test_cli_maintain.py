@@ -44,7 +44,7 @@ class TestDue:
     def test_nothing_to_do(self, cli, root) -> None:
         outcome = cli("maintain")
         assert (outcome.code, outcome.out) == (0, "nothing to do\n")
-        assert outcome.err == "collection: default (the only one)\n"
+        assert outcome.err == ""
 
     @pytest.mark.parametrize("arguments", [[], ["--merge"]])
     def test_shards_are_merged(self, cli, in_pieces, arguments) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from imseek.data.reader import Reader
 from imseek.data.vectors import snapshot_build
 
-COLLECTION = "collection: default (the only one)\n"
+COLLECTION = ""
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def shared(cli, catalog, album) -> str:
     assert made.code == 0, made.err
     indexed = cli("index", album, "-c", "shared")
     assert indexed.code == 0, indexed.err
-    assert indexed.out.startswith("9 added, 1 copied; 10 images in the collection")
+    assert indexed.out.startswith("9 added, 1 is a copy of an indexed picture; 10 images in the collection")
     return "shared"
 
 

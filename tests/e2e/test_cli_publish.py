@@ -53,7 +53,7 @@ def test_many_queries_of_a_publication(cli: Any, made: Path, tmp_path: Path) -> 
 
 
 REFUSED: list[tuple[tuple[str, ...], int, str]] = [
-    (("publish",), 2, "Missing argument"),
+    (("publish",), 2, "ADDRESS is missing"),
     (("publish", "photos"), 2, "not a Milvus address"),
     (("publish", "a", "b", "c.db"), 2, "one collection and one address"),
     (("publish", "milvus://me:secret@host"), 2, "IMSEEK_MILVUS_TOKEN"),

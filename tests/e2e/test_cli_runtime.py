@@ -81,7 +81,7 @@ def test_a_run_reports_its_precision(cli, pictures, encoder, flags: tuple[str, .
         (("--precision", "int9"), "no precision is called 'int9'"),
         (("--batch-size", "0"), "the batch size must be a whole number of at least 1, not 0"),
         (("--threads", "-1"), "the number of threads must be a whole number of at least 1, not -1"),
-        (("--threads", "many"), "'many' is not a valid int"),
+        (("--threads", "many"), "'many' is not a whole number"),
         (("--precision", "int8", "--compile"), "nothing to compile"),
     ],
 )

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 import typer
@@ -16,10 +17,10 @@ class TestTable:
     def test_best_first_with_score_and_path(self, cli, indexed) -> None:
         outcome = cli("search", "red")
         assert outcome.code == 0
-        assert outcome.err == "collection: default (the only one)\n"
+        assert outcome.err == ""
         head, first, *_ = outcome.out.splitlines()
-        assert head.split() == ["#", "score", "image"]
-        number, score, path = first.split(maxsplit=2)
+        assert head.split() == ["#", "score", "id", "image"]
+        number, score, _, path = first.split(maxsplit=3)
         assert (number, path) == ("1", str(indexed / "red.png"))
         assert float(score) == pytest.approx(1.0, abs=2e-3)
 
@@ -50,6 +51,29 @@ class TestTable:
         assert outcome.out.startswith("no hits\n")
 
 
+class TestNoise:
+    def test_the_collection_is_named_where_there_are_several(self, cli, indexed) -> None:
+        assert cli("search", "red").err == ""
+        cli("collection", "create", "other", "--encoder", "fake")
+        assert cli("search", "red").err == "collection: default (the default one)\n"
+
+    def test_a_basic_encoder_is_mentioned_when_made_in_info_and_once_a_day(
+        self, cli, pictures, home, monkeypatch
+    ) -> None:
+        note = "basic encoder; a collection made"
+        made = cli("index", pictures, "--encoder", "builtin")
+        assert made.err.count(note) == 1
+        assert note in cli("info").out
+        assert cli("search", "red").out.count(note) == 1
+        for command in (("search", "red"), ("search", "red", "-p"), ("similar", "0", "--ids")):
+            outcome = cli(*command)
+            assert note not in outcome.out + outcome.err
+        assert any(note in one for one in cli("search", "red", "--json").json("search")["notes"]), "programs see it"
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 90_000)
+        assert cli("search", "red").out.count(note) == 1, "the next day"
+
+
 class TestPaths:
     def test_one_a_line(self, cli, indexed) -> None:
         assert cli("search", "blue", "-p", "-n", "1").out == f"{indexed / 'below' / 'blue.png'}\n"
@@ -72,7 +96,7 @@ class TestPaths:
         command = f"{sys.executable} -P -m imseek search red -p | true; exit ${{PIPESTATUS[0]}}"
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1
-        assert done.stderr == "collection: default (the only one)\n"
+        assert done.stderr == ""
 
 
 class TestJson:

@@ -33,7 +33,7 @@ def test_what_the_collection_has(cli, card) -> None:
         str(card / "lime.png"),
         str(card / "red.png"),
     ]
-    assert "2 copied" in cli("index", card).out
+    assert "2 are copies of indexed pictures" in cli("index", card).out
 
 
 def test_what_another_one_has(cli, home, card, tmp_path) -> None:

@@ -69,6 +69,7 @@ def test_what_does_not_help_is_refused(cli, named) -> None:
     assert "average precision over all: " in outcome.out
     assert outcome.out.splitlines()[-1].startswith("refused: on the held-out pictures it does not help")
     assert cli("tune", "--json").json("tune")["tune"]["outcome"] == "refused"
+    assert cli("tune", "--dry-run").code == 0, "an answer, though not the one hoped for"
     assert cli("info", "--json").json("info")["encoder"]["reference"] == "fake"
 
 

@@ -40,7 +40,7 @@ class TestCollections:
 
     def test_rename(self, cli, indexed) -> None:
         assert cli("collection", "rename", "default", "photos").code == 0
-        assert cli("search", "red").err.startswith("collection: photos (the only one)\n")
+        assert cli("search", "red", "-c", "photos").err == "collection: photos (--collection)\n"
 
     def test_delete_asks(self, cli, indexed, monkeypatch) -> None:
         monkeypatch.setattr("sys.stdin", io.StringIO(""))
@@ -108,10 +108,30 @@ class TestSources:
         shutil.move(indexed, tmp_path / "new place")
         (source,) = cli("source", "list", "--json").json("sources")["sources"]
         assert source["present"] is False
+        for command in (("source", "list"), ("info",)):
+            assert "if it has moved, `imseek source relocate 1 NEW`" in cli(*command).err
+        assert "`imseek source relocate 1 NEW` if it has moved" in cli("index").out
         assert cli("source", "relocate", str(source["source_id"]), tmp_path / "new place").code == 0
         after = cli("search", "red", "--json", "-n", "1").json("search")["hits"][0]
         assert after["image_id"] == before["image_id"]
         assert after["path"] == str(tmp_path / "new place" / "red.png")
+
+    def test_relocating_less_than_all_asks(self, cli, indexed, tmp_path, terminal) -> None:
+        new = tmp_path / "new place"
+        shutil.copytree(indexed, new)
+        (new / "red.png").unlink()
+        refused = cli("source", "relocate", "1", new)
+        assert refused.code == 2
+        assert f"2 of 3 images found in {new}" in refused.err
+        assert "--yes" in refused.err
+        terminal("n")
+        assert cli("source", "relocate", "1", new).code == 1
+        terminal("y")
+        outcome = cli("source", "relocate", "1", new)
+        assert outcome.code == 0
+        assert outcome.out.lstrip() == f"source 1 is now {new} (3 images)\n"
+        assert cli("source", "relocate", "1", indexed).code == 0, "all are there: no question"
+        assert cli("source", "relocate", "1", new, "--yes").code == 0
 
     @pytest.mark.parametrize("arguments", [["remove", "99"], ["relocate", "99", "/"]])
     def test_unknown(self, cli, indexed, arguments) -> None:

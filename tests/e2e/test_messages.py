@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -23,14 +24,15 @@ from imseek.ui.cli.app import command
 LINES: dict[str, tuple[str, ...]] = {
     "index": ("{pictures}", "{pictures} --dry-run", "nowhere", "{pictures} --encoder none",
               "{pictures} -c new --encoder none", "--batch 0 {pictures}", "{pictures} --executor mars",
-              "{pictures} {pictures}", "notes.txt"),
+              "{pictures} {pictures}", "notes.txt", "copy.png"),
     "search": ("", "red -c none", "red -n 0", "red --min-score nan",
                "red --where 'width >'", "red --where 'colour = 1'", "red --near id:9",
-              "red --cutoff 7", "red --json -n 0", "red -n 1", "-- --"),
+               "red --cutoff 7", "red --top 5", "red -n many", "red --min-score many", "red --json -n 0",
+               "red -n 1", "-- --"),
     "similar": ("", "nowhere.png", "id:9", "id:x", "notes.txt", "id:0 -n 1", "id:0 --where 1"),
-    "captions": ("", "-c none"),
+    "captions": ("", "-c none", "--keep 30", "--keep 0"),
     "browse": ("red",),
-    "extract": ("9", "id:9", "x"),
+    "extract": ("9", "id:9", "x", "notes.txt"),
     "export": ("out.xyz", "out.csv", "out.csv", "out.csv --force --ids 9", "{pictures} --format webdataset"),
     "encode": ("", "--texts red", "-o v.npy", "red -o v.csv", "--texts ' ' -o v.npy", "{pictures} -o v.npy",
                "notes.txt -o v.npy --encoder none", "{pictures}/red.png notes.txt no.png -o v.npy --encoder fake",
@@ -40,8 +42,8 @@ LINES: dict[str, tuple[str, ...]] = {
                          "0 1 --forget"),
     "duplicates apply": ("nowhere.json", "notes.txt"),
     "duplicates undo": ("", "5", "--list"),
-    "map": ("--neighbours 0", "--method none", "-c none"),
-    "clusters": ("-k 0", "-k 9", "--where 'width >'"),
+    "map": ("--neighbours 0", "--method pca", "--method none", "-c none"),
+    "clusters": ("-k 0", "-k 9", "--k 2 --names none", "--k 2 --names none --save path", "--where 'width >'"),
     "outliers": ("-n 0", "-c none"),
     "sample": ("--random 2 --where 'width > 9999'", "--random 0"),
     "coverage": ("default none", "default default"),
@@ -57,7 +59,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "tune": ("", "--from none"),
     "watch": ("nowhere", "-c none"),
     "serve": ("-c none", "--port 99999"),
-    "publish": ("elsewhere",),
+    "publish": ("", "elsewhere"),
     "ui": ("none",),
     "doctor": ("--none",),
     "demo": ("--encoder none",),
@@ -80,6 +82,10 @@ LINES: dict[str, tuple[str, ...]] = {
     "evaluate zeroshot": ("", "--classes nowhere"),
     "evaluate ann": ("", "-c none"),
     "evaluate compare": ("", "--encoder none"),
+    "config list": ("",),
+    "config get": ("device", "devise"),
+    "config set": ("device cpu", "device ''", "index.ocr perhaps", "index.threads 0", "colour red"),
+    "config unset": ("device", "colour"),
     "collection list": ("",),
     "collection create": ("default", "''", "new --encoder none", "a/b --encoder fake", "new --encoder fake"),
     "collection rename": ("none other", "default ''"),
@@ -92,7 +98,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "source relocate": ("9 {pictures}", "{pictures} nowhere"),
     "jobs list": ("-c none",),
     "jobs cancel": ("9", "x"),
-    "encoders list": ("zzzz",),
+    "encoders list": ("zzzz", "builtin"),
     "encoders get": ("none", "fake"),
     "encoders check": ("none",),
 }  # fmt: skip
@@ -123,6 +129,7 @@ def test_words(
 ) -> None:
     monkeypatch.setattr(file_stat, "RACY_NS", 0)  # Otherwise a run reads again what was written just before.
     (Path.cwd() / "notes.txt").write_text("no picture\n")
+    shutil.copy(indexed / "red.png", "copy.png")
     said = []
     for line in LINES[name]:
         arguments = shlex.split(line.format(pictures=indexed))

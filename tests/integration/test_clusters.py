@@ -170,7 +170,7 @@ def test_a_name_that_is_there(root: Path) -> None:
     with pytest.raises(UsageError, match="column set of `imseek maintain --measure`"):
         clusters.find(root, k=2, names="none", save="measured")
     for name in ("year", "ratio"):
-        with pytest.raises(UsageError, match=f"'{name}' is what filters call something else"):
+        with pytest.raises(UsageError, match=f"'{name}' is reserved"):
             clusters.find(root, k=2, names="none", save=name)
     for name in ("Kinds", "1st", "a-b", "", "x" * 42):
         with pytest.raises(UsageError, match="cannot be a name of columns"):
@@ -305,7 +305,7 @@ def test_scores_replace_only_their_like(root: Path) -> None:
         save_scores(root, "worth", ids, worth, "aesthetic", {})
         with imseek.open(root) as collection:
             assert collection.get(2).metadata["worth"] == worth[1]
-    with pytest.raises(UsageError, match="'year' is what filters call something else"):
+    with pytest.raises(UsageError, match="'year' is reserved"):
         save_scores(root, "year", ids, scores, "aesthetic", {})
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -348,6 +350,76 @@ def test_what_changes_something_takes_the_token(client: TestClient) -> None:
         assert refused.status_code == 401, headers
         assert refused.headers["www-authenticate"] == "Bearer"
     assert client.delete(_at("jobs/1")).status_code == 401
+
+
+def test_a_browser_is_told_what_this_is(client: TestClient, root: Path) -> None:
+    start, routes = client.get("/"), client.get("/docs")
+    for page in (start, routes):
+        assert page.status_code == 200
+        assert page.headers["content-type"].startswith("text/html")
+        assert "HTTP service of imseek" in page.text
+        assert "<script" not in page.text
+        for target in re.findall(r'href="([^"]+)"', page.text):
+            assert client.get(target).status_code == 200, target
+    for path, operations in client.get("/openapi.json").json()["paths"].items():
+        assert f"<code>{path}</code>" in routes.text
+        assert all(one["summary"] in html.unescape(routes.text) for one in operations.values())
+    with _client(root, host="0.0.0.0", hosts=("pictures.example.org",)) as beyond:
+        for path in ("/", "/docs"):
+            found = beyond.get(path, headers={"Host": "pictures.example.org"})
+            assert found.status_code == 200
+            assert "photos" not in found.text, "names of collections are nobody else's business"
+
+
+SITE = "https://gallery.example.org"
+
+
+def test_pages_of_an_allowed_site_can_read_the_answers(root: Path) -> None:
+    with _client(root, origins=(SITE,)) as client:
+        found = client.get(_at("search"), params={"q": "red"}, headers={"Origin": SITE})
+        assert found.status_code == 200
+        assert found.headers["access-control-allow-origin"] == SITE
+        assert "Origin" in found.headers["vary"]
+        asked = {
+            "Origin": SITE,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type",
+        }
+        permitted = client.options(_at("jobs"), headers=asked)
+        assert permitted.status_code == 200
+        assert "POST" in permitted.headers["access-control-allow-methods"]
+        assert "authorization" in permitted.headers["access-control-allow-headers"].lower()
+        refused = client.post(_at("jobs"), json={}, headers={"Origin": SITE})
+        assert refused.status_code == 401, "the site may ask, and still needs the token"
+        assert refused.headers["access-control-allow-origin"] == SITE
+        for foreign in ("https://evil.example", "null", SITE.replace("https", "http"), SITE + ":8443"):
+            answer = client.get(_at("search"), params={"q": "red"}, headers={"Origin": foreign})
+            assert answer.status_code == 403
+            assert "access-control-allow-origin" not in answer.headers
+            preflight = client.options(_at("jobs"), headers={**asked, "Origin": foreign})
+            assert preflight.status_code in (400, 403)
+            assert "access-control-allow-origin" not in preflight.headers
+        assert (
+            client.options(_at("jobs"), headers={**asked, "Host": "evil.example"}).headers.get(
+                "access-control-allow-credentials"
+            )
+            is None
+        )
+
+
+def test_beyond_loopback_an_allowed_site_is_permitted_to_send_the_token(root: Path) -> None:
+    with _client(root, host="0.0.0.0", hosts=("pictures.example.org",), origins=(SITE,)) as client:
+        headers = {"Host": "pictures.example.org", "Origin": SITE}
+        asked = {**headers, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+        assert client.options(_at("search"), headers=asked).status_code == 200
+        assert client.get(_at("search"), params={"q": "red"}, headers={**headers, **BEARER}).status_code == 200
+        assert client.get(_at("search"), params={"q": "red"}, headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("origin", ["*", "gallery.example.org", "https://a.example/path", "https://", "null", ""])
+def test_what_is_no_site_is_refused(root: Path, origin: str) -> None:
+    with pytest.raises(UsageError, match="no web site"):
+        Settings((("photos", root),), token=TOKEN, origins=(origin,))
 
 
 def test_beyond_loopback_everything_takes_the_token(root: Path) -> None:

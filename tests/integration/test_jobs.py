@@ -150,7 +150,7 @@ def test_the_newest_comes_first(collection: imseek.Collection) -> None:
     ]
     assert [job.kind for job in jobs.list(collection.path, limit=1)] == ["three"]
     assert jobs.get(collection.path, 2).kind == "two"
-    with pytest.raises(JobNotFoundError, match="no job 4"):
+    with pytest.raises(JobNotFoundError, match="no run 4"):
         jobs.get(collection.path, 4)
     with pytest.raises(CollectionNotFoundError):
         jobs.list(collection.path / "nothing")

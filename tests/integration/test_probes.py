@@ -216,7 +216,7 @@ class TestRefused:
     def test_columns_that_cannot_be(self, root, save) -> None:
         tagged(root)
         probes.fit(root, "colours")
-        with pytest.raises(UsageError, match=r"cannot be a name of columns|there is a column|what filters call"):
+        with pytest.raises(UsageError, match=r"cannot be a name of columns|there is a column|reserved"):
             probes.apply(root, "colours", save=save)
 
     def test_a_threshold_that_is_none(self, root) -> None:
@@ -342,7 +342,7 @@ class TestApplying:
         probes.fit(root, "colours")
         probes.apply(root, "colours", save="one")
         for name in ("one_score", "measured", "folder"):
-            with pytest.raises(UsageError, match=f"'{name}' (already|is what filters call|is the column set)"):
+            with pytest.raises(UsageError, match=f"'{name}' (already|is reserved|is the column set)"):
                 probes.apply(root, "colours", save=name)
         assert column(root, "one_score")[ids(root)[0]] > 0.5
 

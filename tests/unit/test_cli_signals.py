@@ -46,7 +46,7 @@ def test_first_signal_asks_and_says_so(number: int, code: int) -> None:
     child.send_signal(number)
     _, err = child.communicate(timeout=20)
     assert child.returncode == code
-    assert "again to stop at once" in err
+    assert "press Ctrl-C again to stop immediately" in err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

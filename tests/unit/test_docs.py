@@ -26,7 +26,7 @@ from imseek.ui.cli.app import command
 from imseek.ui.cli.optional_values import insert_values
 
 #: What may be the language of a block; text is what nobody can run.
-LANGUAGES = {"", "console", "json", "mermaid", "python", "sql", "text", "yaml"}
+LANGUAGES = {"", "console", "json", "mermaid", "python", "sql", "text", "toml", "yaml"}
 #: Options and the like, in sentences, that belong to something else.
 FOREIGN = {
     "-quickgelu": "the end of names of models of open_clip",
@@ -331,8 +331,9 @@ def test_commands_in_sentences_are_there() -> None:
             for choice in alternatives([word.replace("¦", "|") for word in words]):
                 problem = None
                 if choice[:1] == ["imseek"]:
-                    problem = unknown_option(choice[1:])
-                elif choice and choice[0] in last:
+                    query = " " in "".join(choice[1:2])  # A query needs no word before it.
+                    problem = unknown_option(["search", *choice[2:]] if query else choice[1:])
+                elif choice and choice[0] in last - {"set"}:  # the shell has one, too
                     paths = [path for path in commands() if path and path[-1] == choice[0]]
                     found = [unknown_option([*path, *choice[1:]]) for path in paths]
                     problem = found[0] if all(found) else None

@@ -41,6 +41,15 @@ def files_below(root: Path, path: bytes, limit: int) -> list[bytes]:
         return list(_image_files_below(connection, _sources(root, connection), path, limit))
 
 
+def count_at(root: Path, source_id: int, path: bytes) -> tuple[int, int]:
+    """Count the images of a source whose files are below ``path``, as if it had moved there, and all its images."""
+    with connect_read_only(root) as connection:
+        query = "SELECT path FROM places WHERE source_id = ? AND died = ?"
+        files = [split(bytes(place))[0] for (place,) in connection.execute(query, (source_id, FOREVER))]
+    exists = {file: os.path.exists(join(path, file)) for file in set(files)}
+    return sum(exists[file] for file in files), len(files)
+
+
 def _sources(root: Path, connection: ReadConnection) -> list[LocalSource]:
     query = "SELECT source_id, kind, root, relative, options FROM sources WHERE died = ? ORDER BY source_id"
     found = [

@@ -213,7 +213,7 @@ def find(root: Path, undo_id: str) -> Journal:
     names = _journal_ids(root)
     if undo_id not in names:
         known = ", ".join(names[:5]) or "none"
-        raise UsageError(f"no record {undo_id!r} (there are: {known})", hint="imseek duplicates undo --list")
+        raise UsageError(f"no run {undo_id!r} to undo (there are: {known})", hint="imseek duplicates undo --list")
     return next(_read_journals(root, [undo_id]))
 
 

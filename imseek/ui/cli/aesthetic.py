@@ -70,6 +70,6 @@ def aesthetic(
 def _lines(answer: ScoredPictures) -> list[str]:
     found = answer.scores
     scored = f"{format_count(len(found.ids), 'image')} scored by LAION's predictor"
-    rows = [(f"{one.score:.3f}", format_place(one.place, one.image_id)) for one in answer.best]
-    scores = [table(("score", "image"), rows, right=(0,))] if rows else []
+    rows = [(f"{one.score:.3f}", str(one.image_id), format_place(one.place, one.image_id)) for one in answer.best]
+    scores = [table(("score", "id", "image"), rows, right=(0, 1))] if rows else []
     return [f"{scored}, version {found.version} ({found.encoder})", *scores]

@@ -27,9 +27,10 @@ from imseek._version import __version__
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError, UntrustedServerError
 from imseek.ui.cli import consent
 from imseek.ui.cli.command_classes import CommandGroup, Group
-from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.common_options import BARE_QUERY, examples
 from imseek.ui.cli.optional_values import insert_values
 from imseek.ui.cli.output import report_error
+from imseek.ui.cli.usage_errors import usage_message
 
 
 class _Command(NamedTuple):
@@ -86,6 +87,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
         "info": _Command("info", "Show what a collection holds."),
         "maintain": _Command("maintain", "Tidy a collection, or change its encoders."),
         "collection": _Command("collection", "List, create, rename, verify and repair collections."),
+        "config": _Command("config", "List, get and set your settings."),
         "jobs": _Command("jobs", "List the runs of a collection, and stop one."),
         "encoders": _Command("encoders", "List encoders, download one, check one."),
         "doctor": _Command("doctor", "Check the installation and the collection."),
@@ -166,8 +168,11 @@ class _Sections(CommandGroup):
         if args[0] not in self.commands and not ctx.resilient_parsing:
             known = {**{name: name for name in self.commands}, **ALIASES, **_SUGGESTIONS}
             close = dict.fromkeys(known[word] for word in get_close_matches(args[0], known))
-            meant = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
-            ctx.fail(f"No such command {args[0]!r}.{meant}")
+            if close and not any(map(str.isspace, args[0])):
+                meant = ", ".join(map(repr, close))
+                ctx.fail(f"No such command {args[0]!r}. Did you mean {meant}? (To search for it: imseek search …)")
+            ctx.meta[BARE_QUERY] = True
+            args = ["search", *args]
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -188,6 +193,7 @@ app = typer.Typer(
         "imseek demo",
         "imseek index ~/Pictures",
         "imseek search 'a boat on a lake'",
+        "imseek 'a boat on a lake'",
     ),
     rich_markup_mode=None,  # Rich costs 50 ms and reads markup in file names
     pretty_exceptions_enable=False,
@@ -243,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path} --help" if context is not None else None
-        report_error("UsageError", error.format_message(), hint, as_json=as_json)
+        report_error("UsageError", usage_message(error), hint, as_json=as_json)
         return error.exit_code
     except typer.Abort:
         report_error("Abort", "stopped: nothing was changed", None, as_json=as_json)

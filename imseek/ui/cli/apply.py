@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         ApplyReport,
         ForeignJournal,
         Outcome,
+        RefusedFile,
         UndoneFile,
         UndoReport,
     )
@@ -92,7 +94,7 @@ def apply(
     with run.work() as controls:
         report = duplicates.apply(run.path, read, dry_run=not yes, **controls)
     notes = _end_notes(report, "what was done is kept and can be undone")
-    run.finish(report, lambda: _apply_lines(report, limit), notes=notes)
+    run.finish(report, lambda: _apply_lines(report, read.refused, limit), notes=notes)
     return _exit_code(report, run)
 
 
@@ -207,9 +209,9 @@ def _find_plan_collection(uuid: str, name: str | None) -> ResolvedCollection:
     raise UsageError("the plan is for a collection that is not here", hint="name that collection: --collection PATH")
 
 
-def _apply_lines(report: ApplyReport, limit: int) -> list[str]:
+def _apply_lines(report: ApplyReport, refused: Sequence[RefusedFile], limit: int) -> list[str]:
     if not report.files:
-        return ["the plan has nothing to do", *map(printable, report.notes)]
+        return [_nothing_line(refused), *map(printable, report.notes)]
     out = _file_lines(report.files, limit)
     verb = "would be " if report.dry_run else ""
     acted = [file for file in report.files if file.outcome in _ACTED_OUTCOMES]
@@ -225,6 +227,16 @@ def _apply_lines(report: ApplyReport, limit: int) -> list[str]:
     if report.undo_id is not None and any(file.outcome != "left" for file in report.files):
         out.append(f"`imseek duplicates undo {report.undo_id} --yes` brings all back")
     return out
+
+
+def _nothing_line(refused: Sequence[RefusedFile]) -> str:
+    """Say that a plan names no file to act on, and why it leaves alone those that it knows."""
+    nothing = "nothing in this plan can be done"
+    if not refused:
+        return nothing
+    reasons = Counter(printable(file.reason) for file in refused)
+    why = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common())
+    return f"{nothing}; {len(refused):,} left alone (reasons: {why})"
 
 
 def _undo_lines(report: UndoReport, limit: int) -> list[str]:

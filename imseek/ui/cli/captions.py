@@ -171,5 +171,13 @@ def _agreement_lines(found: AgreementSummary) -> list[str]:
 
 
 def _worst_lines(worst: Sequence[Agreement]) -> list[str]:
-    rows = [(f"{row.score:.3f}", shorten(row.caption, _WIDTH), format_place(row.place, row.image_id)) for row in worst]
-    return [table(("score", "caption", "image"), rows, right=(0,))] if rows else []
+    rows = [
+        (
+            f"{row.score:.3f}",
+            str(row.image_id),
+            shorten(row.caption, _WIDTH),
+            format_place(row.place, row.image_id),
+        )
+        for row in worst
+    ]
+    return [table(("score", "id", "caption", "image"), rows, right=(0, 1))] if rows else []

@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
 def clusters(
     k: Annotated[
         int | None,
-        typer.Option("-k", metavar="N", help="Number of clusters (default: the most stable number)."),
+        typer.Option("--k", "-k", metavar="N", help="Number of clusters (default: the most stable number)."),
     ] = None,
     density: Annotated[
         bool, typer.Option("--density", help="Find dense groups; images between them belong to none.")
@@ -161,14 +161,16 @@ def write_csv(report: ClusterReport, file: TextIO) -> None:
 
 
 def _lines(report: ClusterReport, limit: int) -> list[str]:
-    from imseek.ui.render.clusters_page import totals
+    from imseek.ui.render.clusters_page import COLUMNS_NOTE, totals
 
     shown = [*report.clusters[:limit], *([] if report.noise is None or not limit else [report.noise])]
     out = []
     if shown:
-        head = ("", "images", "cohesion", "apart", "next", "name", "most central image")
-        out.append(table(head, [_row(cluster) for cluster in shown], right=(0, 1, 2, 3, 4)))
+        head = ("", "images", "cohesion", "apart", "next", "name", "id", "most central image")
+        out.append(table(head, [_row(cluster) for cluster in shown], right=(0, 1, 2, 3, 4, 6)))
     out.append(printable(totals(report)))
+    if shown:
+        out.append(COLUMNS_NOTE)
     if hidden := len(report.clusters) - len(report.clusters[:limit]):
         out.append(f"{format_count(hidden, 'more cluster')} (-n shows more, --html, --csv and --json have all)")
     return out + [printable(note) for note in report.notes]
@@ -184,5 +186,6 @@ def _row(cluster: Cluster) -> tuple[str, ...]:
         "" if cluster.separation is None else f"{cluster.separation:.2f}",
         "" if cluster.neighbour is None else str(cluster.neighbour),
         printable(heading(cluster)),
+        "" if cluster.number == 0 else str(cluster.medoids[0].image_id),
         "" if cluster.number == 0 else format_place(cluster.medoids[0].place, cluster.medoids[0].image_id),
     )

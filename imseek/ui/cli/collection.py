@@ -19,6 +19,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionTooOption, JsonOption, current_folder, examples
+from imseek.ui.cli.configured import configured_encoder
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.index import AlsoOption, CaptionsOption
 from imseek.ui.cli.output import say, say_collection
@@ -105,8 +106,11 @@ def create(
         typer.Argument(metavar="NAME|PATH", help="The name of the collection, or a folder to create it in."),
     ],
     encoder: Annotated[
-        str, typer.Option("--encoder", metavar="REFERENCE", help="The encoder of the collection.")
-    ] = "auto",
+        str | None,
+        typer.Option(
+            "--encoder", metavar="REFERENCE", help="The encoder of the collection (default: auto, see `imseek config`)."
+        ),
+    ] = None,
     also: AlsoOption = None,
     captions: CaptionsOption = False,
     catalog: Annotated[
@@ -124,7 +128,14 @@ def create(
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
     with download_bar():
-        made = imseek.create(new.path, encoder=encoder, also=also or (), captions=captions, catalog=catalog, notify=say)
+        made = imseek.create(
+            new.path,
+            encoder=encoder or configured_encoder(),
+            also=also or (),
+            captions=captions,
+            catalog=catalog,
+            notify=say,
+        )
     with made:
         encoder_is = encoder_lines(made.info())
     print(f"created {printable(new.name)} in {printable(str(new.path))}")

@@ -34,6 +34,11 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         given = list(args)
         ctx.meta[ARGUMENTS] = given
+        if not (ctx.resilient_parsing or set(ctx.help_option_names) & set(args)):
+            from imseek.ui.cli.configured import configured_defaults
+
+            names = [str(one.name) for one in self.params]
+            ctx.default_map = configured_defaults(self.name or "", names, quiet="--json" in args)
         try:
             return super().parse_args(ctx, args)
         except typer.TyperException as error:

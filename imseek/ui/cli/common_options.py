@@ -21,6 +21,8 @@ def examples(*commands: str) -> str:
     return "\n".join(["\b", title, *(f"  {command}" for command in commands)])
 
 
+#: Key of a command's context: the search was typed without the word `search`.
+BARE_QUERY: Final = "imseek.bare_query"
 #: Heading of the section of a command's help that most people can pass over.
 RARELY_USED: Final = "Rarely used options"
 

@@ -111,5 +111,5 @@ def _side(side: CoverageSide, mine: str, other: str) -> list[str]:
             cosine = image.values.get("cosine")
             near = "" if cosine is None else f"{cosine:.3f}  "
             place = format_place(image.place, image.image_id)
-            out.append(f"      {near}{place}")
+            out.append(f"      {near}id:{image.image_id}  {place}")
     return out

@@ -293,6 +293,8 @@ def _parse_parts(folders: str) -> dict[str, list[str]]:
 
 def leak_lines(report: LeakReport, limit: int) -> list[str]:
     """Format a leakage report for the user."""
+    from imseek.ui.render.duplicates_page import percent
+
     parts = ", ".join(f"{printable(name)} {n:,}" for name, n in report.splits.items())
     lines = [f"parts: {parts}" + (f"; {format_count(report.without, 'image')} in none" if report.without else "")]
     if not report.counts:
@@ -303,7 +305,8 @@ def leak_lines(report: LeakReport, limit: int) -> list[str]:
     lines.append(table(("same file", "same picture", "images of … that are in …"), rows, right=(0, 1)))
     for number, group in enumerate(report.groups[:limit], start=1):
         what = "the same file" if group.kind == "exact" else "the same picture"
-        lines.append(f"{number}. {what}, {format_count(len(group.images), 'image')}")
+        sure = "" if group.kind == "exact" else f", {percent(group.confidence)} sure"
+        lines.append(f"{number}. {what}{sure}, {format_count(len(group.images), 'image')}")
         rows = [[shorten(one.split, _WIDTH), str(one.image_id), _place(one.place)] for one in group.images[:_MEMBERS]]
         lines += ["   " + row for row in table(("part", "id", "image"), rows, right=(1,)).split("\n")[1:]]
         if len(group.images) > _MEMBERS:

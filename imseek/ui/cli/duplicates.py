@@ -21,6 +21,7 @@ from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
+from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName
 from imseek.ui.render.text import format_place, table
@@ -45,6 +46,10 @@ app = Group(
 )
 
 _KINDS: Final = ("exact", "same")
+#: From here on, a duplicate is certain: the bytes are the same.
+_CERTAIN: Final = 1.0
+#: Images that are less than certain are counted by these shares.
+_CONFIDENCES: Final = (0.99, 0.95, 0.9)
 #: Images shown per group.
 _MEMBERS: Final = 12
 #: Files shown that a plan leaves alone.
@@ -85,6 +90,7 @@ class DuplicatesAnswer:
         "imseek duplicates find --kind exact --kind same --kind scene --html duplicates.html",
         "imseek duplicates find --keep oldest --protect ~/Pictures/albums --csv duplicates.csv",
         "imseek duplicates find --kind exact --plan plan.json --action quarantine",
+        "imseek duplicates find --sure 99% --plan plan.json --action trash",
     )
 )
 def find(
@@ -121,6 +127,14 @@ def find(
     ] = None,
     against: Annotated[
         str | None, options.against("Find pictures of this collection that another collection has too.")
+    ] = None,
+    sure: Annotated[
+        str | None,
+        typer.Option(
+            "--sure",
+            metavar="SHARE",
+            help="Leave out pictures that are less sure to be duplicates, such as 95% or 0.95.",
+        ),
     ] = None,
     where: WhereOption = None,
     looks: Annotated[
@@ -160,6 +174,7 @@ def find(
 ) -> int:
     """Find pictures that occur more than once, and suggest which to keep. Nothing is changed."""
     _check_action(plan, action, to, tag)
+    least = None if sure is None else parse_share(sure)
     _check_folders([*(prefer or ()), *(protect or ())])
     files = _ReportFiles(csv, html, plan, force)
     files.check()
@@ -180,6 +195,11 @@ def find(
             looks=looks,
             **controls,
         )
+    unsure = 0
+    if least is not None:
+        found = sum(len(group.others) for group in report.groups)
+        report = report.at_least(least)
+        unsure = found - sum(len(group.others) for group in report.groups)
     collections = [chosen] if other is None else [chosen, other]
     names = dict(zip((report.collection, report.against or ""), (one.name for one in collections), strict=False))
     planned = None
@@ -202,7 +222,15 @@ def find(
     next_step = f"look at it, then: imseek duplicates apply {printable(shlex.quote(str(plan)))}"
     return run.finish(
         answer,
-        lambda: lines(report, limit, names) + ([] if planned is None else _plan_lines(planned, report)),
+        lambda: [
+            *lines(report, limit, names),
+            *(
+                [f"{format_count(unsure, 'image')} left out that {'is' if unsure == 1 else 'are'} less sure (--sure)"]
+                if unsure
+                else []
+            ),
+            *([] if planned is None else _plan_lines(planned, report)),
+        ],
         written=written,
         notes=[next_step] if planned is not None and planned.files else [],
         uuid=report.collection,
@@ -249,8 +277,11 @@ def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
         out.append(f"{format_count(len(plan.refused), 'file')} it leaves alone:")
         mine = (m for group in report.groups for m in group.members if m.collection == report.collection)
         where = {member.image_id: format_place(member.place, member.image_id) for member in mine}
-        rows = [(printable(one.reason), where.get(one.image_id, "")) for one in plan.refused[:_MAX_REFUSED]]
-        out.append(table(("why", "image"), rows))
+        rows = [
+            (printable(one.reason), str(one.image_id), where.get(one.image_id, ""))
+            for one in plan.refused[:_MAX_REFUSED]
+        ]
+        out.append(table(("why", "id", "image"), rows, right=(1,)))
         if len(plan.refused) > _MAX_REFUSED:
             out.append(f"and {len(plan.refused) - _MAX_REFUSED:,} more (the plan has all)")
         if plan.action in LINK_ACTIONS and any(group.kind in ("same", "scene") for group in report.groups):
@@ -329,6 +360,7 @@ def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list
     shown = report.groups[:limit]
     out = _groups(shown, names if report.against is not None else {}) if shown else []
     out.append(totals(report))
+    out += _confidence_lines(report)
     if report.judged:
         out.append(
             f"{format_count(report.judged, 'pair')} left out that you have called different (`imseek duplicates judge`)"
@@ -339,6 +371,22 @@ def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list
     return out + [printable(note) for note in report.notes]
 
 
+def _confidence_lines(report: DuplicateReport) -> list[str]:
+    """Count the surplus images by how sure it is that they are duplicates, if any is less than certain."""
+    pairs = [member.pair for group in report.groups for member in group.surplus if member.pair is not None]
+    unsure = [pair.confidence for pair in pairs if not (pair.judged or pair.confidence >= _CERTAIN)]
+    if not unsure:
+        return []
+    counts = [(len(pairs) - len(unsure), "certain")]
+    above = _CERTAIN
+    for least in _CONFIDENCES:
+        counts.append((sum(least <= one < above for one in unsure), f"{least:.0%} sure or more"))
+        above = least
+    counts.append((sum(one < above for one in unsure), "less sure"))
+    shown = ", ".join(f"{n:,} {what}" for n, what in counts if n)
+    return [f"of these: {shown} (--sure 95% leaves out what is less sure)"]
+
+
 def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[str]:
     from imseek.ui.render.duplicates_page import KIND_LABELS
 
@@ -347,7 +395,7 @@ def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[
     first, *rest = table(head, rows, right=(2, 3, 4, 6)).split("\n")
     out = [first]
     for number, group in enumerate(groups, start=1):
-        freed = format_size(sum(member.bytes for member in group.surplus))
+        freed = format_size(group.surplus_bytes)
         kept = f", {freed} could be freed; kept" if group.surplus else ""
         images = format_count(len(group.members), "image")
         out.append(f"{number}. {KIND_LABELS[group.kind]}, {images}{kept}: {printable(group.reason)}")
@@ -364,10 +412,10 @@ def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> 
     pair = member.pair
     return [
         "keep" if group.keeps(member) else "",
-        "" if pair is None else pair.kind,
+        "" if pair is None else "link" if member.link else pair.kind,
         "" if pair is None else "judged" if pair.judged else percent(pair.confidence),
         f"{member.width}×{member.height}",
-        format_size(member.bytes),
+        format_size(0 if member.link else member.bytes),
         printable(member.format),
         str(member.image_id),
         *([printable(names.get(member.collection, member.collection))] if names else []),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from imseek.encoders import EncoderCheck, Entry, Offer, TowerStatistics
 
 INTERRUPTED = 130
+#: The encoder that is in no catalogue, since it is not downloaded.
+_BUILTIN = "builtin"
 
 
 app = Group(
@@ -62,8 +64,11 @@ def list_(
     if as_json:
         print_json(EncoderList(chosen))
         return
-    if not chosen:
+    if word is not None and word.lower() in _BUILTIN and family is None:
+        say(f"{_BUILTIN}: comes with imseek, needs no download, any use; basic quality (docs/encoders.md)")
+    elif not chosen:
         say("no encoder matches; `imseek encoders` lists all")
+    if not chosen:
         return
     print(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
     say(

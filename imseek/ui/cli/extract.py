@@ -12,7 +12,7 @@ import imseek
 from imseek.errors import ImseekError, UsageError
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, examples
-from imseek.ui.cli.image_arguments import parse_id_argument
+from imseek.ui.cli.image_arguments import find_image, parse_image
 from imseek.ui.cli.output import say
 from imseek.ui.render.words import format_size
 
@@ -20,14 +20,16 @@ from imseek.ui.render.words import format_size
 def register(app: typer.Typer) -> None:
     app.command(
         "extract",
-        epilog=examples("imseek extract 17 -o seventeen.jpg", "imseek extract 17 > seventeen.jpg"),
+        epilog=examples(
+            "imseek extract 17 -o seventeen.jpg",
+            "imseek extract photos.zip!/beach.jpg > beach.jpg",
+        ),
     )(extract)
 
 
 def extract(
-    image_id: Annotated[
-        int,
-        typer.Argument(metavar="ID", parser=parse_id_argument, help="The image_id that `imseek search --json` shows."),
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="An id, as `imseek search` shows it, or an indexed file or URL.")
     ],
     output: Annotated[
         Path | None,
@@ -40,7 +42,7 @@ def extract(
         raise UsageError("cannot write a picture to a terminal", hint="-o FILE, or > FILE")
     chosen = choose_collection(collection)
     with imseek.open(chosen.path) as opened:
-        data = opened.read(image_id)
+        data = opened.read(find_image(chosen.path, parse_image(image)))
     if output is None:
         sys.stdout.buffer.write(data)
         return

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from imseek.ui.cli import notices
 from imseek.ui.cli.output import say
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable, shorten
@@ -26,10 +27,18 @@ def print_table(result: SearchResult, by: By, names: Mapping[str, str]) -> None:
     if len(result.spaces) > 1:
         shares = (f"{share.weight:.0%} {printable(share.encoder)}" for share in result.spaces)
         print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")
-    for note in result.notes:
+    for note in _due_notes(result):
         print(printable(note))
     if result.next_page is not None:
         say(f"more: --page {result.next_page}")
+
+
+def print_ids(result: SearchResult) -> None:
+    """Print ids, one a line."""
+    for hit in result.hits:
+        print(hit.image_id)
+    for note in _due_notes(result):
+        say(printable(note))
 
 
 def print_paths(result: SearchResult, *, exact: bool) -> None:
@@ -40,8 +49,20 @@ def print_paths(result: SearchResult, *, exact: bool) -> None:
     else:
         for place in places:
             print(place.display)
-    for note in result.notes:
+    for note in _due_notes(result):
         say(printable(note))
+
+
+def _due_notes(result: SearchResult) -> list[str]:
+    """Return the notes of a result; that of a basic encoder, which every search would repeat, once a day only."""
+    from imseek.encoders import BASIC_NOTE
+
+    basic = [note for note in result.notes if note.startswith(BASIC_NOTE)]
+    if not basic or notices.is_due(BASIC_NOTE):
+        if basic:
+            notices.record(BASIC_NOTE)
+        return list(result.notes)
+    return [note for note in result.notes if note not in basic]
 
 
 def _grouped_table(result: SearchResult, by: By, names: Mapping[str, str]) -> str:
@@ -65,12 +86,13 @@ def _table(hits: Sequence[Hit], by: By, names: Mapping[str, str]) -> str:
     columns = {
         "#": [str(n) for n in range(1, len(hits) + 1)],
         "score": [f"{hit.score:.3f}" for hit in hits],
+        "id": [str(hit.image_id) for hit in hits],
         "same": [f"+{len(hit.duplicates)}" if hit.duplicates else "" for hit in hits],
         "caption": [shorten(str(hit.metadata.get("caption", "")), _CAPTION_WIDTH) for hit in hits],
         "collection": [printable(names.get(hit.collection, hit.collection)) for hit in hits],
         "image": [format_place(hit.place, hit.image_id) for hit in hits],
     }
-    shown = {"#", "score", "image"}
+    shown = {"#", "score", "id", "image"}
     if any(columns["same"]):
         shown.add("same")
     if by == "caption":
@@ -78,5 +100,5 @@ def _table(hits: Sequence[Hit], by: By, names: Mapping[str, str]) -> str:
     if len(names) > 1:
         shown.add("collection")
     kept = {name: column for name, column in columns.items() if name in shown}
-    right = [n for n, name in enumerate(kept) if name in ("#", "score", "same")]
+    right = [n for n, name in enumerate(kept) if name in ("#", "score", "id", "same")]
     return table(tuple(kept), zip(*kept.values(), strict=True), right=right)

@@ -1,17 +1,21 @@
-"""Parse images as typed: ids, files, or a list of these on standard input."""
+"""Parse images as typed: 17 and id:17 are ids, anything else is a file or URL; `-` reads a list of these from stdin."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.input_file import read_input
+
+if TYPE_CHECKING:
+    from imseek.search import Term
 
 #: `id:17`, or just 17.
 _ID: Final = re.compile(r"(?:id:)?([0-9]{1,18})")
@@ -28,6 +32,28 @@ def parse_id_argument(text: str) -> int:
     if (image_id := parse_id(text)) is None:
         raise typer.BadParameter(f"{text!r} is no id of an image, such as 17 or id:17.")
     return image_id
+
+
+def parse_picture_term(said: str, *, stdin: Callable[[], bytes] | None = None) -> Term:
+    """Parse a term of a query that is a picture: like :func:`parse_image`, perhaps with a weight (``2:17``).
+
+    ``stdin`` returns the bytes of standard input. Raises QueryError.
+    """
+    from imseek.search import parse_term, split_weight
+
+    term = parse_term(said, picture=True, stdin=stdin)
+    if (image_id := parse_id(split_weight(said)[1])) is None:
+        return term
+    return replace(term, picture=None, image_id=image_id)
+
+
+def find_image(collection: Path, image: int | str) -> int:
+    """Return the id of an image in a collection, which :func:`parse_image` returned. Raises ImageNotFoundError."""
+    if isinstance(image, int):
+        return image
+    from imseek import overview
+
+    return overview.find_image(collection, image)
 
 
 def parse_image(text: str) -> int | str:

@@ -14,7 +14,7 @@ import typer
 
 import imseek
 from imseek import library
-from imseek.errors import CollectionExistsError, MissingExtraError, UsageError
+from imseek.errors import CollectionExistsError, ImseekError, MissingExtraError, UsageError
 from imseek.library import ResolvedCollection
 from imseek.ocr.results import OcrReport
 from imseek.types.indexing_runs import IndexReport
@@ -22,6 +22,7 @@ from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples, rare, refuse_both_forms
+from imseek.ui.cli.configured import configured_encoder
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
 from imseek.ui.cli.flag_groups import with_groups
@@ -77,7 +78,7 @@ class IndexRun:
 
     report: Annotated[IndexReport, Json(inline=True)]
     created: bool = False
-    """True where this run made the collection."""
+    """True where this run made the collection, and something came into it."""
     dry_run: bool = False
     """True where nothing was read or changed: ``added`` counts what is new, ``changed`` what may have changed,
     ``removed`` what is gone from its place."""
@@ -131,7 +132,11 @@ def index(
     ] = False,
     encoder: Annotated[
         str | None,
-        typer.Option("--encoder", metavar="REFERENCE", help="For a new collection: its encoder (default: auto)."),
+        typer.Option(
+            "--encoder",
+            metavar="REFERENCE",
+            help="For a new collection: its encoder (default: auto, see `imseek config`).",
+        ),
     ] = None,
     also: AlsoOption = None,
     captions: CaptionsOption = False,
@@ -170,10 +175,12 @@ def index(
         raise UsageError("the list contains no names")
     if ocr:
         _check_ocr()
-    chosen = _local_collection(given, collection) if here else _named_collection(given, listed, collection)
+    chosen = _local_collection(given, collection) if here else choose_for_index(given, listed, collection)
     source, encoder = with_named_encoder(source, given, encoder)
     known.folders(chosen.path)  # Detect a misspelt name before anything is created.
-    opening = partial(_open, chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json)
+    opening = partial(
+        open_for_index, chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json
+    )
     if background:
         # Created here, to show encoder errors and long downloads at once.
         with opening(dry_run=False):
@@ -202,11 +209,33 @@ def index(
         texts = None
         if not dry_run and not report.interrupted:
             texts = _read_texts(chosen, signals, ocr=ocr, quiet=as_json)
+        created = not chosen.exists and not dry_run
+        fruitless = created and not (report.live or report.skipped or report.interrupted)
         if as_json:
-            print_answer(IndexRun(report, not chosen.exists and not dry_run, dry_run, texts), chosen)
+            print_answer(IndexRun(report, created and not fruitless, dry_run, texts), chosen)
         if report.interrupted or (texts is not None and texts.interrupted):
             return signals.exit_code
+    if fruitless and _delete_empty(chosen) and not as_json:
+        say(f"the new collection {printable(chosen.name)} is empty, and was deleted again")
     return _exit_code(report, strict=strict)
+
+
+def index_folder(folder: Path, collection: str | None, runtime: Runtime) -> ResolvedCollection:
+    """Index a folder as `imseek index FOLDER` does, with its report on stderr; returns the collection.
+
+    Raises typer.Exit when interrupted.
+    """
+    chosen = choose_for_index([str(folder)], False, collection)
+    opening = open_for_index(
+        chosen, [str(folder)], None, [], runtime, captions=False, here=False, quiet=False, dry_run=False
+    )
+    with opening as opened, StopSignals() as signals:
+        with progress_bar() as progress:
+            report = opened.index([folder], progress=progress, stop=signals.event)
+        say("\n".join(summary(report)))
+    if report.interrupted:
+        raise typer.Exit(signals.exit_code)
+    return chosen
 
 
 def _check_ocr() -> None:
@@ -259,14 +288,15 @@ def _local_collection(paths: list[str], collection: str | None) -> ResolvedColle
     return ResolvedCollection(path, str(path), "--here", exists=library.is_collection(path))
 
 
-def _named_collection(paths: list[str], listed: bool, collection: str | None) -> ResolvedCollection:
+def choose_for_index(paths: list[str], listed: bool, collection: str | None) -> ResolvedCollection:
+    """Resolve the collection to index ``paths`` into; without paths or a list of them, it must exist."""
     if not paths and not listed:
         return resolve_collection(collection)
     return library.resolve_for_index(collection, cwd=current_folder(), environ=os.environ)
 
 
 @contextmanager
-def _open(
+def open_for_index(
     chosen: ResolvedCollection,
     paths: list[str],
     encoder: str | None,
@@ -291,12 +321,30 @@ def _open(
     made = None
     if not chosen.exists:
         made = _create(chosen, encoder, also, runtime, captions=captions, here=here, quiet=quiet)
-    with made or imseek.open(chosen.path, runtime=runtime, notify=say) as opened:
-        if made is None:
-            _check_encoders(opened, chosen, encoder, also, captions=captions)
-            if not quiet:
-                say_collection(chosen)
-        yield opened
+    try:
+        with made or imseek.open(chosen.path, runtime=runtime, notify=say) as opened:
+            if made is None:
+                _check_encoders(opened, chosen, encoder, also, captions=captions)
+                if not quiet:
+                    say_collection(chosen)
+            yield opened
+    except ImseekError:
+        if made is not None:
+            _delete_empty(chosen)
+        raise
+
+
+def _delete_empty(chosen: ResolvedCollection) -> bool:
+    """Delete a collection that a run has just created, if nothing came into it; returns whether it was deleted."""
+    from imseek import overview
+
+    try:
+        if overview.read_state(chosen.path).images:
+            return False
+        library.delete(chosen.path, chosen.name)
+    except (ImseekError, OSError):
+        return False
+    return True
 
 
 def _create(
@@ -314,7 +362,7 @@ def _create(
         with download_bar():
             opened = imseek.create(
                 chosen.path,
-                encoder=encoder or "auto",
+                encoder=encoder or configured_encoder(),
                 also=also,
                 captions=captions,
                 here=here,

@@ -16,7 +16,8 @@ from imseek.types.json_form import Json
 from imseek.types.pictures import Image
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.image_arguments import parse_id_argument
+from imseek.ui.cli.image_arguments import find_image, parse_image
+from imseek.ui.cli.output import say
 from imseek.ui.render.index_text import failures_table
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
@@ -56,8 +57,8 @@ def register(app: typer.Typer) -> None:
 
 def info(
     image: Annotated[
-        int | None,
-        typer.Argument(metavar="[ID]", help="Show this image instead, with its text.", parser=parse_id_argument),
+        str | None,
+        typer.Argument(metavar="[IMAGE]", help="Show this image instead, an id or a file, with its text."),
     ] = None,
     *,
     failures: Annotated[
@@ -69,7 +70,7 @@ def info(
     """Show what a collection holds, or an image."""
     chosen = choose_collection(collection, quiet=as_json)
     if image is not None:
-        _show_image(chosen, image, as_json=as_json)
+        _show_image(chosen, find_image(chosen.path, parse_image(image)), as_json=as_json)
         return
     with imseek.open(chosen.path) as opened:
         found = opened.info()
@@ -79,6 +80,8 @@ def info(
     print("\n".join(_lines(found)))
     if found.sources:
         print("\n" + sources_table(found.sources))
+        for line in missing_source_lines(found.sources):
+            say(line)
     if failures:
         print("\n" + (failures_table(found.failures) if found.failures else "no failures"))
 
@@ -104,6 +107,16 @@ def _show_image(chosen: ResolvedCollection, image_id: int, *, as_json: bool) -> 
     print("\n".join(f"{name:<16}{value}" for name, value in facts if value))
     if lines:
         print("\n" + text_line_table(lines))
+
+
+def missing_source_lines(sources: Sequence[SourceInfo]) -> list[str]:
+    """Say what to do about sources that are not there now."""
+    return [
+        f"hint: source {one.source_id} is not there: mount its drive, or if it has moved, "
+        f"`imseek source relocate {one.source_id} NEW`"
+        for one in sources
+        if not one.present
+    ]
 
 
 def sources_table(sources: Sequence[SourceInfo]) -> str:

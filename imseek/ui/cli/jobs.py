@@ -27,6 +27,8 @@ app = Group(
 
 LimitOption = Annotated[int, options.limit("Show at most this many runs.", least=1)]
 _LIMIT = 20
+#: Kinds of runs whose progress is in files.
+_OF_FILES = ("index", "watch")
 
 
 @app.command("list", epilog=examples("imseek jobs list", "imseek jobs list --limit 100 --json"))
@@ -91,12 +93,20 @@ def _table(found: tuple[Job, ...]) -> str:
 
 
 def _progress(job: Job) -> str:
-    """Format progress as ``12 of 40 files, 1 skipped``, or as the phase of a run that counts nothing."""
+    """Format progress as ``12 of 40 files, 1 skipped``, or as the phase of a run that counts nothing.
+
+    Only runs that index count files; others count images, pairs, rows or whatever the phase says.
+    """
     done, total, skipped = (job.progress.get(name) for name in ("done", "total", "skipped"))
     if not isinstance(done, int):
         return ""
     if not isinstance(total, int):
         # The last phase of a finished run says nothing about how far it got.
         return str(job.progress.get("phase", "")) if job.ended is None else ""
-    text = f"{done:,} of {format_count(total, 'file')}"
+    if not total:
+        text = "nothing new" if job.kind in _OF_FILES else ""
+    elif job.kind in _OF_FILES:
+        text = f"{done:,} of {format_count(total, 'file')}"
+    else:
+        text = f"{printable(str(job.progress.get('phase', '')))} {done:,} of {total:,}".strip()
     return f"{text}, {skipped:,} skipped" if skipped else text

@@ -109,7 +109,7 @@ def _lines(root: Path, found: Sequence[Judgement], holders: Mapping[str, Sequenc
     def shown(content: str) -> str:
         if not (ids := holders.get(content)):
             return f"(sha256 {content[:12]}…: not in the collection)"
-        return format_place(places.get(ids[0]), ids[0])
+        return f"id:{ids[0]} {format_place(places.get(ids[0]), ids[0])}"
 
     rows = [("forgotten" if forgotten else one.verdict, one.decided_at, shown(one.a), shown(one.b)) for one in found]
     return table(("verdict", "when", "image", "and"), rows)

@@ -177,7 +177,7 @@ def label(
 ) -> int:
     """Assign each image to one of the given classes, by their names alone, with probabilities. No picture is opened."""
     if [classes, again, forget].count(None) != 2:
-        raise UsageError("name the classes, or use --again or --forget with a stored name", hint="--classes cat,dog")
+        raise UsageError("give --classes, or --again NAME, or --forget NAME", hint="--classes cat,dog")
     others = (templates, top, none, multi, threshold, temperature, centred, where, caution, save, tag)
     if classes is None and any(others):
         what = "--again labels as it was done before" if again is not None else "--forget takes all of a name back"

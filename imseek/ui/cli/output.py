@@ -32,7 +32,12 @@ class CollectionChoice(Protocol):
 
 
 def say_collection(chosen: CollectionChoice) -> None:
-    """Tell the user which collection is meant, and why; warn of an untrusted one found in a parent folder."""
+    """Tell the user which collection is meant, and why; warn of an untrusted one found in a parent folder.
+
+    Where there is only one, it goes without saying.
+    """
+    if chosen.how == library.ONLY_ONE:
+        return
     say(f"collection: {printable(chosen.name)} ({chosen.how})")
     if chosen.how == library.NEAREST:
         from imseek import maintenance

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.errors import UsageError
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import JsonOption, rare
 from imseek.ui.cli.flag_groups import flag_group
-from imseek.ui.cli.hit_listing import print_paths, print_table
+from imseek.ui.cli.hit_listing import print_ids, print_paths, print_table
 from imseek.ui.cli.output import say
-from imseek.ui.cli.output_files import check_new, new_path
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, new_path, stream_of, write_rows
 from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek.search import Query
     from imseek.types.search_results import SearchResult
+
+
+_CSV_COLUMNS: Final = ("rank", "score", *IMAGE_COLUMNS, "collection", "caption", "taken_at", "width", "height")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class OutputOptions:
         bool,
         typer.Option("--null", "-0", help="Print only the paths, unescaped, each followed by a NUL byte."),
     ] = False
+    ids: Annotated[bool, typer.Option("--ids", help="Print only the ids of the images, one per line.")] = False
+    csv: Annotated[Path | None, options.csv("Also write the hits as CSV, one hit per row.")] = None
     preview: Annotated[
         bool,
         typer.Option("--preview", help="Also show the pictures in the terminal (docs/terminal.md)."),
@@ -42,7 +48,7 @@ class OutputOptions:
         Path | None,
         typer.Option("--sheet", metavar="FILE.png", help="Also write the hits as a contact sheet."),
     ] = None
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing contact sheet.")] = False
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing contact sheet or CSV file.")] = False
     open_nth: Annotated[
         int | None,
         typer.Option(
@@ -58,21 +64,25 @@ class OutputOptions:
     @property
     def is_list(self) -> bool:
         """Whether hits are listed for people."""
-        return not (self.as_json or self.paths or self.null)
+        return not (self.as_json or self.paths or self.null or self.ids)
 
     def checked(self, *, many: bool) -> OutputOptions:
         """Check the flags before any search. Raises UsageError if they conflict or the sheet cannot be written."""
         pictured = self.preview or self.sheet is not None or self.open_nth is not None
-        if many and (self.paths or self.null or pictured):
-            hint = "leave out --paths, --null, --preview, --sheet and --open"
+        if many and (self.paths or self.null or self.ids or self.csv is not None or pictured):
+            hint = "leave out --paths, --null, --ids, --csv, --preview, --sheet and --open"
             raise UsageError("--queries always prints JSON Lines", hint=hint)
         if self.vectors and not (many or self.as_json):
             raise UsageError("--vectors needs JSON output", hint="add --json")
         if self.preview and not self.is_list:
             raise UsageError(
                 "--preview cannot be combined with machine-readable output",
-                hint="leave out --json, --paths and --null",
+                hint="leave out --json, --paths, --null and --ids",
             )
+        if self.ids and (self.paths or self.null or self.as_json):
+            raise UsageError("--ids cannot be combined with --paths, --null or --json", hint="choose one of them")
+        if self.csv is not None:
+            check_new(self.csv, force=self.force)
         if self.sheet is not None:
             if self.sheet.suffix.lower() != ".png":
                 raise UsageError(
@@ -84,12 +94,28 @@ class OutputOptions:
 
     def show(self, result: SearchResult, query: Query, names: Mapping[str, str]) -> None:
         """Print the hits as a table or as paths. ``names`` maps collection UUIDs to names."""
+        if self.csv is not None and stream_of(self.csv) == 1:
+            return  # CSV for another program must be alone on stdout.
+        if self.ids:
+            print_ids(result)
+            return
         if self.paths or self.null:
             print_paths(result, exact=self.null)
             return
         if self.preview and result.hits:
             _preview(result, by_caption=query.by == "caption")
         print_table(result, query.by, names)
+
+    def write(self, result: SearchResult) -> None:
+        """Write the CSV file, if requested. Raises as :func:`new_file`."""
+        if self.csv is None:
+            return
+        from imseek.ui.render.result_json import to_json
+
+        with new_file(self.csv, force=self.force) as file:
+            rows = ({"rank": rank, **hit.metadata, **to_json(hit)} for rank, hit in enumerate(result.hits, start=1))
+            write_rows(_CSV_COLUMNS, rows, file)
+        say(f"wrote {printable(str(self.csv))} (csv)")
 
     def draw(self, result: SearchResult, query: Query) -> None:
         """Write the contact sheet, if requested. Raises as :func:`new_path`."""

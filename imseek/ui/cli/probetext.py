@@ -43,6 +43,11 @@ def probe_lines(found: ProbeInfo) -> list[str]:
         interval = format_interval(one.accuracy)
         rows.append((mark, one.method, interval, f"{one.log_loss:.3f}", f"{one.ece:.3f}", settings))
     out.append(table(("", "kind", "cross-validated accuracy", "log loss", "ECE", "settings"), rows))
+    losses = [one.log_loss for one in found.scores if one.log_loss is not None]
+    if len(losses) > 1:
+        out.append(
+            f"* preferred: it has the lowest log loss ({min(losses):.3f}), so its probabilities are the most reliable"
+        )
     return out + [printable(note) for note in found.notes]
 
 

@@ -143,5 +143,5 @@ class StopSignals:
         self._caught = number
         self.event.exit_code = self.exit_code
         # Not print(): the handler may have interrupted one that holds the stream's lock.
-        os.write(2, b"imseek: stopping once what is under way is committed; again to stop at once\n")
+        os.write(2, b"imseek: stopping; press Ctrl-C again to stop immediately\n")
         self.event.set()

@@ -21,10 +21,13 @@ def parse_size(text: str) -> int:
 
 def parse_share(text: str) -> float:
     """Parse ``30%`` or ``0.3``. Raises UsageError."""
+    percent = text.endswith("%")
     try:
-        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        number = float(text.removesuffix("%"))
     except ValueError:
-        share = 0.0
+        number = 0.0
+    share = number / 100 if percent else number
     if not 0 < share <= 1:
-        raise UsageError(f"{text!r} is not a share", hint="write it as 30% or 0.3, above 0 and at most 100%")
+        meant = f"{number:g}% or {number / 100:g}" if not percent and 1 < number <= 100 else "30% or 0.3"
+        raise UsageError(f"{text!r} is not a share", hint=f"write {meant}: above 0, at most 100%")
     return share

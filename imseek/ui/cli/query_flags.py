@@ -7,6 +7,7 @@ command line (:mod:`imseek.search.term_parser`).
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from imseek.input_file import map_array, read_input
 from imseek.search import OptionField, QueryOptions, check_values, option_fields
 from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.flag_groups import Flag, FlagGroup, flags_of
-from imseek.ui.cli.image_arguments import parse_id_argument
+from imseek.ui.cli.image_arguments import parse_id, parse_id_argument, parse_picture_term
 from imseek.ui.render.words import shorten
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class QueryFlags:
         typer.Option(
             "--like",
             metavar="PICTURE",
-            help="Add a picture to the query: a file, a URL, id:N, or - for stdin; may be repeated.",
+            help="Add a picture to the query: a file, a URL, an id, or - for stdin; may be repeated.",
         ),
     ] = None
     unlike: Annotated[
@@ -130,9 +131,12 @@ class QueryFlags:
             found.append(f"{len(texts)} terms: {' + '.join(texts)} (words in quotes are one)")
         words = [("", text) for text in texts] + [("--not ", said) for said in self.unlike or ()]
         for flag, said in words:
-            if "/" not in said and Path(said).suffix and Path(said).is_file():
+            if _names_a_file(said):
                 name = shorten(said, 60)
-                found.append(f"{name} is taken as words; the file of that name is {flag}./{name}")
+                found.append(f"taken as words: {name}; to search by that picture: {flag}./{name}")
+        for said in self.like or ():
+            if parse_id(said) is not None and _is_file(said):
+                found.append(f"taken as an id: {said}; to search by the file of that name: ./{said}")
         return found
 
     def _options(self, cutoff: Cutoff | None) -> QueryOptions:
@@ -145,7 +149,7 @@ class QueryFlags:
 
         stdin = _read_once(_stdin_picture)
         terms = [parse_term(text, stdin=stdin) for text in texts]
-        terms += [parse_term(said, picture=True, stdin=stdin) for said in self.like or ()]
+        terms += [parse_picture_term(said, stdin=stdin) for said in self.like or ()]
         terms += [_vector_term(said) for said in self.vector or ()]
         negative = [parse_term(said, stdin=stdin) for said in self.unlike or ()]
         terms += [replace(term, weight=-NOT_WEIGHT * term.weight) for term in negative]
@@ -153,6 +157,19 @@ class QueryFlags:
             raise UsageError("nothing to search for", hint="imseek search --help")
         _check_files(terms)
         return tuple(terms)
+
+
+def _names_a_file(words: str) -> bool:
+    """Whether words are also the path of a file, and look like it: one of a folder or with a suffix."""
+    path = Path(words)
+    return not words.startswith(("/", "./", "../", "~/")) and ("/" in words or path.suffix != "") and _is_file(words)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # Too long for a path, or with a NUL.
+        return False
 
 
 #: Flags that `--help` shows as rarely used.
@@ -211,7 +228,8 @@ def _check_files(terms: Sequence[Term]) -> None:
         if isinstance(term.picture, Path) and not term.picture.exists():
             raise QueryError(
                 f"no such file: {shorten(str(term.picture), 200)}",
-                hint="to search by words: imseek search 'a boat on a lake'",
+                hint=f"paths start in {Path.cwd()}; id:17 is an indexed image; "
+                f"imseek search {shlex.quote(term.picture.name[:60])} looks for words and names",
             )
 
 

@@ -38,7 +38,8 @@ Environment variables:
 | variable | meaning |
 |---|---|
 | `IMSEEK_COLLECTION` | the collection, by name or by path, where no option names one |
-| `IMSEEK_HOME` | the folder of named collections, keys and saved searches, in place of the platform's |
+| `IMSEEK_ENCODER`, `IMSEEK_DEVICE`, … | settings ([config.md](config.md)), above those of `config.toml` |
+| `IMSEEK_HOME` | the folder of settings, named collections, keys and saved searches, in place of the platform's |
 | `IMSEEK_CACHE` | the folder of what is made from weights ([encoders.md](encoders.md)), in place of the platform's |
 | `IMSEEK_TRUSTED_FOLDERS` | folders below which every collection is trusted ([security.md](security.md)) |
 | `IMSEEK_TOKEN` | the token of `imseek serve` and `imseek ui`, and for a server that is searched ([http.md](http.md)) |

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 from urllib.parse import quote
 
 import typer
 
 import imseek
-from imseek.errors import ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
+from imseek import library
+from imseek.errors import CollectionNotFoundError, ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.common_options import BARE_QUERY, examples
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.output_flags import OUTPUT_FLAGS, OutputOptions
@@ -47,6 +48,7 @@ ServerOption: TypeAlias = Annotated[
         help="Search on a server (imseek serve; -c names one of its collections) or in Milvus (milvus://…).",
     ),
 ]
+HereOption: TypeAlias = Annotated[bool, typer.Option("--here", help="Search only pictures below the current folder.")]
 #: Batch size for many queries.
 _BATCH_SIZE = 64
 
@@ -60,6 +62,7 @@ def register(app: typer.Typer) -> None:
             "imseek search 2:beach 'at night'",
             "imseek search -n 50 -0 receipts | xargs -0 ls -l",
             "imseek search 'the old harbour' --by caption",
+            "imseek search boat --here --ids | imseek tag add boat -",
             "imseek search 'a red bicycle' --preview --sheet bicycles.png",
         ),
     )(search)
@@ -67,6 +70,7 @@ def register(app: typer.Typer) -> None:
         "similar",
         epilog=examples(
             "imseek similar holiday.jpg",
+            "imseek similar 17",
             "imseek similar scan.png --open",
             "curl -s https://example.org/photo.jpg | imseek similar -",
         ),
@@ -75,6 +79,7 @@ def register(app: typer.Typer) -> None:
 
 @with_groups(output=OUTPUT_FLAGS, asking=query_flags(), runtime=runtime_flags("device", "precision"))
 def search(
+    context: typer.Context,
     text: Annotated[
         list[str] | None,
         typer.Argument(
@@ -84,33 +89,37 @@ def search(
     ] = None,
     collection: CollectionsOption = None,
     server: ServerOption = None,
+    here: HereOption = False,
     *,
     output: OutputOptions,
     asking: QueryFlags,
     runtime: Runtime,
 ) -> int:
     """Find pictures by words, by pictures, or by both (docs/queries.md)."""
-    return _run_search(text or [], asking, output, collection, server, runtime)
+    bare = context.meta.get(BARE_QUERY, False)
+    return _run_search(text or [], asking, output, _Place(collection, server, here, bare), runtime)
 
 
 @with_groups(output=OUTPUT_FLAGS, asking=query_flags(), runtime=runtime_flags("device", "precision"))
 def similar(
+    context: typer.Context,
     image: Annotated[
         list[str],
         typer.Argument(
             metavar="IMAGE...",
-            help="A picture: a file (it need not be indexed), a URL, id:N, or - for stdin.",
+            help="A picture: a file (it need not be indexed), a URL, an id, or - for stdin.",
         ),
     ],
     collection: CollectionsOption = None,
     server: ServerOption = None,
+    here: HereOption = False,
     *,
     output: OutputOptions,
     asking: QueryFlags,
     runtime: Runtime,
 ) -> int:
     """Find pictures that look like another one: `imseek search --like IMAGE`."""
-    return _run_search([], asking.also_like(image), output, collection, server, runtime)
+    return _run_search([], asking.also_like(image), output, _Place(collection, server, here), runtime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +131,56 @@ class ServerCollection:
     how: str
 
 
-def _run_search(
-    texts: list[str],
-    asking: QueryFlags,
-    output: OutputOptions,
-    named: list[str] | None,
-    server: str | None,
-    runtime: Runtime,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is searched: collections, here or on a server, or only the current folder."""
+
+    named: list[str] | None
+    server: str | None
+    here: bool
+    bare: bool = False
+    """Typed without the word `search`, as by someone who has indexed nothing yet."""
+
+    def check(self, *, many: bool) -> None:
+        """Raise UsageError for flags that exclude each other."""
+        if self.here and (many or self.server is not None):
+            raise UsageError(f"--here and {'--queries' if many else '--server'} exclude each other")
+
+    def resolve(self, runtime: Runtime, *, ask: bool) -> list[ResolvedCollection]:
+        """Resolve the collections; with ``ask``, offer to index the current folder if there is none at all."""
+        wanted: Sequence[str | None] = self.named or [None]
+        try:
+            return [resolve_collection(one) for one in wanted]
+        except CollectionNotFoundError as error:
+            if str(error) != library.NONE_YET:
+                raise
+            from imseek.ui.cli.local_folder import offer_first_index
+
+            made = offer_first_index(runtime) if ask else None
+            if made is None:
+                hint = "`imseek index .` indexes the current folder, `imseek index FOLDER` another one"
+                raise CollectionNotFoundError(str(error), hint=hint) from None
+            return [made]
+
+    def offer(self, found: Sequence[ResolvedCollection], runtime: Runtime) -> None:
+        """Offer to index the current folder if it is not in the one collection that is searched."""
+        if len(found) != 1 or not (self.bare or self.here):
+            return
+        from imseek.ui.cli.local_folder import offer_index
+
+        with imseek.open(found[0].path) as opened:
+            offer_index(found[0], opened, self.named[0] if self.named else None, runtime)
+
+
+def _run_search(texts: list[str], asking: QueryFlags, output: OutputOptions, place: _Place, runtime: Runtime) -> int:
     """Run the search and print results; returns the exit code, 1 if some of many queries failed."""
     output = output.checked(many=asking.many)
+    place.check(many=asking.many)
+    named, server = place.named, place.server
     # People see where relevance ends; programs get all the hits they request.
     cutoff: Cutoff | None = "auto" if output.is_list else None
     queries = asking.batch(texts) if asking.many else []
     query = None if asking.many else asking.query(texts, cutoff=cutoff)
-    wanted: Sequence[str | None] = named or [None]
     with ExitStack() as stack:
         opened: list[Searchable] = []
         chosen: list[ResolvedCollection | ServerCollection] = []
@@ -146,8 +190,10 @@ def _run_search(
             opened.append(remote)
             chosen.append(ServerCollection(remote.name, server, "--server"))
         else:
-            found = [resolve_collection(one) for one in wanted]
+            found = place.resolve(runtime, ask=not output.as_json)
             chosen += found
+            if not output.as_json:
+                place.offer(found, runtime)
         if not output.as_json:
             for one in chosen:
                 say_collection(one)
@@ -157,7 +203,12 @@ def _run_search(
             opened += [stack.enter_context(imseek.open(one.path, runtime=runtime, notify=say)) for one in found]
         if query is None:
             return _print_lines(opened, chosen, queries, vectors=output.vectors)
-        metadata = output.as_json or asking.options.by == "caption"
+        if place.here:
+            from imseek.ui.cli.local_folder import narrow
+
+            sources = [source for one in opened if isinstance(one, imseek.Collection) for source in one.info().sources]
+            query = replace(query, where=narrow(query.where, sources))
+        metadata = output.as_json or output.csv is not None or asking.options.by == "caption"
         result = _search(opened, query, metadata=metadata, vectors=output.vectors)
         if output.as_json:
             from imseek.ui.cli.search_answer import SearchAnswer
@@ -166,6 +217,7 @@ def _run_search(
         else:
             names = {one.uuid: where.name for one, where in zip(opened, chosen, strict=True)}
             output.show(result, query, names)
+        output.write(result)
         output.draw(result, query)
         if output.open_nth is not None:
             _open(opened, result, output.open_nth)

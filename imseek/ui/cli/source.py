@@ -9,11 +9,14 @@ from typing import Annotated
 import typer
 
 import imseek
+from imseek.errors import UsageError
 from imseek.types.collection_info import SourceInfo
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.info import sources_table
+from imseek.ui.cli.info import missing_source_lines, sources_table
 from imseek.ui.cli.output import say
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.words import format_count, printable
@@ -45,6 +48,8 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
         print_answer(SourceList(sources), chosen)
     elif sources:
         print(sources_table(sources))
+        for line in missing_source_lines(sources):
+            say(line)
     else:
         say("no source yet: `imseek index FOLDER` adds one")
 
@@ -63,10 +68,20 @@ def remove(source: SourceArgument, collection: CollectionOption = None) -> None:
 def relocate(
     source: SourceArgument,
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The new path of the source.")],
+    yes: Annotated[bool, options.yes("Relocate it even if some of its files are not there.")] = False,
     collection: CollectionOption = None,
 ) -> None:
     """Tell imseek that a source has moved. Its images keep their ids, and nothing is encoded again."""
+    from imseek import overview
+
     chosen = choose_collection(collection)
+    found, images = overview.count_at(chosen.path, source, path)
+    # Where none is found, relocating is refused below.
+    if 0 < found < images and not yes:
+        line = f"{found:,} of {format_count(images, 'image')} found in {printable(str(path.absolute()))}"
+        if not consent.can_ask():
+            raise UsageError(line, hint="--yes relocates it; the next `imseek index` removes the others")
+        consent.ask([line], "The next `imseek index` removes the others. Relocate it?")
     with imseek.open(chosen.path) as opened:
         moved = opened.relocate_source(source, path)
     print(f"source {source} is now {printable(str(path.absolute()))} ({format_count(moved, 'image')})")

@@ -171,7 +171,7 @@ def list_(images: ImagesArgument = None, collection: CollectionOption = None, as
                 (str(image_id), ", ".join(f"{one.tag} ({one.provenance})" for one in have) or "(none)")
                 for image_id, have in found.items()
             ]
-            print(table(("image", "tags"), [(a, printable(b)) for a, b in rows], right=(0,)))
+            print(table(("id", "tags"), [(a, printable(b)) for a, b in rows], right=(0,)))
         return
     counts = tags.counts(chosen.path)
     if as_json:

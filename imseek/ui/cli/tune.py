@@ -99,7 +99,8 @@ def tune(
         tuned = _tune(run, source, loss, name, seed, dry_run, runtime)
         run.finish(TuneAnswer(tuned, None), lambda: tune_lines(tuned))
         outcome = tuned.outcome
-    return 1 if outcome == "refused" else run.exit_code(outcome == "interrupted")
+    # A dry run is for the answer, whichever it is.
+    return 1 if outcome == "refused" and not dry_run else run.exit_code(outcome == "interrupted")
 
 
 def _tune(run: Run, source: Any, loss: Any, name: str, seed: int, dry_run: bool, runtime: Runtime) -> TuneReport:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples, rare
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.index import IndexRun
+from imseek.ui.cli.index import IndexRun, choose_for_index, open_for_index
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
+from imseek.ui.render.index_text import copies_phrase
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
 from imseek.ui.render.words import format_count, printable
 
@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     app.command(
         "watch",
-        epilog=examples("imseek watch", "imseek watch ~/Pictures", "imseek watch --settle 10 --json"),
+        epilog=examples(
+            "imseek watch",
+            "imseek watch ~/Pictures",
+            "imseek watch ~/Scans -c scans",
+            "imseek watch --settle 10 --json",
+        ),
     )(watch)
 
 
@@ -67,11 +72,12 @@ def watch(
     Ctrl-C to stop.
 
     If a folder disappears or is suddenly empty, as when a disk is unmounted, no image is removed: the command
-    waits for it.
+    waits for it. A collection that does not exist yet is created, if folders are named.
     """
     import imseek.watch
 
-    chosen = choose_collection(collection, quiet=as_json)
+    given = [str(path) for path in paths or ()]
+    chosen = choose_for_index(given, False, collection)
 
     def tell(report: IndexReport) -> None:
         if as_json:
@@ -84,7 +90,8 @@ def watch(
         for note in report.notes:
             say(printable(note))
 
-    with imseek.open(chosen.path, runtime=runtime, notify=say) as opened, StopSignals() as signals:
+    opening = open_for_index(chosen, given, None, [], runtime, captions=False, here=False, quiet=as_json, dry_run=False)
+    with opening as opened, StopSignals() as signals:
         imseek.watch.watch(
             opened,
             paths or [],
@@ -103,7 +110,7 @@ def _summary_line(report: IndexReport) -> str:
         (report.added, "added"),
         (report.changed, "changed"),
         (report.moved, "moved"),
-        (report.copied, "copied"),
+        (report.copied, copies_phrase(report)),
         (report.removed, "removed"),
         (report.known, "known already"),
         (len(report.failures), "skipped"),

@@ -11,7 +11,8 @@ from time import perf_counter
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from starlette.responses import Response
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import imseek
@@ -19,6 +20,7 @@ from imseek.errors import ImseekError
 from imseek.ui.http import clip_retrieval, routes
 from imseek.ui.http.body_schemas import Status
 from imseek.ui.http.guards import Guard
+from imseek.ui.render import service_page
 from imseek.ui.server import problems
 from imseek.ui.server.batching import OverloadedError
 from imseek.ui.server.pictures import ThumbnailCache
@@ -43,7 +45,7 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
         version=imseek.__version__,
         description="Semantic search over one's own images.",
         lifespan=lifespan,
-        docs_url=None,  # They load scripts from other sites.
+        docs_url=None,  # FastAPI's load scripts from other sites; ours is below.
         redoc_url=None,
         # clip-retrieval's client sends no Content-Type. The Origin check refuses pages of other sites.
         strict_content_type=False,
@@ -61,6 +63,14 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
     app.include_router(routes.router)
     app.include_router(clip_retrieval.router)
     metrics = _Metrics(service)
+
+    @app.get("/", include_in_schema=False)
+    async def start() -> HTMLResponse:
+        return HTMLResponse(service_page.start_page())
+
+    @app.get("/docs", include_in_schema=False)
+    async def documentation() -> HTMLResponse:
+        return HTMLResponse(service_page.routes_page(app.openapi()))
 
     @app.get("/health", summary="Whether the process answers")
     async def health() -> Status:
@@ -85,6 +95,15 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
 
     app.add_middleware(_MetricsMiddleware, metrics=metrics)
     app.add_middleware(Guard, settings=settings)
+    if settings.origins:
+        # Around the guard, so that those pages can read refusals, too. It permits nothing that the guard refuses.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("Authorization", "Content-Type"),
+            expose_headers=("ETag", "Retry-After", "X-Imseek-Ignored"),
+        )
     return app
 
 

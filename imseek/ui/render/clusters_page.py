@@ -12,6 +12,11 @@ from imseek.ui.render.words import format_count
 
 #: Clusters on a page; 500 of five pictures each stay within the limit on thumbnails.
 MAX_CLUSTERS: Final = 500
+#: What the measures of a cluster mean.
+COLUMNS_NOTE: Final = (
+    "cohesion: how alike the pictures of a cluster are (1: all the same); apart: how far it is from the next one "
+    "(0: they touch); next: the number of that one"
+)
 
 
 def page(report: ClusterReport, thumbnail: Callable[[int], bytes | None], *, title: str) -> Iterator[str]:
@@ -25,6 +30,7 @@ def page(report: ClusterReport, thumbnail: Callable[[int], bytes | None], *, tit
         shown=shown if report.noise is None else (*shown, report.noise),
         hidden=len(report.clusters) - len(shown),
         heading=heading,
+        columns_note=COLUMNS_NOTE,
         thumbnails=EmbeddedThumbnails(),
         read=thumbnail,
     )

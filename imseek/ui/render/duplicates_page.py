@@ -93,7 +93,7 @@ def _facts(member: Duplicate, names: Mapping[str, str]) -> dict[str, str]:
     folder, name = ("place unknown", "") if member.place is None else _split_path(member.place.path)
     facts = {
         "pixels": f"{member.width:,} × {member.height:,}",
-        "bytes": f"{member.bytes:,}",
+        "bytes": "0 (a link)" if member.link else f"{member.bytes:,}",
         "format": member.format,
         "taken": (member.taken_at or "not known").replace("T", " "),
         "name": name,

@@ -44,7 +44,7 @@ def summary(report: IndexReport) -> list[str]:
         (report.added, "added"),
         (report.changed, "changed"),
         (report.moved, "moved"),
-        (report.copied, "copied"),
+        (report.copied, copies_phrase(report)),
         (report.removed, "removed"),
         (report.unchanged, "unchanged"),
         (report.sidecars, "with changed sidecars"),
@@ -55,6 +55,11 @@ def summary(report: IndexReport) -> list[str]:
     if report.interrupted:
         lines.append("interrupted: what is counted above is kept; the same command goes on from here")
     return lines
+
+
+def copies_phrase(report: IndexReport) -> str:
+    """Return what follows the number of images whose content was indexed already."""
+    return "is a copy of an indexed picture" if report.copied == 1 else "are copies of indexed pictures"
 
 
 def _counts(counts: Sequence[tuple[int, str]]) -> str:

@@ -6,10 +6,13 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from imseek.errors import UsageError
 
 MEBI = 1 << 20
+#: A site as browsers name it in the header ``Origin``.
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]*[a-z0-9]|\[[0-9a-f:.]+\])(:\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +20,11 @@ class Settings:
     """Settings of a server; ``collections`` are served by name, and the first one is the default.
 
     ``hosts`` are the names, beside those of loopback, under which it may be asked (the ``Host`` header). ``origins``
-    are the sites, beside itself, whose pages may send requests. Requests that change state, and all requests to an
-    address other than loopback, must carry ``token``; without a token neither is served. ``rate`` is requests per
-    second and client (0: unlimited), ``body`` bytes, ``seconds`` the time limit of a request, ``results`` the maximum
-    number of hits, ``pixels`` the largest picture that is decoded for a client. With ``later``, collections may be
-    added while it runs, and it may start without any.
+    are the sites, beside itself, whose pages may send requests and read the responses (CORS). Requests that change
+    state, and all requests to an address other than loopback, must carry ``token``; without a token neither is served.
+    ``rate`` is requests per second and client (0: unlimited), ``body`` bytes, ``seconds`` the time limit of a
+    request, ``results`` the maximum number of hits, ``pixels`` the largest picture that is decoded for a client.
+    With ``later``, collections may be added while it runs, and it may start without any.
     """
 
     collections: tuple[tuple[str, Path], ...]
@@ -44,6 +47,9 @@ class Settings:
         names = [name for name, _ in self.collections]
         if len(set(names)) < len(names):
             raise UsageError("two collections would be served under one name", hint="rename one of them")
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise UsageError(f"{origin!r} is no web site", hint="--origin https://gallery.example.org")
         if self.token is not None:
             check_token(self.token)
         if not is_loopback(self.host) and not self.token:

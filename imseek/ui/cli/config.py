@@ -1,0 +1,83 @@
+"""``imseek config``: list, get and set the user's settings."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from imseek import config
+from imseek.errors import ImseekError
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.output import say
+from imseek.ui.render.text import table
+from imseek.ui.render.words import printable
+
+app = Group(
+    "List, get and set your settings, which flags and environment variables override.",
+    default="list",
+    epilog=examples("imseek config", "imseek config set device cpu", "imseek config set index.ocr true"),
+)
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The name of a setting, as `imseek config list` shows it.")
+]
+
+
+@app.command("list", epilog=examples("imseek config list"))
+def list_() -> None:
+    """List the settings: what holds, and where it comes from."""
+    file = config.read(os.environ)
+    rows = [
+        (
+            one.setting.name,
+            printable(one.setting.default if one.value is None else _text(one.value)),
+            printable(one.origin),
+            one.setting.help,
+        )
+        for one in config.values(os.environ, file)
+    ]
+    print(table(("setting", "value", "from", ""), rows))
+    if not file.path.exists():
+        say(f"`imseek config set NAME VALUE` writes {printable(str(file.path))}")
+
+
+@app.command(epilog=examples("imseek config get device"))
+def get(name: NameArgument) -> int:
+    """Print what holds for a setting. Exits with 1 if it is not set."""
+    file = config.read(os.environ)
+    found = config.value_of(config.find_setting(name), os.environ, file)
+    if file.broken and found.value is None:
+        raise ImseekError(file.problems[0], hint="correct it in an editor, or delete the file")
+    if found.value is None:
+        say(f"{name} is not set: {found.setting.default}")
+        return 1
+    print(printable(_text(found.value)))
+    return 0
+
+
+@app.command("set", epilog=examples("imseek config set encoder multilingual", "imseek config set collection photos"))
+def set_(
+    name: NameArgument,
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="Its new value.")],
+) -> None:
+    """Set a value in config.toml. Comments there stay."""
+    stored = config.set_value(name, value, os.environ)
+    path = config.path_of_config(os.environ)
+    print(f"{name} is now {printable(_text(stored))} ({printable(str(path))})")
+    variable = config.SETTINGS[name].variable
+    if os.environ.get(variable):
+        say(f"note: {variable} is set, and overrides it")
+
+
+@app.command(epilog=examples("imseek config unset device"))
+def unset(name: NameArgument) -> None:
+    """Remove a value from config.toml, so that the default holds again."""
+    config.set_value(name, None, os.environ)
+    print(f"{name} is not set: {config.SETTINGS[name].default}")
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

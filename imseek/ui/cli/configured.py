@@ -1,0 +1,44 @@
+"""The defaults of flags that the user has set, in config.toml or in the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+from imseek import config
+from imseek.ui.cli.output import say
+from imseek.ui.render.words import printable
+
+#: Settings by the parameter whose default they are: of all commands that have it, and of those that index.
+_EVERYWHERE: Final = {"device": "device", "precision": "precision"}
+_INDEXING: Final = {
+    "ocr": "index.ocr",
+    "batch_size": "index.batch_size",
+    "threads": "index.threads",
+    "untrusted": "index.untrusted",
+}
+
+
+def configured_defaults(command: str, parameters: Sequence[str], *, quiet: bool) -> dict[str, Any]:
+    """Return the defaults of a command's parameters that are set; unless ``quiet``, name what is wrong in the file.
+
+    Raises UsageError for an environment variable with an impossible value.
+    """
+    file = config.read(os.environ)
+    if not quiet:
+        for problem in file.problems:
+            say(f"note: {printable(problem)}; it is ignored")
+    wanted = {**_EVERYWHERE, **(_INDEXING if command in ("index", "watch") else {})}
+    found = {
+        name: config.value_of(config.SETTINGS[setting], os.environ, file).value
+        for name, setting in wanted.items()
+        if name in parameters
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def configured_encoder() -> str:
+    """Return the encoder of new collections for which none is named."""
+    value = config.value_of(config.SETTINGS["encoder"], os.environ, config.read(os.environ)).value
+    return "auto" if value is None else str(value)

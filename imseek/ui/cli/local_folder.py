@@ -1,0 +1,129 @@
+"""The current folder as what a search is about: narrow a search to it, and offer to index it."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from imseek.errors import UsageError
+from imseek.ui.cli import consent, notices
+from imseek.ui.cli.common_options import current_folder
+from imseek.ui.cli.output import say
+from imseek.ui.render.words import printable
+
+if TYPE_CHECKING:
+    from imseek import Collection, Runtime
+    from imseek.library import ResolvedCollection
+    from imseek.types.collection_info import SourceInfo
+
+#: Entries of a folder among which a picture is looked for.
+_MAX_ENTRIES: Final = 2_000
+#: For so many days, a folder whose pictures somebody did not want to index is not asked about again.
+_DAYS_OF_SILENCE: Final = 30
+
+
+def narrow(where: str | None, sources: Sequence[SourceInfo]) -> str:
+    """Return a filter for the images below the current folder that also meet ``where``.
+
+    Raises UsageError if the folder is not indexed.
+    """
+    folder = current_folder()
+    if not (starts := _starts(sources, folder)):
+        raise UsageError(
+            f"{folder} is not indexed in this collection", hint="`imseek index .` indexes the current folder"
+        )
+    here = " OR ".join(f"starts_with(path, '{start}')" for start in (start.replace("'", "''") for start in starts))
+    return f"({here})" if where is None else f"({where}) AND ({here})"
+
+
+def is_indexed(sources: Sequence[SourceInfo], folder: Path) -> bool:
+    """Whether a folder is a source, lies in one, or has one in it."""
+    return bool(_starts(sources, folder))
+
+
+def _starts(sources: Iterable[SourceInfo], folder: Path) -> list[str]:
+    """Return what paths of images below ``folder`` start with, as filters know them, one for each source.
+
+    A source may have been indexed under another name of its folder, by a symbolic link.
+    """
+    from imseek.types.pictures import display_path
+
+    here = os.fsencode(os.path.realpath(folder))
+    starts = []
+    for source in sources:
+        root = os.path.realpath(source.path)
+        if here == root or root.startswith(_slashed(here)):
+            starts.append(source.path if not Path(os.fsdecode(source.path)).is_dir() else _slashed(source.path))
+        elif here.startswith(_slashed(root)):
+            starts.append(_slashed(source.path) + here[len(_slashed(root)) :] + b"/")
+    return [display_path(start) for start in dict.fromkeys(starts)]
+
+
+def _slashed(path: bytes) -> bytes:
+    return path if path.endswith(b"/") else path + b"/"
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether files that are named like pictures lie in a folder, or one level below; only so many are looked at."""
+    try:
+        entries = list(islice(folder.iterdir(), _MAX_ENTRIES))
+        below = (one for entry in entries if entry.is_dir() and not entry.name.startswith(".") for one in _list(entry))
+        return any(_is_picture(one) for one in islice((*entries, *islice(below, _MAX_ENTRIES)), 2 * _MAX_ENTRIES))
+    except OSError:
+        return False
+
+
+def _list(folder: Path) -> Iterable[Path]:
+    try:
+        return list(islice(folder.iterdir(), _MAX_ENTRIES))
+    except OSError:
+        return ()
+
+
+def _is_picture(path: Path) -> bool:
+    return (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
+
+
+def offer_first_index(runtime: Runtime) -> ResolvedCollection | None:
+    """Where no collection exists, ask whether to index the current folder; None if that cannot be asked or is declined.
+
+    Only a folder with pictures is asked about.
+    """
+    folder = current_folder()
+    if not consent.can_ask() or not has_pictures(folder):
+        return None
+    if not typer.confirm(f"No pictures are indexed yet. Index {printable(str(folder))} and search it?", err=True):
+        return None
+    return _index(folder, None, runtime)
+
+
+def offer_index(chosen: ResolvedCollection, opened: Collection, given: str | None, runtime: Runtime) -> bool:
+    """If the current folder has pictures and is not indexed in ``chosen``, ask whether to index it there.
+
+    Without a terminal, and for a month after the answer no, print the command instead. Returns whether it was indexed.
+    """
+    folder = current_folder()
+    if not has_pictures(folder) or is_indexed(opened.info().sources, folder):
+        return False
+    shown = printable(str(folder))
+    notice = f"unindexed {chosen.path} {folder}"
+    if not consent.can_ask() or not notices.is_due(notice, days=_DAYS_OF_SILENCE):
+        say(f"note: {shown} is not indexed: `imseek index .` adds it")
+        return False
+    if not typer.confirm(f"{shown} is not indexed. Add it to {printable(chosen.name)}, then search?", err=True):
+        notices.record(notice)
+        return False
+    _index(folder, given or chosen.name, runtime)
+    return True
+
+
+def _index(folder: Path, collection: str | None, runtime: Runtime) -> ResolvedCollection:
+    from imseek.ui.cli.index import index_folder
+
+    return index_folder(folder, collection, runtime)

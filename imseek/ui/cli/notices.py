@@ -1,0 +1,45 @@
+"""Remember when a notice was given, so that it is not given with every command."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from imseek.home import home, make_home, write_atomically
+
+_DAY: Final = 86_400
+#: Notices that are remembered; the oldest are forgotten first.
+_MAX_NOTICES: Final = 200
+
+
+def is_due(notice: str, *, days: float = 1) -> bool:
+    """Whether a notice was not recorded within the last ``days``. A damaged record counts as none."""
+    age = time.time() - _read().get(notice, 0.0)
+    return not 0 <= age < days * _DAY
+
+
+def record(notice: str) -> None:
+    """Record that a notice was given now; where the home cannot be written, it is given again next time."""
+    known = {**_read(), notice: time.time()}
+    newest = sorted(known, key=lambda one: known[one])[-_MAX_NOTICES:]
+    with suppress(OSError):
+        make_home(os.environ)
+        write_atomically(_file(), json.dumps({one: known[one] for one in newest}).encode())
+
+
+def _file() -> Path:
+    return home(os.environ) / "notices.json"
+
+
+def _read() -> dict[str, float]:
+    try:
+        known = json.loads(_file().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {one: at for one, at in known.items() if isinstance(at, int | float)}
