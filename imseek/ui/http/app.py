@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
 
@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import imseek
@@ -21,21 +22,29 @@ from imseek.ui.http.body_schemas import Status
 from imseek.ui.http.guards import Guard
 from imseek.ui.server import problems
 from imseek.ui.server.batching import OverloadedError
+from imseek.ui.server.extra_route import MakeRoute
 from imseek.ui.server.pictures import ThumbnailCache
 from imseek.ui.server.service import Service
 from imseek.ui.server.settings import Settings
 
 
-def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastAPI:
-    """Create an ASGI application that serves ``settings.collections``."""
+def make_app(
+    settings: Settings, runtime: imseek.Runtime | None = None, make_routes: Sequence[MakeRoute] = ()
+) -> FastAPI:
+    """Create an ASGI application that serves ``settings.collections``, and the routes that others add."""
     service = Service(settings, runtime)
+    pictures = ThumbnailCache(settings.pixels)
+    extra = [make(service, pictures) for make in make_routes]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for name in service.names:
             with contextlib.suppress(ImseekError):  # A request for it reports the error.
                 await asyncio.to_thread(service.get, name)
-        yield
+        async with contextlib.AsyncExitStack() as stack:
+            for route in extra:
+                await stack.enter_async_context(route.lifespan())
+            yield
         await service.close()
 
     app = FastAPI(
@@ -49,7 +58,7 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
         strict_content_type=False,
     )
     app.state.service = service
-    app.state.pictures = ThumbnailCache(settings.pixels)
+    app.state.pictures = pictures
     problems.install(app)
 
     async def overloaded(*_: object) -> Response:
@@ -84,7 +93,9 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     app.add_middleware(_MetricsMiddleware, metrics=metrics)
-    app.add_middleware(Guard, settings=settings)
+    for route in extra:
+        app.router.routes.append(Route(route.path, route.endpoint, methods=["POST"]))
+    app.add_middleware(Guard, settings=settings, read_only=[route.path for route in extra if route.read_only])
     return app
 
 
