@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from imseek.encoders import EncoderCheck, Entry, Offer, TowerStatistics
 
 INTERRUPTED = 130
+_GROUP: Final = "imseek.encoders"
 
 
 app = Group(
@@ -50,6 +51,7 @@ def list_(
 ) -> None:
     """List encoders with trained weights: download size, speed, licence, languages."""
     from imseek.encoders import EncoderList, list_encoders
+    from imseek.plugins import find_plugins
 
     chosen = tuple(
         entry
@@ -59,13 +61,18 @@ def list_(
     )
     if family is not None and not chosen:
         _check_family(family)
+    # A plugin's family and licence are known when it is loaded.
+    plugins = () if family or any_use else tuple(p for p in find_plugins(_GROUP).values() if (word or "") in p.name)
     if as_json:
-        print_json(EncoderList(chosen))
+        print_json(EncoderList(chosen, plugins))
         return
-    if not chosen:
+    if not chosen and not plugins:
         say("no encoder matches; `imseek encoders` lists all")
         return
-    print(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
+    if chosen:
+        print(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
+    for plugin in plugins:
+        print(printable(f"plugin: {plugin.name} ({plugin.package} {plugin.version})"))
     say(
         f"{format_count(len(chosen), 'encoder')}; `imseek encoders get REFERENCE` downloads one, "
         "docs/encoders.md says more"
