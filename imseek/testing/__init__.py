@@ -16,11 +16,12 @@ from imseek._lazy import lazy_names
 if TYPE_CHECKING:
     from imseek.testing.encoders import EncoderContract
     from imseek.testing.exports import ExportContract
+    from imseek.testing.sources import FolderCase, Picture, SourceCase, SourceContract
 
-__all__ = ["EncoderContract", "ExportContract"]
+__all__ = ["EncoderContract", "ExportContract", "FolderCase", "Picture", "SourceCase", "SourceContract"]
 
 # Before they are imported: then a failed assertion says what the values were.
-pytest.register_assert_rewrite("imseek.testing.encoders", "imseek.testing.exports")
+pytest.register_assert_rewrite("imseek.testing.encoders", "imseek.testing.exports", "imseek.testing.sources")
 
 if not TYPE_CHECKING:
     __getattr__ = lazy_names(
@@ -28,5 +29,6 @@ if not TYPE_CHECKING:
         {
             "imseek.testing.encoders": "EncoderContract",
             "imseek.testing.exports": "ExportContract",
+            "imseek.testing.sources": "FolderCase Picture SourceCase SourceContract",
         },
     )

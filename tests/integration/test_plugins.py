@@ -101,7 +101,7 @@ def test_the_page_has_a_package_for_each_group() -> None:
         assert len(module.splitlines()) <= 46, name
 
 
-@pytest.mark.parametrize("name", [name for name, files in packages().items() if len(files) > 2])
+@pytest.mark.parametrize("name", packages())
 def test_a_plugin_proves_itself(name: str, installed: Path, environment: dict[str, str]) -> None:
     """The suite that the page derives, run by a pytest of its own."""
     folder = installed / "packages" / name
@@ -230,6 +230,17 @@ def test_the_doctor_names_plugins_that_fail(environment: dict[str, str]) -> None
         "noformat": "the plugin noformat of imseek-",
         "secret": "the plugin secret of imseek-br",
     }
+
+
+def test_a_collection_of_a_stranger_loads_no_plugin(
+    environment: dict[str, str], pictures: Path, tmp_path: Path
+) -> None:
+    del environment["IMSEEK_TRUSTED_FOLDERS"]
+    run(environment, "index", pictures, "-c", "prints", "--encoder", "thumbprint")
+    stranger = tmp_path / "stranger"
+    shutil.copytree(Path(environment["IMSEEK_HOME"]) / "collections" / "prints", stranger)
+    said = run(environment, "similar", pictures / "coffee.png", "-c", stranger, code=1).stderr
+    assert "taking the weights of thumbprint from where it says" in said
 
 
 def test_a_search_asks_for_no_plugin(environment: dict[str, str], pictures: Path) -> None:
