@@ -10,7 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
-TESTED := $(FAISS),builtin,url,remote,s3,demo,formats,explore,server,ui,terminal,ray,milvus,postgres,ocr
+TESTED := $(FAISS),builtin,url,remote,s3,demo,formats,explore,server,mcp,ui,terminal,ray,milvus,postgres,ocr
 # Python compiles what is imported; pip would compile every module of every package, which takes a minute.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt
 

@@ -16,6 +16,7 @@
     ├── ExecutorError              workers of a cluster cannot be had, or do not fit the run
     ├── ServerError                a server does not answer, or not as it should
     ├── MissingExtraError          an optional dependency is not installed
+    ├── PluginError                a plugin does not load, or is not what it should be
     ├── MediaError                 one picture cannot be used; carries a reason code
     │   └── ContentChangedError    what lies at its place is not what was indexed (HTTP 409)
     ├── EncoderError
@@ -130,6 +131,9 @@ class ExecutorError(ImseekError): ...
 
 
 class ServerError(ImseekError): ...
+
+
+class PluginError(ImseekError): ...
 
 
 class MissingExtraError(ImseekError):

@@ -12,6 +12,7 @@ from imseek.encoders.runtime import Runtime
 
 if TYPE_CHECKING:
     from imseek.encoders.catalogue import EncoderList, Entry, families, find_encoder, list_encoders
+    from imseek.encoders.checks import check_modality, check_pictures, check_texts, unit_rows
     from imseek.encoders.download import DownloadResult, Offer, download_encoder
     from imseek.encoders.encoder_check import EncoderCheck, TowerStatistics, check_encoder
     from imseek.encoders.hub import Transfer, report_downloads
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AUTO", "BASIC_NOTE", "PRESETS", "DownloadResult", "Encoder", "EncoderCheck", "EncoderInfo", "EncoderList",
     "Entry", "Offer", "Preset", "Resolution", "Runtime", "TowerStatistics", "Transfer", "canonical", "check_encoder",
-    "download_encoder", "families", "find_encoder", "list_encoders", "load", "report_downloads", "resolve",
+    "check_modality", "check_pictures", "check_texts", "download_encoder", "families", "find_encoder", "list_encoders",
+    "load", "report_downloads", "resolve", "unit_rows",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:
@@ -27,6 +29,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "imseek.encoders.catalogue": "EncoderList Entry families find_encoder list_encoders",
+            "imseek.encoders.checks": "check_modality check_pictures check_texts unit_rows",
             "imseek.encoders.download": "DownloadResult Offer download_encoder",
             "imseek.encoders.encoder_check": "EncoderCheck TowerStatistics check_encoder",
             "imseek.encoders.hub": "Transfer report_downloads",

@@ -14,6 +14,7 @@ from imseek.encoders.base import Encoder
 from imseek.encoders.presets import DEFAULT, PRESETS
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderUnavailableError, UnknownEncoderError
+from imseek.plugins import find_plugins
 from imseek.types.adapters import adapter_of
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def load(
     user's cache. ``notify`` receives a line before an export, which takes some seconds, and where the precision
     ``auto`` proves too inaccurate for image vectors.
 
-    Raises UnknownEncoderError, MissingExtraError, EncoderUnavailableError, LicenceError, UntrustedWeightsError.
+    Raises UnknownEncoderError, MissingExtraError, EncoderUnavailableError, LicenceError, UntrustedWeightsError, and
+    PluginError where a plugin does not load.
     """
     reference = canonical(reference)
     scheme, _, rest = reference.partition(":")
@@ -135,7 +137,7 @@ def load(
         from imseek.encoders.library_encoder import LibraryEncoder
 
         _fetch_listed(reference)
-        encoder = _FAMILIES[scheme](reference, modalities=modalities, runtime=runtime, notify=notify)
+        encoder = _family(scheme)(reference, modalities=modalities, runtime=runtime, notify=notify)
         if fingerprint is not None and isinstance(encoder, LibraryEncoder):  # A collection has it: it is used again.
             encoder.export_if_few()
         return encoder
@@ -192,6 +194,29 @@ _FAMILIES: Final[Mapping[str, LoadFamily]] = {
 }
 
 
+def _family(scheme: str) -> LoadFamily:
+    """Return the family of a scheme, ours or a plugin's. Raises PluginError."""
+    if scheme in _FAMILIES:
+        return _FAMILIES[scheme]
+    plugin = find_plugins("imseek.encoders")[scheme]
+    make: LoadFamily = plugin.load()
+    if not callable(make):
+        raise plugin.error(f"is no function that makes an encoder, but a {type(make).__name__}")
+
+    def load_plugin(reference: str, **settings: Any) -> Encoder:
+        encoder = make(reference, **settings)
+        if not isinstance(encoder, Encoder):
+            raise plugin.error(f"makes a {type(encoder).__name__}, which lacks methods of an encoder")
+        return encoder
+
+    return load_plugin
+
+
+def scheme_names() -> frozenset[str]:
+    """Return the schemes of our own references, which no plugin can take."""
+    return frozenset((AUTO, "builtin", "fake", *PRESETS, *_FAMILIES))
+
+
 def _fetch_listed(reference: str) -> None:
     """Download the weights of a catalogue entry before importing any library, so that a missing hub shows at once."""
     from imseek.encoders import hub
@@ -219,6 +244,9 @@ def canonical(reference: str) -> str:
         return f"openclip:{model}/{tag.lower().replace('-', '_')}"
     if scheme in _FAMILIES and rest:
         return f"{scheme}:{_with_absolute_path(scheme, rest)}"
+    plugins = find_plugins("imseek.encoders")
+    if scheme in plugins:
+        return reference
     if (named := adapter_of(reference)) is not None:
         raise UnknownEncoderError(
             f"{named[0]} is an adapter of a collection, and no encoder by itself",
@@ -226,11 +254,12 @@ def canonical(reference: str) -> str:
         )
     from imseek.encoders.catalogue import list_encoders, near_matches
 
-    known = [*(form for form in _FORMS if form != reference), *(entry.reference for entry in list_encoders())]
+    forms = [*(form for form in _FORMS if form != reference), *plugins]
+    known = [*forms, *(entry.reference for entry in list_encoders())]
     found = near_matches(reference, known)
     raise UnknownEncoderError(
         f"no encoder is called {reference!r}",
-        hint=f"did you mean {' or '.join(found)}?" if found else f"references are: {', '.join(_FORMS)}",
+        hint=f"did you mean {' or '.join(found)}?" if found else f"references are: {', '.join(forms)}",
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-from imseek.exports.results import ExportFormat, ExportOptions, SkippedPicture
+from imseek.exports.results import ExportOptions, SkippedPicture
 from imseek.exports.selection import Selection
 from imseek.progress import Task
 
@@ -70,7 +70,7 @@ class Format:
     of :class:`ExportOptions` that it accepts. ``loose`` formats contain pictures as files, which a scan would find.
     """
 
-    name: ExportFormat
+    name: str
     shape: Literal["file", "folder"]
     summary: str
     write: Callable[[ExportJob], WriteResult]

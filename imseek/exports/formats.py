@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from imseek.errors import UsageError, did_you_mean
+from imseek.errors import PluginError, UsageError, did_you_mean
 from imseek.exports.base import ExportJob, Format, WriteResult
 from imseek.exports.clip_retrieval import write_clip_retrieval
 from imseek.exports.faiss_file import write_faiss
 from imseek.exports.parquet import write_parquet
 from imseek.exports.results import ExportOptions
 from imseek.exports.tabular import write_csv, write_jsonl
+from imseek.plugins import Plugin, find_plugins
 
 
 def _write_webdataset(job: ExportJob) -> WriteResult:
@@ -122,15 +123,37 @@ FORMATS: Final[Mapping[str, Format]] = {one.name: one for one in _ALL}
 
 def format_of(name: str | None, target: Path | None) -> Format:
     """Return a format by name, or by the extension of the target. Raises UsageError."""
+    plugins = find_plugins("imseek.exports") if name not in FORMATS else {}
     if name is not None:
-        if name not in FORMATS:
-            raise UsageError(f"{name!r} is no format", hint=did_you_mean(name, FORMATS))
-        return FORMATS[name]
+        if name in FORMATS:
+            return FORMATS[name]
+        if name in plugins:
+            return load_format(plugins[name])
+        raise UsageError(f"{name!r} is no format", hint=did_you_mean(name, [*FORMATS, *plugins]))
     ending = "" if target is None else target.suffix.lower()
     found = [one for one in FORMATS.values() if ending in one.endings]
+    if not found and ending:
+        found = [one for one in map(_format_or_none, plugins.values()) if one is not None and ending in one.endings]
     if len(found) != 1:
-        raise UsageError("cannot tell the format from the file name", hint=f"--format, one of {', '.join(FORMATS)}")
+        names = ", ".join([*FORMATS, *plugins])
+        raise UsageError("cannot tell the format from the file name", hint=f"--format, one of {names}")
     return found[0]
+
+
+def load_format(plugin: Plugin) -> Format:
+    """Load the format of a plugin. Raises PluginError."""
+    made = plugin.load()
+    if not isinstance(made, Format) or made.name != plugin.name:
+        raise plugin.error(f"is no Format of that name, but {made!r:.80}")
+    return made
+
+
+def _format_or_none(plugin: Plugin) -> Format | None:
+    """Return the format of a plugin, None where it does not load: the name of a file says nothing about it."""
+    try:
+        return load_format(plugin)
+    except PluginError:
+        return None
 
 
 def check_options(chosen: Format, options: ExportOptions) -> None:

@@ -8,9 +8,6 @@ from typing import Annotated, Literal, TypeAlias
 from imseek.types.json_form import Count, Json, json_member
 from imseek.types.pictures import Place
 
-ExportFormat: TypeAlias = Literal[
-    "clip-retrieval", "csv", "faiss", "fiftyone", "imagefolder", "jsonl", "parquet", "projector", "webdataset"
-]
 #: In a class that has a field ``bytes``, that name is no type.
 PathBytes: TypeAlias = bytes
 
@@ -65,7 +62,8 @@ class ExportReport:
     """UUID of the collection."""
     generation: Count
     """The generation that was exported."""
-    format: ExportFormat
+    format: str
+    """Its name (docs/exports.md), or that of a plugin."""
     target: PathBytes
     """The file or folder; ``-`` for a stream."""
     images: Count

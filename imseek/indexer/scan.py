@@ -13,6 +13,7 @@ from imseek.data.catalog import sources as catalog_sources
 from imseek.data.catalog.catalog import Catalog, KnownFailure, KnownPlace
 from imseek.data.catalog.changeset import FailedFile
 from imseek.data.user_files.file_stat import FileStat
+from imseek.errors import PluginError
 from imseek.indexer.moves import MissingImage
 from imseek.indexer.source_selection import LIST_KIND, Target
 from imseek.indexer.sources import filter_of, open_source
@@ -161,11 +162,16 @@ def _scan_one(
     failures = catalog.known_failures(source_id, below=target.below)
     containers = catalog.known_containers(source_id) if held else {}
     names = target.names if target.names is not None else sorted({*known, *failures})
-    source = open_source(
-        target.source.kind, target.root, target.options, below=target.below, names=names, inside=inside,
-        follow_symlinks=settings.follow_symlinks,
-        read_ns=max((place.stat.checked_ns for place in known.values()), default=0), stop=stop,
-    )  # fmt: skip
+    try:
+        source = open_source(
+            target.source.kind, target.root, target.options, below=target.below, names=names, inside=inside,
+            follow_symlinks=settings.follow_symlinks,
+            read_ns=max((place.stat.checked_ns for place in known.values()), default=0), stop=stop,
+        )  # fmt: skip
+    except PluginError as error:  # Other sources need no plugin of this one.
+        kept = _kept_note(_count(catalog, target, known, containers))
+        result.notes.append(f"{target.shown}: {error}; {kept}; {error.hint}")
+        return
     result.sources.append(source)
     if (trouble := source.trouble()) is not None:
         result.notes.append(

@@ -13,7 +13,7 @@ from imseek.data.catalog import sources as catalog_sources
 from imseek.data.catalog.catalog import Source as CatalogSource
 from imseek.data.writing.writer import Writer
 from imseek.errors import MISSING_PATH, UsageError
-from imseek.indexer.sources import KINDS, check_source, detect, filter_of, options_of
+from imseek.indexer.sources import KINDS, check_source, detect, filter_of, known_kinds, options_of
 from imseek.indexer.sources.files import GONE_ERRNOS
 from imseek.indexer.sources.folder import path_below, reaches
 from imseek.types.indexing_runs import SourceOptions
@@ -106,8 +106,9 @@ class _TargetSelection:
             (source, catalog_sources.absolute_root(writer.root, source)) for source in writer.catalog.sources()
         ]
         self._found: dict[tuple[int, bytes], Target] = {}
-        if options is not None and options.kind is not None and options.kind not in KINDS:
-            raise UsageError(f"{options.kind!r} is no kind of source", hint=f"kinds are {', '.join(sorted(KINDS))}")
+        kind = None if options is None else options.kind
+        if kind is not None and kind not in KINDS and kind not in (kinds := known_kinds()):
+            raise UsageError(f"{kind!r} is no kind of source", hint=f"kinds are {', '.join(kinds)}")
 
     def known(self) -> list[Target]:
         return [Target(source, root, options_of(source.options)) for source, root in self._sources]

@@ -16,6 +16,7 @@ from imseek.data.files.write_check import file_system as file_system
 from imseek.data.repair.error_diagnosis import diagnose as diagnose
 from imseek.data.trust import trust_command as trust_command
 from imseek.errors import ImseekError, UsageError
+from imseek.maintenance.plugin_check import check_plugins as check_plugins
 from imseek.progress import ProgressCallback
 from imseek.types.collection_info import IndexPolicy
 from imseek.types.maintenance_reports import (

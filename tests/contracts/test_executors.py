@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 from crews import InProcess, children_of, listening, worker_processes
-from sourcing.cases import CASES, Case, Picture, draw, opens_pictures
+from sourcing.cases import CASES, Picture, SourceCase, draw
 
 import imseek
 from imseek.data.user_files import file_stat
@@ -158,7 +158,7 @@ def test_a_collection_over_its_life(pair: Pair, photos: Path, tmp_path: Path) ->
     assert (passed.known, passed.added) == (4, 3)
 
 
-def made(cases: list[Case], tmp_path: Path) -> list[tuple[int, Case]]:
+def made(cases: list[SourceCase], tmp_path: Path) -> list[tuple[int, SourceCase]]:
     for n, _ in enumerate(cases):
         (tmp_path / f"{n}").mkdir(exist_ok=True)
     return list(enumerate(cases))
@@ -167,7 +167,7 @@ def made(cases: list[Case], tmp_path: Path) -> list[tuple[int, Case]]:
 @pytest.mark.sample(case=4)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_kind_of_source(
-    case: Case, tmp_path: Path, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+    case: SourceCase, tmp_path: Path, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later(10)
     monkeypatch.setattr("imseek.indexer.executors.ray_executor.ray_cluster", InProcess(seed=3))
@@ -176,7 +176,7 @@ def test_every_kind_of_source(
         imseek.create(tmp_path / "other", encoder="fake") as other,
     ):
         both = Pair(local, other, imseek.Ray(workers=2, shard=2))
-        broken = {"bad.png": Picture(draw(3)[:60])} if opens_pictures(case) else {}
+        broken = {"bad.png": Picture(draw(3)[:60])} if case.opens else {}
         place = case.write(tmp_path, {**pictures(1, 2, 4), **broken})
         first = both.index([place], source=case.options)
         assert (first.added, first.skipped) == (3, len(broken))

@@ -10,7 +10,8 @@ from typing import TypeAlias
 import object_store
 import pytest
 from sourcing.archives import tar_of
-from sourcing.picture import draw
+
+from imseek.testing.sources import draw
 
 pytestmark = pytest.mark.slow
 

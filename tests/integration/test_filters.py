@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from clocks import Clock
 from PIL import ExifTags, Image
-from sourcing.picture import draw
 from sourcing.tables import csv_lines
 from sqlalchemy import insert, update
 
@@ -30,6 +29,7 @@ from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, QueryError, StaleGenerationError
 from imseek.search.where import Filters, duckdb_sandbox
 from imseek.search.where import filters as where_filters
+from imseek.testing.sources import draw
 from imseek.types.pictures import Image as Known
 
 PLACES = {"oslo": (59.913, 10.752), "sydney": (-33.857, 151.215), "suva": (-18.13, 178.44)}

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sourcing.archives import put, tar_of, zip_of
-from sourcing.picture import draw
 from sourcing.web import WebServer
 
 import imseek
 from imseek.errors import UsageError
+from imseek.testing.sources import draw
 
 
 @pytest.fixture

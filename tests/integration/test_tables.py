@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sourcing.picture import draw
 from sourcing.tables import IMAGE_STRUCT, arrow_stream, csv_lines, json_lines, parquet, table
 from sourcing.web import WebServer
 from sqlalchemy import insert
@@ -32,6 +31,7 @@ from imseek.indexer.sources.base import Container, FoundImage
 from imseek.indexer.sources.table import Table
 from imseek.indexer.sources.tables.arrow import ParquetSheet
 from imseek.indexer.stored_contents import StoredContents
+from imseek.testing.sources import draw
 from imseek.types.indexing_runs import SourceOptions
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from imseek.types.indexing_runs import SourceOptions
 
 if TYPE_CHECKING:
-    from sourcing.picture import Picture
+    from imseek.testing.sources import Picture
 
 
 def members(pictures: Mapping[str, Picture]) -> dict[str, bytes]:
@@ -67,6 +67,7 @@ class OneArchive:
     options: SourceOptions | None = None
     tells: bool = True
     numbered: bool = False
+    opens: bool = True
     named: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:
@@ -88,6 +89,7 @@ class Shards:
     options: SourceOptions | None = None
     tells: bool = True
     numbered: bool = False
+    opens: bool = True
     named: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:
@@ -109,6 +111,7 @@ class Elsewhere:
     options: SourceOptions | None = None
     tells: bool = True
     numbered: bool = False
+    opens: bool = True
     named: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> str:

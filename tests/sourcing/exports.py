@@ -19,7 +19,7 @@ from imseek.types.indexing_runs import SourceOptions
 from sourcing.archives import put
 
 if TYPE_CHECKING:
-    from sourcing.picture import Picture
+    from imseek.testing.sources import Picture
 
 
 def vectors_of(pictures: list[bytes]) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -51,6 +51,7 @@ class Export:
     options: SourceOptions | None = None
     tells: bool = True
     numbered: bool = True
+    opens: bool = False
     named: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:

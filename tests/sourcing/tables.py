@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
+from imseek.testing.sources import Picture
 from imseek.types.indexing_runs import SourceOptions
-from sourcing.picture import Picture
 from sourcing.web import WebServer
 
 Rows: TypeAlias = list[dict[str, Any]]
@@ -39,6 +39,7 @@ class TableCase:
     options: SourceOptions | None = None
     tells: bool = True
     numbered: bool = True
+    opens: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:
         folder = at / "tables"
@@ -62,6 +63,7 @@ class TableFolderCase:
     options: SourceOptions | None = None
     tells: bool = True
     numbered: bool = True
+    opens: bool = True
     named: bool = False
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:
@@ -83,6 +85,7 @@ class ImageFolderCase:
     options: SourceOptions | None = None
     tells: bool = True
     numbered: bool = False
+    opens: bool = True
     named: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:

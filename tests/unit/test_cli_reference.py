@@ -53,6 +53,7 @@ def test_the_commands_of_the_design_are_there() -> None:
         "tune",
         "watch",
         "serve",
+        "mcp",
         "publish",
         "ui",
         "doctor",

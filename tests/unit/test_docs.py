@@ -380,11 +380,12 @@ def test_targets_and_extras_in_sentences_are_there() -> None:
 def routes() -> set[str]:
     """``GET /collections/{}``: the methods and paths of the service, with nothing in place of parameters."""
     from imseek.ui.http.app import make_app
+    from imseek.ui.mcp import http as mcp
     from imseek.ui.server.settings import Settings
 
     paths = make_app(Settings((), later=True)).openapi()["paths"]
     found = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
-    return {re.sub(r"\{\w+\}", "{}", route) for route in found} | {"GET /openapi.json"}
+    return {re.sub(r"\{\w+\}", "{}", route) for route in found} | {"GET /openapi.json", f"POST {mcp.PATH}"}
 
 
 def named_routes(page: Path) -> dict[str, Piece]:

@@ -199,7 +199,7 @@ def write_names(job: ExportJob) -> WriteResult:
 def test_an_export_format(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photos: imseek.Collection, capsysbinary: Any
 ) -> None:
-    ours = Format("names", "file", "a name for each image", write_names, streams=True, endings=(".names",))  # type: ignore[arg-type] # not in ExportFormat
+    ours = Format("names", "file", "a name for each image", write_names, streams=True, endings=(".names",))
     monkeypatch.setitem(formats.FORMATS, "names", ours)  # type: ignore[index] # as above
     report = imseek.export.write(photos, tmp_path / "some.names", where="image_id > 0")
     assert (report.format, report.images) == ("names", 2)

@@ -129,6 +129,7 @@ OFFENDERS = {
         "import fastapi",
         "Only the HTTP service, the web pages and what they share import",
     ),
+    "imseek/ui/server/offender_protocol.py": ("import mcp.server", "Only ui.mcp imports the protocol of assistants"),
     "imseek/ui/offender_pages.py": ("import streamlit", "Only the web pages import Streamlit"),
     "imseek/search/offender_indexer.py": ("import imseek.indexer", "Each layer imports only"),
     "imseek/ui/web/offender_commands.py": (

@@ -16,6 +16,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from imseek.encoders import hub, licences
 from imseek.encoders.hub import Part
 from imseek.encoders.presets import PRESETS, Preset
+from imseek.plugins import Plugin
 from imseek.types.json_form import Json, json_member
 
 Positive: TypeAlias = Annotated[int, Json(minimum=1)]
@@ -107,9 +108,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class EncoderList:
-    """Encoders of the catalogue."""
+    """Encoders of the catalogue, and those of plugins."""
 
     encoders: tuple[Entry, ...]
+    plugins: tuple[Plugin, ...] = ()
 
 
 def parts_of(reference: str, repository: str, files: tuple[str, ...], tokenizer: str | None = None) -> tuple[Part, ...]:

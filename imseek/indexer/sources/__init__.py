@@ -10,9 +10,10 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from imseek.data.catalog.places import is_url
-from imseek.errors import CorruptCollectionError, UsageError
+from imseek.errors import CorruptCollectionError, PluginError, UsageError
 from imseek.indexer.sources.base import Source
 from imseek.indexer.sources.filters import Filter
+from imseek.plugins import find_plugins
 from imseek.types.indexing_runs import SourceOptions
 from imseek.types.pictures import display_path
 
@@ -112,22 +113,39 @@ def open_source(
 
     ``below`` limits scans to a part of it, ``names`` are the entries of a list, and ``inside`` are other sources within
     it, which scans skip. ``read_ns`` is when one of its pictures was last read, by the wall clock. ``opener`` opens its
-    files; by default it follows links. Once ``stop`` is set, opening a container raises Cancelled. Raises
-    CorruptCollectionError for an unknown kind.
+    files; by default it follows links. Once ``stop`` is set, opening a container raises Cancelled. Raises PluginError
+    for a kind that neither imseek nor a plugin knows.
     """
-    if kind not in _OPENERS:
-        raise CorruptCollectionError(f"{kind!r} is no kind of source")
     choose = filter_of(options)
-    return _OPENERS[kind](
+    return _opener(kind)(
         SourceRequest(root, options, choose, below, names, inside, follow_symlinks, read_ns, opener, stop)
     )
+
+
+def known_kinds() -> list[str]:
+    """Return the kinds that a user may name, ours and those of plugins."""
+    return [*sorted(KINDS), *find_plugins("imseek.sources")]
+
+
+def _opener(kind: str) -> Callable[[SourceRequest], Source]:
+    """Return what opens sources of a kind. Raises PluginError for one that neither imseek nor a plugin knows."""
+    if kind in _OPENERS:
+        return _OPENERS[kind]
+    plugin = find_plugins("imseek.sources").get(kind)
+    if plugin is None:
+        raise PluginError(f"no plugin here reads sources of the kind {kind!r}", hint="install the package that does")
+    opener: Callable[[SourceRequest], Source] = plugin.load()
+    if not callable(opener):
+        raise plugin.error(f"is no function that opens a source, but a {type(opener).__name__}")
+    return opener
 
 
 def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
     """Check a source before it is recorded, since every later run reads what is recorded.
 
-    Raises UsageError where it cannot be read as intended, and MissingExtraError.
+    Raises UsageError where it cannot be read as intended, MissingExtraError and PluginError.
     """
+    _opener(kind)
     if kind == "imagefolder" and (is_url(root) or os.path.isfile(root)):
         raise UsageError(f"{display_path(root)} is not a folder on this machine")
     if kind == "archive" and is_url(root):

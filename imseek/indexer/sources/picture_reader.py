@@ -19,7 +19,7 @@ from imseek.data.catalog.places import is_url
 from imseek.data.reader import SourceRow
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.data.user_files.image_places import IndexedPlace
-from imseek.errors import CONTENT_CHANGED, ContentChangedError, MediaError, UnsafePathError
+from imseek.errors import CONTENT_CHANGED, ContentChangedError, MediaError, PluginError, UnsafePathError
 from imseek.indexer.sources import open_source, options_of
 from imseek.indexer.sources.base import Content, Source
 from imseek.indexer.sources.files import GONE_ERRNOS, FileOpener
@@ -121,7 +121,10 @@ class PlaceReader:
             key = (row, follow_links)
             if key not in self._sources:
                 opener = FileOpener(row.root, follow_links)
-                self._sources[key] = open_source(row.kind, row.root, options_of(row.options), opener=opener)
+                try:
+                    self._sources[key] = open_source(row.kind, row.root, options_of(row.options), opener=opener)
+                except PluginError as error:
+                    raise MediaError(SkipReason.UNREADABLE, str(error), hint=error.hint) from error
             source = self._sources[key]
             found = source.find(place.path)
         return source.load(found)

@@ -82,6 +82,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
     "Serve": {
         "ui": _Command("ui", "Search, sort out and explore in a browser."),
         "serve": _Command("serve", "Serve collections over HTTP."),
+        "mcp": _Command("mcp", "Offer collections to an assistant."),
     },
     "Look after": {
         "info": _Command("info", "Show what a collection holds."),

@@ -81,6 +81,7 @@ def run_checks(collection: str | None) -> Iterator[Check]:
     yield _codecs()
     yield _sandbox()
     yield _builtin_encoder()
+    yield from _plugins()
     yield from _collection(collection)
 
 
@@ -191,6 +192,21 @@ def _builtin_encoder() -> Check:
             "in imseek's folder: pip install '.[builtin]'",
         )
     return Check("encoder", "ok", "the weights of builtin are installed")
+
+
+def _plugins() -> Iterator[Check]:
+    """Load the plugins of other packages; those that cannot be used are named, and stop nothing else."""
+    from imseek.maintenance import check_plugins
+
+    found = check_plugins()
+    if good := [one.plugin for one in found if one.problem is None]:
+        yield Check("plugins", "ok", ", ".join(f"{one.name} ({one.package} {one.version})" for one in good))
+    for one in found:
+        if one.problem is not None:
+            plugin = one.plugin
+            where = f"{plugin.name} ({plugin.package} {plugin.version}, {plugin.group})"
+            advice = f"pip install --upgrade {plugin.package}, or pip uninstall it"
+            yield Check("plugins", "warn", f"{where}: {one.problem}", advice)
 
 
 def _collection(name: str | None) -> Iterator[Check]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 #: The encoder that is in no catalogue, since it is not downloaded.
 _BUILTIN = "builtin"
+_GROUP: Final = "imseek.encoders"
 
 
 app = Group(
@@ -52,6 +53,7 @@ def list_(
 ) -> None:
     """List encoders with trained weights: download size, speed, licence, languages."""
     from imseek.encoders import EncoderList, list_encoders
+    from imseek.plugins import find_plugins
 
     chosen = tuple(
         entry
@@ -61,16 +63,21 @@ def list_(
     )
     if family is not None and not chosen:
         _check_family(family)
+    # A plugin's family and licence are known when it is loaded.
+    plugins = () if family or any_use else tuple(p for p in find_plugins(_GROUP).values() if (word or "") in p.name)
     if as_json:
-        print_json(EncoderList(chosen))
+        print_json(EncoderList(chosen, plugins))
         return
     if word is not None and word.lower() in _BUILTIN and family is None:
         say(f"{_BUILTIN}: comes with imseek, needs no download, any use; basic quality (docs/encoders.md)")
-    elif not chosen:
+    elif not chosen and not plugins:
         say("no encoder matches; `imseek encoders` lists all")
-    if not chosen:
+    if not chosen and not plugins:
         return
-    print(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
+    if chosen:
+        print(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
+    for plugin in plugins:
+        print(printable(f"plugin: {plugin.name} ({plugin.package} {plugin.version})"))
     say(
         f"{format_count(len(chosen), 'encoder')}; `imseek encoders get REFERENCE` downloads one, "
         "docs/encoders.md says more"

@@ -127,8 +127,8 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="clip-retrieval, csv, faiss, fiftyone, imagefolder, jsonl, parquet, projector or webdataset "
-            "(docs/exports.md); by default the ending of the file's name tells.",
+            help="clip-retrieval, csv, faiss, fiftyone, imagefolder, jsonl, parquet, projector, webdataset "
+            "(docs/exports.md), or that of a plugin; by default the ending of the file's name tells.",
         ),
     ] = None,
     text: Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -16,6 +16,20 @@ from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import HostOption, examples, rare
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
+
+if TYPE_CHECKING:
+    from imseek.ui.server.extra_route import MakeRoute
+
+ServedCollectionsOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--collection",
+        "-c",
+        metavar="NAME|PATH",
+        help="A collection to serve; may be repeated (default: all named collections).",
+    ),
+]
+AllowTagsOption: TypeAlias = Annotated[bool, rare("--allow-tags", help="Let assistants tag pictures (tools of MCP).")]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,15 +45,7 @@ def register(app: typer.Typer) -> None:
 
 @with_runtime("device", "precision", "threads")
 def serve(
-    collection: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--collection",
-            "-c",
-            metavar="NAME|PATH",
-            help="A collection to serve; may be repeated (default: all named collections).",
-        ),
-    ] = None,
+    collection: ServedCollectionsOption = None,
     host: HostOption = "127.0.0.1",
     port: Annotated[int, options.port("The port to listen on; 0 for any free one.")] = 1234,
     allow_host: Annotated[
@@ -58,6 +64,8 @@ def serve(
         int,
         rare("--rate", metavar="N", min=0, help="Maximum requests per second for each client; 0 for no limit."),
     ] = 100,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Offer tools to assistants at /mcp too (docs/mcp.md).")] = False,
+    allow_tags: AllowTagsOption = False,
     *,
     runtime: object,
 ) -> int:
@@ -70,12 +78,14 @@ def serve(
         from imseek.ui.server.settings import Settings, is_loopback
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "fastapi", "server") from error
+    if allow_tags and not mcp:
+        raise UsageError("--allow-tags is for assistants", hint="add --mcp")
     assert isinstance(runtime, imseek.Runtime)
     token = os.environ.get(TOKEN_VARIABLE) or None
     made = token is None
     if token is None:
         token = secrets.token_urlsafe(24)
-    chosen = _served_collections(collection)
+    chosen = served_collections(collection)
     settings = Settings(
         collections=tuple((served_name(one), one.path) for one in chosen),
         host=host,
@@ -91,10 +101,19 @@ def serve(
     if made:
         what = "jobs take" if is_loopback(host) else "every request takes"
         say(f"{what} this token ({TOKEN_VARIABLE} sets another): {token}")
-    return run(settings, runtime, lambda url: say(f"listening on {url} (Ctrl-C ends)"))
+    make_routes = [_make_mcp_route(allow_tags)] if mcp else []
+    return run(settings, runtime, lambda url: say(f"listening on {url} (Ctrl-C ends)"), make_routes)
 
 
-def _served_collections(names: list[str] | None) -> list[library.ResolvedCollection]:
+def _make_mcp_route(allow_tags: bool) -> MakeRoute:
+    try:
+        from imseek.ui.mcp import make_route
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "mcp", "mcp") from error
+    return make_route(allow_tags=allow_tags)
+
+
+def served_collections(names: list[str] | None) -> list[library.ResolvedCollection]:
     """Return the collections named, else all named collections, else the one that any command would use."""
     if not names and (named := library.list_collections(os.environ)):
         return [library.ResolvedCollection(one.path, one.name, "by name") for one in named]

@@ -31,8 +31,8 @@ class SourceFlags:
         rare(
             "--kind",
             metavar="KIND",
-            help="Kind of source: folder, imagefolder, archive, table, vectors or list (default: guessed "
-            "from the path).",
+            help="Kind of source: folder, imagefolder, archive, table, vectors, list, or that of a "
+            "plugin (default: guessed from the path).",
         ),
     ] = None
     include: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
 
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import imseek
@@ -23,21 +24,29 @@ from imseek.ui.http.guards import Guard
 from imseek.ui.render import service_page
 from imseek.ui.server import problems
 from imseek.ui.server.batching import OverloadedError
+from imseek.ui.server.extra_route import MakeRoute
 from imseek.ui.server.pictures import ThumbnailCache
 from imseek.ui.server.service import Service
 from imseek.ui.server.settings import Settings
 
 
-def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastAPI:
-    """Create an ASGI application that serves ``settings.collections``."""
+def make_app(
+    settings: Settings, runtime: imseek.Runtime | None = None, make_routes: Sequence[MakeRoute] = ()
+) -> FastAPI:
+    """Create an ASGI application that serves ``settings.collections``, and the routes that others add."""
     service = Service(settings, runtime)
+    pictures = ThumbnailCache(settings.pixels)
+    extra = [make(service, pictures) for make in make_routes]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for name in service.names:
             with contextlib.suppress(ImseekError):  # A request for it reports the error.
                 await asyncio.to_thread(service.get, name)
-        yield
+        async with contextlib.AsyncExitStack() as stack:
+            for route in extra:
+                await stack.enter_async_context(route.lifespan())
+            yield
         await service.close()
 
     app = FastAPI(
@@ -51,7 +60,7 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
         strict_content_type=False,
     )
     app.state.service = service
-    app.state.pictures = ThumbnailCache(settings.pixels)
+    app.state.pictures = pictures
     problems.install(app)
 
     async def overloaded(*_: object) -> Response:
@@ -94,7 +103,9 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     app.add_middleware(_MetricsMiddleware, metrics=metrics)
-    app.add_middleware(Guard, settings=settings)
+    for route in extra:
+        app.router.routes.append(Route(route.path, route.endpoint, methods=["POST"]))
+    app.add_middleware(Guard, settings=settings, read_only=[route.path for route in extra if route.read_only])
     if settings.origins:
         # Around the guard, so that those pages can read refusals, too. It permits nothing that the guard refuses.
         app.add_middleware(

@@ -13,9 +13,11 @@ from imseek.jobs import Job
 from imseek.search import OptionField, option_fields
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import Image
-from imseek.types.search_results import Hit, Match, SearchResult
+from imseek.types.search_results import SearchResult
 from imseek.types.suggestions import SuggestionKind
 from imseek.ui.render.result_json import to_json
+from imseek.ui.server.places import without_places
+from imseek.ui.server.query_bounds import bounds_of
 from imseek.ui.server.service import Embedded
 
 #: Maximum number of members of an object, and of elements of a list.
@@ -55,25 +57,6 @@ class Strict(Body):
             if any(isinstance(value, list) and len(value) > ELEMENTS for value in given.values()):
                 raise ValueError(f"a list has at most {ELEMENTS:,} elements")
         return given
-
-
-#: Bounds of the server that queries have not elsewhere.
-_BOUNDS: Final[dict[str, dict[str, int]]] = {
-    "limit": {"le": 10_000},
-    "where": {"max_length": 4000},
-    "min_score": {"ge": -1, "le": 1},
-    "per_group": {"le": 100},
-    "page": {"max_length": 4000},
-    "more": {"max_length": 1000},
-    "less": {"max_length": 1000},
-}
-
-
-def bounds_of(option: str) -> dict[str, Any]:
-    """Return the bounds of an option of a query, by their names in Pydantic."""
-    how = option_fields()[option].option
-    own = {"ge": how.minimum, "le": how.maximum}
-    return {name: bound for name, bound in own.items() if bound is not None} | _BOUNDS.get(option, {})
 
 
 def _member(one: OptionField) -> tuple[Any, Any]:
@@ -254,16 +237,9 @@ class Status(BaseModel):
     status: str
 
 
-def _without_names(hit: Hit) -> tuple[Match, ...]:
-    """Return why an image is a hit, without the names of folders and files."""
-    return tuple(match for match in hit.matches if match.field != "name")
-
-
 def answer(result: SearchResult, name: str, *, places: bool) -> Answer:
     if not places:
-        hits = tuple(replace(hit, place=None, group=None, matches=_without_names(hit)) for hit in result.hits)
-        groups = tuple(replace(group, name=None) for group in result.groups)
-        result = replace(result, hits=hits, groups=groups)
+        result = without_places(result)
     body = to_json(result)
     body["spaces"] = [asdict(one) for one in result.spaces]  # weights with all digits
     for hit, row in zip(result.hits, body["hits"], strict=True):

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -18,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imseek.ui.server.origins import Origins
-from imseek.ui.server.problems import problem, unexpected
+from imseek.ui.server.problems import of_error, problem
 from imseek.ui.server.settings import Settings, is_loopback
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -41,10 +42,14 @@ _log = logging.getLogger("imseek.access")
 
 
 class Guard:
-    """Checks host, origin, token, rate, size and time, in this order."""
+    """Checks host, origin, token, rate, size and time, in this order.
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    ``read_only`` are further paths that change nothing.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, read_only: Iterable[str] = ()) -> None:
         self._app = app
+        self._read_only = frozenset(read_only)
         self._settings = settings
         self._open = is_loopback(settings.host)
         self._origins = Origins(settings.host, settings.hosts, settings.origins)
@@ -72,7 +77,7 @@ class Guard:
                 response.headers["Retry-After"] = "1"
             await response(scope, receive, logged)
         except Exception as error:  # Handled here, so that it is in the access log and reported only once.
-            response = unexpected(error)
+            response = of_error(error)
             if not logged.began:
                 await response(scope, receive, logged)
         finally:
@@ -98,8 +103,8 @@ class Guard:
         path = scope["path"]
         if path in PUBLIC_ROUTES:
             return False
-        changes = scope["method"] not in SAFE and not path.endswith(READ_ONLY_ROUTES)
-        return changes or not self._open
+        reads = scope["method"] in SAFE or path.endswith(READ_ONLY_ROUTES) or path in self._read_only
+        return not (reads and self._open)
 
     def _has_token(self, headers: Headers) -> bool:
         expected = self._settings.token

@@ -27,13 +27,14 @@ from imseek.types.suggestions import SuggestionKind
 from imseek.ui.http import body_schemas
 from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
 from imseek.ui.server.problems import problem_responses
+from imseek.ui.server.query_bounds import bounds_of
 from imseek.ui.server.service import MAX_TERMS, EmbedRequest, ServedCollection, Service
 from imseek.ui.server.settings import is_loopback
 
 P = ParamSpec("P")
 router = APIRouter()
 
-Limit = Annotated[int, Parameter(**body_schemas.bounds_of("limit"), description=option_fields()["limit"].option.help)]
+Limit = Annotated[int, Parameter(**bounds_of("limit"), description=option_fields()["limit"].option.help)]
 LIMIT: Final = QueryOptions().limit
 #: Side of a thumbnail in pixels.
 Side = Annotated[int, Parameter(ge=MIN_SIDE, le=MAX_SIDE)]
@@ -45,15 +46,11 @@ def service_of(request: Request) -> Service:
     return found
 
 
-def _shows_places(service: Service) -> bool:
-    return is_loopback(service.settings.host)
-
-
 async def _answer(service: Service, served: ServedCollection, query: Query, *, vectors: bool = False) -> Response:
     check_size([(query, vectors)])
     result = await served.search(query, vectors=vectors)
     return await asyncio.to_thread(
-        _json_response, body_schemas.answer, result, served.name, places=_shows_places(service)
+        _json_response, body_schemas.answer, result, served.name, places=service.settings.shows_places
     )
 
 
@@ -89,8 +86,8 @@ async def search(
         list[str] | None, Parameter(alias="not", max_length=16, description="What is not wanted.")
     ] = None,
     limit: Limit = LIMIT,
-    where: Annotated[str | None, Parameter(**body_schemas.bounds_of("where"), description="docs/where.md")] = None,
-    page: Annotated[str | None, Parameter(**body_schemas.bounds_of("page"))] = None,
+    where: Annotated[str | None, Parameter(**bounds_of("where"), description="docs/where.md")] = None,
+    page: Annotated[str | None, Parameter(**bounds_of("page"))] = None,
 ) -> Response:
     service = service_of(request)
     document: dict[str, Any] = {"text": q, "not": unwanted or [], "limit": limit}
@@ -110,7 +107,7 @@ async def suggest(
     service = service_of(request)
     served = service.get(name)
     kinds: list[SuggestionKind] = ["person", "keyword", "tag", "word"]
-    if _shows_places(service):
+    if service.settings.shows_places:
         kinds.append("name")
     found = await served.threads.read(overview.suggest, served.collection, q, limit=limit, kinds=kinds)
     return body_schemas.Suggestions(
@@ -144,7 +141,7 @@ async def batch(request: Request, name: str, body: body_schemas.Batch) -> Respon
     if sum(term.url is not None for query, _ in queries for term in query.terms) > MAX_TERMS:
         raise UsageError(f"queries that are asked together name at most {MAX_TERMS} pictures of the web")
     found = await asyncio.gather(*(served.search(query, vectors=vectors) for query, vectors in queries))
-    places = _shows_places(service)
+    places = service.settings.shows_places
 
     def answers() -> body_schemas.Answers:
         return body_schemas.Answers(answers=[body_schemas.answer(one, name, places=places) for one in found])
@@ -163,7 +160,7 @@ async def similar(
     name: str,
     picture: Annotated[UploadFile, File(description="A picture in any format that can be indexed.")],
     limit: Limit = LIMIT,
-    where: Annotated[str | None, Parameter(**body_schemas.bounds_of("where"))] = None,
+    where: Annotated[str | None, Parameter(**bounds_of("where"))] = None,
 ) -> Response:
     service = service_of(request)
     served = service.get(name)
@@ -195,7 +192,7 @@ async def embed(request: Request, body: body_schemas.ToEmbed) -> Response:
 async def image(request: Request, name: str, image_id: int) -> body_schemas.ImageBody:
     service = service_of(request)
     found = await asyncio.to_thread(service.get(name).collection.get, image_id)
-    return body_schemas.image(found, places=_shows_places(service))
+    return body_schemas.image(found, places=service.settings.shows_places)
 
 
 @router.get(
@@ -271,7 +268,7 @@ async def start(request: Request, name: str, job: body_schemas.NewJob) -> body_s
     try:
         return body_schemas.job(await asyncio.to_thread(jobs.start, path, command))
     except (UsageError, MediaError) as error:
-        if _shows_places(service_of(request)) or isinstance(error, CollectionNotFoundError):
+        if service_of(request).settings.shows_places or isinstance(error, CollectionNotFoundError):
             raise
         # The message is about the run and may name sources.
         raise JobError(str(error)) from error

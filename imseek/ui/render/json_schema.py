@@ -11,7 +11,8 @@ import re
 import textwrap
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import date
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
@@ -21,7 +22,7 @@ from imseek.types.json_form import Json
 from imseek.ui.render.result_json import SCHEMA, Member, bare, form_of, is_union, members_of, without_none
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_PLAIN: Final = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_PLAIN: Final = {bool: "boolean", int: "integer", float: "number", str: "string", date: "string"}
 _VALUES: Final = {"None": "null", "True": "true", "False": "false"}
 _PATH: Final = {
     "path": {"type": "string", "description": "The path; escaped where its bytes are not UTF-8."},
@@ -46,6 +47,16 @@ def schema_of(answer: Any, title: str) -> dict[str, Any]:
 def schema_of_type(hint: Any, how: Json | None = None) -> dict[str, Any]:
     """Return the JSON Schema of a type that holds no dataclass."""
     return _Schemas({}).of(hint, how)
+
+
+def schema_of_arguments(cls: type) -> dict[str, Any]:
+    """Return the JSON Schema of the arguments of a call, a dataclass; those with a default may be left out."""
+    schema = _Schemas({}).object_of(cls)
+    defaults = {one.name: one.default for one in fields(cls) if one.default is not MISSING}
+    for name, default in defaults.items():
+        if default not in (None, ()):
+            schema["properties"][name]["default"] = default
+    return {**schema, "required": [name for name in schema["required"] if name not in defaults]}
 
 
 class _Schemas:

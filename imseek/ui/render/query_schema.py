@@ -83,7 +83,7 @@ def query_schema() -> dict[str, Any]:
             "text": _one_or_many("words", "What the picture shows."),
             "like": _one_or_many("like", "What it is like."),
             "not": _one_or_many("not", "What it is not like."),
-            **{name: _option(one) for name, one in option_fields().items()},
+            **{name: option_schema(one) for name, one in option_fields().items()},
         },
         "anyOf": [{"required": ["text"]}, {"required": ["like"]}],
         "additionalProperties": False,
@@ -96,7 +96,8 @@ def _one_or_many(name: str, description: str) -> dict[str, Any]:
     return {"anyOf": [term, {"type": "array", "items": term}], "description": description}
 
 
-def _option(one: OptionField) -> dict[str, Any]:
+def option_schema(one: OptionField) -> dict[str, Any]:
+    """Return the JSON Schema of an option of a query."""
     how = Json(
         minimum=one.option.minimum,
         maximum=one.option.maximum,

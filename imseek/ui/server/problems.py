@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import secrets
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,63 +12,10 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from imseek.errors import (
-    CollectionNotFoundError,
-    ContentChangedError,
-    CorruptCollectionError,
-    EncoderError,
-    EncoderMismatchError,
-    ExpiredPageError,
-    FormatVersionError,
-    ImageNotFoundError,
-    ImseekError,
-    JobNotFoundError,
-    LockedError,
-    MediaError,
-    MissingExtraError,
-    QueryError,
-    StorageError,
-    UnknownEncoderError,
-    UntrustedCollectionError,
-    UsageError,
-)
-from imseek.maintenance import diagnose
-from imseek.ui.server.service import NotServedError
+from imseek.errors import ImseekError
+from imseek.ui.server.failures import describe
 
 MEDIA_TYPE: Final = "application/problem+json"
-_log = logging.getLogger("imseek.http")
-
-#: Errors of the request, whose messages may be sent. The first matching class decides, after `_HERE`.
-_CLIENT_ERRORS: Final[tuple[tuple[type[ImseekError], int], ...]] = (
-    (ExpiredPageError, 410),
-    (ImageNotFoundError, 404),
-    (QueryError, 422),
-    (ContentChangedError, 409),
-    (MediaError, 422),
-    (UsageError, 422),
-)
-#: Errors of this server, without their messages, which may hold paths.
-_SERVER_ERRORS: Final[tuple[tuple[type[ImseekError], int, str], ...]] = (
-    (CollectionNotFoundError, 404, "the collection has gone from its place"),
-    (JobNotFoundError, 404, "no such run in this collection"),
-    (LockedError, 409, "another writer is at work on this collection"),
-    (EncoderMismatchError, 503, "the encoder of this collection is not available in the same form"),
-    (UnknownEncoderError, 503, "this imseek does not know the encoder of this collection"),
-    (
-        EncoderError,
-        503,
-        "the encoder of this collection cannot be loaded here; the log of the server says why",
-    ),
-    (CorruptCollectionError, 503, "the collection is damaged; the log of the server says how"),
-    (FormatVersionError, 503, "a newer imseek made this collection"),
-    (
-        UntrustedCollectionError,
-        403,
-        "the collection was not made here and is not trusted; the log of the server says what it asked for",
-    ),
-    (StorageError, 503, "the collection cannot be read here; the log of the server says why"),
-    (MissingExtraError, 501, "this server lacks an optional part that the request needs"),
-)
 
 
 class Problem(BaseModel):
@@ -97,26 +42,10 @@ def problem(status: int, detail: str, *, title: str | None = None, **more: Any) 
     return Response(json.dumps(body), status, media_type=MEDIA_TYPE)
 
 
-def of_error(error: ImseekError) -> Response:
-    if isinstance(error, NotServedError):
-        return problem(404, str(error), title=CollectionNotFoundError.__name__, hint=error.hint)
-    for here, status, detail in _SERVER_ERRORS:
-        if isinstance(error, here) and not isinstance(error, ExpiredPageError):
-            _log.warning("%s: %s", type(error).__name__, error)
-            return problem(status, detail, title=type(error).__name__)
-    for kind, status in _CLIENT_ERRORS:
-        if isinstance(error, kind):
-            return problem(status, str(error), title=type(error).__name__, hint=error.hint)
-    return unexpected(error)
-
-
-def unexpected(error: Exception) -> Response:
-    """Log an unexpected error under a reference, and answer with the reference only."""
-    if (damage := diagnose(error)) is not None:
-        return of_error(damage)
-    reference = secrets.token_hex(6)
-    _log.error("error %s", reference, exc_info=error)
-    return problem(500, "the server failed; its log tells more", reference=reference)
+def of_error(error: Exception) -> Response:
+    """Answer an error with what may be said of it (:mod:`imseek.ui.server.failures`)."""
+    found = describe(error)
+    return problem(found.status, found.detail, title=found.title, hint=found.hint, reference=found.reference)
 
 
 def install(app: FastAPI) -> None:
@@ -139,7 +68,7 @@ def install(app: FastAPI) -> None:
         return problem(422, "the request does not have the form that is asked for", errors=errors)
 
     async def failed(_: Request, error: Exception) -> Response:
-        return unexpected(error)
+        return of_error(error)
 
     app.add_exception_handler(ImseekError, told)
     app.add_exception_handler(HTTPException, refused)

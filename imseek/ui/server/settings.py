@@ -55,6 +55,11 @@ class Settings:
         if not is_loopback(self.host) and not self.token:
             raise UsageError(f"{self.host} can be reached from other machines: that takes a token")
 
+    @property
+    def shows_places(self) -> bool:
+        """Whether clients may read where images are: those on this machine."""
+        return is_loopback(self.host)
+
 
 def check_token(token: str) -> None:
     """Raise UsageError unless a token is long enough, and can stand in a header and in a URL."""

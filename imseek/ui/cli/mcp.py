@@ -1,0 +1,42 @@
+"""``imseek mcp``: offer collections to assistants, over the Model Context Protocol."""
+
+from __future__ import annotations
+
+import typer
+
+from imseek.errors import MissingExtraError
+from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.output import say
+from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.serve import AllowTagsOption, ServedCollectionsOption, served_collections, served_name
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "mcp",
+        epilog=examples("imseek mcp", "imseek mcp -c photos -c scans", "imseek mcp -c photos --allow-tags"),
+    )(mcp)
+
+
+@with_runtime("device", "precision", "threads")
+def mcp(
+    collection: ServedCollectionsOption = None,
+    allow_tags: AllowTagsOption = False,
+    *,
+    runtime: object,
+) -> int:
+    """Offer collections to an assistant, which starts this command (Model Context Protocol over stdio; docs/mcp.md)."""
+    import imseek
+
+    try:
+        from imseek.ui.mcp import run
+        from imseek.ui.server.settings import Settings
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "mcp", "mcp") from error
+    assert isinstance(runtime, imseek.Runtime)
+    chosen = served_collections(collection)
+    for one in chosen:
+        imseek.open(one.path).close()  # Report an unreadable collection now.
+        say(f"serving {one.name} ({one.how})")
+    settings = Settings(collections=tuple((served_name(one), one.path) for one in chosen))
+    return run(settings, runtime, allow_tags=allow_tags)

@@ -1,0 +1,374 @@
+"""The tools: their arguments, their answers, and how they use the API. They change nothing but tags, if allowed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, Final, Protocol
+
+from mcp_types import ContentBlock, ImageContent, TextContent, Tool, ToolAnnotations
+
+from imseek import duplicates, overview, tags
+from imseek.duplicates.results import DuplicateReport
+from imseek.errors import ExpiredPageError, ImseekError, MediaError, UsageError, did_you_mean
+from imseek.progress import Progress
+from imseek.search import query_from_json
+from imseek.types.duplicate_judgements import Judgement
+from imseek.types.search_results import SearchResult
+from imseek.types.tags import TagReport
+from imseek.ui.mcp.answers import (
+    CollectionState,
+    CollectionStates,
+    DuplicatesPage,
+    FacetList,
+    ImageAnswer,
+    ToolAnswer,
+)
+from imseek.ui.mcp.arguments import (
+    DuplicateArguments,
+    FacetArguments,
+    ImageArguments,
+    TagArguments,
+    arguments_of,
+    check_arguments,
+    query_arguments,
+)
+from imseek.ui.render.json_schema import schema_of
+from imseek.ui.render.result_json import SCHEMA, to_json
+from imseek.ui.server.failures import describe
+from imseek.ui.server.pictures import ThumbnailCache
+from imseek.ui.server.places import without_places
+from imseek.ui.server.service import NotServedError, ServedCollection, Service
+
+#: Seconds that one call may look for duplicates: hosts give up after a minute. The next call goes on from there.
+DUPLICATE_SECONDS: Final = 30.0
+#: The provenance of tags.
+ASSISTANT: Final = "assistant"
+#: Reports of duplicates in memory, so that their next page needs no search.
+_REPORTS: Final = 4
+#: Judgements in one answer.
+_JUDGEMENTS: Final = 100
+
+
+class Report(Protocol):
+    """Reports the progress of a call to the client."""
+
+    def __call__(self, progress: float, total: float | None, message: str | None) -> Awaitable[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The structured content of a tool's answer, and pictures beside it."""
+
+    answer: Any
+    pictures: tuple[ImageContent, ...] = ()
+
+    def structured(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **to_json(self.answer)}
+
+    def content(self) -> list[ContentBlock]:
+        """Return the content for clients that read no structured content, and the pictures."""
+        return [TextContent(type="text", text=json.dumps(self.structured(), ensure_ascii=False)), *self.pictures]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolKind:
+    """A tool: its declaration to clients, and the function that answers a call."""
+
+    name: str
+    title: str
+    description: str
+    arguments: dict[str, Any]
+    answer: Any
+    run: Callable[[dict[str, Any], Report], Awaitable[ToolResult]]
+    read_only: bool = True
+
+    def declaration(self) -> Tool:
+        return Tool(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            input_schema=self.arguments,
+            output_schema=schema_of(self.answer, self.title),
+            annotations=ToolAnnotations(
+                title=self.title,
+                read_only_hint=self.read_only,
+                destructive_hint=False,
+                idempotent_hint=True,
+                open_world_hint=False,
+            ),
+        )
+
+
+class Tools:
+    """The tools over the collections of a service."""
+
+    def __init__(self, service: Service, pictures: ThumbnailCache, *, allow_tags: bool = False) -> None:
+        self._service, self._pictures, self._allow_tags = service, pictures, allow_tags
+        #: Held by calls that read whole collections, which would take the processors from all others.
+        self._heavy = asyncio.Lock()
+        self._reports: OrderedDict[tuple[Any, ...], DuplicateReport] = OrderedDict()
+
+    @cached_property
+    def kinds(self) -> Mapping[str, ToolKind]:
+        """The tools by name."""
+        found = [
+            ToolKind(
+                "search",
+                "Search images",
+                "Find images by what they show, in words, by stored images that they are like, or both; `where` takes "
+                "a condition such as `year = 2023 and camera like 'Nikon%'` (`facets` lists the columns). Hits come "
+                "best first with ids for the other tools; `next_page` continues the list.",
+                query_arguments("search"),
+                ToolAnswer[SearchResult],
+                self._search,
+            ),
+            ToolKind(
+                "similar",
+                "Find similar images",
+                "Find images that look like a stored image, by its id, or like a picture that you have.",
+                query_arguments("similar"),
+                ToolAnswer[SearchResult],
+                self._similar,
+            ),
+            ToolKind(
+                "get_image",
+                "Look at an image",
+                "Look at one image: a thumbnail, and everything that is known about it.",
+                arguments_of(ImageArguments),
+                ToolAnswer[ImageAnswer],
+                self._get_image,
+            ),
+            ToolKind(
+                "facets",
+                "List columns and values",
+                "List the columns that conditions in `where` can use, with their most frequent values or bounds.",
+                arguments_of(FacetArguments),
+                ToolAnswer[FacetList],
+                self._facets,
+            ),
+            ToolKind(
+                "duplicates",
+                "List duplicates",
+                "List groups of duplicate images, each with the image proposed to be kept. A large collection may take "
+                f"several calls of up to {DUPLICATE_SECONDS:.0f} seconds (`interrupted`), which resume each other. "
+                "Removes nothing.",
+                arguments_of(DuplicateArguments),
+                ToolAnswer[DuplicatesPage],
+                self._duplicates,
+            ),
+            ToolKind(
+                "collections",
+                "List collections",
+                "List the collections of images: their names, sizes and encoders.",
+                {"type": "object", "properties": {}, "additionalProperties": False},
+                CollectionStates,
+                self._collections,
+            ),
+        ]
+        if self._allow_tags:
+            found.append(
+                ToolKind(
+                    "tag",
+                    "Tag images",
+                    "Tag images, or remove a tag from them. Tags can be used in `where`: `tag('beach')`.",
+                    arguments_of(TagArguments),
+                    ToolAnswer[TagReport],
+                    self._tag,
+                    read_only=False,
+                )
+            )
+        return {kind.name: kind for kind in found}
+
+    async def call(self, kind: ToolKind, arguments: dict[str, Any], report: Report) -> ToolResult:
+        """Answer a call. Raises ImseekError, and OverloadedError."""
+        check_arguments(arguments, kind.arguments)
+        return await kind.run(arguments, report)
+
+    def _served(self, arguments: dict[str, Any]) -> ServedCollection:
+        """Take the collection out of the arguments."""
+        name, names = arguments.pop("collection", None), self._service.names
+        if name is None and len(names) > 1:
+            raise UsageError("there are several collections; name one", hint=", ".join(names))
+        if name is not None and name not in names:
+            raise NotServedError(f"no collection {name!r} is served", hint=did_you_mean(name, names))
+        return self._service.get(name)
+
+    # -- searching ---------------------------------------------------------------------------------------
+
+    async def _search(self, arguments: dict[str, Any], _: Report) -> ToolResult:
+        return await self._query(self._served(arguments), arguments)
+
+    async def _similar(self, arguments: dict[str, Any], _: Report) -> ToolResult:
+        served = self._served(arguments)
+        image_id, picture = arguments.pop("image_id", None), arguments.pop("picture", None)
+        like = [*([] if image_id is None else [image_id]), *([] if picture is None else [{"picture": picture}])]
+        return await self._query(served, {**arguments, "like": like})
+
+    async def _query(self, served: ServedCollection, document: dict[str, Any]) -> ToolResult:
+        result = await served.search(query_from_json(document, files=False))
+        if not self._service.settings.shows_places:
+            result = without_places(result)
+        return ToolResult(ToolAnswer(served.name, result))
+
+    # -- looking -----------------------------------------------------------------------------------------
+
+    async def _get_image(self, arguments: dict[str, Any], _: Report) -> ToolResult:
+        served = self._served(arguments)
+        given = ImageArguments(**arguments)
+        image = await served.threads.read(served.collection.get, given.image_id)
+        if not self._service.settings.shows_places:
+            image = replace(image, place=None)
+        try:
+            small = await self._pictures.thumbnail(served, given.image_id, given.side)
+        except MediaError as error:
+            return ToolResult(ToolAnswer(served.name, ImageAnswer(image, describe(error).detail)))
+        data = base64.b64encode(small.data).decode("ascii")
+        content = ImageContent(type="image", data=data, mime_type="image/webp")
+        return ToolResult(ToolAnswer(served.name, ImageAnswer(image)), (content,))
+
+    async def _facets(self, arguments: dict[str, Any], _: Report) -> ToolResult:
+        served = self._served(arguments)
+        given = FacetArguments(**arguments)
+        async with self._heavy:
+            found = await served.threads.read(overview.facets, served.collection)
+        if not self._service.settings.shows_places:
+            found = tuple(one for one in found if one.column != "folder")
+        if given.column is not None:
+            names = [one.column for one in found]
+            if given.column not in names:
+                raise UsageError(f"no column {given.column!r}", hint=did_you_mean(given.column, names))
+            found = tuple(one for one in found if one.column == given.column)
+        columns = tuple(replace(one, values=one.values[: given.values]) for one in found)
+        return ToolResult(ToolAnswer(served.name, FacetList(columns)))
+
+    async def _collections(self, _: dict[str, Any], __: Report) -> ToolResult:
+        states = await asyncio.gather(
+            *(self._service.threads.read(self._state_of, name) for name in self._service.names)
+        )
+        return ToolResult(CollectionStates(tuple(states)))
+
+    def _state_of(self, name: str) -> CollectionState:
+        try:
+            collection = self._service.get(name).collection
+            now = overview.read_state(collection)
+            return CollectionState(
+                name, now.images, now.generation, collection.info().encoder.encoder, now.has_captions, None
+            )
+        except ImseekError as error:
+            return CollectionState(name, None, None, None, None, describe(error).detail)
+
+    # -- duplicates --------------------------------------------------------------------------------------
+
+    async def _duplicates(self, arguments: dict[str, Any], report: Report) -> ToolResult:
+        served = self._served(arguments)
+        if "kinds" in arguments:
+            arguments["kinds"] = tuple(dict.fromkeys(arguments["kinds"]))
+        given = DuplicateArguments(**arguments)
+        async with self._heavy:
+            found = await self._find_duplicates(served, given, report)
+        start = 0 if given.page is None else _offset_of(given.page, found.generation)
+        groups = found.groups[start : start + given.limit]
+        more = start + len(groups) < len(found.groups)
+        said = await served.threads.read(_judgements_of, served, {m.content_hash for g in groups for m in g.members})
+        if not self._service.settings.shows_places:
+            groups = tuple(
+                replace(group, members=tuple(replace(member, place=None) for member in group.members))
+                for group in groups
+            )
+        page = DuplicatesPage(
+            generation=found.generation,
+            searched=found.searched,
+            group_count=len(found.groups),
+            surplus=found.surplus,
+            bytes=found.bytes,
+            interrupted=found.interrupted,
+            notes=found.notes,
+            groups=groups,
+            judgements=said,
+            next_page=f"{found.generation}.{start + len(groups)}" if more else None,
+        )
+        return ToolResult(ToolAnswer(served.name, page))
+
+    async def _find_duplicates(
+        self, served: ServedCollection, given: DuplicateArguments, report: Report
+    ) -> DuplicateReport:
+        """Find duplicates, for at most ``DUPLICATE_SECONDS``; a report of the same state and judgements is reused."""
+        said = await served.threads.read(duplicates.judgements, served.collection)
+        now = await served.threads.read(overview.read_state, served.collection)
+        key = (now.uuid, now.generation, given.kinds, given.where, said)
+        if key in self._reports:
+            self._reports.move_to_end(key)
+            return self._reports[key]
+        stop = threading.Event()
+        loop = asyncio.get_running_loop()
+        deadline = loop.call_later(DUPLICATE_SECONDS, stop.set)
+
+        progress = _ProgressLine(report, loop)
+        try:
+            found = await served.threads.read(
+                duplicates.find, served.collection, kinds=given.kinds, where=given.where, progress=progress, stop=stop
+            )
+        finally:  # The client may have gone.
+            deadline.cancel()
+            stop.set()
+        if not found.interrupted:
+            self._reports[key] = found
+            if len(self._reports) > _REPORTS:
+                self._reports.popitem(last=False)
+        return found
+
+    # -- tags --------------------------------------------------------------------------------------------
+
+    async def _tag(self, arguments: dict[str, Any], _: Report) -> ToolResult:
+        served = self._served(arguments)
+        given = TagArguments(**arguments)
+        change: Callable[..., TagReport] = tags.remove if given.remove else partial(tags.add, provenance=ASSISTANT)
+        done = await served.threads.read(change, served.collection, given.tag, list(given.image_ids))
+        return ToolResult(ToolAnswer(served.name, done))
+
+
+class _ProgressLine:
+    """Sends each new state of long work to the client. The protocol wants numbers that grow; phases begin anew."""
+
+    def __init__(self, report: Report, loop: asyncio.AbstractEventLoop) -> None:
+        self._report, self._loop = report, loop
+        self._count, self._message = 0, ""
+
+    def __call__(self, progress: Progress) -> None:
+        total = "" if progress.total is None else f" of {progress.total:,}"
+        message = f"{progress.phase}: {progress.done:,}{total}"
+        if message != self._message:
+            self._message = message
+            self._count += 1
+            asyncio.run_coroutine_threadsafe(self._send(self._count, message), self._loop)
+
+    async def _send(self, count: int, message: str) -> None:
+        with contextlib.suppress(Exception):  # The client may have gone, and needs no progress then.
+            await self._report(count, None, message)
+
+
+def _judgements_of(served: ServedCollection, contents: set[str]) -> tuple[Judgement, ...]:
+    found = [one for one in duplicates.judgements(served.collection) if one.a in contents or one.b in contents]
+    return tuple(found[:_JUDGEMENTS])
+
+
+def _offset_of(page: str, generation: int) -> int:
+    """Return the offset of a page token. Raises ExpiredPageError for another generation, and UsageError."""
+    of, _, offset = page.partition(".")
+    if not (_is_count(of) and _is_count(offset)):
+        raise UsageError("the page token is damaged", hint="copy the whole token, or start again from the first page")
+    if int(of) != generation:
+        raise ExpiredPageError("the collection has changed since that page", hint="start again from the first page")
+    return int(offset)
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 18

@@ -1,0 +1,25 @@
+"""Bounds of what clients may ask: those of queries, and further ones of servers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from imseek.search import option_fields
+
+#: Bounds of the server that queries have not elsewhere.
+_BOUNDS: Final[dict[str, dict[str, int]]] = {
+    "limit": {"le": 10_000},
+    "where": {"max_length": 4000},
+    "min_score": {"ge": -1, "le": 1},
+    "per_group": {"le": 100},
+    "page": {"max_length": 4000},
+    "more": {"max_length": 1000},
+    "less": {"max_length": 1000},
+}
+
+
+def bounds_of(option: str) -> dict[str, Any]:
+    """Return the bounds of an option of a query, by their names in Pydantic."""
+    how = option_fields()[option].option
+    own = {"ge": how.minimum, "le": how.maximum}
+    return {name: bound for name, bound in own.items() if bound is not None} | _BOUNDS.get(option, {})
