@@ -10,7 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
-TESTED := $(FAISS),builtin,url,remote,s3,demo,formats,explore,server,mcp,ui,terminal,ray,milvus,postgres,ocr
+TESTED := $(FAISS),builtin,url,remote,s3,demo,formats,explore,server,mcp,ui,terminal,ray,milvus,postgres,ocr,docs
 # Python compiles what is imported; pip would compile every module of every package, which takes a minute.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt
 
@@ -27,7 +27,7 @@ PYTEST := $(BIN)/pytest -W error -n 2 --dist worksteal
 # Linters and tests beside each other: all run to their end, and one that fails fails the whole. Its name comes last.
 TOGETHER = @$(MAKE) --no-print-directory --keep-going --jobs=3
 
-.PHONY: help demo check test test-long test-counterparts test-lowest test-python fuzz release cli-docs json-docs \
+.PHONY: help demo check test test-long test-counterparts test-lowest test-python fuzz release site cli-docs json-docs \
   catalogue encoder-docs page-pictures debian installed test-durations coverage mutations $(CHECKED) check-wheel \
   pytest-check pytest-test pytest-long
 .DELETE_ON_ERROR:
@@ -135,6 +135,9 @@ debian:
 	  [ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; } || \
 	  echo "make: missing (Debian: apt install$$missing); tests with them will be skipped" >&2
+
+site: $(VENV)/.installed-test ## build the documentation as a web site into site/: warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 cli-docs: $(VENV)/.installed-test ## write docs/cli.md from the commands' --help
 	$(BIN)/python -P -m imseek.ui.cli.reference docs/cli.md

@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
 import numpy as np
 import recorder
 import safetensors.torch
@@ -31,11 +33,11 @@ import torch
 from PIL import Image
 from quality import Stamp, find_stamps, rank, read_stamps
 from torch import nn
+from torch_networks import EfficientNetLite0, MiniLM
 
 from imseek.encoders import load
 from imseek.encoders.builtin import space
 from imseek.encoders.builtin.recipe import PREPROCESSING
-from imseek.encoders.builtin.towers import EfficientNetLite0, MiniLM
 from imseek.encoders.builtin.weights import LITE0, MINILM, TOKENIZER
 from imseek.encoders.checks import unit_rows
 from imseek.encoders.device import Plan

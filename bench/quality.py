@@ -22,15 +22,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
 import numpy as np
 import recorder
 import torch
+from torch_networks import EfficientNetLite0
 
 from imseek.encoders import load
 from imseek.encoders.builtin import onnx_cache, space
 from imseek.encoders.builtin.recipe import PREPROCESSING
 from imseek.encoders.builtin.text import TextTower
-from imseek.encoders.builtin.towers import EfficientNetLite0
 from imseek.encoders.builtin.weights import LITE0, class_names
 from imseek.encoders.cache import cache_dir
 from imseek.encoders.checks import available_cpus, unit_rows

@@ -30,17 +30,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
 import numpy as np
 import recorder
 import torch
 from quality import find_stamps, half_of, interval
 from torch import nn
+from torch_networks import _Block, _Conv
 
 from imseek.data.vectors import Segment, VectorIndex, open_index
 from imseek.data.vectors.base import Matches
 from imseek.encoders import load
 from imseek.encoders.builtin.recipe import PREPROCESSING
-from imseek.encoders.builtin.towers import _Block, _Conv
 from imseek.encoders.builtin.weights import LITE0
 from imseek.encoders.cache import cache_dir
 from imseek.encoders.checks import unit_rows

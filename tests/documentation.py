@@ -10,13 +10,13 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+#: Pages of what was measured and decided once. Commands and names in them are those of their time.
+HISTORY = (ROOT / "docs" / "log.md", *sorted((ROOT / "docs" / "decisions").glob("*.md")))
 #: What holds today. Of CHANGELOG.md only the part that is not released: old parts name what has gone since.
 CURRENT = (
     *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "RELEASING", "SECURITY", "CHANGELOG")),
-    *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "log.md"),
+    *sorted({*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "tutorials").glob("*.md")} - set(HISTORY)),
 )
-#: What was measured and decided once. Commands and names in them are those of their time.
-HISTORY = (ROOT / "docs" / "log.md", *sorted((ROOT / "docs" / "decisions").glob("*.md")))
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from imseek.encoders.device import require_torch
 from imseek.encoders.vector_adapter import Adapter
 from imseek.types.arrays import Float32
 
@@ -63,8 +64,9 @@ def train_adapter(
 ) -> Iterator[AdapterCheckpoint]:
     """Yield the adapter after every ``every`` steps, without end; the first one changes nothing.
 
-    The result is deterministic for a ``seed`` on one machine.
+    The result is deterministic for a ``seed`` on one machine. Raises EncoderUnavailableError without torch.
     """
+    require_torch("tuning")
     import torch
 
     generator = torch.Generator().manual_seed(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import platform
 import sys
 from dataclasses import dataclass
@@ -79,6 +80,19 @@ def plan(runtime: Runtime, image_size: int, machine: Machine | None = None) -> P
 def is_cpu_only() -> bool:
     """Tell, without importing torch, whether this machine certainly has no device but the CPU. False means perhaps."""
     return sys.platform == "linux" and not any(path.exists() for path in _GPU_FILES)
+
+
+def has_torch() -> bool:
+    """Tell, without importing it, whether torch is installed: small installs go without (docs/install.md)."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def require_torch(what: str) -> None:
+    """Raise EncoderUnavailableError where torch is missing. ``what`` needs it, such as an encoder's reference."""
+    if not has_torch():
+        raise EncoderUnavailableError(
+            f"{what} needs PyTorch, which is not installed", hint="in imseek's folder: pip install ."
+        )
 
 
 def cpu_batch(runtime: Runtime, image_size: int) -> int:

@@ -73,21 +73,29 @@ def resolve(reference: str) -> Resolution:
     """Resolve ``reference``; only ``auto`` leaves a choice.
 
     ``auto`` is the ``default`` preset if the hub's cache has it or the hub answers within five seconds, otherwise
-    ``builtin`` with a note. A reference that the user names is never replaced by another. Raises UnknownEncoderError
-    for an invalid reference, and LicenceError for restricted weights that are not downloaded yet.
+    ``builtin`` with a note, as it is where torch is missing. A reference that the user names is never replaced by
+    another. Raises UnknownEncoderError for an invalid reference, EncoderUnavailableError for one that needs torch where
+    that is missing, and LicenceError for restricted weights that are not downloaded yet.
     """
     if reference == "builtin":
         return Resolution(reference, note=f'{BASIC_NOTE}; a collection made with the encoder "default" finds more')
     from imseek.encoders import hub, licences
     from imseek.encoders.catalogue import find_encoder
+    from imseek.encoders.device import has_torch, require_torch
 
     if reference != AUTO:
         reference = canonical(reference)
+        if reference.partition(":")[0] in _FAMILIES:
+            require_torch(reference)
         named = find_encoder(reference)
         if named is None or named.is_cached:
             return Resolution(reference)
         licences.refuse_restricted(reference, named.repository)
         return Resolution(reference, download=named)
+    if not has_torch():
+        return Resolution(
+            "builtin", note="basic encoder (PyTorch is not installed); a collection made with it gets the default one"
+        )
     entry = find_encoder(DEFAULT.reference)
     assert entry is not None
     if entry.is_cached:
@@ -134,8 +142,10 @@ def load(
         return BuiltinEncoder(modalities=modalities, runtime=runtime)
 
     def load_library() -> Encoder:
+        from imseek.encoders.device import require_torch
         from imseek.encoders.library_encoder import LibraryEncoder
 
+        require_torch(reference)
         _fetch_listed(reference)
         encoder = _family(scheme)(reference, modalities=modalities, runtime=runtime, notify=notify)
         if fingerprint is not None and isinstance(encoder, LibraryEncoder):  # A collection has it: it is used again.

