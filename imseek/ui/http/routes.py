@@ -29,7 +29,6 @@ from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, Thumbnai
 from imseek.ui.server.problems import problem_responses
 from imseek.ui.server.query_bounds import bounds_of
 from imseek.ui.server.service import MAX_TERMS, EmbedRequest, ServedCollection, Service
-from imseek.ui.server.settings import is_loopback
 
 P = ParamSpec("P")
 router = APIRouter()
