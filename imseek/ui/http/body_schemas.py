@@ -18,7 +18,7 @@ from imseek.types.suggestions import SuggestionKind
 from imseek.ui.render.result_json import to_json
 from imseek.ui.server.places import without_places
 from imseek.ui.server.query_bounds import bounds_of
-from imseek.ui.server.service import Embedded
+from imseek.ui.server.service import EmbeddingResult
 
 #: Maximum number of members of an object, and of elements of a list.
 MEMBERS: Final = 64
@@ -77,7 +77,7 @@ else:
     _Query = create_model("_Query", __base__=_Terms, **{name: _member(one) for name, one in option_fields().items()})
 
 
-class Asked(_Query):
+class QueryBody(_Query):
     """A query; docs/queries.md says what each member does. Terms are words, or objects with one of ``text``, ``url``,
     ``image_id``, ``vector``, ``picture`` (base64), and a ``weight``."""
 
@@ -90,10 +90,10 @@ class Asked(_Query):
 
 
 class Batch(Strict):
-    queries: list[Asked] = Field(min_length=1, max_length=256)
+    queries: list[QueryBody] = Field(min_length=1, max_length=256)
 
 
-class ToEmbed(Strict):
+class EmbedBody(Strict):
     """Texts and pictures to encode with the encoder of a collection, by default of the first one."""
 
     collection: str | None = None
@@ -248,7 +248,7 @@ def answer(result: SearchResult, name: str, *, places: bool) -> Answer:
     return Answer(schema=1, collection=name, uuid=result.collections[0].collection, **body)
 
 
-def embeddings(found: Embedded) -> Embeddings:
+def embeddings(found: EmbeddingResult) -> Embeddings:
     texts, pictures = (np.round(rows.astype(np.float64), 8).tolist() for rows in (found.texts, found.pictures))
     return Embeddings(
         encoder=found.encoder,

@@ -53,7 +53,7 @@ class Knn(Body):
     aesthetic_weight: float | None = None
 
 
-class Wanted(Body):
+class MetadataBody(Body):
     indice_name: str
     ids: list[Annotated[int, Field(ge=0)]] = Field(max_length=10_000, fail_fast=True)
 
@@ -108,10 +108,10 @@ async def knn(request: Request, response: Response) -> list[dict[str, Any]]:
     "/metadata",
     summary="Metadata, as clip-retrieval answers",
     responses=problem_responses(404),
-    openapi_extra=_body_schema(Wanted),
+    openapi_extra=_body_schema(MetadataBody),
 )
 async def metadata(request: Request) -> list[dict[str, Any]]:
-    request_body = await _parse_body(request, Wanted)
+    request_body = await _parse_body(request, MetadataBody)
     service = service_of(request)
     served = service.get(request_body.indice_name)
     places = is_loopback(service.settings.host)

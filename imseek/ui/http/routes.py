@@ -120,7 +120,7 @@ async def suggest(
     response_model=body_schemas.Answer,
     responses=problem_responses(404, 410),
 )
-async def search_query(request: Request, name: str, body: body_schemas.Asked) -> Response:
+async def search_query(request: Request, name: str, body: body_schemas.QueryBody) -> Response:
     service = service_of(request)
     query = query_from_json(body.document(), files=False)
     return await _answer(service, service.get(name), query, vectors=body.vectors)
@@ -173,7 +173,7 @@ async def similar(
     response_model=body_schemas.Embeddings,
     responses=problem_responses(404, 413),
 )
-async def embed(request: Request, body: body_schemas.ToEmbed) -> Response:
+async def embed(request: Request, body: body_schemas.EmbedBody) -> Response:
     served = service_of(request).get(body.collection)
     try:
         pictures = tuple(base64.b64decode(one, validate=True) for one in body.pictures)

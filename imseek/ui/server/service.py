@@ -82,7 +82,7 @@ class EmbedRequest:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
+class EmbeddingResult:
     """The unit rows (n, dim) of texts and of pictures, and the encoder that made them."""
 
     encoder: str
@@ -98,7 +98,7 @@ class ServedCollection:
     name: str
     collection: Collection
     batcher: Batcher[tuple[Query, bool], SearchResult]
-    embedding: Batcher[EmbedRequest, Embedded]
+    embedding: Batcher[EmbedRequest, EmbeddingResult]
     limits: Limits
     threads: ThreadPools
 
@@ -203,7 +203,7 @@ class Service:
             return collection.search(asked[0], vectors=asked[1])
 
         limits = Limits(max_pixels=self.settings.pixels)
-        embedding: Batcher[EmbedRequest, Embedded] = Batcher(
+        embedding: Batcher[EmbedRequest, EmbeddingResult] = Batcher(
             lambda asked: _embed(collection, limits, asked), lambda one: _embed(collection, limits, [one])[0]
         )
         return ServedCollection(name, collection, Batcher(together, alone), embedding, limits, self.threads)
@@ -216,7 +216,7 @@ class Service:
         self.threads.close()
 
 
-def _embed(collection: Collection, limits: Limits, asked: Sequence[EmbedRequest]) -> list[Embedded]:
+def _embed(collection: Collection, limits: Limits, asked: Sequence[EmbedRequest]) -> list[EmbeddingResult]:
     """Encode what several requests ask for, their texts together. Raises QueryError, MediaError."""
     encoder = embedder(collection, limits)
     texts = [text for one in asked for text in one.texts]
@@ -225,6 +225,6 @@ def _embed(collection: Collection, limits: Limits, asked: Sequence[EmbedRequest]
     rows = np.split(encoder.texts(texts), np.cumsum([len(one.texts) for one in asked])[:-1])
     reference, fingerprint = encoder.info.reference, encoder.fingerprint()
     return [
-        Embedded(reference, fingerprint, mine, encoder.images(one.pictures))
+        EmbeddingResult(reference, fingerprint, mine, encoder.images(one.pictures))
         for one, mine in zip(asked, rows, strict=True)
     ]
