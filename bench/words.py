@@ -5,7 +5,8 @@
 Images without a picture are committed as `imseek index` does it, 4,096 at a time, each with a path and a caption of
 made-up words whose frequencies follow Zipf's law (200,000 words, exponent 1). Each kind of query is then asked through
 a warm reader, words drawn anew each time: frequent, middling and rare ones, several, phrases, starts of words, and
-with the commonest. Then tiny photographs are indexed with the fake encoder, the cheapest there is, in turns with documents and without.
+with the commonest. Then tiny photographs are indexed with the fake encoder, the cheapest there is, in turns with
+documents and without.
 """
 
 from __future__ import annotations
