@@ -4,8 +4,9 @@
 
 Images without a picture are committed as `imseek index` does it, 4,096 at a time, each with a path and a caption of
 made-up words whose frequencies follow Zipf's law (200,000 words, exponent 1). Each kind of query is then asked through
-a warm reader, words drawn anew each time: frequent, middling and rare ones, several, phrases, and with the commonest.
-Then tiny photographs are indexed with the fake encoder, the cheapest there is, in turns with documents and without.
+a warm reader, words drawn anew each time: frequent, middling and rare ones, several, phrases, starts of words, and
+with the commonest. Then tiny photographs are indexed with the fake encoder, the cheapest there is, in turns with
+documents and without.
 """
 
 from __future__ import annotations
@@ -148,6 +149,7 @@ def ask(root: Path, queries: int) -> None:
         "two middling": lambda: words(middling, middling),
         "three common": lambda: words(common, common, common),
         "five of all kinds": lambda: words(rare, middling, middling, common, common),
+        "start of words": lambda: parse_words(f"w{zipf.between(100, 1_000, 1)[0]}*"),
         "unknown word": lambda: parse_words("nowhere"),
         "as images have them": lambda: parse_words(" ".join(f"w{n}" for n in zipf.draw((1, 4))[0])),
         "middling phrase": lambda: parse_words('"w{} w{}"'.format(*zipf.between(*middling, 2))),

@@ -97,10 +97,13 @@ def _words_of_query(query: Query, document: Document, field: MatchField) -> tupl
     in_field = {*_tokens_by_field(document)[field].split()}
     tokens = TokenMatcher(WordQuery(tuple(in_field - FUNCTION_WORDS)))
     texts = [term.text for term in query.terms if term.text is not None and term.weight > 0]
-    found = dict.fromkeys(text[start:end] for text in texts for start, end in find_words(text, tokens))
-    for piece in (piece.strip('"') for text in texts for piece in text.split()):
-        if TokenMatcher(WordQuery(prefixes=parse_words(piece).prefixes)).matches_any(in_field):
-            found.setdefault(piece)
+    found: dict[str, None] = {}
+    for piece in (piece for text in texts for piece in text.split()):
+        plain = piece.strip('"')
+        if (plain.endswith("*") or len(plain) == 1) and TokenMatcher(parse_words(piece)).matches_any(in_field):
+            found.setdefault(plain)
+        else:
+            found.update(dict.fromkeys(piece[start:end] for start, end in find_words(piece, tokens)))
     return tuple(found)[:_MAX_WORDS]
 
 

@@ -104,7 +104,7 @@ def draw(path: Path, name: str) -> None:
 
 
 def decorate(root: Path) -> dict[str, int]:
-    """Add tags, derived columns, text, a judgement, a quarantined image and thumbnails; return the ids by name."""
+    """Tags, derived columns, texts, a judgement, an image in quarantine, thumbnails. Returns the ids by name."""
     reader = Reader(root)
     ids = [i for shard in reader.current.shards for i in reader.shard_ids(shard).tolist()]
     places = {i: Path(os.fsdecode(place.path)) for i, place in reader.places(ids).items()}

@@ -23,7 +23,7 @@ from imseek.data.shards import derived_columns
 from imseek.data.words.analysis import parse_words
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, MediaError, MissingExtraError, QueryError, UsageError
-from imseek.maintenance import purge, verify
+from imseek.maintenance import purge, repair, verify
 from imseek.ocr import collection_pass, picture_text, recogniser
 from imseek.ocr.results import OcrReport, TextLine
 from imseek.progress import Progress, StopRequest
@@ -233,6 +233,29 @@ def test_new_pictures_are_read_and_shards_of_others_stay(written: imseek.Collect
     assert {shard_id: after[shard_id] for shard_id in before} == before
     assert len(after) == 2
     assert matching(written, "has_text") == {"written-chelsea.png", "written-coffee.png", "new.png"}
+
+
+def test_a_damaged_column_of_texts_is_named_as_lost_and_read_again(written: imseek.Collection) -> None:
+    ocr.recognise(written)
+    (shard,) = read_current(written.path).shards
+    file = written.path / shard.columns["text"]
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    assert [problem.file for problem in verify(written.path).problems] == [shard.columns["text"]]
+    report = repair(written.path)
+    assert report.after.ok
+    assert [line.partition(":")[0] for line in report.lost] == [shard.columns["text"]]
+    assert ocr.is_active(written.path)
+    found = Reader(written.path).match_words(parse_words("invoice"), 5, fields=("text",)).ids.tolist()
+    assert len(found) == 1, "the catalog has the words"
+    (hit,) = [hit for hit in written.search("invoice", limit=5) if hit.image_id in found]
+    assert hit.metadata.get("text") is None
+    again = ocr.recognise(written)
+    assert (again.missing, again.with_text) == (5, 2)
+    assert matching(written, "text ILIKE '%INVOICE%'") == {"written-chelsea.png"}
+    assert Reader(written.path).match_words(parse_words("invoice"), 5, fields=("text",)).ids.tolist() == found
+    assert verify(written.path).ok
 
 
 def test_a_stopped_pass_goes_on_where_it_was(written: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -262,6 +262,18 @@ def test_a_collection_whose_words_cannot_be_searched_says_why(tmp_path: Path, op
         assert found.search("cat", by="image").notes == ()
 
 
+@pytest.mark.parametrize("metadata", [True, False])
+def test_starts_of_words_are_shown_where_they_match(opened: imseek.Collection, metadata: bool) -> None:
+    def ask(text: str) -> SearchResult:
+        return opened.search_many([Query((Term(text=text),), 20, by="text")], metadata=metadata)[0]
+
+    assert sorted(names(ask("cof*"))) == sorted(names(ask("coffee")))
+    (hit,) = ask("toy* fli*")
+    words = [match.words for match in hit.matches if match.field == "caption"]
+    assert words == [("toy", "flight") if metadata else ("toy*", "fli*")]
+    assert ask("brea*")[0].matches[0].words[0] == "breakfast/"
+
+
 def test_by_text_leaves_out_negative_texts(opened: imseek.Collection) -> None:
     def ask(*unwanted: str, **more: Any) -> SearchResult:
         terms = (Term(text="cat"), *(Term(text=text, weight=-0.5) for text in unwanted))

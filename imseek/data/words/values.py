@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
@@ -67,11 +67,11 @@ class TokenMatcher:
         self._tokens = frozenset((*query.words, *chain.from_iterable(query.phrases), *stems))
         self._starts = tuple(prefix.start for prefix in query.prefixes)
 
-    def matches_any(self, tokens: Iterable[str]) -> bool:
+    def matches_any(self, tokens: Collection[str]) -> bool:
         """Whether any of the tokens is a word of the query, is in a phrase of it, or has a prefix of it."""
-        if not self._starts:
-            return not self._tokens.isdisjoint(tokens)
-        return any(token in self._tokens or token.startswith(self._starts) for token in tokens)
+        if not self._tokens.isdisjoint(tokens):
+            return True
+        return bool(self._starts) and any(token.startswith(self._starts) for token in tokens)
 
 
 @dataclass(frozen=True, slots=True)

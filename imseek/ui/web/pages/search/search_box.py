@@ -93,7 +93,8 @@ def more_words() -> None:
         st.text_input("Not", key=_NOT, placeholder="snow", on_change=_on_part_added, args=(_NOT, True))
         st.caption(
             "Each becomes a piece whose weight can be changed. In the box above, `2:beach` counts twice, `-snow` is "
-            "not wanted, `tag:best` is a filter, and `id:17`, a path or a link is a picture. Press `/` to go there."
+            'not wanted, `tag:best` is a filter, `"old harbour"` and `invoi*` are looked up as words, and `id:17`, a '
+            "path or a link is a picture. Press `/` to go there."
         )
 
 
