@@ -57,12 +57,11 @@ def _due_notes(result: SearchResult) -> list[str]:
     """Return the notes of a result; that of a basic encoder, which every search would repeat, once a day only."""
     from imseek.encoders import BASIC_NOTE
 
-    basic = [note for note in result.notes if note.startswith(BASIC_NOTE)]
-    if not basic or notices.is_due(BASIC_NOTE):
-        if basic:
-            notices.record(BASIC_NOTE)
-        return list(result.notes)
-    return [note for note in result.notes if note not in basic]
+    others = [note for note in result.notes if not note.startswith(BASIC_NOTE)]
+    if len(others) == len(result.notes) or not notices.is_due(BASIC_NOTE):
+        return others
+    notices.record_basic(result.notes)
+    return list(result.notes)
 
 
 def _grouped_table(result: SearchResult, by: By, names: Mapping[str, str]) -> str:
