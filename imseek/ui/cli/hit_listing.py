@@ -33,14 +33,6 @@ def print_table(result: SearchResult, by: By, names: Mapping[str, str]) -> None:
         say(f"more: --page {result.next_page}")
 
 
-def print_ids(result: SearchResult) -> None:
-    """Print ids, one a line."""
-    for hit in result.hits:
-        print(hit.image_id)
-    for note in _due_notes(result):
-        say(printable(note))
-
-
 def print_paths(result: SearchResult, *, exact: bool) -> None:
     """Print paths, one escaped path a line; with ``exact`` as raw bytes, each followed by NUL."""
     places = [hit.place for hit in result.hits if hit.place is not None]
@@ -49,6 +41,11 @@ def print_paths(result: SearchResult, *, exact: bool) -> None:
     else:
         for place in places:
             print(place.display)
+    say_notes(result)
+
+
+def say_notes(result: SearchResult) -> None:
+    """Print the notes of a result on stderr, for output that programs read."""
     for note in _due_notes(result):
         say(printable(note))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -16,6 +17,12 @@ from imseek.ui.render.words import printable
 def say(line: str) -> None:
     """Print one line for the user on stderr."""
     print(line, file=sys.stderr)
+
+
+def print_ids(image_ids: Iterable[int]) -> None:
+    """Print ids of images, one a line, as other commands read them."""
+    for image_id in image_ids:
+        print(image_id)
 
 
 class CollectionChoice(Protocol):
