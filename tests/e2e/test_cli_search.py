@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,32 @@ class TestTable:
         outcome = cli("search", "red")
         assert outcome.code == 0
         assert outcome.out.startswith("no hits\n")
+
+
+class TestColour:
+    def test_only_where_it_is_wanted(self, cli, indexed, monkeypatch) -> None:
+        plain = cli("search", "red").out
+        assert "\x1b" not in plain
+        coloured = cli("search", "red", "--color", "always").out
+        assert re.match(r"\x1b\[1m# +score +id +image\x1b\[0m\n", coloured)
+        assert "\x1b[2mmatched: name red.png\x1b[0m" in coloured
+        assert re.sub(r"\x1b\[\d*m", "", coloured) == plain
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        assert cli("search", "red").out == coloured
+        assert cli("search", "red", "--color", "never").out == plain
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert cli("search", "red").out == plain
+        monkeypatch.setenv("NO_COLOR", "")
+        monkeypatch.setenv("TERM", "dumb")
+        assert cli("search", "red").out == plain
+        assert "\x1b" not in cli("search", "red", "-p", "--color", "always").out
+
+    def test_names_cannot_add_their_own(self, cli, indexed) -> None:
+        (indexed / "red.png").rename(indexed / "\x1b[31mred.png")
+        assert cli("index").code == 0
+        assert "\x1b[31m" not in cli("search", "red", "--color", "always").out
 
 
 class TestNoise:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from imseek.ui.cli import notices
 from imseek.ui.cli.output import say
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from imseek.types.search_results import Hit, SearchResult
 
 _CAPTION_WIDTH = 60
+#: Styles of ECMA-48, which terminals know.
+_BOLD: Final = "1"
+_DIM: Final = "2"
 
 
-def print_table(result: SearchResult, by: By, names: Mapping[str, str]) -> None:
+def print_table(result: SearchResult, by: By, names: Mapping[str, str], *, colour: bool = False) -> None:
     """Print hits as a table with notes below. ``names`` maps collection UUIDs to names."""
-    print(_grouped_table(result, by, names) if result.hits else "no hits")
+    print(_grouped_table(result, by, names, _in_colour if colour else _plain) if result.hits else "no hits")
     if result.cut:
         more = "more " if result.hits else ""
         print(f"… {result.cut:,} {more}below the cutoff; --cutoff none shows them")
@@ -61,15 +64,23 @@ def _due_notes(result: SearchResult) -> list[str]:
     return list(result.notes)
 
 
-def _grouped_table(result: SearchResult, by: By, names: Mapping[str, str]) -> str:
+def _plain(text: str, style: str) -> str:
+    return text
+
+
+def _in_colour(text: str, style: str) -> str:
+    return f"\x1b[{style}m{text}\x1b[0m"
+
+
+def _grouped_table(result: SearchResult, by: By, names: Mapping[str, str], style: Callable[[str, str], str]) -> str:
     head, *rows = _table(result.hits, by, names).split("\n")
     for n, hit in enumerate(result.hits):
         if matched := format_matches(hit.matches):
-            rows[n] += f"\n   {matched}"
-    lines = [head]
+            rows[n] += f"\n   {style(matched, _DIM)}"
+    lines = [style(head, _BOLD)]
     for group in result.groups:
         name = "unknown" if group.name is None else printable(group.name)
-        lines.append(f"{name} ({format_count(group.size, 'hit')})")
+        lines.append(style(f"{name} ({format_count(group.size, 'hit')})", _BOLD))
         lines += rows[: len(group.hits)]
         del rows[: len(group.hits)]
     return "\n".join(lines + rows)

@@ -19,6 +19,11 @@ def say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+def has_colour() -> bool:
+    """Whether stdout is a terminal that highlights text, and the user has nothing against that (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def print_ids(image_ids: Iterable[int]) -> None:
     """Print ids of images, one a line, as other commands read them."""
     for image_id in image_ids:

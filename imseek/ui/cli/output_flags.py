@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -14,7 +14,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import IdsOption, JsonOption, rare
 from imseek.ui.cli.flag_groups import flag_group
 from imseek.ui.cli.hit_listing import print_paths, print_table, say_notes
-from imseek.ui.cli.output import print_ids, say
+from imseek.ui.cli.output import has_colour, print_ids, say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, new_path, stream_of, write_rows
 from imseek.ui.render.words import printable
 
@@ -58,6 +58,10 @@ class OutputOptions:
             help="Open the Nth hit (by default the first) in the image viewer.",
         ),
     ] = None
+    color: Annotated[
+        Literal["auto", "always", "never"],
+        rare("--color", help="Highlight the table; auto: in a terminal, unless NO_COLOR is set."),
+    ] = "auto"
     vectors: Annotated[bool, rare("--vectors", help="With --json: include the stored vector of each hit.")] = False
     as_json: JsonOption = False
 
@@ -105,7 +109,7 @@ class OutputOptions:
             return
         if self.preview and result.hits:
             _preview(result, by_caption=query.by == "caption")
-        print_table(result, query.by, names)
+        print_table(result, query.by, names, colour=self.color == "always" or (self.color == "auto" and has_colour()))
 
     def write(self, result: SearchResult) -> None:
         """Write the CSV file, if requested. Raises as :func:`new_file`."""
