@@ -185,6 +185,13 @@ class TestSample:
         with (tmp_path / "s.csv").open(newline="") as file:
             assert len(list(csv.DictReader(file))) == 3
 
+    def test_ids_are_for_other_commands(self, cli, colours) -> None:
+        for command in (("sample", "--random", "5", "--seed", "3"), ("outliers", "-n", "4")):
+            found = cli(*command, "--json").json(command[0])
+            listed = found["sample" if command[0] == "sample" else "outliers"]
+            assert cli(*command, "--ids").out.split() == [str(one["image_id"]) for one in listed]
+        assert cli("outliers", "--ids", "--json").code == 2
+
     def test_paths_are_those_of_files(self, process, cli, colours) -> None:
         done = process("sample", "--random", "50", "--paths")
         assert done.returncode == 0
@@ -200,6 +207,7 @@ class TestSample:
             ("--random", "3", "--method", "facility"),
             ("--diverse", "0"),
             ("--diverse", "3", "--paths", "--json"),
+            ("--diverse", "3", "--paths", "--ids"),
         ],
     )
     def test_what_makes_no_sense(self, cli, colours, arguments) -> None:

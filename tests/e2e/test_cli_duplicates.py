@@ -229,7 +229,7 @@ class TestAgainst:
         assert lines[2].split()[-2:] == ["card", str(other / "DSC01.JPG")]
         assert all(" default " in line for line in lines[3:7])
         assert lines[7].endswith("kept: the other collection has it, with fewer pixels")
-        assert lines[-1].startswith("2 groups (1 exact, 1 same) among 12 images; 5 surplus images")
+        assert lines[-2].startswith("2 groups (1 exact, 1 same) among 12 images; 5 surplus images")
 
     def test_in_json_csv_and_html(self, cli, album, other) -> None:
         asked = (

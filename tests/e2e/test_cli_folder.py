@@ -127,6 +127,23 @@ class TestHere:
         monkeypatch.chdir(indexed / "it's")
         assert paths(cli("search", "red", "--here", "-p")) == {"it's.png"}
 
+    def test_files_of_a_list_and_of_the_web(self, cli, indexed, tmp_path, monkeypatch) -> None:
+        listed = tmp_path / "listed"
+        listed.mkdir()
+        shutil.copyfile(indexed / "red.png", listed / "one.png")
+        (tmp_path / "names").write_text(f"{listed / 'one.png'}\n")
+        assert cli("index", "--files-from", tmp_path / "names").code == 0
+        monkeypatch.chdir(listed)
+        assert paths(cli("search", "red", "--here", "-p")) == {"one.png"}
+        monkeypatch.chdir(indexed / "below")
+        assert paths(cli("search", "red", "--here", "-p")) == {"blue.png"}
+
+    def test_of_a_collection_beside_its_pictures(self, cli, pictures, monkeypatch) -> None:
+        assert cli("index", pictures, "--here", "--encoder", "fake").code == 0
+        monkeypatch.chdir(pictures / "below")
+        assert paths(cli("red", "--here", "-p")) == {"blue.png"}
+        assert "not indexed" not in cli("red").err
+
     def test_a_folder_that_is_not_indexed(self, cli, indexed) -> None:
         outcome = cli("search", "red", "--here")
         assert outcome.code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,32 @@ class TestTable:
         assert outcome.out.startswith("no hits\n")
 
 
+class TestColour:
+    def test_only_where_it_is_wanted(self, cli, indexed, monkeypatch) -> None:
+        plain = cli("search", "red").out
+        assert "\x1b" not in plain
+        coloured = cli("search", "red", "--color", "always").out
+        assert re.match(r"\x1b\[1m# +score +id +image\x1b\[0m\n", coloured)
+        assert "\x1b[2mmatched: name red.png\x1b[0m" in coloured
+        assert re.sub(r"\x1b\[\d*m", "", coloured) == plain
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        assert cli("search", "red").out == coloured
+        assert cli("search", "red", "--color", "never").out == plain
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert cli("search", "red").out == plain
+        monkeypatch.setenv("NO_COLOR", "")
+        monkeypatch.setenv("TERM", "dumb")
+        assert cli("search", "red").out == plain
+        assert "\x1b" not in cli("search", "red", "-p", "--color", "always").out
+
+    def test_names_cannot_add_their_own(self, cli, indexed) -> None:
+        (indexed / "red.png").rename(indexed / "\x1b[31mred.png")
+        assert cli("index").code == 0
+        assert "\x1b[31m" not in cli("search", "red", "--color", "always").out
+
+
 class TestNoise:
     def test_the_collection_is_named_where_there_are_several(self, cli, indexed) -> None:
         assert cli("search", "red").err == ""
@@ -64,7 +91,6 @@ class TestNoise:
         made = cli("index", pictures, "--encoder", "builtin")
         assert made.err.count(note) == 1
         assert note in cli("info").out
-        assert cli("search", "red").out.count(note) == 1
         for command in (("search", "red"), ("search", "red", "-p"), ("similar", "0", "--ids")):
             outcome = cli(*command)
             assert note not in outcome.out + outcome.err
@@ -72,6 +98,8 @@ class TestNoise:
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 90_000)
         assert cli("search", "red").out.count(note) == 1, "the next day"
+        assert note not in cli("search", "red").out
+        assert cli("collection", "create", "other", "--encoder", "builtin").out.count(note) == 1
 
 
 class TestPaths:

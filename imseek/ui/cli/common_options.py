@@ -178,6 +178,7 @@ ForceOption: TypeAlias = Annotated[bool, force("Overwrite an existing file.")]
 #: Of commands that write several files.
 ForceFilesOption: TypeAlias = Annotated[bool, force("Overwrite existing files.")]
 HostOption: TypeAlias = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")]
+IdsOption: TypeAlias = Annotated[bool, typer.Option("--ids", help="Print only the ids of the images, one per line.")]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of text (docs/json.md).")
 ]

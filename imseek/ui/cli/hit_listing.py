@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from imseek.ui.cli import notices
 from imseek.ui.cli.output import say
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from imseek.types.search_results import Hit, SearchResult
 
 _CAPTION_WIDTH = 60
+#: Styles of ECMA-48, which terminals know.
+_BOLD: Final = "1"
+_DIM: Final = "2"
 
 
-def print_table(result: SearchResult, by: By, names: Mapping[str, str]) -> None:
+def print_table(result: SearchResult, by: By, names: Mapping[str, str], *, colour: bool = False) -> None:
     """Print hits as a table with notes below. ``names`` maps collection UUIDs to names."""
-    print(_grouped_table(result, by, names) if result.hits else "no hits")
+    print(_grouped_table(result, by, names, _in_colour if colour else _plain) if result.hits else "no hits")
     if result.cut:
         more = "more " if result.hits else ""
         print(f"… {result.cut:,} {more}below the cutoff; --cutoff none shows them")
@@ -33,14 +36,6 @@ def print_table(result: SearchResult, by: By, names: Mapping[str, str]) -> None:
         say(f"more: --page {result.next_page}")
 
 
-def print_ids(result: SearchResult) -> None:
-    """Print ids, one a line."""
-    for hit in result.hits:
-        print(hit.image_id)
-    for note in _due_notes(result):
-        say(printable(note))
-
-
 def print_paths(result: SearchResult, *, exact: bool) -> None:
     """Print paths, one escaped path a line; with ``exact`` as raw bytes, each followed by NUL."""
     places = [hit.place for hit in result.hits if hit.place is not None]
@@ -49,6 +44,11 @@ def print_paths(result: SearchResult, *, exact: bool) -> None:
     else:
         for place in places:
             print(place.display)
+    say_notes(result)
+
+
+def say_notes(result: SearchResult) -> None:
+    """Print the notes of a result on stderr, for output that programs read."""
     for note in _due_notes(result):
         say(printable(note))
 
@@ -57,25 +57,32 @@ def _due_notes(result: SearchResult) -> list[str]:
     """Return the notes of a result; that of a basic encoder, which every search would repeat, once a day only."""
     from imseek.encoders import BASIC_NOTE
 
-    basic = [note for note in result.notes if note.startswith(BASIC_NOTE)]
-    if not basic or notices.is_due(BASIC_NOTE):
-        if basic:
-            notices.record(BASIC_NOTE)
-        return list(result.notes)
-    return [note for note in result.notes if note not in basic]
+    others = [note for note in result.notes if not note.startswith(BASIC_NOTE)]
+    if len(others) == len(result.notes) or not notices.is_due(BASIC_NOTE):
+        return others
+    notices.record_basic(result.notes)
+    return list(result.notes)
 
 
-def _grouped_table(result: SearchResult, by: By, names: Mapping[str, str]) -> str:
+def _plain(text: str, style: str) -> str:
+    return text
+
+
+def _in_colour(text: str, style: str) -> str:
+    return f"\x1b[{style}m{text}\x1b[0m"
+
+
+def _grouped_table(result: SearchResult, by: By, names: Mapping[str, str], style: Callable[[str, str], str]) -> str:
     from imseek.types.search_results import describe_matches  # NumPy, which `--help` does without.
 
     head, *rows = _table(result.hits, by, names).split("\n")
     for n, hit in enumerate(result.hits):
         if matched := describe_matches(hit.matches):
-            rows[n] += f"\n   matched: {printable(matched)}"
-    lines = [head]
+            rows[n] += f"\n   {style(f'matched: {printable(matched)}', _DIM)}"
+    lines = [style(head, _BOLD)]
     for group in result.groups:
         name = "unknown" if group.name is None else printable(group.name)
-        lines.append(f"{name} ({format_count(group.size, 'hit')})")
+        lines.append(style(f"{name} ({format_count(group.size, 'hit')})", _BOLD))
         lines += rows[: len(group.hits)]
         del rows[: len(group.hits)]
     return "\n".join(lines + rows)

@@ -20,6 +20,7 @@ from imseek.ocr.results import OcrReport
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli import notices
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples, rare, refuse_both_forms
 from imseek.ui.cli.configured import configured_encoder
@@ -375,7 +376,9 @@ def _create(
         return None
     if not quiet:
         say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
-        say("\n".join(encoder_lines(opened.info())))
+        lines = encoder_lines(opened.info())
+        say("\n".join(lines))
+        notices.record_basic(lines)
     return opened
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+import imseek
 from imseek.errors import UsageError
 from imseek.ui.cli import consent, notices
 from imseek.ui.cli.common_options import current_folder
@@ -18,7 +19,7 @@ from imseek.ui.cli.output import say
 from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
-    from imseek import Collection, Runtime
+    from imseek import Runtime
     from imseek.library import ResolvedCollection
     from imseek.types.collection_info import SourceInfo
 
@@ -34,7 +35,12 @@ def narrow(where: str | None, sources: Sequence[SourceInfo]) -> str:
     Raises UsageError if the folder is not indexed.
     """
     folder = current_folder()
-    if not (starts := _starts(sources, folder)):
+    starts = _starts(sources, folder)
+    if any(not source.path for source in sources):  # A list of files, which may lie anywhere.
+        from imseek.types.pictures import display_path
+
+        starts = [*starts, display_path(_slashed(os.path.realpath(os.fsencode(folder))))]
+    if not starts:
         raise UsageError(
             f"{folder} is not indexed in this collection", hint="`imseek index .` indexes the current folder"
         )
@@ -57,6 +63,8 @@ def _starts(sources: Iterable[SourceInfo], folder: Path) -> list[str]:
     here = os.fsencode(os.path.realpath(folder))
     starts = []
     for source in sources:
+        if not source.path.startswith(b"/"):  # a list, or on the web
+            continue
         root = os.path.realpath(source.path)
         if here == root or root.startswith(_slashed(here)):
             starts.append(source.path if not Path(os.fsdecode(source.path)).is_dir() else _slashed(source.path))
@@ -103,13 +111,17 @@ def offer_first_index(runtime: Runtime) -> ResolvedCollection | None:
     return _index(folder, None, runtime)
 
 
-def offer_index(chosen: ResolvedCollection, opened: Collection, given: str | None, runtime: Runtime) -> bool:
+def offer_index(chosen: ResolvedCollection, given: str | None, runtime: Runtime) -> bool:
     """If the current folder has pictures and is not indexed in ``chosen``, ask whether to index it there.
 
     Without a terminal, and for a month after the answer no, print the command instead. Returns whether it was indexed.
     """
     folder = current_folder()
-    if not has_pictures(folder) or is_indexed(opened.info().sources, folder):
+    if not has_pictures(folder):
+        return False
+    with imseek.open(chosen.path) as opened:
+        sources = opened.info().sources
+    if is_indexed(sources, folder):
         return False
     shown = printable(str(folder))
     notice = f"unindexed {chosen.path} {folder}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,14 @@ def record(notice: str) -> None:
     with suppress(OSError):
         make_home(os.environ)
         write_atomically(_file(), json.dumps({one: known[one] for one in newest}).encode())
+
+
+def record_basic(notes: Iterable[str]) -> None:
+    """Record that the note about the basic encoder was given, if it is among ``notes``."""
+    from imseek.encoders import BASIC_NOTE
+
+    if any(note.startswith(BASIC_NOTE) for note in notes):
+        record(BASIC_NOTE)
 
 
 def _file() -> Path:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO
 
 import typer
 
+from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, IdsOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.output import print_ids
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
@@ -46,12 +48,15 @@ def outliers(
     where: WhereOption = None,
     save: Annotated[str | None, options.save("Store each image's score as a column.")] = None,
     seed: Annotated[int, options.seed("Of what is random.")] = 0,
+    ids: IdsOption = False,
     csv: Annotated[Path | None, options.csv("Write the images as CSV.")] = None,
     force: Annotated[bool, options.force("Overwrite a file and stored scores of these names.")] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """List the images that are unlike all others, the strangest first. Copies count as one image."""
+    if ids and as_json:
+        raise UsageError("choose one of --ids and --json")
     if csv is not None:
         check_new(csv, force=force)
     run = Run.on(collection, as_json=as_json)
@@ -72,6 +77,9 @@ def outliers(
     if csv is not None:
         with new_file(csv, force=force) as file:
             write_csv(report, file)
+    if ids:
+        print_ids(one.image.image_id for one in report.with_copies)
+        return 0
     stored = f'stored as {report.saved}: imseek search … --where "{report.saved} > …"'
     return run.finish(
         report,

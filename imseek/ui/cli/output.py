@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -16,6 +17,17 @@ from imseek.ui.render.words import printable
 def say(line: str) -> None:
     """Print one line for the user on stderr."""
     print(line, file=sys.stderr)
+
+
+def has_colour() -> bool:
+    """Whether stdout is a terminal that highlights text, and the user has nothing against that (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def print_ids(image_ids: Iterable[int]) -> None:
+    """Print ids of images, one a line, as other commands read them."""
+    for image_id in image_ids:
+        print(image_id)
 
 
 class CollectionChoice(Protocol):

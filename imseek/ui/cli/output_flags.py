@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.common_options import JsonOption, rare
+from imseek.ui.cli.common_options import IdsOption, JsonOption, rare
 from imseek.ui.cli.flag_groups import flag_group
-from imseek.ui.cli.hit_listing import print_ids, print_paths, print_table
-from imseek.ui.cli.output import say
+from imseek.ui.cli.hit_listing import print_paths, print_table, say_notes
+from imseek.ui.cli.output import has_colour, print_ids, say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, new_path, stream_of, write_rows
 from imseek.ui.render.words import printable
 
@@ -38,7 +38,7 @@ class OutputOptions:
         bool,
         typer.Option("--null", "-0", help="Print only the paths, unescaped, each followed by a NUL byte."),
     ] = False
-    ids: Annotated[bool, typer.Option("--ids", help="Print only the ids of the images, one per line.")] = False
+    ids: IdsOption = False
     csv: Annotated[Path | None, options.csv("Also write the hits as CSV, one hit per row.")] = None
     preview: Annotated[
         bool,
@@ -58,6 +58,10 @@ class OutputOptions:
             help="Open the Nth hit (by default the first) in the image viewer.",
         ),
     ] = None
+    color: Annotated[
+        Literal["auto", "always", "never"],
+        rare("--color", help="Highlight the table; auto: in a terminal, unless NO_COLOR is set."),
+    ] = "auto"
     vectors: Annotated[bool, rare("--vectors", help="With --json: include the stored vector of each hit.")] = False
     as_json: JsonOption = False
 
@@ -97,14 +101,15 @@ class OutputOptions:
         if self.csv is not None and stream_of(self.csv) == 1:
             return  # CSV for another program must be alone on stdout.
         if self.ids:
-            print_ids(result)
+            print_ids(hit.image_id for hit in result.hits)
+            say_notes(result)
             return
         if self.paths or self.null:
             print_paths(result, exact=self.null)
             return
         if self.preview and result.hits:
             _preview(result, by_caption=query.by == "caption")
-        print_table(result, query.by, names)
+        print_table(result, query.by, names, colour=self.color == "always" or (self.color == "auto" and has_colour()))
 
     def write(self, result: SearchResult) -> None:
         """Write the CSV file, if requested. Raises as :func:`new_file`."""

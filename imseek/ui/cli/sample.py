@@ -10,8 +10,8 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.common_options import CollectionOption, ForceOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output import say
+from imseek.ui.cli.common_options import CollectionOption, ForceOption, IdsOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.output import print_ids, say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
@@ -54,6 +54,7 @@ def sample(
     where: WhereOption = None,
     seed: Annotated[int, options.seed("Random seed; another seed gives other images.")] = 0,
     paths: Annotated[bool, typer.Option("--paths", help="Print only the paths, one per line.")] = False,
+    ids: IdsOption = False,
     csv: Annotated[Path | None, options.csv("Write the images as CSV.")] = None,
     force: ForceOption = False,
     collection: CollectionOption = None,
@@ -64,8 +65,8 @@ def sample(
         raise UsageError("choose one of --diverse N and --random N", hint="imseek sample --diverse 20")
     if random is not None and method is not None:
         raise UsageError("--method goes with --diverse")
-    if paths and as_json:
-        raise UsageError("choose one of --paths and --json")
+    if [paths, ids, as_json].count(True) > 1:
+        raise UsageError("choose one of --paths, --ids and --json")
     if csv is not None:
         check_new(csv, force=force)
     run = Run.on(collection, as_json=as_json, interrupted="interrupted")
@@ -85,6 +86,9 @@ def sample(
             write_csv(report, file)
     if paths:
         _print_paths(report)
+        return 0
+    if ids:
+        print_ids(image.image_id for image in report.chosen)
         return 0
     return run.finish(report, lambda: _lines(report), written={"csv": csv}, uuid=report.collection)
 

@@ -168,8 +168,7 @@ class _Place:
             return
         from imseek.ui.cli.local_folder import offer_index
 
-        with imseek.open(found[0].path) as opened:
-            offer_index(found[0], opened, self.named[0] if self.named else None, runtime)
+        offer_index(found[0], self.named[0] if self.named else None, runtime)
 
 
 def _run_search(texts: list[str], asking: QueryFlags, output: OutputOptions, place: _Place, runtime: Runtime) -> int:
