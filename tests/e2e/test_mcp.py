@@ -136,6 +136,29 @@ def test_a_client_that_goes_ends_the_process(root: Path) -> None:
         assert process.returncode == 0
 
 
+def test_collections_that_are_made_later_are_there(
+    tmp_path: Path, photo_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host may start the command before anything is indexed."""
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("IMSEEK_COLLECTION", raising=False)
+    monkeypatch.chdir(tmp_path)
+    server = StdioServerParameters(command=sys.executable, args=["-P", "-m", "imseek", "mcp"], env=dict(os.environ))
+
+    async def look() -> None:
+        async with asyncio.timeout(120), Client(server) as client:
+            assert (await client.call_tool("collections")).structured_content["collections"] == []
+            refused = await client.call_tool("search", {"text": "red"})
+            assert refused.is_error
+            assert "there is no collection yet" in refused.content[0].text
+            assert main(["index", str(photo_files[0]), "-c", "photos", "--encoder", "fake"]) == 0
+            (one,) = (await client.call_tool("collections")).structured_content["collections"]
+            assert (one["name"], one["images"]) == ("photos", 1)
+            assert (await client.call_tool("search", {"text": "red"})).structured_content["hits"]
+
+    asyncio.run(look())
+
+
 def test_a_collection_that_is_not_there_is_said_on_stderr(tmp_path: Path) -> None:
     with _process(tmp_path / "nothing") as process:
         out, err = process.communicate(timeout=60)
