@@ -18,7 +18,7 @@ import documentation
 import httpx2
 import pytest
 from mcp.client.client import Client
-from mcp.client.stdio import StdioServerParameters
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from serving import TOKEN, Server, served
 
@@ -43,7 +43,7 @@ def over_stdio(root: Path, work: Talk, options: Sequence[str] = ()) -> Any:
     server = StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))
 
     async def run() -> Any:
-        async with asyncio.timeout(120), Client(server) as client:
+        async with asyncio.timeout(120), Client(stdio_client(server)) as client:
             return await work(client)
 
     return asyncio.run(run())
@@ -125,6 +125,39 @@ def test_stdout_carries_the_protocol_and_nothing_else(root: Path) -> None:
     assert answers[1]["result"]["structuredContent"]["hits"]
 
 
+def test_a_library_that_prints_does_not_disturb_the_protocol(root: Path) -> None:
+    """Neither from Python nor from native code; and the tools need nothing of the HTTP service."""
+    script = f"""
+import os, sys
+for name in ("fastapi", "prometheus_client"):
+    sys.modules[name] = None
+from imseek import overview
+from imseek.ui.cli import main
+facets = overview.facets
+def noisy(collection):
+    print("printed by Python", flush=True)
+    os.write(1, b"printed by native code\\n")
+    return facets(collection)
+overview.facets = noisy
+sys.exit(main(["mcp", "-c", {str(root)!r}]))
+"""
+    server = StdioServerParameters(command=sys.executable, args=["-P", "-c", script], env=dict(os.environ))
+
+    async def look() -> list[str]:
+        strange: list[str] = []
+
+        async def on_message(message: object) -> None:
+            if isinstance(message, Exception):  # A line that is no message.
+                strange.append(str(message))
+
+        async with asyncio.timeout(120), Client(stdio_client(server), message_handler=on_message) as client:
+            assert not (await client.call_tool("facets")).is_error
+            assert not (await client.call_tool("facets")).is_error
+        return strange
+
+    assert asyncio.run(look()) == []
+
+
 def test_a_client_that_goes_ends_the_process(root: Path) -> None:
     """It goes while its calls run."""
     calls = [
@@ -134,6 +167,29 @@ def test_a_client_that_goes_ends_the_process(root: Path) -> None:
     with _process(root) as process:
         process.communicate(_lines(HELLO, {"jsonrpc": "2.0", "method": "notifications/initialized"}, *calls), 60)
         assert process.returncode == 0
+
+
+def test_collections_that_are_made_later_are_there(
+    tmp_path: Path, photo_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host may start the command before anything is indexed."""
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("IMSEEK_COLLECTION", raising=False)
+    monkeypatch.chdir(tmp_path)
+    server = StdioServerParameters(command=sys.executable, args=["-P", "-m", "imseek", "mcp"], env=dict(os.environ))
+
+    async def look() -> None:
+        async with asyncio.timeout(120), Client(stdio_client(server)) as client:
+            assert (await client.call_tool("collections")).structured_content["collections"] == []
+            refused = await client.call_tool("search", {"text": "red"})
+            assert refused.is_error
+            assert "there is no collection yet" in refused.content[0].text
+            assert main(["index", str(photo_files[0]), "-c", "photos", "--encoder", "fake"]) == 0
+            (one,) = (await client.call_tool("collections")).structured_content["collections"]
+            assert (one["name"], one["images"]) == ("photos", 1)
+            assert (await client.call_tool("search", {"text": "red"})).structured_content["hits"]
+
+    asyncio.run(look())
 
 
 def test_a_collection_that_is_not_there_is_said_on_stderr(tmp_path: Path) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
 import typer
 
-from imseek.errors import MissingExtraError
+from imseek import library
+from imseek.errors import CollectionNotFoundError, MissingExtraError
 from imseek.ui.cli.common_options import examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
@@ -34,9 +39,20 @@ def mcp(
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "mcp", "mcp") from error
     assert isinstance(runtime, imseek.Runtime)
-    chosen = served_collections(collection)
+    chosen: Sequence[library.ResolvedCollection] = ()
+    try:
+        chosen = served_collections(collection)
+    except CollectionNotFoundError as error:
+        if collection:
+            raise
+        say(f"{error}: {error.hint}")  # A host starts this once, perhaps before anything is indexed.
     for one in chosen:
-        imseek.open(one.path).close()  # Report an unreadable collection now.
+        if collection:
+            imseek.open(one.path).close()  # Report an unreadable collection now.
         say(f"serving {one.name} ({one.how})")
-    settings = Settings(collections=tuple((served_name(one), one.path) for one in chosen))
-    return run(settings, runtime, allow_tags=allow_tags)
+    settings = Settings(collections=tuple((served_name(one), one.path) for one in chosen), later=not collection)
+    return run(settings, runtime, allow_tags=allow_tags, find_named=None if collection else _named_collections)
+
+
+def _named_collections() -> list[tuple[str, Path]]:
+    return [(one.name, one.path) for one in library.list_collections(os.environ)]

@@ -8,10 +8,11 @@ import contextlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Final, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias
 
 from mcp_types import ContentBlock, ImageContent, TextContent, Tool, ToolAnnotations
 
@@ -55,6 +56,10 @@ ASSISTANT: Final = "assistant"
 _REPORTS: Final = 4
 #: Judgements in one answer.
 _JUDGEMENTS: Final = 100
+
+
+#: Finds collections by name and path.
+FindNamed: TypeAlias = Callable[[], Iterable[tuple[str, Path]]]
 
 
 class Report(Protocol):
@@ -110,8 +115,16 @@ class ToolKind:
 class Tools:
     """The tools over the collections of a service."""
 
-    def __init__(self, service: Service, pictures: ThumbnailCache, *, allow_tags: bool = False) -> None:
+    def __init__(
+        self,
+        service: Service,
+        pictures: ThumbnailCache,
+        *,
+        allow_tags: bool = False,
+        find_named: FindNamed | None = None,
+    ) -> None:
         self._service, self._pictures, self._allow_tags = service, pictures, allow_tags
+        self._find_named = find_named
         #: Held by calls that read whole collections, which would take the processors from all others.
         self._heavy = asyncio.Lock()
         self._reports: OrderedDict[tuple[Any, ...], DuplicateReport] = OrderedDict()
@@ -190,11 +203,15 @@ class Tools:
     async def call(self, kind: ToolKind, arguments: dict[str, Any], report: Report) -> ToolResult:
         """Answer a call. Raises ImseekError, and OverloadedError."""
         check_arguments(arguments, kind.arguments)
+        for name, path in self._find_named() if self._find_named is not None else ():
+            self._service.offer(name, path)
         return await kind.run(arguments, report)
 
     def _served(self, arguments: dict[str, Any]) -> ServedCollection:
         """Take the collection out of the arguments."""
         name, names = arguments.pop("collection", None), self._service.names
+        if not names:
+            raise UsageError("there is no collection yet", hint="`imseek index FOLDER` in a terminal creates one")
         if name is None and len(names) > 1:
             raise UsageError("there are several collections; name one", hint=", ".join(names))
         if name is not None and name not in names:
