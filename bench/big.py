@@ -209,7 +209,8 @@ def _add_shard(
         each = (hashes[i : i + 32] for i in range(0, len(hashes), 32))
         raw.executemany(found, zip(ids.tolist(), each, strict=True))
         raw.execute(
-            "INSERT INTO places SELECT image_id + 1, image_id, ?, "
+            "INSERT INTO places (place_id, image_id, source_id, path, size, mtime_ns, ctime_ns, inode, "
+            "checked_ns, born, died) SELECT image_id + 1, image_id, ?, "
             "CAST(printf('%04d/%09d.jpg', image_id / 10000, image_id) AS BLOB), "
             "200000 + image_id % 4000000, 0, 0, image_id + 1, 1, born, died "
             "FROM images WHERE image_id BETWEEN ? AND ?",

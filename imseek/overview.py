@@ -13,10 +13,12 @@ Nothing is changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from imseek.analysis.snapshot_session import filter_ids, run_with_reader
 from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
+from imseek.encoders.checks import available_cpus
 from imseek.errors import MediaError, UsageError
 from imseek.types.collections import AnyCollection, path_of
 from imseek.types.pictures import Place, display_path
@@ -34,6 +37,9 @@ from imseek.types.suggestions import SuggestionKind
 if TYPE_CHECKING:
     from imseek.analysis.vocabulary import VocabularyCache
     from imseek.search import Facet
+
+#: Thumbnails made in advance for each processor.
+_THUMBNAILS_AHEAD: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +177,17 @@ def thumbnails(
 ) -> Iterator[Callable[[int], bytes | None]]:
     """Yield a function that returns an image's WebP of at most ``side`` pixels, or None if it cannot be read.
 
-    Pictures are read from their places while the context is open; places of ``image_ids`` are looked up in advance.
-    Raises CollectionNotFoundError, and in use StaleGenerationError if a purge has changed the collection since.
+    Pictures are read from their places while the context is open; those of ``image_ids``, in this order, are prepared
+    in advance, a few on each processor. Raises CollectionNotFoundError, and in use StaleGenerationError if a purge has
+    changed the collection since.
     """
     from imseek.media import decode, thumbnail
 
-    with closing(Reader(path_of(collection))) as reader, Originals(reader, image_ids) as originals:
+    with (
+        closing(Reader(path_of(collection))) as reader,
+        Originals(reader, image_ids) as originals,
+        ThreadPoolExecutor(available_cpus(), "thumbnails") as pool,
+    ):
 
         def make(image_id: int) -> bytes | None:
             try:
@@ -187,4 +198,16 @@ def thumbnails(
             except MediaError:  # Its content has changed, or its codec is missing.
                 return None
 
-        yield make
+        upcoming = iter(dict.fromkeys(image_ids))
+        ahead: dict[int, Future[bytes | None]] = {}
+
+        def take(image_id: int) -> bytes | None:
+            for other in islice(upcoming, max(0, _THUMBNAILS_AHEAD * available_cpus() - len(ahead))):
+                ahead[other] = pool.submit(make, other)
+            future = ahead.pop(image_id, None)
+            return make(image_id) if future is None else future.result()
+
+        try:
+            yield take
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

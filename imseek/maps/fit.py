@@ -22,6 +22,8 @@ from imseek.types.arrays import Float32
 
 #: With fewer images, UMAP has too few neighbours.
 _MIN_UMAP_IMAGES: Final = 4
+#: Up to so many images, neighbours are exact, or those of the collection's index.
+_MAX_EXACT: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,18 +86,28 @@ def fit_umap(
     if n <= near:
         notes.append(f"{n - 1} neighbours instead of {near}: there are only {n} images")
     positions, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-    every = IdSet(first.ids)
-    index = neighbours.index_of(reader, vectors, every)
     done = 0
-    for ids, at, apart in neighbours.find_nearest(index, vectors, first.ids, every, k):
-        positions[done : done + len(ids)], distances[done : done + len(ids)] = at, apart
-        done += len(ids)
+    for rows, at, apart in _neighbours(reader, vectors, first.ids, k, seed):
+        positions[rows], distances[rows] = at, apart
+        done += len(at)
         task.step("finding neighbours", done, n)
     coordinates = umap_layout.fit_layout(positions, distances, first.coordinates, min_dist, seed, task)
     places = MapPositions(first.ids, coordinates, first.fitted)
     rest = np.setdiff1d(vectors.ids, chosen, assume_unique=True)
     added, interrupted = place_among(reader, vectors, rest, places, near, task)
     return MapLayout(places.union(added), None, tuple(notes), interrupted)
+
+
+def _neighbours(
+    reader: Reader, vectors: Vectors, ids: Ids, k: int, seed: int
+) -> Iterator[tuple[Ids, neighbours.Int32, Float32]]:
+    """Yield the k nearest of ``ids`` for each of them, in blocks: rows (m,), positions (m, k), distances (m, k)."""
+    if len(ids) > _MAX_EXACT:
+        yield from neighbours.find_approximate(vectors, ids, k, seed)
+        return
+    every = IdSet(ids)
+    for part, at, apart in neighbours.find_nearest(neighbours.index_of(reader, vectors, every), vectors, ids, every, k):
+        yield np.searchsorted(ids, part), at, apart
 
 
 def place_among(

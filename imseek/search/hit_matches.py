@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -122,11 +123,17 @@ def match_texts(field: MatchField, texts: Sequence[str], tokens: AbstractSet[str
 def find_words(text: str, tokens: AbstractSet[str]) -> Iterator[tuple[int, int]]:
     """Yield start and end of each word of a text that has any of the tokens, without the punctuation around it."""
     for piece in _PIECE.finditer(text[:_MAX_TEXT]):
-        if tokens.isdisjoint(tokens_of(piece[0])):
+        if tokens.isdisjoint(_tokens_of_word(piece[0])):
             continue
-        words = [one.span() for one in _WORD.finditer(piece[0]) if not tokens.isdisjoint(tokens_of(one[0]))]
+        words = [one.span() for one in _WORD.finditer(piece[0]) if not tokens.isdisjoint(_tokens_of_word(one[0]))]
         for start, end in words or [(0, len(piece[0]))]:
             yield piece.start() + start, piece.start() + end
+
+
+@lru_cache(maxsize=1 << 14)
+def _tokens_of_word(word: str) -> frozenset[str]:
+    """Return the tokens of a word; the same words stand in the texts of many hits."""
+    return frozenset(tokens_of(word))
 
 
 def _excerpt(text: str, start: int, end: int) -> str:

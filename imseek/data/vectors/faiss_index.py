@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from imseek.data.vectors.base import Float16, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.exact_index_base import ExactIndex, SearchScope, SegmentData, segment_norms
+from imseek.data.vectors.faiss_threads import at_most_threads
 from imseek.data.vectors.fp16 import make_flat_index, wrap_flat_index
 from imseek.data.vectors.memory_maps import release
 from imseek.data.vectors.scores import blocks, cosines, scores_of, top_k
@@ -266,14 +267,14 @@ def _scan(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment]) -> tup
     """Scan the codes for each query; return raw products, descending, and row numbers, both (q, fetch)."""
     raw: Float32
     at: Ids
-    if scope.count == len(scope.mask):
-        raw, at = scope.part.flat.search(queries, fetch)
-    else:
+    params = None
+    if scope.count < len(scope.mask):
         bitmap = np.packbits(scope.mask, bitorder="little")
         # FAISS keeps pointers only: bitmap, selector and params must outlive the search.
         selector = faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap))
         params = faiss.SearchParameters()
         params.sel = selector
+    with at_most_threads(len(queries)):  # It gives each query to one thread.
         raw, at = scope.part.flat.search(queries, fetch, params=params)
     return raw, at
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from imseek.data.vectors.faiss_threads import at_most_threads
 from imseek.errors import MissingExtraError
 from imseek.types.arrays import Float32
 
@@ -39,12 +41,8 @@ def centres_of(rows: Float32, k: int, *, seed: int = 0, iterations: int = ITERAT
     # Use all rows: by default FAISS would subsample them, or complain of too few.
     clustering.min_points_per_centroid = 1
     clustering.max_points_per_centroid = len(rows)
-    threads = faiss.omp_get_max_threads()  # of the calling thread
-    faiss.omp_set_num_threads(1 if cost <= _COST_OF_ONE_THREAD else threads)
-    try:
+    with at_most_threads(1) if cost <= _COST_OF_ONE_THREAD else nullcontext():
         clustering.train(rows, faiss.IndexFlatIP(rows.shape[1]))
-    finally:
-        faiss.omp_set_num_threads(threads)
     centres: Float32 = faiss.vector_to_array(clustering.centroids).reshape(k, rows.shape[1]).copy()
     return centres
 
