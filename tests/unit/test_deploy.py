@@ -86,4 +86,5 @@ def test_a_service_starts_a_command_that_is_there(path: Path) -> None:
     # With --help, options are read and nothing runs.
     command = [sys.executable, "-P", "-m", "imseek", *arguments, "--help"]
     assert subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, timeout=60, check=False).returncode == 0
+    assert unit["Service"]["SuccessExitStatus"] == "143", "how it ends by SIGTERM (docs/cli.md)"
     assert path.stem in PAGE

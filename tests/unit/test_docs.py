@@ -542,3 +542,28 @@ def test_addresses_in_sentences_are_whole() -> None:
     for page in CURRENT:
         for address in re.findall(r"https?://[^\s`'\")>\]]+", documentation.read(page)):
             assert urlsplit(address).netloc, f"{page.name}: {address}"
+
+
+def test_the_readme_is_short() -> None:
+    """What it is, why, install, eight commands, how good it is, links: everything else has a page."""
+    page = ROOT / "README.md"
+    (commands_block,) = (block for block in documentation.blocks(page) if "imseek serve" in block.text)
+    assert len(list(documentation.command_lines(commands_block))) == 8
+    text = documentation.read(page)
+    assert len(text.split()) < 1000
+    assert re.findall(r"^## .*", text, re.MULTILINE) == [
+        "## Why not one of the others?",
+        "## Install",
+        "## Eight commands",
+        "## How good is it?",
+        "## Where to go from here",
+    ]
+    assert "| builtin | .249 |" in text
+
+
+def test_sizes_are_the_same_wherever_they_are_stated() -> None:
+    """Those of docs/log.md."""
+    log = (ROOT / "docs" / "log.md").read_text()
+    assert "`.` 1,148 MB in 57 packages; `.[cpu,builtin]` 1,461 in 66" in log
+    for page in ("docs/install.md", "docs/comparison.md"):
+        assert {"1,148", "1,461", "650"} <= set(re.findall(r"[\d,]*\d", documentation.read(ROOT / page))), page
