@@ -204,14 +204,21 @@ def _measure(a: Float32, b: Float32, start: Float32, codes: Ints) -> CoarseFits:
     """Refine the fits ``start`` (n, 4) of squares (n, side, side), and measure how well these agree."""
     refined = _refine(a, b, start)
     before, after = _compare_overlaps(a, b, start), _compare_overlaps(a, b, refined)
-    # Clipped highlights and what is written over one of them lead away from a fit that was right.
-    better = after.min(axis=1) > before.min(axis=1)
+    overlaps = _shared(start), _shared(refined)
+    # Clipped highlights and what is written over one of them lead away from a fit that was right, and the smaller the
+    # overlap, the more easily it agrees.
+    better = after.min(axis=1) * np.sqrt(overlaps[1]) > before.min(axis=1) * np.sqrt(overlaps[0])
     correlation, agreement = np.where(better[:, None], after, before).T
     fit = np.where(better[:, None], refined, start).astype(np.float32)
-    low, high = _overlap(fit[:, ::2], fit[:, 1::2])
-    overlap = (high - low).prod(axis=1)
-    overlap = np.minimum(overlap, overlap * fit[:, ::2].prod(axis=1))
+    overlap = np.where(better, overlaps[1], overlaps[0])
     return CoarseFits(codes, fit, correlation, agreement, overlap)
+
+
+def _shared(fit: Float32) -> Float32:
+    """Return the share of both squares that overlaps, the smaller one, (n,)."""
+    low, high = _overlap(fit[:, ::2], fit[:, 1::2])
+    shared = (high - low).prod(axis=1)
+    return np.asarray(np.minimum(shared, shared * fit[:, ::2].prod(axis=1)), np.float32)
 
 
 def _compare_overlaps(a: Float32, b: Float32, fit: Float32) -> Float32:

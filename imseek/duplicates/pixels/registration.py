@@ -50,6 +50,7 @@ _HOPELESS: Final = 0.25
 _MIN_CORRELATION: Final = 0.5
 #: Steps at half size from a coarse fit. Most need three.
 _HALF_STEPS: Final = 5
+_MORE_STEPS: Final = 5
 #: Residuals looked at to find their spread.
 _RESIDUALS: Final = 1500
 #: Least number of common rows and columns that is meaningful.
@@ -140,7 +141,7 @@ def register_near(a: Pyramid, b: Pyramid, orientation: int, fit: Fit) -> Registr
     refined = _refine_fit(a.half, b.half, start, _HALF_STEPS, least=0.1)
     if _correlation(a.half, b.half, refined) >= _correlation(a.half, b.half, start):
         fit = refined.scaled((1 / a.ratio[0], 1 / a.ratio[1]), (1 / b.ratio[0], 1 / b.ratio[1]))
-    return _refine_and_compare(a.full, b.full, orientation, fit, 1)
+    return _refine_and_compare(a.full, b.full, orientation, fit, 1, _MORE_STEPS)
 
 
 def swap_sides(one: Registration) -> Registration:
@@ -213,15 +214,21 @@ def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registr
     return _refine_and_compare(a, b, code, fit, 5)
 
 
-def _refine_and_compare(a: Luminance, b: Luminance, code: int, fit: Fit, steps: int) -> Registration:
+def _refine_and_compare(a: Luminance, b: Luminance, code: int, fit: Fit, steps: int, more: int = 0) -> Registration:
+    """Refine a fit and compare the tiles; take ``more`` steps if these agree and still move."""
     fit = _refine_fit(a, b, fit, steps)
     tiled, found = _compare_overlap(a, b, code, fit)
+    if more and tiled is not None and tiled.agreement >= _PLAIN_AGREEMENT and tiled.drift > _PLAIN_DRIFT:
+        fit = _refine_fit(a, b, fit, more)
+        again, registration = _compare_overlap(a, b, code, fit)
+        if again is not None and again.agreement > tiled.agreement:
+            tiled, found = again, registration
     if tiled is None or not tiled.agreement < OVERLAY_AGREEMENT < tiled.rest:
         return found
     if tiled.agreement < _PLAIN_AGREEMENT or tiled.drift > _PLAIN_DRIFT:
         # Text written over one of them has distorted the fit, too.
-        better, again = _compare_overlap(a, b, code, _refine_fit(a, b, fit, 3, tiled.band))
-        return again if better is not None and better.rest > tiled.rest else found
+        better, registration = _compare_overlap(a, b, code, _refine_fit(a, b, fit, 3, tiled.band))
+        return registration if better is not None and better.rest > tiled.rest else found
     return found
 
 
