@@ -116,6 +116,21 @@ class TestFind:
         assert {"cat small.webp", "cat.jpg"} <= {name for group in names(few) for name in group}
         assert 0 < few.pairs["same"] < whole.pairs["same"]
 
+    def test_by_hash_and_vector_alone_it_says_so_and_opens_nothing(
+        self, made: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = duplicates.find(made)
+
+        def refuse(self: object, image_id: int) -> bytes:
+            raise AssertionError(image_id)
+
+        monkeypatch.setattr("imseek.analysis.originals.Originals.read", refuse)
+        fast = duplicates.find(made, looks=0)
+        assert any("judged by hash and vector alone, without comparing pixels" in note for note in fast.notes)
+        assert 0 < fast.pairs["same"] < whole.pairs["same"]
+        # What was compared before is still known.
+        assert duplicates.find(made) == whole
+
     def test_pictures_that_cannot_be_read_any_more(self, album: Path, tmp_path: Path) -> None:
         folder = tmp_path / "photos"
         shutil.copytree(album, folder)
@@ -373,9 +388,9 @@ class TestLookedAtOnce:
         assert report.notes == ()
         assert sorted(names(report)[1:]) == sorted(SAME)
 
-    def test_a_new_picture_is_compared_and_nothing_is_forgotten(self, own, opened, monkeypatch) -> None:
+    def test_a_new_picture_is_compared_and_nothing_is_forgotten(self, own, opened) -> None:
+        """Although all of them are in one run."""
         collection, folder = own
-        monkeypatch.setattr("imseek.duplicates.pixels.verdict_cache._RUN_BITS", 0)  # A run for each picture.
         duplicates.find(collection)
         assert len(set(opened)) >= 5
         opened.clear()
@@ -395,7 +410,8 @@ class TestLookedAtOnce:
         assert kept
         for path in kept:
             data = bytearray(path.read_bytes())
-            data[len(data) // 2] ^= 0xFF
+            for n in range(len(data) // 3, len(data) // 2):
+                data[n] ^= 0xFF
             path.write_bytes(data)
         opened.clear()
         assert duplicates.find(collection) == first

@@ -163,10 +163,10 @@ def test_it_stops_when_told_and_says_how_far_it_came(coffee: Picture) -> None:
         if now.done:
             stop.set()
 
-    pairs = _pairs([(0, 0, 0, 1.0)] * 130, [_small(coffee[::8, ::8])], task=Task(progress, stop, interval=0))
+    pairs = _pairs([(0, 0, 0, 1.0)] * 700, [_small(coffee[::8, ::8])], task=Task(progress, stop, interval=0))
     assert pairs.interrupted
-    assert pairs.done == len(pairs.a) == 64
-    assert seen == [(0, 130), (64, 130)]
+    assert pairs.done == len(pairs.a) == 256
+    assert seen == [(0, 700), (256, 700)]
     assert not _pairs([(0, 0, 0, 1.0)], [_small(coffee)]).interrupted
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from imseek.duplicates.pixels.resampling import Luminance, fit_gain_offset
+from imseek.duplicates.pixels.resampling import Luminance, find_gradient, fit_gain_offset
 from imseek.types.arrays import Float32
 
 #: Approximate width of a tile in pixels.
@@ -25,6 +26,8 @@ NOISE: Final = 3.0
 #: so that a line of text written over a picture does not outweigh it.
 _FAINT: Final = 1.0
 _PLAIN: Final = 4.0
+#: Below this agreement, text may be written over one picture if the rest agrees better.
+OVERLAY_AGREEMENT: Final = 0.85
 #: Largest share of a picture's height or width that an overlay may cover.
 _BAND: Final = 0.3
 
@@ -58,9 +61,6 @@ class TileAgreement:
 
 def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> TileAgreement:
     """Compare two overlaid pictures of one size, cut out of ``a`` from row ``top`` and column ``left``."""
-    gain, offset = fit_gain_offset(second, first)
-    error = first - gain * second - offset
-    down, right = np.gradient(gain * second)
     tiles = _Tiles(first.shape[0], first.shape[1])
     a, b = tiles.own(_smooth(first)), tiles.own(_smooth(second))
     var_a, var_b = tiles.means(a * a), tiles.means(b * b)
@@ -70,14 +70,7 @@ def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> T
     if weight.sum() <= 0:
         return TileAgreement(0.0, 0.0, 0.0, 0.0, 0.0)
     agreement = float((weight * alike).sum() / weight.sum())
-    # The shift of each tile that removes most of its error; blank tiles stay at 0.
-    yy, xx, xy = tiles.means(down * down), tiles.means(right * right), tiles.means(down * right)
-    ye, xe = tiles.means(down * error), tiles.means(right * error)
-    held = NOISE**2 / 4
-    determinant = (yy + held) * (xx + held) - xy**2
-    shift_y = ((xx + held) * ye - xy * xe) / determinant
-    shift_x = ((yy + held) * xe - xy * ye) / determinant
-    shifts = np.hypot(shift_y, shift_x)
+    shifts = _find_shifts(tiles, first, second, *fit_gain_offset(second, first))
     drift = _weighted_median(shifts, weight)
     detail = float((seen * tiles.area).sum() / tiles.area.sum())
     rest, across, start, stop = _find_best_band(alike, weight)
@@ -87,7 +80,29 @@ def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> T
     kept[(slice(start, stop), slice(None)) if across else (slice(None), slice(start, stop))] = 0
     edges, origin = (tiles.rows, top) if across else (tiles.columns, left)
     band = Band(across, origin + int(edges[start]), origin + int(edges[stop]))
+    if agreement < OVERLAY_AGREEMENT < rest:
+        # What is written over one of them has its own contrast, and distorts gain and offset.
+        outside = np.ones(first.shape, np.bool_)
+        inside = slice(int(edges[start]), int(edges[stop]))
+        outside[(inside, slice(None)) if across else (slice(None), inside)] = False
+        shifts = _find_shifts(tiles, first, second, *fit_gain_offset(second[outside], first[outside]))
     return TileAgreement(agreement, drift, detail, rest, _weighted_median(shifts, kept), band)
+
+
+def _find_shifts(tiles: _Tiles, first: Luminance, second: Luminance, gain: float, offset: float) -> np.ndarray:
+    """Return the length of the shift of each tile that removes most of its error; blank tiles stay at 0."""
+    error = first - np.float32(gain) * second
+    error -= np.float32(offset)
+    down, right = find_gradient(second)
+    down *= np.float32(gain)
+    right *= np.float32(gain)
+    yy, xx, xy = tiles.means(down * down), tiles.means(right * right), tiles.means(down * right)
+    ye, xe = tiles.means(down * error), tiles.means(right * error)
+    held = NOISE**2 / 4
+    determinant = (yy + held) * (xx + held) - xy**2
+    shift_y = ((xx + held) * ye - xy * xe) / determinant
+    shift_x = ((yy + held) * xe - xy * ye) / determinant
+    return np.asarray(np.hypot(shift_y, shift_x))
 
 
 def _find_best_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool, int, int]:
@@ -112,38 +127,62 @@ def _find_best_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool,
 
 
 class _Tiles:
-    """A grid of tiles of about equal size, at least two in each direction."""
+    """A grid of tiles of about equal size, at least two in each direction.
+
+    Sums over tiles are products with 0/1 matrices: for pictures this small, that is several times as fast as
+    ``np.add.reduceat``.
+    """
 
     def __init__(self, height: int, width: int) -> None:
-        rows, columns = (
-            np.linspace(0, side, max(2, round(side / _TILE)) + 1).astype(np.int64) for side in (height, width)
-        )
-        self.rows, self.columns = rows, columns
-        self._rows, self._columns = rows[:-1], columns[:-1]
-        self._heights, self._widths = np.diff(rows)[:, None], np.diff(columns)[None]
-        self.area = self._heights * self._widths
+        self.rows, self._down = _tile_rows(height)
+        self.columns, right = _tile_rows(width)
+        self._right = right.T
+        self._heights, self._widths = np.diff(self.rows), np.diff(self.columns)
+        self.area = (self._heights[:, None] * self._widths[None]).astype(np.float32)
 
     def means(self, picture: np.ndarray) -> np.ndarray:
         """Return the mean of each tile, (tiles down, tiles across)."""
-        rows = np.add.reduceat(picture, self._rows, axis=0)
-        return np.asarray(np.add.reduceat(rows, self._columns, axis=1) / self.area)
+        return np.asarray(self._down @ picture @ self._right / self.area)
 
     def own(self, picture: Luminance) -> np.ndarray:
         """Subtract from a picture the mean of each row and column of each tile."""
-        across = np.add.reduceat(picture, self._columns, axis=1) / self._widths
-        along = np.add.reduceat(picture, self._rows, axis=0) / self._heights
-        mean = np.add.reduceat(across, self._rows, axis=0) / self._heights
-        plain = np.repeat(across - np.repeat(mean, self._heights[:, 0], axis=0), self._widths[0], axis=1)
-        left: np.ndarray = picture - plain - np.repeat(along, self._heights[:, 0], axis=0)
+        across = picture @ self._right
+        across /= self._widths
+        along = self._down @ picture
+        along /= self._heights[:, None]
+        mean = self._down @ across
+        mean /= self._heights[:, None]
+        across -= np.repeat(mean, self._heights, axis=0)
+        left: np.ndarray = picture - np.repeat(along, self._heights, axis=0)
+        left -= np.repeat(across, self._widths, axis=1)
         return left
+
+
+@lru_cache(maxsize=512)
+def _tile_rows(side: int) -> tuple[np.ndarray, Float32]:
+    """Return the edges (n + 1,) of n tiles along a side, and a matrix (n, side) that sums the pixels of each."""
+    edges = np.linspace(0, side, max(2, round(side / _TILE)) + 1).astype(np.int64)
+    sums = np.zeros((len(edges) - 1, side), np.float32)
+    sums[np.repeat(np.arange(len(sums)), np.diff(edges)), np.arange(side)] = 1
+    sums.setflags(write=False)
+    return edges, sums
 
 
 def _smooth(picture: Luminance) -> Float32:
     """Smooth with (1, 2, 1) / 4 along both axes: the finest detail is an artefact of resizing, which differs between
     methods."""
-    padded = np.pad(picture, 1, mode="edge")
-    along = padded[:-2] + 2 * padded[1:-1] + padded[2:]
-    return np.asarray((along[:, :-2] + 2 * along[:, 1:-1] + along[:, 2:]) / 16, np.float32)
+    along = np.empty_like(picture)
+    np.add(picture[:-2], picture[2:], out=along[1:-1])
+    along[0], along[-1] = picture[0] + picture[1], picture[-1] + picture[-2]
+    along += picture
+    along += picture
+    smooth = np.empty_like(along)
+    np.add(along[:, :-2], along[:, 2:], out=smooth[:, 1:-1])
+    smooth[:, 0], smooth[:, -1] = along[:, 0] + along[:, 1], along[:, -1] + along[:, -2]
+    smooth += along
+    smooth += along
+    smooth *= np.float32(1 / 16)
+    return smooth
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -2,27 +2,43 @@
 
 Hash and vector propose; pixels decide. A candidate is compared if its hashes or vectors are near enough for a copy. All
 of one picture is laid over all of the other; if they do not match and the vectors still suggest shared content, each is
-searched for inside the other. The few thresholds were chosen on half A of bench/duplicates.py. So were the confidences:
-the share of pairs with that agreement, among the candidates of that half, that are what they are called.
-docs/duplicates.md has the figures for half B.
+searched for inside the other. Candidates are compared coarsely first, many at a time: that drops those that cannot be
+pairs, and shows how the others lie over each other.
+
+The few thresholds were chosen on half A of bench/duplicates.py. So were the confidences: the share of pairs with that
+agreement, among the candidates of that half, that are what they are called. docs/duplicates.md has the figures for half
+B.
 
 Only cosines depend on the encoder; :mod:`imseek.duplicates.pixels.cosine_calibration` finds them for others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
+from imseek.duplicates.pixels.coarse_comparison import CoarseFits, CoarsePictures, compare_inside, compare_whole
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
-from imseek.duplicates.pixels.registration import Registration, register_inside, register_whole
+from imseek.duplicates.pixels.orientations import INVERSE, turn
+from imseek.duplicates.pixels.registration import (
+    Pyramid,
+    Registration,
+    register_inside,
+    register_near,
+    register_whole,
+)
+from imseek.duplicates.pixels.resampling import Fit, Luminance
 from imseek.duplicates.results import DuplicateKind
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
@@ -30,6 +46,8 @@ from imseek.types.arrays import Float32
 Positions: TypeAlias = npt.NDArray[np.int64]
 #: Returns the small picture at a position; None if it can no longer be read.
 LoadLuminance: TypeAlias = Callable[[int], SmallLuminance | None]
+
+_T = TypeVar("_T")
 
 #: Kinds by code; code 0 means no pair.
 #: Progress phase while pictures are compared.
@@ -78,6 +96,19 @@ DEFAULTS: Final = Thresholds()
 #: An overlap of at least this share counts as all of the picture.
 _WHOLE: Final = 0.85
 
+#: Candidates compared together.
+_BATCH: Final = 256
+#: Batches compared at the same time: most of the time NumPy and the decoders do not hold the interpreter lock.
+_THREADS: Final = min(4, os.cpu_count() or 1)
+#: Least correlation and agreement of coarse squares to compare a candidate in full; from ``_CLEAR`` on, all of one is
+#: over all of the other, so that neither is searched for inside the other.
+_LEAST: Final = 0.2
+_CLEAR: Final = 0.75
+#: Coarse fits that differ less, in shares of the sides, are one.
+_SAME_FIT: Final = 0.02
+#: Pictures of less coarseness have detail that squares do not show.
+_DETAILED: Final = 0.45
+
 #: Least correlation of the whole turned pictures for their orientation to be tried for parts.
 _LIKELY: Final = 0.5
 
@@ -114,7 +145,8 @@ class ClassifiedPairs:
     float32, NaN if unknown.
 
     ``looked`` counts candidates whose pixels were compared, ``unread`` those with unreadable pictures, ``unseen`` those
-    beyond the limit. If ``interrupted``, the pairs are those of the first ``done`` candidates.
+    beyond the limit; with ``fast``, no pixels were to be compared. If ``interrupted``, the pairs are those of the first
+    ``done`` candidates.
     """
 
     a: Positions
@@ -132,12 +164,13 @@ class ClassifiedPairs:
     done: int
     interrupted: bool = False
     unseen: int = 0
+    fast: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
         reasons = (
             (self.unread, "since a picture could not be read"),
-            (self.unseen, "since there are too many"),
+            (self.unseen, "without comparing pixels" if self.fast else "since there are too many"),
         )
         return tuple(
             f"{count:,} candidates were judged by hash and vector alone, {reason}: less sure"
@@ -161,33 +194,32 @@ def classify(
 ) -> ClassifiedPairs:
     """Find the pairs among n candidates, given as arrays (n,); unknown distances are 64 and unknown cosines NaN.
 
-    ``look`` is called for one pair at a time, in order: candidates with the same ``a`` should be adjacent. For
-    progress, they follow ``before`` others, of ``total``. Where the task is cancelled, the result is ``interrupted``.
+    ``look`` is called by several threads; candidates with the same ``a`` should be adjacent. For progress, they follow
+    ``before`` others, of ``total``. Where the task is cancelled, the result is ``interrupted``.
     """
     found: list[tuple[int, Verdict]] = []
     looked = unread = done = 0
     whole = len(a) if total is None else total
-    with _thread_pools().limit(limits=1, user_api="blas"):
-        for n in range(len(a)):
-            if n % 64 == 0:
-                task.report(PHASE, before + n, whole)
-                if task.is_cancelled:
-                    break
-            done = n + 1
-            near = (int(distance[n]), int(orientation[n]), float(cosine[n]))
-            if not is_worth_comparing(near[0], near[2], thresholds):
-                continue
-            first, second = look(int(a[n])), look(int(b[n]))
-            if first is None or second is None:
-                unread += 1
-                verdict = judge_unread(*near, thresholds)
-            else:
-                looked += 1
-                verdict = judge(near[0], near[2], first, second, thresholds)
-            if verdict.kind:
-                found.append((n, verdict))
-    if done == len(a):
-        task.report(PHASE, before + done, whole)
+
+    def judge_batch(start: int) -> tuple[list[tuple[int, Verdict]], int, int]:
+        rows = slice(start, start + _BATCH)
+        near = a[rows], b[rows], distance[rows], orientation[rows], cosine[rows]
+        verdicts, unreadable = _judge_batch(*near, look, thresholds)
+        pairs = [(start + n, verdict) for n, verdict in verdicts.items() if verdict.kind]
+        return pairs, len(verdicts) - unreadable, unreadable
+
+    task.report(PHASE, before, whole)
+    with ExitStack() as stack:
+        stack.enter_context(_thread_pools().limit(limits=1, user_api="blas"))
+        starts = range(0, 0 if task.is_cancelled else len(a), _BATCH)
+        for start, (pairs, compared, unreadable) in zip(starts, _map_ahead(judge_batch, starts, stack), strict=False):
+            found += pairs
+            looked += compared
+            unread += unreadable
+            done = min(start + _BATCH, len(a))
+            task.report(PHASE, before + done, whole)
+            if task.is_cancelled:
+                break
     chosen = np.array([n for n, _ in found], np.int64)
     verdicts = [verdict for _, verdict in found]
     return ClassifiedPairs(
@@ -208,6 +240,46 @@ def classify(
     )
 
 
+def _map_ahead(work: Callable[[int], _T], starts: Sequence[int], stack: ExitStack) -> Iterator[_T]:
+    """Yield the results of ``work`` in order, computed in threads a few steps ahead; ``stack`` ends the threads."""
+    if len(starts) < 2:
+        yield from map(work, starts)
+        return
+    pool = ThreadPoolExecutor(_THREADS, "pixels")
+    stack.callback(pool.shutdown, cancel_futures=True)
+    ahead: deque[Future[_T]] = deque()
+    for start in starts:
+        ahead.append(pool.submit(work, start))
+        if len(ahead) > _THREADS:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
+
+
+def _judge_batch(
+    a: Positions,
+    b: Positions,
+    distance: npt.NDArray[np.uint8],
+    orientation: npt.NDArray[np.uint8],
+    cosine: Float32,
+    look: LoadLuminance,
+    thresholds: Thresholds,
+) -> tuple[dict[int, Verdict], int]:
+    """Return the verdicts on those of n candidates that can be pairs at all, in order, and how many of these have an
+    unreadable picture."""
+    # A cosine of NaN compares as lower.
+    worth = np.flatnonzero((distance <= thresholds.near_bits) | (cosine >= thresholds.near_cosine)).tolist()
+    looks = {position: look(position) for position in dict.fromkeys([*a[worth].tolist(), *b[worth].tolist()])}
+    pictures = {position: small for position, small in looks.items() if small is not None}
+    seen = [n for n in worth if int(a[n]) in pictures and int(b[n]) in pictures]
+    judged = zip(seen, _judge_pairs(pictures, a[seen], b[seen], distance[seen], cosine[seen], thresholds), strict=True)
+    verdicts = dict(judged)
+    for n in worth:
+        if n not in verdicts:
+            verdicts[n] = judge_unread(int(distance[n]), int(orientation[n]), float(cosine[n]), thresholds)
+    return {n: verdicts[n] for n in worth}, len(worth) - len(seen)
+
+
 def _registration_values(verdicts: Sequence[Verdict], name: str) -> Float32:
     return np.array([np.nan if one.laid is None else getattr(one.laid, name) for one in verdicts], np.float32)
 
@@ -219,11 +291,6 @@ def _thread_pools() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def is_worth_comparing(distance: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> bool:
-    """Return whether a candidate can be a pair at all. A cosine of NaN compares as lower."""
-    return distance <= thresholds.near_bits or cosine >= thresholds.near_cosine
-
-
 def judge(
     distance: int,
     cosine: float,
@@ -232,10 +299,139 @@ def judge(
     thresholds: Thresholds = DEFAULTS,
 ) -> Verdict:
     """Classify one candidate by its pixels. ``distance`` 64 and ``cosine`` NaN mean unknown."""
-    a, b = first.astype(np.float32), second.astype(np.float32)
+    one, other = np.array([0]), np.array([1])
+    near = np.array([distance], np.uint8), np.array([cosine], np.float32)
+    return _judge_pairs({0: first, 1: second}, one, other, *near, thresholds)[0]
+
+
+def _judge_pairs(
+    pictures: Mapping[int, SmallLuminance],
+    a: Positions,
+    b: Positions,
+    distance: npt.NDArray[np.uint8],
+    cosine: Float32,
+    thresholds: Thresholds,
+) -> list[Verdict]:
+    """Classify n candidates by their pixels: all coarsely, and those that may be pairs in full."""
+    if not len(a):
+        return []
+    positions, both = np.unique(np.concatenate([a, b]), return_inverse=True)
+    batch = _Batch([pictures[position] for position in positions.tolist()], both[: len(a)], both[len(a) :])
+    found: list[Registration | None] = [None] * len(a)
+    waiting = np.arange(len(a))
+    # A part is looked for where all of one is not clearly all of the other, and then where it turns out not to be.
+    parts = ~(cosine < thresholds.near_cosine)
+    clear = batch.lay_whole()
+    for looks_inside in (parts & ~clear, parts & clear):
+        batch.lay_inside(waiting[looks_inside[waiting]])
+        for n in waiting.tolist():
+            found[n] = batch.register(n, found[n], int(distance[n]), float(cosine[n]), thresholds)
+        waiting = np.array(
+            [n for n in waiting.tolist() if not _is_same(found[n], int(distance[n]), thresholds)], np.int64
+        )
+    return [
+        Verdict(0, 0.0) if laid is None else _verdict(laid, int(distance[n]), float(cosine[n]), thresholds)
+        for n, laid in enumerate(found)
+    ]
+
+
+class _Batch:
+    """Candidates that are compared together: pairs ``a`` and ``b`` (n,) of ``pictures``, and plausible fits of each."""
+
+    def __init__(self, pictures: Sequence[SmallLuminance], a: Positions, b: Positions) -> None:
+        self._pictures, self._a, self._b = pictures, a, b
+        self._coarse = CoarsePictures.of(pictures)
+        self._detailed = self._coarse.coarseness < _DETAILED
+        self._pyramids: dict[int, Pyramid] = {}
+        self._guesses: list[list[_Guess]] = [[] for _ in a]
+        self._tried = [0] * len(a)
+        self._codes = np.zeros(len(a), np.int64)
+        self._turned: npt.NDArray[np.bool_] = np.zeros(len(a), np.bool_)
+
+    def lay_whole(self) -> npt.NDArray[np.bool_]:
+        """Lay all of one picture over all of the other; return for which pairs (n,) that clearly fits."""
+        whole, correlation = compare_whole(self._coarse, self._a, self._b)
+        self._codes, self._turned = whole.orientation, (whole.orientation > 0) & (correlation >= _LIKELY)
+        self._add(np.arange(len(self._a)), whole, whole.orientation)
+        clear: npt.NDArray[np.bool_] = np.minimum(whole.correlation, whole.agreement) >= _CLEAR
+        clear &= (whole.orientation == 0) & (whole.overlap >= _WHOLE)
+        return clear
+
+    def lay_inside(self, rows: Positions) -> None:
+        """Search one picture inside the other, for these pairs."""
+        if not len(rows):
+            return
+        inside, _ = compare_inside(self._coarse, self._a[rows], self._b[rows])
+        self._add(rows, inside, np.zeros(len(rows), np.int64))
+        # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
+        turned = rows[self._turned[rows]]
+        if len(turned):
+            codes = self._codes[turned]
+            sides = [self._pictures[p] for p in self._a[turned].tolist()]
+            others = zip(self._b[turned].tolist(), codes.tolist(), strict=True)
+            sides += [turn(self._pictures[p], INVERSE[code]) for p, code in others]
+            count = np.arange(len(turned))
+            inside, _ = compare_inside(CoarsePictures.of(sides), count, count + len(turned))
+            self._add(turned, inside, codes)
+
+    def register(
+        self, n: int, found: Registration | None, distance: int, cosine: float, thresholds: Thresholds
+    ) -> Registration | None:
+        """Register a pair from the fits not tried yet, until one shows the same picture; return the best registration,
+        ``found`` included; None if no fit is plausible."""
+        guesses = sorted(self._guesses[n][self._tried[n] :], key=lambda guess: -guess.worth)
+        if not guesses:
+            return found
+        self._tried[n] = len(self._guesses[n])
+        one, other = int(self._a[n]), int(self._b[n])
+        a, b = self._pyramid(one), self._pyramid(other)
+        if self._detailed[one] and self._detailed[other]:
+            return found or _register_detailed(a.full, b.full, distance, cosine, thresholds)
+        for guess in guesses:
+            turned = b.turned(guess.orientation)
+            (height, width), (h, w) = a.full.shape, turned.full.shape
+            sy, ty, sx, tx = guess.fit
+            laid = register_near(a, turned, guess.orientation, Fit(sy * h / height, ty * h, sx * w / width, tx * w))
+            if found is None or laid.agreement > found.agreement:
+                found = laid
+            if _is_same(found, distance, thresholds):
+                break
+        return found
+
+    def _pyramid(self, position: int) -> Pyramid:
+        if position not in self._pyramids:
+            self._pyramids[position] = Pyramid.of(self._pictures[position])
+        return self._pyramids[position]
+
+    def _add(self, rows: Positions, fits: CoarseFits, orientations: Positions) -> None:
+        worth = np.minimum(fits.correlation, fits.agreement)
+        for k in np.flatnonzero(worth >= _LEAST).tolist():
+            guess = _Guess(float(worth[k]), int(orientations[k]), tuple(fits.fit[k].tolist()))
+            others = self._guesses[rows[k]]
+            if not any(guess.resembles(other) for other in others):
+                others.append(guess)
+
+
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """A coarse fit in shares of the sides, for ``b`` turned back by ``orientation``; ``worth`` is how well the squares
+    agree."""
+
+    worth: float
+    orientation: int
+    fit: tuple[float, float, float, float]
+
+    def resembles(self, other: _Guess) -> bool:
+        near = all(abs(x - y) < _SAME_FIT for x, y in zip(self.fit, other.fit, strict=True))
+        return near and self.orientation == other.orientation
+
+
+def _register_detailed(
+    a: Luminance, b: Luminance, distance: int, cosine: float, thresholds: Thresholds
+) -> Registration:
+    """Register two pictures whose detail is too fine for coarse fits, such as pages of text."""
     laid = register_whole(a, b)
     if not _is_same_picture(laid, distance, thresholds):
-        # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
         turns = dict.fromkeys((0, laid.orientation if laid.correlation >= _LIKELY else 0))
         for fine, code in product(_search_grids(cosine, thresholds), turns):
             other = register_inside(a, b, code, fine=fine)
@@ -243,7 +439,7 @@ def judge(
                 laid = other
             if _is_same_picture(laid, distance, thresholds):
                 break
-    return _verdict(laid, distance, cosine, thresholds)
+    return laid
 
 
 def judge_unread(distance: int, orientation: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> Verdict:
@@ -260,6 +456,10 @@ def _search_grids(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
     if cosine < thresholds.near_cosine:
         return ()
     return (False, True) if cosine >= thresholds.fine_cosine else (False,)
+
+
+def _is_same(laid: Registration | None, distance: int, thresholds: Thresholds) -> bool:
+    return laid is not None and _is_same_picture(laid, distance, thresholds)
 
 
 def _is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -24,7 +25,7 @@ _LUMA_WEIGHTS: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class LuminanceCache:
-    """Cache of small luminance pictures by position. Not thread-safe.
+    """Cache of small luminance pictures by position. Thread-safe if ``read`` is.
 
     ``read`` returns the bytes of a picture, or None if there are none any more. Unreadable pictures are None.
     """
@@ -34,16 +35,20 @@ class LuminanceCache:
         self._max_bytes = kept_bytes
         self._cache: OrderedDict[int, SmallLuminance | None] = OrderedDict()
         self._bytes = 0
+        self._lock = threading.Lock()
 
     def __call__(self, position: int) -> SmallLuminance | None:
-        if position in self._cache:
-            self._cache.move_to_end(position)
-            return self._cache[position]
+        with self._lock:
+            if position in self._cache:
+                self._cache.move_to_end(position)
+                return self._cache[position]
         small = self._load(position)
-        self._cache[position] = small
-        self._bytes += _size(small)
-        while self._bytes > self._max_bytes and len(self._cache) > 1:
-            self._bytes -= _size(self._cache.popitem(last=False)[1])
+        with self._lock:
+            if position not in self._cache:
+                self._bytes += _size(small)
+            self._cache[position] = small
+            while self._bytes > self._max_bytes and len(self._cache) > 1:
+                self._bytes -= _size(self._cache.popitem(last=False)[1])
         return small
 
     def _load(self, position: int) -> SmallLuminance | None:

@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from imseek.duplicates.pixels.agreement import NOISE, Band, TileAgreement, compare_tiles
+from imseek.duplicates.pixels.agreement import NOISE, OVERLAY_AGREEMENT, Band, TileAgreement, compare_tiles
 from imseek.duplicates.pixels.orientations import INVERSE, ORIENTATIONS, turn
 from imseek.duplicates.pixels.resampling import (
     Fit,
     Luminance,
     cut_overlap,
+    find_gradient,
     find_overlap,
     fit_gain_offset,
     resize_luminance,
@@ -28,21 +30,29 @@ from imseek.duplicates.pixels.resampling import (
     standardise,
 )
 from imseek.duplicates.pixels.template_search import CorrelationSearch
+from imseek.types.arrays import Float32
 
 #: Side of the squares in which orientations are compared, and of the coarse and fine search grids.
 _SQUARE: Final = 24
 _COARSE: Final = 48
 _FINE: Final = 96
+_HALF: Final = 80
 #: Scales at which one is searched in the other; one step moves no edge by more than half a pixel of the grid.
 _SCALES: Final = tuple(float(scale) for scale in 0.955 ** np.arange(17))
 _FINE_SCALES: Final = tuple(float(scale) for scale in 0.9775 ** np.arange(33))
-#: Below this agreement, text may be written over one picture if the rest agrees better.
-_OVERLAY_AGREEMENT: Final = 0.85
+#: Pictures that agree so well and have moved so little, in pixels, are aligned even if text is written over one.
+_PLAIN_AGREEMENT: Final = 0.72
+_PLAIN_DRIFT: Final = 0.35
 #: Give up if luminance correlates less than this after the first steps.
 _HOPELESS: Final = 0.25
 #: Least correlation of the search if one is inside the other: of 300 crops and framed copies, all but the blankest
 #: had .54; of unrelated pictures, three quarters had less than .5.
 _MIN_CORRELATION: Final = 0.5
+#: Steps at half size from a coarse fit. Most need three.
+_HALF_STEPS: Final = 5
+_MORE_STEPS: Final = 5
+#: Residuals looked at to find their spread.
+_RESIDUALS: Final = 1500
 #: Least number of common rows and columns that is meaningful.
 _MIN_EXTENT: Final = 6
 
@@ -99,6 +109,39 @@ def register_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: b
     if max(peak, other) < _MIN_CORRELATION:
         return Registration(orientation, 0.0, 0.0, max(peak, other), 0.0, 0.0, 0.0, max(a.shape))
     return _measure(a, turned, orientation, fit if peak >= other else back.inverse())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pyramid:
+    """A picture at full and at half size; ``ratio`` is the half size as a share, of height and width."""
+
+    full: Luminance
+    half: Luminance
+    ratio: tuple[float, float]
+
+    @classmethod
+    def of(cls, picture: npt.NDArray[np.uint8]) -> Pyramid:
+        full = picture.astype(np.float32)
+        return cls(full, *shrink_to(full, _HALF))
+
+    def turned(self, code: int) -> Pyramid:
+        """Return the picture turned back by an orientation, to lie over one that is not turned."""
+        if not code:
+            return self
+        full, half = (np.ascontiguousarray(turn(one, INVERSE[code])) for one in (self.full, self.half))
+        return Pyramid(full, half, self.ratio[::-1] if code > 3 else self.ratio)
+
+
+def register_near(a: Pyramid, b: Pyramid, orientation: int, fit: Fit) -> Registration:
+    """Lay ``b`` over ``a``, starting at a ``fit`` that is right to some pixels, of pictures of which ``b`` has been
+    turned back by ``orientation``."""
+    if fit.sy * fit.sx < 1:
+        return swap_sides(register_near(b, a, INVERSE[orientation], fit.inverse()))
+    start = fit.scaled(a.ratio, b.ratio)
+    refined = _refine_fit(a.half, b.half, start, _HALF_STEPS, least=0.1)
+    if _correlation(a.half, b.half, refined) >= _correlation(a.half, b.half, start):
+        fit = refined.scaled((1 / a.ratio[0], 1 / a.ratio[1]), (1 / b.ratio[0], 1 / b.ratio[1]))
+    return _refine_and_compare(a.full, b.full, orientation, fit, 1, _MORE_STEPS)
 
 
 def swap_sides(one: Registration) -> Registration:
@@ -168,12 +211,24 @@ def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registr
             fit = refined
         if max(before, after) < _HOPELESS:
             return Registration(code, 0.0, 0.0, max(before, after), 0.0, 0.0, 0.0, max(a.shape))
-    fit = _refine_fit(a, b, fit, 5)
+    return _refine_and_compare(a, b, code, fit, 5)
+
+
+def _refine_and_compare(a: Luminance, b: Luminance, code: int, fit: Fit, steps: int, more: int = 0) -> Registration:
+    """Refine a fit and compare the tiles; take ``more`` steps if these agree and still move."""
+    fit = _refine_fit(a, b, fit, steps)
     tiled, found = _compare_overlap(a, b, code, fit)
-    if tiled is not None and tiled.agreement < _OVERLAY_AGREEMENT < tiled.rest:
+    if more and tiled is not None and tiled.agreement >= _PLAIN_AGREEMENT and tiled.drift > _PLAIN_DRIFT:
+        fit = _refine_fit(a, b, fit, more)
+        again, registration = _compare_overlap(a, b, code, fit)
+        if again is not None and again.agreement > tiled.agreement:
+            tiled, found = again, registration
+    if tiled is None or not tiled.agreement < OVERLAY_AGREEMENT < tiled.rest:
+        return found
+    if tiled.agreement < _PLAIN_AGREEMENT or tiled.drift > _PLAIN_DRIFT:
         # Text written over one of them has distorted the fit, too.
-        better, again = _compare_overlap(a, b, code, _refine_fit(a, b, fit, 3, tiled.band))
-        return again if better is not None and better.rest > tiled.rest else found
+        better, registration = _compare_overlap(a, b, code, _refine_fit(a, b, fit, 3, tiled.band))
+        return registration if better is not None and better.rest > tiled.rest else found
     return found
 
 
@@ -208,33 +263,41 @@ def _correlation(a: Luminance, b: Luminance, fit: Fit) -> float:
     return float((standardise(first) * standardise(second)).sum())
 
 
-def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | None = None) -> Fit:
+def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | None = None, least: float = 0.02) -> Fit:
     """Refine a fit by Gauss-Newton: a = gain · b(fit) + offset, by least squares over the overlap.
 
-    Large residuals are down-weighted; pixels of ``a`` in ``band`` are ignored.
+    Large residuals are down-weighted; pixels of ``a`` in ``band`` are ignored. A step of less than ``least`` pixels is
+    the last one.
     """
     for _ in range(steps):
         rows, columns = find_overlap(a, b, fit)
         if len(rows) < _MIN_EXTENT or len(columns) < _MIN_EXTENT:
             return fit
         target, moved = cut_overlap(a, b, rows, columns, fit)
-        gain, offset = fit_gain_offset(moved, target)
+        if band is None:
+            gain, offset = fit_gain_offset(moved, target)
+        else:
+            outside = np.ones(target.shape, np.bool_)
+            outside[band.over(rows, columns)] = False
+            gain, offset = fit_gain_offset(moved[outside], target[outside])
         if gain <= 0:
             return fit
-        error = target - gain * moved - offset
-        down, right = np.gradient(moved)
-        down *= gain
-        right *= gain
-        spread = 2 * float(np.median(np.abs(error))) + NOISE
-        weight = 1 / (1 + (error / spread) ** 2)
+        error = target - np.float32(gain) * moved
+        error -= np.float32(offset)
+        # A sample of the residuals will do for their spread.
+        sample = np.abs(error.reshape(-1)[:: max(1, error.size // _RESIDUALS)])
+        spread = 2 * float(np.median(sample)) + NOISE
+        weight = error * np.float32(1 / spread)
+        weight *= weight
+        weight += 1
+        np.divide(np.float32(1), weight, out=weight)
         if band is not None:
-            weight[band.over(rows, columns)] = 0
-        y, x = rows[:, None] / a.shape[0], columns[None] / a.shape[1]
-        basis = np.stack([down * y, down, right * x, right]).reshape(4, -1)
-        weighed = basis * weight.reshape(-1)
-        normal = weighed @ basis.T
-        held = np.diag(1e-4 * np.diag(normal) + 1e-6)
-        step = np.linalg.solve(normal + held, weighed @ error.reshape(-1))
+            weight *= outside
+        down, right = find_gradient(moved)
+        y, x = (rows / a.shape[0]).astype(np.float32), (columns / a.shape[1]).astype(np.float32)
+        normal, residual = _normal_equations(down, right, weight, error, y, x)
+        held = np.diag(1e-4 * np.diag(normal) + 1e-6 / gain**2)
+        step = np.linalg.solve(normal + held, residual) / gain
         if not float(np.abs(step).max()) < max(a.shape) / 4:
             return fit  # It diverges.
         # Steps are in pixels of `a`; each is sy (sx) pixels of `b`.
@@ -244,6 +307,33 @@ def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | N
             float(fit.sx * (1 + step[2] / a.shape[1])),
             float(fit.tx + step[3] * fit.sx),
         )
-        if float(np.abs(step).max()) < 0.02:
+        if float(np.abs(step).max()) < least:
             break
     return fit
+
+
+def _normal_equations(
+    down: Float32, right: Float32, weight: Float32, error: Float32, y: Float32, x: Float32
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted normal equations, (4, 4) and (4,), of the basis ``down`` · y, ``down``, ``right`` · x and
+    ``right``, all (h, w), without building it: y (h,) and x (w,) depend on one axis only."""
+    by_rows, by_columns = np.stack([y * y, y, np.ones_like(y)]), np.stack([x * x, x, np.ones_like(x)])
+    ones_y, ones_x = by_rows[2], by_columns[2]
+    weighed = weight * down
+    yy, y1, one_y = by_rows @ ((weighed * down) @ ones_x)
+    cross = by_rows[1:] @ (weighed * right) @ by_columns[1:].T
+    error_y = by_rows[1:] @ ((weighed * error) @ ones_x)
+    np.multiply(weight, right, out=weighed)
+    xx, x1, one_x = by_columns @ (ones_y @ (weighed * right))
+    weighed *= error
+    error_x = by_columns[1:] @ (ones_y @ weighed)
+    normal = np.array(
+        [
+            [yy, y1, *cross[0]],
+            [y1, one_y, *cross[1]],
+            [*cross[:, 0], xx, x1],
+            [*cross[:, 1], x1, one_x],
+        ],
+        np.float64,
+    )
+    return normal, np.array([*error_y, *error_x], np.float64)

@@ -1,8 +1,8 @@
 """Cache the verdicts on candidates, so that pictures are compared once.
 
-Candidates are processed in runs whose first images have ids in the same range of 1024. The result of a run is cached
-under a name derived from everything it depends on, so that an interrupted call resumes, and after a few new images only
-the runs with new candidates are compared again. A run with an unreadable picture is not cached.
+Candidates are processed in runs whose first images have ids in the same range of 1024. The verdicts of a run are cached
+with a key for each candidate, derived from everything its verdict depends on. So an interrupted call resumes, and after
+a few new images only the new candidates are compared. Of a run with an unreadable picture, nothing new is cached.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from imseek.types.arrays import Float32
 _STAGE: Final = "looked"
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
-_VERSION: Final = 1
+_VERSION: Final = 2
 #: Fields of :class:`ClassifiedPairs` copied from the candidates.
 _CANDIDATE_FIELDS: Final[dict[str, type[np.generic]]] = {
     "a": np.int64,
@@ -41,7 +41,7 @@ _CANDIDATE_FIELDS: Final[dict[str, type[np.generic]]] = {
     "distance": np.uint8,
     "cosine": np.float32,
 }
-#: Fields of :class:`ClassifiedPairs` cached with the positions of the pairs in their run.
+#: Fields of :class:`ClassifiedPairs` cached for each candidate, with its key; those that are no pair have kind 0.
 _RESULT_FIELDS: Final[dict[str, type[np.generic]]] = {
     "kind": np.uint8,
     "confidence": np.float32,
@@ -50,7 +50,9 @@ _RESULT_FIELDS: Final[dict[str, type[np.generic]]] = {
     "agreement": np.float32,
     "overlap": np.float32,
 }
-_KINDS: Final[tuple[type[np.generic], ...]] = (np.int64, *_RESULT_FIELDS.values())
+_KINDS: Final[tuple[type[np.generic], ...]] = (np.uint64, np.uint64, *_RESULT_FIELDS.values())
+#: Odd factors that mix the parts of a key.
+_FACTORS: Final = np.random.default_rng(0).integers(1, 2**63, (2, 4), np.uint64) * np.uint64(2) + np.uint64(1)
 
 
 def classify_cached(
@@ -75,6 +77,9 @@ def classify_cached(
     """
     candidates = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
     shown = select_most_promising(distance, cosine, thresholds.near_bits, most)
+    if not most:
+        blind = classify(*candidates.candidates, load_nothing, thresholds=thresholds)
+        return replace(blind, unread=0, unseen=blind.unread, fast=True)
     found = _classify_runs(candidates if shown.all() else candidates.of(shown), look, thresholds, cache, task)
     if found.interrupted or shown.all():
         return found
@@ -103,6 +108,17 @@ class _CandidateArrays:
     def of(self, rows: slice | npt.NDArray[np.bool_]) -> _CandidateArrays:
         return _CandidateArrays(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def keys(self) -> npt.NDArray[np.uint64]:
+        """Return keys (n, 2) of the contents and of what else a verdict depends on."""
+        near = self.distance.astype(np.uint64) << np.uint64(8) | self.orientation
+        cosine = np.ascontiguousarray(self.cosine, np.float32).view(np.uint32).astype(np.uint64)
+        one, other = (np.ascontiguousarray(side).view(np.uint64) for side in (self.one, self.other))
+        mixed = [
+            one[:, n] * factors[0] + other[:, n] * factors[1] + near * factors[2] + cosine * factors[3]
+            for n, factors in enumerate(_FACTORS)
+        ]
+        return np.stack(mixed, axis=1)
+
     @property
     def candidates(self) -> tuple[Positions, Positions, Bits, Bits, Float32]:
         return self.a, self.b, self.distance, self.orientation, self.cosine
@@ -113,29 +129,64 @@ def _classify_runs(
 ) -> ClassifiedPairs:
     total = len(candidates.a)
     cuts = [0, *(np.flatnonzero(np.diff(candidates.ids >> _RUN_BITS)) + 1).tolist(), total] if total else [0]
-    starts = cuts[:-1]
     runs = [candidates.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
-    names = [_cache_name(run, thresholds) for run in runs]
+    names = [f"{_STAGE}-{int(run.ids[0]) >> _RUN_BITS:09d}-{digest(_VERSION, thresholds)}" for run in runs]
     earlier = cache.only(_STAGE, set(names))
     found: list[ClassifiedPairs] = []
-    for start, run, name in zip(starts, runs, names, strict=True):
+    done = 0
+    for run, name in zip(runs, names, strict=True):
         stored = cache.load(name, _KINDS) if name in earlier else None
-        made = None if stored is None else _restore_pairs(run, *stored)
-        if made is None:
-            made = classify(*run.candidates, look, thresholds=thresholds, task=task, before=start, total=total)
-            if not made.unread and not made.interrupted:
-                cache.save(name, (_positions_in_run(run, made), *(getattr(made, part) for part in _RESULT_FIELDS)))
-        found.append(made)
+        keys, verdicts = run.keys(), _VerdictArrays.empty(len(run.a))
+        known = np.zeros(len(run.a), np.bool_) if stored is None else verdicts.restore(keys, stored)
+        new = np.flatnonzero(~known)
+        done += len(run.a) - len(new)
+        made = classify(*run.of(~known).candidates, look, thresholds=thresholds, task=task, before=done, total=total)
+        verdicts.put(new[_positions_in_run(run.of(~known), made)], made)
+        done += made.done
+        if made.done and not made.unread:
+            known[new[: made.done]] = True
+            parts = (*keys.T, *(verdicts.fields[name] for name in _RESULT_FIELDS))
+            cache.save(name, tuple(np.ascontiguousarray(part[known]) for part in parts))
+        found.append(verdicts.pairs(run, made))
         if made.interrupted:
             break
-    task.report(PHASE, sum(one.done for one in found), total)
-    return _concatenate_pairs(found, total)
+    task.report(PHASE, done, total)
+    return replace(_concatenate_pairs(found, total), done=done, interrupted=done < total)
 
 
-def _cache_name(run: _CandidateArrays, thresholds: Thresholds) -> str:
-    """Return the cache name of a run, derived from everything that its result depends on."""
-    marks = (run.one, run.other, run.distance, run.orientation, run.cosine)
-    return f"{_STAGE}-{int(run.ids[0]) >> _RUN_BITS:09d}-{digest(_VERSION, thresholds, *marks)}"
+@dataclass(frozen=True, slots=True, eq=False)
+class _VerdictArrays:
+    """The verdicts on all candidates of a run: the arrays of ``_RESULT_FIELDS``."""
+
+    fields: dict[str, npt.NDArray[Any]]
+
+    @classmethod
+    def empty(cls, count: int) -> _VerdictArrays:
+        return cls({name: np.zeros(count, kind) for name, kind in _RESULT_FIELDS.items()})
+
+    def restore(self, keys: npt.NDArray[np.uint64], stored: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+        """Fill in the stored verdicts on candidates with these ``keys`` (n, 2); return which of them there are."""
+        one, other, *values = stored
+        if not len(one):
+            return np.zeros(len(keys), np.bool_)
+        order = np.argsort(one, kind="stable")
+        at = order[np.minimum(np.searchsorted(one, keys[:, 0], sorter=order), len(order) - 1)]
+        known: npt.NDArray[np.bool_] = (one[at] == keys[:, 0]) & (other[at] == keys[:, 1])
+        for (name, array), value in zip(self.fields.items(), values, strict=True):
+            self.fields[name][known] = value[at[known]].astype(array.dtype, copy=False)
+        return known
+
+    def put(self, positions: Positions, made: ClassifiedPairs) -> None:
+        """Fill in the pairs that were ``made``, which lie at these ``positions`` of the run."""
+        for name, array in self.fields.items():
+            array[positions] = getattr(made, name)
+
+    def pairs(self, run: _CandidateArrays, made: ClassifiedPairs) -> ClassifiedPairs:
+        """Return the pairs among the candidates; those that are not compared yet are none."""
+        chosen = np.flatnonzero(self.fields["kind"])
+        arrays: dict[str, Any] = {name: getattr(run, name)[chosen] for name in _CANDIDATE_FIELDS}
+        arrays.update({name: array[chosen] for name, array in self.fields.items()})
+        return ClassifiedPairs(**arrays, looked=made.looked, unread=made.unread, done=len(run.a))
 
 
 def _positions_in_run(run: _CandidateArrays, made: ClassifiedPairs) -> Positions:
@@ -143,15 +194,6 @@ def _positions_in_run(run: _CandidateArrays, made: ClassifiedPairs) -> Positions
     at = {pair: n for n, pair in enumerate(zip(run.a.tolist(), run.b.tolist(), strict=True))}
     pairs = zip(made.a.tolist(), made.b.tolist(), strict=True)
     return np.array([at[pair] for pair in pairs], np.int64)
-
-
-def _restore_pairs(run: _CandidateArrays, chosen: Positions, *made: npt.NDArray[Any]) -> ClassifiedPairs | None:
-    """Rebuild pairs from cached arrays; None if these belong to other candidates."""
-    if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(run.a):
-        return None
-    arrays: dict[str, Any] = {name: getattr(run, name)[chosen] for name in _CANDIDATE_FIELDS}
-    arrays.update(zip(_RESULT_FIELDS, made, strict=True))
-    return ClassifiedPairs(**arrays, looked=0, unread=0, done=len(run.a))
 
 
 def _concatenate_pairs(parts: Sequence[ClassifiedPairs], total: int) -> ClassifiedPairs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
@@ -141,6 +143,9 @@ def find(
         int,
         options.looks("Compare the pixels of at most this many candidate pairs, the most promising first."),
     ] = 100_000,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Judge by hash and vector alone, without opening pictures: less sure.")
+    ] = False,
     limit: Annotated[int, options.limit("How many groups to show.")] = 20,
     csv: Annotated[Path | None, options.csv("Write all groups as CSV, one image per row.")] = None,
     html: Annotated[Path | None, options.html("Write an HTML page with the pictures side by side.")] = None,
@@ -183,16 +188,19 @@ def find(
     run = Run(chosen, as_json, f"interrupted: there may be more{unplanned}; the same command goes on from here")
     from imseek import duplicates
 
+    kinds = cast("Sequence[DuplicateKind]", [*(kind or _KINDS), *(["inside"] if inside else [])])
     with run.work() as controls:
+        if other is None and not as_json and sys.stderr.isatty() and "exact" in kinds and set(kinds) != {"exact"}:
+            _say_identical(duplicates.find(chosen.path, kinds=["exact"], protect=protect or (), where=where))
         report = duplicates.find(
             chosen.path,
-            kinds=cast("Sequence[DuplicateKind]", [*(kind or _KINDS), *(["inside"] if inside else [])]),
+            kinds=kinds,
             keep=keep,
             prefer=prefer or (),
             protect=protect or (),
             against=None if other is None else other.path,
             where=where,
-            looks=looks,
+            looks=0 if fast else looks,
             **controls,
         )
     unsure = 0
@@ -240,6 +248,14 @@ def find(
 
 judge.register(app)
 apply.register(app)
+
+
+def _say_identical(report: DuplicateReport) -> None:
+    """Say at once how many files are identical, since comparing pictures takes a while."""
+    from imseek.ui.render.duplicates_page import totals
+
+    if report.groups:
+        say(f"identical files: {totals(report)}")
 
 
 def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: str | None) -> None:
