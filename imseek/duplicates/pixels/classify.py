@@ -106,6 +106,9 @@ _LEAST: Final = 0.2
 _CLEAR: Final = 0.75
 #: Coarse fits that differ less, in shares of the sides, are one.
 _SAME_FIT: Final = 0.02
+#: Around what is written over a picture, tiles may have moved by this share of the limit. Of half A's copies with text
+#: none has moved by more, of other pictures that would pass a third has.
+_REST_DRIFT: Final = 0.4
 #: Pictures of less coarseness have detail that squares do not show.
 _DETAILED: Final = 0.45
 
@@ -477,7 +480,7 @@ def _is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) 
         return True
     return (
         laid.rest_agreement >= thresholds.rest_agreement
-        and laid.rest_drift <= 1.5 * most
+        and laid.rest_drift <= _REST_DRIFT * most
         and laid.overlap >= _WHOLE
         and distance <= thresholds.rest_bits
     )
