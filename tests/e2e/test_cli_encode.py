@@ -71,3 +71,9 @@ def test_an_interrupted_run_writes_nothing(
     assert outcome.code == 130
     assert "interrupted: nothing was written" in outcome.err
     assert not [path for path in tmp_path.iterdir() if path.is_file()]
+
+
+def test_words_without_the_flag_for_them(cli: Callable[..., Any], tmp_path: Path) -> None:
+    outcome = cli("encode", "a red car", "-o", str(tmp_path / "v.npy"), "--encoder", "fake")
+    assert outcome.code == 3
+    assert "--texts encodes what is given as texts" in outcome.err

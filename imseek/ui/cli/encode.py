@@ -84,6 +84,8 @@ def encode(
         print_json(report)
     else:
         _say_report(report)
+        if not report.vectors and not texts:
+            say("no picture was encoded; --texts encodes what is given as texts")
     return 3 if not report.vectors or (as_strict and report.skipped) else 0
 
 
