@@ -17,7 +17,7 @@ from imseek.errors import PluginError
 from imseek.indexer.moves import MissingImage
 from imseek.indexer.source_selection import LIST_KIND, Target
 from imseek.indexer.sources import filter_of, open_source
-from imseek.indexer.sources.base import Container, FoundImage, Source, UnreachableEntry
+from imseek.indexer.sources.base import MISSING, Container, FoundImage, Source, UnreachableEntry
 from imseek.indexer.sources.files import is_empty
 from imseek.types.pictures import SkipReason, display_path
 
@@ -174,10 +174,9 @@ def _scan_one(
         return
     result.sources.append(source)
     if (trouble := source.trouble()) is not None:
-        result.notes.append(
-            f"{target.shown}: {trouble}; {_kept_note(_count(catalog, target, known, containers))}; "
-            f"`imseek source relocate {source_id} NEW` if it has moved"
-        )
+        note = f"{target.shown}: {trouble}; {_kept_note(_count(catalog, target, known, containers))}"
+        hint = f"; `imseek source relocate {source_id} NEW` if it has moved"
+        result.notes.append(note + hint * (trouble == MISSING))
         return
     seen: set[bytes] = set()
     scanning = _SourceScan(catalog, target, source, settings, result, known, failures, containers)

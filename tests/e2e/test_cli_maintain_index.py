@@ -153,7 +153,7 @@ class TestRefusals:
             (["--index", "auto", "--recall", "2"], "a recall must be between 0 and 1, not 2.0"),
             (["--index", "auto", "--recall", "0"], "a recall must be between 0 and 1, not 0.0"),
             (["--index", "auto", "--recall", "nan"], "a recall must be between 0 and 1, not nan"),
-            (["--index", "auto", "--recall", "much"], "'much' is not a valid float"),
+            (["--index", "auto", "--recall", "much"], "'much' is not a number"),
             (["--memory", "4GB"], "--memory, --recall and --renew go with --index"),
             (["--recall", "0.9"], "--memory, --recall and --renew go with --index"),
             (["--no-renew"], "--memory, --recall and --renew go with --index"),

@@ -613,7 +613,7 @@ def test_no_journal_follows_one_of_the_end_of_time(root: Path, undo_id: str) -> 
 @pytest.mark.parametrize("undo_id", ["../../secrets", "20260101-000000-ABCDEF", "", "20260101-000000-abcdef/../x"])
 def test_only_a_name_of_ours_is_looked_for(root: Path, undo_id: str) -> None:
     foreign.write(root, [INTENT])
-    with pytest.raises(UsageError, match="no record"):
+    with pytest.raises(UsageError, match="no run"):
         journals.find(root, undo_id)
 
 
