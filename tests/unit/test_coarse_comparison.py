@@ -43,10 +43,3 @@ def test_a_part_is_found_where_it_was_cut_out(smalls: list[SmallLuminance], swap
     assert (sy, ty, sx, tx) == pytest.approx(expected, abs=0.03)
     assert found.overlap[0] == pytest.approx(9 / 16, abs=0.03)
     assert min(correlation[0], found.correlation[0], found.agreement[0]) > 0.8
-
-
-def test_lines_of_text_are_finer_than_squares() -> None:
-    lines = np.repeat((np.arange(160) % 4 < 2) * 255, 120).reshape(160, 120).astype(np.uint8)
-    slope = np.tile(np.linspace(0, 255, 120), (160, 1)).astype(np.uint8)
-    fine, smooth = CoarsePictures.of([lines, slope]).coarseness.tolist()
-    assert fine < 0.1 < 0.9 < smooth

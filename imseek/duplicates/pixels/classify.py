@@ -3,7 +3,7 @@
 Hash and vector propose; pixels decide. A candidate is compared if its hashes or vectors are near enough for a copy. All
 of one picture is laid over all of the other; if they do not match and the vectors still suggest shared content, each is
 searched for inside the other. Candidates are compared coarsely first, many at a time: that drops those that cannot be
-pairs, and shows how the others lie over each other.
+pairs.
 
 The few thresholds were chosen on half A of bench/duplicates.py. So were the confidences: the share of pairs with that
 agreement, among the candidates of that half, that are what they are called. docs/duplicates.md has the figures for half
@@ -32,13 +32,11 @@ from imseek.duplicates.pixels.coarse_comparison import CoarseFits, CoarsePicture
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
 from imseek.duplicates.pixels.registration import (
-    Pyramid,
     Registration,
     register_inside,
-    register_near,
     register_whole,
 )
-from imseek.duplicates.pixels.resampling import Fit, Luminance
+from imseek.duplicates.pixels.resampling import Luminance
 from imseek.duplicates.results import DuplicateKind
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
@@ -100,17 +98,11 @@ _WHOLE: Final = 0.85
 _BATCH: Final = 256
 #: Batches compared at the same time: most of the time NumPy and the decoders do not hold the interpreter lock.
 _THREADS: Final = min(4, os.cpu_count() or 1)
-#: Least correlation and agreement of coarse squares to compare a candidate in full; from ``_CLEAR`` on, all of one is
-#: over all of the other, so that neither is searched for inside the other.
+#: Least correlation and agreement of coarse squares to compare a candidate in full.
 _LEAST: Final = 0.2
-_CLEAR: Final = 0.75
-#: Coarse fits that differ less, in shares of the sides, are one.
-_SAME_FIT: Final = 0.02
 #: Around what is written over a picture, tiles may have moved by this share of the limit. Of half A's copies with text
 #: none has moved by more, of other pictures that would pass a third has.
 _REST_DRIFT: Final = 0.4
-#: Pictures of less coarseness have detail that squares do not show.
-_DETAILED: Final = 0.45
 
 #: Least correlation of the whole turned pictures for their orientation to be tried for parts.
 _LIKELY: Final = 0.5
@@ -319,120 +311,46 @@ def _judge_pairs(
     if not len(a):
         return []
     positions, both = np.unique(np.concatenate([a, b]), return_inverse=True)
-    batch = _Batch([pictures[position] for position in positions.tolist()], both[: len(a)], both[len(a) :])
-    found: list[Registration | None] = [None] * len(a)
-    waiting = np.arange(len(a))
-    # A part is looked for where all of one is not clearly all of the other, and then where it turns out not to be.
-    parts = ~(cosine < thresholds.near_cosine)
-    clear = batch.lay_whole()
-    for looks_inside in (parts & ~clear, parts & clear):
-        batch.lay_inside(waiting[looks_inside[waiting]])
-        for n in waiting.tolist():
-            found[n] = batch.register(n, found[n], int(distance[n]), float(cosine[n]), thresholds)
-        waiting = np.array(
-            [n for n in waiting.tolist() if not _is_same(found[n], int(distance[n]), thresholds)], np.int64
-        )
-    return [
-        Verdict(0, 0.0) if laid is None else _verdict(laid, int(distance[n]), float(cosine[n]), thresholds)
-        for n, laid in enumerate(found)
-    ]
+    small = [pictures[position] for position in positions.tolist()]
+    first, second = both[: len(a)], both[len(a) :]
+    plausible = _find_plausible(small, first, second, ~(cosine < thresholds.near_cosine))
+    floats = {p: small[p].astype(np.float32) for p in {*first[plausible].tolist(), *second[plausible].tolist()}}
+    found = [Verdict(0, 0.0)] * len(a)
+    for n in np.flatnonzero(plausible).tolist():
+        one, other = floats[int(first[n])], floats[int(second[n])]
+        near = int(distance[n]), float(cosine[n])
+        found[n] = _verdict(_register(one, other, *near, thresholds), *near, thresholds)
+    return found
 
 
-class _Batch:
-    """Candidates that are compared together: pairs ``a`` and ``b`` (n,) of ``pictures``, and plausible fits of each."""
-
-    def __init__(self, pictures: Sequence[SmallLuminance], a: Positions, b: Positions) -> None:
-        self._pictures, self._a, self._b = pictures, a, b
-        self._coarse = CoarsePictures.of(pictures)
-        self._detailed = self._coarse.coarseness < _DETAILED
-        self._pyramids: dict[int, Pyramid] = {}
-        self._guesses: list[list[_Guess]] = [[] for _ in a]
-        self._tried = [0] * len(a)
-        self._codes = np.zeros(len(a), np.int64)
-        self._turned: npt.NDArray[np.bool_] = np.zeros(len(a), np.bool_)
-
-    def lay_whole(self) -> npt.NDArray[np.bool_]:
-        """Lay all of one picture over all of the other; return for which pairs (n,) that clearly fits."""
-        whole, correlation = compare_whole(self._coarse, self._a, self._b)
-        self._codes, self._turned = whole.orientation, (whole.orientation > 0) & (correlation >= _LIKELY)
-        self._add(np.arange(len(self._a)), whole, whole.orientation)
-        clear: npt.NDArray[np.bool_] = np.minimum(whole.correlation, whole.agreement) >= _CLEAR
-        clear &= (whole.orientation == 0) & (whole.overlap >= _WHOLE)
-        return clear
-
-    def lay_inside(self, rows: Positions) -> None:
-        """Search one picture inside the other, for these pairs."""
-        if not len(rows):
-            return
-        inside, _ = compare_inside(self._coarse, self._a[rows], self._b[rows])
-        self._add(rows, inside, np.zeros(len(rows), np.int64))
-        # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
-        turned = rows[self._turned[rows]]
-        if len(turned):
-            codes = self._codes[turned]
-            sides = [self._pictures[p] for p in self._a[turned].tolist()]
-            others = zip(self._b[turned].tolist(), codes.tolist(), strict=True)
-            sides += [turn(self._pictures[p], INVERSE[code]) for p, code in others]
-            count = np.arange(len(turned))
-            inside, _ = compare_inside(CoarsePictures.of(sides), count, count + len(turned))
-            self._add(turned, inside, codes)
-
-    def register(
-        self, n: int, found: Registration | None, distance: int, cosine: float, thresholds: Thresholds
-    ) -> Registration | None:
-        """Register a pair from the fits not tried yet, until one shows the same picture; return the best registration,
-        ``found`` included; None if no fit is plausible."""
-        guesses = sorted(self._guesses[n][self._tried[n] :], key=lambda guess: -guess.worth)
-        if not guesses:
-            return found
-        self._tried[n] = len(self._guesses[n])
-        one, other = int(self._a[n]), int(self._b[n])
-        a, b = self._pyramid(one), self._pyramid(other)
-        if self._detailed[one] and self._detailed[other]:
-            return found or _register_detailed(a.full, b.full, distance, cosine, thresholds)
-        for guess in guesses:
-            turned = b.turned(guess.orientation)
-            (height, width), (h, w) = a.full.shape, turned.full.shape
-            sy, ty, sx, tx = guess.fit
-            laid = register_near(a, turned, guess.orientation, Fit(sy * h / height, ty * h, sx * w / width, tx * w))
-            if found is None or laid.agreement > found.agreement:
-                found = laid
-            if _is_same(found, distance, thresholds):
-                break
-        return found
-
-    def _pyramid(self, position: int) -> Pyramid:
-        if position not in self._pyramids:
-            self._pyramids[position] = Pyramid.of(self._pictures[position])
-        return self._pyramids[position]
-
-    def _add(self, rows: Positions, fits: CoarseFits, orientations: Positions) -> None:
-        worth = np.minimum(fits.correlation, fits.agreement)
-        for k in np.flatnonzero(worth >= _LEAST).tolist():
-            guess = _Guess(float(worth[k]), int(orientations[k]), tuple(fits.fit[k].tolist()))
-            others = self._guesses[rows[k]]
-            if not any(guess.resembles(other) for other in others):
-                others.append(guess)
+def _find_plausible(
+    pictures: Sequence[SmallLuminance], a: Positions, b: Positions, parts: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Return which pairs (n,) agree coarsely: all of one with all of the other or, where ``parts`` (n,) says so, with a
+    part of it."""
+    coarse = CoarsePictures.of(pictures)
+    whole, correlation = compare_whole(coarse, a, b)
+    plausible = _agrees(whole)
+    rows = np.flatnonzero(parts & ~plausible)
+    if len(rows):
+        plausible[rows] = _agrees(compare_inside(coarse, a[rows], b[rows])[0])
+    # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
+    rows = np.flatnonzero(parts & ~plausible & (whole.orientation > 0) & (correlation >= _LIKELY))
+    if len(rows):
+        codes = whole.orientation[rows].tolist()
+        turned = [turn(pictures[p], INVERSE[code]) for p, code in zip(b[rows].tolist(), codes, strict=True)]
+        sides = CoarsePictures.of([*(pictures[p] for p in a[rows].tolist()), *turned])
+        count = np.arange(len(rows))
+        plausible[rows] = _agrees(compare_inside(sides, count, count + len(rows))[0])
+    return plausible
 
 
-@dataclass(frozen=True, slots=True)
-class _Guess:
-    """A coarse fit in shares of the sides, for ``b`` turned back by ``orientation``; ``worth`` is how well the squares
-    agree."""
-
-    worth: float
-    orientation: int
-    fit: tuple[float, float, float, float]
-
-    def resembles(self, other: _Guess) -> bool:
-        near = all(abs(x - y) < _SAME_FIT for x, y in zip(self.fit, other.fit, strict=True))
-        return near and self.orientation == other.orientation
+def _agrees(fits: CoarseFits) -> npt.NDArray[np.bool_]:
+    return np.asarray(np.minimum(fits.correlation, fits.agreement) >= _LEAST, np.bool_)
 
 
-def _register_detailed(
-    a: Luminance, b: Luminance, distance: int, cosine: float, thresholds: Thresholds
-) -> Registration:
-    """Register two pictures whose detail is too fine for coarse fits, such as pages of text."""
+def _register(a: Luminance, b: Luminance, distance: int, cosine: float, thresholds: Thresholds) -> Registration:
+    """Lay all of one picture over all of the other; where that does not match, search each inside the other."""
     laid = register_whole(a, b)
     if not _is_same_picture(laid, distance, thresholds):
         turns = dict.fromkeys((0, laid.orientation if laid.correlation >= _LIKELY else 0))
@@ -459,10 +377,6 @@ def _search_grids(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
     if cosine < thresholds.near_cosine:
         return ()
     return (False, True) if cosine >= thresholds.fine_cosine else (False,)
-
-
-def _is_same(laid: Registration | None, distance: int, thresholds: Thresholds) -> bool:
-    return laid is not None and _is_same_picture(laid, distance, thresholds)
 
 
 def _is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) -> bool:

@@ -1,7 +1,7 @@
 """Compare many pairs of pictures coarsely, as squares of 32 by 32 pixels, in a few array operations for all of them.
 
 This costs a twentieth of a full registration (:mod:`imseek.duplicates.pixels.registration`). It drops pairs that cannot
-be duplicates, and gives the others the fit that registration starts from. All of one picture is laid over all of the
+be duplicates. All of one picture is laid over all of the
 other in the best of the eight orientations, and each is searched for inside the other by normalised cross-correlation
 at a range of scales; both guesses are refined by Gauss-Newton. As all pictures are squeezed into squares, so are the
 fits: shares of both sides, not pixels.
@@ -64,18 +64,13 @@ class CoarseFits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CoarsePictures:
-    """n pictures as squares of several sides (n, side, side) float32, and their shapes in pixels.
-
-    ``coarseness`` (n,) is the share of each picture's variance that its square of 32 by 32 pixels still has: .6 and
-    more for most photographs and drawings, .2 for pages of text.
-    """
+    """n pictures as squares of several sides (n, side, side) float32, and their shapes in pixels."""
 
     shapes: Sequence[tuple[int, int]]
     turns: Float32
     search: Float32
     fits: Float32
     parts: Float32
-    coarseness: Float32
 
     @classmethod
     def of(cls, pictures: Sequence[SmallLuminance]) -> CoarsePictures:
@@ -84,15 +79,12 @@ class CoarsePictures:
         def squares(side: int) -> Float32:
             return np.stack([resize_luminance(picture, side, side) for picture in floats])
 
-        fits = squares(_SIDE)
-        variance = np.array([picture.var() for picture in floats], np.float32)
         return cls(
             [(picture.shape[0], picture.shape[1]) for picture in pictures],
             _standardise(squares(_TURN_SIDE)),
             squares(_SEARCH_SIDE),
-            fits,
+            squares(_SIDE),
             squares(_PART_SIDE),
-            fits.var(axis=(1, 2)) / np.maximum(variance, 1e-6),
         )
 
 

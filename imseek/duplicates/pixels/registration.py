@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from imseek.duplicates.pixels.agreement import NOISE, OVERLAY_AGREEMENT, Band, TileAgreement, compare_tiles
 from imseek.duplicates.pixels.orientations import INVERSE, ORIENTATIONS, turn
@@ -36,7 +35,6 @@ from imseek.types.arrays import Float32
 _SQUARE: Final = 24
 _COARSE: Final = 48
 _FINE: Final = 96
-_HALF: Final = 80
 #: Scales at which one is searched in the other; one step moves no edge by more than half a pixel of the grid.
 _SCALES: Final = tuple(float(scale) for scale in 0.955 ** np.arange(17))
 _FINE_SCALES: Final = tuple(float(scale) for scale in 0.9775 ** np.arange(33))
@@ -48,9 +46,6 @@ _HOPELESS: Final = 0.25
 #: Least correlation of the search if one is inside the other: of 300 crops and framed copies, all but the blankest
 #: had .54; of unrelated pictures, three quarters had less than .5.
 _MIN_CORRELATION: Final = 0.5
-#: Steps at half size from a coarse fit. Most need three.
-_HALF_STEPS: Final = 5
-_MORE_STEPS: Final = 5
 #: Residuals looked at to find their spread.
 _RESIDUALS: Final = 1500
 #: Least number of common rows and columns that is meaningful.
@@ -109,39 +104,6 @@ def register_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: b
     if max(peak, other) < _MIN_CORRELATION:
         return Registration(orientation, 0.0, 0.0, max(peak, other), 0.0, 0.0, 0.0, max(a.shape))
     return _measure(a, turned, orientation, fit if peak >= other else back.inverse())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pyramid:
-    """A picture at full and at half size; ``ratio`` is the half size as a share, of height and width."""
-
-    full: Luminance
-    half: Luminance
-    ratio: tuple[float, float]
-
-    @classmethod
-    def of(cls, picture: npt.NDArray[np.uint8]) -> Pyramid:
-        full = picture.astype(np.float32)
-        return cls(full, *shrink_to(full, _HALF))
-
-    def turned(self, code: int) -> Pyramid:
-        """Return the picture turned back by an orientation, to lie over one that is not turned."""
-        if not code:
-            return self
-        full, half = (np.ascontiguousarray(turn(one, INVERSE[code])) for one in (self.full, self.half))
-        return Pyramid(full, half, self.ratio[::-1] if code > 3 else self.ratio)
-
-
-def register_near(a: Pyramid, b: Pyramid, orientation: int, fit: Fit) -> Registration:
-    """Lay ``b`` over ``a``, starting at a ``fit`` that is right to some pixels, of pictures of which ``b`` has been
-    turned back by ``orientation``."""
-    if fit.sy * fit.sx < 1:
-        return swap_sides(register_near(b, a, INVERSE[orientation], fit.inverse()))
-    start = fit.scaled(a.ratio, b.ratio)
-    refined = _refine_fit(a.half, b.half, start, _HALF_STEPS, least=0.1)
-    if _correlation(a.half, b.half, refined) >= _correlation(a.half, b.half, start):
-        fit = refined.scaled((1 / a.ratio[0], 1 / a.ratio[1]), (1 / b.ratio[0], 1 / b.ratio[1]))
-    return _refine_and_compare(a.full, b.full, orientation, fit, 1, _MORE_STEPS)
 
 
 def swap_sides(one: Registration) -> Registration:
@@ -214,15 +176,10 @@ def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registr
     return _refine_and_compare(a, b, code, fit, 5)
 
 
-def _refine_and_compare(a: Luminance, b: Luminance, code: int, fit: Fit, steps: int, more: int = 0) -> Registration:
-    """Refine a fit and compare the tiles; take ``more`` steps if these agree and still move."""
+def _refine_and_compare(a: Luminance, b: Luminance, code: int, fit: Fit, steps: int) -> Registration:
+    """Refine a fit and compare the tiles."""
     fit = _refine_fit(a, b, fit, steps)
     tiled, found = _compare_overlap(a, b, code, fit)
-    if more and tiled is not None and tiled.agreement >= _PLAIN_AGREEMENT and tiled.drift > _PLAIN_DRIFT:
-        fit = _refine_fit(a, b, fit, more)
-        again, registration = _compare_overlap(a, b, code, fit)
-        if again is not None and again.agreement > tiled.agreement:
-            tiled, found = again, registration
     if tiled is None or not tiled.agreement < OVERLAY_AGREEMENT < tiled.rest:
         return found
     if tiled.agreement < _PLAIN_AGREEMENT or tiled.drift > _PLAIN_DRIFT:
@@ -263,11 +220,10 @@ def _correlation(a: Luminance, b: Luminance, fit: Fit) -> float:
     return float((standardise(first) * standardise(second)).sum())
 
 
-def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | None = None, least: float = 0.02) -> Fit:
+def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | None = None) -> Fit:
     """Refine a fit by Gauss-Newton: a = gain · b(fit) + offset, by least squares over the overlap.
 
-    Large residuals are down-weighted; pixels of ``a`` in ``band`` are ignored. A step of less than ``least`` pixels is
-    the last one.
+    Large residuals are down-weighted; pixels of ``a`` in ``band`` are ignored.
     """
     for _ in range(steps):
         rows, columns = find_overlap(a, b, fit)
@@ -307,7 +263,7 @@ def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | N
             float(fit.sx * (1 + step[2] / a.shape[1])),
             float(fit.tx + step[3] * fit.sx),
         )
-        if float(np.abs(step).max()) < least:
+        if float(np.abs(step).max()) < 0.02:
             break
     return fit
 
