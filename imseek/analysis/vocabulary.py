@@ -62,6 +62,8 @@ _WORD_START: Final = re.compile(r"(?<!\w)\w")
 _INNER_START: Final = re.compile(r"(?<=[\W_])[^\W_]")
 
 _Entry: TypeAlias = "tuple[str, SuggestionKind]"
+#: A collection's folder and UUID.
+_Key: TypeAlias = "tuple[Path, str]"
 
 
 class Vocabulary:
@@ -124,15 +126,15 @@ class Vocabulary:
 
 
 class VocabularyCache:
-    """Cache of the vocabularies of collections by their UUIDs. Thread-safe.
+    """Cache of the vocabularies of collections by their folders and UUIDs, which copies share. Thread-safe.
 
     After a commit the vocabulary before it answers while that of the new generation is counted in a thread.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[str, Vocabulary] = {}
-        self._counting: dict[str, threading.Lock] = {}
+        self._known: dict[_Key, Vocabulary] = {}
+        self._counting: dict[_Key, threading.Lock] = {}
 
     def get(self, root: Path) -> Vocabulary:
         """Return the vocabulary of a collection, counted first if it is not known yet.
@@ -140,27 +142,28 @@ class VocabularyCache:
         Raises CollectionNotFoundError, CorruptCollectionError.
         """
         current = read_current(root)
+        key = root, current.uuid
         with self._lock:
-            known = self._known.get(current.uuid)
-            counting = self._counting.setdefault(current.uuid, threading.Lock())
+            known = self._known.get(key)
+            counting = self._counting.setdefault(key, threading.Lock())
         if known is None:
             with counting:
-                return self._known.get(current.uuid) or self._count(root, current.uuid)
+                return self._known.get(key) or self._count(key)
         if known.generation != current.generation and counting.acquire(blocking=False):
-            threading.Thread(target=self._renew, args=(root, current.uuid), name="vocabulary", daemon=True).start()
+            threading.Thread(target=self._renew, args=(key,), name="vocabulary", daemon=True).start()
         return known
 
-    def _renew(self, root: Path, uuid: str) -> None:
+    def _renew(self, key: _Key) -> None:
         try:
             with suppress(ImseekError):  # Whoever looks into the collection next is told.
-                self._count(root, uuid)
+                self._count(key)
         finally:
-            self._counting[uuid].release()
+            self._counting[key].release()
 
-    def _count(self, root: Path, uuid: str) -> Vocabulary:
-        made = run_with_reader(root, count_words)
+    def _count(self, key: _Key) -> Vocabulary:
+        made = run_with_reader(key[0], count_words)
         with self._lock:
-            self._known[uuid] = made
+            self._known[key] = made
         return made
 
 

@@ -221,7 +221,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         ),
     ),
     Command("forget", "write", (f"probe drop warmth {_C}", f"source remove 1 {_C}")),
-    Command("relocate", "write", (f"jobs cancel 1 {_C}", f"source relocate 1 TOOLS/more {_C}")),
+    Command("relocate", "write", (f"jobs cancel 1 {_C}", f"source relocate 1 TOOLS/more --yes {_C}")),
     Command("apply", "write", (f"apply TOOLS/plan.json --yes {_C}",), acts=True),
     Command("undo", "write", (f"undo --yes {_C}",), acts=True),
     Command("delete", "write", (f"undo --yes {_C}", "collection delete ROOT --yes"), acts=True, moves=True),

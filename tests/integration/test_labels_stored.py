@@ -146,7 +146,7 @@ def test_names_that_are_taken(root: Path) -> None:
         "measured",
         "width",
     ):  # filters know something else by it, or it is not theirs
-        with pytest.raises(UsageError, match=f"'{name}' (already|is what filters|is the column set)"):
+        with pytest.raises(UsageError, match=f"'{name}' (already|is reserved|is the column set)"):
             labels.label(root, ["red", "blue"], save=name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -108,3 +109,12 @@ def test_what_cannot_be_suggested(described: imseek.Collection, tmp_path: Path) 
         overview.suggest(tmp_path / "nowhere", "a")
     with imseek.create(tmp_path / "empty", encoder="fake") as empty:
         assert overview.suggest(empty, "a") == ()
+
+
+def test_copies_of_a_collection_have_their_own(described: imseek.Collection, tmp_path: Path) -> None:
+    assert suggested(described, "zeb") == []
+    with imseek.open(shutil.copytree(described.path, tmp_path / "copy")) as copy:
+        imseek.maintenance.trust(copy.path)
+        imseek.tags.add(copy, "zebra", [id_of(copy, "coffee.png")])
+        assert suggested(copy, "zeb") == [("zebra", "tag")]
+    assert suggested(described, "zeb") == []
