@@ -333,7 +333,7 @@ def _find_plausible(
     plausible = _agrees(whole)
     rows = np.flatnonzero(parts & ~plausible)
     if len(rows):
-        plausible[rows] = _agrees(compare_inside(coarse, a[rows], b[rows])[0])
+        plausible[rows] = _agrees(compare_inside(coarse, a[rows], b[rows]))
     # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
     rows = np.flatnonzero(parts & ~plausible & (whole.orientation > 0) & (correlation >= _LIKELY))
     if len(rows):
@@ -341,7 +341,7 @@ def _find_plausible(
         turned = [turn(pictures[p], INVERSE[code]) for p, code in zip(b[rows].tolist(), codes, strict=True)]
         sides = CoarsePictures.of([*(pictures[p] for p in a[rows].tolist()), *turned])
         count = np.arange(len(rows))
-        plausible[rows] = _agrees(compare_inside(sides, count, count + len(rows))[0])
+        plausible[rows] = _agrees(compare_inside(sides, count, count + len(rows)))
     return plausible
 
 

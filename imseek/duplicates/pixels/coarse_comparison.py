@@ -10,7 +10,7 @@ fits: shares of both sides, not pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -47,19 +47,15 @@ _SPREAD: Final = 1.7
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CoarseFits:
-    """How n pairs of squares lie over each other; the second is turned by ``orientation`` (n,) beforehand.
+    """How well n pairs of squares agree in their best fit; the second is turned by ``orientation`` (n,) beforehand.
 
-    ``fit`` (n, 4) float32 maps row y of the first to row fit[0]·y + fit[1] of the second and column x to
-    fit[2]·x + fit[3], in shares of the sides. ``correlation`` (n,) is that of luminance over the overlap, and
-    ``agreement`` (n,) that of the detail of its tiles, without the band whose removal improves it most. ``overlap``
-    (n,) is the share of both squares that overlaps, the smaller one.
+    ``correlation`` (n,) is that of luminance over the overlap, and ``agreement`` (n,) that of the detail of its tiles,
+    without the band whose removal improves it most.
     """
 
     orientation: Ints
-    fit: Float32
     correlation: Float32
     agreement: Float32
-    overlap: Float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,25 +94,14 @@ def compare_whole(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[CoarseFit
     return _measure(pictures.fits[a], _turn_back(pictures.fits[b], codes), start, codes), correlation
 
 
-def compare_inside(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[CoarseFits, Float32]:
-    """Find one picture of each pair inside the other, not turned, at half its size or larger.
-
-    Also returns the correlation (n,) that the search found.
-    """
+def compare_inside(pictures: CoarsePictures, a: Ints, b: Ints) -> CoarseFits:
+    """Find one picture of each pair inside the other, not turned, at half its size or larger."""
     there, fit = _search(pictures, a, b)
     back, inverse = _search(pictures, b, a)
     swapped = back > there
     whole, part = np.where(swapped, b, a), np.where(swapped, a, b)
-    found = _measure(
-        pictures.fits[whole],
-        pictures.fits[part],
-        np.where(swapped[:, None], inverse, fit).astype(np.float32),
-        np.zeros(len(a), np.int64),
-    )
-    scale, shift = found.fit[:, ::2], found.fit[:, 1::2]
-    inverted = np.stack([1 / scale, -shift / scale], axis=2).reshape(-1, 4)
-    fits = np.where(swapped[:, None], inverted, found.fit).astype(np.float32)
-    return replace(found, fit=fits), np.maximum(there, back)
+    start = np.where(swapped[:, None], inverse, fit).astype(np.float32)
+    return _measure(pictures.fits[whole], pictures.fits[part], start, np.zeros(len(a), np.int64))
 
 
 def _best_orientations(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[Ints, Float32]:
@@ -201,9 +186,7 @@ def _measure(a: Float32, b: Float32, start: Float32, codes: Ints) -> CoarseFits:
     # overlap, the more easily it agrees.
     better = after.min(axis=1) * np.sqrt(overlaps[1]) > before.min(axis=1) * np.sqrt(overlaps[0])
     correlation, agreement = np.where(better[:, None], after, before).T
-    fit = np.where(better[:, None], refined, start).astype(np.float32)
-    overlap = np.where(better, overlaps[1], overlaps[0])
-    return CoarseFits(codes, fit, correlation, agreement, overlap)
+    return CoarseFits(codes, correlation, agreement)
 
 
 def _shared(fit: Float32) -> Float32:

@@ -173,12 +173,7 @@ def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registr
             fit = refined
         if max(before, after) < _HOPELESS:
             return Registration(code, 0.0, 0.0, max(before, after), 0.0, 0.0, 0.0, max(a.shape))
-    return _refine_and_compare(a, b, code, fit, 5)
-
-
-def _refine_and_compare(a: Luminance, b: Luminance, code: int, fit: Fit, steps: int) -> Registration:
-    """Refine a fit and compare the tiles."""
-    fit = _refine_fit(a, b, fit, steps)
+    fit = _refine_fit(a, b, fit, 5)
     tiled, found = _compare_overlap(a, b, code, fit)
     if tiled is None or not tiled.agreement < OVERLAY_AGREEMENT < tiled.rest:
         return found
