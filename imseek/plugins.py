@@ -53,7 +53,11 @@ def find_plugins(group: PluginGroup) -> Mapping[str, Plugin]:
 
     Of two with one name, that of the first package counts.
     """
-    return {plugin.name: plugin for plugin in reversed(list_plugins(group)) if is_name(plugin.name)}
+    found: dict[str, Plugin] = {}
+    for plugin in list_plugins(group):
+        if is_name(plugin.name):
+            found.setdefault(plugin.name, plugin)
+    return found
 
 
 @cache

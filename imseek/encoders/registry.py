@@ -94,7 +94,7 @@ def resolve(reference: str) -> Resolution:
         return Resolution(reference, download=named)
     if not has_torch():
         return Resolution(
-            "builtin", note="basic encoder (PyTorch is not installed); a collection made with it gets the default one"
+            "builtin", note=f"{BASIC_NOTE} (PyTorch is not installed); a collection made with it gets the default one"
         )
     entry = find_encoder(DEFAULT.reference)
     assert entry is not None
@@ -145,7 +145,8 @@ def load(
         from imseek.encoders.device import require_torch
         from imseek.encoders.library_encoder import LibraryEncoder
 
-        require_torch(reference)
+        if scheme in _FAMILIES:  # An encoder of a plugin may need no torch.
+            require_torch(reference)
         _fetch_listed(reference)
         encoder = _family(scheme)(reference, modalities=modalities, runtime=runtime, notify=notify)
         if fingerprint is not None and isinstance(encoder, LibraryEncoder):  # A collection has it: it is used again.

@@ -82,4 +82,4 @@ class DuplicatesPage:
     judgements: tuple[Judgement, ...]
     """What people decided about contents of these groups."""
     next_page: str | None
-    """What `page` takes for the groups after these; null after the last."""
+    """What `page` takes for the groups after these; null after the last, and while `interrupted`."""

@@ -290,11 +290,12 @@ class Tools:
             arguments["kinds"] = tuple(dict.fromkeys(arguments["kinds"]))
         given = DuplicateArguments(**arguments)
         async with self._heavy:
-            found = await self._find_duplicates(served, given, report)
+            found, judgements = await self._find_duplicates(served, given, report)
         start = 0 if given.page is None else _offset_of(given.page, found.generation)
         groups = found.groups[start : start + given.limit]
         more = start + len(groups) < len(found.groups)
-        said = await served.threads.read(_judgements_of, served, {m.content_hash for g in groups for m in g.members})
+        contents = {member.content_hash for group in groups for member in group.members}
+        decided = [one for one in judgements if one.a in contents or one.b in contents]
         if not self._service.settings.shows_places:
             groups = tuple(
                 replace(group, members=tuple(replace(member, place=None) for member in group.members))
@@ -309,21 +310,25 @@ class Tools:
             interrupted=found.interrupted,
             notes=found.notes,
             groups=groups,
-            judgements=said,
-            next_page=f"{found.generation}.{start + len(groups)}" if more else None,
+            judgements=tuple(decided[:_JUDGEMENTS]),
+            # The next call finds more, and in another order.
+            next_page=f"{found.generation}.{start + len(groups)}" if more and not found.interrupted else None,
         )
         return ToolResult(ToolAnswer(served.name, page))
 
     async def _find_duplicates(
         self, served: ServedCollection, given: DuplicateArguments, report: Report
-    ) -> DuplicateReport:
-        """Find duplicates, for at most ``DUPLICATE_SECONDS``; a report of the same state and judgements is reused."""
-        said = await served.threads.read(duplicates.judgements, served.collection)
+    ) -> tuple[DuplicateReport, tuple[Judgement, ...]]:
+        """Find duplicates, for at most ``DUPLICATE_SECONDS``; also returns the judgements that they follow.
+
+        A report of the same state and judgements is reused.
+        """
+        judgements = await served.threads.read(duplicates.judgements, served.collection)
         now = await served.threads.read(overview.read_state, served.collection)
-        key = (now.uuid, now.generation, given.kinds, given.where, said)
+        key = (now.uuid, now.generation, given.kinds, given.where, judgements)
         if key in self._reports:
             self._reports.move_to_end(key)
-            return self._reports[key]
+            return self._reports[key], judgements
         stop = threading.Event()
         loop = asyncio.get_running_loop()
         deadline = loop.call_later(DUPLICATE_SECONDS, stop.set)
@@ -340,7 +345,7 @@ class Tools:
             self._reports[key] = found
             if len(self._reports) > _REPORTS:
                 self._reports.popitem(last=False)
-        return found
+        return found, judgements
 
     # -- tags --------------------------------------------------------------------------------------------
 
@@ -370,11 +375,6 @@ class _ProgressLine:
     async def _send(self, count: int, message: str) -> None:
         with contextlib.suppress(Exception):  # The client may have gone, and needs no progress then.
             await self._report(count, None, message)
-
-
-def _judgements_of(served: ServedCollection, contents: set[str]) -> tuple[Judgement, ...]:
-    found = [one for one in duplicates.judgements(served.collection) if one.a in contents or one.b in contents]
-    return tuple(found[:_JUDGEMENTS])
 
 
 def _offset_of(page: str, generation: int) -> int:

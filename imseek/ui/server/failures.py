@@ -33,7 +33,7 @@ from imseek.ui.server.service import NotServedError
 
 _log = logging.getLogger("imseek.http")
 
-#: Errors of the request, whose messages may be sent. The first matching class decides, after `_HERE`.
+#: Errors of the request, whose messages may be sent. The first matching class decides, after `_SERVER_ERRORS`.
 _CLIENT_ERRORS: Final[tuple[tuple[type[ImseekError], int], ...]] = (
     (ExpiredPageError, 410),
     (ImageNotFoundError, 404),
