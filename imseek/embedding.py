@@ -316,10 +316,6 @@ def _write_parquet(
             done += len(block)
 
 
-def _too_slow() -> MediaError:
-    return MediaError(SkipReason.TIMEOUT, "reading and decoding took too long")
-
-
 def _named(position: int, picture: object, error: MediaError) -> MediaError:
     """Return the error of a picture with its position, and its path if it has one."""
     shown = f" ({display_path(os.fsencode(picture))})" if isinstance(picture, str | os.PathLike) else ""

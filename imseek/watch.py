@@ -52,6 +52,7 @@ def watch(
     settle: float = 2.0,
     rescan: float = 3600.0,
     skip_known: bool | Sequence[AnyPath] = False,
+    untrusted: bool = False,
     stop: threading.Event | None = None,
     on_report: Callable[[IndexReport], object] | None = None,
     on_notice: Callable[[str], object] | None = None,
@@ -62,8 +63,8 @@ def watch(
     ``on_report``. A path is indexed once nothing has happened to it for ``settle`` seconds. A folder that vanishes, is
     empty or has been replaced loses no images: the watch waits for it to return. Every ``rescan`` seconds each folder
     is scanned as a whole. If another writer has the collection, runs are retried. ``on_notice`` receives a line for
-    each of these events. ``skip_known`` is that of :meth:`Collection.index`. Where the collection's pictures are read
-    (:func:`imseek.ocr.is_active`), the text in new ones is, whenever no change is due.
+    each of these events. ``skip_known`` and ``untrusted`` are those of :meth:`Collection.index`. Where the collection's
+    pictures are read (:func:`imseek.ocr.is_active`), the text in new ones is, whenever no change is due.
 
     On return, all work in progress is committed. Raises UsageError (no such folder), MissingExtraError, WatchError if
     the system cannot watch the folders, and whatever :meth:`Collection.index` raises except LockedError.
@@ -81,7 +82,7 @@ def watch(
     folders = given or [source.root for source in path_lookup.local_sources(collection.path) if _is_folder(source)]
     if not folders:
         raise UsageError("there is no folder to follow", hint="imseek watch FOLDER")
-    watching = _FolderWatcher(collection, dict.fromkeys(folders), settle, rescan, skip_known, stop, say)
+    watching = _FolderWatcher(collection, dict.fromkeys(folders), settle, rescan, skip_known, untrusted, stop, say)
     try:
         for report in watching.runs():
             if on_report is not None:
@@ -136,10 +137,11 @@ class _FolderWatcher:
         settle: float,
         rescan: float,
         skip_known: bool | Sequence[AnyPath],
+        untrusted: bool,
         stop: threading.Event,
         say: Callable[[str], object],
     ) -> None:
-        self._collection, self._skip_known = collection, skip_known
+        self._collection, self._skip_known, self._untrusted = collection, skip_known, untrusted
         self._settle, self._rescan, self._stop, self._say = settle, rescan, stop, say
         now = time.monotonic()
         self._roots = [_WatchedFolder(path, now) for path in folders]
@@ -390,7 +392,9 @@ class _FolderWatcher:
         began = time.monotonic()
         try:
             wholes, parts = sorted(batch.wholes), sorted(batch.parts)
-            report = self._collection.index(wholes, names=parts, skip_known=self._skip_known, stop=self._stop)
+            report = self._collection.index(
+                wholes, names=parts, skip_known=self._skip_known, untrusted=self._untrusted, stop=self._stop
+            )
         except (LockedError, UsageError) as error:  # UsageError: a folder has just gone.
             self._retry_later(error)
             return None

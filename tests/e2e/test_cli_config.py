@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import imseek
 from imseek import config
+from imseek.errors import UsageError
+from imseek.types.indexing_runs import IndexReport
+from imseek.ui.cli.index import index_folder
 
 COMMENTED = """\
 # of my laptop
@@ -72,6 +76,25 @@ class TestValues:
         file.write_text("[index]\nthreads = 1\nbatch_size = 2\nuntrusted = false\nocr = false\n")
         assert cli("index", pictures, "--encoder", "fake").code == 0
         assert cli("search", "red").code == 0, "they are for indexing"
+
+    def test_watch_and_a_query_that_indexes_decode_confined_as_set(self, cli, file, pictures, monkeypatch) -> None:
+        file.write_text("[index]\nuntrusted = true\n")
+        seen: list[bool] = []
+
+        def index(self: imseek.Collection, *paths: object, untrusted: bool = False, **options: object) -> IndexReport:
+            seen.append(untrusted)
+            raise UsageError("as far as this test goes")
+
+        def watch(*arguments: object, untrusted: bool = False, **options: object) -> None:
+            seen.append(untrusted)
+
+        monkeypatch.setattr(imseek.Collection, "index", index)
+        monkeypatch.setattr("imseek.watch.watch", watch)
+        with pytest.raises(UsageError, match="as far as"):
+            index_folder(pictures, None, imseek.Runtime())
+        assert cli("collection", "create", "photos", "--encoder", "fake").code == 0
+        cli("watch", pictures, "-c", "photos")
+        assert seen == [True, True]
 
     def test_a_variable_with_an_impossible_value(self, cli, indexed, monkeypatch) -> None:
         monkeypatch.setenv("IMSEEK_INDEX_THREADS", "many")

@@ -215,3 +215,10 @@ class TestWhichCollection:
             cli("index", pictures, "-c", name, "--encoder", "fake")
         monkeypatch.setenv("IMSEEK_COLLECTION", "b")
         assert cli("search", "red").err.startswith("collection: b (IMSEEK_COLLECTION)\n")
+
+
+@pytest.mark.parametrize("flag", ["--json", "--paths", "--null", "--ids"])
+def test_csv_on_stdout_is_alone_there(cli, indexed, flag) -> None:
+    outcome = cli("search", "red", "--csv", "/dev/stdout", flag)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "CSV on stdout cannot be combined with other output there" in outcome.err

@@ -23,7 +23,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import notices
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples, rare, refuse_both_forms
-from imseek.ui.cli.configured import configured_encoder
+from imseek.ui.cli.configured import configured_defaults, configured_encoder
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
 from imseek.ui.cli.flag_groups import with_groups
@@ -60,6 +60,9 @@ CaptionsOption: TypeAlias = Annotated[
     typer.Option("--captions", help="For a new collection: also embed captions, for `search --by caption`."),
 ]
 
+UntrustedOption: TypeAlias = Annotated[
+    bool, rare("--untrusted", help="Decode every format in a confined process (this run only).")
+]
 OcrOption: TypeAlias = Annotated[
     bool | None,
     typer.Option(
@@ -152,9 +155,7 @@ def index(
     ] = False,
     retry_failed: Annotated[bool, rare("--retry-failed", help="Try again to read files that failed before.")] = False,
     follow_symlinks: Annotated[bool, rare("--follow-symlinks", help="Follow symbolic links to folders.")] = False,
-    untrusted: Annotated[
-        bool, rare("--untrusted", help="Decode every format in a confined process (this run only).")
-    ] = False,
+    untrusted: UntrustedOption = False,
     strict: Annotated[bool, options.strict("Exit with 3 if anything was skipped.")] = False,
     background: Annotated[
         bool, typer.Option("--background", help="Return at once and run in the background (see imseek jobs).")
@@ -230,10 +231,14 @@ def index_folder(folder: Path, collection: str | None, runtime: Runtime) -> Reso
     opening = open_for_index(
         chosen, [str(folder)], None, [], runtime, captions=False, here=False, quiet=False, dry_run=False
     )
+    settings = configured_defaults("index", ("ocr", "untrusted"), quiet=True)
     with opening as opened, StopSignals() as signals:
         with progress_bar() as progress:
-            report = opened.index([folder], progress=progress, stop=signals.event)
+            untrusted = settings.get("untrusted", False)
+            report = opened.index([folder], untrusted=untrusted, progress=progress, stop=signals.event)
         say("\n".join(summary(report)))
+        if not report.interrupted:
+            _read_texts(chosen, signals, ocr=settings.get("ocr"), quiet=True)
     if report.interrupted:
         raise typer.Exit(signals.exit_code)
     return chosen

@@ -86,6 +86,11 @@ class OutputOptions:
         if self.ids and (self.paths or self.null or self.as_json):
             raise UsageError("--ids cannot be combined with --paths, --null or --json", hint="choose one of them")
         if self.csv is not None:
+            if stream_of(self.csv) == 1 and not self.is_list:
+                raise UsageError(
+                    "CSV on stdout cannot be combined with other output there",
+                    hint="name a file, or leave out --json, --paths, --null and --ids",
+                )
             check_new(self.csv, force=self.force)
         if self.sheet is not None:
             if self.sheet.suffix.lower() != ".png":

@@ -102,7 +102,6 @@ def search(
 
 @with_groups(output=OUTPUT_FLAGS, asking=query_flags(), runtime=runtime_flags("device", "precision"))
 def similar(
-    context: typer.Context,
     image: Annotated[
         list[str],
         typer.Argument(

@@ -11,7 +11,7 @@ import typer
 
 from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples, rare
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.index import IndexRun, choose_for_index, open_for_index
+from imseek.ui.cli.index import IndexRun, UntrustedOption, choose_for_index, open_for_index
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
@@ -63,6 +63,7 @@ def watch(
             help="How often to scan whole folders, in case an event was missed.",
         ),
     ] = 3600.0,
+    untrusted: UntrustedOption = False,
     as_json: JsonLinesOption = False,
     *,
     runtime: Runtime,
@@ -98,6 +99,7 @@ def watch(
             settle=settle,
             rescan=rescan,
             skip_known=known.folders(chosen.path),
+            untrusted=untrusted,
             stop=signals.event,
             on_report=tell,
             on_notice=lambda line: say(printable(line)),
