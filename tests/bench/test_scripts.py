@@ -86,6 +86,11 @@ CASES = (
     Case("dataset", f"--part coverage {_STAMPS}", ("coverage.precision",), id="coverage"),
     Case("diversity", _STAMPS, ("queries", "ways.right_at_10", "ways.alike_cosine")),
     Case(
+        "copies",
+        f"{_STAMPS} --cache {{tmp}} --no-peers --share 0.02 --wrong {{tmp}}/wrong",
+        ("copies.map", "copies.recall", "calibration.pairs", "intervals.map", "cpu_s.inside"),
+    ),
+    Case(
         "duplicates",
         f"{_STAMPS} --cache {{tmp}} --no-peers --most 4",
         ("ways.f1", "wrong.other", "calibration.pairs", "halves.same"),

@@ -1,0 +1,293 @@
+"""A copy-detection challenge in the manner of DISC21: which pictures are edited copies of which, beside the peers.
+
+    python bench/copies.py [--half B] [--share 1] [--peer PYTHON | --no-peers] [--wrong FOLDER]
+
+A half has some 245 references and 1,000 queries. One query in five was made of a reference by a chain of one to three
+edits (`copying/edits.py`); four in five match nothing: the next frame of a burst, siblings of a series (clocks that
+show another time, road signs with another symbol, cards of another suit, words with another accent, photographs with
+another object pasted in), as they are and edited. Sources are halved by a hash of their names, and five of the edits
+are made in half B only. Half A is for choosing, half B for reporting.
+
+Every method gives a list of (query, reference, confidence). Reported are, as in DISC21 (Douze et al. 2021,
+arXiv:2106.09672, section 4): **µAP**, the average precision of the one list of all queries' pairs, and **recall at 90 %
+precision**, the greatest recall of a head of that list whose precision is at least .9. imseek's confidence is that of
+`imseek duplicates` for the kinds *same* and *inside*, equal ones by the correlation of pixels; peers' are distances of
+hashes, and "cosine alone" is the cosine of the built-in encoder. Intervals are 95 % bootstrap intervals over queries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import recorder
+from copying.challenge import Challenge, make
+from copying.edits import EDITS
+from PIL import Image
+from quality import find_stamps
+
+import imseek
+from imseek.data.reader import Reader
+from imseek.data.vectors import open_index
+from imseek.duplicates import unique_contents
+from imseek.duplicates.pair_comparison import PairComparer
+from imseek.encoders import load
+from imseek.encoders.cache import cache_dir
+from imseek.search.backend import unit_rows
+from imseek.search.near_duplicates import hamming
+
+PEERS = Path(__file__).parent / "duplicating" / "peers.py"
+OURS = "**imseek**"
+#: Precision at which recall is reported.
+PRECISION = 0.9
+SAMPLES = 500
+#: Pairs of the hashes and of the cosine that are ranked: all of a list of 250,000 would change nothing at its head.
+LONGEST = 20_000
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a method gives: arrays (m,) of queries and references, positions in the entries, and scores, any order."""
+
+    name: str
+    query: np.ndarray
+    reference: np.ndarray
+    score: np.ndarray
+    kind: np.ndarray | None = None
+
+
+def average_precision(right: np.ndarray, score: np.ndarray, positives: float) -> float:
+    """µAP of pairs (m,) of which some are right, of ``positives`` in all. Pairs of one score count together."""
+    precision, recall = curve(right, score, positives)
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+
+
+def recall_at(right: np.ndarray, score: np.ndarray, positives: float, least: float = PRECISION) -> float:
+    """Greatest recall of a head of the list whose precision is at least ``least``."""
+    precision, recall = curve(right, score, positives)
+    return float(recall[precision >= least].max(initial=0.0))
+
+
+def curve(right: np.ndarray, score: np.ndarray, positives: float) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall after each distinct score, from the greatest down. ``right`` is bool, or the weight of a
+    pair, negative where it is wrong."""
+    right = np.where(right, 1.0, -1.0) if right.dtype == bool else right
+    weight = np.abs(right)
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1) if len(order) else np.empty(0, int)
+    hits = np.cumsum(right[order].clip(0))[last]
+    seen = np.cumsum(weight[order])[last]
+    return hits / np.maximum(seen, 1e-9), hits / max(1e-9, positives)
+
+
+def truth(challenge: Challenge, ranking: Ranking) -> np.ndarray:
+    """(m,) bool: whether the query was made of the reference."""
+    sources = np.array([one.source for one in challenge.entries])
+    return (sources[ranking.query] == sources[ranking.reference]) & (sources[ranking.query] != "")
+
+
+def ours(challenge: Challenge, keep: Path) -> tuple[Ranking, dict[str, float]]:
+    """Search one collection of all files for duplicates, and rank the pairs of a query and a reference."""
+    seconds = {}
+    shutil.rmtree(keep, ignore_errors=True)
+    with imseek.create(keep, encoder="builtin") as collection:
+        report = collection.index([challenge.folder])
+        numbers = {one.file: n for n, one in enumerate(challenge.entries)}
+        reader = Reader(collection.path)
+        contents = unique_contents.load_contents(reader)
+        assert report.live == len(challenge.entries), report.failures
+        places = reader.places(contents.ids.tolist())
+        at = {int(i): numbers[Path(places[int(i)].display).name] for i in contents.ids}
+        space = reader.current.image_spaces[0]
+        index = open_index("faiss", reader.segments(space.space_id), space.dim)
+        with PairComparer(reader, contents, index, ("same", "inside")) as comparer:
+            began = time.process_time()
+            found = comparer.find()
+            seconds["whole"] = time.process_time() - began
+            began = time.process_time()
+            inside = comparer.find_inside(load("builtin"), found.pairs)
+            seconds["inside"] = time.process_time() - began
+        reader.close()
+    query, reference, score, kind = [], [], [], []
+    for pair in (*found.pairs, *inside.pairs):
+        a, b = sorted((at[pair.a], at[pair.b]))
+        if a < challenge.references <= b:
+            query.append(b)
+            reference.append(a)
+            score.append(pair.confidence + 1e-3 * (pair.correlation or 0.0))
+            kind.append(pair.kind)
+    return Ranking(OURS, np.array(query, int), np.array(reference, int), np.array(score), np.array(kind)), seconds
+
+
+def vectors_of(challenge: Challenge, keep: Path) -> np.ndarray:
+    """(n, dim) unit rows, in the order of the entries."""
+    numbers = {one.file: n for n, one in enumerate(challenge.entries)}
+    reader = Reader(keep)
+    contents = unique_contents.load_contents(reader)
+    places = reader.places(contents.ids.tolist())
+    space = reader.current.image_spaces[0]
+    rows = unit_rows(reader, contents.ids, space)
+    reader.close()
+    ordered = np.empty_like(rows)
+    ordered[[numbers[Path(places[int(i)].display).name] for i in contents.ids]] = rows
+    return ordered
+
+
+def peers(challenge: Challenge, python: Path) -> list[Ranking]:
+    """Rank all pairs by each peer's hash, in the peers' own environment."""
+    out = challenge.folder / "peers.npz"
+    if not out.exists():
+        subprocess.run([str(python), str(PEERS), str(challenge.folder), str(out)], check=True)
+    stored = np.load(out)
+    print(", ".join(stored["versions"].tolist()), file=sys.stderr)
+    first = challenge.references
+    rankings = []
+    for name in stored.files:
+        if name != "versions":
+            hashes = stored[name]
+            distance = np.stack([hamming(hashes[:first], hashes[n]) for n in range(first, len(hashes))])
+            rankings.append(_ranked(name, -distance.astype(float)))
+    return rankings
+
+
+def _ranked(name: str, scores: np.ndarray) -> Ranking:
+    """The LONGEST best of (queries, references) scores."""
+    best = np.argsort(-scores, axis=None, kind="stable")[:LONGEST]
+    # Of equal scores all or none.
+    best = np.flatnonzero(scores.ravel() >= scores.ravel()[best[-1]])
+    query, reference = np.unravel_index(best, scores.shape)
+    return Ranking(name, query + scores.shape[1], reference, scores.ravel()[best])
+
+
+def figures(challenge: Challenge, ranking: Ranking, queries: np.ndarray) -> tuple[float, float, int]:
+    """µAP, recall at 90 % precision, and the number of copies, of those queries (positions)."""
+    kept = np.isin(ranking.query, queries)
+    copies = sum(challenge.entries[n].source != "" for n in queries.tolist())
+    right = truth(challenge, ranking)[kept]
+    return (*(of(right, ranking.score[kept], copies) for of in (average_precision, recall_at)), copies)
+
+
+def intervals(challenge: Challenge, ranking: Ranking) -> tuple[tuple[float, float], tuple[float, float]]:
+    """95 % bootstrap intervals of µAP and recall, queries drawn with replacement."""
+    first, total = challenge.references, len(challenge.entries)
+    copy = np.array([one.source != "" for one in challenge.entries])
+    right = truth(challenge, ranking)
+    rng = np.random.default_rng(0)
+    drawn = []
+    for _ in range(SAMPLES):
+        times = np.bincount(rng.integers(first, total, total - first), minlength=total)
+        weight = times[ranking.query].astype(float)
+        kept = weight > 0
+        signed = np.where(right, weight, -weight)[kept]
+        positives = float(times[copy].sum())
+        drawn.append([of(signed, ranking.score[kept], positives) for of in (average_precision, recall_at)])
+    low, high = np.percentile(np.array(drawn), (2.5, 97.5), axis=0)
+    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
+
+
+def report(challenge: Challenge, rankings: Sequence[Ranking]) -> None:
+    queries = np.arange(challenge.references, len(challenge.entries))
+    copy = np.array([one.source != "" for one in challenge.entries])
+    print("\n| µAP / recall at 90 % | " + " | ".join(one.name for one in rankings) + " |")
+    print("|---|" + "---|" * len(rankings))
+
+    def row(name: str, chosen: np.ndarray) -> None:
+        cells = []
+        for ranking in rankings:
+            mean, recall, copies = figures(challenge, ranking, chosen)
+            cells.append(f"{mean:.3f} / {recall:.3f}")
+            recorder.add_row("copies", queries=name, method=ranking.name, copies=copies, map=mean, recall=recall)
+        print(f"| {name} ({copies} copies) | " + " | ".join(cells) + " |")
+
+    entries = challenge.entries
+    for kind in ("photo", "stamp", "drawn"):
+        row(kind, np.array([n for n in queries if entries[n].kind == kind]))
+    # An edit's copies are ranked among all queries without a match.
+    for one in EDITS:
+        with_edit = [n for n in queries if not copy[n] or one.name in entries[n].edits]
+        if any(copy[n] for n in with_edit):
+            row(f"with: {one.name}{' (B only)' if one.held_out else ''}", np.array(with_edit))
+    for length in (1, 2, 3):
+        row(f"{length} edits", np.array([n for n in queries if not copy[n] or len(entries[n].edits) == length]))
+    row("**all**", queries)
+    cells = []
+    for ranking in rankings:
+        (low, high), (least, most) = intervals(challenge, ranking)
+        recorder.add_row("intervals", method=ranking.name, map=[low, high], recall=[least, most])
+        cells.append(f"{low:.3f}–{high:.3f} / {least:.3f}–{most:.3f}")
+    print("| 95 % interval | " + " | ".join(cells) + " |")
+
+
+def calibration(challenge: Challenge, ranking: Ranking) -> None:
+    """Of pairs that are said to be so sure, the share that is right, by kind of pair and of source."""
+    right = truth(challenge, ranking)
+    kinds = np.array([one.kind for one in challenge.entries])[ranking.query]
+    print("\n| confidence | pairs | right | photo | stamp | drawn |\n|---|---|---|---|---|---|")
+    for least, most in pairwise((0.0, 0.5, 0.8, 0.88, 0.93, 0.97, 1.01)):
+        chosen = (ranking.score >= least) & (ranking.score < most)
+        cells = []
+        for kind in ("photo", "stamp", "drawn"):
+            some = chosen & (kinds == kind)
+            cells.append(f"{right[some].mean():.3f} of {some.sum()}" if some.any() else "")
+        share = right[chosen].mean() if chosen.any() else float("nan")
+        recorder.add_row("calibration", least=least, most=most, pairs=int(chosen.sum()), share_right=share)
+        print(f"| {least:.2f}–{min(1, most):.2f} | {int(chosen.sum())} | {share:.3f} | " + " | ".join(cells) + " |")
+
+
+def write_wrong(challenge: Challenge, ranking: Ranking, folder: Path, count: int = 20) -> None:
+    """Write the most confident wrong pairs as pictures, query beside reference, and name them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wrong = np.flatnonzero(~truth(challenge, ranking))
+    for place, n in enumerate(wrong[np.argsort(-ranking.score[wrong], kind="stable")][:count].tolist(), 1):
+        ends = challenge.entries[ranking.query[n]], challenge.entries[ranking.reference[n]]
+        query, reference = ends
+        sheet = Image.new("RGB", (820, 410), "grey")
+        for column, one in enumerate(ends):
+            picture = Image.open(challenge.folder / one.file).convert("RGB")
+            picture.thumbnail((400, 400))
+            sheet.paste(picture, (5 + 410 * column, 5))
+        sheet.save(folder / f"{place:02d}.png")
+        kind = "" if ranking.kind is None else ranking.kind[n]
+        print(
+            f"{place:2d}. {ranking.score[n]:.3f} {kind}: {query.file} ({query.series}, {query.near or query.source}, "
+            f"{', '.join(query.edits) or 'as it is'}) for {reference.file} ({reference.source})"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stamps", type=Path)
+    parser.add_argument("--half", choices="AB", default="B")
+    parser.add_argument("--share", type=float, default=1.0, help="a smaller challenge: this share of it")
+    parser.add_argument("--cache", type=Path, default=cache_dir() / "bench")
+    parser.add_argument("--peer", type=Path, default=Path("/tmp/peers/pid/bin/python"))
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="leave the peers out")
+    parser.add_argument("--wrong", type=Path, metavar="FOLDER", help="write the most confident wrong pairs there")
+    options = parser.parse_args()
+    challenge = make(options.half, options.stamps or find_stamps(), options.cache, options.share)
+    keep = challenge.folder.with_suffix(".imseek")
+    mine, seconds = ours(challenge, keep)
+    rows = vectors_of(challenge, keep)
+    first = challenge.references
+    rankings = [mine, *(peers(challenge, options.peer) if options.peers else [])]
+    rankings.append(_ranked("cosine alone", rows[first:] @ rows[:first].T))
+    copies = sum(one.query and one.source != "" for one in challenge.entries)
+    print(f"half {options.half}: {first} references, {len(challenge.entries) - first} queries, {copies} of them copies")
+    print(f"CPU seconds: {seconds['whole']:.0f} for whole pictures and parts, {seconds['inside']:.0f} for tiles")
+    recorder.put(half=options.half, references=first, queries=len(challenge.entries) - first, cpu_s=seconds)
+    report(challenge, rankings)
+    calibration(challenge, mine)
+    if options.wrong:
+        write_wrong(challenge, mine, options.wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(recorder.run(main))

@@ -1,0 +1,111 @@
+"""The challenge of a half as files: references, and queries of which one in five was made of a reference."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from copying.edits import edit
+from copying.pictures import Original, originals
+from duplicating.originals import encoded
+from duplicating.ways import another_shot
+from PIL import Image
+
+#: Changes whenever the set does.
+EDITION = 4
+#: Queries made of references, and queries that match nothing, for each of these.
+COPIES, MISSES = 200, 800
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file. ``kind`` is that of its original: photo, stamp or drawn. ``source`` is the name of a reference, and of
+    the one that a query is a copy of, empty if it matches nothing; ``edits`` say how it was made. ``near`` tells what
+    makes a query without a match hard."""
+
+    file: str
+    query: bool
+    kind: str
+    series: str
+    source: str = ""
+    edits: tuple[str, ...] = ()
+    near: str = ""
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """``folder`` holds the files of ``entries``, references first."""
+
+    folder: Path
+    entries: tuple[Entry, ...]
+
+    @property
+    def references(self) -> int:
+        return sum(not one.query for one in self.entries)
+
+
+def make(half: str, stamps: Path, cache: Path, share: float = 1.0) -> Challenge:
+    """Write the challenge of a half, or find it in the cache; ``share`` makes a smaller one."""
+    folder = cache / f"copies-{EDITION}-{half}{'' if share == 1 else f'-{share:g}'}"
+    listing = folder / "entries.json"
+    if not listing.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        listing.write_text(json.dumps([asdict(one) for one in _write(half, stamps, folder, share)]))
+    stored = json.loads(listing.read_text())
+    return Challenge(folder, tuple(Entry(**{**one, "edits": tuple(one["edits"])}) for one in stored))
+
+
+def _write(half: str, stamps: Path, folder: Path, share: float) -> list[Entry]:
+    entries: list[Entry] = []
+    rng = np.random.default_rng("AB".index(half))
+    pictures = list(originals(half, stamps))
+    order = [pictures[n] for n in rng.permutation(len(pictures)).tolist()]
+    # Of a series, every second picture is a reference and the others are asked about.
+    indexed: list[Original] = []
+    strange: list[Original] = []
+    for kind in ("photo", "stamp", "drawn"):
+        of_kind = [one for one in order if one.kind == kind]
+        of_kind = of_kind[: max(4, round(share * len(of_kind)))]
+        indexed += of_kind[::2]
+        strange += of_kind[1::2]
+    # What lies under or beside a picture must match nothing either.
+    grounds = [one.picture for one in strange if one.kind == "photo"]
+
+    written: set[bytes] = set()
+
+    def add(picture: Image.Image, one: Original, query: bool, **facts: Any) -> None:
+        form = ("png", "jpeg")[len(entries) % 2]
+        data = encoded(picture.convert("RGB"), form, 88)
+        if data not in written:
+            written.add(data)
+            name = f"{'q' if query else 'r'}{len(entries):04d}.{'jpg' if form == 'jpeg' else form}"
+            (folder / name).write_bytes(data)
+            entries.append(Entry(name, query, one.kind, one.series, **facts))
+
+    for one in indexed:
+        add(one.picture, one, False, source=one.name)
+    copies, misses = round(COPIES * share), round(MISSES * share)
+    for n in range(copies):
+        one = _pick(indexed, n, rng)
+        made, names = edit(one.picture, half, rng, grounds)
+        add(made, one, True, source=one.name, edits=names)
+    for n in range(misses):
+        if n % 8 == 0:  # The next frame of a burst is another picture.
+            one = _pick(indexed, 0, rng)
+            add(another_shot(one.picture, rng), one, True, near="burst")
+            continue
+        one = _pick(strange, n, rng)
+        # A third of the siblings come as they are.
+        made, names = (one.picture, ()) if n % 3 == 0 else edit(one.picture, half, rng, grounds)
+        add(made, one, True, edits=names, near="sibling")
+    return entries
+
+
+def _pick(pictures: list[Original], n: int, rng: np.random.Generator) -> Original:
+    """Return one of the pictures, kinds in turn."""
+    kind = ("photo", "stamp", "drawn")[n % 3]
+    of_kind = [one for one in pictures if one.kind == kind]
+    return of_kind[int(rng.integers(len(of_kind)))]
