@@ -54,6 +54,14 @@ class TestCollections:
         assert list((home / "collections").iterdir()) == []
         assert (indexed / "red.png").exists()
 
+    def test_delete_takes_the_usual_option_and_no_default(self, cli, home, indexed, monkeypatch) -> None:
+        monkeypatch.setenv("IMSEEK_COLLECTION", "default")
+        unnamed = cli("collection", "delete", "--yes")
+        assert (unnamed.code, "no collection is named" in unnamed.err) == (2, True)
+        assert cli("collection", "delete", "default", "-c", "default", "--yes").code == 2
+        assert cli("collection", "delete", "-c", "default", "--yes").code == 0
+        assert list((home / "collections").iterdir()) == []
+
     def test_delete_of_none(self, cli) -> None:
         assert cli("collection", "delete", "nowhere", "--yes").code == 2
 
