@@ -25,7 +25,7 @@ from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.index import AlsoOption, CaptionsOption
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
-from imseek.ui.cli.output import say, say_collection
+from imseek.ui.cli.output import say, say_collection, say_waiting
 from imseek.ui.render.index_text import encoder_lines
 from imseek.ui.render.result_json import print_answer, print_json, to_json
 from imseek.ui.render.text import table
@@ -133,6 +133,7 @@ def create(
     new = library.locate(name, cwd=current_folder(), environ=os.environ)
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
+    say_waiting("loading the encoder …")
     with download_bar():
         made = imseek.create(
             new.path,

@@ -76,7 +76,7 @@ def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
 
 @contextmanager
 def new_path(path: Path, *, force: bool) -> Iterator[Path]:
-    """Yield a temporary name for a library to write, renamed to ``path`` once the body succeeds.
+    """Yield a temporary name for a library to write, renamed to ``path`` once the body has written it.
 
     Raises as :func:`check_new`, and UsageError if ``path`` is a stream.
     """
@@ -86,8 +86,9 @@ def new_path(path: Path, *, force: bool) -> Iterator[Path]:
     made = path.with_name(f".imseek-{os.getpid()}.tmp")
     try:
         yield made
-        check_new(path, force=force)
-        made.replace(path)
+        if made.exists():
+            check_new(path, force=force)
+            made.replace(path)
     except InterruptedError:
         raise  # The user has stopped the work.
     except OSError as error:

@@ -96,8 +96,20 @@ class OutputOptions:
             check_new(self.sheet, force=self.force)
         return replace(self, as_json=self.as_json or many)
 
-    def show(self, result: SearchResult, query: Query, names: Mapping[str, str]) -> None:
-        """Print the hits as a table or as paths. ``names`` maps collection UUIDs to names."""
+    def show(
+        self,
+        result: SearchResult,
+        query: Query,
+        names: Mapping[str, str],
+        *,
+        following: str | None,
+        narrowed: bool,
+    ) -> None:
+        """Print the hits as a table or as paths.
+
+        ``names`` maps collection UUIDs to names; ``following`` is what ``--page`` takes for the next page, if any;
+        ``narrowed`` says whether a condition left out images.
+        """
         if is_stdout(self.csv):
             return  # CSV for another program must be alone on stdout.
         if self.ids:
@@ -109,7 +121,12 @@ class OutputOptions:
             return
         if self.preview and result.hits:
             _preview(result, by_caption=query.by == "caption")
-        print_table(result, query.by, names, colour=self.color == "always" or (self.color == "auto" and has_colour()))
+        colour = self.color == "always" or (self.color == "auto" and has_colour())
+        sifted = narrowed and not result.cut and query.page is None and query.min_score is None
+        empty = "no hits: no image meets --where" if sifted else "no hits"
+        print_table(result, query.by, names, colour=colour, empty=empty)
+        if following is not None:
+            say(f"more: --page {following}")
 
     def write(self, result: SearchResult) -> None:
         """Write the CSV file, if requested. Raises as :func:`new_file`."""
