@@ -219,8 +219,8 @@ def encode_file(
 
     A ``.npy`` file has a row for each input, of NaN for a picture that could not be used. A ``.parquet`` file has the
     columns ``path`` (or ``text``) and ``vector``, without such pictures, and says which encoder made them, so that
-    ``imseek index`` can take it in. ``file_format`` is by default that of the ending of ``target``. ``made`` is a
-    file to write instead, which the caller moves there.
+    ``imseek index`` can take it in. Where no picture could be used, there is no file. ``file_format`` is by default
+    that of the ending of ``target``. ``made`` is a file to write instead, which the caller moves there.
 
     Raises UsageError for no input and for another ending, whatever :meth:`Embedder.texts` raises, OSError, and
     InterruptedError once ``stop`` is set.
@@ -229,7 +229,8 @@ def encode_file(
     task, skipped = Task(progress, stop), list[SkippedInput]()
 
     def note(position: int, error: MediaError) -> None:
-        skipped.append(SkippedInput(position, os.fsencode(inputs[position]), error.reason, str(error)))
+        message = f"{error} ({error.hint})" if error.hint else str(error)
+        skipped.append(SkippedInput(position, os.fsencode(inputs[position]), error.reason, message))
 
     def blocks() -> Iterator[Float32]:
         done = 0
@@ -243,12 +244,16 @@ def encode_file(
             task.step("encoding", done, len(inputs), skipped=len(skipped))
 
     write = _write_npy if chosen == "npy" else _write_parquet
-    write(target if made is None else made, encoder, inputs, kind, blocks())
+    written = target if made is None else made
+    write(written, encoder, inputs, kind, blocks())
+    vectors = len(inputs) - len(skipped)
+    if not vectors:
+        written.unlink()
     return EncodeReport(
         kind=kind,
-        target=os.fsencode(target),
+        target=os.fsencode(target) if vectors else None,
         format=chosen,
-        vectors=len(inputs) - len(skipped),
+        vectors=vectors,
         dim=encoder.dim,
         encoder=encoder.info.reference,
         fingerprint=encoder.fingerprint(),

@@ -47,11 +47,10 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-#: Hints for a collection without captions, a path that is not there, a full disk and too many open files.
+#: Hints for a collection without captions, a full disk and too many open files.
 CAPTION_SOURCES: Final = (
     "`imseek index` reads captions from tables, text files beside pictures, and pictures (docs/sources.md)"
 )
-MISSING_PATH: Final = "check the spelling; if it is on a drive or a network share, mount that first"
 FREE_SPACE: Final = "free some space; what was committed is safe"
 MORE_FILES: Final = "too many open files: raise the limit (ulimit -n)"
 _OS_HINTS: Final = {
@@ -137,10 +136,11 @@ class PluginError(ImseekError): ...
 
 
 class MissingExtraError(ImseekError):
-    """An optional dependency is missing; the message names the extra to install."""
+    """A dependency is missing; the message names the extra to install, or the base install where ``extra`` is None."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed", hint=f"in imseek's folder: pip install '.[{extra}]'")
+    def __init__(self, package: str, extra: str | None) -> None:
+        target = "." if extra is None else f"'.[{extra}]'"
+        super().__init__(f"{package} is not installed", hint=f"in imseek's folder: pip install {target}")
         self.package = package
         self.extra = extra
 

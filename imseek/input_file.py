@@ -11,6 +11,7 @@ import os
 import select
 import stat
 from io import BufferedReader
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 if TYPE_CHECKING:
@@ -21,8 +22,21 @@ MAX_TEXT: Final = 1 << 30
 #: Without O_NONBLOCK, opening a pipe that has no writer would block for ever.
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOCK: Final = 1 << 20
+_MISSING_PATH: Final = "check the spelling; if it is on a drive or a network share, mount that first"
 #: Seconds to wait for a pipe's writer.
 _PIPE_TIMEOUT: Final = 1
+
+
+def missing_path_hint(path: str) -> str:
+    """Suggest what to do about a path that does not exist: one beside it with a similar name, if there is one."""
+    from difflib import get_close_matches
+
+    missing = Path(path).expanduser()
+    try:
+        close = get_close_matches(missing.name, os.listdir(missing.parent), 1)
+    except (OSError, ValueError):
+        close = []
+    return f"did you mean {Path(path).with_name(close[0])}?" if close else _MISSING_PATH
 
 
 def read_input(path: str | os.PathLike[str], *, most: int = MAX_TEXT) -> bytes:

@@ -1,6 +1,6 @@
 """Make the README's picture: the demo's queries over photographs that are CC0 or in the public domain.
 
-python docs/pictures/make.py            (needs the extras cpu, builtin and demo)
+python docs/pictures/make.py            (needs the extras builtin and demo)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Make the pictures of docs/ui.md: the pages of ``imseek ui`` in Debian's chromium, over free photographs.
 
-make page-pictures            (needs the extras cpu, builtin, demo, explore, ui and dev)
+make page-pictures            (needs the extras builtin, demo, explore, ui and dev)
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def load(
     if scheme == "builtin":
         from imseek.encoders.builtin import BuiltinEncoder
 
-        return BuiltinEncoder(modalities=modalities, runtime=runtime)
+        return BuiltinEncoder(modalities=modalities, runtime=runtime, notify=notify)
 
     def load_library() -> Encoder:
         from imseek.encoders.device import require_torch

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from imseek.data.vectors import require_faiss
 from imseek.data.vectors.base import Float16
-from imseek.errors import MissingExtraError
 from imseek.exports.base import ExportJob, WriteResult
 from imseek.exports.selection import BLOCK
 
@@ -18,10 +18,9 @@ IDS: Final = "ids.npy"
 
 def write_faiss(job: ExportJob) -> WriteResult:
     """Write the index and ids; row ``n`` of the index is the image ``ids[n]``."""
-    try:
-        from imseek.data.vectors.faiss_export import write_flat
-    except ImportError as error:
-        raise MissingExtraError("faiss", "cpu") from error
+    require_faiss()
+    from imseek.data.vectors.faiss_export import write_flat
+
     selection = job.selection
     with (job.path / INDEX).open("xb") as out:
         write_flat(out, selection.space.dim, len(selection), _rows(job), half=job.options.half)

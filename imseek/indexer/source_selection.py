@@ -12,10 +12,11 @@ from imseek.data.catalog import places
 from imseek.data.catalog import sources as catalog_sources
 from imseek.data.catalog.catalog import Source as CatalogSource
 from imseek.data.writing.writer import Writer
-from imseek.errors import MISSING_PATH, UsageError
+from imseek.errors import UsageError
 from imseek.indexer.sources import KINDS, check_source, detect, filter_of, known_kinds, options_of
 from imseek.indexer.sources.files import GONE_ERRNOS
 from imseek.indexer.sources.folder import path_below, reaches
+from imseek.input_file import missing_path_hint
 from imseek.types.indexing_runs import SourceOptions
 from imseek.types.pictures import display_path
 
@@ -195,7 +196,8 @@ class _TargetSelection:
                     if not below or self._has_places(source, below):
                         return
             if error.errno in GONE_ERRNOS:
-                raise UsageError(f"no such file or folder: {display_path(path)}", hint=MISSING_PATH) from error
+                hint = missing_path_hint(os.fsdecode(path))
+                raise UsageError(f"no such file or folder: {display_path(path)}", hint=hint) from error
             raise UsageError(f"{display_path(path)} is not accessible: {error.strerror}") from error
 
     def _has_places(self, source: CatalogSource, below: bytes) -> bool:

@@ -84,8 +84,8 @@ def decode(
     if name is None:
         raise MediaError(SkipReason.NOT_AN_IMAGE, "the content matches no known image format")
     if not is_readable(name):
-        if needs_extra(name):  # also in the message, since only that is stored for a skipped file
-            message = f"{name} images need a codec that is not installed ({FORMATS_HINT})"
+        if needs_extra(name):
+            message = f"{name} images need a codec that is not installed"
             raise MediaError(SkipReason.MISSING_CODEC, message, hint=FORMATS_HINT)
         raise MediaError(SkipReason.MISSING_CODEC, f"{name} images are not supported by this installation")
 

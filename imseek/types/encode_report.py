@@ -29,7 +29,8 @@ class EncodeReport:
     """The result of encoding pictures or texts into a file."""
 
     kind: EncodedKind
-    target: FilePath
+    target: FilePath | None
+    """The file; null where nothing could be encoded, so that nothing was written."""
     format: FileFormat
     vectors: Count
     """Number of inputs that were encoded."""

@@ -41,6 +41,11 @@ def lines(schema_of: Any, text: str) -> list[dict[str, Any]]:
     return found
 
 
+def test_an_empty_list_says_what_left_it_empty(cli, album) -> None:
+    assert cli("search", "red", "--where", "width > 1000").out == "no hits: no image meets --where\n"
+    assert cli("search", "red", "--min-score", "1").out == "no hits\n"
+
+
 class TestPages:
     def test_the_token_leads_through_all_hits(self, cli, album) -> None:
         whole = cli("search", "red", "--json", "-n", "100").json("search")
@@ -55,11 +60,33 @@ class TestPages:
         assert shown == whole["hits"]
 
     def test_a_table_says_how_to_go_on(self, cli, album) -> None:
-        outcome = cli("search", "red", "-n", "8", "--cutoff", "none")
-        token = outcome.err.splitlines()[-1].removeprefix("more: --page ")
-        following = cli("search", "red", "-n", "30", "--cutoff", "none", "--page", token)
-        assert len(following.out.splitlines()) == 23
-        assert "--page" not in following.err
+        query = ("search", "red", "-n", "8", "--cutoff", "none")
+        whole = cli("search", "red", "-n", "30", "--cutoff", "none", "--ids").out.split()
+        shown, page = [], "1"
+        while page:
+            outcome = cli(*query, "--page", page)
+            shown += cli(*query, "--page", page, "--ids").out.split()
+            page = outcome.err.partition("more: --page ")[2].strip()
+            assert page in ("", str(len(shown) // 8 + 1))
+        assert shown == whole
+        beyond = cli(*query, "--page", "5")
+        assert (beyond.code, "there is no page 5: the results end on page 4" in beyond.err) == (2, True)
+
+    def test_a_table_by_token_goes_on_by_token(self, cli, album) -> None:
+        token = cli("search", "red", "--json", "-n", "8").json("search")["next_page"]
+        outcome = cli("search", "red", "-n", "8", "--cutoff", "none", "--page", token)
+        following = outcome.err.partition("more: --page ")[2].strip()
+        assert len(following) > 30
+        rest = cli("search", "red", "-n", "30", "--cutoff", "none", "--page", following)
+        assert len(rest.out.splitlines()) == 15
+        assert "--page" not in rest.err
+
+    def test_a_numbered_page_as_json_gives_the_token(self, cli, album) -> None:
+        second = cli("search", "red", "--json", "-n", "8", "--page", "2").json("search")
+        first = cli("search", "red", "--json", "-n", "8").json("search")
+        by_token = cli("search", "red", "--json", "-n", "8", "--page", first["next_page"]).json("search")
+        assert second["hits"] == by_token["hits"]
+        assert second["next_page"] == by_token["next_page"]
 
     def test_bad_tokens(self, cli, album) -> None:
         token = cli("search", "red", "--json").json("search")["next_page"]

@@ -103,6 +103,22 @@ class TestValues:
         assert cli("search", "red").code == 0, "nothing but what needs it is stopped"
         assert cli("index", "--help").code == 0
 
+    def test_as_json(self, cli, file, monkeypatch) -> None:
+        file.write_text("precision = 'fp32'\n[index]\nthreads = 2\n")
+        monkeypatch.setenv("IMSEEK_DEVICE", "cuda")
+        answer = cli("config", "list", "--json").json("config")
+        assert answer["path"] == str(file)
+        found = {one["name"]: (one["value"], one["origin"]) for one in answer["settings"]}
+        assert list(found) == list(config.SETTINGS)
+        assert found["index.threads"] == (2, "file")
+        assert found["device"] == ("cuda", "environment")
+        assert found["encoder"] == (None, "default")
+        one = cli("config", "get", "index.threads", "--json")
+        assert (one.code, one.json("config-get")["value"]) == (0, 2)
+        none = cli("config", "get", "encoder", "--json")
+        assert (none.code, none.json("config-get")["default"]) == (1, "auto")
+        assert cli("config", "get", "nothing", "--json").code == 2
+
 
 class TestWriting:
     def test_comments_stay(self, cli, file) -> None:

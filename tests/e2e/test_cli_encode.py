@@ -26,7 +26,15 @@ def test_vectors_are_written(
     assert "picture 2 (" in outcome.err
     assert "wrote v.npy: 2 vectors of 64 dimensions (fake)" in outcome.err
     assert np.array_equal(np.load("v.npy")[:2], encoder.images(paths[:2]))
-    assert cli("encode", tmp_path / "bad.jpg", "--encoder", "fake", "-o", "none.npy").code == 3
+    for name in ("none.npy", "none.parquet"):
+        outcome = cli("encode", tmp_path / "bad.jpg", "--encoder", "fake", "-o", name)
+        assert outcome.code == 3
+        assert "no picture could be read, so nothing was written" in outcome.err
+        assert "wrote" not in outcome.err
+    report = cli("encode", tmp_path / "bad.jpg", "--encoder", "fake", "-o", "v.npy", "--force", "--json").json("encode")
+    assert (report["path"], report["vectors"], len(report["skipped"])) == (None, 0, 1)
+    assert len(np.load("v.npy")) == 3, "what was there stays"
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["bad.jpg", "v.npy"]
     again = cli("encode", "--texts", "red", "--encoder", "fake", "-o", "v.npy")
     assert (again.code, "v.npy is there already" in again.err) == (2, True)
     Path("texts.txt").write_text("blue\n\ngreen\n")

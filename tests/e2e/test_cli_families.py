@@ -1,4 +1,4 @@
-"""Families of commands: defaults, earlier spellings, suggestions, completion; sections of help; words of options."""
+"""Families of commands: defaults, other spellings, suggestions, completion; sections of help; words of options."""
 
 from __future__ import annotations
 
@@ -57,6 +57,8 @@ def answer(cli, tmp_path: Path, line: str) -> tuple[int, str]:
         ("restore photos.tar default", "backup restore photos.tar default"),
         ("jobs", "jobs list"),
         ("encoders fake", "encoders list fake"),
+        ("verify default", "collection verify default"),
+        ("verify -c default", "collection verify -c default"),
     ],
 )
 def test_both_spellings_give_one_answer(cli, album, tmp_path, earlier, now) -> None:
@@ -95,6 +97,8 @@ def test_help_of_an_earlier_spelling_names_the_new_one(cli, earlier, now) -> Non
         ("restor", "Did you mean 'backup restore'"),
         ("serch", "Did you mean 'search', 'serve'?"),
         ("xyzzy", "there is no collection yet"),
+        ("verfy", "Did you mean 'collection verify'?"),
+        ("-c photos search dog", "-c comes after the command: imseek search -c NAME …"),
         ("beach", "Did you mean 'search', 'watch'? (To search for it: imseek search …)"),
     ],
 )
@@ -102,6 +106,31 @@ def test_a_wrong_word_is_answered_by_the_right_one(cli, home, line, message) -> 
     outcome = cli(*line.split())
     assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err
+
+
+#: Commands on no collection of one's own choice: on two, on one that is new or gets a new name, or on none.
+WITHOUT_COLLECTION = {
+    "coverage", "backup verify", "backup restore", "collection list", "collection create", "collection rename",
+    "config list", "config get", "config set", "config unset", "demo", "encode",
+    "encoders list", "encoders get", "encoders check",
+}  # fmt: skip
+
+
+def test_every_command_on_a_collection_takes_it_by_the_same_option() -> None:
+    without = set()
+    for words in commands(command()):
+        found: Any = command()
+        for word in words:
+            found = found.commands[word]
+        if isinstance(found, TyperGroup):
+            continue
+        option = next((one for one in found.params if "--collection" in one.opts), None)
+        if option is None:
+            without.add(" ".join(words))
+        else:
+            assert (option.opts, option.hidden) == (["--collection", "-c"], False), words
+            assert option.metavar == "NAME|PATH", words
+    assert without == WITHOUT_COLLECTION
 
 
 @pytest.mark.parametrize(

@@ -228,3 +228,24 @@ class TestWatch:
         assert "is not a folder" in outcome.err
         assert not (home / "collections" / "new").exists()
         assert cli("watch", "-c", "new").code == 2, "without a folder, it must exist"
+
+
+class TestMistypedPaths:
+    def test_a_similar_name_beside_it_is_suggested(self, cli, pictures) -> None:
+        outcome = cli("index", pictures.with_name("picturs"), "--encoder", "fake")
+        assert outcome.code == 2
+        assert f"did you mean {pictures}?" in outcome.err
+        assert cli("index", pictures, "--encoder", "fake").code == 0
+        outcome = cli("index", pictures / "belov")
+        assert f"did you mean {pictures / 'below'}?" in outcome.err
+
+    def test_without_one_the_hint_is_general(self, cli, pictures) -> None:
+        for path in (pictures / "zzzzzz", pictures / "no" / "where"):
+            assert "check the spelling" in cli("index", path, "--encoder", "fake").err
+
+    def test_a_path_with_spaces_that_the_shell_has_split(self, cli, pictures) -> None:
+        spaced = pictures.rename(pictures.with_name("my own pictures"))
+        outcome = cli("index", *str(spaced).split(), "--encoder", "fake")
+        assert outcome.code == 2
+        assert f"stands in quotes: '{spaced}'" in outcome.err
+        assert cli("index", spaced, "--encoder", "fake").code == 0

@@ -54,6 +54,14 @@ class TestCollections:
         assert list((home / "collections").iterdir()) == []
         assert (indexed / "red.png").exists()
 
+    def test_delete_takes_the_usual_option_and_no_default(self, cli, home, indexed, monkeypatch) -> None:
+        monkeypatch.setenv("IMSEEK_COLLECTION", "default")
+        unnamed = cli("collection", "delete", "--yes")
+        assert (unnamed.code, "no collection is named" in unnamed.err) == (2, True)
+        assert cli("collection", "delete", "default", "-c", "default", "--yes").code == 2
+        assert cli("collection", "delete", "-c", "default", "--yes").code == 0
+        assert list((home / "collections").iterdir()) == []
+
     def test_delete_of_none(self, cli) -> None:
         assert cli("collection", "delete", "nowhere", "--yes").code == 2
 
@@ -199,8 +207,15 @@ class TestDoctor:
         monkeypatch.setattr(doctor, "_version", lambda name: None)
         outcome = cli("doctor")
         assert outcome.code == 1
-        for extra in ("cpu", "builtin"):
-            assert f".[{extra}]" in outcome.out
+        assert ".[builtin]" in outcome.out
+        assert "fail faiss        not installed" in outcome.out
+
+    def test_two_kinds_of_faiss_are_a_fault(self, cli, monkeypatch) -> None:
+        real = doctor._version
+        monkeypatch.setattr(doctor, "_version", lambda name: "1.15.1" if name == "faiss-gpu" else real(name))
+        outcome = cli("doctor")
+        assert outcome.code == 1
+        assert "overwrite each other's files" in outcome.out
 
     def test_a_small_install_without_torch_is_no_fault(self, cli, monkeypatch) -> None:
         real = doctor._version

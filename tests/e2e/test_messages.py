@@ -108,7 +108,6 @@ LINES: dict[str, tuple[str, ...]] = {
 CHANGING = (
     (re.compile(r"\b\d+([.,]\d+)? ?(ms|s|seconds?)\b"), "SECONDS"),
     *WORDS,
-    (re.compile(r"--page \S+"), "--page PAGE"),
     (re.compile(r"[ \t]+$", re.MULTILINE), ""),
     (re.compile(r"(?<=\S) {2,}"), "  "),  # columns are as wide as paths
 )

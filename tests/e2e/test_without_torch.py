@@ -154,6 +154,6 @@ def names(lines: list[str]) -> set[str]:
 def test_the_list_is_the_base_install_without_these() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = [line for line in (ROOT / "deploy" / "light.txt").read_text().splitlines() if line and line[0] != "#"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
+    wanted = project["dependencies"]
     assert LEFT_OUT.keys() <= names(wanted)
     assert sorted(listed) == sorted(one for one in wanted if names([one]) - LEFT_OUT.keys())

@@ -186,7 +186,7 @@ def test_files_swept_under_a_reader_make_it_take_a_new_generation(
         assert len(reader.search("words")) == 7
 
 
-def test_no_faiss_names_the_extra(collection: imseek.Collection, photos: Path) -> None:
+def test_no_faiss_names_the_install(collection: imseek.Collection, photos: Path) -> None:
     """A few queries of a small collection do without."""
     collection.index([photos / "coffee.png"])
     script = (
@@ -198,7 +198,7 @@ def test_no_faiss_names_the_extra(collection: imseek.Collection, photos: Path) -
         "except imseek.errors.MissingExtraError as error: print(error, '/', error.hint)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "faiss is not installed / in imseek's folder: pip install '.[cpu]'\n"
+    assert done.stdout == "faiss is not installed / in imseek's folder: pip install .\n"
 
 
 def test_the_read_path_loads_nothing_heavy(collection: imseek.Collection, photos: Path) -> None:

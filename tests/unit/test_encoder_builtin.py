@@ -295,6 +295,21 @@ def test_a_query_by_text_needs_no_image_files(tmp_path: Path) -> None:
     assert folder.name.startswith("builtin-text-")
 
 
+def test_a_line_comes_before_the_text_tower_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(onnx_cache, "cache_dir", lambda: tmp_path)
+
+    def make(folder: Path) -> None:
+        lines.append("made")
+        (folder / "text.onnx").write_bytes(b"a network")
+
+    monkeypatch.setattr(onnx_cache, "_make_text_files", make)
+    onnx_cache.text_network(lines.append)
+    assert lines == ["preparing the text tower of builtin: once, some seconds", "made"]
+    onnx_cache.text_network(lines.append)
+    assert len(lines) == 2, "the second time it is there"
+
+
 def test_damaged_files_are_made_again() -> None:
     before = BuiltinEncoder().encode_texts(["a red apple"])
     network, _ = onnx_cache.text_network()

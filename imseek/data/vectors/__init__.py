@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from imseek.data.vectors.faiss_snapshot import Snapshot
     from imseek.data.vectors.gpu import Placement
 
-__all__ = ["IdSet", "Matches", "Segment", "VectorIndex", "open_index", "placement_on"]
+__all__ = ["IdSet", "Matches", "Segment", "VectorIndex", "open_index", "placement_on", "require_faiss"]
 
 
 def open_index(
@@ -50,7 +50,7 @@ def open_index(
         if is_small(segments, dim):
             return SmallIndex(segments, dim, lambda: open_index("faiss", segments, dim), like=like)
     if kind in ("auto", "faiss"):
-        _require_faiss()
+        require_faiss()
         from imseek.data.vectors.faiss_index import FaissIndex
 
         if snapshot is not None:
@@ -68,16 +68,17 @@ def placement_on(device: str) -> Placement | None:
     """
     if device != "all" and not device.startswith("cuda"):
         return None
-    _require_faiss()
+    require_faiss()
     from imseek.data.vectors.gpu import Placement
 
     return Placement(device)
 
 
-def _require_faiss() -> None:
+def require_faiss() -> None:
+    """Raise MissingExtraError where FAISS is not installed: few queries of small collections do without."""
     try:
         import faiss  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name != "faiss":
             raise
-        raise MissingExtraError("faiss", "cpu") from error
+        raise MissingExtraError("faiss", None) from error

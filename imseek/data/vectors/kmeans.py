@@ -9,8 +9,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from imseek.data.vectors import require_faiss
 from imseek.data.vectors.faiss_threads import at_most_threads
-from imseek.errors import MissingExtraError
 from imseek.types.arrays import Float32
 
 Labels: TypeAlias = npt.NDArray[np.int64]
@@ -73,10 +73,7 @@ def thread_pool(threads: int) -> ThreadPoolExecutor:
 
 
 def _faiss() -> Any:
-    try:
-        import faiss
-    except ModuleNotFoundError as error:
-        if error.name != "faiss":
-            raise
-        raise MissingExtraError("faiss", "cpu") from error
+    require_faiss()
+    import faiss
+
     return faiss

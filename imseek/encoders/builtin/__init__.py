@@ -7,7 +7,7 @@ EfficientNet-Lite0 encodes pictures and all-MiniLM-L6-v2 texts; both results bec
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -46,9 +46,16 @@ class BuiltinEncoder:
     The first use of a tower on a machine writes its files to the cache folder (a few seconds, without torch).
     """
 
-    def __init__(self, *, modalities: Sequence[str] = ("image", "text"), runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        modalities: Sequence[str] = ("image", "text"),
+        runtime: Runtime | None = None,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
         """Check that the weights are installed and that the runtime suits them.
 
+        ``notify`` receives a line before the text tower's files are written.
         Raises MissingExtraError unless the packages with the weights are installed, and EncoderUnavailableError for a
         device other than the CPU or a precision other than fp32.
         """
@@ -62,6 +69,7 @@ class BuiltinEncoder:
         self._batch_size = runtime.batch_size or _BATCH
         self._threads = runtime.threads or available_cpus()
         self._info = replace(_INFO, draft_size=runtime.draft_size(_SIZE))
+        self._notify = notify
         self._lock = threading.Lock()
         self._image_network: Network | None = None
         self._text_tower: tuple[TextTower, Float32] | None = None
@@ -113,6 +121,6 @@ class BuiltinEncoder:
     def _texts(self) -> tuple[TextTower, Float32]:
         with self._lock:
             if self._text_tower is None:
-                network, classes = onnx_cache.text_network()
+                network, classes = onnx_cache.text_network(self._notify)
                 self._text_tower = TextTower(network, threads=self._threads), np.load(classes)
             return self._text_tower

@@ -6,12 +6,13 @@ them imports torch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from imseek.encoders.builtin.recipe import PREPROCESSING, fingerprint
+from imseek.encoders.builtin.recipe import PREPROCESSING, REFERENCE, fingerprint
 from imseek.encoders.builtin.space import PROMPTS
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.weights import LITE0, MINILM, class_names
@@ -30,9 +31,18 @@ def image_network() -> Path:
     return build_once(_folder("image"), _make_image_files) / _IMAGE_NETWORK
 
 
-def text_network() -> tuple[Path, Path]:
-    """Return the ONNX file of MiniLM, ``ids`` and ``mask`` → (n, 384), and the (1000, 384) float32 class vectors."""
-    folder = build_once(_folder("text"), _make_text_files)
+def text_network(notify: Callable[[str], None] | None = None) -> tuple[Path, Path]:
+    """Return the ONNX file of MiniLM, ``ids`` and ``mask`` → (n, 384), and the (1000, 384) float32 class vectors.
+
+    ``notify`` receives a line before they are made, which takes some seconds.
+    """
+
+    def make(folder: Path) -> None:
+        if notify is not None:
+            notify(f"preparing the text tower of {REFERENCE}: once, some seconds")
+        _make_text_files(folder)
+
+    folder = build_once(_folder("text"), make)
     return folder / _TEXT_NETWORK, folder / _CLASSES
 
 

@@ -9,9 +9,13 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, SaveScoresOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, SaveScoresOption, WhereOption, examples
+from imseek.ui.cli.flag_groups import with_groups
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
+from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.run import Run
+from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count
 
@@ -26,6 +30,7 @@ def register(app: typer.Typer) -> None:
     )(aesthetic)
 
 
+@with_groups(output=LIST_FLAGS)
 def aesthetic(
     weights: Annotated[
         Path | None,
@@ -39,7 +44,8 @@ def aesthetic(
     where: WhereOption = None,
     limit: Annotated[int, options.limit("How many images to show.")] = 10,
     collection: CollectionOption = None,
-    as_json: JsonOption = False,
+    *,
+    output: ListFlags,
 ) -> int:
     """Score how pleasing pictures are, from about 1 to 10, with one of LAION's aesthetic predictors. Needs vectors
     of OpenAI's CLIP."""
@@ -51,7 +57,7 @@ def aesthetic(
         from imseek.aesthetic import WEIGHTS_HINT
 
         raise UsageError("no weights are given: add --weights FILE", hint=WEIGHTS_HINT)
-    run = Run.on(collection, as_json=as_json)
+    run = Run.on(collection, as_json=output.as_json)
     with run.work() as controls:
         found = evaluate.aesthetic_scores(run.path, weights, where=where, **controls)
     if found.interrupted:
@@ -64,7 +70,8 @@ def aesthetic(
     best = tuple(Shown(image_id, score, places.get(image_id)) for image_id, score in ranked)
     stored = f"stored as the column {save}: imseek search … --where '{save} > 5'"
     answer = ScoredPictures(found, best, save)
-    return run.finish(answer, lambda: _lines(answer), notes=[] if save is None else [stored])
+    output.write(("score", *IMAGE_COLUMNS), map(to_json, best))
+    return run.finish(answer, output.lines(lambda: _lines(answer)), notes=[] if save is None else [stored])
 
 
 def _lines(answer: ScoredPictures) -> list[str]:

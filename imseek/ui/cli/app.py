@@ -96,12 +96,13 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
     },
 }
 
-#: Earlier spellings of commands, which work and are listed nowhere.
+#: Other spellings of commands, which work and stand in no help: earlier ones, and one that people try first.
 ALIASES: Final[Mapping[str, str]] = {
     "apply": "duplicates apply",
     "judge": "duplicates judge",
     "undo": "duplicates undo",
     "restore": "backup restore",
+    "verify": "collection verify",
 }
 #: Words that name no command, and the command that does what they say.
 _SUGGESTIONS: Final[Mapping[str, str]] = {
@@ -112,7 +113,6 @@ _SUGGESTIONS: Final[Mapping[str, str]] = {
     "import": "index",
     "list": "info",
     "status": "info",
-    "verify": "collection verify",
 }
 
 
@@ -154,7 +154,7 @@ def _no_options() -> None:
 
 
 class _Sections(CommandGroup):
-    """The command `imseek`: it knows earlier spellings, and its help lists the commands in sections."""
+    """The command `imseek`: it knows other spellings, and its help lists the commands in sections."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -163,6 +163,8 @@ class _Sections(CommandGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] in ALIASES:
             args = [*ALIASES[args[0]].split(), *args[1:]]
+        if args and args[0] in ("-c", "--collection"):
+            ctx.fail(f"{args[0]} comes after the command: imseek search {args[0]} NAME …")
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

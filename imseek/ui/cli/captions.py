@@ -13,16 +13,18 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import pairs_file
 from imseek.ui.cli.common_options import (
     CollectionOption,
-    ForceOption,
-    JsonOption,
     SaveScoresOption,
     WhereOption,
     examples,
 )
 from imseek.ui.cli.evaluate_shared import left_out_lines
+from imseek.ui.cli.flag_groups import with_groups
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
+from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
+from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable, shorten
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from imseek.ui.cli.score_answers import ScoredCaptions
 
 _WIDTH: Final = 60
+_COLUMNS: Final = ("score", *IMAGE_COLUMNS, "caption")
 _MEASURE_NAMES: Final = {"cosine": "cosine", "clipscore": "CLIPScore", "refclipscore": "RefCLIPScore"}
 
 
@@ -39,12 +42,14 @@ def register(app: typer.Typer) -> None:
         "captions",
         epilog=examples(
             "imseek captions",
+            "imseek captions -n 500 --csv worst.csv",
             "imseek captions --score --save clipscore",
             "imseek captions --keep 30% --basic --export kept.parquet",
         ),
     )(run)
 
 
+@with_groups(output=LIST_FLAGS)
 def run(
     score: Annotated[
         bool, typer.Option("--score", help="Show CLIPScore, 2.5 · max(cosine, 0), instead of the cosine.")
@@ -102,10 +107,10 @@ def run(
         ),
     ] = None,
     save: SaveScoresOption = None,
-    force: ForceOption = False,
     limit: Annotated[int, options.limit("How many images to show.")] = 10,
     collection: CollectionOption = None,
-    as_json: JsonOption = False,
+    *,
+    output: ListFlags,
 ) -> int:
     """List the images whose captions match their pictures least, the worst first; or keep the best pairs."""
     share = None if keep is None else parse_share(keep)
@@ -114,14 +119,15 @@ def run(
     if (prefix is not None or captions is not None) and not (score or references):
         raise UsageError("--prefix and --captions need --score or --references", hint="add --score")
     if export is not None:
-        pairs_file.check(export, force=force)
-    run = Run.on(collection, as_json=as_json, interrupted="interrupted: nothing was kept or stored")
+        pairs_file.check(export, force=output.force)
+    run = Run.on(collection, as_json=output.as_json, interrupted="interrupted: nothing was kept or stored")
     from imseek import captions as api
     from imseek.ui.cli.score_answers import ScoredCaptions
 
     if not (score or references or where or keep or save):
         found = api.summary(run.path, limit=limit)
-        return run.finish(found, lambda: _agreement_lines(found))
+        output.write(_COLUMNS, map(to_json, found.worst))
+        return run.finish(found, output.lines(lambda: _agreement_lines(found)))
     before = api.PREFIX if prefix is None else prefix
     with run.work() as controls:
         if references is not None:
@@ -137,14 +143,15 @@ def run(
         return run.exit_code(interrupted=True)
     kept = None if share is None else api.keep(run.path, scores, share, basic=basic)
     if export is not None and kept is not None:
-        pairs_file.write(export, api.pairs(run.path, kept), force=force)
+        pairs_file.write(export, api.pairs(run.path, kept), force=output.force)
     if save is not None:
         api.save(run.path, scores, save)
     done = ScoredCaptions(scores, api.worst(run.path, scores, limit=limit), kept, export, save)
     notes = [] if export is None else [f"wrote {printable(str(export))}"]
     if save is not None:
         notes.append(f"stored as the column {save}: imseek search … --where '{save} > …'")
-    return run.finish(done, lambda: _lines(done), notes=notes)
+    output.write(_COLUMNS, map(to_json, done.worst))
+    return run.finish(done, output.lines(lambda: _lines(done)), notes=notes)
 
 
 def _lines(done: ScoredCaptions) -> list[str]:

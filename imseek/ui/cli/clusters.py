@@ -14,7 +14,7 @@ from imseek.errors import UsageError
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
-from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, check_new, new_file, write_rows
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
@@ -89,9 +89,9 @@ def clusters(
         others = (k, smallest, where, save, csv, html)
         if density or names != "imagenet" or any(value is not None for value in others):
             raise UsageError("--again uses the clusters as they were stored", hint="leave out the other options")
-    for path in (csv, html):
-        if path is not None:
-            check_new(path, force=force)
+    check_csv(csv, force=force, rivals={"--json": as_json})
+    if html is not None:
+        check_new(html, force=force)
     if csv is not None and html is not None and csv.absolute() == html.absolute():
         raise UsageError(f"{csv} is named twice")
     run = Run.on(collection, as_json=as_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
@@ -19,13 +19,15 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import notices
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
 from imseek.ui.cli.command_classes import Group
-from imseek.ui.cli.common_options import CollectionTooOption, JsonOption, current_folder, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
 from imseek.ui.cli.configured import configured_encoder
 from imseek.ui.cli.download_progress import download_bar
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.index import AlsoOption, CaptionsOption
-from imseek.ui.cli.output import say, say_collection
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.output import say, say_collection, say_waiting
 from imseek.ui.render.index_text import encoder_lines
-from imseek.ui.render.result_json import print_answer, print_json
+from imseek.ui.render.result_json import print_answer, print_json, to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, format_size, printable
 
@@ -34,6 +36,7 @@ app = Group(
     epilog=examples("imseek collection list", "imseek collection verify holidays"),
 )
 
+_COLUMNS: Final = ("name", "path", "path_b64", "images", "problem")
 NameArgument: TypeAlias = Annotated[
     str | None,
     typer.Argument(metavar="COLLECTION", help="Name or path (default: the one a search would use)."),
@@ -75,13 +78,15 @@ class TrustList:
     trusted: tuple[TrustRecord, ...]
 
 
-@app.command("list", epilog=examples("imseek collection list"))
-def list_(as_json: JsonOption = False) -> None:
+@app.command("list", epilog=examples("imseek collection list", "imseek collection list --csv collections.csv"))
+@with_groups(output=LIST_FLAGS)
+def list_(*, output: ListFlags) -> None:
     """List the named collections."""
     found = [(named, _image_count(named)) for named in library.list_collections(os.environ)]
-    if as_json:
-        listed = (ListedCollection(named.name, os.fsencode(named.path), *state) for named, state in found)
-        print_json(CollectionList(tuple(listed)))
+    listed = tuple(ListedCollection(named.name, os.fsencode(named.path), *state) for named, state in found)
+    output.write(_COLUMNS, map(to_json, listed))
+    if output.as_json:
+        print_json(CollectionList(listed))
         return
     if not found:
         say("no collection yet: `imseek index FOLDER` creates one")
@@ -90,7 +95,7 @@ def list_(as_json: JsonOption = False) -> None:
         (named.name, "?" if images is None else f"{images:,}", printable(problem or str(named.path)))
         for named, (images, problem) in found
     ]
-    print(table(("name", "images", "path"), rows, right=(1,)))
+    output.print_list(table(("name", "images", "path"), rows, right=(1,)))
 
 
 @app.command(
@@ -128,6 +133,7 @@ def create(
     new = library.locate(name, cwd=current_folder(), environ=os.environ)
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
+    say_waiting("loading the encoder …")
     with download_bar():
         made = imseek.create(
             new.path,
@@ -156,14 +162,18 @@ def rename(
 
 @app.command(epilog=examples("imseek collection delete holidays", "imseek collection delete old --yes"))
 def delete(
-    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="The name or path of the collection.")],
+    name: Annotated[str | None, typer.Argument(metavar="NAME|PATH", help="The name or path of the collection.")] = None,
     yes: Annotated[bool, options.yes("Delete without asking.")] = False,
+    collection: CollectionOption = None,
 ) -> None:
     """Delete a collection. The pictures it was made from stay."""
-    doomed = library.locate(name, cwd=current_folder(), environ=os.environ)
+    given = merge_names(name, collection)
+    if given is None:  # a default would be a trap
+        raise UsageError("no collection is named", hint="imseek collection delete NAME")
+    doomed = library.locate(given, cwd=current_folder(), environ=os.environ)
     if not library.is_collection(doomed.path):
         raise CollectionNotFoundError(
-            f"no collection {name!r}", hint="`imseek collection list` shows the existing ones"
+            f"no collection {given!r}", hint="`imseek collection list` shows the existing ones"
         )
     images, problem = _image_count(doomed)
     held = problem if images is None else format_count(images, "image")
@@ -174,7 +184,7 @@ def delete(
 
 
 @app.command(epilog=examples("imseek collection verify", "imseek collection verify holidays --json"))
-def verify(name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False) -> int:
+def verify(name: NameArgument = None, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Check every file of a collection against its checksum. Exits with 1 if there is a problem."""
     from imseek import maintenance
 
@@ -200,7 +210,7 @@ def trust(
     listing: Annotated[bool, options.list_("List the trusted collections, without changing anything.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Stop trusting the collection.")] = False,
     force: Annotated[bool, options.force("Trust it even if the checks find problems.")] = False,
-    collection: CollectionTooOption = None,
+    collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Trust a collection, because you know who made it, so that it can be written to (docs/security.md).
@@ -271,7 +281,7 @@ def _find_missing_trusted(name: str | None) -> ResolvedCollection | None:
 
 
 @app.command(epilog=examples("imseek collection repair holidays"))
-def repair(name: NameArgument = None, collection: CollectionTooOption = None, as_json: JsonOption = False) -> int:
+def repair(name: NameArgument = None, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Repair a collection. Reports what was restored from where and what is lost. Exits with 1 if problems remain."""
     from imseek import maintenance
 

@@ -169,10 +169,6 @@ CollectionOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--collection", "-c", metavar="NAME|PATH", help="The collection, by name or by path."),
 ]
-#: Of commands whose argument names the collection, so that -c works there too.
-CollectionTooOption: TypeAlias = Annotated[
-    str | None, typer.Option("--collection", "-c", metavar="NAME|PATH", hidden=True)
-]
 #: Of commands that write one file.
 ForceOption: TypeAlias = Annotated[bool, force("Overwrite an existing file.")]
 #: Of commands that write several files.

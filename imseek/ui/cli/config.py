@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import typer
 
 from imseek import config
 from imseek.errors import ImseekError
+from imseek.types.json_form import FilePath
 from imseek.ui.cli.command_classes import Group
-from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.common_options import JsonOption, examples
 from imseek.ui.cli.output import say
+from imseek.ui.render.result_json import print_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import printable
 
@@ -26,10 +29,44 @@ NameArgument = Annotated[
 ]
 
 
-@app.command("list", epilog=examples("imseek config list"))
-def list_() -> None:
+@dataclass(frozen=True, slots=True)
+class SettingState:
+    """What holds for a setting, and where it comes from."""
+
+    name: str
+    value: str | bool | int | None
+    """Null where it is not set, so that the default holds."""
+    default: str
+    """What holds without it, in words."""
+    origin: Literal["default", "environment", "file"]
+    variable: str
+    """Its environment variable, which stands above the file."""
+
+    @classmethod
+    def of(cls, found: config.SettingValue) -> SettingState:
+        setting = found.setting
+        in_file = "default" if found.value is None else "file"
+        origin: Any = "environment" if found.origin == setting.variable else in_file
+        return cls(setting.name, found.value, setting.default, origin, setting.variable)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingList:
+    """The settings."""
+
+    path: FilePath
+    """The file, which need not exist."""
+    settings: tuple[SettingState, ...]
+
+
+@app.command("list", epilog=examples("imseek config list", "imseek config list --json"))
+def list_(as_json: JsonOption = False) -> None:
     """List the settings: what holds, and where it comes from."""
     file = config.read(os.environ)
+    if as_json:
+        states = map(SettingState.of, config.values(os.environ, file))
+        print_json(SettingList(os.fsencode(file.path), tuple(states)))
+        return
     rows = [
         (
             one.setting.name,
@@ -45,12 +82,15 @@ def list_() -> None:
 
 
 @app.command(epilog=examples("imseek config get device"))
-def get(name: NameArgument) -> int:
+def get(name: NameArgument, as_json: JsonOption = False) -> int:
     """Print what holds for a setting. Exits with 1 if it is not set."""
     file = config.read(os.environ)
     found = config.value_of(config.find_setting(name), os.environ, file)
     if file.broken and found.value is None:
         raise ImseekError(file.problems[0], hint="correct it in an editor, or delete the file")
+    if as_json:
+        print_json(SettingState.of(found))
+        return int(found.value is None)
     if found.value is None:
         say(f"{name} is not set: {found.setting.default}")
         return 1

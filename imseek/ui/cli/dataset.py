@@ -16,9 +16,11 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection, choose_two
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.flag_groups import with_groups
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable, shorten
 
@@ -149,6 +151,7 @@ _QUALITY_COLUMNS = ("luma_blur", "luma_mean", "luma_sd", "luma_dark", "luma_brig
         "imseek dataset balance --by camera --where 'year >= 2020' --json",
     )
 )
+@with_groups(output=LIST_FLAGS)
 def balance(
     by: Annotated[
         str,
@@ -165,14 +168,15 @@ def balance(
     where: WhereOption = None,
     limit: LimitOption = 20,
     collection: CollectionOption = None,
-    as_json: JsonOption = False,
+    *,
+    output: ListFlags,
 ) -> int:
     """Count the images of each class, and measure how even the classes are."""
     from imseek import dataset
 
     if looks and not duplicates:
         raise UsageError("--looks goes with --duplicates")
-    run = Run.on(collection, as_json=as_json)
+    run = Run.on(collection, as_json=output.as_json)
     with run.work() as controls:
         found = dataset.balance(
             run.path,
@@ -182,7 +186,8 @@ def balance(
             looks=looks,
             **controls,
         )
-    run.finish(found, lambda: balance_lines(found, limit), notes=map(printable, found.notes))
+    output.write(("name", "count", "share", "duplicates"), map(to_json, found.classes))
+    run.finish(found, output.lines(lambda: balance_lines(found, limit)), notes=map(printable, found.notes))
     return run.exit_code(run.stop.is_set())
 
 

@@ -103,12 +103,15 @@ def _base_packages() -> Check:
 
 def _faiss() -> Check:
     found = [f"{name} {number}" for name in _FAISS_PACKAGES if (number := _version(name))]
+    if len(found) > 1:
+        message = f"{' and '.join(found)} overwrite each other's files"
+        return Check("faiss", "fail", message, "pip uninstall faiss-cpu faiss-gpu, then install one of them")
     if found:
         try:
             return Check("faiss", "ok", f"{', '.join(found)}: {_search_devices()}")
         except ImportError as error:  # A library it was built with, such as CUDA's, may be missing.
-            return Check("faiss", "fail", f"{', '.join(found)} does not load: {error}", "pip install '.[cpu]'")
-    return Check("faiss", "fail", "not installed", "in imseek's folder: pip install '.[cpu]' (or '.[gpu]')")
+            return Check("faiss", "fail", f"{', '.join(found)} does not load: {error}", "docs/install.md")
+    return Check("faiss", "fail", "not installed", "in imseek's folder: pip install .")
 
 
 def _search_devices() -> str:

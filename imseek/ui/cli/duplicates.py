@@ -22,7 +22,7 @@ from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
-from imseek.ui.cli.output_files import check_new, new_file, stream_of
+from imseek.ui.cli.output_files import check_csv, check_new, new_file, stream_of
 from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName
@@ -182,7 +182,7 @@ def find(
     least = None if sure is None else parse_share(sure)
     _check_folders([*(prefer or ()), *(protect or ())])
     files = _ReportFiles(csv, html, plan, force)
-    files.check()
+    files.check(as_json=as_json)
     chosen, other = choose_two(collection, against, quiet=as_json)
     unplanned = "" if action is None else ", so no plan was written"
     run = Run(chosen, as_json, f"interrupted: there may be more{unplanned}; the same command goes on from here")
@@ -314,13 +314,14 @@ class _ReportFiles:
     plan: Path | None
     force: bool
 
-    def check(self) -> None:
+    def check(self, *, as_json: bool) -> None:
         """Check the files before the search. Raises UsageError and ImseekError."""
         named = [path for path in (self.csv, self.html, self.plan) if path is not None]
         if len({path.absolute() for path in named}) < len(named):
             raise UsageError(f"{named[0]} is named twice")
         if self.plan is not None and stream_of(self.plan) is not None:
             raise UsageError("the plan cannot be written to stdout", hint="name a file")
+        check_csv(self.csv, force=self.force, rivals={"--json": as_json})
         for path in named:
             check_new(path, force=self.force)
 

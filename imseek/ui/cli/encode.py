@@ -84,8 +84,6 @@ def encode(
         print_json(report)
     else:
         _say_report(report)
-        if not report.vectors and not texts:
-            say("no picture was encoded; --texts encodes what is given as texts")
     return 3 if not report.vectors or (as_strict and report.skipped) else 0
 
 
@@ -105,5 +103,8 @@ def _say_report(report: EncodeReport) -> None:
         say(printable(one.message))
     if (more := len(report.skipped) - _MAX_SKIPPED) > 0:
         say(f"and {format_count(more, 'more picture')} could not be used (all of them with --json)")
+    if report.target is None:
+        say("no picture could be read, so nothing was written; --texts encodes what is given as texts")
+        return
     shape = f"{format_count(report.vectors, 'vector')} of {report.dim} dimensions ({report.encoder})"
     say(f"wrote {printable(os.fsdecode(report.target))}: {shape}")

@@ -9,9 +9,11 @@ import typer
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import JsonOption, examples
 from imseek.ui.cli.download_progress import download_bar
+from imseek.ui.cli.flag_groups import with_groups
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.render.result_json import print_json
+from imseek.ui.render.result_json import print_json, to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, format_size, printable
 
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 #: The encoder that is in no catalogue, since it is not downloaded.
 _BUILTIN = "builtin"
+_COLUMNS: Final = (
+    *("reference", "family", "repository", "preset", "modalities", "dim", "image_size", "context_length", "languages"),
+    *("image_parameters", "text_parameters", "image_gflops", "text_gflops", "speed"),
+    *("licence", "licence_name", "any_use", "download_bytes", "cached"),
+)
 _GROUP: Final = "imseek.encoders"
 
 
@@ -37,7 +44,8 @@ ReferenceArgument = Annotated[
 ]
 
 
-@app.command("list", epilog=examples("imseek encoders list dinov2", "imseek encoders --any-use --json"))
+@app.command("list", epilog=examples("imseek encoders list dinov2", "imseek encoders --any-use --csv encoders.csv"))
+@with_groups(output=LIST_FLAGS)
 def list_(
     word: Annotated[
         str | None,
@@ -49,7 +57,8 @@ def list_(
     any_use: Annotated[
         bool, typer.Option("--any-use", help="List only encoders whose licence allows any use.")
     ] = False,
-    as_json: JsonOption = False,
+    *,
+    output: ListFlags,
 ) -> None:
     """List encoders with trained weights: download size, speed, licence, languages."""
     from imseek.encoders import EncoderList, list_encoders
@@ -65,7 +74,8 @@ def list_(
         _check_family(family)
     # A plugin's family and licence are known when it is loaded.
     plugins = () if family or any_use else tuple(p for p in find_plugins(_GROUP).values() if (word or "") in p.name)
-    if as_json:
+    output.write(_COLUMNS, map(to_json, chosen))
+    if output.as_json:
         print_json(EncoderList(chosen, plugins))
         return
     if word is not None and word.lower() in _BUILTIN and family is None:
@@ -75,9 +85,9 @@ def list_(
     if not chosen and not plugins:
         return
     if chosen:
-        print(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
+        output.print_list(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
     for plugin in plugins:
-        print(printable(f"plugin: {plugin.name} ({plugin.package} {plugin.version})"))
+        output.print_list(printable(f"plugin: {plugin.name} ({plugin.package} {plugin.version})"))
     say(
         f"{format_count(len(chosen), 'encoder')}; `imseek encoders get REFERENCE` downloads one, "
         "docs/encoders.md says more"

@@ -21,9 +21,11 @@ _BOLD: Final = "1"
 _DIM: Final = "2"
 
 
-def print_table(result: SearchResult, by: By, names: Mapping[str, str], *, colour: bool = False) -> None:
-    """Print hits as a table with notes below. ``names`` maps collection UUIDs to names."""
-    print(_grouped_table(result, by, names, _in_colour if colour else _plain) if result.hits else "no hits")
+def print_table(
+    result: SearchResult, by: By, names: Mapping[str, str], *, colour: bool = False, empty: str = "no hits"
+) -> None:
+    """Print hits as a table, or that there are none, with notes below. ``names`` maps collection UUIDs to names."""
+    print(_grouped_table(result, by, names, _in_colour if colour else _plain) if result.hits else empty)
     if result.cut:
         more = "more " if result.hits else ""
         print(f"… {result.cut:,} {more}below the cutoff; --cutoff none shows them")
@@ -32,8 +34,6 @@ def print_table(result: SearchResult, by: By, names: Mapping[str, str], *, colou
         print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")
     for note in _due_notes(result):
         print(printable(note))
-    if result.next_page is not None:
-        say(f"more: --page {result.next_page}")
 
 
 def print_paths(result: SearchResult, *, exact: bool) -> None:

@@ -27,13 +27,14 @@ from imseek.ui.cli.configured import configured_defaults, configured_encoder
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.output import say, say_collection
+from imseek.ui.cli.output import say, say_collection, say_waiting
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
 from imseek.ui.cli.source_flags import (
     SOURCE_FLAGS,
     check_paths,
+    check_quotes,
     read_names,
     split_stdin,
     with_named_encoder,
@@ -169,6 +170,7 @@ def index(
 ) -> int:
     """Index pictures. The first run creates the collection; later runs read only new and changed files."""
     given, from_stdin = split_stdin(paths or [])
+    check_quotes(given)
     if background and (from_stdin or dry_run):
         raise UsageError("--background takes neither names from stdin nor --dry-run")
     names = read_names([*(files_from or []), *(["-"] if from_stdin else [])], null=null)
@@ -364,6 +366,8 @@ def _create(
     quiet: bool,
 ) -> Collection | None:
     """Create a collection; returns None if another process has just created it."""
+    if not quiet:
+        say_waiting("loading the encoder …")
     try:
         with download_bar():
             opened = imseek.create(

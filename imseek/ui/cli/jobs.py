@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -10,9 +10,11 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.flag_groups import with_groups
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable
 
@@ -25,6 +27,7 @@ app = Group(
     epilog=examples("imseek jobs", "imseek jobs cancel 12"),
 )
 
+_COLUMNS: Final = ("job_id", "state", "exit_code", "pid", "host", "started", "ended", "progress", "kind")
 LimitOption = Annotated[int, options.limit("Show at most this many runs.", least=1)]
 _LIMIT = 20
 #: Kinds of runs whose progress is in files.
@@ -32,17 +35,19 @@ _OF_FILES = ("index", "watch")
 
 
 @app.command("list", epilog=examples("imseek jobs list", "imseek jobs list --limit 100 --json"))
-def list_(limit: LimitOption = _LIMIT, collection: CollectionOption = None, as_json: JsonOption = False) -> None:
+@with_groups(output=LIST_FLAGS)
+def list_(limit: LimitOption = _LIMIT, collection: CollectionOption = None, *, output: ListFlags) -> None:
     """List the runs of a collection, the newest first: in the background, in a terminal, or finished."""
     import imseek.jobs
     from imseek.ui.cli.job_answers import JobList
 
-    chosen = choose_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=output.as_json)
     found = imseek.jobs.list(chosen.path, limit=limit)
-    if as_json:
+    output.write(_COLUMNS, ({**to_json(job), "progress": _progress(job)} for job in found))
+    if output.as_json:
         print_answer(JobList(found), chosen)
     elif found:
-        print(_table(found))
+        output.print_list(_table(found))
     else:
         say("nothing has been run on this collection yet")
 

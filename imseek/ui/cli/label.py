@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -14,11 +14,14 @@ from imseek.types.json_form import Count, Json, Share
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples, rare
+from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples, rare
+from imseek.ui.cli.flag_groups import with_groups
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.optional_values import NONE_DEFAULT
 from imseek.ui.cli.output import say
+from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable, shorten
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 #: Labels counted in the table.
 _MAX_LABELS: Final = 30
 _WIDTH: Final = 40
+_COLUMNS: Final = (*IMAGE_COLUMNS, "label", "probability", "caution")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +148,13 @@ def register(app: typer.Typer) -> None:
             "imseek label --classes cat,dog,horse --none",
             "imseek label --classes kinds.txt --templates imagenet --save kind",
             "imseek search 'asleep' --where \"kind = 'cat'\"",
+            "imseek label --classes cat,dog --csv labels.csv",
             "imseek label --again kind",
         ),
     )(label)
 
 
+@with_groups(output=LIST_FLAGS)
 def label(
     classes: ClassesOption = None,
     templates: TemplatesOption = None,
@@ -173,21 +179,24 @@ def label(
     ] = None,
     limit: Annotated[int, options.limit("How many images to show.")] = 20,
     collection: CollectionOption = None,
-    as_json: JsonOption = False,
+    *,
+    output: ListFlags,
 ) -> int:
     """Assign each image to one of the given classes, by their names alone, with probabilities. No picture is opened."""
     if [classes, again, forget].count(None) != 2:
         raise UsageError("give --classes, or --again NAME, or --forget NAME", hint="--classes cat,dog")
+    if forget is not None and output.csv is not None:
+        raise UsageError("--forget lists nothing", hint="leave out --csv")
     others = (templates, top, none, multi, threshold, temperature, centred, where, caution, save, tag)
     if classes is None and any(others):
         what = "--again labels as it was done before" if again is not None else "--forget takes all of a name back"
         raise UsageError(what, hint="without other options")
-    chosen = choose_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=output.as_json)
     from imseek import labels
 
     if forget is not None:
         gone = labels.forget(chosen.path, forget)
-        if as_json:
+        if output.as_json:
             print_answer(ForgetAnswer(gone), chosen)
         else:
             print(f"forgotten: {gone.name} ({gone.kind}), {format_count(gone.tags, 'tag')}")
@@ -214,12 +223,13 @@ def label(
                 **controls,
             )
     name = again or save or (labels.NAME if tag else None)
-    if as_json:
+    output.write(_COLUMNS, _csv_rows(found, chosen))
+    if output.as_json:
         print_answer(_answer(found, chosen, name, limit), chosen)
         return 0
     for note in found.notes:
         say(printable(note))
-    print("\n".join(_lines(found, chosen, limit)))
+    output.print_list("\n".join(_lines(found, chosen, limit)))
     if found.stored is not None:
         assert name is not None
         _say_stored(found, name, save is not None, again is not None)
@@ -263,6 +273,14 @@ def _top(found: Labels, at: int) -> tuple[ClassProbability, ...]:
         ClassProbability(None if number < 0 else found.classes[number], probability)
         for number, probability in zip(found.top[at].tolist(), found.probabilities[at].tolist(), strict=True)
     )
+
+
+def _csv_rows(found: Labels, chosen: ResolvedCollection) -> Iterator[dict[str, Any]]:
+    """Yield one row per label of each image; an image without a label has one row."""
+    for image in _answer(found, chosen, None, len(found.image_ids)).labels:
+        probability = {one.label: one.probability for one in image.top}
+        for name in image.labels or (None,):
+            yield {**to_json(image), "label": name, "probability": probability.get(name)}
 
 
 def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,16 +14,21 @@ from imseek.types.json_form import Count, Json, Share
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.label import StoredResult, TemperatureOption
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
+from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
+
+_COLUMNS: Final = (*IMAGE_COLUMNS, "concept", "probability", "caution")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ def register(app: typer.Typer) -> None:
     )(moderate)
 
 
+@with_groups(output=LIST_FLAGS)
 def moderate(
     policy: Annotated[
         Path, typer.Option("--policy", metavar="FILE", help="The policy: what to flag (docs/labels.md).")
@@ -82,13 +89,14 @@ def moderate(
     tag: Annotated[bool, options.tag("Store each flagged concept as a tag.")] = False,
     limit: Annotated[int, options.limit("How many images to show.")] = 20,
     collection: CollectionOption = None,
-    as_json: JsonOption = False,
+    *,
+    output: ListFlags,
 ) -> int:
     """Flag images by a policy that you write: concepts, descriptions of them, and the least probability to flag."""
     from imseek import labels
 
     rules = labels.read_policy(policy)
-    chosen = choose_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=output.as_json)
     with stoppable() as controls:
         found = labels.moderate(
             chosen.path,
@@ -101,12 +109,13 @@ def moderate(
             **controls,
         )
     name = save or (labels.MODERATION if tag else None)
-    if as_json:
+    output.write(_COLUMNS, _csv_rows(found, chosen))
+    if output.as_json:
         print_answer(_answer(found, chosen, name, limit), chosen)
         return 0
     for note in found.notes:
         say(printable(note))
-    print("\n".join(_lines(found, chosen, limit)))
+    output.print_list("\n".join(_lines(found, chosen, limit)))
     if found.stored is not None:
         what = format_count(found.tagged, "tag") if tag else "columns"
         say(f"stored as {name} ({what}); run it again after indexing")
@@ -141,6 +150,14 @@ def _answer(found: Moderation, chosen: ResolvedCollection, name: str | None, lim
             for at, image_id in zip(order, ids, strict=False)
         ),
     )
+
+
+def _csv_rows(found: Moderation, chosen: ResolvedCollection) -> Iterator[dict[str, Any]]:
+    """Yield one row per flagged concept of each image."""
+    for image in _answer(found, chosen, None, len(found.image_ids)).hits:
+        for concept in image.concepts:
+            if concept.flagged:
+                yield {**to_json(image), **to_json(concept)}
 
 
 def _flagged_first(found: Moderation) -> list[int]:

@@ -11,7 +11,7 @@ from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, IdsOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import print_ids
-from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, new_file, write_rows
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
@@ -57,8 +57,7 @@ def outliers(
     """List the images that are unlike all others, the strangest first. Copies count as one image."""
     if ids and as_json:
         raise UsageError("choose one of --ids and --json")
-    if csv is not None:
-        check_new(csv, force=force)
+    check_csv(csv, force=force, rivals={"--json": as_json, "--ids": ids})
     run = Run.on(collection, as_json=as_json)
     from imseek import clusters
 

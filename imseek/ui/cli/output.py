@@ -19,6 +19,12 @@ def say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+def say_waiting(line: str) -> None:
+    """Print a line on stderr about what takes seconds from here, if somebody sits at a terminal."""
+    if sys.stderr.isatty():
+        say(line)
+
+
 def has_colour() -> bool:
     """Whether stdout is a terminal that highlights text, and the user has nothing against that (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
 from imseek.errors import ImseekError, UsageError
+from imseek.ui.cli.output import say
+from imseek.ui.render.words import printable
 
 #: Columns of CSV files that name an image.
 IMAGE_COLUMNS: Final = ("image_id", "path", "path_b64", "uri")
@@ -29,6 +31,23 @@ def check_new(path: Path, *, force: bool) -> None:
         raise UsageError(f"no folder {path.parent}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise ImseekError(f"cannot write {path}: you may not write to the folder")
+
+
+def check_csv(path: Path | None, *, force: bool, rivals: Mapping[str, bool]) -> None:
+    """Check the CSV file of a command before long work; ``rivals`` are the flags that print on stdout, and whether
+    they are given.
+
+    Raises as :func:`check_new`, and UsageError where both would be on stdout.
+    """
+    if path is None:
+        return
+    if is_stdout(path) and any(rivals.values()):
+        given = [flag for flag, is_given in rivals.items() if is_given]
+        raise UsageError(
+            "CSV on stdout cannot be combined with other output there",
+            hint=f"name a file, or leave out {' and '.join(given)}",
+        )
+    check_new(path, force=force)
 
 
 @contextmanager
@@ -57,7 +76,7 @@ def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
 
 @contextmanager
 def new_path(path: Path, *, force: bool) -> Iterator[Path]:
-    """Yield a temporary name for a library to write, renamed to ``path`` once the body succeeds.
+    """Yield a temporary name for a library to write, renamed to ``path`` once the body has written it.
 
     Raises as :func:`check_new`, and UsageError if ``path`` is a stream.
     """
@@ -67,8 +86,9 @@ def new_path(path: Path, *, force: bool) -> Iterator[Path]:
     made = path.with_name(f".imseek-{os.getpid()}.tmp")
     try:
         yield made
-        check_new(path, force=force)
-        made.replace(path)
+        if made.exists():
+            check_new(path, force=force)
+            made.replace(path)
     except InterruptedError:
         raise  # The user has stopped the work.
     except OSError as error:
@@ -82,6 +102,18 @@ def write_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], file: 
     writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, force: bool) -> None:
+    """Write rows as a CSV file, and tell the user. Raises as :func:`new_file`."""
+    with new_file(path, force=force) as file:
+        write_rows(columns, rows, file)
+    say(f"wrote {printable(str(path))} (csv)")
+
+
+def is_stdout(path: Path | None) -> bool:
+    """Whether a file that the user names is stdout."""
+    return path is not None and stream_of(path) == 1
 
 
 def stream_of(path: Path) -> int | None:

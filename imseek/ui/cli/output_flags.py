@@ -15,7 +15,7 @@ from imseek.ui.cli.common_options import IdsOption, JsonOption, rare
 from imseek.ui.cli.flag_groups import flag_group
 from imseek.ui.cli.hit_listing import print_paths, print_table, say_notes
 from imseek.ui.cli.output import has_colour, print_ids, say
-from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, new_path, stream_of, write_rows
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, check_new, is_stdout, new_path, write_csv
 from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
@@ -85,13 +85,8 @@ class OutputOptions:
             )
         if self.ids and (self.paths or self.null or self.as_json):
             raise UsageError("--ids cannot be combined with --paths, --null or --json", hint="choose one of them")
-        if self.csv is not None:
-            if stream_of(self.csv) == 1 and not self.is_list:
-                raise UsageError(
-                    "CSV on stdout cannot be combined with other output there",
-                    hint="name a file, or leave out --json, --paths, --null and --ids",
-                )
-            check_new(self.csv, force=self.force)
+        rivals = {"--json": self.as_json, "--paths": self.paths, "--null": self.null, "--ids": self.ids}
+        check_csv(self.csv, force=self.force, rivals=rivals)
         if self.sheet is not None:
             if self.sheet.suffix.lower() != ".png":
                 raise UsageError(
@@ -101,9 +96,21 @@ class OutputOptions:
             check_new(self.sheet, force=self.force)
         return replace(self, as_json=self.as_json or many)
 
-    def show(self, result: SearchResult, query: Query, names: Mapping[str, str]) -> None:
-        """Print the hits as a table or as paths. ``names`` maps collection UUIDs to names."""
-        if self.csv is not None and stream_of(self.csv) == 1:
+    def show(
+        self,
+        result: SearchResult,
+        query: Query,
+        names: Mapping[str, str],
+        *,
+        following: str | None,
+        narrowed: bool,
+    ) -> None:
+        """Print the hits as a table or as paths.
+
+        ``names`` maps collection UUIDs to names; ``following`` is what ``--page`` takes for the next page, if any;
+        ``narrowed`` says whether a condition left out images.
+        """
+        if is_stdout(self.csv):
             return  # CSV for another program must be alone on stdout.
         if self.ids:
             print_ids(hit.image_id for hit in result.hits)
@@ -114,7 +121,12 @@ class OutputOptions:
             return
         if self.preview and result.hits:
             _preview(result, by_caption=query.by == "caption")
-        print_table(result, query.by, names, colour=self.color == "always" or (self.color == "auto" and has_colour()))
+        colour = self.color == "always" or (self.color == "auto" and has_colour())
+        sifted = narrowed and not result.cut and query.page is None and query.min_score is None
+        empty = "no hits: no image meets --where" if sifted else "no hits"
+        print_table(result, query.by, names, colour=colour, empty=empty)
+        if following is not None:
+            say(f"more: --page {following}")
 
     def write(self, result: SearchResult) -> None:
         """Write the CSV file, if requested. Raises as :func:`new_file`."""
@@ -122,10 +134,8 @@ class OutputOptions:
             return
         from imseek.ui.render.result_json import to_json
 
-        with new_file(self.csv, force=self.force) as file:
-            rows = ({"rank": rank, **hit.metadata, **to_json(hit)} for rank, hit in enumerate(result.hits, start=1))
-            write_rows(_CSV_COLUMNS, rows, file)
-        say(f"wrote {printable(str(self.csv))} (csv)")
+        rows = ({"rank": rank, **hit.metadata, **to_json(hit)} for rank, hit in enumerate(result.hits, start=1))
+        write_csv(self.csv, _CSV_COLUMNS, rows, force=self.force)
 
     def draw(self, result: SearchResult, query: Query) -> None:
         """Write the contact sheet, if requested. Raises as :func:`new_path`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,7 +14,10 @@ from imseek.ui.cli import probetext
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.flag_groups import with_groups
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
+from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.probeflags import (
     BinaryOption,
     ColumnOption,
@@ -29,7 +32,7 @@ from imseek.ui.cli.probeflags import (
     parse_shots,
 )
 from imseek.ui.cli.run import Run
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable
 
@@ -41,6 +44,9 @@ app = Group(
         "imseek probe propose pets",
     ),
 )
+
+_LIST_COLUMNS: Final = ("name", "method", "labels", "accuracy", "created", "classes", "encoder")
+_PROPOSAL_COLUMNS: Final = (*IMAGE_COLUMNS, "reason", "label", "probability")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +137,10 @@ def apply(
     )
 
 
-@app.command(epilog=examples("imseek probe propose pets", "imseek probe propose --tags cat,dog -n 50 --json"))
+@app.command(
+    epilog=examples("imseek probe propose pets", "imseek probe propose --tags cat,dog -n 50 --csv to-label.csv")
+)
+@with_groups(output=LIST_FLAGS)
 def propose(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="The probe (default: one learned from the labels).")
@@ -146,7 +155,8 @@ def propose(
     where: WhereOption = None,
     space: SpaceOption = None,
     collection: CollectionOption = None,
-    as_json: JsonOption = False,
+    *,
+    output: ListFlags,
 ) -> int:
     """List images worth labelling next: uncertain ones, far from each other and from labelled images."""
     given = tags, column, folder, binary, several or None, negatives
@@ -155,7 +165,7 @@ def propose(
             "the probe has its labels already", hint="leave out its name, or the options that choose labels"
         )
     labels = labels_of(tags, column, folder, binary, several, negatives)
-    run = Run.on(collection, as_json=as_json, interrupted="interrupted")
+    run = Run.on(collection, as_json=output.as_json, interrupted="interrupted")
     from imseek import probes
 
     with run.work() as controls:
@@ -168,7 +178,8 @@ def propose(
             space=space,
             **controls,
         )
-    return run.finish(found, lambda: probetext.proposal_lines(found))
+    output.write(_PROPOSAL_COLUMNS, map(to_json, found.proposals))
+    return run.finish(found, output.lines(lambda: probetext.proposal_lines(found)))
 
 
 @app.command(
@@ -229,13 +240,15 @@ def evaluate(
 
 
 @app.command("list", epilog=examples("imseek probe list"))
-def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> None:
+@with_groups(output=LIST_FLAGS)
+def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
     """List the probes of a collection."""
     from imseek import probes
 
-    chosen = choose_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=output.as_json)
     found = probes.list_(chosen.path)
-    if as_json:
+    output.write(_LIST_COLUMNS, map(_csv_row, found))
+    if output.as_json:
         print_answer(ProbeList(found), chosen)
     elif found:
         rows = [
@@ -249,9 +262,19 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
             )
             for one in found
         ]
-        print(table(("name", "kind", "labels", "accuracy", "learned", "classes"), rows, right=(2, 3)))
+        output.print_list(table(("name", "kind", "labels", "accuracy", "learned", "classes"), rows, right=(2, 3)))
     else:
         say("no probe yet: `imseek probe fit NAME` learns one from tags")
+
+
+def _csv_row(probe: ProbeInfo) -> dict[str, Any]:
+    accuracy = probe.score.accuracy
+    return {
+        **to_json(probe),
+        "labels": sum(probe.counts),
+        "accuracy": None if accuracy is None else accuracy.value,
+        "classes": probetext.class_counts(probe),
+    }
 
 
 @app.command(epilog=examples("imseek probe show pets"))

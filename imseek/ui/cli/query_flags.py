@@ -184,10 +184,13 @@ def _option_flag(one: OptionField) -> Flag:
         hint, default, parser = list[int] | None, None, parse_id_argument
         described = f"{described[:-1]}; may be repeated."
     how = one.option
+    metavar = how.metavar
+    if one.name == "page":
+        metavar, described = "N|TOKEN", "Show page N, or continue by the token that an earlier answer gave."
     make = rare if one.name in _RARE else typer.Option
     option = make(
         *_names(one.name),
-        metavar=how.metavar,
+        metavar=metavar,
         min=how.minimum,
         max=how.maximum,
         parser=parser,

@@ -46,9 +46,9 @@ Environment variables:
 | `IMSEEK_MILVUS_TOKEN` | the token for a Milvus server ([milvus.md](milvus.md)) |
 | `IMSEEK_PROGRESS` | `json`: without a terminal, progress goes to stderr as JSON, an object a line |
 
-Earlier spellings go on working:
+Other spellings work too, most of them earlier ones:
 
-| earlier | now |
+| spelling | means |
 |---|---|
 """
 #: Earlier spellings that are no aliases of a whole command.

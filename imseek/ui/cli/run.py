@@ -12,7 +12,7 @@ from imseek.library import ResolvedCollection
 from imseek.progress import StopRequest
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.output import say
-from imseek.ui.cli.output_files import stream_of
+from imseek.ui.cli.output_files import is_stdout
 from imseek.ui.cli.progress import NOTHING_STORED, Controls, stoppable
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.words import printable
@@ -75,7 +75,7 @@ class Run:
             files = {kind: path for kind, path in (written or {}).items() if path is not None}
             if text := "\n".join(lines()):
                 # Output for other programs must be alone on stdout.
-                show = say if 1 in map(stream_of, files.values()) else print
+                show = say if any(map(is_stdout, files.values())) else print
                 show(text)
             for kind, path in files.items():
                 say(f"wrote {printable(str(path))} ({kind})")

@@ -12,7 +12,7 @@ from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, ForceOption, IdsOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import print_ids, say
-from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_new, new_file, write_rows
+from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, new_file, write_rows
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
@@ -67,8 +67,7 @@ def sample(
         raise UsageError("--method goes with --diverse")
     if [paths, ids, as_json].count(True) > 1:
         raise UsageError("choose one of --paths, --ids and --json")
-    if csv is not None:
-        check_new(csv, force=force)
+    check_csv(csv, force=force, rivals={"--json": as_json, "--paths": paths, "--ids": ids})
     run = Run.on(collection, as_json=as_json, interrupted="interrupted")
     from imseek import clusters
 

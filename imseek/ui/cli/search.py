@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 from urllib.parse import quote
 
 import typer
@@ -49,6 +50,8 @@ ServerOption: TypeAlias = Annotated[
     ),
 ]
 HereOption: TypeAlias = Annotated[bool, typer.Option("--here", help="Search only pictures below the current folder.")]
+#: The number of a page. Each page before it is searched for; no token looks like that.
+_PAGE: Final = re.compile("[1-9][0-9]{0,3}")
 #: Batch size for many queries.
 _BATCH_SIZE = 64
 
@@ -201,20 +204,21 @@ def _run_search(texts: list[str], asking: QueryFlags, output: OutputOptions, pla
             opened += [stack.enter_context(imseek.open(one.path, runtime=runtime, notify=say)) for one in found]
         if query is None:
             return _print_lines(opened, chosen, queries, vectors=output.vectors)
+        narrowed = query.where is not None
         if place.here:
             from imseek.ui.cli.local_folder import narrow
 
             sources = [source for one in opened if isinstance(one, imseek.Collection) for source in one.info().sources]
             query = replace(query, where=narrow(query.where, sources))
         metadata = output.as_json or output.csv is not None or asking.options.by == "caption"
-        result = _search(opened, query, metadata=metadata, vectors=output.vectors)
+        result, following = _search_page(opened, query, metadata=metadata, vectors=output.vectors)
         if output.as_json:
             from imseek.ui.cli.search_answer import SearchAnswer
 
             print_json(SearchAnswer.of(result, chosen))
         else:
             names = {one.uuid: where.name for one, where in zip(opened, chosen, strict=True)}
-            output.show(result, query, names)
+            output.show(result, query, names, following=following, narrowed=narrowed)
         output.write(result)
         output.draw(result, query)
         if output.open_nth is not None:
@@ -240,6 +244,27 @@ def connect_server(
             )
         return connect(server, runtime=runtime, notify=say)
     return imseek.connect(server if not named else f"{server.rstrip('/')}/collections/{quote(named[0], safe='')}")
+
+
+def _search_page(
+    opened: Sequence[Searchable], query: Query, *, metadata: bool, vectors: bool
+) -> tuple[SearchResult, str | None]:
+    """Search for the page that ``--page`` names, by number or by token; returns what it takes for the page after it.
+
+    A page by its number is reached by the tokens of those before it, so it is the same page. Raises UsageError if there
+    are not so many.
+    """
+    wanted = None if query.page is None or _PAGE.fullmatch(query.page) is None else int(query.page)
+    if query.page is not None and wanted is None:
+        result = _search(opened, query, metadata=metadata, vectors=vectors)
+        return result, result.next_page
+    token, number = None, wanted or 1
+    for before in range(1, number):
+        token = _search(opened, replace(query, page=token), metadata=False, vectors=False).next_page
+        if token is None:
+            raise UsageError(f"there is no page {number}: the results end on page {before}")
+    result = _search(opened, replace(query, page=token), metadata=metadata, vectors=vectors)
+    return result, None if result.next_page is None else str(number + 1)
 
 
 def _search(opened: Sequence[Searchable], query: Query, *, metadata: bool, vectors: bool) -> SearchResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -15,10 +15,12 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, examples
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.info import missing_source_lines, sources_table
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.words import format_count, printable
 
 app = Group(
@@ -26,6 +28,7 @@ app = Group(
     epilog=examples("imseek source list", "imseek source relocate 1 /mnt/new/Pictures"),
 )
 
+_COLUMNS: Final = ("source_id", "kind", "path", "path_b64", "images", "failures", "present")
 SourceArgument = Annotated[
     int, typer.Argument(metavar="SOURCE", help="The number of the source in `imseek source list`.")
 ]
@@ -39,15 +42,17 @@ class SourceList:
 
 
 @app.command("list", epilog=examples("imseek source list"))
-def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> None:
+@with_groups(output=LIST_FLAGS)
+def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
     """List the sources of the images."""
-    chosen = choose_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=output.as_json)
     with imseek.open(chosen.path) as opened:
         sources = opened.info().sources
-    if as_json:
+    output.write(_COLUMNS, map(to_json, sources))
+    if output.as_json:
         print_answer(SourceList(sources), chosen)
     elif sources:
-        print(sources_table(sources))
+        output.print_list(sources_table(sources))
         for line in missing_source_lines(sources):
             say(line)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from imseek.errors import MISSING_PATH, UsageError
-from imseek.input_file import read_input
+from imseek.errors import UsageError
+from imseek.input_file import missing_path_hint, read_input
 from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.flag_groups import flag_group, given_flags
 
@@ -179,4 +180,14 @@ def check_paths(paths: list[str]) -> None:
 
     for path in paths:
         if not is_url(os.fsencode(path)) and not os.path.lexists(Path(path).expanduser()):
-            raise UsageError(f"no such file or folder: {path}", hint=MISSING_PATH)
+            raise UsageError(f"no such file or folder: {path}", hint=missing_path_hint(path))
+
+
+def check_quotes(paths: list[str]) -> None:
+    """Raise UsageError for a path with spaces that the shell has split, since it was not in quotes."""
+    whole = " ".join(paths)
+    if len(paths) > 1 and Path(whole).expanduser().exists():
+        missing = next((path for path in paths if not os.path.lexists(Path(path).expanduser())), None)
+        if missing is not None:
+            hint = f"a path with spaces stands in quotes: {shlex.quote(whole)}"
+            raise UsageError(f"no such file or folder: {missing}", hint=hint)

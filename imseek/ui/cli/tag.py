@@ -19,10 +19,12 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.image_arguments import parse_id, parse_images
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
-from imseek.ui.render.result_json import print_answer
+from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import count_givers, table
 from imseek.ui.render.words import format_count, printable
 
@@ -154,16 +156,23 @@ def rename(
     return _print_report(run, tags.rename(run.path, tag, to), "renamed the tag of", "had it already")
 
 
-@app.command("list", epilog=examples("imseek tag list", "imseek tag list 17 harbour.jpg"))
-def list_(images: ImagesArgument = None, collection: CollectionOption = None, as_json: JsonOption = False) -> None:
+@app.command(
+    "list", epilog=examples("imseek tag list", "imseek tag list 17 harbour.jpg", "imseek tag list --csv tags.csv")
+)
+@with_groups(output=LIST_FLAGS)
+def list_(images: ImagesArgument = None, collection: CollectionOption = None, *, output: ListFlags) -> None:
     """List all tags with how many images have them, or the tags of some images."""
     from imseek import tags
 
     listed = parse_images(images or ())
-    chosen = choose_collection(collection, quiet=as_json)
+    chosen = choose_collection(collection, quiet=output.as_json)
     if images:
         found = tags.of(chosen.path, listed)
-        if as_json:
+        given = (
+            {"image_id": i, "tag": one.tag, "given_by": one.provenance} for i, have in found.items() for one in have
+        )
+        output.write(("image_id", "tag", "given_by"), given)
+        if output.as_json:
             images_tags = tuple(ImageTags(image_id, tuple(have)) for image_id, have in found.items())
             print_answer(TagList((), images_tags), chosen)
         else:
@@ -171,23 +180,22 @@ def list_(images: ImagesArgument = None, collection: CollectionOption = None, as
                 (str(image_id), ", ".join(f"{one.tag} ({one.provenance})" for one in have) or "(none)")
                 for image_id, have in found.items()
             ]
-            print(table(("id", "tags"), [(a, printable(b)) for a, b in rows], right=(0,)))
+            output.print_list(table(("id", "tags"), [(a, printable(b)) for a, b in rows], right=(0,)))
         return
     counts = tags.counts(chosen.path)
-    if as_json:
+    output.write(("tag", "images", "given_by"), ({**to_json(one), "given_by": _givers(one)} for one in counts))
+    if output.as_json:
         print_answer(TagList(counts, ()), chosen)
     elif counts:
-        lines = [
-            (
-                f"{one.images:,}",
-                printable(one.tag),
-                printable(", ".join(f"{who} {n:,}" for who, n in count_givers(one.by))),
-            )
-            for one in counts
-        ]
-        print(table(("images", "tag", "given by"), lines, right=(0,)))
+        lines = [(f"{one.images:,}", printable(one.tag), printable(_givers(one))) for one in counts]
+        output.print_list(table(("images", "tag", "given by"), lines, right=(0,)))
     else:
         say("no image has a tag yet: `imseek tag add TAG IMAGE…`")
+
+
+def _givers(count: TagCount) -> str:
+    """Return who gave a tag how often, in words."""
+    return ", ".join(f"{who} {n:,}" for who, n in count_givers(count.by))
 
 
 @app.command(

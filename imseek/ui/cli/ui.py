@@ -12,7 +12,7 @@ from imseek.errors import MissingExtraError
 from imseek.home import make_home
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
-from imseek.ui.cli.common_options import CollectionTooOption, HostOption, examples
+from imseek.ui.cli.common_options import CollectionOption, HostOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.serve import served_name
@@ -38,7 +38,7 @@ def ui(
             help="The collection to show first; you can choose another in the browser.",
         ),
     ] = None,
-    collection: CollectionTooOption = None,
+    collection: CollectionOption = None,
     host: HostOption = "127.0.0.1",
     port: Annotated[
         int | None,
