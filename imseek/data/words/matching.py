@@ -99,7 +99,7 @@ class Index:
         conditions = [self._holds(prefix) for prefix in common]
         condition = "".join(f" AND {sql}" for sql, _ in conditions)
         patterns = [pattern for _, patterns in conditions for pattern in patterns]
-        bounds = last or self.last, *patterns, limit
+        bounds: tuple[str | int, ...] = (last or self.last, *patterns, limit)
         if rest:
             return self._index.matches(condition), (self._index.match_expression(rest, self._fields), *bounds)
         query = (
@@ -124,7 +124,7 @@ class Index:
         bounds = [bound for start in starts for bound in (start, start + _RUN_LENGTH - 1)]
         query = f"SELECT COUNT(*), COUNT(CASE WHEN {sql} THEN 1 END) FROM documents WHERE {runs}"  # noqa: S608 - of ours
         documents, holding = self._connection.execute(query, (*patterns, *bounds)).fetchone()
-        return holding / max(documents, 1)
+        return float(holding / max(documents, 1))
 
     def _holds(self, prefix: Prefix) -> tuple[str, list[str]]:
         """Return SQL for whether a document holds a prefix, and its parameters."""
