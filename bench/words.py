@@ -150,6 +150,8 @@ def ask(root: Path, queries: int) -> None:
         "three common": lambda: words(common, common, common),
         "five of all kinds": lambda: words(rare, middling, middling, common, common),
         "start of words": lambda: parse_words(f"w{zipf.between(100, 1_000, 1)[0]}*"),
+        "short start of words": lambda: parse_words(f"w{zipf.between(1, 10, 1)[0]}*"),
+        "short start and word": lambda: parse_words(f"w{zipf.between(1, 10, 1)[0]}* w{zipf.between(*middling, 1)[0]}"),
         "unknown word": lambda: parse_words("nowhere"),
         "as images have them": lambda: parse_words(" ".join(f"w{n}" for n in zipf.draw((1, 4))[0])),
         "middling phrase": lambda: parse_words('"w{} w{}"'.format(*zipf.between(*middling, 2))),

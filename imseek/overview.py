@@ -35,7 +35,7 @@ from imseek.errors import ImageNotFoundError, MediaError, UsageError
 from imseek.types.collections import AnyCollection, path_of
 from imseek.types.pictures import Place, display_path
 from imseek.types.suggestions import Suggestion as Suggestion
-from imseek.types.suggestions import SuggestionKind
+from imseek.types.suggestions import SuggestionKind, SuggestionSource
 
 if TYPE_CHECKING:
     from imseek.analysis.vocabulary import VocabularyCache
@@ -130,7 +130,7 @@ def facets(collection: AnyCollection) -> tuple[Facet, ...]:
 
 
 def suggest(
-    collection: AnyCollection,
+    collection: AnyCollection | SuggestionSource,
     text: str,
     *,
     limit: int = 10,
@@ -141,7 +141,8 @@ def suggest(
     Suggested are people, keywords and tags by their starts, then words of captions, of text in pictures, and of the
     names of files and folders; ``kinds`` limits that. Case and accents are ignored. The first call counts the words of
     the collection; the others take a few milliseconds. After a commit, they answer from the generation before until
-    its words have been counted too. Raises UsageError, CollectionNotFoundError, CorruptCollectionError.
+    its words have been counted too. A collection on a server suggests what that serves, and a published one nothing:
+    its words are not published. Raises UsageError, CollectionNotFoundError, CorruptCollectionError, ServerError.
     """
     from imseek.analysis.vocabulary import KINDS
 
@@ -150,6 +151,8 @@ def suggest(
     wanted = KINDS if kinds is None else tuple(kinds)
     if strange := set(wanted) - set(KINDS):
         raise UsageError(f"no kind {min(strange)!r}", hint=f"there are {', '.join(KINDS)}")
+    if isinstance(collection, SuggestionSource):
+        return collection.suggest(text, limit=limit, kinds=wanted)
     return _vocabularies().get(path_of(collection)).suggest(text, limit, wanted)
 
 

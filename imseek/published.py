@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -15,7 +15,7 @@ from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
 from imseek.encoders import registry
 from imseek.encoders.runtime import Runtime
-from imseek.errors import EncoderUnavailableError, MediaError
+from imseek.errors import EncoderUnavailableError, MediaError, UsageError
 from imseek.search.milvus.engine import PublishedEngine
 from imseek.search.query import Question, as_queries, as_query
 from imseek.search.query_options import QueryKeywords, with_query_keywords
@@ -25,6 +25,7 @@ from imseek.types.adapters import adapter_of
 from imseek.types.collection_info import CollectionInfo, SpaceInfo, SpaceSummary
 from imseek.types.pictures import Image, SkipReason
 from imseek.types.search_results import ReadPicture, SearchResult
+from imseek.types.suggestions import Suggestion, SuggestionKind
 
 if TYPE_CHECKING:
     from imseek.encoders.base import Encoder
@@ -117,6 +118,15 @@ class PublishedCollection:
     def get(self, image_id: int) -> Image:
         """Return everything known about one image. Raises ImageNotFoundError."""
         return self._engine.read(lambda reader: reader.image(image_id))
+
+    def suggest(
+        self, text: str, *, limit: int = 10, kinds: Sequence[SuggestionKind] | None = None
+    ) -> tuple[Suggestion, ...]:
+        """Raise UsageError: words are not published. See :func:`imseek.overview.suggest`."""
+        raise UsageError(
+            "a published collection has no words to suggest",
+            hint="suggest from the collection that it was published from",
+        )
 
     def read(self, image_id: int) -> bytes:
         """Read the original bytes of a picture from its source, if reachable from here.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar, Unpack
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from imseek._version import __version__
 from imseek.errors import (
@@ -39,6 +39,7 @@ from imseek.showing.pictures import OTHER_COLLECTION
 from imseek.types.collection_info import CollectionInfo, SpaceInfo
 from imseek.types.pictures import Image, SkipReason
 from imseek.types.search_results import HitGroup, ReadPicture, Searched, SearchResult, SpaceShare
+from imseek.types.suggestions import MAX_SERVED, MAX_SERVED_TEXT, Suggestion, SuggestionKind
 
 TOKEN_VARIABLE: Final = "IMSEEK_TOKEN"  # noqa: S105 - the name of a variable
 #: Seconds to wait for the server.
@@ -169,6 +170,28 @@ class RemoteCollection:
                 raise self._unexpected_response()
             found += answers
         return found
+
+    def suggest(
+        self, text: str, *, limit: int = 10, kinds: Sequence[SuggestionKind] | None = None
+    ) -> tuple[Suggestion, ...]:
+        """Suggest how words that are being typed may go on, as :func:`imseek.overview.suggest` does.
+
+        Words of names come only from servers that show places. Raises UsageError for more than 200 characters or a
+        limit above 50, which no server takes, and ServerError.
+        """
+        if len(text) > MAX_SERVED_TEXT or not 1 <= limit <= MAX_SERVED:
+            raise UsageError(
+                f"a server suggests at most {MAX_SERVED} texts, for at most {MAX_SERVED_TEXT} characters",
+                hint="give fewer",
+            )
+        if kinds is not None and not kinds:
+            return ()
+        query = urlencode({"q": text, "limit": int(limit), "kind": kinds or ()}, doseq=True, errors="replace")
+
+        def parse(found: Mapping[str, Any]) -> tuple[Suggestion, ...]:
+            return tuple(Suggestion(str(one["text"]), one["kind"]) for one in found["suggestions"])
+
+        return self._read("GET", f"{self._at}/suggest?{query}", parse)
 
     def get(self, image_id: int) -> Image:
         """Return everything known about one image. Raises ImageNotFoundError, ServerError."""

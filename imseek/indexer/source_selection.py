@@ -83,7 +83,10 @@ def select_targets(
 
 
 def record_sources(writer: Writer, targets: Iterable[Target]) -> list[Target]:
-    """Record the sources and options of the targets, and return the targets with their source ids."""
+    """Record the sources and options of the targets, and return the targets with their source ids.
+
+    If the folder that the collection lies in has another name by now, words find its images by that.
+    """
     recorded = []
     for target in targets:
         if target.source.source_id < 0:
@@ -93,6 +96,7 @@ def record_sources(writer: Writer, targets: Iterable[Target]) -> list[Target]:
         elif json.loads(target.source.options) != _document(target.options):
             catalog_sources.set_options(writer, target.source.source_id, _document(target.options))
         recorded.append(target)
+    catalog_sources.renew_folder_name(writer)
     return recorded
 
 

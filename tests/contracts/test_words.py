@@ -89,7 +89,13 @@ def test_fields_and_phrases(root: Path) -> None:
         found(root, "beach", ["nonsense"])
 
 
-def test_prefixes(root: Path) -> None:
+#: Prefixes are looked up in the index, or read from the documents however few hold them.
+PREFIXES = pytest.mark.parametrize("scan", [matching._SCAN, -1], ids=["looked up", "read"])
+
+
+@PREFIXES
+def test_prefixes(root: Path, monkeypatch: pytest.MonkeyPatch, scan: int) -> None:
+    monkeypatch.setattr(matching, "_SCAN", scan)
     assert found(root, "bea*") == found(root, "beach")
     assert found(root, "hor* even*") == [2, 0, 1]
     assert found(root, "running*") == [0]
@@ -100,7 +106,7 @@ def test_prefixes(root: Path) -> None:
     matches = Reader(root).match_words(parse_words("hor* sunset"), 9)
     assert (matches.ids.tolist(), matches.total) == ([2, 0, 1], 3)
     assert matches.shares.sum() > 1
-    odd = WordQuery(prefixes=(Prefix('"', ("'", "\\")), Prefix("a' & 'b"), Prefix(""), Prefix("hor:")))
+    odd = WordQuery(prefixes=(Prefix('"', ("'", "\\")), Prefix("a' & 'b"), Prefix(""), Prefix("hor:"), Prefix("x\0")))
     assert Reader(root).match_words(odd, 9).ids.tolist() == []
 
 
@@ -175,8 +181,10 @@ def plain_counts(document: Document, units: list[Unit], fields: Sequence[str]) -
     return counts
 
 
-def test_the_best_are_those_that_a_scan_finds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@PREFIXES
+def test_the_best_are_those_that_a_scan_finds(root: Path, monkeypatch: pytest.MonkeyPatch, scan: int) -> None:
     monkeypatch.setattr(matching, "_SCORED", 1_000)
+    monkeypatch.setattr(matching, "_SCAN", scan)
     rng = random.Random(5)
     vocabulary = [f"w{n}" for n in range(60)]
     weights = [1 / (n + 1) for n in range(60)]
@@ -205,6 +213,29 @@ def test_the_best_are_those_that_a_scan_finds(root: Path, monkeypatch: pytest.Mo
         assert matches.scores == pytest.approx(scores[best[:50]])
         assert matches.shares == pytest.approx(shares[best[:50]])
         assert (matches.total, matches.is_exact) == (len(best), True)
+
+
+def test_a_prefix_of_many_is_read_and_one_of_few_looked_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Writer(root, "test") as writer:
+        new = [image(b"%d.png" % n, "walrus" + " walnut" * (n % 50 == 7) + " cat" * (n % 5 == 2)) for n in range(500)]
+        commit(writer, Changeset(new=new))
+    monkeypatch.setattr(matching, "_SCORED", 100)
+    monkeypatch.setattr(matching, "_COMMON", 200)
+    starts: list[str] = []
+    holds = matching.Index._holds
+    monkeypatch.setattr(matching.Index, "_holds", lambda self, one: starts.append(one.start) or holds(self, one))
+
+    def ask(query: str) -> tuple[list[int], int, bool]:
+        matches = Reader(root).match_words(parse_words(query), 20)
+        return matches.ids.tolist(), matches.total, matches.is_exact
+
+    queries = ["wal*", "waln*", "wal* cat", "waln* ca*", 'wal* "walrus walnut"', "wal* ca* walnut"]
+    looked_up = [ask(query) for query in queries]
+    assert not starts
+    monkeypatch.setattr(matching, "_SCAN", 100)  # What a fifth of the documents hold, or a half, of 500.
+    assert [ask(query) for query in queries] == looked_up
+    assert looked_up[0][1:] == (200, False)
+    assert {start: starts.count(start) > 6 for start in starts} == {"wal": True, "waln": False, "ca": False}
 
 
 def test_a_least_number_of_tokens(root: Path) -> None:

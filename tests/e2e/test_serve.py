@@ -20,7 +20,7 @@ from PIL import Image
 from serving import TOKEN, Server, served
 
 import imseek
-from imseek import Query, Searchable, Term
+from imseek import Query, Searchable, Term, overview
 from imseek.errors import (
     CollectionNotFoundError,
     ImageNotFoundError,
@@ -29,6 +29,7 @@ from imseek.errors import (
     UsageError,
 )
 from imseek.media import decode
+from imseek.types.suggestions import Suggestion
 
 CLIENT = Path(sys.prefix) / "clip-client" / "clip_retrieval" / "clip_client.py"
 
@@ -66,6 +67,27 @@ def test_all_are_searchable(searchable: Searchable) -> None:
     assert isinstance(searchable, Searchable)
     assert searchable.info().uuid == searchable.uuid
     assert searchable.info().images == 8
+
+
+def test_words_go_on_as_the_collection_of_the_server_knows_them(server: Server, root: Path) -> None:
+    with imseek.connect(server.url) as remote:
+        for text in ("roc", "a red roc", "ZÜ", "nothing like it", ""):
+            assert overview.suggest(remote, text) == overview.suggest(root, text)
+        assert overview.suggest(remote, "roc") == (Suggestion("rocket", "name"),)
+        assert overview.suggest(remote, "roc", kinds=["word", "tag"]) == remote.suggest("roc", kinds=[]) == ()
+        assert len(overview.suggest(remote, "c", limit=1)) == 1
+        with pytest.raises(UsageError, match="no kind"):
+            overview.suggest(remote, "roc", kinds=["colour"])  # type: ignore[list-item] # it is refused
+        for refused in (lambda: remote.suggest("a" * 201), lambda: remote.suggest("a", limit=51)):
+            with pytest.raises(UsageError):
+                refused()
+
+
+def test_a_published_collection_has_no_words_to_suggest(published: str) -> None:
+    opened = imseek.open(published)
+    with pytest.raises(UsageError, match="no words to suggest"):
+        overview.suggest(opened, "roc")
+    opened.close()
 
 
 QUESTIONS: list[Callable[[list[Path]], Any]] = [

@@ -65,6 +65,10 @@ def test_words_that_are_typed_go_on(client: TestClient, root: Path) -> None:
     found = client.get(_at("suggest"), params={"q": "Roc", "limit": 1}).json()
     assert found == {"suggestions": [{"text": "rocket", "kind": "name"}]}
     assert client.get(_at("suggest"), params={"q": ""}).json() == {"suggestions": []}
+    for kinds, count in ((["name"], 1), (["tag", "name"], 1), (["tag", "word"], 0)):
+        some = client.get(_at("suggest"), params={"q": "Roc", "limit": 1, "kind": kinds}).json()
+        assert len(some["suggestions"]) == count
+    assert client.get(_at("suggest"), params={"q": "a", "kind": "colour"}).status_code == 422
     assert client.get(_at("suggest")).status_code == 422
     assert client.get(_at("suggest"), params={"q": "a" * 201}).status_code == 422
     assert client.get(_at("suggest"), params={"q": "a", "limit": 51}).status_code == 422
@@ -433,6 +437,8 @@ def test_beyond_loopback_everything_takes_the_token(root: Path) -> None:
         assert found.json()["hits"][0]["path"] is None  # Where pictures lie is nobody else's business.
         assert found.json()["hits"][0]["uri"] is None
         named = client.get(_at("suggest"), params={"q": "roc"}, headers={**asked, **BEARER})
+        assert named.json() == {"suggestions": []}
+        named = client.get(_at("suggest"), params={"q": "roc", "kind": "name"}, headers={**asked, **BEARER})
         assert named.json() == {"suggestions": []}
 
 

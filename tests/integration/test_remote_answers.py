@@ -113,6 +113,7 @@ def test_what_is_no_answer_of_ours_is_told_so(body: bytes, status: str) -> None:
         lambda c: c.search_many(["red"]),
         lambda c: c.get(1),
         lambda c: c.info(),
+        lambda c: c.suggest("red"),
     ]
     with _opened(*[_reply(body, status)] * len(asks)) as opened:
         for ask in asks:

@@ -16,8 +16,11 @@ from PIL import Image
 
 import imseek
 from imseek import Query, Term
+from imseek.data import layout
 from imseek.data.reader import Reader
+from imseek.data.repair.verify import verify
 from imseek.data.words import matching
+from imseek.data.words.values import FOLDER
 from imseek.data.writing.writer import Writer
 from imseek.errors import QueryError
 from imseek.ocr import text_store
@@ -453,3 +456,59 @@ class TestCutoff:
             query = Query((Term(text="zebra"),), cutoff="auto", where="name LIKE 'other%'")
             for collections in ([large, other], [other, large]):
                 assert names(imseek.search_all(collections, query)) == ["other zebra.png"]
+
+
+def test_the_folder_that_a_collection_lies_in_has_words(tmp_path: Path, small_photo_files: list[Path]) -> None:
+    folder = tmp_path / "Lake Garda"
+    folder.mkdir()
+    for path in small_photo_files[:2]:
+        shutil.copy(path, folder)
+    (folder / "Garda at Dusk").mkdir()
+    shutil.copy(small_photo_files[2], folder / "Garda at Dusk" / "mallard.png")
+
+    def documents() -> set[str]:
+        reader = Reader(folder / ".imseek")
+        return {document.names for document in reader.documents(range(10)).values()}
+
+    def reasons(text: str) -> list[tuple[str, ...]]:
+        with imseek.open(folder) as collection:
+            return sorted(match.words for hit in collection.search(text, by="text") for match in hit.matches)
+
+    with imseek.create(folder / ".imseek", encoder="fake", here=True) as collection:
+        collection.index([folder])
+        collection.index([folder])
+    with closing(sqlite3.connect(folder / ".imseek" / layout.CATALOG)) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM documents").fetchone() == (3,), "the same name is nothing new"
+    first = {f"lake garda {path.stem}" for path in small_photo_files[:2]}
+    # A word that the path has as well counts once.
+    assert documents() == {*first, "lake garda at dusk mallard"}
+    assert reasons("lake") == [("Lake Garda/",)] * 3
+    assert reasons("garda") == [("Lake Garda/",), ("Lake Garda/",), ("Lake Garda/", "Garda at Dusk/")]
+
+    folder = folder.rename(tmp_path / "Comer See")
+    assert reasons("lake") == [], "it is the name that the folder had when it was indexed"
+    with imseek.open(folder) as collection:
+        collection.index()
+        assert len(collection.search("lake", by="text")) == 0
+        assert len(collection.search("comer", by="text")) == 3
+    assert documents() == {f"comer see {path.stem}" for path in small_photo_files[:2]} | {
+        "comer see garda at dusk mallard"
+    }
+    assert verify(folder / ".imseek").ok
+
+
+def test_a_collection_of_an_earlier_version_gets_the_name_of_its_folder(
+    tmp_path: Path, small_photo_files: list[Path]
+) -> None:
+    folder = tmp_path / "Horses"
+    folder.mkdir()
+    shutil.copy(small_photo_files[0], folder)
+    with imseek.create(folder / ".imseek", encoder="fake", here=True) as collection:
+        collection.index([folder])
+    with closing(sqlite3.connect(folder / ".imseek" / layout.CATALOG, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM meta WHERE name = ?", (FOLDER,))
+        connection.execute("UPDATE documents SET names = 'earlier'")
+    (folder / ".imseek" / layout.CHECKSUMS).unlink()
+    with imseek.open(folder) as collection:
+        collection.index()
+        assert len(collection.search("horse", by="text")) == 1

@@ -49,9 +49,16 @@ class WordIndex(Protocol):
     """The lexical index over the documents of a catalog."""
 
     @property
-    def matches(self) -> str:
-        """SQL for ``id``, the numbers of documents in ascending order; its parameters are an expression, the last
-        number, and how many at most."""
+    def position(self) -> str:
+        """Name of the SQL function for the position of one text in another; 0: it is not in there."""
+        ...
+
+    def matches(self, condition: str) -> str:
+        """Return SQL for ``id``, the numbers of documents in ascending order.
+
+        Its parameters are an expression, the last number, those of a condition on columns of the documents, and how
+        many at most.
+        """
         ...
 
     def match_expression(self, groups: Sequence[Sequence[Unit]], fields: Sequence[str] | None) -> str:

@@ -57,9 +57,28 @@ def add(writer: Writer, kind: str, path: bytes, options: Mapping[str, Any] | Non
                 died=FOREVER,
             )
         )
+        if relative and not root:
+            documents.note_folder(connection, writer.root)
 
     writer.apply(change)
     return made[0]
+
+
+def renew_folder_name(writer: Writer) -> None:
+    """Take up a new name of the folder that the collection lies in, if it is a source, into the words of its images."""
+    here = [source.source_id for source in writer.catalog.sources() if source.relative and not source.root]
+    if not here:
+        return
+    with writer.catalog.transaction() as connection:
+        if documents.has_folder_name(connection, writer.root):
+            return
+
+    def change(connection: Connection, generation: int) -> None:
+        documents.note_folder(connection, writer.root)
+        for source_id in here:
+            documents.rename(connection, generation, _places_of(connection, source_id))
+
+    writer.apply(change)
 
 
 def set_options(writer: Writer, source_id: int, options: Mapping[str, Any]) -> None:
@@ -104,14 +123,21 @@ def relocate(writer: Writer, source_id: int, path: bytes) -> int:
         connection.execute(
             update(t.sources).where(t.sources.c.source_id == source_id).values(root=root, relative=int(relative))
         )
-        p = t.places.c
-        query = select(p.image_id, p.path).where(p.source_id == source_id, live(t.places)).order_by(p.image_id)
-        moved = [(image_id, source_id, place) for image_id, place in connection.execute(query)]
+        if relative and not root:
+            documents.note_folder(connection, writer.root)
+        moved = _places_of(connection, source_id)
         documents.rename(connection, generation, moved)
         count.append(len(moved))
 
     writer.apply(change)
     return count[0]
+
+
+def _places_of(connection: Connection, source_id: int) -> list[tuple[int, int, bytes]]:
+    """Return the live images of a source: the id of each, the source's, and the path."""
+    p = t.places.c
+    query = select(p.image_id, p.path).where(p.source_id == source_id, live(t.places)).order_by(p.image_id)
+    return [(image_id, source_id, path) for image_id, path in connection.execute(query)]
 
 
 def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:

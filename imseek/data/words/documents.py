@@ -7,6 +7,7 @@ by the next writer, in one transaction (:func:`fill`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,11 +20,12 @@ from sqlalchemy import Connection, LargeBinary, cast, delete, exists, func, inse
 from imseek.data import layout
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import live, set_meta
+from imseek.data.catalog.places import base_folder
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.catalog.sqlite import word_index
 from imseek.data.shards import shard_files
 from imseek.data.words.analysis import add_last_characters, document_tokens, full_name, limit_tokens, name_tokens
-from imseek.data.words.values import FIELDS, INDEXED, LATEST_RULES, RULES, Document
+from imseek.data.words.values import FIELDS, FOLDER, INDEXED, LATEST_RULES, RULES, Document
 from imseek.errors import CorruptCollectionError
 
 #: Kind of the problems that ``verify`` finds with documents.
@@ -55,8 +57,22 @@ def add(connection: Connection, generation: int, images: Iterable[_Placed]) -> N
 def rename(connection: Connection, generation: int, places: Iterable[tuple[int, int, bytes]]) -> None:
     """Give the documents of images the names of their new places (image, source, path)."""
     roots = _roots(connection)
-    names = {i: _joined(name_tokens(full_name(roots.get(source_id, b""), path))) for i, source_id, path in places}
+    names = {i: _names(roots.get(source_id, b""), path) for i, source_id, path in places}
     _replace(connection, generation, names, "names")
+
+
+def has_folder_name(connection: Connection, root: Path) -> bool:
+    """Whether documents have the name of the folder that the collection at ``root`` lies in."""
+    return connection.execute(select(t.meta.c.value).where(t.meta.c.name == FOLDER)).scalar() == _folder_name(root)
+
+
+def note_folder(connection: Connection, root: Path) -> None:
+    """Record the name of the folder that the collection at ``root`` lies in, for documents that are made later."""
+    set_meta(connection, FOLDER, _folder_name(root))
+
+
+def _folder_name(root: Path) -> str:
+    return os.path.basename(base_folder(root)).decode(errors="replace")
 
 
 def replace_column(connection: Connection, generation: int, column: str, tokens: Mapping[int, Sequence[str]]) -> int:
@@ -98,7 +114,15 @@ def end(connection: Connection, generation: int, image_ids: Sequence[int]) -> No
 def make_document(root: bytes, path: bytes, metadata: Mapping[str, Any], text: str = "") -> Document:
     """Return the document of an image in a source at ``root``, with these intrinsic columns and text in its picture."""
     columns = {name: _joined(document_tokens(_text_of(metadata, columns))) for name, columns in _COLUMNS.items()}
-    return Document(names=_joined(name_tokens(full_name(root, path))), text=_joined(document_tokens(text)), **columns)
+    return Document(names=_names(root, path), text=_joined(document_tokens(text)), **columns)
+
+
+def _names(root: bytes, path: bytes) -> str:
+    """Return the tokens of a place: those of its source's name that its path lacks, then those of its path."""
+    own = name_tokens(path)
+    whole = name_tokens(full_name(root, path))
+    source = whole[: len(whole) - len(own)] if own and whole[-len(own) :] == own else []
+    return _joined(limit_tokens([*(token for token in source if token not in own), *own])) if source else _joined(whole)
 
 
 def _text_of(metadata: Mapping[str, Any], columns: Iterable[str]) -> str:
@@ -304,9 +328,17 @@ def _places(connection: Connection, image_ids: Sequence[int]) -> dict[int, tuple
 
 
 def _roots(connection: Connection) -> dict[int, bytes]:
-    """Return the roots of all sources as recorded: their last part is the name of the folder or file."""
+    """Return the roots of all sources as recorded: their last part is the name of the folder or file.
+
+    That of the folder which a collection lies in is its name when it was last indexed.
+    """
     s = t.sources.c
-    return {source_id: bytes(root) for source_id, root in connection.execute(select(s.source_id, s.root))}
+    folder = connection.execute(select(t.meta.c.value).where(t.meta.c.name == FOLDER)).scalar() or ""
+    query = select(s.source_id, s.root, s.relative)
+    return {
+        source_id: folder.encode() if relative and not root else bytes(root)
+        for source_id, root, relative in connection.execute(query)
+    }
 
 
 def _joined(tokens: Iterable[str]) -> str:

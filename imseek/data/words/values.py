@@ -18,6 +18,8 @@ INDEXED: Final = "indexed_documents"
 #: Key in ``meta`` of the number of the rules that made the documents; without it, it is 1: no last characters of runs.
 RULES: Final = "document_rules"
 LATEST_RULES: Final = 2
+#: Key in ``meta`` of the name, when it was last indexed, of the folder that a collection lies in and has as a source.
+FOLDER: Final = "folder_name"
 
 
 class Document(NamedTuple):

@@ -23,7 +23,7 @@ from imseek.search import (
     option_fields,
     query_from_json,
 )
-from imseek.types.suggestions import SuggestionKind
+from imseek.types.suggestions import MAX_SERVED, MAX_SERVED_TEXT, SuggestionKind
 from imseek.ui.http import body_schemas
 from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
 from imseek.ui.server.problems import problem_responses
@@ -100,14 +100,19 @@ async def search(
 async def suggest(
     request: Request,
     name: str,
-    q: Annotated[str, Parameter(max_length=200, description="What has been typed so far.")],
-    limit: Annotated[int, Parameter(ge=1, le=50)] = 10,
+    q: Annotated[str, Parameter(max_length=MAX_SERVED_TEXT, description="What has been typed so far.")],
+    limit: Annotated[int, Parameter(ge=1, le=MAX_SERVED)] = 10,
+    kind: Annotated[
+        list[SuggestionKind] | None, Parameter(max_length=8, description="Kinds to suggest; default: all.")
+    ] = None,
 ) -> body_schemas.Suggestions:
     service = service_of(request)
     served = service.get(name)
     kinds: list[SuggestionKind] = ["person", "keyword", "tag", "word"]
     if service.settings.shows_places:
         kinds.append("name")
+    if kind is not None:
+        kinds = [one for one in kinds if one in kind]
     found = await served.threads.read(overview.suggest, served.collection, q, limit=limit, kinds=kinds)
     return body_schemas.Suggestions(
         suggestions=[body_schemas.SuggestionBody(text=one.text, kind=one.kind) for one in found]

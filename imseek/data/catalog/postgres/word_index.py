@@ -14,10 +14,14 @@ _WEIGHTS: Final = {"names": "A", "captions": "B", "keywords": "C", "text": "D"}
 class PostgresWordIndex:
     """The index as readers ask it, through SQL parameters."""
 
-    matches: Final = (
-        "SELECT document_id AS id FROM documents WHERE words @@ ?::tsquery AND document_id <= ? "
-        "ORDER BY document_id LIMIT ?"
-    )
+    position: Final = "strpos"
+
+    def matches(self, condition: str) -> str:
+        """As :class:`imseek.data.catalog.backend.WordIndex` says."""
+        return (
+            f"SELECT document_id AS id FROM documents WHERE words @@ ?::tsquery AND document_id <= ? {condition} "  # noqa: S608
+            "ORDER BY document_id LIMIT ?"
+        )
 
     def match_expression(self, groups: Sequence[Sequence[Unit]], fields: Sequence[str] | None) -> str:
         """Return the ``tsquery`` for documents that hold a unit of each group; the tokens are quoted."""

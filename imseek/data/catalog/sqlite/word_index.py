@@ -59,7 +59,13 @@ def can_search(connection: Any) -> bool:
 class SqliteWordIndex:
     """The index as readers ask it, through SQL parameters."""
 
-    matches: Final = f"SELECT rowid AS id FROM {TABLE} WHERE {TABLE} MATCH ? AND rowid <= ? ORDER BY rowid LIMIT ?"  # noqa: S608
+    position: Final = "instr"
+
+    def matches(self, condition: str) -> str:
+        """As :class:`imseek.data.catalog.backend.WordIndex` says."""
+        return (
+            f"SELECT rowid AS id FROM {TABLE} WHERE {TABLE} MATCH ? AND rowid <= ? {condition} ORDER BY rowid LIMIT ?"  # noqa: S608
+        )
 
     def match_expression(self, groups: Sequence[Sequence[Unit]], fields: Sequence[str] | None) -> str:
         """Return the FTS5 expression for documents that hold a unit of each group; the tokens are quoted."""
