@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from imseek.duplicates.results import Duplicate, DuplicateReport
+from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateReport
 
 
 def mark_links(report: DuplicateReport) -> DuplicateReport:
@@ -15,8 +15,12 @@ def mark_links(report: DuplicateReport) -> DuplicateReport:
 
     Only images of equal content are looked at on the disk; what is not a file there is none.
     """
-    groups = (replace(group, members=_mark(group.members)) for group in report.groups)
-    return replace(report, groups=tuple(groups))
+    return replace(report, groups=tuple(map(mark_group_links, report.groups)))
+
+
+def mark_group_links(group: DuplicateGroup) -> DuplicateGroup:
+    """As :func:`mark_links`, for one group."""
+    return replace(group, members=_mark(group.members))
 
 
 def _mark(members: Sequence[Duplicate]) -> tuple[Duplicate, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.candidates.phash_pairs import distances
 from imseek.duplicates.crops import crop_search
 from imseek.duplicates.crops.tile_vectors import TileEncoder, TileStore
+from imseek.duplicates.grouping.incremental_groups import END
 from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
 from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Thresholds, classify
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache
@@ -42,6 +43,16 @@ class ComparisonResult:
     def merged_with(self, more: ComparisonResult) -> ComparisonResult:
         """Return both results as one."""
         return ComparisonResult(self.pairs + more.pairs, self.notes + more.notes, self.interrupted or more.interrupted)
+
+
+class PairListener(Protocol):
+    """Takes the pairs of contents, by their first images, while candidates are compared."""
+
+    def begin(self, candidates: Iterable[int]) -> None:
+        """Take the contents that have candidates, before any pair."""
+
+    def add(self, pairs: Sequence[DuplicatePair], upto: int) -> None:
+        """Take pairs. All candidates whose lower content is below ``upto`` have been compared."""
 
 
 class PairComparer:
@@ -76,7 +87,7 @@ class PairComparer:
     ) -> None:
         self._originals.__exit__(kind, error, trace)
 
-    def find(self, where: str = "", task: Task = SILENT) -> ComparisonResult:
+    def find(self, where: str = "", task: Task = SILENT, listener: PairListener | None = None) -> ComparisonResult:
         """Find all pairs. ``where`` names the condition that selected the contents."""
         proposed = pair_candidates.find(
             pair_candidates.side_of(self._reader, self._contents, self._index),
@@ -91,6 +102,14 @@ class PairComparer:
             return ComparisonResult([], proposed.notes, interrupted=True)
         self._proposed = proposed.a * len(self._contents) + proposed.b
         contents = self._contents
+
+        def add(found: ClassifiedPairs, upto: int) -> None:
+            assert listener is not None
+            end = int(contents.ids[upto]) if upto < len(contents) else END
+            listener.add(self._report_pairs(found), end)
+
+        if listener is not None:
+            listener.begin(contents.ids[np.union1d(proposed.a, proposed.b)].tolist())
         found = classify_cached(
             proposed.a,
             proposed.b,
@@ -104,6 +123,7 @@ class PairComparer:
             PartCache(self._reader.root, digest("looked", where)),
             task,
             self._looks_at_most,
+            None if listener is None else add,
         )
         return ComparisonResult(self._report_pairs(found), proposed.notes + found.notes, found.interrupted)
 

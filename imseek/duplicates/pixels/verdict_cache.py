@@ -8,9 +8,9 @@ a few new images only the new candidates are compared. Of a run with an unreadab
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,12 @@ from imseek.duplicates.unique_contents import Digests, Ids
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
 
+#: Takes pairs as they are found, and the position below which all candidates of first images are decided.
+OnPairs: TypeAlias = Callable[[ClassifiedPairs, int], None]
+
 _STAGE: Final = "looked"
+#: Above all positions.
+_END: Final = 1 << 62
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
 _VERSION: Final = 2
@@ -68,22 +73,28 @@ def classify_cached(
     cache: PartCache,
     task: Task = SILENT,
     most: int = DEFAULT_LOOKS,
+    on_pairs: OnPairs | None = None,
 ) -> ClassifiedPairs:
     """As :func:`imseek.duplicates.pixels.classify.classify`, with a cache, for n candidates with ascending ``a``.
 
     ``ids`` (n,) are those of the first images, ``hashes`` the content hashes (n, 32) of the first and the second. If
     there are more than ``most`` candidates, the most promising are compared by pixels; the others are judged by hash
-    and vector.
+    and vector. Progress counts the candidates that are to be compared and are not cached.
     """
     candidates = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
     shown = select_most_promising(distance, cosine, thresholds.near_bits, most)
     if not most:
         blind = classify(*candidates.candidates, load_nothing, thresholds=thresholds)
         return replace(blind, unread=0, unseen=blind.unread, fast=True)
-    found = _classify_runs(candidates if shown.all() else candidates.of(shown), look, thresholds, cache, task)
-    if found.interrupted or shown.all():
-        return found
+    if shown.all():
+        return _classify_runs(candidates, look, thresholds, cache, task, on_pairs)
+    # First, as it takes no time, so that nothing of the candidates before those compared is left to decide.
     blind = classify(*candidates.of(~shown).candidates, load_nothing, thresholds=thresholds)
+    if on_pairs is not None:
+        on_pairs(blind, 0)
+    found = _classify_runs(candidates.of(shown), look, thresholds, cache, task, on_pairs)
+    if found.interrupted:
+        return found
     return replace(_concatenate_pairs([found, blind], len(a)), unread=found.unread, unseen=blind.unread)
 
 
@@ -125,33 +136,92 @@ class _CandidateArrays:
 
 
 def _classify_runs(
-    candidates: _CandidateArrays, look: LoadLuminance, thresholds: Thresholds, cache: PartCache, task: Task
+    candidates: _CandidateArrays,
+    look: LoadLuminance,
+    thresholds: Thresholds,
+    cache: PartCache,
+    task: Task,
+    on_pairs: OnPairs | None,
 ) -> ClassifiedPairs:
     total = len(candidates.a)
     cuts = [0, *(np.flatnonzero(np.diff(candidates.ids >> _RUN_BITS)) + 1).tolist(), total] if total else [0]
-    runs = [candidates.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
-    names = [f"{_STAGE}-{int(run.ids[0]) >> _RUN_BITS:09d}-{digest(_VERSION, thresholds)}" for run in runs]
+    parts = [candidates.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
+    names = [f"{_STAGE}-{int(run.ids[0]) >> _RUN_BITS:09d}-{digest(_VERSION, thresholds)}" for run in parts]
     earlier = cache.only(_STAGE, set(names))
+    runs = [
+        _Run.of(part, name, cache.load(name, _KINDS) if name in earlier else None)
+        for part, name in zip(parts, names, strict=True)
+    ]
+    new = sum(len(run.new) for run in runs)
     found: list[ClassifiedPairs] = []
     done = 0
-    for run, name in zip(runs, names, strict=True):
-        stored = cache.load(name, _KINDS) if name in earlier else None
-        keys, verdicts = run.keys(), _VerdictArrays.empty(len(run.a))
-        known = np.zeros(len(run.a), np.bool_) if stored is None else verdicts.restore(keys, stored)
-        new = np.flatnonzero(~known)
-        done += len(run.a) - len(new)
-        made = classify(*run.of(~known).candidates, look, thresholds=thresholds, task=task, before=done, total=total)
-        verdicts.put(new[_positions_in_run(run.of(~known), made)], made)
+    for n, run in enumerate(runs):
+        following = int(runs[n + 1].candidates.a[0]) if n + 1 < len(runs) else _END
+        made = run.classify(look, thresholds, task, done, new, on_pairs, following)
         done += made.done
         if made.done and not made.unread:
-            known[new[: made.done]] = True
-            parts = (*keys.T, *(verdicts.fields[name] for name in _RESULT_FIELDS))
-            cache.save(name, tuple(np.ascontiguousarray(part[known]) for part in parts))
-        found.append(verdicts.pairs(run, made))
+            run.save(cache)
         if made.interrupted:
-            break
-    task.report(PHASE, done, total)
-    return replace(_concatenate_pairs(found, total), done=done, interrupted=done < total)
+            on_pairs = None  # Only what is cached comes from here on.
+        found.append(run.verdicts.pairs(run.candidates, made.looked, made.unread))
+    task.report(PHASE, done, new)
+    return replace(_concatenate_pairs(found, total), interrupted=done < new)
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """Candidates that are cached together, with the verdicts on those that are ``known``; the others are ``new``."""
+
+    candidates: _CandidateArrays
+    name: str
+    keys: npt.NDArray[np.uint64]
+    verdicts: _VerdictArrays
+    known: npt.NDArray[np.bool_]
+    new: Positions
+
+    @classmethod
+    def of(cls, candidates: _CandidateArrays, name: str, stored: Sequence[npt.NDArray[Any]] | None) -> _Run:
+        """Make a run with the ``stored`` verdicts."""
+        keys, verdicts = candidates.keys(), _VerdictArrays.empty(len(candidates.a))
+        known = np.zeros(len(candidates.a), np.bool_) if stored is None else verdicts.restore(keys, stored)
+        return cls(candidates, name, keys, verdicts, known, np.flatnonzero(~known))
+
+    def classify(
+        self,
+        look: LoadLuminance,
+        thresholds: Thresholds,
+        task: Task,
+        before: int,
+        total: int,
+        on_pairs: OnPairs | None,
+        following: int,
+    ) -> ClassifiedPairs:
+        """Classify the new candidates, and return these. ``following`` is the first position of the next run."""
+        new = self.candidates.of(~self.known)
+
+        def tell(pairs: ClassifiedPairs) -> None:
+            assert on_pairs is not None
+            on_pairs(pairs, int(new.a[pairs.done]) if pairs.done < len(new.a) else following)
+
+        if on_pairs is not None:
+            on_pairs(self.verdicts.pairs(self.candidates), int(new.a[0]) if len(new.a) else following)
+        made = classify(
+            *new.candidates,
+            look,
+            thresholds=thresholds,
+            task=task,
+            before=before,
+            total=total,
+            on_batch=None if on_pairs is None else tell,
+        )
+        self.verdicts.put(self.new[_positions_in_run(new, made)], made)
+        self.known[self.new[: made.done]] = True
+        return made
+
+    def save(self, cache: PartCache) -> None:
+        """Store the known verdicts."""
+        parts = (*self.keys.T, *(self.verdicts.fields[name] for name in _RESULT_FIELDS))
+        cache.save(self.name, tuple(np.ascontiguousarray(part[self.known]) for part in parts))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,12 +251,12 @@ class _VerdictArrays:
         for name, array in self.fields.items():
             array[positions] = getattr(made, name)
 
-    def pairs(self, run: _CandidateArrays, made: ClassifiedPairs) -> ClassifiedPairs:
+    def pairs(self, run: _CandidateArrays, looked: int = 0, unread: int = 0) -> ClassifiedPairs:
         """Return the pairs among the candidates; those that are not compared yet are none."""
         chosen = np.flatnonzero(self.fields["kind"])
         arrays: dict[str, Any] = {name: getattr(run, name)[chosen] for name in _CANDIDATE_FIELDS}
         arrays.update({name: array[chosen] for name, array in self.fields.items()})
-        return ClassifiedPairs(**arrays, looked=made.looked, unread=made.unread, done=len(run.a))
+        return ClassifiedPairs(**arrays, looked=looked, unread=unread, done=len(run.a))
 
 
 def _positions_in_run(run: _CandidateArrays, made: ClassifiedPairs) -> Positions:
