@@ -28,7 +28,6 @@ from imseek.duplicates.actions.plans import Plan as Plan
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS as DEFAULT_LOOKS
 from imseek.duplicates.csv_rows import write_csv as write_csv
 from imseek.duplicates.grouping.keepers import RULES, AnyPath, Folders
-from imseek.duplicates.links import mark_group_links, mark_links
 from imseek.duplicates.pipeline import DuplicatesRequest
 from imseek.duplicates.results import DuplicateGroup, DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import UsageError
@@ -113,7 +112,7 @@ def find(
             images = frozenset((member.collection, member.image_id) for member in group.members)
             if on_group is not None and images not in given:
                 given.add(images)
-                on_group(mark_group_links(group))
+                on_group(group)
 
         def work() -> DuplicateReport:
             reader = here.reader
@@ -130,7 +129,7 @@ def find(
                 return pipeline.find(reader, here.index, load, request, task, None if on_group is None else give)
             return cross_collection_groups.find(reader, here.index, there.reader, there.index, load, request, task)
 
-        report = mark_links(retry_if_stale(work, *(one for one in (here, there) if one is not None)))
+        report = retry_if_stale(work, *(one for one in (here, there) if one is not None))
         for group in report.groups:
             give(group)
         return report

@@ -19,9 +19,8 @@ from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.candidates.phash_pairs import distances
 from imseek.duplicates.crops import crop_search
 from imseek.duplicates.crops.tile_vectors import TileEncoder, TileStore
-from imseek.duplicates.grouping.incremental_groups import END
 from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
-from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Thresholds, classify
+from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Positions, Thresholds, classify
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.duplicates.pixels.verdict_cache import classify_cached, load_nothing
@@ -49,10 +48,10 @@ class PairListener(Protocol):
     """Takes the pairs of contents, by their first images, while candidates are compared."""
 
     def begin(self, candidates: Iterable[int]) -> None:
-        """Take the contents that have candidates, before any pair."""
+        """Take both contents of each candidate, before any pair."""
 
-    def add(self, pairs: Sequence[DuplicatePair], upto: int) -> None:
-        """Take pairs. All candidates whose lower content is below ``upto`` have been compared."""
+    def add(self, pairs: Sequence[DuplicatePair], compared: Iterable[int]) -> None:
+        """Take pairs, and both contents of each candidate that has been compared since the last call."""
 
 
 class PairComparer:
@@ -103,13 +102,12 @@ class PairComparer:
         self._proposed = proposed.a * len(self._contents) + proposed.b
         contents = self._contents
 
-        def add(found: ClassifiedPairs, upto: int) -> None:
+        def add(found: ClassifiedPairs, a: Positions, b: Positions) -> None:
             assert listener is not None
-            end = int(contents.ids[upto]) if upto < len(contents) else END
-            listener.add(self._report_pairs(found), end)
+            listener.add(self._report_pairs(found), contents.ids[np.concatenate([a, b])].tolist())
 
         if listener is not None:
-            listener.begin(contents.ids[np.union1d(proposed.a, proposed.b)].tolist())
+            listener.begin(contents.ids[np.concatenate([proposed.a, proposed.b])].tolist())
         found = classify_cached(
             proposed.a,
             proposed.b,

@@ -18,6 +18,7 @@ from imseek.duplicates.grouping.complete_linkage import Reach
 from imseek.duplicates.grouping.groups import KINDS, Confirm, Group, Grouping, group_pairs
 from imseek.duplicates.grouping.incremental_groups import IncrementalGroups
 from imseek.duplicates.grouping.keepers import Folders, choose_keeper, richness
+from imseek.duplicates.links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.pair_comparison import ComparisonResult, PairComparer
 from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
 from imseek.duplicates.results import (
@@ -135,9 +136,9 @@ class _Grouper:
         self._incremental.begin(candidates)
         self._give()
 
-    def add(self, pairs: Sequence[DuplicatePair], upto: int) -> None:
+    def add(self, pairs: Sequence[DuplicatePair], compared: Iterable[int]) -> None:
         # Pairs of kind "inside" join nothing; which of them are shown is known at the end only.
-        self._incremental.add((pair for pair in pairs if pair.kind != "inside"), upto)
+        self._incremental.add((pair for pair in pairs if pair.kind != "inside"), compared)
         if time.monotonic() >= self._due:
             self._give()
             self._due = time.monotonic() + _GIVE_SECONDS
@@ -201,19 +202,18 @@ def _choose_keepers(reader: Reader, made: Grouping, request: DuplicatesRequest) 
             return rich[one.image_id]
 
         for group in some:
-            of_group = [members[i] for i in group.members]
+            of_group = mark_symbolic_links(members[i] for i in group.members)
             chosen = choose_keeper(of_group, request.keep, request.prefer, request.protect, richness=known)
             first, *others = chosen.members
             related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
             reason = PART_REASON if group.kind == "inside" else chosen.reason
-            groups.append(DuplicateGroup(group.kind, (first, *related), reason))
+            groups.append(DuplicateGroup(group.kind, mark_hard_links((first, *related)), reason))
     return tuple(sorted(groups, key=report_order))
 
 
 def report_order(group: DuplicateGroup) -> tuple[int, int, int]:
     """Sort key: by kind, then by the bytes that removing the others frees, most first."""
-    freed = sum(member.bytes for member in group.others if not member.protected)
-    return KINDS.index(group.kind), -freed, group.others[0].image_id
+    return KINDS.index(group.kind), -group.surplus_bytes, group.others[0].image_id
 
 
 def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:

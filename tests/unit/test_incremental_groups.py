@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
 from imseek.duplicates.grouping.groups import group_pairs
-from imseek.duplicates.grouping.incremental_groups import END, Component, IncrementalGroups
+from imseek.duplicates.grouping.incremental_groups import Component, IncrementalGroups
 from imseek.duplicates.results import DuplicatePair
 
 
@@ -23,25 +23,23 @@ def contents(components: Iterable[Component]) -> list[list[int]]:
     return sorted(sorted(one.contents) for one in components)
 
 
-def test_a_component_is_complete_once_its_last_picture_is() -> None:
+def test_a_component_is_complete_once_nothing_is_left_to_compare() -> None:
     found = IncrementalGroups([], [])
-    found.begin([0, 1, 2, 3, 4])
-    found.add([pair(0, 2)], 1)
+    found.begin([0, 2, 0, 4, 1, 3])
+    found.add([pair(0, 2)], [0, 2])
     assert found.take() == []
-    found.add([pair(1, 3)], 3)
+    found.add([pair(1, 3)], [1, 3])
+    assert contents(found.take()) == [[1, 3]]
+    found.add([], [0, 4])
     assert contents(found.take()) == [[0, 2]]
     assert found.take() == []
-    found.add([], END)
-    assert contents(found.take()) == [[1, 3]]
 
 
 def test_copies_without_candidates_are_complete_at_once() -> None:
     found = IncrementalGroups([5, 9], [])
     found.begin([9, 12])
     assert contents(found.take()) == [[5]]
-    found.add([pair(9, 12)], 12)
-    assert found.take() == []
-    found.add([], END)
+    found.add([pair(9, 12)], [9, 12])
     assert contents(found.take()) == [[9, 12]]
 
 
@@ -49,7 +47,7 @@ def test_pictures_judged_the_same_wait_for_each_other() -> None:
     found = IncrementalGroups([1], [frozenset((1, 7))])
     found.begin([7, 8])
     assert found.take() == []
-    found.add([], 8)
+    found.add([], [7, 8])
     assert contents(found.take()) == [[1, 7]]
 
 
@@ -63,10 +61,10 @@ def test_groups_of_components_are_the_groups_of_all(count: int, density: float, 
     copies = {n: [n, n + 100] for n in range(count) if chance.random() < 0.3}
 
     def confirm(a: int, b: int) -> DuplicatePair | None:
-        return pair(a, b) if (a, b) in related and (a, b) not in candidates else None
+        return pair(a, b) if (a, b) in related and (a, b) not in pairs else None
 
     found = IncrementalGroups(copies, [])
-    found.begin({end for both in candidates for end in both})
+    found.begin(end for both in candidates for end in both)
     groups = []
 
     def take() -> None:
@@ -75,8 +73,10 @@ def test_groups_of_components_are_the_groups_of_all(count: int, density: float, 
             groups.extend(group_pairs(one.pairs, alike, confirm).groups)
 
     take()
-    for a in range(count):
-        found.add([pairs[both] for both in candidates if both[0] == a and both in pairs], a + 1)
+    chance.shuffle(candidates)
+    for start in range(0, len(candidates), 3):
+        batch = candidates[start : start + 3]
+        found.add([pairs[both] for both in batch if both in pairs], [end for both in batch for end in both])
         take()
     whole = group_pairs(pairs.values(), copies, confirm).groups
     assert sorted(groups, key=lambda group: group.members) == list(whole)

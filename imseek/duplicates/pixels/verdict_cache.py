@@ -30,12 +30,11 @@ from imseek.duplicates.unique_contents import Digests, Ids
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
 
-#: Takes pairs as they are found, and the position below which all candidates of first images are decided.
-OnPairs: TypeAlias = Callable[[ClassifiedPairs, int], None]
+#: Takes pairs as they are found, and the positions (n,) of the first and second images of all candidates decided since
+#: the last call.
+OnPairs: TypeAlias = Callable[[ClassifiedPairs, Positions, Positions], None]
 
 _STAGE: Final = "looked"
-#: Above all positions.
-_END: Final = 1 << 62
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
 _VERSION: Final = 2
@@ -88,10 +87,10 @@ def classify_cached(
         return replace(blind, unread=0, unseen=blind.unread, fast=True)
     if shown.all():
         return _classify_runs(candidates, look, thresholds, cache, task, on_pairs)
-    # First, as it takes no time, so that nothing of the candidates before those compared is left to decide.
+    # First, as it takes no time.
     blind = classify(*candidates.of(~shown).candidates, load_nothing, thresholds=thresholds)
     if on_pairs is not None:
-        on_pairs(blind, 0)
+        on_pairs(blind, a[~shown], b[~shown])
     found = _classify_runs(candidates.of(shown), look, thresholds, cache, task, on_pairs)
     if found.interrupted:
         return found
@@ -116,7 +115,7 @@ class _CandidateArrays:
     one: Digests
     other: Digests
 
-    def of(self, rows: slice | npt.NDArray[np.bool_]) -> _CandidateArrays:
+    def of(self, rows: slice | npt.NDArray[np.bool_] | Positions) -> _CandidateArrays:
         return _CandidateArrays(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def keys(self) -> npt.NDArray[np.uint64]:
@@ -149,20 +148,21 @@ def _classify_runs(
     names = [f"{_STAGE}-{int(run.ids[0]) >> _RUN_BITS:09d}-{digest(_VERSION, thresholds)}" for run in parts]
     earlier = cache.only(_STAGE, set(names))
     runs = [
-        _Run.of(part, name, cache.load(name, _KINDS) if name in earlier else None)
+        _Run.of(part, name, cache.load(name, _KINDS) if name in earlier else None, thresholds)
         for part, name in zip(parts, names, strict=True)
     ]
     new = sum(len(run.new) for run in runs)
     found: list[ClassifiedPairs] = []
     done = 0
-    for n, run in enumerate(runs):
-        following = int(runs[n + 1].candidates.a[0]) if n + 1 < len(runs) else _END
-        made = run.classify(look, thresholds, task, done, new, on_pairs, following)
+    if on_pairs is not None:
+        for run in runs:
+            known = run.candidates.of(run.known)
+            on_pairs(run.verdicts.pairs(run.candidates), known.a, known.b)
+    for run in runs:
+        made = run.classify(look, thresholds, task, done, new, on_pairs)
         done += made.done
         if made.done and not made.unread:
             run.save(cache)
-        if made.interrupted:
-            on_pairs = None  # Only what is cached comes from here on.
         found.append(run.verdicts.pairs(run.candidates, made.looked, made.unread))
     task.report(PHASE, done, new)
     return replace(_concatenate_pairs(found, total), interrupted=done < new)
@@ -170,7 +170,10 @@ def _classify_runs(
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """Candidates that are cached together, with the verdicts on those that are ``known``; the others are ``new``."""
+    """Candidates that are cached together, with the verdicts on those that are ``known``.
+
+    The positions of the others are ``new``, in the order in which they are compared.
+    """
 
     candidates: _CandidateArrays
     name: str
@@ -180,11 +183,14 @@ class _Run:
     new: Positions
 
     @classmethod
-    def of(cls, candidates: _CandidateArrays, name: str, stored: Sequence[npt.NDArray[Any]] | None) -> _Run:
+    def of(
+        cls, candidates: _CandidateArrays, name: str, stored: Sequence[npt.NDArray[Any]] | None, thresholds: Thresholds
+    ) -> _Run:
         """Make a run with the ``stored`` verdicts."""
         keys, verdicts = candidates.keys(), _VerdictArrays.empty(len(candidates.a))
         known = np.zeros(len(candidates.a), np.bool_) if stored is None else verdicts.restore(keys, stored)
-        return cls(candidates, name, keys, verdicts, known, np.flatnonzero(~known))
+        order = _by_likely_groups(candidates, thresholds)
+        return cls(candidates, name, keys, verdicts, known, order[~known[order]])
 
     def classify(
         self,
@@ -194,17 +200,18 @@ class _Run:
         before: int,
         total: int,
         on_pairs: OnPairs | None,
-        following: int,
     ) -> ClassifiedPairs:
-        """Classify the new candidates, and return these. ``following`` is the first position of the next run."""
-        new = self.candidates.of(~self.known)
+        """Classify the new candidates, and return the pairs among them."""
+        new = self.candidates.of(self.new)
+        before_batch = 0
 
         def tell(pairs: ClassifiedPairs) -> None:
+            nonlocal before_batch
             assert on_pairs is not None
-            on_pairs(pairs, int(new.a[pairs.done]) if pairs.done < len(new.a) else following)
+            batch = slice(before_batch, pairs.done)
+            on_pairs(pairs, new.a[batch], new.b[batch])
+            before_batch = pairs.done
 
-        if on_pairs is not None:
-            on_pairs(self.verdicts.pairs(self.candidates), int(new.a[0]) if len(new.a) else following)
         made = classify(
             *new.candidates,
             look,
@@ -222,6 +229,28 @@ class _Run:
         """Store the known verdicts."""
         parts = (*self.keys.T, *(self.verdicts.fields[name] for name in _RESULT_FIELDS))
         cache.save(self.name, tuple(np.ascontiguousarray(part[self.known]) for part in parts))
+
+
+def _by_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) -> Positions:
+    """Return the order (n,) in which all candidates of the pictures of one likely group come before those of the next.
+
+    So its pictures are compared with all others early, after which the group is known.
+    """
+    likely = (candidates.distance <= thresholds.unread_bits) | (candidates.cosine >= thresholds.fine_cosine)
+    parent: dict[int, int] = {}
+
+    def root(position: int) -> int:
+        while (above := parent.get(position, position)) != position:
+            parent[position] = position = parent.get(above, above)
+        return position
+
+    for a, b in zip(candidates.a[likely].tolist(), candidates.b[likely].tolist(), strict=True):
+        one, other = sorted((root(a), root(b)))
+        parent[other] = one
+    groups = [
+        np.array([root(position) for position in side.tolist()], np.int64) for side in (candidates.a, candidates.b)
+    ]
+    return np.lexsort((candidates.b, candidates.a, np.minimum(*groups)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
