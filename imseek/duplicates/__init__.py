@@ -28,9 +28,8 @@ from imseek.duplicates.actions.plans import Plan as Plan
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS as DEFAULT_LOOKS
 from imseek.duplicates.csv_rows import write_csv as write_csv
 from imseek.duplicates.grouping.keepers import RULES, AnyPath, Folders
-from imseek.duplicates.links import mark_links
 from imseek.duplicates.pipeline import DuplicatesRequest
-from imseek.duplicates.results import DuplicateKind, DuplicateReport, KeepRule
+from imseek.duplicates.results import DuplicateGroup, DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import UsageError
 from imseek.input_file import open_input
 from imseek.progress import ProgressCallback, Task
@@ -61,6 +60,7 @@ def find(
     against: AnyCollection | None = None,
     where: str | None = None,
     looks: int = DEFAULT_LOOKS,
+    on_group: Callable[[DuplicateGroup], None] | None = None,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> DuplicateReport:
@@ -73,6 +73,10 @@ def find(
 
     With ``against``, groups hold the images of this collection that the other one has too; the other's image is the
     keeper whatever the rule.
+
+    ``on_group`` takes each group of the report once, in the thread of the caller: as soon as all candidates of its
+    images are compared, and those that are left at the end. ``stop`` ends the search early; the report then has the
+    groups of the pairs found so far.
 
     Raises UsageError, QueryError (``where``), CollectionNotFoundError, CorruptCollectionError.
     """
@@ -102,6 +106,14 @@ def find(
         if there is not None and there.reader.identity.uuid == here.reader.identity.uuid:
             raise UsageError("a collection cannot be compared with itself", hint="leave out --against")
 
+        given: set[frozenset[tuple[str, int]]] = set()
+
+        def give(group: DuplicateGroup) -> None:
+            images = frozenset((member.collection, member.image_id) for member in group.members)
+            if on_group is not None and images not in given:
+                given.add(images)
+                on_group(group)
+
         def work() -> DuplicateReport:
             reader = here.reader
             request = DuplicatesRequest(
@@ -114,10 +126,13 @@ def find(
                 looks,
             )
             if there is None:
-                return pipeline.find(reader, here.index, load, request, task)
+                return pipeline.find(reader, here.index, load, request, task, None if on_group is None else give)
             return cross_collection_groups.find(reader, here.index, there.reader, there.index, load, request, task)
 
-        return mark_links(retry_if_stale(work, *(one for one in (here, there) if one is not None)))
+        report = retry_if_stale(work, *(one for one in (here, there) if one is not None))
+        for group in report.groups:
+            give(group)
+        return report
 
 
 def judge(collection: AnyCollection, images: Sequence[int | AnyPath], verdict: Verdict) -> tuple[Judgement, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from imseek.duplicates.results import ConfidenceCount
 from imseek.types.json_form import ContentHash, Count, FilePath, json_member
 
 #: An action on a file. *tag*: only tag its image. *quarantine*: move it to a folder that is never scanned. *trash*:
@@ -35,6 +36,10 @@ class PlannedFile:
     action: FileAction
     collection: str | None = None
     """UUID of the collection that a keeper belongs to, None for this one."""
+    confidence: float | None = None
+    """Confidence that it duplicates the keeper, 0 to 1; None for the keeper."""
+    is_link: bool = False
+    """Whether it is a hard link to the file of another image of its group, so that removing it frees nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,8 @@ class ApplyReport:
     notes: tuple[str, ...] = ()
     interrupted: bool = False
     """Whether it stopped before the end; the same call resumes."""
+    sure: tuple[ConfidenceCount, ...] = ()
+    """The files acted on, or to be acted on, by how sure the plan is that they are duplicates, the surest first."""
 
     @property
     @json_member()

@@ -12,6 +12,7 @@ from imseek.data.reader import Reader
 from imseek.duplicates import cross_collection_pairs
 from imseek.duplicates.grouping.groups import KINDS
 from imseek.duplicates.grouping.keepers import Folders
+from imseek.duplicates.links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.pair_reports import scope_of
 from imseek.duplicates.pipeline import DuplicatesRequest, OpenIndex, members_of, report_order
 from imseek.duplicates.pixels.classify import DEFAULTS
@@ -135,12 +136,16 @@ def _build_groups(
     groups = [
         DuplicateGroup(
             pair.kind,
-            (keepers[pair.b], *(replace(members[i], pair=replace(pair, a=i)) for i in copies[a])),
+            _mark_links((keepers[pair.b], *(replace(members[i], pair=replace(pair, a=i)) for i in copies[a]))),
             _reason(keepers[pair.b], members[a]),
         )
         for a, pair in best.items()
     ]
     return tuple(sorted(groups, key=report_order))
+
+
+def _mark_links(members: Sequence[Duplicate]) -> tuple[Duplicate, ...]:
+    return mark_hard_links(mark_symbolic_links(members))
 
 
 def _reason(theirs: Duplicate, mine: Duplicate) -> str:

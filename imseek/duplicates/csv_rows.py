@@ -14,6 +14,7 @@ COLUMNS: Final = (
     *("group", "kind", "keep", "reason", "collection", "image_id", "path", "path_b64", "uri"),
     *_IMAGE_COLUMNS,
     *("pair_kind", "confidence", "cosine", "distance", "correlation", "orientation", "judged"),
+    "link",
 )
 
 
@@ -47,6 +48,7 @@ def _row(group: DuplicateGroup, member: Duplicate) -> dict[str, Any]:
         "image_id": member.image_id,
         **({} if place is None else {**path_json(place.path), "uri": place.uri}),
         **{name: getattr(member, name) for name in _IMAGE_COLUMNS},
+        "link": member.link,
     }
     if pair is not None:
         row |= {

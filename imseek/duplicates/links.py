@@ -3,40 +3,58 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from imseek.duplicates.results import Duplicate, DuplicateReport
+from imseek.duplicates.results import Duplicate
 
 
-def mark_links(report: DuplicateReport) -> DuplicateReport:
-    """Return a copy in which images of a group whose file an earlier one has, by a hard or symbolic link, are links.
+def mark_symbolic_links(members: Iterable[Duplicate]) -> tuple[Duplicate, ...]:
+    """Return the images of a group, with those whose file is a symbolic link marked as such.
 
-    Only images of equal content are looked at on the disk; what is not a file there is none.
+    So are those in a folder that is one, if another image of the group is the same file. What is not a file on the
+    disk is no link.
     """
-    groups = (replace(group, members=_mark(group.members)) for group in report.groups)
-    return replace(report, groups=tuple(groups))
+    found = [(member, _file_of(member)) for member in members]
+    names = Counter(file for _, file in found)
+    marked = []
+    for member, file in found:
+        symbolic = file is not None and (
+            _is_symbolic(member) or (names[file] > 1 and os.path.realpath(_path_of(member)) != _path_of(member))
+        )
+        marked.append(replace(member, link="symbolic") if symbolic else member)
+    return tuple(marked)
 
 
-def _mark(members: Sequence[Duplicate]) -> tuple[Duplicate, ...]:
-    copies = Counter(member.content_hash for member in members)
+def mark_hard_links(members: Sequence[Duplicate]) -> tuple[Duplicate, ...]:
+    """Return the images of a group, with those that are further names of the file of an earlier one marked as such."""
     files: set[tuple[int, int]] = set()
     marked = []
     for member in members:
-        file = _file_of(member) if copies[member.content_hash] > 1 else None
-        marked.append(replace(member, link=True) if file in files else member)
+        file = _file_of(member) if member.link is None else None
+        marked.append(replace(member, link="hard") if file in files else member)
         if file is not None:
             files.add(file)
     return tuple(marked)
 
 
+def _path_of(member: Duplicate) -> bytes:
+    return b"" if member.place is None else member.place.path
+
+
+def _is_symbolic(member: Duplicate) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(_path_of(member)).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def _file_of(member: Duplicate) -> tuple[int, int] | None:
     """Return what identifies the file of an image; None where it is no file, or is gone."""
-    if member.place is None:
-        return None
     try:
-        found = os.stat(member.place.path)
+        found = os.stat(_path_of(member))
     except (OSError, ValueError):
         return None
     return found.st_dev, found.st_ino

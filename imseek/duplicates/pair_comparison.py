@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from imseek.duplicates.candidates.phash_pairs import distances
 from imseek.duplicates.crops import crop_search
 from imseek.duplicates.crops.tile_vectors import TileEncoder, TileStore
 from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
-from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Thresholds, classify
+from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Positions, Thresholds, classify
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.duplicates.pixels.verdict_cache import classify_cached, load_nothing
@@ -42,6 +42,16 @@ class ComparisonResult:
     def merged_with(self, more: ComparisonResult) -> ComparisonResult:
         """Return both results as one."""
         return ComparisonResult(self.pairs + more.pairs, self.notes + more.notes, self.interrupted or more.interrupted)
+
+
+class PairListener(Protocol):
+    """Takes the pairs of contents, by their first images, while candidates are compared."""
+
+    def begin(self, candidates: Iterable[int]) -> None:
+        """Take both contents of each candidate, before any pair."""
+
+    def add(self, pairs: Sequence[DuplicatePair], compared: Iterable[int]) -> None:
+        """Take pairs, and both contents of each candidate that has been compared since the last call."""
 
 
 class PairComparer:
@@ -76,7 +86,7 @@ class PairComparer:
     ) -> None:
         self._originals.__exit__(kind, error, trace)
 
-    def find(self, where: str = "", task: Task = SILENT) -> ComparisonResult:
+    def find(self, where: str = "", task: Task = SILENT, listener: PairListener | None = None) -> ComparisonResult:
         """Find all pairs. ``where`` names the condition that selected the contents."""
         proposed = pair_candidates.find(
             pair_candidates.side_of(self._reader, self._contents, self._index),
@@ -91,6 +101,13 @@ class PairComparer:
             return ComparisonResult([], proposed.notes, interrupted=True)
         self._proposed = proposed.a * len(self._contents) + proposed.b
         contents = self._contents
+
+        def add(found: ClassifiedPairs, a: Positions, b: Positions) -> None:
+            assert listener is not None
+            listener.add(self._report_pairs(found), contents.ids[np.concatenate([a, b])].tolist())
+
+        if listener is not None:
+            listener.begin(contents.ids[np.concatenate([proposed.a, proposed.b])].tolist())
         found = classify_cached(
             proposed.a,
             proposed.b,
@@ -104,6 +121,7 @@ class PairComparer:
             PartCache(self._reader.root, digest("looked", where)),
             task,
             self._looks_at_most,
+            None if listener is None else add,
         )
         return ComparisonResult(self._report_pairs(found), proposed.notes + found.notes, found.interrupted)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
@@ -12,12 +13,14 @@ from imseek.data.reader import Reader
 from imseek.data.shards.metadata_columns import tags_of
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
-from imseek.duplicates.grouping.apply_judgements import match_judgements
+from imseek.duplicates.grouping.apply_judgements import PairJudgements, match_judgements
 from imseek.duplicates.grouping.complete_linkage import Reach
 from imseek.duplicates.grouping.groups import KINDS, Confirm, Group, Grouping, group_pairs
+from imseek.duplicates.grouping.incremental_groups import IncrementalGroups
 from imseek.duplicates.grouping.keepers import Folders, choose_keeper, richness
+from imseek.duplicates.links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.pair_comparison import ComparisonResult, PairComparer
-from imseek.duplicates.pixels.classify import DEFAULTS
+from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
 from imseek.duplicates.results import (
     Duplicate,
     DuplicateGroup,
@@ -33,13 +36,16 @@ from imseek.types.collection_info import SpaceInfo
 
 #: Opens the index of a space in the current generation.
 OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
-
+#: Takes a group of the report.
+OnGroup: TypeAlias = Callable[[DuplicateGroup], None]
 
 #: The reason given for groups in which both images are kept.
 PART_REASON: Final = "one is part of the other, so both stay"
 NO_FOLDERS: Final = Folders()
 #: Images whose metadata is held in memory at the same time.
 _BATCH_IMAGES: Final = 20_000
+#: Least seconds between two looks at which groups are complete.
+_GIVE_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,45 +68,111 @@ def find(
     load: LoadEncoder,
     request: DuplicatesRequest,
     task: Task = SILENT,
+    on_group: OnGroup | None = None,
 ) -> DuplicateReport:
     """Find the groups of duplicates in one generation. ``load`` loads an encoder whose thresholds are unknown.
 
-    Raises StaleGenerationError and CorruptCollectionError.
+    ``on_group`` takes groups that are complete while other pairs are still being compared. Raises StaleGenerationError
+    and CorruptCollectionError.
     """
     contents = load_contents(reader, request.allowed)
     said = match_judgements(duplicate_judgements.read(reader.root), contents)
     copies = contents.copies if "exact" in request.kinds else {}
-    alike = {first: ids.tolist() for first, ids in copies.items()}
+    grouper = _Grouper(reader, request, {first: ids.tolist() for first, ids in copies.items()}, said, task, on_group)
     compared = ComparisonResult([])
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
-        confirm: Confirm = _confirm_nothing
-        limits = DEFAULTS
         if set(request.kinds) - {"exact"} and len(contents) > 1:
             space = reader.current.image_spaces[0]
             index = open_index(space)
             limits, notes = resolve_thresholds(reader, space, contents, load, task)
             comparing = stack.enter_context(PairComparer(reader, contents, index, request.kinds, limits, request.looks))
-            compared = comparing.find(request.where, task)
-            confirm = comparing.confirm
+            grouper.compare_by(comparing.confirm, limits)
+            compared = comparing.find(request.where, task, None if on_group is None else grouper)
             if "inside" in request.kinds and not compared.interrupted:
                 insides = comparing.find_inside(load(space), compared.pairs, task)
                 compared = compared.merged_with(insides)
         pairs, left_out = said.resolve(compared.pairs, request.kinds)
-        # How near two pictures must be to a third to count as duplicates without being compared: see groups.
-        same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
-        reach: dict[DuplicateKind, Reach] = {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
-        made = group_pairs(pairs, alike, confirm, said.different, reach=reach, task=task)
+        groups, interrupted = grouper.finish(pairs)
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
         searched=contents.images,
-        groups=_choose_keepers(reader, made, request),
+        groups=groups,
         pairs=_count_pairs(pairs, contents, request.kinds),
         judged=left_out,
         notes=notes + compared.notes,
-        interrupted=compared.interrupted or made.interrupted,
+        interrupted=compared.interrupted or interrupted,
     )
+
+
+class _Grouper:
+    """Groups pairs and chooses keepers: of all pairs at the end and, for ``on_group``, of those that are complete while
+    others are being compared."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        request: DuplicatesRequest,
+        alike: Mapping[int, Sequence[int]],
+        said: PairJudgements,
+        task: Task,
+        on_group: OnGroup | None,
+    ) -> None:
+        """``alike`` maps contents to their images; ``said`` has the judgements on the contents."""
+        self._reader, self._request, self._alike, self._said = reader, request, alike, said
+        self._task, self._on_group = task, on_group
+        self._confirm: Confirm = _confirm_nothing
+        self._limits = DEFAULTS
+        self._confirmed: dict[tuple[int, int], DuplicatePair | None] = {}
+        self._incremental = IncrementalGroups(alike, said.same if "same" in request.kinds else ())
+        self._due = 0.0
+
+    def compare_by(self, confirm: Confirm, limits: Thresholds) -> None:
+        """Ask ``confirm`` for pairs that are not found; ``limits`` are those of the pairs found."""
+        self._confirm, self._limits = confirm, limits
+
+    def begin(self, candidates: Iterable[int]) -> None:
+        self._incremental.begin(candidates)
+        self._give()
+
+    def add(self, pairs: Sequence[DuplicatePair], compared: Iterable[int]) -> None:
+        # Pairs of kind "inside" join nothing; which of them are shown is known at the end only.
+        self._incremental.add((pair for pair in pairs if pair.kind != "inside"), compared)
+        if time.monotonic() >= self._due:
+            self._give()
+            self._due = time.monotonic() + _GIVE_SECONDS
+
+    def finish(self, pairs: Sequence[DuplicatePair]) -> tuple[tuple[DuplicateGroup, ...], bool]:
+        """Return all groups in report order, and whether the task was cancelled on the way."""
+        made = self._group(pairs, self._alike, self._said, self._task)
+        return _choose_keepers(self._reader, made, self._request), made.interrupted
+
+    def _give(self) -> None:
+        if not (components := self._incremental.take()):
+            return
+        contents = [content for one in components for content in one.contents]
+        said = self._said.among(contents)
+        pairs, _ = said.resolve([pair for one in components for pair in one.pairs], self._request.kinds)
+        alike = {content: self._alike[content] for content in contents if content in self._alike}
+        made = self._group(pairs, alike, said, Task(stop=self._task.stop))
+        if self._on_group is not None and not made.interrupted:
+            for group in _choose_keepers(self._reader, made, self._request):
+                self._on_group(group)
+
+    def _group(
+        self, pairs: Sequence[DuplicatePair], alike: Mapping[int, Sequence[int]], said: PairJudgements, task: Task
+    ) -> Grouping:
+        # How near two pictures must be to a third to count as duplicates without being compared: see groups.
+        limits = self._limits
+        same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
+        reach: dict[DuplicateKind, Reach] = {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
+        return group_pairs(pairs, alike, self._confirm_once, said.different, reach=reach, task=task)
+
+    def _confirm_once(self, a: int, b: int) -> DuplicatePair | None:
+        if (a, b) not in self._confirmed:
+            self._confirmed[a, b] = self._confirm(a, b)
+        return self._confirmed[a, b]
 
 
 def _confirm_nothing(_a: int, _b: int) -> None:
@@ -130,19 +202,18 @@ def _choose_keepers(reader: Reader, made: Grouping, request: DuplicatesRequest) 
             return rich[one.image_id]
 
         for group in some:
-            of_group = [members[i] for i in group.members]
+            of_group = mark_symbolic_links(members[i] for i in group.members)
             chosen = choose_keeper(of_group, request.keep, request.prefer, request.protect, richness=known)
             first, *others = chosen.members
             related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
             reason = PART_REASON if group.kind == "inside" else chosen.reason
-            groups.append(DuplicateGroup(group.kind, (first, *related), reason))
+            groups.append(DuplicateGroup(group.kind, mark_hard_links((first, *related)), reason))
     return tuple(sorted(groups, key=report_order))
 
 
 def report_order(group: DuplicateGroup) -> tuple[int, int, int]:
     """Sort key: by kind, then by the bytes that removing the others frees, most first."""
-    freed = sum(member.bytes for member in group.others if not member.protected)
-    return KINDS.index(group.kind), -freed, group.others[0].image_id
+    return KINDS.index(group.kind), -group.surplus_bytes, group.others[0].image_id
 
 
 def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal, TypeAlias, get_args
 
@@ -13,6 +13,8 @@ from imseek.types.pictures import ImagePlace
 #: cropped. *inside*: one is a crop of the other. *scene*: two photos of one scene.
 DuplicateKind: TypeAlias = Literal["exact", "same", "inside", "scene"]
 _KINDS: Final = get_args(DuplicateKind)
+#: How an image is a further name of a file: a hard link to the file of another image, or a symbolic link.
+LinkKind: TypeAlias = Literal["hard", "symbolic"]
 #: Rule that chooses the keeper of a group.
 KeepRule: TypeAlias = Literal["best", "largest", "oldest", "newest", "path-priority"]
 
@@ -74,8 +76,9 @@ class Duplicate:
     """Its relation to the keeper; null for the keeper itself."""
     protected: Annotated[bool, Json(hidden=True)] = False
     """Whether it lies in a protected folder."""
-    link: bool = False
-    """Whether it is another name of the file of an image before it in the group: removing it frees nothing."""
+    link: LinkKind | None = None
+    """hard: another name of the file of an image before it in the group; symbolic: a symbolic link. Removing it frees
+    nothing. Null for a file of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +120,79 @@ class DuplicateGroup:
     @property
     def surplus_bytes(self) -> int:
         """Bytes on the disk that removing the surplus frees: those of links count nothing."""
-        return sum(member.bytes for member in self.surplus if not member.link)
+        return sum(member.bytes for member in self.surplus if member.link is None)
 
     def keeps(self, member: Duplicate) -> bool:
         """Tell whether a member must be kept."""
         return member is self.keeper or member.protected or self.kind == "inside"
+
+    def at_least(self, confidence: float) -> DuplicateGroup | None:
+        """Return a copy without the images whose pair with the keeper is less sure, 0 to 1; None if none are left.
+
+        Pairs that a person has judged to be the same stay.
+        """
+        sure = [
+            (member, member.pair)
+            for member in self.others
+            if member.pair is not None and (member.pair.judged or member.pair.confidence >= confidence)
+        ]
+        if not sure:
+            return None
+        kind = max((pair.kind for _, pair in sure), key=_KINDS.index)
+        return replace(self, kind=kind, members=(self.keeper, *(member for member, _ in sure)))
 
     @property
     @json_member(Json(name="members"))
     def _proposal(self) -> tuple[ProposedImage, ...]:
         """The images, the keeper first."""
         return tuple(ProposedImage(self.keeps(member), member) for member in self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceCount:
+    """Files that may be removed, of one range of confidence."""
+
+    at_least: Share
+    """Least confidence that they are duplicates of the images to keep; 1 is certain."""
+    images: Count
+    bytes: Count
+    """Total size; links count nothing."""
+
+
+#: Least confidence of the ranges that are counted.
+_RANGES: Final = (1.0, 0.99, 0.95, 0.9, 0.0)
+
+
+def count_by_confidence(files: Iterable[tuple[float, int]]) -> tuple[ConfidenceCount, ...]:
+    """Count files, given by confidence and bytes, by ranges of confidence: the surest first, none that is empty."""
+    ranges: dict[float, list[int]] = {}
+    for confidence, size in files:
+        ranges.setdefault(next(least for least in _RANGES if confidence >= least), []).append(size)
+    return tuple(ConfidenceCount(least, len(ranges[least]), sum(ranges[least])) for least in _RANGES if least in ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateTotals:
+    """What a search for duplicates found, in numbers."""
+
+    generation: Count
+    searched: Count
+    """Number of images that were compared."""
+    groups: Mapping[DuplicateKind, Count]
+    """Number of groups by kind."""
+    pairs: Mapping[DuplicateKind, Count]
+    """Number of pairs by kind."""
+    surplus: Count
+    """Number of images that may be removed."""
+    bytes: Count
+    """Total size of the files that may be removed; links count nothing."""
+    sure: tuple[ConfidenceCount, ...]
+    """The images that may be removed by how sure it is that they are duplicates, the surest first."""
+    judged: Count
+    """Number of pairs left out because a person called them different."""
+    notes: tuple[str, ...]
+    interrupted: bool
+    """Whether it stopped before the end; the same call resumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,22 +225,40 @@ class DuplicateReport:
     @property
     @json_member()
     def bytes(self) -> Count:
-        """Total size of the files that may be removed."""
+        """Total size of the files that may be removed; links count nothing."""
         return sum(group.surplus_bytes for group in self.groups)
 
-    def at_least(self, confidence: float) -> DuplicateReport:
-        """Return a copy without the images whose pair with the keeper is less sure, 0 to 1, and with the groups left.
+    @property
+    @json_member()
+    def sure(self) -> tuple[ConfidenceCount, ...]:
+        """The images that may be removed by how sure it is that they are duplicates, the surest first."""
+        return count_by_confidence(
+            (1.0 if member.pair is None else member.pair.confidence, 0 if member.link else member.bytes)
+            for group in self.groups
+            for member in group.surplus
+        )
 
-        Pairs that a person has judged to be the same stay. ``pairs`` and ``searched`` are as before.
+    @property
+    def totals(self) -> DuplicateTotals:
+        """The numbers of the report."""
+        kinds = [group.kind for group in self.groups]
+        return DuplicateTotals(
+            self.generation,
+            self.searched,
+            {kind: kinds.count(kind) for kind in _KINDS if kind in kinds},
+            self.pairs,
+            self.surplus,
+            self.bytes,
+            self.sure,
+            self.judged,
+            self.notes,
+            self.interrupted,
+        )
+
+    def at_least(self, confidence: float) -> DuplicateReport:
+        """Return a copy with the groups that are left of :meth:`DuplicateGroup.at_least`.
+
+        ``pairs`` and ``searched`` are as before.
         """
-        groups = []
-        for group in self.groups:
-            sure = [
-                (member, member.pair)
-                for member in group.others
-                if member.pair is not None and (member.pair.judged or member.pair.confidence >= confidence)
-            ]
-            if sure:
-                kind = max((pair.kind for _, pair in sure), key=_KINDS.index)
-                groups.append(replace(group, kind=kind, members=(group.keeper, *(member for member, _ in sure))))
-        return replace(self, groups=tuple(groups))
+        groups = (group.at_least(confidence) for group in self.groups)
+        return replace(self, groups=tuple(group for group in groups if group is not None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from answers import validate
 from PIL import Image
 
 #: Bytes that are no UTF-8.
@@ -77,9 +79,10 @@ class TestTable:
         assert lines[7].endswith(f" {album / 'chelsea.png'}")
         assert re.match(rf" +same +\d+ % +300×200 .* {album / 'cat.jpg'}$", lines[8])
         saved += 3 * size
-        assert lines[9] == (f"2 groups (1 exact, 1 same) among 12 images; 4 surplus images, {saved / 1000:.1f} kB")
+        assert lines[9] == (f"2 groups (1 exact, 1 same) among 12 images; 4 images can go, {saved / 1000:.1f} kB")
         assert re.match(
-            r"of these: 3 certain, 1 \d+% sure or more \(--sure 95% .*\)|of these: 3 certain, 1 less sure .*", lines[10]
+            r"of these: 3 certain, 1 \d+ % sure or more \(--sure 95% .*\)|of these: 3 certain, 1 less sure .*",
+            lines[10],
         )
         assert outcome.err == ""
 
@@ -90,19 +93,39 @@ class TestTable:
         assert cli("index").code == 0
         outcome = cli("duplicates", "--kind", "exact", "--keep", "path-priority", "--prefer", album / "below")
         rows = {line.rsplit("/", 1)[1]: line.split() for line in outcome.out.splitlines() if f"{album}/" in line}
-        for name in ("hard.jpg", "soft.jpg"):
-            assert rows[name][0] == "link"
+        for name, kind in (("hard.jpg", "hard"), ("soft.jpg", "symbolic")):
+            assert rows[name][:2] == [kind, "link"]
             assert "0 B" in " ".join(rows[name])
         assert rows["china copy.jpg"][0] == "exact"
         freed = 3 * china.stat().st_size
-        assert f"5 surplus images, {freed / 1000:.1f} kB" in outcome.out
+        assert f"5 images can go, {freed / 1000:.1f} kB" in outcome.out
         found = cli("duplicates", "--kind", "exact", "--json").json("duplicates")
         assert found["bytes"] == freed
-        assert sum(member["link"] for member in found["groups"][0]["members"]) == 2
+        links = {Path(m["path"]).name: m["link"] for m in found["groups"][0]["members"]}
+        assert links.pop("soft.jpg") == "symbolic"
+        # Of two names of one file, either may be the link.
+        assert sorted(map(str, links.values())) == ["None", "None", "None", "None", "hard"]
+
+    def test_a_symbolic_link_is_not_kept_in_place_of_its_file(self, cli, album) -> None:
+        """Though it is in the folder to prefer."""
+        below, folder = album / "below", album / "links"
+        china = below / "china.jpg"
+        folder.mkdir()
+        (folder / "china.jpg").symlink_to(china)
+        (album / "linked folder").symlink_to(below, target_is_directory=True)
+        assert cli("index").code == 0
+        found = cli(
+            "duplicates", "--kind", "exact", "--keep", "path-priority", "--prefer", folder, "--prefer", below, "--json"
+        ).json("duplicates")  # fmt: skip
+        keeper = found["groups"][0]["members"][0]
+        assert (keeper["path"], keeper["link"]) == (str(china), None)
+        cli("duplicates", "--kind", "exact", "--plan", "p", "--action", "trash")
+        plan = json.loads(Path("p").read_text())
+        assert [one["reason"] for one in plan["refused"]] == ["it is a symbolic link: the picture lies elsewhere"]
 
     def test_only_what_is_sure_enough(self, cli, album) -> None:
         certain = cli("duplicates", "--sure", "100%", "--plan", "p", "--action", "trash")
-        assert "1 group (1 exact) among 12 images; 3 surplus images" in certain.out
+        assert "1 group (1 exact) among 12 images; 3 images can go" in certain.out
         assert "1 image left out that is less sure (--sure)" in certain.out
         assert "plan: trash 3 files" in certain.out
         assert "of these:" not in certain.out
@@ -133,7 +156,7 @@ class TestTable:
         assert len(shown) == 1 + 1 + 12 + 1 + 1
         assert shown[-2:] == [
             "      and 3 more",
-            f"1 group (1 exact) among 15 images; 14 surplus images, {14 * photo_files[3].stat().st_size / 1e6:.1f} MB",
+            f"1 group (1 exact) among 15 images; 14 images can go, {14 * photo_files[3].stat().st_size / 1e6:.1f} MB",
         ]
 
     def test_nothing_found(self, cli, photos) -> None:
@@ -229,7 +252,7 @@ class TestAgainst:
         assert lines[2].split()[-2:] == ["card", str(other / "DSC01.JPG")]
         assert all(" default " in line for line in lines[3:7])
         assert lines[7].endswith("kept: the other collection has it, with fewer pixels")
-        assert lines[-2].startswith("2 groups (1 exact, 1 same) among 12 images; 5 surplus images")
+        assert lines[-2].startswith("2 groups (1 exact, 1 same) among 12 images; 5 images can go")
 
     def test_in_json_csv_and_html(self, cli, album, other) -> None:
         asked = (
@@ -280,6 +303,67 @@ class TestJson:
         for member in members[1:]:
             assert member["pair"]["kind"] == "exact"
             assert {member["pair"]["a"], member["pair"]["b"]} == {members[0]["image_id"], member["image_id"]}
+
+
+class TestJsonLines:
+    def test_a_group_a_line_then_the_summary(self, cli, album, tmp_path) -> None:
+        whole = cli("duplicates", "--json").json("duplicates")
+        outcome = cli("duplicates", "find", "--jsonl", "--plan", tmp_path / "p", "--action", "tag")
+        lines = [json.loads(line) for line in outcome.out.splitlines()]
+        for line in lines:
+            validate(line, "duplicates-lines")
+        *groups, last = lines
+        assert all(set(line) == {"schema", "group"} for line in groups)
+        key = lambda group: [member["image_id"] for member in group["members"]]  # noqa: E731
+        assert sorted((line["group"] for line in groups), key=key) == sorted(whole["groups"], key=key)
+        found = last["summary"]
+        assert found["groups"] == {"exact": 1, "same": 1}
+        for name in ("searched", "surplus", "bytes", "sure", "pairs", "interrupted"):
+            assert found[name] == whole[name], name
+        assert sum(one["images"] for one in found["sure"]) == found["surplus"] == found["plan"]["files"]
+        assert found["sure"][0] == {
+            "at_least": 1.0,
+            "images": 3,
+            "bytes": 3 * (album / "below/china.jpg").stat().st_size,
+        }
+        assert found["plan"]["sure"] == found["sure"]
+        assert found["written"]["plan"]["path"] == str(tmp_path / "p")
+        assert found["collection"]["name"] == "default"
+
+    def test_what_is_less_sure_is_in_no_line(self, cli, album) -> None:
+        *groups, last = [json.loads(line) for line in cli("duplicates", "--sure", "100%", "--jsonl").out.splitlines()]
+        assert [line["group"]["kind"] for line in groups] == ["exact"]
+        assert last["summary"]["groups"] == {"exact": 1}
+
+    def test_one_form_at_a_time(self, cli, album) -> None:
+        outcome = cli("duplicates", "--json", "--jsonl")
+        assert (outcome.code, "exclude each other" in outcome.err) == (2, True)
+
+
+class TestPlans:
+    def test_how_sure_it_is_before_anything_is_done(self, cli, album) -> None:
+        shown = cli("duplicates", "--plan", "p", "--action", "quarantine").out.splitlines()
+        (sure,) = (
+            line for line in shown[shown.index(next(x for x in shown if x.startswith("plan:"))) :] if "of these" in line
+        )
+        assert sure.startswith("of these: 3 certain, 1 ")
+        assert sure in cli("duplicates", "apply", "p").out
+        report = cli("duplicates", "apply", "p", "--json").json("apply")
+        assert [one["images"] for one in report["sure"]] == [3, 1]
+        assert report["sure"][0]["at_least"] == 1
+
+    def test_names_of_one_file_are_counted_once(self, cli, album) -> None:
+        china = album / "below" / "china.jpg"
+        copy = album / "old <b>backup" / "china copy.jpg"
+        (album / "another name.jpg").hardlink_to(copy)
+        assert cli("index").code == 0
+        cli("duplicates", "--kind", "exact", "--protect", china.parent, "--plan", "p", "--action", "quarantine")
+        size = china.stat().st_size
+        plan = json.loads(Path("p").read_text())
+        assert sum("link" in file for group in plan["groups"] for file in group["files"]) == 1
+        report = cli("duplicates", "apply", "p", "--yes", "--json").json("apply")
+        assert report["counts"] == {"done": 4}
+        assert (report["freed"], report["sure"][0]["bytes"]) == (3 * size, 3 * size)
 
 
 class TestCsv:

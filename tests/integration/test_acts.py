@@ -84,6 +84,26 @@ def test_a_reflink_is_refused_where_the_file_system_has_none(
         raise OSError(errno.EOPNOTSUPP, "not supported")
 
     monkeypatch.setattr("fcntl.ioctl", unable)
+    before, plan = state(photos), planned(collection, twins, "reflink")
+    shown, report = apply(collection.path, plan), done(collection, plan)
+    for one in (shown, report):  # It is known before anything is touched.
+        assert one.counts == {"left": 3}
+        assert set(reasons(one).values()) == {"this file system cannot share blocks between files"}
+    assert report.undo_id is None
+    assert state(photos) == before
+    assert {path.name for path in photos.rglob(".*")} == set()
+
+
+def test_what_cannot_be_tried_is_found_out_with_nothing_lost(
+    photos: Path, collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file system has no files without a name, only the clone itself tells."""
+
+    def unable(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr("fcntl.ioctl", unable)
+    monkeypatch.setattr(file_copies, "can_clone", lambda *_: True)
     before = state(photos)
     report = done(collection, planned(collection, twins, "reflink"))
     assert report.counts == {"left": 3}
@@ -97,6 +117,7 @@ def test_a_reflink_there_and_back(
 ) -> None:
     """Where the file system has none, the clone is a copy: what is around it is the same."""
     monkeypatch.setattr(file_copies, "write_clone", file_copies.write_copy)
+    monkeypatch.setattr(file_copies, "can_clone", lambda *_: True)
     before, inodes = state(photos), [path.stat().st_ino for path in twins]
     assert done(collection, planned(collection, twins, "reflink")).counts == {"done": 3}
     assert state(photos) == before

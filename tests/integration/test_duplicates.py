@@ -18,7 +18,7 @@ from imseek.data.catalog.duplicate_judgements import make_judgement, record, wit
 from imseek.data.writing.writer import Writer
 from imseek.duplicates import cross_collection_pairs
 from imseek.duplicates.pixels.classify import Thresholds
-from imseek.duplicates.results import DuplicatePair, DuplicateReport
+from imseek.duplicates.results import DuplicateGroup, DuplicatePair, DuplicateReport
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.progress import Progress
 
@@ -105,8 +105,51 @@ class TestFind:
     def test_progress_is_told(self, made: Path) -> None:
         told: list[Progress] = []
         duplicates.find(made, progress=told.append)
-        assert "looking at pictures" in {one.phase for one in told}
+        assert "comparing pairs" in {one.phase for one in told}
         assert all(0 <= one.done <= (one.total or 0) for one in told)
+
+    def test_groups_are_given_while_pairs_are_compared(
+        self, tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = tmp_path / "collection"
+        shutil.copytree(made, own, ignore=shutil.ignore_patterns("cache"))
+        monkeypatch.setattr("imseek.duplicates.pixels.classify._BATCH", 2)
+        monkeypatch.setattr("imseek.duplicates.pipeline._GIVE_SECONDS", 0.0)
+        told: list[int] = []
+        given: list[tuple[DuplicateGroup, int]] = []
+        report = duplicates.find(
+            own,
+            on_group=lambda group: given.append((group, len(told))),
+            progress=lambda now: told.append(now.done) if now.phase == "comparing pairs" else None,
+        )
+        assert sorted((group for group, _ in given), key=report.groups.index) == list(report.groups)
+        assert duplicates.find(own).groups == report.groups
+        assert given[0][1] < given[-1][1] < len(told)
+        again: list[DuplicateGroup] = []
+        assert duplicates.find(own, on_group=again.append) == report
+        assert sorted(again, key=report.groups.index) == list(report.groups)
+
+    def test_stopped_it_gives_the_groups_found_so_far(
+        self, tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = tmp_path / "collection"
+        shutil.copytree(made, own, ignore=shutil.ignore_patterns("cache"))
+        monkeypatch.setattr("imseek.duplicates.pixels.classify._BATCH", 2)
+        monkeypatch.setattr("imseek.duplicates.pipeline._GIVE_SECONDS", 0.0)
+        stop = threading.Event()
+        given: list[DuplicateGroup] = []
+
+        def give(group: DuplicateGroup) -> None:
+            given.append(group)
+            if group.kind == "same":
+                stop.set()
+
+        report = duplicates.find(own, on_group=give, stop=stop)
+        assert report.interrupted
+        assert set(report.groups) == set(given)
+        whole = duplicates.find(own)
+        assert 2 <= len(given) <= len(whole.groups)
+        assert set(given) & set(whole.groups)
 
     def test_where_there_are_too_many_to_look_at(self, made: Path) -> None:
         whole = duplicates.find(made)
@@ -427,7 +470,7 @@ class TestLookedAtOnce:
         stop = threading.Event()
 
         def after_some(now: Progress) -> None:
-            if now.phase == "looking at pictures" and now.done >= 3:
+            if now.phase == "comparing pairs" and now.done >= 3:
                 stop.set()
 
         first = duplicates.find(collection, progress=after_some, stop=stop)

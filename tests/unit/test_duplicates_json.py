@@ -11,7 +11,7 @@ import pytest
 from answers import validate
 
 from imseek.duplicates.action_results import AppliedFile, ApplyReport, RefusedFile
-from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport
+from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, count_by_confidence
 from imseek.library import ResolvedCollection
 from imseek.types.pictures import Place
 from imseek.ui.cli.duplicates import DuplicatesAnswer, PlanSummary
@@ -38,7 +38,9 @@ def duplicates() -> DuplicatesAnswer:
     group = DuplicateGroup("same", members, "it is larger")
     report = DuplicateReport("uuid", 3, 9, (group,), {"same": 2}, against="other")
     other = ResolvedCollection(Path("/library/more"), "more", "--against")
-    plan = PlanSummary("trash", 1, 1000, (RefusedFile(3, b"", "it is protected"),))
+    plan = PlanSummary(
+        "trash", 1, 1000, count_by_confidence([(2 / 3, 1000)]), (RefusedFile(3, b"", "it is protected"),)
+    )
     written = {"csv": Path("/tmp/a.csv"), "plan": Path("/tmp/plan.json")}
     return DuplicatesAnswer(report, CollectionName.of(other, "other"), written, plan)
 
@@ -48,6 +50,7 @@ def test_duplicates(capsys: pytest.CaptureFixture[str]) -> None:
     assert document["collection"] == {"uuid": "uuid", "name": "scans", "path": "/library/scans"}
     assert document["against"] == {"uuid": "other", "name": "more", "path": "/library/more"}
     assert (document["surplus"], document["bytes"]) == (1, 1000)
+    assert document["sure"] == [{"at_least": 0, "images": 1, "bytes": 1000}] == document["plan"]["sure"]
     assert document["written"] == {"csv": {"path": "/tmp/a.csv"}, "plan": {"path": "/tmp/plan.json"}}
     assert document["plan"]["refused"] == [{"image_id": 3, "path": "", "reason": "it is protected"}]
     keeper, other, protected = document["groups"][0]["members"]

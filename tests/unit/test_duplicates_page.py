@@ -73,7 +73,7 @@ class TestBounds:
     def test_groups(self) -> None:
         text = made(group(1, 2), group(3, 4), group(5, 6), bounds=PageLimits(groups=1))
         assert (text.count("<section"), left_out(text)) == (1, "2 groups")
-        assert "3 groups (3 same) among 100 images; 3 surplus images" in text
+        assert "3 groups (3 same) among 100 images; 3 images can go" in text
 
     def test_images_of_a_group(self) -> None:
         text = made(group(*range(20)), bounds=PageLimits(members=5))
@@ -170,4 +170,4 @@ class TestWords:
     def test_totals(self) -> None:
         exact = DuplicateGroup("exact", (member(1), member(2), member(3)), "")
         report = DuplicateReport(UUID, 1, 1234, (exact, group(4, 5)))
-        assert totals(report) == ("2 groups (1 exact, 1 same) among 1,234 images; 3 surplus images, 37.0 kB")
+        assert totals(report) == ("2 groups (1 exact, 1 same) among 1,234 images; 3 images can go, 37.0 kB")

@@ -308,6 +308,24 @@ def test_a_clone_has_the_bytes_of_its_source_on_disk_before_it_has_a_use(
         file_copies.write_clone(pair.source, pair.target)
 
 
+@pytest.mark.parametrize(
+    ("error", "able"), [(None, True), (errno.EOPNOTSUPP, False), (errno.EXDEV, False), (errno.EIO, True)]
+)
+def test_whether_files_can_share_blocks_is_tried_without_a_trace(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, error: int | None, able: bool
+) -> None:
+    """An error of the disk says nothing about what its file system can do."""
+
+    def share(*_: object) -> None:
+        if error is not None:
+            raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(fcntl, "ioctl", share)
+    before = pair.files()
+    assert file_copies.can_clone(pair.source, pair.target.folder) is able
+    assert pair.files() == before
+
+
 def test_without_extended_attributes_all_else_is_copied(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS, where Python has no calls for them."""
     monkeypatch.delattr(os, "listxattr")

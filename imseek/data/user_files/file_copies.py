@@ -5,6 +5,7 @@ System errors are raised unchanged (OSError).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -21,6 +22,8 @@ _USER_PREFIX: Final = "user."
 PICTURE_MODES: Final = 0o666
 #: Linux: the ioctl by which one file shares the blocks of another.
 _FICLONE: Final = 0x40049409
+#: Errors of file systems that cannot share blocks, or not between these two files.
+CANNOT_CLONE: Final = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS})
 
 
 def write_copy(source: FolderEntry, target: FolderEntry) -> None:
@@ -57,6 +60,28 @@ def write_clone(source: FolderEntry, target: FolderEntry) -> None:
             os.close(writing)
     finally:
         os.close(reading)
+
+
+def can_clone(source: FolderEntry, folder: int) -> bool:
+    """Return whether a new file in an open folder can share the blocks of another file, by trying it on one without a
+    name, which leaves nothing behind. True also where that cannot be tried. Raises OSError for the other file."""
+    if not hasattr(os, "O_TMPFILE"):
+        return True
+    reading = os.open(source.name, READ_FLAGS, dir_fd=source.folder)
+    try:
+        try:
+            writing = os.open(b".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        except OSError:
+            return True
+        try:
+            fcntl.ioctl(writing, _FICLONE, reading)
+        except OSError as error:
+            return error.errno not in CANNOT_CLONE
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+    return True
 
 
 def _write(fd: int, block: bytes) -> None:

@@ -45,6 +45,7 @@ from imseek.duplicates.actions.precheck import (
     current_placings,
     translate_errors,
 )
+from imseek.duplicates.results import count_by_confidence
 from imseek.progress import ProgressCallback, Task
 
 #: Number of files that share one journal write and one catalog commit.
@@ -88,6 +89,9 @@ class _Run:
         self._task = task
         self._files: list[AppliedFile] = []
         self._freed = 0
+        self._sure: list[tuple[float, int]] = []
+        #: By inode: how many of its names were processed, and how many it had at most.
+        self._names: dict[tuple[int, int], tuple[int, int]] = {}
         self._left = 0
         self._untold = 0
         self._read = 0
@@ -294,15 +298,30 @@ class _Run:
 
     def _done(self, item: PlanItem, outcome: Outcome, info: os.stat_result, to: bytes | None = None) -> None:
         self._files.append(_acted_file(item, outcome, to=to))
-        if item.file.action != "tag" and info.st_nlink == 1:
-            self._freed += info.st_size
+        if item.file.confidence is not None:
+            self._sure.append((item.file.confidence, 0 if item.file.is_link else info.st_size))
+        if item.file.action != "tag":
+            inode = info.st_dev, info.st_ino
+            done, names = self._names.get(inode, (0, 0))
+            done, names = self._names[inode] = done + 1, max(names, info.st_nlink)
+            if done == names:
+                self._freed += info.st_size
 
     def _report_progress(self) -> None:
         done, total = len(self._files), len(self._items)
         self._task.report("apply", done, total, skipped=self._left, bytes_read=self._read)
 
     def _report(self, undo_id: str | None, generation: int, notes: tuple[str, ...], *, dry: bool) -> ApplyReport:
-        return ApplyReport(dry, undo_id, generation, tuple(self._files), self._freed, notes, self._task.is_cancelled)
+        return ApplyReport(
+            dry,
+            undo_id,
+            generation,
+            tuple(self._files),
+            self._freed,
+            notes,
+            self._task.is_cancelled,
+            count_by_confidence(self._sure),
+        )
 
 
 def _acted_file(item: PlanItem, outcome: Outcome, to: bytes | None = None, reason: str = "") -> AppliedFile:

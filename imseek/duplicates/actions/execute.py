@@ -18,7 +18,14 @@ from imseek.duplicates.actions import trash
 from imseek.duplicates.actions.journal import Journal
 from imseek.duplicates.actions.journal_records import Intent
 from imseek.duplicates.actions.plans import LINK_ACTIONS
-from imseek.duplicates.actions.precheck import CHANGED, GONE, LeftAloneError, describe_error, translate_errors
+from imseek.duplicates.actions.precheck import (
+    CHANGED,
+    GONE,
+    NO_CLONES,
+    LeftAloneError,
+    describe_error,
+    translate_errors,
+)
 
 #: Longest file name in bytes on nearly all file systems.
 _NAME_MAX: Final = 255
@@ -166,8 +173,8 @@ def _replace_by_link(journal: Journal, intent: Intent, at: FolderEntry, content:
                 file_copies.write_clone(source, new)
             except OSError as error:
                 file_moves.unlink_durably(new)
-                if error.errno in (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS):
-                    raise LeftAloneError("this file system cannot share blocks between files") from error
+                if error.errno in file_copies.CANNOT_CLONE:
+                    raise LeftAloneError(NO_CLONES) from error
                 raise
             file_copies.restore_attributes(new, intent.owner, intent.attributes)
             file_copies.restore_mode_and_mtime(new, intent.mode, intent.mtime_ns)

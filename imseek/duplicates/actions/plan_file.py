@@ -32,7 +32,7 @@ _TOP: Final = {
     "groups", "refused",
 }  # fmt: skip
 _GROUP: Final = {"kind", "reason", "keep", "files"}
-_FILE: Final = {"image_id", "path", "path_b64", "content_hash", "bytes", "action", "collection"}
+_FILE: Final = {"image_id", "path", "path_b64", "content_hash", "bytes", "action", "collection", "confidence", "link"}
 _REFUSED: Final = {"image_id", "path", "path_b64", "reason"}
 
 
@@ -96,6 +96,10 @@ def _file_document(file: PlannedFile) -> dict[str, object]:
     }
     if file.collection is not None:
         made["collection"] = file.collection
+    if file.confidence is not None:
+        made["confidence"] = file.confidence
+    if file.is_link:
+        made["link"] = True
     return made
 
 
@@ -185,7 +189,14 @@ def _parse_file(entry: _Entry, *, keeps: bool) -> PlannedFile:
     if collection is not None and not keeps:
         raise entry.wrong("files of another collection are not touched")
     return PlannedFile(
-        entry.number("image_id"), entry.path("path"), content_hash, entry.number("bytes"), action, collection
+        entry.number("image_id"),
+        entry.path("path"),
+        content_hash,
+        entry.number("bytes"),
+        action,
+        collection,
+        entry.share("confidence") if "confidence" in entry.found else None,
+        "link" in entry.found and entry.boolean("link"),
     )
 
 
@@ -225,6 +236,18 @@ class _Entry:
         value = self.raw(name)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
             raise self.wrong(f"{name} must be a whole number from 0 on")
+        return value
+
+    def share(self, name: str) -> float:
+        value = self.raw(name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise self.wrong(f"{name} must be a number from 0 to 1")
+        return value
+
+    def boolean(self, name: str) -> bool:
+        value = self.raw(name)
+        if not isinstance(value, bool):
+            raise self.wrong(f"{name} must be true or false")
         return value
 
     def list(self, name: str) -> list[Any]:

@@ -24,11 +24,17 @@ from imseek.data.catalog.quarantine import CatalogImage, LiveSource, live_source
 from imseek.data.catalog.sources import contains
 from imseek.data.current_file import read_current
 from imseek.data.files.system_errors import translate_os_errors
-from imseek.duplicates.action_results import Action, PlannedFile, PlannedGroup, RefusedFile
+from imseek.duplicates.action_results import Action, FileAction, PlannedFile, PlannedGroup, RefusedFile
 from imseek.duplicates.actions import plan_file
 from imseek.duplicates.actions.plan_file import TAG
 from imseek.duplicates.grouping.keepers import AnyPath
-from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateReport
+from imseek.duplicates.results import (
+    ConfidenceCount,
+    Duplicate,
+    DuplicateGroup,
+    DuplicateReport,
+    count_by_confidence,
+)
 from imseek.errors import PlanError, UsageError
 from imseek.types.pictures import display_path
 
@@ -38,6 +44,8 @@ FILE_SOURCE_KINDS: Final = frozenset({"folder", "file", "imagefolder", "list"})
 LINK_ACTIONS: Final = frozenset({"hard-link", "reflink"})
 #: Actions that move a file away.
 MOVE_ACTIONS: Final = frozenset({"quarantine", "trash"})
+#: Why a file cannot be linked to its keeper.
+OTHER_DEVICE: Final = "the keeper lies on another file system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +59,14 @@ class Plan(plan_file.PlanContent):
 
     @property
     def bytes(self) -> int:
-        """Total size of :attr:`files`."""
-        return sum(file.bytes for file in self.files)
+        """Total size of :attr:`files`; links count nothing."""
+        return sum(_size_of(file) for file in self.files)
+
+    @property
+    def sure(self) -> tuple[ConfidenceCount, ...]:
+        """:attr:`files` by how sure it is that they are duplicates, the surest first; a plan may not know it."""
+        known = ((file.confidence, _size_of(file)) for file in self.files)
+        return count_by_confidence((confidence, size) for confidence, size in known if confidence is not None)
 
     @property
     def digest(self) -> str:
@@ -108,6 +122,10 @@ class Plan(plan_file.PlanContent):
                     raise PlanError(f"{where}: only files of the same bytes can be linked")
                 if (folder := protecting_folder(self.protect, file.path)) is not None:
                     raise PlanError(f"{where}: {display_path(folder)} is protected")
+
+
+def _size_of(file: PlannedFile) -> int:
+    return 0 if file.is_link else file.bytes
 
 
 def make_plan(
@@ -213,7 +231,7 @@ def protecting_folder(folders: Iterable[bytes], path: bytes) -> bytes | None:
     return None
 
 
-def file_problem(path: bytes, keeper: bytes) -> str:
+def file_problem(path: bytes, keeper: bytes, action: Action) -> str:
     """Return why a file must not be acted on, judging by lstat; "" if it may be, or does not exist now."""
     try:
         info = os.lstat(path)
@@ -224,8 +242,11 @@ def file_problem(path: bytes, keeper: bytes) -> str:
     if not stat.S_ISREG(info.st_mode):
         return "it is not a regular file"
     with suppress(OSError):
-        if os.path.samestat(info, os.stat(keeper)):
+        kept = os.stat(keeper)
+        if os.path.samestat(info, kept):
             return "it is the keeper under another name (a hard link): there are no two copies"
+        if action in LINK_ACTIONS and info.st_dev != kept.st_dev:
+            return OTHER_DEVICE
     return ""
 
 
@@ -297,7 +318,7 @@ class _PlanBuilder:
             return ""
         if self._action in LINK_ACTIONS and other.content_hash != keeper.content_hash:
             return "it has other bytes than the keeper: only equal ones can be linked"
-        return file_problem(path, keeper.path)
+        return file_problem(path, keeper.path, self._action)
 
     def _place(self, one: Duplicate) -> tuple[bytes, str]:
         if one.collection != self._collection:
@@ -316,9 +337,17 @@ class _PlanBuilder:
                 trouble = "a symbolic link lies on the way to it"
         return path, trouble
 
-    def _plan_file(self, one: Duplicate, path: bytes, action: Action | str) -> PlannedFile:
-        other = None if one.collection == self._collection else one.collection
-        return PlannedFile(one.image_id, path, one.content_hash, one.bytes, action, other)  # type: ignore[arg-type]
+    def _plan_file(self, one: Duplicate, path: bytes, action: FileAction) -> PlannedFile:
+        return PlannedFile(
+            one.image_id,
+            path,
+            one.content_hash,
+            one.bytes,
+            action,
+            None if one.collection == self._collection else one.collection,
+            None if one.pair is None or action == "keep" else one.pair.confidence,
+            one.link == "hard" and action != "keep",
+        )
 
 
 def _absolute(path: AnyPath) -> bytes:

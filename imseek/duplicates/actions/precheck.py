@@ -15,18 +15,19 @@ from imseek.data import layout
 from imseek.data.catalog.catalog import LIVE, QUARANTINED
 from imseek.data.catalog.changeset import Placement
 from imseek.data.catalog.quarantine import CatalogImage, LiveSource
-from imseek.data.user_files import safe_path
+from imseek.data.user_files import file_copies, safe_path
 from imseek.data.user_files.file_stat import FileStat
 from imseek.data.user_files.safe_path import ChangingError, Content, FolderEntry, SafePath
 from imseek.duplicates.action_results import PlannedFile
 from imseek.duplicates.actions.journal_records import Intent
-from imseek.duplicates.actions.plans import LINK_ACTIONS, locate_file
+from imseek.duplicates.actions.plans import LINK_ACTIONS, OTHER_DEVICE, locate_file
 from imseek.errors import UnsafePathError
 from imseek.media.formats import sniff
 from imseek.types.pictures import display_path
 
 GONE: Final = "it is not there any more"
 CHANGED: Final = "it has changed since the plan was made"
+NO_CLONES: Final = "this file system cannot share blocks between files"
 #: Number of leading bytes read to recognise a picture.
 _HEAD: Final = 4096
 #: A file modified this shortly before it was read may change again without a new timestamp.
@@ -64,6 +65,8 @@ class Prechecker:
         self._sources = dict(sources)
         self._images = images
         self._keepers: dict[bytes, tuple[Content, int]] = {}
+        #: By file system: whether files can share blocks.
+        self._clones: dict[int, bool] = {}
 
     def spot(self, file: PlannedFile) -> SafePath:
         """Return the path of a file according to the catalog. Raises LeftAloneError."""
@@ -119,7 +122,20 @@ class Prechecker:
             if file.action != "tag":
                 check_writable(at)
         self.verify_keeper(keeper, None if file.action == "tag" else content, file)
+        if file.action == "reflink" and not self._can_clone(content.info.st_dev, spot, keeper):
+            raise LeftAloneError(NO_CLONES)
         return CheckedFile(image, source, spot, content)
+
+    def _can_clone(self, device: int, spot: SafePath, keeper: PlannedFile) -> bool:
+        """Return whether a file, on this device, can share the blocks of its keeper there. Raises LeftAloneError."""
+        if device not in self._clones:
+            with (
+                translate_errors(),
+                safe_path.open_parent(spot) as at,
+                safe_path.open_parent(SafePath.of(keeper.path)) as source,
+            ):
+                self._clones[device] = file_copies.can_clone(source, at.folder)
+        return self._clones[device]
 
     def check(self, at: FolderEntry, content_hash: str) -> Content:
         """Read a file. Raises LeftAloneError if its hash differs or it is not a picture, OSError, ChangingError."""
@@ -153,7 +169,7 @@ class Prechecker:
             if content.sha256 != found.sha256:
                 raise LeftAloneError("it has other bytes than the keeper")
             if content.info.st_dev != found.info.st_dev:
-                raise LeftAloneError("the keeper lies on another file system")
+                raise LeftAloneError(OTHER_DEVICE)
         return found
 
     def _keeper(self, keeper: PlannedFile) -> Content:

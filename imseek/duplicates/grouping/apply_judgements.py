@@ -43,6 +43,11 @@ class PairJudgements:
             kept.append(DuplicatePair(a, b, "same", 1.0, judged=True))
         return kept, left_out
 
+    def among(self, contents: Collection[int]) -> PairJudgements:
+        """Return the judgements on two of these ``contents`` (first images)."""
+        within = frozenset(contents)
+        return PairJudgements(*(frozenset(p for p in said if p <= within) for said in (self.same, self.different)))
+
 
 def match_judgements(judgements: Iterable[Judgement], contents: UniqueContents) -> PairJudgements:
     """Match judgements to present contents; others are ignored, as their contents may come back."""

@@ -1,8 +1,9 @@
 """Choose which image of a group to keep, by rule, with a reason in words.
 
-Two criteria precede every rule: images of unknown place cannot be inspected, and images in a protected folder must not
-be touched. A rule is a list of criteria; the first that distinguishes the best two decides and becomes the reason. So a
-reason states what the keeper has over the second best, not everything in its favour.
+Three criteria precede every rule: images of unknown place cannot be inspected, a symbolic link leads nowhere without
+its file, and images in a protected folder must not be touched. A rule is a list of criteria; the first that
+distinguishes the best two decides and becomes the reason. So a reason states what the keeper has over the second best,
+not everything in its favour.
 
 Rules cannot see that an enlarged copy has more pixels but no more detail, that a PNG made from a JPEG is larger but no
 better, or that an edited copy has lost the camera's date.
@@ -162,7 +163,7 @@ def choose_keeper(
         raise UsageError(f"{rule!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
     preferred = prefer if isinstance(prefer, Folders) else Folders.of(prefer)
     protected = protect if isinstance(protect, Folders) else Folders.of(protect)
-    criteria = [_HAS_PLACE, *([_protected_criterion(protected)] if protected.paths else [])]
+    criteria = [_HAS_PLACE, _IS_FILE, *([_protected_criterion(protected)] if protected.paths else [])]
     criteria += _criteria_of(rule, preferred, _Criterion(richness, partial(_compare_richness, richness)))
     # By id first: sorting is stable, even in reverse.
     ranked = sorted(members, key=lambda member: (member.collection, member.image_id))
@@ -254,6 +255,7 @@ def _date_criterion(sign: int) -> _Criterion:
 _HAS_PLACE: Final = _Criterion(
     lambda member: member.place is not None, lambda *_: "its place is known, that of the next is not"
 )
+_IS_FILE: Final = _Criterion(lambda member: member.link != "symbolic", lambda *_: "the next is a symbolic link")
 _PIXELS: Final = _Criterion(
     lambda member: member.width * member.height,
     lambda a, b: f"{a.width} × {a.height} pixels, the next has {b.width} × {b.height}",

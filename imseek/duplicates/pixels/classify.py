@@ -47,9 +47,9 @@ LoadLuminance: TypeAlias = Callable[[int], SmallLuminance | None]
 
 _T = TypeVar("_T")
 
+#: Progress phase, which counts candidate pairs.
+PHASE: Final = "comparing pairs"
 #: Kinds by code; code 0 means no pair.
-#: Progress phase while pictures are compared.
-PHASE: Final = "looking at pictures"
 KINDS: Final[tuple[DuplicateKind | None, ...]] = (None, "exact", "same", "inside", "scene")
 SAME: Final = 2
 INSIDE: Final = 3
@@ -186,11 +186,13 @@ def classify(
     task: Task = SILENT,
     before: int = 0,
     total: int | None = None,
+    on_batch: Callable[[ClassifiedPairs], None] | None = None,
 ) -> ClassifiedPairs:
     """Find the pairs among n candidates, given as arrays (n,); unknown distances are 64 and unknown cosines NaN.
 
     ``look`` is called by several threads; candidates with the same ``a`` should be adjacent. For progress, they follow
-    ``before`` others, of ``total``. Where the task is cancelled, the result is ``interrupted``.
+    ``before`` others, of ``total``. ``on_batch`` takes the pairs of each batch, in order; their ``done`` counts the
+    candidates decided so far. Where the task is cancelled, the result is ``interrupted``.
     """
     found: list[tuple[int, Verdict]] = []
     looked = unread = done = 0
@@ -203,6 +205,26 @@ def classify(
         pairs = [(start + n, verdict) for n, verdict in verdicts.items() if verdict.kind]
         return pairs, len(verdicts) - unreadable, unreadable
 
+    def collect(verdicts: list[tuple[int, Verdict]], looked: int, unread: int) -> ClassifiedPairs:
+        chosen = np.array([n for n, _ in verdicts], np.int64)
+        said = [verdict for _, verdict in verdicts]
+        return ClassifiedPairs(
+            a[chosen],
+            b[chosen],
+            np.array([one.kind for one in said], np.uint8),
+            np.array([one.confidence for one in said], np.float32),
+            distance[chosen],
+            np.array([one.orientation for one in said], np.uint8),
+            cosine[chosen],
+            _registration_values(said, "correlation"),
+            _registration_values(said, "agreement"),
+            _registration_values(said, "overlap"),
+            looked,
+            unread,
+            done,
+            done < len(a),
+        )
+
     task.report(PHASE, before, whole)
     with ExitStack() as stack:
         stack.enter_context(_thread_pools().limit(limits=1, user_api="blas"))
@@ -212,27 +234,12 @@ def classify(
             looked += compared
             unread += unreadable
             done = min(start + _BATCH, len(a))
+            if on_batch is not None:
+                on_batch(collect(pairs, compared, unreadable))
             task.report(PHASE, before + done, whole)
             if task.is_cancelled:
                 break
-    chosen = np.array([n for n, _ in found], np.int64)
-    verdicts = [verdict for _, verdict in found]
-    return ClassifiedPairs(
-        a[chosen],
-        b[chosen],
-        np.array([one.kind for one in verdicts], np.uint8),
-        np.array([one.confidence for one in verdicts], np.float32),
-        distance[chosen],
-        np.array([one.orientation for one in verdicts], np.uint8),
-        cosine[chosen],
-        _registration_values(verdicts, "correlation"),
-        _registration_values(verdicts, "agreement"),
-        _registration_values(verdicts, "overlap"),
-        looked,
-        unread,
-        done,
-        done < len(a),
-    )
+    return collect(found, looked, unread)
 
 
 def _map_ahead(work: Callable[[int], _T], starts: Sequence[int], stack: ExitStack) -> Iterator[_T]:

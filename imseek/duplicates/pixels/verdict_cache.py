@@ -8,9 +8,9 @@ a few new images only the new candidates are compared. Of a run with an unreadab
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,10 @@ from imseek.duplicates.pixels.classify import (
 from imseek.duplicates.unique_contents import Digests, Ids
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
+
+#: Takes pairs as they are found, and the positions (n,) of the first and second images of all candidates decided since
+#: the last call.
+OnPairs: TypeAlias = Callable[[ClassifiedPairs, Positions, Positions], None]
 
 _STAGE: Final = "looked"
 _RUN_BITS: Final = 10
@@ -68,22 +72,28 @@ def classify_cached(
     cache: PartCache,
     task: Task = SILENT,
     most: int = DEFAULT_LOOKS,
+    on_pairs: OnPairs | None = None,
 ) -> ClassifiedPairs:
     """As :func:`imseek.duplicates.pixels.classify.classify`, with a cache, for n candidates with ascending ``a``.
 
     ``ids`` (n,) are those of the first images, ``hashes`` the content hashes (n, 32) of the first and the second. If
     there are more than ``most`` candidates, the most promising are compared by pixels; the others are judged by hash
-    and vector.
+    and vector. Progress counts the candidates that are to be compared and are not cached.
     """
     candidates = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
     shown = select_most_promising(distance, cosine, thresholds.near_bits, most)
     if not most:
         blind = classify(*candidates.candidates, load_nothing, thresholds=thresholds)
         return replace(blind, unread=0, unseen=blind.unread, fast=True)
-    found = _classify_runs(candidates if shown.all() else candidates.of(shown), look, thresholds, cache, task)
-    if found.interrupted or shown.all():
-        return found
+    if shown.all():
+        return _classify_runs(candidates, look, thresholds, cache, task, on_pairs)
+    # First, as it takes no time.
     blind = classify(*candidates.of(~shown).candidates, load_nothing, thresholds=thresholds)
+    if on_pairs is not None:
+        on_pairs(blind, a[~shown], b[~shown])
+    found = _classify_runs(candidates.of(shown), look, thresholds, cache, task, on_pairs)
+    if found.interrupted:
+        return found
     return replace(_concatenate_pairs([found, blind], len(a)), unread=found.unread, unseen=blind.unread)
 
 
@@ -105,7 +115,7 @@ class _CandidateArrays:
     one: Digests
     other: Digests
 
-    def of(self, rows: slice | npt.NDArray[np.bool_]) -> _CandidateArrays:
+    def of(self, rows: slice | npt.NDArray[np.bool_] | Positions) -> _CandidateArrays:
         return _CandidateArrays(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def keys(self) -> npt.NDArray[np.uint64]:
@@ -125,33 +135,122 @@ class _CandidateArrays:
 
 
 def _classify_runs(
-    candidates: _CandidateArrays, look: LoadLuminance, thresholds: Thresholds, cache: PartCache, task: Task
+    candidates: _CandidateArrays,
+    look: LoadLuminance,
+    thresholds: Thresholds,
+    cache: PartCache,
+    task: Task,
+    on_pairs: OnPairs | None,
 ) -> ClassifiedPairs:
     total = len(candidates.a)
     cuts = [0, *(np.flatnonzero(np.diff(candidates.ids >> _RUN_BITS)) + 1).tolist(), total] if total else [0]
-    runs = [candidates.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
-    names = [f"{_STAGE}-{int(run.ids[0]) >> _RUN_BITS:09d}-{digest(_VERSION, thresholds)}" for run in runs]
+    parts = [candidates.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
+    names = [f"{_STAGE}-{int(run.ids[0]) >> _RUN_BITS:09d}-{digest(_VERSION, thresholds)}" for run in parts]
     earlier = cache.only(_STAGE, set(names))
+    runs = [
+        _Run.of(part, name, cache.load(name, _KINDS) if name in earlier else None, thresholds)
+        for part, name in zip(parts, names, strict=True)
+    ]
+    new = sum(len(run.new) for run in runs)
     found: list[ClassifiedPairs] = []
     done = 0
-    for run, name in zip(runs, names, strict=True):
-        stored = cache.load(name, _KINDS) if name in earlier else None
-        keys, verdicts = run.keys(), _VerdictArrays.empty(len(run.a))
-        known = np.zeros(len(run.a), np.bool_) if stored is None else verdicts.restore(keys, stored)
-        new = np.flatnonzero(~known)
-        done += len(run.a) - len(new)
-        made = classify(*run.of(~known).candidates, look, thresholds=thresholds, task=task, before=done, total=total)
-        verdicts.put(new[_positions_in_run(run.of(~known), made)], made)
+    if on_pairs is not None:
+        for run in runs:
+            known = run.candidates.of(run.known)
+            on_pairs(run.verdicts.pairs(run.candidates), known.a, known.b)
+    for run in runs:
+        made = run.classify(look, thresholds, task, done, new, on_pairs)
         done += made.done
         if made.done and not made.unread:
-            known[new[: made.done]] = True
-            parts = (*keys.T, *(verdicts.fields[name] for name in _RESULT_FIELDS))
-            cache.save(name, tuple(np.ascontiguousarray(part[known]) for part in parts))
-        found.append(verdicts.pairs(run, made))
-        if made.interrupted:
-            break
-    task.report(PHASE, done, total)
-    return replace(_concatenate_pairs(found, total), done=done, interrupted=done < total)
+            run.save(cache)
+        found.append(run.verdicts.pairs(run.candidates, made.looked, made.unread))
+    task.report(PHASE, done, new)
+    return replace(_concatenate_pairs(found, total), interrupted=done < new)
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """Candidates that are cached together, with the verdicts on those that are ``known``.
+
+    The positions of the others are ``new``, in the order in which they are compared.
+    """
+
+    candidates: _CandidateArrays
+    name: str
+    keys: npt.NDArray[np.uint64]
+    verdicts: _VerdictArrays
+    known: npt.NDArray[np.bool_]
+    new: Positions
+
+    @classmethod
+    def of(
+        cls, candidates: _CandidateArrays, name: str, stored: Sequence[npt.NDArray[Any]] | None, thresholds: Thresholds
+    ) -> _Run:
+        """Make a run with the ``stored`` verdicts."""
+        keys, verdicts = candidates.keys(), _VerdictArrays.empty(len(candidates.a))
+        known = np.zeros(len(candidates.a), np.bool_) if stored is None else verdicts.restore(keys, stored)
+        order = _by_likely_groups(candidates, thresholds)
+        return cls(candidates, name, keys, verdicts, known, order[~known[order]])
+
+    def classify(
+        self,
+        look: LoadLuminance,
+        thresholds: Thresholds,
+        task: Task,
+        before: int,
+        total: int,
+        on_pairs: OnPairs | None,
+    ) -> ClassifiedPairs:
+        """Classify the new candidates, and return the pairs among them."""
+        new = self.candidates.of(self.new)
+        before_batch = 0
+
+        def tell(pairs: ClassifiedPairs) -> None:
+            nonlocal before_batch
+            assert on_pairs is not None
+            batch = slice(before_batch, pairs.done)
+            on_pairs(pairs, new.a[batch], new.b[batch])
+            before_batch = pairs.done
+
+        made = classify(
+            *new.candidates,
+            look,
+            thresholds=thresholds,
+            task=task,
+            before=before,
+            total=total,
+            on_batch=None if on_pairs is None else tell,
+        )
+        self.verdicts.put(self.new[_positions_in_run(new, made)], made)
+        self.known[self.new[: made.done]] = True
+        return made
+
+    def save(self, cache: PartCache) -> None:
+        """Store the known verdicts."""
+        parts = (*self.keys.T, *(self.verdicts.fields[name] for name in _RESULT_FIELDS))
+        cache.save(self.name, tuple(np.ascontiguousarray(part[self.known]) for part in parts))
+
+
+def _by_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) -> Positions:
+    """Return the order (n,) in which all candidates of the pictures of one likely group come before those of the next.
+
+    So its pictures are compared with all others early, after which the group is known.
+    """
+    likely = (candidates.distance <= thresholds.unread_bits) | (candidates.cosine >= thresholds.fine_cosine)
+    parent: dict[int, int] = {}
+
+    def root(position: int) -> int:
+        while (above := parent.get(position, position)) != position:
+            parent[position] = position = parent.get(above, above)
+        return position
+
+    for a, b in zip(candidates.a[likely].tolist(), candidates.b[likely].tolist(), strict=True):
+        one, other = sorted((root(a), root(b)))
+        parent[other] = one
+    groups = [
+        np.array([root(position) for position in side.tolist()], np.int64) for side in (candidates.a, candidates.b)
+    ]
+    return np.lexsort((candidates.b, candidates.a, np.minimum(*groups)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,12 +280,12 @@ class _VerdictArrays:
         for name, array in self.fields.items():
             array[positions] = getattr(made, name)
 
-    def pairs(self, run: _CandidateArrays, made: ClassifiedPairs) -> ClassifiedPairs:
+    def pairs(self, run: _CandidateArrays, looked: int = 0, unread: int = 0) -> ClassifiedPairs:
         """Return the pairs among the candidates; those that are not compared yet are none."""
         chosen = np.flatnonzero(self.fields["kind"])
         arrays: dict[str, Any] = {name: getattr(run, name)[chosen] for name in _CANDIDATE_FIELDS}
         arrays.update({name: array[chosen] for name, array in self.fields.items()})
-        return ClassifiedPairs(**arrays, looked=made.looked, unread=made.unread, done=len(run.a))
+        return ClassifiedPairs(**arrays, looked=looked, unread=unread, done=len(run.a))
 
 
 def _positions_in_run(run: _CandidateArrays, made: ClassifiedPairs) -> Positions:

@@ -210,6 +210,8 @@ def _find_plan_collection(uuid: str, name: str | None) -> ResolvedCollection:
 
 
 def _apply_lines(report: ApplyReport, refused: Sequence[RefusedFile], limit: int) -> list[str]:
+    from imseek.ui.render.duplicates_page import describe_confidences
+
     if not report.files:
         return [_nothing_line(refused), *map(printable, report.notes)]
     out = _file_lines(report.files, limit)
@@ -218,6 +220,8 @@ def _apply_lines(report: ApplyReport, refused: Sequence[RefusedFile], limit: int
     for action, done in _ACTION_LABELS.items():
         if of := [file for file in acted if file.action == action]:
             out.append(f"{format_count(len(of), 'file')} {verb}{done}, {format_size(sum(file.bytes for file in of))}")
+    if sure := describe_confidences(report.sure):
+        out.append(sure)
     out += _rest_lines(report.counts)
     if report.freed and not report.dry_run:
         away = any(file.action in ("quarantine", "trash") for file in acted)

@@ -6,15 +6,16 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast, get_args
 
 import typer
 
 from imseek.duplicates.action_results import Action, RefusedFile
-from imseek.duplicates.results import DuplicateReport
+from imseek.duplicates.results import ConfidenceCount, DuplicateGroup, DuplicateReport, DuplicateTotals
 from imseek.errors import UsageError
+from imseek.progress import Progress, ProgressCallback
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli import apply, judge
 from imseek.ui.cli import common_options as options
@@ -25,13 +26,13 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_csv, check_new, new_file, stream_of
 from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
-from imseek.ui.render.result_json import CollectionName
+from imseek.ui.render.result_json import CollectionName, print_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.duplicates import Plan
-    from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateKind
+    from imseek.duplicates.results import Duplicate, DuplicateKind
     from imseek.library import ResolvedCollection
     from imseek.ui.render.duplicates_page import Thumbnail
 
@@ -48,10 +49,6 @@ app = Group(
 )
 
 _KINDS: Final = ("exact", "same")
-#: From here on, a duplicate is certain: the bytes are the same.
-_CERTAIN: Final = 1.0
-#: Images that are less than certain are counted by these shares.
-_CONFIDENCES: Final = (0.99, 0.95, 0.9)
 #: Images shown per group.
 _MEMBERS: Final = 12
 #: Files shown that a plan leaves alone.
@@ -68,7 +65,9 @@ class PlanSummary:
     files: Count
     """Number of files to act on."""
     bytes: Count
-    """Total size of these files."""
+    """Total size of these files; links count nothing."""
+    sure: tuple[ConfidenceCount, ...]
+    """These files by how sure it is that they are duplicates, the surest first."""
     refused: tuple[RefusedFile, ...]
     """Duplicates that cannot be acted on, with the reason."""
 
@@ -86,6 +85,28 @@ class DuplicatesAnswer:
     """Null without ``--plan``."""
 
 
+@dataclass(frozen=True, slots=True)
+class DuplicatesSummary:
+    """The numbers of a search for duplicates, and the files that were written."""
+
+    collection: CollectionName
+    totals: Annotated[DuplicateTotals, Json(inline=True)]
+    against: CollectionName | None
+    """The other collection (``--against``)."""
+    written: Mapping[_FileKind, Path]
+    """Absolute paths of the files."""
+    plan: PlanSummary | None
+    """Null without ``--plan``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatesLine:
+    """A line of ``--jsonl``: a group as soon as it is found, or the summary, which is the last line."""
+
+    group: Annotated[DuplicateGroup | None, Json(omit_none=True)] = None
+    summary: Annotated[DuplicatesSummary | None, Json(omit_none=True)] = None
+
+
 @app.command(
     epilog=examples(
         "imseek duplicates find",
@@ -93,6 +114,7 @@ class DuplicatesAnswer:
         "imseek duplicates find --keep oldest --protect ~/Pictures/albums --csv duplicates.csv",
         "imseek duplicates find --kind exact --plan plan.json --action quarantine",
         "imseek duplicates find --sure 99% --plan plan.json --action trash",
+        "imseek duplicates find --jsonl | jq -r '.group.members[]? | select(.keep | not).path'",
     )
 )
 def find(
@@ -176,21 +198,29 @@ def find(
     force: ForceFilesOption = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
+    as_lines: Annotated[
+        bool,
+        typer.Option("--jsonl", help="Print JSON Lines: each group as soon as it is found, then a summary."),
+    ] = False,
 ) -> int:
     """Find pictures that occur more than once, and suggest which to keep. Nothing is changed."""
     _check_action(plan, action, to, tag)
     least = None if sure is None else parse_share(sure)
     _check_folders([*(prefer or ()), *(protect or ())])
     files = _ReportFiles(csv, html, plan, force)
-    files.check(as_json=as_json)
-    chosen, other = choose_two(collection, against, quiet=as_json)
+    if as_json and as_lines:
+        raise UsageError("--json and --jsonl exclude each other", hint="choose one of them")
+    quiet = as_json or as_lines
+    files.check(rivals={"--json": as_json, "--jsonl": as_lines})
+    chosen, other = choose_two(collection, against, quiet=quiet)
     unplanned = "" if action is None else ", so no plan was written"
-    run = Run(chosen, as_json, f"interrupted: there may be more{unplanned}; the same command goes on from here")
+    run = Run(chosen, quiet, f"interrupted: there may be more{unplanned}; the same command goes on from here")
     from imseek import duplicates
 
     kinds = cast("Sequence[DuplicateKind]", [*(kind or _KINDS), *(["inside"] if inside else [])])
+    found_so_far = _FoundSoFar(least, as_lines)
     with run.work() as controls:
-        if other is None and not as_json and sys.stderr.isatty() and "exact" in kinds and set(kinds) != {"exact"}:
+        if other is None and not quiet and sys.stderr.isatty() and "exact" in kinds and set(kinds) != {"exact"}:
             _say_identical(duplicates.find(chosen.path, kinds=["exact"], protect=protect or (), where=where))
         report = duplicates.find(
             chosen.path,
@@ -201,7 +231,9 @@ def find(
             against=None if other is None else other.path,
             where=where,
             looks=0 if fast else looks,
-            **controls,
+            on_group=found_so_far,
+            progress=found_so_far.progress(controls["progress"]),
+            stop=controls["stop"],
         )
     unsure = 0
     if least is not None:
@@ -221,12 +253,20 @@ def find(
             protect=protect or (),
         )
     written = files.write(report, planned, names, collections)
-    answer = DuplicatesAnswer(
-        report,
+    rest = (
         None if other is None else CollectionName.of(other, report.against),
         {what: path.absolute() for what, path in written.items()},
-        None if planned is None else PlanSummary(planned.action, len(planned.files), planned.bytes, planned.refused),
+        None
+        if planned is None
+        else PlanSummary(planned.action, len(planned.files), planned.bytes, planned.sure, planned.refused),
     )
+    if as_lines:
+        name = CollectionName.of(chosen, report.collection)
+        print_json(DuplicatesLine(summary=DuplicatesSummary(name, report.totals, *rest)), line=True)
+        if report.interrupted:
+            say(run.interrupted)
+        return run.exit_code(report.interrupted)
+    answer = DuplicatesAnswer(report, *rest)
     next_step = f"look at it, then: imseek duplicates apply {printable(shlex.quote(str(plan)))}"
     return run.finish(
         answer,
@@ -248,6 +288,37 @@ def find(
 
 judge.register(app)
 apply.register(app)
+
+
+class _FoundSoFar:
+    """Shows the groups as they are found: as lines of JSON, or as numbers beside the progress."""
+
+    def __init__(self, least: float | None, as_lines: bool) -> None:
+        """Groups of which nothing is at least as sure as ``least`` are left out."""
+        self._least, self._as_lines = least, as_lines
+        self._groups = self._bytes = 0
+
+    def __call__(self, group: DuplicateGroup) -> None:
+        found = group if self._least is None else group.at_least(self._least)
+        if found is None:
+            return
+        if self._as_lines:
+            print_json(DuplicatesLine(group=found), line=True)
+        self._groups += 1
+        self._bytes += found.surplus_bytes
+
+    def progress(self, show: ProgressCallback | None) -> ProgressCallback | None:
+        """Return a callback that adds the numbers to what ``show`` shows on a terminal."""
+        if show is None or not sys.stderr.isatty():
+            return show
+
+        def add(now: Progress) -> None:
+            if self._groups:
+                found = f"{format_count(self._groups, 'group')}, {format_size(self._bytes)} so far"
+                now = replace(now, phase=f"{now.phase} ({found})")
+            show(now)
+
+        return add
 
 
 def _say_identical(report: DuplicateReport) -> None:
@@ -287,8 +358,11 @@ def _check_folders(named: Sequence[str]) -> None:
 def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     """Describe what the plan would do, and the first files that it leaves alone."""
     from imseek.duplicates import LINK_ACTIONS
+    from imseek.ui.render.duplicates_page import describe_confidences
 
     out = [f"plan: {plan.action} {format_count(len(plan.files), 'file')}, {format_size(plan.bytes)}"]
+    if sure := describe_confidences(plan.sure):
+        out.append(sure)
     if plan.refused:
         out.append(f"{format_count(len(plan.refused), 'file')} it leaves alone:")
         mine = (m for group in report.groups for m in group.members if m.collection == report.collection)
@@ -314,14 +388,14 @@ class _ReportFiles:
     plan: Path | None
     force: bool
 
-    def check(self, *, as_json: bool) -> None:
-        """Check the files before the search. Raises UsageError and ImseekError."""
+    def check(self, rivals: Mapping[str, bool]) -> None:
+        """Check the files before the search; a CSV on stdout excludes ``rivals``. Raises UsageError and ImseekError."""
         named = [path for path in (self.csv, self.html, self.plan) if path is not None]
         if len({path.absolute() for path in named}) < len(named):
             raise UsageError(f"{named[0]} is named twice")
         if self.plan is not None and stream_of(self.plan) is not None:
             raise UsageError("the plan cannot be written to stdout", hint="name a file")
-        check_csv(self.csv, force=self.force, rivals={"--json": as_json})
+        check_csv(self.csv, force=self.force, rivals=rivals)
         for path in named:
             check_new(path, force=self.force)
 
@@ -372,12 +446,13 @@ def _thumbnails(stack: ExitStack, report: DuplicateReport, collections: Sequence
 
 def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list[str]:
     """Format the first groups and the totals for the user."""
-    from imseek.ui.render.duplicates_page import totals
+    from imseek.ui.render.duplicates_page import describe_confidences, totals
 
     shown = report.groups[:limit]
     out = _groups(shown, names if report.against is not None else {}) if shown else []
     out.append(totals(report))
-    out += _confidence_lines(report)
+    if sure := describe_confidences(report.sure):
+        out.append(f"{sure} (--sure 95% leaves out what is less sure)")
     if report.judged:
         out.append(
             f"{format_count(report.judged, 'pair')} left out that you have called different (`imseek duplicates judge`)"
@@ -386,22 +461,6 @@ def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list
     if hidden and limit:
         out.append(f"{format_count(hidden, 'more group')} (-n shows more, --html and --csv have all)")
     return out + [printable(note) for note in report.notes]
-
-
-def _confidence_lines(report: DuplicateReport) -> list[str]:
-    """Count the surplus images by how sure it is that they are duplicates, if any is less than certain."""
-    pairs = [member.pair for group in report.groups for member in group.surplus if member.pair is not None]
-    unsure = [pair.confidence for pair in pairs if not (pair.judged or pair.confidence >= _CERTAIN)]
-    if not unsure:
-        return []
-    counts = [(len(pairs) - len(unsure), "certain")]
-    above = _CERTAIN
-    for least in _CONFIDENCES:
-        counts.append((sum(least <= one < above for one in unsure), f"{least:.0%} sure or more"))
-        above = least
-    counts.append((sum(one < above for one in unsure), "less sure"))
-    shown = ", ".join(f"{n:,} {what}" for n, what in counts if n)
-    return [f"of these: {shown} (--sure 95% leaves out what is less sure)"]
 
 
 def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[str]:
@@ -429,7 +488,7 @@ def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> 
     pair = member.pair
     return [
         "keep" if group.keeps(member) else "",
-        "" if pair is None else "link" if member.link else pair.kind,
+        "" if pair is None else f"{member.link} link" if member.link else pair.kind,
         "" if pair is None else "judged" if pair.judged else percent(pair.confidence),
         f"{member.width}×{member.height}",
         format_size(0 if member.link else member.bytes),

@@ -19,10 +19,10 @@ _HEAD: Final = """\
 
 Generated from the types of results by `make json-docs`; a test holds it current.
 
-With `--json` a result is one object on stdout, in ASCII, with `"schema": 1`; `imseek watch` and
-`imseek search --queries` print one a line. Its members are in no promised order, and later versions may add some. An
-error is one object on stderr. Exit codes are in [cli.md](cli.md). Each answer has a JSON Schema (draft 2020-12) in
-[schemas](schemas), from which its table is made.
+With `--json` a result is one object on stdout, in ASCII, with `"schema": 1`; `imseek watch`,
+`imseek search --queries` and `imseek duplicates find --jsonl` print one a line. Its members are in no promised order,
+and later versions may add some. An error is one object on stderr. Exit codes are in [cli.md](cli.md). Each answer has a
+JSON Schema (draft 2020-12) in [schemas](schemas), from which its table is made.
 
 *optional*: left out where there is nothing to say. A *path* is an object with the member `path`, in which bytes that
 are not UTF-8 are escaped; the exact bytes are then in `path_b64` beside it, in base64. So it is with every member

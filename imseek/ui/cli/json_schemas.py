@@ -71,6 +71,7 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "dataset-quality": Answer[dataset.QualityAnswer],
     "doctor": doctor.DoctorReport,
     "duplicates": Answer[duplicates.DuplicatesAnswer],
+    "duplicates-lines": duplicates.DuplicatesLine,
     "encode": EncodeReport,
     "encoders": EncoderList,
     "encoders-check": EncoderCheck,
@@ -126,6 +127,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "collections": ("collection list",),
     "config": ("config list",),
     "duplicates": ("duplicates find",),
+    "duplicates-lines": ("duplicates find --jsonl",),
     "encoders": ("encoders list",),
     "error": (),
     "index": ("index", "watch"),
@@ -164,7 +166,8 @@ def schemas() -> Mapping[str, dict[str, Any]]:
 
 
 def _title(name: str) -> str:
-    found = " and ".join(f"`imseek {words} --json`" for words in commands_of(name))
+    asked = (words if words.endswith("--jsonl") else f"{words} --json" for words in commands_of(name))
+    found = " and ".join(f"`imseek {words}`" for words in asked)
     return f"Answer of {found}" if found else f"Any {name} with `--json`"
 
 

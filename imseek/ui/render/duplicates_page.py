@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
-from imseek.duplicates.results import Duplicate, DuplicatePair, DuplicateReport
+from imseek.duplicates.results import ConfidenceCount, Duplicate, DuplicatePair, DuplicateReport
 from imseek.types.pictures import display_path
 from imseek.ui.render.html_templates import render
 from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
@@ -20,6 +20,8 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     "inside": "one inside the other",
     "scene": "the same scene",
 }
+#: From here on, a duplicate is certain: the bytes are the same, or a person has said so.
+_CERTAIN: Final = 1.0
 #: Returns a small picture as WebP (:func:`imseek.media.thumbnail`); None if it cannot be read.
 Thumbnail: TypeAlias = Callable[[Duplicate], bytes | None]
 
@@ -50,6 +52,7 @@ def page(
         title=title,
         report=report,
         totals=totals(report),
+        sure=describe_confidences(report.sure),
         groups=((group, _read_once(thumbnail)) for group in shown),
         most=bounds.members,
         hidden_groups=len(report.groups) - len(shown),
@@ -62,13 +65,26 @@ def page(
 
 
 def totals(report: DuplicateReport) -> str:
-    """Summarise the report in one line: groups by kind, and number and size of the surplus images."""
+    """Summarise the report in one line: groups by kind, and number and size of the images that can go."""
     if not report.groups:
         return f"no duplicates among {format_count(report.searched, 'image')}"
     kinds = [group.kind for group in report.groups]
     by_kind = ", ".join(f"{kinds.count(kind):,} {kind}" for kind in KIND_LABELS if kind in kinds)
-    surplus = f"{format_count(report.surplus, 'surplus image')}, {format_size(report.bytes)}"
+    surplus = f"{format_count(report.surplus, 'image')} can go, {format_size(report.bytes)}"
     return f"{format_count(len(kinds), 'group')} ({by_kind}) among {format_count(report.searched, 'image')}; {surplus}"
+
+
+def describe_confidences(sure: Sequence[ConfidenceCount]) -> str:
+    """Summarise in one line how sure it is that images are duplicates; "" if all are certain."""
+    if all(one.at_least >= _CERTAIN for one in sure):
+        return ""
+    return "of these: " + ", ".join(f"{one.images:,} {_confidence_range(one.at_least)}" for one in sure)
+
+
+def _confidence_range(least: float) -> str:
+    if least >= _CERTAIN:
+        return "certain"
+    return f"{percent(least)} sure or more" if least else "less sure"
 
 
 def percent(share: float) -> str:
@@ -93,7 +109,7 @@ def _facts(member: Duplicate, names: Mapping[str, str]) -> dict[str, str]:
     folder, name = ("place unknown", "") if member.place is None else _split_path(member.place.path)
     facts = {
         "pixels": f"{member.width:,} × {member.height:,}",
-        "bytes": "0 (a link)" if member.link else f"{member.bytes:,}",
+        "bytes": f"0 (a {member.link} link)" if member.link else f"{member.bytes:,}",
         "format": member.format,
         "taken": (member.taken_at or "not known").replace("T", " "),
         "name": name,

@@ -14,7 +14,7 @@ from imseek.duplicates.action_results import Action, AppliedFile, ApplyReport
 from imseek.duplicates.results import DuplicateKind, DuplicateReport
 from imseek.errors import ImseekError
 from imseek.types.pictures import display_path
-from imseek.ui.render.duplicates_page import KIND_LABELS
+from imseek.ui.render.duplicates_page import KIND_LABELS, describe_confidences
 from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web.pages.duplicates import search_form, undo_list
 from imseek.ui.web.pages.duplicates.decisions import tally
@@ -99,6 +99,8 @@ def _summary(of: Workspace, plan: Plan) -> None:
         _show_refused(plan)
         return
     st.text(f"{files} in {format_count(len(plan.groups), 'group')}, {format_size(plan.bytes)}.")
+    if sure := _sure_of(plan):
+        st.text(sure)
     with st.container(horizontal=True):
         if st.button(f"{_ACTION_BUTTONS[plan.action].format(files)} …", type="primary", key="duplicates-apply"):
             _confirm(of, plan)
@@ -182,10 +184,23 @@ def confirmation(plan: Plan) -> str:
         "hard-link": f"{files}, {format_size(plan.bytes)}, will be replaced by hard links to the ones that stay.",
         "reflink": f"{files}, {format_size(plan.bytes)}, will share the blocks of the ones that stay.",
     }[plan.action]
-    return (
-        f"{said} {kept} {'stays' if len(plan.groups) == 1 else 'stay'}. Each file is read again before it is touched, "
-        "and left alone where it has changed. “Bring back” undoes it."
+    stays = f"{kept} {'stays' if len(plan.groups) == 1 else 'stay'}."
+    return " ".join(
+        part
+        for part in (
+            said,
+            _sure_of(plan),
+            stays,
+            "Each file is read again before it is touched, and left alone where it has changed.",
+            "“Bring back” undoes it.",
+        )
+        if part
     )
+
+
+def _sure_of(plan: Plan) -> str:
+    sure = describe_confidences(plan.sure)
+    return f"{sure[0].upper()}{sure[1:]}." if sure else ""
 
 
 @st.dialog("Clear up?")

@@ -84,7 +84,7 @@ def _card(n: int, group: DuplicateGroup, state: State, names: Callable[[str], st
     outcome = group_view.describe_decision(group, state)
     note = f"{len(group.members):,} × {KIND_LABELS[group.kind]}"
     if group.surplus:
-        note += f", {format_size(sum(member.bytes for member in group.surplus))}"
+        note += f", {format_size(group.surplus_bytes)}"
     return Card(
         n,
         app_state.thumbnail_url(names(keeper.collection) or "", keeper.image_id),

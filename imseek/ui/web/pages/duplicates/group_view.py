@@ -56,7 +56,7 @@ def group_data(names: Callable[[str], str | None], group: DuplicateGroup, state:
 
 
 def heading(group: DuplicateGroup) -> str:
-    freed = format_size(sum(member.bytes for member in group.surplus))
+    freed = format_size(group.surplus_bytes)
     said = f"{KIND_LABELS[group.kind].capitalize()}: {format_count(len(group.members), 'picture')}"
     return f"{said}, {freed} could be freed" if group.surplus else said
 
@@ -102,7 +102,7 @@ def _facts(member: Duplicate) -> dict[str, str]:
     folder, _ = _split(member)
     return {
         "pixels": f"{member.width:,} × {member.height:,}",
-        "size": format_size(member.bytes),
+        "size": f"a {member.link} link" if member.link else format_size(member.bytes),
         "format": member.format,
         "taken": (member.taken_at or "not known").replace("T", " "),
         "name": name(member),

@@ -1,0 +1,87 @@
+"""Find the components of pairs that are complete, while other candidates are still being compared.
+
+Complete linkage never joins contents that no chain of pairs connects. So the groups of a component are final as soon as
+no candidate of its contents is left to compare.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from imseek.duplicates.results import DuplicatePair
+
+
+@dataclass(slots=True)
+class Component:
+    """Contents, by their first images, that chains of ``pairs`` connect; ``left`` counts ends of candidates that are
+    still to be compared."""
+
+    contents: list[int]
+    pairs: list[DuplicatePair] = field(default_factory=list)
+    left: int = 0
+
+
+class IncrementalGroups:
+    """Collects pairs as they are found, and hands out each component once, when it is complete.
+
+    Memory is linear in contents; each pair and each candidate costs next to constant time.
+    """
+
+    def __init__(self, copies: Iterable[int], same: Iterable[Collection[int]]) -> None:
+        """``copies`` are the contents that have several images; ``same`` pairs of contents that belong together."""
+        self._copies, self._same = copies, same
+        #: By content: the number of its candidates that are still to be compared.
+        self._left: Counter[int] = Counter()
+        self._parent: dict[int, int] = {}
+        self._components: dict[int, Component] = {}
+        self._complete: list[int] = []
+
+    def begin(self, candidates: Iterable[int]) -> None:
+        """Take both contents of each candidate, before any pair."""
+        self._left.update(candidates)
+        for content in self._copies:
+            self._root(content)
+        for a, b in self._same:
+            self._join(a, b)
+        self._complete += (root for root, one in self._components.items() if not one.left)
+
+    def add(self, pairs: Iterable[DuplicatePair], compared: Iterable[int]) -> None:
+        """Add pairs. ``compared`` has both contents of each candidate that has been compared since the last call."""
+        for pair in pairs:
+            self._components[self._join(pair.a, pair.b)].pairs.append(pair)
+        done = Counter(compared)
+        self._left.subtract(done)
+        for content, count in done.items():
+            if content in self._parent:
+                root = self._root(content)
+                self._components[root].left -= count
+                if not self._components[root].left:
+                    self._complete.append(root)
+
+    def take(self) -> Sequence[Component]:
+        """Return the components that have become complete since the last call."""
+        roots, self._complete = self._complete, []
+        return [self._components.pop(root) for root in dict.fromkeys(roots) if root in self._components]
+
+    def _root(self, content: int) -> int:
+        parent = self._parent
+        if content not in parent:
+            parent[content] = content
+            self._components[content] = Component([content], left=self._left[content])
+        while parent[content] != content:
+            parent[content] = content = parent[parent[content]]
+        return content
+
+    def _join(self, a: int, b: int) -> int:
+        one, other = self._root(a), self._root(b)
+        if one == other:
+            return one
+        kept, gone = sorted((one, other), key=lambda root: len(self._components[root].contents), reverse=True)
+        self._parent[gone] = kept
+        more = self._components.pop(gone)
+        self._components[kept].contents += more.contents
+        self._components[kept].pairs += more.pairs
+        self._components[kept].left += more.left
+        return kept
