@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from imseek.analysis.originals import Originals
 from imseek.analysis.snapshot_session import filter_ids, run_with_reader
@@ -98,24 +99,33 @@ def count_at(collection: AnyCollection, source_id: int, path: str | bytes | os.P
     return path_lookup.count_at(path_of(collection), source_id, os.fsencode(Path(os.fsdecode(path)).absolute()))
 
 
-def newest(collection: AnyCollection, *, where: str | None = None, limit: int = 10) -> NewestImages:
+def newest(
+    collection: AnyCollection, *, where: str | None = None, limit: int = 10, before: int | None = None
+) -> NewestImages:
     """Return the images that were indexed last, the newest first; with ``where``, of those that satisfy a filter.
+
+    With ``before``, only images with lower ids than this are returned, which continues a list; all are counted.
 
     Raises QueryError for an invalid filter, CollectionNotFoundError, CorruptCollectionError.
     """
 
     def look(reader: Reader) -> NewestImages:
         if (allowed := filter_ids(reader, where)) is not None:
-            total, image_ids = len(allowed.ids), allowed.ids[::-1][:limit].tolist()
+            total, image_ids = len(allowed.ids), _below(allowed.ids, before)[::-1][:limit].tolist()
         else:
             total, image_ids = 0, []
             for shard in reader.current.shards:
                 ids = np.delete(np.asarray(reader.shard_ids(shard)), reader.dead_rows(shard))
                 total += len(ids)
-                image_ids = sorted([*image_ids, *ids[-limit:].tolist()], reverse=True)[:limit]
+                image_ids = sorted([*image_ids, *_below(ids, before)[-limit:].tolist()], reverse=True)[:limit]
         return NewestImages(tuple(image_ids), total, tuple(reader.captions(image_ids).values()))
 
     return run_with_reader(collection, look)
+
+
+def _below(ids: npt.NDArray[np.int64], before: int | None) -> npt.NDArray[np.int64]:
+    """Return those of ascending ``ids`` that are less than ``before``."""
+    return ids if before is None else ids[: int(np.searchsorted(ids, before))]
 
 
 def facets(collection: AnyCollection) -> tuple[Facet, ...]:

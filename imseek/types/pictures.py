@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from imseek.types.json_form import ContentHash, Count, FilePath, Json
 
@@ -108,10 +108,20 @@ class Place:
 ImagePlace: TypeAlias = Annotated[Place | None, Json(inline=True)]
 
 
+#: Zero-width non-joiner and joiner.
+_JOINERS: Final = "\u200c\u200d"
+
+
 def display_path(path: bytes) -> str:
-    """Return ``path`` as one printable line; bytes that are not UTF-8 and control characters are escaped."""
+    """Return ``path`` as one printable line; bytes that are not UTF-8 and control characters are escaped.
+
+    Joiners within emoji and scripts that need them are kept: after a character of ASCII they would only be invisible.
+    """
     text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(
+        c if c.isprintable() or (c in _JOINERS and not before.isascii()) else c.encode("unicode_escape").decode("ascii")
+        for before, c in zip("a" + text, text, strict=False)
+    )
 
 
 def path_json(path: bytes) -> dict[str, str]:

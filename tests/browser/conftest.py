@@ -82,7 +82,5 @@ def visit(browser: Any, ui: Pages, tmp_path: Path) -> Iterator[Visit]:
 
 
 def _note(said: Any, errors: list[str]) -> None:
-    # Streamlit asks for these below a page's own address first, and then where they are.
-    known = ("_stcore/health", "_stcore/host-config")
-    if said.type == "error" and not any(part in said.location.get("url", "") for part in known):
+    if said.type == "error":
         errors.append(f"{said.text} ({said.location.get('url')})")

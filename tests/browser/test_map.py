@@ -178,7 +178,7 @@ def test_a_lasso_chooses_what_is_inside_it(chart: Visit, home: Path) -> None:
     expect(page.locator(".status")).to_contain_text(f"{len(wanted)} selected")
     expect(page.locator(".grid .card")).to_have_count(len(wanted))
     rows = {str(path).rsplit("/", 1)[-1]: image_id for image_id, path in _paths(table)}
-    titles = page.locator(".grid .title").all_inner_texts()
+    titles = page.locator(".grid .title").all_text_contents()
     assert {rows[title.removeprefix("made.npy, row ")] for title in titles} == wanted
     # It stays when colours change, when another page was seen, and a large one is as exact.
     arrays: list[str] = []

@@ -54,8 +54,11 @@ def test_what_is_beyond_the_cutoff_is_faint_below_a_line(part: Visit) -> None:
     page = part("rule")
     expect(page.get_by_role("separator")).to_have_text("less relevant from here")
     expect(page.locator(".card.faint")).to_have_count(5)
-    order = page.locator(".grid > *").evaluate_all("all => all.map(one => one.className.split(' ').at(-1))")
-    assert order == ["card"] * 3 + ["rule"] + ["faint"] * 5
+    parts = page.locator(".grid :is(.card, .rule)").evaluate_all(
+        """all => all.map(one => [one.getBoundingClientRect().top, one.className.split(' ').at(-1)])
+          .sort((a, b) => a[0] - b[0])"""
+    )
+    assert [kind for _, kind in parts] == ["card"] * 3 + ["rule"] + ["faint"] * 5
     page.locator(".card").nth(1).focus()
     page.keyboard.press("ArrowDown")
     expect(page.locator(".card").nth(4)).to_be_focused()  # The row above ends after three.

@@ -22,7 +22,8 @@ DRAWING = """<svg xmlns="http://www.w3.org/2000/svg" width="90" height="90" onlo
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
-    """``drawing``: one SVG; ``photos``: eight photographs, and one that has changed since."""
+    """``drawing``: one SVG; ``photos``: eight photographs, and one that has changed since; ``vast``: one of 108
+    megapixels."""
     folder = tmp_path_factory.mktemp("library")
     (folder / "drawing.svg").write_text(DRAWING)
     Image.new("RGB", (300, 200), "red").save(folder / "changed.png")
@@ -31,6 +32,10 @@ def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> P
     with imseek.create(folder / "collections" / "photos", encoder="fake") as collection:
         assert collection.index(names=[*photo_files, folder / "changed.png"]).added == 9
     Image.new("RGB", (300, 200), "blue").save(folder / "changed.png")
+    with Image.open(next(path for path in photo_files if path.name == "coffee.png")) as photo:
+        photo.convert("L").resize((12_000, 9_000)).save(folder / "vast.png", compress_level=1)
+    with imseek.create(folder / "collections" / "vast", encoder="fake") as collection:
+        assert collection.index(names=[folder / "vast.png"]).added == 1
     return folder
 
 
@@ -104,6 +109,32 @@ def test_a_file_that_changed_since_it_was_indexed_is_named_as_such(context: Any,
     card.click()
     large = page.get_by_role("dialog", name="One picture large")
     expect(large.locator(".gone")).to_have_text("This file changed since it was indexed: index again.")
+
+
+@pytest.mark.long
+def test_a_picture_of_more_than_100_megapixels_is_shown_and_enlarged(context: Any, ui: Pages) -> None:
+    page = context.new_page()
+    page.set_default_timeout(90_000)
+    page.goto(ui.at(c="vast"))
+    image = page.locator(".card img")
+    page.wait_for_function("one => one.naturalWidth > 0", arg=image.element_handle(), timeout=90_000)
+    page.locator(".card").click()
+    large = page.locator("dialog.large[open] .canvas img")
+    expect(large).to_have_js_property("naturalWidth", 1024)
+    expect(page.locator("dialog.large[open]")).to_contain_text("12,000 × 9,000")
+    page.keyboard.press("z")
+    expect(large).to_have_js_property("naturalWidth", 12_000)
+    assert large.bounding_box()["width"] == pytest.approx(12_000, abs=2)
+
+
+def test_what_a_browser_does_not_show_is_not_said_to_be_missing(context: Any, ui: Pages) -> None:
+    """The file is there, and the server sends it."""
+    page = context.new_page()
+    page.route("**/thumbnail?side=1024", lambda asked: asked.fulfill(body="[]", content_type="application/json"))
+    page.goto(ui.at(c="photos", q="red"))
+    page.locator(".card").first.click()
+    gone = page.get_by_role("dialog", name="One picture large").locator(".gone")
+    expect(gone).to_have_text("The server sends this picture, but this browser does not show it.")
 
 
 @pytest.mark.long

@@ -89,9 +89,10 @@ def test_from_a_suggestion_to_the_text_of_a_picture(visit: Visit, width: int, da
     expect(page.locator("dialog.large .reason")).to_have_count(2)
     expect(page.get_by_text("★★★★☆")).to_be_attached()
     # One frame, of the line with the word, over the shown picture.
-    frame, picture = page.locator("dialog.large .box"), page.locator("dialog.large .frame img")
+    frame, picture = page.locator("dialog.large .shown .framed"), page.locator("dialog.large .frame img")
     expect(frame).to_have_count(1)
     expect(frame).to_be_visible()
+    page.wait_for_function("one => one.naturalWidth > 0", arg=picture.element_handle())
     shown, around = frame.bounding_box(), picture.bounding_box()
     natural = picture.evaluate("(image) => [image.naturalWidth, image.naturalHeight]")
     scale = min(1, around["width"] / natural[0], around["height"] / natural[1])
@@ -103,9 +104,17 @@ def test_from_a_suggestion_to_the_text_of_a_picture(visit: Visit, width: int, da
     toggle = page.get_by_role("button", name="Frames")
     expect(toggle).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("t")
-    expect(frame).to_be_hidden()
+    expect(frame).to_have_count(0)
     toggle.click()
     expect(frame).to_be_visible()
+    # The words are selected where they stand in the picture, too.
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    letters = page.locator("dialog.large .letters").last
+    width, line = letters.bounding_box()["width"], letters.locator("..").bounding_box()["width"]
+    assert width == pytest.approx(line, rel=0.03)
+    letters.click(click_count=3)
+    page.keyboard.press("Control+c")
+    assert page.evaluate("navigator.clipboard.readText()").strip() == "Total: 17"
     # It can be selected and copied.
     text.locator("div").nth(1).click(click_count=3)
     assert page.evaluate("document.getSelection().type") == "Range"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -128,7 +129,7 @@ def test_a_long_search_shows_how_far_it_is_and_can_be_stopped(
     real = duplicates.find
 
     def slow(*arguments: Any, progress: Any, stop: Any, **named: Any) -> Any:
-        progress(Progress("looking at pictures", 30, 120, 0, 10.0))
+        progress(Progress("comparing pairs", 30, 120, 0, 10.0))
         assert stop.wait(60)
         return replace(real(*arguments, progress=progress, stop=stop, **named), interrupted=True)
 
@@ -137,7 +138,7 @@ def test_a_long_search_shows_how_far_it_is_and_can_be_stopped(
     app.button[0].click().run()
     assert app.button[0].disabled  # One search at a time.
     (bar,) = app.get("progress")
-    assert (bar.value, bar.text) == (25, "Looking at pictures: 30 of 120, about 30 s more")
+    assert (bar.value, bar.text) == (25, "Comparing pairs: 30 of 120, about 30 s more")
     # Another tab, or a reload, shows the same.
     assert [one.text for one in page().get("progress")] == [bar.text]
     next(one for one in app.button if one.key == "duplicates-stop").click().run()
@@ -145,7 +146,72 @@ def test_a_long_search_shows_how_far_it_is_and_can_be_stopped(
     assert of.finding is None or of.finding.wait(60)
     app.run()
     assert "The search was stopped, and there may be more." in said(app)
+    assert not app.button[0].disabled  # It can be started again.
     assert next(one for one in app.button if one.key == "duplicates-again").label == "Go on"
+
+
+def test_groups_are_there_before_the_search_has_ended(
+    place: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, going_on = duplicates.find, threading.Event()
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        report = real(*arguments, **named)
+        assert going_on.wait(60)
+        return report
+
+    monkeypatch.setattr(duplicates, "find", slow)
+    app = page()
+    app.button[0].click().run()
+    of = open_workspace(place)
+    assert of.finding is not None
+    end = time.monotonic() + 60
+    while not of.found and time.monotonic() < end:
+        assert not of.finding.wait(0.05)
+    shown = said(app.run())
+    assert "1 group so far. You can begin to decide." in shown
+    assert "1 group among 9 pictures: 1 × the same file" in shown
+    assert "0 of 1 group decided" in [bar.text for bar in app.get("progress")]
+    app.session_state["duplicates-view"] = "Clear up"
+    app.run()
+    assert "Files can be cleared up once the search has ended" in said(app)
+    going_on.set()
+    assert of.finding.wait(60)
+    assert "so far" not in said(app.run())
+
+
+def test_a_stopped_search_is_not_started_again_when_files_were_moved(
+    place: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, searches = duplicates.find, []
+
+    def stopped(*arguments: Any, **named: Any) -> Any:
+        searches.append(1)
+        return replace(real(*arguments, **named), interrupted=True)
+
+    monkeypatch.setattr(duplicates, "find", stopped)
+    of = open_workspace(place)
+    app = find(page(), of)
+    report = of.report
+    assert report is not None
+    surplus = report.surplus
+    plan = duplicates.plan(place, report, "quarantine", to=str(pictures.parent / "aside"))
+    of.apply(plan)
+    assert of.applying is not None
+    assert of.applying.wait(60)
+    undo_id = of.applying.result().undo_id
+    app.run()
+    assert "Beside the suggested ones" not in said(app)  # What is gone is left out.
+    assert of.report is not None
+    assert of.report.surplus == 0
+    assert undo_id is not None
+    of.undo(undo_id)
+    assert of.recalling is not None
+    assert of.recalling.wait(60)
+    app.run()
+    assert of.report.surplus == surplus  # And it is back.
+    assert len(searches) == 1
+    assert "The search was stopped, and there may be more." in said(app)
 
 
 def test_a_change_of_the_collection_is_told(place: Path, pictures: Path) -> None:

@@ -16,7 +16,7 @@ import imseek
 from imseek import jobs, library
 from imseek.errors import CollectionExistsError, EncoderUnavailableError, ImseekError, UnknownEncoderError
 from imseek.types.indexing_runs import Failure
-from imseek.ui.web import background
+from imseek.ui.web import background, plain_text
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.folders import list_folder, start_folder
 from imseek.ui.web.pages.collections import create_task, log_lines, overview, run_descriptions, sources
@@ -362,12 +362,14 @@ def test_cards_tell_what_cannot_be_opened(tmp_path: Path) -> None:
     assert overview.facts(named) == ["cannot be opened", "choose it to see why"]
 
 
-def test_moments_are_told_by_the_clock_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moments_are_told_by_the_clock_of_this_machine_without_a_browser(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
-        assert run_descriptions.local_time("2026-11-25T22:55:16+00:00") == "2026-11-26 07:55:16"
-        assert run_descriptions.local_time("some day\n") == "some day\\n"
+        assert plain_text.local_time("2026-11-25T22:55:16+00:00") == "2026-11-26 07:55:16"
+        assert plain_text.local_time("some day\n") == "some day\\n"
     finally:
         monkeypatch.undo()
         time.tzset()

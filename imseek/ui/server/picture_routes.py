@@ -12,9 +12,11 @@ from imseek.ui.server.problems import of_error, problem
 from imseek.ui.server.service import Service
 
 
-def picture_routes(service: Service, pictures: ThumbnailCache, prefix: str = "") -> list[Route]:
-    """Return ``GET {prefix}/{collection}/images/{id}``, the original bytes, and ``…/thumbnail?side=``; both answer HEAD
-    too.
+def picture_routes(
+    service: Service, pictures: ThumbnailCache, prefix: str = "", largest: int = MAX_SIDE
+) -> list[Route]:
+    """Return ``GET {prefix}/{collection}/images/{id}``, the original bytes, and ``…/thumbnail?side=``, up to
+    ``largest`` pixels; both answer HEAD too.
 
     They do not check who may ask: see :class:`imseek.ui.server.origins.Origins`.
     """
@@ -33,8 +35,8 @@ def picture_routes(service: Service, pictures: ThumbnailCache, prefix: str = "")
         if image_id is None:
             return problem(404, "no such image")
         side = _number(request.query_params.get("side", str(DEFAULT_SIDE)))
-        if side is None or not MIN_SIDE <= side <= MAX_SIDE:
-            return problem(422, f"side is a number of pixels from {MIN_SIDE} to {MAX_SIDE}")
+        if side is None or not MIN_SIDE <= side <= largest:
+            return problem(422, f"side is a number of pixels from {MIN_SIDE} to {largest}")
         try:
             served = service.get(request.path_params["name"])
             return (await pictures.thumbnail(served, image_id, side)).response(request)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from imseek import media
 from imseek.errors import MediaError
-from imseek.media import Limits, thumbnail
+from imseek.media import DEFAULT_LIMITS, Limits, thumbnail
 from imseek.types.pictures import SkipReason
 from imseek.ui.server.service import ServedCollection
 
@@ -39,6 +39,8 @@ _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 MIN_SIDE: Final = 32
 MAX_SIDE: Final = 1024
 DEFAULT_SIDE: Final = 256
+#: Pictures of more pixels take seconds to decode, so that is done once for all sides.
+_COSTLY_PIXELS: Final = 40_000_000
 #: Maximum bytes of cached thumbnails.
 _CACHE_BYTES: Final = 64 << 20
 
@@ -101,9 +103,12 @@ async def original(served: ServedCollection, image_id: int) -> Picture:
 
 
 class ThumbnailCache:
-    """Thumbnails in a bounded LRU cache in memory."""
+    """Thumbnails in a bounded LRU cache in memory.
 
-    def __init__(self, pixels: int) -> None:
+    Pictures of more than ``pixels`` pixels are refused; by default, that is what can be indexed.
+    """
+
+    def __init__(self, pixels: int = DEFAULT_LIMITS.max_pixels) -> None:
         self._limits = Limits(max_pixels=pixels)
         self._cache: OrderedDict[tuple[str, str, int], Picture] = OrderedDict()
         self._bytes = 0
@@ -118,6 +123,9 @@ class ThumbnailCache:
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
+        if side < MAX_SIDE and await served.threads.read(_is_costly, served, image_id):
+            largest = await self.thumbnail(served, image_id, MAX_SIDE)
+            return await served.threads.look(self._make, largest.data, side)
         whole = await original(served, image_id)
         picture = await served.threads.look(self._make, whole.data, side)
         # A picture that was not read at indexing may be a different one next time.
@@ -131,6 +139,12 @@ class ThumbnailCache:
     def _make(self, data: bytes, side: int) -> Picture:
         small = thumbnail(media.decode(data, min_side=side, limits=self._limits).pixels, side)
         return Picture(small, "WEBP", hashlib.sha256(small).hexdigest())
+
+
+def _is_costly(served: ServedCollection, image_id: int) -> bool:
+    """Whether the picture is so large that it should be decoded only once."""
+    known = served.collection.get(image_id).metadata
+    return int(known.get("width") or 0) * int(known.get("height") or 0) > _COSTLY_PIXELS
 
 
 def _matches(header: str | None, etag: str) -> bool:

@@ -18,9 +18,10 @@ from imseek.ui.web.selections import SelectionStore
 PICTURES_PATH: Final = "/pictures"
 #: URL path of downloads of a selection: a zip, tables, paths.
 DOWNLOADS_PATH: Final = "/taken"
-#: Sides of thumbnails in pixels: for grids, and for dense screens or a large view.
+#: Sides of thumbnails in pixels: for grids, for a large view, and for one that is enlarged.
 SMALL: Final = 256
 LARGE: Final = 1024
+LARGEST: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)

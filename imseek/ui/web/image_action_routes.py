@@ -23,7 +23,7 @@ from imseek.collection import Collection
 from imseek.errors import ImageNotFoundError, ImseekError, LockedError, UsageError
 from imseek.types.collection_info import SourceInfo
 from imseek.ui.server.service import Service
-from imseek.ui.web import downloads
+from imseek.ui.web import downloads, hit_pages
 from imseek.ui.web.image_details import describe_image
 from imseek.ui.web.selections import ImageSelection, SelectionStore
 from imseek.ui.web.system_viewer import open_here
@@ -84,6 +84,16 @@ def image_action_routes(
         found = await run_in_threadpool(overview.suggest, collection, text, limit=_SUGGESTIONS)
         return JSONResponse({"suggestions": [{"text": one.text, "kind": one.kind} for one in found]})
 
+    async def hits(request: Request) -> Response:
+        name = request.path_params["name"]
+        collection = service.get(name).collection
+        return JSONResponse(await run_in_threadpool(hit_pages.answer, name, collection, request.url.query))
+
+    async def similar(request: Request) -> Response:
+        name = request.path_params["name"]
+        collection = service.get(name).collection
+        return JSONResponse(await run_in_threadpool(hit_pages.similar, name, collection, _image(request)))
+
     async def tag(request: Request) -> Response:
         body = await _read_json(request)
         collection = service.get(request.path_params["name"]).collection
@@ -107,7 +117,9 @@ def image_action_routes(
     one, some = f"{pictures}/{{name}}/images/{{image_id}}", f"{pictures}/{{name}}/tags"
     return [
         Route(f"{one}/about", _translate_errors(known), methods=["GET"]),
+        Route(f"{one}/similar", _translate_errors(similar), methods=["GET"]),
         Route(f"{one}/open", _translate_errors(open_picture), methods=["POST"]),
+        Route(f"{pictures}/{{name}}/hits", _translate_errors(hits), methods=["GET"]),
         Route(f"{pictures}/{{name}}/suggest", _translate_errors(suggest), methods=["GET"]),
         Route(some, _translate_errors(all_tags), methods=["GET"]),
         Route(some, _translate_errors(tag), methods=["POST"]),

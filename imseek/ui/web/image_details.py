@@ -44,6 +44,8 @@ def describe_image(
         "caption": one_line(str(known.get("caption") or ""), _MAX_TEXT),
         "shown": kind in BROWSER_FORMATS,
         "format": kind,
+        "width": int(known.get("width") or 0),
+        "height": int(known.get("height") or 0),
         "place": None if image.place is None else _place_details(image.place),
         "facts": _facts(image, source_of),
         "lines": text_lines(known),

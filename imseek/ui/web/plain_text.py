@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final
+from zoneinfo import ZoneInfo
+
+import streamlit as st
 
 from imseek.types.pictures import Place
 from imseek.ui.render.words import shorten
@@ -22,6 +27,20 @@ def one_line(text: str, longest: int = 200) -> str:
     Control characters, line breaks and marks that change the direction of writing become escapes.
     """
     return shorten(text, longest)
+
+
+def local_time(written: str) -> str:
+    """Format an ISO 8601 time (UTC if it names no zone) as ``2024-05-31 14:03:22`` in the time zone of the reader's
+    browser, or in that of this machine where it is unknown. Other text is returned as one printable line."""
+    try:
+        told = datetime.fromisoformat(written)
+    except ValueError:
+        return one_line(written)
+    told = told if told.tzinfo else told.replace(tzinfo=UTC)
+    zone = None
+    with suppress(KeyError, ValueError, OSError):  # Unknown here, or nonsense.
+        zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+    return f"{told.astimezone(zone):%Y-%m-%d %H:%M:%S}"
 
 
 def capitalise(text: str) -> str:

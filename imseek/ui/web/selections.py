@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Final
 
 from imseek.types.search_results import Hit
@@ -30,10 +31,17 @@ class ImageSelection:
     found: Mapping[int, tuple[float, tuple[int, ...]]] = field(default_factory=dict)
 
 
-def make_selection(name: str, ids: Sequence[int], hits: Sequence[Hit] = ()) -> ImageSelection:
-    """Create a selection of ``ids`` without repetitions, with scores and duplicates from ``hits``."""
+def make_selection(
+    name: str,
+    ids: Sequence[int],
+    hits: Sequence[Hit] = (),
+    known: Mapping[int, tuple[float, tuple[int, ...]]] = MappingProxyType({}),
+) -> ImageSelection:
+    """Create a selection of ``ids`` without repetitions, with scores and duplicates from ``hits`` or, of others, from
+    ``known``."""
     wanted = dict.fromkeys(ids)
-    found = {hit.image_id: (hit.score, hit.duplicates) for hit in hits if hit.image_id in wanted}
+    found = {image_id: known[image_id] for image_id in wanted if image_id in known}
+    found.update({hit.image_id: (hit.score, hit.duplicates) for hit in hits if hit.image_id in wanted})
     return ImageSelection(name, tuple(wanted), found)
 
 

@@ -29,6 +29,7 @@ from imseek.ui.server.process import bind_socket, serve, server_url
 from imseek.ui.server.settings import check_token
 from imseek.ui.web import app_state, blobs
 from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
+from imseek.ui.web.base_url import BaseUrlMiddleware
 from imseek.ui.web.image_action_routes import image_action_routes
 from imseek.ui.web.sessions import PagesApp
 from imseek.ui.web.shell import on_error
@@ -90,7 +91,7 @@ def run(
         _SCRIPT,
         routes=[
             Route("/search", _redirect_to_search),
-            *picture_routes(shared.service, ThumbnailCache(shared.service.settings.pixels), app_state.PICTURES_PATH),
+            *picture_routes(shared.service, ThumbnailCache(), app_state.PICTURES_PATH, app_state.LARGEST),
             *blobs.routes(shared.service),
             *image_action_routes(
                 shared.service,
@@ -106,7 +107,8 @@ def run(
                 origins=Origins(settings.host, settings.hosts, ()),
                 token=settings.token,
                 once=once,
-            )
+            ),
+            Middleware(BaseUrlMiddleware),
         ],
         lifespan=lifespan,
         on_script_error=on_error,

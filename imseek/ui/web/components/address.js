@@ -25,6 +25,6 @@ export default function ({ data }) {
 
 function without(search) {
   const left = new URLSearchParams(search);
-  ["size", ...known.small].forEach((name) => left.delete(name));
+  ["size", "at", ...known.small].forEach((name) => left.delete(name));
   return left.toString();
 }

@@ -11,10 +11,11 @@ function thumb(src) {
   return image;
 }
 
+// A button; `label` is its name if `text` has no words, and otherwise its description.
 function button(text, className, act, label = "") {
   const made = make("button", `plain ${className}`, text);
   made.type = "button";
-  if (label) made.setAttribute("aria-label", label);
+  if (label && !/\p{L}/u.test(text)) made.setAttribute("aria-label", label);
   if (label) made.title = label;
   made.addEventListener("click", act);
   return made;
@@ -92,6 +93,47 @@ function reasonNodes({ place, text, words }, short) {
   made.dir = "auto";
   made.append(...marked(from ? `…${text.slice(from)}` : text, words));
   return text ? [make("span", "where", place), " ", made] : [make("span", "where", place)];
+}
+
+// A name as nodes that show its end even where its middle does not fit, since names of files often begin alike. Text in
+// which the direction of writing may change stays whole.
+function nameNodes(name) {
+  if (name.length < 13 || !/^[\x20-\x7e]*$/.test(name)) return [name];
+  return [make("span", "start", name.slice(0, -9)), make("span", "tail", name.slice(-9))];
+}
+
+// The keys of a part of the page, in a dialog that Esc, ? or a click closes.
+class Keys {
+  constructor(parent) {
+    this.dialog = make("dialog", "keys");
+    this.dialog.setAttribute("aria-label", "Keys");
+    this.dialog.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.key === "?") this.dialog.close();
+    });
+    this.dialog.addEventListener("click", (event) => {
+      event.stopPropagation();
+      if (event.target === this.dialog || event.target.matches("button")) this.dialog.close();
+    });
+    this.dialog.addEventListener("close", (event) => {
+      event.stopPropagation();
+      this.closed?.();
+    });
+    parent.append(this.dialog);
+  }
+
+  show(help) {
+    const table = make("table");
+    for (const [key, what] of help) {
+      const row = make("tr");
+      const name = make("th", "", key);
+      name.scope = "row";
+      row.append(name, make("td", "", what));
+      table.append(row);
+    }
+    this.dialog.replaceChildren(make("h2", "", "Keys"), table, make("button", "plain", "Close"));
+    this.dialog.showModal();
+  }
 }
 
 // A field for a tag, which suggests existing tags. `given(tag)` is called for each one added; with `taken(tag)`, tags

@@ -1,95 +1,416 @@
-// A listbox of pictures. Needs common.js and large.js.
+// A listbox of pictures in justified rows. Only what is near the visible area is in the document, and what follows is
+// loaded on the way down. Needs common.js and large.js.
+const GAP = 8; // Pixels between pictures of a row.
+const BELOW = 14; // Pixels between rows.
+const LINE = 18; // Pixels of a line of text below a picture.
+const HEADING = 40;
+const NARROWEST = 0.6; // Ratios of width to height beyond these get margins, so that names have room.
+const WIDEST = 3;
+const SIDES = [128, 256, 512, 1024]; // Longer sides of thumbnails.
+const PLACE = "at"; // URL parameter: the number of the first visible picture.
+
 export default function (component) {
   return mounted(component, Grid);
 }
 
 class Grid {
   constructor(parent) {
+    this.parent = parent;
     this.selected = new Set();
-    this.cards = [];
+    this.items = [];
+    this.near = new Map(); // Elements of the cards that are in the document, by number.
+    this.blocks = new Map(); // The same for headings and lines between cards.
+    this.missing = new Set(); // Ids of pictures that cannot be shown.
     this.at = 0; // The card that Tab focuses.
     this.drawn = "";
     this.root = make("div", "grid");
-    this.root.setAttribute("role", "listbox");
-    this.root.setAttribute("aria-multiselectable", "true");
-    this.root.setAttribute("aria-label", "Pictures");
-    this.root.addEventListener("click", (event) => this.clicked(event));
+    // Headings lie beside the list, since a listbox may only contain options.
+    this.over = make("div", "over");
+    this.list = make("div", "list");
+    this.list.setAttribute("role", "listbox");
+    this.list.setAttribute("aria-multiselectable", "true");
+    this.list.setAttribute("aria-label", "Pictures");
+    this.list.addEventListener("click", (event) => this.clicked(event));
     // A Shift-click selects from the focused card, so the focus stays there, and no text is selected.
-    this.root.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault());
-    this.root.addEventListener("keydown", (event) => this.pressed(event));
-    this.root.addEventListener("focusin", (event) => {
-      const n = this.cards.indexOf(event.target.closest(".card"));
-      if (n >= 0) this.rove(n);
+    this.list.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault());
+    this.list.addEventListener("keydown", (event) => this.pressed(event));
+    this.list.addEventListener("focusin", (event) => {
+      const card = event.target.closest(".card");
+      if (card) this.rove(Number(card.dataset.n));
     });
+    this.root.append(this.over, this.list);
+    this.end = make("div", "end");
+    this.end.setAttribute("role", "status");
+    this.top = button("↑ Back to the top", "to-top", () => this.toTop());
+    this.top.hidden = true;
     this.said = make("div", "toast");
     this.said.setAttribute("role", "status");
-    this.keys = make("dialog", "keys");
-    this.keys.setAttribute("aria-label", "Keys");
-    this.keys.addEventListener("keydown", (event) => {
-      event.stopPropagation();
-      if (event.key === "?") this.keys.close();
-    });
-    this.keys.addEventListener("click", (event) => {
-      if (event.target === this.keys || event.target.matches("button")) this.keys.close();
-    });
-    this.keys.addEventListener("close", () => this.focus(this.at));
-    // Pictures load when they come near the visible area, unless they have left it again: skipping over hundreds does
-    // not wait for them.
-    const near = { rootMargin: "600px", scrollMargin: "600px" };
-    this.watch = new IntersectionObserver((seen) => seen.forEach((one) => load(one)), near);
-    parent.append(this.root, this.said, this.keys);
-    this.large = new Large(parent, (id, key) => this.trigger("pressed", { id, key }));
+    this.keys = new Keys(parent);
+    this.keys.closed = () => this.focus(this.at);
+    parent.append(this.root, this.end, this.top, this.said);
+    this.large = new Large(parent, (id, key) => this.press(id, key));
     this.large.closed = (n) => this.focus(n);
+    this.large.reached = (n) => n + 12 > this.items.length && this.load();
+    this.scroller = scrollerOf(parent);
+    this.listen = () => this.scrolled();
+    this.scroller.addEventListener("scroll", this.listen, { passive: true });
+    this.resized = new ResizeObserver(() => this.fit());
+    this.resized.observe(this.root);
+    if (this.scroller !== document) this.resized.observe(this.scroller);
+  }
+
+  close() {
+    this.scroller.removeEventListener("scroll", this.listen);
+    this.resized.disconnect();
+    clearTimeout(this.placing);
+    this.loading?.abort();
   }
 
   update(data) {
+    const drawn = JSON.stringify([data.cards, data.rule_after, data.rule, data.headings, data.more]);
+    const another = drawn !== this.drawn;
+    this.drawn = drawn;
     if (data.epoch !== this.epoch) {
       const before = this.epoch;
       this.epoch = data.epoch;
       this.selected = new Set(data.selected);
-      if (before !== undefined) this.tell(true);
+      this.told = another ? undefined : data.list;
+      if (before !== undefined && !another) this.tell(true);
     }
     this.letters = new Set(data.letters);
     this.base = data.base;
     this.large.opens = data.opens;
     this.large.less = data.less;
-    this.help = data.help;
-    this.root.style.setProperty("--side", `${data.side}px`);
-    const drawn = JSON.stringify([data.cards, data.rule_after, data.rule, data.headings]);
-    if (drawn === this.drawn) return; // Keeps focus and scroll position.
-    this.drawn = drawn;
-    const before = this.items?.[this.at]?.id;
-    this.items = data.cards;
-    this.cards = data.cards.map((item) => this.card(item));
-    this.watch.disconnect();
-    this.cards.forEach((card) => this.watch.observe(card));
-    const focused = this.root.contains(this.root.getRootNode().activeElement);
-    this.root.replaceChildren(...this.parts(data));
-    const same = this.items.findIndex((item) => item.id === before);
-    this.rove(same < 0 ? 0 : same);
-    if (focused) this.focus(this.at);
-    this.tell(false);
+    this.large.total = data.total;
+    this.large.help = this.help = data.help;
+    this.remembers = data.remembers;
+    this.id = data.list;
+    if (data.row !== this.row) {
+      this.row = data.row;
+      if (!another) this.lay();
+    }
+    if (another) this.fill(data); // Otherwise focus and scroll position stay.
   }
 
-  // The cards, with lines and headings between them.
-  parts(data) {
-    const parts = [];
-    this.cards.forEach((card, n) => {
-      const heading = data.headings?.[n];
-      if (heading) parts.push(this.heading(n, heading));
-      if (n === data.rule_after) {
-        const rule = make("div", "rule", data.rule);
-        rule.setAttribute("role", "separator");
-        parts.push(rule);
+  // Shows another list of pictures.
+  fill(data) {
+    const before = this.items[this.at]?.id;
+    const focused = this.list.contains(this.list.getRootNode().activeElement);
+    const known = this.known;
+    this.known = true;
+    this.loading?.abort();
+    this.loading = null;
+    clearTimeout(this.placing);
+    this.items = [...data.cards];
+    this.headings = { ...data.headings };
+    this.rule = data.rule_after === null ? null : { n: data.rule_after, text: data.rule };
+    this.more = data.more;
+    this.missing.clear();
+    this.clear();
+    this.rows = null;
+    const ids = new Set(this.items.map((item) => item.id));
+    const kept = this.told === this.id || !this.more ? [...this.selected] : [];
+    const left = this.more ? kept : kept.filter((id) => ids.has(id));
+    const changed = left.length !== this.selected.size;
+    this.selected = new Set(left);
+    const same = this.items.findIndex((item) => item.id === before);
+    this.at = same < 0 ? 0 : same;
+    this.goal = this.remembers ? placeInAddress() : 0;
+    this.about = withoutPlace();
+    this.lay();
+    if (this.goal) this.seek();
+    else if (known && same < 0 && this.remembers && this.visible().top > 0) this.toTop();
+    if (focused && this.items.length) this.focus(this.at);
+    if (changed) this.tell(true);
+    else this.mark();
+  }
+
+  // Removes the elements of cards from number `from` on, or all.
+  clear(from = 0) {
+    for (const [n, node] of this.near) {
+      if (n < from) continue;
+      drop(node);
+      this.near.delete(n);
+    }
+    if (from) return;
+    for (const node of this.blocks.values()) node.remove();
+    this.blocks.clear();
+  }
+
+  // -- where everything lies ---------------------------------------------------------------------------------
+
+  fit() {
+    if (!this.root.isConnected || !this.items.length) return;
+    const width = this.root.clientWidth;
+    if (width === this.width) return this.draw(true);
+    if (!this.rows) {
+      this.lay();
+      return this.seek();
+    }
+    const view = this.visible();
+    const first = view.top > 0 ? this.firstVisible(view.top) : 0;
+    this.lay();
+    if (first) this.scrollTo(this.rows[this.rowOf(first)].top);
+  }
+
+  // Lays all cards out, or those that have been added.
+  lay(added = false) {
+    const width = (this.width = this.root.clientWidth);
+    if (!width) return;
+    const target = Math.min(this.row, width * 0.5);
+    const focused = this.list.contains(this.list.getRootNode().activeElement);
+    let [n, y] = [0, 0];
+    let resumed = false;
+    if (added && this.rows?.length) {
+      const last = this.rows.pop();
+      [n, y, resumed] = [last.first, last.top, true];
+      this.clear(n);
+    } else {
+      [this.rows, this.between, this.lefts, this.widths] = [[], [], [], []];
+      this.clear();
+    }
+    const { items } = this;
+    while (n < items.length) {
+      if (!resumed) y = this.above(n, y);
+      resumed = false;
+      let [end, sum] = [n, 0];
+      while (end < items.length && (end === n || !this.breaks(end))) {
+        sum += ratioOf(items[end++]);
+        if (sum * target + GAP * (end - n - 1) >= width) break;
       }
-      parts.push(card);
+      let room = width - GAP * (end - n - 1);
+      let height = target;
+      const full = sum * target >= room;
+      if (full) {
+        height = room / sum;
+        const without = (room + GAP) / (sum - ratioOf(items[end - 1]));
+        if (end - n > 1 && without / target < target / height) {
+          end -= 1;
+          room += GAP;
+          height = without;
+        }
+      }
+      height = Math.round(height);
+      let [x, lines] = [0, 1];
+      for (let i = n; i < end; i++) {
+        const left = Math.round(x);
+        x += ratioOf(items[i]) * height;
+        this.lefts[i] = left;
+        this.widths[i] = (full && i === end - 1 ? width : Math.min(width, Math.round(x))) - left;
+        x += GAP;
+        lines = Math.max(lines, 1 + Boolean(items[i].note) + Boolean(items[i].reasons.length));
+      }
+      this.rows.push({ top: y, height, first: n, end, bottom: y + height + 4 + lines * LINE });
+      y += height + 4 + lines * LINE + BELOW;
+      n = end;
+    }
+    this.root.style.height = `${y}px`;
+    this.draw(true);
+    if (focused) this.near.get(this.at)?.focus({ preventScroll: true });
+  }
+
+  breaks(n) {
+    return this.headings[n] !== undefined || this.rule?.n === n;
+  }
+
+  // Makes room for a heading or line above card `n`, and returns where the card begins.
+  above(n, y) {
+    if (this.headings[n]) {
+      this.between.push({ n, top: y + (n ? 8 : 0), heading: this.headings[n] });
+      y += HEADING + (n ? 8 : 0);
+    }
+    if (this.rule?.n === n) {
+      this.between.push({ n, top: y, rule: this.rule.text });
+      y += HEADING;
+    }
+    return y;
+  }
+
+  // What of the grid is visible, in its own coordinates.
+  visible() {
+    const box = this.root.getBoundingClientRect();
+    const [top, height] =
+      this.scroller === document
+        ? [0, window.innerHeight]
+        : [this.scroller.getBoundingClientRect().top, this.scroller.clientHeight];
+    return { top: top - box.top, bottom: top - box.top + height, height };
+  }
+
+  scrollTo(y) {
+    const from = this.scroller === document ? document.scrollingElement : this.scroller;
+    from.scrollTop += y - this.visible().top;
+  }
+
+  // The last row that begins at or above `value` of `key` (top or first).
+  find(key, value) {
+    let [low, high] = [0, this.rows.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.rows[middle][key] <= value) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  rowOf(n) {
+    return this.find("first", n);
+  }
+
+  firstVisible(top) {
+    let row = this.find("top", top);
+    if (this.rows[row].bottom <= top && row + 1 < this.rows.length) row += 1;
+    return this.rows[row].first;
+  }
+
+  scrolled() {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = null;
+      if (this.root.isConnected) this.draw();
     });
-    return parts;
+  }
+
+  // Draws what is near the visible area; the rest leaves the document.
+  draw(anew = false) {
+    if (!this.rows?.length) {
+      this.top.hidden = true;
+      return this.finish();
+    }
+    const view = this.visible();
+    this.top.hidden = view.top < 2 * view.height;
+    const moved = Math.abs(view.top - this.middle) > view.height / 3;
+    if (anew || moved) {
+      this.middle = view.top;
+      const from = this.find("top", view.top - view.height);
+      const to = this.find("top", view.bottom + view.height);
+      const wanted = new Set();
+      for (let n = this.rows[from].first; n < this.rows[to].end; n++) wanted.add(n);
+      wanted.add(this.at); // Else the focus would be lost.
+      for (const [n, node] of this.near) {
+        if (wanted.has(n)) continue;
+        drop(node);
+        this.near.delete(n);
+      }
+      let next = this.list.firstChild;
+      for (const n of [...wanted].sort((a, b) => a - b)) {
+        let node = this.near.get(n);
+        if (!node) {
+          node = this.card(n);
+          this.near.set(n, node);
+        }
+        if (node === next) next = next.nextSibling;
+        else this.list.insertBefore(node, next);
+      }
+      this.drawBetween(view);
+    }
+    if (this.remembers && !this.goal) {
+      clearTimeout(this.placing);
+      this.placing = setTimeout(() => this.place(), 250);
+    }
+    if (view.bottom + 3 * view.height > this.root.clientHeight) this.load();
+    this.finish();
+  }
+
+  drawBetween(view) {
+    for (const one of this.between) {
+      const near = one.top > view.top - view.height && one.top < view.bottom + view.height;
+      const made = this.blocks.get(one);
+      if (near && !made) {
+        const node = one.heading ? this.heading(one.n, one.heading) : this.line(one.rule);
+        node.style.top = `${one.top}px`;
+        this.blocks.set(one, node);
+        this.over.append(node);
+      } else if (!near && made) {
+        made.remove();
+        this.blocks.delete(one);
+      }
+    }
+  }
+
+  // -- what follows ------------------------------------------------------------------------------------------
+
+  // Loads the pictures that follow, if there are any.
+  async load() {
+    if (!this.more || this.loading || this.failed) return;
+    const loading = (this.loading = new AbortController());
+    this.finish();
+    try {
+      const page = await ask(this.more, undefined, { signal: loading.signal });
+      if (this.loading !== loading) return;
+      const start = this.items.length;
+      this.items.push(...page.cards);
+      for (const [n, heading] of Object.entries(page.headings)) this.headings[start + Number(n)] = heading;
+      this.more = page.cards.length ? page.more : null;
+      this.loading = null;
+      this.lay(true);
+      this.large.grown();
+      if (this.goal) this.seek();
+    } catch (error) {
+      if (this.loading !== loading) return;
+      this.loading = null;
+      this.failed = error.message;
+      this.goal = 0;
+      this.finish();
+    }
+  }
+
+  // What stands below the last picture.
+  finish() {
+    const state = this.failed ?? (this.loading ? "loading" : "");
+    if (state === this.ended) return;
+    this.ended = state;
+    this.end.replaceChildren();
+    if (this.failed)
+      this.end.append(
+        make("span", "", this.failed),
+        button("Try again", "", () => {
+          this.failed = undefined;
+          this.load();
+        }),
+      );
+    else if (state) this.end.append(make("span", "", "Loading more…"));
+  }
+
+  // Goes to the picture whose number is in the address, as soon as it is loaded.
+  seek() {
+    if (this.goal >= this.items.length && this.more) return void this.load();
+    const n = Math.min(this.goal, this.items.length - 1);
+    if (!this.rows) return; // As soon as it has a width.
+    this.goal = 0;
+    if (n <= 0) return;
+    this.at = n;
+    this.scrollTo(this.rows[this.rowOf(n)].top);
+    this.draw(true);
+  }
+
+  // Writes the number of the first visible picture into the address.
+  place() {
+    if (withoutPlace() !== this.about) return; // The address is that of another search, which is under way.
+    const view = this.visible();
+    const n = view.top > 0 && this.rows.length ? this.firstVisible(view.top) : 0;
+    const to = new URL(location.href);
+    if (n === Number(to.searchParams.get(PLACE) ?? 0)) return;
+    if (n) to.searchParams.set(PLACE, n);
+    else to.searchParams.delete(PLACE);
+    history.replaceState(history.state, "", to);
+  }
+
+  toTop() {
+    (this.scroller === document ? document.scrollingElement : this.scroller).scrollTop = 0;
+    this.at = 0;
+    this.draw(true);
+  }
+
+  // -- cards -------------------------------------------------------------------------------------------------
+
+  line(text) {
+    const made = make("div", "rule", text);
+    made.setAttribute("role", "separator");
+    return made;
   }
 
   heading(n, { text, note, size }) {
     const made = make("div", "heading");
-    made.setAttribute("role", "presentation");
     const title = make("span", "title", text);
     title.title = text;
     title.dir = "auto";
@@ -104,31 +425,38 @@ class Grid {
     return made;
   }
 
-  card(item) {
+  card(n) {
+    const item = this.items[n];
     const card = make("div", item.faint ? "card faint" : "card");
+    const row = this.rows[this.rowOf(n)];
+    Object.assign(card.style, { left: `${this.lefts[n]}px`, top: `${row.top}px`, width: `${this.widths[n]}px` });
+    card.dataset.n = n;
     card.setAttribute("role", "option");
-    const why = item.reasons.map(({ place, text }) => (text ? `${place}: ${text}` : place)).join(" · ");
-    card.setAttribute("aria-label", [item.title, item.note, why, item.mark].filter(Boolean).join(", "));
-    card.tabIndex = -1;
+    card.setAttribute("aria-posinset", n + 1);
+    card.setAttribute("aria-setsize", this.more ? -1 : this.items.length);
+    card.setAttribute("aria-selected", this.selected.has(item.id));
+    card.tabIndex = n === this.at ? 0 : -1;
     const frame = make("div", "frame");
-    const image = make("img");
-    image.decoding = "async";
-    image.fetchPriority = "low"; // The large picture goes first.
-    image.alt = item.alt;
-    image.addEventListener("error", () => image.replaceWith(make("div", "gone", "This picture cannot be shown")));
-    image.dataset.src = item.src;
-    frame.append(image);
-    const tick = make("button", "tick", "✓");
-    tick.type = "button";
-    tick.tabIndex = -1;
-    tick.setAttribute("aria-label", `Select ${item.title}`);
+    frame.style.height = `${row.height}px`;
+    frame.append(this.image(item, this.widths[n]));
+    // For the mouse; by keyboard, the space bar and letters do the same.
+    const tick = make("span", "tick", "✓");
+    tick.setAttribute("aria-hidden", "true");
+    tick.title = "Select (space bar)";
     frame.append(tick);
+    if (this.letters.has("m")) {
+      const like = make("span", "act", "≈");
+      like.setAttribute("aria-hidden", "true");
+      like.title = "More like this (m)";
+      frame.append(like);
+    }
     if (item.mark) {
       const mark = make("span", "mark", item.mark);
       if (item.duplicates?.length) mark.title = `${item.duplicates.length} more of the same picture, or nearly`;
       frame.append(mark);
     }
-    const title = make("div", "title", item.title);
+    const title = make("div", "title");
+    title.append(...nameNodes(item.title));
     title.title = item.path || item.title;
     card.append(frame, title);
     if (item.note) {
@@ -136,53 +464,90 @@ class Grid {
       note.title = item.note;
       card.append(note);
     }
-    if (why) {
-      const line = make("div", "why");
-      line.title = why;
-      item.reasons.forEach((reason, n) => line.append(...(n ? [" · "] : []), ...reasonNodes(reason, true)));
-      card.append(line);
+    const why = make("div", "why");
+    if (item.reasons.length) {
+      why.title = item.reasons.map(({ place, text }) => (text ? `${place}: ${text}` : place)).join(" · ");
+      item.reasons.forEach((reason, i) => why.append(...(i ? [" · "] : []), ...reasonNodes(reason, true)));
+      card.append(why);
     }
+    // What one sees, in its order.
+    card.setAttribute("aria-label", [item.mark, item.title, item.note, why.textContent].filter(Boolean).join(", "));
     return card;
   }
 
+  image(item, width) {
+    if (!item.src || this.missing.has(item.id)) return this.gone();
+    const image = make("img");
+    image.decoding = "async";
+    image.alt = item.alt;
+    image.addEventListener("error", () => {
+      if (!image.hasAttribute("src")) return;
+      this.missing.add(item.id);
+      image.replaceWith(this.gone());
+    });
+    // The side of a thumbnail is its longer one, and `w` means its width.
+    const share = Math.min(1, item.ratio || 1);
+    const sides = SIDES.filter((_, i) => !item.side || i === 0 || SIDES[i - 1] < item.side);
+    image.sizes = `${width}px`;
+    image.srcset = sides.map((side) => `${sized(item.src, side)} ${Math.max(1, Math.round(side * share))}w`).join(", ");
+    image.src = item.src;
+    // Small ones are not blown up.
+    if (item.side) image.style.maxWidth = `${Math.round(item.side * share * 2)}px`;
+    return image;
+  }
+
+  gone() {
+    return make("div", "gone", "This picture cannot be shown");
+  }
+
+  // -- focus and selection -----------------------------------------------------------------------------------
+
   rove(n) {
-    if (!this.cards.length) return;
-    if (this.cards[this.at]) this.cards[this.at].tabIndex = -1;
+    if (!this.items.length) return;
+    const before = this.near.get(this.at);
+    if (before) before.tabIndex = -1;
     this.at = n;
-    this.cards[n].tabIndex = 0;
+    const node = this.near.get(n);
+    if (node) node.tabIndex = 0;
   }
 
   focus(n) {
-    const card = this.cards[Math.min(n, this.cards.length - 1)];
-    if (!card) return;
-    card.focus();
-    card.scrollIntoView({ block: "nearest" });
+    if (!this.rows?.length) return;
+    const to = Math.min(n, this.items.length - 1);
+    const view = this.visible();
+    const row = this.rows[this.rowOf(to)];
+    const bar = this.selected.size ? 110 : 12; // What floats at the bottom covers none of it.
+    if (row.top < view.top) this.scrollTo(row.top - 12);
+    else if (row.bottom + bar > view.bottom) this.scrollTo(Math.min(row.top, row.bottom + bar - view.height));
+    this.rove(to);
+    this.draw(true);
+    this.near.get(to).focus({ preventScroll: true });
   }
 
   clicked(event) {
     const card = event.target.closest(".card");
-    const n = this.cards.indexOf(card);
-    if (n < 0) return;
+    if (!card) return;
+    const n = Number(card.dataset.n);
     if (event.shiftKey) this.range(n);
     else if (event.target.closest(".tick") || event.ctrlKey || event.metaKey) this.toggle(n);
+    else if (event.target.closest(".act")) this.press(this.items[n].id, "m");
     else {
-      card.focus();
+      card.focus({ preventScroll: true });
       this.open(n);
       return;
     }
-    card.focus();
+    card.focus({ preventScroll: true });
   }
 
   pressed(event) {
     if (!event.target.closest(".card")) return;
     const n = this.at;
-    const columns = getComputedStyle(this.root).gridTemplateColumns.split(" ").length;
-    const last = this.cards.length - 1;
+    const last = this.items.length - 1;
     const to = {
       ArrowLeft: n - 1,
       ArrowRight: n + 1,
-      ArrowUp: this.above(n, -1, columns),
-      ArrowDown: this.above(n, 1, columns),
+      ArrowUp: this.beside(n, -1),
+      ArrowDown: this.beside(n, 1),
       Home: 0,
       End: last,
     }[event.key];
@@ -200,8 +565,8 @@ class Grid {
     else if (event.key === "Escape" && this.selected.size) {
       this.selected.clear();
       this.tell(true);
-    } else if (this.letters.has(event.key)) this.trigger("pressed", { id: this.items[n].id, key: event.key });
-    else if (event.key === "?" && this.help.length) this.tellKeys();
+    } else if (this.letters.has(event.key)) this.press(this.items[n].id, event.key);
+    else if (event.key === "?" && this.help.length) this.keys.show(this.help);
     else if (event.key === "o" && this.base)
       launch(this.base, this.items[n].id, this.large.opens, (said) => this.say(said));
     else if (event.key === "y" && this.items[n].path)
@@ -211,20 +576,17 @@ class Grid {
     event.stopPropagation();
   }
 
-  // The card above or below a card. It is found by position, since lines and headings leave rows incomplete.
-  above(n, step, columns) {
-    if (!this.root.querySelector(".rule, .heading")) return n + step * columns;
-    const here = this.cards[n].getBoundingClientRect();
-    for (let i = n + step, top = null, best = null; ; i += step) {
-      const card = this.cards[i];
-      const box = card?.getBoundingClientRect();
-      if (top === null && box && Math.abs(box.top - here.top) > 4) top = box.top;
-      if (!box || (top !== null && Math.abs(box.top - top) > 4)) return best ?? -1;
-      if (top !== null) {
-        const off = Math.abs(box.left - here.left);
-        if (best === null || off < Math.abs(this.cards[best].getBoundingClientRect().left - here.left)) best = i;
-      }
+  // The card above or below: in the next row, the one whose middle is nearest.
+  beside(n, step) {
+    const row = this.rows[this.rowOf(n) + step];
+    if (!row) return -1;
+    const middle = this.lefts[n] + this.widths[n] / 2;
+    let best = row.first;
+    for (let i = row.first; i < row.end; i++) {
+      const off = (j) => Math.abs(this.lefts[j] + this.widths[j] / 2 - middle);
+      if (off(i) < off(best)) best = i;
     }
+    return best;
   }
 
   open(n) {
@@ -232,8 +594,12 @@ class Grid {
     else this.trigger("opened", this.items[n].id);
   }
 
+  press(id, key) {
+    this.trigger("pressed", { id, key, list: this.id });
+  }
+
   toggle(n) {
-    const id = this.items[n].id;
+    const { id } = this.items[n];
     if (!this.selected.delete(id)) this.selected.add(id);
     this.tell(true);
   }
@@ -244,21 +610,18 @@ class Grid {
     this.tell(true);
   }
 
-  tell(changed) {
-    this.cards.forEach((card, n) => card.setAttribute("aria-selected", this.selected.has(this.items[n].id)));
+  mark() {
+    for (const [n, card] of this.near) card.setAttribute("aria-selected", this.selected.has(this.items[n].id));
     this.root.classList.toggle("choosing", this.selected.size > 0);
-    if (changed) this.setState("selected", [...this.selected]);
   }
 
-  tellKeys() {
-    const table = make("table");
-    for (const [key, what] of this.help) {
-      const row = make("tr");
-      row.append(make("th", "", key), make("td", "", what));
-      table.append(row);
-    }
-    this.keys.replaceChildren(make("h2", "", "Keys"), table, make("button", "plain", "Close"));
-    this.keys.showModal();
+  tell(changed) {
+    this.mark();
+    if (!changed) return;
+    this.told = this.id;
+    const there = this.items.map((item) => item.id).filter((id) => this.selected.has(id));
+    const ordered = new Set([...there, ...this.selected]);
+    this.setState("selected", { ids: [...ordered], list: this.id });
   }
 
   say(text) {
@@ -267,9 +630,41 @@ class Grid {
   }
 }
 
-function load({ target, isIntersecting }) {
-  const image = target.querySelector(".frame img");
-  if (!image) return;
-  if (isIntersecting && !image.src) image.src = image.dataset.src;
-  else if (!isIntersecting && image.src && !image.complete) image.removeAttribute("src");
+function ratioOf(item) {
+  return Math.min(WIDEST, Math.max(NARROWEST, item.ratio || 1));
+}
+
+function sized(src, side) {
+  return src.replace(/([?&]side=)\d+/, `$1${side}`);
+}
+
+// Removes a card; a picture that has not arrived is not waited for.
+function drop(node) {
+  const image = node.querySelector("img");
+  if (image && !image.complete) {
+    image.removeAttribute("src");
+    image.removeAttribute("srcset");
+  }
+  node.remove();
+}
+
+// The address without what may change while the same pictures are shown.
+function withoutPlace() {
+  const to = new URL(location.href);
+  for (const name of [PLACE, "size", "view"]) to.searchParams.delete(name);
+  return to.pathname + to.searchParams;
+}
+
+function placeInAddress() {
+  const n = Number(new URL(location.href).searchParams.get(PLACE));
+  return Number.isInteger(n) && n > 0 ? Math.min(n, 1e6) : 0;
+}
+
+// The element that scrolls what contains `node`.
+function scrollerOf(node) {
+  for (let at = node; at; at = at.parentNode ?? at.host) {
+    if (!(at instanceof Element)) continue;
+    if (at !== document.documentElement && /auto|scroll/.test(getComputedStyle(at).overflowY)) return at;
+  }
+  return document;
 }

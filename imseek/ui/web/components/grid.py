@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import Any
 
 from imseek.ui.web.components import component, ignore_change
 
@@ -21,9 +23,11 @@ class Reason:
 class Card:
     """A card of the grid.
 
-    ``src`` is the URL of a thumbnail, ``alt`` its description for those who cannot see it. ``title`` and ``note`` are
-    lines below it, ``mark`` a word over its corner. ``faint`` dims a picture that does not quite belong. ``path`` is
-    what is copied, ``duplicates`` are ids of images that this one stands for, ``reasons`` say why words found it.
+    ``src`` is the URL of a thumbnail, whose parameter ``side`` the grid chooses, ``alt`` its description for those who
+    cannot see it, ``ratio`` the picture's width divided by its height, ``side`` its longer side in pixels (0: unknown,
+    or as large as one likes). ``title`` and ``note`` are lines below it, ``mark`` a word over its corner. ``faint``
+    dims a picture that does not quite belong. ``path`` is what is copied, ``duplicates`` are ids of images that this
+    one stands for, ``reasons`` say why words found it.
     """
 
     id: int
@@ -36,6 +40,20 @@ class Card:
     path: str = ""
     duplicates: tuple[int, ...] = ()
     reasons: tuple[Reason, ...] = ()
+    ratio: float = 1.0
+    side: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The cards after the first ones, which the browser requests when they are needed.
+
+    ``url`` answers with the next of them as JSON: ``cards``, ``headings`` by number, and ``more``, the URL of those
+    that follow, or null. ``total`` is the number of all cards, None if unknown.
+    """
+
+    url: str
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +82,7 @@ def grid(
     cards: Sequence[Card],
     *,
     key: str,
-    side: int = 160,
+    row: int = 180,
     letters: Sequence[str] = (),
     rule_after: int | None = None,
     rule: str = "",
@@ -75,22 +93,31 @@ def grid(
     opens: bool = False,
     less: bool = True,
     help_: Sequence[tuple[str, str]] = (),
+    following: Following | None = None,
+    remembers: bool = False,
 ) -> GridEvents:
-    """Draw ``cards``, each at least ``side`` pixels wide.
+    """Draw ``cards`` in rows of about ``row`` pixels, as wide as the page; only those near the window are drawn.
 
-    ``letters`` are keys whose presses on the focused card are reported. A line with the text ``rule`` follows the first
-    ``rule_after`` cards; ``headings`` precede the cards of these numbers. ``selected`` is the initial selection,
-    applied again whenever ``epoch`` changes. With ``base``, the URL of the collection's pictures, an opened picture is
-    shown large at once and not reported; ``opens`` says whether the system's viewer can be started, ``less`` whether
-    "less like this" is offered. ``help_`` lists keys and their meanings, shown on ``?``. Selected ids that are not
-    among the cards, such as those of another page, are not reported.
+    ``following`` are more of them. With ``remembers``, the address contains how far one has scrolled. ``letters`` are
+    keys whose presses on the focused card are reported. A line with the text ``rule`` follows the first ``rule_after``
+    cards; ``headings`` precede the cards of these numbers. ``selected`` is the initial selection, applied again
+    whenever ``epoch`` changes. With ``base``, the URL of the collection's pictures, an opened picture is shown large at
+    once and not reported; ``opens`` says whether the system's viewer can be started, ``less`` whether "less like this"
+    is offered. ``help_`` lists keys and their meanings, shown on ``?``. Selected ids that are neither among the cards
+    nor among the following ones are not reported.
     """
     ids = {card.id for card in cards}
-    found = component("grid", "common", "large")(
+    list_ = _list_id(cards, following)
+    followed = None if following is None else list_
+    found = component("grid", "common", "zoom", "large")(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],
-            "side": side,
+            "row": row,
+            "list": list_,
+            "more": following and following.url,
+            "total": len(cards) if following is None else following.total,
+            "remembers": remembers,
             "letters": list(letters),
             "rule_after": rule_after,
             "rule": rule,
@@ -102,22 +129,37 @@ def grid(
             "less": less,
             "help": [list(one) for one in help_],
         },
-        default={"selected": list(selected)},
+        default={"selected": {"ids": list(selected), "list": list_}},
         on_selected_change=ignore_change,
         on_opened_change=ignore_change,
         on_pressed_change=ignore_change,
     )
-    chosen = set(getattr(found, "selected", None) or ())
     opened = getattr(found, "opened", None)
-    pressed = getattr(found, "pressed", None)
     return GridEvents(
-        tuple(card.id for card in cards if card.id in chosen),
+        _selected(getattr(found, "selected", None), cards, followed),
         opened if opened in ids else None,
-        _pressed(pressed, ids, cards),
+        _pressed(getattr(found, "pressed", None), ids, cards, followed),
     )
 
 
-def _pressed(found: Mapping[str, object] | None, ids: set[int], cards: Sequence[Card]) -> tuple[int, str] | None:
+def _list_id(cards: Sequence[Card], following: Following | None) -> str:
+    """Return a name for these cards and what follows, to know what a selection is about."""
+    said = repr(([card.id for card in cards], following and following.url))
+    return blake2b(said.encode(), digest_size=8).hexdigest()
+
+
+def _selected(found: Mapping[str, Any] | None, cards: Sequence[Card], list_: str | None) -> tuple[int, ...]:
+    """Return the selected ids; with ``list_``, also those of cards that followed in this list."""
+    chosen = [one for one in (found or {}).get("ids", ()) if type(one) is int and one >= 0]
+    if list_ is not None and found is not None and found.get("list") == list_:
+        return tuple(chosen)
+    known = set(chosen)
+    return tuple(card.id for card in cards if card.id in known)
+
+
+def _pressed(
+    found: Mapping[str, object] | None, ids: set[int], cards: Sequence[Card], list_: str | None
+) -> tuple[int, str] | None:
     """Return the key press if it was on a card, or on one of its duplicates in the large view."""
     if not found:
         return None
@@ -125,4 +167,5 @@ def _pressed(found: Mapping[str, object] | None, ids: set[int], cards: Sequence[
     if not isinstance(image_id, int) or not isinstance(letter, str):
         return None
     there = image_id in ids or any(image_id in card.duplicates for card in cards)
+    there = there or (list_ is not None and found.get("list") == list_)
     return (image_id, letter) if there else None

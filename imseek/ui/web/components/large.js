@@ -1,30 +1,47 @@
 // One picture large, in a dialog over the page. `base` is the base URL of the collection's pictures; `asked(id,
-// letter)` is called for requests to the page: m, more like this picture, or l, less.
+// letter)` is called for requests to the page: m, more like this picture, or l, less. Needs common.js and zoom.js.
+const MOST_PIXELS = 60e6; // Larger pictures are only loaded whole to be enlarged.
+
 class Large {
   constructor(parent, asked) {
     this.asked = asked;
     this.items = [];
+    this.total = null; // How many pictures there are with those that are not loaded yet, if it is known.
     this.less = true; // Whether "less like this" is offered, which needs a search.
     this.dialog = make("dialog", "large");
     this.dialog.setAttribute("aria-label", "One picture large");
     this.frame = make("div", "frame");
     this.frame.tabIndex = 0;
-    this.frame.addEventListener("click", () => this.original && this.size(!this.actual));
+    this.frame.setAttribute("role", "group");
+    this.frame.setAttribute("aria-label", "Picture");
+    this.canvas = make("div", "canvas");
+    this.frame.append(this.canvas);
+    this.zoom = new Zoom(this.frame, this.canvas, (pixels) => this.sharpen(pixels));
+    this.ready = new Map(); // Pictures that are loaded in advance, by id.
     this.wait = make("div", "wait");
     this.previous = button("‹", "previous", () => this.show(this.at - 1), "Previous picture");
     this.next = button("›", "next", () => this.show(this.at + 1), "Next picture");
     const stage = make("div", "stage");
-    stage.append(this.frame, this.previous, this.next, this.wait);
+    this.film = make("div", "film");
+    this.film.setAttribute("role", "group");
+    this.film.setAttribute("aria-label", "Pictures before and after");
+    this.stills = new Map(); // Its buttons by number.
+    this.keys = new Keys(parent);
+    stage.append(this.frame, this.previous, this.next, this.wait, this.film);
     this.facts = make("div", "facts");
     const body = make("div", "body");
     body.append(stage, this.facts);
     this.dialog.append(body);
     this.dialog.addEventListener("keydown", (event) => this.pressed(event));
     this.boxes = make("div", "boxes");
-    new ResizeObserver(() => this.placeBoxes()).observe(this.frame);
     this.dialog.addEventListener("close", () => {
       this.waiting?.abort();
-      this.frame.replaceChildren();
+      clearTimeout(this.resting);
+      this.id = undefined;
+      this.canvas.replaceChildren();
+      this.ready.clear();
+      this.stills.clear();
+      this.film.replaceChildren();
       this.closed?.(this.at);
     });
     this.dialog.addEventListener("click", (event) => {
@@ -41,21 +58,26 @@ class Large {
     this.frame.focus();
   }
 
-  // Shows item `n`, or another picture in its place, such as one of its duplicates.
-  show(n, id = this.items[n]?.id) {
+  // Whether it is enlarged, so that gestures move it.
+  get actual() {
+    return this.zoom.enlarged;
+  }
+
+  // Shows item `n`, or another picture in its place: one of its duplicates, or `other`, a card.
+  show(n, id = this.items[n]?.id, other = null) {
     if (n < 0 || n >= this.items.length) return;
     this.at = n;
     this.id = id;
+    this.other = other;
     this.boxes.replaceChildren();
     const item = this.items[n];
-    this.original = this.actual = false;
-    this.frame.classList.remove("actual");
     this.previous.hidden = n === 0;
     this.next.hidden = n === this.items.length - 1;
-    this.picture(id === item.id ? item.alt : "A duplicate", this.small(id));
+    const shown = other ?? (id === item.id ? item : null);
+    this.picture(shown, shown?.alt ?? "A duplicate");
     const head = make("div", "head");
     head.append(
-      make("span", "", `${n + 1} of ${this.items.length}`),
+      (this.count = make("span", "")),
       button("✕", "close", () => this.dialog.close(), "Close"),
     );
     this.said = make("div", "said");
@@ -64,8 +86,13 @@ class Large {
     const row = make("div", "row");
     row.append(button("More like this", "more", () => this.like("m")));
     if (this.less) row.append(button("Less like this", "less", () => this.like("l")));
-    this.title = make("h2", "", id === item.id ? item.title : `A duplicate of ${item.title}`);
+    this.title = make("h2", "", shown ? shown.title : `A duplicate of ${item.title}`);
     this.facts.replaceChildren(head, this.title);
+    if (id !== item.id) {
+      const back = button("", "back", () => this.show(this.at), `Back to ${item.title}`);
+      back.append("‹ ", ...nameNodes(item.title));
+      this.facts.append(back);
+    }
     if (item.note && id === item.id) this.facts.append(make("div", "dim", item.note));
     if (id === item.id) {
       for (const reason of item.reasons) {
@@ -74,13 +101,85 @@ class Large {
         this.facts.append(line);
       }
     }
-    this.facts.append(row, this.said, this.more);
+    this.alike = make("div", "alike");
+    this.facts.append(row, this.said, this.alike, this.more);
     this.facts.scrollTop = 0;
+    this.grown();
+    this.reached?.(n);
     this.hold();
     this.about();
-    for (const near of [n + 1, n - 1]) {
-      if (this.items[near]) new Image().src = this.small(this.items[near].id);
+    this.strip();
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.similar(), 300);
+  }
+
+  // Loads the pictures before and after this one, the next first, once this one is there.
+  prepare() {
+    const near = [1, -1, 2].map((step) => this.items[this.at + step]?.id).filter((id) => id !== undefined);
+    for (const id of this.ready.keys()) if (!near.includes(id) && id !== this.id) this.ready.delete(id);
+    for (const id of near) {
+      if (this.ready.has(id)) continue;
+      const image = make("img");
+      this.ready.set(id, image);
+      image.src = this.small(id);
+      image.decode().catch(() => this.ready.get(id) === image && this.ready.delete(id));
     }
+  }
+
+  // The small pictures below: some before and after this one.
+  strip() {
+    const [from, to] = [Math.max(0, this.at - 12), Math.min(this.items.length - 1, this.at + 12)];
+    for (const [n, node] of this.stills) {
+      if (n >= from && n <= to) continue;
+      node.remove();
+      this.stills.delete(n);
+    }
+    let next = this.film.firstChild;
+    for (let n = from; n <= to; n++) {
+      let node = this.stills.get(n);
+      if (!node) {
+        const item = this.items[n];
+        node = button("", "still", () => this.show(n), item.title);
+        node.tabIndex = -1; // The arrow keys do the same.
+        const image = thumb(`${this.base}/images/${item.id}/thumbnail?side=128`);
+        image.loading = "eager";
+        node.append(image);
+        this.stills.set(n, node);
+      }
+      if (node === next) next = next.nextSibling;
+      else this.film.insertBefore(node, next);
+      node.setAttribute("aria-current", n === this.at);
+    }
+    this.film.hidden = this.items.length < 2;
+    const node = this.stills.get(this.at);
+    this.film.scrollLeft = node.offsetLeft + node.offsetWidth / 2 - this.film.clientWidth / 2;
+  }
+
+  // Pictures that look similar, once one rests on this picture.
+  async similar() {
+    const { id, waiting } = this;
+    let cards = [];
+    try {
+      ({ cards } = await ask(`${this.base}/images/${id}/similar`, undefined, { signal: waiting.signal }));
+    } catch {
+      return; // This is an extra: the picture's own details report what is wrong.
+    }
+    if (id !== this.id || !cards.length) return;
+    const row = make("div", "same");
+    for (const card of cards) {
+      const one = button("", "one", () => this.show(this.at, card.id, card), card.title);
+      one.append(thumb(card.src));
+      row.append(one);
+    }
+    this.alike.replaceChildren(make("h3", "", "Similar pictures"), row);
+  }
+
+  // Says where one is, once more pictures have been loaded too.
+  grown() {
+    if (!this.dialog.open || !this.count) return;
+    const of = Math.max(this.total ?? 0, this.items.length);
+    this.count.textContent = `${(this.at + 1).toLocaleString("en")} of ${of.toLocaleString("en")}`;
+    this.next.hidden = this.at === this.items.length - 1;
   }
 
   // The focused element may be gone, and key presses with it.
@@ -93,27 +192,72 @@ class Large {
     return `${this.base}/images/${id}/thumbnail?side=1024`;
   }
 
-  picture(alt, source) {
-    const image = make("img");
+  // Shows what is loaded in advance at once, otherwise the grid's thumbnail until the picture has come.
+  picture(item, alt) {
+    const { id } = this;
+    const loaded = this.ready.get(id);
+    const image = loaded?.complete && loaded.naturalWidth ? loaded : make("img");
     image.alt = alt;
     image.fetchPriority = "high";
-    image.addEventListener("load", () => {
-      this.wait.textContent = "";
-      this.placeBoxes();
-    });
-    image.addEventListener("error", () => {
-      if (!image.isConnected) return;
-      this.wait.textContent = "";
-      this.gone = make("div", "gone", this.lost());
-      image.replaceWith(this.gone);
-      this.explain(source);
-    });
+    this.gone?.remove();
     this.gone = null;
     this.reason = "";
+    this.source = this.small(id);
+    this.image = image;
+    this.detail = 1024; // Pixels of the longer side of what is shown.
+    this.sized = item?.side > 0;
+    const ratio = item?.ratio || 1;
+    const side = item?.side || 1024;
+    this.canvas.style.backgroundImage = item?.src ? `url("${item.src}")` : "";
+    this.canvas.replaceChildren(image, this.boxes);
+    this.zoom.show(...(ratio >= 1 ? [side, side / ratio] : [side * ratio, side]).map((pixels) => Math.max(1, pixels)));
+    const arrived = () => {
+      if (image !== this.image) return;
+      this.wait.textContent = "";
+      this.canvas.style.backgroundImage = "";
+      if (!this.sized) this.zoom.resize(image.naturalWidth, image.naturalHeight);
+      this.prepare();
+    };
+    if (image === loaded) return arrived();
     this.wait.textContent = "Loading…";
-    image.src = source;
-    this.boxes.style.visibility = "hidden"; // Until it is known where the picture is.
-    this.frame.replaceChildren(image, this.boxes);
+    image.addEventListener("load", arrived);
+    image.addEventListener("error", () => {
+      if (image !== this.image) return;
+      this.wait.textContent = "";
+      this.canvas.style.backgroundImage = "";
+      this.gone = make("div", "gone", this.lost());
+      this.canvas.replaceChildren();
+      this.frame.append(this.gone);
+      this.explain(this.source);
+      this.prepare();
+    });
+    image.src = this.source;
+  }
+
+  // Loads the picture with as many pixels as it is shown with, if it has them.
+  sharpen(pixels) {
+    clearTimeout(this.sharpening);
+    if (!this.known || this.known.id !== this.id || this.gone || pixels <= this.detail * 1.05) return;
+    const most = Math.max(this.known.width, this.known.height) || 1024;
+    if (most <= this.detail) return;
+    this.sharpening = setTimeout(async () => {
+      const { id, image } = this;
+      const small = !this.known.shown || (!this.actual && this.known.width * this.known.height > MOST_PIXELS);
+      const sides = [2048, 4096].filter((side) => side > this.detail);
+      if (small && !sides.length) return;
+      const side = small ? (sides.find((one) => one >= Math.min(pixels, most)) ?? sides.at(-1)) : most;
+      const better = make("img");
+      better.alt = image.alt;
+      better.src = `${this.base}/images/${id}${small ? `/thumbnail?side=${side}` : ""}`;
+      this.wait.textContent = "Loading…";
+      await better.decode().catch(() => null);
+      if (id !== this.id || image !== this.image) return;
+      this.wait.textContent = "";
+      this.detail = side;
+      if (!better.naturalWidth) return; // The preview stays.
+      this.image = better;
+      image.replaceWith(better);
+    }, 150);
   }
 
   lost() {
@@ -126,13 +270,15 @@ class Large {
   // The server's reason why the picture cannot be shown.
   async explain(source) {
     const { gone } = this;
+    let reason = "The server sends this picture, but this browser does not show it.";
     try {
       await ask(source);
     } catch (error) {
-      if (this.gone !== gone) return;
-      this.reason = `${error.message}.`;
-      gone.textContent = this.lost();
+      reason = `${error.message}.`;
     }
+    if (this.gone !== gone) return;
+    this.reason = reason;
+    gone.textContent = this.lost();
   }
 
   async about() {
@@ -143,7 +289,12 @@ class Large {
       const known = await ask(`${this.base}/images/${id}/about`, undefined, { signal: waiting.signal });
       if (id !== this.id) return;
       this.known = known;
+      if (known.width && known.height) {
+        this.sized = true;
+        this.zoom.resize(known.width, known.height);
+      }
       this.tell(known);
+      this.zoom.place();
     } catch (error) {
       if (error.name !== "AbortError" && id === this.id) this.say(error.message);
     }
@@ -152,20 +303,17 @@ class Large {
   tell(known) {
     if (this.gone) this.gone.textContent = this.lost();
     const row = make("div", "row");
-    const original = button("Original", "original", () => this.whole(), "Show the picture as it is stored");
-    original.disabled = !known.shown;
-    if (!known.shown) original.title = `Browsers do not show ${known.format || "this format"}`;
-    row.append(original, button("Open", "open", () => this.launch()));
+    row.append(button("Actual size", "original", () => this.whole(), "Show it pixel by pixel, or fitted (z)"), button("Open", "open", () => this.launch()));
     if (known.place) row.append(button("Copy path", "copy", () => this.copyPath()));
     const parts = [row];
     if (!known.shown && known.format)
       parts.push(make("div", "dim", `A preview: browsers do not show ${known.format}.`));
-    if (known.caption) parts.push(this.foreign("div", "caption", known.caption));
+    if (known.caption) parts.push(this.scrolls(this.foreign("div", "caption", known.caption), "Caption"));
     parts.push(...this.written(known), make("h3", "", "Tags"), this.tags(known));
     parts.push(...this.same());
     parts.push(make("h3", "", "Where it lies"));
     if (known.place) {
-      parts.push(this.foreign("div", "path", known.place.path));
+      parts.push(this.scrolls(this.foreign("div", "path", known.place.path), "Path"));
       const within = { archive: "Inside an archive.", table: "In a table.", web: "On the web." }[known.place.kind];
       if (within) parts.push(make("div", "dim", within));
       else parts.push(button("Copy folder", "folder", () => this.copied(known.place.folder), known.place.folder));
@@ -196,7 +344,7 @@ class Large {
     this.boxes.replaceChildren();
     if (!lines?.length) return [];
     const words = this.found();
-    const text = make("div", "written");
+    const text = this.scrolls(make("div", "written"), "Text in the picture");
     for (const line of lines) {
       const shown = this.foreign("div", "", "");
       shown.append(...marked(line.text, words));
@@ -207,42 +355,51 @@ class Large {
     row.append(button("Copy text", "copy-text", () => this.copied(lines.map((line) => line.text).join("\n"))));
     const framed = lines.filter((line) => line.box);
     const matching = framed.filter((line) => spansOf(line.text, words).length);
-    for (const { box } of matching.length ? matching : framed) {
-      const frame = make("div", "box");
-      const [left, top, width, height] = box.map((share) => `${100 * share}%`);
+    const frames = matching.length ? matching : framed;
+    for (const line of framed) {
+      const frame = make("div", frames.includes(line) ? "box framed" : "box");
+      const [left, top, width, height] = line.box.map((share) => `${100 * share}%`);
       Object.assign(frame.style, { left, top, width, height });
+      // The text itself lies over the picture, unseen, so that it can be selected there.
+      const letters = this.foreign("span", "letters", line.text);
+      letters.style.fontSize = `${Math.min(80, 85 * line.box[3])}cqh`;
+      frame.append(letters);
       this.boxes.append(frame);
     }
+    requestAnimationFrame(() => this.stretch());
     if (framed.length) {
-      this.toggle = button("Frames", "frames", () => this.showBoxes(this.boxes.hidden), "Frames around the text (t)");
+      this.toggle = button("Frames", "frames", () => this.showBoxes(!this.framed), "Frames around the text (t)");
       row.append(this.toggle);
       this.showBoxes(this.framing ?? matching.length > 0, false);
     }
-    this.placeBoxes();
     parts.push(row);
     return parts;
   }
 
+  get framed() {
+    return this.boxes.classList.contains("shown");
+  }
+
   showBoxes(shown, chosen = true) {
     if (chosen) this.framing = shown;
-    this.boxes.hidden = !shown;
+    this.boxes.classList.toggle("shown", shown);
     this.toggle.setAttribute("aria-pressed", shown);
   }
 
-  // Lays the frames over the picture, which may be smaller than its element.
-  placeBoxes() {
-    const image = this.frame.querySelector("img");
-    if (!image?.naturalWidth) return;
-    const { naturalWidth, naturalHeight, offsetLeft, offsetTop, clientWidth, clientHeight } = image;
-    const scale = Math.min(1, clientWidth / naturalWidth, clientHeight / naturalHeight);
-    const [width, height] = [naturalWidth * scale, naturalHeight * scale];
-    Object.assign(this.boxes.style, {
-      left: `${offsetLeft + (clientWidth - width) / 2}px`,
-      top: `${offsetTop + (clientHeight - height) / 2}px`,
-      width: `${width}px`,
-      height: `${height}px`,
-      visibility: "",
-    });
+  // Makes the letters as wide as the lines of the picture.
+  stretch() {
+    for (const letters of this.boxes.querySelectorAll(".letters")) {
+      const width = letters.offsetWidth;
+      if (width) letters.style.transform = `scaleX(${letters.parentNode.clientWidth / width})`;
+    }
+  }
+
+  // May be scrolled, also by keyboard.
+  scrolls(node, label) {
+    node.tabIndex = 0;
+    node.setAttribute("role", "group");
+    node.setAttribute("aria-label", label);
+    return node;
   }
 
   foreign(name, className, text) {
@@ -342,19 +499,9 @@ class Large {
     await launch(this.base, this.id, this.known?.opens ?? this.opens, (said) => this.say(said));
   }
 
-  // Shows the original instead of the picture scaled for the window.
+  // Shows its own pixels, one for each of the screen, or fits it to the window.
   whole() {
-    if (!this.known?.shown || this.known.id !== this.id) return;
-    if (this.original) return this.size(!this.actual);
-    this.original = true;
-    this.picture(this.items[this.at].alt, `${this.base}/images/${this.id}`);
-  }
-
-  // Shows its actual pixels, or fits it to the window.
-  size(actual) {
-    this.actual = actual;
-    this.frame.classList.toggle("actual", actual);
-    this.placeBoxes();
+    this.zoom.toggle();
   }
 
   like(letter) {
@@ -373,9 +520,21 @@ class Large {
       o: () => this.launch(),
       y: () => this.copyPath(),
       z: () => this.whole(),
-      t: () => this.boxes.childElementCount && this.showBoxes(this.boxes.hidden),
+      t: () => this.boxes.childElementCount && this.showBoxes(!this.framed),
+      "?": () => this.help?.length && this.keys.show(this.help),
+      "+": () => this.zoom.to(this.zoom.scale * 1.5),
+      "=": () => this.zoom.to(this.zoom.scale * 1.5),
+      "-": () => this.zoom.to(this.zoom.scale / 1.5),
+      0: () => this.zoom.reset(),
     };
-    if (to !== undefined && !(this.actual && event.composedPath()[0] === this.frame)) this.show(to);
+    const step = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
+    if (step && this.actual && event.composedPath()[0] === this.frame) {
+      this.zoom.at = this.zoom.at.map((at, i) => at + step[i]);
+      this.zoom.place();
+      event.preventDefault();
+      return;
+    }
+    if (to !== undefined) this.show(to);
     else if (event.key in acts) acts[event.key]();
     else return;
     event.preventDefault();

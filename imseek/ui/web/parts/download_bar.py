@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import streamlit as st
 
@@ -37,22 +38,21 @@ def show_selection_bar(
     hits: Sequence[Hit],
     *,
     key: str,
-    shown: Sequence[int],
-    all_: Callable[[Sequence[int]], None] | None,
+    known: Mapping[int, tuple[float, tuple[int, ...]]],
+    whole: str,
+    everything: Callable[[], None],
     clear: Callable[[], None],
 ) -> None:
     """Offer the same for what is selected in a grid, at the bottom of the window.
 
-    ``all_`` is called with ``shown`` by the button that selects all. It and ``clear`` run before the next run.
+    ``known`` has score and duplicates of ids that are not among ``hits``. ``whole`` is the label of the button that
+    calls ``everything`` to select all, "" for none. That and ``clear`` run before the next run.
     """
     text = f"{len(ids):,} selected"
-    whole = f"All {len(shown):,}" if all_ is not None else ""
-
-    def everything() -> None:
-        if all_ is not None:
-            all_(shown)
-
-    _draw(name, collection, ids, hits, key, text, floating=True, whole=whole, everything=everything, clear=clear)
+    _draw(
+        name, collection, ids, hits, key, text, known=known, floating=True, whole=whole, everything=everything,
+        clear=clear,
+    )  # fmt: skip
 
 
 def _draw(
@@ -64,6 +64,7 @@ def _draw(
     text: str,
     *,
     floating: bool,
+    known: Mapping[int, tuple[float, tuple[int, ...]]] = MappingProxyType({}),
     whole: str = "",
     everything: Callable[[], None] | None = None,
     clear: Callable[[], None] | None = None,
@@ -73,7 +74,7 @@ def _draw(
     if len(ids) > MAX_IMAGES:
         st.text(f"{text}: more than {MAX_IMAGES:,} are not taken along at once. Choose fewer.")
         return
-    chosen = app_state.current_app().choices.keep(make_selection(name, ids, hits))
+    chosen = app_state.current_app().choices.keep(make_selection(name, ids, hits, known))
     stored = _measure(collection, ids, hits)
     component("bar", "common")(
         key=key,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import streamlit as st
@@ -13,20 +13,16 @@ from imseek.types.pictures import Image
 from imseek.types.search_results import Hit, HitGroup, Match
 from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state, search_state
-from imseek.ui.web.components.grid import Card, GridEvents, Heading, Reason, grid
+from imseek.ui.web.components.grid import Card, Following, GridEvents, Heading, Reason, grid
 from imseek.ui.web.parts import download_bar, navigation
 from imseek.ui.web.plain_text import file_name, one_line
 
 #: Callback for a request for more (True) or less (False) like an image.
 Like: TypeAlias = Callable[[int, bool], None]
 _LIKE: Final = ("m", "l")
-#: Range of the side of pictures in the grid, in pixels.
-SMALLEST: Final = 80
-LARGEST: Final = 400
-STEP: Final = 20
-SIDE: Final = 160
-#: Up to this side small thumbnails suffice; cards are somewhat larger than requested.
-SMALL_THUMBNAIL_SIDE: Final = 220
+#: Heights of rows of pictures in pixels, by size.
+ROWS: Final = {"Small": 110, "Medium": 180, "Large": 340}
+DEFAULT_SIZE: Final = "Medium"
 #: URL parameter of the size of pictures.
 SIZE: Final = "size"
 _KEYS: Final[tuple[tuple[str, str], ...]] = (
@@ -34,11 +30,11 @@ _KEYS: Final[tuple[tuple[str, str], ...]] = (
     ("Enter", "show it large; there the arrows go on, Esc closes"),
     ("Space", "select it, or not"),
     ("Shift + arrows", "select on the way"),
-    ("Ctrl + A", "select all on this page"),
+    ("Ctrl + A", "select all that are loaded"),
     ("Esc", "select none"),
     ("m", "more like this one"),
     ("l", "less like this one"),
-    ("z", "where it is large: as it is stored, then pixel by pixel"),
+    ("z", "where it is large: fit it to the window, or show it pixel by pixel"),
     ("t", "where it is large: frames around the text in it, or none"),
     ("o", "open it"),
     ("y", "copy its path"),
@@ -57,6 +53,10 @@ def results(
     like: Like | None = None,
     groups: Sequence[HitGroup] = (),
     scores: bool = True,
+    following: Following | None = None,
+    known: Callable[[], Mapping[int, tuple[float, tuple[int, ...]]]] | None = None,
+    everything: Callable[[], Sequence[int]] | None = None,
+    remembers: bool = False,
 ) -> GridEvents:
     """Draw ``hits`` of the collection ``name`` as a grid. A click or Enter shows one large, which is not reported.
 
@@ -64,26 +64,23 @@ def results(
     become headings. ``like`` is called for more or less like an image (keys m and l, or in the large view); if None,
     more leads to a search, and less is not offered. The user chooses the size of pictures, which is kept in the URL.
 
+    ``following`` says where the hits after these are, which are shown on the way down; then ``known`` returns score and
+    duplicates of those that the browser has loaded, and ``everything`` the ids of all. With ``remembers``, the URL
+    contains how far one has scrolled.
+
     On slow pages, call it in a fragment (``st.fragment``): each selection reruns what contains it.
     """
     letters = _LIKE if like else _LIKE[:1]
     keys = [one for one in _KEYS if one[0] not in _LIKE or one[0] in letters]
-    side = _toolbar(key, keys)
+    row = _toolbar(key, keys)
     chosen = _PageSelection(key)
     cards = [
-        card(
-            name,
-            hit,
-            scores=scores,
-            faint=rule_after is not None and n >= rule_after,
-            pixels=app_state.SMALL if side <= SMALL_THUMBNAIL_SIDE else 2 * app_state.SMALL,
-        )
-        for n, hit in enumerate(hits)
+        card(name, hit, scores=scores, faint=rule_after is not None and n >= rule_after) for n, hit in enumerate(hits)
     ]
     picked = grid(
         cards,
         key=key,
-        side=side,
+        row=row,
         letters=letters,
         rule_after=rule_after,
         rule=rule,
@@ -94,16 +91,20 @@ def results(
         opens=app_state.current_app().opens,
         less=like is not None,
         help_=keys,
+        following=following,
+        remembers=remembers,
     )
     if picked.selected:
+        total = len(cards) if following is None else following.total
         download_bar.show_selection_bar(
             name,
             collection,
             picked.selected,
             hits,
             key=f"{key}-selection",
-            all_=chosen.choose if len(picked.selected) < len(cards) else None,
-            shown=[hit.image_id for hit in hits],
+            known={} if known is None else known(),
+            whole="" if len(picked.selected) == total else "All" if total is None else f"All {total:,}",
+            everything=lambda: chosen.choose([hit.image_id for hit in hits] if everything is None else everything()),
             clear=lambda: chosen.choose([]),
         )
     if picked.pressed is not None and picked.pressed[1] in letters:
@@ -128,14 +129,14 @@ def card(
     *,
     scores: bool = True,
     faint: bool = False,
-    pixels: int = app_state.SMALL,
 ) -> Card:
     """Return the grid card of a hit."""
     title = title_of(hit)
+    ratio, side = size_of(hit.metadata)
     duplicates = f"+{len(hit.duplicates)}" if hit.duplicates else ""
     return Card(
         hit.image_id,
-        app_state.thumbnail_url(name, hit.image_id, pixels),
+        app_state.thumbnail_url(name, hit.image_id),
         alt=one_line(str(hit.metadata.get("caption") or title)),
         title=title,
         note=f"{hit.score:.3f}" if scores else "",
@@ -144,7 +145,20 @@ def card(
         path="" if hit.place is None else hit.place.display,
         duplicates=hit.duplicates,
         reasons=reasons(hit.matches),
+        ratio=ratio,
+        side=side,
     )
+
+
+def size_of(metadata: Mapping[str, object]) -> tuple[float, int]:
+    """Return width divided by height, and the longer side in pixels: 1 and 0 if they are unknown.
+
+    A drawing has no number of pixels, so its side is 0 too.
+    """
+    width, height = metadata.get("width"), metadata.get("height")
+    if not isinstance(width, int) or not isinstance(height, int) or width < 1 or height < 1:
+        return 1.0, 0
+    return round(width / height, 3), 0 if metadata.get("format") == "SVG" else max(width, height)
 
 
 def reasons(matches: Sequence[Match]) -> tuple[Reason, ...]:
@@ -210,32 +224,28 @@ class _PageSelection:
 
 def _toolbar(key: str, keys: Sequence[tuple[str, str]]) -> int:
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key=f"{key}-tools"):
-        side = _size()
+        size = _size()
         with st.popover("?", help="Keys"):
             for names, what in keys:
                 st.text(f"{names}: {what}")
-    return side
+    # The URL may say anything.
+    return ROWS.get(size or "", ROWS[DEFAULT_SIZE])
 
 
-def _size() -> int:
-    """Return the size of pictures, one for all pages. If a page has several grids, the first one shows the slider."""
+def _size() -> str | None:
+    """Return the size of pictures, one for all pages. If a page has several grids, the first one has the choice."""
     try:
-        return int(
-            st.slider(
-                "Size of pictures",
-                min_value=SMALLEST,
-                max_value=LARGEST,
-                value=SIDE,
-                step=STEP,
-                key=SIZE,
-                bind="query-params",
-                format=" ",  # A number of pixels would tell nothing; the effect is visible.
-                label_visibility="collapsed",
-                width=160,
-            )
+        return st.segmented_control(
+            "Size of pictures",
+            [*ROWS],
+            default=DEFAULT_SIZE,
+            required=True,
+            key=SIZE,
+            bind="query-params",
+            label_visibility="collapsed",
         )
     except StreamlitDuplicateElementKey:
-        return int(st.session_state[SIZE])
+        return str(st.session_state[SIZE])
 
 
 def _hit(collection: Collection, image: Image, score: float) -> Hit:

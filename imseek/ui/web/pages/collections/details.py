@@ -12,6 +12,7 @@ from imseek.ui.render.vector_index_text import index_facts, policy_line
 from imseek.ui.render.words import format_size, printable
 from imseek.ui.web.pages.collections import create_task, run_descriptions, run_status
 from imseek.ui.web.parts import errors
+from imseek.ui.web.plain_text import local_time
 
 _LISTED = 10_000
 
@@ -48,7 +49,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         [
             ("Pictures", f"{info.images:,}"),
             ("Folder", printable(info.path)),
-            ("Created", run_descriptions.local_time(info.created)),
+            ("Created", local_time(info.created)),
             ("Generation", f"{info.generation:,} (format {info.format})"),
             ("Last run", _last_run(named)),
             ("Shards", f"{info.shards:,}, with {info.dead_rows:,} rows of pictures that have left"),
@@ -90,7 +91,7 @@ def _last_run(named: NamedCollection) -> str:
     return (
         "none yet"
         if job is None
-        else f"{run_descriptions.summarise_run(job).what}, {run_descriptions.local_time(job.ended or job.started)}"
+        else f"{run_descriptions.summarise_run(job).what}, {local_time(job.ended or job.started)}"
     )
 
 

@@ -141,14 +141,6 @@ def seconds_between(started: str, now: datetime | None = None) -> float:
     return max(((now or datetime.now(UTC)) - begun).total_seconds(), 0.0)
 
 
-def local_time(written: str) -> str:
-    """Format an ISO 8601 time in the local time zone; other text is returned as it is."""
-    try:
-        return f"{datetime.fromisoformat(written).astimezone():%Y-%m-%d %H:%M:%S}"
-    except ValueError:
-        return printable(written)
-
-
 def log_of(job: Job) -> str | None:
     """Return the end of a job's log; None if it has none."""
     return None if job.log is None else read_end(job.log)

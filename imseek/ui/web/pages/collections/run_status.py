@@ -18,6 +18,7 @@ from imseek.ui.web.app_state import current_app
 from imseek.ui.web.pages.collections import run_descriptions
 from imseek.ui.web.pages.collections.create_task import with_runtime
 from imseek.ui.web.parts import errors, navigation
+from imseek.ui.web.plain_text import local_time
 
 #: Polling intervals in seconds: of a running job, and for new jobs.
 _POLL_RUNNING = 1.0
@@ -168,8 +169,8 @@ def show_all(named: NamedCollection) -> None:
                 "run": job.run_id,
                 "what": summary.what,
                 "how far": summary.how,
-                "started": run_descriptions.local_time(job.started),
-                "ended": run_descriptions.local_time(job.ended or ""),
+                "started": local_time(job.started),
+                "ended": local_time(job.ended or ""),
             }
         )
     st.dataframe(rows, hide_index=True, alt=f"{format_count(len(rows), 'run')}, the newest first")

@@ -32,8 +32,9 @@ def show() -> None:
     name, collection = navigation.collection()
     with errors.show_errors():
         of = open_workspace(collection.path)
-        images = of.images()
+        search_form.take_report(of)
         of.follow()
+        images = of.images()
     if images:
         search_form.show_form(of, [one.name for one in current_app().collections() if one.path != of.root])
         search_form.show_search(of)
@@ -69,6 +70,9 @@ def show() -> None:
             )
         return
     search_form.show_summary(of, report)
+    if view == _CLEAR and of.finding is not None:
+        st.text("Files can be cleared up once the search has ended, or has been stopped.")
+        return
     if not report.groups:
         st.subheader("No duplicates", anchor=False)
         st.text(

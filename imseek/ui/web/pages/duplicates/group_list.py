@@ -63,7 +63,7 @@ def _list(name: str, of: Workspace, report: DuplicateReport) -> None:
     picked = grid(
         [_card(n, report.groups[n], states.get(key_of(report.groups[n]), UNDECIDED), names) for n in here],
         key="duplicates-list",
-        side=180,
+        row=170,
         epoch=of.decisions.version,
     )
     if picked.opened is not None:

@@ -34,7 +34,7 @@ def _show_judgements(name: str, of: Workspace) -> None:
         pages = -(-len(said) // PAGE)
         page = st.pagination(pages, key="duplicates-judged-page") if pages > 1 else 1
         here = said[(page - 1) * PAGE : page * PAGE]
-        picked = grid(cards(name, of, here), key="duplicates-judged", side=150, epoch=str(hash(here)))
+        picked = grid(cards(name, of, here), key="duplicates-judged", row=140, epoch=str(hash(here)))
         if not picked.selected:
             st.text("Tick those to take back. What is taken back is asked again when you look for duplicates.")
         elif st.button(f"Take back {format_count(len(picked.selected), 'judgement')}", key="duplicates-forget"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ _HELP: Final[dict[DuplicateKind, str]] = {
     "scene": "another shot of it, such as of a burst",
 }
 _STOPPING: Final = "It stops after what it is at. What was compared is kept."
+#: Seconds after which groups found meanwhile are shown.
+_REDRAW_SECONDS: Final = 4.0
 RULES: Final[dict[KeepRule, str]] = {
     "best": "the best: most pixels, then most metadata, then the largest file",
     "largest": "the largest file",
@@ -115,18 +118,29 @@ def start_search(of: Workspace, options: FindOptions) -> None:
     st.rerun()
 
 
-def show_search(of: Workspace) -> None:
-    """Take the report if the search has ended; otherwise show its progress."""
-    task = of.finding
-    if task is None:
-        return
-    if task.running:
-        show_task(lambda: of.finding, "Looking for duplicates", "duplicates-stop", _STOPPING)
+def take_report(of: Workspace) -> None:
+    """Take the report if the search has ended. Call it before the form, which waits for the search."""
+    if of.finding is None or of.finding.running:
         return
     try:
         of.take()
     except ImseekError as error:
         errors.show_error(error)
+
+
+def show_search(of: Workspace) -> None:
+    """Show the progress of the search, if it is running."""
+    if of.finding is not None:
+        st.fragment(_show_search, run_every=0.5)(of, of.found, time.monotonic())
+
+
+def _show_search(of: Workspace, shown: int, since: float) -> None:
+    """Draw the page again with the groups found meanwhile: the first ones at once, others every few seconds."""
+    _show_task(lambda: of.finding, "Looking for duplicates", "duplicates-stop", _STOPPING)
+    if of.found:
+        st.text(f"{format_count(of.found, 'group')} so far. You can begin to decide.")
+    if of.found > shown and (not shown or time.monotonic() - since > _REDRAW_SECONDS):
+        st.rerun()
 
 
 def show_summary(of: Workspace, report: DuplicateReport) -> None:

@@ -14,7 +14,7 @@ from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web.pages.duplicates import search_form
 from imseek.ui.web.pages.duplicates.workspace import Workspace
 from imseek.ui.web.parts import errors
-from imseek.ui.web.plain_text import one_line
+from imseek.ui.web.plain_text import local_time, one_line
 
 _STATES: Final = {
     "done": "done",
@@ -51,7 +51,7 @@ def describe_done(info: UndoInfo) -> str:
 
 def _entry(of: Workspace, info: UndoInfo) -> None:
     with st.container(border=True):
-        st.text(f"{info.created.replace('T', ' ')[:19]} UTC · {describe_done(info)} · {format_size(info.bytes)}")
+        st.text(f"{local_time(info.created)} · {describe_done(info)} · {format_size(info.bytes)}")
         st.text(_STATES.get(info.state, info.state).capitalize())
         for note in info.notes:
             st.text(one_line(note, 400))

@@ -9,14 +9,15 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
+import imseek
 from imseek import duplicates
 from imseek.duplicates import DEFAULT_LOOKS, Plan
 from imseek.duplicates.action_results import Action, ApplyReport, UndoReport
-from imseek.duplicates.results import DuplicateKind, DuplicateReport, KeepRule
+from imseek.duplicates.results import DuplicateGroup, DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import ImseekError, UsageError
 from imseek.home import home
 from imseek.library import uuid_of
@@ -78,7 +79,8 @@ class FindOptions:
 class Workspace:
     """State of one collection: ``report`` is the latest result, ``options`` those of its search, with ``decisions``.
 
-    Tasks on files are ``checking``, ``applying`` and ``recalling``.
+    While a first search is running, ``report`` has the groups found so far. Tasks on files are ``checking``,
+    ``applying`` and ``recalling``.
     """
 
     def __init__(self, root: Path, file: Path) -> None:
@@ -86,11 +88,16 @@ class Workspace:
         self.decisions = DecisionStore(root, file, self._note_judgements)
         self.options = FindOptions.of(self.decisions.settings)
         self.finding: BackgroundTask[DuplicateReport] | None = None
-        self.report: DuplicateReport | None = None
+        #: The last result of a search, as it was.
+        self._result: DuplicateReport | None = None
+        self._found: list[DuplicateGroup] = []
         self.checking: BackgroundTask[ApplyReport] | None = None
         self.planned: Plan | None = None
         self.applying: BackgroundTask[ApplyReport] | None = None
         self.recalling: BackgroundTask[UndoReport] | None = None
+        self._so_far: DuplicateReport | None = None
+        self._present: frozenset[int] | None = None
+        self._shown: tuple[DuplicateReport, frozenset[int], DuplicateReport] | None = None
         self._generation = -1
         self._against = ""
         self._moving = False
@@ -103,6 +110,8 @@ class Workspace:
         options.check()
         against = _path_of(options.against)
 
+        found: list[DuplicateGroup] = []
+
         def work(task: BackgroundTask[DuplicateReport]) -> DuplicateReport:
             return duplicates.find(
                 self.root,
@@ -113,6 +122,7 @@ class Workspace:
                 against=against,
                 where=options.where or None,
                 looks=options.looks,
+                on_group=found.append,
                 progress=task.tell,
                 stop=task.stop_event,
             )
@@ -123,17 +133,59 @@ class Workspace:
             self.options = options
             self.decisions.save_settings(options.to_json())
             self.planned = self.checking = None
+            self._found, self._so_far = found, None
             self.finding = BackgroundTask("looking for duplicates", work)
 
     def follow(self) -> None:
-        """Repeat the search after files were moved; most of it is cached, so it is quick."""
-        if not self._moving or self.is_moving_files:
+        """Bring the report up to date after files were moved: repeat the search, which is mostly cached.
+
+        A search that was stopped is not started again: what is gone is left out of its report.
+        """
+        searching = self.finding is not None and self.finding.running
+        if not self._moving or self.is_moving_files or searching or self.decisions.is_storing:
             return
         self._moving = False
-        if self.is_outdated:
+        if self._result is not None and self._result.interrupted:
+            self._present = self._ids_present(self._result)
+        elif self.is_outdated:
             with suppress(ImseekError):  # A folder that has gone; the form reports it.
                 self.find(self.options)
                 self.wait()
+
+    def _ids_present(self, report: DuplicateReport) -> frozenset[int] | None:
+        """Return the ids of this collection's images that are in the report and still exist."""
+        ids = [one.image_id for group in report.groups for one in group.members if one.collection == report.collection]
+        with suppress(ImseekError), imseek.open(self.root) as collection:
+            return frozenset(collection.get_many(ids))
+        return None
+
+    @property
+    def report(self) -> DuplicateReport | None:
+        """The latest result, without images that files were moved of since; of a first search, what it has found so
+        far. None before that."""
+        whole = self._result
+        if whole is None:
+            return self._report_so_far()
+        present = self._present
+        if present is None:
+            return whole
+        if self._shown is None or self._shown[0] is not whole or self._shown[1] is not present:
+            self._shown = whole, present, _without_missing(whole, present)
+        return self._shown[2]
+
+    @property
+    def found(self) -> int:
+        """The number of groups that the running search has found so far."""
+        return len(self._found)
+
+    def _report_so_far(self) -> DuplicateReport | None:
+        found = self._found[:]
+        if not found:
+            return None
+        if self._so_far is None or len(self._so_far.groups) != len(found):
+            now = read_state(self.root)
+            self._so_far = DuplicateReport(now.uuid, now.generation, now.images, tuple(found))
+        return self._so_far
 
     def wait(self) -> None:
         """Wait a moment for short searches, whose progress need not be shown."""
@@ -148,9 +200,11 @@ class Workspace:
             return
         self.finding = None
         if task.stopped:
+            self._found = []
             return
+        self._found = []
         report = task.result()
-        self.report, self._generation = report, report.generation
+        self._result, self._present, self._generation = report, None, report.generation
         self._against = self.options.against
 
     def names(self, name: str) -> Callable[[str], str | None]:
@@ -166,7 +220,7 @@ class Workspace:
     @property
     def is_outdated(self) -> bool:
         """Whether the collection has changed since the search, other than by judgements from here."""
-        if self.report is None or self.decisions.is_storing:  # Its commit is reported in a moment.
+        if self._result is None or self.decisions.is_storing:  # Its commit is reported in a moment.
             return False
         return read_state(self.root).generation != self._generation
 
@@ -237,6 +291,19 @@ class Workspace:
             )
             self._moving = True
         task.wait(_SHORT_WAIT)
+
+
+def _without_missing(report: DuplicateReport, present: frozenset[int]) -> DuplicateReport:
+    """Return the report without images of its collection that are not ``present``, and without groups of one."""
+    groups = []
+    for group in report.groups:
+        members = tuple(one for one in group.members if one.collection != report.collection or one.image_id in present)
+        if len(members) > 1 and members[0] is group.keeper:
+            groups.append(replace(group, members=members))
+        elif len(members) > 1:  # Another one is the keeper now, of which the pairs are unknown.
+            keeper, *others = members
+            groups.append(replace(group, members=(replace(keeper, pair=None), *others)))
+    return replace(report, groups=tuple(groups))
 
 
 def _path_of(name: str) -> Path | None:

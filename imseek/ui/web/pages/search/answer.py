@@ -11,10 +11,12 @@ from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
 from imseek.types.search_results import Hit, SearchResult
 from imseek.ui.render.words import format_count
+from imseek.ui.web import hit_pages
 from imseek.ui.web.pages.search import page_state
 from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import escape_markdown
 from imseek.ui.web.search_state import SearchState
+from imseek.ui.web.selections import MAX_IMAGES
 
 #: Number of hits shown beyond the cutoff, so that the user can judge it; more on request.
 _BEYOND: Final = 12
@@ -30,7 +32,8 @@ def show(name: str, collection: Collection, asked: SearchState) -> bool:
             beyond = _beyond(collection, asked, result)
     except ExpiredPageError:
         st.text("This page was of an earlier state of the collection, which has changed since.")
-        st.button("Show the first page", on_click=page_state.turn_page, args=(None,), type="primary")
+        first = asked.with_changes(page=None)
+        st.button("Show the first pictures", on_click=page_state.go_to, args=(first,), type="primary")
         return False
     except ImageNotFoundError as error:
         errors.show_error(error)
@@ -40,7 +43,7 @@ def show(name: str, collection: Collection, asked: SearchState) -> bool:
         errors.show_error(error)
         return False
     took = time.perf_counter() - began
-    _show_facts(result, took, bool(beyond))
+    _show_facts(asked, result, took, bool(beyond))
     _draw(name, collection, asked, result, beyond)
     _show_cutoff(asked, result, beyond)
     return True
@@ -81,11 +84,14 @@ def _show_more(asked: SearchState, wanted: int) -> None:
     st.session_state[_MORE] = (asked, wanted)
 
 
-def _show_facts(result: SearchResult, took: float, beyond: bool) -> None:
-    said = [format_count(len(result), "picture"), f"of {result.searched:,}"]
+def _show_facts(asked: SearchState, result: SearchResult, took: float, beyond: bool) -> None:
+    total = _total(asked, result)
+    said = ["more than" if total is None else "", format_count(total or len(result), "picture")]
+    said = [*filter(None, said), f"of {result.searched:,}"]
     if result.groups:
-        said.insert(1, f"in {format_count(len(result.groups), 'group')}")
+        said.insert(-1, f"in {format_count(len(result.groups), 'group')}")
     line = " ".join(said)
+    line = f"{line[0].upper()}{line[1:]}"
     if result.cut:
         line += f" · {result.cut:,} less relevant" + ("" if beyond else " left out")
     if result.approximate:
@@ -104,6 +110,8 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
         st.rerun()
     if not result.hits:
         _show_nothing_found(asked, bool(beyond))
+    if asked.page:
+        st.button("Show from the first picture on", on_click=page_state.go_to, args=(asked.with_changes(page=None),))
     results.results(
         name,
         collection,
@@ -112,10 +120,13 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
         rule_after=len(result.hits) if beyond else None,
         groups=result.groups,
         like=_like,
+        following=hit_pages.following_hits(name, asked, result.next_page, _total(asked, result)),
+        known=lambda: hit_pages.found_hits.get(name, asked),
+        everything=(lambda: hit_pages.all_ids(collection, asked, MAX_IMAGES)) if result.next_page else None,
+        remembers=True,
     )
     if page_state.current().asked != asked:
         st.rerun()
-    _pages(asked, result)
 
 
 def _like(image_id: int, more: bool) -> None:
@@ -144,22 +155,15 @@ def _show_nothing_found(asked: SearchState, beyond: bool) -> None:
                 args=(asked.with_changes(by="image"),),
             )
         if asked.page:
-            st.button("Show the first page", on_click=page_state.turn_page, args=(None,))
+            st.button("Show the first pictures", on_click=page_state.go_to, args=(asked.with_changes(page=None),))
     if not (asked.where or asked.cutoff or asked.page or asked.by in ("caption", "text")):
         st.text("Other words may find more.")
 
 
-def _pages(asked: SearchState, result: SearchResult) -> None:
-    if not asked.page and not result.next_page:
-        return
-    with st.container(horizontal=True, horizontal_alignment="center"):
-        if asked.page:
-            earlier = page_state.previous_page(asked.page)
-            st.button(
-                "← Previous page" if earlier else "← First page",
-                on_click=page_state.turn_page,
-                args=(earlier,),
-                key="prev",
-            )
-        if result.next_page:
-            st.button("Next page →", on_click=page_state.turn_page, args=(result.next_page,), key="next")
+def _total(asked: SearchState, result: SearchResult) -> int | None:
+    """Return the number of all hits, None if it is unknown before the last page."""
+    if not result.next_page and not asked.page:
+        return len(result)
+    if asked.page or asked.group_by or asked.collapse or asked.hubness or asked.diversity or asked.by == "text":
+        return None
+    return result.searched - (result.cut or 0)

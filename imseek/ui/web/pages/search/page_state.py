@@ -19,8 +19,6 @@ from imseek.ui.web.search_state import ParsedAddress, SearchState
 
 #: An error about typed or uploaded input, shown in the next run.
 _ERROR_KEY: Final = "search-refused"
-#: Previous page of hits by page token, as far as this session has seen them.
-_BEFORE: Final = "search-before"
 Change: TypeAlias = Callable[[], None]
 
 
@@ -33,21 +31,6 @@ def go_to(to: SearchState) -> None:
     """Change the search; call it in callbacks, before the page runs."""
     if to != current().asked:
         st.query_params.from_dict(to.parameters(st.session_state[navigation.COLLECTION_KEY]))
-
-
-def turn_page(to: str | None) -> None:
-    """Go to the page of hits with this token, or to the first."""
-    now = current().asked
-    before = st.session_state.setdefault(_BEFORE, {})
-    if to is not None:
-        before[to] = now.page
-    go_to(now.with_changes(page=to))
-
-
-def previous_page(page: str) -> str | None:
-    """Return the token of the previous page; None if it is the first or unknown."""
-    known: str | None = st.session_state.get(_BEFORE, {}).get(page)
-    return known
 
 
 def home() -> Path:

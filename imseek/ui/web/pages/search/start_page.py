@@ -18,13 +18,14 @@ from imseek.overview import NewestImages
 from imseek.types.search_results import Hit
 from imseek.types.tags import TagCount
 from imseek.ui.render.words import format_count
-from imseek.ui.web import search_state
+from imseek.ui.web import hit_pages, search_state
 from imseek.ui.web.gc_freeze import freeze_heap
 from imseek.ui.web.pages.search import filters, page_state
 from imseek.ui.web.pages.search.filters import TAG, Filter
 from imseek.ui.web.parts import errors, navigation, results
 from imseek.ui.web.plain_text import escape_markdown
 from imseek.ui.web.search_state import SearchState
+from imseek.ui.web.selections import MAX_IMAGES
 
 _TAGS: Final = 8
 _CAPTIONS: Final = 6
@@ -63,8 +64,9 @@ def show(name: str, collection: Collection, now: SearchState) -> None:
     if most:
         _show_tags(now, most)
     some = held.total > len(held.image_ids)
-    st.caption(format_count(held.total, "picture") + ("; the newest of them:" if some else ":"))
-    _draw(name, collection, hits)
+    st.caption(format_count(held.total, "picture") + (", the newest first:" if some else ":"))
+    last = held.image_ids[-1] if some else None
+    _draw(name, collection, now, hits, held.total, last)
     warm(collection)
 
 
@@ -87,8 +89,20 @@ def _show_tags(now: SearchState, most: Sequence[TagCount]) -> None:
 
 
 @st.fragment
-def _draw(name: str, collection: Collection, hits: Sequence[Hit]) -> None:
-    results.results(name, collection, hits, key="search-newest", scores=False)
+def _draw(
+    name: str, collection: Collection, now: SearchState, hits: Sequence[Hit], total: int, last: int | None
+) -> None:
+    """Draw ``hits``, which images with lower ids than ``last`` follow unless it is None."""
+    results.results(
+        name,
+        collection,
+        hits,
+        key="search-newest",
+        scores=False,
+        following=None if last is None else hit_pages.following_newest(name, now, last, total),
+        everything=None if last is None else lambda: hit_pages.all_ids(collection, now, MAX_IMAGES),
+        remembers=True,
+    )
 
 
 @lru_cache(32)

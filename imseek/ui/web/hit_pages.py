@@ -1,0 +1,145 @@
+"""Hits of a search beyond the first ones, which the browser requests while somebody scrolls down."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs, urlencode
+
+from imseek import home as folders
+from imseek import overview
+from imseek.collection import Collection
+from imseek.errors import QueryError
+from imseek.types.search_results import Hit, HitGroup
+from imseek.ui.web import app_state, search_state, uploads
+from imseek.ui.web.components.grid import Following
+from imseek.ui.web.parts import results
+from imseek.ui.web.search_state import SearchState
+
+#: Number of hits in one response.
+PAGE: Final = 200
+#: Number of similar pictures beside one.
+_SIMILAR: Final = 12
+#: URL parameter of the newest images: those with a lower id follow.
+_BEFORE: Final = "before"
+#: Maximum number of hits whose scores are kept.
+_KEPT: Final = 200_000
+#: Score and duplicates of hits by image id, as a selection of them needs.
+Found: TypeAlias = Mapping[int, tuple[float, tuple[int, ...]]]
+
+
+class FoundHits:
+    """Scores and duplicates of the hits that browsers have loaded, by search, up to a bound. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[tuple[str, str], dict[int, tuple[float, tuple[int, ...]]]] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def add(self, name: str, asked: SearchState, hits: Sequence[Hit]) -> None:
+        """Keep hits of a search in the collection ``name``; the least recently used searches are dropped."""
+        with self._lock:
+            held = self._found.setdefault((name, _key(asked)), {})
+            self._found.move_to_end((name, _key(asked)))
+            self._size -= len(held)
+            held.update((hit.image_id, (hit.score, hit.duplicates)) for hit in hits)
+            self._size += len(held)
+            while self._size > _KEPT and len(self._found) > 1:
+                self._size -= len(self._found.popitem(last=False)[1])
+
+    def get(self, name: str, asked: SearchState) -> Found:
+        """Return what is kept of a search."""
+        with self._lock:
+            return dict(self._found.get((name, _key(asked)), {}))
+
+
+#: What the browsers of this process have loaded.
+found_hits: Final = FoundHits()
+
+
+def _key(asked: SearchState) -> str:
+    return urlencode(asked.with_changes(limit=search_state.LIMIT).parameters(), doseq=True)
+
+
+def following_hits(name: str, asked: SearchState, page: str | None, total: int | None = None) -> Following | None:
+    """Return where the hits after these are; ``page`` is the token of the next page, None after the last."""
+    if page is None:
+        return None
+    return Following(_url(name, asked.with_changes(page=page)), total)
+
+
+def following_newest(name: str, asked: SearchState, last: int, total: int) -> Following:
+    """Return where the images indexed before the one with the id ``last`` are."""
+    return Following(_url(name, asked, before=last), total)
+
+
+def _url(name: str, asked: SearchState, **more: int) -> str:
+    parameters: dict[str, Any] = {**asked.with_changes(page=asked.page, limit=PAGE).parameters(), **more}
+    return f"{app_state.images_url(name)}/hits?{urlencode(parameters, doseq=True)}"
+
+
+def answer(name: str, collection: Collection, query: str) -> dict[str, Any]:
+    """Return the cards, headings and the URL of the following ones for the query of such a URL, as data for the grid.
+
+    Raises QueryError, ExpiredPageError, and what searching raises.
+    """
+    parameters = parse_qs(query)
+    read = search_state.parse_address(parameters)
+    if read.unread:
+        raise QueryError("this address cannot be read", hint="reload the page")
+    asked = read.asked
+    if asked.empty:
+        return _newest(name, collection, asked, parameters)
+    result = collection.search(asked.query(_upload))
+    found_hits.add(name, asked, result.hits)
+    following = following_hits(name, asked, result.next_page)
+    return _page(name, result.hits, result.groups, following)
+
+
+def _newest(
+    name: str, collection: Collection, asked: SearchState, parameters: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    (before,) = parameters.get(_BEFORE, ("",))[:1]
+    if not (before.isascii() and before.isdecimal() and len(before) <= 18):
+        raise QueryError("this address cannot be read", hint="reload the page")
+    held = overview.newest(collection, where=asked.condition, limit=asked.limit, before=int(before))
+    hits = results.hits_by_id(collection, held.image_ids)
+    more = len(held.image_ids) == asked.limit
+    following = following_newest(name, asked, held.image_ids[-1], held.total) if more else None
+    return _page(name, hits, (), following, scores=False)
+
+
+def _page(
+    name: str, hits: Sequence[Hit], groups: Sequence[HitGroup], following: Following | None, *, scores: bool = True
+) -> dict[str, Any]:
+    return {
+        "cards": [asdict(results.card(name, hit, scores=scores)) for hit in hits],
+        "headings": {str(n): asdict(heading) for n, heading in results.headings(groups).items()},
+        "more": following and following.url,
+    }
+
+
+def similar(name: str, collection: Collection, image_id: int) -> dict[str, Any]:
+    """Return cards of the pictures most similar to one, as data for the large view.
+
+    Raises ImageNotFoundError, and what searching raises.
+    """
+    query = search_state.more_like(image_id).with_changes(limit=_SIMILAR + 1, cutoff=False).query(_upload)
+    hits = [hit for hit in collection.search(query) if hit.image_id != image_id][:_SIMILAR]
+    return {"cards": [asdict(results.card(name, hit)) for hit in hits]}
+
+
+def _upload(name: str) -> bytes:
+    return uploads.load_upload(folders.home(os.environ), name)
+
+
+def all_ids(collection: Collection, asked: SearchState, limit: int) -> tuple[int, ...]:
+    """Return the ids of all hits of a search, at most ``limit``. Raises what searching raises."""
+    if asked.empty:
+        return overview.newest(collection, where=asked.condition, limit=limit).image_ids
+    query = asked.with_changes(limit=limit).query(_upload)
+    return tuple(hit.image_id for hit in collection.search(query, metadata=False))

@@ -1,0 +1,195 @@
+"""Many pictures on one page: loaded and drawn on the way down, in rows, as sharp as the screen shows them."""
+
+from __future__ import annotations
+
+import csv
+import re
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import Pages, Visit
+from PIL import Image
+from playwright.sync_api import expect
+
+import imseek
+
+MANY = 420
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
+    """``many``: overlapping parts of eight photographs, wide, high and square, under names that begin alike."""
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "many").mkdir()
+    photos = [Image.open(path).convert("RGB") for path in photo_files]
+    for n in range(MANY):
+        photo = photos[n % len(photos)]
+        width, height = photo.size
+        part = (width, height * 2 // 3), (width * 2 // 5, height), (min(photo.size),) * 2
+        wide, high = part[n % 3]
+        left, top = (width - wide) * (n % 7) // 7, (height - high) * (n % 5) // 5
+        photo.crop((left, top, left + wide, top + high)).save(folder / "many" / f"IMG_20240101_{n:04}.jpg", quality=70)
+    path = folder / "collections" / "many"
+    path.parent.mkdir()
+    with imseek.create(path, encoder="fake") as collection:
+        assert collection.index([folder / "many"]).live == MANY
+    return folder
+
+
+@pytest.fixture
+def dense(browser: Any, ui: Pages) -> Iterator[Visit]:
+    """A page on a screen of two pixels a point."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, device_scale_factor=2)
+
+    def open_(**query: str) -> Any:
+        page = context.new_page()
+        page.goto(ui.at(**query))
+        return page
+
+    yield open_
+    context.close()
+
+
+def _scroll(page: Any, to: str = "it.scrollHeight") -> None:
+    page.evaluate(f"(() => {{ const it = document.querySelector('[data-testid=stMain]'); it.scrollTop = {to}; }})()")
+
+
+def _at(page: Any) -> int:
+    return int(urllib.parse.parse_qs(urllib.parse.urlsplit(page.url).query).get("at", ["0"])[0])
+
+
+def _to_the_end(page: Any) -> set[str]:
+    """Scroll until the last picture is there, and return all titles seen on the way."""
+    seen: set[str] = set()
+    last = page.locator(f".card[aria-posinset='{MANY}']")
+    for _ in range(200):
+        seen.update(page.locator(".card .title").all_text_contents())
+        assert page.locator(".card").count() < 150  # The others are not in the document.
+        if last.count():
+            break
+        _scroll(page, "it.scrollTop + 700")
+        page.wait_for_timeout(40)
+    expect(last).to_be_visible()
+    seen.update(page.locator(".card .title").all_text_contents())
+    return seen
+
+
+def test_pictures_follow_on_the_way_down_and_the_address_says_where_one_is(visit: Visit) -> None:
+    page = visit(c="many")
+    expect(page.locator(".card").first).to_be_visible()
+    seen = _to_the_end(page)
+    assert seen == {f"IMG_20240101_{n:04}.jpg" for n in range(MANY)}
+    _scroll(page, "it.scrollTop - 300")
+    page.wait_for_function("Number(new URL(location).searchParams.get('at')) > 300")
+    there = _at(page)
+    assert there < MANY
+
+    page.reload()
+    first = page.locator(f".card[aria-posinset='{there + 1}']")
+    expect(first).to_be_in_viewport()
+    page.get_by_role("button", name="Back to the top").click()
+    expect(page.locator(".card[aria-posinset='1']")).to_be_in_viewport()
+    expect(page).not_to_have_url(re.compile("at="))
+
+
+@pytest.mark.long
+def test_another_search_begins_at_its_first_picture_and_back_returns(visit: Visit) -> None:
+    page = visit(c="many", q="red", cutoff="off")
+    expect(page.locator(".card").first).to_be_visible()
+    _scroll(page, "2500")
+    expect(page).to_have_url(re.compile(r"at=\d+"))
+    there = _at(page)
+    page.get_by_label("Search", exact=True).fill("a dark blue sea")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("blue"))
+    expect(page.locator(".card[aria-posinset='1']")).to_be_in_viewport()
+    assert _at(page) == 0
+    page.go_back()
+    expect(page.locator(f".card[aria-posinset='{there + 1}']")).to_be_in_viewport()
+
+
+def test_pictures_that_followed_are_selected_with_their_scores(visit: Visit, home: Path, tmp_path: Path) -> None:
+    page = visit(c="many", q="red", cutoff="off", n="20")
+    bar = page.get_by_role("toolbar", name="Selected pictures")
+    expect(page.get_by_text(f"{MANY} pictures of {MANY}")).to_be_visible()
+    _to_the_end(page)
+    page.locator(f".card[aria-posinset='{MANY}'] .tick").click(force=True)
+    expect(bar).to_contain_text("1 selected")
+    with page.expect_download() as waiting:
+        bar.get_by_role("link", name="CSV").click()
+    waiting.value.save_as(tmp_path / "one.csv")
+    with (tmp_path / "one.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    with imseek.open(home / "collections" / "many") as collection:
+        last = collection.search("red", limit=MANY).hits[-1]
+    assert float(row["score"]) == pytest.approx(last.score, abs=1e-3)
+    bar.get_by_role("button", name=f"All {MANY}").click()
+    expect(bar).to_contain_text(f"{MANY} selected")
+    page.locator(".card").first.focus()
+    page.keyboard.press("Escape")
+    expect(bar).to_have_count(0)
+
+
+@pytest.mark.long
+def test_the_large_view_goes_on_to_pictures_that_follow(visit: Visit) -> None:
+    page = visit(c="many", n="20")
+    page.locator(".card").first.click()
+    large = page.locator("dialog.large[open]")
+    expect(large).to_contain_text(f"1 of {MANY}")
+    for n in range(2, 31):
+        page.keyboard.press("ArrowRight")
+        expect(large).to_contain_text(f"{n} of {MANY}")
+    page.keyboard.press("Escape")
+    expect(page.locator(".card[aria-posinset='30']")).to_be_focused()
+    expect(page.locator(".card[aria-posinset='30']")).to_be_in_viewport()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("width", [400, 1400, 2500])
+def test_rows_are_justified(visit: Visit, width: int) -> None:
+    page = visit(c="many", width=width)
+    expect(page.locator(".card").first).to_be_visible()
+    boxes = page.locator(".card .frame").evaluate_all(
+        """all => all.map(one => one.getBoundingClientRect())
+          .map(({top, left, right, height}) => [top, left, right, height])"""
+    )
+    grid = page.locator(".grid").bounding_box()
+    rows: dict[float, list[Any]] = {}
+    for box in boxes:
+        rows.setdefault(box[0], []).append(box)
+    assert len(rows) > 2
+    for row in [*rows.values()][:-1]:
+        assert len({round(height) for *_, height in row}) == 1
+        assert row[0][1] == pytest.approx(grid["x"], abs=1)
+        assert row[-1][2] == pytest.approx(grid["x"] + grid["width"], abs=1)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_thumbnails_have_the_pixels_of_the_screen(visit: Visit, dense: Visit) -> None:
+    for opens, size, least in ((visit, "Small", 0.9), (dense, "Medium", 1.8), (visit, "Large", 0.9)):
+        page = opens(c="many", size=size)
+        image = page.locator(".card img").first
+        expect(image).to_have_js_property("complete", True)
+        page.wait_for_function("one => one.naturalWidth > 0", arg=image.element_handle())
+        side = int(re.search(r"side=(\d+)", image.evaluate("one => one.currentSrc"))[1])  # type: ignore[index]
+        box = image.evaluate("one => [one.clientWidth, one.clientHeight]")
+        assert side >= least * max(box)
+        assert side <= 4 * max(box) * least  # Nor many more.
+
+
+def test_circles_lie_beside_badges_and_options_hold_no_buttons(visit: Visit) -> None:
+    page = visit(c="many", q="red", collapse="on")
+    card = page.locator(".card", has=page.locator(".mark")).first
+    expect(card).to_be_visible()
+    card.hover()
+    tick, mark = card.locator(".tick").bounding_box(), card.locator(".mark").bounding_box()
+    apart = tick["x"] + tick["width"] <= mark["x"] or tick["y"] + tick["height"] <= mark["y"]
+    assert apart
+    assert page.locator("[role=option] :is(button, a, input)").count() == 0
+    # Names that begin alike show how they end.
+    tail = card.locator(".title .tail")
+    assert tail.bounding_box()["width"] > 20
+    assert re.fullmatch(r"_\d{4}\.jpg|\d_\d{4}\.jpg|\d{4}\.jpg", tail.text_content() or "")
