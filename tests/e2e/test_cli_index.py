@@ -249,3 +249,19 @@ class TestMistypedPaths:
         assert outcome.code == 2
         assert f"stands in quotes: '{spaced}'" in outcome.err
         assert cli("index", spaced, "--encoder", "fake").code == 0
+
+
+class TestWaiting:
+    """Loading an encoder takes seconds, in which a terminal says so; programs and files get no such line."""
+
+    @pytest.mark.parametrize(
+        ("is_terminal", "options", "count"), [(True, [], 1), (False, [], 0), (True, ["--json"], 0)]
+    )
+    def test_a_terminal_says_what_takes_seconds(
+        self, cli, pictures, monkeypatch, is_terminal: bool, options: list[str], count: int
+    ) -> None:
+        monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+        outcome = cli("index", pictures, "--encoder", "fake", *options)
+        assert outcome.code == 0
+        assert outcome.err.count("loading the encoder …") == count
+        assert "loading" not in cli("index", pictures).err, "it is loaded on first use, under the progress bar"
