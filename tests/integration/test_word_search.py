@@ -430,6 +430,26 @@ class TestCutoff:
         assert found.cut == large.info().images - len(found)
         assert len(found) <= len(by_image) + 2
 
+    @pytest.mark.parametrize("quality", ["test", "basic"])
+    def test_captions_like_the_query_pass(
+        self, large: imseek.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quality: str
+    ) -> None:
+        """A caption without a word of the query brings its picture in, and the others are cut as ever."""
+        monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {"test": 50.0} if quality == "basic" else {})
+        monkeypatch.setattr("imseek.search.rank_fusion.CAPTION_WEIGHTS", {"test": 10.0} if quality == "basic" else {})
+        folder = tmp_path / "crops"
+        folder.mkdir()
+        for n, hit in enumerate(large.search(1, by="image", limit=300)):
+            shutil.copy(hit.path or "", folder / f"{n:03}.png")
+            (folder / f"{n:03}.txt").write_text("of and" if n == 200 else f"alpha{n} beta{n}")
+        with imseek.create(tmp_path / "c", encoder="fake", captions=True) as collection:
+            collection.index([folder])
+            query = Query((Term(text="of"), Term(text="nothing")), 300, cutoff="auto")
+            by_image, found = collection.search(replace(query, by="image")), collection.search(query)
+            assert "200.png" not in names(by_image)
+            assert {*names(found)} == {*names(by_image), "200.png"}
+            assert found.cut == large.info().images - len(found)
+
     def test_beside_a_basic_encoder_half_of_the_words_pass(
         self, large: imseek.Collection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
