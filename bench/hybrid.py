@@ -3,18 +3,20 @@
     python bench/hybrid.py [--stamps DIR] [--half B] [--weights 1 2 4]
 
 A collection holds the stamps of one half, indexed by the built-in encoder. Its words are, in turn: names of folders and
-files; names, and the captions in the text files beside them; names that belong to other stamps; none (files are
+files; names, and captions (the first lines of the text files of the stamps), whose vectors are compared, too; captions
+alone; those of a third of the stamps; captions of other stamps; names that belong to other stamps; none (files are
 numbered). Queries are the captions, whose own picture is the only right answer (R@k), and the nouns of the captions as
-"a horse", where the stamps of that noun are right (of k, or of as many as there are, those among the first k).
+"a horse", where the stamps of that noun are right (of k, or of as many as there are, those among the first k). Where
+there are captions, words of the same meaning are queries, too (``SYNONYMS``).
 
 The built-in encoder answers by ``Collection.search``. Strong ones are simulated: the vector of a picture is that of its
 caption by MiniLM, plus noise of some length in a random direction. These are ranked by the engine's functions. *rrf* is
 reciprocal rank fusion (Cormack, Clarke and Büttcher 2009, k = 60). Weights and the form of evidence were chosen on half
 A; half B is for reporting.
 
-The last column is the smallest difference, over the figures of a row, between the fused ranking and the better one of
-image and text. Exit code 1 if it is below −.005 for names, with or without captions, or if a collection without words
-answers otherwise than by image.
+The last column is the smallest difference, over the figures of a row, between the fused ranking and the best one of
+image, text and captions. Exit code 1 if it is below −.005 for names, with or without captions, or if a collection
+without words answers otherwise than by image.
 """
 
 from __future__ import annotations
@@ -42,23 +44,45 @@ from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.checks import available_cpus
 from imseek.search.query import Query, Term
 from imseek.search.query_words import words_of
-from imseek.search.rank_fusion import MAX_WORD_MATCHES, Calibration, WordHits, calibrate, fuse_rankings
+from imseek.search.rank_fusion import (
+    MAX_WORD_MATCHES,
+    Calibration,
+    CaptionHits,
+    WordHits,
+    calibrate,
+    fuse_rankings,
+)
 from imseek.types.arrays import Float32
 
 NOISE = (0.75, 1.5, 2.5, 3.75, 5.25)
 DEPTH = 10
 RRF = 60
 ALLOWED_LOSS = 0.005
+#: Words of which no caption has any, by the noun that they mean.
+SYNONYMS = {
+    "automobile": "car", "bunny": "rabbit", "aircraft": "airplane", "motorbike": "motorcycle", "vessel": "boat",
+    "feline": "cat", "puppy": "dog", "hog": "pig", "cattle": "cow", "spectacles": "glasses", "trousers": "pants",
+    "footwear": "shoe", "blossom": "flower", "cranium": "skull", "tombstone": "grave", "lorry": "truck",
+    "headgear": "hat", "fowl": "chicken", "present": "gift", "residence": "house", "rodent": "rat",
+    "aubergine": "eggplant", "spanner": "wrench", "fungus": "mushroom", "jumper": "jacket", "chopper": "helicopter",
+    "pushbike": "bicycle", "fiddle": "violin", "notebook computer": "laptop", "stag": "deer", "ewe": "sheep",
+    "lavatory": "toilet", "drinking vessel": "cup", "banner": "flag", "insect that makes honey": "bee",
+    "citrus fruit": "lemon", "arachnid": "spider", "brass instrument": "trumpet", "ladybird": "ladybug",
+    "firearm": "gun", "bird of prey": "vulture", "celestial body": "planet", "spacecraft": "rocket",
+    "spirit of the dead": "ghost", "writing tool": "pen", "percussion": "drum", "sweets": "sweet", "railway": "train",
+}  # fmt: skip
 Ranking = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A collection of n stamps, and where each of them is in it: ``ids`` (n,), in the order of the captions."""
+    """A collection of n stamps, where each of them is in it: ``ids`` (n,), in the order of the captions, and the
+    captions that are stored, None for those without."""
 
     name: str
     collection: imseek.Collection
     ids: npt.NDArray[np.int64]
+    captions: tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
@@ -91,8 +115,8 @@ def main() -> int:
     tasks = make_tasks(list(captions.values()))
     worst = 0.0
     with tempfile.TemporaryDirectory() as work:
-        for setting in make_settings(stamps, list(captions), Path(work)):
-            for task in tasks:
+        for setting in make_settings(stamps, captions, Path(work)):
+            for task in tasks[: 3 if any(setting.captions) else 2]:
                 worst = min(worst, compare(setting, task, list(captions.values()), options.weights))
             setting.collection.close()
     return int(worst < -ALLOWED_LOSS)
@@ -108,61 +132,81 @@ def read_captions(stamps: Path, half: str) -> dict[str, str]:
     return {name: caption for name, caption in found.items() if caption}
 
 
-def make_tasks(captions: Sequence[str]) -> tuple[Task, Task]:
+def make_tasks(captions: Sequence[str]) -> tuple[Task, Task, Task]:
     nouns = np.array([noun(caption) for caption in captions])
     asked = sorted({one for one in nouns.tolist() if one})
+    others = [(word, one) for word, one in SYNONYMS.items() if one in asked]
     return (
         Task("captions", tuple(captions), np.eye(len(captions), dtype=np.bool_)),
         Task("nouns", tuple(f"a {one}" for one in asked), np.array(asked)[:, None] == nouns[None]),
+        Task("synonyms", tuple(word for word, _ in others), np.array([nouns == one for _, one in others])),
     )
 
 
-def make_settings(stamps: Path, names: Sequence[str], work: Path) -> list[Setting]:
-    others = [names[n] for n in np.random.default_rng(5).permutation(len(names))]
+def make_settings(stamps: Path, captions: Mapping[str, str], work: Path) -> list[Setting]:
+    names, said = list(captions), list(captions.values())
+    order = np.random.default_rng(5).permutation(len(names)).tolist()
     numbers = [f"{n:05}{Path(name).suffix}" for n, name in enumerate(names)]
+    chosen = np.random.default_rng(9).random(len(said))
+    few = [one if share < 1 / 3 else None for one, share in zip(said, chosen, strict=True)]
     return [
         make_setting("names", stamps, names, names, work),
-        make_setting("names and captions", stamps, names, names, work, captions=True),
-        make_setting("wrong names", stamps, names, [f"{n}/{o}" for n, o in enumerate(others)], work),
+        make_setting("names and captions", stamps, names, names, work, said),
+        make_setting("captions", stamps, names, numbers, work, said),
+        make_setting("captions of a third", stamps, names, numbers, work, few),
+        make_setting("wrong captions", stamps, names, numbers, work, [said[n] for n in order]),
+        make_setting("wrong names", stamps, names, [f"{n}/{names[o]}" for n, o in enumerate(order)], work),
         make_setting("no words", stamps, names, numbers, work),
     ]
 
 
 def make_setting(
-    name: str, stamps: Path, files: Sequence[str], names: Sequence[str], work: Path, *, captions: bool = False
+    name: str,
+    stamps: Path,
+    files: Sequence[str],
+    names: Sequence[str],
+    work: Path,
+    captions: Sequence[str | None] = (),
 ) -> Setting:
-    """Index copies of stamps under other names."""
+    """Index copies of stamps under other names, with captions beside them."""
     folder = work / name / "pictures"
     for file, shown in zip(files, names, strict=True):
         (folder / shown).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(stamps / file, folder / shown)
-        if captions:
-            shutil.copyfile((stamps / file).with_suffix(".txt"), (folder / shown).with_suffix(".txt"))
-    collection = imseek.create(work / name / "collection", encoder="builtin")
+    for shown, caption in zip(names, captions, strict=False):
+        if caption is not None:
+            (folder / shown).with_suffix(".txt").write_text(caption, "utf-8")
+    collection = imseek.create(work / name / "collection", encoder="builtin", captions=bool(captions))
     collection.index([folder])
     reader = Reader(collection.path)
     by_path = {place.path: image_id for image_id, place in reader.places(range(2 * len(files))).items()}
     ids = np.array([by_path[bytes(folder / shown)] for shown in names], np.int64)
-    return Setting(name, collection, ids)
+    return Setting(name, collection, ids, tuple(captions) or (None,) * len(ids))
 
 
 def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequence[float]) -> float:
     """Print a table of one setting and task; return the worst loss of it that must not be."""
     print(f"\n{setting.name}, {task.name} as queries ({len(task.queries)}); R@1 / R@5 / R@10\n")
-    print("| encoder | image | text | rrf | fused | least gain |\n|---|---|---|---|---|---|", flush=True)
+    print("| encoder | image | text | captions | rrf | fused | least gain |\n|---|---|---|---|---|---|---|", flush=True)
     position = {image_id: n for n, image_id in enumerate(setting.ids.tolist())}
     reader = Reader(setting.collection.path)
     words = [find_words(reader, query) for query in task.queries]
     text = [np.array([position[i] for i in one.ids.tolist()], np.int64) for one in words]
+    spoken = caption_hits(setting, task)
+    with_captions = [one.with_captions(its) if its else one for one, its in zip(words, spoken, strict=True)]
+    by_caption = [[] if one is None else [position[i] for i in one.ids.tolist()] for one in spoken]
     worst = 0.0
 
     def fuse_all(scores: Sequence[Float32], calibrations: Sequence[Calibration]) -> list[Ranking]:
-        return [fuse(*one, setting.ids, position) for one in zip(scores, words, calibrations, strict=True)]
+        return [fuse(*one, setting.ids, position) for one in zip(scores, with_captions, calibrations, strict=True)]
 
     for encoder, scores in encoders(setting, task, captions):
         quality = "basic" if encoder == "builtin" else "full"
         image = [np.lexsort((setting.ids, -one)) for one in scores]
-        fused = fuse_all(scores, [calibrate(one, quality) for one in scores])
+        calibrations = [
+            calibrate(one, quality, captions=[its] if its else []) for one, its in zip(scores, spoken, strict=True)
+        ]
+        fused = fuse_all(scores, calibrations)
         if encoder == "builtin":
             shown = answers(setting, task, position)
             agree = np.mean([a.tolist() == b.tolist() for a, b in zip(shown, fused, strict=True)])
@@ -171,10 +215,11 @@ def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequ
         ways = {
             "image": task.figures(image),
             "text": task.figures(text),
+            "captions": task.figures([np.array(one, np.int64) for one in by_caption]),
             "rrf": task.figures([reciprocal_ranks(*both) for both in zip(image, text, strict=True)]),
             "fused": task.figures(fused),
         }
-        better = np.maximum(ways["image"], ways["text"])
+        better = np.maximum.reduce([ways["image"], ways["text"], ways["captions"]])
         gain = float((ways["fused"] - better).min())
         print(f"| {encoder} | {' | '.join(map(cell, ways.values()))} | {gain:+.3f} |", flush=True)
         figures = {way: found.tolist() for way, found in ways.items()}
@@ -184,8 +229,8 @@ def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequ
         if setting.name.startswith("names"):
             worst = min(worst, gain)
         for weight in weights:
-            made = task.figures(fuse_all(scores, [replace(calibrate(one, quality), weight=weight) for one in scores]))
-            print(f"| … weight {weight:g} | | | | {cell(made)} | {(made - better).min():+.3f} |", flush=True)
+            made = task.figures(fuse_all(scores, [replace(one, weight=weight) for one in calibrations]))
+            print(f"| … weight {weight:g} | | | | | {cell(made)} | {(made - better).min():+.3f} |", flush=True)
     return worst
 
 
@@ -197,6 +242,20 @@ def find_words(reader: Reader, query: str) -> WordHits:
     words = words_of(Query((Term(text=query),)))
     fields = ("captions", "keywords")  # No stamp has text.
     return WordHits.of(reader.match_words(words, MAX_WORD_MATCHES), reader.match_words(words, MAX_WORD_MATCHES, fields))
+
+
+def caption_hits(setting: Setting, task: Task) -> list[CaptionHits | None]:
+    """Compare each query with the stored captions, as the engine does."""
+    at = [n for n, caption in enumerate(setting.captions) if caption]
+    if not at:
+        return [None] * len(task.queries)
+    tower = TextTower(text_network()[0], threads=available_cpus())
+    captions, ids = tower([setting.captions[n] or "" for n in at]), setting.ids[at]
+    found: list[CaptionHits | None] = []
+    for cosines in (tower(list(task.queries)) @ captions.T).astype(np.float32):
+        best = np.lexsort((ids, -cosines))[:MAX_WORD_MATCHES]
+        found.append(CaptionHits(ids[best], cosines[best], cosines, len(at)))
+    return found
 
 
 def fuse(

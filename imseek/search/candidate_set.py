@@ -21,9 +21,9 @@ class CandidateSet:
     ``ids`` (m,) int64; ``scores`` (m,) float32; ``relevance`` (m,) float32: the sort key, equal to the scores unless
     corrected for hubs, or fused with words (:mod:`imseek.search.rank_fusion`); ``owners`` (m,): index of the collection
     each belongs to, 0 if there is one; ``others``: for each, the ids of the near-duplicates that it represents, best
-    first; ``words`` (m,) float64: the evidence of words that match, in nats before weighting, 0 if none does;
-    ``shares`` (m,) float64: the share of the query's words that match. ``irrelevant`` is the number of candidates that
-    the cutoff of their collection dropped.
+    first; ``words`` (m,) float64: the evidence of words and captions that match, in nats before weighting, 0 if none
+    does; ``shares`` (m,) float64: the share of the query's words that match. ``irrelevant`` is the number of candidates
+    that the cutoff of their collection dropped.
     """
 
     ids: Ids

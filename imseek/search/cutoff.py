@@ -61,8 +61,8 @@ ROUNDING: Final = 1e-3
 def cut_irrelevant(candidates: CandidateSet, query: Query, context: PreparedQuery) -> CandidateSet:
     """Drop the candidates beyond the end of relevance.
 
-    Candidates come best first. Where words match as well (:mod:`imseek.search.rank_fusion`), an image is also relevant
-    if its words hold the whole query, or if picture and words together are as rare as a picture at the cutoff. By words
+    Candidates come best first. Where words or captions match as well (:mod:`imseek.search.rank_fusion`), an image is
+    also relevant if its words hold the whole query, or if all together are as rare as a picture at the cutoff. By words
     alone, and beside a basic encoder, it is relevant if it holds half as much of the query as the image that holds most
     of it.
     """
@@ -85,7 +85,7 @@ def _relevant_by_both(
         return np.ones(len(candidates), np.bool_)
     relevant: npt.NDArray[np.bool_] = np.isin(candidates.ids, pictures.ids[:count])
     if calibration.weight > 1:  # Words come first with this encoder: what they find is not cut before pictures.
-        relevant |= (candidates.words > 0) & (candidates.shares >= MIN_WORD_SHARE * candidates.shares.max(initial=0))
+        relevant |= (candidates.shares > 0) & (candidates.shares >= MIN_WORD_SHARE * candidates.shares.max(initial=0))
     else:
         relevant |= candidates.shares >= 1 - ROUNDING
     end = np.array([known.level + known.margin(float(pictures.scores[0]))], np.float32)

@@ -19,11 +19,11 @@ from imseek.data.vectors import IdSet, Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import row_norms, scores_of, top_k
 from imseek.encoders.base import Encoder
-from imseek.errors import CAPTION_SOURCES, QueryError
+from imseek.errors import CAPTION_SOURCES, CorruptCollectionError, QueryError
 from imseek.search import rerank
 from imseek.search.backend import AllowedImages, Generation, GenerationCache, GenerationReader, StoredT
 from imseek.search.candidate_set import CandidateSet
-from imseek.search.cutoff import sample_scores
+from imseek.search.cutoff import SAMPLE, sample_scores
 from imseek.search.feedback import refine_query
 from imseek.search.generations import GenerationCache as FolderEditions
 from imseek.search.generations import retry_if_stale
@@ -34,6 +34,7 @@ from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVector
 from imseek.search.query_words import has_words, text_share, words_of, words_of_negative_texts
 from imseek.search.rank_fusion import (
     MAX_WORD_MATCHES,
+    CaptionHits,
     WordHits,
     calibrate,
     fuse_rankings,
@@ -81,6 +82,15 @@ class BaseEngine(ABC, Generic[StoredT]):
         """Return at most ``limit`` of the allowed images whose words match, without cosines.
 
         None if this backend has no lexical index.
+        """
+        return None
+
+    def _match_captions(
+        self, prepared: PreparedQuery, edition: Generation[StoredT], texts: Mapping[str, Float32]
+    ) -> CaptionHits | None:
+        """Return the images whose captions are most like the query's texts, of those that it allows.
+
+        ``texts`` are vectors that are known. None if this backend or collection has no captions to compare.
         """
         return None
 
@@ -165,9 +175,12 @@ class BaseEngine(ABC, Generic[StoredT]):
         allowed = None if query.where is None else self._allowed(query.where, edition)
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
         prepared = PreparedQuery(query, window, edition, spaces, indexes, query_vectors, allowed, total, self._encoder)
+        has_texts = query.by == "auto" and has_words(query)
+        if has_texts:
+            prepared = replace(prepared, captions=self._match_captions(prepared, edition, texts or {}))
         if query.more or query.less:
             prepared = refine_query(prepared)
-        return self._add_words(prepared, edition) if query.by == "auto" and has_words(query) else prepared
+        return self._add_words(prepared, edition) if has_texts else prepared
 
     def _prepare_words(self, query: Query, window: PageWindow, edition: Generation[StoredT]) -> PreparedQuery:
         """Prepare a query by words alone, for which no vector is read. Raises QueryError."""
@@ -188,13 +201,15 @@ class BaseEngine(ABC, Generic[StoredT]):
         return PreparedQuery(query, window, edition, (), (), vectors, allowed, words.total, self._encoder, words)
 
     def _add_words(self, prepared: PreparedQuery, edition: Generation[StoredT]) -> PreparedQuery:
-        """Add the images whose words match, with their cosines, and the calibration if there are any."""
+        """Add the images whose words or captions match, with their cosines, and the calibration if there are any."""
         query = prepared.query
         words = self._match_words(edition.reader, query, MAX_WORD_MATCHES, prepared.allowed)
         if words is None:
             return prepared
         if words.note is not None:
-            return replace(prepared, words=replace(WordHits.empty(), note=words.note))
+            words = replace(WordHits.empty(), note=words.note)
+        if prepared.captions is not None and len(prepared.captions.ids):
+            words = words.with_captions(prepared.captions)
         if not len(words.ids):
             return replace(prepared, words=words)  # Beside other collections, its images count as without these words.
         words = replace(words, cosines=prepared.scores_of(words.ids))
@@ -224,6 +239,8 @@ class BaseEngine(ABC, Generic[StoredT]):
             notes += self._editions.notes
             if one.words.note is not None:
                 notes += (one.words.note,)
+            if one.captions is not None and one.captions.note is not None:
+                notes += (one.captions.note,)
             if query.by == "text" and any(term.text is None for term in query.terms):
                 notes += ("a search by text passes over the pictures of a query",)
             if query.by == "caption" and not len(one.indexes[0]):
@@ -305,6 +322,31 @@ class Engine(BaseEngine[Reader]):
             hits = replace(hits, total=len(hits.ids))
         return hits.first(limit)
 
+    def _match_captions(
+        self, prepared: PreparedQuery, edition: Generation[Reader], texts: Mapping[str, Float32]
+    ) -> CaptionHits | None:
+        space, query = edition.reader.current.caption_space, prepared.query
+        if space is None or space.fingerprint != prepared.spaces[0].fingerprint:
+            return None  # Another encoder would have to be loaded.
+        try:
+            index = self._editions.index(edition, space)
+        except CorruptCollectionError as error:
+            return CaptionHits.none(f"captions were passed over: {error} ({error.hint})")
+        if not len(index):
+            return None
+        if len(query.terms) == 1:
+            unit = prepared.query_vectors.units[0]
+        else:
+            spoken = replace(query, terms=tuple(term for term in query.terms if term.text is not None))
+            (unit,) = self._encoder.encode(spoken, edition.reader, (space,), edition.sample, texts).units
+        allowed, most = prepared.allowed, min(MAX_WORD_MATCHES, len(index))
+        (found,) = index.search(unit[np.newaxis], most, allowed=allowed, text=True, exact=query.exact)
+        if not len(found):
+            return None
+        sample = sample_scores([edition.sample(space, SAMPLE)], [unit])
+        note = edition.notes.get(space.space_id)
+        return CaptionHits(found.ids, found.scores, sample, len(index), query.exact or index.exact, note)
+
     def _where(self, reader: Reader, where: str) -> IdSet:
         return IdSet(self._filters.ids(reader, where))
 
@@ -323,7 +365,8 @@ def _calibrate(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
         vectors = one.query_vectors
         scores.append(sample_scores(one.samples(), vectors.units, vectors.shares))
     first = queries[0]
-    found = calibrate(np.concatenate(scores), first.spaces[0].quality, text_share(first.query))
+    captions = [one.captions for one in queries if one.captions is not None and len(one.captions.ids)]
+    found = calibrate(np.concatenate(scores), first.spaces[0].quality, text_share(first.query), captions)
     return [replace(one, calibration=found) for one in queries]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -52,6 +53,7 @@ def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata |
         evidence = prepared.calibration.picture_evidence(hits.scores)
         for n in np.flatnonzero(evidence >= PICTURE_NATS).tolist():
             found[int(hits.ids[n])].append(Match("picture", score=float(hits.scores[n])))
+    spoken = _caption_cosines(prepared)
     matching = hits.ids[hits.words > 0].tolist()
     tokens = TokenMatcher(words_of(prepared.query))
     documents = prepared.reader.documents(matching) if matching else {}
@@ -75,7 +77,29 @@ def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata |
                 texts = [text for column in columns for text in _texts(metadata.get(image_id, {}).get(column))]
                 if (match := match_texts(field, texts, tokens)) is not None:
                     found[image_id].append(match)
+    for image_id in found.keys() & spoken.keys():
+        _add_caption(found[image_id], spoken[image_id], metadata.get(image_id, {}) if is_read else {})
     return {image_id: tuple(matches) for image_id, matches in found.items()}
+
+
+def _caption_cosines(prepared: PreparedQuery) -> dict[int, float]:
+    """Return the cosine of each caption that counts as evidence, by image id."""
+    words, calibration = prepared.words, prepared.calibration
+    if calibration is None or not len(words.captions):
+        return {}
+    at = np.flatnonzero(calibration.caption_evidence(words.captions) > 0)
+    return dict(zip(words.ids[at].tolist(), words.captions[at].tolist(), strict=True))
+
+
+def _add_caption(matches: list[Match], score: float, metadata: Mapping[str, Any]) -> None:
+    """Add the cosine of a caption to its match, or a match that begins with the caption if no word of it matches."""
+    for n, match in enumerate(matches):
+        if match.field == "caption":
+            matches[n] = replace(match, score=score)
+            return
+    caption = next(iter(_texts(metadata.get("caption"))), None)
+    at = next((n for n, match in enumerate(matches) if match.field in ("keyword", "text")), len(matches))
+    matches.insert(at, Match("caption", (), None if caption is None else _excerpt(caption, 0, 0), score))
 
 
 def _fields_of(document: Document, tokens: TokenMatcher) -> set[MatchField]:

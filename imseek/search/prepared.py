@@ -20,7 +20,7 @@ from imseek.search.cutoff import SAMPLE
 from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
 from imseek.search.query_vectors import QueryEncoder, QueryVectors
-from imseek.search.rank_fusion import Calibration, WordHits
+from imseek.search.rank_fusion import Calibration, CaptionHits, WordHits
 from imseek.search.retrieve import APPROXIMATE_DEPTH, SpaceQuery, search_spaces, weighted_mean
 from imseek.types.arrays import Float32
 from imseek.types.pictures import display_path
@@ -88,6 +88,7 @@ class PreparedQuery:
     words: WordHits = field(default_factory=WordHits.empty)
     calibration: Calibration | None = None
     pictures: Matches | None = None
+    captions: CaptionHits | None = None
 
     @property
     def reader(self) -> GenerationReader:

@@ -30,9 +30,9 @@ class Match:
     """The words of the image that match, as they are written there (as in the query, if metadata is not read); a folder
     ends with a slash."""
     excerpt: Annotated[Printable | None, Json(omit_none=True)] = None
-    """Of captions and text: the passage around the first of them."""
+    """Of captions and text: the passage around the first of them, or how a caption begins that has none."""
     score: Annotated[Cosine | None, Json(omit_none=True)] = None
-    """Of the picture: its cosine to the query."""
+    """The cosine to the query: of the picture, or of a caption whose vector is like it."""
 
 
 def describe_matches(matches: Sequence[Match]) -> str:
@@ -43,11 +43,12 @@ def describe_matches(matches: Sequence[Match]) -> str:
 
 
 def _describe_match(match: Match) -> str:
-    if match.score is not None:
-        return f"{match.field} {match.score:.2f}"
+    parts = [match.field if match.score is None else f"{match.field} {match.score:.2f}"]
     if match.excerpt is not None:
-        return f'{match.field} "{match.excerpt}"'
-    return f"{match.field} {', '.join(match.words)}"
+        parts.append(f'"{match.excerpt}"')
+    elif match.words:
+        parts.append(", ".join(match.words))
+    return " ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

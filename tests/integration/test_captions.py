@@ -486,7 +486,9 @@ def test_a_shard_without_the_vectors_of_captions_is_damage(
     (problem,) = maintenance.verify(indexed.path).problems
     assert (problem.kind, problem.file) == ("vectors", path)
     with imseek.open(indexed.path) as opened:
-        assert opened.search("red").searched == 9
+        found = opened.search("red")
+        assert found.searched == 9
+        assert [note for note in found.notes if "captions were passed over: 2 images have no vector" in note]
         with pytest.raises(CorruptCollectionError, match="2 images have no vector"):
             opened.search("red", by="caption")
     assert maintenance.repair(indexed.path).after.ok

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from PIL import Image
 import imseek
 from imseek import Query, Term
 from imseek.data import layout
+from imseek.data.collection_records import Current
 from imseek.data.reader import Reader
 from imseek.data.repair.verify import verify
 from imseek.data.words import matching
@@ -28,9 +29,9 @@ from imseek.ocr.results import TextLine
 from imseek.search import engine, result_pages
 from imseek.search.cutoff import MIN_SAMPLE
 from imseek.search.query_words import words_of
-from imseek.search.rank_fusion import MAX_WORD_MATCHES, WordHits, calibrate
+from imseek.search.rank_fusion import MAX_WORD_MATCHES, CaptionHits, WordHits, calibrate
 from imseek.types.collection_info import IndexPolicy
-from imseek.types.search_results import Match, SearchResult
+from imseek.types.search_results import Hit, Match, SearchResult, describe_matches
 
 AUTO = Query((Term(text="cat"),), 20)
 
@@ -429,6 +430,26 @@ class TestCutoff:
         assert found.cut == large.info().images - len(found)
         assert len(found) <= len(by_image) + 2
 
+    @pytest.mark.parametrize("quality", ["test", "basic"])
+    def test_captions_like_the_query_pass(
+        self, large: imseek.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quality: str
+    ) -> None:
+        """A caption without a word of the query brings its picture in, and the others are cut as ever."""
+        monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {"test": 50.0} if quality == "basic" else {})
+        monkeypatch.setattr("imseek.search.rank_fusion.CAPTION_WEIGHTS", {"test": 10.0} if quality == "basic" else {})
+        folder = tmp_path / "crops"
+        folder.mkdir()
+        for n, hit in enumerate(large.search(1, by="image", limit=300)):
+            shutil.copy(hit.path or "", folder / f"{n:03}.png")
+            (folder / f"{n:03}.txt").write_text("of and" if n == 200 else f"alpha{n} beta{n}")
+        with imseek.create(tmp_path / "c", encoder="fake", captions=True) as collection:
+            collection.index([folder])
+            query = Query((Term(text="of"), Term(text="nothing")), 300, cutoff="auto")
+            by_image, found = collection.search(replace(query, by="image")), collection.search(query)
+            assert "200.png" not in names(by_image)
+            assert {*names(found)} == {*names(by_image), "200.png"}
+            assert found.cut == large.info().images - len(found)
+
     def test_beside_a_basic_encoder_half_of_the_words_pass(
         self, large: imseek.Collection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -512,3 +533,140 @@ def test_a_collection_of_an_earlier_version_gets_the_name_of_its_folder(
     with imseek.open(folder) as collection:
         collection.index()
         assert len(collection.search("horse", by="text")) == 1
+
+
+SPOKEN = Query((Term(text="of whale"),), 40)
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory, small_photo_files: list[Path]) -> Iterator[imseek.Collection]:
+    """Forty photographs, of which thirty have captions that are embedded: one is like "of whale", though no word of
+    the query is indexed for it, since "of" counts in phrases only."""
+    folder = tmp_path_factory.mktemp("spoken")
+    for n, path in enumerate(small_photo_files):
+        for variant in range(5):
+            with Image.open(path) as opened:
+                opened.convert("RGB").rotate(9 * variant).save(folder / f"{n}_{variant}.png")
+            if n < 6:
+                (folder / f"{n}_{variant}.txt").write_text(f"alpha{n}{variant} beta{n}{variant}")
+    (folder / "3_2.txt").write_text("alpha of")
+    (folder / "4_4.txt").write_text("whale beta")
+    with imseek.create(tmp_path_factory.mktemp("c") / "c", encoder="fake", captions=True) as collection:
+        collection.index([folder])
+        yield collection
+
+
+def all_by_all_evidence(collection: imseek.Collection, query: Query, where: str | None = None) -> list[int]:
+    """Rank every image by the evidence of its picture, words and caption, each from a search of its own."""
+    found = collection.search(replace(query, by="image", limit=100, where=where))
+    every, cosines = np.array(ids(found)), np.array([hit.score for hit in found], np.float32)
+    captions = {hit.image_id: hit.score for hit in collection.search(replace(query, by="caption", limit=100))}
+    sample = np.array([*captions.values()], np.float32)
+    hits = CaptionHits(np.array([*captions]), sample, sample, len(captions))
+    samples = np.array([hit.score for hit in collection.search(replace(query, by="image", limit=100))], np.float32)
+    calibration = calibrate(samples, "test", captions=[hits])
+    spoken = calibration.caption_evidence(np.array([captions.get(i, np.nan) for i in every.tolist()], np.float32))
+    words, fields = words_of(query), ("captions", "keywords")
+    reader = Reader(collection.path)
+    of_words = WordHits.of(reader.match_words(words, 100), reader.match_words(words, 100, fields))
+    told = dict(zip(of_words.ids.tolist(), of_words.evidence.tolist(), strict=True))
+    total = calibration.relevance(cosines, np.array([told.get(i, 0.0) for i in every.tolist()]), spoken)
+    return every[np.lexsort((every, -total))].tolist()
+
+
+def id_named(collection: imseek.Collection, name: str) -> int:
+    return next(
+        hit.image_id for hit in collection.search("x", by="image", limit=100) if (hit.path or "").endswith(name)
+    )
+
+
+def caption_scores(hits: Iterable[Hit]) -> set[float | None]:
+    return {match.score for hit in hits for match in hit.matches if match.field == "caption"}
+
+
+def test_captions_like_the_query_are_a_third_witness(spoken: imseek.Collection) -> None:
+    expected = all_by_all_evidence(spoken, SPOKEN)
+    assert ids(spoken.search(SPOKEN)) == expected
+    assert {*expected[:2]} == {id_named(spoken, "3_2.png"), id_named(spoken, "4_4.png")}
+    assert {*expected[:2]} != {*ids(spoken.search(replace(SPOKEN, by="image", limit=2)))}
+    for limit in (1, 3, 7):
+        assert ids(spoken.search(replace(SPOKEN, limit=limit))) == expected[:limit]
+    by_image = {hit.image_id: hit.score for hit in spoken.search(replace(SPOKEN, by="image"))}
+    assert {hit.image_id: hit.score for hit in spoken.search(SPOKEN)} == by_image, "scores are still cosines"
+    (many,) = spoken.search_many([SPOKEN])
+    two = spoken.search_many([SPOKEN, AUTO])
+    assert ids(many) == ids(two[0]) == expected
+    assert ids(spoken.search(replace(SPOKEN, exact=True))) == expected
+
+
+def test_pages_fit_together_with_captions(spoken: imseek.Collection) -> None:
+    first = spoken.search(replace(SPOKEN, limit=3))
+    assert first.next_page is not None
+    rest = spoken.search(replace(SPOKEN, limit=37, page=first.next_page))
+    assert ids(first) + ids(rest) == all_by_all_evidence(spoken, SPOKEN)
+
+
+def test_hits_say_that_captions_are_like_the_query(spoken: imseek.Collection) -> None:
+    by_caption = {hit.image_id: hit.score for hit in spoken.search(replace(SPOKEN, by="caption"))}
+    found = {hit.image_id: [one for one in hit.matches if one.field != "picture"] for hit in spoken.search(SPOKEN)}
+    like, both = id_named(spoken, "3_2.png"), id_named(spoken, "4_4.png")
+    assert found[like] == [Match("caption", (), "alpha of", pytest.approx(by_caption[like]))]
+    assert found[both] == [Match("caption", ("whale",), "whale beta", pytest.approx(by_caption[both]))]
+    assert all(not why for i, why in found.items() if i not in (like, both))
+    assert describe_matches(found[like]) == f'caption {by_caption[like]:.2f} "alpha of"'
+    short = {hit.image_id: hit.matches for hit in spoken.search(SPOKEN, metadata=False)}
+    assert short[like][-1] == Match("caption", (), None, pytest.approx(by_caption[like]))
+    assert short[both][-1] == Match("caption", ("whale",), None, pytest.approx(by_caption[both]))
+
+
+def test_a_condition_and_a_least_score_hold_for_captions(spoken: imseek.Collection) -> None:
+    like = id_named(spoken, "3_2.png")
+    where = f"image_id IN ({like}, 1, 2, 5)"
+    assert ids(spoken.search(replace(SPOKEN, where=where))) == all_by_all_evidence(spoken, SPOKEN, where)
+    score = next(hit.score for hit in spoken.search(SPOKEN) if hit.image_id == like)
+    least = spoken.search(replace(SPOKEN, min_score=score + 0.01))
+    assert like not in ids(least)
+    assert like in ids(spoken.search(replace(SPOKEN, min_score=score - 0.01)))
+
+
+def test_pictures_beside_texts_leave_captions_their_share(spoken: imseek.Collection) -> None:
+    """A caption is compared with the texts of a query, and counts by their share."""
+    like = id_named(spoken, "3_2.png")
+    mixed = spoken.search(Query((Term(text="of whale"), Term(image_id=0)), 40))
+    assert any(match.field == "caption" for hit in mixed if hit.image_id == like for match in hit.matches)
+    pictures = spoken.search(Query((Term(image_id=0),), 40))
+    assert all(match.field != "caption" for hit in pictures for match in hit.matches)
+    several = spoken.search(Query((Term(text="of"), Term(text="whale")), 40))
+    assert {*ids(several)[:2]} == {like, id_named(spoken, "4_4.png")}
+
+
+def test_captions_of_another_encoder_are_passed_over(
+    spoken: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = Reader(spoken.path).current.caption_space
+    assert space is not None
+    before = ids(spoken.search(SPOKEN))
+    other = replace(space, fingerprint="another")
+    monkeypatch.setattr(Current, "caption_space", property(lambda self: other))
+    assert ids(spoken.search(SPOKEN)) != before
+    assert all(
+        match.score is None for hit in spoken.search(SPOKEN) for match in hit.matches if match.field == "caption"
+    )
+
+
+def test_several_collections_count_captions_the_same(spoken: imseek.Collection, pictures: Path, tmp_path: Path) -> None:
+    like = id_named(spoken, "3_2.png")
+    with imseek.create(tmp_path / "plain", encoder="fake") as plain:
+        plain.index([pictures])
+        found = imseek.search_all([plain, spoken], replace(SPOKEN, limit=80))
+        assert len(found) == 80
+        first = next(hit for hit in found if hit.collection == spoken.uuid and hit.image_id == like)
+        assert any(match.field == "caption" and match.score for match in first.matches)
+        assert like in [hit.image_id for hit in found[:3] if hit.collection == spoken.uuid]
+        assert all(
+            match.score is None
+            for hit in found
+            if hit.collection == plain.uuid
+            for match in hit.matches
+            if match.field == "caption"
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,13 +13,17 @@ from imseek.data.vectors import Matches
 from imseek.data.vectors.scores import top_k
 from imseek.data.words.scoring import idf
 from imseek.data.words.values import Prefix, WordMatches, WordQuery
+from imseek.search.cutoff import ROUNDING
 from imseek.search.query import Query, Term
 from imseek.search.query_words import text_share, words_of
 from imseek.search.rank_fusion import (
+    CAPTION_WEIGHT,
+    CAPTION_WEIGHTS,
     DESCRIPTIONS,
     WORD_WEIGHT,
     WORD_WEIGHTS,
     Calibration,
+    CaptionHits,
     WordHits,
     calibrate,
     fuse_rankings,
@@ -65,6 +71,22 @@ def brute_force(every: Matches, words: WordHits, calibration: Calibration) -> li
     return every.ids[np.lexsort((every.ids, ~named, -total))].tolist()
 
 
+def captions(rng: np.random.Generator, ids: npt.NDArray[np.int64]) -> CaptionHits:
+    """Captions of which some are like the query."""
+    cosines = rng.normal(0.1, 0.05, len(ids)).astype(np.float32)
+    cosines[: rng.integers(1, 20)] += np.float32(0.4)
+    order = np.lexsort((ids, -cosines))
+    return CaptionHits(ids[order], cosines[order], cosines, len(ids))
+
+
+def norm_evidence(spoken: CaptionHits) -> npt.NDArray[np.float64]:
+    """Return what captions count, by the definition."""
+    sample = spoken.sample.astype(np.float64)
+    z = (spoken.cosines - sample.mean()) / (sample.std() + ROUNDING)
+    found: npt.NDArray[np.float64] = np.maximum(norm.logcdf(z) - norm.logsf(z) - np.log(spoken.total), 0)
+    return found
+
+
 class TestLogOdds:
     def test_of_the_normal_distribution(self) -> None:
         z = np.array([-40.0, -3, -0.5, 0, 0.5, 1.6448536, 5, 12, 24.9, 25, 25.1, 37, 38, 60, 2000])
@@ -88,6 +110,25 @@ class TestCalibration:
         for scores in (np.full(5, 0.3, np.float32), np.empty(0, np.float32)):
             assert np.isfinite(calibrate(scores, "full").picture_evidence(np.array([-1, 0.3, 1], np.float32))).all()
 
+    @pytest.mark.parametrize("count", [1, 2, 5, 100, 20_000])
+    def test_captions_that_have_nothing_to_do_with_the_query_count_nothing(self, count: int) -> None:
+        rng = np.random.default_rng(count)
+        cosines = np.sort(rng.normal(0.1, 0.03, count).astype(np.float32))[::-1]
+        spoken = CaptionHits(np.arange(count), cosines[:500], rng.permutation(cosines)[:4096], count)
+        found = calibrate(np.zeros(3, np.float32), "basic", captions=[spoken]).caption_evidence(cosines[:500])
+        assert np.count_nonzero(found) <= 3, "that many captions are as rare as one of all"
+        assert found.max() < 5
+        like = calibrate(np.zeros(3, np.float32), "basic", captions=[spoken])
+        assert like.caption_evidence(np.array([0.7, np.nan], np.float32)).tolist()[1] == 0
+
+    def test_captions_of_several_collections_are_one_sample(self) -> None:
+        one = CaptionHits(np.array([1]), np.array([0.5], np.float32), np.array([0.1, 0.2], np.float32), 2)
+        other = CaptionHits(np.array([1]), np.array([0.5], np.float32), np.array([0.3, 0.4], np.float32), 98)
+        found = calibrate(np.zeros(3, np.float32), "full", 0.5, [one, other]).captions
+        assert found is not None
+        assert (found.mean, found.floor) == pytest.approx((0.25, np.log(100)))
+        assert found.weight == CAPTION_WEIGHT / 2
+
 
 class TestMerge:
     @pytest.mark.parametrize("seed", range(40))
@@ -99,6 +140,39 @@ class TestMerge:
         for count in (1, 5, 17, 100, 299, 300):
             best = Matches(every.ids[:count], every.scores[:count])
             assert fuse_rankings(best, words, calibration, count).ids.tolist() == expected[:count]
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_with_captions_equals_the_ranking_of_all_images(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        every, words = collection(rng, 300, int(rng.integers(0, 40)))
+        spoken = captions(rng, rng.permutation(every.ids)[:200])
+        both = words.with_captions(spoken)
+        scores = dict(zip(every.ids.tolist(), every.scores.tolist(), strict=True))
+        both = replace(both, cosines=np.array([scores[i] for i in both.ids.tolist()], np.float32))
+        calibration = calibrate(every.scores, "basic" if seed % 2 else "full", captions=[spoken])
+        assert calibration.captions is not None
+        weight = CAPTION_WEIGHTS["basic"] if seed % 2 else CAPTION_WEIGHT
+        said = dict(zip(spoken.ids.tolist(), norm_evidence(spoken).tolist(), strict=True))
+        told = dict(zip(words.ids.tolist(), words.evidence.tolist(), strict=True))
+        ids = every.ids.tolist()
+        total = calibration.picture_evidence(every.scores)
+        total += calibration.weight * np.array([told.get(i, 0.0) for i in ids])
+        total += weight * np.array([said.get(i, 0.0) for i in ids])
+        assert 0 < sum(value > 0 for value in said.values()) < 40, "few captions count, and some do"
+        expected = every.ids[np.lexsort((every.ids, ~np.isin(every.ids, both.ids), -total))].tolist()
+        for count in (1, 5, 17, 100, 300):
+            best = Matches(every.ids[:count], every.scores[:count])
+            assert fuse_rankings(best, both, calibration, count).ids.tolist() == expected[:count]
+
+    def test_captions_keep_their_cosines_through_all_that_is_taken(self) -> None:
+        spoken = CaptionHits(np.array([9, 2]), np.array([0.9, 0.7], np.float32), np.zeros(5, np.float32), 5)
+        both = hits([4, 2], [3.0, 1.0], [0.1, 0.2]).with_captions(spoken)
+        assert both.ids.tolist() == [4, 2, 9]
+        assert both.captions.tolist() == pytest.approx([np.nan, 0.7, 0.9], nan_ok=True)
+        assert both.evidence.tolist() == [3, 1, 0]
+        assert both.first(2).captions.tolist() == pytest.approx([np.nan, 0.7], nan_ok=True)
+        assert WordHits.empty().with_captions(spoken).ids.tolist() == [2, 9]
+        assert len(both.cosines) == 0, "those of pictures are computed for all"
 
     @pytest.mark.parametrize("seed", range(20))
     def test_of_a_longer_ranking_only_appends(self, seed: int) -> None:
