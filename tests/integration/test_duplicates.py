@@ -81,6 +81,42 @@ class TestFind:
             assert other.pair.correlation is not None
             assert other.pair.correlation > 0.9
 
+    def test_the_better_picture_is_kept_and_the_reason_says_why(self, tmp_path: Path, photo_files: list[Path]) -> None:
+        """Neither the PNG of a bad JPEG, nor what was saved again at a high quality, nor an enlarged copy."""
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        sources = {path.stem: path for path in photo_files}
+
+        def picture(name: str, side: int = 400) -> Image.Image:
+            with Image.open(sources[name]) as opened:
+                made = opened.convert("RGB")
+            made.thumbnail((side, side))
+            return made
+
+        picture("china").save(folder / "china bad.jpg", quality=30)
+        with Image.open(folder / "china bad.jpg") as bad:
+            bad.save(folder / "china.png")
+        picture("flower").save(folder / "flower 85.jpg", quality=85)
+        picture("flower").save(folder / "flower worse.jpg", quality=40)
+        with Image.open(folder / "flower worse.jpg") as worse:
+            worse.save(folder / "flower again.jpg", quality=98)
+        cat, coffee = picture("chelsea"), picture("coffee")
+        cat.save(folder / "cat.jpg", quality=90)
+        cat.resize((cat.width * 2, cat.height * 2), Image.Resampling.BICUBIC).save(folder / "cat large.png")
+        coffee.save(folder / "coffee.jpg", quality=50)
+        picture("coffee", 200).save(folder / "coffee small.png")
+        with imseek.create(tmp_path / "collection", encoder="builtin") as collection:
+            collection.index([folder])
+            report = duplicates.find(collection)
+            kept = {row[0]: group.reason for row, group in zip(names(report), report.groups, strict=True)}
+            assert set(kept) == {"china bad.jpg", "flower 85.jpg", "cat.jpg", "coffee.jpg"}
+            assert kept["china bad.jpg"].startswith("stored at quality 30, the next saved again from quality ")
+            assert kept["flower 85.jpg"].startswith("stored at quality 85, the next ")
+            assert kept["cat.jpg"].endswith(f"{2 * cat.width} × {2 * cat.height}, was enlarged and has no more detail")
+            assert kept["coffee.jpg"].startswith(f"{coffee.width} × {coffee.height} pixels, the next has ")
+            largest = names(duplicates.find(collection, keep="largest"))
+            assert {"china.png", "flower again.jpg", "cat large.png"} <= {row[0] for row in largest}
+
     def test_a_mirrored_picture_is_said_to_be(self, made: Path) -> None:
         report = duplicates.find(made, kinds=["same"])
         turned = {
