@@ -432,6 +432,46 @@ class TestAgainst:
                 duplicates.find(made, **asked)  # type: ignore[arg-type]
 
 
+class TestSources:
+    @pytest.fixture
+    def two(self, tmp_path: Path, photo_files: list[Path]) -> Iterator[tuple[imseek.Collection, Path, Path]]:
+        """Two folders of one collection that have a photograph in common, as a file and made smaller."""
+        disk, card = tmp_path / "disk", tmp_path / "card"
+        for folder in (disk, card):
+            folder.mkdir()
+            shutil.copyfile(photo_files[0], folder / "a.png")
+        with Image.open(photo_files[0]) as opened:
+            opened.convert("RGB").resize((250, 250)).save(card / "small.jpg")
+        with imseek.create(tmp_path / "collection", encoder="builtin") as collection:
+            collection.index([disk, card])
+            yield collection, disk, card
+
+    def test_groups_say_which_source_each_is_of_and_one_can_be_protected(self, two) -> None:
+        collection, disk, card = two
+        sources = {source.path: source.source_id for source in collection.info().sources}
+        for kept, other in ((disk, card), (card, disk)):
+            (group,) = duplicates.find(collection, protect=[kept]).groups
+            assert len(group.members) == 3
+            assert group.keeper.place.source_id == sources[str(kept).encode()]
+            assert {one.place.source_id for one in group.surplus} == {sources[str(other).encode()]}
+            report = duplicates.find(collection, protect=[kept])
+            plan = duplicates.plan(collection, report, "quarantine", protect=[kept])
+            assert {Path(file.path.decode()).parent for file in plan.files} == {other}
+
+    def test_a_source_that_is_not_there_is_named_and_left_alone(self, two) -> None:
+        collection, disk, card = two
+        card.rename(card.with_name("away"))
+        report = duplicates.find(collection, kinds=["exact"])
+        assert report.notes == (f"{card} is not there: no plan touches the 1 of these images that are in it",)
+        for protect in ([], [disk]):
+            plan = duplicates.plan(collection, duplicates.find(collection, kinds=["exact"], protect=protect), "trash")
+            assert plan.files == ()
+            (reason,) = {one.reason for one in plan.refused}
+            assert reason.endswith(f"its source {card} is not there")
+        card.with_name("away").rename(card)
+        assert duplicates.find(collection, kinds=["exact"]).notes == ()
+
+
 class TestLookedAtOnce:
     @pytest.fixture
     def opened(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -48,7 +48,7 @@ class Measures:
 
     def compression(self, image: Duplicate) -> Compression:
         self.measured.append(image.image_id)
-        return self._compressions[image.image_id]
+        return self._compressions.get(image.image_id, Compression(101))
 
     def is_enlarged(self, image: Duplicate, factor: float) -> bool:
         self.measured.append(image.image_id)
