@@ -28,6 +28,7 @@ from imseek.duplicates.actions.plans import Plan as Plan
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS as DEFAULT_LOOKS
 from imseek.duplicates.csv_rows import write_csv as write_csv
 from imseek.duplicates.grouping.keepers import RULES, AnyPath, Folders
+from imseek.duplicates.missing_sources import missing_notes
 from imseek.duplicates.pipeline import DuplicatesRequest
 from imseek.duplicates.results import DuplicateGroup, DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import UsageError
@@ -130,6 +131,8 @@ def find(
             return cross_collection_groups.find(reader, here.index, there.reader, there.index, load, request, task)
 
         report = retry_if_stale(work, *(one for one in (here, there) if one is not None))
+        roots = {one.reader.identity.uuid: one.reader.root for one in (here, there) if one is not None}
+        report = replace(report, notes=report.notes + missing_notes(report.groups, roots))
         for group in report.groups:
             give(group)
         return report

@@ -14,7 +14,7 @@ COLUMNS: Final = (
     *("group", "kind", "keep", "reason", "collection", "image_id", "path", "path_b64", "uri"),
     *_IMAGE_COLUMNS,
     *("pair_kind", "confidence", "cosine", "distance", "correlation", "orientation", "judged"),
-    "link",
+    *("link", "source_id"),
 )
 
 
@@ -46,7 +46,7 @@ def _row(group: DuplicateGroup, member: Duplicate) -> dict[str, Any]:
         "reason": group.reason if member is group.keeper else "",
         "collection": member.collection,
         "image_id": member.image_id,
-        **({} if place is None else {**path_json(place.path), "uri": place.uri}),
+        **({} if place is None else {**path_json(place.path), "uri": place.uri, "source_id": place.source_id}),
         **{name: getattr(member, name) for name in _IMAGE_COLUMNS},
         "link": member.link,
     }

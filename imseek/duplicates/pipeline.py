@@ -20,6 +20,7 @@ from imseek.duplicates.grouping.incremental_groups import IncrementalGroups
 from imseek.duplicates.grouping.keepers import Folders, choose_keeper, richness
 from imseek.duplicates.links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.pair_comparison import ComparisonResult, PairComparer
+from imseek.duplicates.picture_quality import QualityReader
 from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
 from imseek.duplicates.results import (
     Duplicate,
@@ -82,6 +83,7 @@ def find(
     compared = ComparisonResult([])
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
+        grouper.measure_by(stack.enter_context(QualityReader(reader)))
         if set(request.kinds) - {"exact"} and len(contents) > 1:
             space = reader.current.image_spaces[0]
             index = open_index(space)
@@ -124,6 +126,7 @@ class _Grouper:
         self._task, self._on_group = task, on_group
         self._confirm: Confirm = _confirm_nothing
         self._limits = DEFAULTS
+        self._quality: QualityReader | None = None
         self._confirmed: dict[tuple[int, int], DuplicatePair | None] = {}
         self._incremental = IncrementalGroups(alike, said.same if "same" in request.kinds else ())
         self._due = 0.0
@@ -131,6 +134,10 @@ class _Grouper:
     def compare_by(self, confirm: Confirm, limits: Thresholds) -> None:
         """Ask ``confirm`` for pairs that are not found; ``limits`` are those of the pairs found."""
         self._confirm, self._limits = confirm, limits
+
+    def measure_by(self, quality: QualityReader) -> None:
+        """Measure the pictures that decide which one to keep by ``quality``."""
+        self._quality = quality
 
     def begin(self, candidates: Iterable[int]) -> None:
         self._incremental.begin(candidates)
@@ -146,7 +153,8 @@ class _Grouper:
     def finish(self, pairs: Sequence[DuplicatePair]) -> tuple[tuple[DuplicateGroup, ...], bool]:
         """Return all groups in report order, and whether the task was cancelled on the way."""
         made = self._group(pairs, self._alike, self._said, self._task)
-        return _choose_keepers(self._reader, made, self._request), made.interrupted
+        quality = None if self._task.is_cancelled else self._quality
+        return _choose_keepers(self._reader, made, self._request, quality), made.interrupted
 
     def _give(self) -> None:
         if not (components := self._incremental.take()):
@@ -157,7 +165,7 @@ class _Grouper:
         alike = {content: self._alike[content] for content in contents if content in self._alike}
         made = self._group(pairs, alike, said, Task(stop=self._task.stop))
         if self._on_group is not None and not made.interrupted:
-            for group in _choose_keepers(self._reader, made, self._request):
+            for group in _choose_keepers(self._reader, made, self._request, self._quality):
                 self._on_group(group)
 
     def _group(
@@ -191,7 +199,9 @@ def _count_pairs(
     return counts
 
 
-def _choose_keepers(reader: Reader, made: Grouping, request: DuplicatesRequest) -> tuple[DuplicateGroup, ...]:
+def _choose_keepers(
+    reader: Reader, made: Grouping, request: DuplicatesRequest, quality: QualityReader | None
+) -> tuple[DuplicateGroup, ...]:
     """Choose the keeper of each group, and return the groups in report order."""
     groups: list[DuplicateGroup] = []
     for some in _batches(made.groups):
@@ -203,7 +213,14 @@ def _choose_keepers(reader: Reader, made: Grouping, request: DuplicatesRequest) 
 
         for group in some:
             of_group = mark_symbolic_links(members[i] for i in group.members)
-            chosen = choose_keeper(of_group, request.keep, request.prefer, request.protect, richness=known)
+            chosen = choose_keeper(
+                of_group,
+                request.keep,
+                request.prefer,
+                request.protect,
+                richness=known,
+                quality=quality if group.kind == "same" else None,
+            )
             first, *others = chosen.members
             related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
             reason = PART_REASON if group.kind == "inside" else chosen.reason

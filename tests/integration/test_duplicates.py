@@ -81,6 +81,42 @@ class TestFind:
             assert other.pair.correlation is not None
             assert other.pair.correlation > 0.9
 
+    def test_the_better_picture_is_kept_and_the_reason_says_why(self, tmp_path: Path, photo_files: list[Path]) -> None:
+        """Neither the PNG of a bad JPEG, nor what was saved again at a high quality, nor an enlarged copy."""
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        sources = {path.stem: path for path in photo_files}
+
+        def picture(name: str, side: int = 400) -> Image.Image:
+            with Image.open(sources[name]) as opened:
+                made = opened.convert("RGB")
+            made.thumbnail((side, side))
+            return made
+
+        picture("china").save(folder / "china bad.jpg", quality=30)
+        with Image.open(folder / "china bad.jpg") as bad:
+            bad.save(folder / "china.png")
+        picture("flower").save(folder / "flower 85.jpg", quality=85)
+        picture("flower").save(folder / "flower worse.jpg", quality=40)
+        with Image.open(folder / "flower worse.jpg") as worse:
+            worse.save(folder / "flower again.jpg", quality=98)
+        cat, coffee = picture("chelsea"), picture("coffee")
+        cat.save(folder / "cat.jpg", quality=90)
+        cat.resize((cat.width * 2, cat.height * 2), Image.Resampling.BICUBIC).save(folder / "cat large.png")
+        coffee.save(folder / "coffee.jpg", quality=50)
+        picture("coffee", 200).save(folder / "coffee small.png")
+        with imseek.create(tmp_path / "collection", encoder="builtin") as collection:
+            collection.index([folder])
+            report = duplicates.find(collection)
+            kept = {row[0]: group.reason for row, group in zip(names(report), report.groups, strict=True)}
+            assert set(kept) == {"china bad.jpg", "flower 85.jpg", "cat.jpg", "coffee.jpg"}
+            assert kept["china bad.jpg"].startswith("stored at quality 30, the next saved again from quality ")
+            assert kept["flower 85.jpg"].startswith("stored at quality 85, the next ")
+            assert kept["cat.jpg"].endswith(f"{2 * cat.width} × {2 * cat.height}, was enlarged and has no more detail")
+            assert kept["coffee.jpg"].startswith(f"{coffee.width} × {coffee.height} pixels, the next has ")
+            largest = names(duplicates.find(collection, keep="largest"))
+            assert {"china.png", "flower again.jpg", "cat large.png"} <= {row[0] for row in largest}
+
     def test_a_mirrored_picture_is_said_to_be(self, made: Path) -> None:
         report = duplicates.find(made, kinds=["same"])
         turned = {
@@ -394,6 +430,46 @@ class TestAgainst:
         for asked in ({"against": made}, {"against": other, "kinds": ["inside"]}):
             with pytest.raises(UsageError):
                 duplicates.find(made, **asked)  # type: ignore[arg-type]
+
+
+class TestSources:
+    @pytest.fixture
+    def two(self, tmp_path: Path, photo_files: list[Path]) -> Iterator[tuple[imseek.Collection, Path, Path]]:
+        """Two folders of one collection that have a photograph in common, as a file and made smaller."""
+        disk, card = tmp_path / "disk", tmp_path / "card"
+        for folder in (disk, card):
+            folder.mkdir()
+            shutil.copyfile(photo_files[0], folder / "a.png")
+        with Image.open(photo_files[0]) as opened:
+            opened.convert("RGB").resize((250, 250)).save(card / "small.jpg")
+        with imseek.create(tmp_path / "collection", encoder="builtin") as collection:
+            collection.index([disk, card])
+            yield collection, disk, card
+
+    def test_groups_say_which_source_each_is_of_and_one_can_be_protected(self, two) -> None:
+        collection, disk, card = two
+        sources = {source.path: source.source_id for source in collection.info().sources}
+        for kept, other in ((disk, card), (card, disk)):
+            (group,) = duplicates.find(collection, protect=[kept]).groups
+            assert len(group.members) == 3
+            assert group.keeper.place.source_id == sources[str(kept).encode()]
+            assert {one.place.source_id for one in group.surplus} == {sources[str(other).encode()]}
+            report = duplicates.find(collection, protect=[kept])
+            plan = duplicates.plan(collection, report, "quarantine", protect=[kept])
+            assert {Path(file.path.decode()).parent for file in plan.files} == {other}
+
+    def test_a_source_that_is_not_there_is_named_and_left_alone(self, two) -> None:
+        collection, disk, card = two
+        card.rename(card.with_name("away"))
+        report = duplicates.find(collection, kinds=["exact"])
+        assert report.notes == (f"{card} is not there: no plan touches the 1 of these images that are in it",)
+        for protect in ([], [disk]):
+            plan = duplicates.plan(collection, duplicates.find(collection, kinds=["exact"], protect=protect), "trash")
+            assert plan.files == ()
+            (reason,) = {one.reason for one in plan.refused}
+            assert reason.endswith(f"its source {card} is not there")
+        card.with_name("away").rename(card)
+        assert duplicates.find(collection, kinds=["exact"]).notes == ()
 
 
 class TestLookedAtOnce:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -215,6 +216,32 @@ def test_judgements_stand_beside_duplicates(tmp_path: Path, root: Path) -> None:
 def test_a_search_for_duplicates_ends_when_its_time_is_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools_module, "DUPLICATE_SECONDS", 0.0)
     assert answer(settings, "duplicates", {"kinds": ["same"]})["interrupted"]
+
+
+def test_waiting_for_another_search_is_part_of_the_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second call comes while the first one searches, which goes on until the second has given up."""
+    monkeypatch.setattr(tools_module, "DUPLICATE_SECONDS", 0.3)
+    began, over = threading.Event(), threading.Event()
+    real = imseek.duplicates.find
+
+    def find(*arguments: Any, **options: Any) -> Any:
+        began.set()
+        assert over.wait(60)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(tools_module.duplicates, "find", find)
+
+    async def look(client: Any) -> list[Any]:
+        first = asyncio.create_task(client.call_tool("duplicates", {"kinds": ["same"]}))
+        await asyncio.to_thread(began.wait, 60)
+        second = await client.call_tool("duplicates", {"kinds": ["exact"]})
+        over.set()
+        return [await first, second]
+
+    _, second = talk(settings, look)
+    found = second.structured_content
+    assert (found["interrupted"], found["groups"]) == (True, [])
+    assert found["notes"] == ["another search is under way: call again"]
 
 
 def test_collections_and_their_names(root: Path, tmp_path: Path) -> None:

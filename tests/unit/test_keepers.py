@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
 from imseek.duplicates.grouping.keepers import RULES, Folders, choose_keeper, richness
+from imseek.duplicates.picture_quality import Compression
 from imseek.duplicates.results import Duplicate
 from imseek.errors import UsageError
 from imseek.types.pictures import Place
@@ -35,6 +37,78 @@ def test_best_has_the_most_pixels() -> None:
     found = choose_keeper([one(1, size=FEW, count=9_000_000), one(2, size=MANY), one(3, size=FEW)])
     assert (found.image_id, found.reason) == (2, "4000 × 3000 pixels, the next has 400 × 300")
     assert [member.image_id for member in found.members] == [2, 1, 3]
+
+
+class Measures:
+    """Stands in for what pictures are measured by, with their compression by image."""
+
+    def __init__(self, compressions: dict[int, Compression], enlarged: dict[int, float]) -> None:
+        self._compressions, self._enlarged = compressions, enlarged
+        self.measured: list[int] = []
+
+    def compression(self, image: Duplicate) -> Compression:
+        self.measured.append(image.image_id)
+        return self._compressions.get(image.image_id, Compression(101))
+
+    def is_enlarged(self, image: Duplicate, factor: float) -> bool:
+        self.measured.append(image.image_id)
+        return factor <= self._enlarged.get(image.image_id, 0)
+
+
+def own(image_id: int, **values: object) -> Duplicate:
+    return replace(one(image_id, **values), content_hash=f"{image_id:064x}")  # type: ignore[arg-type]
+
+
+def test_what_was_enlarged_loses_against_what_it_was_enlarged_from() -> None:
+    members = [own(1, size=(800, 600)), own(2, size=(4000, 3000)), own(3, size=(1600, 1200)), own(4, size=(400, 300))]
+    found = choose_keeper(members, quality=Measures({}, {2: 5, 3: 2}))
+    assert [member.image_id for member in found.members] == [1, 2, 3, 4]
+    assert found.reason == "800 × 600 pixels, the next, 4000 × 3000, was enlarged and has no more detail"
+    found = choose_keeper(members, quality=Measures({}, {2: 5}))
+    assert (found.image_id, found.reason) == (
+        3,
+        "1600 × 1200 pixels, the next, 4000 × 3000, was enlarged and has no more detail",
+    )
+
+
+def test_of_what_more_is_known_is_the_original_whatever_it_looks_like() -> None:
+    members = [own(1, size=(800, 600)), own(2, size=(1600, 1200))]
+    measures = Measures({}, {2: 5})
+    found = choose_keeper(members, quality=measures, richness=lambda member: member.image_id)
+    assert (found.image_id, measures.measured) == (2, [])
+
+
+def test_of_as_many_pixels_the_least_compressed_one() -> None:
+    """Above quality 90 nothing can be seen, and less than a step of five decides nothing."""
+    said = {
+        1: Compression(95),
+        2: Compression(101),
+        3: Compression(60),
+        4: Compression(63, saved_again=True),
+        5: Compression(0),
+    }
+    members = [own(n, count=5 - n) for n in said]
+    found = choose_keeper(members, quality=Measures(said, {}))
+    assert [member.image_id for member in found.members] == [1, 2, 3, 4, 5]
+    assert found.reason == "4 bytes, the next has 3"
+    assert choose_keeper(members[2:], quality=Measures(said, {})).reason == (
+        "stored at quality 60, the next saved again from quality 63"
+    )
+    assert choose_keeper([members[1], members[2]], quality=Measures(said, {})).reason == (
+        "stored without loss, the next stored at quality 60"
+    )
+    assert choose_keeper([members[3], members[4]], quality=Measures(said, {})).reason == (
+        "saved again from quality 63, the next not readable"
+    )
+
+
+def test_nothing_is_measured_that_does_not_decide() -> None:
+    measures = Measures({}, {})
+    same = [one(1, count=5), one(2, count=7)]
+    heic = [own(1), replace(own(2, count=5), format="HEIC")]
+    for members in (same, heic, [own(1), own(2, size=(410, 310))]):
+        choose_keeper(members, quality=measures)
+    assert measures.measured == []
 
 
 def test_best_then_has_the_most_metadata_then_the_largest_file() -> None:

@@ -28,6 +28,7 @@ from imseek.duplicates.action_results import Action, FileAction, PlannedFile, Pl
 from imseek.duplicates.actions import plan_file
 from imseek.duplicates.actions.plan_file import TAG
 from imseek.duplicates.grouping.keepers import AnyPath
+from imseek.duplicates.missing_sources import describe_missing, is_missing
 from imseek.duplicates.results import (
     ConfidenceCount,
     Duplicate,
@@ -333,6 +334,8 @@ class _PlanBuilder:
                 trouble = f"it is {held.state}"
             elif held.content_hash.hex() != one.content_hash:
                 trouble = "it has changed since the report"
+            elif held.source_id is not None and is_missing(self._sources[held.source_id]):
+                trouble = describe_missing(self._sources[held.source_id])
             elif held.source_id is not None and is_behind_link(self._sources[held.source_id], held.path):
                 trouble = "a symbolic link lies on the way to it"
         return path, trouble

@@ -5,28 +5,31 @@ its file, and images in a protected folder must not be touched. A rule is a list
 distinguishes the best two decides and becomes the reason. So a reason states what the keeper has over the second best,
 not everything in its favour.
 
-Rules cannot see that an enlarged copy has more pixels but no more detail, that a PNG made from a JPEG is larger but no
-better, or that an edited copy has lost the camera's date.
+An enlarged copy has more pixels but no more detail, and a PNG made from a JPEG is larger but no better: both are
+measured (:mod:`imseek.duplicates.picture_quality`).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any, Final, TypeAlias, get_args
+from functools import cached_property, cmp_to_key, partial
+from typing import Any, Final, Protocol, TypeAlias, get_args
 
+from imseek.duplicates.picture_quality import MEASURED_FORMATS, Compression
 from imseek.duplicates.results import Duplicate, KeepRule
 from imseek.errors import UsageError
+from imseek.media.compression import LEAST_FACTOR
 from imseek.types.pictures import display_path
 
 RULES: Final[tuple[KeepRule, ...]] = get_args(KeepRule)
 
-#: Columns that do not count as metadata: every picture has them, or another column implies them. The others are what
-#: editors and messengers tend to lose.
+#: Columns that do not count as metadata: every picture has them, or another column implies them; nor do measures of the
+#: pixels (luma_…). The others are what editors and messengers tend to lose.
 _BASIC_COLUMNS: Final = frozenset(
     {
         "image_id",
@@ -62,7 +65,7 @@ def richness(metadata: Mapping[str, Any], tags: Collection[str] = ()) -> int:
     ``metadata`` is the stored row (docs/format.md), with or without derived columns.
     """
     known = (name for name, value in metadata.items() if value is not None and value != "")
-    return sum(name not in _BASIC_COLUMNS for name in known) + len(tags)
+    return sum(name not in _BASIC_COLUMNS and not name.startswith("luma_") for name in known) + len(tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,16 @@ def _is_below(path: bytes, folder: bytes) -> bool:
     return path == stem or path.startswith((stem + b"/", stem + b"!/", stem + b"#"))
 
 
+class Quality(Protocol):
+    """Measures pictures (:class:`imseek.duplicates.picture_quality.QualityReader`)."""
+
+    def compression(self, image: Duplicate) -> Compression:
+        """Measure what compression has taken from an image of one of the ``MEASURED_FORMATS``."""
+
+    def is_enlarged(self, image: Duplicate, factor: float) -> bool:
+        """Return whether an image has no more detail than a copy smaller by ``factor``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Keeper:
     """``members`` from the one to keep to the most dispensable; ``reason`` says why the first is kept."""
@@ -144,18 +157,21 @@ def choose_keeper(
     protect: Sequence[AnyPath] | Folders = (),
     *,
     richness: Callable[[Duplicate], int] = lambda member: 0,
+    quality: Quality | None = None,
 ) -> Keeper:
     """Choose the image to keep, and say why: ``"4000 × 3000 pixels, the next has 1600 × 1200"``.
 
-    - ``best``: the most pixels, then the most metadata, then the largest file;
+    - ``best``: the most pixels, where enlarged copies count as what they were enlarged from and lose against it; then
+      the least loss by compression, then the most metadata, then the largest file;
     - ``largest``: the largest file, then as ``best``;
     - ``oldest``, ``newest``: by capture time on the camera's clock, then as ``best``; undated images come last;
     - ``path-priority``: in the earliest folder of ``prefer``, then as ``best``.
 
     With the other rules, ``prefer`` breaks ties. If images are in a folder of ``protect``, one of those is kept. Where
     nothing else differs, a name such as "beach (1).jpg" or "beach copy.jpg" loses. The last resort is the lowest id,
-    the image indexed first. ``richness`` returns how much is known of an image
-    (:func:`richness`). The order of ``members`` does not matter.
+    the image indexed first. ``richness`` returns how much is known of an image (:func:`richness`). ``quality`` measures
+    pictures, only where that decides; without it none counts as enlarged, or as better compressed. The order of
+    ``members`` does not matter.
 
     Raises UsageError for an unknown rule, and ValueError if there are no members.
     """
@@ -164,12 +180,22 @@ def choose_keeper(
     preferred = prefer if isinstance(prefer, Folders) else Folders.of(prefer)
     protected = protect if isinstance(protect, Folders) else Folders.of(protect)
     criteria = [_HAS_PLACE, _IS_FILE, *([_protected_criterion(protected)] if protected.paths else [])]
-    criteria += _criteria_of(rule, preferred, _Criterion(richness, partial(_compare_richness, richness)))
-    # By id first: sorting is stable, even in reverse.
     ranked = sorted(members, key=lambda member: (member.collection, member.image_id))
-    ranked.sort(key=lambda member: tuple(one.value(member) for one in criteria), reverse=True)
     if not ranked:
         raise ValueError("a group has members")
+    rich = _Criterion(richness, partial(_compare_richness, richness))
+    pixels = _Resolution(ranked, richness, quality)
+    measured = [*pixels.criteria, *([] if quality is None else _compression_criteria(ranked, quality)), rich, _BYTES]
+    criteria += _criteria_of(rule, preferred, measured)
+
+    def compare(one: Duplicate, other: Duplicate) -> int:
+        for criterion in criteria:
+            if (value := criterion.value(one)) != (against := criterion.value(other)):
+                return -1 if value > against else 1
+        return 0
+
+    # A stable sort keeps the order by id. Values are computed where those before them are equal.
+    ranked = sorted(ranked, key=cmp_to_key(compare))
     if len(ranked) == 1:
         return Keeper(tuple(ranked), "it is the only one")
     best, following = ranked[:2]
@@ -182,9 +208,82 @@ def choose_keeper(
     return Keeper(tuple(ranked), reason)
 
 
-def _criteria_of(rule: KeepRule, preferred: Folders, rich: _Criterion) -> Sequence[_Criterion]:
+class _Resolution:
+    """How many pixels of the images of a group are more than an enlargement."""
+
+    def __init__(
+        self, members: Sequence[Duplicate], richness: Callable[[Duplicate], int], quality: Quality | None
+    ) -> None:
+        self._members, self._richness, self._quality = members, richness, quality
+        self.criteria = (
+            _Criterion(self._pixels, self._compare_pixels),
+            _Criterion(
+                lambda member: member.content_hash not in self._enlarged,
+                lambda a, b: f"{_size(a)} pixels, the next, {_size(b)}, was enlarged and has no more detail",
+            ),
+        )
+
+    @cached_property
+    def _enlarged(self) -> Mapping[str, int]:
+        """The number of pixels that contents were enlarged from; the largest contents are measured until one was not.
+
+        One of which more is known than of the smaller ones counts as the original, whatever it looks like.
+        """
+        if self._quality is None:
+            return {}
+        found: dict[str, Duplicate] = {}
+        contents = {member.content_hash: member for member in reversed(self._members)}
+        for pixels in sorted({_count_pixels(member) for member in contents.values()}, reverse=True):
+            large = [member for member in contents.values() if _count_pixels(member) == pixels]
+            small = [member for member in contents.values() if _count_pixels(member) * LEAST_FACTOR**2 <= pixels]
+            if not small:
+                break
+            original = max(small, key=_count_pixels)
+            factor = math.sqrt(pixels / _count_pixels(original))
+            for member in large:
+                known = self._richness(member) > self._richness(original)
+                if not known and self._quality.is_enlarged(member, factor):
+                    found[member.content_hash] = original
+            if any(member.content_hash not in found for member in large):
+                break
+        # From the smallest on, as an original may have been enlarged itself.
+        counts: dict[str, int] = {}
+        for content, original in reversed(found.items()):
+            counts[content] = counts.get(original.content_hash, _count_pixels(original))
+        return counts
+
+    def _pixels(self, member: Duplicate) -> int:
+        return self._enlarged.get(member.content_hash, _count_pixels(member))
+
+    def _compare_pixels(self, best: Duplicate, following: Duplicate) -> str:
+        enlarged = following.content_hash in self._enlarged
+        was = "was enlarged and has less detail" if enlarged else ""
+        return f"{_size(best)} pixels, the next " + (f"{_size(following)}, {was}" if was else f"has {_size(following)}")
+
+
+def _count_pixels(member: Duplicate) -> int:
+    return member.width * member.height
+
+
+def _size(member: Duplicate) -> str:
+    return f"{member.width} × {member.height}"
+
+
+def _compression_criteria(members: Sequence[Duplicate], quality: Quality) -> Sequence[_Criterion]:
+    """Return the criterion of compression, if there is more than one content and that of all can be measured."""
+    contents = {member.content_hash for member in members}
+    if len(contents) < 2 or any(member.format not in MEASURED_FORMATS for member in members):
+        return ()
+    return (
+        _Criterion(
+            lambda member: quality.compression(member).step,
+            lambda a, b: f"{quality.compression(a)}, the next {quality.compression(b)}",
+        ),
+    )
+
+
+def _criteria_of(rule: KeepRule, preferred: Folders, best: Sequence[_Criterion]) -> Sequence[_Criterion]:
     named = (_preferred_criterion(preferred),) if preferred.paths else ()
-    best = (_PIXELS, rich, _BYTES)
     if rule == "path-priority":
         return (*named, *best, _NAME)
     first = {"best": (), "largest": (_BYTES,), "oldest": (_OLDEST,), "newest": (_NEWEST,)}[rule]
@@ -256,10 +355,6 @@ _HAS_PLACE: Final = _Criterion(
     lambda member: member.place is not None, lambda *_: "its place is known, that of the next is not"
 )
 _IS_FILE: Final = _Criterion(lambda member: member.link != "symbolic", lambda *_: "the next is a symbolic link")
-_PIXELS: Final = _Criterion(
-    lambda member: member.width * member.height,
-    lambda a, b: f"{a.width} × {a.height} pixels, the next has {b.width} × {b.height}",
-)
 _BYTES: Final = _Criterion(lambda member: member.bytes, lambda a, b: f"{a.bytes:,} bytes, the next has {b.bytes:,}")
 _OLDEST, _NEWEST = _date_criterion(-1), _date_criterion(1)
 _NAME: Final = _Criterion(lambda member: not _is_named_copy(member), lambda *_: "the next has the name of a copy")

@@ -50,6 +50,8 @@ from imseek.ui.server.service import NotServedError, ServedCollection, Service
 
 #: Seconds that one call may look for duplicates: hosts give up after a minute. The next call goes on from there.
 DUPLICATE_SECONDS: Final = 30.0
+#: Note in place of an answer while another call reads a whole collection.
+_BUSY: Final = "another search is under way: call again"
 #: The provenance of tags.
 ASSISTANT: Final = "assistant"
 #: Reports of duplicates in memory, so that their next page needs no search.
@@ -289,8 +291,7 @@ class Tools:
         if "kinds" in arguments:
             arguments["kinds"] = tuple(dict.fromkeys(arguments["kinds"]))
         given = DuplicateArguments(**arguments)
-        async with self._heavy:
-            found, judgements = await self._find_duplicates(served, given, report)
+        found, judgements = await self._find_duplicates_in_turn(served, given, report)
         start = 0 if given.page is None else _offset_of(given.page, found.generation)
         groups = found.groups[start : start + given.limit]
         more = start + len(groups) < len(found.groups)
@@ -316,10 +317,26 @@ class Tools:
         )
         return ToolResult(ToolAnswer(served.name, page))
 
-    async def _find_duplicates(
+    async def _find_duplicates_in_turn(
         self, served: ServedCollection, given: DuplicateArguments, report: Report
     ) -> tuple[DuplicateReport, tuple[Judgement, ...]]:
-        """Find duplicates, for at most ``DUPLICATE_SECONDS``; also returns the judgements that they follow.
+        """Find duplicates once no other call reads a whole collection; the wait is part of ``DUPLICATE_SECONDS``."""
+        deadline = asyncio.get_running_loop().time() + DUPLICATE_SECONDS
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._heavy.acquire()
+        except TimeoutError:
+            now = await served.threads.read(overview.read_state, served.collection)
+            return DuplicateReport(now.uuid, now.generation, 0, (), notes=(_BUSY,), interrupted=True), ()
+        try:
+            return await self._find_duplicates(served, given, report, deadline)
+        finally:
+            self._heavy.release()
+
+    async def _find_duplicates(
+        self, served: ServedCollection, given: DuplicateArguments, report: Report, until: float
+    ) -> tuple[DuplicateReport, tuple[Judgement, ...]]:
+        """Find duplicates, until the clock of the loop says so; also returns the judgements that they follow.
 
         A report of the same state and judgements is reused.
         """
@@ -331,7 +348,7 @@ class Tools:
             return self._reports[key], judgements
         stop = threading.Event()
         loop = asyncio.get_running_loop()
-        deadline = loop.call_later(DUPLICATE_SECONDS, stop.set)
+        deadline = loop.call_at(until, stop.set)
 
         progress = _ProgressLine(report, loop)
         try:
