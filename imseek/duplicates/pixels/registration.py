@@ -10,6 +10,7 @@ grid is that of the coarser picture, so that a thumbnail is not penalised for de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
@@ -95,6 +96,15 @@ def register_whole(a: Luminance, b: Luminance, orientation: int | None = None) -
     return _measure(a, turned, code, fit)
 
 
+def register_near(a: Luminance, b: Luminance, orientation: int, near: Sequence[float]) -> Registration:
+    """Lay ``b`` over ``a``, starting from a fit that is ``near``: scale and shift down, then those across, from shares
+    of a side of ``a`` to shares of ``b``'s, turned."""
+    turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
+    (height, width), (sy, ty, sx, tx) = turned.shape, near
+    fit = Fit(sy * height / a.shape[0], ty * height, sx * width / a.shape[1], tx * width)
+    return _measure(a, turned, orientation, fit, near=True)
+
+
 def register_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: bool = False) -> Registration:
     """Find one picture inside the other, at half its size or larger; the better of both ways round.
 
@@ -159,15 +169,15 @@ def _search(a: Luminance, b: Luminance, grid: int) -> tuple[float, Fit]:
 # -- refining, and measuring ---------------------------------------------------------------------------------
 
 
-def _measure(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registration:
+def _measure(a: Luminance, b: Luminance, code: int, fit: Fit, *, near: bool = False) -> Registration:
     # The grid is the coarser picture's.
     if fit.sy * fit.sx < 1:
-        return swap_sides(_measure_on_grid(b, a, INVERSE[code], fit.inverse()))
-    return _measure_on_grid(a, b, code, fit)
+        return swap_sides(_measure_on_grid(b, a, INVERSE[code], fit.inverse(), near=near))
+    return _measure_on_grid(a, b, code, fit, near=near)
 
 
-def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registration:
-    if max(a.shape) > 1.5 * _COARSE:
+def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit, *, near: bool) -> Registration:
+    if not near and max(a.shape) > 1.5 * _COARSE:
         coarse, ratio = shrink_to(a, _COARSE)
         back = 1 / ratio[0], 1 / ratio[1]
         refined = _refine_fit(coarse, b, fit.scaled(ratio, (1.0, 1.0)), 4).scaled(back, (1.0, 1.0))
