@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.duplicates.pixels.resampling import Luminance, find_gradient, fit_gain_offset
+from imseek.duplicates.pixels.resampling import Luminance, Overlap, find_gradient, fit_gain_offset
 from imseek.types.arrays import Float32
 
 #: Approximate width of a tile in pixels.
@@ -40,10 +40,10 @@ class Band:
     start: int
     stop: int
 
-    def over(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray | slice, np.ndarray | slice]:
-        """Return an index of the band's pixels in the part of ``a`` cut out by these rows and columns."""
-        along = rows if self.across else columns
-        inside = (along >= self.start) & (along < self.stop)
+    def over(self, shared: Overlap) -> tuple[slice, slice]:
+        """Return an index of the band's pixels in this part of ``a``."""
+        origin = shared.top if self.across else shared.left
+        inside = slice(max(0, self.start - origin), max(0, self.stop - origin))
         return (inside, slice(None)) if self.across else (slice(None), inside)
 
 

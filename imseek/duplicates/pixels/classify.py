@@ -28,12 +28,19 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from imseek.duplicates.pixels.coarse_comparison import CoarseFits, CoarsePictures, compare_inside, compare_whole
+from imseek.duplicates.pixels.coarse_comparison import (
+    CoarseFits,
+    CoarsePictures,
+    compare_closely,
+    compare_inside,
+    compare_whole,
+)
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
 from imseek.duplicates.pixels.registration import (
     Registration,
     register_inside,
+    register_near,
     register_whole,
 )
 from imseek.duplicates.pixels.resampling import Luminance
@@ -100,6 +107,15 @@ _BATCH: Final = 256
 _THREADS: Final = min(4, os.cpu_count() or 1)
 #: Least correlation and agreement of coarse squares to compare a candidate in full.
 _LEAST: Final = 0.2
+#: As squares of 64 by 64, by the lower of both: below this all of one is not laid over all of the other, from this on
+#: their fit is a good start, and from this on of a part it is searched for.
+_HOPELESS: Final = 0.3
+_CLEAR: Final = 0.5
+_PART: Final = 0.3
+#: An overlap of this share of the squares is no part.
+_ALL: Final = 0.95
+#: Tiles of pictures laid over each other that agree less than this do so by chance.
+_NOWHERE: Final = 0.1
 #: Around what is written over a picture, tiles may have moved by this share of the limit. Of half A's copies with text
 #: none has moved by more, of other pictures that would pass a third has.
 _REST_DRIFT: Final = 0.4
@@ -319,55 +335,91 @@ def _judge_pairs(
         return []
     positions, both = np.unique(np.concatenate([a, b]), return_inverse=True)
     small = [pictures[position] for position in positions.tolist()]
-    first, second = both[: len(a)], both[len(a) :]
-    plausible = _find_plausible(small, first, second, ~(cosine < thresholds.near_cosine))
-    floats = {p: small[p].astype(np.float32) for p in {*first[plausible].tolist(), *second[plausible].tolist()}}
-    found = [Verdict(0, 0.0)] * len(a)
-    for n in np.flatnonzero(plausible).tolist():
-        one, other = floats[int(first[n])], floats[int(second[n])]
-        near = int(distance[n]), float(cosine[n])
-        found[n] = _verdict(_register(one, other, *near, thresholds), *near, thresholds)
-    return found
+    pairs = _Pairs(small, CoarsePictures.of(small), both[: len(a)], both[len(a) :], distance, cosine, thresholds)
+    return pairs.judge()
 
 
-def _find_plausible(
-    pictures: Sequence[SmallLuminance], a: Positions, b: Positions, parts: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """Return which pairs (n,) agree coarsely: all of one with all of the other or, where ``parts`` (n,) says so, with a
-    part of it."""
-    coarse = CoarsePictures.of(pictures)
-    whole, correlation = compare_whole(coarse, a, b)
-    plausible = _agrees(whole)
-    rows = np.flatnonzero(parts & ~plausible)
-    if len(rows):
-        plausible[rows] = _agrees(compare_inside(coarse, a[rows], b[rows]))
-    # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
-    rows = np.flatnonzero(parts & ~plausible & (whole.orientation > 0) & (correlation >= _LIKELY))
-    if len(rows):
-        codes = whole.orientation[rows].tolist()
-        turned = [turn(pictures[p], INVERSE[code]) for p, code in zip(b[rows].tolist(), codes, strict=True)]
-        sides = CoarsePictures.of([*(pictures[p] for p in a[rows].tolist()), *turned])
-        count = np.arange(len(rows))
-        plausible[rows] = _agrees(compare_inside(sides, count, count + len(rows)))
-    return plausible
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pairs:
+    """n pairs of ``small`` pictures, at positions ``a`` and ``b`` (n,) among them, with what hash and vector say."""
 
+    small: Sequence[SmallLuminance]
+    squares: CoarsePictures
+    a: Positions
+    b: Positions
+    distance: npt.NDArray[np.uint8]
+    cosine: Float32
+    thresholds: Thresholds
 
-def _agrees(fits: CoarseFits) -> npt.NDArray[np.bool_]:
-    return np.asarray(np.minimum(fits.correlation, fits.agreement) >= _LEAST, np.bool_)
+    def judge(self) -> list[Verdict]:
+        whole, correlation = compare_whole(self.squares, self.a, self.b)
+        # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
+        turned = (whole.orientation > 0) & (correlation >= _LIKELY)
+        rows = np.flatnonzero(self._find_plausible(whole, turned))
+        close = compare_closely(self.squares, self.a[rows], self.b[rows], whole.of(rows))
+        floats = {p: self.small[p].astype(np.float32) for p in {*self.a[rows].tolist(), *self.b[rows].tolist()}}
+        laid = {n: self._lay_whole(floats, n, close, at) for at, n in enumerate(rows.tolist())}
+        parts = ~(self.cosine[rows] < self.thresholds.near_cosine)
+        apart = np.flatnonzero(parts & np.array([not self._is_same(n, one) for n, one in laid.items()], np.bool_))
+        # Squares miss a few parts of pictures that agree nowhere else.
+        nowhere = np.array([one.agreement < _NOWHERE for one in laid.values()], np.bool_)
+        missed = turned[rows] | nowhere & ~(self.cosine[rows] < self.thresholds.fine_cosine)
+        for n in rows[apart[self._have_parts(rows[apart], close.of(apart)) | missed[apart]]].tolist():
+            laid[n] = self._lay_inside(floats, n, laid[n])
+        found = [Verdict(0, 0.0)] * len(self.a)
+        for n, one in laid.items():
+            found[n] = _verdict(one, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+        return found
 
+    def _find_plausible(self, whole: CoarseFits, turned: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return which pairs (n,) agree coarsely: all of one with all of the other or, where vectors suggest it, with a
+        part of it."""
+        plausible = np.asarray(whole.likeness >= _LEAST, np.bool_)
+        parts = ~(self.cosine < self.thresholds.near_cosine)
+        rows = np.flatnonzero(parts & ~plausible)
+        if len(rows):
+            plausible[rows] = compare_inside(self.squares, self.a[rows], self.b[rows]).likeness >= _LEAST
+        rows = np.flatnonzero(parts & ~plausible & turned)
+        if len(rows):
+            codes = whole.orientation[rows].tolist()
+            back = [turn(self.small[p], INVERSE[code]) for p, code in zip(self.b[rows].tolist(), codes, strict=True)]
+            sides = CoarsePictures.of([*(self.small[p] for p in self.a[rows].tolist()), *back])
+            count = np.arange(len(rows))
+            plausible[rows] = compare_inside(sides, count, count + len(rows)).likeness >= _LEAST
+        return plausible
 
-def _register(a: Luminance, b: Luminance, distance: int, cosine: float, thresholds: Thresholds) -> Registration:
-    """Lay all of one picture over all of the other; where that does not match, search each inside the other."""
-    laid = register_whole(a, b)
-    if not _is_same_picture(laid, distance, thresholds):
+    def _lay_whole(self, floats: Mapping[int, Luminance], n: int, close: CoarseFits, at: int) -> Registration:
+        """Lay all of one picture of pair ``n`` over all of the other; ``close`` has its fit at ``at``."""
+        one, other = floats[int(self.a[n])], floats[int(self.b[n])]
+        code, likeness = int(close.orientation[at]), float(close.likeness[at])
+        if likeness < _HOPELESS:
+            return Registration(code, 0.0, 0.0, float(close.correlation[at]), 0.0, 0.0, 0.0, max(one.shape))
+        if likeness >= _CLEAR:
+            return register_near(one, other, code, close.fit[at].tolist())
+        return register_whole(one, other, code)
+
+    def _have_parts(self, rows: Positions, close: CoarseFits) -> npt.NDArray[np.bool_]:
+        """Return which of m pairs at ``rows``, with their ``close`` fits, have a part in common by their squares."""
+        inside = compare_closely(
+            self.squares, self.a[rows], self.b[rows], compare_inside(self.squares, self.a[rows], self.b[rows])
+        )
+        parts = [(fits.shared < _ALL) & (fits.likeness >= _PART) for fits in (close, inside)]
+        return np.asarray(parts[0] | parts[1], np.bool_)
+
+    def _lay_inside(self, floats: Mapping[int, Luminance], n: int, laid: Registration) -> Registration:
+        """Search each picture of pair ``n`` inside the other; return the best fit, which may be the one ``laid``."""
+        a, b = floats[int(self.a[n])], floats[int(self.b[n])]
         turns = dict.fromkeys((0, laid.orientation if laid.correlation >= _LIKELY else 0))
-        for fine, code in product(_search_grids(cosine, thresholds), turns):
+        for fine, code in product(_search_grids(float(self.cosine[n]), self.thresholds), turns):
             other = register_inside(a, b, code, fine=fine)
             if other.agreement > laid.agreement:
                 laid = other
-            if _is_same_picture(laid, distance, thresholds):
+            if self._is_same(n, laid):
                 break
-    return laid
+        return laid
+
+    def _is_same(self, n: int, laid: Registration) -> bool:
+        return _is_same_picture(laid, int(self.distance[n]), self.thresholds)
 
 
 def judge_unread(distance: int, orientation: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> Verdict:

@@ -3,14 +3,14 @@
 This costs a twentieth of a full registration (:mod:`imseek.duplicates.pixels.registration`). It drops pairs that cannot
 be duplicates. All of one picture is laid over all of the
 other in the best of the eight orientations, and each is searched for inside the other by normalised cross-correlation
-at a range of scales; both guesses are refined by Gauss-Newton. As all pictures are squeezed into squares, so are the
-fits: shares of both sides, not pixels.
+at a range of scales; both guesses are refined by Gauss-Newton, and where that is worth it once more as squares of 64 by
+64. As all pictures are squeezed into squares, so are the fits: shares of both sides, not pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -25,18 +25,22 @@ from imseek.types.arrays import Float32
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
-#: Sides of the squares: for orientations, for the search, for fits, and for what is searched for.
+#: Sides of the squares: for orientations, for the search, for fits, for closer fits, and for what is searched for.
 _TURN_SIDE: Final = 24
 _SEARCH_SIDE: Final = 24
 _SIDE: Final = 32
+_CLOSE_SIDE: Final = 64
 _PART_SIDE: Final = 48
 #: Scales at which one is searched in the other.
 _SCALES: Final = np.arange(_SEARCH_SIDE, _SEARCH_SIDE // 2 - 1, -2) / _SEARCH_SIDE
 #: Aspect ratios of a part and the whole are rounded to so many steps, so that parts share their windows.
 _ASPECT_STEPS: Final = 16
-#: Gauss-Newton steps, and the least overlap in pixels of the square.
-_STEPS: Final = 12
+#: Gauss-Newton steps, those of closer fits, and the least overlap in pixels of the square.
+_STEPS: Final = 8
+_CLOSE_STEPS: Final = 4
 _MIN_EXTENT: Final = 5
+#: Pixels of the squares refined together, so that they stay in the processor's cache.
+_TOGETHER: Final = 2**16
 #: Side of a tile whose detail is compared, and standard deviations as in :mod:`imseek.duplicates.pixels.agreement`.
 _TILE: Final = 8
 _FAINT: Final = 1.0
@@ -49,13 +53,31 @@ _SPREAD: Final = 1.7
 class CoarseFits:
     """How well n pairs of squares agree in their best fit; the second is turned by ``orientation`` (n,) beforehand.
 
-    ``correlation`` (n,) is that of luminance over the overlap, and ``agreement`` (n,) that of the detail of its tiles,
-    without the band whose removal improves it most.
+    ``fit`` (n, 4) has scale and shift down, then those across, which map shares of a side of the first to shares of the
+    second; where it is ``swapped`` (n,), of the second to the first. ``shared`` (n,) is the share of both that overlaps
+    (the smaller). ``correlation`` (n,) is that of luminance over the overlap, and ``agreement`` (n,) that of the
+    detail of its tiles, without the band whose removal improves it most.
     """
 
     orientation: Ints
+    swapped: npt.NDArray[np.bool_]
+    fit: Float32
+    shared: Float32
     correlation: Float32
     agreement: Float32
+
+    @property
+    def likeness(self) -> Float32:
+        """The lower of correlation and agreement, (n,)."""
+        return np.minimum(self.correlation, self.agreement)
+
+    def of(self, rows: Ints) -> CoarseFits:
+        return CoarseFits(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def put(self, rows: Ints, other: CoarseFits) -> None:
+        """Replace these rows by ``other``'s."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] = getattr(other, field.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +88,7 @@ class CoarsePictures:
     turns: Float32
     search: Float32
     fits: Float32
+    close: Float32
     parts: Float32
 
     @classmethod
@@ -80,6 +103,7 @@ class CoarsePictures:
             _standardise(squares(_TURN_SIDE)),
             squares(_SEARCH_SIDE),
             squares(_SIDE),
+            squares(_CLOSE_SIDE),
             squares(_PART_SIDE),
         )
 
@@ -91,7 +115,9 @@ def compare_whole(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[CoarseFit
     """
     codes, correlation = _best_orientations(pictures, a, b)
     start = np.tile(np.array([1, 0, 1, 0], np.float32), (len(a), 1))
-    return _measure(pictures.fits[a], _turn_back(pictures.fits[b], codes), start, codes), correlation
+    return _measure(
+        pictures.fits[a], _turn_back(pictures.fits[b], codes), start, codes, np.zeros(len(a), np.bool_)
+    ), correlation
 
 
 def compare_inside(pictures: CoarsePictures, a: Ints, b: Ints) -> CoarseFits:
@@ -101,7 +127,15 @@ def compare_inside(pictures: CoarsePictures, a: Ints, b: Ints) -> CoarseFits:
     swapped = back > there
     whole, part = np.where(swapped, b, a), np.where(swapped, a, b)
     start = np.where(swapped[:, None], inverse, fit).astype(np.float32)
-    return _measure(pictures.fits[whole], pictures.fits[part], start, np.zeros(len(a), np.int64))
+    return _measure(pictures.fits[whole], pictures.fits[part], start, np.zeros(len(a), np.int64), swapped)
+
+
+def compare_closely(pictures: CoarsePictures, a: Ints, b: Ints, fits: CoarseFits) -> CoarseFits:
+    """Refine the fits of n pairs, and measure them again, as squares of twice the side."""
+    first, second = pictures.close[a], _turn_back(pictures.close[b], fits.orientation)
+    swapped = fits.swapped[:, None, None]
+    whole, part = np.where(swapped, second, first), np.where(swapped, first, second)
+    return _measure(whole, part, fits.fit, fits.orientation, fits.swapped, _CLOSE_STEPS)
 
 
 def _best_orientations(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[Ints, Float32]:
@@ -177,16 +211,24 @@ def _search(pictures: CoarsePictures, whole: Ints, part: Ints) -> tuple[Float32,
 # -- refining, and measuring ---------------------------------------------------------------------------------
 
 
-def _measure(a: Float32, b: Float32, start: Float32, codes: Ints) -> CoarseFits:
+def _measure(
+    a: Float32, b: Float32, start: Float32, codes: Ints, swapped: npt.NDArray[np.bool_], steps: int = _STEPS
+) -> CoarseFits:
     """Refine the fits ``start`` (n, 4) of squares (n, side, side), and measure how well these agree."""
-    refined = _refine(a, b, start)
-    before, after = _compare_overlaps(a, b, start), _compare_overlaps(a, b, refined)
-    overlaps = _shared(start), _shared(refined)
-    # Clipped highlights and what is written over one of them lead away from a fit that was right, and the smaller the
-    # overlap, the more easily it agrees.
-    better = after.min(axis=1) * np.sqrt(overlaps[1]) > before.min(axis=1) * np.sqrt(overlaps[0])
-    correlation, agreement = np.where(better[:, None], after, before).T
-    return CoarseFits(codes, correlation, agreement)
+    fit, shared, likeness = start.copy(), np.zeros(len(a), np.float32), np.zeros((len(a), 2), np.float32)
+    together = max(1, _TOGETHER // a.shape[1] ** 2)
+    for first in range(0, len(a), together):
+        rows = slice(first, first + together)
+        refined = _refine(a[rows], b[rows], start[rows], steps)
+        before, after = (_compare_overlaps(a[rows], b[rows], fits) for fits in (start[rows], refined))
+        overlaps = _shared(start[rows]), _shared(refined)
+        # Clipped highlights and what is written over one of them lead away from a fit that was right, and the smaller
+        # the overlap, the more easily it agrees.
+        better = after.min(axis=1) * np.sqrt(overlaps[1]) > before.min(axis=1) * np.sqrt(overlaps[0])
+        fit[rows] = np.where(better[:, None], refined, start[rows])
+        shared[rows] = np.where(better, overlaps[1], overlaps[0])
+        likeness[rows] = np.where(better[:, None], after, before)
+    return CoarseFits(codes, swapped, fit, shared, likeness[:, 0], likeness[:, 1])
 
 
 def _shared(fit: Float32) -> Float32:
@@ -209,13 +251,13 @@ def _overlap(scale: Float32, shift: Float32) -> tuple[Float32, Float32]:
     return low, np.maximum(np.minimum(1, (1 - shift) / scale), low)
 
 
-def _refine(a: Float32, b: Float32, start: Float32) -> Float32:
+def _refine(a: Float32, b: Float32, start: Float32, steps: int) -> Float32:
     """Refine fits by Gauss-Newton, as ``registration`` does for one pair; those that diverge keep their last step."""
     n, side = len(a), a.shape[1]
     fit, live = start.copy(), np.ones(n, np.bool_)
     places = (np.arange(side, dtype=np.float32) + 0.5) / side
     diagonal = np.arange(4)
-    for _ in range(_STEPS):
+    for _ in range(steps):
         down, rows = _weights(fit[:, 0], fit[:, 1], side)
         right, columns = _weights(fit[:, 2], fit[:, 3], side)
         moved = down @ b @ right.transpose(0, 2, 1)

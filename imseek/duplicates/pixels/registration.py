@@ -10,7 +10,9 @@ grid is that of the coarser picture, so that a thumbnail is not penalised for de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -20,6 +22,7 @@ from imseek.duplicates.pixels.orientations import INVERSE, ORIENTATIONS, turn
 from imseek.duplicates.pixels.resampling import (
     Fit,
     Luminance,
+    correlate,
     cut_overlap,
     find_gradient,
     find_overlap,
@@ -48,6 +51,8 @@ _HOPELESS: Final = 0.25
 _MIN_CORRELATION: Final = 0.5
 #: Residuals looked at to find their spread.
 _RESIDUALS: Final = 1500
+#: The fit has converged if a step moves nothing by more than so many pixels.
+_CONVERGED: Final = 0.02
 #: Least number of common rows and columns that is meaningful.
 _MIN_EXTENT: Final = 6
 
@@ -89,6 +94,15 @@ def register_whole(a: Luminance, b: Luminance, orientation: int | None = None) -
     turned = np.ascontiguousarray(turn(b, INVERSE[code]))
     fit = Fit(turned.shape[0] / a.shape[0], 0.0, turned.shape[1] / a.shape[1], 0.0)
     return _measure(a, turned, code, fit)
+
+
+def register_near(a: Luminance, b: Luminance, orientation: int, near: Sequence[float]) -> Registration:
+    """Lay ``b`` over ``a``, starting from a fit that is ``near``: scale and shift down, then those across, from shares
+    of a side of ``a`` to shares of ``b``'s, turned."""
+    turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
+    (height, width), (sy, ty, sx, tx) = turned.shape, near
+    fit = Fit(sy * height / a.shape[0], ty * height, sx * width / a.shape[1], tx * width)
+    return _measure(a, turned, orientation, fit, near=True)
 
 
 def register_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: bool = False) -> Registration:
@@ -155,15 +169,15 @@ def _search(a: Luminance, b: Luminance, grid: int) -> tuple[float, Fit]:
 # -- refining, and measuring ---------------------------------------------------------------------------------
 
 
-def _measure(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registration:
+def _measure(a: Luminance, b: Luminance, code: int, fit: Fit, *, near: bool = False) -> Registration:
     # The grid is the coarser picture's.
     if fit.sy * fit.sx < 1:
-        return swap_sides(_measure_on_grid(b, a, INVERSE[code], fit.inverse()))
-    return _measure_on_grid(a, b, code, fit)
+        return swap_sides(_measure_on_grid(b, a, INVERSE[code], fit.inverse(), near=near))
+    return _measure_on_grid(a, b, code, fit, near=near)
 
 
-def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registration:
-    if max(a.shape) > 1.5 * _COARSE:
+def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit, *, near: bool) -> Registration:
+    if not near and max(a.shape) > 1.5 * _COARSE:
         coarse, ratio = shrink_to(a, _COARSE)
         back = 1 / ratio[0], 1 / ratio[1]
         refined = _refine_fit(coarse, b, fit.scaled(ratio, (1.0, 1.0)), 4).scaled(back, (1.0, 1.0))
@@ -185,19 +199,18 @@ def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit) -> Registr
 
 
 def _compare_overlap(a: Luminance, b: Luminance, code: int, fit: Fit) -> tuple[TileAgreement | None, Registration]:
-    rows, columns = find_overlap(a, b, fit)
-    area = len(rows) * len(columns)
+    shared = find_overlap(a, b, fit)
+    area = shared.height * shared.width
     overlap_a, overlap_b = area / a.size, min(1.0, area * fit.sy * fit.sx / b.size)
-    if len(rows) < _MIN_EXTENT or len(columns) < _MIN_EXTENT:
+    if min(shared.height, shared.width) < _MIN_EXTENT:
         return None, Registration(code, overlap_a, overlap_b, 0.0, 0.0, 0.0, 0.0, max(a.shape))
-    first, second = cut_overlap(a, b, rows, columns, fit)
-    correlation = float((standardise(first) * standardise(second)).sum())
-    tiled = compare_tiles(first, second, int(rows[0]), int(columns[0]))
+    first, second = cut_overlap(a, b, shared, fit)
+    tiled = compare_tiles(first, second, shared.top, shared.left)
     return tiled, Registration(
         code,
         overlap_a,
         overlap_b,
-        correlation,
+        correlate(first, second),
         tiled.agreement,
         tiled.drift,
         tiled.detail,
@@ -208,11 +221,10 @@ def _compare_overlap(a: Luminance, b: Luminance, code: int, fit: Fit) -> tuple[T
 
 
 def _correlation(a: Luminance, b: Luminance, fit: Fit) -> float:
-    rows, columns = find_overlap(a, b, fit)
-    if len(rows) < _MIN_EXTENT or len(columns) < _MIN_EXTENT:
+    shared = find_overlap(a, b, fit)
+    if min(shared.height, shared.width) < _MIN_EXTENT:
         return -1.0
-    first, second = cut_overlap(a, b, rows, columns, fit)
-    return float((standardise(first) * standardise(second)).sum())
+    return correlate(*cut_overlap(a, b, shared, fit))
 
 
 def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | None = None) -> Fit:
@@ -221,70 +233,79 @@ def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | N
     Large residuals are down-weighted; pixels of ``a`` in ``band`` are ignored.
     """
     for _ in range(steps):
-        rows, columns = find_overlap(a, b, fit)
-        if len(rows) < _MIN_EXTENT or len(columns) < _MIN_EXTENT:
+        shared = find_overlap(a, b, fit)
+        if min(shared.height, shared.width) < _MIN_EXTENT:
             return fit
-        target, moved = cut_overlap(a, b, rows, columns, fit)
+        target, moved = cut_overlap(a, b, shared, fit)
+        outside = None
         if band is None:
             gain, offset = fit_gain_offset(moved, target)
         else:
             outside = np.ones(target.shape, np.bool_)
-            outside[band.over(rows, columns)] = False
+            outside[band.over(shared)] = False
             gain, offset = fit_gain_offset(moved[outside], target[outside])
         if gain <= 0:
             return fit
-        error = target - np.float32(gain) * moved
+        error = np.float32(-gain) * moved
+        error += target
         error -= np.float32(offset)
-        # A sample of the residuals will do for their spread.
-        sample = np.abs(error.reshape(-1)[:: max(1, error.size // _RESIDUALS)])
-        spread = 2 * float(np.median(sample)) + NOISE
-        weight = error * np.float32(1 / spread)
+        weight = error * np.float32(1 / _find_spread(error))
         weight *= weight
         weight += 1
-        np.divide(np.float32(1), weight, out=weight)
-        if band is not None:
+        np.reciprocal(weight, out=weight)
+        if outside is not None:
             weight *= outside
-        down, right = find_gradient(moved)
-        y, x = (rows / a.shape[0]).astype(np.float32), (columns / a.shape[1]).astype(np.float32)
-        normal, residual = _normal_equations(down, right, weight, error, y, x)
-        held = np.diag(1e-4 * np.diag(normal) + 1e-6 / gain**2)
-        step = np.linalg.solve(normal + held, residual) / gain
-        if not float(np.abs(step).max()) < max(a.shape) / 4:
+        y, x = _powers(shared.top, shared.bottom, a.shape[0]), _powers(shared.left, shared.right, a.shape[1])
+        normal, residual = _normal_equations(*find_gradient(moved), weight, error, y, x)
+        normal.flat[::5] += 1e-4 * normal.flat[::5] + 1e-6 / gain**2
+        step = (np.linalg.solve(normal, residual) / gain).tolist()
+        longest = max(map(abs, step))
+        if not longest < max(a.shape) / 4:
             return fit  # It diverges.
         # Steps are in pixels of `a`; each is sy (sx) pixels of `b`.
         fit = Fit(
-            float(fit.sy * (1 + step[0] / a.shape[0])),
-            float(fit.ty + step[1] * fit.sy),
-            float(fit.sx * (1 + step[2] / a.shape[1])),
-            float(fit.tx + step[3] * fit.sx),
+            fit.sy * (1 + step[0] / a.shape[0]),
+            fit.ty + step[1] * fit.sy,
+            fit.sx * (1 + step[2] / a.shape[1]),
+            fit.tx + step[3] * fit.sx,
         )
-        if float(np.abs(step).max()) < 0.02:
+        if longest < _CONVERGED:
             break
     return fit
+
+
+def _find_spread(error: Float32) -> float:
+    """Return the scale of the residuals beyond which they lose weight, from a sample of them."""
+    sample = np.abs(error.reshape(-1)[:: max(1, error.size // _RESIDUALS)])
+    middle = len(sample) // 2
+    sample.partition(middle)
+    return 2 * float(sample[middle]) + NOISE
+
+
+@lru_cache(maxsize=4096)
+def _powers(start: int, stop: int, side: int) -> Float32:
+    """Return the squares, first powers and ones (3, n) of places along a side, in shares of it."""
+    places = (np.arange(start, stop) / side).astype(np.float32)
+    powers = np.stack([places * places, places, np.ones_like(places)])
+    powers.setflags(write=False)
+    return powers
 
 
 def _normal_equations(
     down: Float32, right: Float32, weight: Float32, error: Float32, y: Float32, x: Float32
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted normal equations, (4, 4) and (4,), of the basis ``down`` · y, ``down``, ``right`` · x and
-    ``right``, all (h, w), without building it: y (h,) and x (w,) depend on one axis only."""
-    by_rows, by_columns = np.stack([y * y, y, np.ones_like(y)]), np.stack([x * x, x, np.ones_like(x)])
-    ones_y, ones_x = by_rows[2], by_columns[2]
+    ``right``, all (h, w), without building it: it depends on ``y`` (3, h) and ``x`` (3, w), powers as of
+    :func:`_powers`, along one axis only."""
     weighed = weight * down
-    yy, y1, one_y = by_rows @ ((weighed * down) @ ones_x)
-    cross = by_rows[1:] @ (weighed * right) @ by_columns[1:].T
-    error_y = by_rows[1:] @ ((weighed * error) @ ones_x)
+    yy, y1, one_y = (y @ np.einsum("ij,ij->i", weighed, down)).tolist()
+    error_y = (y[1:] @ np.einsum("ij,ij->i", weighed, error)).tolist()
+    weighed *= right
+    (yx, y_1), (one_x1, one_1) = (y[1:] @ weighed @ x[1:].T).tolist()
     np.multiply(weight, right, out=weighed)
-    xx, x1, one_x = by_columns @ (ones_y @ (weighed * right))
-    weighed *= error
-    error_x = by_columns[1:] @ (ones_y @ weighed)
-    normal = np.array(
-        [
-            [yy, y1, *cross[0]],
-            [y1, one_y, *cross[1]],
-            [*cross[:, 0], xx, x1],
-            [*cross[:, 1], x1, one_x],
-        ],
-        np.float64,
-    )
-    return normal, np.array([*error_y, *error_x], np.float64)
+    error *= weighed
+    weighed *= right
+    xx, x1, one_x = (x @ (y[2] @ weighed)).tolist()
+    error_x = (x[1:] @ (y[2] @ error)).tolist()
+    normal = [[yy, y1, yx, y_1], [y1, one_y, one_x1, one_1], [yx, one_x1, xx, x1], [y_1, one_1, x1, one_x]]
+    return np.array(normal), np.array([*error_y, *error_x])

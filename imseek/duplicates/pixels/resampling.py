@@ -32,44 +32,78 @@ class Fit:
         return Fit(self.sy * b[0] / a[0], self.ty * b[0], self.sx * b[1] / a[1], self.tx * b[1])
 
 
-def find_overlap(a: Luminance, b: Luminance, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows and columns of ``a`` whose centres lie over ``b``; both are contiguous."""
-    found = []
-    for count, other, scale, shift in (
-        (a.shape[0], b.shape[0], fit.sy, fit.ty),
-        (a.shape[1], b.shape[1], fit.sx, fit.tx),
-    ):
-        centres = scale * (np.arange(count) + 0.5) + shift
-        found.append(np.flatnonzero((centres >= 0.25) & (centres <= other - 0.25)))
-    return found[0], found[1]
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """The pixels of ``a`` whose centres lie over ``b``: rows ``top`` to before ``bottom``, columns ``left`` to before
+    ``right``."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
 
 
-def cut_overlap(
-    a: Luminance, b: Luminance, rows: np.ndarray, columns: np.ndarray, fit: Fit
-) -> tuple[Luminance, Luminance]:
+def find_overlap(a: Luminance, b: Luminance, fit: Fit) -> Overlap:
+    """Return the rows and columns of ``a`` whose centres lie over ``b``."""
+    rows = _covered(a.shape[0], b.shape[0], fit.sy, fit.ty)
+    return Overlap(*rows, *_covered(a.shape[1], b.shape[1], fit.sx, fit.tx))
+
+
+def _covered(count: int, other: int, scale: float, shift: float) -> tuple[int, int]:
+    """Return the first and end place of those whose centres lie over the other picture, along one axis."""
+    if scale <= 0:
+        return 0, 0
+    first = max(0, math.ceil((0.25 - shift) / scale - 0.5))
+    end = min(count, math.floor((other - 0.25 - shift) / scale - 0.5) + 1)
+    return first, max(first, end)
+
+
+def cut_overlap(a: Luminance, b: Luminance, shared: Overlap, fit: Fit) -> tuple[Luminance, Luminance]:
     """Return the overlapping parts of both pictures, at the pixels of ``a``."""
-    return a[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], resample(b, rows, columns, fit)
+    down = _weights(shared.top, shared.height, b.shape[0], fit.sy, fit.ty)
+    right = _weights(shared.left, shared.width, b.shape[1], fit.sx, fit.tx)
+    return a[shared.top : shared.bottom, shared.left : shared.right], np.asarray(down @ b @ right.T, np.float32)
 
 
-def resample(b: Luminance, rows: np.ndarray, columns: np.ndarray, fit: Fit) -> Float32:
-    """Resample ``b`` at pixels of ``a`` by two matrix products."""
-    down = _weights(rows, b.shape[0], fit.sy, fit.ty)
-    right = _weights(columns, b.shape[1], fit.sx, fit.tx)
-    return np.asarray(down @ b @ right.T, np.float32)
-
-
-def _weights(places: np.ndarray, count: int, scale: float, shift: float) -> Float32:
-    """Return resampling weights (m, count) float32; rows sum to 1. The kernel is a triangle as wide as the step."""
-    centres = scale * (places + 0.5) + (shift - 0.5)
+def _weights(start: int, places: int, count: int, scale: float, shift: float) -> Float32:
+    """Return weights (places, count) float32 that resample at places from ``start`` on; rows sum to 1. The kernel is a
+    triangle as wide as the step."""
     reach = max(scale, 1.0)
-    taps = np.floor(centres - reach)[:, None] + np.arange(1, math.ceil(2 * reach) + 1)
-    values = np.maximum(1 - np.abs(taps - centres[:, None]) / reach, 0)
-    values[(taps < 0) | (taps >= count)] = 0
+    width = math.ceil(2 * reach)
+    at, taps = _places_and_taps(places, width)
+    centres = scale * at + (scale * start + shift - 0.5)
+    first = np.floor(centres - reach)
+    # The distance of each tap from the centre of its place.
+    values = np.abs(taps - (centres - first)[:, None])
+    values /= -reach
+    values += 1
+    np.maximum(values, 0, out=values)
+    # Taps beyond the edges fall into a margin, which is cut off.
+    offsets = first.astype(np.int64)
+    before, after = max(0, -1 - int(offsets[0])), max(0, int(offsets[-1]) + width + 1 - count)
+    if before:
+        values[taps + first[:, None] < 0] = 0
+    if after:
+        values[taps + first[:, None] >= count] = 0
     values /= np.maximum(values.sum(axis=1, keepdims=True), 1e-6)
-    weights: Float32 = np.zeros((len(places), count), np.float32)
-    rows, columns = np.nonzero(values)
-    weights[rows, taps[rows, columns].astype(np.int64)] = values[rows, columns]
-    return weights
+    stride = before + count + after
+    weights = np.zeros(places * stride, np.float32)
+    weights[(offsets + (at - 0.5).astype(np.int64) * stride + before)[:, None] + taps.astype(np.int64)] = values
+    return weights.reshape(places, stride)[:, before : before + count]
+
+
+@lru_cache(maxsize=1024)
+def _places_and_taps(places: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the centres (places,) of pixels, and the taps 1 … width of each."""
+    return np.arange(places) + 0.5, np.arange(1.0, width + 1)
 
 
 def resize_luminance(picture: Luminance, height: int, width: int) -> Float32:
@@ -80,7 +114,7 @@ def resize_luminance(picture: Luminance, height: int, width: int) -> Float32:
 @lru_cache(maxsize=1024)
 def _resize_weights(length: int, count: int) -> Float32:
     """Return the weights that resize one axis; cached, as most pictures of a collection have one of a few shapes."""
-    weights = _weights(np.arange(length), count, count / length, 0.0)
+    weights = _weights(0, length, count, count / length, 0.0)
     weights.setflags(write=False)
     return weights
 
@@ -99,6 +133,13 @@ def fit_gain_offset(x: Luminance, y: Luminance) -> tuple[float, float]:
     square = float(flat @ flat)
     gain = float(flat @ (y - mean_y).reshape(-1)) / square if square > 0 else 0.0
     return gain, mean_y - gain * mean_x
+
+
+def correlate(x: Luminance, y: Luminance) -> float:
+    """Return the correlation of two pictures of one shape, -1 … 1; 0 if one is blank."""
+    one, other = (x - x.mean()).reshape(-1), (y - y.mean()).reshape(-1)
+    norm = math.sqrt(float(one @ one) * float(other @ other))
+    return float(one @ other) / norm if norm > 1e-6 else 0.0
 
 
 def find_gradient(picture: Luminance) -> tuple[Float32, Float32]:

@@ -37,7 +37,7 @@ OnPairs: TypeAlias = Callable[[ClassifiedPairs, Positions, Positions], None]
 _STAGE: Final = "looked"
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
-_VERSION: Final = 2
+_VERSION: Final = 3
 #: Fields of :class:`ClassifiedPairs` copied from the candidates.
 _CANDIDATE_FIELDS: Final[dict[str, type[np.generic]]] = {
     "a": np.int64,
