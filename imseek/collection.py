@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
 
 import numpy as np
 
-from imseek.analysis.current_originals import CurrentOriginals
+from imseek.analysis.current_originals import CurrentOriginals, open_originals
 from imseek.data.catalog.places import is_url as is_url
 from imseek.data.layout import is_collection
 from imseek.data.milvus.address import is_address
@@ -206,7 +206,7 @@ class Collection:
         #: Keyed by the requested fingerprint and the loaded modalities.
         self._encoders = dict(_loaded or {})
         self._lock = threading.Lock()
-        self._engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
+        self._engine = Engine(path, self._encoder, open_originals, runtime, notify)
         self._originals = CurrentOriginals(self._engine)
         self._closed = False
         self.uuid = self._engine.reader.identity.uuid
