@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
 
 import numpy as np
 
-from imseek.analysis.current_originals import CurrentOriginals
+from imseek.analysis.current_originals import CurrentOriginals, open_originals
 from imseek.data.catalog.places import is_url as is_url
 from imseek.data.layout import is_collection
 from imseek.data.milvus.address import is_address
@@ -240,7 +240,7 @@ class Collection:
             if self._engine is None:
                 from imseek.search.engine import Engine
 
-                self._engine = Engine(self._generations, self._encoder)
+                self._engine = Engine(self._generations, self._encoder, open_originals, self._runtime, self._notify)
             return self._engine
 
     @property

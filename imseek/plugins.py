@@ -1,4 +1,4 @@
-"""Plugins: encoders, export formats and kinds of sources that other packages declare as entry points (docs/plugins.md).
+"""Plugins: encoders, formats, kinds of sources and rerankers of other packages, as entry points (docs/plugins.md).
 
 Names are read from the metadata of installed packages. The code of a plugin is imported when it is used.
 """
@@ -15,7 +15,7 @@ from imseek.errors import PluginError
 from imseek.types.json_form import Json, Printable
 
 #: Groups of entry points.
-PluginGroup: TypeAlias = Literal["imseek.encoders", "imseek.exports", "imseek.sources"]
+PluginGroup: TypeAlias = Literal["imseek.encoders", "imseek.exports", "imseek.sources", "imseek.rerankers"]
 GROUPS: Final[tuple[PluginGroup, ...]] = get_args(PluginGroup)
 #: A name that can stand in references of encoders and on command lines.
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
@@ -27,7 +27,7 @@ class Plugin:
 
     group: Annotated[PluginGroup, Json(hidden=True)]
     name: Printable
-    """The scheme of an encoder's reference, the name of a format, or the kind of a source."""
+    """The scheme of an encoder's reference, the name of a format or a reranker, or the kind of a source."""
     package: Printable
     version: Printable
     entry: Annotated[Any, Json(hidden=True)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
-from imseek.analysis.current_originals import CurrentOriginals
+from imseek.analysis.current_originals import CurrentOriginals, open_originals
 from imseek.data.milvus.address import is_address as is_address
 from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
@@ -58,7 +58,7 @@ class PublishedCollection:
         self._lock = threading.Lock()
         client = Client(parse(address))
         try:
-            self._engine = PublishedEngine(client, self._encoder)
+            self._engine = PublishedEngine(client, self._encoder, open_originals, runtime, notify)
         except BaseException:
             client.close()
             raise

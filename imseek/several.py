@@ -60,7 +60,9 @@ def search_all(
         for collection, generation in zip(others, window.generations[1:], strict=True):
             share_encoders(first, collection)
             engine = collection.engine
-            made = engine.prepare(parsed, window, generation=generation, query_vectors=head.query_vectors)
+            made = engine.prepare(
+                parsed, window, generation=generation, query_vectors=head.query_vectors, reranker=head.reranker
+            )
             prepared.append((engine, made))
         engines = [engine for engine, _ in prepared]
         comparable = compare_collections([one for _, one in prepared])

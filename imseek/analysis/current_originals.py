@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from imseek.errors import MediaError
@@ -10,8 +12,22 @@ from imseek.types.pictures import SkipReason
 if TYPE_CHECKING:
     from imseek.data.user_files.image_places import IndexedPlace
     from imseek.indexer.sources.picture_reader import IndexedPicture
+    from imseek.search.backend import GenerationReader
     from imseek.search.engine import BaseEngine
     from imseek.search.generations import GenerationCache
+
+
+@contextmanager
+def open_originals(reader: GenerationReader) -> Iterator[Callable[[int], bytes]]:
+    """Open the pictures of one generation, of a folder or in Milvus, for a search that looks at them.
+
+    Yields a thread-safe function from an image id to the bytes as indexed, which raises as
+    :meth:`CurrentOriginals.load`, and OSError.
+    """
+    from imseek.indexer.sources.picture_reader import PlaceReader
+
+    with PlaceReader() as places:
+        yield lambda image_id: places.load(reader.indexed_place(image_id)).data
 
 
 class CurrentOriginals:

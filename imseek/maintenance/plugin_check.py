@@ -64,4 +64,5 @@ _OWN_NAMES: Final[Mapping[PluginGroup, Callable[[], Collection[str]]]] = {
     "imseek.encoders": _encoder_names,
     "imseek.exports": _export_names,
     "imseek.sources": _source_names,
+    "imseek.rerankers": tuple,  # imseek itself has none
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +75,11 @@ def unit_rows(reader: GenerationReader, ids: Ids, space: SpaceInfo) -> Float32:
 
 StoredT = TypeVar("StoredT", bound=GenerationReader)
 StoredT_co = TypeVar("StoredT_co", bound=GenerationReader, covariant=True)
+
+#: Returns the original bytes of a stored image by its id. Raises ImseekError, OSError.
+ReadOriginal: TypeAlias = Callable[[int], bytes]
+#: Opens the original pictures of one generation.
+OpenOriginals: TypeAlias = Callable[[GenerationReader], AbstractContextManager[ReadOriginal]]
 
 
 class AllowedImages(Protocol):

@@ -22,8 +22,9 @@ class CandidateSet:
     corrected for hubs, or fused with words (:mod:`imseek.search.rank_fusion`); ``owners`` (m,): index of the collection
     each belongs to, 0 if there is one; ``others``: for each, the ids of the near-duplicates that it represents, best
     first; ``words`` (m,) float64: the evidence of words and captions that match, in nats before weighting, 0 if none
-    does; ``shares`` (m,) float64: the share of the query's words that match. ``irrelevant`` is the number of candidates
-    that the cutoff of their collection dropped.
+    does; ``shares`` (m,) float64: the share of the query's words that match; ``reranked`` (m,) float32: the scores of
+    the query's reranker, NaN for candidates that it did not see. ``irrelevant`` is the number of candidates that the
+    cutoff of their collection dropped.
     """
 
     ids: Ids
@@ -33,6 +34,7 @@ class CandidateSet:
     others: tuple[tuple[int, ...], ...]
     words: npt.NDArray[np.float64]
     shares: npt.NDArray[np.float64]
+    reranked: Float32
     irrelevant: int = 0
 
     @classmethod
@@ -54,6 +56,7 @@ class CandidateSet:
             ((),) * count,
             np.zeros(count) if words is None else words,
             np.zeros(count) if shares is None else shares,
+            np.full(count, np.nan, np.float32),
         )
 
     def __len__(self) -> int:
@@ -71,6 +74,7 @@ class CandidateSet:
             others,
             self.words[at],
             self.shares[at],
+            self.reranked[at],
             self.irrelevant,
         )
 
@@ -91,6 +95,7 @@ def concatenate(sets: Sequence[CandidateSet]) -> CandidateSet:
         tuple(others for one in sets for others in one.others),
         np.concatenate([one.words for one in sets]),
         np.concatenate([one.shares for one in sets]),
+        np.concatenate([one.reranked for one in sets]),
     )
 
 

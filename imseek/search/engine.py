@@ -6,10 +6,11 @@ for candidates, ``rerank`` filters and orders them, ``result_pages`` looks up wh
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -17,10 +18,17 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import row_norms, scores_of, top_k
-from imseek.encoders.base import Encoder
-from imseek.errors import CAPTION_SOURCES, QueryError
+from imseek.encoders.runtime import Runtime
+from imseek.errors import CAPTION_SOURCES, CorruptCollectionError, QueryError
 from imseek.search import rerank
-from imseek.search.backend import AllowedImages, Generation, GenerationCache, GenerationReader, StoredT
+from imseek.search.backend import (
+    AllowedImages,
+    Generation,
+    GenerationCache,
+    GenerationReader,
+    OpenOriginals,
+    StoredT,
+)
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.cutoff import SAMPLE, sample_scores
 from imseek.search.feedback import refine_query
@@ -46,6 +54,9 @@ from imseek.search.where import Filters
 from imseek.types.arrays import Float32
 from imseek.types.search_results import SearchResult
 
+if TYPE_CHECKING:
+    from imseek.search.rerankers import LoadedReranker
+
 T = TypeVar("T")
 
 #: The number of conditions per generation whose ids are cached.
@@ -66,12 +77,24 @@ _TEXT_TOKENS = 2
 class BaseEngine(ABC, Generic[StoredT]):
     """Searches one collection in any backend. Thread-safe.
 
-    Each search answers from one generation; a newer one is picked up between searches.
+    Each search answers from one generation; a newer one is picked up between searches. ``originals`` opens the pictures
+    that rerankers look at; these are made with ``runtime`` and ``notify``, and kept.
     """
 
-    def __init__(self, editions: GenerationCache[StoredT], encoder: EncoderSource) -> None:
+    def __init__(
+        self,
+        editions: GenerationCache[StoredT],
+        encoder: EncoderSource,
+        originals: OpenOriginals,
+        runtime: Runtime | None = None,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
         self._encoder = QueryEncoder(encoder)
         self._editions = editions
+        self._originals = originals
+        self._runtime, self._notify = runtime, notify
+        self._lock = threading.Lock()
+        self._rerankers: dict[str, LoadedReranker] = {}
 
     @abstractmethod
     def _where(self, reader: StoredT, where: str) -> AllowedImages:
@@ -141,26 +164,33 @@ class BaseEngine(ABC, Generic[StoredT]):
         generation: int | None = None,
         query_vectors: QueryVectors | None = None,
         texts: Mapping[str, Float32] | None = None,
+        reranker: LoadedReranker | None = None,
     ) -> PreparedQuery:
         """Prepare a query for one generation: that of its page token, or else the newest.
 
-        ``query_vectors`` and ``texts`` (vectors of the query's texts) are used if they were computed already. Raises
-        QueryError, MediaError, ImageNotFoundError, EncoderMismatchError, ExpiredPageError.
+        ``query_vectors``, ``texts`` (vectors of the query's texts) and ``reranker`` are used if they are there already.
+        Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError, ExpiredPageError, and PluginError for a
+        reranker that cannot be used.
         """
         rerank.check_query(query)
+        if reranker is None and query.rerank is not None:
+            reranker = self._reranker(query.rerank, query)
         edition = newest or self._editions.newest()
         if generation is not None and generation != edition.reader.generation:
             edition = self._editions.of(generation)
         reader = edition.reader
         if query.by == "text":
-            return self._prepare_words(query, window, edition)
+            return replace(self._prepare_words(query, window, edition), reranker=reranker, originals=self._originals)
         spaces = answering_spaces(reader.current, query)
         indexes = tuple(self._editions.index(edition, space) for space in spaces)
         if query_vectors is None:
             query_vectors = self._encoder.encode(query, reader, spaces, edition.sample, texts or {})
         allowed = None if query.where is None else self._allowed(query.where, edition)
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
-        prepared = PreparedQuery(query, window, edition, spaces, indexes, query_vectors, allowed, total, self._encoder)
+        prepared = PreparedQuery(
+            query, window, edition, spaces, indexes, query_vectors, allowed, total, self._encoder,
+            reranker=reranker, originals=self._originals,
+        )  # fmt: skip
         has_texts = query.by == "auto" and has_words(query)
         if has_texts:
             prepared = replace(prepared, captions=self._match_captions(prepared, edition, texts or {}))
@@ -243,6 +273,17 @@ class BaseEngine(ABC, Generic[StoredT]):
             found[by] = self._encoder.texts_of(alike, space)
         return found
 
+    def _reranker(self, name: str, query: Query) -> LoadedReranker:
+        """Return a reranker, loaded once. Raises QueryError if there is none or it reads no such query, PluginError."""
+        from imseek.search.rerankers import load_reranker
+
+        with self._lock:
+            if name not in self._rerankers:
+                self._rerankers[name] = load_reranker(name, runtime=self._runtime, notify=self._notify)
+            loaded = self._rerankers[name]
+        loaded.check_query(query)
+        return loaded
+
     def _allowed(self, where: str, edition: Generation[StoredT]) -> AllowedImages:
         """Return the images that satisfy a condition, cached. Raises QueryError."""
         held = edition.allowed.get(where)
@@ -258,8 +299,15 @@ class BaseEngine(ABC, Generic[StoredT]):
 class Engine(BaseEngine[Reader]):
     """Searches a collection in a folder."""
 
-    def __init__(self, generations: FolderEditions, encoder: EncoderSource) -> None:
-        super().__init__(generations, encoder)
+    def __init__(
+        self,
+        generations: FolderEditions,
+        encoder: EncoderSource,
+        originals: OpenOriginals,
+        runtime: Runtime | None = None,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__(generations, encoder, originals, runtime, notify)
         self._filters = Filters()
 
     def scores(self, query: Query, ids: Ids) -> Float32:

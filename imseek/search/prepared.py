@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,7 @@ from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import cosines, row_norms
 from imseek.errors import QueryError
-from imseek.search.backend import AllowedImages, Generation, GenerationReader, Index, unit_rows
+from imseek.search.backend import AllowedImages, Generation, GenerationReader, Index, OpenOriginals, unit_rows
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.cutoff import SAMPLE
 from imseek.search.query import Query
@@ -25,6 +27,9 @@ from imseek.search.retrieve import APPROXIMATE_DEPTH, SpaceQuery, search_spaces,
 from imseek.types.arrays import Float32
 from imseek.types.pictures import display_path
 from imseek.types.spaces import SpaceInfo
+
+if TYPE_CHECKING:
+    from imseek.search.rerankers import LoadedReranker
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ class PreparedQuery:
     For re-ranking stages this is a :class:`imseek.search.candidate_set.StageContext`; stages within one collection may
     also compare candidates with ``samples`` of it, and with texts encoded by ``encoder``.
 
+    ``reranker`` is the one that the query names; ``originals`` opens the pictures that it may look at.
+
     ``words`` are the images that words of the query match. With ``calibration``, the ranking is fused with them;
     ``pictures`` is then the part of the ranking by cosine that was retrieved.
     """
@@ -89,6 +96,8 @@ class PreparedQuery:
     calibration: Calibration | None = None
     pictures: Matches | None = None
     captions: CaptionHits | None = None
+    reranker: LoadedReranker | None = None
+    originals: OpenOriginals | None = None
 
     @property
     def reader(self) -> GenerationReader:
@@ -166,6 +175,21 @@ class PreparedQuery:
             for space, share in zip(spaces, shares, strict=True)
         ]
         return np.concatenate(parts, axis=1)
+
+    @property
+    def digest(self) -> bytes:
+        return self.window.digest
+
+    def metadata(self, candidates: CandidateSet) -> list[Mapping[str, Any]]:
+        ids = candidates.ids.tolist()
+        stored = self.reader.metadata(ids)
+        return [stored.get(i, {}) for i in ids]
+
+    @contextmanager
+    def open_originals(self) -> Iterator[Callable[[int, int], bytes]]:
+        assert self.originals is not None
+        with self.originals(self.reader) as read:
+            yield lambda _, image_id: read(image_id)
 
     def hashes(self, candidates: CandidateSet) -> npt.NDArray[np.uint64]:
         ids = candidates.ids.tolist()

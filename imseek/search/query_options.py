@@ -87,6 +87,13 @@ class QueryOptions:
         Option("Above 0, move hits that resemble earlier ones down the list.", metavar="F", minimum=0, maximum=1),
     ] = 0.0
     """Maximal marginal relevance."""
+    rerank: Annotated[
+        str | None, Option("Order the best hits by this reranker, which a plugin brings.", metavar="NAME")
+    ] = None
+    """See docs/plugins.md."""
+    rerank_limit: Annotated[
+        int, Option("Number of best hits that `rerank` orders.", metavar="N", minimum=1, maximum=1000)
+    ] = 100
     collapse: Annotated[bool, Option("Show near-duplicates as one hit.")] = False
     page: Annotated[
         str | None, Option("Continue after an earlier answer, by the token that it gave.", metavar="TOKEN")
@@ -115,6 +122,8 @@ class FurtherOptions(TypedDict, total=False):
     group_by: GroupBy | None
     per_group: int
     diversity: float
+    rerank: str | None
+    rerank_limit: int
     collapse: bool
     page: str | None
     more: Sequence[int]

@@ -123,7 +123,7 @@ class QueryEncoder:
             return [vector], encoder.notes([term.text])
         if term.picture is not None or term.url is not None:
             encoders = [self.encoder(space, "image") for space in spaces]
-            pixels = _pixels(term, shared_draft_size(encoders))
+            pixels = decode_picture(term, shared_draft_size(encoders))
             return [e.encode_images(e.prepare(pixels)[None])[0] for e in encoders], ()
         if term.image_id is not None:
             return [reader.vector(term.image_id, _image_space_of(space, reader.current)) for space in spaces], ()
@@ -158,8 +158,11 @@ def _unit(vector: npt.NDArray[Any], what: str) -> Float64:
     return unit
 
 
-def _pixels(term: Term, draft_size: int | None) -> npt.NDArray[np.uint8]:
-    """Decode the picture of a term. Raises QueryError if it is unusable, MediaError if the network fails."""
+def decode_picture(term: Term, draft_size: int | None) -> npt.NDArray[np.uint8]:
+    """Decode the picture of a term, of a file, bytes or a URL, as (h, w, 3) uint8.
+
+    Raises QueryError if it is unusable, MediaError if the network fails.
+    """
     from imseek.media.decode import decode
 
     data, name = load_picture(term)

@@ -30,6 +30,7 @@ from imseek.search.query import Query
 
 if TYPE_CHECKING:
     from imseek.search.prepared import PreparedQuery
+    from imseek.search.rerankers import RerankContext
 
 ContextT = TypeVar("ContextT", bound=StageContext)
 
@@ -62,6 +63,13 @@ def sort_by_date(candidates: CandidateSet, query: Query, context: StageContext) 
     return candidates.take(dated + [i for i, date in enumerate(dates) if not date])
 
 
+def rerank_best(candidates: CandidateSet, query: Query, context: RerankContext) -> CandidateSet:
+    """Order the best candidates by the reranker of the query."""
+    from imseek.search.rerankers import order_by_reranker
+
+    return order_by_reranker(candidates, query, context)
+
+
 def sorts_all(query: Query) -> bool:
     """Return whether dates sort all that is relevant, since the query says what is, and not only a page's hits."""
     return query.sort == "date" and (query.cutoff is not None or query.min_score is not None)
@@ -73,7 +81,8 @@ COLLECTION_STAGES: tuple[Stage[PreparedQuery], ...] = (
     Stage(move_back_hubs, lambda query: query.hubness),
     Stage(collapse_duplicates, lambda query: query.collapse),
 )
-MERGED_STAGES: tuple[Stage[StageContext], ...] = (
+MERGED_STAGES: tuple[Stage[RerankContext], ...] = (
+    Stage(rerank_best, lambda query: query.rerank is not None),
     Stage(diversify, lambda query: query.diversity),
     Stage(sort_by_date, sorts_all),
 )
@@ -104,6 +113,8 @@ def check_query(query: Query) -> None:
         raise QueryError("more and less compare pictures, and a search by text none", hint="leave out by, more or less")
     if query.sort == "date" and query.diversity:
         raise QueryError("hits cannot be both sorted by date and diversified", hint="leave out sort or diversity")
+    if query.sort == "date" and query.rerank is not None:
+        raise QueryError("hits cannot be both sorted by date and by a reranker", hint="leave out sort or rerank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +139,7 @@ class CandidatePage:
 
 
 def cut_page(
-    candidates: CandidateSet, query: Query, context: StageContext, offset: int, *, more: bool = False
+    candidates: CandidateSet, query: Query, context: RerankContext, offset: int, *, more: bool = False
 ) -> CandidatePage:
     """Apply the merged stages and return the page that starts after ``offset`` hits or groups.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.search.backend import unit_rows
-from imseek.search.candidate_set import CandidateSet, StageContext, concatenate
+from imseek.search.candidate_set import CandidateSet, concatenate
 from imseek.search.page_tokens import Page, digest
 from imseek.search.prepared import GroupKey, PageWindow, PreparedQuery, RankedCandidates
 from imseek.search.query import Query
@@ -23,6 +24,7 @@ from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.search.hit_matches import Metadata
+    from imseek.search.rerankers import LoadedReranker, RerankContext
 
 #: The largest depth that fits into the four bytes of a token.
 _DEEPEST = 2**32 - 1
@@ -54,7 +56,15 @@ def page_window(query: Query, uuids: Sequence[str]) -> PageWindow:
 class MergedContext:
     """What stages look up about candidates of several collections: each from the collection that owns it."""
 
-    each: Sequence[StageContext]
+    each: Sequence[RerankContext]
+
+    @property
+    def reranker(self) -> LoadedReranker | None:
+        return self.each[0].reranker
+
+    @property
+    def digest(self) -> bytes:
+        return self.each[0].digest
 
     def vectors(self, candidates: CandidateSet) -> Float32:
         return np.array(self._gather(candidates, lambda one, part: list(one.vectors(part))), np.float32)
@@ -68,8 +78,17 @@ class MergedContext:
     def keys(self, candidates: CandidateSet, by: GroupBy) -> list[Hashable]:
         return self._gather(candidates, lambda one, part: list(one.keys(part, by)))
 
+    def metadata(self, candidates: CandidateSet) -> list[Mapping[str, Any]]:
+        return self._gather(candidates, lambda one, part: list(one.metadata(part)))
+
+    @contextmanager
+    def open_originals(self) -> Iterator[Callable[[int, int], bytes]]:
+        with ExitStack() as stack:
+            readers = [stack.enter_context(one.open_originals()) for one in self.each]
+            yield lambda owner, image_id: readers[owner](owner, image_id)
+
     def _gather(
-        self, candidates: CandidateSet, look_up: Callable[[StageContext, CandidateSet], list[Any]]
+        self, candidates: CandidateSet, look_up: Callable[[RerankContext, CandidateSet], list[Any]]
     ) -> list[Any]:
         found: list[Any] = [None] * len(candidates)
         for owner, context in enumerate(self.each):
@@ -89,8 +108,9 @@ def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> Searc
     first = found[0].prepared
     window, several = first.window, len(found) > 1
     beyond = any(one.beyond for one in found)
+    candidates = _merge(found) if several else found[0].candidates
     page = cut_page(
-        _merge(found) if several else found[0].candidates,
+        candidates,
         first.query,
         MergedContext([one.prepared for one in found]) if several else first,
         window.offset,
@@ -98,6 +118,8 @@ def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> Searc
     )
     hits = _hits(found, page, wanted)
     notes = [note for one in found for note in one.notes]
+    if first.reranker is not None:
+        notes.append(first.reranker.note(min(first.query.rerank_limit, len(candidates))))
     next_page = None
     if page.following is not None:
         for one in found:
@@ -163,14 +185,19 @@ def _hits(found: Sequence[RankedCandidates], page: CandidatePage, wanted: HitOpt
                 metadata=metadata.get(image_id, {}),
                 duplicates=mine.others[n],
                 group=names.get(position),
-                matches=why.get(image_id, ()),
+                matches=_reranking(one.prepared.query, float(mine.reranked[n])) + why.get(image_id, ()),
                 vector=None if rows is None else rows[n],
             )
     return tuple(hits[position] for position in range(len(page.candidates)))
 
 
+def _reranking(query: Query, score: float) -> tuple[Match, ...]:
+    """Return the score that the query's reranker gave a hit, as a reason; empty for NaN: it did not see the hit."""
+    return () if query.rerank is None or np.isnan(score) else (Match("reranker", (query.rerank,), score=score),)
+
+
 def _why(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata | None) -> dict[int, tuple[Match, ...]]:
-    """Return why hits match, by image id; empty if no word matches any image."""
+    """Return why hits match by picture and words, by image id; empty if no word matches any image."""
     if prepared.calibration is None and prepared.query.by != "text":
         return {}
     from imseek.search.hit_matches import match_hits

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias
 
 from imseek.types.arrays import Float32
-from imseek.types.json_form import Cosine, Count, Json, Printable, Share, json_member
+from imseek.types.json_form import Cosine, Count, Json, Printable, Score, Share, json_member
 from imseek.types.pictures import ImagePlace
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: Where a query matched an image: by what it shows, in the names of its file and folders, in its captions, its
-#: keywords, or in text that it shows.
-MatchField: TypeAlias = Literal["picture", "name", "caption", "keyword", "text"]
+#: keywords, or in text that it shows; or the reranker that looked at it.
+MatchField: TypeAlias = Literal["picture", "name", "caption", "keyword", "text", "reranker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,12 @@ class Match:
     field: MatchField
     words: tuple[Printable, ...] = ()
     """The words of the image that match, as they are written there (as in the query, if metadata is not read); a folder
-    ends with a slash."""
+    ends with a slash. Of a reranker: its name."""
     excerpt: Annotated[Printable | None, Json(omit_none=True)] = None
     """Of captions and text: the passage around the first of them, or how a caption begins that has none."""
-    score: Annotated[Cosine | None, Json(omit_none=True)] = None
-    """The cosine to the query: of the picture, or of a caption whose vector is like it."""
+    score: Annotated[Score | None, Json(omit_none=True)] = None
+    """The cosine to the query: of the picture, or of a caption whose vector is like it. Of a reranker: its score, on a
+    scale of its own."""
 
 
 def describe_matches(matches: Sequence[Match]) -> str:
@@ -43,12 +44,11 @@ def describe_matches(matches: Sequence[Match]) -> str:
 
 
 def _describe_match(match: Match) -> str:
-    parts = [match.field if match.score is None else f"{match.field} {match.score:.2f}"]
-    if match.excerpt is not None:
-        parts.append(f'"{match.excerpt}"')
-    elif match.words:
-        parts.append(", ".join(match.words))
-    return " ".join(parts)
+    score = [] if match.score is None else [f"{match.score:.2f}"]
+    if match.field == "reranker":
+        return " ".join([match.field, *match.words, *score])
+    shown = ", ".join(match.words) if match.excerpt is None else f'"{match.excerpt}"'
+    return " ".join([match.field, *score, *([shown] if shown else [])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ class Hit:
     )
     """With ``--vectors``: float32 (dim,) of norm 1, the image's in the first space that answered, or its caption's."""
     matches: tuple[Match, ...] = ()
-    """Why it is a hit: its picture, if that stands out, and each place of words. Empty if words match no image."""
+    """Why it is a hit: the reranker that looked at it, if any; and if words match any image, its picture if that stands
+    out, and each place of words."""
 
     @property
     def path(self) -> str | None:

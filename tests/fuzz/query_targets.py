@@ -51,6 +51,8 @@ def _query() -> dict[str, Any]:
         "limit": 10,
         "cutoff": "auto",
         "diversity": 0.3,
+        "rerank": "nothing",
+        "rerank_limit": 50,
         "collapse": True,
     }
 

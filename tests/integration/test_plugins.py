@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import documentation
 import pytest
@@ -20,7 +21,8 @@ BROKEN = {
     "imseek-broken": '[project.entry-points."imseek.encoders"]\nbroken = "imseek_broken:Encoder"\n'
     'absent = "no_such_module:Encoder"\nbuiltin = "imseek_broken:Encoder"\nnothing = "imseek_sound:nothing"\n'
     '"Odd name" = "imseek_sound:nothing"\n[project.entry-points."imseek.exports"]\nsecret = "imseek_broken:F"\n'
-    'noformat = "imseek_sound:nothing"\n[project.entry-points."imseek.sources"]\nleaving = "imseek_leaving:Source"\n',
+    'noformat = "imseek_sound:nothing"\n[project.entry-points."imseek.sources"]\nleaving = "imseek_leaving:Source"\n'
+    '[project.entry-points."imseek.rerankers"]\nfailing = "imseek_broken:R"\nunranked = "imseek_sound:nothing"\n',
 }
 MODULES = {
     "imseek_broken": "raise RuntimeError('this package is broken')\n",
@@ -95,7 +97,7 @@ def pictures(tmp_path: Path, photo_files: list[Path]) -> Path:
 
 def test_the_page_has_a_package_for_each_group() -> None:
     found = packages()
-    assert sorted(found) == ["imseek-geojson", "imseek-picks", "imseek-thumbprint"]
+    assert sorted(found) == ["imseek-colours", "imseek-geojson", "imseek-picks", "imseek-thumbprint"]
     for name, files in found.items():
         (module,) = (text for file, text in files.items() if file.startswith("imseek_"))
         assert len(module.splitlines()) <= 46, name
@@ -212,13 +214,51 @@ def test_a_kind_of_source_is_used_and_may_be_missing_later(
     assert "kinds are" in run(environment, "index", other, "-c", "more", "--kind", "pics", code=2).stderr
 
 
+def test_a_reranker_is_used_and_named_where_it_fails(environment: dict[str, str], pictures: Path) -> None:
+    run(environment, "index", pictures, "-c", "photos", "--encoder", "builtin")
+
+    def search(*arguments: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(run(environment, "search", "-c", "photos", "--json", *arguments).stdout)
+        return found
+
+    found = search("something orange", "--rerank", "colours")
+    shares = [hit["matches"][0]["score"] - hit["score"] for hit in found["hits"]]
+    assert {hit["matches"][0]["words"][0] for hit in found["hits"]} == {"colours"}
+    assert Path(found["hits"][0]["path"]).name == "chelsea.png"  # A ginger cat.
+    assert max(shares) == shares[0] > 0.1
+    assert "the best 4 are in the order of the reranker colours 1.0" in found["notes"]
+    table = run(environment, "search", "-c", "photos", "something orange", "--rerank", "colours", "--rerank-limit", "1")
+    assert table.stdout.count("reranker colours") == 1
+    plain = [hit["image_id"] for hit in search("a cup")["hits"]]
+    assert [hit["image_id"] for hit in search("a cup", "--rerank", "colours")["hits"]] == plain
+    line = json.dumps({"text": "something orange", "rerank": "colours"})
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "imseek", "search", "-c", "photos", "--queries", "-"],
+        env=environment, input=line, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["hits"] == found["hits"]
+    for arguments, code, message in (
+        (["search", "a cup", "--rerank", "failing"], 1, "the plugin failing of imseek-broken 0.1 does not load"),
+        (["search", "a cup", "--rerank", "unranked"], 1, "makes no Reranker of that name, but 42"),
+        (["search", "a cup", "--rerank", "colour"], 2, "did you mean colours"),
+        (
+            ["similar", pictures / "coffee.png", "--rerank", "colours"],
+            2,
+            "colours compares texts, and the query has a pic",
+        ),
+        (["search", "a cup", "--rerank", "colours", "--sort", "date"], 2, "both sorted by date and by a reranker"),
+    ):
+        assert message in run(environment, *arguments, "-c", "photos", code=code).stderr
+    assert len(search("a cup")["hits"]) == 4
+
+
 def test_the_doctor_names_plugins_that_fail(environment: dict[str, str]) -> None:
     checks = json.loads(run(environment, "doctor", "--json").stdout)["checks"]
     good, *bad = [check for check in checks if check["name"] == "plugins"]
     assert (good["status"], good["message"]) == (
         "ok",
         "nothing (imseek-broken 0.1), thumbprint (imseek-thumbprint 1.0), geojson (imseek-geojson 1.0), "
-        "picks (imseek-picks 1.0)",
+        "picks (imseek-picks 1.0), colours (imseek-colours 1.0), unranked (imseek-broken 0.1)",
     )
     assert {check["status"] for check in bad} == {"warn"}
     assert {check["message"].partition(" ")[0]: check["message"].partition("): ")[2][:30] for check in bad} == {
@@ -226,6 +266,7 @@ def test_the_doctor_names_plugins_that_fail(environment: dict[str, str]) -> None
         "absent": "the plugin absent of imseek-br",
         "broken": "the plugin broken of imseek-br",
         "builtin": "imseek itself has that name",
+        "failing": "the plugin failing of imseek-b",
         "leaving": "the plugin leaving of imseek-b",
         "noformat": "the plugin noformat of imseek-",
         "secret": "the plugin secret of imseek-br",

@@ -79,6 +79,8 @@ class TestDigest:
             {"group_by": "day"},
             {"per_group": 4},
             {"diversity": 0.5},
+            {"rerank": "captions"},
+            {"rerank_limit": 50},
             {"collapse": True},
             {"more": (1,)},
             {"less": (1,)},

@@ -71,6 +71,8 @@ def test_which_terms_show_something() -> None:
         ({"diversity": 1.5}, "diversity is a number from 0 to 1"),
         ({"diversity": float("nan")}, "diversity is a number from 0 to 1"),
         ({"diversity": True}, "diversity is a number"),
+        ({"rerank": " "}, "rerank must not be empty"),
+        ({"rerank_limit": 0}, "rerank_limit is a number from 1 to 1000"),
         ({"collapse": 1}, "collapse is True or False"),
         ({"hubness": None}, "hubness is True or False"),
         ({"exact": "yes"}, "exact is True or False"),

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 from imseek.data.milvus import layout
 from imseek.data.milvus.client import MAX_ROWS, Client
+from imseek.encoders.runtime import Runtime
 from imseek.errors import QueryError
+from imseek.search.backend import OpenOriginals
 from imseek.search.engine import BaseEngine
 from imseek.search.milvus.index import Condition
 from imseek.search.milvus.publication_cache import PublishedGenerationCache
@@ -18,8 +20,15 @@ from imseek.search.query_vectors import EncoderSource
 class PublishedEngine(BaseEngine[PublishedReader]):
     """Searches one published collection. Thread-safe."""
 
-    def __init__(self, client: Client, encoder: EncoderSource) -> None:
-        super().__init__(PublishedGenerationCache(client), encoder)
+    def __init__(
+        self,
+        client: Client,
+        encoder: EncoderSource,
+        originals: OpenOriginals,
+        runtime: Runtime | None = None,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__(PublishedGenerationCache(client), encoder, originals, runtime, notify)
 
     def _where(self, reader: PublishedReader, where: str) -> Condition:
         # Imported on the first filter, as for a folder.

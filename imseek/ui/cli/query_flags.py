@@ -173,7 +173,7 @@ def _is_file(text: str) -> bool:
 
 
 #: Flags that `--help` shows as rarely used.
-_RARE: Final = ("hubness", "exact")
+_RARE: Final = ("hubness", "rerank_limit", "exact")
 
 
 def _option_flag(one: OptionField) -> Flag:

@@ -13,7 +13,7 @@ from imseek.jobs import Job
 from imseek.search import OptionField, option_fields
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import Image
-from imseek.types.search_results import SearchResult
+from imseek.types.search_results import MatchField, SearchResult
 from imseek.types.suggestions import SuggestionKind
 from imseek.ui.render.result_json import to_json
 from imseek.ui.server.places import without_places
@@ -112,9 +112,9 @@ class Embeddings(BaseModel):
 
 
 class MatchBody(BaseModel):
-    """Why an image is a hit: ``field`` is picture, name, caption, keyword or text."""
+    """Why an image is a hit: where the query matched, or the reranker that scored it."""
 
-    field: Literal["picture", "name", "caption", "keyword", "text"]
+    field: MatchField
     words: list[str]
     excerpt: str | None = None
     score: float | None = None

@@ -62,7 +62,7 @@ _SERVER_ERRORS: Final[tuple[tuple[type[ImseekError], int, str], ...]] = (
         "the collection was not made here and is not trusted; the log of the server says what it asked for",
     ),
     (StorageError, 503, "the collection cannot be read here; the log of the server says why"),
-    (PluginError, 503, "a plugin of this server does not load; the log of the server says why"),
+    (PluginError, 503, "a plugin of this server fails; the log of the server says why"),
     (MissingExtraError, 501, "this server lacks an optional part that the request needs"),
 )
 

@@ -12,6 +12,8 @@ _BOUNDS: Final[dict[str, dict[str, int]]] = {
     "where": {"max_length": 4000},
     "min_score": {"ge": -1, "le": 1},
     "per_group": {"le": 100},
+    "rerank": {"max_length": 64},
+    "rerank_limit": {"le": 200},
     "page": {"max_length": 4000},
     "more": {"max_length": 1000},
     "less": {"max_length": 1000},

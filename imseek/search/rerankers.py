@@ -1,0 +1,301 @@
+"""Rerankers of plugins: models that look at a query and its best candidates together, and order these anew.
+
+A reranker is slower than comparing vectors, and sees more: pictures in full, texts beside them. It is an entry point of
+the group ``imseek.rerankers`` (docs/plugins.md) and runs only in searches that name it
+(docs/decisions/0043-rerankers.md).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, Protocol, Self, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from imseek.data.vectors.base import Ids
+from imseek.encoders.checks import available_cpus
+from imseek.encoders.runtime import Runtime
+from imseek.errors import ImseekError, PluginError, QueryError, StaleGenerationError, did_you_mean
+from imseek.plugins import Plugin, find_plugins
+from imseek.search.candidate_set import CandidateSet, StageContext, concatenate
+from imseek.search.query import Query, Term
+from imseek.search.query_vectors import decode_picture
+from imseek.types.arrays import Float32, Pixels
+
+#: Kinds of terms that a reranker may read, and kinds of data about candidates that it may look up.
+TermKind: TypeAlias = Literal["text", "picture"]
+CandidateData: TypeAlias = Literal["pictures", "metadata", "vectors"]
+
+#: Seconds that a reranker has for one query.
+MAX_SECONDS: Final = 60.0
+#: Answers of a reranker that are kept for their further pages.
+_MAX_CACHED: Final = 32
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """Scores the best candidates of a query. Must be thread-safe.
+
+    ``name`` and ``version`` appear in notes; another version may order differently. ``reads`` are the kinds of terms
+    that it understands, ``"text"`` and ``"picture"``: a query with others is refused. ``needs`` are the data that it
+    looks up, of ``"pictures"``, ``"metadata"`` and ``"vectors"``; others are refused to it.
+    """
+
+    name: str
+    version: str
+    reads: Collection[TermKind]
+    needs: Collection[CandidateData]
+
+    def score(self, request: RerankRequest) -> Float32:
+        """Return (n,) float32 finite scores of the n candidates, the higher the better, on any scale.
+
+        Equal scores keep the order that the candidates had. Whatever it raises ends the search; an
+        :class:`imseek.errors.ImseekError` is shown to the user as it is.
+        """
+        ...
+
+
+class RerankContext(StageContext, Protocol):
+    """What this stage looks up besides what others do."""
+
+    @property
+    def reranker(self) -> LoadedReranker | None:
+        """The reranker that the query names."""
+        ...
+
+    @property
+    def digest(self) -> bytes:
+        """Identifies the query and the collections searched, whatever the page."""
+        ...
+
+    def metadata(self, candidates: CandidateSet) -> list[Mapping[str, Any]]:
+        """Return (m,) metadata."""
+        ...
+
+    def open_originals(self) -> AbstractContextManager[Callable[[int, int], bytes]]:
+        """Open what returns the bytes of a picture, by the index of its collection and its id."""
+        ...
+
+
+class RerankRequest:
+    """A query and its n best candidates, best first. What is looked up about them is read when it is asked for.
+
+    Methods raise PluginError for data that the reranker does not name in its ``needs``, and once it has taken more
+    than 60 seconds. A reranker that computes for long without them calls :meth:`check_time`.
+    """
+
+    def __init__(self, reranker: Reranker, query: Query, candidates: CandidateSet, context: RerankContext) -> None:
+        self.query = query
+        self._reranker, self._candidates, self._context = reranker, candidates, context
+        self._end = time.monotonic() + MAX_SECONDS
+        self._stack = ExitStack()
+        self._read: Callable[[int, int], bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __len__(self) -> int:
+        """The number of candidates."""
+        return len(self._candidates)
+
+    @property
+    def ids(self) -> Ids:
+        """(n,) int64 ids of the images; of several collections searched together, ids may repeat."""
+        return self._candidates.ids
+
+    @property
+    def scores(self) -> Float32:
+        """(n,) float32 scores of the search so far: cosines, or shares of words in a search by text."""
+        return self._candidates.scores
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts of the query that are wanted; ``query.terms`` has all, with their weights."""
+        return tuple(term.text for term in self.query.terms if term.text is not None and term.weight > 0)
+
+    def metadata(self) -> list[Mapping[str, Any]]:
+        """Return the metadata of each candidate, as hits have it: ``caption``, ``keywords``, ``text``…"""
+        self._check("metadata")
+        return self._context.metadata(self._candidates)
+
+    def vectors(self) -> Float32:
+        """Return (n, dim) float32 unit rows, whose dot products say how similar two candidates are."""
+        self._check("vectors")
+        return self._context.vectors(self._candidates)
+
+    def pixels(self, position: int, *, min_side: int | None = None) -> Pixels | None:
+        """Return the picture of a candidate, (h, w, 3) uint8 sRGB, upright; None if it is gone or cannot be read.
+
+        It is decoded as for indexing, in a confined process where its format asks for that. With ``min_side``, it may
+        be a smaller copy whose shorter side has that many pixels, which is much faster for large photographs.
+        Thread-safe.
+        """
+        self._check("pictures")
+        image_id, owner = int(self._candidates.ids[position]), int(self._candidates.owners[position])
+        return self._decode_stored(owner, image_id, min_side)
+
+    def pictures(self, *, min_side: int | None = None) -> Iterator[Pixels | None]:
+        """Yield what :meth:`pixels` returns for each candidate, in order; several are decoded at a time."""
+        self._check("pictures")
+        with ThreadPoolExecutor(threads := available_cpus()) as pool:
+            ahead: list[Future[Pixels | None]] = []
+            try:
+                for position in range(len(self)):
+                    ahead.append(pool.submit(self.pixels, position, min_side=min_side))
+                    if len(ahead) > threads:
+                        yield ahead.pop(0).result()
+                while ahead:
+                    yield ahead.pop(0).result()
+            finally:
+                for one in ahead:
+                    one.cancel()
+
+    def term_pixels(self, term: Term, *, min_side: int | None = None) -> Pixels:
+        """Return the picture of a term of the query: of a file, a URL or a stored image; as :meth:`pixels`.
+
+        Raises QueryError if there is none that can be read, MediaError if the network fails.
+        """
+        self.check_time()
+        if term.image_id is None:
+            return decode_picture(term, min_side)
+        self._check("pictures")
+        if (found := self._decode_stored(0, int(term.image_id), min_side)) is None:
+            raise QueryError(f"the picture of image {term.image_id} cannot be read", hint="is its source mounted?")
+        return found
+
+    def check_time(self) -> None:
+        """Raise PluginError once the reranker has taken more than its 60 seconds."""
+        if time.monotonic() > self._end:
+            raise PluginError(
+                f"the reranker {self._reranker.name} {self._reranker.version} took more than {MAX_SECONDS:.0f} seconds",
+                hint="let it see fewer images: a smaller rerank limit",
+            )
+
+    def _check(self, data: CandidateData) -> None:
+        self.check_time()
+        if data not in self._reranker.needs:
+            raise PluginError(f"the reranker {self._reranker.name} looks up {data}, which its `needs` do not name")
+        if data == "pictures" and self._read is None:
+            self._read = self._stack.enter_context(self._context.open_originals())
+
+    def _decode_stored(self, owner: int, image_id: int, min_side: int | None) -> Pixels | None:
+        from imseek.media.decode import decode
+
+        assert self._read is not None
+        try:
+            return decode(self._read(owner, image_id), min_side=min_side, measured=False).pixels
+        except StaleGenerationError:
+            raise
+        except (ImseekError, OSError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedReranker:
+    """A reranker that is ready for queries, with its recent scores: further pages must follow the order of the first.
+
+    ``plugin`` is where it comes from.
+    """
+
+    reranker: Reranker
+    plugin: Plugin
+    recent: OrderedDict[bytes, Float32] = field(default_factory=OrderedDict)
+
+    def check_query(self, query: Query) -> None:
+        """Raise QueryError for a query with a term that the reranker does not understand."""
+        kinds = {"text" if term.text is not None else "picture" if term.shows else "vector" for term in query.terms}
+        if others := sorted(kinds - {*self.reranker.reads}):
+            reads = " and ".join(f"{kind}s" for kind in sorted(self.reranker.reads))
+            raise QueryError(f"the reranker {self.reranker.name} compares {reads}, and the query has a {others[0]}")
+
+    def note(self, count: int) -> str:
+        """Say in one line who ordered the best ``count`` hits."""
+        return f"the best {count:,} are in the order of the reranker {self.reranker.name} {self.reranker.version}"
+
+    def scores(self, query: Query, candidates: CandidateSet, context: RerankContext) -> Float32:
+        """Return the scores (n,) of candidates; on further pages those of the first, if they are still known.
+
+        Raises PluginError if the reranker fails or returns anything else than n finite numbers.
+        """
+        key = context.digest + candidates.ids.tobytes() + candidates.owners.tobytes()
+        if query.page is not None and (known := self.recent.get(key)) is not None:
+            return known
+        try:
+            with RerankRequest(self.reranker, query, candidates, context) as request:
+                returned = self.reranker.score(request)
+        except ImseekError:
+            raise
+        except Exception as error:
+            raise self.plugin.error(f"fails: {type(error).__name__}: {error}") from error
+        scores = self._check_scores(returned, len(candidates))
+        self.recent[key] = scores
+        while len(self.recent) > _MAX_CACHED:
+            self.recent.popitem(last=False)
+        return scores
+
+    def _check_scores(self, returned: object, count: int) -> Float32:
+        try:
+            scores = np.asarray(returned)
+            shape, is_real = scores.shape, scores.dtype.kind in "fiu"
+        except ValueError:  # Rows of different lengths.
+            shape, is_real = (), False
+        if not is_real or shape != (count,):
+            what = f"an array {shape} of {scores.dtype}" if is_real else f"a {type(returned).__name__}"
+            raise self.plugin.error(f"returns {what}, and not {count} scores")
+        with np.errstate(over="ignore"):  # Checked in the next line.
+            scores = scores.astype(np.float32)
+        if not np.isfinite(scores).all():
+            raise self.plugin.error("returns scores that are not finite")
+        return scores
+
+
+def load_reranker(
+    name: str, *, runtime: Runtime | None = None, notify: Callable[[str], None] | None = None
+) -> LoadedReranker:
+    """Load the reranker of a plugin. Raises QueryError for an unknown name, PluginError if it is unusable."""
+    plugins = find_plugins("imseek.rerankers")
+    if name not in plugins:
+        hint = did_you_mean(name, plugins) if plugins else "a plugin brings one: docs/plugins.md"
+        raise QueryError(f"there is no reranker {name!r}", hint=hint)
+    plugin = plugins[name]
+    make = plugin.load()
+    try:
+        made = make(runtime=runtime, notify=notify)
+    except ImseekError:
+        raise
+    except Exception as error:
+        raise plugin.error(f"fails: {type(error).__name__}: {error}") from error
+    if not isinstance(made, Reranker) or made.name != name:
+        raise plugin.error(f"makes no Reranker of that name, but {made!r:.80}")
+    return LoadedReranker(made, plugin)
+
+
+def known_rerankers() -> list[str]:
+    """Return the names of the rerankers that are installed, without loading any."""
+    return list(find_plugins("imseek.rerankers"))
+
+
+def order_by_reranker(candidates: CandidateSet, query: Query, context: RerankContext) -> CandidateSet:
+    """Order the best ``rerank_limit`` candidates by the reranker of the query, then append the rest.
+
+    The relevance, by which later stages weigh candidates, keeps its values, which are now in another order: scores of
+    a reranker have a scale of their own, which those of the rest do not share.
+    """
+    best = candidates.take(range(min(query.rerank_limit, len(candidates))))
+    loaded = context.reranker
+    assert loaded is not None
+    if not len(best):
+        return candidates
+    scores = loaded.scores(query, best, context)
+    order = np.argsort(-scores, kind="stable")
+    ranked = replace(best.take(order), relevance=best.relevance, reranked=scores[order])
+    rest = candidates.take(range(len(best), len(candidates)))
+    return replace(concatenate([ranked, rest]), irrelevant=candidates.irrelevant)
