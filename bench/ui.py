@@ -77,8 +77,11 @@ SCROLL = """async (pictures) => {
   let last = 0;
   const walk = async (step, count, frames) => {
     let before = await new Promise(requestAnimationFrame);
-    while (frames.length < count && last < pictures) {
+    let stuck = 0; // Frames in which nothing moved: the end, unless more pictures come.
+    while (frames.length < count && last < pictures && stuck < 120) {
+      const at = scroller.scrollTop;
       scroller.scrollTop += step;
+      stuck = scroller.scrollTop === at ? stuck + 1 : 0;
       const now = await new Promise(requestAnimationFrame);
       frames.push(now - before);
       before = now;

@@ -4,6 +4,7 @@ const GAP = 8; // Pixels between pictures of a row.
 const BELOW = 14; // Pixels between rows.
 const LINE = 18; // Pixels of a line of text below a picture.
 const HEADING = 40;
+const FEW = 40; // Up to so many pictures all are in the document.
 const FAST = 3; // Pixels in a millisecond.
 const NARROWEST = 0.6; // Ratios of width to height beyond these get margins, so that names have room.
 const WIDEST = 3;
@@ -284,8 +285,9 @@ class Grid {
     this.hurry(view.top);
     if (anew || moved) {
       this.middle = view.top;
-      const from = this.find("top", view.top - view.height);
-      const to = this.find("top", view.bottom + view.height);
+      const few = this.items.length <= FEW;
+      const from = few ? 0 : this.find("top", view.top - view.height);
+      const to = few ? this.rows.length - 1 : this.find("top", view.bottom + view.height);
       const wanted = new Set();
       for (let n = this.rows[from].first; n < this.rows[to].end; n++) wanted.add(n);
       wanted.add(this.at); // Else the focus would be lost.
@@ -494,7 +496,7 @@ class Grid {
       card.append(why);
     }
     // What one sees, in its order.
-    card.setAttribute("aria-label", [item.mark, item.title, item.note, why.textContent].filter(Boolean).join(", "));
+    card.setAttribute("aria-label", [item.mark, item.title, item.note, why.textContent].filter(Boolean).join(" "));
     return card;
   }
 
