@@ -3,7 +3,9 @@
     python bench/ui.py --collection PATH [--searches 30] [--browser /usr/bin/chromium]
 
 The pages run in a process of their own, chromium beside them on the same machine. Printed, in ms, as p50 and p95: from
-opening an address with a cold cache to the first row of pictures on the screen; from Enter in the box of words to the
+opening an address with a cold cache to the first contentful paint and to the first row of pictures on the screen, with
+what was transferred by then; the time between frames while the newest 10,000 pictures are scrolled, with the most
+cards in the document; from Enter in the box of words to the
 first frame with the new names, and with the first row of thumbnails decoded (pictures that are nowhere have none). No
 two searches are alike. The share of the server is the time that its own line tells (`N ms`: encoder, index, metadata);
 CPU times are those of the server's process, and of the browser's. The first search, which loads the encoder, is told
@@ -64,6 +66,40 @@ WATCH = """() => {
 }"""
 
 
+#: Scrolls to the picture of a number as fast as it goes, then 600 frames up with pictures. Returns the times between
+#: frames of both, and the most cards that were in the document.
+SCROLL = """async (pictures) => {
+  const root = (at) => [...at.querySelectorAll("*")].flatMap((one) =>
+    one.shadowRoot ? [one.shadowRoot, ...root(one.shadowRoot)] : []);
+  const shadow = root(document).find((one) => one.querySelector(".grid"));
+  const scroller = document.querySelector("[data-testid=stMain]");
+  let most = 0;
+  let last = 0;
+  const walk = async (step, count, frames) => {
+    let before = await new Promise(requestAnimationFrame);
+    let stuck = 0; // Frames in which nothing moved: the end, unless more pictures come.
+    while (frames.length < count && last < pictures && stuck < 120) {
+      const at = scroller.scrollTop;
+      scroller.scrollTop += step;
+      stuck = scroller.scrollTop === at ? stuck + 1 : 0;
+      const now = await new Promise(requestAnimationFrame);
+      frames.push(now - before);
+      before = now;
+      if (frames.length % 20) continue;
+      const cards = [...shadow.querySelectorAll(".card")];
+      most = Math.max(most, cards.length);
+      if (step > 0) last = Math.max(last, ...cards.map((one) => Number(one.dataset.n) + 1));
+    }
+    return frames;
+  };
+  const fast = await walk(400, 6000, []);
+  const reached = last;
+  last = 0;
+  const slow = await walk(-30, 600, []);
+  return { fast, slow, most, last: reached };
+}"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--collection", type=Path, required=True)
@@ -80,12 +116,13 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=given.browser, args=FLAGS)
         print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
         _paint(browser, ui)
+        _scroll(browser, ui)
         _search(browser, ui, given.searches)
         browser.close()
 
 
 def _paint(browser: Any, ui: Pages) -> None:
-    cold, server = [], []
+    cold, server, paints, weights = [], [], [], []
     for _ in range(6):
         context = browser.new_context(viewport={"width": 1400, "height": 900})
         page = context.new_page()
@@ -95,11 +132,36 @@ def _paint(browser: Any, ui: Pages) -> None:
         page.locator(".card").first.wait_for(timeout=120_000)
         cold.append((time.perf_counter() - began) * 1000)
         server.append((_cpu(ui.process.pid) - before) * 1000)
+        paint, weight = page.evaluate(
+            """() => [performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN,
+              performance.getEntriesByType("resource").reduce((sum, one) => sum + one.transferSize, 0)]"""
+        )
+        paints.append(paint)
+        weights.append(weight / 1e6)
         context.close()
+    print(f"transferred until then, with a cold cache: {np.median(weights):.2f} MB")
+    recorder.put(transferred_mb=float(np.median(weights)))
+    _tell("first contentful paint (new visitor, warm process)", paints[1:])
     print(f"first page of this process: {cold[0]:.0f} ms")
     recorder.put(first_page_ms=cold[0])
     _tell("first paint (new visitor, warm process)", cold[1:])
     _tell("  processor time of the server", server[1:])
+
+
+def _scroll(browser: Any, ui: Pages) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto(ui.at())
+    page.locator(".card").first.wait_for(timeout=120_000)
+    page.wait_for_timeout(2000)
+    before = _children(ui.process.pid)
+    found = page.evaluate(SCROLL, 10_000)
+    print(f"scrolled over {found['last']:,} pictures; at most {found['most']} cards in the document")
+    recorder.put(scrolled_pictures=found["last"], most_cards=found["most"])
+    _tell("between two frames at 400 pixels a frame", found["fast"])
+    _tell("between two frames at 30 pixels a frame", found["slow"])
+    frames = len(found["fast"]) + len(found["slow"])
+    print(f"  processor time of the browser: {(_children(ui.process.pid) - before) * 1000 / frames:.1f} ms a frame")
+    page.close()
 
 
 def _search(browser: Any, ui: Pages, searches: int) -> None:

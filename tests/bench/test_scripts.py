@@ -30,6 +30,7 @@ BENCH = ROOT / "bench"
 HELPERS = {"composed", "drawn_text", "endings", "inside_set", "nouns", "photos", "recorder", "stamps"}
 #: Scripts that no machine of ours can run by itself, and why: at least their --help does.
 NOT_RUN = {
+    "axe": "axe-core, a package of npm",
     "encode": "clip-retrieval and rclip, in environments of their own, and the weights that all three run",
     "gpu": "a CUDA card",
     "parity_metrics": "the package of CLIP_benchmark",

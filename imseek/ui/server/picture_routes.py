@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -10,6 +13,11 @@ from imseek.errors import ImseekError
 from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
 from imseek.ui.server.problems import of_error, problem
 from imseek.ui.server.service import Service
+
+#: Maximum number of thumbnails made at the same time; further requests wait.
+_THUMBNAILS: Final = 8
+#: Status of a response that nobody receives.
+_CLOSED: Final = 499
 
 
 def picture_routes(
@@ -20,6 +28,8 @@ def picture_routes(
 
     They do not check who may ask: see :class:`imseek.ui.server.origins.Origins`.
     """
+
+    making = asyncio.Semaphore(_THUMBNAILS)
 
     async def whole(request: Request) -> Response:
         image_id = _number(request.path_params["image_id"])
@@ -39,7 +49,11 @@ def picture_routes(
             return problem(422, f"side is a number of pixels from {MIN_SIDE} to {largest}")
         try:
             served = service.get(request.path_params["name"])
-            return (await pictures.thumbnail(served, image_id, side)).response(request)
+            async with making:
+                # Somebody who scrolls fast has gone on: what is not waited for delays nobody else.
+                if await request.is_disconnected():
+                    return Response(status_code=_CLOSED)
+                return (await pictures.thumbnail(served, image_id, side)).response(request)
         except ImseekError as error:
             return of_error(error)
 

@@ -30,6 +30,7 @@ from imseek.ui.server.settings import check_token
 from imseek.ui.web import app_state, blobs
 from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
 from imseek.ui.web.base_url import BaseUrlMiddleware
+from imseek.ui.web.compressed_static import CompressedStatic
 from imseek.ui.web.image_action_routes import image_action_routes
 from imseek.ui.web.sessions import PagesApp
 from imseek.ui.web.shell import on_error
@@ -109,6 +110,7 @@ def run(
                 once=once,
             ),
             Middleware(BaseUrlMiddleware),
+            Middleware(CompressedStatic),
         ],
         lifespan=lifespan,
         on_script_error=on_error,

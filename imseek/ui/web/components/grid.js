@@ -4,6 +4,8 @@ const GAP = 8; // Pixels between pictures of a row.
 const BELOW = 14; // Pixels between rows.
 const LINE = 18; // Pixels of a line of text below a picture.
 const HEADING = 40;
+const FEW = 40; // Up to so many pictures all are in the document.
+const FAST = 3; // Pixels in a millisecond.
 const NARROWEST = 0.6; // Ratios of width to height beyond these get margins, so that names have room.
 const WIDEST = 3;
 const SIDES = [128, 256, 512, 1024]; // Longer sides of thumbnails.
@@ -63,6 +65,7 @@ class Grid {
     this.scroller.removeEventListener("scroll", this.listen);
     this.resized.disconnect();
     clearTimeout(this.placing);
+    clearTimeout(this.resting);
     this.loading?.abort();
   }
 
@@ -279,10 +282,12 @@ class Grid {
     const view = this.visible();
     this.top.hidden = view.top < 2 * view.height;
     const moved = Math.abs(view.top - this.middle) > view.height / 3;
+    this.hurry(view.top);
     if (anew || moved) {
       this.middle = view.top;
-      const from = this.find("top", view.top - view.height);
-      const to = this.find("top", view.bottom + view.height);
+      const few = this.items.length <= FEW;
+      const from = few ? 0 : this.find("top", view.top - view.height);
+      const to = few ? this.rows.length - 1 : this.find("top", view.bottom + view.height);
       const wanted = new Set();
       for (let n = this.rows[from].first; n < this.rows[to].end; n++) wanted.add(n);
       wanted.add(this.at); // Else the focus would be lost.
@@ -309,6 +314,25 @@ class Grid {
     }
     if (view.bottom + 3 * view.height > this.root.clientHeight) this.load();
     this.finish();
+  }
+
+  // While somebody scrolls fast, no pictures are requested that will have gone before they come.
+  hurry(top) {
+    const now = performance.now();
+    const fast = this.seen && now - this.seen.now < 200 && Math.abs(top - this.seen.top) > FAST * (now - this.seen.now);
+    this.seen = { top, now };
+    if (fast) this.hurries = true;
+    if (!this.hurries) return;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      this.hurries = false;
+      for (const [n, card] of this.near) if (card.waits) this.show(n, card);
+    }, 90);
+  }
+
+  show(n, card) {
+    card.waits = false;
+    card.querySelector(".frame").prepend(this.image(this.items[n], this.widths[n]));
   }
 
   drawBetween(view) {
@@ -438,7 +462,6 @@ class Grid {
     card.tabIndex = n === this.at ? 0 : -1;
     const frame = make("div", "frame");
     frame.style.height = `${row.height}px`;
-    frame.append(this.image(item, this.widths[n]));
     // For the mouse; by keyboard, the space bar and letters do the same.
     const tick = make("span", "tick", "✓");
     tick.setAttribute("aria-hidden", "true");
@@ -459,6 +482,8 @@ class Grid {
     title.append(...nameNodes(item.title));
     title.title = item.path || item.title;
     card.append(frame, title);
+    if (this.hurries) card.waits = true;
+    else this.show(n, card);
     if (item.note) {
       const note = make("div", "note", item.note);
       note.title = item.note;
@@ -471,7 +496,7 @@ class Grid {
       card.append(why);
     }
     // What one sees, in its order.
-    card.setAttribute("aria-label", [item.mark, item.title, item.note, why.textContent].filter(Boolean).join(", "));
+    card.setAttribute("aria-label", [item.mark, item.title, item.note, why.textContent].filter(Boolean).join(" "));
     return card;
   }
 

@@ -141,9 +141,7 @@ class Large {
         const item = this.items[n];
         node = button("", "still", () => this.show(n), item.title);
         node.tabIndex = -1; // The arrow keys do the same.
-        const image = thumb(`${this.base}/images/${item.id}/thumbnail?side=128`);
-        image.loading = "eager";
-        node.append(image);
+        node.append(still(`${this.base}/images/${item.id}/thumbnail?side=128`));
         this.stills.set(n, node);
       }
       if (node === next) next = next.nextSibling;
@@ -168,7 +166,7 @@ class Large {
     const row = make("div", "same");
     for (const card of cards) {
       const one = button("", "one", () => this.show(this.at, card.id, card), card.title);
-      one.append(thumb(card.src));
+      one.append(still(card.src));
       row.append(one);
     }
     this.alike.replaceChildren(make("h3", "", "Similar pictures"), row);
@@ -539,6 +537,16 @@ class Large {
     else return;
     event.preventDefault();
   }
+}
+
+// A small picture beside the large one; nothing where it cannot be shown.
+function still(src) {
+  const image = make("img");
+  image.alt = "";
+  image.decoding = "async";
+  image.addEventListener("error", () => image.remove());
+  image.src = src;
+  return image;
 }
 
 // Opens it in the system's viewer if the pages are served to this machine alone, else in another tab.

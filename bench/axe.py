@@ -1,0 +1,102 @@
+"""What axe-core finds on the pages of `imseek ui`, in light and dark, on a wide window and on a phone.
+
+    npm pack axe-core && tar xzf axe-core-*.tgz
+    python bench/axe.py --collection PATH --axe package/axe.min.js [--browser /usr/bin/chromium]
+
+The collection should have duplicates, and captions or text. Printed are the violations of every page, with the number
+of elements and the first of them; the exit code is 1 if there are any. `presentation-role-conflict` on Streamlit's file
+uploader is left out: nobody but Streamlit can change that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import recorder
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from browsing import FLAGS, Pages, pages
+
+_LEFT_OUT: Final = "presentation-role-conflict"
+_RUN: Final = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map((one) =>
+  [one.id, one.impact, one.nodes.length, one.nodes[0].html.slice(0, 120), one.nodes[0].failureSummary])"""
+
+
+def _states(page: Any, ui: Pages) -> Iterator[str]:
+    """Bring the page into each state in turn, and yield its name."""
+
+    def go(name: str, ready: str, **query: str) -> None:
+        page.goto(ui.at(name, **query))
+        page.locator(ready).first.wait_for(timeout=120_000)
+        page.wait_for_timeout(1500)
+
+    go("", ".card")
+    yield "search, without a query"
+    go("", ".card", q="a red bird", cutoff="off")
+    yield "search"
+    page.locator(".card").first.click()
+    page.locator("dialog.large[open] .alike img").first.wait_for()
+    yield "search, one picture large"
+    go("duplicates", "button:visible:has-text('Find duplicates'), .group .card")
+    if (find := page.get_by_role("button", name="Find duplicates")).is_visible():  # The server keeps what it found.
+        yield "duplicates, form"
+        find.click()
+    page.locator(".group .card").first.wait_for(timeout=300_000)
+    yield "duplicates, one group"
+    page.keyboard.press("c")
+    page.locator("[aria-label='Two pictures compared']").first.wait_for()
+    yield "duplicates, two compared"
+    page.keyboard.press("Escape")
+    page.get_by_role("radio", name="All groups").click()
+    page.locator(".grid .card").first.wait_for()
+    yield "duplicates, all groups"
+    for name in ("map", "labels", "collections"):
+        go(name, "main button")
+        yield name
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--collection", type=Path, required=True)
+    parser.add_argument("--axe", type=Path, required=True, help="axe.min.js")
+    parser.add_argument("--browser", default="/usr/bin/chromium")
+    given = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    script, found = given.axe.read_text("utf-8"), 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sync_playwright() as playwright,
+        pages(Path(folder), Path(folder, "home"), str(given.collection.absolute())) as ui,
+    ):
+        browser = playwright.chromium.launch(executable_path=given.browser, args=FLAGS)
+        for width, scheme in ((1400, "light"), (1400, "dark"), (400, "light")):
+            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page = context.new_page()
+            for state in _states(page, ui):
+                if not page.evaluate("'axe' in window"):
+                    page.evaluate(script)
+                found += _tell(f"{state}, {width} pixels, {scheme}", page.evaluate(_RUN), print)
+            context.close()
+        browser.close()
+    print(f"{found} violations")
+    recorder.put(violations=found)
+    return 1 if found else 0
+
+
+def _tell(state: str, violations: list[list[Any]], say: Callable[[str], None]) -> int:
+    told = [one for one in violations if one[0] != _LEFT_OUT]
+    say(f"{state}: {len(told) or 'no'} violation{'' if len(told) == 1 else 's'}")
+    for rule, impact, nodes, html, summary in told:
+        say(f"  {rule} ({impact}), {nodes} elements, such as {html}\n    {' '.join(summary.split())[:300]}")
+        recorder.add_row("violations", state=state, rule=rule, impact=impact, elements=nodes)
+    return len(told)
+
+
+if __name__ == "__main__":
+    sys.exit(recorder.run(main))
