@@ -69,6 +69,9 @@ class Grid {
     this.rove(same < 0 ? 0 : same);
     if (focused) this.focus(this.at);
     this.tell(false);
+    if (!this.base) return;
+    window.imseekPicture.reopen = () => this.root.isConnected && this.large.restore(this.items, this.base);
+    window.imseekPicture.reopen();
   }
 
   // The cards, with lines and headings between them.

@@ -86,7 +86,7 @@ def grid(
     among the cards, such as those of another page, are not reported.
     """
     ids = {card.id for card in cards}
-    found = component("grid", "common", "large")(
+    found = component("grid", "common", "picture_address", "large")(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],
