@@ -52,7 +52,7 @@ def create(page: Any, name: str, folder: str) -> None:
     expect(page.get_by_text(f"All pictures in {folder} and the folders below it will be indexed.")).to_be_visible()
     page.get_by_role("combobox", name="Encoder").click()
     page.get_by_role("option", name="Built-in").click()
-    expect(page.get_by_text("Needs no download")).to_be_visible()
+    expect(page.get_by_text("No download")).to_be_visible()
     page.get_by_role("button", name="Create and index").click()
 
 
@@ -70,11 +70,11 @@ def hold(root: Path) -> int:
 
 def test_first_run(visit: Visit, home: Path, pictures: Path) -> None:
     page = visit("collections")
-    expect(page.get_by_text("Make your first collection")).to_be_visible()
+    expect(page.get_by_text("Create your first collection")).to_be_visible()
 
     # A name is judged as it is typed.
     page.get_by_label("Name", exact=True).fill("a/b")
-    expect(page.get_by_text("This cannot be a name")).to_be_visible()
+    expect(page.get_by_text("Not a valid name")).to_be_visible()
     expect(page.get_by_role("button", name="Create and index")).to_be_disabled()
 
     # Names of folders are text, whatever they say.
@@ -98,7 +98,7 @@ def test_first_run(visit: Visit, home: Path, pictures: Path) -> None:
     page.reload()
     expect(page.locator(".st-key-collections-run")).to_contain_text("Indexing")
     stop.click()
-    expect(page.get_by_text("Asked to stop")).to_be_visible()
+    expect(page.get_by_text("Stopping: finishing")).to_be_visible()
     os.kill(held, signal.SIGCONT)
     expect(page.get_by_text("Indexing: stopped")).to_be_visible(timeout=60_000)
     (job,) = jobs.list(root)
@@ -116,8 +116,8 @@ def test_first_run(visit: Visit, home: Path, pictures: Path) -> None:
 
     # A file that was mended is tried again.
     (pictures / "many" / "broken.jpg").write_bytes((pictures / "many" / "000.jpg").read_bytes() + b"mended")
-    page.get_by_role("button", name="Try all of them again").click()
-    expect(page.get_by_text("Everything that was found could be indexed.")).to_be_visible(timeout=120_000)
+    page.get_by_role("button", name="Retry all").click()
+    expect(page.get_by_text("All files were indexed.")).to_be_visible(timeout=120_000)
 
     # The link leads to pictures.
     page.get_by_role("link", name="Search these pictures").click()

@@ -43,7 +43,7 @@ def trips(home: Path, photos: Path) -> Iterator[Path]:
 def at(visit: Visit) -> Any:
     page = visit("collections", c="_trips_")
     expect(page.locator(".st-key-collections-title")).to_contain_text("_trips_")
-    expect(page.get_by_role("tab", name="Pictures")).to_be_visible()
+    expect(page.get_by_role("tab", name="Sources")).to_be_visible()
     return page
 
 
@@ -52,15 +52,15 @@ def test_sources_move_and_go(visit: Visit, trips: Path, photos: Path) -> None:
     moved = photos.parent / "moved"
     photos.rename(moved)
     page = at(visit)
-    expect(page.get_by_text("It is not where it was")).to_have_count(1)
+    expect(page.get_by_text("⚠️ Missing.")).to_have_count(1)
     page.get_by_role("button", name="Moved…").first.click()
-    page.get_by_label("Its new place").fill(str(moved))
-    page.get_by_role("button", name="It is here now").click()
+    page.get_by_label("New location").fill(str(moved))
+    page.get_by_role("button", name="Use this folder").click()
     expect(page.get_by_text("Relocating a source: done")).to_be_visible(timeout=SLOW)
-    expect(page.get_by_text("It is not where it was")).to_have_count(0)
+    expect(page.get_by_text("⚠️ Missing.")).to_have_count(0)
     page.get_by_role("button", name="Remove…").last.click()
-    expect(page.get_by_role("dialog")).to_contain_text("2 pictures will leave the collection")
-    page.get_by_role("button", name="Remove it").click()
+    expect(page.get_by_role("dialog")).to_contain_text("2 pictures will be removed from the collection")
+    page.get_by_role("button", name="Remove from").click()
     expect(page.get_by_text("Removing a source: done")).to_be_visible(timeout=SLOW)
     with imseek.open(trips) as collection:
         (source,) = collection.info().sources
@@ -68,13 +68,13 @@ def test_sources_move_and_go(visit: Visit, trips: Path, photos: Path) -> None:
     assert (photos.parent / "more").is_dir()
 
     page.get_by_label("Folder, picture").fill(str(photos.parent / "more"))
-    page.get_by_role("button", name="What would be done?").click()
+    page.get_by_role("button", name="Preview").click()
     expect(page.get_by_text("Would index: 2 new")).to_be_visible(timeout=SLOW)
     some = next((photos.parent / "more").iterdir())
     shutil.copy(some, some.with_name(f".hidden{some.suffix}"))
     page.get_by_text("More", exact=True).click()
-    page.get_by_text("Hidden files and folders too").click()
-    page.get_by_role("button", name="What would be done?").click()
+    page.get_by_text("Include hidden files and folders").click()
+    page.get_by_role("button", name="Preview").click()
     expect(page.get_by_text("Would index: 3 new")).to_be_visible(timeout=SLOW)
 
 
@@ -130,28 +130,28 @@ def test_damage_is_told_and_mended(visit: Visit, trips: Path) -> None:
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_text("1 problem;")).to_be_visible(timeout=SLOW)
     page.get_by_role("button", name="Repair").first.click()
-    expect(page.get_by_text("Sound now")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Repaired: no problems left")).to_be_visible(timeout=SLOW)
     expect(page.get_by_text("10 pictures").first).to_be_visible()
 
 
 @pytest.mark.long
 def test_another_name_and_the_end(visit: Visit, trips: Path, photos: Path) -> None:
     page = at(visit)
-    page.get_by_role("tab", name="Upkeep").click()
+    page.get_by_role("tab", name="Maintenance").click()
     page.get_by_role("button", name="Purge").click()
     expect(page.get_by_text("no file holds anything of what has left")).to_be_visible(timeout=SLOW)
-    page.get_by_label("Another name").fill("../trips")
+    page.get_by_label("New name").fill("../trips")
     page.get_by_role("button", name="Rename").click()
     expect(page.get_by_text("cannot name a collection")).to_be_visible()
-    page.get_by_label("Another name").fill("journeys")
+    page.get_by_label("New name").fill("journeys")
     page.get_by_role("button", name="Rename").click()
     expect(page.locator(".st-key-collections-title")).to_contain_text("journeys")
-    page.get_by_role("button", name="Delete this collection").click()
-    delete = page.get_by_role("button", name="Delete", exact=True)
+    page.get_by_role("button", name="Delete journeys…").click()
+    delete = page.get_by_role("dialog").get_by_role("button", name="Delete journeys", exact=True)
     page.get_by_label("Type its name").fill("journey")
     expect(delete).to_be_disabled()
     page.get_by_label("Type its name").fill("journeys")
     delete.click()
-    expect(page.get_by_text("Make your first collection")).to_be_visible()
+    expect(page.get_by_text("Create your first collection")).to_be_visible()
     assert not (trips.parent / "journeys").exists()
     assert len(list(photos.rglob("*.*"))) == 8

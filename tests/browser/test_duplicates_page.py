@@ -179,7 +179,7 @@ class TestJourney:
         page.keyboard.press("j")
         expect(group(page, "Group 3 of 3")).to_be_visible()
 
-        page.get_by_role("radio", name="Clear up").click()
+        page.get_by_role("radio", name="Clean up").click()
         expect(page.get_by_text("1 file in 1 group")).to_be_visible()
         page.get_by_role("button", name="Move 1 file to the trash").click()
         dialog = page.get_by_role("dialog")
@@ -192,10 +192,10 @@ class TestJourney:
         assert gone not in own.files()
         assert own.trashed() == {gone}
 
-        page.get_by_role("radio", name="Bring back").click()
-        page.get_by_role("button", name="Bring back …").click()
-        dialog.get_by_role("button", name="Bring back 1 file").click()
-        expect(page.get_by_text("✓ 1 file brought back.")).to_be_visible()
+        page.get_by_role("radio", name="Restore").click()
+        page.get_by_role("button", name="Restore…").click()
+        dialog.get_by_role("button", name="Restore 1 file").click()
+        expect(page.get_by_text("✓ 1 file restored.")).to_be_visible()
         assert gone in own.files()
         assert own.trashed() == set()
         expect(page.get_by_text("Brought back", exact=True)).to_be_visible()

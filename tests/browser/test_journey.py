@@ -37,7 +37,7 @@ def test_from_nothing_to_a_tidy_collection(visit: Visit, album: Path, photo_file
     # Nothing is there yet: the first page leads to where one begins.
     page = visit()
     expect(page.get_by_text("No collection yet")).to_be_visible()
-    page.get_by_role("link", name="Make a collection").click()
+    page.get_by_role("link", name="Create a collection").click()
     page.get_by_label("Name", exact=True).fill("album")
     page.get_by_label("Folder with pictures").fill(f"{album}/")
     expect(page.get_by_text(f"All pictures in {album}/ and the folders below it")).to_be_visible()
@@ -55,8 +55,8 @@ def test_from_nothing_to_a_tidy_collection(visit: Visit, album: Path, photo_file
     expect(page.locator(".card").first).to_contain_text("chelsea.png", timeout=60_000)
 
     # A picture instead, from this machine.
-    page.get_by_role("button", name="Start again").click()
-    expect(page.get_by_text("9 pictures:")).to_be_visible()  # Until then the uploader is the one of the cat.
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.get_by_text("9 pictures", exact=True)).to_be_visible()  # Until then the uploader is the one of the cat.
     page.locator("input[type=file]").set_input_files(photo_files[7])
     expect(page.locator(".card").first).to_contain_text("flower.jpg")
 
@@ -74,13 +74,13 @@ def test_from_nothing_to_a_tidy_collection(visit: Visit, album: Path, photo_file
     expect(page.get_by_role("listbox", name="Group 1 of 1", exact=True)).to_be_visible(timeout=60_000)
     page.keyboard.press("k")
     expect(page.get_by_text("1 of 1 group decided")).to_be_visible()
-    page.get_by_role("radio", name="Clear up").click()
+    page.get_by_role("radio", name="Clean up").click()
     page.get_by_role("button", name="Move 1 file to the trash").click()
     page.get_by_role("dialog").get_by_role("button", name="Move 1 file to the trash").click()
     expect(page.get_by_text("✓ 1 file moved to the trash")).to_be_visible()
     assert len(list(album.glob("china*"))) == 1
-    page.get_by_role("radio", name="Bring back").click()
-    page.get_by_role("button", name="Bring back …").click()
-    page.get_by_role("dialog").get_by_role("button", name="Bring back 1 file").click()
-    expect(page.get_by_text("✓ 1 file brought back.")).to_be_visible()
+    page.get_by_role("radio", name="Restore").click()
+    page.get_by_role("button", name="Restore…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Restore 1 file").click()
+    expect(page.get_by_text("✓ 1 file restored.")).to_be_visible()
     assert len(list(album.glob("china*"))) == 2

@@ -33,7 +33,7 @@ def listed(home: Path) -> str:
 
 def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path, root: Path) -> None:
     page = visit("labels", c="photos")
-    expect(page.get_by_text("Type a class on each line")).to_be_visible()
+    expect(page.get_by_text("Type one class per line")).to_be_visible()
     classes = page.get_by_label("Classes")
     classes.press_sequentially("cat")
     cat = page.get_by_role("region", name="cat")
@@ -50,14 +50,14 @@ def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path
     expect(classes).to_be_focused()
     assert labels.saved(root) == ()
     cat.locator(".card").first.click()
-    large = page.get_by_role("dialog", name="One picture large")
+    large = page.get_by_role("dialog", name="Picture")
     expect(large).to_contain_text("chelsea.png")
     page.keyboard.press("Escape")
 
     page.get_by_role("button", name="Save these labels").click()
-    page.get_by_label("Save under the name").fill("kind")
-    page.get_by_label("Save under the name").press("Enter")
-    page.get_by_text("Give each label as a tag too").click()
+    page.get_by_label("Name").fill("kind")
+    page.get_by_label("Name").press("Enter")
+    page.get_by_text("Also add each label as a tag").click()
     page.get_by_role("button", name="Label 8 pictures and save").click()
     expect(page.get_by_text("Saved as kind: labels of 8 pictures")).to_be_visible(timeout=LONG)
     (saved,) = labels.saved(root)
@@ -69,8 +69,8 @@ def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path
 
     page.get_by_role("button", name="Label new pictures").click()
     expect(page.get_by_text("No picture has come since kind was made.")).to_be_visible(timeout=LONG)
-    page.get_by_role("button", name="Forget", exact=True).click()
-    page.get_by_role("button", name="Forget kind").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete kind").click()
     expect(page.get_by_text("Saved labels")).to_be_hidden(timeout=LONG)
     assert labels.saved(root) == ()
     assert tags.counts(root) == ()
@@ -83,7 +83,7 @@ def test_pictures_are_labelled_by_keys_and_the_rest_is_learned(visit: Visit, hom
     page = visit("labels", c="photos", how="By examples", classes="alive, thing")
     cards = page.get_by_role("group", name="Pictures to label").locator(".card")
     expect(cards).to_have_count(8)
-    expect(page.get_by_role("button", name="Learn", exact=True)).to_be_disabled()
+    expect(page.get_by_role("button", name="Train", exact=True)).to_be_disabled()
     alive = {"astronaut.png", "chelsea.png", "flower.jpg", "camera.png"}
     names = [cards.nth(n).get_attribute("title") for n in range(8)]
     cards.first.focus()
@@ -92,7 +92,7 @@ def test_pictures_are_labelled_by_keys_and_the_rest_is_learned(visit: Visit, hom
     page.keyboard.press("x")
     page.keyboard.press("u")
     page.keyboard.press("s")
-    expect(page.get_by_role("button", name="Learn from 6 labels")).to_be_enabled()
+    expect(page.get_by_role("button", name="Train on 6 labels")).to_be_enabled()
     expect(cards.nth(6)).to_have_attribute("aria-label", re.compile("skipped$"))
     expect(cards.nth(7)).to_be_focused()
     people = {one.tag: one.by.get("person", 0) for one in tags.counts(root)}
@@ -100,7 +100,7 @@ def test_pictures_are_labelled_by_keys_and_the_rest_is_learned(visit: Visit, hom
     assert people.keys() == {"alive", "thing"}
     assert re.search(r"alive +person \d", listed(home))
 
-    page.get_by_role("button", name="Learn from 6 labels").click()
+    page.get_by_role("button", name="Train on 6 labels").click()
     # The first time, what learns is loaded.
     expect(page.get_by_text("What it says of 8 pictures")).to_be_visible(timeout=LONG)
     expect(page.get_by_text(re.compile("held out in turn|could not be measured")).first).to_be_visible()
@@ -108,17 +108,17 @@ def test_pictures_are_labelled_by_keys_and_the_rest_is_learned(visit: Visit, hom
     (probe,) = probes.list_(root)
     assert (probe.name, probe.classes) == ("alive_thing", ("alive", "thing"))
 
-    page.get_by_text("Give pictures their class as a tag").click()
+    page.get_by_text("Tag pictures with their class").click()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Saved as the columns alive_thing and alive_thing_score")).to_be_visible(timeout=LONG)
     with imseek.open(root) as collection:
         query = imseek.Query((imseek.Term("a"),), where="alive_thing IN ('alive', 'thing')")
         assert len(collection.search(query).hits) == 8
 
-    page.get_by_role("button", name="Forget what was learned").click()
-    page.get_by_role("button", name="Forget it").click()
+    page.get_by_role("button", name="Delete model").click()
+    page.get_by_role("button", name="Delete it").click()
     expect(page.get_by_text("What it says of 8 pictures")).to_be_hidden(timeout=LONG)
-    expect(page.get_by_role("button", name="Learn from 6 labels")).to_be_visible()
+    expect(page.get_by_role("button", name="Train on 6 labels")).to_be_visible()
     assert probes.list_(root) == ()
     assert {one.tag: dict(one.by) for one in tags.counts(root)} == {tag: {"person": n} for tag, n in people.items()}
 
@@ -137,14 +137,14 @@ def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Pa
     page.get_by_role("button", name="Rename", exact=True).click()
     page.get_by_label("New name").fill("first *ones*")
     page.get_by_label("New name").press("Enter")
-    page.get_by_role("button", name="Rename it").click()
+    page.get_by_role("button", name="Rename").click()
     expect(page.get_by_text("Renamed to first *ones*")).to_be_visible()
     assert [(one.tag, one.by) for one in tags.counts(root)] == [("first *ones*", {"person": 3})]
     # The table of before stays until the run has ended, and forgets what was chosen in it.
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     expect(table).to_have_count(1)
     table.click(position={"x": 18, "y": 52})
-    page.get_by_role("button", name="Show its pictures").click()
+    page.get_by_role("button", name="Show pictures").click()
     expect(page).to_have_url(re.compile(r"where=tag%28%27first"))
 
 

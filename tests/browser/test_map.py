@@ -258,7 +258,7 @@ def test_a_class_of_the_legend_alone(chart: Visit, home: Path) -> None:
 
 @pytest.mark.long
 def test_colours_by_words_are_scores(chart: Visit, home: Path) -> None:
-    page = chart("photos", colour="Likeness to words", words="a cat")
+    page = chart("photos", colour="Similarity to words", words="a cat")
     expect(page.locator(".legend")).to_contain_text("score")
     page.get_by_role("checkbox", name="pictures").uncheck()
     places, table = drawn(home, "photos")
@@ -296,7 +296,7 @@ def test_a_map_is_laid_out_and_added_to(chart: Visit, visit: Visit, home: Path, 
     page = visit("map", c="fresh")
     expect(page.get_by_role("heading", name="No map yet")).to_be_visible()
     page.get_by_text("A first look (PCA)").click()
-    page.get_by_role("button", name="Lay out the map").click()
+    page.get_by_role("button", name="Build the map").click()
     expect(page.locator(".status")).to_have_text("7 pictures", timeout=60_000)
     shutil.copyfile(photo_files[0], home / "pictures" / photo_files[0].name)
     with imseek.open(home / "collections" / "fresh") as collection:

@@ -107,7 +107,7 @@ def test_a_file_that_changed_since_it_was_indexed_is_named_as_such(context: Any,
     card = page.locator(".card", has=page.locator(".title", has_text="changed.png"))
     expect(card).to_contain_text("This picture cannot be shown")
     card.click()
-    large = page.get_by_role("dialog", name="One picture large")
+    large = page.get_by_role("dialog", name="Picture")
     expect(large.locator(".gone")).to_have_text("This file changed since it was indexed: index again.")
 
 

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from browsing import HOSTILE, Pages, Visit
@@ -192,7 +193,7 @@ def test_pictures_in_odd_places(refused: Visit, home: Path) -> None:
     expect(_card(page, "gone.jpg")).to_contain_text("This picture cannot be shown")
     _card(page, "gone.jpg").click()
     expect(large.locator(".gone")).to_contain_text(f"is not where it was: {home}/gone.jpg")
-    expect(large).to_contain_text("It is not there now.")
+    expect(large).to_contain_text("The file is missing.")
     page.keyboard.press("Escape")
     _card(page, "coffee.png").click()
     expect(large).to_contain_text("Inside an archive.")
@@ -205,7 +206,7 @@ def test_pictures_in_odd_places(refused: Visit, home: Path) -> None:
     page.keyboard.press("Escape")
     _card(page, "paris.jpg").click()
     expect(large).to_contain_text("48.85833° N, 2.29444° E")
-    link = large.get_by_role("link", name="On a map")
+    link = large.get_by_role("link", name="OpenStreetMap")
     assert link.get_attribute("rel") == "noreferrer noopener"
     assert (link.get_attribute("href") or "").startswith("https://www.openstreetmap.org/?mlat=48.858333&mlon=2.294444")
 
@@ -317,7 +318,7 @@ def test_a_selection_is_taken_along(refused: Visit, home: Path) -> None:
     assert [(one.tag, one.images) for one in imseek.tags.counts(home / "collections" / "photos")] == [("pets", 2)]
     bar.get_by_label("A tag for the selected pictures").fill("pets")
     bar.get_by_role("button", name="Remove").click()
-    expect(bar).to_contain_text("Took the tag from 2.")
+    expect(bar).to_contain_text("Removed the tag from 2.")
     bar.get_by_label("A tag for the selected pictures").fill("nobody's")
     bar.get_by_role("button", name="Remove").click()
     expect(bar).to_contain_text("No image has the tag")
@@ -351,3 +352,94 @@ def test_names_captions_and_tags_are_only_text(visit: Visit, home: Path, width: 
     page.keyboard.press("Escape")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert page.title() != "hacked"
+
+
+# -- the address of a picture --------------------------------------------------------------------------------
+
+
+def _viewed(page: Any) -> list[str] | None:
+    return parse_qs(urlsplit(page.url).query).get("view")
+
+
+def test_back_closes_the_large_view_and_leaves_the_search(visit: Visit) -> None:
+    page = visit(c="photos", q="red")
+    page.locator(".card").first.click()
+    large = page.locator(LARGE)
+    expect(large).to_contain_text("1 of 8")
+    page.wait_for_url("**view=**")
+    entries = page.evaluate("history.length")
+    before = _viewed(page)
+    page.keyboard.press("ArrowRight")
+    expect(large).to_contain_text("2 of 8")
+    page.wait_for_function("before => new URLSearchParams(location.search).get('view') !== before", arg=before[0])
+    assert page.evaluate("history.length") == entries  # One entry, however many pictures one has seen.
+    page.go_back()
+    expect(large).to_be_hidden()
+    expect(page.locator(".card")).to_have_count(8)
+    expect(page.locator(".card").nth(1)).to_be_focused()
+    assert parse_qs(urlsplit(page.url).query) == {"c": ["photos"], "q": ["red"]}
+    page.go_forward()
+    expect(large).to_contain_text("2 of 8")
+    page.keyboard.press("Escape")
+    expect(large).to_be_hidden()
+    page.wait_for_function("!location.search.includes('view')")
+    assert page.evaluate("history.length") == entries
+
+
+def test_a_reload_or_a_link_opens_the_picture_again(visit: Visit) -> None:
+    page = visit(c="photos", q="red")
+    page.locator(".card").nth(2).click()
+    page.wait_for_url("**view=**")
+    name = page.locator(f"{LARGE} h2").text_content()
+    page.reload()
+    large = page.locator(LARGE)
+    expect(large.locator("h2")).to_have_text(name)
+    expect(large).to_contain_text("3 of 8")
+    page.keyboard.press("ArrowLeft")
+    expect(large).to_contain_text("2 of 8")
+    page.go_back()
+    expect(large).to_be_hidden()
+    expect(page.locator(".card")).to_have_count(8)
+    page.go_forward()
+    expect(large).to_be_visible()
+    page.keyboard.press("m")  # A search, which Back leaves for the one before.
+    page.wait_for_url("**more=**")
+    assert _viewed(page) is None
+    expect(large).to_be_hidden()
+    page.go_back()
+    page.wait_for_function("!location.search.includes('more')")
+    alone = visit(c="photos", q="red", n="1", view="8")  # Not among the hits on the page.
+    expect(alone.locator(LARGE)).to_contain_text("1 of 1")
+    expect(alone.locator(f"{LARGE} h2")).to_contain_text(re.compile(r"\.(png|jpg)$"))
+    alone.keyboard.press("Escape")
+    expect(alone.locator(".card")).to_have_count(1)
+    assert _viewed(alone) is None
+
+
+def test_a_picture_is_swiped_away(browser: Any, ui: Pages) -> None:
+    context = browser.new_context(viewport={"width": 400, "height": 800}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(ui.at(c="photos", q="red"))
+    page.locator(".card").first.tap()
+    large = page.locator(LARGE)
+    expect(large).to_contain_text("1 of 8")
+    touch = context.new_cdp_session(page)
+
+    def swipe(x: int, y: int) -> None:
+        for kind, at in (
+            ("touchStart", (0, 0)),
+            ("touchMove", (x / 2, y / 2)),
+            ("touchMove", (x, y)),
+            ("touchEnd", None),
+        ):
+            points = [] if at is None else [{"x": 200 + at[0], "y": 200 + at[1]}]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    swipe(-150, 5)
+    expect(large).to_contain_text("2 of 8")
+    swipe(150, -5)
+    expect(large).to_contain_text("1 of 8")
+    swipe(10, 160)
+    expect(large).to_be_hidden()
+    page.wait_for_function("!location.search.includes('view')")
+    context.close()

@@ -59,7 +59,7 @@ def _chips(page: Any, *texts: str | re.Pattern[str]) -> None:
 
 def test_words_back_and_small_knobs(visit: Visit) -> None:
     page = visit(c="photos")
-    expect(page.get_by_text("8 pictures:")).to_be_visible()
+    expect(page.get_by_text("8 pictures", exact=True)).to_be_visible()
     expect(page.locator(".card")).to_have_count(8)
     expect(page.locator(".veil")).to_be_attached()
     # Its script is fetched by itself, and may come after all the others.
@@ -75,16 +75,16 @@ def test_words_back_and_small_knobs(visit: Visit) -> None:
     assert _asked(page) == {"c": ["photos"], "q": ["a rocket"]}
     entries = page.evaluate("history.length")
     page.get_by_role("button", name="Options").click()
-    page.get_by_text("Near-duplicates as one").click()
+    page.get_by_text("Collapse near-duplicates").click()
     page.wait_for_url("**collapse=on**")
-    page.get_by_text("Look at every picture").click()
+    page.get_by_text("Exact search").click()
     page.wait_for_url("**exact=on**")
     assert page.evaluate("history.length") == entries
     page.go_back()
     _first(page, "chelsea.png")
     expect(_box(page)).to_have_value("a cat")
-    page.get_by_role("button", name="Start again").click()
-    expect(page.get_by_text("8 pictures:")).to_be_visible()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.get_by_text("8 pictures", exact=True)).to_be_visible()
     assert _asked(page) == {"c": ["photos"]}
 
 
@@ -107,7 +107,7 @@ def test_a_picture_with_words_pasted_and_dropped(visit: Visit, tmp_path: Path, p
     data = base64.b64encode(photo_files[6].read_bytes()).decode()
     _give(other, "paste", data)
     _chips(other, "a cat", "your picture")
-    other.get_by_role("button", name="Start again").click()
+    other.get_by_role("button", name="Clear", exact=True).click()
     expect(other.locator(".chip")).to_have_count(0)
     _give(other, "drop", data)
     _first(other, "china.jpg")
@@ -122,7 +122,7 @@ def test_a_picture_with_words_pasted_and_dropped(visit: Visit, tmp_path: Path, p
 def test_pieces_are_weighed_turned_round_and_removed(visit: Visit) -> None:
     page = visit(c="photos", q="a cat")
     _first(page, "chelsea.png")
-    page.get_by_role("button", name="Also, not").click()
+    page.get_by_role("button", name="Add or exclude").click()
     page.get_by_label("Also", exact=True).fill("2:a rocket")
     page.get_by_label("Also", exact=True).press("Enter")
     _chips(page, "a cat", "a rocket")
@@ -136,7 +136,7 @@ def test_pieces_are_weighed_turned_round_and_removed(visit: Visit) -> None:
     page.wait_for_url("**q=0.1**")
     _first(page, "rocket.jpg")
     assert _asked(page) | {"c": []} == {"c": [], "q": ["0.1:a cat", "2:a rocket"], "not": ["coffee"]}
-    page.locator(".chip").nth(1).get_by_role("button", name="Not this, the opposite").click()
+    page.locator(".chip").nth(1).get_by_role("button", name="Exclude this instead").click()
     _first(page, "chelsea.png")
     assert _asked(page)["not"] == ["coffee", "2:a rocket"]
     page.get_by_role("button", name="Remove coffee").click()
@@ -166,7 +166,7 @@ def test_filters_without_and_with_sql(visit: Visit) -> None:
     condition.press("Control+Enter")
     expect(page.get_by_text("Nothing found")).to_be_visible()
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Search without filters").click()
+    page.get_by_role("button", name="Clear filters").click()
     _first(page, "chelsea.png")
 
 
@@ -178,7 +178,7 @@ def test_filters_alone_show_what_they_let_through(visit: Visit) -> None:
     page.get_by_role("button", name="Remove").click()
     expect(page.locator(".card")).to_have_count(8)
     other = visit(c="photos", where="width < 1")
-    expect(other.get_by_text("No picture meets these conditions")).to_be_visible()
+    expect(other.get_by_text("No pictures match these conditions")).to_be_visible()
     bad = visit(c="photos", where="width <")
     expect(bad.get_by_text(re.compile("^⚠️ "))).to_be_visible()
     bad.get_by_role("button", name="Remove").click()
@@ -197,7 +197,7 @@ def test_more_like_this_earlier_and_saved(visit: Visit) -> None:
         page.get_by_role("button", name="More like this instead")
     ).click()
     page.wait_for_url("**more=**")
-    page.get_by_role("button", name="Searches").click()
+    page.get_by_role("button", name="History").click()
     page.get_by_label("Save this search as").fill("*rockets* ![x](http://stranger.example/a.png)")
     page.get_by_label("Save this search as").press("Enter")
     page.get_by_label("Saved").click()

@@ -162,7 +162,7 @@ def test_filters_by_text_and_keyword(visit: Visit) -> None:
     page.get_by_text("Has text", exact=True).click()
     page.wait_for_url("**has_text+IS+TRUE**")
     expect(page.locator(".card")).to_have_count(1)
-    page.get_by_role("button", name="Start again").click()
+    page.get_by_role("button", name="Clear", exact=True).click()
     expect(page.locator(".card")).to_have_count(8)
     page.get_by_role("button", name="Filters").click()
     page.get_by_label("Keyword").click()

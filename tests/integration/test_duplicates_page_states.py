@@ -239,7 +239,7 @@ def test_settings_and_decisions_survive_the_process(place: Path, pictures: Path)
 def test_files_that_have_changed_are_left_alone_with_the_reason(place: Path, pictures: Path, change: str) -> None:
     of = open_workspace(place)
     app = find(page(), of)
-    app.session_state["duplicates-view"] = "Clear up"
+    app.session_state["duplicates-view"] = "Clean up"
     app.session_state["duplicates-suggested"] = ["exact"]
     app.run()
     assert "1 file in 1 group" in said(app)
@@ -264,7 +264,7 @@ def test_a_writer_at_work_is_named(place: Path, pictures: Path, monkeypatch: pyt
     monkeypatch.setattr("imseek.data.writing.writer_wait.DEFAULT_TIMEOUT", 0.05)
     of = open_workspace(place)
     app = find(page(), of)
-    app.session_state["duplicates-view"] = "Clear up"
+    app.session_state["duplicates-view"] = "Clean up"
     app.session_state["duplicates-suggested"] = ["exact"]
     app.run()
     with Writer(place, "index"):

@@ -68,7 +68,7 @@ def ids(root: Path) -> list[int]:
 class TestWords:
     def test_nothing_is_typed(self, root: Path) -> None:
         test = run("By words")
-        assert "Type a class on each line" in said(test)
+        assert "Type one class per line" in said(test)
         assert not [one for one in test.button if "save" in one.label]
 
     def test_it_is_saved_as_the_command_does(self, root: Path) -> None:
@@ -88,7 +88,7 @@ class TestWords:
         assert tags.counts(root) == tagged
         test.run()
         assert "Saved as colour: labels of 12 pictures, and 12 tags." in said(test)
-        assert "This takes the place of what is saved as colour." in said(test)
+        assert "This replaces the saved labels colour." in said(test)
         test.text_input(key="labels-name").set_value("").run()
         test.button(key="labels-go").click().run()
         assert ended(root, "labels-save").error is None
@@ -110,11 +110,11 @@ class TestWords:
             ({"labels-typed": "red\nred"}, "Two classes are called 'red' (line 1 and line 2)"),
             ({"labels-typed": "red:"}, "Line 1: 'red' has no words after the colon"),
             ({"labels-typed": "red\nblue", "labels-where": "nothing ="}, "⚠️"),
-            ({"labels-typed": "red\nblue", "labels-where": "image_id < 0"}, "No picture meets this"),
+            ({"labels-typed": "red\nblue", "labels-where": "image_id < 0"}, "No pictures match this condition"),
             (
                 {
                     "labels-typed": "red\nblue",
-                    "labels-sentences": "My own sentences",
+                    "labels-sentences": "Custom",
                     "labels-own": "no place",
                 },
                 "has no place for the class name",
@@ -136,7 +136,7 @@ class TestWords:
         monkeypatch.setattr(by_words, "text_encoder", wordless)
         shown = said(run("By words"))
         assert "cannot be labelled by words: the encoder knows no words" in shown
-        assert "By examples works with every encoder" in shown
+        assert "“By examples” works with every encoder" in shown
 
 
 def probed(root: Path) -> None:
@@ -147,7 +147,7 @@ def probed(root: Path) -> None:
 
 class TestExamples:
     def test_nothing_is_named(self, root: Path) -> None:
-        assert "Name what you want to tell apart" in said(run("By examples"))
+        assert "Enter the classes you want to tell apart" in said(run("By examples"))
 
     def test_too_little_is_labelled(self, root: Path) -> None:
         test = run("By examples", classes="red, blue")
@@ -256,7 +256,7 @@ class TestBatches:
 
 class TestTags:
     def test_none(self, root: Path) -> None:
-        assert "No picture has a tag yet." in said(run("Tags"))
+        assert "No tags yet." in said(run("Tags"))
 
     def test_they_are_listed_with_who_gave_them(self, root: Path) -> None:
         tags.add(root, "boat", ids(root)[:3])
@@ -290,7 +290,7 @@ class TestTags:
         assert "cat" in said(test)
         assert test.text_input[0].value == ""
         test.text_input[0].input("kitten").run()
-        (rename,) = [one for one in test.button if one.label == "Rename it"]
+        (rename,) = [one for one in test.button if one.label == "Rename"]
         rename.click().run()
         assert not test.exception
         assert [(one.tag, one.images) for one in tags.counts(root)] == [("boat", 3), ("kitten", 2)]

@@ -86,7 +86,7 @@ def test_all_that_is_known_of_a_picture(asked: Asked, root: Path, photos: Path) 
     known = asked.known(image_id)
     facts = dict(known["facts"])
     assert facts["Pixels"] == f"{image.metadata['width']:,} × {image.metadata['height']:,}"
-    assert facts["Content (sha256)"] == image.content_hash
+    assert dict(map(tuple, known["columns"]))["SHA-256"] == image.content_hash
     assert facts["Source"] == f"{photos} (folder)"
     assert known["tags"] == [{"tag": "sky", "provenance": "probe sky"}]
     assert known["place"]["path"] == str(photos / "rocket.jpg")

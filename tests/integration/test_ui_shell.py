@@ -48,33 +48,37 @@ def test_without_a_collection_the_page_says_how_to_make_one(home: Path) -> None:
 def test_the_address_chooses_the_collection(home: Path) -> None:
     made(home, "cats")
     made(home, "dogs")
-    assert run().selectbox(key="c").value == "cats"
-    assert run(c="dogs").selectbox(key="c").value == "dogs"
-    assert run(c="nowhere").selectbox(key="c").value == "cats"
+    assert run().session_state["c"] == "cats"
+    assert run(c="dogs").session_state["c"] == "dogs"
 
 
-def test_one_collection_alone_needs_no_choice(home: Path) -> None:
-    made(home, "cats")
-    page = run(c="nowhere")
+@pytest.mark.parametrize("names", [["cats"], ["_cats_", "dogs"]])
+def test_no_other_collection_stands_for_a_missing_one(home: Path, names: list[str]) -> None:
+    for name in names:
+        made(home, name)
+    page = run(c="**nowhere**", q="a cat")
     assert not page.exception
-    assert "c" not in [box.key for box in page.selectbox]
-    assert page.session_state["c"] == "cats"
+    assert page.session_state["c"] is None
+    assert [one.value for one in page.header] == [r"No collection “\*\*nowhere\*\*”"]
+    assert [one.label.replace("\\", "") for one in page.button] == names
+    page.button[0].click().run()
+    assert page.session_state["c"] == names[0]
+    assert page.query_params == {"c": names[0], "q": "a cat"}
 
 
 def test_the_collection_that_was_named_at_the_start_comes_first(home: Path, tmp_path: Path) -> None:
     made(home, "cats")
     imseek.create(tmp_path / "elsewhere", encoder="fake").close()
     app_state.start(library.NamedCollection("elsewhere", tmp_path / "elsewhere"), None)
-    assert run().selectbox(key="c").value == "elsewhere"
+    assert run().session_state["c"] == "elsewhere"
 
 
-def test_a_collection_that_is_made_while_the_pages_run_can_be_chosen(home: Path) -> None:
+def test_a_collection_that_is_made_while_the_pages_run_takes_nobodys_place(home: Path) -> None:
     made(home, "cats")
     page = run()
     made(home, "ants")
     page.run()
-    assert page.selectbox(key="c").options == ["ants", "cats"]
-    assert page.selectbox(key="c").value == "cats"
+    assert page.session_state["c"] == "cats"
 
 
 def test_a_damaged_collection_is_told_with_what_to_do(home: Path) -> None:

@@ -111,7 +111,7 @@ def job(state: str = jobs.RUNNING, kind: str = "index", code: int | None = None,
 @pytest.mark.parametrize(
     ("progress", "how", "share"),
     [
-        ({}, "under way for 30 s; how far it is comes in some seconds", None),
+        ({}, "running for 30 s; estimating…", None),
         (
             {"phase": "index", "done": 100, "total": 400, "skipped": 2, "seconds": 20.0},
             "100 of 400, 5.0 a second, about 50 s left, 2 skipped",
@@ -119,7 +119,7 @@ def job(state: str = jobs.RUNNING, kind: str = "index", code: int | None = None,
         ),
         ({"phase": "scan", "done": 0, "total": None, "seconds": 1.0}, "scan, 30 s", None),
         ({"phase": "\x1b[2J", "done": 0, "total": 5, "seconds": 0}, "0 of 5 (\\x1b[2J)", 0.0),
-        ({"done": "many", "total": [], "seconds": None}, "under way for 30 s; how far", None),
+        ({"done": "many", "total": [], "seconds": None}, "running for 30 s; estimating", None),
         ({"done": 9, "total": 3, "seconds": 3.0}, "9 of 3, 3.0 a second", 1.0),
     ],
 )
@@ -136,13 +136,13 @@ def test_progress_is_told(progress: dict[str, Any], how: str, share: float | Non
         (jobs.DONE, 0, "Indexing: done"),
         (jobs.FAILED, 1, "Indexing: failed"),
         (jobs.INTERRUPTED, 130, "Indexing: stopped"),
-        (jobs.INTERRUPTED, None, "Indexing: ended before its end (killed, or no power)"),
+        (jobs.INTERRUPTED, None, "Indexing: interrupted (killed, or power lost)"),
     ],
 )
 def test_ends_are_told(state: str, code: int | None, what: str) -> None:
     told = run_descriptions.summarise_run(job(state, code=code, done=3, total=9, skipped=0), NOW)
     assert told.what == what
-    assert told.how.startswith("3 files looked at")
+    assert told.how.startswith("3 files checked")
     assert ("kept" in told.how) == (state == jobs.INTERRUPTED)
 
 
@@ -208,7 +208,7 @@ def test_failures_are_grouped_with_what_to_do() -> None:
     assert (first.reason, first.count, len(first.examples)) == ("Truncated", 7, 5)
     assert "Copy them again" in first.advice
     assert second.examples == ("/p/\\xff\\n.jpg: ?",)
-    assert second.advice == "Try again: this may pass."
+    assert second.advice == "Try again: the cause may be temporary."
 
 
 def test_commands_of_the_page() -> None:
@@ -256,7 +256,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def test_names_are_judged(environ: dict[str, str]) -> None:
-    assert create_task.name_problem("", environ) == "Give it a name"
+    assert create_task.name_problem("", environ) == "Enter a name"
     assert "letters" in (create_task.name_problem("../x", environ) or "")
     assert create_task.name_problem("fine", environ) is None
     library.path_for("fine", environ).mkdir(parents=True)
@@ -357,9 +357,9 @@ def test_mistakes_in_work_are_told_on_the_page_and_logged(caplog: pytest.LogCapt
 def test_cards_tell_what_cannot_be_opened(tmp_path: Path) -> None:
     named = library.NamedCollection("c", tmp_path / "c")
     imseek.create(named.path, encoder="fake").close()
-    assert overview.facts(named) == ["0 pictures", "at rest"]
+    assert overview.facts(named) == ["0 pictures"]
     (named.path / "catalog.sqlite").write_bytes(b"no catalog at all")
-    assert overview.facts(named) == ["cannot be opened", "choose it to see why"]
+    assert overview.facts(named) == ["cannot be opened"]
 
 
 def test_moments_are_told_by_the_clock_of_this_machine_without_a_browser(

@@ -45,8 +45,8 @@ class TestAsking:
     @pytest.mark.parametrize(
         ("text", "none", "what"),
         [
-            ("", None, "Type a class on each line"),
-            (" \n ", "", "Type a class"),
+            ("", None, "Type one class per line"),
+            (" \n ", "", "Type one class"),
             ("# nothing", "", "No classes yet"),
             ("cat", None, "none of these"),
             ("cat\nCat", "", "Two classes are called 'Cat' (line 1 and line 2)"),
@@ -89,7 +89,7 @@ class TestAsking:
         assert found.words == (("a: b",), ("c:",), ("d",))
 
     def test_a_preview_says_that_it_is_one(self) -> None:
-        assert label_options.preview_line(5000, 100_000) == "Preview on 5,000 of 100,000 pictures, evenly taken."
+        assert label_options.preview_line(5000, 100_000) == "Preview of 5,000 of 100,000 pictures, evenly sampled."
         assert label_options.preview_line(8, 8) == "All 8 pictures."
 
     def test_words_for_builtin_come_with_a_warning(self) -> None:

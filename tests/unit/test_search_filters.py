@@ -53,7 +53,7 @@ def test_a_condition_is_read_back(one: Filter) -> None:
         (Filter("megapixels", high=12.5), "megapixels <= 12.5", "megapixels at most 12.5"),
         (Filter("aspect", low=1.05), "aspect >= 1.05", "landscape"),
         (Filter("aspect", low=0.95, high=1.05), "aspect >= 0.95 AND aspect <= 1.05", "square"),
-        (Filter("latitude", known=True), "latitude IS NOT NULL", "with a place"),
+        (Filter("latitude", known=True), "latitude IS NOT NULL", "with a location"),
         (Filter("caption", holds="Cat"), "contains(lower(caption), 'cat')", "caption contains “Cat”"),
         (Filter("My Rating", low=3.0, high=3.0), '"My Rating" = 3', "My Rating 3"),
         (Filter("case", true=False), '"case" IS FALSE', "not case"),

@@ -74,7 +74,7 @@ def test_chips_say_what_is_asked() -> None:
         ("part-2", "like", "cat.png", "/5", "", 1.0),
         ("part-3", "like", "your picture", "0A" * 32, "", 1.0),
         ("more-7", "more like", "seven.png", "/7", "", None),
-        ("less-9", "less like", "picture 9, which is not here", "", "unwanted", None),
+        ("less-9", "less like", "picture 9 (not in this collection)", "", "unwanted", None),
         ("where-0", "only", "format: PNG", "", "", None),
     ]
     (alone,) = query_chips.chips(SearchState((BEACH,)), stored, str.upper)
@@ -112,6 +112,6 @@ def test_searches_that_differ_in_options_alone_have_names_of_their_own() -> None
     plain = SearchState((QueryPart("words", "a rocket"),))
     assert query_chips.summarise_search(plain) == "a rocket"
     assert query_chips.summarise_search(plain.with_changes(collapse=True, cutoff=False)) == (
-        "a rocket · less relevant too · near-duplicates as one"
+        "a rocket · less relevant too · near-duplicates collapsed"
     )
     assert query_chips.summarise_search(plain.with_changes(by="text")) == "a rocket · by words"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Hashable
 from typing import Any, Final, Generic, TypeVar
 
@@ -34,6 +35,7 @@ class BackgroundTask(Generic[T]):
 
     ``work`` receives the task, to report progress (:meth:`tell`, :meth:`say`) and to see whether it should stop
     (:attr:`stop_event`). Afterwards the task is ``stopped``, failed (``error`` is set), or done (:meth:`result`).
+    ``name`` says what it does, for people.
     """
 
     def __init__(self, name: str, work: Callable[[BackgroundTask[T]], T]) -> None:
@@ -50,6 +52,8 @@ class BackgroundTask(Generic[T]):
         self._work = work
         self._ended = threading.Event()
         self._results: list[T] = []
+        with _lock:
+            _all.add(self)
         threading.Thread(target=self._run, name=f"imseek {name}", daemon=True).start()
 
     @property
@@ -104,7 +108,9 @@ class BackgroundTask(Generic[T]):
 
 # Kept by process, not by session: a reloaded page finds its tasks.
 _tasks: dict[tuple[str, Hashable], BackgroundTask[Any]] = {}
-_lock = threading.Lock()
+#: Also those that pages hold themselves.
+_all: weakref.WeakSet[BackgroundTask[Any]] = weakref.WeakSet()
+_lock = threading.RLock()
 
 
 def start(kind: str, about: Hashable, work: Callable[[BackgroundTask[T]], T], name: str = "") -> BackgroundTask[T]:
@@ -120,6 +126,12 @@ def start(kind: str, about: Hashable, work: Callable[[BackgroundTask[T]], T], na
 def find(kind: str, about: Hashable) -> BackgroundTask[Any] | None:
     """Return the running or ended task of that kind and subject."""
     return _tasks.get((kind, about))
+
+
+def tasks() -> tuple[BackgroundTask[Any], ...]:
+    """Return the tasks of this process that run, or whose outcome is still of use to a page, oldest first."""
+    with _lock:
+        return tuple(sorted(_all, key=lambda one: one.began))
 
 
 def of_kind(kind: str) -> dict[Any, BackgroundTask[Any]]:

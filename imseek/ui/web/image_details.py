@@ -122,8 +122,7 @@ def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[
         "Format": kind if frames == 1 else f"{kind}, {frames} pictures in it",
         "Size": format_size(int(known["bytes"])) if "bytes" in known else None,
         "Source": None if source is None else _source(source),
-        "Number": str(image.image_id),
-        "Content (sha256)": image.content_hash,
+        "ID": str(image.image_id),
     }
     return [(label, one_line(str(value), _MAX_TEXT)) for label, value in found.items() if value is not None]
 
@@ -149,13 +148,13 @@ def _source(source: SourceInfo) -> str:
 
 
 def _columns(image: Image) -> list[tuple[str, str]]:
-    """Return the metadata not shown elsewhere, from sources and derived by imseek, sorted by name."""
+    """Return the metadata not shown elsewhere, from sources and derived by imseek, sorted by name, then the content."""
     hidden = _FACT_COLUMNS | (frozenset() if image.metadata.get("has_text") is None else _TEXT_COLUMNS)
     return [
         (one_line(name), one_line(_value(name, value), _MAX_TEXT))
         for name, value in sorted(image.metadata.items())
         if name not in hidden and value is not None
-    ]
+    ] + [("SHA-256", image.content_hash)]
 
 
 def _value(name: str, value: Any) -> str:

@@ -27,11 +27,12 @@ from imseek.ui.server.picture_routes import picture_routes
 from imseek.ui.server.pictures import ThumbnailCache
 from imseek.ui.server.process import bind_socket, serve, server_url
 from imseek.ui.server.settings import check_token
-from imseek.ui.web import app_state, blobs
+from imseek.ui.web import app_state, blobs, theme
 from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
 from imseek.ui.web.base_url import BaseUrlMiddleware
 from imseek.ui.web.compressed_static import CompressedStatic
 from imseek.ui.web.image_action_routes import image_action_routes
+from imseek.ui.web.live_state import state_route
 from imseek.ui.web.sessions import PagesApp
 from imseek.ui.web.shell import on_error
 from imseek.ui.web.system_viewer import can_open
@@ -94,6 +95,7 @@ def run(
             Route("/search", _redirect_to_search),
             *picture_routes(shared.service, ThumbnailCache(), app_state.PICTURES_PATH, app_state.LARGEST),
             *blobs.routes(shared.service),
+            state_route(shared),
             *image_action_routes(
                 shared.service,
                 shared.choices,
@@ -142,6 +144,7 @@ def _configuration(settings: Settings, port: int) -> dict[str, Any]:
         "client.toolbarMode": "minimal",
         "client.allowedOrigins": [],  # By default, pages of Streamlit's cloud may control ours.
         "client.showErrorDetails": "none",
+        **theme.streamlit_options(),
         # With two runs in quick succession, the second may refer to messages that the browser dropped after the first.
         "global.minCachedMessageSize": 1e9,
         "logger.hideWelcomeMessage": True,

@@ -1,26 +1,34 @@
-"""Frame of every page: the menu of pages, the choice of the collection, and unexpected errors."""
+"""Frame of every page: the top bar, the choice of the collection, and unexpected errors."""
 
 from __future__ import annotations
 
 import logging
 import secrets
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
+from imseek.ui.web import theme
 from imseek.ui.web.app_state import current_app
+from imseek.ui.web.components import component
 from imseek.ui.web.components.address import address
+from imseek.ui.web.live_state import STATE_PATH
+from imseek.ui.web.pages.search import page_state, search_box
 from imseek.ui.web.parts import navigation
 from imseek.ui.web.search_state import MINOR_PARAMETERS
 
-#: Streamlit's margins are too wide for pages full of pictures.
-_STYLE: Final = """<style>
-.stMainBlockContainer { padding: 3.75rem clamp(0.75rem, 2vw, 2.5rem) 2rem; }
-[data-testid="stLayoutWrapper"]:has(> .st-key-shell-address) { position: absolute; }
-.st-key-shell-first a { border: 1px solid currentColor; padding: 0.4rem 0.8rem; }
-[data-testid="stSidebarHeader"] { height: 3rem; margin-bottom: 0; }
-</style>"""
+_SWITCHER: Final = "shell-switcher"
+_ICONS: Final[dict[navigation.PageName, str]] = {
+    "search": "search",
+    "duplicates": "filter_none",
+    "map": "scatter_plot",
+    "labels": "label",
+    "collections": "photo_library",
+}
 _log = logging.getLogger("imseek.ui")
 
 
@@ -66,10 +74,16 @@ PAGES: Final[dict[navigation.PageName, Callable[[], None]]] = {
 
 def show() -> None:
     """Draw the page that the URL names."""
-    st.set_page_config(page_title="imseek", page_icon="🔎", layout="wide", menu_items={})
-    st.html(_STYLE)
-    chosen = st.navigation([navigation.page(name, draw) for name, draw in PAGES.items()], position="top")
-    _choose_collection()
+    name = navigation.choose_collection()
+    st.set_page_config(
+        page_title=f"{name} · imseek" if name else "imseek", page_icon="🔎", layout="wide", menu_items={}
+    )
+    st.html(_style())
+    pages = {name: navigation.page(name, draw) for name, draw in PAGES.items()}
+    chosen = st.navigation([*pages.values()], position="hidden")
+    search_box.follow_submission()
+    _bar(pages, chosen)
+    page_state.show_deferred_error()
     chosen.run()
 
 
@@ -81,34 +95,56 @@ def on_error(error: Exception) -> bool:
     return True
 
 
-def _choose_collection() -> None:
+@cache
+def _style() -> str:
+    style = (Path(__file__).parent / "shell.css").read_text("utf-8")
+    return f"<style>{theme.css_variables()}{style}</style>"
+
+
+def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage) -> None:
+    """Draw the top bar; on phones, CSS moves its links to the bottom of the window."""
     names = [one.name for one in current_app().collections()]
-    following = navigation.pop_choice()
-    if following in names:
-        st.session_state[navigation.COLLECTION_KEY] = following
-    if not names:
-        st.session_state.pop(navigation.COLLECTION_KEY, None)
-        return
-    asked = st.query_params.get(navigation.COLLECTION_KEY)
-    if asked in names:  # Also after the browser's Back.
-        st.session_state[navigation.COLLECTION_KEY] = asked
-    elif st.session_state.get(navigation.COLLECTION_KEY) not in names:
-        st.session_state[navigation.COLLECTION_KEY] = names[0]
-    if len(names) == 1:  # Nothing to choose: no sidebar, more room for pictures.
-        st.session_state[navigation.COLLECTION_KEY] = names[0]
-        with st.container(key="shell-address"):
-            address(names[0], MINOR_PARAMETERS)
-        return
-    with st.sidebar:
-        st.selectbox("Collection", names, key=navigation.COLLECTION_KEY, on_change=_on_collection_change)
-        address(st.session_state[navigation.COLLECTION_KEY], MINOR_PARAMETERS)
+    name, missing = navigation.collection_name(), navigation.missing_collection()
+    with st.container(key="shell", horizontal=True, vertical_alignment="center", gap=None, wrap=False):
+        component("shell")(
+            key=_SWITCHER,
+            data={
+                "part": "switcher",
+                "collection": name or missing or "",
+                "missing": missing is not None,
+                "collections": names,
+                "state": STATE_PATH,
+            },
+            on_chosen_change=_on_choice,
+            on_renew_change=_on_renewal,
+        )
+        with st.container(key="shell-search", horizontal=True, gap=None, wrap=False):
+            if name is not None:
+                search_box.show(name, here=chosen == pages[navigation.FIRST_PAGE])
+        with st.container(key="shell-pages", horizontal=True, gap=None, wrap=False):
+            query = {navigation.COLLECTION_KEY: name or missing or ""}
+            for page_name, page in pages.items():
+                st.page_link(
+                    page,
+                    label=navigation.title(page_name),
+                    icon=f":material/{_ICONS[page_name]}:",
+                    query_params=query if names else None,
+                )
+        component("shell")(
+            key="shell-tasks",
+            data={"part": "tasks", "state": STATE_PATH},
+            on_chosen_change=_on_choice,
+            on_renew_change=_on_renewal,
+        )
+    with st.container(key="shell-address"):
+        address(name or missing or "", MINOR_PARAMETERS)
 
 
-def _on_collection_change() -> None:
-    """Keep the words for the new collection, and drop ids, filters and pages, which belong to the old one."""
-    kept = {name: st.query_params.get_all(name) for name in ("q", "not")}
-    query = {
-        navigation.COLLECTION_KEY: [st.session_state[navigation.COLLECTION_KEY]],
-        **{name: values for name, values in kept.items() if values},
-    }
-    st.query_params.from_dict(query)
+def _on_choice() -> None:
+    chosen = st.session_state[_SWITCHER].chosen
+    if chosen is not None:
+        navigation.switch(str(chosen))
+
+
+def _on_renewal() -> None:
+    """Do nothing: the run is what is wanted, since the session or the collection is another one than before."""

@@ -22,7 +22,8 @@ def component(name: str, *parts: str, isolated: bool = True) -> Any:
     Script and style of ``parts`` come first and may be used by the component's own; ``mounting.js`` comes before all.
     One that is not ``isolated`` shares the ids of the page, and its style applies to all of it.
     """
-    css = _text(*(f"{part}.css" for part in (*parts, name)))
+    # A part need not have a style.
+    css = _text(*(f"{part}.css" for part in (*parts, name) if (_HERE / f"{part}.css").exists()))
     js = _text("mounting.js", *(f"{part}.js" for part in (*parts, name)))
     return st.components.v2.component(f"imseek_{name}", css=css, js=js, isolate_styles=isolated)
 

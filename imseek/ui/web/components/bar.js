@@ -61,7 +61,7 @@ class Bar {
   async paths() {
     const answer = await fetch(`${this.data.taken}/paths.txt`).catch(() => null);
     if (answer?.ok) copy((await answer.text()).trimEnd(), this.said, (said) => this.say(said));
-    else this.say("These pictures are not kept any more. Select them again.");
+    else this.say("This selection has expired. Select the pictures again.");
   }
 
   async tag(tag, add) {
@@ -73,10 +73,10 @@ class Bar {
         add
           ? changed === named
             ? `Tagged ${named}.`
-            : `Tagged ${changed}; the other ${named - changed} had the tag already.`
+            : `Tagged ${changed}; ${named - changed} already had the tag.`
           : changed
-            ? `Took the tag from ${changed}.`
-            : "None of these has that tag.",
+            ? `Removed the tag from ${changed}.`
+            : "None of these pictures has that tag.",
       );
     } catch (error) {
       this.say(error.message);

@@ -6,7 +6,7 @@ export default function (component) {
 class Chips {
   constructor(parent) {
     this.list = make("ul", "chips");
-    this.list.setAttribute("aria-label", "What is asked");
+    this.list.setAttribute("aria-label", "Search terms");
     parent.append(this.list);
   }
 

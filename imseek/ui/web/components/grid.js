@@ -92,7 +92,11 @@ class Grid {
       this.row = data.row;
       if (!another) this.lay();
     }
-    if (another) this.fill(data); // Otherwise focus and scroll position stay.
+    if (!another) return; // Focus and scroll position stay.
+    this.fill(data);
+    if (!this.base) return;
+    window.imseekPicture.reopen = () => this.root.isConnected && this.large.restore(this.items, this.base);
+    window.imseekPicture.reopen();
   }
 
   // Shows another list of pictures.

@@ -109,7 +109,7 @@ def grid(
     ids = {card.id for card in cards}
     list_ = _list_id(cards, following)
     followed = None if following is None else list_
-    found = component("grid", "common", "zoom", "large")(
+    found = component("grid", "common", "zoom", "picture_address", "large")(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],

@@ -82,7 +82,7 @@ class Labeller {
         ? ""
         : left
           ? `${left} of ${this.items.length} left. Keys: ${this.classes.map((one) => one.key).join(" ")} · s skip · u undo · Enter large`
-          : "All of these are done. Press n for more pictures.";
+          : "All labelled. Press n for more pictures.";
   }
 
   button(key, text, act, label = text) {

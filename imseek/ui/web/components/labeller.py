@@ -49,7 +49,7 @@ def labeller(
     ``given`` are the initial keys by id, applied again whenever ``epoch`` changes, as it must for other cards.
     ``changed`` is called before a run in which keys have changed (:func:`given_keys`).
     """
-    found = component("labeller", "common", "zoom", "large")(
+    found = component("labeller", "common", "zoom", "picture_address", "large")(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],

@@ -9,7 +9,7 @@ class Large {
     this.total = null; // How many pictures there are with those that are not loaded yet, if it is known.
     this.less = true; // Whether "less like this" is offered, which needs a search.
     this.dialog = make("dialog", "large");
-    this.dialog.setAttribute("aria-label", "One picture large");
+    this.dialog.setAttribute("aria-label", "Picture");
     this.frame = make("div", "frame");
     this.frame.tabIndex = 0;
     this.frame.setAttribute("role", "group");
@@ -33,8 +33,15 @@ class Large {
     body.append(stage, this.facts);
     this.dialog.append(body);
     this.dialog.addEventListener("keydown", (event) => this.pressed(event));
+    this.address = new PictureAddress(() => this.dialog.close());
+    swipes(stage, () => this.actual, {
+      left: () => this.show(this.at + 1),
+      right: () => this.show(this.at - 1),
+      down: () => body.scrollTop <= 0 && this.dialog.close(),
+    });
     this.boxes = make("div", "boxes");
     this.dialog.addEventListener("close", () => {
+      this.address.leave();
       this.waiting?.abort();
       clearTimeout(this.resting);
       this.id = undefined;
@@ -63,12 +70,23 @@ class Large {
     return this.zoom.enlarged;
   }
 
+  // Opens the picture that the URL names, among others or alone.
+  restore(items, base) {
+    const id = PictureAddress.requested();
+    if (id === null) return;
+    const n = items.findIndex((item) => item.id === id || item.duplicates?.includes(id));
+    const alone = { id, title: `Picture ${id}`, alt: "", note: "", path: "", reasons: [], duplicates: [], alone: true };
+    this.open(n < 0 ? [alone] : items, Math.max(n, 0), base);
+    if (n >= 0 && items[n].id !== id) this.show(n, id);
+  }
+
   // Shows item `n`, or another picture in its place: one of its duplicates, or `other`, a card.
   show(n, id = this.items[n]?.id, other = null) {
     if (n < 0 || n >= this.items.length) return;
     this.at = n;
     this.id = id;
     this.other = other;
+    this.address.show(id);
     this.boxes.replaceChildren();
     const item = this.items[n];
     this.previous.hidden = n === 0;
@@ -261,8 +279,8 @@ class Large {
   lost() {
     const known = this.known?.id === this.id ? this.known : null;
     if (known?.place?.here === false)
-      return `The picture is not where it was: ${known.place.path}. Bring it back (a drive that is not connected?), or index the folder again.`;
-    return this.reason || "This picture cannot be shown. It may have gone from its place: index it again to find out.";
+      return `The file is missing: ${known.place.path}. Connect its drive, restore it, or index the folder again.`;
+    return this.reason || "This picture cannot be shown. Its file may have moved: index its folder again.";
   }
 
   // The server's reason why the picture cannot be shown.
@@ -300,6 +318,7 @@ class Large {
 
   tell(known) {
     if (this.gone) this.gone.textContent = this.lost();
+    if (this.items[this.at].alone && known.place) this.title.textContent = known.place.path.split("/").at(-1);
     const row = make("div", "row");
     row.append(button("Actual size", "original", () => this.whole(), "Show it pixel by pixel, or fitted (z)"), button("Open", "open", () => this.launch()));
     if (known.place) row.append(button("Copy path", "copy", () => this.copyPath()));
@@ -309,19 +328,19 @@ class Large {
     if (known.caption) parts.push(this.scrolls(this.foreign("div", "caption", known.caption), "Caption"));
     parts.push(...this.written(known), make("h3", "", "Tags"), this.tags(known));
     parts.push(...this.same());
-    parts.push(make("h3", "", "Where it lies"));
+    parts.push(make("h3", "", "Location"));
     if (known.place) {
       parts.push(this.scrolls(this.foreign("div", "path", known.place.path), "Path"));
       const within = { archive: "Inside an archive.", table: "In a table.", web: "On the web." }[known.place.kind];
       if (within) parts.push(make("div", "dim", within));
       else parts.push(button("Copy folder", "folder", () => this.copied(known.place.folder), known.place.folder));
-      if (known.place.here === false) parts.push(make("div", "", "It is not there now."));
-    } else parts.push(make("div", "dim", "Its place is not known: index its folder again."));
+      if (known.place.here === false) parts.push(make("div", "", "The file is missing."));
+    } else parts.push(make("div", "dim", "Unknown: index its folder again."));
     if (known.gps) parts.push(...this.spot(known.gps));
-    parts.push(make("h3", "", "Facts"), this.table(known.facts));
+    parts.push(make("h3", "", "Details"), this.table(known.facts));
     if (known.columns.length) {
       const rest = make("details");
-      rest.append(make("summary", "", `All columns (${known.columns.length})`), this.table(known.columns));
+      rest.append(make("summary", "", `More (${known.columns.length})`), this.table(known.columns));
       rest.open = this.unfolded ?? false;
       rest.addEventListener("toggle", () => (this.unfolded = rest.open));
       parts.push(rest);
@@ -420,16 +439,16 @@ class Large {
 
   spot(gps) {
     const row = make("div");
-    const link = make("a", "", "On a map");
+    const link = make("a", "", "OpenStreetMap");
     link.href = gps.map;
     link.target = "_blank";
     link.rel = "noreferrer noopener";
-    link.title = "Opens openstreetmap.org, which then knows this place";
-    const app = make("a", "", "In a maps app");
+    link.title = "Opens openstreetmap.org, which will see these coordinates";
+    const app = make("a", "", "Maps app");
     app.href = gps.geo;
     app.rel = "noreferrer";
     row.append(make("span", "", gps.text), " · ", link, " · ", app);
-    return [make("h3", "", "Where it was taken"), row];
+    return [make("h3", "", "Taken at"), row];
   }
 
   same() {
@@ -445,14 +464,14 @@ class Large {
       one.append(image);
       box.append(one);
     }
-    return [make("h3", "", "The same picture, or nearly"), box];
+    return [make("h3", "", "Duplicates"), box];
   }
 
   tags(known) {
     const box = make("div", "tags");
     for (const { tag, provenance } of known.tags) {
       const chip = this.foreign("span", "tag", provenance === "person" ? tag : `${tag} (${provenance})`);
-      chip.title = `Given by: ${provenance}`;
+      chip.title = `Added by: ${provenance}`;
       const away = make("button", "", "×");
       away.type = "button";
       away.setAttribute("aria-label", `Remove the tag ${tag}`);
@@ -504,8 +523,8 @@ class Large {
 
   like(letter) {
     const id = this.id;
+    this.address.leave(() => this.asked(id, letter));
     this.dialog.close();
-    this.asked(id, letter);
   }
 
   pressed(event) {

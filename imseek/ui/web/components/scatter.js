@@ -27,10 +27,10 @@ class Scatter {
     pictures.append(this.show, " pictures");
     this.status = make("span", "status");
     this.status.setAttribute("role", "status");
-    this.clear = this.button("Clear selection", "Choose none", () => this.tell("cleared", true));
-    this.bar.append(...this.modes, this.button("+", "Enlarge (+)", () => this.plane?.zoomBy(1.4)),
-      this.button("−", "Make smaller (-)", () => this.plane?.zoomBy(1 / 1.4)),
-      this.button("Whole map", "Show all (0)", () => this.fit()), pictures, this.status, this.clear);
+    this.clear = this.button("Clear selection", "Select none", () => this.tell("cleared", true));
+    this.bar.append(...this.modes, this.button("+", "Zoom in (+)", () => this.plane?.zoomBy(1.4)),
+      this.button("−", "Zoom out (-)", () => this.plane?.zoomBy(1 / 1.4)),
+      this.button("Fit", "Show the whole map (0)", () => this.fit()), pictures, this.status, this.clear);
     this.stage = make("div", "stage");
     this.legend = make("div", "legend");
     this.legend.setAttribute("aria-label", "Legend");

@@ -28,7 +28,7 @@ def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> int 
 
     ``base`` is the base URL of the collection's pictures; ``opens`` says whether the system's viewer can be started.
     """
-    event = component("shelves", "common", "zoom", "large")(
+    event = component("shelves", "common", "zoom", "picture_address", "large")(
         key=key,
         data={"shelves": [asdict(shelf) for shelf in found], "base": base, "opens": opens},
         on_pressed_change=ignore_change,

@@ -11,13 +11,17 @@ from streamlit.navigation.page import StreamlitPage
 from imseek.collection import Collection
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.parts.errors import show_errors
+from imseek.ui.web.plain_text import escape_markdown
 
 #: The collection in the URL: ``?c=NAME``.
 COLLECTION_KEY: Final = "c"
 #: A page's name is its path in the URL; that of the first one is empty.
 PageName: TypeAlias = Literal["search", "duplicates", "map", "labels", "collections"]
-FIRST_PAGE: Final = "search"
+FIRST_PAGE: Final[PageName] = "search"
 _NEXT: Final = "next collection"
+_MISSING: Final = "missing collection"
+#: Maximum number of collections listed where one is missing.
+_LISTED: Final = 30
 
 
 def _draw_nothing() -> None:
@@ -29,7 +33,31 @@ def page(name: PageName, draw: Callable[[], None] = _draw_nothing) -> StreamlitP
 
     Streamlit knows a page by its path in the URL. So ``draw`` matters only in the shell, which runs it.
     """
-    return st.Page(draw, title=name.capitalize(), url_path=name, default=name == FIRST_PAGE)
+    return st.Page(draw, title=title(name), url_path=name, default=name == FIRST_PAGE)
+
+
+def title(name: PageName) -> str:
+    """Return a page's name as people read it."""
+    return name.capitalize()
+
+
+def choose_collection() -> str | None:
+    """Choose the collection of this run, and return its name: the one in the URL, the one before, or the first.
+
+    If the URL names one that does not exist, none is chosen (:func:`missing_collection`): another one in its place
+    might be taken for it.
+    """
+    names = [one.name for one in current_app().collections()]
+    following = st.session_state.pop(_NEXT, None)
+    if following in names:
+        switch(following)
+    asked = st.query_params.get(COLLECTION_KEY)
+    before = st.session_state.get(COLLECTION_KEY)
+    name = asked or (before if before in names else next(iter(names), None))
+    chosen = name if name in names else None
+    st.session_state[COLLECTION_KEY] = chosen
+    st.session_state[_MISSING] = name if name is not None and chosen is None and names else None
+    return chosen
 
 
 def choose(name: str) -> None:
@@ -37,23 +65,54 @@ def choose(name: str) -> None:
     st.session_state[_NEXT] = name
 
 
-def pop_choice() -> str | None:
-    """Return the name given to :func:`choose` since the last run."""
-    name: str | None = st.session_state.pop(_NEXT, None)
+def switch(name: str) -> None:
+    """Choose the collection now, in the URL: keep the words, drop ids, filters and pages, which belong to the old one.
+
+    Call it before the page runs: in a callback, or before a rerun.
+    """
+    words = {key: values for key in ("q", "not") if (values := st.query_params.get_all(key))}
+    st.query_params.from_dict({COLLECTION_KEY: [name], **words})
+
+
+def collection_name() -> str | None:
+    """Return the name of the collection of this run, None without one."""
+    name: str | None = st.session_state.get(COLLECTION_KEY)
+    return name
+
+
+def missing_collection() -> str | None:
+    """Return the name in the URL if there is no such collection, though there are others."""
+    name: str | None = st.session_state.get(_MISSING)
     return name
 
 
 def collection() -> tuple[str, Collection]:
     """Return name and collection as chosen. Without any, the page says what to do and ends here."""
-    name = st.session_state.get(COLLECTION_KEY)
+    name = collection_name()
     if name is None:
-        st.header("No collection yet", anchor=False)
-        st.text("A collection is what imseek knows about a folder of pictures. Make one, and search it.")
-        _to_collections("Make a collection")
+        if (missing := missing_collection()) is not None:
+            show_missing(missing)
+            _offer_others()
+        else:
+            st.header("No collection yet", anchor=False)
+            st.text("A collection makes the pictures in your folders searchable. The pictures stay where they are.")
+            _to_collections("Create a collection")
         st.stop()
     with show_errors():
         return name, current_app().open(name)
     raise AssertionError("unreachable")
+
+
+def show_missing(name: str) -> None:
+    """Say that there is no collection of that name, above a list of others."""
+    st.header(f"No collection “{escape_markdown(name, 80)}”", anchor=False)
+    st.text("It may have been renamed or deleted. Choose another:")
+
+
+def _offer_others() -> None:
+    with st.container(horizontal=True, gap="small", key="shell-others"):
+        for n, one in enumerate(current_app().collections()[:_LISTED]):
+            st.button(escape_markdown(one.name), key=f"shell-other-{n}", on_click=switch, args=(one.name,))
 
 
 def no_pictures(why: str) -> None:
@@ -65,4 +124,9 @@ def no_pictures(why: str) -> None:
 
 def _to_collections(label: str) -> None:
     with st.container(key="shell-first", width="content"):
-        st.page_link(page("collections"), label=label)
+        st.page_link(page("collections"), label=label, query_params=_query())
+
+
+def _query() -> dict[str, str] | None:
+    name = collection_name()
+    return None if name is None else {COLLECTION_KEY: name}

@@ -204,7 +204,7 @@ def headings(groups: Sequence[HitGroup]) -> dict[int, Heading]:
 def search_like(image_id: int, more: bool = True) -> None:
     """Go to a search for more like an image. Less is refused with a message, since no search is active."""
     if not more:
-        st.toast("Search for something first; then there can be less like a picture of it.")
+        st.toast("Search for something first.")
         return
     # The address component keeps the collection in the URL.
     st.switch_page(navigation.page("search"), query_params=search_state.more_like(image_id).parameters())

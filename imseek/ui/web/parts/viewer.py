@@ -43,7 +43,7 @@ def open_viewer(
         if like is not None and asked is not None:
             like(asked["id"], asked["key"] == "m")
 
-    component("viewer", "common", "zoom", "large")(
+    component("viewer", "common", "zoom", "picture_address", "large")(
         key=key,
         data={
             "cards": [asdict(results.card(name, hit, scores=scores)) for hit in hits],

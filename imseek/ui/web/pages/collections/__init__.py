@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import streamlit as st
 
 from imseek.errors import ImseekError
@@ -13,17 +11,9 @@ from imseek.ui.web.app_state import current_app
 from imseek.ui.web.pages.collections import create_form, details, maintenance, overview, run_status, sources
 from imseek.ui.web.parts import errors, navigation
 
-#: Collection names are shown as text, which Streamlit draws in one size only.
-_STYLE: Final = """<style>
-.st-key-collections-title [data-testid="stText"] { font-size: 1.6rem; font-weight: 600; }
-.st-key-collections-cards [data-testid="stText"]:first-child { font-weight: 600; }
-.st-key-collections-cards [data-testid="stVerticalBlock"] { gap: 0.35rem; }
-</style>"""
-
 
 def show() -> None:
     """Draw the page."""
-    st.html(_STYLE)
     # Parts that come and go get their own containers, so that nothing below them moves.
     with st.container():
         making = create_form.show_progress()
@@ -31,11 +21,15 @@ def show() -> None:
     if not named:
         create_form.show_first_run(busy=making)
         return
-    chosen = next((one for one in named if one.name == st.session_state.get(navigation.COLLECTION_KEY)), named[0])
-    overview.show(named, chosen)
+    chosen = next((one for one in named if one.name == navigation.collection_name()), None)
+    missing = navigation.missing_collection()
+    if missing is not None:
+        navigation.show_missing(missing)
     with st.container():
         create_form.show_switch(busy=making)
-    _one(chosen)
+    overview.show(named, chosen)
+    if chosen is not None:
+        _one(chosen)
 
 
 def _one(chosen: NamedCollection) -> None:
@@ -53,12 +47,12 @@ def _one(chosen: NamedCollection) -> None:
         maintenance.show_broken(chosen)
         return
     searchable.page_link(
-        navigation.page("search"), label="Search it →", query_params={navigation.COLLECTION_KEY: chosen.name}
+        navigation.page("search"), label="Search →", query_params={navigation.COLLECTION_KEY: chosen.name}
     )
     held = format_count(info.images, "picture")
-    st.text(f"{held}; {format_count(len(info.failures), 'file')} could not be indexed" if info.failures else held)
+    st.text(f"{held}; {format_count(len(info.failures), 'file')} not indexed" if info.failures else held)
     pictures, failures, about, upkeep, runs = st.tabs(
-        ["Pictures", "Not indexed", "Facts", "Upkeep", "Runs"],
+        ["Sources", "Not indexed", "Details", "Maintenance", "History"],
         key="collections-tabs",
         on_change="rerun",
     )

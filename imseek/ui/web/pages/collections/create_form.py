@@ -23,10 +23,10 @@ _FOLDER = "collections-folder"
 
 def show_first_run(*, busy: bool) -> None:
     """Draw the introduction, for a library without collections."""
-    st.header("Make your first collection", anchor=False)
+    st.header("Create your first collection", anchor=False)
     st.text(
-        "A collection is what imseek knows about pictures in folders of yours. The pictures stay where they are: "
-        "imseek reads them, and changes none."
+        "A collection makes the pictures in your folders searchable. The pictures stay where they are, and imseek "
+        "never changes them."
     )
     _show_demo(busy=busy)
     show_form(busy=busy)
@@ -36,18 +36,18 @@ def _show_demo(*, busy: bool) -> None:
     try:
         wanted = create_task.demo_request()
     except MissingExtraError as error:
-        st.caption("There are photographs to try it with in an extra:")
+        st.caption("Demo photos come with an extra:")
         st.text(error.hint or str(error))
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Try it with the demo photos", disabled=busy):
+        if st.button("Try it with demo photos", disabled=busy):
             _start(wanted)
-        st.caption("19 photographs that are on this machine already; takes less than a minute.")
+        st.caption("19 photos that are already on this computer. Takes less than a minute.")
 
 
 def show_switch(*, busy: bool) -> None:
     """Draw the switch of the form for another collection, and the form where it is on."""
-    if st.toggle("Make another collection", key=_OPEN):
+    if st.toggle("New collection", key=_OPEN):
         show_form(busy=busy)
         st.divider()
 
@@ -69,20 +69,20 @@ def _form(busy: bool) -> None:
             st.text(f"⚠️ {problem}")
     listing = folders("Folder with pictures", key=_FOLDER)
     if listing.chosen is None:
-        st.text("Nothing is there yet: go on typing, or choose a folder.")
+        st.text("No such file or folder yet. Keep typing, or choose a folder.")
     else:
         st.text(f"All pictures in {listing.chosen} and the folders below it will be indexed.")
     encoder = _encoder(busy)
     with st.expander("More"):
         captions = st.checkbox(
-            "Search captions too",
-            help="Where pictures have captions, in themselves or in files beside them, these are compared with words.",
+            "Also search captions",
+            help="Compares your words with captions too, from the pictures or from files beside them.",
             disabled=busy,
         )
     with st.container(horizontal=True):
         ready = not busy and not problem
         whole = st.button("Create and index", type="primary", disabled=not ready or listing.chosen is None)
-        empty = st.button("Create it empty", disabled=not ready)
+        empty = st.button("Create empty", disabled=not ready)
     if whole and listing.chosen is not None:
         _start(
             create_task.CollectionRequest(
@@ -100,7 +100,7 @@ def _encoder(busy: bool) -> str:
         "Encoder",
         list(known),
         format_func=lambda reference: known[reference].label,
-        help="What turns pictures and words into something that can be compared. It stays with the collection.",
+        help="The model that compares pictures with words. To change it later, all pictures are encoded again.",
         disabled=busy,
         width=400,
     )
@@ -122,45 +122,45 @@ def _start(request: create_task.CollectionRequest) -> None:
 def show_progress() -> bool:
     """Show the collections being made, and return whether there are any. One that is ready becomes the chosen one."""
     busy = False
-    for work in background.of_kind(create_task.KIND).values():
+    for name, work in background.of_kind(create_task.KIND).items():
         if work.running:
             busy = True
-            _progress(work)
+            _progress(name, work)
         else:
-            _finish(work)
+            _finish(name, work)
     return busy
 
 
 @st.fragment(run_every=0.5)
-def _progress(work: BackgroundTask[Any]) -> None:
+def _progress(name: str, work: BackgroundTask[Any]) -> None:
     if not work.running:
         st.rerun()
     with st.container(border=True):
-        st.text(f"Making the collection {work.name}")
+        st.text(f"{work.name}…")
         if work.share is not None:
             st.progress(work.share)
         st.text(work.message)
-        if st.button("Stop", key=f"collections-stop-{work.name}"):
+        if st.button("Stop", key=f"collections-stop-{name}"):
             work.stop()
-        st.caption("A download that is stopped goes on from there the next time.")
+        st.caption("A stopped download resumes next time.")
 
 
-def _finish(work: BackgroundTask[Any]) -> None:
+def _finish(name: str, work: BackgroundTask[Any]) -> None:
     """Handle a task that has ended: show its error, or go on to the new collection."""
     if work.error is None:
         background.forget(work)
         if not work.stopped:
             st.session_state.pop(_NAME, None)
             st.session_state[_OPEN] = False  # If it were deleted, the browser would keep the form open.
-            navigation.choose(work.name)
+            navigation.choose(name)
             if (job := work.result()) is not None:
-                run_status.follow_run(library.path_for(work.name, os.environ), job)
+                run_status.follow_run(library.path_for(name, os.environ), job)
             st.rerun()
-        st.toast("Stopped: nothing was made")
+        st.toast("Stopped: nothing was created")
         return
     with st.container(border=True):
-        st.text(f"The collection {work.name} could not be made, or not be filled:")
+        st.text(f"The collection {name} could not be created or filled:")
         errors.show_error(work.error)
-        if st.button("Understood", key=f"collections-understood-{work.name}"):
+        if st.button("Dismiss", key=f"collections-understood-{name}"):
             background.forget(work)
             st.rerun()

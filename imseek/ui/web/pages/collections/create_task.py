@@ -44,15 +44,15 @@ class EncoderChoice:
 def name_problem(name: str, environ: Mapping[str, str]) -> str | None:
     """Return why ``name`` cannot be that of a new collection, None if it can."""
     if not name:
-        return "Give it a name"
+        return "Enter a name"
     try:
         path = library.path_for(name, environ)
     except UsageError as error:
-        return f"This cannot be a name: {error.hint}"
+        return f"Not a valid name: {error.hint}"
     if os.path.lexists(path):
-        return "There is a collection of that name already: choose another"
+        return "A collection of this name already exists"
     work = background.find(KIND, name)
-    return "It is being made" if work is not None and work.running else None
+    return "It is being created" if work is not None and work.running else None
 
 
 def free_name(environ: Mapping[str, str]) -> str:
@@ -69,7 +69,7 @@ def encoder_choices() -> tuple[EncoderChoice, ...]:
         EncoderChoice(
             AUTO,
             "Automatic",
-            ("Takes Default if its weights are here or can be fetched now, else Built-in.",),
+            ("Uses the best model available: Default if it is here or can be downloaded, otherwise Built-in.",),
         )
     ]
     for preset in PRESETS.values():
@@ -77,11 +77,11 @@ def encoder_choices() -> tuple[EncoderChoice, ...]:
         if entry is None:
             continue
         here = (
-            "Its weights are on this machine."
+            "Already on this computer."
             if entry.is_cached
-            else f"Downloads {format_size(entry.download_bytes)} before the first use."
+            else f"Downloads {format_size(entry.download_bytes)} before first use."
         )
-        languages = "pictures only" if entry.languages is None else f"words in: {entry.languages}"
+        languages = "pictures only" if entry.languages is None else f"languages: {entry.languages}"
         found.append(
             EncoderChoice(
                 preset.name,
@@ -92,9 +92,7 @@ def encoder_choices() -> tuple[EncoderChoice, ...]:
                 ),
             )
         )
-    found.append(
-        EncoderChoice(BUILTIN, "Built-in", ("Needs no download; finds plain things, and is the least exact.",))
-    )
+    found.append(EncoderChoice(BUILTIN, "Built-in", ("No download. Finds common things; the least accurate.",)))
     return tuple(found)
 
 
@@ -131,7 +129,7 @@ def start(
         work.say("Starting to index")
         return jobs.start(path, with_runtime(request.index, runtime))
 
-    return background.start(KIND, request.name, make, request.name)
+    return background.start(KIND, request.name, make, f"Creating {request.name}")
 
 
 def demo_request() -> CollectionRequest:

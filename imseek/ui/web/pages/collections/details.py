@@ -20,20 +20,20 @@ _LISTED = 10_000
 def show_failures(named: NamedCollection, info: CollectionInfo) -> None:
     """Draw the failures by reason, with advice."""
     if not info.failures:
-        st.text("Everything that was found could be indexed.")
+        st.text("All files were indexed.")
         return
     busy = run_status.running_job(named) is not None
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Try all of them again", type="primary", disabled=busy):
+        if st.button("Retry all", type="primary", disabled=busy):
             run_status.start(named, create_task.IndexRequest(retry_failed=True).command())
-        st.caption("A file that has changed since is tried again by every update.")
+        st.caption("Files that have changed are retried by every update.")
     for group in run_descriptions.group_failures(info.failures):
         with st.container(border=True):
             st.text(f"{group.reason}: {group.count:,}")
             st.text(group.advice)
             for example in group.examples:
                 st.code(example, language=None, wrap_lines=True)
-    with st.expander("All of them"):
+    with st.expander("All files"):
         rows = [
             {"file": display_path(one.path), "reason": str(one.reason), "message": printable(one.message)}
             for one in info.failures[:_LISTED]
@@ -52,7 +52,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
             ("Created", local_time(info.created)),
             ("Generation", f"{info.generation:,} (format {info.format})"),
             ("Last run", _last_run(named)),
-            ("Shards", f"{info.shards:,}, with {info.dead_rows:,} rows of pictures that have left"),
+            ("Shards", f"{info.shards:,}, with {info.dead_rows:,} rows of removed pictures"),
         ]
     )
     st.markdown("**Encoders**")
@@ -72,7 +72,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         _table([("Not in use", f"{printable(other.space.encoder)}: {state}, {format_size(other.bytes)}")])
     st.markdown("**Vector index**")
     lines = [line for built in info.indexes for line in index_facts(built)]
-    _table([("In use", line) for line in lines or [printable(info.index)]] + [("Wanted", policy_line(info.policy))])
+    _table([("In use", line) for line in lines or [printable(info.index)]] + [("Policy", policy_line(info.policy))])
     st.markdown("**On disk**")
     with errors.show_errors():
         use = maintenance.disk_use(named.path)
@@ -80,7 +80,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         [{"for": part.kind, "files": part.files, "size": format_size(part.bytes)} for part in use],
         hide_index=True,
         width=420,
-        alt="What the collection takes of the disk",
+        alt="Disk space used by the collection",
     )
     st.text(f"{format_size(sum(part.bytes for part in use))} in all")
 

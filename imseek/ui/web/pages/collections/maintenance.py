@@ -16,6 +16,7 @@ from imseek.ui.web import background
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.collections import run_status
 from imseek.ui.web.parts import errors, navigation
+from imseek.ui.web.plain_text import escape_markdown
 
 _VERIFY = "verify"
 _REPAIR = "repair"
@@ -33,28 +34,28 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
     embeds = any(summary.space.modality == "text" for summary in info.spaces)
     kind = info.policy.kind
     tasks = [
-        ("Tidy up", "Merges small files, clears away what nobody uses any more.", due.merge, ("maintain",)),
+        ("Merge files", "Merges small files and removes unused ones.", due.merge, ("maintain",)),
         (
             "Build the vector index",
-            "Makes searches of many pictures faster; small collections need none.",
+            "Speeds up searches in large collections; small ones do not need it.",
             bool(due.index),
             ("maintain", f"--index={kind}"),
         ),
         (
             "Purge",
-            f"Removes the last bytes of pictures that have left ({due.dead:,} now).",
+            f"Erases the data of removed pictures ({due.dead:,} now).",
             False,
             ("maintain", "--purge"),
         ),
         (
             "Measure",
-            f"Light, contrast and sharpness of pictures that lack them ({due.unmeasured:,} now).",
+            f"Measures brightness, contrast and sharpness where missing ({due.unmeasured:,} pictures).",
             due.unmeasured > 0,
             ("maintain", "--measure"),
         ),
     ]
     if not embeds and "text" in (info.spaces[0].modalities or ("text",)):
-        tasks.append(("Embed captions", "So that captions can be searched too.", False, ("maintain", "--captions")))
+        tasks.append(("Embed captions", "Makes captions searchable by meaning.", False, ("maintain", "--captions")))
     for label, line, is_due, command in tasks:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button(
@@ -64,7 +65,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
                 type="primary" if is_due else "secondary",
                 width=200,
             )
-            st.text(f"{line} This is due." if is_due else line)
+            st.text(f"{line} Recommended now." if is_due else line)
         if pressed:
             run_status.start(named, command)
     _check(named, busy)
@@ -75,11 +76,11 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
 
 def show_broken(named: NamedCollection) -> None:
     """Draw check, repair and deletion of a collection that cannot be opened."""
-    st.text("Other collections are not affected. In a terminal, `imseek doctor` says more.")
+    st.text("Other collections are not affected. `imseek doctor` in a terminal tells you more.")
     _check(named, busy=False)
     _offer_repair(named, "broken")
     st.divider()
-    _delete(named, "what it holds cannot be told", busy=False)
+    _delete(named, "contents unknown", busy=False)
 
 
 def show_checks(named: NamedCollection) -> None:
@@ -95,18 +96,18 @@ def show_checks(named: NamedCollection) -> None:
 def _check(named: NamedCollection, busy: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Check", key="collections-check", disabled=busy, width=200):
-            background.start(_VERIFY, str(named.path), lambda work: _verify(work, named))
+            background.start(_VERIFY, str(named.path), lambda work: _verify(work, named), f"Checking {named.name}")
             st.rerun()
-        st.text("Reads every file of the collection and compares it with what is recorded. Changes nothing.")
+        st.text("Reads all files of the collection and verifies their checksums. Changes nothing.")
 
 
 def _verify(work: BackgroundTask[Any], named: NamedCollection) -> VerifyReport:
-    work.say("Reading all files")
+    work.say("Reading all files…")
     return maintenance.verify(named.path)
 
 
 def _repair(work: BackgroundTask[Any], named: NamedCollection) -> RepairReport:
-    work.say("Mending what can be mended")
+    work.say("Repairing…")
     return maintenance.repair(named.path)
 
 
@@ -114,7 +115,7 @@ def _repair(work: BackgroundTask[Any], named: NamedCollection) -> RepairReport:
 def _show_running(work: BackgroundTask[Any]) -> None:
     if not work.running:
         st.rerun()
-    st.text(f"{work.message} …")
+    st.text(work.message)
 
 
 def _show_outcome(named: NamedCollection, kind: str, work: BackgroundTask[Any]) -> None:
@@ -130,7 +131,11 @@ def _show_outcome(named: NamedCollection, kind: str, work: BackgroundTask[Any]) 
                 *(f"Lost: {one}" for one in report.lost),
             ):
                 st.text(printable(line))
-            st.text("Sound now" if report.after.ok else f"{format_count(len(report.after.problems), 'problem')} left")
+            st.text(
+                "Repaired: no problems left"
+                if report.after.ok
+                else f"{format_count(len(report.after.problems), 'problem')} left"
+            )
         if st.button("Hide", key=f"collections-hide-{kind}"):
             background.forget(work)
             st.rerun()
@@ -139,7 +144,7 @@ def _show_outcome(named: NamedCollection, kind: str, work: BackgroundTask[Any]) 
 def _show_problems(named: NamedCollection, report: VerifyReport) -> None:
     read = f"{format_count(report.files_checked, 'file')} ({format_size(report.bytes_checked)}) were read"
     if report.ok:
-        st.text(f"Sound: {read}")
+        st.text(f"No problems: {read}")
         return
     st.text(f"⚠️ {format_count(len(report.problems), 'problem')}; {read}")
     for problem in report.problems[:_SHOWN]:
@@ -154,16 +159,16 @@ def _offer_repair(named: NamedCollection, where: str) -> None:
         if st.button("Repair", key=f"collections-repair-{where}", width=200):
             if (checked := background.find(_VERIFY, str(named.path))) is not None:
                 background.forget(checked)
-            background.start(_REPAIR, str(named.path), lambda work: _repair(work, named))
+            background.start(_REPAIR, str(named.path), lambda work: _repair(work, named), f"Repairing {named.name}")
             st.rerun()
-        st.text("Takes what it can from shards, backups and the catalog, and says what is lost.")
+        st.text("Restores what it can from shards, backups and the catalog, and lists what is lost.")
 
 
 def _rename(named: NamedCollection, busy: bool) -> None:
     if all(one.path != named.path for one in library.list_collections(os.environ)):
         return  # It lies outside the library, so its folder is not ours to rename.
     with st.form("collections-rename", border=False):
-        new = st.text_input("Another name", value=named.name, max_chars=64, width=400)
+        new = st.text_input("New name", value=named.name, max_chars=64, width=400)
         pressed = st.form_submit_button("Rename", disabled=busy)
     if pressed and new.strip() != named.name:
         with errors.show_errors():
@@ -173,20 +178,22 @@ def _rename(named: NamedCollection, busy: bool) -> None:
 
 
 def _delete(named: NamedCollection, held: str, busy: bool) -> None:
-    if st.button("Delete this collection…", disabled=busy, key="collections-delete"):
-        _confirm_delete(named, held)
+    shown = escape_markdown(named.name)
+    if st.button(f"Delete {shown}…", disabled=busy, key="collections-delete"):
+        st.dialog(f"Delete {shown}?")(_confirm_delete)(named, held)
 
 
-@st.dialog("Delete this collection?")
 def _confirm_delete(named: NamedCollection, held: str) -> None:
     st.text(f"{printable(str(named.path))} ({held})")
-    st.text("What imseek knows of the pictures is deleted, with labels and judgements. The pictures stay.")
+    st.text("This deletes the index, labels and judgements. The pictures themselves stay.")
     typed = st.text_input("Type its name to confirm", live="300ms")
     st.text(named.name)
     with st.container(horizontal=True):
-        if st.button("Delete", type="primary", disabled=typed.strip() != named.name):
+        label = f"Delete {escape_markdown(named.name)}"
+        if st.button(label, type="primary", disabled=typed.strip() != named.name, key="collections-delete-yes"):
             with errors.show_errors():
                 library.delete(named.path, named.name)
+            st.toast(f"Deleted {escape_markdown(named.name)}")
             st.rerun()
         if st.button("Cancel", key="collections-delete-no"):
             st.rerun()

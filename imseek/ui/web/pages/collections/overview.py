@@ -11,41 +11,47 @@ from imseek.errors import ImseekError
 from imseek.library import NamedCollection
 from imseek.overview import read_state
 from imseek.ui.render.words import format_count
+from imseek.ui.web.pages.collections import run_descriptions
 from imseek.ui.web.parts import navigation
+from imseek.ui.web.plain_text import escape_markdown
 
 _SHOWN = 60
+#: Seconds between looks at what is being done to the collections, where something is.
+_POLL = 2.0
 
 
-def show(named: Sequence[NamedCollection], chosen: NamedCollection) -> None:
-    """Draw the cards, with ``chosen`` marked. Very many are cut off; the sidebar lists all."""
-    with st.container(horizontal=True, key="collections-cards"):
+def show(named: Sequence[NamedCollection], chosen: NamedCollection | None) -> None:
+    """Draw the cards, with ``chosen`` marked. Very many are cut off; the switcher in the top bar lists all."""
+    running = any(state(one)[1] for one in named[:_SHOWN])
+    st.fragment(_show, run_every=_POLL if running else None)(named, chosen)
+
+
+def _show(named: Sequence[NamedCollection], chosen: NamedCollection | None) -> None:
+    with st.container(horizontal=True, key="collections-cards", gap="small"):
         for n, one in enumerate(named[:_SHOWN]):
-            with st.container(border=True, width=180, key=f"collections-card-{n}"):
-                st.text(one.name)
-                for line in facts(one):
-                    st.caption(line)
-                mine = one.name == chosen.name
-                st.button(
-                    "✓ Chosen" if mine else "Choose",
-                    key=f"collections-choose-{n}",
-                    on_click=_choose,
-                    args=(one.name,),
-                    disabled=mine,
-                )
+            mine = chosen is not None and one.name == chosen.name
+            with st.container(key=f"collections-card-{n}{'-chosen' if mine else ''}", width=200, gap=None):
+                if st.button(escape_markdown(one.name), key=f"collections-choose-{n}", type="tertiary", disabled=mine):
+                    navigation.switch(one.name)
+                    st.rerun()  # All of the page, and not only this fragment.
+                st.caption(" · ".join(facts(one)))
     if len(named) > _SHOWN:
-        st.text(f"and {len(named) - _SHOWN:,} more: the list in the sidebar has them all")
+        st.text(f"and {len(named) - _SHOWN:,} more: the switcher at the top lists them all")
 
 
 def facts(one: NamedCollection) -> list[str]:
-    """Return two lines about a collection, read from small files without opening it."""
+    """Return what a card says about a collection, read from small files without opening it."""
+    images, running = state(one)
+    if images is None:
+        return ["cannot be opened"]
+    return [format_count(images, "picture"), *([f"{running}…"] if running else [])]
+
+
+def state(one: NamedCollection) -> tuple[int | None, str]:
+    """Return the number of images, None if the collection cannot be opened, and what is being done, "" if nothing."""
     try:
-        held = format_count(read_state(one.path).images, "picture")
-        at_work = any(job.state == jobs.RUNNING for job in jobs.list(one.path, limit=1))
+        images = read_state(one.path).images
+        job = next(iter(jobs.list(one.path, limit=1)), None)
     except ImseekError:
-        return ["cannot be opened", "choose it to see why"]
-    return [held, "at work" if at_work else "at rest"]
-
-
-def _choose(name: str) -> None:
-    # Must be a callback: the list in the sidebar has not been drawn yet.
-    st.session_state[navigation.COLLECTION_KEY] = name
+        return None, ""
+    return images, run_descriptions.summarise_run(job).what if job is not None and job.state == jobs.RUNNING else ""

@@ -19,7 +19,7 @@ _EXAMPLES: Final = 5
 _DOING: Final = {
     "index": "Indexing",
     "watch": "Watching for changes",
-    "maintain --merge": "Tidying up",
+    "maintain --merge": "Merging files",
     "maintain --purge": "Purging",
     "maintain --measure": "Measuring pictures",
     "maintain --index": "Building the vector index",
@@ -27,43 +27,43 @@ _DOING: Final = {
     "maintain --reencode": "Encoding with another encoder",
     "source remove": "Removing a source",
     "source relocate": "Relocating a source",
-    "map": "Laying out a map",
-    "judge": "Deciding about duplicates",
-    "judge --forget": "Taking decisions about duplicates back",
-    "apply": "Clearing up duplicates",
-    "undo": "Bringing files back",
+    "map": "Building a map",
+    "judge": "Storing decisions about duplicates",
+    "judge --forget": "Undoing decisions about duplicates",
+    "apply": "Cleaning up duplicates",
+    "undo": "Restoring files",
     "tag add": "Adding tags",
     "tag remove": "Removing tags",
     "tag rename": "Renaming a tag",
-    "tag choose": "Settling tags",
+    "tag choose": "Resolving tags",
     "labels": "Labelling by words",
-    "probe fit": "Learning from examples",
-    "probe apply": "Labelling by what was learned",
+    "probe fit": "Training from examples",
+    "probe apply": "Labelling with a trained model",
 }
 #: Kinds of runs that commit their work when they are asked to stop.
 _RESUMABLE_KINDS: Final = ("index", "watch")
 
-_AGAIN: Final = "Try again: this may pass."
+_AGAIN: Final = "Try again: the cause may be temporary."
 _ADVICE: Final = {
-    SkipReason.EMPTY_FILE: "These files hold nothing. Copy them again from where they came.",
-    SkipReason.NOT_AN_IMAGE: "These are no pictures, whatever their names say.",
-    SkipReason.TRUNCATED: "These files end too early. Copy them again from where they came.",
-    SkipReason.CORRUPT: "These files are damaged. Restore them from a copy; they are then tried again.",
+    SkipReason.EMPTY_FILE: "These files are empty. Copy them again from the original.",
+    SkipReason.NOT_AN_IMAGE: "These are not pictures, despite their names.",
+    SkipReason.TRUNCATED: "These files are incomplete. Copy them again from the original.",
+    SkipReason.CORRUPT: "These files are damaged. Restore them from a copy; they will be retried.",
     SkipReason.TOO_MANY_PIXELS: "These pictures are too large to be decoded safely.",
     SkipReason.TOO_MANY_BYTES: "These files are too large to be read safely.",
     SkipReason.TIMEOUT: "These took too long to read. Try again when the disk or the network is less busy.",
-    SkipReason.UNREADABLE: "These could not be read. Look at their permissions and at the disk, then try again.",
-    SkipReason.BROKEN_LINK: "These links lead nowhere.",
-    SkipReason.LINK_LOOP: "These links lead in a circle.",
+    SkipReason.UNREADABLE: "These could not be read. Check their permissions and the disk, then try again.",
+    SkipReason.BROKEN_LINK: "These links are broken.",
+    SkipReason.LINK_LOOP: "These links form a loop.",
     SkipReason.NOT_A_FILE: "These are neither files nor folders.",
-    SkipReason.VANISHED: "These went away while they were being read. Update the collection.",
-    SkipReason.CHANGED: "These were being written. Try again once that is done.",
+    SkipReason.VANISHED: "These disappeared while they were being read. Update the collection.",
+    SkipReason.CHANGED: "These were still being written. Try again later.",
     SkipReason.MISSING_CODEC: "A codec is missing. In imseek's folder: pip install '.[formats]'; then try again.",
-    SkipReason.ENCODER_FAILED: "The encoder failed on these. Try again; the log of the run says more.",
+    SkipReason.ENCODER_FAILED: "The encoder failed on these. Try again; see the log of the run for details.",
     SkipReason.FETCH_FAILED: _AGAIN,
-    SkipReason.FORBIDDEN_ADDRESS: "These lie in a private network: `imseek index … --allow-private` permits it.",
-    SkipReason.BAD_VECTOR: "Whatever made these vectors should make them again.",
-    SkipReason.NO_PICTURES: "Nothing in these is a picture.",
+    SkipReason.FORBIDDEN_ADDRESS: "These are on a private network. To allow that: `imseek index … --allow-private`.",
+    SkipReason.BAD_VECTOR: "These vectors are invalid. Create them again.",
+    SkipReason.NO_PICTURES: "These contain no pictures.",
 }
 
 
@@ -85,15 +85,15 @@ def summarise_run(job: Job, now: datetime | None = None) -> RunSummary:
     ends = {
         jobs.DONE: "done",
         jobs.FAILED: "failed",
-        jobs.INTERRUPTED: "stopped" if job.exit_code is not None else "ended before its end (killed, or no power)",
+        jobs.INTERRUPTED: "stopped" if job.exit_code is not None else "interrupted (killed, or power lost)",
     }
     done, skipped = (job.progress.get(name) for name in ("done", "skipped"))
     facts = []
     if _is_count(done) and done:
-        facts.append(f"{format_count(done, 'file')} looked at" if job.kind == "index" else f"{done:,}")
+        facts.append(f"{format_count(done, 'file')} checked" if job.kind == "index" else f"{done:,}")
     facts += [f"{skipped:,} skipped"] if _is_count(skipped) and skipped else []
     if job.state == jobs.INTERRUPTED and job.kind in _RESUMABLE_KINDS:
-        facts.append("that is kept, and the same again goes on from there")
+        facts.append("kept; running it again continues from there")
     return RunSummary(f"{doing}: {ends.get(job.state, job.state)}", ", ".join(facts), None)
 
 
@@ -101,7 +101,7 @@ def _progress_text(job: Job, age: float) -> str:
     done, total, skipped = (job.progress.get(name) for name in ("done", "total", "skipped"))
     seconds, phase = job.progress.get("seconds"), job.progress.get("phase")
     if not _is_count(done):
-        return f"under way for {format_duration(age)}; how far it is comes in some seconds"
+        return f"running for {format_duration(age)}; estimating…"
     if not _is_count(total):
         parts = [printable(str(phase or "")), f"{done:,} so far" if done else "", format_duration(age)]
         return ", ".join(part for part in parts if part)

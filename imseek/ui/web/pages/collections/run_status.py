@@ -34,7 +34,7 @@ _FOLLOWED_KEY = "collections-started"
 def start(named: NamedCollection, command: Sequence[str]) -> None:
     """Run ``imseek COMMAND`` as a job and follow it; errors are shown."""
     try:
-        with st.spinner("Starting"):
+        with st.spinner("Starting…"):
             job = jobs.start(named.path, with_runtime(command, current_app().runtime))
     except ImseekError as error:
         errors.show_error(error)
@@ -113,7 +113,7 @@ def _show_running(named: NamedCollection, job: Job) -> None:
     st.text(summary.how)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.session_state.get(_CANCELLED_KEY) == (str(named.path), job.run_id):
-            st.text("Asked to stop: what is under way is committed first.")
+            st.text("Stopping: finishing the current batch…")
         elif st.button("Stop", key="collections-cancel"):
             try:
                 jobs.cancel(named.path, job.run_id)
@@ -123,7 +123,7 @@ def _show_running(named: NamedCollection, job: Job) -> None:
                 st.session_state[_CANCELLED_KEY] = (str(named.path), job.run_id)
                 st.rerun(scope="fragment")
         here = "in the background" if job.log is not None else "started in a terminal"
-        st.caption(f"run {job.run_id}, process {job.pid}, {here}; it goes on when this page is closed")
+        st.caption(f"Run {job.run_id}, process {job.pid}, {here}. It continues if you close this page.")
     _log(job)
 
 
@@ -146,20 +146,20 @@ def _show_ended(named: NamedCollection, job: Job) -> None:
 def _log(job: Job, *, ended: bool = False) -> None:
     said = run_descriptions.log_of(job)
     if said:
-        with st.expander("What it said", expanded=ended):
+        with st.expander("Log", expanded=ended):
             st.code(said, language=None, wrap_lines=True, height=240 if said.count("\n") > 8 else "content")
 
 
 def show_busy() -> None:
     """Say why buttons are disabled."""
-    st.text("Something is being done to this collection, as shown above: nothing can be changed until it ends.")
+    st.text("This collection is busy (see above). You can change it when that has finished.")
 
 
 def show_all(named: NamedCollection) -> None:
     """Draw the table of recent runs, and their logs."""
     found = jobs.list(named.path, limit=50)
     if not found:
-        st.text("Nothing has been run on this collection yet.")
+        st.text("No runs yet.")
         return
     rows = []
     for job in found:
@@ -168,7 +168,7 @@ def show_all(named: NamedCollection) -> None:
             {
                 "run": job.run_id,
                 "what": summary.what,
-                "how far": summary.how,
+                "progress": summary.how,
                 "started": local_time(job.started),
                 "ended": local_time(job.ended or ""),
             }
@@ -177,5 +177,5 @@ def show_all(named: NamedCollection) -> None:
     logged = [job for job in found if job.log is not None]
     if logged:
         known = {job.run_id: job for job in logged}
-        run_id = st.selectbox("What a run said", list(known), width=200, key="collections-which-log")
+        run_id = st.selectbox("Log of run", list(known), width=200, key="collections-which-log")
         st.code(run_descriptions.log_of(known[run_id]) or "nothing", language=None, wrap_lines=True)

@@ -36,7 +36,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):
                 run_status.start(named, create_task.IndexRequest().command())
-            st.caption("Looks at all sources again: what is new is added, what is gone leaves.")
+            st.caption("Scans all sources: adds new pictures, removes those whose files are gone.")
     st.subheader("Add pictures" if info.sources else "Add the first pictures", anchor=False)
     _add(named, busy)
     work = background.find(_PLAN, str(named.path))
@@ -47,14 +47,12 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
 def _sources(named: NamedCollection, sources: tuple[SourceInfo, ...], busy: bool) -> None:
     for source in sources:
         with st.container(border=True):
-            st.text(display_path(source.path) or "a list of files and addresses")
+            st.text(display_path(source.path) or "A list of files and URLs")
             facts = [source.kind, format_count(source.images, "picture")]
             facts += [f"{source.failures:,} not indexed"] if source.failures else []
-            st.caption(", ".join(facts) if source.present else ", ".join([*facts, "not there now"]))
+            st.caption(", ".join(facts) if source.present else ", ".join([*facts, "missing"]))
             if not source.present:
-                st.text(
-                    "⚠️ It is not where it was. If a disk is not connected, connect it. If it has moved, say where to."
-                )
+                st.text("⚠️ Missing. Connect its drive if it is not connected, or say where it has moved.")
             with st.container(horizontal=True):
                 key = f"{named.name}-{source.source_id}"
                 there = source.present and not busy
@@ -70,13 +68,13 @@ def _source_text(source: SourceInfo) -> str:
     return source.path.decode("utf-8", "surrogateescape")
 
 
-@st.dialog("Where is it now?", width="large")
+@st.dialog("Where has it moved?", width="large")
 def _relocate(named: NamedCollection, source: SourceInfo) -> None:
     st.text(display_path(source.path))
-    listing = folders("Its new place", key=f"collections-new-place-{source.source_id}")
-    st.text("Pictures keep their numbers, labels and judgements, and none is encoded again.")
+    listing = folders("New location", key=f"collections-new-place-{source.source_id}")
+    st.text("Pictures keep their IDs, labels and judgements, and are not encoded again.")
     with st.container(horizontal=True):
-        if st.button("It is here now", type="primary", disabled=listing.chosen is None):
+        if st.button("Use this folder", type="primary", disabled=listing.chosen is None):
             run_status.start(named, ("source", "relocate", str(source.source_id), "--", listing.chosen or ""))
         if st.button("Cancel", key="collections-move-no"):
             st.rerun()
@@ -86,11 +84,11 @@ def _relocate(named: NamedCollection, source: SourceInfo) -> None:
 def _remove(named: NamedCollection, source: SourceInfo) -> None:
     st.text(display_path(source.path))
     st.text(
-        f"{format_count(source.images, 'picture')} will leave the collection, with their tags. "
+        f"{format_count(source.images, 'picture')} will be removed from the collection, with their tags. "
         "The files stay where they are."
     )
     with st.container(horizontal=True):
-        if st.button("Remove it from the collection", type="primary"):
+        if st.button("Remove from the collection", type="primary"):
             run_status.start(named, ("source", "remove", str(source.source_id)))
         if st.button("Cancel", key="collections-remove-no"):
             st.rerun()
@@ -101,19 +99,19 @@ def _add(named: NamedCollection, busy: bool) -> None:
     hidden = bool(st.session_state.get("collections-hidden"))
     listing = folders("Folder, picture, archive or table", key=f"collections-add-{named.name}", hidden=hidden)
     with st.expander("More"):
-        known = st.checkbox("Pass over pictures that are in this collection already, at another place")
-        follow = st.checkbox("Follow links to folders")
-        hidden = st.checkbox("Hidden files and folders too", key="collections-hidden")
-        rehash = st.checkbox("Read every file again, whatever its size and times say")
-        limit = st.number_input("Read at most so many pictures", min_value=1, value=None, step=100, width=300)
+        known = st.checkbox("Skip pictures that are already in this collection at another location")
+        follow = st.checkbox("Follow symbolic links")
+        hidden = st.checkbox("Include hidden files and folders", key="collections-hidden")
+        rehash = st.checkbox("Read every file again, even if it looks unchanged")
+        limit = st.number_input("Maximum number of pictures", min_value=1, value=None, step=100, width=300)
     if listing.chosen is None:
-        st.text("Nothing is there yet: go on typing, or choose a folder.")
+        st.text("No such file or folder yet. Keep typing, or choose a folder.")
     else:
         st.text(f"All pictures in {listing.chosen}")
     paths = [] if listing.chosen is None else [listing.chosen]
     with st.container(horizontal=True):
         add = st.button("Index", type="primary", disabled=busy or not paths, key="collections-index")
-        plan = st.button("What would be done?", disabled=busy or not paths)
+        plan = st.button("Preview", disabled=busy or not paths)
     wanted = create_task.IndexRequest(
         tuple(paths),
         skip_known=known,
@@ -131,10 +129,10 @@ def _add(named: NamedCollection, busy: bool) -> None:
 
 def _start_plan(named: NamedCollection, request: create_task.IndexRequest) -> None:
     def look(work: BackgroundTask[Any]) -> list[str]:
-        work.say(f"Looking at what lies in {', '.join(request.paths)}")
+        work.say(f"Scanning {', '.join(request.paths)}")
         return plan_lines(current_app().open(named.name), request)
 
-    background.start(_PLAN, str(named.path), look)
+    background.start(_PLAN, str(named.path), look, f"Planning an update of {named.name}")
 
 
 def plan_lines(collection: Collection, request: create_task.IndexRequest) -> list[str]:

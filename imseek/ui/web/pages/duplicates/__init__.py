@@ -23,8 +23,8 @@ from imseek.ui.web.plain_text import capitalise
 _VIEW: Final = "duplicates-view"
 _REVIEW: Final = "One by one"
 _LIST: Final = "All groups"
-_CLEAR: Final = "Clear up"
-_BACK: Final = "Bring back"
+_CLEAR: Final = "Clean up"
+_BACK: Final = "Restore"
 
 
 def show() -> None:
@@ -61,7 +61,7 @@ def show() -> None:
     report = of.report
     if report is None:
         if not images:
-            navigation.no_pictures("Duplicates are looked for among the pictures of a collection. Add some first.")
+            navigation.no_pictures("Add pictures before you look for duplicates.")
         elif of.finding is None:
             st.text(
                 f"Press “Find duplicates” to compare {format_count(images, 'picture')} with each "

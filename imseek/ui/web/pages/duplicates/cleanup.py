@@ -23,11 +23,11 @@ from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import one_line
 
 ACTIONS: Final[Mapping[Action, str]] = {
-    "trash": "Move to the trash of the desktop",
-    "quarantine": "Move to a folder that is never indexed",
-    "tag": "Only tag them: no file is touched",
-    "hard-link": "Replace by a hard link to the one that stays (equal files only)",
-    "reflink": "Share the blocks of the one that stays (equal files only)",
+    "trash": "Move to the desktop trash",
+    "quarantine": "Move to a quarantine folder, which is never indexed",
+    "tag": "Only tag them; files are not touched",
+    "hard-link": "Replace with a hard link to the kept file (identical files only)",
+    "reflink": "Share disk blocks with the kept file (identical files only)",
 }
 #: Labels of the buttons, by action, for a number of files.
 _ACTION_BUTTONS: Final[Mapping[str, str]] = {
@@ -45,12 +45,12 @@ def show(of: Workspace, report: DuplicateReport) -> None:
     """Draw the view."""
     if of.is_moving_files:
         if of.applying is None or not of.applying.running:
-            st.text("Files are being brought back. “Bring back” shows how far it is.")
+            st.text("Files are being restored: see “Restore”.")
         return
     now = tally(report, of.decisions.states)
     kinds = _choose_suggested_kinds(report, now.left)
     action = st.selectbox(
-        "What to do with the pictures that are not to stay", [*ACTIONS], format_func=lambda one: ACTIONS[one],
+        "What to do with the surplus pictures", [*ACTIONS], format_func=lambda one: ACTIONS[one],
         key="duplicates-action",
     )  # fmt: skip
     to = tag = ""
@@ -104,7 +104,7 @@ def _summary(of: Workspace, plan: Plan) -> None:
     with st.container(horizontal=True):
         if st.button(f"{_ACTION_BUTTONS[plan.action].format(files)} …", type="primary", key="duplicates-apply"):
             _confirm(of, plan)
-        if st.button("Read the files and show what would be done", key="duplicates-check"):
+        if st.button("Preview", key="duplicates-check"):
             of.check(plan)
         st.download_button(
             "Save the plan",
@@ -192,7 +192,7 @@ def confirmation(plan: Plan) -> str:
             _sure_of(plan),
             stays,
             "Each file is read again before it is touched, and left alone where it has changed.",
-            "“Bring back” undoes it.",
+            "“Restore” undoes it.",
         )
         if part
     )
@@ -203,7 +203,7 @@ def _sure_of(plan: Plan) -> str:
     return f"{sure[0].upper()}{sure[1:]}." if sure else ""
 
 
-@st.dialog("Clear up?")
+@st.dialog("Clean up?")
 def _confirm(of: Workspace, plan: Plan) -> None:
     st.text(confirmation(plan))
     with st.container(horizontal=True):
@@ -234,7 +234,7 @@ def show_apply(of: Workspace) -> None:
         except ImseekError as error:
             of.applying = None
             errors.show_error(error)
-            st.text("What was done before that, if anything, is in “Bring back”.")
+            st.text("Anything done before that is listed under “Restore”.")
             return
         _result(of, report)
 
@@ -271,9 +271,9 @@ def result_lines(report: ApplyReport) -> list[str]:
     if left := report.counts.get("left", 0):
         lines.append(f"⚠️ {format_count(left, 'file')} left alone, for these reasons:")
     if report.interrupted:
-        lines.append("It was stopped. What was done is kept, and can be brought back.")
+        lines.append("Stopped. What was done is kept, and can be restored.")
     lines += [one_line(note, 400) for note in report.notes]
-    return lines or ["Nothing had to be done."]
+    return lines or ["Nothing to do."]
 
 
 def _show_files(files: Iterable[AppliedFile]) -> None:

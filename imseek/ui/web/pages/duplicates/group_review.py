@@ -164,10 +164,10 @@ def _show_done(of: Workspace, report: DuplicateReport) -> None:
     st.subheader("All groups are decided", anchor=False)
     st.text(
         f"{format_count(now.surplus, 'picture')} may go, {format_size(now.bytes)}. Nothing has "
-        "happened to any file yet: “Clear up” "
+        "happened to any file yet: “Clean up” "
         "shows what can be done with them."
         if now.surplus
-        else "All pictures stay, so there is nothing to clear up."
+        else "All pictures stay, so there is nothing to clean up."
     )
     with st.container(horizontal=True):
         if st.button("Undo the last decision", shortcut="u", key="duplicates-undo"):
@@ -176,7 +176,7 @@ def _show_done(of: Workspace, report: DuplicateReport) -> None:
             except ImseekError as error:
                 st.session_state[_MESSAGE_KEY] = str(error)
             st.rerun(scope="fragment")
-        if st.button("Look at them again", key="duplicates-first"):
+        if st.button("Review again", key="duplicates-first"):
             st.session_state[GROUP_STATE_KEY] = key_of(report.groups[0])
             st.rerun(scope="fragment")
 

@@ -47,7 +47,7 @@ def show_form(of: Workspace, others: Sequence[str]) -> None:
         st.form("duplicates-asked", border=False),
     ):
         kinds = st.pills(
-            "What counts as duplicates",
+            "Kinds of duplicates",
             duplicates.KINDS,
             selection_mode="multi",
             default=asked.kinds,
@@ -56,7 +56,7 @@ def show_form(of: Workspace, others: Sequence[str]) -> None:
         )
         rules = [*RULES]
         keep = st.selectbox(
-            "Suggest to keep", rules, index=rules.index(asked.keep), format_func=lambda rule: RULES[rule]
+            "Suggest keeping", rules, index=rules.index(asked.keep), format_func=lambda rule: RULES[rule]
         )
         # Open if anything in it is set.
         with st.expander("More", expanded=asked != FindOptions(kinds=asked.kinds, keep=asked.keep)):
@@ -74,19 +74,19 @@ def _more(options: FindOptions, others: Sequence[str]) -> tuple[str, str, str, i
         "Preferred folders",
         "\n".join(options.prefer),
         height=80,
-        help="One a line, the most preferred first: decides between pictures that the rule finds equal.",
+        help="One per line, most preferred first. Breaks ties between otherwise equal pictures.",
     )
     protect = right.text_area(
         "Protected folders",
         "\n".join(options.protect),
         height=80,
-        help="One a line: what lies there stays, whatever is decided.",
+        help="One per line. Files there are never touched, whatever you decide.",
     )
     where = st.text_input(
         "Only pictures where",
         options.where,
         placeholder="year >= 2020 AND folder LIKE '/photos/%'",
-        help="A condition over the metadata, as WHERE of SQL. Empty: all pictures.",
+        help="A condition on the metadata, in SQL. Leave empty for all pictures.",
     )
     left, right = st.columns(2)
     choices = ["", *others]
@@ -95,14 +95,14 @@ def _more(options: FindOptions, others: Sequence[str]) -> tuple[str, str, str, i
         choices,
         index=choices.index(options.against) if options.against in choices else 0,
         format_func=lambda one: escape_markdown(one) if one else "itself",
-        help="Another collection: what it has of this one. Its pictures stay, and nothing of it is touched.",
+        help="Finds pictures of this collection that the other one has too. The other collection is not changed.",
     )
     looks = right.number_input(
-        "Compare the pixels of so many pairs at most",
+        "Maximum number of pairs compared pixel by pixel",
         min_value=0,
         value=options.looks,
         step=10_000,
-        help="About 10 ms each. Of what is beyond, fingerprints decide.",
+        help="About 10 ms each. Beyond that, fingerprints decide.",
     )
     return prefer, protect, where, int(looks), against
 
@@ -136,7 +136,7 @@ def show_search(of: Workspace) -> None:
 
 def _show_search(of: Workspace, shown: int, since: float) -> None:
     """Draw the page again with the groups found meanwhile: the first ones at once, others every few seconds."""
-    _show_task(lambda: of.finding, "Looking for duplicates", "duplicates-stop", _STOPPING)
+    _show_task(lambda: of.finding, "Finding duplicates", "duplicates-stop", _STOPPING)
     if of.found:
         st.text(f"{format_count(of.found, 'group')} so far. You can begin to decide.")
     if of.found > shown and (not shown or time.monotonic() - since > _REDRAW_SECONDS):

@@ -38,7 +38,7 @@ def show(of: Workspace) -> None:
     with errors.show_errors():
         known = duplicates.undoable(of.root)
     if not known:
-        st.text("Nothing was done to any file yet. What “Clear up” does is listed here, and can be brought back.")
+        st.text("No files have been changed yet. What “Clean up” does is listed here, and can be undone.")
     for info in known:
         _entry(of, info)
 
@@ -56,17 +56,17 @@ def _entry(of: Workspace, info: UndoInfo) -> None:
         for note in info.notes:
             st.text(one_line(note, 400))
         if info.state != "undone" and st.button(
-            "Bring back …", key=f"duplicates-undo-{info.undo_id}", disabled=of.is_moving_files
+            "Restore…", key=f"duplicates-undo-{info.undo_id}", disabled=of.is_moving_files
         ):
             confirm(of, info.undo_id)
 
 
-@st.dialog("Bring back?")
+@st.dialog("Restore files?")
 def confirm(of: Workspace, undo_id: str) -> None:
     """Say what comes back, and start to bring it back."""
     info = next((one for one in duplicates.undoable(of.root) if one.undo_id == undo_id), None)
     if info is None:
-        st.text("It is not on record any more.")
+        st.text("This record no longer exists.")
         return
     files = format_count(sum(info.actions.values()), "file")
     st.text(
@@ -75,7 +75,7 @@ def confirm(of: Workspace, undo_id: str) -> None:
         "A place that another file has taken meanwhile is not written over."
     )
     with st.container(horizontal=True):
-        if st.button(f"Bring back {files}", type="primary", key="duplicates-undo-yes", disabled=of.is_moving_files):
+        if st.button(f"Restore {files}", type="primary", key="duplicates-undo-yes", disabled=of.is_moving_files):
             of.undo(undo_id)
             of.applying = None
             st.rerun()
@@ -88,7 +88,7 @@ def _show_undo(of: Workspace) -> None:
     if task is None:
         return
     if task.running:
-        doing = "Waiting for the collection, then bringing files back"
+        doing = "Waiting for the collection, then restoring files"
         search_form.show_task(lambda: of.recalling, doing, "duplicates-undo-stop")
         return
     with st.container(border=True):
@@ -109,7 +109,7 @@ def _result(of: Workspace, report: UndoReport) -> None:
         st.dataframe(
             [{"file": display_path(file.path), "reason": one_line(file.reason, 400)} for file in left],
             hide_index=True,
-            alt=f"{len(left)} files that could not be brought back",
+            alt=f"{len(left)} files that could not be restored",
         )
     if st.button("Close", key="duplicates-undone-close"):
         of.recalling = None
@@ -119,12 +119,12 @@ def _result(of: Workspace, report: UndoReport) -> None:
 def result_lines(report: UndoReport) -> list[str]:
     """Describe what came back."""
     counts = report.counts
-    lines = [f"✓ {format_count(counts.get('done', 0), 'file')} brought back."] if counts.get("done") else []
+    lines = [f"✓ {format_count(counts.get('done', 0), 'file')} restored."] if counts.get("done") else []
     if already := counts.get("already", 0):
         lines.append(f"{already:,} were there already.")
     if left := counts.get("left", 0):
-        lines.append(f"⚠️ {format_count(left, 'file')} could not be brought back. Once that is mended, try again:")
+        lines.append(f"⚠️ {format_count(left, 'file')} could not be restored. Once that is mended, try again:")
     if report.interrupted:
-        lines.append("It was stopped. What was brought back stays.")
+        lines.append("Stopped. What was restored stays.")
     lines += [one_line(note, 400) for note in report.notes]
-    return lines or ["There was nothing to bring back."]
+    return lines or ["There was nothing to restore."]

@@ -21,7 +21,7 @@ def show() -> None:
     with errors.show_errors():
         images = read_state(collection.path).images
     if not images:
-        navigation.no_pictures("Labels are given to the pictures of a collection. Add some first.")
+        navigation.no_pictures("Add pictures before you label them.")
         return
     how = st.segmented_control(
         "How",

@@ -83,7 +83,7 @@ def propose_batch(
     cards = tuple(
         label_shelves.card(name, proposal.image_id, there[proposal.image_id], _guess(proposal)) for proposal in shown
     )
-    notes = notes if cards else ("No picture is left to label.",)
+    notes = notes if cards else ("No pictures left to label.",)
     return Batch(_number(before), cards, notes, skipped=skipped)
 
 
@@ -119,7 +119,7 @@ def search_batch(
     query = Query((Term(text=words),), limit=SIZE + min(len(skipped), _MAX_SKIPPED), where=where)
     hits = [hit for hit in collection.search(query).hits if hit.image_id not in skipped][:SIZE]
     cards = tuple(label_shelves.card(name, hit.image_id, hit.place) for hit in hits)
-    return Batch(_number(before), cards, () if cards else ("Nothing more is found.",), skipped=skipped)
+    return Batch(_number(before), cards, () if cards else ("No more results.",), skipped=skipped)
 
 
 def _number(before: Batch | None) -> int:

@@ -19,10 +19,10 @@ from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import one_line
 
 LABEL: Final = "Label pictures"
-LEARNED: Final = "What it learned"
-NEW: Final = "Something new"
-USEFUL: Final = "Most useful next"
-FOUND: Final = "Found by words"
+LEARNED: Final = "Predictions"
+NEW: Final = "New…"
+USEFUL: Final = "Most informative"
+FOUND: Final = "By search"
 
 
 @st.fragment
@@ -54,7 +54,7 @@ def _go_to_step(step: str) -> None:
 def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo | None]:
     """Draw the choice of a label set, and return it with its probe."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox("Tell apart", (NEW, *known), key="set", bind="query-params", width=220)
+        chosen = st.selectbox("Model", (NEW, *known), key="set", bind="query-params", width=220)
         if chosen != NEW:
             probe = known[chosen]
             one = label_sets.of_probe(probe)
@@ -65,8 +65,10 @@ def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo
         text = st.text_input("Classes, at most 9", key="classes", bind="query-params", placeholder="cat, dog")
         name = st.text_input("Name", key="set-name", placeholder="pets", width=160)
     if not text:
-        st.text("Name what you want to tell apart, such as: cat, dog. One class alone is learned as yes or no.")
-        st.text("Then label some pictures by keys. Each key stores a tag; the rest is learned from these.")
+        st.text("Enter the classes you want to tell apart, such as: cat, dog. A single class means yes or no.")
+        st.text(
+            "Then label some pictures with the number keys. Each label is stored as a tag, and imseek learns the rest."
+        )
         return None, None
     try:
         one = label_sets.parse_set(text, name or "")
@@ -93,14 +95,14 @@ def _label(name: str, collection: Collection, one: LabelSet, counts: dict[str, i
             words = (st.text_input("Words", key="teach-words", placeholder="a cat asleep") or "").strip()
 
     def next_(before: Batch | None) -> Batch:
-        with st.spinner("Looking for pictures to label. Where many are labelled that takes some seconds."):
+        with st.spinner("Choosing pictures to label…"):
             if source == FOUND:
                 return batches.search_batch(name, collection, one, before, counts, words)
             return batches.propose_batch(name, collection, one, before, counts, probe)
 
     asked = (source, words)
     if source == FOUND and not words:
-        st.text("Say what to look for: what is found is shown here to be labelled.")
+        st.text("Enter a search to find pictures to label.")
         return
     if batch is None or st.session_state.get(f"{slot}-asked") != asked:
         with errors.show_errors():
@@ -115,8 +117,8 @@ def _label(name: str, collection: Collection, one: LabelSet, counts: dict[str, i
 
     if batch.refused is not None:
         errors.show_error(batch.refused)
-        st.text("What you have labelled since is kept on this page, and not stored yet.")
-        st.button("Store it now", on_click=keep)
+        st.text("Your latest labels are not stored yet.")
+        st.button("Store now", on_click=keep)
     choices = [ClassChoice(k, one_line(tag), counts.get(tag, 0)) for k, tag in one.keys().items()]
     asks = labeller(
         batch.cards,

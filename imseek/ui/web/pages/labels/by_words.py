@@ -40,7 +40,10 @@ from imseek.ui.web.plain_text import escape_markdown, one_line
 SLOT: Final = "labels-save"
 #: Session key of the number of times that labels were saved.
 _SAVES_KEY: Final = "labels-sent"
-_HELP: Final = "One class a line. More words for one: bird: bird, sparrow, seagull. Lines with # are left out."
+_HELP: Final = (
+    "One class per line. To give a class several words: bird: bird, sparrow, seagull. "
+    "Lines starting with # are ignored."
+)
 
 
 @st.fragment
@@ -48,7 +51,7 @@ def show(name: str, collection: Collection) -> None:
     """Draw the part, in a fragment, so that typing reruns only this."""
     if (why := _why_no_text(collection)) is not None:
         st.text(f"This collection cannot be labelled by words: {why}.")
-        st.text("By examples works with every encoder: label some pictures, and it learns the rest.")
+        st.text("“By examples” works with every encoder: label some pictures, and imseek learns from them.")
         return
     left, right = st.columns((2, 5), gap="large")
     with left:
@@ -87,8 +90,8 @@ def _read_options(name: str, collection: Collection) -> LabelOptions:
     )
     st.session_state[saved_labels.TEXT_KEY] = text
     with st.container(horizontal=True, vertical_alignment="center"):
-        none = st.checkbox("Some are none of these", True, key="labels-none")
-        with st.popover("Take classes from …"):
+        none = st.checkbox("Allow “none of these”", True, key="labels-none")
+        with st.popover("Import classes…"):
             _sources(collection)
     with st.expander("More"):
         return _more(collection, text, none)
@@ -104,31 +107,29 @@ def _sources(collection: Collection) -> None:
                 st.session_state["labels-file-wrong"] = True
 
     st.session_state.pop("labels-file-wrong", None)
-    st.file_uploader("A file, one class a line", type=["txt"], key="labels-file", on_change=read)
+    st.file_uploader("A file with one class per line", type=["txt"], key="labels-file", on_change=read)
     if st.session_state.get("labels-file-wrong"):
         st.text("⚠️ That file is not UTF-8. Save it as UTF-8 text.")
     with errors.show_errors():
         there = [one.tag for one in tags.counts(collection)]
-    chosen = st.multiselect(
-        "Tags that pictures have", there, key="labels-tags", format_func=escape_markdown, disabled=not there
-    )
-    st.button("Take these tags", on_click=lambda: saved_labels.fill(as_text(chosen)), disabled=not chosen)
+    chosen = st.multiselect("Tags", there, key="labels-tags", format_func=escape_markdown, disabled=not there)
+    st.button("Use these tags", on_click=lambda: saved_labels.fill(as_text(chosen)), disabled=not chosen)
 
 
 def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
     sentences = st.selectbox(
-        "Sentences around a class",
+        "Prompt templates",
         (DEFAULT_TEMPLATE, *labels.template_sets(), OWN_TEMPLATES),
         key="labels-sentences",
     )
     if sentences == OWN_TEMPLATES:
         sentences = (
-            st.text_area("Sentences, with {} for the class", "a photo of a {}", key="labels-own") or DEFAULT_TEMPLATE
+            st.text_area("Templates, with {} for the class", "a photo of a {}", key="labels-own") or DEFAULT_TEMPLATE
         )
     none_text = ""
     if none:
         none_text = st.text_area(
-            "What pictures of no class look like, a sentence a line",
+            "Descriptions of “none of these”, one per line",
             key="labels-none-text",
             placeholder="a photo",
             height=80,
@@ -137,22 +138,22 @@ def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
         known = labels.known_scales(collection.path)
     several = False
     if known.several:
-        several = st.toggle("A picture may be of several classes", key="labels-several")
-    threshold = st.slider("Leave out labels less probable than", 0.0, 1.0, 0.5 if several else 0.0, 0.05)
+        several = st.toggle("Allow several classes per picture", key="labels-several")
+    threshold = st.slider("Minimum probability", 0.0, 1.0, 0.5 if several else 0.0, 0.05)
     choice = st.selectbox(
-        "How sure", (TRAINED, *known.names, NUMBER), key="labels-temperature", format_func=escape_markdown
+        "Confidence scale", (TRAINED, *known.names, NUMBER), key="labels-temperature", format_func=escape_markdown
     )
-    st.text(f"The encoder: {one_line(known.own.source)}. This changes how sure labels are, not which come first.")
+    st.text(f"The encoder: {one_line(known.own.source)}. This changes probabilities, not the ranking.")
     temperature = None if choice == TRAINED else choice
     if choice == NUMBER:
-        number = st.number_input("Cosines are divided by", 0.001, 10.0, 1 / known.own.factor, 0.01, format="%.3f")
+        number = st.number_input("Temperature", 0.001, 10.0, 1 / known.own.factor, 0.01, format="%.3f")
         temperature = str(number)
-    centred = st.checkbox("The collection has pictures of every class", key="labels-centred")
+    centred = st.checkbox("Every class occurs in the collection", key="labels-centred")
     where = st.text_input(
         "Only pictures where",
         key="labels-where",
         placeholder="year >= 2020",
-        help="A condition over the metadata, as WHERE of SQL.",
+        help="A condition on the metadata, as in an SQL WHERE clause.",
     )
     return LabelOptions(
         text,
@@ -172,7 +173,7 @@ def _preview(name: str, collection: Collection, options: LabelOptions, classes: 
         return None
     # Only for the first one: later previews are too fast to read it.
     first = name not in st.session_state.setdefault("labels-read", set())
-    said = st.spinner("The first words take some seconds: the encoder is made ready.") if first else nullcontext()
+    said = st.spinner("Loading the encoder: this takes a few seconds the first time…") if first else nullcontext()
     try:
         with said:
             found = labels.preview(collection, classes, images=SAMPLE, **options.arguments())
@@ -181,7 +182,7 @@ def _preview(name: str, collection: Collection, options: LabelOptions, classes: 
         errors.show_error(error)
         return None
     if not found.of:
-        st.text("No picture meets this. Index some, or change the condition.")
+        st.text("No pictures match this condition.")
         return None
     looked = len(found.labels.image_ids)
     st.text(preview_line(looked, found.of))
@@ -197,21 +198,21 @@ def _preview(name: str, collection: Collection, options: LabelOptions, classes: 
         opens=app_state.current_app().opens,
     )
     if empty := label_shelves.unused_labels(examples):
-        st.text(f"No picture: {one_line(', '.join(empty))}")
+        st.text(f"No pictures: {one_line(', '.join(empty))}")
     if like is not None:
         results.search_like(like)
     return found
 
 
 def _save(collection: Collection, options: LabelOptions, classes: Classes, found: LabelPreview) -> None:
-    st.text("Nothing is stored so far. Saved labels can be filtered by, continued, and taken back.")
+    st.text("Nothing is stored until you save. You can filter by saved labels, update them, and delete them.")
     with errors.show_errors():
         there = {one.name for one in labels.saved(collection)}
     free = free_name(there)
-    name = (st.text_input("Save under the name", key="labels-name", placeholder=free) or "").strip() or free
+    name = (st.text_input("Name", key="labels-name", placeholder=free) or "").strip() or free
     if name in there:
-        st.text(f"This takes the place of what is saved as {one_line(name)}.")
-    tag = st.checkbox("Give each label as a tag too", key="labels-tag")
+        st.text(f"This replaces the saved labels {one_line(name)}.")
+    tag = st.checkbox("Also add each label as a tag", key="labels-tag")
     busy = label_tasks.is_busy(collection.path, SLOT)
     what = f"Label {format_count(found.of, 'picture')}"
     if st.button(f"{what} and save", type="primary", disabled=busy, key="labels-go"):

@@ -19,10 +19,10 @@ SAMPLE: Final = 5000
 EXAMPLES: Final = 12
 #: Default prompt template, and the choice of custom ones.
 DEFAULT_TEMPLATE: Final = "a photo of a {}"
-OWN_TEMPLATES: Final = "My own sentences"
+OWN_TEMPLATES: Final = "Custom"
 #: Choices of the logit scale.
-TRAINED: Final = "As the encoder says"
-NUMBER: Final = "A number"
+TRAINED: Final = "From the encoder"
+NUMBER: Final = "Custom value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,13 @@ class LabelOptions:
     def read(self) -> Classes | str:
         """Return the classes, or a message that says what to do."""
         if not self.text.strip():
-            return "Type a class on each line, and see here which pictures are of it."
+            return "Type one class per line to see its pictures here."
         try:
             found = labels.parse_classes(self.text)
         except UsageError as error:
             return capitalise(str(error))
         if len(found) == 1 and self.none is None and not self.several:
-            return "With one class every picture would be of it. Type another, or let some be none of these."
+            return "With a single class, every picture would belong to it. Add another, or allow “none of these”."
         return found
 
 
@@ -118,7 +118,7 @@ def encoder_caveat(encoder: str) -> str | None:
 
 
 def preview_line(looked: int, of: int) -> str:
-    return f"Preview on {looked:,} of {of:,} pictures, evenly taken." if looked < of else f"All {of:,} pictures."
+    return f"Preview of {looked:,} of {of:,} pictures, evenly sampled." if looked < of else f"All {of:,} pictures."
 
 
 def saved_line(one: SavedLabels) -> str:

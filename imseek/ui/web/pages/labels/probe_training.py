@@ -38,9 +38,9 @@ def show(name: str, collection: Collection, title: str, probe: ProbeInfo | None)
     slot = f"learn-{title}"
     work = label_tasks.find(collection.path, slot)
     if probe is None and work is None:
-        st.text("Nothing is learned yet. Label some pictures of each class, and press Learn.")
+        st.text("Not trained yet. Label some pictures of each class, then press Train.")
         return
-    if work is None and st.button("See what it says of all pictures"):
+    if work is None and st.button("Predict all pictures"):
         _apply_to_all(collection, title, slot)
     found = label_tasks.outcome(collection.path, slot)
     if isinstance(found, TrainedProbe):
@@ -75,8 +75,8 @@ def show_train_button(
     busy = label_tasks.is_busy(collection.path, slot)
     why = label_sets.why_not_learnable(one, counts)
     labelled = sum(counts.get(tag, 0) for tag in one.tags)
-    verb = "Learn" if probe is None else "Learn again"
-    text = f"{verb} from {labelled:,} labels" if why is None else verb
+    verb = "Train" if probe is None else "Train again"
+    text = f"{verb} on {labelled:,} labels" if why is None else verb
 
     def start() -> None:
         labels = one.labels(counts)
@@ -85,7 +85,7 @@ def show_train_button(
             info = probes.fit(collection, one.name, labels, force=True, progress=progress, stop=stop)
             return TrainedProbe(info, probes.apply(collection, one.name, progress=progress))
 
-        label_tasks.begin(collection.path, slot, f"Learning {one.name}", task)
+        label_tasks.begin(collection.path, slot, f"Training {one.name}", task)
         label_tasks.forget(collection.path, f"{slot}-save")
         st.session_state["learn-begun"] = True
         begun()
@@ -107,7 +107,7 @@ def _apply_to_all(collection: Collection, title: str, slot: str) -> None:
             raise Cancelled
         return TrainedProbe(probes.get(collection, title), applied)
 
-    label_tasks.begin(collection.path, slot, "Looking at all pictures", task)
+    label_tasks.begin(collection.path, slot, "Predicting all pictures", task)
     st.rerun()
 
 
@@ -127,7 +127,7 @@ def _show_predictions(name: str, collection: Collection, found: TrainedProbe) ->
         opens=app_state.current_app().opens,
     )
     if empty := label_shelves.unused_labels(applied.examples):
-        st.text(f"No picture: {one_line(', '.join(empty))}")
+        st.text(f"No pictures: {one_line(', '.join(empty))}")
     if like is not None:
         results.search_like(like)
 
@@ -137,15 +137,15 @@ def _save(name: str, collection: Collection, found: TrainedProbe, slot: str) -> 
     saving = f"{slot}-save"
     busy = label_tasks.is_busy(collection.path, saving)
     with st.container(border=True):
-        columns = st.checkbox("Save as columns, to filter by", True, key=f"{slot}-columns")
-        tag = st.checkbox("Give pictures their class as a tag", key=f"{slot}-tag")
+        columns = st.checkbox("Save as columns (for filters)", True, key=f"{slot}-columns")
+        tag = st.checkbox("Tag pictures with their class", key=f"{slot}-tag")
         column = info.name
         if columns:
-            column = (st.text_input("Name of the columns", info.name, key=f"{slot}-name") or info.name).strip()
+            column = (st.text_input("Column name", info.name, key=f"{slot}-name") or info.name).strip()
         sure = 0.5 if info.several else _TAG_THRESHOLD
         if tag:
-            sure = st.slider("Tags from which probability on", 0.05, 0.99, sure, 0.01, key=f"{slot}-sure")
-        st.text("Labels that people gave stay as they are.")
+            sure = st.slider("Minimum probability for tags", 0.05, 0.99, sure, 0.01, key=f"{slot}-sure")
+        st.text("Labels given by people stay unchanged.")
         if st.button("Save", type="primary", disabled=busy or not (columns or tag), key=f"{slot}-go"):
 
             def task(progress: ProgressCallback, stop: threading.Event) -> ProbeApplyReport | None:
@@ -183,10 +183,10 @@ def saved_line(report: ProbeApplyReport) -> str:
 
 
 def _drop(collection: Collection, title: str, slot: str) -> None:
-    with st.popover("Forget what was learned"):
-        st.text("Takes back what was learned, its columns, and the tags that it gave.")
-        st.text("Labels that people gave stay.")
-        if st.button("Forget it", key=f"{slot}-drop", type="primary"):
+    with st.popover("Delete model"):
+        st.text("Deletes the trained model, its columns, and the tags that it added.")
+        st.text("Labels given by people stay.")
+        if st.button("Delete it", key=f"{slot}-drop", type="primary"):
             with errors.show_errors():
                 probes.drop(collection, title)
             for one in (slot, f"{slot}-save"):

@@ -76,9 +76,9 @@ def _one(name: str, collection: Collection, one: SavedLabels) -> None:
                     collection.path, SLOT, f"Continuing {one.name}", partial(_label_new, collection, one.name)
                 )
                 st.rerun()
-            with st.popover("Forget"):
-                st.text("Takes back its columns, its tags, and how they were made. Tags that people gave stay.")
-                if st.button(f"Forget {one.name}", key=f"{key}-forget", type="primary"):
+            with st.popover("Delete"):
+                st.text("Deletes its columns, its tags, and its settings. Tags added by people stay.")
+                if st.button(f"Delete {one.name}", key=f"{key}-forget", type="primary"):
                     with errors.show_errors():
                         labels.forget(collection, one.name)
                     st.rerun(scope="fragment")

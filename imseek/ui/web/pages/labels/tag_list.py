@@ -28,10 +28,10 @@ def show(name: str, collection: Collection) -> None:
     if (said := st.session_state.pop("tags-said", None)) is not None:
         st.text(said)
     if not there:
-        st.text("No picture has a tag yet.")
-        st.text("Tags come from labels by examples, from saved labels, and from the pictures that a search selects.")
+        st.text("No tags yet.")
+        st.text("Tags come from labels by examples, from saved labels, and from pictures you select in a search.")
         return
-    st.text("Choose a tag to see its pictures, to rename it, or to take it away.")
+    st.text("Choose a tag to see its pictures, rename it or remove it.")
     picked = st.dataframe(
         rows(there),
         hide_index=True,
@@ -67,7 +67,7 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
     with st.container(border=True):
         st.text(one_line(one.tag))
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            if st.button("Show its pictures", type="primary"):
+            if st.button("Show pictures", type="primary"):
                 query = search_state.filtered_search(f"tag({search_state.sql_literal(one.tag)})").parameters()
                 st.switch_page(navigation.page("search"), query_params=query)
             with st.popover("Rename"):
@@ -75,13 +75,13 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
                 key = f"tags-to-{st.session_state['tags-changes']}-{one.tag}"
                 to = (st.text_input("New name", key=key, max_chars=200) or "").strip()
                 if any(other.tag == to for other in there) and to != one.tag:
-                    st.text("There is such a tag already: the two become one, and cannot be told apart after that.")
-                if st.button("Rename it", disabled=not to or to == one.tag):
+                    st.text("This tag already exists. The two will be merged, which cannot be undone.")
+                if st.button("Rename", disabled=not to or to == one.tag):
                     _apply_change(lambda: tags.rename(collection, one.tag, to), f"Renamed to {to}")
-            with st.popover("Take away"):
-                st.text(f"{format_count(one.images, 'picture')} lose this tag, whoever gave it. This cannot be undone.")
-                if st.button("Take it away", type="primary"):
-                    _apply_change(lambda: tags.remove(collection, one.tag, everywhere=True), f"Took {one.tag} away")
+            with st.popover("Remove"):
+                st.text(f"{format_count(one.images, 'picture')} will lose this tag. This cannot be undone.")
+                if st.button("Remove tag", type="primary"):
+                    _apply_change(lambda: tags.remove(collection, one.tag, everywhere=True), f"Removed {one.tag}")
 
 
 def _apply_change(act: Callable[[], TagReport], what: str) -> None:

@@ -55,9 +55,9 @@ class ColourBy:
         usual = {"folder": "Folder", "taken_at": "Date taken", "source": "Source"}
         match self.kind:
             case "none":
-                return "One colour"
+                return "Single colour"
             case "words":
-                return "Likeness to words"
+                return "Similarity to words"
             case "tags":
                 return "Tags"
             case "clusters":

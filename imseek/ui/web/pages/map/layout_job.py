@@ -83,10 +83,10 @@ def show_progress(root: Path) -> None:
     with st.container(border=True):
         st.text(task.what)
         st.progress(min(1.0, max(0.0, share)), text=f"{capitalise(phase)} …")
-        st.text("It goes on when this page is closed. Other pages can be used meanwhile.")
+        st.text("It continues if you close this page. You can use other pages meanwhile.")
         if st.button("Stop", key="map-stop"):
             task.launched.stop()
-            st.text("Stopping …")
+            st.text("Stopping…")
 
 
 _OUTCOME_KEY: Final = "map-ended"
@@ -119,14 +119,14 @@ def show_form(root: Path, images: int, *, key: str, name: str = "map", again: bo
             100,
             15,
             key=f"{key}-near",
-            help="How many of each picture count: more show the large, fewer the small.",
+            help="How many neighbours count: more show the overall structure, fewer the details.",
         )
     chosen = name
     if not again:
         chosen = st.text_input(
-            "Name", name, key=f"{key}-name", help="Lower-case letters, digits and _; a letter first."
+            "Name", name, key=f"{key}-name", help="Lower-case letters, digits and _, beginning with a letter."
         ).strip()
-    if st.button("Lay out the map", type="primary", disabled=lacks is not None or not chosen, key=f"{key}-go"):
+    if st.button("Build the map", type="primary", disabled=lacks is not None or not chosen, key=f"{key}-go"):
         arguments = ["--method", way, "--name", chosen, *(["--refit"] if again else [])]
         if way == "umap":
             arguments += ["--neighbours", str(near)]

@@ -48,7 +48,7 @@ def show() -> None:
 
 def _first(collection: Collection, images: int) -> None:
     if not images:
-        navigation.no_pictures("A map shows all pictures of a collection at once. Add some first.")
+        navigation.no_pictures("Add pictures to see them on a map.")
         return
     st.subheader("No map yet", anchor=False)
     st.text(
@@ -89,7 +89,7 @@ def _choose_view(collection: Collection, found: dict[str, MapInfo]) -> tuple[str
             key=_WHERE,
             bind="query-params",
             placeholder="year = 2023 AND width > 3000",
-            help="A condition over the metadata, as WHERE of SQL.",
+            help="A condition on the metadata, as in an SQL WHERE clause.",
         )
         .strip()
     )
@@ -127,7 +127,7 @@ def _state(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
     if info.fingerprint != of.encoder.fingerprint:
         st.warning(
             "The pictures were encoded anew since this map was laid out: it shows how alike they were before. "
-            "Lay it out anew, below."
+            "Rebuild it below."
         )
     elif missing := map_points.count_missing(map_points.current_view(root, info.name, None)):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -139,14 +139,14 @@ def _state(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
                 st.rerun()
     with st.expander("This map"):
         st.text(_about(info))
-        again, other, no_more = st.tabs(["Lay out anew", "Another map", "Forget it"])
+        again, other, no_more = st.tabs(["Rebuild", "Another map", "Delete it"])
         with again:
             layout_job.show_form(root, of.images, key="map-again", name=info.name, again=True)
         with other:
             layout_job.show_form(root, of.images, key="map-other", name=f"{info.name[:20]}_2")
         with no_more:
-            st.text("Pictures, tags and clusters stay; where they lie on this map is forgotten.")
-            if st.button("Forget this map", key="map-forget"):
+            st.text("Pictures, tags and clusters stay; only their positions on this map are deleted.")
+            if st.button("Delete this map", key="map-forget"):
                 with errors.show_errors():
                     maps.drop(collection, info.name)
                 st.rerun()

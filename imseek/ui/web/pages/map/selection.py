@@ -67,7 +67,7 @@ def show_selection(name: str, collection: Collection, shown: MapView, selection:
     """Draw the selected images, below the map."""
     ids = selection.ids
     if not len(ids):
-        st.text("Choose pictures with Lasso or Rectangle to see them here. Click one to see it large.")
+        st.text("Select pictures with the lasso or rectangle to see them here. Click a picture to enlarge it.")
         return
     st.subheader(f"{len(ids):,} selected", anchor=False)
     words, more = st.columns([2, 3], vertical_alignment="bottom")
@@ -98,7 +98,9 @@ def show_selection(name: str, collection: Collection, shown: MapView, selection:
 def _more(collection: Collection, shown: MapView, ids: Ids, selection: Selection, name: str) -> None:
     """Draw the word that distinguishes the selection, and a link to search within it."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("What are they?", key="map-word", help="The word that tells them from all others best."):
+        if st.button(
+            "Describe them", key="map-word", help="Finds the word that best distinguishes them from all others."
+        ):
             with st.spinner("Comparing them with words; the first time takes longer …"), errors.show_errors():
                 st.session_state[f"{selection.key}-word"] = clusters.word_for(
                     collection, ids.tolist(), where=shown.where
@@ -108,7 +110,7 @@ def _more(collection: Collection, shown: MapView, ids: Ids, selection: Selection
             st.text(one_line(word.text if word.text else capitalise(word.note)))
         condition = f"id IN ({','.join(map(str, ids.tolist()))})" if len(ids) < _CONDITION else ""
         if 0 < len(condition) <= _CONDITION and st.button(
-            "Open in Search", key="map-search", help="There are filters, pictures to search with, and pages."
+            "Open in Search", key="map-search", help="Opens these pictures in Search, with filters."
         ):
             st.switch_page(
                 navigation.page("search"),

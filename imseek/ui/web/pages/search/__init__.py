@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from imseek.overview import read_state
@@ -27,23 +29,32 @@ def show() -> None:
     asked = read.asked
     with errors.show_errors():
         captions = read_state(collection.path).has_captions
-    search_box.show(asked, name)
-    with st.container(horizontal=True, gap="xsmall"):
-        search_box.picture()
+    above = st.container(key="search-above")
+    with st.container(horizontal=True, gap="xsmall", key="search-menus", vertical_alignment="center", wrap=False):
+        facts = st.container(key="search-facts", gap=None)
         search_box.more_words()
         filter_menu.show(collection, asked)
         options.show(asked, captions=captions)
         history.show(collection.uuid, asked)
         if asked != SearchState():
-            st.button("Start again", on_click=page_state.go_to, args=(SearchState(),))
-    page_state.show_deferred_error()
-    for one in read.unread:
-        st.text(f"⚠️ Left out of the address, since it cannot be read: {one_line(one)}")
-    with errors.show_errors():
+            st.button("Clear", on_click=page_state.go_to, args=(SearchState(),), help="Start a new search")
+    _show_unread(read.unread)
+    with above, errors.show_errors():
         search_box.show_chips(asked, name, collection)
     if asked.empty:
-        start_page.show(name, collection, asked)
+        start_page.show(name, collection, asked, above, facts)
         return
-    if answer.show(name, collection, asked):
+    if answer.show(name, collection, asked, facts):
         history.remember(collection.uuid, asked)
         freeze_heap("an answer")
+
+
+def _show_unread(unread: Sequence[str]) -> None:
+    """Say which parts of the address were left out: one in full, many as a list to open."""
+    if not unread:
+        return
+    if len(unread) == 1:
+        st.text(f"⚠️ Left out of the address, since it cannot be read: {one_line(unread[0])}")
+        return
+    with st.expander(f"⚠️ {len(unread)} parts of the address cannot be read, and were left out"):
+        st.code("\n".join(one_line(one) for one in unread), language=None, wrap_lines=True)

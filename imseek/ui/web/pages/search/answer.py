@@ -6,6 +6,7 @@ import time
 from typing import Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
@@ -23,15 +24,15 @@ _BEYOND: Final = 12
 _MORE: Final = "search-beyond"
 
 
-def show(name: str, collection: Collection, asked: SearchState) -> bool:
-    """Search and draw the results; returns whether there are any to draw (False after an error)."""
+def show(name: str, collection: Collection, asked: SearchState, facts: DeltaGenerator) -> bool:
+    """Search and draw the results, with what is known of them in ``facts``; returns False after an error."""
     began = time.perf_counter()
     try:
-        with st.spinner("Searching… (the first search loads the encoder)"):
+        with st.spinner("Searching… The first search takes longer."):
             result = collection.search(asked.query(page_state.upload))
             beyond = _beyond(collection, asked, result)
     except ExpiredPageError:
-        st.text("This page was of an earlier state of the collection, which has changed since.")
+        st.text("The collection has changed since this page of results was made.")
         first = asked.with_changes(page=None)
         st.button("Show the first pictures", on_click=page_state.go_to, args=(first,), type="primary")
         return False
@@ -43,7 +44,7 @@ def show(name: str, collection: Collection, asked: SearchState) -> bool:
         errors.show_error(error)
         return False
     took = time.perf_counter() - began
-    _show_facts(asked, result, took, bool(beyond))
+    _show_facts(facts, asked, result, took, bool(beyond))
     _draw(name, collection, asked, result, beyond)
     _show_cutoff(asked, result, beyond)
     return True
@@ -74,7 +75,7 @@ def _show_cutoff(asked: SearchState, result: SearchResult, beyond: tuple[Hit, ..
             st.button(f"Show {step:,} more", on_click=_show_more, args=(asked, len(beyond) + step))
         else:
             st.button(
-                "Show them too",
+                "Show them",
                 on_click=page_state.go_to,
                 args=(asked.with_changes(cutoff=False, page=None),),
             )
@@ -84,7 +85,7 @@ def _show_more(asked: SearchState, wanted: int) -> None:
     st.session_state[_MORE] = (asked, wanted)
 
 
-def _show_facts(asked: SearchState, result: SearchResult, took: float, beyond: bool) -> None:
+def _show_facts(facts: DeltaGenerator, asked: SearchState, result: SearchResult, took: float, beyond: bool) -> None:
     total = _total(asked, result)
     said = ["more than" if total is None else "", format_count(total or len(result), "picture")]
     said = [*filter(None, said), f"of {result.searched:,}"]
@@ -95,12 +96,11 @@ def _show_facts(asked: SearchState, result: SearchResult, took: float, beyond: b
     if result.cut:
         line += f" · {result.cut:,} less relevant" + ("" if beyond else " left out")
     if result.approximate:
-        line += " · approximate (Options: look at every picture)"
+        line += " · approximate (for all: Options, Exact search)"
     line += f" · {took * 1000:,.0f} ms"
-    with st.container(key="search-facts", gap="xxsmall"):
-        st.caption(line)
-        for note in result.notes:
-            st.caption(f"ℹ️ {escape_markdown(note[:1].upper() + note[1:], 400)}")
+    facts.caption(line)
+    for note in result.notes:
+        facts.caption(f"ℹ️ {escape_markdown(note[:1].upper() + note[1:], 400)}")
 
 
 @st.fragment
@@ -136,15 +136,15 @@ def _like(image_id: int, more: bool) -> None:
 def _show_nothing_found(asked: SearchState, beyond: bool) -> None:
     """Suggest what to do if nothing was found."""
     if beyond:
-        st.text("Nothing stands out from the rest of the collection. The nearest are below the line.")
+        st.text("Nothing matches clearly. The closest pictures are below.")
         return
     st.subheader("Nothing found", anchor=False)
     with st.container(horizontal=True):
         if asked.where:
-            st.button("Search without filters", on_click=page_state.go_to, args=(asked.with_changes(where=()),))
+            st.button("Clear filters", on_click=page_state.go_to, args=(asked.with_changes(where=()),))
         if asked.cutoff:
             st.button(
-                "Show less relevant ones too",
+                "Include less relevant pictures",
                 on_click=page_state.go_to,
                 args=(asked.with_changes(cutoff=False),),
             )
@@ -157,7 +157,7 @@ def _show_nothing_found(asked: SearchState, beyond: bool) -> None:
         if asked.page:
             st.button("Show the first pictures", on_click=page_state.go_to, args=(asked.with_changes(page=None),))
     if not (asked.where or asked.cutoff or asked.page or asked.by in ("caption", "text")):
-        st.text("Other words may find more.")
+        st.text("Try other words.")
 
 
 def _total(asked: SearchState, result: SearchResult) -> int | None:

@@ -36,7 +36,7 @@ def show(collection: Collection, asked: SearchState) -> None:
     menu = st.popover("Filters", key="search-filters", on_change="rerun", width="content")
     if menu.open:
         with menu, errors.show_errors():
-            with st.spinner("Looking at what is known of the pictures…"):
+            with st.spinner("Loading filters…"):
                 known = {one.column: one for one in load_facets(collection)}
                 tagged = tuple((one.tag, one.images) for one in tags.counts(collection))
                 roots = overview.source_roots(collection)
@@ -71,7 +71,7 @@ def _common(asked: SearchState, known: dict[str, Facet], tagged: tuple[tuple[str
         _choose(asked, filters.TAG, "Tag", tagged)
     if "has_text" in known:
         _set_widget("search-has-text", filters.filter_on(asked.where, "has_text").true is True)
-        st.toggle("Has text", key="search-has-text", on_change=_on_has_text, help="Pictures with text in them.")
+        st.toggle("Has text", key="search-has-text", on_change=_on_has_text, help="Only pictures that contain text.")
     for column, label in (("format", "Format"), ("camera", "Camera")):
         if column in known and (known[column].distinct or 2) > 1:
             _values_or_text(asked, known[column], label)
@@ -89,7 +89,7 @@ def _common(asked: SearchState, known: dict[str, Facet], tagged: tuple[tuple[str
         _range(asked, "megapixels", "Megapixels", None, None)
     if "latitude" in known:
         _set_widget("search-place", filters.filter_on(asked.where, "latitude").known)
-        st.toggle(f"With a place ({known['latitude'].known:,})", key="search-place", on_change=_on_place)
+        st.toggle(f"With a location ({known['latitude'].known:,})", key="search-place", on_change=_on_place)
     if "caption" in known:
         _holds(asked, "caption", "Caption contains")
 
@@ -100,7 +100,7 @@ def _others(asked: SearchState, known: dict[str, Facet]) -> None:
     if not names:
         return
     column = st.selectbox(
-        "Another fact",
+        "Other metadata",
         names,
         index=None,
         key="search-other",
@@ -134,7 +134,7 @@ def _condition(asked: SearchState) -> None:
         key=_WHERE,
         height=90,
         placeholder="year >= 2020 AND width > 3000",
-        help="A condition over the metadata, as WHERE of SQL.",
+        help="A condition on the metadata, as in an SQL WHERE clause.",
         on_change=_on_condition,
     )
 

@@ -95,7 +95,7 @@ class Filter:
         if self.true is not None:
             return column if self.true else f"not {column}"
         if self.known:
-            return {"latitude": "with a place", "caption": "with a caption"}.get(self.column, f"{column} is known")
+            return {"latitude": "with a location", "caption": "with a caption"}.get(self.column, f"{column} is known")
         if self.column == "aspect":
             for name, bounds in SHAPES.items():
                 if bounds == (self.low, self.high):

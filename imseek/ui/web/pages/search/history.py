@@ -33,7 +33,7 @@ def remember(uuid: str, asked: SearchState) -> None:
 
 def show(uuid: str, asked: SearchState) -> None:
     """Draw the menu. Its contents are loaded when it is opened."""
-    menu = st.popover("Searches", key="search-earlier", on_change="rerun", width="content")
+    menu = st.popover("History", key="search-earlier", on_change="rerun", width="content")
     if not menu.open:
         return
     with menu:
@@ -74,7 +74,7 @@ def _saved(uuid: str, known: CollectionSearches) -> None:
 
 
 def _history(uuid: str, known: CollectionSearches) -> None:
-    st.caption("Earlier searches" if known.history else "Searches appear here, the newest first.")
+    st.caption("Recent searches" if known.history else "Your searches will appear here, newest first.")
     for n, past in enumerate(known.history[:_SHOWN]):
         st.button(
             escape_markdown(query_chips.summarise_search(past.asked), 60),
@@ -84,7 +84,7 @@ def _history(uuid: str, known: CollectionSearches) -> None:
             args=(past.asked,),
         )
     if known.history:
-        st.button("Clear this list", on_click=_forget, args=(uuid,))
+        st.button("Clear history", on_click=_forget, args=(uuid,))
 
 
 def _save(uuid: str) -> None:

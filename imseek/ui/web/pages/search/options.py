@@ -36,8 +36,8 @@ def show(asked: SearchState, *, captions: bool) -> None:
             "Groups a page" if asked.group_by else "Pictures a page",
             {n: str(n) for n in sizes},
         )
-        _toggle(asked, "cutoff", "Stop where relevance ends", "Leaves out what is no better than chance.")
-        _toggle(asked, "collapse", "Near-duplicates as one", "The best of them stands for all.")
+        _toggle(asked, "cutoff", "Relevant results only", "Leaves out pictures that match no better than chance.")
+        _toggle(asked, "collapse", "Collapse near-duplicates", "Shows only the best of each group.")
         _set_widget("search-diversity", asked.diversity)
         st.slider(
             "Variety",
@@ -50,8 +50,10 @@ def show(asked: SearchState, *, captions: bool) -> None:
             disabled=asked.sort == "date",
             help="Above 0, pictures that resemble earlier ones come later; 0.3 is a good start.",
         )
-        _toggle(asked, "hubness", "Push back pictures that match everything", "Changes the order, not the scores.")
-        _toggle(asked, "exact", "Look at every picture", "Slower in large collections, and misses nothing.")
+        _toggle(asked, "hubness", "Demote pictures that match everything", "Changes the order, not the scores.")
+        _toggle(
+            asked, "exact", "Exact search", "Compares every picture: slower in large collections, but misses nothing."
+        )
 
 
 _KNOBS: Final = ("by", "sort", "group_by", "limit", "cutoff", "collapse", "diversity", "hubness", "exact")

@@ -18,10 +18,10 @@ _KNOBS: Final = {
     "sort": "by date",
     "group_by": "in groups",
     "cutoff": "less relevant too",
-    "collapse": "near-duplicates as one",
+    "collapse": "near-duplicates collapsed",
     "diversity": "varied",
-    "hubness": "without what matches everything",
-    "exact": "every picture looked at",
+    "hubness": "without pictures that match everything",
+    "exact": "exact search",
 }
 #: Precedes a tag in the search box.
 _TAG: Final = "tag:"
@@ -81,7 +81,7 @@ def chips(asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[
     """
 
     def picture(image_id: int) -> Picture:
-        return stored.get(image_id, Picture(f"picture {image_id}, which is not here", ""))
+        return stored.get(image_id, Picture(f"picture {image_id} (not in this collection)", ""))
 
     shown = []
     alone = len(asked.parts) == 1 and asked.parts[0] == QueryPart("words", asked.parts[0].what)
@@ -97,7 +97,7 @@ def chips(asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[
                 f"part-{n}",
                 what.name,
                 says="not" if part.unwanted else "like" if part.kind != "words" else "also" if n else "find",
-                flips="Look for this after all" if part.unwanted else "Not this, the opposite",
+                flips="Include this instead" if part.unwanted else "Exclude this instead",
                 src=what.src,
                 tone="unwanted" if part.unwanted else "",
                 weight=part.weight if len(asked.parts) > 1 else None,

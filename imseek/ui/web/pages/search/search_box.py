@@ -1,4 +1,4 @@
-"""The search box, the picture input, and the chips of the query."""
+"""The search box of every page, its picture input, and the chips of the query."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imseek.ui.web import app_state, uploads
 from imseek.ui.web.components import component
 from imseek.ui.web.components.chips import chips
 from imseek.ui.web.pages.search import page_state, query_chips
-from imseek.ui.web.parts import results
+from imseek.ui.web.parts import navigation, results
 from imseek.ui.web.search_state import QueryPart, SearchState
 
 _WORDS: Final = "search-words"
@@ -25,42 +25,36 @@ _ALSO: Final = "search-also"
 _NOT: Final = "search-not"
 #: Number of uploads: a new key empties the uploader after each.
 _PICTURES: Final = "search-pictures"
-_STYLE: Final = """<style>
-.st-key-search-picture, [data-testid="stLayoutWrapper"]:has(> .st-key-search-picture) { flex: 0 0 auto; width: auto; }
-.st-key-search-picture [data-testid="stElementContainer"] { min-width: 0; width: auto; }
-.st-key-search-picture [data-testid="stFileUploaderDropzone"] {
-  padding: 0; min-height: 0; border: 0; background: none; width: auto;
-}
-.st-key-search-picture [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
-.st-key-search-picture [data-testid="stFileUploaderDropzone"] button p { display: none; }
-.st-key-search-picture [data-testid="stFileUploaderDropzone"] button::after {
-  content: "Picture…"; font-size: 0.875rem;
-}
-.st-key-search-asking, [data-testid="stLayoutWrapper"]:has(> .st-key-search-suggestions) { position: absolute; }
-@media (min-width: 900px) {
-  .st-key-search-facts { padding-right: 17rem; }
-  .st-key-search-results-tools { margin-top: -2.5rem; }
-}
-</style>"""
+#: A search from another page, to which the next run goes.
+_SUBMITTED: Final = "search-submitted"
 _URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
 #: These errors mean that the text is no path: words such as "/ or \", and texts too long for a name.
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 _PATH: Final = re.compile(r"(?:file://)?(?:~|\.{1,2})?/\S.*", re.IGNORECASE)
 
 
-def show(asked: SearchState, name: str) -> None:
-    """Draw the search box of the collection ``name``, with suggestions while somebody types."""
-    st.html(_STYLE)
-    words = query_chips.box_text(asked)
-    if st.session_state.get(_WORDS) != words:  # After a link or the browser's Back.
+def show(name: str, *, here: bool) -> None:
+    """Draw the search box of the collection ``name``, with suggestions while somebody types, and its picture input.
+
+    ``here`` is False on pages other than that of searches, to which a search leads from there.
+    """
+    words = query_chips.box_text(page_state.current().asked) if here else ""
+    new = _WORDS not in st.session_state
+    if not new and st.session_state[_WORDS] != words:  # After a link or the browser's Back.
         st.session_state[_WORDS] = words
-    st.text_input(
+    typed = st.text_input(
         "Search",
+        words if new else "",
         key=_WORDS,
         label_visibility="collapsed",
-        placeholder="What does the picture show?",
+        placeholder="Search by what pictures show",
         on_change=_on_words,
+        args=(here,),
     )
+    if new and typed != words:  # Entered before this session knew the box: after the server was started again.
+        _on_words(here)
+        st.rerun()
+    _picture(here)
     with st.container(key="search-suggestions"):
         component("suggestions", isolated=False)(
             key="suggestions",
@@ -68,7 +62,7 @@ def show(asked: SearchState, name: str) -> None:
         )
 
 
-def picture() -> None:
+def _picture(here: bool) -> None:
     """Draw the picture input, which also receives pictures pasted or dropped anywhere on the page."""
     n = st.session_state.setdefault(_PICTURES, 0)
     with st.container(key="search-picture", width="content"):
@@ -77,6 +71,7 @@ def picture() -> None:
             key=f"{_PICTURES}-{n}",
             label_visibility="collapsed",
             on_change=_on_picture,
+            args=(here,),
             max_upload_size=uploads.MAX_BYTES >> 20,
         )
     with st.container(key="search-asking"):
@@ -86,15 +81,23 @@ def picture() -> None:
         )
 
 
+def follow_submission() -> None:
+    """Go to the search that was submitted on another page; call it once the pages are known."""
+    to: SearchState | None = st.session_state.pop(_SUBMITTED, None)
+    if to is not None:
+        name = navigation.collection_name()
+        st.switch_page(navigation.page("search"), query_params=to.parameters(name))
+
+
 def more_words() -> None:
     """Draw inputs for additional and for unwanted words."""
-    with st.popover("Also, not"):
-        st.text_input("Also", key=_ALSO, placeholder="at night", on_change=_on_part_added, args=(_ALSO, False))
-        st.text_input("Not", key=_NOT, placeholder="snow", on_change=_on_part_added, args=(_NOT, True))
+    with st.popover("Add or exclude"):
+        st.text_input("Add", key=_ALSO, placeholder="at night", on_change=_on_part_added, args=(_ALSO, False))
+        st.text_input("Exclude", key=_NOT, placeholder="snow", on_change=_on_part_added, args=(_NOT, True))
         st.caption(
-            "Each becomes a piece whose weight can be changed. In the box above, `2:beach` counts twice, `-snow` is "
-            'not wanted, `tag:best` is a filter, `"old harbour"` and `invoi*` are looked up as words, and `id:17`, a '
-            "path or a link is a picture. Press `/` to go there."
+            "Each becomes a chip whose weight you can change. In the search box, `2:beach` counts twice, `-snow` is "
+            'excluded, `tag:best` filters by a tag, `"old harbour"` and `invoi*` match words, and `id:17`, a path or a '
+            "link searches by that picture. Press `/` to focus the box."
         )
 
 
@@ -111,13 +114,25 @@ def show_chips(asked: SearchState, name: str, collection: Collection) -> None:
         chips(shown, key="search-chips", changed=_on_chip)
 
 
-def _on_words() -> None:
+def _now(here: bool) -> SearchState:
+    return page_state.current().asked if here else SearchState()
+
+
+def _go_to(to: SearchState, here: bool) -> None:
+    if here:
+        page_state.go_to(to)
+    elif to != SearchState():
+        st.session_state[_SUBMITTED] = to
+
+
+def _on_words(here: bool) -> None:
     text = st.session_state[_WORDS]
-    now = page_state.current().asked
+    now = _now(here)
     try:
         what = load_typed_picture(text.strip(), page_state.home())
-        page_state.go_to(
-            query_chips.submit_text(now, text) if what is None else query_chips.submit_text(now, "").with_part(what)
+        _go_to(
+            query_chips.submit_text(now, text) if what is None else query_chips.submit_text(now, "").with_part(what),
+            here,
         )
     except ImseekError as error:
         page_state.defer_error(error)
@@ -132,7 +147,7 @@ def _on_part_added(key: str, unwanted: bool) -> None:
         page_state.defer_error(error)
 
 
-def _on_picture() -> None:
+def _on_picture(here: bool) -> None:
     n = st.session_state[_PICTURES]
     given = st.session_state.get(f"{_PICTURES}-{n}")
     if given is None:
@@ -140,7 +155,7 @@ def _on_picture() -> None:
     st.session_state[_PICTURES] = n + 1
     try:
         kept = uploads.save_upload(page_state.home(), given.getvalue(), given.name)
-        page_state.go_to(page_state.current().asked.with_part(QueryPart("upload", kept)))
+        _go_to(_now(here).with_part(QueryPart("upload", kept)), here)
     except ImseekError as error:
         page_state.defer_error(error)
 

@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from imseek import overview, tags
 from imseek.collection import Collection
@@ -36,23 +37,23 @@ _warm_collections: set[str] = set()
 _GENERAL: Final = ("a person", "an animal", "a building", "a plant", "something red")
 
 
-def show(name: str, collection: Collection, now: SearchState) -> None:
-    """Draw the newest images, limited by the filters, with suggestions."""
+def show(name: str, collection: Collection, now: SearchState, above: DeltaGenerator, facts: DeltaGenerator) -> None:
+    """Draw the newest images, limited by the filters, with suggestions ``above``; ``facts`` says how many there are."""
     with errors.show_errors():
         current = overview.read_state(collection.path)
         held = _load_newest(collection.path, current.uuid, current.generation, now.condition, now.limit)
         hits = results.hits_by_id(collection, held.image_ids)
     if not held.total and not now.where:
-        navigation.no_pictures("Add a folder of pictures, and search them by what they show.")
+        navigation.no_pictures("Add a folder of pictures to search them by what they show.")
         return
     if not held.total:
-        st.subheader("No picture meets these conditions", anchor=False)
-        st.button("Search without filters", on_click=page_state.go_to, args=(now.with_changes(where=()),))
+        st.subheader("No pictures match these conditions", anchor=False)
+        st.button("Clear filters", on_click=page_state.go_to, args=(now.with_changes(where=()),))
         return
     with errors.show_errors():
         counted = tags.counts(collection)
-    st.caption("Try, or drop a picture anywhere on this page:")
-    with st.container(horizontal=True, gap="small"):
+    with above.container(horizontal=True, gap="xsmall", key="search-try", vertical_alignment="center", wrap=False):
+        st.caption("Try", width="content")
         for n, text in enumerate(suggest_queries(held.captions)):
             st.button(
                 escape_markdown(text, _SHORT),
@@ -60,11 +61,11 @@ def show(name: str, collection: Collection, now: SearchState) -> None:
                 on_click=page_state.go_to,
                 args=(now.with_part(search_state.text_search(text).parts[0]),),
             )
-    most = sorted(counted, key=lambda one: -one.images)[:_TAGS]
-    if most:
-        _show_tags(now, most)
+        most = sorted(counted, key=lambda one: -one.images)[:_TAGS]
+        if most:
+            _show_tags(now, most)
     some = held.total > len(held.image_ids)
-    st.caption(format_count(held.total, "picture") + (", the newest first:" if some else ":"))
+    facts.caption(format_count(held.total, "picture") + (", the newest first" if some else ""))
     last = held.image_ids[-1] if some else None
     _draw(name, collection, now, hits, held.total, last)
     warm(collection)
@@ -77,15 +78,15 @@ def suggest_queries(captions: Sequence[str]) -> tuple[str, ...]:
 
 
 def _show_tags(now: SearchState, most: Sequence[TagCount]) -> None:
-    st.caption("Tags, as filters of the next search:")
-    with st.container(horizontal=True, gap="small"):
-        for one in most:
-            st.button(
-                f"{escape_markdown(one.tag, 40)} ({one.images:,})",
-                key=f"search-tag-{one.tag}",
-                on_click=page_state.go_to,
-                args=(now.with_changes(where=filters.replace_filter(now.where, Filter(TAG, (one.tag,)))),),
-            )
+    """Draw the most frequent tags, as filters of the next search."""
+    st.caption("Tags", width="content")
+    for one in most:
+        st.button(
+            f"{escape_markdown(one.tag, 40)} ({one.images:,})",
+            key=f"search-tag-{one.tag}",
+            on_click=page_state.go_to,
+            args=(now.with_changes(where=filters.replace_filter(now.where, Filter(TAG, (one.tag,)))),),
+        )
 
 
 @st.fragment
