@@ -9,8 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
-TESTED := $(FAISS),builtin,url,remote,s3,demo,formats,explore,server,mcp,ui,terminal,ray,milvus,postgres,ocr,docs
+TESTED := builtin,url,remote,s3,demo,formats,explore,server,mcp,ui,terminal,ray,milvus,postgres,ocr,docs
 # Python compiles what is imported; pip would compile every module of every package, which takes a minute.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt
 
@@ -169,11 +168,12 @@ $(BIN)/python:
 	  rm -rf $(VENV); echo "make: no virtual environment could be made (Debian: apt install python3-venv)" >&2; exit 1; }
 
 $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e '.[$(FAISS),builtin,demo]'
+	$(PIP_INSTALL) -e '.[builtin,demo]'
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) -e '.[$(TESTED),dev]'
+	@if nvidia-smi >/dev/null 2>&1; then $(BIN)/python -m pip uninstall --yes faiss-cpu faiss-gpu && $(PIP_INSTALL) 'faiss-gpu>=1.14'; fi
 	$(PIP_INSTALL) --quiet --no-deps --target $(VENV)/clip-client clip-retrieval==2.45.0
 	@touch $@ $(VENV)/.installed-demo
 
