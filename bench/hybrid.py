@@ -1,6 +1,6 @@
 """Pictures and words together: what fusion finds on the captioned stamps of Tux Paint, beside either alone.
 
-    python bench/hybrid.py [--stamps DIR] [--half B] [--weights 1 2 4]
+    python bench/hybrid.py [--stamps DIR] [--half B] [--weights 1 2 4] [--settings captions "no words"]
 
 A collection holds the stamps of one half, indexed by the built-in encoder. Its words are, in turn: names of folders and
 files; names, and captions (the first lines of the text files of the stamps), whose vectors are compared, too; captions
@@ -25,7 +25,7 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -109,13 +109,14 @@ def main() -> int:
     parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     parser.add_argument("--weights", type=float, nargs="*", default=[], help="weights of words to compare")
+    parser.add_argument("--settings", nargs="*", default=[], help="only these, by their names")
     options = parser.parse_args()
     stamps = options.stamps or find_stamps()
     captions = read_captions(stamps, options.half)
     tasks = make_tasks(list(captions.values()))
     worst = 0.0
     with tempfile.TemporaryDirectory() as work:
-        for setting in make_settings(stamps, captions, Path(work)):
+        for setting in make_settings(stamps, captions, Path(work), options.settings):
             for task in tasks[: 3 if any(setting.captions) else 2]:
                 worst = min(worst, compare(setting, task, list(captions.values()), options.weights))
             setting.collection.close()
@@ -143,21 +144,25 @@ def make_tasks(captions: Sequence[str]) -> tuple[Task, Task, Task]:
     )
 
 
-def make_settings(stamps: Path, captions: Mapping[str, str], work: Path) -> list[Setting]:
+def make_settings(stamps: Path, captions: Mapping[str, str], work: Path, only: Sequence[str] = ()) -> Iterator[Setting]:
+    """Yield the collections, each indexed when it is asked for."""
     names, said = list(captions), list(captions.values())
     order = np.random.default_rng(5).permutation(len(names)).tolist()
     numbers = [f"{n:05}{Path(name).suffix}" for n, name in enumerate(names)]
     chosen = np.random.default_rng(9).random(len(said))
     few = [one if share < 1 / 3 else None for one, share in zip(said, chosen, strict=True)]
-    return [
-        make_setting("names", stamps, names, names, work),
-        make_setting("names and captions", stamps, names, names, work, said),
-        make_setting("captions", stamps, names, numbers, work, said),
-        make_setting("captions of a third", stamps, names, numbers, work, few),
-        make_setting("wrong captions", stamps, names, numbers, work, [said[n] for n in order]),
-        make_setting("wrong names", stamps, names, [f"{n}/{names[o]}" for n, o in enumerate(order)], work),
-        make_setting("no words", stamps, names, numbers, work),
-    ]
+    made: dict[str, tuple[Sequence[str], Sequence[str | None]]] = {
+        "names": (names, ()),
+        "names and captions": (names, said),
+        "captions": (numbers, said),
+        "captions of a third": (numbers, few),
+        "wrong captions": (numbers, [said[n] for n in order]),
+        "wrong names": ([f"{n}/{names[o]}" for n, o in enumerate(order)], ()),
+        "no words": (numbers, ()),
+    }
+    for name, (shown, texts) in made.items():
+        if not only or name in only:
+            yield make_setting(name, stamps, names, shown, work, texts)
 
 
 def make_setting(
@@ -166,7 +171,7 @@ def make_setting(
     files: Sequence[str],
     names: Sequence[str],
     work: Path,
-    captions: Sequence[str | None] = (),
+    captions: Sequence[str | None],
 ) -> Setting:
     """Index copies of stamps under other names, with captions beside them."""
     folder = work / name / "pictures"

@@ -1,6 +1,7 @@
 """Make the pictures of docs/ui.md: the pages of ``imseek ui`` in Debian's chromium, over free photographs.
 
 make page-pictures            (needs the extras builtin, demo, explore, ui and dev)
+python -P docs/pictures/pages.py search large         (only these)
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ sys.path[:0] = [str(HERE.parents[1] / "tests"), str(HERE)]
 from browsing import CHROMIUM, FLAGS, pages  # noqa: E402 - beside the tests
 from make import FREE  # noqa: E402
 
+#: Milliseconds to wait for what a page shows: the machine may be busy.
+expect.set_options(timeout=60_000)
+
 #: Colours of a picture for the docs: some 100 kB each.
 COLOURS = 160
 
@@ -41,10 +45,13 @@ def album(folder: Path) -> Path:
         for n, (x, y) in enumerate(((0, 0), (0.4, 0), (0, 0.4), (0.4, 0.4))):
             part = whole.crop((int(x * w), int(y * h), int((x + 0.6) * w), int((y + 0.6) * h)))
             part.save(folder / f"{path.stem} part {n + 1}.jpg", quality=90)
+    (folder / "chelsea.txt").write_text("A tabby cat looks into the camera")
     return folder
 
 
 def search(page: Any) -> None:
+    expect(page.locator(".card img").first).to_be_visible()
+    page.reload()  # The page says how long a query took, and the first one loads the encoder.
     expect(page.locator(".card img").first).to_be_visible()
 
 
@@ -92,14 +99,14 @@ def main() -> None:
             imseek.maps.lay_out(collection)
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         with pages(Path(scratch), Path(scratch) / "library") as running:
-            for name, path, query, act, dark in SHOWN:
+            for name, path, query, act, dark in (one for one in SHOWN if one[0] in (sys.argv[1:] or one)):
                 page = browser.new_page(
                     viewport={"width": 1280, "height": 800}, color_scheme="dark" if dark else "light"
                 )
                 page.set_default_timeout(60_000)
                 page.goto(running.at(path, c="photos", **query))
                 act(page)
-                page.wait_for_timeout(3000)  # Thumbnails are painted.
+                page.wait_for_timeout(5000)  # Thumbnails are painted.
                 shot = Image.open(io.BytesIO(page.screenshot()))
                 shot.convert("RGB").quantize(COLOURS).save(HERE / f"{name}.png", optimize=True)
                 page.close()
