@@ -184,17 +184,9 @@ def confirmation(plan: Plan) -> str:
         "hard-link": f"{files}, {format_size(plan.bytes)}, will be replaced by hard links to the ones that stay.",
         "reflink": f"{files}, {format_size(plan.bytes)}, will share the blocks of the ones that stay.",
     }[plan.action]
-    stays = f"{kept} {'stays' if len(plan.groups) == 1 else 'stay'}."
-    return " ".join(
-        part
-        for part in (
-            said,
-            _sure_of(plan),
-            stays,
-            "Each file is read again before it is touched, and left alone where it has changed.",
-            "“Restore” undoes it.",
-        )
-        if part
+    return (
+        f"{said} {kept} {'stays' if len(plan.groups) == 1 else 'stay'}. Each file is read again before it is touched, "
+        "and left alone where it has changed. “Restore” undoes it."
     )
 
 
@@ -206,6 +198,8 @@ def _sure_of(plan: Plan) -> str:
 @st.dialog("Clean up?")
 def _confirm(of: Workspace, plan: Plan) -> None:
     st.text(confirmation(plan))
+    if sure := _sure_of(plan):
+        st.text(sure)
     with st.container(horizontal=True):
         if st.button(
             _ACTION_BUTTONS[plan.action].format(format_count(len(plan.files), "file")),
