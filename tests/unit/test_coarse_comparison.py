@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.duplicates.pixels.coarse_comparison import CoarsePictures, compare_inside, compare_whole
+from imseek.duplicates.pixels.coarse_comparison import CoarsePictures, compare_closely, compare_inside, compare_whole
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn
 from imseek.media import decode
@@ -37,11 +37,45 @@ def test_a_part_is_found(smalls: list[SmallLuminance], swapped: bool) -> None:
     height, width = whole.shape
     part = whole[height // 8 : height * 7 // 8, width // 4 :]
     pictures = CoarsePictures.of([part, whole] if swapped else [whole, part])
-    found = compare_inside(pictures, np.array([0]), np.array([1]))
+    found, peak = compare_inside(pictures, np.array([0]), np.array([1]))
+    assert peak[0] > 0.8
     assert min(found.correlation[0], found.agreement[0]) > 0.8
 
 
 def test_no_part_of_another_picture_is_found(smalls: list[SmallLuminance]) -> None:
     pictures = CoarsePictures.of(smalls)
-    found = compare_inside(pictures, np.zeros(3, np.int64), np.arange(1, 4))
+    found, _ = compare_inside(pictures, np.zeros(3, np.int64), np.arange(1, 4))
     assert np.minimum(found.correlation, found.agreement).max() < 0.5
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_closer_look_finds_the_edges_of_a_part(smalls: list[SmallLuminance], swapped: bool) -> None:
+    whole = smalls[0]
+    height, width = whole.shape
+    part = whole[height // 8 : height * 7 // 8, width // 4 :]
+    pictures = CoarsePictures.of([part, whole] if swapped else [whole, part])
+    a, b = np.array([0]), np.array([1])
+    found = compare_closely(pictures, a, b, compare_inside(pictures, a, b)[0])
+    assert found.likeness[0] > 0.9
+    assert found.shared[0] == pytest.approx(part.size / whole.size, abs=0.02)
+    assert bool(found.swapped[0]) == swapped
+    # From shares of the whole picture's sides to the part's.
+    assert found.fit[0] == pytest.approx([4 / 3, -1 / 6, 4 / 3, -1 / 3], abs=0.02)
+
+
+def test_a_closer_look_tells_other_pictures(smalls: list[SmallLuminance]) -> None:
+    pictures = CoarsePictures.of(smalls)
+    a, b = np.zeros(3, np.int64), np.arange(1, 4)
+    assert compare_closely(pictures, a, b, compare_whole(pictures, a, b)[0]).likeness.max() < 0.3
+    assert compare_closely(pictures, a, b, compare_inside(pictures, a, b)[0]).likeness.max() < 0.3
+
+
+def test_many_pairs_give_what_each_gives_alone(smalls: list[SmallLuminance]) -> None:
+    pictures = CoarsePictures.of(smalls)
+    a, b = (side.reshape(-1) for side in np.meshgrid(*[np.arange(len(smalls))] * 2))
+    a, b = np.tile(a, 6), np.tile(b, 6)
+    together = compare_closely(pictures, a, b, compare_whole(pictures, a, b)[0])
+    for n in range(16):
+        row = slice(n, n + 1)
+        alone = compare_closely(pictures, a[row], b[row], compare_whole(pictures, a[row], b[row])[0])
+        assert together.likeness[n::16] == pytest.approx(np.repeat(alone.likeness, 6), abs=1e-3)

@@ -13,6 +13,7 @@ from imseek.duplicates.pixels.orientations import INVERSE, ORIENTATIONS, turn
 from imseek.duplicates.pixels.registration import (
     best_orientation,
     register_inside,
+    register_near,
     register_whole,
     swap_sides,
 )
@@ -49,6 +50,16 @@ def test_a_thumbnail_agrees_as_far_as_it_can_show(pictures: Pictures) -> None:
         found = register_whole(_look(pixels), _look(resize(pixels, (pixels.shape[0] // 8, pixels.shape[1] // 8))))
         assert (found.orientation, found.agreement > 0.9) == (0, True), name
         assert found.pixels < SIDE, name
+
+
+@pytest.mark.parametrize("code", [0, 5])
+def test_a_fit_that_is_near_ends_where_a_search_does(pictures: Pictures, code: int) -> None:
+    for name, pixels in pictures.items():
+        whole, copy = _look(pixels), _look(turn(resize(pixels, (pixels.shape[0] // 3, pixels.shape[1] // 3)), code))
+        found, near = register_whole(whole, copy), register_near(whole, copy, code, (1.01, -0.01, 0.99, 0.01))
+        assert (near.orientation, near.pixels) == (found.orientation, found.pixels), name
+        assert near.agreement == pytest.approx(found.agreement, abs=0.01), name
+        assert near.drift == pytest.approx(found.drift, abs=0.05), name
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (0.3, 0.2), (0.1, 0.3)])

@@ -116,6 +116,8 @@ _PART: Final = 0.3
 _ALL: Final = 0.95
 #: Tiles of pictures laid over each other that agree less than this do so by chance.
 _NOWHERE: Final = 0.1
+#: Least correlation of the coarse search for a part of such pictures.
+_PEAK: Final = 0.6
 #: Around what is written over a picture, tiles may have moved by this share of the limit. Of half A's copies with text
 #: none has moved by more, of other pictures that would pass a third has.
 _REST_DRIFT: Final = 0.4
@@ -355,38 +357,51 @@ class _Pairs:
         whole, correlation = compare_whole(self.squares, self.a, self.b)
         # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
         turned = (whole.orientation > 0) & (correlation >= _LIKELY)
-        rows = np.flatnonzero(self._find_plausible(whole, turned))
+        inside = _InsideFits(self.squares, self.a, self.b)
+        rows = np.flatnonzero(self._find_plausible(whole, inside, turned))
         close = compare_closely(self.squares, self.a[rows], self.b[rows], whole.of(rows))
         floats = {p: self.small[p].astype(np.float32) for p in {*self.a[rows].tolist(), *self.b[rows].tolist()}}
         laid = {n: self._lay_whole(floats, n, close, at) for at, n in enumerate(rows.tolist())}
         parts = ~(self.cosine[rows] < self.thresholds.near_cosine)
         apart = np.flatnonzero(parts & np.array([not self._is_same(n, one) for n, one in laid.items()], np.bool_))
-        # Squares miss a few parts of pictures that agree nowhere else.
         nowhere = np.array([one.agreement < _NOWHERE for one in laid.values()], np.bool_)
-        missed = turned[rows] | nowhere & ~(self.cosine[rows] < self.thresholds.fine_cosine)
-        for n in rows[apart[self._have_parts(rows[apart], close.of(apart)) | missed[apart]]].tolist():
+        searched = self._may_have_parts(inside, rows[apart], close.of(apart), nowhere[apart]) | turned[rows[apart]]
+        for n in rows[apart[searched]].tolist():
             laid[n] = self._lay_inside(floats, n, laid[n])
         found = [Verdict(0, 0.0)] * len(self.a)
         for n, one in laid.items():
             found[n] = _verdict(one, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
         return found
 
-    def _find_plausible(self, whole: CoarseFits, turned: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def _find_plausible(
+        self, whole: CoarseFits, inside: _InsideFits, turned: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
         """Return which pairs (n,) agree coarsely: all of one with all of the other or, where vectors suggest it, with a
         part of it."""
         plausible = np.asarray(whole.likeness >= _LEAST, np.bool_)
         parts = ~(self.cosine < self.thresholds.near_cosine)
         rows = np.flatnonzero(parts & ~plausible)
-        if len(rows):
-            plausible[rows] = compare_inside(self.squares, self.a[rows], self.b[rows]).likeness >= _LEAST
+        plausible[rows] = inside.of(rows)[0].likeness >= _LEAST
         rows = np.flatnonzero(parts & ~plausible & turned)
         if len(rows):
             codes = whole.orientation[rows].tolist()
             back = [turn(self.small[p], INVERSE[code]) for p, code in zip(self.b[rows].tolist(), codes, strict=True)]
             sides = CoarsePictures.of([*(self.small[p] for p in self.a[rows].tolist()), *back])
             count = np.arange(len(rows))
-            plausible[rows] = compare_inside(sides, count, count + len(rows)).likeness >= _LEAST
+            plausible[rows] = compare_inside(sides, count, count + len(rows))[0].likeness >= _LEAST
         return plausible
+
+    def _may_have_parts(
+        self, inside: _InsideFits, rows: Positions, close: CoarseFits, nowhere: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
+        """Return which of m pairs at ``rows``, with the ``close`` fits of all of them, may have a part in common."""
+        fits, peak = inside.of(rows)
+        closer = compare_closely(self.squares, self.a[rows], self.b[rows], fits)
+        parts = [(one.shared < _ALL) & (one.likeness >= _PART) for one in (close, closer)]
+        # Squares miss a few parts, of pictures with like vectors that agree nowhere else.
+        least = self.thresholds.fine_cosine + (1 - self.thresholds.fine_cosine) / 3
+        missed = nowhere & (peak >= _PEAK) & ~(self.cosine[rows] < least)
+        return np.asarray(parts[0] | parts[1] | missed, np.bool_)
 
     def _lay_whole(self, floats: Mapping[int, Luminance], n: int, close: CoarseFits, at: int) -> Registration:
         """Lay all of one picture of pair ``n`` over all of the other; ``close`` has its fit at ``at``."""
@@ -397,14 +412,6 @@ class _Pairs:
         if likeness >= _CLEAR:
             return register_near(one, other, code, close.fit[at].tolist())
         return register_whole(one, other, code)
-
-    def _have_parts(self, rows: Positions, close: CoarseFits) -> npt.NDArray[np.bool_]:
-        """Return which of m pairs at ``rows``, with their ``close`` fits, have a part in common by their squares."""
-        inside = compare_closely(
-            self.squares, self.a[rows], self.b[rows], compare_inside(self.squares, self.a[rows], self.b[rows])
-        )
-        parts = [(fits.shared < _ALL) & (fits.likeness >= _PART) for fits in (close, inside)]
-        return np.asarray(parts[0] | parts[1], np.bool_)
 
     def _lay_inside(self, floats: Mapping[int, Luminance], n: int, laid: Registration) -> Registration:
         """Search each picture of pair ``n`` inside the other; return the best fit, which may be the one ``laid``."""
@@ -420,6 +427,26 @@ class _Pairs:
 
     def _is_same(self, n: int, laid: Registration) -> bool:
         return _is_same_picture(laid, int(self.distance[n]), self.thresholds)
+
+
+class _InsideFits:
+    """Coarse fits of pairs of pictures one inside the other, found on demand."""
+
+    def __init__(self, squares: CoarsePictures, a: Positions, b: Positions) -> None:
+        self._squares, self._a, self._b = squares, a, b
+        self._rows = np.full(len(a), -1)
+        self._found: list[tuple[CoarseFits, Float32]] = []
+
+    def of(self, rows: Positions) -> tuple[CoarseFits, Float32]:
+        """Return the fits of m pairs, and the highest correlations (m,) of the search, as
+        :func:`imseek.duplicates.pixels.coarse_comparison.compare_inside` does."""
+        new = rows[self._rows[rows] < 0]
+        if len(new) or not self._found:
+            self._rows[new] = np.arange(len(new)) + sum(len(peaks) for _, peaks in self._found)
+            self._found.append(compare_inside(self._squares, self._a[new], self._b[new]))
+        fits, peaks = zip(*self._found, strict=True)
+        at = self._rows[rows]
+        return CoarseFits.joined(fits).of(at), np.concatenate(peaks)[at]
 
 
 def judge_unread(distance: int, orientation: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> Verdict:

@@ -74,10 +74,9 @@ class CoarseFits:
     def of(self, rows: Ints) -> CoarseFits:
         return CoarseFits(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def put(self, rows: Ints, other: CoarseFits) -> None:
-        """Replace these rows by ``other``'s."""
-        for field in fields(self):
-            getattr(self, field.name)[rows] = getattr(other, field.name)
+    @classmethod
+    def joined(cls, parts: Sequence[CoarseFits]) -> CoarseFits:
+        return cls(*(np.concatenate([getattr(one, field.name) for one in parts]) for field in fields(cls)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,14 +119,18 @@ def compare_whole(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[CoarseFit
     ), correlation
 
 
-def compare_inside(pictures: CoarsePictures, a: Ints, b: Ints) -> CoarseFits:
-    """Find one picture of each pair inside the other, not turned, at half its size or larger."""
+def compare_inside(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[CoarseFits, Float32]:
+    """Find one picture of each pair inside the other, not turned, at half its size or larger.
+
+    Also returns the highest correlation (n,) of the search, before the fit.
+    """
     there, fit = _search(pictures, a, b)
     back, inverse = _search(pictures, b, a)
     swapped = back > there
     whole, part = np.where(swapped, b, a), np.where(swapped, a, b)
     start = np.where(swapped[:, None], inverse, fit).astype(np.float32)
-    return _measure(pictures.fits[whole], pictures.fits[part], start, np.zeros(len(a), np.int64), swapped)
+    found = _measure(pictures.fits[whole], pictures.fits[part], start, np.zeros(len(a), np.int64), swapped)
+    return found, np.maximum(there, back)
 
 
 def compare_closely(pictures: CoarsePictures, a: Ints, b: Ints, fits: CoarseFits) -> CoarseFits:

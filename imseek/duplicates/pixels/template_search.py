@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -36,16 +37,18 @@ class CorrelationSearch:
         centred = picture - picture.mean()
         self._shape: tuple[int, ...] = centred.shape
         self._noise = noise
-        self._spectrum = np.fft.rfft2(centred)
+        # Zeros to lengths that the transform is fast for; no position that is looked at reaches them.
+        self._padded = tuple(_fast_length(side) for side in centred.shape)
+        self._spectrum = np.fft.rfft2(centred, s=self._padded)
         self._sums, self._squares = _integral_image(centred), _integral_image(centred * centred)
 
     def peaks(self, part: Luminance, sizes: Sequence[tuple[int, int]]) -> Iterator[Peak]:
         """Yield the best position of ``part`` at each of ``sizes`` (height, width), none larger than the picture."""
         height, width = self._shape
-        templates = np.zeros((len(sizes), height, width), np.float32)
+        templates = np.zeros((len(sizes), *self._padded), np.float32)
         for n, (h, w) in enumerate(sizes):
             templates[n, :h, :w] = standardise(resize_luminance(part, h, w))
-        numerators = np.fft.irfft2(np.conj(np.fft.rfft2(templates)) * self._spectrum, s=(height, width))
+        numerators = np.fft.irfft2(np.conj(np.fft.rfft2(templates)) * self._spectrum, s=self._padded)
         for n, (h, w) in enumerate(sizes):
             field = numerators[n, : height - h + 1, : width - w + 1] / self._norms(h, w)
             top, left = np.unravel_index(int(field.argmax()), field.shape)
@@ -56,6 +59,16 @@ class CorrelationSearch:
         variance = _window_sums(self._squares, h, w) - _window_sums(self._sums, h, w) ** 2 / area
         norms: Float32 = np.sqrt(np.maximum(variance, area * self._noise**2))
         return norms
+
+
+@cache
+def _fast_length(side: int) -> int:
+    """Return the first length from ``side`` on without prime factors above 5."""
+    rest = side
+    for factor in (2, 3, 5):
+        while rest % factor == 0:
+            rest //= factor
+    return side if rest == 1 else _fast_length(side + 1)
 
 
 def _integral_image(picture: Float32) -> np.ndarray:
