@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import argparse
 import resource
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from unittest import mock
@@ -108,11 +109,22 @@ def main() -> None:
         mock.patch.object(rerankers, "find_plugins", return_value=plugins),
     ):
         for name, told, tasks in (("pictures", False, [asked, nouns, kinds]), ("captions", True, [nouns, kinds])):
-            setting = make_setting(name, stamps, list(captions), numbers, Path(work), captions=told)
+            copies = copy_stamps(stamps, captions, Path(work) / "stamps")
+            setting = make_setting(name, copies, list(captions), numbers, Path(work), captions=told)
             for task in tasks:
                 measure(setting, task, None)
                 measure(setting, task, options.reranker, options.depth)
             setting.collection.close()
+
+
+def copy_stamps(stamps: Path, captions: Mapping[str, str], target: Path) -> Path:
+    """Copy stamps with their captions alone: the other lines of their text files are translations."""
+    for name, caption in captions.items():
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(stamps / name, file)
+        file.with_suffix(".txt").write_text(caption, "utf-8")
+    return target
 
 
 def make_kinds(names: Sequence[str]) -> Task:

@@ -20,6 +20,7 @@ _KNOBS: Final = {
     "cutoff": "less relevant too",
     "collapse": "near-duplicates as one",
     "diversity": "varied",
+    "rerank": "by a reranker",
     "hubness": "without what matches everything",
     "exact": "every picture looked at",
 }
