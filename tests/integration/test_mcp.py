@@ -136,14 +136,14 @@ def test_a_search_finds_what_the_library_finds(settings: Settings, root: Path) -
     assert not {hit["image_id"] for hit in rest["hits"]} & {hit["image_id"] for hit in found["hits"]}
 
 
-def test_rerankers_are_offered_where_plugins_bring_any(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    tools = talk(settings, lambda client: client.list_tools()).tools
-    assert not any("rerank" in one.input_schema["properties"] for one in tools)
+def test_rerankers_are_offered_by_name(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    search, *_ = talk(settings, lambda client: client.list_tools()).tools
+    assert search.input_schema["properties"]["rerank"]["enum"] == ["captions", None]
     reranking.install(monkeypatch, reranking.by_brightness())
     query_arguments.cache_clear()
     try:
         search, *_ = talk(settings, lambda client: client.list_tools()).tools
-        assert search.input_schema["properties"]["rerank"]["enum"] == ["brightness", None]
+        assert search.input_schema["properties"]["rerank"]["enum"] == ["captions", "brightness", None]
         found = answer(settings, "search", {"text": "red", "rerank": "brightness"})
         scores = [hit["matches"][0]["score"] for hit in found["hits"]]
         assert scores == sorted(scores, reverse=True)

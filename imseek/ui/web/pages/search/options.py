@@ -51,9 +51,8 @@ def show(asked: SearchState, *, captions: bool) -> None:
             disabled=asked.sort == "date",
             help="Above 0, pictures that resemble earlier ones come later; 0.3 is a good start.",
         )
-        if names := sorted({*known_rerankers(), *([asked.rerank] if asked.rerank else [])}):
-            orders = {"": "As found", **{name: f"Best first by {name}" for name in names}}
-            _choose(asked, "rerank", "Second look", orders)
+        names = dict.fromkeys([*known_rerankers(), *([asked.rerank] if asked.rerank else [])])
+        _choose(asked, "rerank", "Second look", {"": "None", **{name: f"By {name}" for name in names}})
         _toggle(asked, "hubness", "Push back pictures that match everything", "Changes the order, not the scores.")
         _toggle(asked, "exact", "Look at every picture", "Slower in large collections, and misses nothing.")
 
