@@ -1,9 +1,8 @@
 """What a reranker gains: R@1, R@5 and R@10 of the captioned stamps of Tux Paint without it and with it, and its cost.
 
-    python bench/rerank.py --reranker NAME [--half B] [--depth 100] [--stamps DIR]
+    python bench/rerank.py [--reranker NAME] [--half B] [--depth 100] [--stamps DIR]
 
-NAME is that of an installed plugin (docs/plugins.md), or ``captions``, which was tried and not shipped (decision 43):
-the cosine, by MiniLM, of the query and the caption of each candidate, less the logarithm of its rank before.
+NAME is ``captions`` (the default; ``--weight`` in place of its own) or that of an installed plugin (docs/plugins.md).
 
 A collection holds the stamps of one half, indexed by the built-in encoder, in numbered files, without captions and with
 them. Queries are the captions, whose own picture is the only right answer, nouns ("a horse", right is the same noun)
@@ -16,11 +15,11 @@ from __future__ import annotations
 
 import argparse
 import resource
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -29,12 +28,7 @@ import recorder
 from hybrid import DEPTH, Setting, Task, cell, make_setting, make_tasks, read_captions
 from quality import find_stamps
 
-from imseek.encoders.builtin.onnx_cache import text_network
-from imseek.encoders.builtin.text import TextTower
-from imseek.encoders.checks import available_cpus
-from imseek.plugins import Plugin
-from imseek.search import RerankRequest, rerankers
-from imseek.types.arrays import Float32
+from imseek.search import caption_reranker
 
 #: What folders of stamps hold, as people would ask for it.
 KINDS = {
@@ -53,45 +47,13 @@ KINDS = {
 }  # fmt: skip
 
 
-class CaptionCosine:
-    """Scores candidates by what their captions mean, less the logarithm of their rank before."""
-
-    name = "captions"
-    version = "trial"
-    reads = ("text",)
-    needs = ("metadata",)
-
-    def __init__(self, weight: float) -> None:
-        self._weight = weight
-        self._rows: dict[str, Float32] = {}
-
-    def load(self) -> Callable[..., CaptionCosine]:
-        """Act as the entry point."""
-        return lambda *, runtime, notify: self
-
-    @cached_property
-    def _tower(self) -> TextTower:
-        return TextTower(text_network()[0], threads=available_cpus())
-
-    def score(self, request: RerankRequest) -> Float32:
-        captions = [str(one.get("caption") or "") for one in request.metadata()]
-        new = sorted({*captions} - self._rows.keys() - {""})
-        if new:
-            self._rows.update(zip(new, self._tower(new), strict=True))
-        query = self._tower(list(request.texts)).mean(axis=0)
-        cosines = np.array([float(self._rows[one] @ query) if one else 0.0 for one in captions])
-        rank = np.log1p(np.arange(len(request)))
-        scores: Float32 = (self._weight * cosines - rank).astype(np.float32)
-        return scores
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     parser.add_argument("--reranker", default="captions")
     parser.add_argument("--depth", type=int, default=100, help="rerank_limit of the queries")
-    parser.add_argument("--weight", type=float, default=5.0, help="of the cosines of `captions`")
+    parser.add_argument("--weight", type=float, default=caption_reranker.WEIGHT, help="of the cosines of `captions`")
     options = parser.parse_args()
     stamps = options.stamps or find_stamps()
     captions = read_captions(stamps, options.half)
@@ -100,19 +62,27 @@ def main() -> None:
     numbers = [f"{n:05}{Path(name).suffix}" for n, name in enumerate(captions)]
     recorder.put(half=options.half, reranker=options.reranker, stamps=len(captions))
     print("| collection | queries | reranker | R@1 / R@5 / R@10 | s | MB |\n|---|---|---|---|---|---|")
-    tried = CaptionCosine(options.weight)
-    plugins = dict(rerankers.find_plugins("imseek.rerankers"))
-    plugins.setdefault(tried.name, Plugin("imseek.rerankers", tried.name, "bench", tried.version, tried))
     with (
         tempfile.TemporaryDirectory() as work,
-        mock.patch.object(rerankers, "find_plugins", return_value=plugins),
+        mock.patch.object(caption_reranker, "WEIGHT", options.weight),
     ):
         for name, told, tasks in (("pictures", False, [asked, nouns, kinds]), ("captions", True, [nouns, kinds])):
-            setting = make_setting(name, stamps, list(captions), numbers, Path(work), captions=told)
+            copies = copy_stamps(stamps, captions, Path(work) / "stamps")
+            setting = make_setting(name, copies, list(captions), numbers, Path(work), captions=told)
             for task in tasks:
                 measure(setting, task, None)
                 measure(setting, task, options.reranker, options.depth)
             setting.collection.close()
+
+
+def copy_stamps(stamps: Path, captions: Mapping[str, str], target: Path) -> Path:
+    """Copy stamps with their captions alone: the other lines of their text files are translations."""
+    for name, caption in captions.items():
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(stamps / name, file)
+        file.with_suffix(".txt").write_text(caption, "utf-8")
+    return target
 
 
 def make_kinds(names: Sequence[str]) -> Task:

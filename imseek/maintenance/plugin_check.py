@@ -60,9 +60,15 @@ def _source_names() -> Collection[str]:
     return KINDS | {"file"}
 
 
+def _reranker_names() -> Collection[str]:
+    from imseek.search.rerankers import OWN
+
+    return OWN
+
+
 _OWN_NAMES: Final[Mapping[PluginGroup, Callable[[], Collection[str]]]] = {
     "imseek.encoders": _encoder_names,
     "imseek.exports": _export_names,
     "imseek.sources": _source_names,
-    "imseek.rerankers": tuple,  # imseek itself has none
+    "imseek.rerankers": _reranker_names,
 }

@@ -88,9 +88,9 @@ class QueryOptions:
     ] = 0.0
     """Maximal marginal relevance."""
     rerank: Annotated[
-        str | None, Option("Order the best hits by this reranker, which a plugin brings.", metavar="NAME")
+        str | None, Option("Order the best hits by a reranker: captions, or one of a plugin.", metavar="NAME")
     ] = None
-    """See docs/plugins.md."""
+    """``"captions"`` compares the meaning of captions; docs/plugins.md says how to write another."""
     rerank_limit: Annotated[
         int, Option("Number of best hits that `rerank` orders.", metavar="N", minimum=1, maximum=1000)
     ] = 100

@@ -1,8 +1,8 @@
-"""Rerankers of plugins: models that look at a query and its best candidates together, and order these anew.
+"""Rerankers: models that look at a query and its best candidates together, and order these anew.
 
-A reranker is slower than comparing vectors, and sees more: pictures in full, texts beside them. It is an entry point of
-the group ``imseek.rerankers`` (docs/plugins.md) and runs only in searches that name it
-(docs/decisions/0043-rerankers.md).
+A reranker is slower than comparing vectors, and sees more: pictures in full, texts beside them. One is our own
+(:mod:`imseek.search.caption_reranker`), others are entry points of the group ``imseek.rerankers`` (docs/plugins.md). It
+runs only in searches that name it (docs/decisions/0043-rerankers.md).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from imseek.data.vectors.base import Ids
 from imseek.encoders.checks import available_cpus
 from imseek.encoders.runtime import Runtime
 from imseek.errors import ImseekError, PluginError, QueryError, StaleGenerationError, did_you_mean
-from imseek.plugins import Plugin, find_plugins
+from imseek.plugins import find_plugins
 from imseek.search.candidate_set import CandidateSet, StageContext, concatenate
 from imseek.search.query import Query, Term
 from imseek.search.query_vectors import decode_picture
@@ -31,6 +31,8 @@ from imseek.types.arrays import Float32, Pixels
 TermKind: TypeAlias = Literal["text", "picture"]
 CandidateData: TypeAlias = Literal["pictures", "metadata", "vectors"]
 
+#: Rerankers of our own, which come first.
+OWN: Final = ("captions",)
 #: Seconds that a reranker has for one query.
 MAX_SECONDS: Final = 60.0
 #: Answers of a reranker that are kept for their further pages.
@@ -46,10 +48,17 @@ class Reranker(Protocol):
     looks up, of ``"pictures"``, ``"metadata"`` and ``"vectors"``; others are refused to it.
     """
 
-    name: str
-    version: str
-    reads: Collection[TermKind]
-    needs: Collection[CandidateData]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def reads(self) -> Collection[TermKind]: ...
+
+    @property
+    def needs(self) -> Collection[CandidateData]: ...
 
     def score(self, request: RerankRequest) -> Float32:
         """Return (n,) float32 finite scores of the n candidates, the higher the better, on any scale.
@@ -202,11 +211,11 @@ class RerankRequest:
 class LoadedReranker:
     """A reranker that is ready for queries, with its recent scores: further pages must follow the order of the first.
 
-    ``plugin`` is where it comes from.
+    ``error`` returns an error that says where it comes from, and what is wrong.
     """
 
     reranker: Reranker
-    plugin: Plugin
+    error: Callable[[str], PluginError]
     recent: OrderedDict[bytes, Float32] = field(default_factory=OrderedDict)
 
     def check_query(self, query: Query) -> None:
@@ -234,7 +243,7 @@ class LoadedReranker:
         except ImseekError:
             raise
         except Exception as error:
-            raise self.plugin.error(f"fails: {type(error).__name__}: {error}") from error
+            raise self.error(f"fails: {type(error).__name__}: {error}") from error
         scores = self._check_scores(returned, len(candidates))
         self.recent[key] = scores
         while len(self.recent) > _MAX_CACHED:
@@ -249,22 +258,29 @@ class LoadedReranker:
             shape, is_real = (), False
         if not is_real or shape != (count,):
             what = f"an array {shape} of {scores.dtype}" if is_real else f"a {type(returned).__name__}"
-            raise self.plugin.error(f"returns {what}, and not {count} scores")
+            raise self.error(f"returns {what}, and not {count} scores")
         with np.errstate(over="ignore"):  # Checked in the next line.
             scores = scores.astype(np.float32)
         if not np.isfinite(scores).all():
-            raise self.plugin.error("returns scores that are not finite")
+            raise self.error("returns scores that are not finite")
         return scores
 
 
 def load_reranker(
     name: str, *, runtime: Runtime | None = None, notify: Callable[[str], None] | None = None
 ) -> LoadedReranker:
-    """Load the reranker of a plugin. Raises QueryError for an unknown name, PluginError if it is unusable."""
+    """Load a reranker, ours or a plugin's.
+
+    Raises QueryError for an unknown name, PluginError if it is unusable, MissingExtraError if its weights are missing.
+    """
+    if name in OWN:
+        from imseek.search.caption_reranker import CaptionReranker
+
+        own = CaptionReranker(runtime=runtime, notify=notify)
+        return LoadedReranker(own, lambda problem: PluginError(f"the reranker {name} {problem}"))
     plugins = find_plugins("imseek.rerankers")
     if name not in plugins:
-        hint = did_you_mean(name, plugins) if plugins else "a plugin brings one: docs/plugins.md"
-        raise QueryError(f"there is no reranker {name!r}", hint=hint)
+        raise QueryError(f"there is no reranker {name!r}", hint=did_you_mean(name, known_rerankers()))
     plugin = plugins[name]
     make = plugin.load()
     try:
@@ -275,12 +291,12 @@ def load_reranker(
         raise plugin.error(f"fails: {type(error).__name__}: {error}") from error
     if not isinstance(made, Reranker) or made.name != name:
         raise plugin.error(f"makes no Reranker of that name, but {made!r:.80}")
-    return LoadedReranker(made, plugin)
+    return LoadedReranker(made, plugin.error)
 
 
 def known_rerankers() -> list[str]:
-    """Return the names of the rerankers that are installed, without loading any."""
-    return list(find_plugins("imseek.rerankers"))
+    """Return the names of rerankers, ours and those of plugins, without loading any."""
+    return list(dict.fromkeys([*OWN, *find_plugins("imseek.rerankers")]))
 
 
 def order_by_reranker(candidates: CandidateSet, query: Query, context: RerankContext) -> CandidateSet:

@@ -1,4 +1,4 @@
-"""What every reranker promises, checked on one that looks at pictures and one that reads captions."""
+"""What every reranker promises, checked on ours, one that looks at pictures and one that reads words."""
 
 from __future__ import annotations
 
@@ -14,3 +14,7 @@ class TestReranker(RerankerContract):
         made = request.param()
         reranking.install(monkeypatch, made)
         self.reranker = made.name
+
+
+class TestCaptions(RerankerContract):
+    reranker = "captions"

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import jsonschema
 import pytest
+import reranking
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ImageContent, TextContent
@@ -20,6 +21,7 @@ from PIL import Image
 
 import imseek
 from imseek.ui.mcp import tools as tools_module
+from imseek.ui.mcp.arguments import query_arguments
 from imseek.ui.mcp.server import make_server
 from imseek.ui.mcp.tools import Tools
 from imseek.ui.server.pictures import ThumbnailCache
@@ -133,6 +135,22 @@ def test_a_search_finds_what_the_library_finds(settings: Settings, root: Path) -
         {"text": "red", "not": "blue", "limit": 3, "where": "width > 400", "page": found["next_page"]},
     )
     assert not {hit["image_id"] for hit in rest["hits"]} & {hit["image_id"] for hit in found["hits"]}
+
+
+def test_rerankers_are_offered_by_name(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    search, *_ = talk(settings, lambda client: client.list_tools()).tools
+    assert search.input_schema["properties"]["rerank"]["enum"] == ["captions", None]
+    reranking.install(monkeypatch, reranking.by_brightness())
+    query_arguments.cache_clear()
+    try:
+        search, *_ = talk(settings, lambda client: client.list_tools()).tools
+        assert search.input_schema["properties"]["rerank"]["enum"] == ["captions", "brightness", None]
+        found = answer(settings, "search", {"text": "red", "rerank": "brightness"})
+        scores = [hit["matches"][0]["score"] for hit in found["hits"]]
+        assert scores == sorted(scores, reverse=True)
+        assert "reranker brightness 1.0" in found["notes"][-1]
+    finally:
+        query_arguments.cache_clear()
 
 
 def test_stored_images_and_pictures_find_themselves(settings: Settings, photo_files: list[Path]) -> None:

@@ -228,7 +228,7 @@ def test_a_reranker_is_used_and_named_where_it_fails(environment: dict[str, str]
     assert max(shares) == shares[0] > 0.1
     assert "the best 4 are in the order of the reranker colours 1.0" in found["notes"]
     table = run(environment, "search", "-c", "photos", "something orange", "--rerank", "colours", "--rerank-limit", "1")
-    assert table.stdout.count("reranker colours") == 1
+    assert table.stdout.count("matched: reranker colours ") == 1
     plain = [hit["image_id"] for hit in search("a cup")["hits"]]
     assert [hit["image_id"] for hit in search("a cup", "--rerank", "colours")["hits"]] == plain
     line = json.dumps({"text": "something orange", "rerank": "colours"})

@@ -88,7 +88,7 @@ def test_words_and_pictures_of_candidates_are_looked_up(
     files = [path for path in photos.rglob("*.*") if path.suffix != ".txt"]
     means = {path.stem: np.asarray(PIL.Image.open(path).convert("RGB")).mean() for path in files}
     assert names(told.search("red", rerank="brightness")) == sorted(means, key=lambda name: -means[name])
-    assert known_rerankers() == ["caption-words", "brightness"]
+    assert known_rerankers() == ["captions", "caption-words", "brightness"]
 
 
 def test_a_picture_that_changed_is_not_shown_to_it(
@@ -192,9 +192,9 @@ def test_its_time_is_limited(told: imseek.Collection, monkeypatch: pytest.Monkey
 
 
 def test_names_and_what_cannot_be_a_reranker(told: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(QueryError, match="there is no reranker 'captions'") as raised:
-        told.search("red", rerank="captions")
-    assert raised.value.hint == "a plugin brings one: docs/plugins.md"
+    with pytest.raises(QueryError, match="there is no reranker 'colours'") as raised:
+        told.search("red", rerank="colours")
+    assert raised.value.hint == "there are: captions"
 
     class Entry:
         def __init__(self, made: Callable[..., Any]) -> None:
@@ -232,6 +232,19 @@ def test_terms_that_it_does_not_read(told: imseek.Collection, monkeypatch: pytes
         told.search(np.ones(64), rerank="stand-in")
     with pytest.raises(QueryError, match="both sorted by date and by a reranker"):
         told.search("red", rerank="stand-in", sort="date")
+
+
+def test_captions_are_compared_by_their_meaning(told: imseek.Collection) -> None:
+    plain = told.search("a domestic animal", by="image", where="caption IS NOT NULL")
+    found = told.search("a domestic animal", by="image", where="caption IS NOT NULL", rerank="captions")
+    place = names(plain).index("chelsea"), names(found).index("chelsea")
+    assert place[1] < max(place[0], 1)  # No word of the query is in "a ginger cat looks at you".
+    assert "the best 6 are in the order of the reranker captions 1" in found.notes
+    unwanted = told.search(Query(["a picture", Term(text="a cat", weight=-1)], rerank="captions"), by="image")
+    assert names(unwanted)[-1] == "chelsea"
+    assert ids(told.search("an animal", where="caption IS NULL", rerank="captions")) == ids(
+        told.search("an animal", where="caption IS NULL")
+    )
 
 
 # -- other options ---------------------------------------------------------------------------------------------

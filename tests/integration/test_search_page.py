@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import reranking
 
 import imseek
 from imseek.search import cutoff
@@ -52,3 +53,19 @@ def test_what_is_less_relevant_is_shown_on_demand(answered: Any) -> None:
     assert not answered.exception
     assert not [one for one in answered.button if one.label.startswith("Show ")]
     assert not [one for one in answered.caption if one.value.endswith("more are less relevant")]
+
+
+def test_rerankers_are_offered(answered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = reranking.by_brightness()
+    reranking.install(monkeypatch, made)
+    answered.run()
+    (menu,) = [one for one in answered.selectbox if one.label == "Second look"]
+    assert menu.options == ["None", "By captions", "By brightness"]
+    menu.select("brightness").run()
+    assert not answered.exception
+    assert answered.query_params["rerank"] == "brightness"
+    assert made.calls
+    answered.query_params["rerank"] = "unknown"
+    answered.run()
+    assert not answered.exception
+    assert any("There is no reranker 'unknown'" in one.value for one in answered.text)

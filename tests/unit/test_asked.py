@@ -45,6 +45,7 @@ def test_an_address_says_what_was_asked(
         cutoff=not on,
         collapse=on,
         diversity=diversity,
+        rerank="colours" if on else None,
         limit=30 if on else 60,
         page="abc-_" if on else None,
     )
@@ -79,6 +80,7 @@ def test_whatever_is_typed_into_an_address_is_read_or_named(anything: dict[str, 
         ("cutoff", "maybe"),
         ("diversity", "nan"),
         ("diversity", "1.5"),
+        ("rerank", "../colours"),
         ("n", "1e9"),
         ("n", "0"),
         ("page", "<script>"),
@@ -113,6 +115,7 @@ def test_the_query_that_is_meant() -> None:
             "more": ["7"],
             "cutoff": ["off"],
             "group": ["day"],
+            "rerank": ["colours"],
             "n": ["20"],
         }
     ).asked
@@ -136,6 +139,7 @@ def test_the_query_that_is_meant() -> None:
         where="(year > 2020) AND (width > 3 OR height > 4)",
         group_by="day",
         per_group=6,
+        rerank="colours",
         more=(7,),
     )
     assert seen == [HASH]

@@ -12,7 +12,7 @@ from jsonschema.exceptions import best_match
 from jsonschema.validators import extend
 
 from imseek.errors import UsageError
-from imseek.search import option_fields
+from imseek.search import known_rerankers, option_fields
 from imseek.types.json_form import Json
 from imseek.ui.render.json_schema import schema_of_arguments
 from imseek.ui.render.query_schema import option_schema
@@ -29,7 +29,7 @@ MAX_TAGGED: Final = 1000
 _MAX_PICTURE: Final = 24 << 20
 #: Maximum number of characters of a name, a tag or a value in a message.
 _MAX_NAME: Final = 200
-#: Options of queries. The others serve measurements, and programs.
+#: Options of queries, beside `rerank`, whose values depend on plugins. The others serve measurements, and programs.
 _OPTIONS: Final = (
     "limit", "by", "where", "min_score", "cutoff", "sort", "group_by", "per_group", "diversity", "collapse", "page",
     "more", "less",
@@ -77,6 +77,7 @@ def query_arguments(tool: Literal["search", "similar"]) -> dict[str, Any]:
     """Return the schema of the arguments of a tool that searches."""
     terms, needed = (_WORDS, ["text", "like"]) if tool == "search" else (_PICTURE, ["image_id", "picture"])
     options = {name: _option(name) for name in _OPTIONS}
+    options["rerank"] = {**_option("rerank"), "enum": [*known_rerankers(), None]}
     return {
         "type": "object",
         "properties": {"collection": _COLLECTION, **terms, **options},

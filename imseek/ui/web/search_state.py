@@ -32,6 +32,8 @@ _TEXT: Final = 4000
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _ID: Final = re.compile(r"\d{1,19}", re.ASCII)
 _TOKEN: Final = re.compile(r"[\w-]{1,200}", re.ASCII)
+#: The name of a reranker.
+_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _SWITCH: Final = {"on": True, "off": False}
 
 
@@ -88,6 +90,7 @@ class SearchState:
     cutoff: bool = True
     collapse: bool = False
     diversity: float = 0.0
+    rerank: str | None = None
     hubness: bool = False
     exact: bool = False
     limit: int = LIMIT
@@ -114,8 +117,8 @@ class SearchState:
         parts = self.parts or tuple(QueryPart("image", str(one)) for one in self.more)
         options = {one.name: getattr(self, one.name) for one in _OPTIONS.values()}
         options["cutoff"] = "auto" if self.cutoff else None
-        if self.sort == "date":  # Diversity (MMR) imposes its own order.
-            options["diversity"] = 0.0
+        if self.sort == "date":  # Diversity (MMR) and rerankers impose an order of their own.
+            options |= {"diversity": 0.0, "rerank": None}
         return Query(
             tuple(part.term(upload) for part in parts),
             where=self.condition,
@@ -302,7 +305,9 @@ def _read_option(name: str, text: str) -> Any:
         if text not in _SWITCH:
             raise ValueError(text)
         return _SWITCH[text]
-    if (name == "page" and not _TOKEN.fullmatch(text)) or (name == "limit" and float(text) > MAX_LIMIT):
+    if name == "limit" and float(text) > MAX_LIMIT:
+        raise ValueError(text)
+    if (name == "page" and not _TOKEN.fullmatch(text)) or (name == "rerank" and not _NAME.fullmatch(text)):
         raise ValueError(text)
     return option.check(text if option.kind is str else option.kind(float(text)), name)
 

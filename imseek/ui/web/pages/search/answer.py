@@ -52,7 +52,8 @@ def show(name: str, collection: Collection, asked: SearchState, facts: DeltaGene
 
 def _beyond(collection: Collection, asked: SearchState, result: SearchResult) -> tuple[Hit, ...]:
     """Return a few hits beyond the cutoff; none if options make the order of the list more complicated."""
-    shaped = asked.group_by or asked.collapse or asked.diversity or asked.hubness or asked.sort == "date"
+    reordered = asked.diversity or asked.rerank or asked.hubness or asked.sort == "date"
+    shaped = asked.group_by or asked.collapse or reordered
     if not result.cut or result.next_page or asked.page or shaped:
         return ()
     kept, more = st.session_state.get(_MORE, (None, 0))

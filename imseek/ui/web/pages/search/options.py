@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import streamlit as st
 
+from imseek.search import known_rerankers
 from imseek.ui.web.pages.search import page_state
 from imseek.ui.web.search_state import SearchState
 
@@ -50,13 +51,15 @@ def show(asked: SearchState, *, captions: bool) -> None:
             disabled=asked.sort == "date",
             help="Above 0, pictures that resemble earlier ones come later; 0.3 is a good start.",
         )
+        names = dict.fromkeys([*known_rerankers(), *([asked.rerank] if asked.rerank else [])])
+        _choose(asked, "rerank", "Second look", {"": "None", **{name: f"By {name}" for name in names}})
         _toggle(asked, "hubness", "Demote pictures that match everything", "Changes the order, not the scores.")
         _toggle(
             asked, "exact", "Exact search", "Compares every picture: slower in large collections, but misses nothing."
         )
 
 
-_KNOBS: Final = ("by", "sort", "group_by", "limit", "cutoff", "collapse", "diversity", "hubness", "exact")
+_KNOBS: Final = ("by", "sort", "group_by", "limit", "cutoff", "collapse", "diversity", "rerank", "hubness", "exact")
 
 
 def _choose(asked: SearchState, name: str, label: str, choices: dict[Any, str]) -> None:

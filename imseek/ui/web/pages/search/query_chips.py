@@ -20,6 +20,7 @@ _KNOBS: Final = {
     "cutoff": "less relevant too",
     "collapse": "near-duplicates collapsed",
     "diversity": "varied",
+    "rerank": "by a reranker",
     "hubness": "without pictures that match everything",
     "exact": "exact search",
 }
