@@ -400,16 +400,19 @@ class Grid {
     if (this.goal >= this.items.length && this.more) return void this.load();
     const n = Math.min(this.goal, this.items.length - 1);
     if (!this.rows) return; // As soon as it has a width.
+    const { top } = this.rows[this.rowOf(n)];
+    // What follows makes room to scroll so far.
+    if (this.more && !this.failed && top + this.visible().height > this.root.clientHeight) return void this.load();
     this.goal = 0;
     if (n <= 0) return;
     this.at = n;
-    this.scrollTo(this.rows[this.rowOf(n)].top);
+    this.scrollTo(top);
     this.draw(true);
   }
 
   // Writes the number of the first visible picture into the address.
   place() {
-    if (withoutPlace() !== this.about) return; // The address is that of another search, which is under way.
+    if (this.goal || withoutPlace() !== this.about) return; // The address is that of another search, which is under way.
     const view = this.visible();
     const n = view.top > 0 && this.rows.length ? this.firstVisible(view.top) : 0;
     const to = new URL(location.href);
