@@ -85,7 +85,7 @@ class Grid {
     this.large.opens = data.opens;
     this.large.less = data.less;
     this.large.total = data.total;
-    this.large.help = this.help = data.help;
+    this.help = data.help;
     this.remembers = data.remembers;
     this.id = data.list;
     if (data.row !== this.row) {
@@ -490,13 +490,13 @@ class Grid {
     if (item.note) {
       const note = make("div", "note", item.note);
       note.title = item.note;
-      card.append(note);
+      card.append(" ", note); // Spaces keep lines apart where only their text counts.
     }
     const why = make("div", "why");
     if (item.reasons.length) {
       why.title = item.reasons.map(({ place, text }) => (text ? `${place}: ${text}` : place)).join(" · ");
       item.reasons.forEach((reason, i) => why.append(...(i ? [" · "] : []), ...reasonNodes(reason, true)));
-      card.append(why);
+      card.append(" ", why);
     }
     // What one sees, in its order.
     card.setAttribute("aria-label", [item.mark, item.title, item.note, why.textContent].filter(Boolean).join(" "));
