@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +161,18 @@ def test_closed_pages_hold_no_descriptors(browser: Any, ui: Pages, monkeypatch: 
     while loops() > MAX_SESSIONS + 3 and time.monotonic() < end:
         time.sleep(0.1)
     assert MAX_SESSIONS // 2 < loops() <= MAX_SESSIONS + 3  # those, and the server's own
+
+
+def test_times_are_those_of_the_readers_zone(browser: Any, ui: Pages) -> None:
+    found = []
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # UTC+14 and UTC-11
+        context = browser.new_context(viewport={"width": 1400, "height": 900}, timezone_id=zone)
+        page = context.new_page()
+        page.goto(ui.at("collections", c="photos"))
+        written = page.get_by_text(re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")).first
+        expect(written).to_be_attached()
+        text = re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", written.text_content() or "")
+        assert text is not None
+        found.append(datetime.fromisoformat(text[0]))
+        context.close()
+    assert found[0] - found[1] == timedelta(hours=25)

@@ -254,3 +254,11 @@ def test_a_page_that_begins_like_a_picture_is_not_opened_by_its_name(tmp_path: P
     target = desktop.viewable_file(Stored(), Image(7, place, "00", {"format": "GIF"}))  # type: ignore[arg-type]
     assert target.name == "imseek-7.gif"
     assert target.read_bytes() == b"GIF89a<script>"
+
+
+def test_joiners_are_shown_where_they_join_something() -> None:
+    family = "👩\u200d👩\u200d👧.jpg"
+    assert one_line(family) == family
+    assert one_line("می\u200cخواهم.jpg") == "می\u200cخواهم.jpg"
+    assert one_line("a\u200db.jpg") == "a\\u200db.jpg"  # Else it could not be told from ab.jpg.
+    assert one_line("\u200da\u202egpj") == "\\u200da\\u202egpj"

@@ -85,7 +85,7 @@ class Grid {
     this.large.opens = data.opens;
     this.large.less = data.less;
     this.large.total = data.total;
-    this.large.help = this.help = data.help;
+    this.help = data.help;
     this.remembers = data.remembers;
     this.id = data.list;
     if (data.row !== this.row) {
@@ -404,16 +404,19 @@ class Grid {
     if (this.goal >= this.items.length && this.more) return void this.load();
     const n = Math.min(this.goal, this.items.length - 1);
     if (!this.rows) return; // As soon as it has a width.
+    const { top } = this.rows[this.rowOf(n)];
+    // What follows makes room to scroll so far.
+    if (this.more && !this.failed && top + this.visible().height > this.root.clientHeight) return void this.load();
     this.goal = 0;
     if (n <= 0) return;
     this.at = n;
-    this.scrollTo(this.rows[this.rowOf(n)].top);
+    this.scrollTo(top);
     this.draw(true);
   }
 
   // Writes the number of the first visible picture into the address.
   place() {
-    if (withoutPlace() !== this.about) return; // The address is that of another search, which is under way.
+    if (this.goal || withoutPlace() !== this.about) return; // The address is that of another search, which is under way.
     const view = this.visible();
     const n = view.top > 0 && this.rows.length ? this.firstVisible(view.top) : 0;
     const to = new URL(location.href);
@@ -491,13 +494,13 @@ class Grid {
     if (item.note) {
       const note = make("div", "note", item.note);
       note.title = item.note;
-      card.append(note);
+      card.append(" ", note); // Spaces keep lines apart where only their text counts.
     }
     const why = make("div", "why");
     if (item.reasons.length) {
       why.title = item.reasons.map(({ place, text }) => (text ? `${place}: ${text}` : place)).join(" · ");
       item.reasons.forEach((reason, i) => why.append(...(i ? [" · "] : []), ...reasonNodes(reason, true)));
-      card.append(why);
+      card.append(" ", why);
     }
     // What one sees, in its order.
     card.setAttribute("aria-label", [item.mark, item.title, item.note, why.textContent].filter(Boolean).join(" "));

@@ -1,5 +1,17 @@
 // One picture large, in a dialog over the page. `base` is the base URL of the collection's pictures; `asked(id,
 // letter)` is called for requests to the page: m, more like this picture, or l, less. Needs common.js and zoom.js.
+const LARGE_KEYS = [
+  ["Arrows, Home, End", "go from picture to picture; arrows move an enlarged one"],
+  ["+, -, 0", "larger, smaller, as large as the window"],
+  ["z", "fit it to the window, or show it pixel by pixel"],
+  ["t", "frames around the text in it, or none"],
+  ["m", "more like this one"],
+  ["l", "less like this one"],
+  ["o", "open it"],
+  ["y", "copy its path"],
+  ["Esc", "close"],
+  ["?", "these keys"],
+];
 const MOST_PIXELS = 60e6; // Larger pictures are only loaded whole to be enlarged.
 
 class Large {
@@ -538,7 +550,7 @@ class Large {
       y: () => this.copyPath(),
       z: () => this.whole(),
       t: () => this.boxes.childElementCount && this.showBoxes(!this.framed),
-      "?": () => this.help?.length && this.keys.show(this.help),
+      "?": () => this.keys.show(LARGE_KEYS.filter(([key]) => this.less || key !== "l")),
       "+": () => this.zoom.to(this.zoom.scale * 1.5),
       "=": () => this.zoom.to(this.zoom.scale * 1.5),
       "-": () => this.zoom.to(this.zoom.scale / 1.5),

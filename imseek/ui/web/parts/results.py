@@ -27,15 +27,13 @@ DEFAULT_SIZE: Final = "Medium"
 SIZE: Final = "size"
 _KEYS: Final[tuple[tuple[str, str], ...]] = (
     ("Arrows, Home, End", "go from picture to picture"),
-    ("Enter", "show it large; there the arrows go on, Esc closes"),
+    ("Enter", "show it large; ? there shows more keys"),
     ("Space", "select it, or not"),
     ("Shift + arrows", "select on the way"),
     ("Ctrl + A", "select all that are loaded"),
     ("Esc", "select none"),
     ("m", "more like this one"),
     ("l", "less like this one"),
-    ("z", "where it is large: fit it to the window, or show it pixel by pixel"),
-    ("t", "where it is large: frames around the text in it, or none"),
     ("o", "open it"),
     ("y", "copy its path"),
     ("?", "these keys"),

@@ -25,7 +25,7 @@ from imseek.ui.web.pages.duplicates.decisions import (
     token,
 )
 from imseek.ui.web.pages.duplicates.workspace import Workspace
-from imseek.ui.web.parts import errors
+from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import one_line
 
 PAGE: Final = 60
@@ -82,6 +82,7 @@ def status(group: DuplicateGroup, state: State) -> str:
 def _card(n: int, group: DuplicateGroup, state: State, names: Callable[[str], str | None]) -> Card:
     keeper = group.keeper
     outcome = group_view.describe_decision(group, state)
+    ratio, side = results.size_of({"width": keeper.width, "height": keeper.height, "format": keeper.format})
     note = f"{len(group.members):,} × {KIND_LABELS[group.kind]}"
     if group.surplus:
         note += f", {format_size(group.surplus_bytes)}"
@@ -93,6 +94,8 @@ def _card(n: int, group: DuplicateGroup, state: State, names: Callable[[str], st
         note=note,
         mark=one_line(outcome, 40),
         faint=state.is_settled,
+        ratio=ratio,
+        side=side,
     )
 
 
