@@ -94,7 +94,7 @@ class Switcher {
     this.mark = make("a", "mark");
     this.mark.innerHTML = MARK;
     this.mark.append(make("span", "", "imseek"));
-    this.mark.setAttribute("aria-label", "imseek: search");
+    this.mark.setAttribute("aria-label", "imseek");
     this.mark.addEventListener("click", (event) => follow(event, ""));
     this.opener = make("button", "opener");
     this.opener.type = "button";
@@ -275,6 +275,7 @@ class Tasks {
   }
 
   tell(task) {
+    if (document.querySelector(".st-key-collections-run, .st-key-collections-ended")) return; // The page says so itself.
     const text = [task.what, task.collection].filter(Boolean).join(" · ");
     const ends = { done: "", failed: " failed", stopped: " stopped" };
     const said = task.collection ? text : `${text}${ends[task.state] || " done"}`;
