@@ -66,9 +66,9 @@ class QueryOptions:
         ),
     ] = "auto"
     """``"auto"`` fuses the ranking of pictures with matches of the query's words in names, captions, keywords and
-    recognised text, and with captions of the like meaning if they are embedded; ``"image"`` compares with pictures alone. ``"caption"`` compares with the captions of images that
-    have one, in the caption space; text, pictures and stored images (by their pictures) can all be used. ``"text"``
-    finds only images that the words match."""
+    recognised text, and with captions of the like meaning if they are embedded; ``"image"`` compares with pictures
+    alone. ``"caption"`` compares with the captions of images that have one, in the caption space; text, pictures and
+    stored images (by their pictures) can all be used. ``"text"`` finds only images that the words match."""
     where: Annotated[str | None, Option("Only images that match this condition (docs/where.md).", metavar="EXPR")] = (
         None
     )
