@@ -321,9 +321,8 @@ class Collection:
         and its texts with captions if they are embedded (:attr:`Hit.matches`); with ``by="image"``, with pictures
         alone, with ``by="caption"``, with captions of the images that have one, and with ``by="text"``, only words are
         looked up. Scores are cosines; over several spaces, their weighted mean (:attr:`SearchResult.spaces`); by text,
-        shares of the query's words. Without ``metadata``,
-        hits carry only id, score and place, which is faster; with ``vectors``, they carry their stored vector
-        (:attr:`Hit.vector`).
+        shares of the query's words. Without ``metadata``, hits carry only id, score and place, which is faster; with
+        ``vectors``, they carry their stored vector (:attr:`Hit.vector`).
 
         For the next page, repeat the query with ``page=result.next_page``.
 
