@@ -97,6 +97,7 @@ def test_help_of_an_earlier_spelling_names_the_new_one(cli, earlier, now) -> Non
         ("restor", "Did you mean 'backup restore'"),
         ("serch", "Did you mean 'search', 'serve'?"),
         ("xyzzy", "there is no collection yet"),
+        ("repair -c photos", "Did you mean 'collection repair'"),
         ("verfy", "Did you mean 'collection verify'?"),
         ("-c photos search dog", "-c comes after the command: imseek search -c NAME …"),
         ("beach", "Did you mean 'search', 'watch'? (To search for it: imseek search …)"),

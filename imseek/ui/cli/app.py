@@ -112,7 +112,9 @@ _SUGGESTIONS: Final[Mapping[str, str]] = {
     "find": "search",
     "import": "index",
     "list": "info",
+    "repair": "collection repair",
     "status": "info",
+    "trust": "collection trust",
 }
 
 
