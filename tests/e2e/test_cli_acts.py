@@ -65,7 +65,9 @@ class TestPlan:
             "0",
         )
         size = 2 * (album / "copy.jpg").stat().st_size + (album / "cat.jpg").stat().st_size
-        assert outcome.out.splitlines()[-1] == f"plan: quarantine 3 files, {size / 1000:.1f} kB"
+        plan, sure = outcome.out.splitlines()[-2:]
+        assert plan == f"plan: quarantine 3 files, {size / 1000:.1f} kB"
+        assert sure.startswith("of these: 2 certain, 1 ")
         assert outcome.err.splitlines()[-2:] == [
             "wrote a plan (plan)",
             "look at it, then: imseek duplicates apply 'a plan'",
@@ -157,7 +159,9 @@ class TestApplyAndUndo:
         assert outcome.err.splitlines()[-1] == "nothing was changed; --yes does it"
         assert [line.split()[0] for line in outcome.out.splitlines()[1:4]] == ["would"] * 3
         size = 2 * (album / "copy.jpg").stat().st_size + (album / "cat.jpg").stat().st_size
-        assert outcome.out.splitlines()[4:] == [f"3 files would be moved to quarantine, {size / 1000:.1f} kB"]
+        moved, sure = outcome.out.splitlines()[4:]
+        assert moved == f"3 files would be moved to quarantine, {size / 1000:.1f} kB"
+        assert sure.startswith("of these: 2 certain, 1 ")
         assert contents(album) == before
         found = cli("apply", plan, "--json").json("apply")
         assert (found["dry_run"], found["counts"], found["undo_id"]) == (True, {"would": 3}, None)
@@ -219,6 +223,8 @@ class TestApplyAndUndo:
             raise OSError(errno.EOPNOTSUPP, "not supported")
 
         monkeypatch.setattr("fcntl.ioctl", unable)
+        # As where that can be found out only by doing it.
+        monkeypatch.setattr("imseek.data.user_files.file_copies.can_clone", lambda *_: True)
         cli("duplicates", "--kind", "exact", "--plan", "p", "--action", "reflink")
         outcome = cli("apply", "p", "--yes")
         assert outcome.code == 1
