@@ -102,11 +102,10 @@ class Group {
     image.src = picture.src;
     frame.append(image);
     const mark = make("span", "mark");
-    const tick = make("button", "tick", "✓");
-    tick.type = "button";
-    tick.tabIndex = -1;
+    // For the mouse: an option holds no buttons, and the space bar does the same.
+    const tick = make("span", "tick", "✓");
+    tick.setAttribute("aria-hidden", "true");
     tick.title = "Stays too (space bar)";
-    tick.setAttribute("aria-label", `${picture.name} stays too`);
     frame.append(mark, tick);
     const said = make("p", "said", picture.suggested ? `Suggested to stay: ${picture.said}` : picture.said);
     said.classList.toggle("suggested", picture.suggested);
@@ -128,14 +127,13 @@ class Group {
       const said = this.marked.size ? chosen : picture.mark;
       card.classList.toggle("at", n === this.at);
       card.setAttribute("aria-selected", n === this.at);
-      card.setAttribute("aria-label", `${picture.name}, ${picture.said}${said ? `, ${said}` : ""}`);
       card.tabIndex = n === this.at ? 0 : -1;
       const mark = card.querySelector(".mark");
       mark.textContent = said;
       mark.hidden = !said;
       const tick = card.querySelector(".tick");
       tick.hidden = !keeps || this.cards.length < 3;
-      tick.setAttribute("aria-pressed", this.marked.has(picture.id));
+      tick.classList.toggle("pressed", this.marked.has(picture.id));
     });
     const keep = this.bar.querySelector(".keep span");
     if (keep) keep.textContent = this.marked.size ? `Keep these ${this.marked.size}` : this.data.acts.keep;
