@@ -72,7 +72,7 @@ def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata |
                 found[image_id].append(Match("name", names))
         for field, columns in _COLUMNS.items():
             if field in where and not is_read and field != "text":
-                found[image_id].append(Match(field, _words_of_query(prepared.query, documents[image_id], field)))
+                found[image_id].append(Match(field, words_of_query(prepared.query, documents[image_id], field)))
             elif field in where:
                 texts = [text for column in columns for text in _texts(metadata.get(image_id, {}).get(column))]
                 if (match := match_texts(field, texts, tokens)) is not None:
@@ -116,7 +116,7 @@ def _tokens_by_field(document: Document) -> dict[MatchField, str]:
     }
 
 
-def _words_of_query(query: Query, document: Document, field: MatchField) -> tuple[str, ...]:
+def words_of_query(query: Query, document: Document, field: MatchField) -> tuple[str, ...]:
     """Return the words of the query, as typed, that the document holds in a field."""
     in_field = {*_tokens_by_field(document)[field].split()}
     tokens = TokenMatcher(WordQuery(tuple(in_field - FUNCTION_WORDS)))
@@ -124,6 +124,8 @@ def _words_of_query(query: Query, document: Document, field: MatchField) -> tupl
     found: dict[str, None] = {}
     for piece in (piece for text in texts for piece in text.split()):
         plain = piece.strip('"')
+        if plain.casefold() in FUNCTION_WORDS:
+            continue
         if (plain.endswith("*") or len(plain) == 1) and TokenMatcher(parse_words(piece)).matches_any(in_field):
             found.setdefault(plain)
         else:

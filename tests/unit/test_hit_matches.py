@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from imseek.data.words.analysis import parse_words
-from imseek.data.words.values import TokenMatcher, WordQuery
-from imseek.search.hit_matches import EXCERPT, find_words, match_texts, matching_names
+from imseek.data.words.values import Document, TokenMatcher, WordQuery
+from imseek.search import Query
+from imseek.search.hit_matches import EXCERPT, find_words, match_texts, matching_names, words_of_query
 
 
 def words(text: str, query: str) -> list[str]:
@@ -67,3 +68,12 @@ def test_keywords_are_whole() -> None:
     found = match_texts("keyword", ["brown horse", "cow", "Horses"], TokenMatcher(parse_words("horse")))
     assert found is not None
     assert (found.words, found.excerpt) == (("brown horse", "Horses"), None)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("a red car", ("red", "car")), ("A car", ("car",)), ("5 cars", ("5", "cars"))],
+)
+def test_function_words_of_a_query_are_no_reason(query: str, expected: tuple[str, ...]) -> None:
+    document = Document(captions="a red car 5")
+    assert words_of_query(Query(query), document, "caption") == expected
