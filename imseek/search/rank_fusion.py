@@ -44,7 +44,7 @@ MAX_WORD_MATCHES: Final = 500
 WORD_WEIGHTS: Final = {"basic": 50.0}
 WORD_WEIGHT: Final = 1.0
 #: Weight of captions beside pictures, by the quality of the encoder, tuned in the same way.
-CAPTION_WEIGHTS: Final = {"basic": 10.0}
+CAPTION_WEIGHTS: Final = {"basic": 1.0}
 CAPTION_WEIGHT: Final = 0.5
 #: How often a match in captions, keywords and text counts besides what it counts with names: these describe a picture,
 #: while a name may be anything, and so may one word within a text. Tuned in the same way.
