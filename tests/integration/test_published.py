@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reranking
 from PIL import ExifTags, Image
 
 import imseek
@@ -170,6 +171,19 @@ def test_a_publication_answers_as_the_collection_does(
     collection, published = both
     query = QUERIES[name](photo_files)
     check_same(collection.search(query), published.search(query))
+
+
+def test_a_reranker_looks_at_published_pictures(
+    both: tuple[imseek.Collection, PublishedCollection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, published = both
+    reranking.install(monkeypatch, reranking.by_brightness())
+    query = ask((RED,), rerank="brightness")
+    one, other = collection.search(query), published.search(query)
+    check_same(one, other)
+    scores = [match.score for hit in other for match in hit.matches if match.field == "reranker"]
+    assert len(scores) == len(other) == 10
+    assert len({*scores}) > 5, "pictures are read"
 
 
 def test_many_queries_pages_and_pictures(
