@@ -134,10 +134,10 @@ def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Pa
     # The table is a canvas: its first row is chosen by its box.
     table.click(position={"x": 18, "y": 52})
     expect(page.get_by_test_id("stText").get_by_text(hostile)).to_be_visible()
-    page.get_by_role("button", name="Rename", exact=True).click()
+    page.get_by_role("button", name="Rename…").click()
     page.get_by_label("New name").fill("first *ones*")
     page.get_by_label("New name").press("Enter")
-    page.get_by_role("button", name="Rename").click()
+    page.get_by_role("button", name="Rename tag").click()
     expect(page.get_by_text("Renamed to first *ones*")).to_be_visible()
     assert [(one.tag, one.by) for one in tags.counts(root)] == [("first *ones*", {"person": 3})]
     # The table of before stays until the run has ended, and forgets what was chosen in it.

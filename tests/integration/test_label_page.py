@@ -290,7 +290,7 @@ class TestTags:
         assert "cat" in said(test)
         assert test.text_input[0].value == ""
         test.text_input[0].input("kitten").run()
-        (rename,) = [one for one in test.button if one.label == "Rename"]
+        (rename,) = [one for one in test.button if one.label == "Rename tag"]
         rename.click().run()
         assert not test.exception
         assert [(one.tag, one.images) for one in tags.counts(root)] == [("boat", 3), ("kitten", 2)]

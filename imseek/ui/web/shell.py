@@ -12,6 +12,8 @@ from typing import Final
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from imseek.errors import ImseekError
+from imseek.overview import read_state
 from imseek.ui.web import theme
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.components import component
@@ -119,7 +121,7 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage)
             on_renew_change=_on_renewal,
         )
         with st.container(key="shell-search", horizontal=True, gap=None, wrap=False):
-            if name is not None:
+            if name is not None and _is_readable(name):
                 search_box.show(name, here=chosen == pages[navigation.FIRST_PAGE])
         with st.container(key="shell-pages", horizontal=True, gap=None, wrap=False):
             query = {navigation.COLLECTION_KEY: name or missing or ""}
@@ -138,6 +140,15 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage)
         )
     with st.container(key="shell-address"):
         address(name or missing or "", MINOR_PARAMETERS)
+
+
+def _is_readable(name: str) -> bool:
+    """Return whether the collection can be searched, as far as its smallest file says: the page says what is wrong."""
+    try:
+        read_state(next(one.path for one in current_app().collections() if one.name == name))
+    except ImseekError:
+        return False
+    return True
 
 
 def _on_choice() -> None:

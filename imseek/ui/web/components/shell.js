@@ -148,7 +148,10 @@ class Switcher {
     this.count.textContent = this.data.missing ? "" : count;
     this.opener.setAttribute("aria-label", `Collection ${this.name.textContent}${count && `, ${pictures(mine.images)}`}`);
     if (this.panel.open) this.fill();
-    if (ended.some(({ collection }) => collection === this.data.collection)) this.trigger("renew", true);
+    // A search shows what has come; other pages see to it themselves, and a run would close what is open.
+    const open = document.querySelector("[role=dialog]") || window.imseekPicture?.shown;
+    const mineEnded = ended.some(({ collection }) => collection === this.data.collection);
+    if (mineEnded && location.pathname === "/" && !open) this.trigger("renew", true);
   }
 
   fill(fresh = false) {

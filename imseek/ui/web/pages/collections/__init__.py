@@ -35,6 +35,7 @@ def show() -> None:
 def _one(chosen: NamedCollection) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="collections-title"):
         st.text(chosen.name, width="content")
+        facts = st.empty()
         searchable = st.empty()
     with st.container():
         maintenance.show_checks(chosen)
@@ -50,7 +51,9 @@ def _one(chosen: NamedCollection) -> None:
         navigation.page("search"), label="Search →", query_params={navigation.COLLECTION_KEY: chosen.name}
     )
     held = format_count(info.images, "picture")
-    st.text(f"{held}; {format_count(len(info.failures), 'file')} not indexed" if info.failures else held)
+    facts.caption(
+        f"{held}; {format_count(len(info.failures), 'file')} not indexed" if info.failures else held, width="content"
+    )
     pictures, failures, about, upkeep, runs = st.tabs(
         ["Sources", "Not indexed", "Details", "Maintenance", "History"],
         key="collections-tabs",

@@ -70,15 +70,15 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
             if st.button("Show pictures", type="primary"):
                 query = search_state.filtered_search(f"tag({search_state.sql_literal(one.tag)})").parameters()
                 st.switch_page(navigation.page("search"), query_params=query)
-            with st.popover("Rename"):
+            with st.popover("Rename…"):
                 # Text typed for one tag must not appear for another.
                 key = f"tags-to-{st.session_state['tags-changes']}-{one.tag}"
                 to = (st.text_input("New name", key=key, max_chars=200) or "").strip()
                 if any(other.tag == to for other in there) and to != one.tag:
                     st.text("This tag already exists. The two will be merged, which cannot be undone.")
-                if st.button("Rename", disabled=not to or to == one.tag):
+                if st.button("Rename tag", disabled=not to or to == one.tag):
                     _apply_change(lambda: tags.rename(collection, one.tag, to), f"Renamed to {to}")
-            with st.popover("Remove"):
+            with st.popover("Remove…"):
                 st.text(f"{format_count(one.images, 'picture')} will lose this tag. This cannot be undone.")
                 if st.button("Remove tag", type="primary"):
                     _apply_change(lambda: tags.remove(collection, one.tag, everywhere=True), f"Removed {one.tag}")
