@@ -169,6 +169,7 @@ def test_times_are_those_of_the_readers_zone(browser: Any, ui: Pages) -> None:
         context = browser.new_context(viewport={"width": 1400, "height": 900}, timezone_id=zone)
         page = context.new_page()
         page.goto(ui.at("collections", c="photos"))
+        page.get_by_role("tab").nth(2).click()
         written = page.get_by_text(re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")).first
         expect(written).to_be_attached()
         text = re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", written.text_content() or "")
