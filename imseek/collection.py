@@ -10,7 +10,7 @@ from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
 
 import numpy as np
 
@@ -27,15 +27,12 @@ from imseek.home import COLLECTION_NAME, LOCAL_FOLDER, named_collections
 from imseek.media.decode import DEFAULT_LIMITS, Limits
 from imseek.progress import ProgressCallback
 from imseek.search.encoder_loader import load_encoder
-from imseek.search.engine import Engine
-from imseek.search.query import Question, as_queries, as_query
+from imseek.search.generations import GenerationCache
 from imseek.search.query_options import QueryKeywords, with_query_keywords
-from imseek.search.result_pages import HitOptions
 from imseek.showing.folder_pictures import FolderPictures
 from imseek.types.arrays import ImageVectors
 from imseek.types.collections import path_of
 from imseek.types.pictures import Image
-from imseek.types.search_results import SearchResult
 from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
@@ -45,12 +42,16 @@ if TYPE_CHECKING:
     from imseek.data.writing.writer import Writer
     from imseek.embedding import Embedder
     from imseek.encoders.base import Encoder
+    from imseek.search.engine import Engine
+    from imseek.search.query import Question
     from imseek.types.collection_info import CollectionInfo
     from imseek.types.executors import Ray
     from imseek.types.indexing_runs import IndexReport, SourceOptions
+    from imseek.types.search_results import SearchResult
 
 #: Images read together by iteration.
 _BLOCK: Final = 1024
+T = TypeVar("T")
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
@@ -206,10 +207,11 @@ class Collection:
         #: Keyed by the requested fingerprint and the loaded modalities.
         self._encoders = dict(_loaded or {})
         self._lock = threading.Lock()
-        self._engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
-        self._originals = CurrentOriginals(self._engine)
+        self._generations = GenerationCache(path, "auto", "auto" if runtime is None else runtime.device)
+        self._engine: Engine | None = None
+        self._originals = CurrentOriginals(self._generations)
         self._closed = False
-        self.uuid = self._engine.reader.identity.uuid
+        self.uuid = self._generations.reader.identity.uuid
         #: Reads pictures for results that display themselves and for `imseek.show`.
         self.pictures = FolderPictures({self.uuid: path})
 
@@ -228,13 +230,28 @@ class Collection:
         """Free the encoders and the vectors. Using the collection afterwards raises UsageError."""
         self._closed = True
         self._encoders.clear()
-        self._engine.close()
+        (self._engine or self._generations).close()
 
     @property
     def engine(self) -> Engine:
-        """Answers queries; for features that search by themselves."""
+        """Answers queries; for features that search by themselves. Only they import what a search takes."""
         self._check_open()
-        return self._engine
+        with self._lock:
+            if self._engine is None:
+                from imseek.search.engine import Engine
+
+                self._engine = Engine(self._generations, self._encoder)
+            return self._engine
+
+    @property
+    def _reader(self) -> Reader:
+        self._check_open()
+        return self._generations.reader
+
+    def _read(self, question: Callable[[Reader], T]) -> T:
+        """Call ``question`` with the reader of the newest generation, again if that is purged meanwhile."""
+        self._check_open()
+        return self._generations.read(question)
 
     @property
     def originals(self) -> CurrentOriginals:
@@ -250,7 +267,7 @@ class Collection:
         if self._closed:
             return f"<imseek.Collection {str(self.path)!r}, closed>"
         try:
-            now = self._engine.reader.current
+            now = self._generations.reader.current
         except (ImseekError, OSError) as error:
             return f"<imseek.Collection {str(self.path)!r}, {error}>"
         return f"<imseek.Collection {str(self.path)!r}, {now.images:,} images, {now.space.encoder}>"
@@ -258,7 +275,7 @@ class Collection:
     # -- reading ---------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return self.engine.reader.current.images
+        return self._reader.current.images
 
     def __bool__(self) -> bool:
         """Whether there is a collection, empty or not."""
@@ -267,7 +284,7 @@ class Collection:
     def __contains__(self, image_id: object) -> bool:
         if not isinstance(image_id, Integral) or not 0 <= (wanted := int(image_id)) < 1 << 63:
             return False
-        return bool(self.engine.read(lambda reader: reader.live_ids([wanted])))
+        return bool(self._read(lambda reader: reader.live_ids([wanted])))
 
     def __iter__(self) -> Iterator[Image]:
         """Yield every image of the newest generation, in the order of their ids; they are read in blocks.
@@ -276,7 +293,7 @@ class Collection:
         """
         from imseek.exports.selection import live_ids
 
-        reader = self.engine.reader
+        reader = self._reader
         return self._iter_images(reader, live_ids(reader).tolist())
 
     def _iter_images(self, reader: Reader, image_ids: Sequence[int]) -> Iterator[Image]:
@@ -313,6 +330,9 @@ class Collection:
         MissingExtraError, ExpiredPageError if the page's generation is no longer searched, and TypeError for an unknown
         option.
         """
+        from imseek.search.query import as_query
+        from imseek.search.result_pages import HitOptions
+
         (found,) = self.engine.search([as_query(query, **options)], HitOptions(metadata, vectors))
         return replace(found, pictures=self.pictures)
 
@@ -330,17 +350,20 @@ class Collection:
         Much faster than separate searches if the queries have the same options: they share passes over the vector
         index. Arguments and errors are those of :meth:`search`; the first query that fails raises.
         """
+        from imseek.search.query import as_queries
+        from imseek.search.result_pages import HitOptions
+
         parsed = as_queries(queries, **options)
         found = self.engine.search(parsed, HitOptions(metadata, vectors))
         return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:
         """Return everything known about one image. Raises ImageNotFoundError."""
-        return self.engine.read(lambda reader: reader.image(image_id))
+        return self._read(lambda reader: reader.image(image_id))
 
     def get_many(self, image_ids: Sequence[int]) -> dict[int, Image]:
         """Return everything known about many images, by id in the given order; unknown ids are left out."""
-        return self.engine.read(lambda reader: reader.images(image_ids))
+        return self._read(lambda reader: reader.images(image_ids))
 
     def read(self, image_id: int) -> bytes:
         """Read the original bytes of a picture: a file, an archive member, a table cell, or a download.
@@ -369,7 +392,7 @@ class Collection:
                 rows[part] = block
             return ImageVectors(found.ids, rows)
 
-        return self.engine.read(read)
+        return self._read(read)
 
     def vector_blocks(
         self, space: int | None = None, *, where: str | None = None, size: int = 8192
@@ -383,7 +406,7 @@ class Collection:
 
         if size < 1:
             raise UsageError("a block holds at least one image")
-        reader = self.engine.reader
+        reader = self._reader
         found = Vectors(reader, image_space(reader, space), filter_ids(reader, where))
         return (ImageVectors(found.ids[part], rows) for part, rows in found.blocks(size))
 
@@ -398,13 +421,13 @@ class Collection:
         """
         from imseek.exports.arrow import metadata_table
 
-        return self.engine.read(lambda reader: metadata_table(reader, columns, where))
+        return self._read(lambda reader: metadata_table(reader, columns, where))
 
     def info(self) -> CollectionInfo:
         """Return counts, sources, failures and encoders."""
         from imseek.data.summary import summarise
 
-        return self.engine.read(summarise)
+        return self._read(summarise)
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -460,7 +483,7 @@ class Collection:
         ReadOnlyError, EncoderMismatchError, ExecutorError (workers are unavailable or do not match), and StorageError
         if the disk is full or fails; commits made before remain.
         """
-        from imseek.data.vectors.index_info import is_scanned, policy_of
+        from imseek.data.catalog.index_policy import is_scanned, policy_of
         from imseek.indexer.dry_run import DRY_RUN_NOTE, plan
         from imseek.indexer.pipeline import IndexOptions, index
         from imseek.indexer.scan import ScanSettings
@@ -484,11 +507,13 @@ class Collection:
                 follow_symlinks=follow_symlinks,
             )
             if dry_run:
-                encoder = self.engine.reader.current.space.encoder
+                encoder = self._reader.current.space.encoder
                 planned = plan(writer, wanted, settings, encoder, stop)
                 return replace(planned, notes=(*planned.notes, DRY_RUN_NOTE)) if known else planned
-            encoders = self.engine.image_encoders()
-            captions = self.engine.caption_encoders()
+            current = self._reader.current
+            encoders = {space.space_id: self._checked_encoder(space, "image") for space in current.image_spaces}
+            texts = current.caption_space
+            captions = {} if texts is None else {texts.space_id: self._checked_encoder(texts, "text")}
             limits = Limits(untrusted=untrusted)
             options = IndexOptions(settings, limit, known, executor, self._runtime, limits)
             task = writer.begin_task(progress, stop)
@@ -535,6 +560,12 @@ class Collection:
             self._encoders[space.fingerprint, modalities] = encoder
             return encoder
 
+    def _checked_encoder(self, space: SpaceInfo, *modalities: str) -> Encoder:
+        """Load the encoder of a space. Raises EncoderMismatchError if another made the vectors."""
+        encoder = self._encoder(space, modalities)
+        check_fingerprint(encoder, space.encoder, space.fingerprint)
+        return encoder
+
 
 def share_encoders(first: Collection, other: Collection) -> None:
     """Let a collection use the encoders that another has loaded, so that none is loaded twice."""
@@ -549,7 +580,7 @@ def text_encoder(collection: Collection, space: SpaceInfo | None = None) -> Enco
 
     It may lack a text tower: see ``info.modalities``. Raises as :func:`open`, and EncoderUnavailableError.
     """
-    return collection._encoder(collection.engine.reader.current.space if space is None else space, ("text",))
+    return collection._encoder(collection._reader.current.space if space is None else space, ("text",))
 
 
 def embedder(collection: Collection, limits: Limits = DEFAULT_LIMITS) -> Embedder:
@@ -559,10 +590,7 @@ def embedder(collection: Collection, limits: Limits = DEFAULT_LIMITS) -> Embedde
     """
     from imseek.embedding import Embedder
 
-    space = collection.engine.reader.current.space
-    encoder = collection._encoder(space, ("image", "text"))
-    check_fingerprint(encoder, space.encoder, space.fingerprint)
-    return Embedder(encoder, limits)
+    return Embedder(collection._checked_encoder(collection._reader.current.space, "image", "text"), limits)
 
 
 def _absolute_path(path: AnyPath) -> bytes:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from imseek.data.user_files.image_places import IndexedPlace
     from imseek.indexer.sources.picture_reader import IndexedPicture
     from imseek.search.engine import BaseEngine
+    from imseek.search.generations import GenerationCache
 
 
 class CurrentOriginals:
@@ -19,7 +20,7 @@ class CurrentOriginals:
     Reads one at a time; use :class:`imseek.analysis.originals.Originals` for many pictures of one generation.
     """
 
-    def __init__(self, searching: BaseEngine[Any]) -> None:
+    def __init__(self, searching: BaseEngine[Any] | GenerationCache) -> None:
         self._searching = searching
 
     def place(self, image_id: int) -> IndexedPlace:

@@ -8,14 +8,16 @@ from contextlib import suppress
 from typing import Final
 
 from imseek.data.catalog.backend import backend_of
+from imseek.data.catalog.index_policy import policy_of
 from imseek.data.catalog.places import base_folder, is_url, join_root, locate
 from imseek.data.catalog.running_writer import describe_writer
 from imseek.data.catalog.runs import parse_json_object
+from imseek.data.catalog.space_facts import KEPT_SINCE, modalities_of
 from imseek.data.collection_records import Current
 from imseek.data.files.disk_usage import sizes_of
 from imseek.data.files.json_object import JsonObject
 from imseek.data.reader import Reader
-from imseek.data.vectors.index_info import index_infos, policy_of
+from imseek.data.vectors.index_info import index_infos
 from imseek.types.collection_info import (
     CollectionInfo,
     IndexInfo,
@@ -26,9 +28,6 @@ from imseek.types.collection_info import (
     SpaceSummary,
 )
 from imseek.types.indexing_runs import Failure
-
-#: Key in ``facts`` of a space formerly in use: the time when it was replaced.
-KEPT_SINCE = "kept_since"
 
 #: Maximum characters of a run's ``detail``.
 _LONGEST_DETAIL: Final = 1 << 16
@@ -134,13 +133,6 @@ def _precisions(details: Iterable[tuple[str]]) -> dict[int, dict[str, None]]:
             for space in map(JsonObject, run.items("spaces") if "spaces" in run else ()):
                 found.setdefault(space.whole("space_id"), {})[space.text("precision")] = None
     return found
-
-
-def modalities_of(facts: str) -> tuple[str, ...] | None:
-    """Return what the encoder of a space accepts, from the space's ``facts``; None if not recorded."""
-    with suppress(ValueError):
-        return JsonObject(parse_json_object(facts)).texts("modalities")
-    return None
 
 
 def _space_summary(space: SpaceInfo, facts: str, precisions: Mapping[int, Iterable[str]]) -> SpaceSummary:

@@ -21,7 +21,6 @@ from imseek.data.writing.commit import commit
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.runtime import Runtime
-from imseek.indexer import imported_vectors
 from imseek.indexer import scan as scanning
 from imseek.indexer.containers import ContainerResult, expand
 from imseek.indexer.decode_stage import Item, Loader
@@ -80,7 +79,13 @@ def index(
     """
     # Checked before a source is recorded: a wrong collection, or another encoder's vectors, must leave nothing behind.
     contents = StoredContents(writer.root, options.skip_known)
-    wanted, notes = imported_vectors.check(writer.catalog, wanted, encoders, options.scan, options.limits)
+    notes: tuple[str, ...] = ()
+    if any(target.source.kind == "vectors" for target in wanted):
+        from imseek.indexer import (
+            imported_vectors,  # here: seldom needed, and it imports readers of tables and of the web
+        )
+
+        wanted, notes = imported_vectors.check(writer.catalog, wanted, encoders, options.scan, options.limits)
     targets = record_sources(writer, wanted)
     task.report("scan", 0, None, skipped=0, bytes_read=0)
     scan = scanning.scan(writer.catalog, targets, options.scan, task.stop)

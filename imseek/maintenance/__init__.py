@@ -149,10 +149,10 @@ def due(path: str | os.PathLike[str]) -> Due:
     Opens no picture. Raises as :func:`imseek.open`.
     """
     from imseek.analysis.snapshot_session import run_with_reader
+    from imseek.data.catalog.index_policy import policy_of
     from imseek.data.reader import Reader
     from imseek.data.shards import compaction as merging
     from imseek.data.vectors import index_snapshots
-    from imseek.data.vectors.index_info import policy_of
     from imseek.maintenance.missing_measures import count_unmeasured
 
     root = Path(path).expanduser().absolute()

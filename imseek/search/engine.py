@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -18,7 +17,6 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import row_norms, scores_of, top_k
-from imseek.encoders.base import Encoder
 from imseek.errors import CAPTION_SOURCES, QueryError
 from imseek.search import rerank
 from imseek.search.backend import AllowedImages, Generation, GenerationCache, GenerationReader, StoredT
@@ -118,19 +116,6 @@ class BaseEngine(ABC, Generic[StoredT]):
     def renew(self) -> int:
         """Open the newest generation again, after a purge removed files of the open one, and return its number."""
         return self._editions.renew()
-
-    def image_encoders(self) -> dict[int, Encoder]:
-        """Return the encoder of each image space by space id, checked against the space.
-
-        Raises EncoderMismatchError.
-        """
-        spaces = self.reader.current.image_spaces
-        return {space.space_id: self._encoder.encoder(space, "image") for space in spaces}
-
-    def caption_encoders(self) -> dict[int, Encoder]:
-        """Return the encoder of the caption space by its id; empty if there is none. Raises EncoderMismatchError."""
-        space = self.reader.current.caption_space
-        return {} if space is None else {space.space_id: self._encoder.encoder(space, "text")}
 
     def close(self) -> None:
         self._editions.close()
@@ -253,10 +238,10 @@ class BaseEngine(ABC, Generic[StoredT]):
 
 
 class Engine(BaseEngine[Reader]):
-    """Searches a collection in a folder. ``device`` selects where vectors are searched, for example on GPUs."""
+    """Searches a collection in a folder."""
 
-    def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "auto", device: str = "auto") -> None:
-        super().__init__(FolderEditions(root, kind, device), encoder)
+    def __init__(self, generations: FolderEditions, encoder: EncoderSource) -> None:
+        super().__init__(generations, encoder)
         self._filters = Filters()
 
     def scores(self, query: Query, ids: Ids) -> Float32:

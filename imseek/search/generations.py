@@ -122,6 +122,15 @@ class GenerationCache:
             self._seen = seen
             return self._newest
 
+    @property
+    def reader(self) -> Reader:
+        """The reader of the newest generation."""
+        return self.newest().reader
+
+    def read(self, question: Callable[[Reader], T]) -> T:
+        """Call ``question`` with the reader of the newest generation, again if that generation is purged meanwhile."""
+        return retry_if_stale(lambda: question(self.reader), self)
+
     def of(self, generation: int) -> Generation:
         """Return a generation by number. Raises ExpiredPageError if it is neither the newest nor kept."""
         with self._lock:
@@ -181,7 +190,7 @@ class GenerationCache:
         except UntrustedCollectionError as error:
             generation.notes[space.space_id] = f"all vectors were read, since {error} ({error.hint})"
             return None
-        from imseek.data.vectors.index_info import policy_of
+        from imseek.data.catalog.index_policy import policy_of
 
         generation.notes[space.space_id] = (
             f"the vector index of {space.encoder} is damaged, and all vectors were read instead: "

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imseek.errors import MediaError
 from imseek.showing.pictures import OTHER_COLLECTION
 from imseek.types.pictures import SkipReason
-from imseek.types.search_results import ReadPicture, SearchResult
+
+if TYPE_CHECKING:
+    from imseek.types.search_results import ReadPicture, SearchResult
 
 
 @dataclass(frozen=True, slots=True)

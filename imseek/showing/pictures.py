@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from imseek.errors import ContentChangedError, ImseekError, MediaError
 from imseek.types.arrays import Pixels
 from imseek.types.pictures import Place, SkipReason
-from imseek.types.search_results import ReadPicture
+
+if TYPE_CHECKING:
+    from imseek.types.search_results import ReadPicture
 
 OTHER_COLLECTION: Final = "the picture is of another collection"
 

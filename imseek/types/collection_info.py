@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from imseek.types.index_policy import DEFAULT_POLICY
+from imseek.types.index_policy import IndexPolicy as IndexPolicy
 from imseek.types.indexing_runs import Failure
 from imseek.types.json_form import Count, FilePath, Json, json_member
 from imseek.types.spaces import SpaceInfo as SpaceInfo
@@ -37,21 +39,6 @@ class SpaceSummary:
     @json_member()
     def space_id(self) -> Count:
         return self.space.space_id
-
-
-@dataclass(frozen=True, slots=True)
-class IndexPolicy:
-    """A collection's policy for vector indexes."""
-
-    kind: str = "auto"
-    """``auto`` (scan small collections, else choose an index that fits into ``memory``), ``none`` (always scan), or a
-    FAISS factory string."""
-    memory: int | None = None
-    """Bytes; null: a quarter of the machine's."""
-    recall: float = 0.99
-    """Target recall@10 of queries by image and by text."""
-    renew: bool = True
-    """Whether indexing runs rebuild the index when too much has been added since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +124,7 @@ class CollectionInfo:
     """Spaces that are not searched: under construction, or kept after a switch."""
     indexes: tuple[IndexInfo, ...] = ()
     """The approximate indexes; spaces without one are scanned."""
-    policy: Annotated[IndexPolicy, Json(name="index_policy")] = IndexPolicy()
+    policy: Annotated[IndexPolicy, Json(name="index_policy")] = DEFAULT_POLICY
     """How indexes are built from now on."""
     catalog: Annotated[str | None, Json(omit_none=True)] = None
     """URL of the database that has the catalog; only where the catalog is not a file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,10 +46,31 @@ NEVER_IN_A_SEARCH = NEVER | {
     "imseek.types.indexing_runs",
     "imseek.types.maintenance_reports",
 }
+#: Modules that an update of a collection needs for other sources, or for other commands.
+NEVER_IN_AN_UPDATE = {
+    "duckdb",
+    "faiss",
+    "imseek.data.summary",
+    "imseek.data.vectors.index_metadata",
+    "imseek.indexer.imported_vectors",
+    "imseek.indexer.sources.tables",
+    "imseek.search.engine",
+    "imseek.search.query",
+    "imseek.types.collection_info",
+    "imseek.types.maintenance_reports",
+    "imseek.types.search_results",
+    "jinja2",
+    "numpy.ma",
+    "open_clip",
+    "pandas",
+    "pyarrow.compute",
+    "rich",
+    "torch",
+}
 RUN = """
 import json, sys
-from imseek.ui.cli import main
-code = main(sys.argv[1:])
+from imseek.__main__ import main
+code = main()
 print(json.dumps({"code": code, "modules": sorted(sys.modules)}), file=sys.stderr)
 """
 
@@ -93,6 +115,12 @@ def test_a_search_with_the_builtin_encoder(cli, pictures) -> None:
     modules = imported("search", "a flower")
     assert "onnxruntime" in modules
     assert modules & (NEVER_IN_A_SEARCH | {"filelock", "huggingface_hub", "pyarrow"}) == set()
+
+
+def test_one_new_picture(cli, pictures, photo_files) -> None:
+    assert cli("index", pictures, "--encoder", "builtin").code == 0
+    shutil.copy(photo_files[0], pictures)
+    assert imported("index") & NEVER_IN_AN_UPDATE == set()
 
 
 def test_python_m_runs_without_the_current_folder(process, home) -> None:

@@ -13,8 +13,8 @@ from templates import Templates
 
 import imseek
 from imseek.data.catalog.catalog_check import find_any_fault
+from imseek.data.catalog.index_policy import policy_of
 from imseek.data.repair.error_diagnosis import diagnose
-from imseek.data.vectors.index_info import policy_of
 from imseek.errors import CorruptCollectionError
 from imseek.types.collection_info import IndexPolicy
 from imseek.ui.cli import main

@@ -30,11 +30,11 @@ import imseek
 from imseek import maintenance
 from imseek.data.catalog import index_policy
 from imseek.data.catalog.changeset import Changeset, Placement
+from imseek.data.catalog.index_policy import policy_of
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
 from imseek.data.vectors import IdSet, index_kinds, index_snapshots, snapshot_index, tuning
 from imseek.data.vectors.faiss_snapshot import Snapshot
-from imseek.data.vectors.index_info import policy_of
 from imseek.data.vectors.index_metadata import COVERED_FILE, INDEX_FILE, METADATA_FILE, TABLE_FILE
 from imseek.data.vectors.inverted_lists import Table
 from imseek.data.writing.commit import commit

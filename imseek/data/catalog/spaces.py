@@ -9,22 +9,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from imseek.data.catalog import model_files, shard_catalog
 from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import LIVE, live, now, set_meta
+from imseek.data.catalog.space_facts import KEPT_SINCE, modalities_of
 from imseek.data.files.collection_files import remove_files
-from imseek.data.summary import KEPT_SINCE, modalities_of
 from imseek.data.writing.create import add_space
 from imseek.data.writing.space_build_rows import PART
 from imseek.data.writing.writer import Writer
 from imseek.errors import UsageError
 from imseek.types.adapters import adapter_of
-from imseek.types.collection_info import SpaceInfo
-from imseek.types.maintenance_reports import DropReport
+from imseek.types.spaces import SpaceInfo
+
+if TYPE_CHECKING:
+    from imseek.types.maintenance_reports import DropReport
 
 #: Name in ``meta`` of the number of captions that have changed since they were embedded.
 _STALE_CAPTIONS = "stale_captions"
@@ -143,6 +145,8 @@ def drop(writer: Writer, space_id: int) -> DropReport:
 
     Its files stay for readers of earlier generations and are retired as usual.
     """
+    from imseek.types.maintenance_reports import DropReport
+
     info = find(writer, space_id).info
     f = t.files.c
     gone: list[str] = []

@@ -6,11 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from imseek.data import layout
 from imseek.data.files.collection_files import find_files, stat_file
-from imseek.types.maintenance_reports import DiskUse
+
+if TYPE_CHECKING:
+    from imseek.types.maintenance_reports import DiskUse
 
 #: By top-level name; folders of vectors are distinguished below.
 _KINDS: Final = {
@@ -27,6 +29,8 @@ _KINDS: Final = {
 
 def disk_use(root: Path) -> tuple[DiskUse, ...]:
     """Measure the disk usage by kind of file, largest first."""
+    from imseek.types.maintenance_reports import DiskUse
+
     files: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for path, size in sizes_of(root):

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from imseek.data.catalog import index_policy
-from imseek.data.catalog.index_policy import POLICY, parse_policy
-from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.collection_records import Current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.index_metadata import (
@@ -22,25 +17,7 @@ from imseek.data.vectors.index_metadata import (
     read_index_metadata,
 )
 from imseek.errors import CorruptCollectionError
-from imseek.types.collection_info import IndexInfo, IndexPolicy
-
-
-def policy_of(root: Path) -> IndexPolicy:
-    """Read a collection's index policy. Raises CorruptCollectionError where it is not one that imseek writes."""
-    with connect_read_only(root) as connection:
-        row = connection.execute("SELECT value FROM meta WHERE name = ?", (POLICY,)).fetchone()
-    try:
-        return IndexPolicy() if row is None else parse_policy(row[0])
-    except (ValueError, TypeError) as error:
-        raise CorruptCollectionError(
-            f"the catalog of {root} has a damaged {POLICY}: {error}", hint=f"imseek collection repair {root}"
-        ) from error
-
-
-def is_scanned(current: Current, policy: IndexPolicy) -> bool:
-    """Whether the collection has no index and is too small to get one; imports no FAISS."""
-    largest = max((space.dim for space in current.spaces), default=0) * current.images
-    return policy.kind == "auto" and not current.snapshots and 2 * largest <= index_policy.EXACT_BYTES
+from imseek.types.collection_info import IndexInfo
 
 
 def index_infos(reader: Reader) -> tuple[IndexInfo, ...]:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from imseek.data import layout
 from imseek.data.catalog import index_policy
 from imseek.data.catalog.catalog import set_meta
-from imseek.data.catalog.index_policy import POLICY, format_policy
+from imseek.data.catalog.index_policy import POLICY, format_policy, policy_of
 from imseek.data.files.memory_limit import memory_bytes
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
@@ -24,7 +24,7 @@ from imseek.data.vectors import snapshot_parts
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows, ReportShare
 from imseek.data.vectors.faiss_snapshot import Snapshot
-from imseek.data.vectors.index_info import IndexPart, IndexSnapshot, info_of, policy_of, read_index_snapshot
+from imseek.data.vectors.index_info import IndexPart, IndexSnapshot, info_of, read_index_snapshot
 from imseek.data.vectors.index_kinds import choose_factory, code_of, make_index
 from imseek.data.vectors.index_metadata import TRUTH_FILE, IndexFolder
 from imseek.data.vectors.recall_queries import RecallQueries

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -42,7 +41,7 @@ def colour_shares(pixels: Pixels) -> Float32:
     """Return the share of each colour of ``COLOURS``: (n, h, w, 3) uint8 sRGB → (n, 11) float32 rows that sum to 1."""
     cells = (pixels[:, ::_STRIDE, ::_STRIDE] >> (8 - _BITS)).astype(np.intp)
     cells = (cells[..., 0] << 2 * _BITS) | (cells[..., 1] << _BITS) | cells[..., 2]
-    means: Float32 = _memberships()[cells].mean(axis=(1, 2))
+    means: Float32 = _MEMBERSHIPS.of(cells).mean(axis=(1, 2))
     return means
 
 
@@ -57,17 +56,41 @@ def named_colours(texts: Sequence[str]) -> Float32:
     return rows
 
 
-@functools.cache
-def _memberships() -> Float32:
-    """Return (32768, 11) float32: the membership of each cell of the sRGB cube in each colour; rows sum to 1."""
-    centres = (np.arange(1 << _BITS) + 0.5) * (256 >> _BITS)
-    cube = np.stack(np.meshgrid(centres, centres, centres, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+class _Memberships:
+    """The memberships of cells of the sRGB cube in the colours, each computed once it occurs: a picture has few.
+
+    Thread-safe: threads that meet a new cell at once compute the same row.
+    """
+
+    def __init__(self) -> None:
+        self._rows = np.empty((1 << 3 * _BITS, len(COLOURS)), dtype=np.float32)
+        self._known = np.zeros(len(self._rows), dtype=np.bool_)
+
+    def of(self, cells: npt.NDArray[np.intp]) -> Float32:
+        """Return (…, 11) float32 rows that sum to 1 for cells (…)."""
+        occurring = np.zeros(len(self._known), dtype=np.bool_)
+        occurring[cells] = True
+        new = np.flatnonzero(occurring & ~self._known)
+        if len(new):
+            self._rows[new] = _memberships(new)
+            self._known[new] = True
+        rows: Float32 = self._rows[cells]
+        return rows
+
+
+def _memberships(cells: npt.NDArray[np.intp]) -> Float32:
+    """Return (n, 11) float32: the memberships of n cells in the colours; rows sum to 1."""
+    channels = np.stack([cells >> 2 * _BITS, cells >> _BITS, cells], axis=-1) & ((1 << _BITS) - 1)
+    centres = (channels.astype(np.float64) + 0.5) * (256 >> _BITS)
     focal = np.array(list(COLOURS.values()), dtype=np.float64)
-    squares = ((_lab(cube) - _lab(focal)) ** 2).sum(axis=-1)
+    squares = ((_lab(centres[:, None]) - _lab(focal)) ** 2).sum(axis=-1)
     # Subtract the nearest colour's distance first, so that no cell underflows to zero everywhere.
     weights = np.exp((squares.min(axis=1, keepdims=True) - squares) / (2 * SIGMA**2))
     rows: Float32 = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return rows
+
+
+_MEMBERSHIPS: Final = _Memberships()
 
 
 def _lab(srgb: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

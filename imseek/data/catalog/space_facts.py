@@ -1,0 +1,19 @@
+"""Read what the catalog records of a space in JSON, without SQLAlchemy."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from imseek.data.catalog.runs import parse_json_object
+from imseek.data.files.json_object import JsonObject
+
+#: Key of a space formerly in use: the time when it was replaced.
+KEPT_SINCE: Final = "kept_since"
+
+
+def modalities_of(facts: str) -> tuple[str, ...] | None:
+    """Return what the encoder of a space accepts, from the space's ``facts``; None if not recorded."""
+    with suppress(ValueError):
+        return JsonObject(parse_json_object(facts)).texts("modalities")
+    return None
