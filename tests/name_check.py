@@ -18,6 +18,7 @@ from types import NoneType, UnionType
 from typing import Any
 
 import imseek
+from imseek.search.query import Question
 
 _MISSING = object()
 
@@ -186,7 +187,8 @@ class _Method:
 @cache
 def _public() -> dict[str, Any]:
     """What annotations name that is imported for type checkers only."""
-    return vars(collections.abc) | {name: getattr(imseek, name) for name in imseek.__all__}
+    ours = {name: getattr(imseek, name) for name in imseek.__all__}
+    return vars(collections.abc) | ours | {"Question": Question}
 
 
 def _hints(thing: Any) -> dict[str, Any]:

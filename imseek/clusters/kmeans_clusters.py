@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from imseek.analysis.space_vectors import Vectors
 from imseek.analysis.unique_vectors import hash_rows
+from imseek.clusters import gram_kmeans
 from imseek.clusters.results import ClusterMethod
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
 from imseek.encoders.checks import available_cpus
-from imseek.errors import MissingExtraError, UsageError
+from imseek.errors import UsageError
+from imseek.metrics.clustering import adjusted_mutual_information
 from imseek.progress import Task
 from imseek.types.arrays import Float32
 
@@ -32,9 +37,12 @@ _ROWS_PER_CENTRE: Final = 16
 _CANDIDATE_COUNTS: Final = (6, 8, 11, 16, 23, 32, 45, 64)
 _MIN_IMAGES_PER_CLUSTER: Final = 5
 #: Sample size for choosing the number, number of random halvings, and the gain required of a larger number.
-_SELECTION_SAMPLE: Final = 8192
+_SELECTION_SAMPLE: Final = 4096
 _HALVINGS: Final = 5
 _TOLERANCE: Final = 0.01
+#: Starting points of the clusters of no more images than that, while images times clusters are no more than this.
+_STARTS: Final = 5
+_RESTART_COST: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +94,20 @@ def fit(vectors: Vectors, k: int | None, seed: int, task: Task) -> Fit:
     if differ < k:
         k, said = differ, f"{said}, but no more vectors differ"
     task.step(FITTING, 0, None)
-    return Fit("k-means", kmeans.centres_of(rows, k, seed=seed), None, said)
+    return Fit("k-means", _centres_of(rows, k, seed), None, said)
+
+
+def _centres_of(rows: Float32, k: int, seed: int) -> Float32:
+    if len(rows) > _SELECTION_SAMPLE:
+        return kmeans.centres_of(rows, k, seed=seed)
+    gram = rows @ rows.T
+    with threadpool_limits(1, "blas"):
+        starts = _STARTS if len(rows) * k <= _RESTART_COST else 1
+        labels = gram_kmeans.fit_labels(gram, k, seed % (1 << 30), starts=starts)
+        centres = gram_kmeans.cluster_sums(rows, labels, k)
+    norms = np.linalg.norm(centres, axis=1, keepdims=True)
+    unit: Float32 = centres[norms[:, 0] > 0] / norms[norms[:, 0] > 0]
+    return unit
 
 
 def choose_cluster_count(vectors: Vectors, seed: int, task: Task) -> tuple[int, str]:
@@ -95,40 +116,44 @@ def choose_cluster_count(vectors: Vectors, seed: int, task: Task) -> tuple[int, 
     Both halves are clustered, and the whole sample is assigned to the centres of each. Where k suits the data, the two
     agree (Lange et al. 2004, *Stability-based validation of clustering solutions*), as measured by mutual information
     adjusted for chance (Vinh et al. 2010). The smallest of nearly equal candidates wins. With too few images: √(n/2).
-    Raises MissingExtraError.
     """
     rows = sample_rows(vectors, _SELECTION_SAMPLE, seed)
     differ = len(np.unique(hash_rows(rows)))
     tried = [k for k in _CANDIDATE_COUNTS if _MIN_IMAGES_PER_CLUSTER * 2 * k <= differ]
     if not tried:
         return max(1, round((len(vectors) / 2) ** 0.5)), "too few images to choose by: √(n/2)"
-    runs = [(k, halving) for k in tried for halving in range(_HALVINGS)]
-    agreed: list[float] = []
-    task.step(CHOOSING, 0, len(runs))
-    pool = kmeans.thread_pool(available_cpus())
-    try:
-        for score in pool.map(lambda run: _agreement(rows, run[0], run[1], seed), runs):
-            agreed.append(score)
-            task.step(CHOOSING, len(agreed), len(runs))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    scores = np.reshape(agreed, (len(tried), _HALVINGS)).mean(axis=1).tolist()
-    best = next(n for n, score in enumerate(scores) if score >= max(scores) - _TOLERANCE)
-    return tried[best], f"the most stable of {', '.join(map(str, tried))} ({scores[best]:.2f})"
+    gram = rows @ rows.T
+    agreed: list[list[float]] = []
+    task.step(CHOOSING, 0, _HALVINGS)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(available_cpus()) as pool:
+        try:
+            for scores in pool.map(lambda halving: _agreements(gram, tried, (seed, halving)), range(_HALVINGS)):
+                agreed.append(scores)
+                task.step(CHOOSING, len(agreed), _HALVINGS)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    means = np.mean(agreed, axis=0).tolist()
+    best = next(n for n, score in enumerate(means) if score >= max(means) - _TOLERANCE)
+    return tried[best], f"the most stable of {', '.join(map(str, tried))} ({means[best]:.2f})"
 
 
-def _agreement(rows: Float32, k: int, halving: int, seed: int) -> float:
-    """Compute the agreement of two clusterings with k centres, each fitted to one half of the rows."""
-    try:
-        from sklearn.metrics import adjusted_mutual_info_score
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("scikit-learn", "explore") from error
-    halves = np.array_split(np.random.default_rng((seed, halving)).permutation(len(rows)), 2)
-    a, b = (
-        kmeans.nearest_centres(rows, kmeans.centres_of(rows[half], k, seed=seed + side), 1)[0][:, 0]
-        for side, half in enumerate(halves)
-    )
-    return float(adjusted_mutual_info_score(a, b))
+def _agreements(gram: Float32, tried: Sequence[int], seed: tuple[int, int]) -> list[float]:
+    """Compute, for each number of centres, the agreement of two clusterings, each fitted to one half of the images.
+
+    ``gram`` (n, n) has the dot products of the images.
+    """
+    halves = np.array_split(np.random.default_rng(seed).permutation(len(gram)), 2)
+    clusterings: list[list[Ids]] = []
+    for side, half in enumerate(halves):
+        rows = gram[half]
+        inside = np.ascontiguousarray(rows[:, half])
+        found = []
+        for k in tried:
+            own = gram_kmeans.fit_labels(inside, k, (*seed, k, side))
+            sums = gram_kmeans.cluster_sums(rows, own, k)
+            found.append(gram_kmeans.nearest_clusters(sums, gram_kmeans.squared_norms(sums[:, half], own))[0])
+        clusterings.append(found)
+    return [adjusted_mutual_information(a, b) for a, b in zip(*clusterings, strict=True)]
 
 
 def sample_rows(vectors: Vectors, most: int, seed: int) -> Float32:

@@ -312,12 +312,11 @@ def test_scores_replace_only_their_like(root: Path) -> None:
 def test_a_missing_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    for module in ("sklearn.cluster", "sklearn.ensemble", "sklearn.metrics"):
+    for module in ("sklearn", "sklearn.cluster", "sklearn.ensemble", "sklearn.metrics"):
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr("imseek.clusters.kmeans_clusters._CANDIDATE_COUNTS", (2, 3))
     monkeypatch.setattr("imseek.clusters.kmeans_clusters._MIN_IMAGES_PER_CLUSTER", 1)
     for ask in (
-        lambda: clusters.find(root),
         lambda: clusters.find(root, density=True, smallest=3),
         lambda: clusters.outliers(root, method="isolation"),
     ):
@@ -325,6 +324,7 @@ def test_a_missing_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -
             ask()
         assert caught.value.extra == "explore"
     assert len(clusters.find(root, k=3, names="none").clusters) == 3  # FAISS is enough
+    assert clusters.find(root, names="none").chosen.startswith("the most stable of 2, 3 (")
 
 
 def test_the_end_that_is_asked_for_stores_nothing(root: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any, Final, TypeAlias
 
@@ -61,15 +60,6 @@ def nearest_centres(rows: Float32, centres: Float32, count: int = 2) -> tuple[La
         metric=faiss.METRIC_INNER_PRODUCT,
     )
     return numbers, np.clip(cosines, -1, 1)
-
-
-def thread_pool(threads: int) -> ThreadPoolExecutor:
-    """Return a pool of threads in which FAISS uses no others.
-
-    Many small clusterings beside each other are several times faster than one after the other on all processors.
-    Raises MissingExtraError.
-    """
-    return ThreadPoolExecutor(threads, initializer=_faiss().omp_set_num_threads, initargs=(1,))
 
 
 def _faiss() -> Any:
