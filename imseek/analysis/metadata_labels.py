@@ -10,9 +10,7 @@ from imseek.data.catalog.places import MEMBER_SEPARATOR, split
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.search.where.column_cache import ColumnCache, kinds_of
 from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL, Kind, Source
-from imseek.search.where.names import ColumnNames
 from imseek.types.pictures import display_path
 
 #: Images whose paths are read at once.
@@ -39,6 +37,9 @@ def values_of(reader: Reader, name: str, ids: Ids) -> dict[int, str]:
     Column names are matched as in filters. Raises QueryError where the column does not exist, UsageError where its
     values cannot be classes.
     """
+    from imseek.search.where.column_cache import ColumnCache, kinds_of  # here: they import sqlglot and pyarrow.compute
+    from imseek.search.where.names import ColumnNames
+
     columns = ColumnCache(0)
     types = columns.types(reader)
     kinds = kinds_of(types)

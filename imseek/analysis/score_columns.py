@@ -9,12 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from imseek.data import layout
 from imseek.data.catalog import models
 from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
-from imseek.data.shards import derived_columns as stored_columns
 from imseek.data.shards import metadata_columns as stored_facts
-from imseek.data.shards.sidecar_columns import SIDECARS
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL
@@ -29,9 +28,9 @@ MAX_NAME_LENGTH: Final = 41
 BY_PROBE: Final = "a probe's labels"
 #: Column sets that belong to other commands.
 _RESERVED: Final = {
-    stored_columns.MEASURED: "`imseek maintain --measure`",
-    stored_columns.INHERITED: "what keepers of duplicates inherit",
-    SIDECARS: "files beside pictures",
+    layout.MEASURED: "`imseek maintain --measure`",
+    layout.INHERITED: "what keepers of duplicates inherit",
+    layout.SIDECARS: "files beside pictures",
 }
 _KIND_PHRASES: Final = {
     "probe": "a probe",

@@ -47,6 +47,10 @@ _MODALITIES = {folder: modality for modality, folder in _KINDS.items()}
 
 #: Name of the column set of files beside pictures (:mod:`imseek.data.shards.sidecar_columns`).
 SIDECARS = "sidecars"
+#: Name of the column set of measures for images indexed without them.
+MEASURED = "measured"
+#: Name of the column set of values that kept duplicates inherit.
+INHERITED = "inherited"
 
 #: Folders whose files are all listed in the catalog: anything else in them is an orphan.
 LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS, JUDGEMENTS, MODELS)

@@ -26,7 +26,6 @@ from imseek.analysis.space_vectors import Vectors
 from imseek.collection import Collection, text_encoder
 from imseek.data.catalog import models
 from imseek.data.reader import Reader
-from imseek.data.shards import derived_columns as stored_columns
 from imseek.encoders.prompts import template_sets as template_sets
 from imseek.errors import UsageError
 from imseek.labels import classes as wording
@@ -209,6 +208,8 @@ def again(
 
     Raises UsageError if nothing is stored under the name or the collection's encoder has changed, and as :func:`label`.
     """
+    from imseek.data.shards import derived_columns
+
     root = path_of(collection)
 
     def work(reader: Reader) -> Labels:
@@ -229,7 +230,7 @@ def again(
         recipe, scale = Recipe.of(model.facts)
         context = LabelContext(Task(progress, stop))
         vectors = Vectors(reader, space, filter_ids(reader, recipe.where))
-        before = stored_columns.read_columns(reader, name) if model.facts["columns"] else {}
+        before = derived_columns.read_columns(reader, name) if model.facts["columns"] else {}
         if model.facts["columns"]:
             known_ids = np.fromiter(before.get(f"{name}_score", {}), np.int64)
             new = vectors.ids[~np.isin(vectors.ids, known_ids)]

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.analysis.originals import Originals
+from imseek.data import layout
 from imseek.data.reader import Reader
 from imseek.data.shards import shard_files
-from imseek.data.shards.derived_columns import MEASURED, Floats, Ids, measures_change
+from imseek.data.shards.derived_columns import Floats, Ids, measures_change
 from imseek.data.writing.writer import Writer
 from imseek.encoders.checks import available_cpus
 from imseek.errors import MediaError
@@ -108,7 +109,7 @@ def _load_measures(reader: Reader) -> tuple[Ids, npt.NDArray[np.float64]]:
     ids: list[Ids] = [np.empty(0, np.int64)]
     values = [np.empty((len(NAMES), 0))]
     for shard in reader.current.shards:
-        if (path := shard.columns.get(MEASURED)) is not None:
+        if (path := shard.columns.get(layout.MEASURED)) is not None:
             table = reader.load(path, shard_files.read_table)
             ids.append(table.column("image_id").to_numpy())
             values.append(np.stack([table.column(name).cast("float64").to_numpy() for name in NAMES]))

@@ -123,6 +123,13 @@ def test_one_new_picture(cli, pictures, photo_files) -> None:
     assert imported("index") & NEVER_IN_AN_UPDATE == set()
 
 
+def test_clusters(indexed) -> None:
+    assert (
+        imported("clusters", "--names", "none") & {"duckdb", "pyarrow.compute", "sklearn", "sqlalchemy", "sqlglot"}
+        == set()
+    )
+
+
 def test_python_m_runs_without_the_current_folder(process, home) -> None:
     Path("typing.py").write_text("raise SystemExit('the current folder is on the import path')")
     done = process("--version")

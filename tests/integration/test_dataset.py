@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 
 import imseek
 from imseek import dataset, maintenance
+from imseek.data import layout
 from imseek.data.reader import Reader
 from imseek.data.shards import derived_columns, shard_files
 from imseek.data.writing.writer import Writer
@@ -217,7 +218,7 @@ class TestMeasuringLater:
     def test_its_columns_are_nobody_elses(self, indexed: imseek.Collection) -> None:
         with Writer(indexed.path, "test") as writer:
             with pytest.raises(ValueError, match="maintain --measure"):
-                derived_columns.put_columns(writer, derived_columns.MEASURED, {"x": {1: 1.0}})
+                derived_columns.put_columns(writer, layout.MEASURED, {"x": {1: 1.0}})
             with pytest.raises(ValueError, match="intrinsic"):
                 derived_columns.put_columns(writer, "mine", {"luma_mean": {1: 1.0}})
 

@@ -18,15 +18,10 @@ from imseek.data.files.collection_files import load_array
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
 from imseek.data.shards import shard_files
-from imseek.data.shards.sidecar_columns import SIDECARS
 from imseek.data.writing.writer import Change, Writer
 
-#: The column set of measures for images indexed without them (:func:`measures_change`).
-MEASURED = "measured"
-#: The column set of values that kept duplicates inherit.
-INHERITED = "inherited"
 #: Column sets that are not replaced by name.
-_RESERVED = {MEASURED: "`imseek maintain --measure`", SIDECARS: "files beside pictures"}
+_RESERVED = {layout.MEASURED: "`imseek maintain --measure`", layout.SIDECARS: "files beside pictures"}
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -108,7 +103,7 @@ def measures_change(writer: Writer, ids: Ids, measures: Mapping[str, Floats]) ->
             column = np.where(known, values[at], np.nan) if len(ids) else np.full(len(rows), np.nan)
             columns[name] = pa.array(column, pa.float64(), mask=np.isnan(column))
         tables[shard_id] = pa.table({"image_id": pa.array(rows, pa.int64()), **columns})
-    return _tables_change(writer, MEASURED, tables)
+    return _tables_change(writer, layout.MEASURED, tables)
 
 
 def _ids_of_shards(writer: Writer) -> Iterator[tuple[int, Ids]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final
 
+from imseek.data import layout
 from imseek.data.catalog import tags
 from imseek.data.catalog.quarantine import QuarantineChange
 from imseek.data.reader import Reader
@@ -20,7 +21,7 @@ from imseek.duplicates.actions.journal import Journal
 from imseek.duplicates.actions.journal_records import AWAY_STATES, Intent
 
 #: Name of the set of derived columns.
-COLUMN_SET: Final = derived_columns.INHERITED
+COLUMN_SET: Final = layout.INHERITED
 CAPTION_COLUMN: Final = "inherited_caption"
 
 
