@@ -109,6 +109,7 @@ CASES = (
         ("planted_recall", "runs.wall_s", "runs.own_mb", "near_s", "faiss_near_s"),
     ),
     Case("efficiency", "ViT-B-32 --precision fp32 --batch 1", ("models.forward_ms", "models.efficiency")),
+    Case("icicles", "{tmp}/search.svg --runs 1 -- search red -c {colours}", ("processor_s", "samples")),
     Case("everyday", "--photos 20 --runs 1 --work {tmp}", ("commands.imseek_s", "commands.imseek_cpu_s")),
     Case(
         "evaluate",
