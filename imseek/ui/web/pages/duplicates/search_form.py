@@ -29,7 +29,7 @@ _STOPPING: Final = "It stops after what it is at. What was compared is kept."
 #: Seconds after which groups found meanwhile are shown.
 _REDRAW_SECONDS: Final = 4.0
 RULES: Final[dict[KeepRule, str]] = {
-    "best": "the best: most pixels, then most metadata, then the largest file",
+    "best": "the best: most pixels, least compression, most metadata, largest file",
     "largest": "the largest file",
     "oldest": "the one that was taken first",
     "newest": "the one that was taken last",
