@@ -135,10 +135,10 @@ def _sign(layout: int, seed: int) -> Image.Image:
 
 
 def _card(layout: int, seed: int) -> Image.Image:
-    """A playing card: of one layout, ranks and suits differ."""
-    rng = np.random.default_rng([layout, seed % 1000, 4])
-    rank = ("2", "3", "4", "5", "6", "7", "8", "9", "10", "J", "Q", "K")[int(rng.integers(12))]
-    suit = (seed + layout) % 4
+    """A playing card: no two have the same rank and suit."""
+    number = layout * DRAWN + seed % 1000 + (24 if seed >= 1000 else 0)
+    rank = ("2", "3", "4", "5", "6", "7", "8", "9", "10", "J", "Q", "K")[number // 4]
+    suit = number % 4
     picture = Image.new("RGB", (250, 350), ("white", "#fdf6e3", "#eef")[layout])
     draw = ImageDraw.Draw(picture)
     draw.rounded_rectangle((6, 6, 243, 343), 18, outline="black", width=3)
