@@ -122,7 +122,9 @@ class OutputOptions:
         if self.preview and result.hits:
             _preview(result, by_caption=query.by == "caption")
         colour = self.color == "always" or (self.color == "auto" and has_colour())
-        sifted = narrowed and not result.cut and query.page is None and query.min_score is None
+        sifted = (
+            narrowed and not result.searched and query.by != "caption"
+        )  # Captions are searched where there are any.
         empty = "no hits: no image meets --where" if sifted else "no hits"
         print_table(result, query.by, names, colour=colour, empty=empty)
         if following is not None:
