@@ -372,7 +372,10 @@ class Engine(BaseEngine[Reader]):
             unit = prepared.query_vectors.units[0]
         else:
             spoken = replace(query, terms=tuple(term for term in query.terms if term.text is not None))
-            (unit,) = self._encoder.encode(spoken, edition.reader, (space,), edition.sample, texts).units
+            try:
+                (unit,) = self._encoder.encode(spoken, edition.reader, (space,), edition.sample, texts).units
+            except QueryError:  # Beside a picture, texts may cancel each other out.
+                return None
         allowed, most = prepared.allowed, min(MAX_WORD_MATCHES, len(index))
         (found,) = index.search(unit[np.newaxis], most, allowed=allowed, text=True, exact=query.exact)
         if not len(found):

@@ -640,6 +640,13 @@ def test_pictures_beside_texts_leave_captions_their_share(spoken: imseek.Collect
     assert {*ids(several)[:2]} == {like, id_named(spoken, "4_4.png")}
 
 
+def test_texts_that_cancel_beside_a_picture_are_compared_with_no_caption(spoken: imseek.Collection) -> None:
+    terms = (Term(image_id=0), Term(text="whale"), Term(text="whale", weight=-1.0))
+    found = spoken.search(Query(terms, 40))
+    assert len(found) == 40
+    assert caption_scores(found) <= {None}
+
+
 def test_captions_of_another_encoder_are_passed_over(
     spoken: imseek.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
