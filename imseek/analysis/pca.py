@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
+from imseek.analysis.blas_threads import one_blas_thread
 from imseek.types.arrays import Float32
 
 Float64 = npt.NDArray[np.float64]
@@ -41,7 +41,7 @@ def principal_axes(blocks: Iterable[Float32], dim: int, count: int = 2) -> Axes:
     products: Float64 = np.zeros((dim, dim), np.float64)
     n = 0
     # One thread: with two, sums differ in the last digit, which is enough for UMAP to produce another map.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         for block in blocks:
             rows = block[nonzero_rows(block)]
             total += rows.sum(axis=0, dtype=np.float64)

@@ -51,7 +51,7 @@ def nearest_clusters(sums: Float32, squares: Float32) -> tuple[Labels, Float32]:
     ``sums`` (k, m) has the dot products of each cluster's sum with the vectors, ``squares`` (k,) the squared norm of
     that sum, 0 for an empty cluster, to which nothing is near.
     """
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # Rounding makes squares of vectors that cancel negative.
         scale = np.where(squares > 0, 1 / np.sqrt(squares), np.float32(0))
     cosines = sums * scale[:, None]
     cosines[squares <= 0] = -np.inf

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from imseek.analysis.blas_threads import one_blas_thread
 from imseek.analysis.space_vectors import Vectors
 from imseek.analysis.unique_vectors import hash_rows
 from imseek.clusters import gram_kmeans
@@ -101,7 +101,7 @@ def _centres_of(rows: Float32, k: int, seed: int) -> Float32:
     if len(rows) > _SELECTION_SAMPLE:
         return kmeans.centres_of(rows, k, seed=seed)
     gram = rows @ rows.T
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         starts = _STARTS if len(rows) * k <= _RESTART_COST else 1
         labels = gram_kmeans.fit_labels(gram, k, seed % (1 << 30), starts=starts)
         centres = gram_kmeans.cluster_sums(rows, labels, k)
@@ -125,7 +125,7 @@ def choose_cluster_count(vectors: Vectors, seed: int, task: Task) -> tuple[int, 
     gram = rows @ rows.T
     agreed: list[list[float]] = []
     task.step(CHOOSING, 0, _HALVINGS)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(available_cpus()) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(available_cpus()) as pool:
         try:
             for scores in pool.map(lambda halving: _agreements(gram, tried, (seed, halving)), range(_HALVINGS)):
                 agreed.append(scores)

@@ -19,7 +19,7 @@ from imseek.data.vectors import IdSet, Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import row_norms, scores_of, top_k
 from imseek.encoders.runtime import Runtime
-from imseek.errors import CAPTION_SOURCES, CorruptCollectionError, QueryError
+from imseek.errors import CAPTION_SOURCES, CorruptCollectionError, QueryError, StaleGenerationError
 from imseek.search import rerank
 from imseek.search.backend import (
     AllowedImages,
@@ -364,7 +364,10 @@ class Engine(BaseEngine[Reader]):
             return None  # Another encoder would have to be loaded.
         try:
             index = self._editions.index(edition, space)
-        except CorruptCollectionError as error:
+        except (CorruptCollectionError, StaleGenerationError) as error:
+            is_newest = self._editions.newest().reader.generation == edition.reader.generation
+            if isinstance(error, StaleGenerationError) and not is_newest:
+                raise  # A purge has removed the file.
             return CaptionHits.none(f"captions were passed over: {error} ({error.hint})")
         if not len(index):
             return None
@@ -372,7 +375,10 @@ class Engine(BaseEngine[Reader]):
             unit = prepared.query_vectors.units[0]
         else:
             spoken = replace(query, terms=tuple(term for term in query.terms if term.text is not None))
-            (unit,) = self._encoder.encode(spoken, edition.reader, (space,), edition.sample, texts).units
+            try:
+                (unit,) = self._encoder.encode(spoken, edition.reader, (space,), edition.sample, texts).units
+            except QueryError:  # Beside a picture, texts may cancel each other out.
+                return None
         allowed, most = prepared.allowed, min(MAX_WORD_MATCHES, len(index))
         (found,) = index.search(unit[np.newaxis], most, allowed=allowed, text=True, exact=query.exact)
         if not len(found):

@@ -54,7 +54,8 @@ def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata |
         for n in np.flatnonzero(evidence >= PICTURE_NATS).tolist():
             found[int(hits.ids[n])].append(Match("picture", score=float(hits.scores[n])))
     spoken = _caption_cosines(prepared)
-    matching = hits.ids[hits.words > 0].tolist()
+    # Where words cannot be searched, captions alone are the evidence.
+    matching = hits.ids[hits.words > 0].tolist() if prepared.words.note is None else []
     tokens = TokenMatcher(words_of(prepared.query))
     documents = prepared.reader.documents(matching) if matching else {}
     fields = {i: _fields_of(one, tokens) for i, one in documents.items()}

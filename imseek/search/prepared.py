@@ -178,7 +178,7 @@ class PreparedQuery:
 
     @property
     def digest(self) -> bytes:
-        return self.window.digest
+        return self.window.digest + self.reader.generation.to_bytes(8)
 
     def metadata(self, candidates: CandidateSet) -> list[Mapping[str, Any]]:
         ids = candidates.ids.tolist()

@@ -79,7 +79,7 @@ class RerankContext(StageContext, Protocol):
 
     @property
     def digest(self) -> bytes:
-        """Identifies the query and the collections searched, whatever the page."""
+        """Identifies the query and the generations searched, whatever the page."""
         ...
 
     def metadata(self, candidates: CandidateSet) -> list[Mapping[str, Any]]:

@@ -64,7 +64,7 @@ class MergedContext:
 
     @property
     def digest(self) -> bytes:
-        return self.each[0].digest
+        return b"".join(one.digest for one in self.each)
 
     def vectors(self, candidates: CandidateSet) -> Float32:
         return np.array(self._gather(candidates, lambda one, part: list(one.vectors(part))), np.float32)
@@ -118,7 +118,7 @@ def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> Searc
     )
     hits = _hits(found, page, wanted)
     notes = [note for one in found for note in one.notes]
-    if first.reranker is not None:
+    if first.reranker is not None and len(candidates) > 1:
         notes.append(first.reranker.note(min(first.query.rerank_limit, len(candidates))))
     next_page = None
     if page.following is not None:

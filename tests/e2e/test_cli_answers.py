@@ -43,6 +43,10 @@ def lines(schema_of: Any, text: str) -> list[dict[str, Any]]:
 
 def test_an_empty_list_says_what_left_it_empty(cli, album) -> None:
     assert cli("search", "red", "--where", "width > 1000").out == "no hits: no image meets --where\n"
+    assert cli("search", "red", "--where", "width > 1000", "--page", "1").out == "no hits: no image meets --where\n"
+    for by in ("text", "caption"):
+        outcome = cli("search", "zeppelin", "--by", by, "--where", "width > 10")
+        assert "no image meets" not in outcome.out, "the words are not found"
     assert cli("search", "red", "--min-score", "1").out == "no hits\n"
 
 

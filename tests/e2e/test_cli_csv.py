@@ -154,3 +154,9 @@ def test_an_empty_list_has_its_columns(cli, home, tmp_path) -> None:
 def test_label_forget_lists_nothing(cli, indexed, tmp_path) -> None:
     outcome = cli("label", "--forget", "kind", "--csv", tmp_path / "x.csv")
     assert (outcome.code, "leave out --csv" in outcome.err) == (2, True)
+
+
+@pytest.mark.parametrize(("word", "kinds"), [("dinov2", "image"), ("openclip", "image text")])
+def test_kinds_of_input_are_separate_words(listed, tmp_path, word, kinds) -> None:
+    assert listed("encoders", "list", word, "--csv", tmp_path / "list.csv").code == 0
+    assert {row["modalities"] for row in rows((tmp_path / "list.csv").read_text())} == {kinds}

@@ -250,6 +250,12 @@ class TestMistypedPaths:
         assert f"stands in quotes: '{spaced}'" in outcome.err
         assert cli("index", spaced, "--encoder", "fake").code == 0
 
+    def test_more_names_than_a_path_has_room_for(self, cli, pictures) -> None:
+        for n in range(30):
+            (pictures / f"{n:02}{'x' * 200}.txt").write_text("no picture")
+        outcome = cli("index", *sorted(pictures.iterdir()), "--encoder", "fake", "--json")
+        assert outcome.code == 0
+
 
 class TestWaiting:
     """Loading an encoder takes seconds, in which a terminal says so; programs and files get no such line."""

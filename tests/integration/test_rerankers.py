@@ -71,6 +71,12 @@ def test_the_order_is_that_of_the_reranker_and_scores_stay(told: imseek.Collecti
     assert plain[0].matches == ()
 
 
+def test_fewer_than_two_hits_have_no_order_to_tell(told: imseek.Collection, backwards: StandIn) -> None:
+    for where, count in (("width < 1", 0), ("path LIKE '%rocket%'", 1)):
+        found = told.search("a cup", where=where, rerank="backwards")
+        assert (len(found), found.notes) == (count, ())
+
+
 def test_only_the_best_are_looked_at(told: imseek.Collection, backwards: StandIn) -> None:
     plain = ids(told.search("red"))
     found = told.search("red", rerank="backwards", rerank_limit=3)
@@ -276,6 +282,23 @@ def test_pages_agree_even_if_the_reranker_does_not(told: imseek.Collection, monk
     assert len(moody.calls) == 1
     with pytest.raises(QueryError, match="page token belongs to another query"):
         told.search("red", rerank="moody", rerank_limit=5, page=told.search("red", rerank="moody", limit=2).next_page)
+
+
+def test_pages_of_an_earlier_generation_keep_its_order(
+    told: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reranking.install(monkeypatch, reranking.by_caption())
+
+    def search(**options: Any) -> SearchResult:
+        return told.search("red cup", by="image", rerank="caption-words", **options)
+
+    before, first = search(), search(limit=2)
+    for path in photos.rglob("*.txt"):
+        path.write_text("a red cup" if path.stem == "rocket" else "nothing")
+    told.index()
+    assert names(search())[0] == "rocket"
+    rest = search(limit=20, page=first.next_page)
+    assert (rest.generation, ids(first) + ids(rest)) == (before.generation, ids(before))
 
 
 def test_filters_and_cutoffs_come_before_it(told: imseek.Collection, backwards: StandIn) -> None:

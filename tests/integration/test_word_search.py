@@ -640,6 +640,42 @@ def test_pictures_beside_texts_leave_captions_their_share(spoken: imseek.Collect
     assert {*ids(several)[:2]} == {like, id_named(spoken, "4_4.png")}
 
 
+def test_texts_that_cancel_beside_a_picture_are_compared_with_no_caption(spoken: imseek.Collection) -> None:
+    terms = (Term(image_id=0), Term(text="whale"), Term(text="whale", weight=-1.0))
+    found = spoken.search(Query(terms, 40))
+    assert len(found) == 40
+    assert caption_scores(found) <= {None}
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_damaged_captions_are_passed_over(spoken: imseek.Collection, tmp_path: Path, is_there: bool) -> None:
+    shutil.copytree(spoken.path, tmp_path / "c")
+    for file in (tmp_path / "c" / "spaces").glob("*/text_emb/*.npy"):
+        if is_there:
+            file.write_bytes(file.read_bytes()[:300])
+        else:
+            file.unlink()
+    with imseek.open(tmp_path / "c") as copy:
+        found = copy.search(SPOKEN)
+        assert len(found) == 40
+        assert caption_scores(found) == {None}, "a word matches in a caption"
+        (note,) = (note for note in found.notes if note.startswith("captions were passed over"))
+        assert note.endswith(f"imseek collection repair {tmp_path / 'c'})")
+
+
+def test_without_words_captions_alone_are_the_reason(
+    spoken: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collection that is not trusted has no words to search, so that no hit says that words match."""
+    monkeypatch.setattr(matching, "is_trusted", lambda root: False)
+    found = spoken.search(SPOKEN)
+    matches = {hit.image_id: [one for one in hit.matches if one.field != "picture"] for hit in found}
+    assert found.notes == ("words are searched in trusted collections only",)
+    like, both = id_named(spoken, "3_2.png"), id_named(spoken, "4_4.png")
+    assert [one.words for i in (like, both) for one in matches[i]] == [(), ()]
+    assert all(one.score is not None for why in matches.values() for one in why)
+
+
 def test_captions_of_another_encoder_are_passed_over(
     spoken: imseek.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, 
 from imseek.library import ResolvedCollection
 from imseek.progress import Progress
 from imseek.types.pictures import Place
-from imseek.ui.cli.duplicates import DuplicatesAnswer, PlanSummary, _FoundSoFar
+from imseek.ui.cli.duplicates import DuplicatesAnswer, PlanSummary, _GroupProgress
 from imseek.ui.render.result_json import CollectionName, print_answer
 
 CHOSEN = ResolvedCollection(Path("/library/scans"), "scans", "--collection")
@@ -65,7 +65,7 @@ def test_duplicates(capsys: pytest.CaptureFixture[str]) -> None:
 def test_at_a_terminal_the_progress_says_how_many_groups_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Progress] = []
     now = Progress("comparing pairs", 256, 1024, 0, 1.0)
-    found = _FoundSoFar(None, as_lines=False)
+    found = _GroupProgress(None, as_lines=False)
     assert found.progress(shown.append) == shown.append, "for a program that reads it"
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     show = found.progress(shown.append)
@@ -74,7 +74,7 @@ def test_at_a_terminal_the_progress_says_how_many_groups_there_are(monkeypatch: 
     found(duplicates().report.groups[0])
     show(now)
     assert [one.phase for one in shown] == ["comparing pairs", "comparing pairs (1 group, 1.0 kB so far)"]
-    assert _FoundSoFar(None, as_lines=False).progress(None) is None
+    assert _GroupProgress(None, as_lines=False).progress(None) is None
 
 
 @pytest.mark.parametrize(

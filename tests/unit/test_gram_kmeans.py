@@ -29,6 +29,17 @@ def patches(photo_files: list) -> np.ndarray:
     return unit(rows - rows.mean(axis=0))
 
 
+@pytest.mark.filterwarnings("error")
+def test_vectors_that_cancel_have_no_centre(patches) -> None:
+    both = np.concatenate([patches, -patches])
+    gram = both @ both.T
+    labels = np.zeros(len(both), np.int64)
+    sums = cluster_sums(gram, labels, 2)
+    for square in (0.0, -1e-7):
+        found, _ = nearest_clusters(sums, np.array([square, 0], np.float32))
+        assert found.shape == labels.shape
+
+
 @pytest.mark.parametrize("k", [2, 7, 40])
 def test_no_image_is_nearer_to_another_centre(patches, k) -> None:
     labels = fit_labels(patches @ patches.T, k, 0)

@@ -218,7 +218,7 @@ def find(
     from imseek import duplicates
 
     kinds = cast("Sequence[DuplicateKind]", [*(kind or _KINDS), *(["inside"] if inside else [])])
-    found_so_far = _FoundSoFar(least, as_lines)
+    group_progress = _GroupProgress(least, as_lines)
     with run.work() as controls:
         if other is None and not quiet and sys.stderr.isatty() and "exact" in kinds and set(kinds) != {"exact"}:
             _say_identical(duplicates.find(chosen.path, kinds=["exact"], protect=protect or (), where=where))
@@ -231,8 +231,8 @@ def find(
             against=None if other is None else other.path,
             where=where,
             looks=0 if fast else looks,
-            on_group=found_so_far,
-            progress=found_so_far.progress(controls["progress"]),
+            on_group=group_progress,
+            progress=group_progress.progress(controls["progress"]),
             stop=controls["stop"],
         )
     unsure = 0
@@ -290,7 +290,7 @@ judge.register(app)
 apply.register(app)
 
 
-class _FoundSoFar:
+class _GroupProgress:
     """Shows the groups as they are found: as lines of JSON, or as numbers beside the progress."""
 
     def __init__(self, least: float | None, as_lines: bool) -> None:

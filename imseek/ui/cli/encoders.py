@@ -74,7 +74,7 @@ def list_(
         _check_family(family)
     # A plugin's family and licence are known when it is loaded.
     plugins = () if family or any_use else tuple(p for p in find_plugins(_GROUP).values() if (word or "") in p.name)
-    output.write(_COLUMNS, map(to_json, chosen))
+    output.write(_COLUMNS, ({**to_json(one), "modalities": " ".join(one.modalities)} for one in chosen))
     if output.as_json:
         print_json(EncoderList(chosen, plugins))
         return

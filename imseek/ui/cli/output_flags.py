@@ -103,12 +103,12 @@ class OutputOptions:
         names: Mapping[str, str],
         *,
         following: str | None,
-        narrowed: bool,
+        has_where: bool,
     ) -> None:
         """Print the hits as a table or as paths.
 
         ``names`` maps collection UUIDs to names; ``following`` is what ``--page`` takes for the next page, if any;
-        ``narrowed`` says whether a condition left out images.
+        ``has_where`` says whether the user gave a condition.
         """
         if is_stdout(self.csv):
             return  # CSV for another program must be alone on stdout.
@@ -122,8 +122,9 @@ class OutputOptions:
         if self.preview and result.hits:
             _preview(result, by_caption=query.by == "caption")
         colour = self.color == "always" or (self.color == "auto" and has_colour())
-        sifted = narrowed and not result.cut and query.page is None and query.min_score is None
-        empty = "no hits: no image meets --where" if sifted else "no hits"
+        # Captions are searched where there are any, so that none searched says nothing of the condition.
+        is_filtered = has_where and not result.searched and query.by != "caption"
+        empty = "no hits: no image meets --where" if is_filtered else "no hits"
         print_table(result, query.by, names, colour=colour, empty=empty)
         if following is not None:
             say(f"more: --page {following}")

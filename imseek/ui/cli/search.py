@@ -204,7 +204,7 @@ def _run_search(texts: list[str], asking: QueryFlags, output: OutputOptions, pla
             opened += [stack.enter_context(imseek.open(one.path, runtime=runtime, notify=say)) for one in found]
         if query is None:
             return _print_lines(opened, chosen, queries, vectors=output.vectors)
-        narrowed = query.where is not None
+        has_where = query.where is not None
         if place.here:
             from imseek.ui.cli.local_folder import narrow
 
@@ -218,7 +218,7 @@ def _run_search(texts: list[str], asking: QueryFlags, output: OutputOptions, pla
             print_json(SearchAnswer.of(result, chosen))
         else:
             names = {one.uuid: where.name for one, where in zip(opened, chosen, strict=True)}
-            output.show(result, query, names, following=following, narrowed=narrowed)
+            output.show(result, query, names, following=following, has_where=has_where)
         output.write(result)
         output.draw(result, query)
         if output.open_nth is not None:

@@ -186,7 +186,8 @@ def check_paths(paths: list[str]) -> None:
 def check_quotes(paths: list[str]) -> None:
     """Raise UsageError for a path with spaces that the shell has split, since it was not in quotes."""
     whole = " ".join(paths)
-    if len(paths) > 1 and Path(whole).expanduser().exists():
+    # Path.exists would raise for a path that is too long, as many names in one are.
+    if len(paths) > 1 and os.path.lexists(Path(whole).expanduser()):
         missing = next((path for path in paths if not os.path.lexists(Path(path).expanduser())), None)
         if missing is not None:
             hint = f"a path with spaces stands in quotes: {shlex.quote(whole)}"
