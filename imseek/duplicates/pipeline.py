@@ -88,9 +88,10 @@ def find(
             space = reader.current.image_spaces[0]
             index = open_index(space)
             limits, notes = resolve_thresholds(reader, space, contents, load, task)
-            comparing = stack.enter_context(PairComparer(reader, contents, index, request.kinds, limits, request.looks))
+            comparer = PairComparer(reader, contents, index, request.kinds, limits, request.looks, request.where)
+            comparing = stack.enter_context(comparer)
             grouper.compare_by(comparing.confirm, limits)
-            compared = comparing.find(request.where, task, None if on_group is None else grouper)
+            compared = comparing.find(task, None if on_group is None else grouper)
             if "inside" in request.kinds and not compared.interrupted:
                 insides = comparing.find_inside(load(space), compared.pairs, task)
                 compared = compared.merged_with(insides)
