@@ -566,6 +566,22 @@ class TestLookedAtOnce:
         (added,) = [group for group in report.groups if group.keeper.image_id in opened]
         assert set(opened) == {member.image_id for member in added.members}
 
+    @pytest.mark.parametrize("stops", [False, True])
+    def test_stopped_at_the_choice_of_keepers_it_measures_no_picture(self, own, opened, stops: bool) -> None:
+        stop = threading.Event()
+        before: list[int] = []
+
+        def at_keepers(now: Progress) -> None:
+            if now.phase == "choosing what to keep" and not before:
+                before.append(len(opened))
+                if stops:
+                    stop.set()
+
+        report = duplicates.find(own[0], progress=at_keepers, stop=stop)
+        assert report.interrupted == stops
+        assert (len(opened) == before[0]) == stops
+        assert len(report.groups) == 3
+
     def test_damaged_parts_are_made_again(self, own, opened) -> None:
         collection, _ = own
         first = duplicates.find(collection)
