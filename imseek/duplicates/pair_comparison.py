@@ -20,10 +20,10 @@ from imseek.duplicates.candidates.phash_pairs import distances
 from imseek.duplicates.crops import crop_search
 from imseek.duplicates.crops.tile_vectors import TileEncoder, TileStore
 from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
-from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Positions, Thresholds, classify
+from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Positions, Thresholds
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
-from imseek.duplicates.pixels.verdict_cache import classify_cached, load_nothing
+from imseek.duplicates.pixels.verdict_cache import SingleVerdicts, classify_cached, load_nothing
 from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import UniqueContents
 from imseek.encoders.base import Encoder
@@ -55,7 +55,8 @@ class PairListener(Protocol):
 
 
 class PairComparer:
-    """Compares the contents of one generation. Enter it as a context manager: it opens the original pictures."""
+    """Compares the contents of one generation. Enter it as a context manager: it opens the original pictures, and
+    stores at its end what :meth:`confirm` found, so that the next run need not compare again."""
 
     def __init__(
         self,
@@ -65,12 +66,18 @@ class PairComparer:
         kinds: Collection[DuplicateKind],
         thresholds: Thresholds = DEFAULTS,
         looks: int = DEFAULT_LOOKS,
+        where: str = "",
     ) -> None:
         """``index`` is the index of the first image space; only pairs of the given ``kinds`` are returned. If there are
-        more than ``looks`` candidates, only the most promising are compared by pixels."""
+        more than ``looks`` candidates, only the most promising are compared by pixels. ``where`` names the condition
+        that selected the contents."""
         self._reader, self._contents, self._index = reader, contents, index
         self._kinds, self._thresholds, self._looks_at_most = frozenset(kinds), thresholds, looks
+        self._where = where
         self._originals = Originals(reader)
+        self._cache = PartCache(reader.root, digest("looked", where))
+        # Both are duplicates of other members of their groups: compare the pixels at any hash distance.
+        self._single = SingleVerdicts(self._cache, replace(thresholds, near_bits=UNKNOWN))
         self._looks = LuminanceCache(lambda position: self._originals.read(int(contents.ids[position])))
         self._rows: StoredRows | None = None
         #: Keys of all candidates, ascending: those that did not become pairs need not be compared again.
@@ -85,16 +92,17 @@ class PairComparer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._originals.__exit__(kind, error, trace)
+        self._single.save()
 
-    def find(self, where: str = "", task: Task = SILENT, listener: PairListener | None = None) -> ComparisonResult:
-        """Find all pairs. ``where`` names the condition that selected the contents."""
+    def find(self, task: Task = SILENT, listener: PairListener | None = None) -> ComparisonResult:
+        """Find all pairs."""
         proposed = pair_candidates.find(
             pair_candidates.side_of(self._reader, self._contents, self._index),
             reach=reach_of(self._thresholds, len(self._contents)),
             turn=turn_hashes,
             turns=len(ORIENTATIONS),
             keep=self._reader.root,
-            scope=scope_of(where),
+            scope=scope_of(self._where),
             task=task,
         )
         if proposed.interrupted:
@@ -118,7 +126,7 @@ class PairComparer:
             self._thresholds,
             contents.ids[proposed.a],
             (contents.hashes[proposed.a], contents.hashes[proposed.b]),
-            PartCache(self._reader.root, digest("looked", where)),
+            self._cache,
             task,
             self._looks_at_most,
             None if listener is None else add,
@@ -186,9 +194,8 @@ class PairComparer:
         apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
         known = np.minimum(apart, np.uint8(UNKNOWN))
-        near = (one, other, known, codes, cosine, look)
-        # Both are duplicates of other members of their groups: compare the pixels at any hash distance.
-        pairs = self._report_pairs(classify(*near, thresholds=replace(self._thresholds, near_bits=UNKNOWN)))
+        digests = self._contents.hashes[one], self._contents.hashes[other]
+        pairs = self._report_pairs(self._single.classify(one, other, known, codes, cosine, look, ids[0], digests))
         return pairs[0] if pairs else None
 
     def _report_pairs(self, found: ClassifiedPairs) -> list[DuplicatePair]:

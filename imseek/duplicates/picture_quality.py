@@ -128,7 +128,9 @@ class QualityReader:
 
 
 def _compression(data: bytes, name: str) -> Compression:
-    own = (jpeg_quality(data) if name == "JPEG" else None) or LOSSLESS
+    own = jpeg_quality(data) if name == "JPEG" else LOSSLESS
+    if own is None:
+        return Compression(0)
     earlier = earlier_jpeg_quality(decode(data, measured=False).pixels)
     if earlier is None or earlier >= own - _OWN:
         return Compression(own)

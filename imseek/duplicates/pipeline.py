@@ -43,6 +43,8 @@ OnGroup: TypeAlias = Callable[[DuplicateGroup], None]
 #: The reason given for groups in which both images are kept.
 PART_REASON: Final = "one is part of the other, so both stay"
 NO_FOLDERS: Final = Folders()
+#: Progress phase, which counts groups.
+_KEEPER_PHASE: Final = "choosing what to keep"
 #: Images whose metadata is held in memory at the same time.
 _BATCH_IMAGES: Final = 20_000
 #: Least seconds between two looks at which groups are complete.
@@ -88,9 +90,10 @@ def find(
             space = reader.current.image_spaces[0]
             index = open_index(space)
             limits, notes = resolve_thresholds(reader, space, contents, load, task)
-            comparing = stack.enter_context(PairComparer(reader, contents, index, request.kinds, limits, request.looks))
+            comparer = PairComparer(reader, contents, index, request.kinds, limits, request.looks, request.where)
+            comparing = stack.enter_context(comparer)
             grouper.compare_by(comparing.confirm, limits)
-            compared = comparing.find(request.where, task, None if on_group is None else grouper)
+            compared = comparing.find(task, None if on_group is None else grouper)
             if "inside" in request.kinds and not compared.interrupted:
                 insides = comparing.find_inside(load(space), compared.pairs, task)
                 compared = compared.merged_with(insides)
@@ -153,8 +156,8 @@ class _Grouper:
     def finish(self, pairs: Sequence[DuplicatePair]) -> tuple[tuple[DuplicateGroup, ...], bool]:
         """Return all groups in report order, and whether the task was cancelled on the way."""
         made = self._group(pairs, self._alike, self._said, self._task)
-        quality = None if self._task.is_cancelled else self._quality
-        return _choose_keepers(self._reader, made, self._request, quality), made.interrupted
+        groups, interrupted = _choose_keepers(self._reader, made, self._request, self._quality, self._task)
+        return groups, made.interrupted or interrupted
 
     def _give(self) -> None:
         if not (components := self._incremental.take()):
@@ -163,9 +166,11 @@ class _Grouper:
         said = self._said.among(contents)
         pairs, _ = said.resolve([pair for one in components for pair in one.pairs], self._request.kinds)
         alike = {content: self._alike[content] for content in contents if content in self._alike}
-        made = self._group(pairs, alike, said, Task(stop=self._task.stop))
-        if self._on_group is not None and not made.interrupted:
-            for group in _choose_keepers(self._reader, made, self._request, self._quality):
+        silent = Task(stop=self._task.stop)
+        made = self._group(pairs, alike, said, silent)
+        groups, interrupted = _choose_keepers(self._reader, made, self._request, self._quality, silent)
+        if self._on_group is not None and not made.interrupted and not interrupted:
+            for group in groups:
                 self._on_group(group)
 
     def _group(
@@ -200,10 +205,12 @@ def _count_pairs(
 
 
 def _choose_keepers(
-    reader: Reader, made: Grouping, request: DuplicatesRequest, quality: QualityReader | None
-) -> tuple[DuplicateGroup, ...]:
-    """Choose the keeper of each group, and return the groups in report order."""
+    reader: Reader, made: Grouping, request: DuplicatesRequest, quality: QualityReader | None, task: Task
+) -> tuple[tuple[DuplicateGroup, ...], bool]:
+    """Choose the keeper of each group, and return the groups in report order, and whether the task was cancelled on the
+    way: from then on, no picture is measured."""
     groups: list[DuplicateGroup] = []
+    interrupted = False
     for some in _batches(made.groups):
         ids = sorted({i for group in some for i in group.members})
         members, rich = members_of(reader, ids, request.protect)
@@ -212,6 +219,8 @@ def _choose_keepers(
             return rich[one.image_id]
 
         for group in some:
+            task.report(_KEEPER_PHASE, len(groups), len(made.groups))
+            interrupted |= group.kind == "same" and task.is_cancelled
             of_group = mark_symbolic_links(members[i] for i in group.members)
             chosen = choose_keeper(
                 of_group,
@@ -219,13 +228,13 @@ def _choose_keepers(
                 request.prefer,
                 request.protect,
                 richness=known,
-                quality=quality if group.kind == "same" else None,
+                quality=quality if group.kind == "same" and not interrupted else None,
             )
             first, *others = chosen.members
             related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
             reason = PART_REASON if group.kind == "inside" else chosen.reason
             groups.append(DuplicateGroup(group.kind, mark_hard_links((first, *related)), reason))
-    return tuple(sorted(groups, key=report_order))
+    return tuple(sorted(groups, key=report_order)), interrupted
 
 
 def report_order(group: DuplicateGroup) -> tuple[int, int, int]:

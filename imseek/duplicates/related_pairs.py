@@ -55,7 +55,7 @@ def find_related(
         space = reader.current.image_spaces[0]
         index = open_index(space)
         limits, notes = resolve_thresholds(reader, space, contents, load, task)
-        with PairComparer(reader, contents, index, kinds, limits, looks) as comparing:
-            compared = comparing.find(where, task)
+        with PairComparer(reader, contents, index, kinds, limits, looks, where) as comparing:
+            compared = comparing.find(task)
     pairs, _ = said.resolve(compared.pairs, kinds)
     return RelatedPairs(contents, tuple(pairs), notes + compared.notes, compared.interrupted)

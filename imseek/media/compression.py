@@ -53,6 +53,9 @@ def jpeg_quality(data: bytes) -> int | None:
     """Estimate the quality, 1 to 100 as libjpeg counts, from the quantisation of a JPEG file; None if it has none."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == 0xFF:  # A marker may have any number of fill bytes before it.
+            at += 1
+            continue
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == 0xDA or length < 2:
             break

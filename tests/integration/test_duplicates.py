@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,14 @@ from templates import Templates
 import imseek
 from imseek import duplicates
 from imseek.data.catalog.duplicate_judgements import make_judgement, record, withdraw
+from imseek.data.reader import Reader
+from imseek.data.vectors import open_index
 from imseek.data.writing.writer import Writer
 from imseek.duplicates import cross_collection_pairs
+from imseek.duplicates.pair_comparison import PairComparer
 from imseek.duplicates.pixels.classify import Thresholds
 from imseek.duplicates.results import DuplicateGroup, DuplicatePair, DuplicateReport
+from imseek.duplicates.unique_contents import load_contents
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.progress import Progress
 
@@ -472,6 +478,16 @@ class TestSources:
         assert duplicates.find(collection, kinds=["exact"]).notes == ()
 
 
+def confirm_all(collection: imseek.Collection) -> list[DuplicatePair | None]:
+    """What :meth:`PairComparer.confirm` says about each two contents, where none was a candidate."""
+    with closing(Reader(collection.path)) as reader:
+        space = reader.current.image_spaces[0]
+        index = open_index("faiss", reader.segments(space.space_id), space.dim)
+        contents = load_contents(reader)
+        with PairComparer(reader, contents, index, ("same",)) as comparer:
+            return [comparer.confirm(a, b) for a, b in combinations(contents.ids.tolist(), 2)]
+
+
 class TestLookedAtOnce:
     @pytest.fixture
     def opened(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -498,6 +514,34 @@ class TestLookedAtOnce:
         assert duplicates.find(own[0]) == first
         assert opened == []
 
+    def test_a_search_with_a_condition_between_forgets_nothing(self, own) -> None:
+        collection, _ = own
+        cache = collection.path / "cache" / "duplicates"
+        duplicates.find(collection)
+        written = {path: path.stat().st_mtime_ns for path in cache.rglob("*.npz")}
+        duplicates.find(collection, where="width > 10")
+        duplicates.find(collection)
+        assert written.items() <= {path: path.stat().st_mtime_ns for path in cache.rglob("*.npz")}.items()
+
+    def test_what_grouping_asks_is_compared_once(self, own, opened) -> None:
+        collection, _ = own
+        first = confirm_all(collection)
+        assert {pair.orientation for pair in first if pair is not None} == {"", "mirrored"}
+        assert None in first
+        assert opened
+        opened.clear()
+        assert confirm_all(collection) == first
+        assert opened == []
+
+    def test_what_grouping_asked_about_unreadable_pictures_is_asked_again(self, own, opened) -> None:
+        collection, folder = own
+        (folder / "cat.jpg").rename(folder / "away")
+        blind = confirm_all(collection)
+        (folder / "away").rename(folder / "cat.jpg")
+        opened.clear()
+        assert confirm_all(collection) != blind
+        assert opened
+
     def test_what_could_not_be_read_is_tried_again(self, own, opened) -> None:
         collection, folder = own
         (folder / "cat.jpg").rename(folder / "away")
@@ -521,6 +565,22 @@ class TestLookedAtOnce:
         assert len(report.groups) == 4
         (added,) = [group for group in report.groups if group.keeper.image_id in opened]
         assert set(opened) == {member.image_id for member in added.members}
+
+    @pytest.mark.parametrize("stops", [False, True])
+    def test_stopped_at_the_choice_of_keepers_it_measures_no_picture(self, own, opened, stops: bool) -> None:
+        stop = threading.Event()
+        before: list[int] = []
+
+        def at_keepers(now: Progress) -> None:
+            if now.phase == "choosing what to keep" and not before:
+                before.append(len(opened))
+                if stops:
+                    stop.set()
+
+        report = duplicates.find(own[0], progress=at_keepers, stop=stop)
+        assert report.interrupted == stops
+        assert (len(opened) == before[0]) == stops
+        assert len(report.groups) == 3
 
     def test_damaged_parts_are_made_again(self, own, opened) -> None:
         collection, _ = own

@@ -52,9 +52,18 @@ def test_a_grey_file_and_one_with_a_profile(pictures: list[Pixels]) -> None:
     assert jpeg_quality(jpeg(pictures[0][..., 0], 60, icc_profile=bytes(70_000))) == 60
 
 
+def test_fill_bytes_before_a_marker(pictures: list[Pixels]) -> None:
+    data = jpeg(pictures[0], 60)
+    end = data.index(b"\xff\xdb")
+    filled = data[:end] + b"\xff" * 3 + data[end:]
+    assert decoded(filled).shape == pictures[0].shape
+    assert jpeg_quality(filled) == 60
+
+
 @pytest.mark.parametrize("cut", [0, 2, 3, 4, 5, 20, 22, 40, 80])
 def test_files_that_end_early_or_are_none(pictures: list[Pixels], cut: int) -> None:
     assert jpeg_quality(jpeg(pictures[0], 60)[:cut]) is None
+    assert jpeg_quality(b"\xff" * cut) is None
     assert jpeg_quality(b"\xff\xd8\xff\xdb\x00\x00" * cut) is None
     assert jpeg_quality(bytes(range(cut))) is None
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from imseek.data.files.disk_cache import Arrays, CacheFolder
 
-#: Number of recently used folders to keep.
-_MAX_FOLDERS: Final = 4
+#: Number of recently used folders to keep: that of qualities, and two for each condition.
+_MAX_FOLDERS: Final = 6
 #: Increase when the meaning of a cached file changes.
 _VERSION: Final = "1"
 

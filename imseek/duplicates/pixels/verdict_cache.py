@@ -3,6 +3,8 @@
 Candidates are processed in runs whose first images have ids in the same range of 1024. The verdicts of a run are cached
 with a key for each candidate, derived from everything its verdict depends on. So an interrupted call resumes, and after
 a few new images only the new candidates are compared. Of a run with an unreadable picture, nothing new is cached.
+
+Verdicts on single pairs, which grouping asks for one at a time, are cached in one file, with keys of the same form.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from imseek.types.arrays import Float32
 OnPairs: TypeAlias = Callable[[ClassifiedPairs, Positions, Positions], None]
 
 _STAGE: Final = "looked"
+_SINGLE_STAGE: Final = "single"
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
 _VERSION: Final = 3
@@ -100,6 +103,60 @@ def classify_cached(
 def load_nothing(position: int) -> None:
     """Return no picture, so that :func:`imseek.duplicates.pixels.classify.classify` judges by hash and vector only."""
     del position
+
+
+class SingleVerdicts:
+    """Classifies candidates one at a time, with a cache that :meth:`save` writes."""
+
+    def __init__(self, cache: PartCache, thresholds: Thresholds) -> None:
+        self._cache, self._thresholds = cache, thresholds
+        self._name = f"{_SINGLE_STAGE}-{digest(_VERSION, thresholds)}"
+        self._known: dict[tuple[int, int], tuple[Any, ...]] | None = None
+        self._changed = False
+
+    def classify(
+        self,
+        a: Positions,
+        b: Positions,
+        distance: Bits,
+        orientation: Bits,
+        cosine: Float32,
+        look: LoadLuminance,
+        ids: Ids,
+        hashes: tuple[Digests, Digests],
+    ) -> ClassifiedPairs:
+        """Classify one candidate, given as in :func:`classify_cached` by arrays of length 1."""
+        if self._known is None:
+            self._known = self._load()
+        candidate = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
+        verdict = _VerdictArrays.empty(1)
+        one, other = candidate.keys()[0].tolist()
+        if (stored := self._known.get((one, other))) is not None:
+            for array, value in zip(verdict.fields.values(), stored, strict=True):
+                array[0] = value
+            return verdict.pairs(candidate)
+        made = classify(*candidate.candidates, look, thresholds=self._thresholds)
+        if not made.unread:  # It may be readable again.
+            verdict.put(np.zeros(len(made.a), np.int64), made)
+            self._known[one, other] = tuple(array[0].item() for array in verdict.fields.values())
+            self._changed = True
+        return made
+
+    def save(self) -> None:
+        """Store the verdicts, if there are new ones."""
+        if self._changed and self._known:
+            columns = [*zip(*self._known, strict=True), *zip(*self._known.values(), strict=True)]
+            self._cache.save(
+                self._name, tuple(np.array(column, kind) for column, kind in zip(columns, _KINDS, strict=True))
+            )
+            self._changed = False
+
+    def _load(self) -> dict[tuple[int, int], tuple[Any, ...]]:
+        self._cache.only(_SINGLE_STAGE, {self._name})
+        if (stored := self._cache.load(self._name, _KINDS)) is None:
+            return {}
+        one, other, *values = (column.tolist() for column in stored)
+        return dict(zip(zip(one, other, strict=True), zip(*values, strict=True), strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

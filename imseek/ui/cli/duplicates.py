@@ -134,7 +134,7 @@ def find(
         Literal["best", "largest", "oldest", "newest", "path-priority"],
         typer.Option(
             "--keep",
-            help="Which picture of each group to keep; best: by resolution, then metadata, then file size.",
+            help="Which picture of each group to keep; best: by resolution, then compression, metadata and file size.",
         ),
     ] = "best",
     prefer: Annotated[
