@@ -409,11 +409,15 @@ def test_a_reload_or_a_link_opens_the_picture_again(visit: Visit) -> None:
     expect(large).to_be_hidden()
     page.go_back()
     page.wait_for_function("!location.search.includes('more')")
-    alone = visit(c="photos", q="red", n="1", view=shown)  # Not among the hits on the page.
-    expect(alone.locator(LARGE)).to_contain_text("1 of 1")
+    later = visit(c="photos", q="red", n="1", view=shown)  # Among the hits, but not those on the first page.
+    expect(later.locator(f"{LARGE} h2")).to_have_text(name)
+    expect(later.locator(LARGE)).to_contain_text("3 of 8")
+    alone = visit(c="photos", q="red", where=f"id != {shown}", view=shown)  # Not among the hits.
     expect(alone.locator(f"{LARGE} h2")).to_have_text(name)
+    expect(alone.locator(f"{LARGE} .path")).to_be_visible()
+    assert alone.locator(f"{LARGE} .head").inner_text().strip() == "✕"  # It has no number.
     alone.keyboard.press("Escape")
-    expect(alone.locator(".card")).to_have_count(1)
+    expect(alone.locator(".card")).to_have_count(7)
     assert _viewed(alone) is None
 
 
@@ -440,6 +444,14 @@ def test_a_picture_is_swiped_away(browser: Any, ui: Pages) -> None:
     expect(large).to_contain_text("2 of 8")
     swipe(150, -5)
     expect(large).to_contain_text("1 of 8")
+    body = large.locator(".body").element_handle()
+    expect(large.locator(".path")).to_be_visible()
+    swipe(5, -150)  # To what is known of it.
+    page.wait_for_function("body => body.scrollTop > 60", arg=body)
+    page.evaluate("body => body.scrollTo({top: 60, behavior: 'instant'})", arg=body)
+    swipe(5, 150)
+    page.wait_for_function("body => body.scrollTop === 0", arg=body)
+    expect(large).to_be_visible()
     swipe(10, 160)
     expect(large).to_be_hidden()
     page.wait_for_function("!location.search.includes('view')")

@@ -107,8 +107,34 @@ def test_another_search_begins_at_its_first_picture_and_back_returns(visit: Visi
     expect(page).to_have_url(re.compile("more="))
     expect(page.locator(".card[aria-posinset='1']")).to_be_in_viewport()
     assert _at(page) == 0
+    assert page.evaluate("document.querySelector('.stMain').scrollTop") == 0
     page.go_back()
     expect(page.locator(f".card[aria-posinset='{there + 1}']")).to_be_in_viewport()
+
+
+def test_a_search_from_far_down_the_start_page_begins_at_its_first_picture(visit: Visit) -> None:
+    page = visit(c="many", at="200")
+    expect(page.locator(".card[aria-posinset='201']")).to_be_in_viewport()
+    page.locator(".card[aria-posinset='201']").focus()
+    page.keyboard.press("m")
+    expect(page).to_have_url(re.compile("like="))
+    expect(page.get_by_text(f"pictures of {MANY}")).to_be_in_viewport()
+    expect(page.locator(".card[aria-posinset='1']")).to_be_in_viewport()
+
+
+def test_a_picture_far_down_is_shown_large_again_among_the_others(visit: Visit) -> None:
+    page = visit(c="many", at="200")
+    page.locator(".card[aria-posinset='203']").click()
+    large = page.locator("dialog.large[open]")
+    expect(large).to_contain_text(f"203 of {MANY}")
+    page.wait_for_url("**view=**")
+    page.reload()
+    expect(large).to_contain_text(f"203 of {MANY}")
+    page.keyboard.press("ArrowRight")
+    expect(large).to_contain_text(f"204 of {MANY}")
+    page.keyboard.press("Escape")
+    expect(page.locator(".card[aria-posinset='204']")).to_be_focused()
+    expect(page.locator(".card[aria-posinset='204']")).to_be_in_viewport()
 
 
 def test_pictures_that_followed_are_selected_with_their_scores(visit: Visit, home: Path, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_long_search_shows_how_far_it_is_and_can_be_stopped(
     app.run()
     assert "The search was stopped, and there may be more." in said(app)
     assert not app.button[0].disabled  # It can be started again.
-    assert next(one for one in app.button if one.key == "duplicates-again").label == "Go on"
+    assert next(one for one in app.button if one.key == "duplicates-again").label == "Continue"
 
 
 def test_groups_are_there_before_the_search_has_ended(
@@ -172,9 +172,9 @@ def test_groups_are_there_before_the_search_has_ended(
     assert "1 group so far. You can begin to decide." in shown
     assert "1 group among 9 pictures: 1 × the same file" in shown
     assert "0 of 1 group decided" in [bar.text for bar in app.get("progress")]
-    app.session_state["duplicates-view"] = "Clear up"
+    app.session_state["duplicates-view"] = "Clean up"
     app.run()
-    assert "Files can be cleared up once the search has ended" in said(app)
+    assert "Files can be cleaned up once the search has ended" in said(app)
     going_on.set()
     assert of.finding.wait(60)
     assert "so far" not in said(app.run())
@@ -201,7 +201,7 @@ def test_a_stopped_search_is_not_started_again_when_files_were_moved(
     assert of.applying.wait(60)
     undo_id = of.applying.result().undo_id
     app.run()
-    assert "Beside the suggested ones" not in said(app)  # What is gone is left out.
+    assert "suggested to be kept" not in said(app)  # What is gone is left out.
     assert of.report is not None
     assert of.report.surplus == 0
     assert undo_id is not None
@@ -291,7 +291,8 @@ def test_what_another_collection_has(tmp_path: Path, place: Path, pictures: Path
     assert against.options == ["itself", "disk"]
     against.set_value("disk")
     of = open_workspace(place)
-    assert "1 group among 9 pictures: 1 × the same file. Beside the suggested ones: 2 pictures" in said(find(app, of))
+    shown = said(find(app, of))
+    assert "1 group among 9 pictures: 1 × the same file. Besides those suggested to be kept: 2 pictures" in shown
     assert of.report is not None
     assert [of.names("album")(one.collection) for one in of.report.groups[0].members] == [
         "disk",

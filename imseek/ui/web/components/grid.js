@@ -51,7 +51,7 @@ class Grid {
     this.keys.closed = () => this.focus(this.at);
     parent.append(this.root, this.end, this.top, this.said);
     this.large = new Large(parent, (id, key) => this.press(id, key));
-    this.large.closed = (n) => this.focus(n);
+    this.large.closed = (n) => this.focus(n ?? this.at);
     this.large.reached = (n) => n + 12 > this.items.length && this.load();
     this.scroller = scrollerOf(parent);
     this.listen = () => this.scrolled();
@@ -103,8 +103,6 @@ class Grid {
   fill(data) {
     const before = this.items[this.at]?.id;
     const focused = this.list.contains(this.list.getRootNode().activeElement);
-    const known = this.known;
-    this.known = true;
     this.loading?.abort();
     this.loading = null;
     clearTimeout(this.placing);
@@ -124,9 +122,12 @@ class Grid {
     this.at = same < 0 ? 0 : same;
     this.goal = this.remembers ? placeInAddress() : 0;
     this.about = withoutPlace();
+    const subject = withoutPlace(history.imseek?.small);
+    const another = subject !== this.subject;
+    this.subject = subject;
     this.lay();
     if (this.goal) this.seek();
-    else if (known && same < 0 && this.remembers && this.visible().top > 0) this.toTop();
+    else if (this.remembers && (another || (same < 0 && this.visible().top > 0))) this.toTop();
     if (focused && this.items.length) this.focus(this.at);
     if (changed) this.tell(true);
     else this.mark();
@@ -371,7 +372,7 @@ class Grid {
       this.more = page.cards.length ? page.more : null;
       this.loading = null;
       this.lay(true);
-      this.large.grown();
+      this.large.grown(this.items);
       if (this.goal) this.seek();
     } catch (error) {
       if (this.loading !== loading) return;
@@ -680,10 +681,10 @@ function drop(node) {
   node.remove();
 }
 
-// The address without what may change while the same pictures are shown.
-function withoutPlace() {
+// The address without what may change while the same pictures are shown, and without parameters of these `names`.
+function withoutPlace(names = []) {
   const to = new URL(location.href);
-  for (const name of [PLACE, "size", "view"]) to.searchParams.delete(name);
+  for (const name of [PLACE, "size", "view", ...names]) to.searchParams.delete(name);
   return to.pathname + to.searchParams;
 }
 

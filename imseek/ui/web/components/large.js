@@ -49,7 +49,8 @@ class Large {
     swipes(stage, () => this.actual, {
       left: () => this.show(this.at + 1),
       right: () => this.show(this.at - 1),
-      down: () => body.scrollTop <= 0 && this.dialog.close(),
+      up: () => (body.scrollTop = stage.offsetHeight), // On phones, what is known of the picture lies below it.
+      down: () => (body.scrollTop > 0 ? (body.scrollTop = 0) : this.dialog.close()),
     });
     this.boxes = make("div", "boxes");
     this.dialog.addEventListener("close", () => {
@@ -61,7 +62,7 @@ class Large {
       this.ready.clear();
       this.stills.clear();
       this.film.replaceChildren();
-      this.closed?.(this.at);
+      this.closed?.(this.alone ? null : this.at);
     });
     this.dialog.addEventListener("click", (event) => {
       if (event.target === this.dialog) this.dialog.close();
@@ -77,6 +78,11 @@ class Large {
     this.frame.focus();
   }
 
+  // Whether the picture is not among the others, or not yet: the URL may name any.
+  get alone() {
+    return this.items[0]?.alone ?? false;
+  }
+
   // Whether it is enlarged, so that gestures move it.
   get actual() {
     return this.zoom.enlarged;
@@ -86,7 +92,7 @@ class Large {
   restore(items, base) {
     const id = PictureAddress.requested();
     if (id === null) return;
-    const n = items.findIndex((item) => item.id === id || item.duplicates?.includes(id));
+    const n = numberOf(id, items);
     const alone = { id, title: `Picture ${id}`, alt: "", note: "", path: "", reasons: [], duplicates: [], alone: true };
     this.open(n < 0 ? [alone] : items, Math.max(n, 0), base);
     if (n >= 0 && items[n].id !== id) this.show(n, id);
@@ -202,9 +208,15 @@ class Large {
     this.alike.replaceChildren(make("h3", "", "Similar pictures"), row);
   }
 
-  // Says where one is, once more pictures have been loaded too.
-  grown() {
+  // Says where one is, also once more `items` have been loaded, among which a picture that was alone may be.
+  grown(items = this.items) {
     if (!this.dialog.open || !this.count) return;
+    const n = this.alone ? numberOf(this.items[0].id, items) : -1;
+    if (n >= 0 && items !== this.items) {
+      this.items = items;
+      return this.show(n, this.id, this.other);
+    }
+    if (this.alone) return;
     const of = Math.max(this.total ?? 0, this.items.length);
     this.count.textContent = `${(this.at + 1).toLocaleString("en")} of ${of.toLocaleString("en")}`;
     this.next.hidden = this.at === this.items.length - 1;
@@ -330,7 +342,7 @@ class Large {
 
   tell(known) {
     if (this.gone) this.gone.textContent = this.lost();
-    if (this.items[this.at].alone && known.place) this.title.textContent = known.place.path.split("/").at(-1);
+    if (this.alone && known.place) this.title.textContent = known.place.path.split("/").at(-1);
     const row = make("div", "row");
     row.append(button("Actual size", "original", () => this.whole(), "Show it pixel by pixel, or fitted (z)"), button("Open", "open", () => this.launch()));
     if (known.place) row.append(button("Copy path", "copy", () => this.copyPath()));
@@ -568,6 +580,11 @@ class Large {
     else return;
     event.preventDefault();
   }
+}
+
+// The number of a picture, or of the one that it duplicates, among `items`; -1 if it is not there.
+function numberOf(id, items) {
+  return items.findIndex((item) => item.id === id || item.duplicates?.includes(id));
 }
 
 // A small picture beside the large one; nothing where it cannot be shown.

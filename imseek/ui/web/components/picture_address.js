@@ -72,7 +72,7 @@ function wentBack(event) {
   after?.();
 }
 
-// Calls `left`, `right` or `down` when one finger swipes over an element that way, unless `busy()`.
+// Calls `left`, `right`, `up` or `down` when one finger swipes over an element that way, unless `busy()`.
 function swipes(element, busy, acts) {
   let start = null;
   element.addEventListener(
@@ -85,6 +85,6 @@ function swipes(element, busy, acts) {
     const [x, y] = [end.clientX - start.clientX, end.clientY - start.clientY];
     start = null;
     if (Math.abs(x) > 50 && Math.abs(x) > 1.5 * Math.abs(y)) (x < 0 ? acts.left : acts.right)();
-    else if (y > 80 && y > 1.5 * Math.abs(x)) acts.down();
+    else if (Math.abs(y) > 80 && Math.abs(y) > 1.5 * Math.abs(x)) (y < 0 ? acts.up : acts.down)();
   });
 }

@@ -280,8 +280,7 @@ class Tasks {
   tell(task) {
     if (document.querySelector(".st-key-collections-run, .st-key-collections-ended")) return; // The page says so itself.
     const text = [task.what, task.collection].filter(Boolean).join(" · ");
-    const ends = { done: "", failed: " failed", stopped: " stopped" };
-    const said = task.collection ? text : `${text}${ends[task.state] || " done"}`;
+    const said = task.collection ? text : `${text}: ${task.state}`;
     const away = make("button", "", "✕");
     away.type = "button";
     away.setAttribute("aria-label", "Dismiss");

@@ -65,13 +65,12 @@ def show() -> None:
         elif of.finding is None:
             st.text(
                 f"Press “Find duplicates” to compare {format_count(images, 'picture')} with each "
-                "other. Looking changes "
-                "nothing; the first time may take a while, and it can be stopped and goes on from there."
+                "other. This changes nothing. The first time may take a while; you can stop it and continue later."
             )
         return
     search_form.show_summary(of, report)
     if view == _CLEAR and of.finding is not None:
-        st.text("Files can be cleared up once the search has ended, or has been stopped.")
+        st.text("Files can be cleaned up once the search has ended, or has been stopped.")
         return
     if not report.groups:
         st.subheader("No duplicates", anchor=False)

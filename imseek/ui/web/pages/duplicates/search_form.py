@@ -25,7 +25,7 @@ _HELP: Final[dict[DuplicateKind, str]] = {
     "inside": "a strong crop, a screenshot; takes as long as indexing did, the first time",
     "scene": "another shot of it, such as of a burst",
 }
-_STOPPING: Final = "It stops after what it is at. What was compared is kept."
+_STOPPING: Final = "It stops after the current step. What was compared is kept."
 #: Seconds after which groups found meanwhile are shown.
 _REDRAW_SECONDS: Final = 4.0
 RULES: Final[dict[KeepRule, str]] = {
@@ -150,7 +150,7 @@ def show_summary(of: Workspace, report: DuplicateReport) -> None:
         by_kind = ", ".join(f"{kinds.count(kind):,} × {KIND_LABELS[kind]}" for kind in KIND_LABELS if kind in kinds)
         found = f"{format_count(len(kinds), 'group')} among {format_count(report.searched, 'picture')}: {by_kind}"
         st.text(
-            f"{found}. Beside the suggested ones: {format_count(report.surplus, 'picture')}, "
+            f"{found}. Besides those suggested to be kept: {format_count(report.surplus, 'picture')}, "
             f"{format_size(report.bytes)}."
         )
     for note in report.notes:
@@ -160,7 +160,7 @@ def show_summary(of: Workspace, report: DuplicateReport) -> None:
     if of.finding is not None:
         return
     if report.interrupted:
-        _again(of, "The search was stopped, and there may be more.", "Go on")
+        _again(of, "The search was stopped, and there may be more.", "Continue")
     elif of.is_outdated:
         _again(
             of,
