@@ -164,7 +164,16 @@ def test_a_click_shows_a_picture_large(chart: Visit, home: Path) -> None:
     image_id = table.column("image_id").to_pylist()[2]
     page.mouse.click(*Screen(page).of(places[image_id]))
     expect(page.get_by_role("dialog")).to_be_visible()
-    expect(page.get_by_role("dialog")).to_contain_text(table.column("path").to_pylist()[2].rsplit("/", 1)[-1])
+    name = table.column("path").to_pylist()[2].rsplit("/", 1)[-1]
+    expect(page.get_by_role("dialog")).to_contain_text(name)
+    page.wait_for_url("**view=**")
+    page.reload()
+    expect(page.get_by_role("dialog")).to_contain_text(name)
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator(".points").first).to_be_visible()
+    page.go_forward()
+    expect(page.get_by_role("dialog")).to_contain_text(name)
 
 
 def test_a_lasso_chooses_what_is_inside_it(chart: Visit, home: Path) -> None:

@@ -1,5 +1,5 @@
-// A map of pictures to explore and to select from. The drawing files of imseek/ui/map_page and scatter_overlay.js are
-// included before this one.
+// A map of pictures to explore and to select from. The drawing files of imseek/ui/map_page, picture_address.js
+// and scatter_overlay.js are included before this one.
 export default function (component) {
   return mounted(component, Scatter);
 }
@@ -99,6 +99,14 @@ class Scatter {
     this.clear.hidden = !data.selection;
     this.counted();
     this.redraw();
+    window.imseekPicture.reopen = () => this.reopen();
+    if (wanted.includes("points")) this.reopen();
+  }
+
+  // Shows the picture that the URL names large, after a reload or the browser's Forward.
+  reopen() {
+    const id = this.ended ? null : PictureAddress.requested();
+    if (id !== null) this.tell("opened", id);
   }
 
   async fetched(address) {

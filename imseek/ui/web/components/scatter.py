@@ -18,7 +18,7 @@ from imseek.ui.web import blobs
 from imseek.ui.web.blobs import Blob
 
 _HERE = Path(__file__).parent
-_FILES = ("scatter.css", "mounting.js", "scatter_overlay.js", "scatter.js")
+_FILES = ("scatter.css", "mounting.js", "picture_address.js", "scatter_overlay.js", "scatter.js")
 #: Maximum number of corners of a lasso.
 _CORNERS = 20_000
 
@@ -160,5 +160,5 @@ def read_lasso(value: Any) -> Lasso | None:
 
 @cache
 def _mount() -> Any:
-    css, mounting, over, js = ((_HERE / name).read_text("utf-8") + "\n" for name in _FILES)
-    return st.components.v2.component("imseek_scatter", css=css, js=drawing_script() + mounting + over + js)
+    css, *js = ((_HERE / name).read_text("utf-8") + "\n" for name in _FILES)
+    return st.components.v2.component("imseek_scatter", css=css, js=drawing_script() + "".join(js))
