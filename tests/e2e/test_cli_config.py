@@ -144,6 +144,20 @@ class TestWriting:
         assert file.is_symlink()
         assert (tmp_path / "mine.toml").read_text() == 'device = "cuda"\n'
 
+    @pytest.mark.parametrize(
+        ("name", "value", "said"),
+        [
+            ("device", "banana", "no device is called 'banana'"),
+            ("precision", "int9", "no precision is called 'int9'"),
+            ("encoder", "nosuch", "no encoder is called 'nosuch'"),
+        ],
+    )
+    def test_a_name_that_nothing_has_is_refused(self, cli, file, name, value, said) -> None:
+        refused = cli("config", "set", name, value)
+        assert (refused.code, said in refused.err) == (2, True)
+        assert not file.exists()
+        assert cli("config", "set", name, "auto").code == 0
+
     def test_a_variable_above_it_is_mentioned(self, cli, monkeypatch) -> None:
         monkeypatch.setenv("IMSEEK_DEVICE", "cpu")
         assert "IMSEEK_DEVICE is set, and overrides it" in cli("config", "set", "device", "cuda").err

@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import typer
 from PIL import Image
+
+import imseek
 
 
 class TestTable:
@@ -85,8 +88,9 @@ class TestNoise:
         assert cli("search", "red").err == "collection: default (the default one)\n"
 
     def test_a_basic_encoder_is_mentioned_when_made_in_info_and_once_a_day(
-        self, cli, pictures, home, monkeypatch
+        self, cli, pictures, home, monkeypatch, tmp_path
     ) -> None:
+        load_fake = partial(imseek.load_encoder, "fake")
         note = "basic encoder; a collection made"
         made = cli("index", pictures, "--encoder", "builtin")
         assert made.err.count(note) == 1
@@ -99,6 +103,11 @@ class TestNoise:
         monkeypatch.setattr(time, "time", lambda: now + 90_000)
         assert cli("search", "red").out.count(note) == 1, "the next day"
         assert note not in cli("search", "red").out
+        monkeypatch.setattr("imseek.embedding.load_encoder", lambda *_, notify, **__: notify(note) or load_fake())
+        for day, times in ((0, 0), (1, 1), (1, 0)):
+            monkeypatch.setattr(time, "time", lambda day=day: now + 90_000 * (1 + day))
+            encoded = cli("encode", "--texts", "red", "-o", tmp_path / "v.npy", "--force")
+            assert (encoded.code, encoded.err.count(note)) == (0, times)
         assert cli("collection", "create", "other", "--encoder", "builtin").out.count(note) == 1
 
 
@@ -215,6 +224,19 @@ class TestWhichCollection:
             cli("index", pictures, "-c", name, "--encoder", "fake")
         monkeypatch.setenv("IMSEEK_COLLECTION", "b")
         assert cli("search", "red").err.startswith("collection: b (IMSEEK_COLLECTION)\n")
+
+
+@pytest.mark.parametrize("line", ["red --csv --limit 2", "red --limit --csv x.csv", "--not --force red"])
+def test_the_name_of_an_option_is_no_value(cli, indexed, tmp_path, monkeypatch, line) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    name, value = re.findall(r"--[a-z]+", line)[:2]
+    outcome = cli("search", *line.split())
+    assert (outcome.code, f"{name} needs a value, and {value} is an option" in outcome.err) == (2, True)
+    assert sorted(tmp_path.iterdir()) == before
+    assert cli("search", "red", "--csv=--limit").code == 0, "so it is meant"
+    assert (tmp_path / "--limit").is_file()
+    assert cli("search", "--", "--csv", "--limit").code == 0, "words"
 
 
 @pytest.mark.parametrize("flag", ["--json", "--paths", "--null", "--ids"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from imseek.errors import UsageError
 from imseek.ui.cli.common_options import ARGUMENTS, RARELY_USED
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -39,6 +41,8 @@ class Command(TyperCommand):
 
             names = [str(one.name) for one in self.params]
             ctx.default_map = configured_defaults(self.name or "", names, quiet="--json" in args)
+        if not ctx.resilient_parsing:
+            self._refuse_names_as_values(args)
         try:
             return super().parse_args(ctx, args)
         except typer.TyperException as error:
@@ -47,6 +51,15 @@ class Command(TyperCommand):
             if too_many and isinstance(group, CommandGroup) and group.default == self.name:
                 error.message = _say_other_command(error.message, group, ctx.parent.command_path, given)
             raise
+
+    def _refuse_names_as_values(self, args: list[str]) -> None:
+        """Raise UsageError for an option whose value is forgotten: it would take the next option's name for it."""
+        options = [one for one in self.params if one.param_type_name == "option"]
+        names = {name for one in options for name in (*one.opts, *one.secondary_opts) if name.startswith("--")}
+        valued = {name for one in options if not getattr(one, "is_flag", False) for name in one.opts}
+        for name, value in pairwise(args[: args.index("--")] if "--" in args else args):
+            if name in valued and value in names:
+                raise UsageError(f"{name} needs a value, and {value} is an option", hint=f"{name}={value} means it so")
 
 
 def _rank(parameter: Any) -> int:

@@ -104,6 +104,8 @@ def set_(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Its new value.")],
 ) -> None:
     """Set a value in config.toml. Comments there stay."""
+    config.find_setting(name).parse(value)
+    _check_value(name, value)
     stored = config.set_value(name, value, os.environ)
     path = config.path_of_config(os.environ)
     print(f"{name} is now {printable(_text(stored))} ({printable(str(path))})")
@@ -117,6 +119,19 @@ def unset(name: NameArgument) -> None:
     """Remove a value from config.toml, so that the default holds again."""
     config.set_value(name, None, os.environ)
     print(f"{name} is not set: {config.SETTINGS[name].default}")
+
+
+def _check_value(name: str, value: str) -> None:
+    """Raise UsageError for a value that the next command would refuse without saying where it stands."""
+    if name == "encoder":
+        from imseek.encoders import AUTO, canonical
+
+        if value != AUTO:
+            canonical(value)
+    elif name in ("device", "precision"):
+        from imseek.encoders import Runtime
+
+        Runtime(device=value) if name == "device" else Runtime(precision=value)
 
 
 def _text(value: object) -> str:

@@ -13,6 +13,7 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.input_file import read_input
+from imseek.ui.cli import notices
 from imseek.ui.cli.common_options import ForceOption, JsonOption, examples, strict
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import new_path
@@ -78,7 +79,7 @@ def encode(
     kind: EncodedKind = "texts" if texts else "images"
     check_request(given, output, kind)
     with stoppable("interrupted: nothing was written") as controls, new_path(output, force=force) as made:
-        loaded = load_encoder(encoder, runtime=runtime, notify=say)
+        loaded = load_encoder(encoder, runtime=runtime, notify=_say_due)
         report = encode_file(loaded, given, output, kind=kind, made=made, **controls)
     if as_json:
         print_json(report)
@@ -96,6 +97,11 @@ def _read_lines(file: str) -> Sequence[str]:
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror or error}") from error
     return [line for line in os.fsdecode(data).removeprefix("\ufeff").splitlines() if line.strip()]
+
+
+def _say_due(note: str) -> None:
+    for one in notices.due_notes((note,)):
+        say(one)
 
 
 def _say_report(report: EncodeReport) -> None:

@@ -32,7 +32,7 @@ def print_table(
     if len(result.spaces) > 1:
         shares = (f"{share.weight:.0%} {printable(share.encoder)}" for share in result.spaces)
         print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")
-    for note in _due_notes(result):
+    for note in notices.due_notes(result.notes):
         print(printable(note))
 
 
@@ -49,19 +49,8 @@ def print_paths(result: SearchResult, *, exact: bool) -> None:
 
 def say_notes(result: SearchResult) -> None:
     """Print the notes of a result on stderr, for output that programs read."""
-    for note in _due_notes(result):
+    for note in notices.due_notes(result.notes):
         say(printable(note))
-
-
-def _due_notes(result: SearchResult) -> list[str]:
-    """Return the notes of a result; that of a basic encoder, which every search would repeat, once a day only."""
-    from imseek.encoders import BASIC_NOTE
-
-    others = [note for note in result.notes if not note.startswith(BASIC_NOTE)]
-    if len(others) == len(result.notes) or not notices.is_due(BASIC_NOTE):
-        return others
-    notices.record_basic(result.notes)
-    return list(result.notes)
 
 
 def _plain(text: str, style: str) -> str:

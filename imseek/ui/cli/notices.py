@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,17 @@ def record(notice: str) -> None:
     with suppress(OSError):
         make_home(os.environ)
         write_atomically(_file(), json.dumps({one: known[one] for one in newest}).encode())
+
+
+def due_notes(notes: Sequence[str]) -> list[str]:
+    """Return the notes to give now: that of a basic encoder, which every command would repeat, once a day only."""
+    from imseek.encoders import BASIC_NOTE
+
+    others = [note for note in notes if not note.startswith(BASIC_NOTE)]
+    if len(others) == len(notes) or not is_due(BASIC_NOTE):
+        return others
+    record_basic(notes)
+    return list(notes)
 
 
 def record_basic(notes: Iterable[str]) -> None:
