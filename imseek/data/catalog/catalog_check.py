@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID
 
 from imseek.data import layout
-from imseek.data.catalog.index_policy import POLICY, parse_policy
+from imseek.data.catalog.index_policy_text import POLICY, parse_policy
 from imseek.data.catalog.migrations import MIGRATIONS, migrate_connection, refuse_newer_version
 from imseek.data.collection_records import FINGERPRINT, MAX_DIM
 from imseek.data.files.json_object import JsonObject
