@@ -166,6 +166,10 @@ class TestApplyAndUndo:
         found = cli("apply", plan, "--json").json("apply")
         assert (found["dry_run"], found["counts"], found["undo_id"]) == (True, {"would": 3}, None)
 
+    def test_a_dry_run_of_what_is_done_promises_nothing(self, cli, plan) -> None:
+        assert cli("apply", plan, "--yes").code == 0
+        assert cli("apply", plan).err.splitlines()[-1] == "there is nothing to do here now"
+
     def test_there_and_back(self, cli, album, plan) -> None:
         before, images = contents(album), ids(cli)
         done = cli("apply", plan, "--yes")

@@ -83,7 +83,8 @@ class TestColour:
 
 class TestNoise:
     def test_the_collection_is_named_where_there_are_several(self, cli, indexed) -> None:
-        assert cli("search", "red").err == ""
+        for command in (("search", "red"), ("search", "red", "-c", "default"), ("verify", "default")):
+            assert cli(*command).err == ""
         cli("collection", "create", "other", "--encoder", "fake")
         assert cli("search", "red").err == "collection: default (the default one)\n"
 

@@ -168,7 +168,10 @@ def _folder_lines(what: str, folders: Sequence[bytes]) -> list[str]:
 
 
 def _end_notes(report: ApplyReport | UndoReport, stays: str) -> list[str]:
-    notes = ["nothing was changed; --yes does it"] if report.dry_run and report.files else []
+    notes = []
+    if report.dry_run and report.files:
+        able = any(file.outcome in _ACTED_OUTCOMES for file in report.files)
+        notes.append("nothing was changed; --yes does it" if able else "there is nothing to do here now")
     if report.interrupted:
         notes.append(f"interrupted: {stays}; the same command goes on from here")
     return notes

@@ -54,7 +54,8 @@ def say_collection(chosen: CollectionChoice) -> None:
 
     Where there is only one, it goes without saying.
     """
-    if chosen.how == library.ONLY_ONE:
+    named = [one.path for one in library.list_collections(os.environ)]
+    if chosen.how == library.ONLY_ONE or named == [Path(chosen.path)]:
         return
     say(f"collection: {printable(chosen.name)} ({chosen.how})")
     if chosen.how == library.NEAREST:
