@@ -81,7 +81,7 @@ class TestTable:
         saved += 3 * size
         assert lines[9] == (f"2 groups (1 exact, 1 same) among 12 images; 4 images can go, {saved / 1000:.1f} kB")
         assert re.match(
-            r"of these: 3 certain, 1 \d+ % sure or more \(--sure 95% .*\)|of these: 3 certain, 1 less sure .*",
+            r"of these: 3 certain, 1 at least \d+ % sure \(--sure 95% .*\)|of these: 3 certain, 1 less sure .*",
             lines[10],
         )
         assert outcome.err == ""

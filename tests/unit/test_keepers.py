@@ -184,7 +184,7 @@ def test_what_has_no_place_does_not_stay() -> None:
 def test_what_nothing_tells_apart() -> None:
     found = choose_keeper([one(9), one(4), one(7)])
     assert [member.image_id for member in found.members] == [4, 7, 9]
-    assert found.reason == "it was indexed first; nothing else tells it from the next"
+    assert found.reason == "it was indexed first; they differ in nothing else"
     assert choose_keeper([one(4)]).reason == "it is the only one"
     assert [m.collection for m in choose_keeper([one(1, collection="d"), one(2, collection="c")]).members] == [
         "c",

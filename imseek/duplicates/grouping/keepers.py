@@ -201,7 +201,7 @@ def choose_keeper(
     best, following = ranked[:2]
     reason = next(
         (one.says(best, following) for one in criteria if one.value(best) != one.value(following)),
-        "it was indexed first; nothing else tells it from the next",
+        "it was indexed first; they differ in nothing else",
     )
     if _is_in_folders(protected, following) and not all(_is_in_folders(protected, member) for member in ranked):
         reason = f"{_in_protected(protected, best)}; of those protected, {reason}"

@@ -84,7 +84,7 @@ def describe_confidences(sure: Sequence[ConfidenceCount]) -> str:
 def _confidence_range(least: float) -> str:
     if least >= _CERTAIN:
         return "certain"
-    return f"{percent(least)} sure or more" if least else "less sure"
+    return f"at least {percent(least)} sure" if least else "less sure"
 
 
 def percent(share: float) -> str:

@@ -78,7 +78,7 @@ def _choose_suggested_kinds(report: DuplicateReport, left: int) -> tuple[Duplica
         return ()
     return tuple(
         st.pills(
-            f"{format_count(left, 'group')} not decided: take the suggestion where they are",
+            f"{format_count(left, 'group')} not decided: use the suggestions for them",
             kinds,
             selection_mode="multi",
             format_func=lambda kind: KIND_LABELS[kind],
