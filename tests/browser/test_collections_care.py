@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -156,23 +155,3 @@ def test_another_name_and_the_end(visit: Visit, trips: Path, photos: Path) -> No
     expect(page.get_by_text("Create your first collection")).to_be_visible()
     assert not (trips.parent / "journeys").exists()
     assert len(list(photos.rglob("*.*"))) == 8
-
-
-def test_after_a_deletion_another_collection_is_shown(visit: Visit, trips: Path) -> None:
-    other = trips.parent / "other"
-    imseek.create(other, encoder="fake").close()
-    page = visit("collections", c="_trips_", width=400)
-    page.wait_for_function(  # Their cards come to lie side by side.
-        """() => {
-          const cards = document.querySelectorAll(".st-key-collections-cards > [data-testid=stLayoutWrapper]");
-          return cards.length === 2 && cards[0].offsetTop === cards[1].offsetTop;
-        }"""
-    )
-    page.get_by_role("tab", name="Maintenance").click()
-    page.get_by_role("button", name="Delete _trips_…").click()
-    page.get_by_label("Type its name").fill("_trips_")
-    page.get_by_role("dialog").get_by_role("button", name="Delete _trips_", exact=True).click()
-    expect(page.locator(".st-key-collections-title")).to_contain_text("other")
-    expect(page).to_have_url(re.compile(r"[?&]c=other\b"))
-    assert not trips.exists()
-    shutil.rmtree(other)

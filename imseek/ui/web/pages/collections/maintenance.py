@@ -13,7 +13,6 @@ from imseek.types.collection_info import CollectionInfo
 from imseek.types.maintenance_reports import RepairReport, VerifyReport
 from imseek.ui.render.words import format_count, format_size, printable
 from imseek.ui.web import background
-from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.collections import run_status
 from imseek.ui.web.parts import errors, navigation
@@ -195,8 +194,6 @@ def _confirm_delete(named: NamedCollection, held: str) -> None:
             with errors.show_errors():
                 library.delete(named.path, named.name)
             st.toast(f"Deleted {escape_markdown(named.name)}")
-            if others := current_app().collections():
-                navigation.choose(others[0].name)
             st.rerun()
         if st.button("Cancel", key="collections-delete-no"):
             st.rerun()
