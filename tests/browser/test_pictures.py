@@ -135,7 +135,7 @@ def test_what_a_browser_does_not_show_is_not_said_to_be_missing(context: Any, ui
     page.route("**/thumbnail?side=1024", lambda asked: asked.fulfill(body="[]", content_type="application/json"))
     page.goto(ui.at(c="photos", q="red"))
     page.locator(".card").first.click()
-    gone = page.get_by_role("dialog", name="One picture large").locator(".gone")
+    gone = page.get_by_role("dialog", name="Picture").locator(".gone")
     expect(gone).to_have_text("The server sends this picture, but this browser does not show it.")
 
 

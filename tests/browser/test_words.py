@@ -120,7 +120,7 @@ def test_from_a_suggestion_to_the_text_of_a_picture(visit: Visit, width: int, da
     assert page.evaluate("document.getSelection().type") == "Range"
     page.get_by_role("button", name="Copy text").click()
     expect(page.locator("dialog.large .said")).to_have_text("Copied.")
-    assert page.title() == "imseek"
+    assert page.title() == "photos · imseek"
 
 
 def test_suggestions_by_mouse_by_keys_and_none(visit: Visit) -> None:
@@ -153,7 +153,7 @@ def test_suggestions_by_mouse_by_keys_and_none(visit: Visit) -> None:
     box.fill("")
     box.press("Enter")
     expect(_options(page).first).to_be_hidden()
-    assert page.title() == "imseek"
+    assert page.title() == "photos · imseek"
 
 
 def test_filters_by_text_and_keyword(visit: Visit) -> None:
