@@ -616,7 +616,7 @@ def test_an_encoder_failure_costs_only_its_picture(
     from imseek.encoders import registry
 
     picky = _Picky(registry.load("fake"))
-    monkeypatch.setattr(collection.engine._encoder, "encoder", lambda *_: picky)
+    monkeypatch.setattr(collection, "_encoder", lambda *_: picky)
     report = collection.index([photos])
     assert 0 < report.added < 8
     assert report.added + len(report.failures) == 8
