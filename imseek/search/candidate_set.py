@@ -79,8 +79,8 @@ class CandidateSet:
         )
 
     def sort_by(self, relevance: Float32) -> CandidateSet:
-        """Sort by another relevance (m,), highest first; ties by id."""
-        return replace(self, relevance=relevance).take(np.lexsort((self.ids, -relevance)))
+        """Sort by another relevance (m,), highest first; ties keep their order."""
+        return replace(self, relevance=relevance).take(np.argsort(-relevance, kind="stable"))
 
 
 def concatenate(sets: Sequence[CandidateSet]) -> CandidateSet:

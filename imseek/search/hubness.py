@@ -55,9 +55,11 @@ def move_back_hubs(candidates: CandidateSet, query: Query, context: PreparedQuer
             bias += np.float32(share) * hub_bias(rows, bank)
     corrected = correct_scores(candidates.scores, bias)
     if context.calibration is not None and len(candidates):
-        # The mean correction is taken back, since evidence depends on the level of the scores.
+        # The mean correction is taken back, since evidence depends on the level of the scores. Only that of the picture
+        # changes.
         corrected = corrected + np.float32(WEIGHT) * bias.mean()
-        corrected = context.calibration.relevance(corrected, candidates.words).astype(np.float32)
+        evidence = context.calibration.picture_evidence
+        corrected = (candidates.relevance + evidence(corrected) - evidence(candidates.scores)).astype(np.float32)
     return candidates.sort_by(corrected)
 
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imseek.data.vectors import Matches
+from imseek.data.words.values import WordMatches
 from imseek.encoders.checks import unit_rows
 from imseek.errors import UsageError
-from imseek.search.hubness import BANK_TEXTS, correct_scores, hub_bias
+from imseek.search.candidate_set import CandidateSet
+from imseek.search.hubness import BANK_TEXTS, WEIGHT, correct_scores, hub_bias, move_back_hubs
+from imseek.search.prepared import PreparedQuery
+from imseek.search.query import Query, Term
+from imseek.search.rank_fusion import Calibration, CaptionHits, WordHits, calibrate, fuse_rankings
 from imseek.types.arrays import Float32
+
+QUERY = Query((Term(text="red"),), hubness=True)
 
 
 def rows(seed: int, count: int, dim: int = 16) -> Float32:
@@ -68,3 +80,48 @@ def test_a_bank_is_needed() -> None:
 
 def test_the_words_of_the_bank_are_different_ones() -> None:
     assert len(set(BANK_TEXTS)) == len(BANK_TEXTS) == 64
+
+
+class TestBesideWordsAndCaptions:
+    """What the stage makes of a fused ranking, in which a weight of words is 50, and one of captions 1."""
+
+    @staticmethod
+    def fused() -> tuple[CandidateSet, Calibration]:
+        rng = np.random.default_rng(3)
+        cosines = np.sort(rng.normal(0.2, 0.05, 60).astype(np.float32))[::-1].round(2)
+        words = WordMatches(np.array([7, 40, 50]), np.array([0.4, 0.02, 0.1]), np.array([1.0, 0.5, 1.0]), 3, 60)
+        said = rng.normal(0.1, 0.05, 60).astype(np.float32)
+        spoken = CaptionHits(np.array([30, 40, 55]), np.array([0.5, 0.9, 0.6], np.float32), said, 60)
+        hits = WordHits.of(words).with_captions(spoken)
+        hits = replace(hits, cosines=cosines[hits.ids])
+        calibration = calibrate(cosines, "basic", captions=[spoken])
+        return fuse_rankings(Matches(np.arange(60), cosines), hits, calibration, 60), calibration
+
+    @staticmethod
+    def context(calibration: Calibration, vectors: Float32, bank: Float32) -> PreparedQuery:
+        """What the stage looks up, of a query by a picture in one space."""
+        found = SimpleNamespace(
+            spaces=("space",), is_text=False, calibration=calibration, query_vectors=SimpleNamespace(shares=(1.0,)),
+            samples=lambda: [bank], rows=lambda ids: [vectors[ids]],
+        )  # fmt: skip
+        return cast(PreparedQuery, found)
+
+    @pytest.mark.parametrize("bank", [0, 5], ids=["no bank", "one bias for all"])
+    def test_without_a_bias_nothing_changes(self, bank: int) -> None:
+        candidates, calibration = self.fused()
+        vectors = np.repeat(rows(0, 1), 60, axis=0)
+        found = move_back_hubs(candidates, QUERY, self.context(calibration, vectors, rows(1, bank)))
+        assert found.ids.tolist() == candidates.ids.tolist()
+        np.testing.assert_allclose(found.relevance, candidates.relevance, atol=1e-4)
+        assert found.scores.tolist() == candidates.scores.tolist()
+
+    def test_a_bias_changes_what_the_picture_counts(self) -> None:
+        candidates, calibration = self.fused()
+        vectors, bank = rows(0, 60), rows(1, 5)
+        found = move_back_hubs(candidates, QUERY, self.context(calibration, vectors, bank))
+        bias = hub_bias(vectors[candidates.ids], bank)
+        corrected = correct_scores(candidates.scores, bias) + WEIGHT * bias.mean()
+        change = calibration.picture_evidence(corrected) - calibration.picture_evidence(candidates.scores)
+        expected = dict(zip(candidates.ids.tolist(), candidates.relevance + change, strict=True))
+        assert found.ids.tolist() != candidates.ids.tolist()
+        np.testing.assert_allclose(found.relevance, [expected[i] for i in found.ids.tolist()], atol=1e-4)
