@@ -13,6 +13,7 @@ from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.weights import FILES
 from imseek.encoders.checks import available_cpus, unit_rows
 from imseek.encoders.runtime import Runtime
+from imseek.errors import CAPTION_SOURCES
 from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ WEIGHT: Final = 10.0
 _MAX_CAPTION: Final = 300
 #: Captions whose vectors are kept, 1.5 kB each.
 _MAX_CACHED: Final = 10_000
+#: What the answer says where nothing could be compared.
+NO_CAPTION: Final = f"no hit has a caption, so the reranker captions changes nothing: {CAPTION_SOURCES}"
 
 
 class CaptionReranker:
     """Scores candidates by the cosine of query and caption in MiniLM, less the logarithm of their rank so far.
 
-    A candidate without a caption counts as one of average likeness; where no candidate has one, the order stays.
+    A candidate without a caption counts as one of average likeness; where no candidate has one, all scores are 0.
     """
 
     name = "captions"

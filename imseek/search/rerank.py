@@ -130,12 +130,14 @@ class CandidateGroup:
 class CandidatePage:
     """One page: its hits in order and, if grouped, its groups.
 
-    ``following`` is the offset of the next page, None after the last.
+    ``following`` is the offset of the next page, None after the last; ``is_reranked`` is True if a reranker has scored
+    any candidate, on this page or another.
     """
 
     candidates: CandidateSet
     groups: tuple[CandidateGroup, ...]
     following: int | None
+    is_reranked: bool = False
 
 
 def cut_page(
@@ -167,7 +169,8 @@ def cut_page(
             start += len(part)
             parts.append(part)
         page = concatenate(parts)
-    return CandidatePage(page, tuple(groups), end if end < count else None)
+    is_reranked = bool(np.isfinite(candidates.reranked).any())
+    return CandidatePage(page, tuple(groups), end if end < count else None, is_reranked)
 
 
 def group_positions(keys: Sequence[Hashable]) -> dict[Hashable, list[int]]:

@@ -211,12 +211,14 @@ class RerankRequest:
 class LoadedReranker:
     """A reranker that is ready for queries, with its recent scores: further pages must follow the order of the first.
 
-    ``error`` returns an error that says where it comes from, and what is wrong.
+    ``error`` returns an error that says where it comes from, and what is wrong. ``no_scores`` is what to say of one of
+    our own that returns zeros because it has nothing to compare.
     """
 
     reranker: Reranker
     error: Callable[[str], PluginError]
     recent: OrderedDict[bytes, Float32] = field(default_factory=OrderedDict)
+    no_scores: str | None = None
 
     def check_query(self, query: Query) -> None:
         """Raise QueryError for a query with a term that the reranker does not understand."""
@@ -225,8 +227,10 @@ class LoadedReranker:
             reads = " and ".join(f"{kind}s" for kind in sorted(self.reranker.reads))
             raise QueryError(f"the reranker {self.reranker.name} compares {reads}, and the query has a {others[0]}")
 
-    def note(self, count: int) -> str:
-        """Say in one line who ordered the best ``count`` hits."""
+    def note(self, count: int, *, is_ordered: bool) -> str:
+        """Say in one line who ordered the best ``count`` hits, or why nobody did."""
+        if not is_ordered and self.no_scores is not None:
+            return self.no_scores
         return f"the best {count:,} are in the order of the reranker {self.reranker.name} {self.reranker.version}"
 
     def scores(self, query: Query, candidates: CandidateSet, context: RerankContext) -> Float32:
@@ -274,10 +278,10 @@ def load_reranker(
     Raises QueryError for an unknown name, PluginError if it is unusable, MissingExtraError if its weights are missing.
     """
     if name in OWN:
-        from imseek.search.caption_reranker import CaptionReranker
+        from imseek.search.caption_reranker import NO_CAPTION, CaptionReranker
 
         own = CaptionReranker(runtime=runtime, notify=notify)
-        return LoadedReranker(own, lambda problem: PluginError(f"the reranker {name} {problem}"))
+        return LoadedReranker(own, lambda problem: PluginError(f"the reranker {name} {problem}"), no_scores=NO_CAPTION)
     plugins = find_plugins("imseek.rerankers")
     if name not in plugins:
         raise QueryError(f"there is no reranker {name!r}", hint=did_you_mean(name, known_rerankers()))
@@ -304,6 +308,7 @@ def order_by_reranker(candidates: CandidateSet, query: Query, context: RerankCon
 
     The relevance, by which later stages weigh candidates, keeps its values, which are now in another order: scores of
     a reranker have a scale of their own, which those of the rest do not share.
+    One of our own that has nothing to compare leaves the candidates without scores.
     """
     best = candidates.take(range(min(query.rerank_limit, len(candidates))))
     loaded = context.reranker
@@ -311,6 +316,8 @@ def order_by_reranker(candidates: CandidateSet, query: Query, context: RerankCon
     if not len(best):
         return candidates
     scores = loaded.scores(query, best, context)
+    if loaded.no_scores is not None and not scores.any():
+        return candidates
     order = np.argsort(-scores, kind="stable")
     ranked = replace(best.take(order), relevance=best.relevance, reranked=scores[order])
     rest = candidates.take(range(len(best), len(candidates)))

@@ -119,7 +119,8 @@ def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> Searc
     hits = _hits(found, page, wanted)
     notes = [note for one in found for note in one.notes]
     if first.reranker is not None and len(candidates) > 1:
-        notes.append(first.reranker.note(min(first.query.rerank_limit, len(candidates))))
+        count = min(first.query.rerank_limit, len(candidates))
+        notes.append(first.reranker.note(count, is_ordered=page.is_reranked))
     next_page = None
     if page.following is not None:
         for one in found:
