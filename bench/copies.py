@@ -35,6 +35,7 @@ from PIL import Image
 from quality import find_stamps
 
 import imseek
+from imseek.analysis.originals import Originals
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.duplicates import unique_contents
@@ -108,7 +109,8 @@ def ours(challenge: Challenge, keep: Path) -> tuple[Ranking, dict[str, float]]:
         at = {int(i): numbers[Path(places[int(i)].display).name] for i in contents.ids}
         space = reader.current.image_spaces[0]
         index = open_index("faiss", reader.segments(space.space_id), space.dim)
-        with PairComparer(reader, contents, index, ("same", "inside")) as comparer:
+        with Originals(reader) as originals:
+            comparer = PairComparer(reader, originals.read, contents, index, ("same", "inside"))
             began = time.process_time()
             found = comparer.find()
             seconds["whole"] = time.process_time() - began

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
-from imseek.analysis.originals import Originals
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.range_search import StoredRows
@@ -55,12 +53,12 @@ class PairListener(Protocol):
 
 
 class PairComparer:
-    """Compares the contents of one generation. Enter it as a context manager: it opens the original pictures, and
-    stores at its end what :meth:`confirm` found, so that the next run need not compare again."""
+    """Compares the contents of one generation. :meth:`save` stores what :meth:`confirm` found for the next run."""
 
     def __init__(
         self,
         reader: Reader,
+        read: Callable[[int], bytes | None],
         contents: UniqueContents,
         index: VectorIndex,
         kinds: Collection[DuplicateKind],
@@ -68,30 +66,23 @@ class PairComparer:
         looks: int = DEFAULT_LOOKS,
         where: str = "",
     ) -> None:
-        """``index`` is the index of the first image space; only pairs of the given ``kinds`` are returned. If there are
-        more than ``looks`` candidates, only the most promising are compared by pixels. ``where`` names the condition
-        that selected the contents."""
+        """``read`` returns the bytes of a picture by its id, or None if they are gone; ``index`` is the index of the
+        first image space. Only pairs of the given ``kinds`` are returned. If there are more than ``looks`` candidates,
+        only the most promising are compared by pixels. ``where`` names the condition that selected the contents."""
         self._reader, self._contents, self._index = reader, contents, index
         self._kinds, self._thresholds, self._looks_at_most = frozenset(kinds), thresholds, looks
         self._where = where
-        self._originals = Originals(reader)
         self._cache = PartCache(reader.root, digest("looked", where))
         # Both are duplicates of other members of their groups: compare the pixels at any hash distance.
         self._single = SingleVerdicts(self._cache, replace(thresholds, near_bits=UNKNOWN))
-        self._looks = LuminanceCache(lambda position: self._originals.read(int(contents.ids[position])))
+        self._read: Callable[[int], bytes | None] = lambda position: read(int(contents.ids[position]))
+        self._looks = LuminanceCache(self._read)
         self._rows: StoredRows | None = None
         #: Keys of all candidates, ascending: those that did not become pairs need not be compared again.
         self._proposed = np.empty(0, np.int64)
         self._questions = 0
 
-    def __enter__(self) -> Self:
-        self._originals.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._originals.__exit__(kind, error, trace)
+    def save(self) -> None:
         self._single.save()
 
     def find(self, task: Task = SILENT, listener: PairListener | None = None) -> ComparisonResult:
@@ -144,18 +135,14 @@ class PairComparer:
         ``encoder`` is the encoder of the space; it encodes tiles of every picture, which are cached.
         """
         space = self._reader.current.image_spaces[0]
-
-        def read(position: int) -> bytes | None:
-            return self._originals.read(int(self._contents.ids[position]))
-
-        tiler = TileEncoder(TileStore(self._reader.root, space.fingerprint, space.dim), encoder, read)
+        tiler = TileEncoder(TileStore(self._reader.root, space.fingerprint, space.dim), encoder, self._read)
         found = crop_search.find(
             self._contents.ids,
             self._contents.hashes,
             lambda ids: unit_rows(self._reader, ids, space),
             self._index,
             tiler,
-            read,
+            self._read,
             keep=self._reader.root,
             task=task,
         )

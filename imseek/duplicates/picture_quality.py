@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from imseek.analysis.originals import Originals
-from imseek.data.reader import Reader
-from imseek.duplicates.candidates.cache import PartCache, digest
+from imseek.duplicates.candidates.cache import CacheTable, PartCache, digest
 from imseek.duplicates.results import Duplicate
 from imseek.errors import ImseekError
 from imseek.media import decode
@@ -34,8 +32,8 @@ _OWN: Final = 5
 _STAGE: Final = "quality"
 #: Increase when measures may give other results; this invalidates the cache.
 _VERSION: Final = 1
-#: Columns of the cache: the first half of the content hash, which measure, and its value.
-_COLUMNS: Final = (np.uint64, np.uint64, np.int64, np.float64)
+#: Columns of a key in the cache: the first half of the content hash, and which measure.
+_KEYS: Final = (np.uint64, np.uint64, np.int64)
 _COMPRESSION: Final = 0
 _UNKNOWN: Final = -1.0
 
@@ -64,25 +62,13 @@ class Compression:
 
 
 class QualityReader:
-    """Measures images of one generation. Enter it as a context manager, which stores what was measured at its end, so
-    that the next run need not measure again."""
+    """Measures images of the collection at ``root``; :meth:`save` stores what was measured for the next run. ``read``
+    returns the bytes of an image by its id, or None."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._originals = Originals(reader)
-        self._cache = PartCache(reader.root, digest("quality"))
-        self._name = f"{_STAGE}-{digest(_VERSION)}"
-        self._known: dict[tuple[int, int, int], float] = {}
-        self._loaded = self._changed = False
-
-    def __enter__(self) -> Self:
-        self._originals.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._originals.__exit__(kind, error, trace)
-        self._save()
+    def __init__(self, root: Path, read: Callable[[int], bytes | None]) -> None:
+        self._read = read
+        cache = PartCache(root, digest("quality"))
+        self._table = CacheTable(cache, f"{_STAGE}-{digest(_VERSION)}", _KEYS, (np.float64,), stage=_STAGE)
 
     def compression(self, image: Duplicate) -> Compression:
         """Measure the compression of an image of one of the ``MEASURED_FORMATS``."""
@@ -99,31 +85,20 @@ class QualityReader:
         value = self._measure(image, thousandths, share)
         return value != _UNKNOWN and is_enlarged(value, thousandths / 1000)
 
-    def _save(self) -> None:
-        if self._changed:
-            keys = np.array(list(self._known), object).reshape(-1, 3)
-            values = np.array(list(self._known.values()), np.float64)
-            columns = (*(keys[:, n].astype(kind) for n, kind in enumerate(_COLUMNS[:3])), values)
-            self._cache.save(self._name, columns)
+    def save(self) -> None:
+        self._table.save()
 
     def _measure(self, image: Duplicate, what: int, measure: Callable[[bytes], float]) -> float:
-        if not self._loaded:
-            self._loaded = True
-            self._cache.only(_STAGE, {self._name})
-            if (stored := self._cache.load(self._name, _COLUMNS)) is not None:
-                one, other, kind, value = (column.tolist() for column in stored)
-                self._known = dict(zip(zip(one, other, kind, strict=True), value, strict=True))
         key = int(image.content_hash[:16], 16), int(image.content_hash[16:32], 16), what
-        if (known := self._known.get(key)) is not None:
-            return known
-        data = self._originals.read(image.image_id)
+        if (known := self._table.get(*key)) is not None:
+            return float(known[0])
+        data = self._read(image.image_id)
         try:
             value = _UNKNOWN if data is None else measure(data)
         except (ImseekError, OSError):
             value = _UNKNOWN
         if value != _UNKNOWN:  # It may be readable again.
-            self._known[key] = value
-            self._changed = True
+            self._table.put(*key, row=(value,))
         return value
 
 

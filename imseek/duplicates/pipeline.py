@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from imseek.analysis.originals import Originals
 from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.data.shards.metadata_columns import tags_of
@@ -85,17 +86,22 @@ def find(
     compared = ComparisonResult([])
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
-        grouper.measure_by(stack.enter_context(QualityReader(reader)))
+        originals = stack.enter_context(Originals(reader))
+        quality = QualityReader(reader.root, originals.read)
+        stack.callback(quality.save)
+        grouper.measure_by(quality)
         if set(request.kinds) - {"exact"} and len(contents) > 1:
             space = reader.current.image_spaces[0]
             index = open_index(space)
             limits, notes = resolve_thresholds(reader, space, contents, load, task)
-            comparer = PairComparer(reader, contents, index, request.kinds, limits, request.looks, request.where)
-            comparing = stack.enter_context(comparer)
-            grouper.compare_by(comparing.confirm, limits)
-            compared = comparing.find(task, None if on_group is None else grouper)
+            comparer = PairComparer(
+                reader, originals.read, contents, index, request.kinds, limits, request.looks, request.where
+            )
+            stack.callback(comparer.save)
+            grouper.compare_by(comparer.confirm, limits)
+            compared = comparer.find(task, None if on_group is None else grouper)
             if "inside" in request.kinds and not compared.interrupted:
-                insides = comparing.find_inside(load(space), compared.pairs, task)
+                insides = comparer.find_inside(load(space), compared.pairs, task)
                 compared = compared.merged_with(insides)
         pairs, left_out = said.resolve(compared.pairs, request.kinds)
         groups, interrupted = grouper.finish(pairs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from imseek.analysis.originals import Originals
 from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
@@ -55,7 +56,8 @@ def find_related(
         space = reader.current.image_spaces[0]
         index = open_index(space)
         limits, notes = resolve_thresholds(reader, space, contents, load, task)
-        with PairComparer(reader, contents, index, kinds, limits, looks, where) as comparing:
-            compared = comparing.find(task)
+        with Originals(reader) as originals:
+            comparer = PairComparer(reader, originals.read, contents, index, kinds, limits, looks, where)
+            compared = comparer.find(task)
     pairs, _ = said.resolve(compared.pairs, kinds)
     return RelatedPairs(contents, tuple(pairs), notes + compared.notes, compared.interrupted)

@@ -16,6 +16,7 @@ from templates import Templates
 
 import imseek
 from imseek import duplicates
+from imseek.analysis.originals import Originals
 from imseek.data.catalog.duplicate_judgements import make_judgement, record, withdraw
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
@@ -484,16 +485,17 @@ def confirm_all(collection: imseek.Collection) -> list[DuplicatePair | None]:
         space = reader.current.image_spaces[0]
         index = open_index("faiss", reader.segments(space.space_id), space.dim)
         contents = load_contents(reader)
-        with PairComparer(reader, contents, index, ("same",)) as comparer:
-            return [comparer.confirm(a, b) for a, b in combinations(contents.ids.tolist(), 2)]
+        with Originals(reader) as originals:
+            comparer = PairComparer(reader, originals.read, contents, index, ("same",))
+            found = [comparer.confirm(a, b) for a, b in combinations(contents.ids.tolist(), 2)]
+            comparer.save()
+            return found
 
 
 class TestLookedAtOnce:
     @pytest.fixture
     def opened(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         """The ids of pictures that are read."""
-        from imseek.analysis.originals import Originals
-
         read: list[int] = []
         real = Originals.read
         monkeypatch.setattr(Originals, "read", lambda self, i: read.append(i) or real(self, i))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imseek.data.files.disk_cache import Arrays
-from imseek.duplicates.candidates.cache import PartCache, digest
+from imseek.duplicates.candidates.cache import CacheTable, PartCache, digest
 
 PART = (np.array([3, 1, 2]), np.array([0.5, 0.25, 1], np.float32))
 KINDS = (np.int64, np.float32)
@@ -130,3 +130,30 @@ def test_digests_tell_values_and_their_borders_apart() -> None:
     ]
     assert len({digest(*part) for part in parts}) == len(parts)
     assert digest(one, "x") == digest(one.copy(), "x")
+
+
+def test_rows_of_a_table_come_back(tmp_path: Path) -> None:
+    def table(name: str, stage: str | None = None) -> CacheTable:
+        return CacheTable(
+            PartCache(tmp_path, "asked"), name, (np.uint64, np.int64), (np.bool_, np.float64), stage=stage
+        )
+
+    first = table("x-1")
+    assert first.get(1, -2) is None
+    first.save()
+    assert not folder(tmp_path).exists() or not os.listdir(folder(tmp_path)), "nothing is new"
+    first.put(2**64 - 1, -2, row=(True, 0.1))
+    first.put(7, 3, row=(False, 2.5))
+    assert first.get(7, 3) == (False, 2.5)
+    first.save()
+    again = table("x-1")
+    assert [again.get(2**64 - 1, -2), again.get(7, 3), again.get(3, 7)] == [(True, 0.1), (False, 2.5), None]
+    again.put(7, 3, row=(True, 0.0))
+    again.save()
+    assert table("x-1").get(7, 3) == (True, 0.0)
+    assert table("x-2", stage="x").get(7, 3) is None
+    assert os.listdir(folder(tmp_path)) == [], "of an earlier version"
+    nowhere = CacheTable(PartCache(None, "asked"), "x", (np.int64,), (np.int64,))
+    nowhere.put(1, row=(2,))
+    nowhere.save()
+    assert nowhere.get(1) == (2,)

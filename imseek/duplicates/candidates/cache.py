@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from imseek.data.files.disk_cache import Arrays, CacheFolder
+
+#: Numbers of one row: its key, or its values.
+Row: TypeAlias = tuple[Any, ...]
 
 #: Number of recently used folders to keep: that of qualities, and two for each condition.
 _MAX_FOLDERS: Final = 6
@@ -62,3 +65,49 @@ class PartCache:
     def save(self, name: str, arrays: Arrays) -> None:
         if self._folder is not None:
             self._folder.write(f"{name}.npz", {f"arr_{n}": array for n, array in enumerate(arrays)})
+
+
+class CacheTable:
+    """Rows of numbers by key, all of them in one file of a cache, which is read on first use.
+
+    ``keys`` and ``values`` are the dtypes of the columns. Other files of a ``stage`` are removed: they are of earlier
+    versions.
+    """
+
+    def __init__(
+        self,
+        cache: PartCache,
+        name: str,
+        keys: Sequence[type[np.generic]],
+        values: Sequence[type[np.generic]],
+        *,
+        stage: str | None = None,
+    ) -> None:
+        self._cache, self._name, self._stage = cache, name, stage
+        self._kinds, self._width = (*keys, *values), len(keys)
+        self._rows: dict[Row, Row] | None = None
+        self._is_changed = False
+
+    def get(self, *key: int) -> Row | None:
+        return self._read().get(key)
+
+    def put(self, *key: int, row: Row) -> None:
+        self._read()[key] = row
+        self._is_changed = True
+
+    def save(self) -> None:
+        """Write the rows, if there are new ones."""
+        if self._is_changed:
+            columns = zip(*(key + row for key, row in self._read().items()), strict=True)
+            arrays = (np.array(column, kind) for column, kind in zip(columns, self._kinds, strict=True))
+            self._cache.save(self._name, tuple(arrays))
+            self._is_changed = False
+
+    def _read(self) -> dict[Row, Row]:
+        if self._rows is None:
+            if self._stage is not None:
+                self._cache.only(self._stage, {self._name})
+            columns = self._cache.load(self._name, self._kinds) or ()
+            rows = zip(*(column.tolist() for column in columns), strict=True)
+            self._rows = {row[: self._width]: row[self._width :] for row in rows}
+        return self._rows

@@ -13,15 +13,14 @@ from typing import Final
 
 import numpy as np
 
-from imseek.duplicates.candidates.cache import PartCache, digest
-from imseek.types.arrays import Float32
+from imseek.duplicates.candidates.cache import CacheTable, PartCache, digest
 
 #: Increase when the same pictures and rules give other results.
 _VERSION: Final = 1
 #: Ids per file: 64.
 _BITS: Final = 6
-_VALUES: Final = 7
-_KINDS: Final = (np.uint64, np.bool_, *[np.float32] * _VALUES)
+#: Columns of a :class:`CropVerdict`.
+_VALUES: Final = (np.bool_, *[np.float32] * 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,42 +48,26 @@ class CropCache:
     def __init__(self, root: Path | None, rules: Hashable) -> None:
         self._cache = PartCache(root, digest("inside", _VERSION, rules))
         self._group: int | None = None
-        self._pairs: dict[int, CropVerdict] = {}
-        self._changed = False
+        self._table: CacheTable | None = None
 
     def get(self, whole_id: int, whole: bytes, part: bytes) -> CropVerdict | None:
-        self._open_group(whole_id >> _BITS)
-        return self._pairs.get(_key(whole, part))
+        row = self._table_of(whole_id).get(_key(whole, part))
+        return None if row is None else CropVerdict(*row)
 
     def put(self, whole_id: int, whole: bytes, part: bytes, seen: CropVerdict) -> None:
-        self._open_group(whole_id >> _BITS)
-        self._pairs[_key(whole, part)] = seen
-        self._changed = True
+        self._table_of(whole_id).put(_key(whole, part), row=astuple(seen))
 
     def save(self) -> None:
         """Write the unsaved entries."""
-        if self._group is None or not self._changed:
-            return
-        keys = np.fromiter(self._pairs, np.uint64, len(self._pairs))
-        found = np.array([seen.found for seen in self._pairs.values()], np.bool_)
-        numbers = np.array([astuple(seen)[1:] for seen in self._pairs.values()], np.float32)
-        self._cache.save(_name(self._group), (keys, found, *numbers.T))
-        self._changed = False
+        if self._table is not None:
+            self._table.save()
 
-    def _open_group(self, group: int) -> None:
-        if group == self._group:
-            return
-        self.save()
-        self._group, self._pairs, self._changed = group, {}, False
-        if (arrays := self._cache.load(_name(group), _KINDS)) is not None:
-            keys, found, *numbers = arrays
-            rows: Float32 = np.stack(numbers, axis=1)
-            for key, yes, row in zip(keys.tolist(), found.tolist(), rows.tolist(), strict=True):
-                self._pairs[key] = CropVerdict(yes, *row)
-
-
-def _name(group: int) -> str:
-    return f"inside-{group:08d}"
+    def _table_of(self, whole_id: int) -> CacheTable:
+        group = whole_id >> _BITS
+        if self._table is None or group != self._group:
+            self.save()
+            self._group, self._table = group, CacheTable(self._cache, f"inside-{group:08d}", (np.uint64,), _VALUES)
+        return self._table
 
 
 def _key(whole: bytes, part: bytes) -> int:

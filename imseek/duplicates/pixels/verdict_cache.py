@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.duplicates.candidates.cache import PartCache, digest
+from imseek.duplicates.candidates.cache import CacheTable, PartCache, digest
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS, select_most_promising
 from imseek.duplicates.candidates.hamming import Bits
 from imseek.duplicates.pixels.classify import (
@@ -57,7 +57,9 @@ _RESULT_FIELDS: Final[dict[str, type[np.generic]]] = {
     "agreement": np.float32,
     "overlap": np.float32,
 }
-_KINDS: Final[tuple[type[np.generic], ...]] = (np.uint64, np.uint64, *_RESULT_FIELDS.values())
+#: Columns of the key that stands for a candidate.
+_KEYS: Final[tuple[type[np.generic], ...]] = (np.uint64, np.uint64)
+_KINDS: Final[tuple[type[np.generic], ...]] = (*_KEYS, *_RESULT_FIELDS.values())
 #: Odd factors that mix the parts of a key.
 _FACTORS: Final = np.random.default_rng(0).integers(1, 2**63, (2, 4), np.uint64) * np.uint64(2) + np.uint64(1)
 
@@ -109,10 +111,9 @@ class SingleVerdicts:
     """Classifies candidates one at a time, with a cache that :meth:`save` writes."""
 
     def __init__(self, cache: PartCache, thresholds: Thresholds) -> None:
-        self._cache, self._thresholds = cache, thresholds
-        self._name = f"{_SINGLE_STAGE}-{digest(_VERSION, thresholds)}"
-        self._known: dict[tuple[int, int], tuple[Any, ...]] | None = None
-        self._changed = False
+        self._thresholds = thresholds
+        name = f"{_SINGLE_STAGE}-{digest(_VERSION, thresholds)}"
+        self._table = CacheTable(cache, name, _KEYS, tuple(_RESULT_FIELDS.values()), stage=_SINGLE_STAGE)
 
     def classify(
         self,
@@ -126,37 +127,22 @@ class SingleVerdicts:
         hashes: tuple[Digests, Digests],
     ) -> ClassifiedPairs:
         """Classify one candidate, given as in :func:`classify_cached` by arrays of length 1."""
-        if self._known is None:
-            self._known = self._load()
         candidate = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
         verdict = _VerdictArrays.empty(1)
-        one, other = candidate.keys()[0].tolist()
-        if (stored := self._known.get((one, other))) is not None:
+        key = candidate.keys()[0].tolist()
+        if (stored := self._table.get(*key)) is not None:
             for array, value in zip(verdict.fields.values(), stored, strict=True):
                 array[0] = value
             return verdict.pairs(candidate)
         made = classify(*candidate.candidates, look, thresholds=self._thresholds)
         if not made.unread:  # It may be readable again.
             verdict.put(np.zeros(len(made.a), np.int64), made)
-            self._known[one, other] = tuple(array[0].item() for array in verdict.fields.values())
-            self._changed = True
+            self._table.put(*key, row=tuple(array[0].item() for array in verdict.fields.values()))
         return made
 
     def save(self) -> None:
         """Store the verdicts, if there are new ones."""
-        if self._changed and self._known:
-            columns = [*zip(*self._known, strict=True), *zip(*self._known.values(), strict=True)]
-            self._cache.save(
-                self._name, tuple(np.array(column, kind) for column, kind in zip(columns, _KINDS, strict=True))
-            )
-            self._changed = False
-
-    def _load(self) -> dict[tuple[int, int], tuple[Any, ...]]:
-        self._cache.only(_SINGLE_STAGE, {self._name})
-        if (stored := self._cache.load(self._name, _KINDS)) is None:
-            return {}
-        one, other, *values = (column.tolist() for column in stored)
-        return dict(zip(zip(one, other, strict=True), zip(*values, strict=True), strict=True))
+        self._table.save()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
