@@ -79,3 +79,11 @@ def test_many_pairs_give_what_each_gives_alone(smalls: list[SmallLuminance]) -> 
         row = slice(n, n + 1)
         alone = compare_closely(pictures, a[row], b[row], compare_whole(pictures, a[row], b[row])[0])
         assert together.likeness[n::16] == pytest.approx(np.repeat(alone.likeness, 6), abs=1e-3)
+
+
+def test_proportions_decide_between_turns_that_look_alike() -> None:
+    rows, columns = np.mgrid[:60, :100]
+    bright = 255 * np.exp(-((rows - 29.5) ** 2 / 300 + (columns - 49.5) ** 2 / 800))
+    wide = bright.round().astype(np.uint8)
+    found, _ = compare_whole(CoarsePictures.of([wide, wide, wide.T]), np.zeros(2, np.int64), np.array([1, 2]))
+    assert found.orientation.tolist() == [0, 4]

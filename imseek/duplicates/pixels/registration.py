@@ -1,10 +1,11 @@
 """Register two pictures: lay one over the other, turned, scaled and shifted, and measure their agreement.
 
 Pictures are small luminance images (:mod:`imseek.duplicates.pixels.luminance_cache`). There are two starting guesses:
-all of the second over all of the first, in the best of the eight orientations; and, if that fails, one inside the other
-at a range of scales (:mod:`imseek.duplicates.pixels.template_search`). The guess is refined by Gauss-Newton on scale
-and shift of each axis, gain and offset (B. D. Lucas and T. Kanade, 1981), on a coarse grid and then a fine one. The
-grid is that of the coarser picture, so that a thumbnail is not penalised for detail it cannot show.
+all of the second over all of the first, in a given orientation
+(:mod:`imseek.duplicates.pixels.coarse_comparison`); and one inside the other at a range of scales
+(:mod:`imseek.duplicates.pixels.template_search`). The guess is refined by Gauss-Newton on scale and shift of each axis,
+gain and offset (B. D. Lucas and T. Kanade, 1981), on a coarse grid and then a fine one. The grid is that of the coarser
+picture, so that a thumbnail is not penalised for detail it cannot show.
 :mod:`imseek.duplicates.pixels.agreement` then measures how well the two agree.
 """
 
@@ -18,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from imseek.duplicates.pixels.agreement import NOISE, OVERLAY_AGREEMENT, Band, TileAgreement, compare_tiles
-from imseek.duplicates.pixels.orientations import INVERSE, ORIENTATIONS, turn
+from imseek.duplicates.pixels.orientations import INVERSE, turn
 from imseek.duplicates.pixels.resampling import (
     Fit,
     Luminance,
@@ -27,15 +28,12 @@ from imseek.duplicates.pixels.resampling import (
     find_gradient,
     find_overlap,
     fit_gain_offset,
-    resize_luminance,
     shrink_to,
-    standardise,
 )
 from imseek.duplicates.pixels.template_search import CorrelationSearch
 from imseek.types.arrays import Float32
 
-#: Side of the squares in which orientations are compared, and of the coarse and fine search grids.
-_SQUARE: Final = 24
+#: Sides of the coarse and fine search grids.
 _COARSE: Final = 48
 _FINE: Final = 96
 #: Scales at which one is searched in the other; one step moves no edge by more than half a pixel of the grid.
@@ -88,12 +86,11 @@ class Registration:
         return min(self.overlap_a, self.overlap_b)
 
 
-def register_whole(a: Luminance, b: Luminance, orientation: int | None = None) -> Registration:
-    """Lay all of ``b`` over all of ``a``, in the given orientation or the best of the eight."""
-    code = best_orientation(a, b) if orientation is None else orientation
-    turned = np.ascontiguousarray(turn(b, INVERSE[code]))
+def register_whole(a: Luminance, b: Luminance, orientation: int) -> Registration:
+    """Lay all of ``b`` over all of ``a``, in the given orientation."""
+    turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
     fit = Fit(turned.shape[0] / a.shape[0], 0.0, turned.shape[1] / a.shape[1], 0.0)
-    return _measure(a, turned, code, fit)
+    return _measure(a, turned, orientation, fit)
 
 
 def register_near(a: Luminance, b: Luminance, orientation: int, near: Sequence[float]) -> Registration:
@@ -124,19 +121,6 @@ def swap_sides(one: Registration) -> Registration:
     """Return how ``a`` lies over ``b``."""
     turned = INVERSE[one.orientation]
     return replace(one, orientation=turned, overlap_a=one.overlap_b, overlap_b=one.overlap_a)
-
-
-def best_orientation(a: Luminance, b: Luminance) -> int:
-    """Return the code of how ``b`` is turned relative to ``a``: that of the best correlation of both squeezed into
-    squares."""
-    first, second = (
-        standardise(resize_luminance(a, _SQUARE, _SQUARE)),
-        standardise(resize_luminance(b, _SQUARE, _SQUARE)),
-    )
-    # Slightly prefer turns that match the aspect ratios.
-    found = [float((turn(first, code) * second).sum()) for code in range(len(ORIENTATIONS))]
-    wide = (a.shape[1] > a.shape[0]) != (b.shape[1] > b.shape[0])
-    return max(range(len(found)), key=lambda code: (round(found[code] + 0.02 * ((code > 3) == wide), 3), -code))
 
 
 # -- searching for one inside the other ----------------------------------------------------------------------
