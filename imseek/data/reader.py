@@ -20,7 +20,7 @@ import numpy.typing as npt
 from imseek.data import layout
 from imseek.data.catalog.backend import ReadConnection
 from imseek.data.catalog.places import base_folder, is_url, join_root, place_of
-from imseek.data.catalog.read_connection import CachedConnection, connect_read_only
+from imseek.data.catalog.read_connection import CachedConnection, connect_read_only, read_meta
 from imseek.data.collection_records import FOREVER, Current, Identity, Shard, read_identity
 from imseek.data.current_file import read_current
 from imseek.data.files.collection_files import open_file, read_array, stat_file, stat_regular
@@ -305,8 +305,8 @@ class Reader:
 
         Call it after reading rows by ``born`` and ``died``.
         """
-        row = connection.execute("SELECT value FROM meta WHERE name = ?", (PURGED,)).fetchone()
-        if row is not None and int(row[0]) > self.generation:
+        purged = read_meta(connection, PURGED)
+        if purged is not None and int(purged) > self.generation:
             raise self._stale("the history")
 
     def metadata(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:

@@ -229,6 +229,12 @@ def get_meta(connection: Connection, name: str) -> str:
     return str(connection.execute(select(t.meta.c.value).where(t.meta.c.name == name)).scalar_one())
 
 
+def find_meta(connection: Connection, name: str) -> str | None:
+    """As :func:`get_meta`; None where nothing is recorded by that name."""
+    found: str | None = connection.execute(select(t.meta.c.value).where(t.meta.c.name == name)).scalar()
+    return found
+
+
 def set_meta(connection: Connection, name: str, value: object) -> None:
     changed = connection.execute(update(t.meta).where(t.meta.c.name == name).values(value=str(value)))
     if not changed.rowcount:

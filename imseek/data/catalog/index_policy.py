@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data.catalog.index_policy_text import POLICY, parse_policy
-from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only, read_meta
 from imseek.data.collection_records import Current
 from imseek.errors import CorruptCollectionError
 from imseek.types.index_policy import IndexPolicy
@@ -18,9 +18,9 @@ EXACT_BYTES: Final = 64 << 20
 def policy_of(root: Path) -> IndexPolicy:
     """Read a collection's index policy. Raises CorruptCollectionError where it is not one that imseek writes."""
     with connect_read_only(root) as connection:
-        row = connection.execute("SELECT value FROM meta WHERE name = ?", (POLICY,)).fetchone()
+        text = read_meta(connection, POLICY)
     try:
-        return IndexPolicy() if row is None else parse_policy(row[0])
+        return IndexPolicy() if text is None else parse_policy(text)
     except (ValueError, TypeError) as error:
         raise CorruptCollectionError(
             f"the catalog of {root} has a damaged {POLICY}: {error}", hint=f"imseek collection repair {root}"

@@ -20,6 +20,12 @@ def connect_read_only(root: Path) -> AbstractContextManager[ReadConnection]:
     return backend_of(root).connect()
 
 
+def read_meta(connection: ReadConnection, name: str) -> str | None:
+    """Return what the catalog records by a name; None where it records nothing."""
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return None if row is None else row[0]
+
+
 class CachedConnection:
     """A reusable read-only connection, for one thread at a time.
 

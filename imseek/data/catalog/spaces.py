@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 
 from imseek.data.catalog import model_files, shard_catalog
 from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import LIVE, live, now, set_meta
+from imseek.data.catalog.catalog import LIVE, find_meta, live, now, set_meta
 from imseek.data.catalog.space_facts import KEPT_SINCE, modalities_of
 from imseek.data.files.collection_files import remove_files
 from imseek.data.writing.create import add_space
@@ -118,7 +118,7 @@ def note_stale_captions(connection: Connection, count: int) -> None:
 
 def count_stale_captions(connection: Connection) -> int:
     """Return how many captions have changed since they were embedded."""
-    found = connection.execute(select(t.meta.c.value).where(t.meta.c.name == _STALE_CAPTIONS)).scalar()
+    found = find_meta(connection, _STALE_CAPTIONS)
     return 0 if found is None else int(found)
 
 

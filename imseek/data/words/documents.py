@@ -19,7 +19,7 @@ from sqlalchemy import Connection, LargeBinary, cast, delete, exists, func, inse
 
 from imseek.data import layout
 from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import live, set_meta
+from imseek.data.catalog.catalog import find_meta, live, set_meta
 from imseek.data.catalog.places import base_folder
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.catalog.sqlite import word_index
@@ -63,7 +63,7 @@ def rename(connection: Connection, generation: int, places: Iterable[tuple[int, 
 
 def has_folder_name(connection: Connection, root: Path) -> bool:
     """Whether documents have the name of the folder that the collection at ``root`` lies in."""
-    return connection.execute(select(t.meta.c.value).where(t.meta.c.name == FOLDER)).scalar() == _folder_name(root)
+    return find_meta(connection, FOLDER) == _folder_name(root)
 
 
 def note_folder(connection: Connection, root: Path) -> None:
@@ -174,7 +174,7 @@ def _last(connection: Connection) -> int:
 
 def update_index(connection: Connection) -> None:
     """Add documents that it lacks to the index, and record up to which one it holds them."""
-    indexed = connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar()
+    indexed = find_meta(connection, INDEXED)
     last = _last(connection)
     if indexed is None or int(indexed) == last:  # Without it there may be images without a document: see ``fill``.
         return
@@ -207,12 +207,12 @@ def delete_dead(connection: Connection) -> int:
 
 def is_filled(connection: Connection) -> bool:
     """Whether all live images have documents, as far as this catalog's writers know."""
-    return connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar() is not None
+    return find_meta(connection, INDEXED) is not None
 
 
 def is_current(connection: Connection) -> bool:
     """Whether the latest rules made all documents."""
-    rules = connection.execute(select(t.meta.c.value).where(t.meta.c.name == RULES)).scalar()
+    rules = find_meta(connection, RULES)
     return int(rules or 1) >= LATEST_RULES
 
 
@@ -277,7 +277,7 @@ def find_problem(connection: Connection, is_trusted: bool) -> str | None:
 
     The connection may be to a copy. SQLite checks the index of trusted collections only.
     """
-    indexed = connection.execute(select(t.meta.c.value).where(t.meta.c.name == INDEXED)).scalar()
+    indexed = find_meta(connection, INDEXED)
     if indexed is None:  # The next writer makes them.
         return None
     d, i = t.documents.c, t.images.c
@@ -333,7 +333,7 @@ def _roots(connection: Connection) -> dict[int, bytes]:
     That of the folder which a collection lies in is its name when it was last indexed.
     """
     s = t.sources.c
-    folder = connection.execute(select(t.meta.c.value).where(t.meta.c.name == FOLDER)).scalar() or ""
+    folder = find_meta(connection, FOLDER) or ""
     query = select(s.source_id, s.root, s.relative)
     return {
         source_id: folder.encode() if relative and not root else bytes(root)

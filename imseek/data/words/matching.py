@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from imseek.data.catalog.backend import ReadConnection, backend_of
+from imseek.data.catalog.read_connection import read_meta
 from imseek.data.collection_records import FOREVER
 from imseek.data.trust import is_trusted
 from imseek.data.words.scoring import count_units, idf, score_counts, units_of
@@ -185,8 +186,8 @@ class Index:
 
 def why_no_words(reader: Reader, connection: ReadConnection) -> str | None:
     """Return why a generation cannot be searched by words; None where it can."""
-    row = connection.execute("SELECT value FROM meta WHERE name = ?", (INDEXED,)).fetchone()
-    if row is None:
+    indexed = read_meta(connection, INDEXED)
+    if indexed is None:
         return "words are not indexed yet: the next `imseek index` does it"
     backend = backend_of(reader.root)
     if backend.is_file and not is_trusted(reader.root):  # SQLite believes what the tables of FTS5 say.
@@ -198,7 +199,7 @@ def why_no_words(reader: Reader, connection: ReadConnection) -> str | None:
         return None
     if not last:
         return "words are not indexed in this generation: open the collection again"
-    if int(row[0]) < last:
+    if int(indexed) < last:
         return "the index of words is incomplete: the next `imseek index` completes it"
     return None
 
@@ -381,7 +382,7 @@ def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Docume
     wanted = sorted(reader.live_ids(image_ids))
     query = "SELECT image_id, names, captions, keywords, text FROM documents"
     with reader.catalog_connection() as connection:
-        if connection.execute("SELECT 1 FROM meta WHERE name = ?", (INDEXED,)).fetchone() is None:
+        if read_meta(connection, INDEXED) is None:
             return {}
         for chunk in (wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)):
             marks = ",".join("?" * len(chunk))

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from imseek.data.catalog.catalog import set_meta
-from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.read_connection import connect_read_only, read_meta
 from imseek.data.writing.writer import Writer
 from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
 from imseek.types.arrays import Float32, Pixels
@@ -76,10 +76,10 @@ def store_thresholds(writer: Writer, fingerprint: str, thresholds: Thresholds) -
 def load_thresholds(root: Path, fingerprint: str) -> Thresholds | None:
     """Return the stored thresholds of an encoder, or None."""
     with connect_read_only(root) as connection:
-        row = connection.execute("SELECT value FROM meta WHERE name = ?", (_meta_name(fingerprint),)).fetchone()
-    if row is None:
+        text = read_meta(connection, _meta_name(fingerprint))
+    if text is None:
         return None
-    stored = json.loads(row[0])
+    stored = json.loads(text)
     if not isinstance(stored, dict) or not set(_CALIBRATED_FIELDS) <= set(stored):
         return None
     return replace(DEFAULTS, **{name: stored[name] for name in _CALIBRATED_FIELDS})
