@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Visit
+from browsing import Visit, indexing
 from playwright.sync_api import expect
 
 import imseek
@@ -97,29 +94,6 @@ def test_what_others_do_is_seen(visit: Visit, trips: Path) -> None:
         expect(page.get_by_text("wait until it has finished, then try again")).to_be_visible()
     finally:
         lock.release()
-
-
-#: A run that goes on until it is interrupted.
-RUN = """
-import sys, time
-from pathlib import Path
-from imseek.data.writing.writer import Writer
-with Writer(Path(sys.argv[1]), "index") as writer:
-    while True:
-        writer.note_progress({"phase": "index", "done": 3, "total": 9, "skipped": 1, "seconds": 1.0, "bytes": 0})
-        time.sleep(0.2)
-"""
-
-
-@contextmanager
-def indexing(trips: Path) -> Iterator[None]:
-    """A run of another process, as one in a terminal is."""
-    process = subprocess.Popen([sys.executable, "-P", "-c", RUN, str(trips)], stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
 
 
 def test_damage_is_told_and_mended(visit: Visit, trips: Path) -> None:

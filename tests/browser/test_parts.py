@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import HOSTILE, Pages, Visit, pages
+from browsing import HOSTILE, Pages, Visit, pages, visits
 from playwright.sync_api import expect
 
 import imseek
@@ -38,15 +38,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory, home: Path, browser: Any) ->
 
 @pytest.fixture
 def part(browser: Any, parts: Pages) -> Iterator[Visit]:
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-
-    def open_(part: str, collection: str = "photos") -> Any:
-        page = context.new_page()
-        page.goto(parts.at(part=part, c=collection))
-        return page
-
-    yield open_
-    context.close()
+    with visits(browser, parts) as opens:
+        yield lambda part, collection="photos": opens(part=part, c=collection)
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import HOSTILE, Pages, Visit
+from browsing import HOSTILE, Pages, Visit, visits
 from playwright.sync_api import expect
 
 import imseek
@@ -81,15 +81,8 @@ def _odd(made: Path, folder: Path, photo_files: list[Path]) -> None:
 @pytest.fixture
 def refused(browser: Any, ui: Pages) -> Iterator[Visit]:
     """As ``visit``, for what the server refuses: browsers write that to the console."""
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-
-    def open_(**query: str) -> Any:
-        page = context.new_page()
-        page.goto(ui.at(**query))
-        return page
-
-    yield open_
-    context.close()
+    with visits(browser, ui) as opens:
+        yield opens
 
 
 def _card(page: Any, text: str) -> Any:

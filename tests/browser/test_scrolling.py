@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Pages, Visit
+from browsing import Pages, Visit, visits
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -42,15 +42,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> P
 @pytest.fixture
 def dense(browser: Any, ui: Pages) -> Iterator[Visit]:
     """A page on a screen of two pixels a point."""
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, device_scale_factor=2)
-
-    def open_(**query: str) -> Any:
-        page = context.new_page()
-        page.goto(ui.at(**query))
-        return page
-
-    yield open_
-    context.close()
+    with visits(browser, ui, device_scale_factor=2) as opens:
+        yield opens
 
 
 def _scroll(page: Any, to: str = "it.scrollHeight") -> None:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import Visit, pages
+from browsing import Visit, indexing, pages
 from playwright.sync_api import expect
 
 import imseek
@@ -140,34 +136,12 @@ def test_on_a_phone_pictures_begin_near_the_top_and_pages_are_at_the_bottom(
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-#: A run that goes on until it is interrupted.
-RUN = """
-import sys, time
-from pathlib import Path
-from imseek.data.writing.writer import Writer
-with Writer(Path(sys.argv[1]), "index") as writer:
-    while True:
-        writer.note_progress({"phase": "index", "done": 3, "total": 9, "skipped": 1, "seconds": 1.0, "bytes": 0})
-        time.sleep(0.2)
-"""
-
-
-@contextmanager
-def _indexing(path: Path) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, "-P", "-c", RUN, str(path)], stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
 def test_tasks_are_seen_on_every_page_and_in_the_title(visit: Visit, home: Path) -> None:
     page = visit(c="_two_", q="red")
     expect(page.locator(".card")).to_have_count(2)
     tasks = page.get_by_role("button", name="1 task, 33%")
     expect(tasks).to_have_count(0)
-    with _indexing(home / "collections" / "photos"):
+    with indexing(home / "collections" / "photos"):
         expect(tasks).to_be_visible()
         expect(page).to_have_title("33% · _two_ · imseek")
         tasks.click()

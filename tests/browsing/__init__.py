@@ -86,6 +86,43 @@ def _addresses(process: subprocess.Popen[bytes], log: Path) -> Sequence[str]:
     raise AssertionError(f"no pages: {log.read_text()}")
 
 
+@contextmanager
+def visits(browser: Any, ui: Pages, **settings: Any) -> Iterator[Visit]:
+    """Opens pages in a window with these settings, without what the fixture ``visit`` checks."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, **settings)
+
+    def open_(page: str = "", **query: str) -> Any:
+        made = context.new_page()
+        made.goto(ui.at(page, **query))
+        return made
+
+    yield open_
+    context.close()
+
+
+#: A run that goes on until it is interrupted.
+_RUN = """
+import sys, time
+from pathlib import Path
+from imseek.data.writing.writer import Writer
+with Writer(Path(sys.argv[1]), "index") as writer:
+    while True:
+        writer.note_progress({"phase": "index", "done": 3, "total": 9, "skipped": 1, "seconds": 1.0, "bytes": 0})
+        time.sleep(0.2)
+"""
+
+
+@contextmanager
+def indexing(collection: Path) -> Iterator[None]:
+    """A run of another process, as one in a terminal is."""
+    process = subprocess.Popen([sys.executable, "-P", "-c", _RUN, str(collection)], stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
 #: Names of files, captions and tags as somebody might give them who means harm.
 HOSTILE = (
     "<script>document.title = 'hacked'</script>",

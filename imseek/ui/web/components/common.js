@@ -102,6 +102,19 @@ function nameNodes(name) {
   return [make("span", "start", name.slice(0, -9)), make("span", "tail", name.slice(-9))];
 }
 
+// A table of pairs, of which the first is the head of its row.
+function headedRows(pairs) {
+  const table = make("table");
+  for (const [label, value] of pairs) {
+    const row = make("tr");
+    const head = make("th", "", label);
+    head.scope = "row";
+    row.append(head, make("td", "", value));
+    table.append(row);
+  }
+  return table;
+}
+
 // The keys of a part of the page, in a dialog that Esc, ? or a click closes.
 class Keys {
   constructor(parent) {
@@ -123,15 +136,7 @@ class Keys {
   }
 
   show(help) {
-    const table = make("table");
-    for (const [key, what] of help) {
-      const row = make("tr");
-      const name = make("th", "", key);
-      name.scope = "row";
-      row.append(name, make("td", "", what));
-      table.append(row);
-    }
-    this.dialog.replaceChildren(make("h2", "", "Keys"), table, make("button", "plain", "Close"));
+    this.dialog.replaceChildren(make("h2", "", "Keys"), headedRows(help), make("button", "plain", "Close"));
     this.dialog.showModal();
   }
 }

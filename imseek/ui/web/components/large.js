@@ -361,10 +361,10 @@ class Large {
       if (known.place.here === false) parts.push(make("div", "", "The file is missing."));
     } else parts.push(make("div", "dim", "Unknown: index its folder again."));
     if (known.gps) parts.push(...this.spot(known.gps));
-    parts.push(make("h3", "", "Details"), this.table(known.facts));
+    parts.push(make("h3", "", "Details"), headedRows(known.facts));
     if (known.columns.length) {
       const rest = make("details");
-      rest.append(make("summary", "", `More (${known.columns.length})`), this.table(known.columns));
+      rest.append(make("summary", "", `More (${known.columns.length})`), headedRows(known.columns));
       rest.open = this.unfolded ?? false;
       rest.addEventListener("toggle", () => (this.unfolded = rest.open));
       parts.push(rest);
@@ -447,18 +447,6 @@ class Large {
     const made = make(name, className, text);
     made.dir = "auto";
     return made;
-  }
-
-  table(rows) {
-    const table = make("table");
-    for (const [label, value] of rows) {
-      const row = make("tr");
-      const head = make("th", "", label);
-      head.scope = "row";
-      row.append(head, make("td", "", value));
-      table.append(row);
-    }
-    return table;
   }
 
   spot(gps) {
