@@ -28,6 +28,7 @@ from imseek.progress import ProgressCallback, Task
 from imseek.types.backup import BackupInfo, BackupReport, RestoreReport
 from imseek.types.collections import AnyCollection, path_of
 from imseek.types.pictures import display_path
+from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     from imseek.data.archive.manifest import Manifest
@@ -122,7 +123,7 @@ def restore(
             hint="use either --copy or --with-undo",
         )
     started = time.monotonic()
-    root = restore.check_free(Path(folder).expanduser().absolute())
+    root = restore.check_free(expand_user(folder).absolute())
     with _open_archive(archive) as (tape, _):
         task = Task(progress, stop)
         trusting.create_records()
@@ -157,7 +158,7 @@ def _write_archive(archive: Archive, root: Path, replace: bool, fill: Callable[[
             ):
                 fill(work, file)
         return
-    path = Path(archive).expanduser().absolute()
+    path = expand_user(archive).absolute()
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise UsageError(f"{path} is inside the collection itself", hint="choose another place")
     with translate_os_errors(path):

@@ -34,6 +34,7 @@ from imseek.types.arrays import ImageVectors
 from imseek.types.collections import path_of
 from imseek.types.pictures import Image
 from imseek.types.spaces import SpaceInfo
+from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,7 +111,7 @@ def create(
     if captions:
         check_encodes_text(encoders[0])
         spaces.append({**spaces[0], "modality": "text"})
-    root = Path(path).expanduser().absolute()
+    root = expand_user(path).absolute()
     create_files(root, spaces, relative_places=here, catalog=catalog)
     return Collection(root, runtime, notify, _loaded=loaded)
 
@@ -596,4 +597,4 @@ def embedder(collection: Collection, limits: Limits = DEFAULT_LIMITS) -> Embedde
 def _absolute_path(path: AnyPath) -> bytes:
     """Return a path as sources record it: absolute, or unchanged if it is a URL."""
     raw = os.fsencode(path)
-    return raw if is_url(raw) else os.path.abspath(os.path.expanduser(raw))
+    return raw if is_url(raw) else os.path.abspath(os.fsencode(expand_user(raw)))

@@ -33,6 +33,7 @@ from imseek.progress import ProgressCallback, Task
 from imseek.types.arrays import Float32, Pixels
 from imseek.types.encode_report import EncodedKind, EncodeReport, FileFormat, SkippedInput
 from imseek.types.pictures import SkipReason, display_path, path_json
+from imseek.user_paths import expand_user
 
 #: Pictures encoded at once, unless the encoder asks for more, and texts.
 _BATCH: Final = 32
@@ -313,7 +314,7 @@ def _write_parquet(
             given = [inputs[done + int(row)] for row in good]
             rows = pa.FixedSizeListArray.from_arrays(pa.array(block[good].reshape(-1)), encoder.dim)
             if kind == "images":
-                places = [path_json(os.fsencode(Path(path).expanduser().absolute())) for path in given]
+                places = [path_json(os.fsencode(expand_user(path).absolute())) for path in given]
                 columns = [pa.array([one.get(name) for one in places], pa.string()) for name in ("path", "path_b64")]
             else:
                 columns = [pa.array(given, pa.string())]

@@ -40,6 +40,7 @@ from imseek.search.query import Query, Question, as_query
 from imseek.types.arrays import Float32
 from imseek.types.collections import AnyCollection, path_of
 from imseek.types.pictures import display_path
+from imseek.user_paths import expand_user
 
 #: Descriptions of all formats, by name.
 KINDS: Final = {name: one.summary for name, one in FORMATS.items()}
@@ -81,7 +82,7 @@ def write(
     if isinstance(target, str) and is_url(os.fsencode(target)):
         raise UsageError(f"{target} is a URL", hint="name a file or a folder of this machine, and copy that")
     stream = None if isinstance(target, str | os.PathLike) else target
-    path = Path(target).expanduser().absolute() if isinstance(target, str | os.PathLike) else None
+    path = expand_user(target).absolute() if isinstance(target, str | os.PathLike) else None
     chosen, options = format_of(format, path), options or ExportOptions()
     check_options(chosen, options)
     if stream is not None and not chosen.streams:

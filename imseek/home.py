@@ -1,6 +1,6 @@
 """The user's imseek folder: named collections, state of the web pages, records of trust.
 
-Only the standard library is imported at module level, because every command imports this module.
+Little but the standard library is imported at module level, because every command imports this module.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+
+from imseek.user_paths import expand_user
 
 HOME_VARIABLE = "IMSEEK_HOME"
 #: Folder inside a folder of pictures for a collection that is kept with them.
@@ -21,7 +23,7 @@ def home(environ: Mapping[str, str]) -> Path:
     """Return ``IMSEEK_HOME``, or the platform's folder for user data. It need not exist yet."""
     given = environ.get(HOME_VARIABLE)
     if given:
-        return Path(given).expanduser().absolute()
+        return expand_user(given).absolute()
     from platformdirs import user_data_path
 
     return user_data_path("imseek", appauthor=False)

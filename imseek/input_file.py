@@ -14,6 +14,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from imseek.user_paths import expand_user
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -31,7 +33,7 @@ def missing_path_hint(path: str) -> str:
     """Suggest what to do about a path that does not exist: one beside it with a similar name, if there is one."""
     from difflib import get_close_matches
 
-    missing = Path(path).expanduser()
+    missing = expand_user(path)
     try:
         close = get_close_matches(missing.name, os.listdir(missing.parent), 1)
     except (OSError, ValueError):
@@ -89,7 +91,7 @@ def open_input(path: str | os.PathLike[str]) -> BufferedReader:
 
 
 def _open(path: str | os.PathLike[str]) -> BufferedReader:
-    # Not `Path.expanduser`: that raises RuntimeError for a file whose name begins with a tilde.
+    # One beside nobody's home is missing: an OSError, as for others.
     return os.fdopen(os.open(os.path.expanduser(path), _FLAGS), "rb")  # noqa: PTH111
 
 

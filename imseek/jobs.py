@@ -29,6 +29,7 @@ from imseek.data.writing import job_logs
 from imseek.errors import ImseekError, JobError, JobNotFoundError, LockedError, UsageError
 from imseek.library import COLLECTION_VARIABLE, PROGRESS_VARIABLE
 from imseek.types.json_form import Json
+from imseek.user_paths import expand_user
 
 RUNNING: Final = runs.RUNNING
 DONE: Final = "done"
@@ -287,7 +288,7 @@ class _Child:
 
 
 def _root(path: str | os.PathLike[str]) -> Path:
-    root = Path(path).expanduser().absolute()
+    root = expand_user(path).absolute()
     read_identity(root)
     return root
 

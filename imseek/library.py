@@ -29,6 +29,7 @@ from imseek.errors import (
 )
 from imseek.home import COLLECTION_NAME, named_collections
 from imseek.home import LOCAL_FOLDER as LOCAL_FOLDER
+from imseek.user_paths import expand_user
 
 COLLECTION_VARIABLE = "IMSEEK_COLLECTION"
 #: ``json``: a command without a terminal writes its progress to stderr, one JSON object a line (for imseek.jobs).
@@ -117,7 +118,7 @@ def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> NamedCollect
     ``.imseek``. Raises UsageError for an invalid name.
     """
     if os.sep in given or given in (".", "..", "~"):
-        path = (cwd / Path(given).expanduser()).absolute()
+        path = (cwd / expand_user(given)).absolute()
         if not is_collection(path) and is_collection(path / LOCAL_FOLDER):
             path = path / LOCAL_FOLDER
         return NamedCollection(str(path), path)

@@ -25,6 +25,7 @@ from imseek.indexer.sources.filters import looks_like_picture
 from imseek.indexer.sources.sidecar_files import is_sidecar, pictures_beside
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.pictures import display_path
+from imseek.user_paths import expand_user
 
 Events: TypeAlias = Generator[set[tuple[object, str]], None, None]
 
@@ -72,7 +73,7 @@ def watch(
     _watchfiles()
     stop = stop or threading.Event()
     say = on_notice or (lambda _line: None)
-    given = [os.path.abspath(os.path.expanduser(os.fsencode(path))) for path in paths]
+    given = [os.path.abspath(os.fsencode(expand_user(path))) for path in paths]
     for path in given:
         if not os.path.isdir(path) and (
             os.path.exists(path) or not path_lookup.paths_with_images(collection.path, [path])

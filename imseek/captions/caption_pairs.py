@@ -19,6 +19,7 @@ from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import Column, MalformedRow
 from imseek.input_file import open_input
 from imseek.types.collection_info import SpaceInfo
+from imseek.user_paths import expand_user
 
 #: Columns that may identify the image; the first one present is used.
 _KEY_COLUMNS: Final = (
@@ -76,7 +77,7 @@ def iter_own_captions(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -
 def load_captions(reader: Reader, captions: CaptionSource, column: str | None, live: Ids) -> ImageCaptions:
     """Load captions of the ``live`` images (ids ascending) from a table or a mapping. Raises UsageError."""
     if isinstance(captions, str | os.PathLike):
-        return captions_from_table(Path(captions).expanduser(), reader, live, column)
+        return captions_from_table(expand_user(captions), reader, live, column)
     return captions_from_mapping(captions, live)
 
 

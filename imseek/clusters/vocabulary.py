@@ -16,6 +16,7 @@ from imseek.labels.class_vectors import class_vectors
 from imseek.progress import Task
 from imseek.search.cutoff import NEUTRAL_TEXTS
 from imseek.types.arrays import Float32
+from imseek.user_paths import expand_user
 
 IMAGENET: Final = "imagenet"
 NONE: Final = "none"
@@ -34,7 +35,7 @@ def read_vocabulary(names: str | Path | Iterable[str]) -> tuple[str, ...]:
         return ()
     if names == IMAGENET:
         return tuple(dict.fromkeys(imagenet_classes()))
-    given = _read_lines(Path(names).expanduser()) if isinstance(names, str | Path) else list(names)
+    given = _read_lines(expand_user(names)) if isinstance(names, str | Path) else list(names)
     found: dict[str, str] = {}
     for word in given:
         text = " ".join(word.split())

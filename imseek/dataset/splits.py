@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from imseek.data.vectors.base import Ids, IdSet
 from imseek.dataset import class_balance as spreading
 from imseek.errors import UsageError
 from imseek.search.where.column_values import values
+from imseek.user_paths import expand_user
 
 
 def parts_of(
@@ -39,7 +39,7 @@ def parts_of(
 
 def _images_below(reader: Reader, folders: Sequence[str | os.PathLike[str]], allowed: IdSet | None) -> Ids:
     """Return the ids of images below any of the folders."""
-    wanted = [str(Path(folder).expanduser().absolute()).rstrip("/") + "/" for folder in folders]
+    wanted = [str(expand_user(folder).absolute()).rstrip("/") + "/" for folder in folders]
     found: list[Ids] = [np.empty(0, np.int64)]
     for ids, (paths,) in values(reader, ["path"]):
         inside = [path is not None and path.startswith(tuple(wanted)) for path in paths.to_pylist()]

@@ -28,6 +28,7 @@ from imseek.encoders.runtime import Runtime
 from imseek.encoders.weights import LazyModel, wrong_weights
 from imseek.errors import EncoderError, EncoderUnavailableError
 from imseek.types.arrays import Float32
+from imseek.user_paths import expand_user
 
 __all__ = ["AlignEncoder"]
 
@@ -178,7 +179,7 @@ def _pooling_module(vision: Any) -> Any:
 
 def _locate(reference: str) -> Source:
     name = reference.removeprefix("align:")
-    folder = Path(name).expanduser().absolute()
+    folder = expand_user(name).absolute()
     if folder.is_dir():
         reference, licence = f"align:{folder}", "unknown"
         checkpoint = _find_in_folder(folder, FILES)

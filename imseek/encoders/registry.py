@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderUnavailableError, UnknownEncoderError
 from imseek.plugins import find_plugins
 from imseek.types.adapters import adapter_of
+from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     from imseek.encoders.catalogue import Entry
@@ -285,4 +285,4 @@ def _with_absolute_path(scheme: str, rest: str) -> str:
 
 
 def _absolute(path: str) -> Path:
-    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111 - that of Path raises for an unknown user
+    return expand_user(path).absolute()

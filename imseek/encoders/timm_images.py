@@ -24,6 +24,7 @@ from imseek.encoders.runtime import Runtime
 from imseek.encoders.weights import MISMATCH_ERRORS, LazyModel, check_position_embeddings, wrong_weights
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
 from imseek.types.arrays import Float32
+from imseek.user_paths import expand_user
 
 __all__ = ["TimmEncoder"]
 
@@ -104,7 +105,7 @@ def _locate(reference: str) -> Source:
     name, _, file = reference.removeprefix("timm:").partition("@")
     config = _config(name)
     if file:
-        checkpoint = Path(file).expanduser().absolute()
+        checkpoint = expand_user(file).absolute()
         if not checkpoint.is_file():
             raise EncoderUnavailableError(f"there is no file {checkpoint}")
         reference = f"timm:{name}@{checkpoint}"

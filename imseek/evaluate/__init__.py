@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy.typing as npt
@@ -33,6 +32,7 @@ from imseek.evaluate.retrieval_evaluation import RetrievalRequest
 from imseek.metrics.estimate import better_side as better_side
 from imseek.progress import ProgressCallback, Task
 from imseek.types.collections import AnyCollection, path_of
+from imseek.user_paths import expand_user
 
 
 def retrieval(
@@ -91,7 +91,7 @@ def ann(
     MissingExtraError (FAISS).
     """
     if isinstance(given, str | os.PathLike):
-        given = Path(given).expanduser()
+        given = expand_user(given)
     if given_kind not in ("text", "image"):
         raise UsageError(f"{given_kind!r} is no kind of query", hint="text or image")
     wanted = neighbours.RecallRequest(space, queries, tuple(ks), filtered, given, given_kind)
@@ -154,7 +154,7 @@ def aesthetic_scores(
     that could run code, EncoderError for a damaged one, QueryError (``where``), CollectionNotFoundError,
     CorruptCollectionError.
     """
-    predictor = aesthetic.load(Path(weights).expanduser())
+    predictor = aesthetic.load(expand_user(weights))
     return run_with_reader(collection, lambda reader: aesthetic.score(reader, predictor, where, Task(progress, stop)))
 
 

@@ -41,6 +41,7 @@ from imseek.labels.results import ForgetReport, LabelEvaluation, LabelPreview, L
 from imseek.labels.zero_shot import LabelContext
 from imseek.progress import ProgressCallback, Task
 from imseek.types.collections import AnyCollection, path_of
+from imseek.user_paths import expand_user
 
 AnyClasses: TypeAlias = str | os.PathLike[str] | Sequence[str] | Classes
 #: Default name of labels that are given as tags.
@@ -318,7 +319,7 @@ def evaluate(
 
 def read_policy(path: str | os.PathLike[str]) -> Policy:
     """Read a policy from a YAML file (docs/labels.md). Raises UsageError with file and line, MissingExtraError."""
-    return policies.load_policy(Path(path).expanduser())
+    return policies.load_policy(expand_user(path))
 
 
 def moderate(

@@ -13,6 +13,7 @@ from imseek.encoders import prompts
 from imseek.errors import UsageError, did_you_mean
 from imseek.input_file import read_input
 from imseek.labels.class_vectors import check_templates, fill_templates
+from imseek.user_paths import expand_user
 
 IMAGENET: Final = "imagenet"
 #: Maximum size of a file of classes, templates or concepts.
@@ -60,7 +61,7 @@ def parse_classes(text: str) -> Classes:
     """Parse ``imagenet``, a file, or comma-separated names. Raises UsageError."""
     if text.strip() == IMAGENET:
         return imagenet()
-    path = Path(text).expanduser()
+    path = expand_user(text)
     if _is_file(path) or ("," not in text and (os.sep in text or path.suffix == ".txt")):
         return read_classes(path)
     return classes_from_names([part for part in text.split(",") if part.strip()])
@@ -127,7 +128,7 @@ def read_templates(text: str) -> tuple[str, ...]:
     """
     if "{}" in text and not _is_file(Path(text)):
         return (text,)
-    path = Path(text).expanduser()
+    path = expand_user(text)
     if text in prompts.template_sets():
         return prompts.templates(text)
     if _is_file(path) or os.sep in text:

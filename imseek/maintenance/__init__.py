@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imseek.data.files.system_errors import translate_os_errors
@@ -33,6 +32,7 @@ from imseek.types.maintenance_reports import (
     RepairReport,
     VerifyReport,
 )
+from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     from imseek.data.writing.writer import Writer
@@ -47,7 +47,7 @@ def verify(path: str | os.PathLike[str]) -> VerifyReport:
     """
     from imseek.data.repair.verify import verify as verify_files
 
-    root = Path(path).expanduser().absolute()
+    root = expand_user(path).absolute()
     with translate_os_errors(root):
         return verify_files(root)
 
@@ -59,7 +59,7 @@ def is_trusted(path: str | os.PathLike[str]) -> bool:
     """
     from imseek.data import trust as trusting
 
-    return trusting.is_trusted(Path(path).expanduser().absolute())
+    return trusting.is_trusted(expand_user(path).absolute())
 
 
 def trust(path: str | os.PathLike[str], *, force: bool = False) -> VerifyReport:
@@ -72,7 +72,7 @@ def trust(path: str | os.PathLike[str], *, force: bool = False) -> VerifyReport:
     from imseek.data import layout
     from imseek.data import trust as trusting
 
-    root = Path(path).expanduser().absolute()
+    root = expand_user(path).absolute()
     with ExitStack() as undo:
         if layout.has_server_catalog(root):
             from imseek.data.catalog.postgres.address import read_address
@@ -111,7 +111,7 @@ def distrust(path: str | os.PathLike[str]) -> None:
     from imseek.data import layout
     from imseek.data import trust as trusting
 
-    root = Path(path).expanduser().absolute()
+    root = expand_user(path).absolute()
     trusting.distrust(root)
     if layout.has_server_catalog(root):
         from imseek.data.catalog.postgres.address import read_address
@@ -134,7 +134,7 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
     from imseek.data.repair.repair import repair as repair_files
     from imseek.duplicates.actions.quarantine_recovery import recover_quarantine
 
-    root = Path(path).expanduser().absolute()
+    root = expand_user(path).absolute()
     with translate_os_errors(root):
         report = repair_files(root)
         if report.after.ok and (recalled := recover_quarantine(root)):
@@ -155,7 +155,7 @@ def due(path: str | os.PathLike[str]) -> Due:
     from imseek.data.vectors import index_snapshots
     from imseek.maintenance.missing_measures import count_unmeasured
 
-    root = Path(path).expanduser().absolute()
+    root = expand_user(path).absolute()
 
     def look(reader: Reader) -> Due:
         shards = reader.current.shards
@@ -178,7 +178,7 @@ def disk_use(path: str | os.PathLike[str]) -> tuple[DiskUse, ...]:
     from imseek.data.collection_records import read_identity
     from imseek.data.files import disk_usage
 
-    root = Path(path).expanduser().absolute()
+    root = expand_user(path).absolute()
     read_identity(root)
     return disk_usage.disk_use(root)
 
@@ -304,7 +304,7 @@ def reencode(
 
     if add and space is not None:
         raise UsageError("a space is added behind all others: `add` and `space` exclude each other")
-    root = Path(path).expanduser().absolute()
+    root = expand_user(path).absolute()
     first = not add and space in (None, read_current(root).space.space_id)
     resolution = registry.resolve(reference)
     encoder = space_compatibility.load_resolved(resolution, ("image", "text") if first else ("image",), runtime, notify)
@@ -382,7 +382,7 @@ def move_catalog(path: str | os.PathLike[str], to: str) -> CatalogReport:
     """
     from imseek.data.catalog.postgres import catalog_moves
 
-    root = Path(path).expanduser().absolute()
+    root = expand_user(path).absolute()
     with translate_os_errors(root):
         return catalog_moves.move(root, to)
 
@@ -392,6 +392,6 @@ def _open_writer(path: str | os.PathLike[str], kind: str) -> Iterator[Writer]:
     """Open a collection for one run, with errors of its disk as StorageError."""
     from imseek.data.writing.writer import Writer
 
-    root = Path(path).expanduser().absolute()
+    root = expand_user(path).absolute()
     with translate_os_errors(root), Writer(root, kind) as writer:
         yield writer

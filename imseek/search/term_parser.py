@@ -27,6 +27,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from imseek.errors import QueryError
 from imseek.search.query import Term
+from imseek.user_paths import expand_user
 
 STDIN: Final = "-"
 FILE_URI: Final = re.compile(r"file://", re.IGNORECASE)
@@ -107,12 +108,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _path(what: str) -> Path:
-    if not what.startswith("~/"):
-        return Path(what)  # ./~/a lies in a folder named ~
-    try:
-        return Path(what).expanduser()
-    except RuntimeError as error:
-        raise QueryError(f"{what}: there is no home folder") from error
+    return expand_user(what) if what.startswith("~/") else Path(what)  # ./~/a lies in a folder named ~
 
 
 def path_of_uri(uri: str) -> Path:

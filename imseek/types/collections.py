@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from imseek.home import COLLECTION_NAME, named_collections
+from imseek.user_paths import expand_user
 
 
 class HasPath(Protocol):
@@ -26,7 +27,7 @@ def path_of(collection: AnyCollection) -> Path:
     """
     if not isinstance(collection, str | os.PathLike):
         return collection.path
-    path = Path(collection).expanduser().absolute()
+    path = expand_user(collection).absolute()
     if isinstance(collection, str) and COLLECTION_NAME.fullmatch(collection) and not os.path.lexists(path):
         named = named_collections(os.environ) / collection
         if named.is_dir():

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from imseek.errors import UsageError
+from imseek.user_paths import expand_user
 
 #: Environment variable with a cluster's token: ``user:password``, or an API key. Never part of an address.
 TOKEN_VARIABLE: Final = "IMSEEK_MILVUS_TOKEN"  # noqa: S105 - the name of a variable
@@ -92,7 +93,7 @@ def _lite(path: str, name: str, text: str) -> Address:
     if "\0" in path or not path.strip("/"):
         raise _address_error(text)
     _check(name or DEFAULT_NAME, text)
-    return Address(name or DEFAULT_NAME, Path(os.path.abspath(os.path.expanduser(path))))
+    return Address(name or DEFAULT_NAME, Path(os.path.abspath(expand_user(path))))
 
 
 def _check(name: str, text: str) -> None:

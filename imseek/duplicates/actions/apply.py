@@ -47,6 +47,7 @@ from imseek.duplicates.actions.precheck import (
 )
 from imseek.duplicates.results import count_by_confidence
 from imseek.progress import ProgressCallback, Task
+from imseek.user_paths import expand_user
 
 #: Number of files that share one journal write and one catalog commit.
 BATCH: Final = 256
@@ -69,7 +70,7 @@ def apply(
     if another writer does not finish within half a minute; ReadOnlyError; and StorageError if the disk of the
     collection is full or fails: what was done is in the journal.
     """
-    root = collection.root if isinstance(collection, Writer) else Path(collection).expanduser().absolute()
+    root = collection.root if isinstance(collection, Writer) else expand_user(collection).absolute()
     check_plan(root, plan)
     task = Task(progress, stop, interval=0)
     if dry_run:

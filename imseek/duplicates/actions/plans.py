@@ -38,6 +38,7 @@ from imseek.duplicates.results import (
 )
 from imseek.errors import PlanError, UsageError
 from imseek.types.pictures import display_path
+from imseek.user_paths import expand_user
 
 #: Source kinds in which each picture is a file.
 FILE_SOURCE_KINDS: Final = frozenset({"folder", "file", "imagefolder", "list"})
@@ -354,4 +355,4 @@ class _PlanBuilder:
 
 
 def _absolute(path: AnyPath) -> bytes:
-    return os.path.abspath(os.path.expanduser(os.fsencode(path)))
+    return os.path.abspath(os.fsencode(expand_user(path)))

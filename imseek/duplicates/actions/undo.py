@@ -45,6 +45,7 @@ from imseek.duplicates.actions.revert import (
 from imseek.duplicates.actions.undo_bounds import UndoBounds, quarantine_folder
 from imseek.errors import CorruptCollectionError, UntrustedJournalError, UsageError
 from imseek.progress import ProgressCallback, Task
+from imseek.user_paths import expand_user
 
 #: States of files that undo handles. A file that was gone may have come back.
 _UNDOABLE_STATES: Final = AWAY_STATES | {"gone"}
@@ -68,7 +69,7 @@ def undo(
     Raises UsageError if there is nothing to undo, UntrustedJournalError, CollectionNotFoundError, LockedError if
     another writer does not finish within half a minute, ReadOnlyError and StorageError.
     """
-    path = Path(root).expanduser().absolute()
+    path = expand_user(root).absolute()
     generation = read_current(path).generation
     journal = _select_journal(path, id)
     if dry_run:

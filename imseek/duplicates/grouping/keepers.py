@@ -25,6 +25,7 @@ from imseek.duplicates.results import Duplicate, KeepRule
 from imseek.errors import UsageError
 from imseek.media.compression import LEAST_FACTOR
 from imseek.types.pictures import display_path
+from imseek.user_paths import expand_user
 
 RULES: Final[tuple[KeepRule, ...]] = get_args(KeepRule)
 
@@ -106,7 +107,7 @@ class Folders:
 def _absolute(folder: AnyPath) -> bytes:
     path = os.fsencode(folder)
     # pathlib does not accept bytes.
-    return path if b"://" in path else os.path.abspath(os.path.expanduser(path))
+    return path if b"://" in path else os.path.abspath(os.fsencode(expand_user(path)))
 
 
 def _real_path(path: bytes) -> bytes:

@@ -14,6 +14,7 @@ from imseek.encoders.catalogue import OPEN_CLIP_FILES, near_matches_hint
 from imseek.encoders.hub import Part
 from imseek.encoders.preprocess import Preprocessing
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
+from imseek.user_paths import expand_user
 
 _CONFIG_FILE: Final = "open_clip_config.json"
 
@@ -58,12 +59,12 @@ def locate(reference: str) -> Source:
     if scheme == "hf-hub":
         return _locate_on_hub(reference, rest)
     if scheme == "local-dir":
-        return _locate_folder(Path(rest).expanduser().absolute())
+        return _locate_folder(expand_user(rest).absolute())
     if rest.startswith(("hf-hub:", "local-dir:")):
         raise UnknownEncoderError(f"no encoder is called {reference!r}", hint=f"did you mean {rest}?")
     if "@" in rest:
         model, _, file = rest.partition("@")
-        return _locate_file(model, Path(file).expanduser().absolute())
+        return _locate_file(model, expand_user(file).absolute())
     model, _, tag = rest.partition("/")
     return _locate_tagged(reference, model, tag)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +22,7 @@ from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable, shorten
+from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     from imseek.dataset.results import Balance, LeakReport
@@ -291,9 +291,9 @@ def _parse_parts(folders: str) -> dict[str, list[str]]:
     if len(set(named)) < 2:
         raise UsageError("leakage needs at least two folders", hint="--folders train,test")
     for folder in named:
-        if not Path(folder).expanduser().exists():
+        if not expand_user(folder).exists():
             raise UsageError(f"no folder {folder}")
-    return {printable(folder): [str(Path(folder).expanduser())] for folder in named}
+    return {printable(folder): [str(expand_user(folder))] for folder in named}
 
 
 def leak_lines(report: LeakReport, limit: int) -> list[str]:

@@ -29,6 +29,7 @@ from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName, print_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, format_size, printable
+from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     from imseek.duplicates import Plan
@@ -351,7 +352,7 @@ def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: s
 def _check_folders(named: Sequence[str]) -> None:
     """Raise UsageError for a missing folder: a misspelt one would protect nothing."""
     for folder in named:
-        if "://" not in folder and not Path(folder).expanduser().exists():
+        if "://" not in folder and not expand_user(folder).exists():
             raise UsageError(f"no folder {folder}")
 
 

@@ -13,6 +13,7 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.input_file import read_input
+from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     from imseek.search import Term
@@ -60,7 +61,7 @@ def parse_image(text: str) -> int | str:
     """Parse an image: an id, or else a path or URL."""
     if (image_id := parse_id(text)) is not None:
         return image_id
-    return text if "://" in text else str(Path(text).expanduser())
+    return text if "://" in text else str(expand_user(text))
 
 
 def parse_images(texts: Iterable[str]) -> list[int | str]:

@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -15,6 +14,7 @@ from imseek.errors import UsageError
 from imseek.input_file import missing_path_hint, read_input
 from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.flag_groups import flag_group, given_flags
+from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     from imseek import SourceOptions
@@ -113,7 +113,7 @@ def with_named_encoder(
     from imseek.indexer import source_kind
 
     kind = None if source is None else source.kind or (source.vector_column and "vectors")
-    local = [Path(path).expanduser() for path in paths if not is_url(os.fsencode(path))]
+    local = [expand_user(path) for path in paths if not is_url(os.fsencode(path))]
     kinds = [kind or source_kind(os.fsencode(path.absolute())) for path in local if path.exists()]
     if "vectors" not in kinds:
         return source, encoder
@@ -179,7 +179,7 @@ def check_paths(paths: list[str]) -> None:
     from imseek.collection import is_url
 
     for path in paths:
-        if not is_url(os.fsencode(path)) and not os.path.lexists(Path(path).expanduser()):
+        if not is_url(os.fsencode(path)) and not os.path.lexists(expand_user(path)):
             raise UsageError(f"no such file or folder: {path}", hint=missing_path_hint(path))
 
 
@@ -187,8 +187,8 @@ def check_quotes(paths: list[str]) -> None:
     """Raise UsageError for a path with spaces that the shell has split, since it was not in quotes."""
     whole = " ".join(paths)
     # Path.exists would raise for a path that is too long, as many names in one are.
-    if len(paths) > 1 and os.path.lexists(Path(whole).expanduser()):
-        missing = next((path for path in paths if not os.path.lexists(Path(path).expanduser())), None)
+    if len(paths) > 1 and os.path.lexists(expand_user(whole)):
+        missing = next((path for path in paths if not os.path.lexists(expand_user(path))), None)
         if missing is not None:
             hint = f"a path with spaces stands in quotes: {shlex.quote(whole)}"
             raise UsageError(f"no such file or folder: {missing}", hint=hint)

@@ -33,6 +33,7 @@ from imseek.ui.terminal.browse_state import (
 )
 from imseek.ui.terminal.overlays import Keys, Large, WriteTo
 from imseek.ui.terminal.tiles import Tile, Tiles
+from imseek.user_paths import expand_user
 
 #: Sides of a thumbnail and of a large picture, in pixels.
 _SIDE: Final = 320
@@ -380,7 +381,7 @@ class Browse(App[list[Hit]]):
             if name is None:
                 return
             try:
-                self._write(Path(name).expanduser(), lines)
+                self._write(expand_user(name), lines)
             except (ImseekError, OSError) as error:
                 self._fail(error)
             else:

@@ -102,7 +102,7 @@ def _more(options: FindOptions, others: Sequence[str]) -> tuple[str, str, str, i
         min_value=0,
         value=options.looks,
         step=10_000,
-        help="About 10 ms each. Beyond that, fingerprints decide.",
+        help="About 5 ms each. Beyond that, fingerprints decide.",
     )
     return prefer, protect, where, int(looks), against
 

@@ -26,6 +26,7 @@ from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates.decision_store import DecisionStore
 from imseek.ui.web.pages.duplicates.decisions import apply_decisions
+from imseek.user_paths import expand_user
 
 #: Seconds to wait for short tasks before showing their progress.
 _SHORT_WAIT: Final = 0.5
@@ -69,7 +70,7 @@ class FindOptions:
     def check(self) -> None:
         """Raise UsageError for missing folders: a misspelt name would protect nothing."""
         for folder in (*self.prefer, *self.protect):
-            path = Path(folder).expanduser()
+            path = expand_user(folder)
             if not path.is_absolute():
                 raise UsageError(f"{folder} is not a full path", hint="name folders from / or ~ on")
             if not path.is_dir():
@@ -198,11 +199,9 @@ class Workspace:
         task = self.finding
         if task is None or task.running:
             return
-        self.finding = None
+        self.finding, self._found = None, []
         if task.stopped:
-            self._found = []
             return
-        self._found = []
         report = task.result()
         self._result, self._present, self._generation = report, None, report.generation
         self._against = self.options.against
