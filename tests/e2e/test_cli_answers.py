@@ -75,6 +75,10 @@ class TestPages:
         assert shown == whole
         beyond = cli(*query, "--page", "5")
         assert (beyond.code, "there is no page 5: the results end on page 4" in beyond.err) == (2, True)
+        for page in ("0", "-1", "-12"):
+            outcome = cli(*query, "--page", page)
+            assert (outcome.code, outcome.out) == (2, "")
+            assert f"there is no page {page}: pages are numbered from 1" in outcome.err
 
     def test_a_table_by_token_goes_on_by_token(self, cli, album) -> None:
         token = cli("search", "red", "--json", "-n", "8").json("search")["next_page"]

@@ -115,21 +115,26 @@ def test_a_list_as_csv(listed, tmp_path, line, columns, count) -> None:
     assert listed(*shlex.split(line), "--csv", target, "--force").code == 0
 
 
+@pytest.mark.parametrize("stdout", ["-", "/dev/stdout"])
 @pytest.mark.parametrize("line", [line for line, _, _ in LISTS])
-def test_it_cannot_share_stdout_with_json(listed, line) -> None:
-    outcome = listed(*shlex.split(line), "--csv", "/dev/stdout", "--json")
+def test_it_cannot_share_stdout_with_json(listed, line, stdout) -> None:
+    outcome = listed(*shlex.split(line), "--csv", stdout, "--json")
     assert (outcome.code, outcome.out) == (2, "")
     assert "leave out --json" in outcome.err
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", ["tag list", "probe propose colours -n 2"])
-def test_on_stdout_it_is_alone(listed, line) -> None:
+@pytest.mark.parametrize(
+    ("line", "stdout"),
+    [("tag list", "/dev/stdout"), ("probe propose colours -n 2", "-"), ("outliers -n 2", "-"), ("search red", "-")],
+)
+def test_on_stdout_it_is_alone(listed, collection, line, stdout) -> None:
     """In a process of its own, since what is captured here is no file that /dev/stdout could lead to."""
-    words = [sys.executable, "-m", "imseek", *shlex.split(line), "--csv", "/dev/stdout"]
+    words = [sys.executable, "-m", "imseek", *shlex.split(line), "--csv", stdout]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert len({len(row) for row in csv.reader(io.StringIO(done.stdout))}) == 1
-    assert "wrote /dev/stdout" in done.stderr
+    assert f"wrote {stdout}" in done.stderr
+    assert not (collection / "-").exists()
 
 
 def test_tags_of_images_can_be_read_back(listed, tmp_path) -> None:

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from imseek.ui.cli import main
 from imseek.ui.cli.app import ALIASES, SECTIONS, command
+from imseek.ui.cli.command_classes import CommandGroup
 from imseek.ui.cli.common_options import RARELY_USED
 from imseek.ui.cli.reference import commands
 
@@ -100,6 +101,9 @@ def test_help_of_an_earlier_spelling_names_the_new_one(cli, earlier, now) -> Non
         ("repair -c photos", "Did you mean 'collection repair'"),
         ("verfy", "Did you mean 'collection verify'?"),
         ("-c photos search dog", "-c comes after the command: imseek search -c NAME …"),
+        ("-cphotos dog", "-c comes after the command: imseek search -c NAME …"),
+        ("--collection=photos tag list", "--collection comes after the command: imseek tag --collection NAME …"),
+        ("--collection photos undo", "--collection comes after the command: imseek undo --collection NAME …"),
         ("beach", "Did you mean 'search', 'watch'? (To search for it: imseek search …)"),
     ],
 )
@@ -107,6 +111,23 @@ def test_a_wrong_word_is_answered_by_the_right_one(cli, home, line, message) -> 
     outcome = cli(*line.split())
     assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err
+
+
+FAMILIES = sorted(
+    name
+    for name in command().commands
+    if isinstance(found := command().commands[name], CommandGroup) and found.default is None
+)
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--"], *([name] for name in FAMILIES)], ids=lambda words: " ".join(words) or "none"
+)
+def test_a_family_alone_shows_its_help(cli, home, words) -> None:
+    outcome = cli(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == cli(*(word for word in words if word != "--"), "--help").out
+    assert not home.exists()
 
 
 #: Commands on no collection of one's own choice: on two, on one that is new or gets a new name, or on none.
@@ -176,6 +197,22 @@ def test_help_ends_with_what_is_everywhere_and_then_what_is_rare(words, capsys) 
         assert flag not in flags
         declared = {option for one in found.params for option in one.opts}
         assert (f"  {flag} " in rare) == (flag in declared)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "index ~no-such-user/x", "watch ~no-such-user", "export ~no-such-user/x.csv",
+        "backup create ~no-such-user/x.tar",
+        "duplicates --protect ~no-such-user", "info -c ~no-such-user/x",
+        "tag add x ~no-such-user/x.png", "label --classes ~no-such-user/x.txt", "source relocate 0 ~no-such-user",
+        "dataset leakage --folders ~no-such-user,x",
+    ],
+)  # fmt: skip
+def test_an_unknown_user_in_a_path_is_said(cli, indexed, line) -> None:
+    outcome = cli(*line.split())
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "there is no user 'no-such-user'" in outcome.err
 
 
 def test_a_picture_is_named_as_elsewhere(cli, indexed) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from difflib import get_close_matches
@@ -117,6 +118,9 @@ _SUGGESTIONS: Final[Mapping[str, str]] = {
     "trust": "collection trust",
 }
 
+#: `-c` with its value attached or not.
+_COLLECTION_FLAG: Final = re.compile(r"--collection(?==|$)|-c")
+
 
 class _Commands(MutableMapping[str, Any]):
     """The commands by name, each imported on first use: a search pays for no other command."""
@@ -165,8 +169,9 @@ class _Sections(CommandGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] in ALIASES:
             args = [*ALIASES[args[0]].split(), *args[1:]]
-        if args and args[0] in ("-c", "--collection"):
-            ctx.fail(f"{args[0]} comes after the command: imseek search {args[0]} NAME …")
+        if args and (found := _COLLECTION_FLAG.match(args[0])):
+            name = next((word for word in args[1:] if word in self.commands or word in ALIASES), "search")
+            ctx.fail(f"{found[0]} comes after the command: imseek {name} {found[0]} NAME …")
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -212,16 +217,13 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
+@app.callback()
 def _root(
-    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(2)
+    """Stand for the command with no options but those that end it."""
 
 
 @cache

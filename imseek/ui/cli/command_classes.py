@@ -75,11 +75,14 @@ def _say_other_command(message: str, group: CommandGroup, path: str, arguments: 
 
 
 class CommandGroup(TyperGroup):
-    """A group of commands; ``default`` is run where none is named."""
+    """A group of commands; ``default`` is run where none is named, or else the help is shown."""
 
     default: str | None = None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if self.default is None and args in ([], ["--"]) and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help(), err=True)
+            raise typer.Exit(2)
         if self.default is not None and self._is_for_default(self.default, ctx, args):
             args = [self.default, *args]
         return super().parse_args(ctx, args)

@@ -72,7 +72,7 @@ def caution(text: str) -> Any:
 
 def csv(text: str) -> Any:
     """Declare a CSV file for the result."""
-    return typer.Option("--csv", metavar="FILE", help=text)
+    return typer.Option("--csv", metavar="FILE", help=f"{text[:-1]}; - for stdout.")
 
 
 def dry_run(text: str) -> Any:

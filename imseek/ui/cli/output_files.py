@@ -117,10 +117,12 @@ def is_stdout(path: Path | None) -> bool:
 
 
 def stream_of(path: Path) -> int | None:
-    """Return the file descriptor that a name such as /dev/stdout stands for; None for other names.
+    """Return the file descriptor that ``-`` (stdout) or a name such as /dev/stdout stands for; None for other names.
 
     It may lead to a file, which opening by name would overwrite from its beginning.
     """
+    if path == Path("-"):
+        return _STREAMS["stdout"]
     folder, name = os.path.split(path.absolute())
     if folder == "/dev" and name in _STREAMS:
         return _STREAMS[name]

@@ -51,7 +51,7 @@ ServerOption: TypeAlias = Annotated[
 ]
 HereOption: TypeAlias = Annotated[bool, typer.Option("--here", help="Search only pictures below the current folder.")]
 #: The number of a page. Each page before it is searched for; no token looks like that.
-_PAGE: Final = re.compile("[1-9][0-9]{0,3}")
+_PAGE: Final = re.compile("[+-]?[0-9]{1,4}")
 #: Batch size for many queries.
 _BATCH_SIZE = 64
 
@@ -251,13 +251,15 @@ def _search_page(
 ) -> tuple[SearchResult, str | None]:
     """Search for the page that ``--page`` names, by number or by token; returns what it takes for the page after it.
 
-    A page by its number is reached by the tokens of those before it, so it is the same page. Raises UsageError if there
-    are not so many.
+    A page by its number is reached by the tokens of those before it, so it is the same page. Raises UsageError for a
+    number below 1, and if there are not so many.
     """
     wanted = None if query.page is None or _PAGE.fullmatch(query.page) is None else int(query.page)
     if query.page is not None and wanted is None:
         result = _search(opened, query, metadata=metadata, vectors=vectors)
         return result, result.next_page
+    if wanted is not None and wanted < 1:
+        raise UsageError(f"there is no page {wanted}: pages are numbered from 1")
     token, number = None, wanted or 1
     for before in range(1, number):
         token = _search(opened, replace(query, page=token), metadata=False, vectors=False).next_page
