@@ -10,7 +10,7 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 KEYS = re.compile(
     r"(^|_)(seconds|ms|ns|bytes|size|version|versions|uuid|started|ended|made|created|updated|at|since|when|time|pid|"
-    r"queries_per_second|page|threads|cpus|speed|speedup|per_second|freed|undo_id|memory)$"
+    r"queries_per_second|page|threads|cpus|speed|speedup|per_second|faster|freed|undo_id|memory)$"
 )
 WORDS = (
     (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?([+-]\d\d:\d\d|Z)?"), "TIME"),

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from imseek.encoders.catalogue import EncoderList, Entry, families, find_encoder, list_encoders
     from imseek.encoders.checks import check_modality, check_pictures, check_texts, unit_rows
     from imseek.encoders.download import DownloadResult, Offer, download_encoder
-    from imseek.encoders.encoder_check import EncoderCheck, TowerStatistics, check_encoder
+    from imseek.encoders.encoder_check import EncoderCheck, EncoderSpeed, TowerStatistics, check_encoder, measure_speed
     from imseek.encoders.hub import Transfer, report_downloads
 
 __all__ = [
     "AUTO", "BASIC_NOTE", "PRESETS", "DownloadResult", "Encoder", "EncoderCheck", "EncoderInfo", "EncoderList",
-    "Entry", "Offer", "Preset", "Resolution", "Runtime", "TowerStatistics", "Transfer", "canonical", "check_encoder",
-    "check_modality", "check_pictures", "check_texts", "download_encoder", "families", "find_encoder", "list_encoders",
-    "load", "report_downloads", "resolve", "unit_rows",
+    "EncoderSpeed", "Entry", "Offer", "Preset", "Resolution", "Runtime", "TowerStatistics", "Transfer", "canonical",
+    "check_encoder", "check_modality", "check_pictures", "check_texts", "download_encoder", "families",
+    "find_encoder", "list_encoders", "load", "measure_speed", "report_downloads", "resolve", "unit_rows",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:
@@ -31,7 +31,7 @@ if not TYPE_CHECKING:
             "imseek.encoders.catalogue": "EncoderList Entry families find_encoder list_encoders",
             "imseek.encoders.checks": "check_modality check_pictures check_texts unit_rows",
             "imseek.encoders.download": "DownloadResult Offer download_encoder",
-            "imseek.encoders.encoder_check": "EncoderCheck TowerStatistics check_encoder",
+            "imseek.encoders.encoder_check": "EncoderCheck EncoderSpeed TowerStatistics check_encoder measure_speed",
             "imseek.encoders.hub": "Transfer report_downloads",
         },
     )

@@ -23,11 +23,13 @@ from imseek.analysis.score_columns import save_scores
 from imseek.analysis.snapshot_session import SnapshotSession, run_with_reader
 from imseek.captions.caption_pairs import CaptionSource
 from imseek.data.reader import Reader
+from imseek.encoders.runtime import Runtime
 from imseek.errors import UsageError
 from imseek.evaluate import ann_recall as neighbours
-from imseek.evaluate import comparison
+from imseek.evaluate import comparison, encoder_agreement
 from imseek.evaluate import retrieval_evaluation as retrieving
-from imseek.evaluate.results import Among, CompareReport, NeighbourReport, RetrievalReport
+from imseek.evaluate.encoder_agreement import AgreementRequest
+from imseek.evaluate.results import AgreementReport, Among, CompareReport, NeighbourReport, RetrievalReport
 from imseek.evaluate.retrieval_evaluation import RetrievalRequest
 from imseek.metrics.estimate import better_side as better_side
 from imseek.progress import ProgressCallback, Task
@@ -136,6 +138,37 @@ def compare(
     if against is None:
         return run_with_reader(collection, lambda reader: work(reader, None))
     return run_with_reader(collection, lambda reader: run_with_reader(against, lambda other: work(reader, other)))
+
+
+def agreement(
+    collection: AnyCollection,
+    a: str,
+    b: str,
+    *,
+    sample: int = 200,
+    where: str | None = None,
+    texts: Sequence[str] | None = None,
+    seed: int = 0,
+    runtime: Runtime | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> AgreementReport:
+    """Try the encoders ``a`` and ``b`` on a sample of the collection's pictures: speed, agreement, where they differ.
+
+    ``sample`` images are drawn at random (``seed``) from those that meet ``where``, and encoded by both. For each
+    image, and each of ``texts`` (default: common words), the nearest images by either encoder are compared. If the
+    sample has captions, ``report.better`` says which encoder finds more pictures by them, as :func:`compare` does on
+    the whole collection. Nothing is stored.
+
+    Memory: the sample's vectors. Raises UsageError (fewer than 5 readable pictures, the same encoder twice), QueryError
+    (``where``, an empty text), Cancelled, whatever loading an encoder raises, CollectionNotFoundError,
+    CorruptCollectionError.
+    """
+    request = AgreementRequest((a, b), sample, where, None if texts is None else tuple(texts), seed)
+    return run_with_reader(
+        collection, lambda reader: encoder_agreement.measure(reader, request, runtime, Task(progress, stop), notify)
+    )
 
 
 def aesthetic_scores(

@@ -55,7 +55,7 @@ class ComparisonRequest:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _EncoderSide:
+class EncoderSide:
     """One side: its text encoder, and the space with its image vectors, None: yet to be encoded."""
 
     side: ComparedSide
@@ -84,7 +84,7 @@ def compare(
                 unreadable: tuple[tuple[int, str], ...] = ()
             else:
                 common, rows, unreadable = _load_rows(reader, ids, (a, b), Path(folder), task)
-            return _rank_both_sides(said, common, (a, b), rows, contest, unreadable, task)
+            return rank_both_sides(said, common, (a, b), rows, contest, unreadable, task)
         except Cancelled:
             return CompareReport(a.side, b.side, 0, 0, None, None, said.left_out, interrupted=True)
 
@@ -103,7 +103,7 @@ def _load_captions(reader: Reader, contest: ComparisonRequest, within: IdSet | N
 
 def _find_sides(
     reader: Reader, other: Reader | None, contest: ComparisonRequest, notify: Callable[[str], None] | None
-) -> tuple[_EncoderSide, _EncoderSide]:
+) -> tuple[EncoderSide, EncoderSide]:
     if other is not None:
         if other.identity.uuid == reader.identity.uuid:
             raise UsageError("a collection cannot be compared with itself")
@@ -116,7 +116,7 @@ def _find_sides(
     return a, b
 
 
-def _find_side(reader: Reader, named: int | str | None, notify: Callable[[str], None] | None) -> _EncoderSide:
+def _find_side(reader: Reader, named: int | str | None, notify: Callable[[str], None] | None) -> EncoderSide:
     if named is None:
         return _stored_side(reader, reader.current.space, notify)
     reference = registry.canonical(named) if isinstance(named, str) and named != registry.AUTO else named
@@ -127,12 +127,12 @@ def _find_side(reader: Reader, named: int | str | None, notify: Callable[[str], 
         raise UsageError(f"no space of pictures has the id {named}")
     encoder = space_compatibility.load_resolved(registry.resolve(named), ("image", "text"), None, notify)
     check_text_support(encoder)
-    return _EncoderSide(ComparedSide(named, encoder.info.reference, str(reader.root), stored=False), encoder, None)
+    return EncoderSide(ComparedSide(named, encoder.info.reference, str(reader.root), stored=False), encoder, None)
 
 
-def _stored_side(reader: Reader, space: SpaceInfo, notify: Callable[[str], None] | None) -> _EncoderSide:
+def _stored_side(reader: Reader, space: SpaceInfo, notify: Callable[[str], None] | None) -> EncoderSide:
     side = ComparedSide(space.encoder, space.encoder, str(reader.root), stored=True)
-    return _EncoderSide(side, load_text_encoder(reader.root, space, notify), space)
+    return EncoderSide(side, load_text_encoder(reader.root, space, notify), space)
 
 
 def _match_contents(reader: Reader, other: Reader, ids: Ids) -> tuple[Ids, Ids]:
@@ -155,7 +155,7 @@ def _match_contents(reader: Reader, other: Reader, ids: Ids) -> tuple[Ids, Ids]:
 
 
 def _load_rows(
-    reader: Reader, ids: Ids, halves: Sequence[_EncoderSide], folder: Path, task: Task
+    reader: Reader, ids: Ids, halves: Sequence[EncoderSide], folder: Path, task: Task
 ) -> tuple[Ids, list[Rows], tuple[tuple[int, str], ...]]:
     """Return the ids whose images both sides have, their rows on each side, and the unreadable images."""
     missing = [half for half in halves if half.space is None]
@@ -198,16 +198,16 @@ def _encode_missing(
     return np.searchsorted(ids, np.array(good, np.int64)), [*held], tuple(troubles)
 
 
-def _rank_both_sides(
+def rank_both_sides(
     captions: ImageCaptions,
     common: Ids,
-    halves: Sequence[_EncoderSide],
+    halves: Sequence[EncoderSide],
     rows: Sequence[Rows],
     contest: ComparisonRequest,
     unreadable: tuple[tuple[int, str], ...],
     task: Task,
 ) -> CompareReport:
-    """Rank in both directions on both sides, and compare the metrics."""
+    """Rank in both directions on both sides, and compare the metrics. Raises QueryError without a caption."""
     known = np.isin(captions.ids, common)
     texts = [text for text, good in zip(captions.texts, known.tolist(), strict=True) if good]
     if not texts:

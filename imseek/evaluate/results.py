@@ -8,7 +8,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from imseek.captions.results import UnusedCaptions
 from imseek.metrics.estimate import Better, Estimate, better_side
-from imseek.types.json_form import Count, Json, Printable, json_member
+from imseek.types.json_form import Count, Json, Printable, Score, Seconds, Share, json_member
+from imseek.types.pictures import ImagePlace
 
 Milliseconds: TypeAlias = Annotated[float, Json(digits=3, minimum=0)]
 #: Origin of captions: embedded before; those of the collection, embedded for this; given.
@@ -161,3 +162,85 @@ class CompareReport:
         The metric is fixed in advance because it uses all ranks; with one caption per image it is the mean of 1 / rank.
         """
         return None if self.text_to_image is None else better_side(self.text_to_image.mean_average_precision)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderCost:
+    """What an encoder costs on this machine, for the collection that it was tried on."""
+
+    encoder: str
+    precision: str
+    """The precision in which pictures were encoded."""
+    dim: Annotated[int, Json(minimum=1)]
+    """Numbers in a vector."""
+    images_per_second: Annotated[Score, Json(minimum=0)]
+    """Pictures that are in memory, encoded on all processors."""
+    texts_per_second: Annotated[float | None, Json(digits=6, minimum=0)]
+    """Null for an encoder of pictures only."""
+    collection_seconds: Seconds
+    """For all images of the collection at that speed; reading and decoding large files takes longer."""
+    vector_bytes: Count
+    """Of the vectors of all images of the collection, as they are stored (float16)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleImage:
+    """An image of the sample."""
+
+    image_id: Count
+    place: ImagePlace
+
+
+@dataclass(frozen=True, slots=True)
+class QueryDifference:
+    """A query, and the best of the sample for it by each encoder."""
+
+    text: Printable | None
+    """The query, if it is a text."""
+    image: SampleImage | None
+    """The query, if it is an image; it is not among its own results."""
+    overlap: Share
+    """The share of the nearest images that both encoders have."""
+    a: tuple[SampleImage, ...]
+    b: tuple[SampleImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementReport:
+    """Two encoders side by side on a sample of a collection's pictures: cost, agreement, differences."""
+
+    a: EncoderCost
+    b: EncoderCost
+    collection_images: Count
+    images: Count
+    """Number of images in the sample that could be read."""
+    neighbours: Count
+    """How many nearest images were compared for each query."""
+    picture_overlap: Estimate
+    """Mean share of an image's nearest images that both encoders have."""
+    text_overlap: Estimate | None
+    """The same for texts; null where an encoder knows no words."""
+    chance: Share
+    """The share that two encoders without anything in common would have."""
+    captions: Count
+    """Number of the sample's captions; with fewer than 20, nothing is said of quality."""
+    text_to_image: RetrievalComparison | None
+    """How well either finds the sample's pictures by their captions."""
+    differences: tuple[QueryDifference, ...]
+    """The queries on which they agree least: images first, then texts."""
+    unreadable: Count = 0
+    """Number of images of the sample that could not be read and encoded."""
+    reasons: tuple[Printable, ...] = ()
+    """Why the first of them could not be."""
+
+    @property
+    @json_member()
+    def better(self) -> Better | None:
+        """The one that finds more pictures by their captions; null where no difference is shown, or without any."""
+        return None if self.text_to_image is None else better_side(self.text_to_image.mean_average_precision)
+
+    @property
+    @json_member()
+    def faster(self) -> Better:
+        """The one that encodes more pictures a second."""
+        return "a" if self.a.images_per_second >= self.b.images_per_second else "b"

@@ -87,6 +87,7 @@ LINES = (
     ("encoders-check", "encoders check fake"),
     ("sidecars", "tag write-sidecars"),
     ("encode", "encode album/red/00.png policy.yaml --encoder fake -o vectors.npy"),
+    ("encoders-compare", "encoders compare fake fake:8 --sample 5 --text red"),
 )  # fmt: skip
 
 POLICY = """\

@@ -102,6 +102,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "encoders list": ("zzzz", "builtin"),
     "encoders get": ("none", "fake"),
     "encoders check": ("none",),
+    "encoders compare": ("", "fake fake", "fake none", "fake fake:8 -c none", "fake fake:8 --text ''"),
 }  # fmt: skip
 
 #: What is different in each run, and what stands for it.

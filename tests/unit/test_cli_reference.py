@@ -100,6 +100,7 @@ def test_the_commands_of_the_design_are_there() -> None:
         "encoders list",
         "encoders get",
         "encoders check",
+        "encoders compare",
     }
 
 

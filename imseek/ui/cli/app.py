@@ -91,7 +91,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
         "collection": _Command("collection", "List, create, rename, verify and repair collections."),
         "config": _Command("config", "List, get and set your settings."),
         "jobs": _Command("jobs", "List the runs of a collection, and stop one."),
-        "encoders": _Command("encoders", "List encoders, download one, check one."),
+        "encoders": _Command("encoders", "List encoders, download one, check one, compare two."),
         "doctor": _Command("doctor", "Check the installation and the collection."),
         "demo": _Command("demo", "Index and search the photographs of scikit-image."),
     },

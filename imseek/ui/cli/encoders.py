@@ -1,17 +1,21 @@
-"""``imseek encoders``: list encoders, fetch one, and check one."""
+"""``imseek encoders``: list encoders, fetch one, check one, and compare two on one's own pictures."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from imseek.ui.cli import common_options as options
 from imseek.ui.cli.command_classes import Group
-from imseek.ui.cli.common_options import JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, ForceOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
+from imseek.ui.cli.output_files import check_new, new_file
+from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.result_json import print_json, to_json
 from imseek.ui.render.text import table
@@ -20,6 +24,7 @@ from imseek.ui.render.words import format_count, format_size, printable
 if TYPE_CHECKING:
     from imseek import Runtime
     from imseek.encoders import EncoderCheck, Entry, Offer, TowerStatistics
+    from imseek.evaluate.results import AgreementReport
 
 INTERRUPTED = 130
 #: The encoder that is in no catalogue, since it is not downloaded.
@@ -30,10 +35,12 @@ _COLUMNS: Final = (
     *("licence", "licence_name", "any_use", "download_bytes", "cached"),
 )
 _GROUP: Final = "imseek.encoders"
+#: Longer side of thumbnails on a page, in pixels.
+_THUMBNAIL_SIDE: Final = 160
 
 
 app = Group(
-    "List encoders, download one, check one.",
+    "List encoders, download one, check one, compare two.",
     default="list",
     epilog=examples("imseek encoders", "imseek encoders siglip --any-use", "imseek encoders get multilingual"),
 )
@@ -147,6 +154,56 @@ def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = 
     return 1 if found.problems else 0
 
 
+@app.command(
+    epilog=examples(
+        "imseek encoders compare builtin default",
+        "imseek encoders compare default best -c photos --sample 500 --html encoders.html",
+        "imseek encoders compare default multilingual --text 'ein Hund' --text 'un chien'",
+    )
+)
+@with_runtime("device", "precision")
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="An encoder: builtin, default, openclip:MODEL/TAG, …")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another encoder.")],
+    sample: Annotated[int, typer.Option("--sample", metavar="N", help="How many pictures to try.", min=5)] = 200,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", help="A query to compare; may be repeated (default: common words)."),
+    ] = None,
+    where: WhereOption = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Random seed of the sample.", min=0)] = 0,
+    html: Annotated[Path | None, options.html("Write an HTML page with the pictures on which they differ.")] = None,
+    force: ForceOption = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+    *,
+    runtime: Runtime,
+) -> int:
+    """Try two encoders on a sample of your own pictures: how fast they are on this machine, how far they agree, where
+    they differ, and which to take. Nothing is stored."""
+    from imseek import evaluate, overview
+
+    if html is not None:
+        check_new(html, force=force)
+    run = Run.on(collection, as_json=as_json)
+    with run.work() as controls, download_bar():
+        report = evaluate.agreement(
+            run.path, a, b, sample=sample, where=where, texts=text, seed=seed, runtime=runtime, notify=say, **controls
+        )
+    if html is not None:
+        from imseek.ui.render import encoder_agreement_page
+
+        ids = encoder_agreement_page.image_ids(report)
+        with overview.thumbnails(run.path, ids, _THUMBNAIL_SIDE) as read, new_file(html, force=force) as file:
+            title = f"{report.a.encoder} and {report.b.encoder}"
+            file.writelines(encoder_agreement_page.page(report, read, title=title))
+    return run.finish(
+        report,
+        lambda: _agreement_lines(report),
+        written={"html": html},
+    )
+
+
 _HEAD = ("download", "speed", "licence", "languages", "pixels", "here", "family", "encoder")
 
 
@@ -203,6 +260,25 @@ def _check_lines(found: EncoderCheck) -> list[str]:
     ]
     lines.append(f"texts        {'none: it knows pictures only' if found.texts is None else _rows_line(found.texts)}")
     return [*lines, *(f"problem      {problem}" for problem in found.problems)]
+
+
+def _agreement_lines(report: AgreementReport) -> list[str]:
+    from imseek.ui.render.encoder_agreement_page import COST_HEAD, advice, agreement_lines, cost_cells
+
+    lines = [
+        f"{format_count(report.images, 'picture')} of {report.collection_images:,}, drawn at random",
+        table(COST_HEAD, [("A", *cost_cells(report.a)), ("B", *cost_cells(report.b))], right=(2, 3, 4, 5, 6)),
+        "",
+        *agreement_lines(report),
+    ]
+    texts = [one for one in report.differences if one.text is not None]
+    if texts:
+        names = ", ".join(printable(f"“{one.text}”") for one in texts)
+        lines.append(f"words on which they differ most: {names}")
+    if report.unreadable:
+        lines.append(f"left out, since they cannot be read: {format_count(report.unreadable, 'picture')}")
+        lines += [f"  {printable(reason)}" for reason in report.reasons]
+    return [*lines, "", printable(advice(report))]
 
 
 def _rows_line(rows: TowerStatistics) -> str:

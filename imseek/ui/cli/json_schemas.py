@@ -15,7 +15,7 @@ from imseek.clusters.results import AssignReport, OutlierReport, SampleReport
 from imseek.dataset.results import Balance, LeakReport
 from imseek.duplicates.action_results import ApplyReport, UndoReport
 from imseek.encoders import DownloadResult, EncoderCheck, EncoderList
-from imseek.evaluate.results import NeighbourReport, RetrievalReport
+from imseek.evaluate.results import AgreementReport, NeighbourReport, RetrievalReport
 from imseek.labels.results import LabelEvaluation
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, Proposals
 from imseek.sidecars.results import SidecarReport, SidecarUndo
@@ -75,6 +75,7 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "encode": EncodeReport,
     "encoders": EncoderList,
     "encoders-check": EncoderCheck,
+    "encoders-compare": Answer[AgreementReport],
     "encoders-get": DownloadResult,
     "error": ErrorAnswer,
     "evaluate-ann": Answer[NeighbourReport],
