@@ -19,6 +19,11 @@ from imseek import labels, probes, tags
 LONG = 90_000
 
 
+@pytest.fixture(scope="module")
+def home(copied_home: Path) -> Path:
+    return copied_home
+
+
 @pytest.fixture
 def root(home: Path) -> Path:
     return home / "collections" / "photos"
