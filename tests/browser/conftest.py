@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,10 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="package")
 def shared_home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
-    """A library that nothing writes to: in ``photos`` are eight real photographs, encoded by ``builtin``."""
+    """A library with the collection ``photos``: eight real photographs, encoded by ``builtin``.
+
+    Nothing writes to it. A module that writes adds a collection of another name, or has a ``home`` of its own.
+    """
     folder = tmp_path_factory.mktemp("library")
     path = folder / "collections" / "photos"
     path.parent.mkdir(parents=True)
@@ -47,14 +49,7 @@ def shared_ui(tmp_path_factory: pytest.TempPathFactory, shared_home: Path, brows
 
 @pytest.fixture(scope="module")
 def home(shared_home: Path) -> Path:
-    """``shared_home``. A module that writes has one of its own, for instance by ``copied_home``."""
     return shared_home
-
-
-@pytest.fixture(scope="module")
-def copied_home(tmp_path_factory: pytest.TempPathFactory, shared_home: Path) -> Path:
-    """A copy of ``shared_home``, for a module that writes."""
-    return shutil.copytree(shared_home, tmp_path_factory.mktemp("copied") / "library")
 
 
 @pytest.fixture(scope="module")
