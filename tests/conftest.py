@@ -57,6 +57,10 @@ def pytest_collection_finish() -> None:
     """Garbage is looked for seldom: millions of objects of libraries would be looked through each time."""
     gc.freeze()
     gc.set_threshold(10_000, 20, 100)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
     gc.enable()
 
 
