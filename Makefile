@@ -156,9 +156,9 @@ encoder-docs: $(VENV)/.installed-test ## write the tables of docs/encoders.md fr
 page-pictures: $(VENV)/.installed-test ## take the pictures of the pages in docs/ui.md
 	$(BIN)/python -P docs/pictures/pages.py
 
-# pip and apt beside each other.
+# All beside each other: pip keeps one core busy.
 installed:
-	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.installed-clip-retrieval debian
+	@$(MAKE) --no-print-directory --jobs=4 $(VENV)/.installed-test $(VENV)/.installed-clip-retrieval $(VENV)/.compiled debian
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; imseek needs Python 3.11 or newer" >&2; exit 1; }
@@ -179,10 +179,20 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 
 # The real clip-retrieval, which wants older versions of much: in an environment of its own, but with the torch of ours.
 PACKAGES = -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
-$(VENV)/.installed-clip-retrieval: tests/clip-retrieval.txt $(VENV)/.installed-test
+$(VENV)/.installed-clip-retrieval: tests/clip-retrieval.txt | $(BIN)/python
 	$(BIN)/python -m venv --clear $(VENV)/clip-retrieval
 	$(VENV)/clip-retrieval/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r $<
 	$(BIN)/python $(PACKAGES) > "$$($(VENV)/clip-retrieval/bin/python $(PACKAGES))/zz-imseek.pth"
+	@touch $@
+
+# In a fresh clone each process of tests would compile the package and rewrite the asserts of all tests: 17 s of CPU in each.
+# pytest alone does it while pip installs the rest: it stores the code of a module before an import in it fails.
+$(VENV)/.compiled: | $(BIN)/python
+	$(PIP_INSTALL) --quiet --target $(VENV)/compiling pytest
+	@$(BIN)/python -m compileall -q -x '/test_' imseek tests
+	@PYTHONPATH=$(VENV)/compiling $(BIN)/python -m pytest -c /dev/null --rootdir=. --noconftest --import-mode=importlib \
+	  -p no:cacheprovider --collect-only --quiet --tb=no tests >/dev/null 2>&1 || true
+	@rm -rf $(VENV)/compiling
 	@touch $@
 
 # FiftyOne likewise. It has older versions of much.

@@ -26,6 +26,9 @@ from templates import Templates
 import imseek
 from imseek import errors
 
+# While tests are collected nearly all that is made stays: looking through it for garbage takes a third of that time.
+gc.disable()
+
 #: ``pytester`` is for the tests of the others.
 pytest_plugins = ("pytester", "skip_policy", "samples", "hypothesis_profiles")
 
@@ -54,6 +57,11 @@ def pytest_collection_finish() -> None:
     """Garbage is looked for seldom: millions of objects of libraries would be looked through each time."""
     gc.freeze()
     gc.set_threshold(10_000, 20, 100)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

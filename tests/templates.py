@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -26,6 +27,17 @@ class Templates:
         template = self._base / "empty"
         if not template.exists():
             imseek.create(template, encoder="fake").close()
+        return shutil.copytree(template, root)
+
+    def made(self, root: Path, make: Callable[[Path], object]) -> Path:
+        """At ``root`` a copy of what ``make`` makes at a path, once. Pictures stay where it put them."""
+        template = self._base / f"{make.__module__}.{make.__qualname__}"
+        if not template.exists():
+            try:
+                make(template)
+            except BaseException:
+                shutil.rmtree(template, ignore_errors=True)  # The next test shall meet the same error.
+                raise
         return shutil.copytree(template, root)
 
     def indexed(self, root: Path, folder: Path, *, encoder: str = "fake", checked_ns: int | None = None) -> Path:

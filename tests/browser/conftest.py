@@ -14,9 +14,9 @@ import imseek
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """A browser for each module: while Playwright is open this thread has an event loop, and no other can run in it."""
+    """Until the last test here: while Playwright is open this thread has an event loop, and no other can run in it."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is missing (Debian: apt install chromium)")
     sync_api.expect.set_options(timeout=60_000)  # The first query loads its encoder.
@@ -26,9 +26,12 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
-    """A library with the collection ``photos``: eight real photographs, encoded by ``builtin``."""
+@pytest.fixture(scope="package")
+def shared_home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
+    """A library with the collection ``photos``: eight real photographs, encoded by ``builtin``.
+
+    Nothing writes to it. A module that writes adds a collection of another name, or has a ``home`` of its own.
+    """
     folder = tmp_path_factory.mktemp("library")
     path = folder / "collections" / "photos"
     path.parent.mkdir(parents=True)
@@ -37,11 +40,32 @@ def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> P
     return folder
 
 
-@pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory, home: Path, browser: Any) -> Iterator[Pages]:
-    """The pages over ``home``."""
-    with pages(tmp_path_factory.mktemp("ui"), home) as running:
+@pytest.fixture(scope="package")
+def shared_ui(tmp_path_factory: pytest.TempPathFactory, shared_home: Path, browser: Any) -> Iterator[Pages]:
+    """The pages over ``shared_home``."""
+    with pages(tmp_path_factory.mktemp("ui"), shared_home) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def home(shared_home: Path) -> Path:
+    return shared_home
+
+
+@pytest.fixture(scope="module")
+def ui(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    home: Path,
+    shared_home: Path,
+    browser: Any,
+) -> Iterator[Pages]:
+    """The pages over ``home``: those that other modules see too, where it is ``shared_home``."""
+    if home == shared_home:
+        yield request.getfixturevalue("shared_ui")
+    else:
+        with pages(tmp_path_factory.mktemp("ui"), home) as running:
+            yield running
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import imseek
 from imseek import jobs
 from imseek.errors import ImseekError
 
-MANY = 70
+MANY = 24
 HOSTILE = "**b** <img src=x onerror=alert(1)>"
 
 

@@ -19,20 +19,24 @@ from imseek import labels, probes, tags
 LONG = 90_000
 
 
-@pytest.fixture
-def root(home: Path) -> Path:
-    return home / "collections" / "photos"
+@pytest.fixture(scope="module")
+def root(home: Path, photo_files: list[Path]) -> Path:
+    """The collection ``labelled``: eight photographs, encoded by ``builtin``."""
+    path = home / "collections" / "labelled"
+    with imseek.create(path, encoder="builtin") as collection:
+        collection.index(names=photo_files)
+    return path
 
 
 def listed(home: Path) -> str:
     """What `imseek tag list` prints."""
-    command = [sys.executable, "-P", "-m", "imseek", "tag", "list", "-c", "photos"]
+    command = [sys.executable, "-P", "-m", "imseek", "tag", "list", "-c", "labelled"]
     env = {**os.environ, "IMSEEK_HOME": str(home)}
     return subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path, root: Path) -> None:
-    page = visit("labels", c="photos")
+    page = visit("labels", c="labelled")
     expect(page.get_by_text("Type one class per line")).to_be_visible()
     classes = page.get_by_label("Classes")
     classes.press_sequentially("cat")
@@ -80,7 +84,7 @@ def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path
 def test_pictures_are_labelled_by_keys_and_the_rest_is_learned(visit: Visit, home: Path, root: Path) -> None:
     for one in tags.counts(root):
         tags.remove(root, one.tag, everywhere=True)
-    page = visit("labels", c="photos", how="By examples", classes="alive, thing")
+    page = visit("labels", c="labelled", how="By examples", classes="alive, thing")
     cards = page.get_by_role("group", name="Pictures to label").locator(".card")
     expect(cards).to_have_count(8)
     expect(page.get_by_role("button", name="Train", exact=True)).to_be_disabled()
@@ -128,7 +132,7 @@ def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Pa
         tags.remove(root, one.tag, everywhere=True)
     hostile = "<img src=x onerror=alert(1)> ![](http://192.0.2.1/a.png)"
     tags.add(root, hostile, where="image_id < 3")
-    page = visit("labels", c="photos", how="Tags")
+    page = visit("labels", c="labelled", how="Tags")
     table = page.get_by_test_id("stDataFrame")
     expect(table).to_be_visible()
     # The table is a canvas: its first row is chosen by its box.
@@ -150,11 +154,11 @@ def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Pa
 
 @pytest.mark.long
 @pytest.mark.parametrize("width", [400, 2500])
-def test_nothing_is_wider_than_the_window(visit: Visit, ui: Pages, width: int) -> None:
-    page = visit("labels", c="photos", width=width)
+def test_nothing_is_wider_than_the_window(visit: Visit, ui: Pages, root: Path, width: int) -> None:
+    page = visit("labels", c="labelled", width=width)
     page.get_by_label("Classes").fill("cat\n" + "a class with a name that is much too long for any window " * 3)
     expect(page.get_by_role("region", name="cat")).to_be_visible(timeout=LONG)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    page = visit("labels", c="photos", how="By examples", classes="cat, dog", width=width)
+    page = visit("labels", c="labelled", how="By examples", classes="cat, dog", width=width)
     expect(page.get_by_role("group", name="Pictures to label").locator(".card").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

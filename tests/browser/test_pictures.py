@@ -24,8 +24,7 @@ DRAWING = """<svg xmlns="http://www.w3.org/2000/svg" width="90" height="90" onlo
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
-    """``drawing``: one SVG; ``photos``: eight photographs, and one that has changed since; ``vast``: one of 108
-    megapixels."""
+    """``drawing``: one SVG; ``photos``: eight photographs, and one that has changed since."""
     folder = tmp_path_factory.mktemp("library")
     (folder / "drawing.svg").write_text(DRAWING)
     Image.new("RGB", (300, 200), "red").save(folder / "changed.png")
@@ -34,11 +33,17 @@ def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> P
     with imseek.create(folder / "collections" / "photos", encoder="fake") as collection:
         assert collection.index(names=[*photo_files, folder / "changed.png"]).added == 9
     Image.new("RGB", (300, 200), "blue").save(folder / "changed.png")
-    with Image.open(next(path for path in photo_files if path.name == "coffee.png")) as photo:
-        photo.convert("L").resize((12_000, 9_000)).save(folder / "vast.png", compress_level=1)
-    with imseek.create(folder / "collections" / "vast", encoder="fake") as collection:
-        assert collection.index(names=[folder / "vast.png"]).added == 1
     return folder
+
+
+@pytest.fixture
+def vast(home: Path, photo_files: list[Path]) -> str:
+    """A collection of one picture of 108 megapixels."""
+    with Image.open(next(path for path in photo_files if path.name == "coffee.png")) as photo:
+        photo.convert("L").resize((12_000, 9_000)).save(home / "vast.png", compress_level=1)
+    with imseek.create(home / "collections" / "vast", encoder="fake") as collection:
+        assert collection.index(names=[home / "vast.png"]).added == 1
+    return "vast"
 
 
 @pytest.fixture
@@ -114,10 +119,10 @@ def test_a_file_that_changed_since_it_was_indexed_is_named_as_such(context: Any,
 
 
 @pytest.mark.long
-def test_a_picture_of_more_than_100_megapixels_is_shown_and_enlarged(context: Any, ui: Pages) -> None:
+def test_a_picture_of_more_than_100_megapixels_is_shown_and_enlarged(context: Any, ui: Pages, vast: str) -> None:
     page = context.new_page()
     page.set_default_timeout(90_000)
-    page.goto(ui.at(c="vast"))
+    page.goto(ui.at(c=vast))
     image = page.locator(".card img")
     page.wait_for_function("one => one.naturalWidth > 0", arg=image.element_handle(), timeout=90_000)
     page.locator(".card").click()

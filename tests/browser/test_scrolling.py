@@ -20,9 +20,9 @@ MANY = 420
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
+def home(shared_home: Path, photo_files: list[Path]) -> Path:
     """``many``: overlapping parts of eight photographs, wide, high and square, under names that begin alike."""
-    folder = tmp_path_factory.mktemp("library")
+    folder = shared_home
     (folder / "many").mkdir()
     photos = [Image.open(path).convert("RGB") for path in photo_files]
     for n in range(MANY):
@@ -33,7 +33,6 @@ def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> P
         left, top = (width - wide) * (n % 7) // 7, (height - high) * (n % 5) // 5
         photo.crop((left, top, left + wide, top + high)).save(folder / "many" / f"IMG_20240101_{n:04}.jpg", quality=70)
     path = folder / "collections" / "many"
-    path.parent.mkdir()
     with imseek.create(path, encoder="fake") as collection:
         assert collection.index([folder / "many"]).live == MANY
     return folder

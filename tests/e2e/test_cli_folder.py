@@ -171,10 +171,8 @@ class TestIdsAndCsv:
         assert cli("similar", indexed / "red.png", "--csv", "hits.csv").code == 2, "it is there already"
         assert cli("similar", indexed / "red.png", "--csv", "hits.csv", "--force").code == 0
 
-    def test_csv_on_stdout_is_alone_there(self, process, indexed) -> None:
+    def test_csv_on_stdout_is_alone_there(self, process, cli, indexed) -> None:
         outcome = process("search", "red", "--csv", "/dev/stdout")
         rows = list(csv.DictReader(outcome.stdout.decode().splitlines()))
-        assert [row["image_id"] for row in rows] == process("search", "red", "--ids").stdout.decode().split()[
-            : len(rows)
-        ]
+        assert [row["image_id"] for row in rows] == cli("search", "red", "--ids").out.split()[: len(rows)]
         assert rows[0]["path"] == str(indexed / "red.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ import pytest
 from documentation import ROOT
 
 from imseek.encoders.cache import cache_dir
+from imseek.ui.cli import main
 from imseek.ui.photographs import photographs
 
 pytestmark = pytest.mark.slow
@@ -65,6 +67,21 @@ def test_lines_that_differ_are_noticed() -> None:
     assert not shows(" 1  …/chelsea.png", " 2  0.3  /home/me/chelsea.png")
 
 
+def arguments(command: str) -> list[str] | None:
+    """Those of ``imseek`` where the command is that alone, as a shell reads them; None where it takes a shell."""
+    if not command.startswith("imseek ") or re.search(r"[|&;<>$`*?\\]", command):
+        return None
+    return [str(Path(word).expanduser()) if word.startswith("~") else word for word in shlex.split(command)[1:]]
+
+
+def test_what_takes_a_shell_is_left_to_it() -> None:
+    assert arguments('imseek search "a cat" --limit 3') == ["search", "a cat", "--limit", "3"]
+    assert arguments("imseek index ~/Pictures") == ["index", str(Path.home() / "Pictures")]
+    assert arguments("imseek search a --paths | xargs ls") is None
+    assert arguments("imseek export $HOME/x.csv") is None
+    assert arguments("ls Pictures") is None
+
+
 @contextmanager
 def running(command: str, environment: dict[str, str], port: int) -> Iterator[None]:
     """A server, from when it accepts connections; it ends by SIGTERM."""
@@ -98,7 +115,9 @@ def free_port() -> int:
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A home with photographs, without a collection, where `imseek` and `python` are those of the tests."""
+    """A home with photographs, without a collection, where `imseek` and `python` are those of the tests: here, and for
+    processes in the environment that is returned.
+    """
     home = tmp_path / "home"
     (home / "Pictures").mkdir(parents=True)
     for photograph in photographs():
@@ -109,14 +128,19 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
         (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable}{arguments} "$@"\n')
         (programs / name).chmod(0o755)
     monkeypatch.chdir(home)
-    changes = {"HOME": str(home), "PATH": f"{programs}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
-    kept = {name: value for name, value in os.environ.items() if name not in ("IMSEEK_HOME", "IMSEEK_COLLECTION")}
-    # What the encoder needs is made once for all tests.
-    return {**kept, "IMSEEK_CACHE": str(cache_dir()), **changes}
+    monkeypatch.setenv("IMSEEK_CACHE", str(cache_dir()))  # What the encoder needs is made once for all tests.
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("IMSEEK_HOME", "IMSEEK_COLLECTION"):
+        monkeypatch.delenv(name, raising=False)
+    return dict(os.environ)
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
-def test_its_commands_run(page: Path, environment: dict[str, str]) -> None:
+def test_its_commands_run(page: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of imseek alone in this process, which has imported what each of them would."""
     port = free_port()
     todo = steps(page)
     assert len(todo) > 4
@@ -126,11 +150,14 @@ def test_its_commands_run(page: Path, environment: dict[str, str]) -> None:
             if command.startswith("imseek serve"):
                 servers.enter_context(running(command, environment, port))
                 continue
-            done = subprocess.run(
-                ["bash", "-o", "pipefail", "-c", command], env=environment, capture_output=True, text=True, timeout=300
-            )
-            output = done.stdout + done.stderr
-            assert done.returncode == 0, f"{step.where}: {command}\n{output}"
+            if (words := arguments(command)) is not None:
+                code = main(words)
+                output = "".join(capsys.readouterr())
+            else:
+                shell = ["bash", "-o", "pipefail", "-c", command]
+                done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=300)
+                code, output = done.returncode, done.stdout + done.stderr
+            assert code == 0, f"{step.where}: {command}\n{output}"
             for line in step.shown:
                 assert shows(line, output), f"{step.where}: {command}: no line like {line!r} in\n{output}"
 

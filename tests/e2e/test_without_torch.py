@@ -36,12 +36,25 @@ for name in {sorted(set(LEFT_OUT.values()) - {"open_clip"} | {"sentence_transfor
     sys.modules[name] = None
 """
 
-Imseek = Callable[..., str]
+#: Does commands one after the other, and writes the code and the output of each as a line of JSON.
+RUN = """
+import contextlib, io, json, sys
+from imseek.ui.cli import main
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)) as out:
+        code = main(arguments)
+    print(json.dumps([code, out.buffer.getvalue().decode()]))
+"""
+
+Imseek = Callable[..., list[str]]
 
 
 @pytest.fixture
 def imseek(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path) -> Imseek:
-    """Runs ``imseek ARGUMENTS`` without these packages, in a home of its own; returns what it prints."""
+    """Runs commands in a process without these packages, in a home of its own; returns what each prints.
+
+    With ``code``, all end with it, and what they say on stderr is returned as one text.
+    """
     (tmp_path / "blocked").mkdir()
     (tmp_path / "blocked" / "sitecustomize.py").write_text(BLOCK)
     monkeypatch.chdir(tmp_path)
@@ -49,22 +62,24 @@ def imseek(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path) -> Ims
         monkeypatch.setenv(f"IMSEEK_{name.upper()}" if name != "hub" else "HF_HUB_CACHE", str(tmp_path / name))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
-    def run(*arguments: str, torch: bool = False, code: int = 0) -> str:
+    def run(*commands: tuple[str, ...], torch: bool = False, code: int = 0) -> list[str]:
         paths = [
             *([] if torch else [str(tmp_path / "blocked")]),
             *filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]),
         ]
         done = subprocess.run(
-            [sys.executable, "-m", "imseek", *arguments],
+            [sys.executable, "-c", RUN, json.dumps(commands)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
-        assert done.returncode == code, done.stderr
+        assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
-        return done.stdout if code == 0 else done.stderr
+        ends = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [found for found, _ in ends] == [code] * len(commands), done.stderr
+        return [output for _, output in ends] if code == 0 else [done.stderr]
 
     return run
 
@@ -77,18 +92,24 @@ def first(output: str) -> str:
 def test_the_builtin_encoder_works_from_nothing(imseek: Imseek, photos: Path) -> None:
     cat = next(photos.rglob("chelsea.png"))
     shutil.copy(cat, photos / "copy.png")
-    imseek("index", str(photos), "--encoder", "auto")
-    assert first(imseek("search", "a cat", "--json")) in ("chelsea.png", "copy.png")
-    assert first(imseek("search", "--like", str(cat), "--json")) in ("chelsea.png", "copy.png")
-    assert first(imseek("similar", str(cat), "--json")) in ("chelsea.png", "copy.png")
-    assert json.loads(imseek("duplicates", "--json"))["groups"]
-    imseek("label", "--classes", "cat,dog", "--save", "pet")
-    imseek("clusters", "-k", "2")
-    assert "builtin" in imseek("info")
-    imseek("doctor")
-    imseek("encoders")
-    imseek("ui", "--help")
-    imseek("serve", "--help")
+    imseek(("index", str(photos), "--encoder", "auto"))
+    words, like, similar, duplicates, *_, info, _, _, _, _ = imseek(
+        ("search", "a cat", "--json"),
+        ("search", "--like", str(cat), "--json"),
+        ("similar", str(cat), "--json"),
+        ("duplicates", "--json"),
+        ("label", "--classes", "cat,dog", "--save", "pet"),
+        ("clusters", "-k", "2"),
+        ("info",),
+        ("doctor",),
+        ("encoders",),
+        ("ui", "--help"),
+        ("serve", "--help"),
+    )
+    for found in (words, like, similar):
+        assert first(found) in ("chelsea.png", "copy.png")
+    assert json.loads(duplicates)["groups"]
+    assert "builtin" in info
 
 
 def test_every_module_is_imported_without(imseek: Imseek, tmp_path: Path) -> None:
@@ -106,7 +127,7 @@ for found in pkgutil.walk_packages(imseek.__path__, "imseek."):
 
 
 def test_what_needs_torch_says_so(imseek: Imseek, photos: Path) -> None:
-    said = imseek("index", str(photos), "--encoder", "openclip:ViT-B-32/laion2b_s34b_b79k", code=1)
+    (said,) = imseek(("index", str(photos), "--encoder", "openclip:ViT-B-32/laion2b_s34b_b79k"), code=1)
     assert "needs PyTorch, which is not installed" in said
     assert "pip install" in said
 
@@ -135,13 +156,21 @@ def model(tmp_path: Path) -> Path:
 def test_exported_towers_of_clip_work_alone(imseek: Imseek, photos: Path, model: Path) -> None:
     """One picture and one query with torch export the towers; all others go without."""
     everything = sorted(path for path in photos.rglob("*") if path.is_file())
-    imseek("index", str(everything[0]), "--encoder", f"local-dir:{model}", "--precision", "fp32", torch=True)
-    imseek("similar", str(everything[1]), "--precision", "fp32", torch=True)
-    expected = imseek("search", "a cat", "--json", torch=True)
-    assert json.loads(imseek("search", "a cat", "--json"))["hits"] == json.loads(expected)["hits"]
-    imseek("index", str(photos), "--precision", "fp32")
-    assert first(imseek("similar", str(everything[3]), "--json")) == everything[3].name
-    assert len(json.loads(imseek("search", "another text", "--json"))["hits"]) == len(everything)
+    _, _, expected = imseek(
+        ("index", str(everything[0]), "--encoder", f"local-dir:{model}", "--precision", "fp32"),
+        ("similar", str(everything[1]), "--precision", "fp32"),
+        ("search", "a cat", "--json"),
+        torch=True,
+    )
+    cat, _, similar, other = imseek(
+        ("search", "a cat", "--json"),
+        ("index", str(photos), "--precision", "fp32"),
+        ("similar", str(everything[3]), "--json"),
+        ("search", "another text", "--json"),
+    )
+    assert json.loads(cat)["hits"] == json.loads(expected)["hits"]
+    assert first(similar) == everything[3].name
+    assert len(json.loads(other)["hits"]) == len(everything)
 
 
 # The list of packages

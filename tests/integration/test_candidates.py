@@ -10,6 +10,7 @@ from approximating import snapshot_of
 from comparing import by_comparing, by_ids, check, library_at, made, put, side, units_of
 from PIL import Image
 from snapshotting import clustered, collection_of
+from templates import Templates
 
 import imseek
 from imseek.data.reader import Reader
@@ -27,8 +28,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Path:
-    return library_at(tmp_path / "collection")
+def library(tmp_path: Path, templates: Templates) -> Path:
+    return templates.made(tmp_path / "collection", library_at)
 
 
 # -- what is found -------------------------------------------------------------------------------------------

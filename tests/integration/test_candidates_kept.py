@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 from comparing import by_comparing, by_ids, check, library_at, put, side, units_of
 from snapshotting import remove
+from templates import Templates
 
 from imseek import maintenance
 from imseek.data.vectors import IdSet, range_search
@@ -26,8 +27,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Path:
-    return library_at(tmp_path / "collection")
+def library(tmp_path: Path, templates: Templates) -> Path:
+    return templates.made(tmp_path / "collection", library_at)
 
 
 class Counting:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from templates import Templates
 
 import imseek
 from imseek import dataset
@@ -19,22 +20,24 @@ def name_of(image: object) -> str:
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> tuple[imseek.Collection, imseek.Collection]:
+def two(tmp_path: Path, templates: Templates) -> tuple[imseek.Collection, imseek.Collection]:
     """Plain colours, which the fake encoder knows: both have many reds and greens, only the first has blues."""
+    made = templates.made(tmp_path / "two", two_collections)
+    return imseek.open(made / "two0"), imseek.open(made / "two1")
+
+
+def two_collections(within: Path) -> None:
     rng = np.random.default_rng(3)
-    made = []
     for n, hues in enumerate((("red", "green", "blue"), ("red", "green"))):
-        folder = tmp_path / f"pictures{n}"
-        folder.mkdir()
+        folder = within / f"pictures{n}"
+        folder.mkdir(parents=True)
         for hue in hues:
             base = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 210)}[hue]
             for i in range(30):
                 noisy = np.clip(np.array(base) + rng.normal(0, 8, (24, 24, 3)), 0, 255).astype(np.uint8)
                 Image.fromarray(noisy).save(folder / f"{hue}{i:02}.png")
-        collection = imseek.create(tmp_path / f"two{n}", encoder="fake")
-        collection.index([folder])
-        made.append(collection)
-    return made[0], made[1]
+        with imseek.create(within / f"two{n}", encoder="fake") as collection:
+            collection.index([folder])
 
 
 class TestCoverage:

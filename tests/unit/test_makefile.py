@@ -51,7 +51,7 @@ def test_what_fails_beside_the_tests_fails_the_target(tmp_path: Path, target: st
         path.write_text(TOOL.format(log=tmp_path / "log", failing=f'"{failing}"'))
         path.chmod(0o755)
     later = time.time() + 60
-    for stamp in (".installed-test", ".installed-clip-retrieval"):
+    for stamp in (".installed-test", ".installed-clip-retrieval", ".compiled"):
         (tmp_path / stamp).touch()
         os.utime(tmp_path / stamp, (later, later))
     installed = [f"--old-file={program}" for program in PARTS]  # Nothing is to be installed for this test.
