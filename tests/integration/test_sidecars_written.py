@@ -248,7 +248,7 @@ def test_the_command(tagged: imseek.Collection, photos: Path, capsys: pytest.Cap
 
     code, said = run()
     assert code == 0
-    assert "would write the tags of 2 images into 2 sidecars, 2 of them new" in said
+    assert "would write tags, captions and ratings of 2 images into 2 sidecars, 2 of them new" in said
     assert "--apply" in said
     assert beside(photos) == []
     code, said = run("--apply", "--json")

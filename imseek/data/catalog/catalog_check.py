@@ -57,6 +57,8 @@ _WRONG_TYPES: Final[Mapping[str, str]] = {
     "OR typeof(checked_ns) <> 'integer'",
     "tags": "typeof(image_id) <> 'integer' OR typeof(tag) <> 'text' OR typeof(provenance) <> 'text' "
     "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",
+    "albums": "typeof(tag) <> 'text' OR typeof(cover) NOT IN ('integer', 'null') OR typeof(positions) <> 'text' "
+    "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",
     "documents": "typeof(document_id) <> 'integer' OR typeof(image_id) <> 'integer' OR typeof(names) <> 'text' "
     "OR typeof(captions) <> 'text' OR typeof(keywords) <> 'text' OR typeof(text) <> 'text' "
     "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",
@@ -263,6 +265,14 @@ def _check_source(row: JsonObject) -> None:
     _check_lifetime(row)
 
 
+def _check_album(row: JsonObject) -> None:
+    row.text("tag")
+    if "cover" in row:
+        row.whole("cover")
+    JsonObject({"positions": json.loads(row.text("positions"))}).wholes("positions")
+    _check_lifetime(row)
+
+
 def _check_run(row: JsonObject) -> None:
     for name in ("run_id", "pid"):
         row.whole(name)
@@ -293,5 +303,6 @@ _CHECKS: Final[Mapping[str, Callable[[JsonObject], None]]] = {
     "shards": _check_shard,
     "spaces": _check_space,
     "sources": _check_source,
+    "albums": _check_album,
     "runs": _check_run,
 }

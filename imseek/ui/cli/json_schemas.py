@@ -19,11 +19,13 @@ from imseek.evaluate.results import NeighbourReport, RetrievalReport
 from imseek.labels.results import LabelEvaluation
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, Proposals
 from imseek.sidecars.results import SidecarReport, SidecarUndo
+from imseek.types.albums import Album, AlbumReport
 from imseek.types.encode_report import EncodeReport
 from imseek.types.maintenance_reports import RepairReport, VerifyReport
 from imseek.types.publish import PublishReport
 from imseek.types.tags import TagReport
 from imseek.ui.cli import (
+    album,
     apply,
     backup,
     clusters,
@@ -87,6 +89,9 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "info-image": Answer[info.ImageText],
     "job": Answer[job_answers.JobAnswer],
     "jobs": Answer[job_answers.JobList],
+    "album": Answer[AlbumReport],
+    "album-show": Answer[Album],
+    "albums": Answer[album.AlbumList],
     "judge": Answer[judge.JudgementList],
     "label": Answer[label.LabelAnswer],
     "label-forget": Answer[label.ForgetAnswer],
@@ -121,6 +126,8 @@ ANSWERS: Final[Mapping[str, Any]] = {
 
 #: Commands of the answers that are not called as theirs.
 _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "album": ("album add", "album arrange", "album create", "album delete", "album remove", "album rename"),
+    "albums": ("album list",),
     "apply": ("duplicates apply",),
     "backup": ("backup create", "backup verify"),
     "clusters-again": ("clusters --again NAME",),
