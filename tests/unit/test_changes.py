@@ -24,7 +24,7 @@ def test_what_could_not_be_undone_can_be_tried_again() -> None:
     def undo() -> None:
         tries.append(1)
         if len(tries) == 1:
-            raise LockedError("another writer is at work")
+            raise LockedError("another writer is at work", hint="try again")
 
     token = log.record(Change("x", undo))["token"]
     with pytest.raises(LockedError):

@@ -174,7 +174,7 @@ def edit_image(collection: Collection, image_id: int, **values: Any) -> Change |
         return None
     if "rating" in values:
         rated = values["rating"]
-        text = "Rating removed" if rated is None else f"Rated {rated}" if rated > 0 else _RATINGS[rated]
+        text = "Rating removed" if rated is None else f"Rated {rated} of 5" if rated > 0 else _RATINGS[rated]
     else:
         text = "Caption removed" if values["caption"] is None else "Caption changed"
     return Change(text, lambda: edits.put(collection, before))

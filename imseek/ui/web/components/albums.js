@@ -3,16 +3,16 @@
 const TRAY_STYLE = `
   :host { position: fixed; z-index: 1000; right: 16px; top: calc(var(--imseek-bar, 56px) + 12px); bottom: 16px; width: 220px; display: none; }
   :host(.open) { display: block; }
-  .tray { max-height: 100%; box-sizing: border-box; overflow-y: auto; padding: 12px; border-radius: 12px; font: 0.88rem/1.35 var(--st-font, sans-serif);
-    color: var(--st-text-color); background: var(--st-background-color); border: 1px solid var(--st-border-color, #8886); box-shadow: 0 6px 24px #0005; }
+  .tray { max-height: 100%; box-sizing: border-box; overflow-y: auto; padding: 12px; border-radius: 12px; font: 0.88rem/1.35 "Source Sans", "Source Sans Pro", sans-serif;
+    color: var(--imseek-ink); background: var(--imseek-paper); border: 1px solid var(--imseek-rule); box-shadow: 0 6px 24px #0005; }
   .head { font-weight: 600; margin: 0 0 8px; }
   .drop { display: flex; align-items: center; gap: 10px; min-height: 52px; padding: 5px; border: 2px dashed transparent; border-radius: 9px; }
-  .drop.over { border-color: var(--st-primary-color); background: color-mix(in srgb, var(--st-primary-color) 14%, transparent); }
+  .drop.over { border-color: var(--imseek-primary); background: color-mix(in srgb, var(--imseek-primary) 14%, transparent); }
   .drop * { pointer-events: none; }
-  .cover { flex: none; width: 44px; height: 44px; border-radius: 6px; object-fit: cover; background: var(--st-secondary-background-color); display: grid; place-items: center; }
+  .cover { flex: none; width: 44px; height: 44px; border-radius: 6px; object-fit: cover; background: var(--imseek-tile); display: grid; place-items: center; }
   .name { overflow: hidden; text-overflow: ellipsis; unicode-bidi: isolate; overflow-wrap: anywhere; }
   .new { display: flex; gap: 6px; }
-  .new :is(input, button) { font: inherit; color: inherit; padding: 4px 9px; border-radius: 6px; border: 1px solid var(--st-border-color, #8886); background: none; }
+  .new :is(input, button) { font: inherit; color: inherit; padding: 4px 9px; border-radius: 6px; border: 1px solid var(--imseek-rule); background: none; }
   .new input { flex: 1; min-width: 0; }
   .count { color: color-mix(in srgb, currentColor 80%, transparent); font-size: 0.8rem; }
 `;

@@ -1,9 +1,9 @@
 // What was changed from this page, and how it is undone: a toast after each change, whose button and Ctrl+Z undo it.
 // One for the page, whatever component a change comes from. `undo` of a change returns a promise.
 const TOAST_STYLE = `
-  :host { position: fixed; z-index: 1001; left: 50%; top: calc(var(--imseek-bar, 56px) + 10px); translate: -50%; width: max-content; max-width: calc(100vw - 24px); }
-  .toast { display: flex; align-items: center; gap: 4px; padding: 6px 6px 6px 16px; border-radius: 10px; font: 0.9rem/1.4 var(--st-font, sans-serif);
-    background: var(--st-text-color, #222); color: var(--st-background-color, #fff); box-shadow: 0 3px 14px #0005; }
+  :host { position: fixed; z-index: 1001; left: 50%; top: calc(var(--imseek-bar, 56px) + 10px); translate: -50%; width: max-content; max-width: calc(100vw - 24px); font-family: "Source Sans", "Source Sans Pro", sans-serif; }
+  .toast { display: flex; align-items: center; gap: 4px; padding: 6px 6px 6px 16px; border-radius: 10px; font-size: 0.9rem; line-height: 1.4;
+    background: var(--imseek-ink, #222); color: var(--imseek-paper, #fff); box-shadow: 0 3px 14px #0005; }
   .toast:has(> [role=status]:empty) { padding: 0; box-shadow: none; background: none; }
   .toast:has(> [role=status]:empty) button { display: none; }
   [role=status] { min-width: 0; overflow-wrap: anywhere; unicode-bidi: plaintext; }

@@ -136,8 +136,8 @@ class Large {
     const row = make("div", "row");
     row.append(button("More like this", "more", () => this.like("m")));
     if (this.less) row.append(button("Less like this", "less", () => this.like("l")));
-    this.heart = button("", "favourite", () => favourites().toggle(this.base, this.id));
-    this.heart.append(heart("heart"));
+    this.heart = button("", "favour", () => favourites().toggle(this.base, this.id));
+    this.heart.append(heart(""));
     row.append(this.heart);
     this.mend();
     favourites().load(this.base, [id]);
