@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from imseek.analysis.snapshot_session import run_with_reader
 from imseek.data import image_refs, layout
 from imseek.data.reader import Reader
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.types.collections import AnyCollection, path_of
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 #: Ratings: -1 rejected, 0 unrated, up to 5 stars.
 RATINGS: Final = range(-1, 6)
@@ -62,9 +59,7 @@ def put(collection: AnyCollection, edits: Mapping[int, ImageEdit]) -> int:
 
     Raises ImageNotFoundError, LockedError.
     """
-    from imseek.data.catalog import spaces
-    from imseek.data.shards.sidecar_columns import replace_edits
-    from imseek.data.words import documents
+    from imseek.data.writing import user_edits
     from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
@@ -72,14 +67,6 @@ def put(collection: AnyCollection, edits: Mapping[int, ImageEdit]) -> int:
         raise ImageNotFoundError(f"no image {gone[0]} in this collection")
     if not edits:
         return 0
-    values: dict[int, dict[str, Any]] = {image_id: asdict(edit) for image_id, edit in edits.items()}
-    changed: dict[int, set[str]] = {}
+    values = {image_id: asdict(edit) for image_id, edit in edits.items()}
     with open_writer(root, "edit") as writer:
-
-        def change(connection: Connection, generation: int) -> None:
-            changed.update(replace_edits(writer, connection, generation, values))
-            documents.refresh(connection, generation, writer.root, list(changed))
-            spaces.note_stale_captions(connection, sum("caption" in columns for columns in changed.values()))
-
-        writer.apply(change)
-    return len(changed)
+        return user_edits.put(writer, values)

@@ -59,6 +59,9 @@ from imseek.ui.render.result_json import Answer, ErrorAnswer
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
 ANSWERS: Final[Mapping[str, Any]] = {
     "aesthetic": Answer[ScoredPictures],
+    "album": Answer[AlbumReport],
+    "album-show": Answer[Album],
+    "albums": Answer[album.AlbumList],
     "apply": Answer[ApplyReport],
     "backup": backup.BackupAnswer,
     "captions": Answer[AgreementSummary | ScoredCaptions],
@@ -89,9 +92,6 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "info-image": Answer[info.ImageText],
     "job": Answer[job_answers.JobAnswer],
     "jobs": Answer[job_answers.JobList],
-    "album": Answer[AlbumReport],
-    "album-show": Answer[Album],
-    "albums": Answer[album.AlbumList],
     "judge": Answer[judge.JudgementList],
     "label": Answer[label.LabelAnswer],
     "label-forget": Answer[label.ForgetAnswer],
