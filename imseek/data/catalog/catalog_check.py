@@ -57,8 +57,6 @@ _WRONG_TYPES: Final[Mapping[str, str]] = {
     "OR typeof(checked_ns) <> 'integer'",
     "tags": "typeof(image_id) <> 'integer' OR typeof(tag) <> 'text' OR typeof(provenance) <> 'text' "
     "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",
-    "albums": "typeof(tag) <> 'text' OR typeof(cover) NOT IN ('integer', 'null') OR typeof(positions) <> 'text' "
-    "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",
     "documents": "typeof(document_id) <> 'integer' OR typeof(image_id) <> 'integer' OR typeof(names) <> 'text' "
     "OR typeof(captions) <> 'text' OR typeof(keywords) <> 'text' OR typeof(text) <> 'text' "
     "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",

@@ -79,14 +79,18 @@ class ChangeLog:
 change_log: Final = ChangeLog()
 
 
-def announce(change: Change) -> None:
-    """Record a change that a page's Python has made; the next run of the page tells the browser."""
-    st.session_state.setdefault(_ANNOUNCED, []).append(change_log.record(change))
+def announce(change: Change, *, is_of_session: bool = False) -> None:
+    """Record a change that a page's Python has made; the next run of the page tells the browser.
+
+    One ``is_of_session`` changes the page, not the collection: only a run of the page can undo it.
+    """
+    recorded = {**change_log.record(change), "is_of_session": is_of_session}
+    st.session_state.setdefault(_ANNOUNCED, []).append(recorded)
 
 
-def announced() -> list[dict[str, str]]:
+def announced() -> list[dict[str, Any]]:
     """Return the latest changes that were announced in this session, the oldest first."""
-    found: list[dict[str, str]] = st.session_state.get(_ANNOUNCED, [])
+    found: list[dict[str, Any]] = st.session_state.get(_ANNOUNCED, [])
     return found[-20:]
 
 

@@ -15,7 +15,7 @@ from streamlit.navigation.page import StreamlitPage
 from imseek.errors import ImseekError
 from imseek.overview import read_state
 from imseek.ui.web import changes, theme
-from imseek.ui.web.app_state import current_app
+from imseek.ui.web.app_state import current_app, images_url
 from imseek.ui.web.components import component
 from imseek.ui.web.components.address import address
 from imseek.ui.web.live_state import STATE_PATH
@@ -152,6 +152,7 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage)
             key=_ANNOUNCED,
             data={
                 "changes": changes.announced(),
+                "base": None if name is None else images_url(name),
                 # These show what is changed from elsewhere on the page.
                 "renews": chosen in (pages["albums"], pages["labels"]),
             },

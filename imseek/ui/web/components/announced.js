@@ -1,4 +1,4 @@
-// Tells the page's list of changes what its Python has changed; those are undone by a run. Needs changes.js.
+// Tells the page's list of changes what its Python has changed. Needs common.js and changes.js.
 export default function (component) {
   return mounted(component, Announced);
 }
@@ -17,14 +17,12 @@ class Announced {
   update(data) {
     const { known } = changes();
     this.renews = false;
-    for (const { token, text } of data.changes) {
+    for (const { token, text, is_of_session } of data.changes) {
       if (known.has(token)) continue;
       known.add(token);
-      changes().record(text, async () => this.trigger("undone", token));
+      if (is_of_session) changes().record(text, async () => this.trigger("undone", token));
+      else changes().made(data.base, { token, text });
     }
     this.renews = data.renews;
-    if (!data.failed || data.failed.n === this.failed) return;
-    this.failed = data.failed.n;
-    changes().say(data.failed.text, false);
   }
 }

@@ -136,7 +136,7 @@ def _like(image_id: int, more: bool) -> None:
     page_state.go_to(before.mark(image_id, right=more))
     if page_state.current().asked != before:
         text = "Searched for more like a picture" if more else "Searched for less like a picture"
-        changes.announce(Change(text, lambda: page_state.go_to(before)))
+        changes.announce(Change(text, lambda: page_state.go_to(before)), is_of_session=True)
 
 
 def _show_nothing_found(asked: SearchState, beyond: bool) -> None:
