@@ -199,11 +199,17 @@ def every(collection: AnyCollection) -> tuple[tuple[int, Tag], ...]:
     return tuple((image_id, Tag(tag, by)) for image_id, tag, by in run_with_reader(collection, tag_reader.rows))
 
 
-def given(collection: AnyCollection, names: Iterable[str]) -> dict[tuple[int, str], str]:
-    """Return who gave these tags, by image and tag: a state that :func:`restore` brings back."""
+def given(
+    collection: AnyCollection, names: Iterable[str], images: Iterable[int] | None = None
+) -> dict[tuple[int, str], str]:
+    """Return who gave these tags (to ``images``), by image and tag: a state that :func:`restore` brings back."""
     wanted = list(names)
-    found = run_with_reader(collection, lambda reader: tag_reader.rows(reader, wanted))
-    return {(image_id, tag): by for image_id, tag, by in found}
+    ids = None if images is None else list(images)
+
+    def read(reader: Reader) -> Iterable[tuple[int, str, str]]:
+        return tag_reader.rows(reader, wanted) if ids is None else tag_reader.rows_of_images(reader, ids)
+
+    return {(image_id, tag): by for image_id, tag, by in run_with_reader(collection, read) if tag in wanted}
 
 
 def restore(collection: AnyCollection, states: Mapping[tuple[int, str], str | None]) -> TagReport:

@@ -186,8 +186,4 @@ def edit_image(collection: Collection, image_id: int, **values: Any) -> Change |
 
 def _states(collection: Collection, tag: str, ids: Sequence[int]) -> dict[tuple[int, str], str | None]:
     """Return who gave a tag to each image, None where it does not have it."""
-    known = tags.of(collection, ids)
-    return {
-        (image_id, tag): next((one.provenance for one in have if one.tag == tag), None)
-        for image_id, have in known.items()
-    }
+    return {**{(image_id, tag): None for image_id in ids}, **tags.given(collection, [tag], ids)}

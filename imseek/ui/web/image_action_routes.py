@@ -136,7 +136,7 @@ def image_action_routes(
         body = await _read_json(request)
         collection = service.get(request.path_params["name"]).collection
         ids = images(request, body)
-        given = await run_in_threadpool(tags.given, collection, [tags.FAVOURITE])
+        given = await run_in_threadpool(tags.given, collection, [tags.FAVOURITE], ids)
         return JSONResponse({"favourites": [one for one in ids if (one, tags.FAVOURITE) in given]})
 
     async def edit(request: Request) -> Response:
