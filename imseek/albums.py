@@ -113,7 +113,7 @@ def rename(collection: AnyCollection, name: str, to: str) -> AlbumReport:
     tags.check_name(to)
     if any(other.tag == to for other in _rows(collection)):
         raise UsageError(f"there is an album {to!r} already", hint="choose another name")
-    done = tags.rename(collection, row.tag, to) if tags.given(collection, [name]) else None
+    done = tags.rename(collection, row.tag, to) if tags.states(collection, [name]) else None
     if done is None:  # No image has the tag, so there is no tag to rename.
         return _write(collection, "album rename", {name: None, to: replace(row, tag=to)})
     return AlbumReport(to, len(get(collection, to).image_ids), done.changed, done.generation)
@@ -122,7 +122,7 @@ def rename(collection: AnyCollection, name: str, to: str) -> AlbumReport:
 def delete(collection: AnyCollection, name: str) -> AlbumReport:
     """Delete an album and remove its tag from all images; these remain. Raises AlbumNotFoundError."""
     _find(collection, name)
-    return _write(collection, "album delete", {name: None}, dict.fromkeys(tags.given(collection, [name])), name)
+    return _write(collection, "album delete", {name: None}, dict.fromkeys(tags.states(collection, [name])), name)
 
 
 def state(collection: AnyCollection, names: Iterable[str], images: Iterable[int] = ()) -> AlbumState:
@@ -135,7 +135,7 @@ def state(collection: AnyCollection, names: Iterable[str], images: Iterable[int]
         return {row.tag: replace(row, positions=album_reader.images(reader, row)) for row in found}
 
     there = run_with_reader(collection, read)
-    given = tags.given(collection, wanted)
+    given = tags.states(collection, wanted)
     ids = dict.fromkeys((*images, *(image_id for image_id, _ in given)))
     lacking: dict[tuple[int, str], str | None] = {(image_id, name): None for image_id in ids for name in wanted}
     return AlbumState({name: there.get(name) for name in wanted}, {**lacking, **given})

@@ -199,10 +199,10 @@ def every(collection: AnyCollection) -> tuple[tuple[int, Tag], ...]:
     return tuple((image_id, Tag(tag, by)) for image_id, tag, by in run_with_reader(collection, tag_reader.rows))
 
 
-def given(
+def states(
     collection: AnyCollection, names: Iterable[str], images: Iterable[int] | None = None
 ) -> dict[tuple[int, str], str]:
-    """Return who gave these tags (to ``images``), by image and tag: a state that :func:`restore` brings back."""
+    """Return who gave these tags (to ``images``), by image and tag: which :func:`restore` brings back."""
     wanted = list(names)
     ids = None if images is None else list(images)
 
@@ -212,7 +212,7 @@ def given(
     return {(image_id, tag): by for image_id, tag, by in run_with_reader(collection, read) if tag in wanted}
 
 
-def restore(collection: AnyCollection, states: Mapping[tuple[int, str], str | None]) -> TagReport:
+def restore(collection: AnyCollection, before: Mapping[tuple[int, str], str | None]) -> TagReport:
     """Give tags the provenances that they had, by image and tag; None removes a tag. All in one commit.
 
     Images that are no longer in the collection are passed over. Raises UsageError (an invalid tag), LockedError.
@@ -221,15 +221,15 @@ def restore(collection: AnyCollection, states: Mapping[tuple[int, str], str | No
     from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
-    for (_, tag), provenance in states.items():
+    for (_, tag), provenance in before.items():
         _check_text("a tag", tag)
         if provenance is not None:
             _check_text("a provenance", provenance)
-    if not states:
+    if not before:
         return TagReport(0, 0, Reader(root).generation)
     with open_writer(root, "tag restore") as writer:
-        generation, changed = stored_albums.replace(writer, {}, states)
-    return TagReport(len(states), changed, generation)
+        generation, changed = stored_albums.replace(writer, {}, before)
+    return TagReport(len(before), changed, generation)
 
 
 def image_ids(

@@ -68,7 +68,7 @@ class _ShardLookup(NamedTuple):
 
 
 #: Column sets that go before what is in the pictures, each before the one above it.
-_STATED = (layout.SIDECARS, layout.EDITS)
+_OVERLAYS = (layout.SIDECARS, layout.EDITS)
 
 
 class Reader:
@@ -349,7 +349,7 @@ class Reader:
         Texts beside a picture go before those in it, and what users state before both.
         """
         texts = self._texts(layout.metadata(shard.shard_id), column)
-        for name in _STATED:
+        for name in _OVERLAYS:
             beside = shard.columns.get(name)
             if beside is not None and self._has_column(beside, column):
                 texts = _overlay(texts, self._texts(beside, column))
@@ -382,7 +382,7 @@ class Reader:
             rows = _rows_of_ids(ids, np.unique(np.asarray(image_ids, np.int64)))
             if rows.size:
                 stored = self._rows(layout.metadata(shard.shard_id), rows.tolist(), columns)
-                for name in _STATED:
+                for name in _OVERLAYS:
                     beside = self._rows_beside(shard, name, rows.tolist(), columns)
                     for row, said in zip(stored, beside, strict=False):
                         row.update(said)

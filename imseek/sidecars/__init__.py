@@ -119,9 +119,9 @@ class _Plan:
         self._refused: Counter[Refusal] = Counter()
         self._unchanged = 0
         among = None if where is None else {*Filters().ids(reader, where).tolist()}
-        tags, stated = _tags_of(reader, among), _edits_of(reader, among)
-        self._images = len(tags.keys() | stated.keys())
-        self._targets = self._find_targets(reader, tags, stated)
+        tags, edits_by_id = _tags_of(reader, among), _edits_of(reader, among)
+        self._images = len(tags.keys() | edits_by_id.keys())
+        self._targets = self._find_targets(reader, tags, edits_by_id)
         self._is_dry = True
 
     def edits(self) -> Iterator[Edit]:
@@ -168,11 +168,11 @@ class _Plan:
         self._refused[why] += self._targets[path].images
 
     def _find_targets(
-        self, reader: Reader, tags: Mapping[int, Iterable[str]], stated: Mapping[int, ImageEdit]
+        self, reader: Reader, tags: Mapping[int, Iterable[str]], edits_by_id: Mapping[int, ImageEdit]
     ) -> Mapping[bytes, _Target]:
         """Group images by the file to write into; a raw and a JPEG, for example, may share one."""
         found: dict[bytes, _Target] = defaultdict(_Target)
-        ids = [*dict.fromkeys((*tags, *stated))]
+        ids = [*dict.fromkeys((*tags, *edits_by_id))]
         places = reader.indexed_places(ids)
         known = reader.metadata(ids)
         for image_id in ids:
@@ -186,7 +186,7 @@ class _Plan:
                 target = found[_sidecar_of(place.file)]
                 target.images += 1
                 target.tags.update(dict.fromkeys(tags.get(image_id, ())))
-                target.edit = stated.get(image_id, target.edit)
+                target.edit = edits_by_id.get(image_id, target.edit)
                 target.keywords.update(dict.fromkeys(known.get(image_id, {}).get("keywords", ())))
         return found
 
@@ -200,9 +200,9 @@ def _tags_of(reader: Reader, among: Container[int] | None) -> Mapping[int, list[
 
 
 def _edits_of(reader: Reader, among: Container[int] | None) -> Mapping[int, ImageEdit]:
-    stated = edits.read(reader)
-    living = reader.live_ids(stated)
-    return {i: one for i, one in stated.items() if i in living and (among is None or i in among)}
+    edits_by_id = edits.read(reader)
+    living = reader.live_ids(edits_by_id)
+    return {i: one for i, one in edits_by_id.items() if i in living and (among is None or i in among)}
 
 
 def _is_writable(path: bytes, *, exists: bool) -> bool:

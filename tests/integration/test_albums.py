@@ -98,7 +98,7 @@ def test_any_change_can_be_taken_back(root: Path) -> None:
     albums.create(root, "Lisbon", [a, b, c])
     albums.arrange(root, "Lisbon", [c])
     tags.add(root, "Lisbon", [b], provenance="person")
-    before, order = tags.given(root, ["Lisbon", "Rome"]), albums.get(root, "Lisbon")
+    before, order = tags.states(root, ["Lisbon", "Rome"]), albums.get(root, "Lisbon")
     for act in (
         lambda: albums.remove(root, "Lisbon", [b]),
         lambda: albums.delete(root, "Lisbon"),
@@ -112,7 +112,7 @@ def test_any_change_can_be_taken_back(root: Path) -> None:
         generation = Reader(root).generation
         albums.restore(root, state)
         assert Reader(root).generation == generation + 1
-        assert tags.given(root, ["Lisbon", "Rome"]) == before
+        assert tags.states(root, ["Lisbon", "Rome"]) == before
         assert albums.get(root, "Lisbon") == order
         assert len(albums.every(root)) == 1
     state = albums.state(root, ["Lisbon"], ids(root))
@@ -127,9 +127,9 @@ def test_states_of_tags_are_restored_with_who_gave_them(root: Path) -> None:
     before = {(a, "cat"): "probe pets", (b, "cat"): None}
     tags.add(root, "cat", [a, b])
     assert tags.restore(root, before).changed == 2
-    assert tags.given(root, ["cat"]) == {(a, "cat"): "probe pets"}
+    assert tags.states(root, ["cat"]) == {(a, "cat"): "probe pets"}
     generation = tags.restore(root, {(10**6, "cat"): "person"}).generation  # Such an image has gone.
-    assert tags.given(root, ["cat"]) == {(a, "cat"): "probe pets"}
+    assert tags.states(root, ["cat"]) == {(a, "cat"): "probe pets"}
     assert tags.restore(root, {}).generation == generation
 
 

@@ -184,14 +184,18 @@ def test_no_such_collection(asked: Asked) -> None:
 # -- tags ----------------------------------------------------------------------------------------------------
 
 
+def _counts(answer: Any) -> tuple[int, int]:
+    return answer.json()["changed"], answer.json()["named"]
+
+
 def test_tags_are_given_and_taken(asked: Asked, root: Path) -> None:
     first, second = list(_ids(root).values())[:2]
-    assert asked.tag(tag=" boat ", add=True, ids=[first]).json() == {"changed": 1, "named": 1}
+    assert _counts(asked.tag(tag=" boat ", add=True, ids=[first])) == (1, 1)
     token = asked.choices.keep(make_selection("photos", [first, second]))
-    assert asked.tag(tag="boat", add=True, choice=token).json() == {"changed": 1, "named": 2}
+    assert _counts(asked.tag(tag="boat", add=True, choice=token)) == (1, 2)
     assert asked.known(second)["tags"] == [{"tag": "boat", "provenance": "person"}]
     assert asked.client.get("/pictures/photos/tags").json() == {"tags": ["boat"]}
-    assert asked.tag(tag="boat", add=False, choice=token).json() == {"changed": 2, "named": 2}
+    assert _counts(asked.tag(tag="boat", add=False, choice=token)) == (2, 2)
     assert asked.known(first)["tags"] == []
 
 

@@ -30,7 +30,7 @@ _KEPT: Final = 500
 #: What ratings without stars mean.
 _RATINGS: Final = {0: "Marked as unrated", -1: "Marked as rejected"}
 #: Changes that a page's Python made, until the browser knows them.
-_ANNOUNCED: Final = "changes-announced"
+_ANNOUNCEMENTS: Final = "changes-announcements"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,12 @@ def announce(change: Change, *, is_of_session: bool = False) -> None:
     One ``is_of_session`` changes the page, not the collection: only a run of the page can undo it.
     """
     recorded = {**change_log.record(change), "is_of_session": is_of_session}
-    st.session_state.setdefault(_ANNOUNCED, []).append(recorded)
+    st.session_state.setdefault(_ANNOUNCEMENTS, []).append(recorded)
 
 
-def announced() -> list[dict[str, Any]]:
+def announcements() -> list[dict[str, Any]]:
     """Return the latest changes that were announced in this session, the oldest first."""
-    found: list[dict[str, Any]] = st.session_state.get(_ANNOUNCED, [])
+    found: list[dict[str, Any]] = st.session_state.get(_ANNOUNCEMENTS, [])
     return found[-20:]
 
 
@@ -121,7 +121,7 @@ def rename_tag(collection: Collection, tag: str, to: str) -> tuple[TagReport, Ch
 
 def remove_tag(collection: Collection, tag: str) -> tuple[TagReport, Change]:
     """Remove a tag from all images. Raises as :func:`imseek.tags.remove`."""
-    before = tags.given(collection, [tag])
+    before = tags.states(collection, [tag])
     done = tags.remove(collection, tag, everywhere=True)
     count = format_count(done.changed, "picture")
     return done, Change(f"“{one_line(tag)}” removed from {count}", lambda: tags.restore(collection, before))
@@ -186,4 +186,4 @@ def edit_image(collection: Collection, image_id: int, **values: Any) -> Change |
 
 def _states(collection: Collection, tag: str, ids: Sequence[int]) -> dict[tuple[int, str], str | None]:
     """Return who gave a tag to each image, None where it does not have it."""
-    return {**{(image_id, tag): None for image_id in ids}, **tags.given(collection, [tag], ids)}
+    return {**{(image_id, tag): None for image_id in ids}, **tags.states(collection, [tag], ids)}

@@ -114,7 +114,7 @@ def image_action_routes(
         if not (isinstance(word, str) and isinstance(add, bool)):
             raise UsageError("this request cannot tag pictures", hint="reload the page and select them again")
         done, change = await run_in_threadpool(changes.tag_images, collection, word, ids, add=add)
-        return JSONResponse({"changed": done.changed, "named": done.named, "change": _recorded(change)})
+        return JSONResponse({"changed": done.changed, "named": done.named, "change": _record(change)})
 
     async def all_albums(request: Request) -> Response:
         collection = service.get(request.path_params["name"]).collection
@@ -130,13 +130,13 @@ def image_action_routes(
         if not isinstance(name, str) or act is None:
             raise UsageError("this request cannot change an album", hint="reload the page and select them again")
         done, change = await run_in_threadpool(changes.change_album, collection, name, ids, act)
-        return JSONResponse({"changed": done.changed, "change": _recorded(change)})
+        return JSONResponse({"changed": done.changed, "change": _record(change)})
 
     async def favourites(request: Request) -> Response:
         body = await _read_json(request)
         collection = service.get(request.path_params["name"]).collection
         ids = images(request, body)
-        given = await run_in_threadpool(tags.given, collection, [tags.FAVOURITE], ids)
+        given = await run_in_threadpool(tags.states, collection, [tags.FAVOURITE], ids)
         return JSONResponse({"favourites": [one for one in ids if (one, tags.FAVOURITE) in given]})
 
     async def edit(request: Request) -> Response:
@@ -150,7 +150,7 @@ def image_action_routes(
         if caption is not None:
             values["caption"] = " ".join(caption.split()) or None
         change = await run_in_threadpool(changes.edit_image, collection, _image(request), **values)
-        return JSONResponse({"change": _recorded(change)})
+        return JSONResponse({"change": _record(change)})
 
     async def undo(request: Request) -> Response:
         await _read_json(request)
@@ -183,7 +183,7 @@ def image_action_routes(
     ]
 
 
-def _recorded(change: changes.Change | None) -> dict[str, str] | None:
+def _record(change: changes.Change | None) -> dict[str, str] | None:
     """Record a change, and return what the browser needs to undo it."""
     return None if change is None else changes.change_log.record(change)
 

@@ -24,7 +24,7 @@ from imseek.ui.web.parts import navigation
 from imseek.ui.web.search_state import MINOR_PARAMETERS
 
 _SWITCHER: Final = "shell-switcher"
-_ANNOUNCED: Final = "announced"
+_ANNOUNCEMENTS: Final = "announcements"
 _ICONS: Final[dict[navigation.PageName, str]] = {
     "search": "search",
     "albums": "photo_album",
@@ -148,10 +148,10 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage)
             on_renew_change=_on_renewal,
         )
     with st.container(key="shell-changes"):
-        component("announced", "common", "changes")(
-            key=_ANNOUNCED,
+        component("announcements", "common", "changes")(
+            key=_ANNOUNCEMENTS,
             data={
-                "changes": changes.announced(),
+                "changes": changes.announcements(),
                 "base": None if name is None else images_url(name),
                 # These show what is changed from elsewhere on the page.
                 "renews": chosen in (pages["albums"], pages["labels"]),
@@ -180,7 +180,7 @@ def _on_choice() -> None:
 
 def _on_undoing() -> None:
     """Undo a change that a page has made, before the page is drawn again."""
-    token = st.session_state[_ANNOUNCED].undone
+    token = st.session_state[_ANNOUNCEMENTS].undone
     if token is None:
         return
     try:

@@ -41,7 +41,7 @@ def show() -> None:
 
 
 def _show_all(name: str, collection: Collection, there: tuple[AlbumInfo, ...]) -> None:
-    favourites = [image_id for (image_id, _) in tags.given(collection, [tags.FAVOURITE])]
+    favourites = [image_id for (image_id, _) in tags.states(collection, [tags.FAVOURITE])]
     with st.container(horizontal=True, vertical_alignment="center", key="albums-head"):
         st.subheader("Albums", anchor=False)
         with st.popover("New album"):

@@ -1,9 +1,9 @@
 // Tells the page's list of changes what its Python has changed. Needs common.js and changes.js.
 export default function (component) {
-  return mounted(component, Announced);
+  return mounted(component, Announcements);
 }
 
-class Announced {
+class Announcements {
   constructor() {
     // Pages that list tags or albums show what has become of them.
     this.listen = () => this.renews && this.trigger("renew", true);
