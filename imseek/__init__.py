@@ -18,11 +18,13 @@ from imseek._version import __version__
 
 if TYPE_CHECKING:
     from imseek import (
+        albums,
         backup,
         captions,
         clusters,
         dataset,
         duplicates,
+        edits,
         encoders,
         errors,
         evaluate,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from imseek.search.query import Query, Term
     from imseek.search.searchable import Searchable
     from imseek.several import search_all
+    from imseek.types.albums import Album, AlbumInfo, AlbumReport
     from imseek.types.backup import BackupInfo, BackupReport, RestoreReport
     from imseek.types.collection_info import (
         CollectionInfo,
@@ -102,20 +105,20 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "ApplyReport", "AssignReport", "BackupInfo", "BackupReport", "Balance", "BuildReport", "CaptionReport",
-    "CatalogReport", "Cluster", "ClusterReport", "Collection", "CollectionInfo", "CollectionReport", "CompareReport",
-    "CoverageReport", "DiskUse", "DropReport", "Due", "Duplicate", "DuplicateGroup", "DuplicatePair",
-    "DuplicateReport", "Embedder", "Estimate", "ExportOptions", "ExportReport", "Failure", "ForeignJournal", "Hit",
-    "HitGroup", "Image", "IndexInfo", "IndexPolicy", "IndexReport", "Judgement", "KnownPicture", "LeakReport",
-    "MapInfo", "MapReport", "MeasureReport", "MergeReport", "MissingPicture", "NeighbourReport", "OtherSpace",
-    "OutlierReport", "Place", "Problem", "Progress", "PublishReport", "PublishedCollection", "PurgeReport",
-    "QualityReport", "Query", "Ray", "ReencodeReport", "RemoteCollection", "RepairReport", "RestoreReport",
-    "RetrievalReport", "Runtime", "SampleReport", "SearchResult", "Searchable", "Searched", "Shown", "SkippedPicture",
-    "SourceInfo", "SourceOptions", "SpaceInfo", "SpaceRun", "SpaceShare", "SpaceSummary", "Tag", "TagCount",
-    "TagReport", "Term", "UndoInfo", "UndoReport", "VerifyReport", "__version__", "backup", "captions", "clusters",
-    "connect", "create", "dataset", "duplicates", "encoders", "errors", "evaluate", "export", "jobs", "labels",
-    "load_encoder", "maintenance", "maps", "open", "overview", "probes", "publish", "report", "search_all", "show",
-    "tags", "tune", "upkeep", "watch",
+    "Album", "AlbumInfo", "AlbumReport", "ApplyReport", "AssignReport", "BackupInfo", "BackupReport", "Balance",
+    "BuildReport", "CaptionReport", "CatalogReport", "Cluster", "ClusterReport", "Collection", "CollectionInfo",
+    "CollectionReport", "CompareReport", "CoverageReport", "DiskUse", "DropReport", "Due", "Duplicate",
+    "DuplicateGroup", "DuplicatePair", "DuplicateReport", "Embedder", "Estimate", "ExportOptions", "ExportReport",
+    "Failure", "ForeignJournal", "Hit", "HitGroup", "Image", "IndexInfo", "IndexPolicy", "IndexReport", "Judgement",
+    "KnownPicture", "LeakReport", "MapInfo", "MapReport", "MeasureReport", "MergeReport", "MissingPicture",
+    "NeighbourReport", "OtherSpace", "OutlierReport", "Place", "Problem", "Progress", "PublishReport",
+    "PublishedCollection", "PurgeReport", "QualityReport", "Query", "Ray", "ReencodeReport", "RemoteCollection",
+    "RepairReport", "RestoreReport", "RetrievalReport", "Runtime", "SampleReport", "SearchResult", "Searchable",
+    "Searched", "Shown", "SkippedPicture", "SourceInfo", "SourceOptions", "SpaceInfo", "SpaceRun", "SpaceShare",
+    "SpaceSummary", "Tag", "TagCount", "TagReport", "Term", "UndoInfo", "UndoReport", "VerifyReport", "__version__",
+    "albums", "backup", "captions", "clusters", "connect", "create", "dataset", "duplicates", "edits", "encoders",
+    "errors", "evaluate", "export", "jobs", "labels", "load_encoder", "maintenance", "maps", "open", "overview",
+    "probes", "publish", "report", "search_all", "show", "tags", "tune", "upkeep", "watch",
 ]  # fmt: skip
 
 
@@ -141,6 +144,7 @@ if not TYPE_CHECKING:
             "imseek.search.query": "Query Term",
             "imseek.search.searchable": "Searchable",
             "imseek.several": "search_all",
+            "imseek.types.albums": "Album AlbumInfo AlbumReport",
             "imseek.types.backup": "BackupInfo BackupReport RestoreReport",
             "imseek.types.collection_info": (
                 "CollectionInfo IndexInfo IndexPolicy OtherSpace SourceInfo SpaceInfo SpaceSummary"

@@ -7,6 +7,7 @@
     │   ├── CollectionExistsError
     │   ├── SourceNotFoundError
     │   ├── ImageNotFoundError     no such image_id
+    │   ├── AlbumNotFoundError     no such album
     │   ├── JobNotFoundError       no such run
     │   ├── UnknownEncoderError    no such reference; near matches in the hint
     │   ├── QueryError
@@ -106,6 +107,9 @@ class SourceNotFoundError(UsageError): ...
 
 
 class ImageNotFoundError(UsageError): ...
+
+
+class AlbumNotFoundError(UsageError): ...
 
 
 class JobNotFoundError(UsageError): ...

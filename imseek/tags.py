@@ -32,6 +32,8 @@ AnyImage: TypeAlias = int | np.integer[Any] | str | bytes | os.PathLike[str]
 
 #: The default provenance. A person's tag overrides any other.
 PERSON: Final = "person"
+#: The tag of favourites, which the pages and `imseek ui` show as a heart.
+FAVOURITE: Final = "favourite"
 #: Maximum length in characters of a tag or a provenance.
 _MAX_LENGTH: Final = 200
 
@@ -144,9 +146,10 @@ def choose(
 def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
     """Rename a tag on all images, keeping its provenance, in one commit.
 
-    Images that have both tags keep the existing one unchanged. Raises UsageError (a tag that no image has, an invalid
-    name), LockedError.
+    Images that have both tags keep the existing one unchanged. An album (:mod:`imseek.albums`) stays one. Raises
+    UsageError (a tag that no image has, an invalid name), LockedError.
     """
+    from imseek.data.catalog import albums as stored_albums
     from imseek.data.catalog import tags as stored
     from imseek.data.writing.writer_wait import open_writer
 
@@ -162,7 +165,9 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
         said = {image_id for image_id, _, by in rows if tag_reader.is_manual(by)}
         learned = [one for one in tag_reader.rows(reader, [to]) if one[0] in said and not tag_reader.is_manual(one[2])]
         taken = [(image_id, name) for image_id, name, _ in (*rows, *learned)]
-        generation, _ = stored.replace_tags(writer, taken, {(i, to): by for i, _, by in rows})
+        generation, _ = stored.replace_tags(
+            writer, taken, {(i, to): by for i, _, by in rows}, also=stored_albums.rename_change(reader, tag, to)
+        )
     return TagReport(len(rows), len(rows), generation)
 
 
@@ -192,6 +197,53 @@ def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple
 def every(collection: AnyCollection) -> tuple[tuple[int, Tag], ...]:
     """Return all tags of all images, ordered by image and tag."""
     return tuple((image_id, Tag(tag, by)) for image_id, tag, by in run_with_reader(collection, tag_reader.rows))
+
+
+def states(
+    collection: AnyCollection, names: Iterable[str], images: Iterable[int] | None = None
+) -> dict[tuple[int, str], str]:
+    """Return who gave these tags (to ``images``), by image and tag: which :func:`restore` brings back."""
+    wanted = list(names)
+    ids = None if images is None else list(images)
+
+    def read(reader: Reader) -> Iterable[tuple[int, str, str]]:
+        return tag_reader.rows(reader, wanted) if ids is None else tag_reader.rows_of_images(reader, ids)
+
+    return {(image_id, tag): by for image_id, tag, by in run_with_reader(collection, read) if tag in wanted}
+
+
+def restore(collection: AnyCollection, before: Mapping[tuple[int, str], str | None]) -> TagReport:
+    """Give tags the provenances that they had, by image and tag; None removes a tag. All in one commit.
+
+    Images that are no longer in the collection are passed over. Raises UsageError (an invalid tag), LockedError.
+    """
+    from imseek.data.catalog import albums as stored_albums
+    from imseek.data.writing.writer_wait import open_writer
+
+    root = path_of(collection)
+    for (_, tag), provenance in before.items():
+        _check_text("a tag", tag)
+        if provenance is not None:
+            _check_text("a provenance", provenance)
+    if not before:
+        return TagReport(0, 0, Reader(root).generation)
+    with open_writer(root, "tag restore") as writer:
+        generation, changed = stored_albums.replace(writer, {}, before)
+    return TagReport(len(before), changed, generation)
+
+
+def image_ids(
+    collection: AnyCollection, images: Iterable[AnyImage] = (), *, where: str | None = None
+) -> tuple[int, ...]:
+    """Return the ids of images that are named as for :func:`add`, each once. Raises as that does."""
+    root = path_of(collection)
+    pairs, _ = _resolve_images(root, _given_tags(root, "any", images, where), strict=True)
+    return tuple(image_id for image_id, _ in pairs)
+
+
+def check_name(tag: str) -> None:
+    """Raise UsageError for text that cannot be a tag."""
+    _check_text("a tag", tag)
 
 
 def _given_tags(root: Path, tag: str, images: Iterable[AnyImage], where: str | None) -> Iterable[tuple[AnyImage, str]]:

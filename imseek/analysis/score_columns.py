@@ -31,6 +31,7 @@ _RESERVED: Final = {
     layout.MEASURED: "`imseek maintain --measure`",
     layout.INHERITED: "what keepers of duplicates inherit",
     layout.SIDECARS: "files beside pictures",
+    layout.EDITS: "what users state about pictures",
 }
 _KIND_PHRASES: Final = {
     "probe": "a probe",

@@ -47,6 +47,8 @@ _MODALITIES = {folder: modality for modality, folder in _KINDS.items()}
 
 #: Name of the column set of files beside pictures (:mod:`imseek.data.shards.sidecar_columns`).
 SIDECARS = "sidecars"
+#: Name of the column set of what users state about pictures; sorted after that of sidecars, so that it goes before it.
+EDITS = "user_edits"
 #: Name of the column set of measures for images indexed without them.
 MEASURED = "measured"
 #: Name of the column set of values that kept duplicates inherit.

@@ -67,6 +67,10 @@ class _ShardLookup(NamedTuple):
     tables: tuple[str, ...]
 
 
+#: Column sets that go before what is in the pictures, each before the one above it.
+_OVERLAYS = (layout.SIDECARS, layout.EDITS)
+
+
 class Reader:
     """One generation of a collection. Safe to use from several threads."""
 
@@ -342,15 +346,14 @@ class Reader:
     def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
         """Yield a text column of all rows of a shard, a few thousand rows at a time.
 
-        Texts beside a picture go before those in it.
+        Texts beside a picture go before those in it, and what users state before both.
         """
         texts = self._texts(layout.metadata(shard.shard_id), column)
-        beside = shard.columns.get(layout.SIDECARS)
-        if beside is None or not self._has_column(beside, column):
-            yield from texts
-            return
-        for own, said in zip(texts, self._texts(beside, column), strict=True):
-            yield [a if b is None else b for a, b in zip(own, said, strict=True)]
+        for name in _OVERLAYS:
+            beside = shard.columns.get(name)
+            if beside is not None and self._has_column(beside, column):
+                texts = _overlay(texts, self._texts(beside, column))
+        yield from texts
 
     def _has_column(self, name: str, column: str) -> bool:
         from imseek.data.shards.shard_files import read_schema
@@ -371,7 +374,7 @@ class Reader:
     def intrinsics(self, image_ids: Sequence[int], columns: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
         """Return some or all columns of stored images that are not derived, by id; nulls and empty rows are left out.
 
-        What lies beside a picture goes before what is in it.
+        What lies beside a picture goes before what is in it, and what users state before both.
         """
         found: dict[int, dict[str, Any]] = {}
         for shard in self.current.shards:
@@ -379,8 +382,10 @@ class Reader:
             rows = _rows_of_ids(ids, np.unique(np.asarray(image_ids, np.int64)))
             if rows.size:
                 stored = self._rows(layout.metadata(shard.shard_id), rows.tolist(), columns)
-                for row, said in zip(stored, self._rows_beside(shard, rows.tolist(), columns), strict=False):
-                    row.update(said)
+                for name in _OVERLAYS:
+                    beside = self._rows_beside(shard, name, rows.tolist(), columns)
+                    for row, said in zip(stored, beside, strict=False):
+                        row.update(said)
                 # An image may have rows left in older shards, which come first: the newest wins.
                 found.update({int(ids[r]): one for r, one in zip(rows, stored, strict=True)})
         return {image_id: row for image_id, row in found.items() if row}
@@ -540,12 +545,12 @@ class Reader:
         return self.load(name, partial(read_rows, rows=rows, columns=columns))
 
     def _rows_beside(
-        self, shard: Shard, rows: Sequence[int], columns: Sequence[str] | None
+        self, shard: Shard, name: str, rows: Sequence[int], columns: Sequence[str] | None
     ) -> Sequence[dict[str, Any]]:
-        """Return what lies beside the pictures of some rows; nothing if that holds none of the columns."""
+        """Return what a column set states of some rows; nothing if it holds none of the columns."""
         from imseek.data.shards.shard_files import SIDECAR_SCHEMA
 
-        beside = shard.columns.get(layout.SIDECARS)
+        beside = shard.columns.get(name)
         if beside is None or columns is None:
             return () if beside is None else self._rows(beside, rows)
         named = [name for name in columns if name in SIDECAR_SCHEMA.names and self._has_column(beside, name)]
@@ -589,6 +594,11 @@ class Reader:
             f"{name} of generation {self.generation} is missing from {self.root}",
             hint=f"open the collection again; if that does not help, run imseek collection repair {self.root}",
         )
+
+
+def _overlay(texts: Iterator[list[str | None]], above: Iterator[list[str | None]]) -> Iterator[list[str | None]]:
+    for own, said in zip(texts, above, strict=True):
+        yield [a if b is None else b for a, b in zip(own, said, strict=True)]
 
 
 def _rows_of_ids(ids: Int64, wanted: Int64) -> Int64:

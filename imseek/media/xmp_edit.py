@@ -46,7 +46,7 @@ def add_keywords(packet: bytes | None, keywords: Sequence[str], beside: Sequence
     else:
         return packet
     if len(edited) > MAX_BYTES or not read_xmp(edited).keywords:
-        raise _refusal("it would become too large")
+        raise refuse("it would become too large")
     return edited
 
 
@@ -83,22 +83,22 @@ def _find(packet: bytes) -> _Found:
     from defusedxml.ElementTree import fromstring
 
     if len(packet) > MAX_BYTES:
-        raise _refusal("it is too large")
+        raise refuse("it is too large")
     try:
         fromstring(packet, forbid_dtd=True)
     except Exception as error:
-        raise _refusal("it is not well-formed, or declares entities") from error
+        raise refuse("it is not well-formed, or declares entities") from error
     if b"\0" in packet:
-        raise _refusal("it is not in an encoding that contains ASCII")
+        raise refuse("it is not in an encoding that contains ASCII")
     walk = _Walk(packet)
     try:
         walk.parse()
     except expat.ExpatError as error:  # a namespace with a space in it
-        raise _refusal(str(error)) from error
+        raise refuse(str(error)) from error
     if walk.found.description is None:
-        raise _refusal("it describes nothing")
+        raise refuse("it describes nothing")
     if walk.found.is_attribute:
-        raise _refusal("its keywords are an attribute")
+        raise refuse("its keywords are an attribute")
     return walk.found
 
 
@@ -186,7 +186,7 @@ def _extend_subject(packet: bytes, found: _Found, missing: Sequence[str]) -> byt
     assert subject is not None
     if container is None or container.is_empty:
         if found.has_attributes or not _is_blank(packet, subject, container):
-            raise _refusal("its keywords are no list")
+            raise refuse("its keywords are no list")
         return packet[: subject.start] + _subject(missing) + packet[subject.behind :]
     name = _TAG_NAME.match(packet[container.start :])
     assert name is not None
@@ -221,5 +221,11 @@ def _lines(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(line for text in texts if (line := tidy(text))))
 
 
-def _refusal(message: str) -> MediaError:
+def check_editable(packet: bytes) -> None:
+    """Raise MediaError for a packet that cannot be edited."""
+    _find(packet)
+
+
+def refuse(message: str) -> MediaError:
+    """Return the error for XMP that cannot be edited."""
     return MediaError(SkipReason.CORRUPT, message)

@@ -1,9 +1,10 @@
-"""Write tags into ``.xmp`` files beside pictures, where other programs read them as keywords, and undo that.
+"""Write tags, captions and ratings into ``.xmp`` files beside pictures, where other programs read them, and undo that.
 
 >>> imseek.sidecars.write("photos.imseek")                    # doctest: +SKIP
 >>> imseek.sidecars.write("photos.imseek", apply=True)        # doctest: +SKIP
 
-Tags that people gave become ``dc:subject``; tags of models do not. Everything else in an existing file stays. Pictures
+Tags that people gave become ``dc:subject``; tags of models do not. Captions and ratings are those that users state in
+imseek (:mod:`imseek.edits`), and replace others. Everything else in an existing file stays. Pictures
 themselves are never written to.
 """
 
@@ -11,16 +12,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
+from imseek import edits
 from imseek.data.catalog import tag_reader
 from imseek.data.reader import Reader
 from imseek.data.user_files.safe_path import ChangingError
+from imseek.edits import ImageEdit
 from imseek.errors import MediaError
 from imseek.media.xmp_edit import add_keywords
+from imseek.media.xmp_values import set_values
 from imseek.search.where import Filters
 from imseek.sidecars import files
 from imseek.sidecars.journal import Edit, Journal
@@ -35,15 +39,16 @@ _BATCH: Final = 256
 
 @dataclass(slots=True)
 class _Target:
-    """A file to write into, with the tags and the known keywords of the images that it lies beside."""
+    """A file to write into, with tags, known keywords, caption and rating of the images that it lies beside."""
 
     images: int = 0
     tags: dict[str, None] = field(default_factory=dict)
     keywords: dict[str, None] = field(default_factory=dict)
+    edit: ImageEdit = field(default_factory=ImageEdit)
 
 
 def write(collection: AnyCollection, *, where: str | None = None, apply: bool = False) -> SidecarReport:
-    """Add the tags of images, or of those that meet ``where``, to the keywords in ``.xmp`` files beside their pictures.
+    """Write tags, captions and ratings of images, or of those that meet ``where``, into ``.xmp`` files beside pictures.
 
     For ``a.jpg`` that is ``a.jpg.xmp``, or ``a.xmp`` where only that exists. A file that states no keywords gets those
     that the image has as well, since it goes before the picture. Without ``apply``, nothing is written. Each file is
@@ -113,9 +118,10 @@ class _Plan:
     def __init__(self, reader: Reader, where: str | None) -> None:
         self._refused: Counter[Refusal] = Counter()
         self._unchanged = 0
-        tags = _tags_of(reader, where)
-        self._images = len(tags)
-        self._targets = self._find_targets(reader, tags)
+        among = None if where is None else {*Filters().ids(reader, where).tolist()}
+        tags, edits_by_id = _tags_of(reader, among), _edits_of(reader, among)
+        self._images = len(tags.keys() | edits_by_id.keys())
+        self._targets = self._find_targets(reader, tags, edits_by_id)
         self._is_dry = True
 
     def edits(self) -> Iterator[Edit]:
@@ -123,7 +129,12 @@ class _Plan:
         for path, target in self._targets.items():
             try:
                 before = files.read(path)
-                after = add_keywords(before, [*target.tags], [*target.keywords])
+                after = before
+                if target.tags:
+                    after = add_keywords(before, [*target.tags], [*target.keywords])
+                if target.edit != ImageEdit():
+                    after = set_values(after, caption=target.edit.caption, rating=target.edit.rating)
+                assert after is not None
             except MediaError:
                 self._refuse(path, "unreadable")
             except OSError as error:
@@ -156,12 +167,15 @@ class _Plan:
     def _refuse(self, path: bytes, why: Refusal) -> None:
         self._refused[why] += self._targets[path].images
 
-    def _find_targets(self, reader: Reader, tags: Mapping[int, Iterable[str]]) -> Mapping[bytes, _Target]:
+    def _find_targets(
+        self, reader: Reader, tags: Mapping[int, Iterable[str]], edits_by_id: Mapping[int, ImageEdit]
+    ) -> Mapping[bytes, _Target]:
         """Group images by the file to write into; a raw and a JPEG, for example, may share one."""
         found: dict[bytes, _Target] = defaultdict(_Target)
-        places = reader.indexed_places(list(tags))
-        known = reader.metadata(list(tags))
-        for image_id, names in tags.items():
+        ids = [*dict.fromkeys((*tags, *edits_by_id))]
+        places = reader.indexed_places(ids)
+        known = reader.metadata(ids)
+        for image_id in ids:
             if (place := places.get(image_id)) is None:
                 self._refused["missing"] += 1
             elif not place.is_whole_file:
@@ -171,18 +185,24 @@ class _Plan:
             else:
                 target = found[_sidecar_of(place.file)]
                 target.images += 1
-                target.tags.update(dict.fromkeys(names))
+                target.tags.update(dict.fromkeys(tags.get(image_id, ())))
+                target.edit = edits_by_id.get(image_id, target.edit)
                 target.keywords.update(dict.fromkeys(known.get(image_id, {}).get("keywords", ())))
         return found
 
 
-def _tags_of(reader: Reader, where: str | None) -> Mapping[int, list[str]]:
-    among = None if where is None else {*Filters().ids(reader, where).tolist()}
+def _tags_of(reader: Reader, among: Container[int] | None) -> Mapping[int, list[str]]:
     found: dict[int, list[str]] = {}
     for image_id, tag in tag_reader.manual_tags(reader):
         if among is None or image_id in among:
             found.setdefault(image_id, []).append(tag)
     return found
+
+
+def _edits_of(reader: Reader, among: Container[int] | None) -> Mapping[int, ImageEdit]:
+    edits_by_id = edits.read(reader)
+    living = reader.live_ids(edits_by_id)
+    return {i: one for i, one in edits_by_id.items() if i in living and (among is None or i in among)}
 
 
 def _is_writable(path: bytes, *, exists: bool) -> bool:

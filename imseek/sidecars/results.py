@@ -1,4 +1,4 @@
-"""Results of writing tags into sidecars."""
+"""Results of writing tags, captions and ratings into sidecars."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Refusal: TypeAlias = Literal["url", "archive", "missing", "read_only", "unreadab
 
 @dataclass(frozen=True, slots=True)
 class SidecarReport:
-    """Tags written into ``.xmp`` files beside pictures, or what would be."""
+    """Tags, captions and ratings written into ``.xmp`` files beside pictures, or what would be."""
 
     images: Count
-    """Images that people have given tags."""
+    """Images that people have given tags, a caption or a rating."""
     edited: Count
-    """Files that got tags, or would."""
+    """Files that were changed, or would be."""
     created: Count
     """Those among them that did not exist."""
     unchanged: Count
-    """Files that have all tags already."""
+    """Files that have all of it already."""
     refused: Mapping[Refusal, Count]
-    """Images whose tags cannot be written, by reason."""
+    """Images of which nothing can be written, by reason."""
     applied: bool
     """Whether anything was written: false for a dry run."""
     undo_id: str | None = None

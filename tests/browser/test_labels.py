@@ -142,7 +142,8 @@ def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Pa
     page.get_by_label("New name").fill("first *ones*")
     page.get_by_label("New name").press("Enter")
     page.get_by_role("button", name="Rename tag").click()
-    expect(page.get_by_text("Renamed to first *ones*")).to_be_visible()
+    toast = page.locator(".imseek-changes").get_by_role("status")
+    expect(toast).to_contain_text("renamed to “first *ones*”")
     assert [(one.tag, one.by) for one in tags.counts(root)] == [("first *ones*", {"person": 3})]
     # The table of before stays until the run has ended, and forgets what was chosen in it.
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
@@ -150,6 +151,10 @@ def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Pa
     table.click(position={"x": 18, "y": 52})
     page.get_by_role("button", name="Show pictures").click()
     expect(page).to_have_url(re.compile(r"where=tag%28%27first"))
+    page.keyboard.press("Control+z")
+    expect(toast).to_contain_text("Undone: ")
+    page.wait_for_load_state("networkidle")
+    assert [(one.tag, one.by) for one in tags.counts(root)] == [(hostile, {"person": 3})]
 
 
 @pytest.mark.long

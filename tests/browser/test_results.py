@@ -145,6 +145,58 @@ def test_tags_are_given_and_taken_in_the_large_view(visit: Visit, home: Path) ->
     assert imseek.tags.counts(home / "collections" / "photos") == ()
 
 
+def test_whatever_is_changed_can_be_undone(visit: Visit, home: Path) -> None:
+    """Favourites, an album, rating and caption; all is as before in the end."""
+    root = home / "collections" / "photos"
+    page = visit(c="photos", q="red")
+    toast = page.locator(".imseek-changes")
+    second = page.locator(".card").nth(1)
+    second.focus()
+    page.keyboard.press("f")
+    expect(toast.get_by_role("status")).to_contain_text("1 picture added to favourites")
+    expect(second).to_be_focused()
+    expect(second).to_have_attribute("aria-label", re.compile("favourite$"))
+    page.keyboard.press("Control+z")
+    expect(toast).to_contain_text("Undone: 1 picture added to favourites")
+    expect(second).not_to_have_attribute("aria-label", re.compile("favourite$"))
+
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+ArrowRight")
+    bar = page.get_by_role("toolbar", name="Selected pictures")
+    bar.get_by_role("button", name="Album").click()
+    page.get_by_label("Name of a new album").fill("best of")
+    page.get_by_label("Name of a new album").press("Enter")
+    expect(toast).to_contain_text("Album “best of” created with 2 pictures")
+    album = visit("albums", c="photos")
+    album.locator(".card", has_text="best of").click()
+    expect(album.locator(".card")).to_have_count(2)
+    album.get_by_role("button", name="Delete album").click()
+    expect(album.locator(".imseek-changes")).to_contain_text("Album “best of” deleted")
+    album.locator(".imseek-changes").get_by_role("button", name="Undo").click()
+    expect(album.locator(".card", has_text="best of")).to_be_visible()
+
+    page.bring_to_front()
+    second.click()
+    large = page.locator(LARGE)
+    expect(large.get_by_role("button", name="5 stars (5)")).to_be_visible()
+    page.keyboard.press("5")
+    expect(large.get_by_role("button", name="5 stars (5)")).to_have_attribute("aria-pressed", "true")
+    large.get_by_role("button", name="Add a caption").click()
+    page.keyboard.type("5 cats zz")  # Letters and digits that mean something elsewhere.
+    page.keyboard.press("Control+z")  # What was typed, not what was rated.
+    large.get_by_label("Caption", exact=True).fill("two cats")
+    page.keyboard.press("Enter")
+    expect(large.locator(".caption")).to_have_text("two cats")
+    expect(large).to_be_visible()
+    large.get_by_role("button", name="Undo").click()  # In the dialog, outside of which nothing can be clicked.
+    expect(large.get_by_role("button", name="Add a caption")).to_be_visible()
+    page.keyboard.press("Control+z")
+    expect(large.get_by_role("button", name="5 stars (5)")).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("Control+z")
+    expect(large).to_contain_text("Undone: Album “best of” created")
+    assert imseek.tags.counts(root) == imseek.albums.every(root) == ()
+
+
 @pytest.mark.long
 def test_paths_are_copied(visit: Visit, home: Path) -> None:
     page = visit(c="photos", q="red")
@@ -307,11 +359,12 @@ def test_a_selection_is_taken_along(refused: Visit, home: Path) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == "\n".join(row["path"] for row in rows)
     bar.get_by_label("A tag for the selected pictures").fill("pets")
     bar.get_by_role("button", name="Add").click()
-    expect(bar).to_contain_text("Tagged 2.")
+    toast = page.locator(".imseek-changes")
+    expect(toast).to_contain_text("2 pictures tagged “pets”")
     assert [(one.tag, one.images) for one in imseek.tags.counts(home / "collections" / "photos")] == [("pets", 2)]
     bar.get_by_label("A tag for the selected pictures").fill("pets")
     bar.get_by_role("button", name="Remove").click()
-    expect(bar).to_contain_text("Removed the tag from 2.")
+    expect(toast).to_contain_text("“pets” removed from 2 pictures")
     bar.get_by_label("A tag for the selected pictures").fill("nobody's")
     bar.get_by_role("button", name="Remove").click()
     expect(bar).to_contain_text("No image has the tag")

@@ -87,6 +87,10 @@ LINES = (
     ("encoders-check", "encoders check fake"),
     ("sidecars", "tag write-sidecars"),
     ("encode", "encode album/red/00.png policy.yaml --encoder fake -o vectors.npy"),
+    ("album", "album create best album/red/01.png album/red/00.png"),
+    ("album", "album arrange best album/red/01.png --cover album/red/00.png"),
+    ("albums", "album list"),
+    ("album-show", "album show best"),
     ("encoders-compare", "encoders compare fake fake:8 --sample 5 --text red"),
 )  # fmt: skip
 

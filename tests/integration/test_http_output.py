@@ -32,6 +32,9 @@ REQUESTS: tuple[tuple[str, str, str, Any], ...] = (
     ("image", "GET", "/images/0", None),
     ("image-missing", "GET", "/images/999", None),
     ("image-similar", "GET", "/images/0/similar?limit=2", None),
+    ("albums", "GET", "/albums", None),
+    ("album", "GET", "/albums/best/of", None),
+    ("album-missing", "GET", "/albums/none", None),
     ("jobs", "GET", "/jobs", None),
     ("job-missing", "GET", "/jobs/9", None),
     ("job-without-token", "POST", "/jobs", {}),
@@ -43,6 +46,7 @@ def client(tmp_path: Path) -> Any:
     root = tmp_path / "photos"
     with imseek.create(root, encoder="fake", captions=True) as collection:
         collection.index([album(tmp_path / "album", 2)])
+        imseek.albums.create(collection, "best/of", [1, 0])
     app = make_app(Settings((("photos", root),), token=TOKEN, rate=0))
     with TestClient(app, base_url="http://localhost:1234", raise_server_exceptions=False) as opened:
         yield opened

@@ -114,9 +114,10 @@ def test_what_people_say_of_a_picture_and_what_it_says(tmp_path: Path, photos: P
     asked = Asked(root)
     known = asked.known(image_id)
     facts = dict(known["facts"])
-    assert [facts[name] for name in ("Title", "Keywords", "People", "Rating", "Colour label")] == [
-        "Launch", "sky, a <b>", "Anna", "★★★★☆", "Red"
+    assert [facts[name] for name in ("Title", "Keywords", "People", "Colour label")] == [
+        "Launch", "sky, a <b>", "Anna", "Red"
     ]  # fmt: skip
+    assert known["rating"] == 4
     assert known["lines"][0] == {"text": r"<script>\u202e", "box": [0.1, 0.2, 0.5, 0.1]}
     assert len(known["lines"][1]["text"]) == 5000
     shown = {name for name, _ in known["columns"]}
@@ -130,13 +131,6 @@ def test_text_without_sound_boxes_is_shown_all_the_same() -> None:
     assert image_details.text_lines(known) == [{"text": "one", "box": None}, {"text": "two", "box": None}]
     long = {"has_text": True, "text": "\n".join(["word " * 200] * 3000)}
     assert sum(len(line["text"]) for line in image_details.text_lines(long)) <= 110_000
-
-
-@pytest.mark.parametrize(
-    ("rating", "shown"), [(5, "★★★★★"), (0, "unrated"), (-1, "rejected"), (99, "99"), (None, None)]
-)
-def test_ratings(rating: int | None, shown: str | None) -> None:
-    assert image_details.format_rating(rating) == shown
 
 
 def test_words_that_are_typed_go_on(asked: Asked) -> None:
@@ -190,14 +184,18 @@ def test_no_such_collection(asked: Asked) -> None:
 # -- tags ----------------------------------------------------------------------------------------------------
 
 
+def _counts(answer: Any) -> tuple[int, int]:
+    return answer.json()["changed"], answer.json()["named"]
+
+
 def test_tags_are_given_and_taken(asked: Asked, root: Path) -> None:
     first, second = list(_ids(root).values())[:2]
-    assert asked.tag(tag=" boat ", add=True, ids=[first]).json() == {"changed": 1, "named": 1}
+    assert _counts(asked.tag(tag=" boat ", add=True, ids=[first])) == (1, 1)
     token = asked.choices.keep(make_selection("photos", [first, second]))
-    assert asked.tag(tag="boat", add=True, choice=token).json() == {"changed": 1, "named": 2}
+    assert _counts(asked.tag(tag="boat", add=True, choice=token)) == (1, 2)
     assert asked.known(second)["tags"] == [{"tag": "boat", "provenance": "person"}]
     assert asked.client.get("/pictures/photos/tags").json() == {"tags": ["boat"]}
-    assert asked.tag(tag="boat", add=False, choice=token).json() == {"changed": 2, "named": 2}
+    assert _counts(asked.tag(tag="boat", add=False, choice=token)) == (2, 2)
     assert asked.known(first)["tags"] == []
 
 
@@ -424,3 +422,57 @@ def test_many_images_are_those_that_are_there(root: Path) -> None:
         assert found[ids[1]] == collection.get(ids[1])
         assert found[ids[1]].tags == ("boat",)
         assert found[ids[0]] == collection.get(ids[0])
+
+
+# -- changes that can be undone ------------------------------------------------------------------------------
+
+
+def test_changes_of_tags_albums_and_information_are_undone(asked: Asked, root: Path) -> None:
+    a, b, *_ = sorted(_ids(root).values())
+
+    def post(path: str, **body: Any) -> Any:
+        return asked.client.post(f"/pictures/photos/{path}", json=body).json()
+
+    def undo(change: dict[str, str]) -> Any:
+        return post(f"changes/{change['token']}/undo")
+
+    imseek.tags.add(root, "sea", [a], provenance="probe sea")
+    before = imseek.tags.every(root)
+    for body, said in (
+        ({"tag": "sea", "add": True, "ids": [a, b]}, "2 pictures tagged “sea”"),
+        ({"tag": "sea", "add": False, "ids": [a, b]}, "“sea” removed from 1 picture"),
+        ({"tag": "favourite", "add": True, "ids": [b]}, "1 picture added to favourites"),
+    ):
+        change = post("tags", **body)["change"]
+        assert change["text"] == said
+        assert undo(change) == {"text": said}
+        assert imseek.tags.every(root) == before
+    assert undo(change)["message"] == "this can no longer be undone"
+    assert post("tags", tag="favourite", add=True, ids=[b])["change"] is not None
+    assert post("tags", tag="favourite", add=True, ids=[b])["change"] is None
+    assert post("favourites", ids=[a, b]) == {"favourites": [b]}
+
+    made = post("albums", album="Best of", act="create", ids=[b])["change"]
+    assert made["text"] == "Album “Best of” created with 1 picture"
+    assert post("albums", album="Best of", act="create", ids=[a])["change"]["text"] == "1 picture added to “Best of”"
+    front = post("albums", album="Best of", act="front", ids=[a])["change"]
+    assert imseek.albums.get(root, "Best of").image_ids == (a, b)
+    undo(front)
+    assert imseek.albums.get(root, "Best of").image_ids == (b, a)
+    post("albums", album="Best of", act="cover", ids=[a])
+    assert asked.client.get("/pictures/photos/albums").json() == {
+        "albums": [{"name": "Best of", "images": 2, "cover": a}]
+    }
+    hits = asked.client.get("/pictures/photos/hits", params={"album": "Best of", "start": 1}).json()
+    assert ([card["id"] for card in hits["cards"]], hits["more"]) == ([a], None)
+    assert post("albums", album="Nowhere", act="add", ids=[a])["message"] == "no album is called 'Nowhere'"
+    assert "cannot change" in post("albums", album="Best of", act="burn", ids=[a])["message"]
+
+    rated = post(f"images/{a}/edit", rating=4)["change"]
+    written = post(f"images/{a}/edit", caption=" the  quay\n")["change"]
+    assert [asked.known(a)[name] for name in ("caption", "rating")] == ["the quay", 4]
+    undo(written)
+    undo(rated)
+    assert [asked.known(a)[name] for name in ("caption", "rating")] == ["", None]
+    for wrong in ({"rating": True}, {"rating": 9}, {"caption": 3}, {"title": "x"}, {}):
+        assert "message" in post(f"images/{a}/edit", **wrong)

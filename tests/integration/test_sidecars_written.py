@@ -15,9 +15,10 @@ from PIL import Image
 from xmp import LIGHTROOM, annotations
 
 import imseek
-from imseek import sidecars, tags
+from imseek import edits, overview, sidecars, tags
 from imseek.data import layout
 from imseek.data.reader import Reader
+from imseek.edits import ImageEdit
 from imseek.errors import UsageError
 from imseek.media.xmp import MAX_BYTES, read_xmp
 from imseek.sidecars import files
@@ -80,6 +81,28 @@ def test_what_is_written_is_read_and_can_be_undone(
     assert keywords(tagged, photos / "rocket.jpg") == ["embedded"]
     with pytest.raises(UsageError, match="nothing written"):
         sidecars.undo(tagged, report.undo_id)
+
+
+def test_captions_and_ratings_that_users_state_are_written_too(
+    tagged: imseek.Collection, photos: Path, later: Callable[[float], None]
+) -> None:
+    (photos / "coffee.png.xmp").write_bytes(LIGHTROOM)
+    later(10)
+    tagged.index([photos])
+    rocket, coffee = (overview.find_image(tagged, str(photos / name)) for name in ("rocket.jpg", "coffee.png"))
+    edits.put(tagged, {rocket: ImageEdit(rating=-1), coffee: ImageEdit(caption="a cup & a saucer")})
+    report = sidecars.write(tagged)
+    assert (report.images, report.edited, report.created) == (3, 3, 2)
+    assert (photos / "coffee.png.xmp").read_bytes() == LIGHTROOM
+    report = sidecars.write(tagged, apply=True)
+    written = read_xmp((photos / "coffee.png.xmp").read_bytes())
+    assert (written.caption, written.rating, written.title) == ("a cup & a saucer", 4, "Evening")
+    assert read_xmp((photos / "rocket.jpg.xmp").read_bytes()).rating == -1
+    assert sidecars.write(tagged).unchanged == 3
+    assert report.undo_id is not None
+    sidecars.undo(tagged, report.undo_id)
+    assert (photos / "coffee.png.xmp").read_bytes() == LIGHTROOM
+    assert tagged.get(coffee).metadata["caption"] == "a cup & a saucer"  # What users state stays.
 
 
 def test_the_rest_of_a_sidecar_stays(tagged: imseek.Collection, photos: Path) -> None:
@@ -248,7 +271,7 @@ def test_the_command(tagged: imseek.Collection, photos: Path, capsys: pytest.Cap
 
     code, said = run()
     assert code == 0
-    assert "would write the tags of 2 images into 2 sidecars, 2 of them new" in said
+    assert "would write tags, captions and ratings of 2 images into 2 sidecars, 2 of them new" in said
     assert "--apply" in said
     assert beside(photos) == []
     code, said = run("--apply", "--json")

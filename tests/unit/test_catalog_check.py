@@ -64,6 +64,7 @@ def sound() -> dict[str, list[Row]]:
         "spaces": [dict(SPACE)],
         "sources": [dict(SOURCE)],
         "runs": [dict(RUN)],
+        "albums": [{"tag": "Lisbon", "cover": 1, "positions": "[2,1]", **LIFE}],
     }
 
 
@@ -85,6 +86,7 @@ def test_what_a_writer_writes_is_sound() -> None:
     tables["spaces"].append({k: v for k, v in SPACE.items() if k not in ("position", "note", "logit_scale")})
     tables["spaces"].append({**SPACE, "dim": 1, "is_current": 0, "modality": "text", "facts": "{}"})
     tables["runs"].append({**RUN, "progress": None, "detail": "{}"})
+    tables["albums"].append({**tables["albums"][0], "cover": None, "positions": "[]"})
     assert fault(tables) is None
 
 
@@ -131,9 +133,12 @@ LIES: list[tuple[str, Row]] = [
     *(("runs", {"detail": value}) for value in ("[]", '{"spaces": 1}', '{"spaces": [{"space_id": 1}]}')),
     ("runs", {"detail": '{"spaces": [{"space_id": -1, "precision": "fp16"}]}'}),
     ("runs", {"detail": '{"spaces": [{"space_id": 1, "precision": 16}]}'}),
+    *(("albums", {"positions": value}) for value in ("{}", "[-1]", '["1"]', "", None)),
+    ("albums", {"tag": None}),
+    ("albums", {"cover": -1}),
     *(
         (table, {name: value})
-        for table in ("files", "snapshots", "shards", "spaces", "sources")
+        for table in ("files", "snapshots", "shards", "spaces", "sources", "albums")
         for name, value in (("born", -1), ("born", 6), ("born", None), ("died", -1), ("died", layout.MAX_NUMBER))
     ),
 ]  # fmt: skip

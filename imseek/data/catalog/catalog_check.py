@@ -263,6 +263,14 @@ def _check_source(row: JsonObject) -> None:
     _check_lifetime(row)
 
 
+def _check_album(row: JsonObject) -> None:
+    row.text("tag")
+    if "cover" in row:
+        row.whole("cover")
+    JsonObject({"positions": json.loads(row.text("positions"))}).wholes("positions")
+    _check_lifetime(row)
+
+
 def _check_run(row: JsonObject) -> None:
     for name in ("run_id", "pid"):
         row.whole(name)
@@ -293,5 +301,6 @@ _CHECKS: Final[Mapping[str, Callable[[JsonObject], None]]] = {
     "shards": _check_shard,
     "spaces": _check_space,
     "sources": _check_source,
+    "albums": _check_album,
     "runs": _check_run,
 }

@@ -113,6 +113,16 @@ postgresql: CREATE INDEX documents_by_words ON documents USING gin (words)
 # Identifies the state of the files beside a picture when they were last read; empty where there were none.
 _0004_SIDECARS = "ALTER TABLE places ADD COLUMN sidecar_stat TEXT NOT NULL DEFAULT ''"
 
+# A tag is an album while it has a live row here. `cover` is an image, NULL for the first one; `positions` is a JSON
+# list of the images that were put in order, which the others follow in the order in which they got the tag. The index
+# is for albums, of which each is read by its tag.
+_0005_ALBUMS = """
+CREATE TABLE albums (
+    tag TEXT NOT NULL, cover {int}, positions TEXT NOT NULL, born {int} NOT NULL, died {int} NOT NULL,
+    PRIMARY KEY (tag, born));
+CREATE INDEX tags_by_tag ON tags (tag)
+"""
+
 _MIGRATIONS_TABLE = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
@@ -120,6 +130,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("containers and jobs", _0002_CONTAINERS_AND_JOBS),
     ("documents", _0003_DOCUMENTS),
     ("sidecars", _0004_SIDECARS),
+    ("albums", _0005_ALBUMS),
 )
 
 

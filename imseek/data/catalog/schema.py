@@ -11,6 +11,7 @@ from imseek.data.collection_records import FOREVER
 
 __all__ = [
     "FOREVER",
+    "albums",
     "containers",
     "documents",
     "failures",
@@ -84,6 +85,7 @@ runs = _table(
     "ids_from:int ids_to:int shards_from:int shards_to:int pid_started:int? progress:text exit_code:int?",
 )
 tags = _table("tags", "image_id:int! tag:text! provenance:text born:int! died:int")
+albums = _table("albums", "tag:text! cover:int? positions:text born:int! died:int")
 judgements = _table("judgements", "hash_a:blob! hash_b:blob! verdict:text provenance:text decided_at:text")
 documents = _table(
     "documents",

@@ -11,7 +11,7 @@ from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.catalog import live
 from imseek.data.catalog.schema import FOREVER
-from imseek.data.writing.writer import Writer
+from imseek.data.writing.writer import Change, Writer
 
 #: An image id and one of its tags.
 ImageTag: TypeAlias = tuple[int, str]
@@ -130,14 +130,24 @@ def remove_tags(writer: Writer, removals: Sequence[ImageTag]) -> tuple[int, int]
 
 
 def replace_tags(
-    writer: Writer, removals: Sequence[ImageTag], additions: Mapping[ImageTag, str], *, over: bool = False
+    writer: Writer,
+    removals: Sequence[ImageTag],
+    additions: Mapping[ImageTag, str],
+    *,
+    over: bool = False,
+    also: Change | None = None,
 ) -> tuple[int, int]:
-    """Remove tags and add others in one change; return the generation and how many changed. See :func:`add`."""
+    """Remove tags and add others in one change, of which ``also`` is a part.
+
+    Returns the generation and how many changed. See :func:`add`.
+    """
     changed = [0]
 
     def change(connection: Connection, generation: int) -> None:
         changed[0] = end_tags(connection, generation, removals)
         changed[0] += len(add(connection, generation, additions, over=over))
+        if also is not None:
+            also(connection, generation)
 
     return writer.apply(change), changed[0]
 
@@ -161,3 +171,17 @@ def set_provenance_tags(
         counted[0] = len(add(connection, generation, dict.fromkeys(tags, provenance)))
 
     return writer.apply(change), counted[0], counted[1]
+
+
+def set_states(connection: Connection, generation: int, states: Mapping[ImageTag, str | None]) -> int:
+    """Give tags of live images exactly these provenances, or remove them (None); return how many changed.
+
+    Part of a change (:meth:`Writer.apply`).
+    """
+    had = current_tags(connection, sorted({image_id for image_id, _ in states}))
+    before = {one: had.get(one[0], {}).get(one[1]) for one in states}
+    differing = {one: provenance for one, provenance in states.items() if before[one] != provenance}
+    new = {one: provenance for one, provenance in differing.items() if provenance is not None}
+    ended = end_tags(connection, generation, [one for one in differing if one not in new])
+    end_tags(connection, generation, [one for one in new if before[one] is not None])
+    return ended + len(add(connection, generation, new))

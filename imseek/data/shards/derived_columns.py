@@ -21,7 +21,11 @@ from imseek.data.shards import shard_files
 from imseek.data.writing.writer import Change, Writer
 
 #: Column sets that are not replaced by name.
-_RESERVED = {layout.MEASURED: "`imseek maintain --measure`", layout.SIDECARS: "files beside pictures"}
+_RESERVED = {
+    layout.MEASURED: "`imseek maintain --measure`",
+    layout.SIDECARS: "files beside pictures",
+    layout.EDITS: "what users state about pictures",
+}
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -26,6 +26,9 @@ from imseek.data.user_files.file_stat import UNKNOWN_SIDECARS
 #: Name of the column set.
 SIDECARS: Final = layout.SIDECARS
 SCHEMA: Final = shard_files.SIDECAR_SCHEMA
+#: What users state about pictures: a set of its own, which no run of indexing changes.
+EDITS: Final = layout.EDITS
+EDIT_SCHEMA: Final = pa.schema([SCHEMA.field("caption"), SCHEMA.field("rating")])
 
 
 def stage_sidecars(
@@ -35,7 +38,7 @@ def stage_sidecars(
     columns = {
         field.name: shard_files.column_of([row.get(field.name) for row in values], field.type) for field in SCHEMA
     }
-    return _stage(folders, shard_id, generation, pa.array(ids, pa.int64()), columns)
+    return _stage(folders, SIDECARS, shard_id, generation, pa.array(ids, pa.int64()), columns)
 
 
 def replace_sidecars(
@@ -45,9 +48,27 @@ def replace_sidecars(
 
     Only shards of which it has are written. Images that are not stored are passed over.
     """
+    return _replace(folders, connection, generation, values, SIDECARS, SCHEMA)
+
+
+def replace_edits(
+    folders: Folders, connection: Connection, generation: int, values: Mapping[int, Mapping[str, Any]]
+) -> dict[int, set[str]]:
+    """Replace what users state about stored images: as :func:`replace_sidecars`."""
+    return _replace(folders, connection, generation, values, EDITS, EDIT_SCHEMA)
+
+
+def _replace(
+    folders: Folders,
+    connection: Connection,
+    generation: int,
+    values: Mapping[int, Mapping[str, Any]],
+    name: str,
+    schema: pa.Schema,
+) -> dict[int, set[str]]:
     changed: dict[int, set[str]] = {}
     for shard_id, image_ids in _shards_of(connection, sorted(values)).items():
-        is_ours = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "column", t.files.c.name == SIDECARS)
+        is_ours = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "column", t.files.c.name == name)
         path = connection.execute(select(t.files.c.path).where(is_ours, live(t.files))).scalar()
         if path is None and not any(values[image_id] for image_id in image_ids):
             continue
@@ -57,7 +78,7 @@ def replace_sidecars(
         table = None if path is None else shard_files.load_table(folders.root, path, rows=len(ids))
         rows = np.searchsorted(ids, image_ids)
         columns = {}
-        for field in SCHEMA:
+        for field in schema:
             old = _column(table, field, len(ids))
             new = shard_files.column_of([values[image_id].get(field.name) for image_id in image_ids], field.type)
             before, after = old.take(pa.array(rows)).to_pylist(), new.to_pylist()
@@ -69,7 +90,7 @@ def replace_sidecars(
             columns[field.name] = pc.replace_with_mask(old, pa.array(mask), new)
         if not changed.keys().isdisjoint(image_ids):
             shard_catalog.retire_files(connection, generation, is_ours)
-            if staged := _stage(folders, shard_id, generation, pa.array(ids), columns):
+            if staged := _stage(folders, name, shard_id, generation, pa.array(ids), columns):
                 shard_catalog.publish(folders, connection, generation, shard_id, staged)
     return changed
 
@@ -98,10 +119,10 @@ def _column(table: pa.Table | None, field: pa.Field, rows: int) -> pa.Array:
 
 
 def _stage(
-    folders: Folders, shard_id: int, generation: int, ids: pa.Array, columns: Mapping[str, pa.Array]
+    folders: Folders, name: str, shard_id: int, generation: int, ids: pa.Array, columns: Mapping[str, pa.Array]
 ) -> list[StagedFile]:
-    stated = {name: column for name, column in columns.items() if column.null_count < len(column)}
+    stated = {column_name: column for column_name, column in columns.items() if column.null_count < len(column)}
     if not stated:
         return []
-    path = layout.column(SIDECARS, shard_id, generation)
-    return [shard_catalog.stage(folders, path, "column", pa.table({"image_id": ids, **stated}), name=SIDECARS)]
+    path = layout.column(name, shard_id, generation)
+    return [shard_catalog.stage(folders, path, "column", pa.table({"image_id": ids, **stated}), name=name)]

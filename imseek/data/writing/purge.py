@@ -107,7 +107,7 @@ def _delete_history(connection: Connection) -> tuple[int, int]:
     last = select(func.max(p.place_id)).where(p.image_id.in_(select(t.images.c.image_id))).group_by(p.image_id)
     statements = [
         delete(t.places).where(p.died != FOREVER, p.place_id.not_in(last)),
-        *(delete(table).where(table.c.died != FOREVER) for table in (t.tags, t.shards, t.snapshots, t.files)),
+        *(delete(table).where(table.c.died != FOREVER) for table in (t.tags, t.albums, t.shards, t.snapshots, t.files)),
         *(
             delete(table).where(table.c.source_id.not_in(select(s.source_id).where(live(t.sources))))
             for table in (t.failures, t.containers)

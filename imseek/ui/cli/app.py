@@ -53,6 +53,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
     "Sort out": {
         "duplicates": _Command("duplicates", "Find duplicates, review them, and set them aside reversibly."),
         "tag": _Command("tag", "Tag pictures; rename, remove and list tags."),
+        "album": _Command("album", "List, create and change albums."),
     },
     "Explore": {
         "map": _Command("map", "Lay out pictures on a plane, with similar ones close together."),

@@ -19,11 +19,13 @@ from imseek.evaluate.results import AgreementReport, NeighbourReport, RetrievalR
 from imseek.labels.results import LabelEvaluation
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, Proposals
 from imseek.sidecars.results import SidecarReport, SidecarUndo
+from imseek.types.albums import Album, AlbumReport
 from imseek.types.encode_report import EncodeReport
 from imseek.types.maintenance_reports import RepairReport, VerifyReport
 from imseek.types.publish import PublishReport
 from imseek.types.tags import TagReport
 from imseek.ui.cli import (
+    album,
     apply,
     backup,
     clusters,
@@ -57,6 +59,9 @@ from imseek.ui.render.result_json import Answer, ErrorAnswer
 #: The type of an answer by the name of its schema, docs/schemas/NAME.json.
 ANSWERS: Final[Mapping[str, Any]] = {
     "aesthetic": Answer[ScoredPictures],
+    "album": Answer[AlbumReport],
+    "album-show": Answer[Album],
+    "albums": Answer[album.AlbumList],
     "apply": Answer[ApplyReport],
     "backup": backup.BackupAnswer,
     "captions": Answer[AgreementSummary | ScoredCaptions],
@@ -122,6 +127,8 @@ ANSWERS: Final[Mapping[str, Any]] = {
 
 #: Commands of the answers that are not called as theirs.
 _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "album": ("album add", "album arrange", "album create", "album delete", "album remove", "album rename"),
+    "albums": ("album list",),
     "apply": ("duplicates apply",),
     "backup": ("backup create", "backup verify"),
     "clusters-again": ("clusters --again NAME",),

@@ -215,9 +215,10 @@ def write_sidecars(
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Add tags to the keywords in .xmp files beside the pictures, for other programs; pictures are not written to.
+    """Write tags, captions and ratings into .xmp files beside the pictures, for other programs.
 
-    Tags that people gave are written, and everything else in an existing file stays.
+    Tags that people gave are written as keywords, captions and ratings if they were edited in imseek. Everything else
+    in an existing file stays, and pictures are not written to.
     """
     from imseek import sidecars
 
@@ -245,10 +246,11 @@ _REFUSALS: Final = {
 
 def _sidecar_lines(report: SidecarReport) -> list[str]:
     if not report.images:
-        return ["no image has a tag that a person gave"]
+        return ["no image has a tag, a caption or a rating that a person gave in imseek"]
     done = "wrote" if report.applied else "would write"
     lines = [
-        f"{done} the tags of {format_count(report.images, 'image')} into {format_count(report.edited, 'sidecar')}, "
+        f"{done} tags, captions and ratings of {format_count(report.images, 'image')} into "
+        f"{format_count(report.edited, 'sidecar')}, "
         f"{report.created:,} of them new; {report.unchanged:,} have them already"
     ]
     lines += [f"{format_count(n, 'picture')} left out: {_REFUSALS[why]}" for why, n in report.refused.items()]

@@ -211,6 +211,26 @@ class Suggestions(BaseModel):
     suggestions: list[SuggestionBody]
 
 
+class AlbumSummary(BaseModel):
+    """An album; `cover` is the id of the image that stands for it, null for an empty one."""
+
+    name: str
+    images: int
+    cover: int | None
+
+
+class Albums(BaseModel):
+    albums: list[AlbumSummary]
+
+
+class AlbumBody(BaseModel):
+    """An album with the ids of its images, in its order."""
+
+    name: str
+    cover: int | None
+    image_ids: list[int]
+
+
 class JobBody(BaseModel):
     job_id: int
     kind: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, Final, ParamSpec
 
 from fastapi import APIRouter, File, Request, UploadFile
@@ -12,7 +13,7 @@ from fastapi import Query as Parameter
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from imseek import jobs, overview
+from imseek import albums, jobs, overview
 from imseek.errors import CollectionNotFoundError, JobError, MediaError, QueryError, UsageError
 from imseek.search import (
     MAX_HITS_PER_RESPONSE,
@@ -243,6 +244,24 @@ async def thumbnail(request: Request, name: str, image_id: int, side: Side = DEF
     pictures = request.app.state.pictures
     assert isinstance(pictures, ThumbnailCache)
     return (await pictures.thumbnail(served, image_id, side)).response(request)
+
+
+@router.get("/collections/{name}/albums", summary="Its albums, by name", responses=problem_responses(404))
+async def album_list(request: Request, name: str) -> body_schemas.Albums:
+    served = service_of(request).get(name)
+    found = await served.threads.read(albums.every, served.collection)
+    return body_schemas.Albums(albums=[body_schemas.AlbumSummary(**asdict(one)) for one in found])
+
+
+@router.get(
+    "/collections/{name}/albums/{album:path}",
+    summary="The images of an album, in its order",
+    responses=problem_responses(404),
+)
+async def album_images(request: Request, name: str, album: str) -> body_schemas.AlbumBody:
+    served = service_of(request).get(name)
+    found = await served.threads.read(albums.get, served.collection, album)
+    return body_schemas.AlbumBody(name=found.name, cover=found.cover, image_ids=list(found.image_ids))
 
 
 @router.get("/collections/{name}/jobs", summary="Runs, the newest first", responses=problem_responses(404))

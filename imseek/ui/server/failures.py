@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from imseek.errors import (
+    AlbumNotFoundError,
     CollectionNotFoundError,
     ContentChangedError,
     CorruptCollectionError,
@@ -36,6 +37,7 @@ _log = logging.getLogger("imseek.http")
 #: Errors of the request, whose messages may be sent. The first matching class decides, after `_SERVER_ERRORS`.
 _CLIENT_ERRORS: Final[tuple[tuple[type[ImseekError], int], ...]] = (
     (ExpiredPageError, 410),
+    (AlbumNotFoundError, 404),
     (ImageNotFoundError, 404),
     (QueryError, 422),
     (ContentChangedError, 409),

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs, urlencode
 
+from imseek import albums, overview
 from imseek import home as folders
-from imseek import overview
 from imseek.collection import Collection
 from imseek.errors import QueryError
 from imseek.types.search_results import Hit, HitGroup
@@ -26,6 +26,9 @@ PAGE: Final = 200
 _SIMILAR: Final = 12
 #: URL parameter of the newest images: those with a lower id follow.
 _BEFORE: Final = "before"
+#: URL parameters of an album: its name, and the number of the first image.
+_ALBUM: Final = "album"
+_START: Final = "start"
 #: Maximum number of hits whose scores are kept.
 _KEPT: Final = 200_000
 #: Score and duplicates of hits by image id, as a selection of them needs.
@@ -77,6 +80,12 @@ def following_newest(name: str, asked: SearchState, last: int, total: int) -> Fo
     return Following(_url(name, asked, before=last), total)
 
 
+def following_album(name: str, album: str, start: int, total: int) -> Following:
+    """Return where the images of an album from number ``start`` on are."""
+    query = urlencode({_ALBUM: album, _START: start})
+    return Following(f"{app_state.images_url(name)}/hits?{query}", total)
+
+
 def _url(name: str, asked: SearchState, **more: int) -> str:
     parameters: dict[str, Any] = {**asked.with_changes(page=asked.page, limit=PAGE).parameters(), **more}
     return f"{app_state.images_url(name)}/hits?{urlencode(parameters, doseq=True)}"
@@ -88,6 +97,8 @@ def answer(name: str, collection: Collection, query: str) -> dict[str, Any]:
     Raises QueryError, ExpiredPageError, and what searching raises.
     """
     parameters = parse_qs(query)
+    if _ALBUM in parameters:
+        return _album(name, collection, parameters)
     read = search_state.parse_address(parameters)
     if read.unread:
         raise QueryError("this address cannot be read", hint="reload the page")
@@ -110,6 +121,18 @@ def _newest(
     hits = results.hits_by_id(collection, held.image_ids)
     more = len(held.image_ids) == asked.limit
     following = following_newest(name, asked, held.image_ids[-1], held.total) if more else None
+    return _page(name, hits, (), following, scores=False)
+
+
+def _album(name: str, collection: Collection, parameters: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    (start,) = parameters.get(_START, ("",))[:1]
+    if not (start.isascii() and start.isdecimal() and len(start) <= 18):
+        raise QueryError("this address cannot be read", hint="reload the page")
+    album = albums.get(collection, parameters[_ALBUM][0])
+    end = int(start) + PAGE
+    hits = results.hits_by_id(collection, album.image_ids[int(start) : end])
+    total = len(album.image_ids)
+    following = following_album(name, album.name, end, total) if total > end else None
     return _page(name, hits, (), following, scores=False)
 
 

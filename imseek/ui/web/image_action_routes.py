@@ -1,4 +1,4 @@
-"""Routes for the scripts of the pages: image details, tags, suggestions, downloads, the system's viewer.
+"""Routes for the scripts of the pages: image details, tags, albums, undo, suggestions, downloads, the system's viewer.
 
 The door before them decides who may ask. Requests are JSON with its Content-Type, which no form of another site can
 send.
@@ -10,7 +10,8 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Any, Final, get_args
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -18,12 +19,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from imseek import overview, tags
+from imseek import albums, overview, tags
 from imseek.collection import Collection
 from imseek.errors import ImageNotFoundError, ImseekError, LockedError, UsageError
 from imseek.types.collection_info import SourceInfo
 from imseek.ui.server.service import Service
-from imseek.ui.web import downloads, hit_pages
+from imseek.ui.web import changes, downloads, hit_pages
 from imseek.ui.web.image_details import describe_image
 from imseek.ui.web.selections import ImageSelection, SelectionStore
 from imseek.ui.web.system_viewer import open_here
@@ -94,18 +95,68 @@ def image_action_routes(
         collection = service.get(name).collection
         return JSONResponse(await run_in_threadpool(hit_pages.similar, name, collection, _image(request)))
 
-    async def tag(request: Request) -> Response:
-        body = await _read_json(request)
-        collection = service.get(request.path_params["name"]).collection
+    def images(request: Request, body: dict[str, Any]) -> list[int]:
+        """Return the ids in the body, or those of the selection that it names. Raises UsageError."""
         ids: Any = body.get("ids")
         if isinstance(named := body.get("choice"), str):
             chosen = choices.get(named)
             ids = None if chosen is None or chosen.name != request.path_params["name"] else list(chosen.ids)
+        if not _are_ids(ids):
+            raise UsageError("this request names no pictures", hint="reload the page and select them again")
+        found: list[int] = ids
+        return found
+
+    async def tag(request: Request) -> Response:
+        body = await _read_json(request)
+        collection = service.get(request.path_params["name"]).collection
+        ids = images(request, body)
         word, add = body.get("tag"), body.get("add")
-        if not (isinstance(word, str) and isinstance(add, bool) and _are_ids(ids)):
+        if not (isinstance(word, str) and isinstance(add, bool)):
             raise UsageError("this request cannot tag pictures", hint="reload the page and select them again")
-        done = await run_in_threadpool(tags.add if add else tags.remove, collection, word.strip() if add else word, ids)
-        return JSONResponse({"changed": done.changed, "named": done.named})
+        done, change = await run_in_threadpool(changes.tag_images, collection, word, ids, add=add)
+        return JSONResponse({"changed": done.changed, "named": done.named, "change": _record(change)})
+
+    async def all_albums(request: Request) -> Response:
+        collection = service.get(request.path_params["name"]).collection
+        found = await run_in_threadpool(albums.every, collection)
+        return JSONResponse({"albums": [asdict(one) for one in found]})
+
+    async def album(request: Request) -> Response:
+        body = await _read_json(request)
+        collection = service.get(request.path_params["name"]).collection
+        ids = images(request, body)
+        name = body.get("album")
+        act: changes.AlbumAct | None = next((one for one in get_args(changes.AlbumAct) if one == body.get("act")), None)
+        if not isinstance(name, str) or act is None:
+            raise UsageError("this request cannot change an album", hint="reload the page and select them again")
+        done, change = await run_in_threadpool(changes.change_album, collection, name, ids, act)
+        return JSONResponse({"changed": done.changed, "change": _record(change)})
+
+    async def favourites(request: Request) -> Response:
+        body = await _read_json(request)
+        collection = service.get(request.path_params["name"]).collection
+        ids = images(request, body)
+        given = await run_in_threadpool(tags.states, collection, [tags.FAVOURITE], ids)
+        return JSONResponse({"favourites": [one for one in ids if (one, tags.FAVOURITE) in given]})
+
+    async def edit(request: Request) -> Response:
+        body = await _read_json(request)
+        collection = service.get(request.path_params["name"]).collection
+        values = {name: body[name] for name in ("caption", "rating") if name in body}
+        caption, rating = values.get("caption"), values.get("rating")
+        # To Python, true is a number.
+        if len(values) != 1 or not isinstance(caption, str | None) or type(rating) not in (int, type(None)):
+            raise UsageError("this request cannot change a picture's information", hint="reload the page")
+        if caption is not None:
+            values["caption"] = " ".join(caption.split()) or None
+        change = await run_in_threadpool(changes.edit_image, collection, _image(request), **values)
+        return JSONResponse({"change": _record(change)})
+
+    async def undo(request: Request) -> Response:
+        await _read_json(request)
+        service.get(request.path_params["name"])
+        text = await run_in_threadpool(changes.change_log.undo, request.path_params["token"])
+        return JSONResponse({"text": text})
 
     async def take(request: Request) -> Response:
         chosen = choices.get(request.path_params["choice"])
@@ -118,13 +169,23 @@ def image_action_routes(
     return [
         Route(f"{one}/about", _translate_errors(known), methods=["GET"]),
         Route(f"{one}/similar", _translate_errors(similar), methods=["GET"]),
+        Route(f"{one}/edit", _translate_errors(edit), methods=["POST"]),
         Route(f"{one}/open", _translate_errors(open_picture), methods=["POST"]),
         Route(f"{pictures}/{{name}}/hits", _translate_errors(hits), methods=["GET"]),
         Route(f"{pictures}/{{name}}/suggest", _translate_errors(suggest), methods=["GET"]),
         Route(some, _translate_errors(all_tags), methods=["GET"]),
         Route(some, _translate_errors(tag), methods=["POST"]),
+        Route(f"{pictures}/{{name}}/albums", _translate_errors(all_albums), methods=["GET"]),
+        Route(f"{pictures}/{{name}}/albums", _translate_errors(album), methods=["POST"]),
+        Route(f"{pictures}/{{name}}/favourites", _translate_errors(favourites), methods=["POST"]),
+        Route(f"{pictures}/{{name}}/changes/{{token}}/undo", _translate_errors(undo), methods=["POST"]),
         Route(f"{downloads}/{{choice}}/{{file}}", _translate_errors(take), methods=["GET"]),
     ]
+
+
+def _record(change: changes.Change | None) -> dict[str, str] | None:
+    """Record a change, and return what the browser needs to undo it."""
+    return None if change is None else changes.change_log.record(change)
 
 
 async def _download_response(

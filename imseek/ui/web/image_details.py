@@ -42,6 +42,7 @@ def describe_image(
     return {
         "id": image.image_id,
         "caption": one_line(str(known.get("caption") or ""), _MAX_TEXT),
+        "rating": known.get("rating"),
         "shown": kind in BROWSER_FORMATS,
         "format": kind,
         "width": int(known.get("width") or 0),
@@ -113,7 +114,6 @@ def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[
         "Title": known.get("title"),
         "Keywords": _listed(known.get("keywords")),
         "People": _listed(known.get("people")),
-        "Rating": format_rating(known.get("rating")),
         "Colour label": known.get("colour_label"),
         "Taken": _format_taken_at(known.get("taken_at")),
         "Camera": known.get("camera"),
@@ -131,15 +131,6 @@ def _listed(value: Any) -> str | None:
     if value is None or not isinstance(value, list):
         return value
     return ", ".join(map(str, value)) or None
-
-
-def format_rating(rating: Any) -> str | None:
-    """Format a rating from -1 (rejected) to 5 as photo programs show it, and anything else as it is."""
-    if not isinstance(rating, int):
-        return None if rating is None else str(rating)
-    if 1 <= rating <= 5:
-        return "★" * rating + "☆" * (5 - rating)
-    return {-1: "rejected", 0: "unrated"}.get(rating, str(rating))
 
 
 def _source(source: SourceInfo) -> str:

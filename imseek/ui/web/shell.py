@@ -14,8 +14,8 @@ from streamlit.navigation.page import StreamlitPage
 
 from imseek.errors import ImseekError
 from imseek.overview import read_state
-from imseek.ui.web import theme
-from imseek.ui.web.app_state import current_app
+from imseek.ui.web import changes, theme
+from imseek.ui.web.app_state import current_app, images_url
 from imseek.ui.web.components import component
 from imseek.ui.web.components.address import address
 from imseek.ui.web.live_state import STATE_PATH
@@ -24,8 +24,10 @@ from imseek.ui.web.parts import navigation
 from imseek.ui.web.search_state import MINOR_PARAMETERS
 
 _SWITCHER: Final = "shell-switcher"
+_ANNOUNCEMENTS: Final = "announcements"
 _ICONS: Final[dict[navigation.PageName, str]] = {
     "search": "search",
+    "albums": "photo_album",
     "duplicates": "filter_none",
     "map": "scatter_plot",
     "labels": "label",
@@ -39,6 +41,12 @@ def _search() -> None:
     from imseek.ui.web.pages import search
 
     search.show()
+
+
+def _albums() -> None:
+    from imseek.ui.web.pages import albums
+
+    albums.show()
 
 
 def _duplicates() -> None:
@@ -67,6 +75,7 @@ def _collections() -> None:
 
 PAGES: Final[dict[navigation.PageName, Callable[[], None]]] = {
     "search": _search,
+    "albums": _albums,
     "duplicates": _duplicates,
     "map": _map,
     "labels": _labels,
@@ -138,6 +147,18 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage)
             on_chosen_change=_on_choice,
             on_renew_change=_on_renewal,
         )
+    with st.container(key="shell-changes"):
+        component("announcements", "common", "changes")(
+            key=_ANNOUNCEMENTS,
+            data={
+                "changes": changes.announcements(),
+                "base": None if name is None else images_url(name),
+                # These show what is changed from elsewhere on the page.
+                "renews": chosen in (pages["albums"], pages["labels"]),
+            },
+            on_undone_change=_on_undoing,
+            on_renew_change=_on_renewal,
+        )
     with st.container(key="shell-address"):
         address(name or missing or "", MINOR_PARAMETERS)
 
@@ -155,6 +176,17 @@ def _on_choice() -> None:
     chosen = st.session_state[_SWITCHER].chosen
     if chosen is not None:
         navigation.switch(str(chosen))
+
+
+def _on_undoing() -> None:
+    """Undo a change that a page has made, before the page is drawn again."""
+    token = st.session_state[_ANNOUNCEMENTS].undone
+    if token is None:
+        return
+    try:
+        changes.change_log.undo(str(token))
+    except ImseekError as error:
+        page_state.defer_error(error)
 
 
 def _on_renewal() -> None:

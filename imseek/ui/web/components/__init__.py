@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
 _HERE = Path(__file__).parent
+#: Parts of every component that shows pictures large.
+LARGE_VIEW: Final = ("common", "changes", "favourites", "zoom", "picture_address", "large")
 
 
 @cache

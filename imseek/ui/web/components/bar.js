@@ -38,6 +38,11 @@ class Bar {
       button("Copy paths", "paths", () => this.paths()),
     );
     if (data.base) {
+      parts.push(albumMenu(data.base, () => ({ choice: this.data.choice })));
+      if (data.album) {
+        parts.push(button("Remove from album", "leave", () => this.arrange("remove")), button("To the front", "front", () => this.arrange("front")));
+        if (data.single) parts.push(button("Make cover", "cover", () => this.arrange("cover")));
+      }
       const remove = (tag) => this.tag(tag, false);
       parts.push(tagging(data.base, (tag) => this.tag(tag, true), "A tag for the selected pictures", remove));
     }
@@ -64,20 +69,25 @@ class Bar {
     else this.say("This selection has expired. Select the pictures again.");
   }
 
+  // Does what one can with pictures in their album.
+  async arrange(act) {
+    const { base, album, choice } = this.data;
+    try {
+      const { change } = await ask(`${base}/albums`, { album, act, choice });
+      changes().made(base, change);
+    } catch (error) {
+      this.say(error.message);
+    }
+  }
+
   async tag(tag, add) {
     this.say(add ? "Adding…" : "Removing…");
     const slow = setTimeout(() => this.say("Waiting for another program that writes to this collection…"), 1500);
     try {
-      const { changed, named } = await ask(`${this.data.base}/tags`, { tag, add, choice: this.data.choice });
-      this.say(
-        add
-          ? changed === named
-            ? `Tagged ${named}.`
-            : `Tagged ${changed}; ${named - changed} already had the tag.`
-          : changed
-            ? `Removed the tag from ${changed}.`
-            : "None of these pictures has that tag.",
-      );
+      const { changed, named, change } = await ask(`${this.data.base}/tags`, { tag, add, choice: this.data.choice });
+      changes().made(this.data.base, change);
+      const already = add && changed < named ? `${(named - changed).toLocaleString("en")} already had the tag.` : "";
+      this.say(changed ? already : add ? "All of these pictures have that tag already." : "None of these pictures has that tag.");
     } catch (error) {
       this.say(error.message);
     } finally {

@@ -1,5 +1,5 @@
 // A listbox of pictures in justified rows. Only what is near the visible area is in the document, and what follows is
-// loaded on the way down. Needs common.js and large.js.
+// loaded on the way down. Needs common.js, favourites.js, albums.js and large.js.
 const GAP = 8; // Pixels between pictures of a row.
 const BELOW = 14; // Pixels between rows.
 const LINE = 18; // Pixels of a line of text below a picture.
@@ -27,11 +27,12 @@ class Grid {
     this.drawn = "";
     this.root = make("div", "grid");
     // Headings lie beside the list, since a listbox may only contain options.
+    this.hearts = () => this.showHearts();
+    favourites().listeners.add(this.hearts);
     this.over = make("div", "over");
     this.list = make("div", "list");
     this.list.setAttribute("role", "listbox");
     this.list.setAttribute("aria-multiselectable", "true");
-    this.list.setAttribute("aria-label", "Pictures");
     this.list.addEventListener("click", (event) => this.clicked(event));
     // A Shift-click selects from the focused card, so the focus stays there, and no text is selected.
     this.list.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault());
@@ -67,6 +68,7 @@ class Grid {
     clearTimeout(this.placing);
     clearTimeout(this.resting);
     this.loading?.abort();
+    favourites().listeners.delete(this.hearts);
   }
 
   update(data) {
@@ -81,6 +83,7 @@ class Grid {
       if (before !== undefined && !another) this.tell(true);
     }
     this.letters = new Set(data.letters);
+    this.list.setAttribute("aria-label", data.label);
     this.base = data.base;
     this.large.opens = data.opens;
     this.large.less = data.less;
@@ -95,6 +98,7 @@ class Grid {
     if (!another) return; // Focus and scroll position stay.
     this.fill(data);
     if (!this.base) return;
+    favourites().load(this.base, this.items.map((item) => item.id));
     window.imseekPicture.reopen = () => this.root.isConnected && this.large.restore(this.items, this.base);
     window.imseekPicture.reopen();
   }
@@ -372,6 +376,7 @@ class Grid {
       this.more = page.cards.length ? page.more : null;
       this.loading = null;
       this.lay(true);
+      favourites().load(this.base, page.cards.map((item) => item.id));
       this.large.grown(this.items);
       if (this.goal) this.seek();
     } catch (error) {
@@ -481,6 +486,13 @@ class Grid {
       like.title = "More like this (m)";
       frame.append(like);
     }
+    if (this.base) {
+      const made = heart("heart");
+      made.setAttribute("aria-hidden", "true");
+      made.title = "Favourite (f)";
+      frame.append(made);
+      this.dragged(card, n);
+    }
     if (item.mark) {
       const mark = make("span", "mark", item.mark);
       if (item.duplicates?.length) mark.title = `${item.duplicates.length} more of the same picture, or nearly`;
@@ -504,8 +516,20 @@ class Grid {
       card.append(" ", why);
     }
     // What one sees, in its order.
-    card.setAttribute("aria-label", [item.mark, item.title, item.note, why.textContent].filter(Boolean).join(" "));
+    card.label = [item.mark, item.title, item.note, why.textContent].filter(Boolean).join(" ");
+    this.mend(card, item);
     return card;
+  }
+
+  // Shows whether it is a favourite.
+  mend(card, item) {
+    const favourite = Boolean(this.base) && favourites().has(this.base, item.id);
+    card.classList.toggle("favourite", favourite);
+    card.setAttribute("aria-label", favourite ? `${card.label}, favourite` : card.label);
+  }
+
+  showHearts() {
+    for (const [n, card] of this.near) this.mend(card, this.items[n]);
   }
 
   image(item, width) {
@@ -513,6 +537,7 @@ class Grid {
     const image = make("img");
     image.decoding = "async";
     image.alt = item.alt;
+    image.draggable = false; // The card is dragged instead.
     image.addEventListener("error", () => {
       if (!image.hasAttribute("src")) return;
       this.missing.add(item.id);
@@ -563,6 +588,7 @@ class Grid {
     const n = Number(card.dataset.n);
     if (event.shiftKey) this.range(n);
     else if (event.target.closest(".tick") || event.ctrlKey || event.metaKey) this.toggle(n);
+    else if (event.target.closest(".heart")) favourites().toggle(this.base, this.items[n].id);
     else if (event.target.closest(".act")) this.press(this.items[n].id, "m");
     else {
       card.focus({ preventScroll: true });
@@ -599,6 +625,7 @@ class Grid {
       this.selected.clear();
       this.tell(true);
     } else if (this.letters.has(event.key)) this.press(this.items[n].id, event.key);
+    else if (event.key === "f" && this.base) favourites().toggle(this.base, this.items[n].id);
     else if (event.key === "?" && this.help.length) this.keys.show(this.help);
     else if (event.key === "o" && this.base)
       launch(this.base, this.items[n].id, this.large.opens, (said) => this.say(said));
@@ -629,6 +656,20 @@ class Grid {
 
   press(id, key) {
     this.trigger("pressed", { id, key, list: this.id });
+  }
+
+  // Lets a card be dragged onto an album: what is selected, if it is one of them.
+  dragged(card, n) {
+    card.draggable = true;
+    card.addEventListener("dragstart", (event) => {
+      const { id } = this.items[n];
+      const ids = this.selected.has(id) ? [...this.selected] : [id];
+      event.dataTransfer.effectAllowed = "copy";
+      event.dataTransfer.setData("text/plain", this.items[n].path);
+      event.dataTransfer.setDragImage(card.querySelector("img") ?? card, 20, 20);
+      albumTray().open(this.base, ids);
+    });
+    card.addEventListener("dragend", () => albumTray().close());
   }
 
   toggle(n) {

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Any
 
-from imseek.ui.web.components import component, ignore_change
+from imseek.ui.web.components import LARGE_VIEW, component, ignore_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ def grid(
     help_: Sequence[tuple[str, str]] = (),
     following: Following | None = None,
     remembers: bool = False,
+    label: str = "Pictures",
 ) -> GridEvents:
     """Draw ``cards`` in rows of about ``row`` pixels, as wide as the page; only those near the window are drawn.
 
@@ -103,13 +104,13 @@ def grid(
     cards; ``headings`` precede the cards of these numbers. ``selected`` is the initial selection, applied again
     whenever ``epoch`` changes. With ``base``, the URL of the collection's pictures, an opened picture is shown large at
     once and not reported; ``opens`` says whether the system's viewer can be started, ``less`` whether "less like this"
-    is offered. ``help_`` lists keys and their meanings, shown on ``?``. Selected ids that are neither among the cards
-    nor among the following ones are not reported.
+    is offered. ``help_`` lists keys and their meanings, shown on ``?``. ``label`` says what the cards are. Selected ids
+    that are neither among the cards nor among the following ones are not reported.
     """
     ids = {card.id for card in cards}
     list_ = _list_id(cards, following)
     followed = None if following is None else list_
-    found = component("grid", "common", "zoom", "picture_address", "large")(
+    found = component("grid", *LARGE_VIEW, "albums")(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],
@@ -128,6 +129,7 @@ def grid(
             "opens": opens,
             "less": less,
             "help": [list(one) for one in help_],
+            "label": label,
         },
         default={"selected": {"ids": list(selected), "list": list_}},
         on_selected_change=ignore_change,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from imseek.ui.web.components import component, ignore_change
+from imseek.ui.web.components import LARGE_VIEW, component, ignore_change
 from imseek.ui.web.components.grid import Card
 
 #: The key that skips a picture, and the one for none of the classes.
@@ -49,7 +49,7 @@ def labeller(
     ``given`` are the initial keys by id, applied again whenever ``epoch`` changes, as it must for other cards.
     ``changed`` is called before a run in which keys have changed (:func:`given_keys`).
     """
-    found = component("labeller", "common", "zoom", "picture_address", "large")(
+    found = component("labeller", *LARGE_VIEW)(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],

@@ -1,14 +1,17 @@
 // One picture large, in a dialog over the page. `base` is the base URL of the collection's pictures; `asked(id,
-// letter)` is called for requests to the page: m, more like this picture, or l, less. Needs common.js and zoom.js.
+// letter)` is called for requests to the page: m, more like this picture, or l, less. Needs common.js, changes.js, favourites.js and zoom.js.
 const LARGE_KEYS = [
   ["Arrows, Home, End", "go from picture to picture; arrows move an enlarged one"],
   ["+, -, 0", "larger, smaller, as large as the window"],
   ["z", "fit it to the window, or show it pixel by pixel"],
+  ["f", "a favourite, or not"],
+  ["1 to 5", "rate it; the same again: unrated"],
   ["t", "frames around the text in it, or none"],
   ["m", "more like this one"],
   ["l", "less like this one"],
   ["o", "open it"],
   ["y", "copy its path"],
+  ["Ctrl+Z", "undo the last change"],
   ["Esc", "close"],
   ["?", "these keys"],
 ];
@@ -53,8 +56,13 @@ class Large {
       down: () => (body.scrollTop > 0 ? (body.scrollTop = 0) : this.dialog.close()),
     });
     this.boxes = make("div", "boxes");
+    this.changed = () => this.dialog.open && this.about();
+    this.hearts = () => this.dialog.open && this.mend();
     this.dialog.addEventListener("close", () => {
       this.address.leave();
+      changes().within(null);
+      changes().listeners.delete(this.changed);
+      favourites().listeners.delete(this.hearts);
       this.waiting?.abort();
       clearTimeout(this.resting);
       this.id = undefined;
@@ -73,7 +81,12 @@ class Large {
   open(items, n, base) {
     this.items = items;
     this.base = base;
-    if (!this.dialog.open) this.dialog.showModal();
+    if (!this.dialog.open) {
+      this.dialog.showModal();
+      changes().within(this.dialog);
+      changes().listeners.add(this.changed);
+      favourites().listeners.add(this.hearts);
+    }
     this.show(n);
     this.frame.focus();
   }
@@ -101,6 +114,7 @@ class Large {
   // Shows item `n`, or another picture in its place: one of its duplicates, or `other`, a card.
   show(n, id = this.items[n]?.id, other = null) {
     if (n < 0 || n >= this.items.length) return;
+    this.writing = null;
     this.at = n;
     this.id = id;
     this.other = other;
@@ -122,6 +136,11 @@ class Large {
     const row = make("div", "row");
     row.append(button("More like this", "more", () => this.like("m")));
     if (this.less) row.append(button("Less like this", "less", () => this.like("l")));
+    this.heart = button("", "favour", () => favourites().toggle(this.base, this.id));
+    this.heart.append(heart(""));
+    row.append(this.heart);
+    this.mend();
+    favourites().load(this.base, [id]);
     this.title = make("h2", "", shown ? shown.title : `A duplicate of ${item.title}`);
     this.facts.replaceChildren(head, this.title);
     if (id !== item.id) {
@@ -147,6 +166,15 @@ class Large {
     this.strip();
     clearTimeout(this.resting);
     this.resting = setTimeout(() => this.similar(), 300);
+  }
+
+  // Shows whether it is a favourite.
+  mend() {
+    const favourite = favourites().has(this.base, this.id);
+    this.heart.classList.toggle("is-favourite", favourite);
+    this.heart.setAttribute("aria-label", "Favourite");
+    this.heart.title = "Favourite (f)";
+    this.heart.setAttribute("aria-pressed", favourite);
   }
 
   // Loads the pictures before and after this one, the next first, once this one is there.
@@ -341,6 +369,7 @@ class Large {
   }
 
   tell(known) {
+    if (this.writing === known.id) return; // What is being written stays.
     if (this.gone) this.gone.textContent = this.lost();
     if (this.alone && known.place) this.title.textContent = known.place.path.split("/").at(-1);
     const row = make("div", "row");
@@ -349,7 +378,7 @@ class Large {
     const parts = [row];
     if (!known.shown && known.format)
       parts.push(make("div", "dim", `A preview: browsers do not show ${known.format}.`));
-    if (known.caption) parts.push(this.scrolls(this.foreign("div", "caption", known.caption), "Caption"));
+    parts.push(this.stars(known), this.caption(known));
     parts.push(...this.written(known), make("h3", "", "Tags"), this.tags(known));
     parts.push(...this.same());
     parts.push(make("h3", "", "Location"));
@@ -371,6 +400,82 @@ class Large {
     }
     this.more.replaceChildren(...parts);
     this.hold();
+  }
+
+  // The rating, to be changed; another press of the same star takes it back.
+  stars(known) {
+    const row = make("div", "stars");
+    row.setAttribute("role", "group");
+    row.setAttribute("aria-label", "Rating");
+    for (let n = 1; n <= 5; n++) {
+      const star = button(n <= known.rating ? "★" : "☆", "star", () => this.rate(n), `${n} ${n === 1 ? "star" : "stars"} (${n})`);
+      star.setAttribute("aria-pressed", n === known.rating);
+      row.append(star);
+    }
+    if (known.rating === -1) row.append(make("span", "dim", "rejected"));
+    return row;
+  }
+
+  rate(n) {
+    if (this.known?.id === this.id) this.edit({ rating: this.known.rating === n ? 0 : n });
+  }
+
+  // The caption, with a button that turns it into a field.
+  caption(known) {
+    const box = make("div", "captioned");
+    if (known.caption) box.append(this.scrolls(this.foreign("div", "caption", known.caption), "Caption"));
+    const opener = button(known.caption ? "Edit caption" : "Add a caption", "edit-caption", () => this.write(known, box));
+    box.append(opener);
+    return box;
+  }
+
+  write(known, box) {
+    const form = make("form", "writing");
+    const field = make("textarea");
+    field.value = known.caption;
+    field.rows = 3;
+    field.maxLength = 2000;
+    field.dir = "auto";
+    field.setAttribute("aria-label", "Caption");
+    const cancel = () => {
+      this.writing = null;
+      const before = this.caption(known);
+      box.replaceWith(before);
+      before.querySelector(".edit-caption").focus();
+    };
+    const row = make("div", "row");
+    row.append(make("button", "plain save", "Save"), button("Cancel", "", cancel));
+    form.append(field, row);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.writing = null;
+      if (field.value.trim() === known.caption.trim()) return cancel();
+      this.edit({ caption: field.value.trim() || null });
+    });
+    form.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.key === "Enter" && !event.shiftKey && event.target === field && !event.isComposing) {
+        event.preventDefault();
+        form.requestSubmit();
+      } else if (event.key === "Escape") {
+        event.preventDefault(); // It would close the large view.
+        cancel();
+      }
+    });
+    this.writing = known.id;
+    box.replaceChildren(form);
+    field.focus();
+  }
+
+  async edit(values) {
+    const { id } = this;
+    try {
+      const { change } = await ask(`${this.base}/images/${id}/edit`, values);
+      if (change) changes().made(this.base, change);
+      else if (id === this.id) await this.about();
+    } catch (error) {
+      this.say(error.message);
+    }
   }
 
   // The words of the query that stand in the picture.
@@ -500,7 +605,8 @@ class Large {
     this.say(add ? "Adding…" : "Removing…");
     const slow = setTimeout(() => this.say("Waiting for another program that writes to this collection…"), 1500);
     try {
-      await ask(`${this.base}/tags`, { tag, add, ids: [id] });
+      const { change } = await ask(`${this.base}/tags`, { tag, add, ids: [id] });
+      changes().made(this.base, change);
       this.say("");
       if (id === this.id) await this.about();
       this.more.querySelector(".tagging input")?.focus();
@@ -543,12 +649,18 @@ class Large {
     event.stopPropagation(); // Neither for the grid below nor for Streamlit's own keys.
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
     const to = { ArrowLeft: this.at - 1, ArrowRight: this.at + 1, Home: 0, End: this.items.length - 1 }[event.key];
+    if (/^[1-5]$/.test(event.key)) {
+      this.rate(Number(event.key));
+      event.preventDefault();
+      return;
+    }
     const acts = {
       m: () => this.like("m"),
       l: () => this.less && this.like("l"),
       o: () => this.launch(),
       y: () => this.copyPath(),
       z: () => this.whole(),
+      f: () => favourites().toggle(this.base, this.id),
       t: () => this.boxes.childElementCount && this.showBoxes(!this.framed),
       "?": () => this.keys.show(LARGE_KEYS.filter(([key]) => this.less || key !== "l")),
       "+": () => this.zoom.to(this.zoom.scale * 1.5),

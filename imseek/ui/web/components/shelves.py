@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from imseek.ui.web.components import component, ignore_change
+from imseek.ui.web.components import LARGE_VIEW, component, ignore_change
 from imseek.ui.web.components.grid import Card
 
 
@@ -28,7 +28,7 @@ def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> int 
 
     ``base`` is the base URL of the collection's pictures; ``opens`` says whether the system's viewer can be started.
     """
-    event = component("shelves", "common", "zoom", "picture_address", "large")(
+    event = component("shelves", *LARGE_VIEW)(
         key=key,
         data={"shelves": [asdict(shelf) for shelf in found], "base": base, "opens": opens},
         on_pressed_change=ignore_change,

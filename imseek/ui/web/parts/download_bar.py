@@ -42,16 +42,18 @@ def show_selection_bar(
     whole: str,
     everything: Callable[[], None],
     clear: Callable[[], None],
+    album: str | None = None,
 ) -> None:
     """Offer the same for what is selected in a grid, at the bottom of the window.
 
     ``known`` has score and duplicates of ids that are not among ``hits``. ``whole`` is the label of the button that
-    calls ``everything`` to select all, "" for none. That and ``clear`` run before the next run.
+    calls ``everything`` to select all, "" for none. That and ``clear`` run before the next run. ``album`` is the album
+    that the grid shows.
     """
     text = f"{len(ids):,} selected"
     _draw(
         name, collection, ids, hits, key, text, known=known, floating=True, whole=whole, everything=everything,
-        clear=clear,
+        clear=clear, album=album,
     )  # fmt: skip
 
 
@@ -68,6 +70,7 @@ def _draw(
     whole: str = "",
     everything: Callable[[], None] | None = None,
     clear: Callable[[], None] | None = None,
+    album: str | None = None,
 ) -> None:
     if not ids:
         return
@@ -76,7 +79,7 @@ def _draw(
         return
     chosen = app_state.current_app().choices.keep(make_selection(name, ids, hits, known))
     stored = _measure(collection, ids, hits)
-    component("bar", "common")(
+    component("bar", "common", "changes", "albums")(
         key=key,
         data={
             "text": text,
@@ -88,6 +91,8 @@ def _draw(
             "base": app_state.images_url(name),
             "size": format_size(stored),
             "refused": downloads.size_refusal(len(ids), stored),
+            "album": album,
+            "single": len(ids) == 1,
         },
         on_all_change=everything or ignore_change,
         on_cleared_change=clear or ignore_change,

@@ -16,7 +16,7 @@ from imseek.ui.web.plain_text import escape_markdown
 #: The collection in the URL: ``?c=NAME``.
 COLLECTION_KEY: Final = "c"
 #: A page's name is its path in the URL; that of the first one is empty.
-PageName: TypeAlias = Literal["search", "duplicates", "map", "labels", "collections"]
+PageName: TypeAlias = Literal["search", "albums", "duplicates", "map", "labels", "collections"]
 FIRST_PAGE: Final[PageName] = "search"
 _NEXT: Final = "next collection"
 _MISSING: Final = "missing collection"

@@ -32,10 +32,12 @@ _KEYS: Final[tuple[tuple[str, str], ...]] = (
     ("Shift + arrows", "select on the way"),
     ("Ctrl + A", "select all that are loaded"),
     ("Esc", "select none"),
+    ("f", "a favourite, or not"),
     ("m", "more like this one"),
     ("l", "less like this one"),
     ("o", "open it"),
     ("y", "copy its path"),
+    ("Ctrl + Z", "undo the last change"),
     ("?", "these keys"),
 )
 
@@ -55,6 +57,7 @@ def results(
     known: Callable[[], Mapping[int, tuple[float, tuple[int, ...]]]] | None = None,
     everything: Callable[[], Sequence[int]] | None = None,
     remembers: bool = False,
+    album: str | None = None,
 ) -> GridEvents:
     """Draw ``hits`` of the collection ``name`` as a grid. A click or Enter shows one large, which is not reported.
 
@@ -64,7 +67,7 @@ def results(
 
     ``following`` says where the hits after these are, which are shown on the way down; then ``known`` returns score and
     duplicates of those that the browser has loaded, and ``everything`` the ids of all. With ``remembers``, the URL
-    contains how far one has scrolled.
+    contains how far one has scrolled. ``album`` is the album whose images these are, which the user can then rearrange.
 
     On slow pages, call it in a fragment (``st.fragment``): each selection reruns what contains it.
     """
@@ -104,6 +107,7 @@ def results(
             whole="" if len(picked.selected) == total else "All" if total is None else f"All {total:,}",
             everything=lambda: chosen.choose([hit.image_id for hit in hits] if everything is None else everything()),
             clear=lambda: chosen.choose([]),
+            album=album,
         )
     if picked.pressed is not None and picked.pressed[1] in letters:
         (like or search_like)(picked.pressed[0], picked.pressed[1] == "m")

@@ -12,7 +12,7 @@ from imseek.collection import Collection
 from imseek.errors import ImageNotFoundError
 from imseek.types.search_results import Hit
 from imseek.ui.web import app_state
-from imseek.ui.web.components import component
+from imseek.ui.web.components import LARGE_VIEW, component
 from imseek.ui.web.parts import navigation, results
 
 
@@ -43,7 +43,7 @@ def open_viewer(
         if like is not None and asked is not None:
             like(asked["id"], asked["key"] == "m")
 
-    component("viewer", "common", "zoom", "picture_address", "large")(
+    component("viewer", *LARGE_VIEW)(
         key=key,
         data={
             "cards": [asdict(results.card(name, hit, scores=scores)) for hit in hits],

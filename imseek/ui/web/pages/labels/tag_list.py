@@ -13,7 +13,8 @@ from imseek.errors import ImseekError
 from imseek.types.tags import TagCount, TagReport
 from imseek.ui.render.text import count_givers
 from imseek.ui.render.words import format_count
-from imseek.ui.web import search_state
+from imseek.ui.web import changes, search_state
+from imseek.ui.web.changes import Change
 from imseek.ui.web.parts import errors, navigation
 from imseek.ui.web.plain_text import one_line
 
@@ -25,8 +26,6 @@ def show(name: str, collection: Collection) -> None:
     """Draw the list."""
     with errors.show_errors():
         there = tags.counts(collection)
-    if (said := st.session_state.pop("tags-said", None)) is not None:
-        st.text(said)
     if not there:
         st.text("No tags yet.")
         st.text("Tags come from labels by examples, from saved labels, and from pictures you select in a search.")
@@ -75,21 +74,21 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
                 key = f"tags-to-{st.session_state['tags-changes']}-{one.tag}"
                 to = (st.text_input("New name", key=key, max_chars=200) or "").strip()
                 if any(other.tag == to for other in there) and to != one.tag:
-                    st.text("This tag already exists. The two will be merged, which cannot be undone.")
+                    st.text("This tag already exists. The two will be merged.")
                 if st.button("Rename tag", disabled=not to or to == one.tag):
-                    _apply_change(lambda: tags.rename(collection, one.tag, to), f"Renamed to {to}")
+                    _apply_change(lambda: changes.rename_tag(collection, one.tag, to))
             with st.popover("Remove…"):
-                st.text(f"{format_count(one.images, 'picture')} will lose this tag. This cannot be undone.")
+                st.text(f"{format_count(one.images, 'picture')} will lose this tag.")
                 if st.button("Remove tag", type="primary"):
-                    _apply_change(lambda: tags.remove(collection, one.tag, everywhere=True), f"Removed {one.tag}")
+                    _apply_change(lambda: changes.remove_tag(collection, one.tag))
 
 
-def _apply_change(act: Callable[[], TagReport], what: str) -> None:
+def _apply_change(act: Callable[[], tuple[TagReport, Change]]) -> None:
     try:
-        report = act()
+        _, change = act()
     except ImseekError as error:
         errors.show_error(error)
         return
-    st.session_state["tags-said"] = f"✓ {one_line(what)}: {format_count(report.changed, 'picture')}."
+    changes.announce(change)
     st.session_state["tags-changes"] += 1
     st.rerun()

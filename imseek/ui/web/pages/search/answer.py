@@ -12,7 +12,8 @@ from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
 from imseek.types.search_results import Hit, SearchResult
 from imseek.ui.render.words import format_count
-from imseek.ui.web import hit_pages
+from imseek.ui.web import changes, hit_pages
+from imseek.ui.web.changes import Change
 from imseek.ui.web.pages.search import page_state
 from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import escape_markdown
@@ -131,7 +132,11 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
 
 
 def _like(image_id: int, more: bool) -> None:
-    page_state.go_to(page_state.current().asked.mark(image_id, right=more))
+    before = page_state.current().asked
+    page_state.go_to(before.mark(image_id, right=more))
+    if page_state.current().asked != before:
+        text = "Searched for more like a picture" if more else "Searched for less like a picture"
+        changes.announce(Change(text, lambda: page_state.go_to(before)), is_of_session=True)
 
 
 def _show_nothing_found(asked: SearchState, beyond: bool) -> None:

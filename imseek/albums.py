@@ -1,0 +1,193 @@
+"""Albums: tags with a cover and an order.
+
+>>> imseek.albums.create("photos.imseek", "Lisbon", where="path LIKE '%/lisbon/%'")      # doctest: +SKIP
+>>> imseek.albums.get("photos.imseek", "Lisbon").image_ids                               # doctest: +SKIP
+
+The images of an album are those with the tag of its name, so filters, exports and sidecars know albums as tags
+(``tag('Lisbon')``). What makes a tag an album is a record in the catalog with its cover and its order
+(docs/decisions/0044-albums.md). Images that were not put in order follow the others, as they were added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from imseek import tags
+from imseek.analysis.snapshot_session import run_with_reader
+from imseek.data.catalog import album_reader
+from imseek.data.catalog.album_reader import AlbumRow
+from imseek.data.reader import Reader
+from imseek.errors import UsageError
+from imseek.tags import AnyImage
+from imseek.types.albums import Album as Album
+from imseek.types.albums import AlbumInfo as AlbumInfo
+from imseek.types.albums import AlbumReport as AlbumReport
+from imseek.types.collections import AnyCollection, path_of
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumState:
+    """What :func:`restore` brings back: albums as they were, and tags of images as they were."""
+
+    rows: Mapping[str, AlbumRow | None]
+    tags: Mapping[tuple[int, str], str | None]
+
+
+def every(collection: AnyCollection) -> tuple[AlbumInfo, ...]:
+    """Return all albums, by name."""
+
+    def read(reader: Reader) -> tuple[AlbumInfo, ...]:
+        found = ((row, album_reader.images(reader, row)) for row in album_reader.rows(reader))
+        return tuple(AlbumInfo(row.tag, len(ids), _cover(row, ids)) for row, ids in found)
+
+    return run_with_reader(collection, read)
+
+
+def get(collection: AnyCollection, name: str) -> Album:
+    """Return an album with its images in order. Raises AlbumNotFoundError."""
+
+    def read(reader: Reader) -> Album:
+        row = album_reader.find(reader, name)
+        ids = album_reader.images(reader, row)
+        return Album(name, _cover(row, ids), ids)
+
+    return run_with_reader(collection, read)
+
+
+def create(
+    collection: AnyCollection, name: str, images: Iterable[AnyImage] = (), *, where: str | None = None
+) -> AlbumReport:
+    """Create an album with these images, and those that meet ``where``.
+
+    A tag of that name becomes the album, with the images that have it. Raises UsageError for a name that is an album
+    already or cannot be a tag, and as :func:`imseek.tags.add`.
+    """
+    name = name.strip()
+    tags.check_name(name)
+    ids = tags.image_ids(collection, images, where=where)
+    if any(row.tag == name for row in _rows(collection)):
+        raise UsageError(f"there is an album {name!r} already", hint=f"imseek album add {name!r} IMAGE…")
+    return _write(collection, "album create", {name: AlbumRow(name, None, ())}, dict.fromkeys(_pairs(ids, name), _BY))
+
+
+def add(
+    collection: AnyCollection, name: str, images: Iterable[AnyImage] = (), *, where: str | None = None
+) -> AlbumReport:
+    """Add images to the end of an album. Raises AlbumNotFoundError, and as :func:`imseek.tags.add`."""
+    ids = tags.image_ids(collection, images, where=where)
+    _find(collection, name)
+    return _write(collection, "album add", {}, dict.fromkeys(_pairs(ids, name), _BY), name)
+
+
+def remove(
+    collection: AnyCollection, name: str, images: Iterable[AnyImage] = (), *, where: str | None = None
+) -> AlbumReport:
+    """Remove images from an album; it remains if it is empty then. Raises as :func:`add`."""
+    ids = tags.image_ids(collection, images, where=where)
+    _find(collection, name)
+    return _write(collection, "album remove", {}, dict.fromkeys(_pairs(ids, name)), name)
+
+
+def arrange(collection: AnyCollection, name: str, images: Iterable[AnyImage]) -> AlbumReport:
+    """Put images of an album in this order, before its others. Raises UsageError for images that it lacks."""
+    ids = tags.image_ids(collection, images)
+    row = _find(collection, name)
+    there = get(collection, name).image_ids
+    _check_members(name, ids, there)
+    return _write(collection, "album arrange", {name: replace(row, positions=album_reader.order(there, ids))})
+
+
+def set_cover(collection: AnyCollection, name: str, image: AnyImage | None) -> AlbumReport:
+    """Choose the image that stands for an album, None for the first one. Raises as :func:`arrange`."""
+    ids = tags.image_ids(collection, () if image is None else (image,))
+    row = _find(collection, name)
+    _check_members(name, ids[:1], get(collection, name).image_ids)
+    return _write(collection, "album cover", {name: replace(row, cover=next(iter(ids), None))})
+
+
+def rename(collection: AnyCollection, name: str, to: str) -> AlbumReport:
+    """Rename an album and its tag. Raises AlbumNotFoundError, and UsageError if an album has the new name already."""
+    row = _find(collection, name)
+    to = to.strip()
+    tags.check_name(to)
+    if any(other.tag == to for other in _rows(collection)):
+        raise UsageError(f"there is an album {to!r} already", hint="choose another name")
+    done = tags.rename(collection, row.tag, to) if tags.states(collection, [name]) else None
+    if done is None:  # No image has the tag, so there is no tag to rename.
+        return _write(collection, "album rename", {name: None, to: replace(row, tag=to)})
+    return AlbumReport(to, len(get(collection, to).image_ids), done.changed, done.generation)
+
+
+def delete(collection: AnyCollection, name: str) -> AlbumReport:
+    """Delete an album and remove its tag from all images; these remain. Raises AlbumNotFoundError."""
+    _find(collection, name)
+    return _write(collection, "album delete", {name: None}, dict.fromkeys(tags.states(collection, [name])), name)
+
+
+def state(collection: AnyCollection, names: Iterable[str], images: Iterable[int] = ()) -> AlbumState:
+    """Return albums and tags of these names for :func:`restore`; ``images`` are others that may get them."""
+    wanted = list(names)
+
+    def read(reader: Reader) -> dict[str, AlbumRow]:
+        # All positions, since what is removed and comes back would else stand at the end.
+        found = (row for row in album_reader.rows(reader) if row.tag in wanted)
+        return {row.tag: replace(row, positions=album_reader.images(reader, row)) for row in found}
+
+    there = run_with_reader(collection, read)
+    given = tags.states(collection, wanted)
+    ids = dict.fromkeys((*images, *(image_id for image_id, _ in given)))
+    lacking: dict[tuple[int, str], str | None] = {(image_id, name): None for image_id in ids for name in wanted}
+    return AlbumState({name: there.get(name) for name in wanted}, {**lacking, **given})
+
+
+def restore(collection: AnyCollection, before: AlbumState) -> None:
+    """Bring albums and tags back as they were at :func:`state`, in one commit. Raises LockedError."""
+    _write(collection, "album restore", before.rows, before.tags)
+
+
+_BY = tags.PERSON
+
+
+def _write(
+    collection: AnyCollection,
+    kind: str,
+    rows: Mapping[str, AlbumRow | None],
+    states: Mapping[tuple[int, str], str | None] | None = None,
+    name: str | None = None,
+) -> AlbumReport:
+    """Store albums and states of tags in one commit, and report on the album ``name``, or the last of ``rows``."""
+    from imseek.data.catalog import albums as stored
+    from imseek.data.writing.writer_wait import open_writer
+
+    root = path_of(collection)
+    name = name or list(rows)[-1]
+    if rows or states:
+        with open_writer(root, kind) as writer:
+            generation, changed = stored.replace(writer, rows, states)
+    else:
+        generation, changed = Reader(root).generation, 0
+    left = {row.tag: row for row in _rows(collection)}.get(name)
+    images = 0 if left is None else len(run_with_reader(root, lambda reader: album_reader.images(reader, left)))
+    return AlbumReport(name, images, changed, generation)
+
+
+def _rows(collection: AnyCollection) -> list[AlbumRow]:
+    return run_with_reader(collection, album_reader.rows)
+
+
+def _find(collection: AnyCollection, name: str) -> AlbumRow:
+    return run_with_reader(collection, lambda reader: album_reader.find(reader, name))
+
+
+def _pairs(ids: Iterable[int], name: str) -> list[tuple[int, str]]:
+    return [(image_id, name) for image_id in ids]
+
+
+def _cover(row: AlbumRow, ids: tuple[int, ...]) -> int | None:
+    return row.cover if row.cover in ids else next(iter(ids), None)
+
+
+def _check_members(name: str, ids: Iterable[int], there: Iterable[int]) -> None:
+    if strange := [image_id for image_id in ids if image_id not in set(there)]:
+        raise UsageError(f"image {strange[0]} is not in the album {name!r}", hint=f"imseek album add {name!r} IMAGE…")

@@ -1,0 +1,68 @@
+"""Read the albums of one generation without SQLAlchemy: tags with a cover and an order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from imseek.data.catalog.backend import ReadConnection
+from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.reader import Reader
+from imseek.errors import AlbumNotFoundError, did_you_mean
+
+#: The version of the catalog from which on there are albums: a reader may meet an earlier one, which has none.
+_SINCE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumRow:
+    """What is stored of an album: its cover (None: its first image) and the images that were put in order."""
+
+    tag: str
+    cover: int | None
+    positions: tuple[int, ...]
+
+
+def rows(reader: Reader) -> list[AlbumRow]:
+    """Return all albums of a generation, by name. Raises StaleGenerationError."""
+    with connect_read_only(reader.root) as connection:
+        found = _rows(connection, reader.generation)
+        reader.check_history(connection)
+    return found
+
+
+def images(reader: Reader, album: AlbumRow) -> tuple[int, ...]:
+    """Return the searchable images of an album in its order. Raises StaleGenerationError."""
+    query = "SELECT tags.image_id FROM tags JOIN images USING (image_id) WHERE tag = ? AND tags.born <= ? "
+    query += "AND tags.died > ? AND images.state = 'live' AND images.shard_id IS NOT NULL"
+    with connect_read_only(reader.root) as connection:
+        values = (album.tag, reader.generation, reader.generation)
+        found = connection.execute(f"{query} ORDER BY tags.born, tags.image_id", values).fetchall()
+        reader.check_history(connection)
+    return order((image_id for (image_id,) in found), album.positions)
+
+
+def order(image_ids: Iterable[int], positions: Sequence[int]) -> tuple[int, ...]:
+    """Return ``image_ids`` with those among ``positions`` first, in that order."""
+    there = dict.fromkeys(image_ids)
+    first = [image_id for image_id in positions if image_id in there]
+    return tuple(dict.fromkeys((*first, *there)))
+
+
+def find(reader: Reader, name: str) -> AlbumRow:
+    """Return an album by name. Raises AlbumNotFoundError, with similar names, where there is none."""
+    there = {row.tag: row for row in rows(reader)}
+    if name not in there:
+        hint = did_you_mean(name, sorted(there)) if there else "imseek album create NAME"
+        raise AlbumNotFoundError(f"no album is called {name!r}", hint=hint)
+    return there[name]
+
+
+def _rows(connection: ReadConnection, generation: int) -> list[AlbumRow]:
+    (version,) = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()
+    if version < _SINCE:
+        return []
+    query = "SELECT tag, cover, positions FROM albums WHERE born <= ? AND died > ? ORDER BY tag"
+    found = connection.execute(query, (generation, generation)).fetchall()
+    return [AlbumRow(tag, cover, tuple(json.loads(positions))) for tag, cover, positions in found]

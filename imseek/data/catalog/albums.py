@@ -1,0 +1,66 @@
+"""Write albums, and the tags that go with them, in one change each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, insert, update
+
+from imseek.data.catalog import album_reader, tags
+from imseek.data.catalog import schema as t
+from imseek.data.catalog.album_reader import AlbumRow
+from imseek.data.catalog.catalog import live
+from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.tags import ImageTag
+from imseek.data.reader import Reader
+from imseek.data.writing.writer import Change, Writer
+
+
+def replace(
+    writer: Writer,
+    albums: Mapping[str, AlbumRow | None],
+    states: Mapping[ImageTag, str | None] | None = None,
+) -> tuple[int, int]:
+    """Store albums by name, None to make them plain tags again, and give tags these states, in one change.
+
+    Returns the generation, and how many tags changed: see :func:`imseek.data.catalog.tags.set_states`.
+    """
+    changed = [0]
+
+    def change(connection: Connection, generation: int) -> None:
+        put(connection, generation, albums)
+        changed[0] = tags.set_states(connection, generation, states or {})
+
+    return writer.apply(change), changed[0]
+
+
+def put(connection: Connection, generation: int, albums: Mapping[str, AlbumRow | None]) -> None:
+    """Store albums by name, or end them (None). Part of a change (:meth:`Writer.apply`)."""
+    for name, row in albums.items():
+        connection.execute(update(t.albums).where(t.albums.c.tag == name, live(t.albums)).values(died=generation))
+        if row is not None:
+            connection.execute(
+                insert(t.albums).values(
+                    tag=name, cover=row.cover, positions=_packed(row.positions), born=generation, died=FOREVER
+                )
+            )
+
+
+def _packed(positions: Sequence[int]) -> str:
+    return json.dumps(list(positions), separators=(",", ":"))
+
+
+def rename_change(reader: Reader, tag: str, to: str) -> Change:
+    """Make the change by which an album follows its tag to another name; an album of that name stays as it is."""
+    there = {row.tag: row for row in album_reader.rows(reader)}
+    row = there.get(tag)
+    albums: dict[str, AlbumRow | None] = {} if row is None else {tag: None}
+    if row is not None and to not in there:
+        albums[to] = dataclasses.replace(row, tag=to)
+
+    def change(connection: Connection, generation: int) -> None:
+        put(connection, generation, albums)
+
+    return change

@@ -1,0 +1,72 @@
+"""Captions and ratings that users state of images, which go before those in pictures and in the files beside them.
+
+>>> imseek.edits.put("photos.imseek", {17: ImageEdit(caption="the old harbour", rating=5)})      # doctest: +SKIP
+
+They are stored in the collection, in a column set of their own, and survive indexing; pictures are not written to.
+``imseek tag write-sidecars`` writes them into ``.xmp`` files on request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from imseek.analysis.snapshot_session import run_with_reader
+from imseek.data import image_refs, layout
+from imseek.data.reader import Reader
+from imseek.errors import ImageNotFoundError, UsageError
+from imseek.types.collections import AnyCollection, path_of
+
+#: Ratings: -1 rejected, 0 unrated, up to 5 stars.
+RATINGS: Final = range(-1, 6)
+#: Maximum length of a caption in characters.
+MAX_CAPTION: Final = 2000
+_COLUMNS: Final = ("caption", "rating")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEdit:
+    """What a user states of an image. None is what the picture and the files beside it say."""
+
+    caption: str | None = None
+    rating: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rating is not None and self.rating not in RATINGS:
+            raise UsageError(f"a rating is a whole number from {RATINGS[0]} to {RATINGS[-1]}")
+        if self.caption is not None and not (self.caption.strip() and len(self.caption) <= MAX_CAPTION):
+            raise UsageError(f"a caption has 1 to {MAX_CAPTION:,} characters")
+
+
+def of(collection: AnyCollection, images: Iterable[int]) -> dict[int, ImageEdit]:
+    """Return what users state of images, by id; for others an empty edit."""
+    stored = run_with_reader(collection, read)
+    return {image_id: stored.get(image_id, ImageEdit()) for image_id in images}
+
+
+def read(reader: Reader) -> dict[int, ImageEdit]:
+    """Return what users state in a generation, by id of the images of which they state something."""
+    from imseek.data.shards import derived_columns
+
+    stored = derived_columns.read_columns(reader, layout.EDITS)
+    ids = sorted(set().union(*stored.values()))
+    return {i: ImageEdit(**{name: stored.get(name, {}).get(i) for name in _COLUMNS}) for i in ids}
+
+
+def put(collection: AnyCollection, edits: Mapping[int, ImageEdit]) -> int:
+    """Store what users state of images, by id, in one commit; returns for how many that changed anything.
+
+    Raises ImageNotFoundError, LockedError.
+    """
+    from imseek.data.writing import user_edits
+    from imseek.data.writing.writer_wait import open_writer
+
+    root = path_of(collection)
+    if gone := sorted(edits.keys() - image_refs.filter_live(root, set(edits))):
+        raise ImageNotFoundError(f"no image {gone[0]} in this collection")
+    if not edits:
+        return 0
+    values = {image_id: asdict(edit) for image_id, edit in edits.items()}
+    with open_writer(root, "edit") as writer:
+        return user_edits.put(writer, values)
