@@ -51,7 +51,7 @@ class PartCache:
                     self._folder.remove(file)
         return kept
 
-    def load(self, name: str, kinds: Sequence[type[np.generic]]) -> Arrays | None:
+    def load(self, name: str, kinds: Sequence[type[np.generic] | np.dtype[np.void]]) -> Arrays | None:
         """Return the arrays of a name, of equal length and of the dtypes ``kinds``; None if missing or damaged."""
         names = [f"arr_{n}" for n in range(len(kinds))]
         if self._folder is None or (arrays := self._folder.read(f"{name}.npz", *names)) is None:

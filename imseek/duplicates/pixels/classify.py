@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from typing import Final, TypeAlias, TypeVar
@@ -35,6 +35,7 @@ from imseek.duplicates.pixels.coarse_comparison import (
     compare_inside,
     compare_whole,
 )
+from imseek.duplicates.pixels.differences import PACKED_PLACES, PlaceInBoth, find_places, pack_places
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
 from imseek.duplicates.pixels.registration import (
@@ -44,6 +45,7 @@ from imseek.duplicates.pixels.registration import (
     register_whole,
 )
 from imseek.duplicates.pixels.resampling import Luminance
+from imseek.duplicates.results import KINDS as KIND_NAMES
 from imseek.duplicates.results import DuplicateKind
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
@@ -57,10 +59,11 @@ _T = TypeVar("_T")
 #: Progress phase, which counts candidate pairs.
 PHASE: Final = "comparing pairs"
 #: Kinds by code; code 0 means no pair.
-KINDS: Final[tuple[DuplicateKind | None, ...]] = (None, "exact", "same", "inside", "scene")
-SAME: Final = 2
-INSIDE: Final = 3
-SCENE: Final = 4
+KINDS: Final[tuple[DuplicateKind | None, ...]] = (None, *KIND_NAMES)
+SAME: Final = KINDS.index("same")
+EDITED: Final = KINDS.index("edited")
+INSIDE: Final = KINDS.index("inside")
+SCENE: Final = KINDS.index("scene")
 #: Distance if one of the hashes is unknown.
 UNKNOWN: Final = 64
 
@@ -140,13 +143,14 @@ class Verdict:
     """Classification of one candidate.
 
     ``kind`` is a position in ``KINDS``; ``laid`` says how one picture lies over the other, None if pixels were not
-    compared.
+    compared. ``places`` says where *edited* pictures differ.
     """
 
     kind: int
     confidence: float
     orientation: int = 0
     laid: Registration | None = None
+    places: tuple[PlaceInBoth, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ class ClassifiedPairs:
 
     ``a``, ``b`` int64 positions, ``kind`` uint8 (position in ``KINDS``), ``confidence`` float32, ``distance`` and
     ``orientation`` uint8; ``cosine``, and ``correlation``, ``agreement`` and ``overlap`` as in :class:`Registration`,
-    float32, NaN if unknown.
+    float32, NaN if unknown. ``places`` void, as of :func:`imseek.duplicates.pixels.differences.pack_places`.
 
     ``looked`` counts candidates whose pixels were compared, ``unread`` those with unreadable pictures, ``unseen`` those
     beyond the limit; with ``fast``, no pixels were to be compared. If ``interrupted``, the pairs are those of the first
@@ -172,6 +176,7 @@ class ClassifiedPairs:
     correlation: Float32
     agreement: Float32
     overlap: Float32
+    places: npt.NDArray[np.void]
     looked: int
     unread: int
     done: int
@@ -237,6 +242,7 @@ def classify(
             _registration_values(said, "correlation"),
             _registration_values(said, "agreement"),
             _registration_values(said, "overlap"),
+            np.array([pack_places(one.places) for one in said], PACKED_PLACES),
             looked,
             unread,
             done,
@@ -370,7 +376,9 @@ class _Pairs:
             laid[n] = self._lay_inside(floats, n, laid[n])
         found = [Verdict(0, 0.0)] * len(self.a)
         for n, one in laid.items():
-            found[n] = _verdict(one, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+            found[n] = self._mark_edited(
+                n, floats, _verdict(one, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+            )
         return found
 
     def _find_plausible(
@@ -424,6 +432,13 @@ class _Pairs:
             if self._is_same(n, laid):
                 break
         return laid
+
+    def _mark_edited(self, n: int, floats: Mapping[int, Luminance], verdict: Verdict) -> Verdict:
+        """Return the verdict on pair ``n``, *edited* in place of *same* if the two differ somewhere."""
+        if verdict.kind != SAME or verdict.laid is None:
+            return verdict
+        places = find_places(floats[int(self.a[n])], floats[int(self.b[n])], verdict.laid)
+        return replace(verdict, kind=EDITED, places=places) if places else verdict
 
     def _is_same(self, n: int, laid: Registration) -> bool:
         return _is_same_picture(laid, int(self.distance[n]), self.thresholds)

@@ -28,6 +28,7 @@ from imseek.duplicates.pixels.classify import (
     Thresholds,
     classify,
 )
+from imseek.duplicates.pixels.differences import PACKED_PLACES
 from imseek.duplicates.unique_contents import Digests, Ids
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
@@ -40,24 +41,25 @@ _STAGE: Final = "looked"
 _SINGLE_STAGE: Final = "single"
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
-_VERSION: Final = 3
+_VERSION: Final = 4
 #: Fields of :class:`ClassifiedPairs` copied from the candidates.
-_CANDIDATE_FIELDS: Final[dict[str, type[np.generic]]] = {
+_CANDIDATE_FIELDS: Final[dict[str, type[np.generic] | np.dtype[np.void]]] = {
     "a": np.int64,
     "b": np.int64,
     "distance": np.uint8,
     "cosine": np.float32,
 }
 #: Fields of :class:`ClassifiedPairs` cached for each candidate, with its key; those that are no pair have kind 0.
-_RESULT_FIELDS: Final[dict[str, type[np.generic]]] = {
+_RESULT_FIELDS: Final[dict[str, type[np.generic] | np.dtype[np.void]]] = {
     "kind": np.uint8,
     "confidence": np.float32,
     "orientation": np.uint8,
     "correlation": np.float32,
     "agreement": np.float32,
     "overlap": np.float32,
+    "places": PACKED_PLACES,
 }
-_KINDS: Final[tuple[type[np.generic], ...]] = (np.uint64, np.uint64, *_RESULT_FIELDS.values())
+_KINDS: Final[tuple[type[np.generic] | np.dtype[np.void], ...]] = (np.uint64, np.uint64, *_RESULT_FIELDS.values())
 #: Odd factors that mix the parts of a key.
 _FACTORS: Final = np.random.default_rng(0).integers(1, 2**63, (2, 4), np.uint64) * np.uint64(2) + np.uint64(1)
 
