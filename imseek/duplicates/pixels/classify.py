@@ -5,9 +5,12 @@ of one picture is laid over all of the other; if they do not match and the vecto
 searched for inside the other. Candidates are compared coarsely first, many at a time: that drops those that cannot be
 pairs.
 
-The few thresholds were chosen on half A of bench/duplicates.py. So were the confidences: the share of pairs with that
-agreement, among the candidates of that half, that are what they are called. docs/duplicates.md has the figures for half
-B.
+Pictures that would be the same are compared pixel by pixel once more
+(:mod:`imseek.duplicates.pixels.differences`): if they differ in places, they are *edited*.
+
+The few thresholds were chosen on half A of bench/duplicates.py. So were the confidences: the share of such pairs,
+among the candidates of that half, that are what they are called (:mod:`imseek.duplicates.pixels.confidence`).
+docs/duplicates.md has the figures for half B.
 
 Only cosines depend on the encoder; :mod:`imseek.duplicates.pixels.cosine_calibration` finds them for others.
 """
@@ -35,6 +38,7 @@ from imseek.duplicates.pixels.coarse_comparison import (
     compare_inside,
     compare_whole,
 )
+from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, same_confidence
 from imseek.duplicates.pixels.differences import PACKED_PLACES, PlaceInBoth, find_places, pack_places
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
@@ -129,9 +133,7 @@ _REST_DRIFT: Final = 0.4
 _LIKELY: Final = 0.5
 
 #: (agreement, confidence) from half A, as printed by bench/duplicates.py: from this agreement on, this share of the
-#: pairs is what it is called. For whole pictures, for parts, for one inside the other, and for scenes.
-SAME_CONFIDENCE: Final = ((0.0, 0.44), (0.70, 0.84), (0.90, 0.93), (0.95, 0.98))
-PART_CONFIDENCE: Final = ((0.80, 0.89), (0.90, 0.94))
+#: pairs is what it is called. For one inside the other, and for scenes.
 INSIDE_CONFIDENCE: Final = ((0.90, 0.97),)
 SCENE_CONFIDENCE: Final = ((0.70, 0.44), (0.80, 0.82))
 #: (differing bits, confidence) if pixels could not be compared.
@@ -376,7 +378,7 @@ class _Pairs:
             laid[n] = self._lay_inside(floats, n, laid[n])
         found = [Verdict(0, 0.0)] * len(self.a)
         for n, one in laid.items():
-            found[n] = self._mark_edited(
+            found[n] = self._judge_same(
                 n, floats, _verdict(one, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
             )
         return found
@@ -433,12 +435,17 @@ class _Pairs:
                 break
         return laid
 
-    def _mark_edited(self, n: int, floats: Mapping[int, Luminance], verdict: Verdict) -> Verdict:
-        """Return the verdict on pair ``n``, *edited* in place of *same* if the two differ somewhere."""
-        if verdict.kind != SAME or verdict.laid is None:
+    def _judge_same(self, n: int, floats: Mapping[int, Luminance], verdict: Verdict) -> Verdict:
+        """Return the verdict on pair ``n`` with its confidence, *edited* in place of *same* if the two differ
+        somewhere."""
+        laid = verdict.laid
+        if verdict.kind != SAME or laid is None:
             return verdict
-        places = find_places(floats[int(self.a[n])], floats[int(self.b[n])], verdict.laid)
-        return replace(verdict, kind=EDITED, places=places) if places else verdict
+        a, b = int(self.a[n]), int(self.b[n])
+        if places := find_places(floats[a], floats[b], laid):
+            return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
+        most = _most_drift(laid, self.thresholds)
+        return replace(verdict, confidence=same_confidence(laid, most, self.small[a], self.small[b]))
 
     def _is_same(self, n: int, laid: Registration) -> bool:
         return _is_same_picture(laid, int(self.distance[n]), self.thresholds)
@@ -482,7 +489,7 @@ def _search_grids(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
 
 def _is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
     """Return whether both show one picture where they overlap."""
-    most = max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
+    most = _most_drift(laid, thresholds)
     if laid.agreement >= thresholds.rest_agreement:
         return laid.drift <= 1.5 * most
     if laid.overlap >= _WHOLE:
@@ -501,11 +508,16 @@ def _is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) 
     )
 
 
+def _most_drift(laid: Registration, thresholds: Thresholds) -> float:
+    """Return how far tiles of the same shot may have moved, in pixels."""
+    return max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
+
+
 def _verdict(laid: Registration, distance: int, cosine: float, thresholds: Thresholds) -> Verdict:
+    """Return the verdict by how one picture lies over the other; for *same*, :class:`_Pairs` knows the confidence."""
     if _is_same_picture(laid, distance, thresholds):
         if laid.overlap >= thresholds.overlap:
-            measured = SAME_CONFIDENCE if laid.overlap >= _WHOLE else PART_CONFIDENCE
-            return Verdict(SAME, _confidence_at(measured, laid.agreement), laid.orientation, laid)
+            return Verdict(SAME, 0.0, laid.orientation, laid)
         if max(laid.overlap_a, laid.overlap_b) >= thresholds.overlap:
             return Verdict(INSIDE, _confidence_at(INSIDE_CONFIDENCE, laid.agreement), laid.orientation, laid)
     if (
