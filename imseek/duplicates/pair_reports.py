@@ -50,7 +50,7 @@ def to_duplicate_pairs(found: ClassifiedPairs, ids: Ids, kinds: Collection[Dupli
                     correlation=cosine_of(found.correlation[n]),
                     orientation=ORIENTATIONS[found.orientation[n]],
                     differences=tuple(
-                        Difference(_to_box(one.a), _to_box(one.b)) for one in unpack_places(found.places[n].tobytes())
+                        Difference(_to_box(one.a), _to_box(one.b)) for one in unpack_places(found.places[n])
                     ),
                 )
             )

@@ -39,7 +39,7 @@ from imseek.duplicates.pixels.coarse_comparison import (
     compare_whole,
 )
 from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, same_confidence
-from imseek.duplicates.pixels.differences import PACKED_PLACES, PlaceInBoth, find_places, pack_places
+from imseek.duplicates.pixels.differences import PackedPlaces, PlaceInBoth, find_places, pack_places
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
 from imseek.duplicates.pixels.registration import (
@@ -161,7 +161,7 @@ class ClassifiedPairs:
 
     ``a``, ``b`` int64 positions, ``kind`` uint8 (position in ``KINDS``), ``confidence`` float32, ``distance`` and
     ``orientation`` uint8; ``cosine``, and ``correlation``, ``agreement`` and ``overlap`` as in :class:`Registration`,
-    float32, NaN if unknown. ``places`` void, as of :func:`imseek.duplicates.pixels.differences.pack_places`.
+    float32, NaN if unknown. ``places`` are as of :func:`imseek.duplicates.pixels.differences.pack_places`.
 
     ``looked`` counts candidates whose pixels were compared, ``unread`` those with unreadable pictures, ``unseen`` those
     beyond the limit; with ``fast``, no pixels were to be compared. If ``interrupted``, the pairs are those of the first
@@ -178,7 +178,7 @@ class ClassifiedPairs:
     correlation: Float32
     agreement: Float32
     overlap: Float32
-    places: npt.NDArray[np.void]
+    places: PackedPlaces
     looked: int
     unread: int
     done: int
@@ -244,7 +244,7 @@ def classify(
             _registration_values(said, "correlation"),
             _registration_values(said, "agreement"),
             _registration_values(said, "overlap"),
-            np.array([pack_places(one.places) for one in said], PACKED_PLACES),
+            pack_places([one.places for one in said]),
             looked,
             unread,
             done,

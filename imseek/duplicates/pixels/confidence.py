@@ -17,8 +17,8 @@ from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.registration import Registration
 
 #: Weights of the features of :func:`same_features`, and the constant.
-SAME_WEIGHTS: Final = (-0.096, -4.041, -0.351, -2.299)
-SAME_CONSTANT: Final = 4.913
+SAME_WEIGHTS: Final = (-0.181, -3.489, -0.299, -2.126)
+SAME_CONSTANT: Final = 4.256
 #: Share of pairs called *edited* on half A that differ in places.
 EDITED_CONFIDENCE: Final = 0.99
 #: Levels between neighbouring pixels of a plain ground.

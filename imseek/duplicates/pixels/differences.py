@@ -67,17 +67,24 @@ class PlaceInBoth:
     b: BoxEdges
 
 
-#: Up to PLACES places as bytes, for arrays and caches: the edges of each in both pictures, in 255ths.
-PACKED_PLACES: Final = np.dtype(f"V{8 * PLACES}")
+#: Up to PLACES places as numbers, for arrays and caches, which hold no raw bytes: of each, its edges in both pictures.
+PACKED_PLACES: Final = np.dtype([(f"place{n}", "<u8") for n in range(1, PLACES + 1)])
+PackedPlaces: TypeAlias = npt.NDArray[np.void]
 
 
-def pack_places(places: Sequence[PlaceInBoth]) -> bytes:
-    edges = [round(255 * edge) for place in places[:PLACES] for edge in (*place.a, *place.b)]
-    return bytes(edges).ljust(PACKED_PLACES.itemsize, b"\0")
+def pack_places(pairs: Sequence[Sequence[PlaceInBoth]]) -> PackedPlaces:
+    """Pack the places of n pairs into an array (n,), their edges in 255ths."""
+    size = PACKED_PLACES.itemsize
+    packed = [
+        bytes(round(255 * edge) for place in places[:PLACES] for edge in (*place.a, *place.b)).ljust(size, b"\0")
+        for places in pairs
+    ]
+    return np.array(packed, f"V{size}").view(PACKED_PLACES)
 
 
-def unpack_places(packed: bytes) -> tuple[PlaceInBoth, ...]:
-    edges = [value / 255 for value in packed]
+def unpack_places(packed: np.void) -> tuple[PlaceInBoth, ...]:
+    """Return the places of one pair of an array."""
+    edges = [value / 255 for value in packed.tobytes()]
     boxes = [(edges[n], edges[n + 1], edges[n + 2], edges[n + 3]) for n in range(0, len(edges), 4)]
     return tuple(PlaceInBoth(a, b) for a, b in zip(boxes[::2], boxes[1::2], strict=True) if a[2] > 0)
 

@@ -149,7 +149,7 @@ class SingleVerdicts:
         if self._changed and self._known:
             columns = [*zip(*self._known, strict=True), *zip(*self._known.values(), strict=True)]
             self._cache.save(
-                self._name, tuple(np.array(column, kind) for column, kind in zip(columns, _KINDS, strict=True))
+                self._name, tuple(np.array(list(column), kind) for column, kind in zip(columns, _KINDS, strict=True))
             )
             self._changed = False
 
