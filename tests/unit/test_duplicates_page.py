@@ -5,10 +5,19 @@ from __future__ import annotations
 import base64
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
-from imseek.duplicates.results import Box, Difference, Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport
+from imseek.duplicates.results import (
+    KIND_FACTS,
+    Box,
+    Difference,
+    Duplicate,
+    DuplicateGroup,
+    DuplicatePair,
+    DuplicateReport,
+)
 from imseek.types.pictures import Place
 from imseek.ui.render.duplicates_page import PageLimits, page, percent, totals
 
@@ -160,6 +169,11 @@ class TestValuesFromAnywhere:
 
 
 class TestWords:
+    def test_the_documentation_has_the_kinds_as_they_are_defined(self) -> None:
+        documented = (Path(__file__).parents[2] / "docs" / "duplicates.md").read_text()
+        rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", documented, re.MULTILINE)
+        assert [(kind, facts.meaning) for kind, facts in KIND_FACTS.items()] == rows[: len(KIND_FACTS)]
+
     def test_what_differs_is_marked(self) -> None:
         text = made(group(1, 2, width=999, format="PNG"))
         assert text.count("<mark>") == 3
