@@ -11,8 +11,9 @@ are made in half B only. Half A is for choosing, half B for reporting.
 Every method gives a list of (query, reference, confidence). Reported are, as in DISC21 (Douze et al. 2021,
 arXiv:2106.09672, section 4): **µAP**, the average precision of the one list of all queries' pairs, and **recall at 90 %
 precision**, the greatest recall of a head of that list whose precision is at least .9. imseek's confidence is that of
-`imseek duplicates` for the kinds *same* and *inside*, equal ones by the correlation of pixels; peers' are distances of
-hashes, and "cosine alone" is the cosine of the built-in encoder. Intervals are 95 % bootstrap intervals over queries.
+`imseek duplicates` for the kinds *same* and *inside*, then *edited*, equal ones by the correlation of pixels; peers'
+are distances of hashes, and "cosine alone" is the cosine of the built-in encoder. Intervals are 95 % bootstrap
+intervals over queries.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def ours(challenge: Challenge, keep: Path) -> tuple[Ranking, dict[str, float]]:
         space = reader.current.image_spaces[0]
         index = open_index("faiss", reader.segments(space.space_id), space.dim)
         with Originals(reader) as originals:
-            comparer = PairComparer(reader, originals.read, contents, index, ("same", "inside"))
+            comparer = PairComparer(reader, originals.read, contents, index, ("same", "edited", "inside"))
             began = time.process_time()
             found = comparer.find()
             seconds["whole"] = time.process_time() - began
@@ -124,7 +125,9 @@ def ours(challenge: Challenge, keep: Path) -> tuple[Ranking, dict[str, float]]:
         if a < challenge.references <= b:
             query.append(b)
             reference.append(a)
-            score.append(pair.confidence + 1e-3 * (pair.correlation or 0.0))
+            # What differs somewhere is less sure to be a copy than whatever does not.
+            sure = pair.confidence - (pair.kind == "edited")
+            score.append(sure + 1e-3 * (pair.correlation or 0.0))
             kind.append(pair.kind)
     return Ranking(OURS, np.array(query, int), np.array(reference, int), np.array(score), np.array(kind)), seconds
 

@@ -2,12 +2,13 @@
 
     python bench/duplicates.py [--stamps DIR] [--cache DIR] [--peer PYTHON]
 
-A set is made of Tux Paint stamps, the photographs of scikit-image and scikit-learn, pages of text and charts: 21
-known ways of altering each (`duplicating/ways.py`), other shots of the same scene, and pictures that are much alike but
-not the same: siblings of a class, pages of one layout, charts on the same axes, blank pictures. It is halved by a hash
-of the name. Asked about are all pairs of which one is as it came. A pair is *same* if one was made of the other by one
-of the ways; other shots and other pictures are not. Every threshold was chosen on half A, ours in
-imseek.duplicates.pixels.classify and each peer's here, the one of the greatest F1; half B is for reporting.
+A set is made of Tux Paint stamps, the photographs of scikit-image and scikit-learn, pages of text and charts: 21 known
+ways of altering each (`duplicating/ways.py`), other shots of the same scene, and pictures that are much alike but not
+the same: siblings of a class, pages of one layout, charts on the same axes, blank pictures. It is halved by a hash of
+the name. Asked about are all pairs of which one is as it came. A pair is *same* if one was made of the other by one of
+the ways; other shots and other pictures are not, nor is a copy with a line of text, which is *edited*. Every threshold
+was chosen on half A, ours in imseek.duplicates.pixels.classify and each peer's here, the one of the greatest F1; half B
+is for reporting.
 
 Peers run in an environment of their own: `python3.11 -m venv pid && pid/bin/pip install imagededup imagehash`.
 imagededup's CNN needs weights from the web; where they cannot be had, "cosine alone" stands for it: the
@@ -29,11 +30,12 @@ from pathlib import Path
 import numpy as np
 import recorder
 from duplicating.made import Made, make
-from duplicating.ways import BEYOND, WAYS
+from duplicating.ways import BEYOND, EDITS, WAYS
 from quality import find_stamps
 
 from imseek.duplicates.candidates.phash_pairs import distances
 from imseek.duplicates.pixels.classify import (
+    EDITED,
     INSIDE,
     SAME,
     SCENE,
@@ -68,7 +70,12 @@ class Asked:
 
     @property
     def true(self) -> np.ndarray:
-        return np.isin(self.way, list(WAYS))
+        return np.isin(self.way, [way for way in WAYS if way not in EDITS])
+
+    @property
+    def edited(self) -> np.ndarray:
+        """One was made of the other by adding something: right as *edited*, wrong as *same*."""
+        return np.isin(self.way, EDITS)
 
     @property
     def beyond(self) -> np.ndarray:
@@ -196,6 +203,8 @@ def table(asked: Asked, results: list[Result]) -> None:
         + " | ".join(f"{int(result.found[other].sum())}" for result in results)
         + " |"
     )
+    cells = [f"{int(result.found[asked.edited].sum())} of {int(asked.edited.sum())}" for result in results]
+    print("| copies with text called the same | " + " | ".join(cells) + " |")
     cut = np.isin(asked.way, list(BEYOND))
     for result in results:
         recorder.add_row(
@@ -254,9 +263,26 @@ def main() -> None:
         )
     print("\nprecision / recall / F1 on half B")
     table(asked["B"], results)
+    for half in "AB":
+        show_edited(half, asked[half], kinds[half])
     calibration(asked, pairs, halves)
     if options.show:
         show(halves["B"], asked["B"], kinds["B"], options.show)
+
+
+def show_edited(half: str, asked: Asked, kinds: np.ndarray) -> None:
+    """Say what became of copies with text, and what else is called *edited*."""
+    as_kind = {name: int((kinds[asked.edited] == kind).sum()) for name, kind in (("edited", EDITED), ("same", SAME))}
+    found = asked.way[kinds == EDITED]
+    named = {
+        "copies with text": EDITS,
+        "other copies": set(WAYS) - set(EDITS),
+        "other shots": ["shot"],
+        "other pictures": ["other"],
+    }
+    counts = {name: int(np.isin(found, list(ways)).sum()) for name, ways in named.items()}
+    print(f"half {half}: of {int(asked.edited.sum())} copies with text {as_kind}; called edited: {counts}")
+    recorder.add_row("edited", half=half, copies_with_text=int(asked.edited.sum()), **as_kind, called_edited=counts)
 
 
 def calibration(asked: dict[str, Asked], pairs: dict[str, ClassifiedPairs], made: dict[str, Made]) -> None:

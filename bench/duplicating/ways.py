@@ -103,6 +103,8 @@ WAYS: dict[str, Way] = {
     "greyscale": _png(lambda picture, _: picture.convert("L").convert("RGB")),
     "repost": _repost,
 }
+#: Those of the ways that add something: the copy is *edited*, not the same.
+EDITS = ("text",)
 #: Not the same picture any more, but a part of it: shown, and counted as neither.
 BEYOND: dict[str, Way] = {"crop 60 %": _crop(0.60)}
 

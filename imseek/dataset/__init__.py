@@ -356,7 +356,7 @@ def _find_related(session: SnapshotSession, reader: Reader, where: str | None, l
         reader,
         session.index,
         lambda space: load_encoder(session.root, space, ("image",)),
-        ("exact", "same"),
+        ("exact", "same", "edited"),
         allowed=allowed_of(reader, where),
         where=where or "",
         looks=looks,

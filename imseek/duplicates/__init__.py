@@ -30,6 +30,7 @@ from imseek.duplicates.csv_rows import write_csv as write_csv
 from imseek.duplicates.grouping.keepers import RULES, AnyPath, Folders
 from imseek.duplicates.missing_sources import missing_notes
 from imseek.duplicates.pipeline import DuplicatesRequest
+from imseek.duplicates.results import KINDS as KINDS
 from imseek.duplicates.results import DuplicateGroup, DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import UsageError
 from imseek.input_file import open_input
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from imseek.encoders.base import Encoder
 
 
-KINDS: Final[tuple[DuplicateKind, ...]] = get_args(DuplicateKind)
 #: The default tag of the action `tag`.
 TAG: Final = plan_file.TAG
 #: The author recorded with judgements made by `judge`.
@@ -67,7 +67,8 @@ def find(
 ) -> DuplicateReport:
     """Find groups of duplicate images, each with the image proposed to be kept. Changes nothing.
 
-    ``kinds`` selects the kinds of pairs. ``keep`` is the rule that chooses the keeper of a group, among images below a
+    ``kinds`` selects the kinds of pairs. Looking for *same* pictures shows *edited* ones too, all of which stay unless
+    that kind is named as well. ``keep`` is the rule that chooses the keeper of a group, among images below a
     ``protect`` folder if there are any; with ``path-priority``, the first ``prefer`` folder that holds an image
     decides. ``where`` restricts the images (docs/where.md). At most ``looks`` candidates, the most promising, are
     compared by pixels; hash and vector decide the rest.
@@ -227,12 +228,12 @@ def plan(
 
     ``action`` is ``"tag"`` (with ``tag``), ``"quarantine"`` (move to the folder ``to``, by default one on the same file
     system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a ``protect`` folder, given here or for the
-    report, is touched. Groups of kind *inside* are left out. Raises UsageError.
+    report, is touched. Groups whose images all stay are left out: those of kind
+    *inside*, and *edited* ones unless they were asked for by name. Raises UsageError.
     """
     if action not in get_args(Action):
         raise UsageError(f"{action!r} is nothing that can be done", hint=f"one of {', '.join(get_args(Action))}")
-    # A picture and its crop are both kept: neither replaces the other.
-    report = replace(report, groups=tuple(group for group in report.groups if group.kind != "inside"))
+    report = replace(report, groups=tuple(group for group in report.groups if group.has_suggestion))
     return plans.make_plan(report, action, root=path_of(collection), to=to, tag=tag, protect=protect)
 
 

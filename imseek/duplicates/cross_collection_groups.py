@@ -10,13 +10,11 @@ from imseek.analysis.originals import Originals
 from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.duplicates import cross_collection_pairs
-from imseek.duplicates.grouping.groups import KINDS
-from imseek.duplicates.grouping.keepers import Folders
 from imseek.duplicates.links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.pair_reports import scope_of
-from imseek.duplicates.pipeline import DuplicatesRequest, OpenIndex, members_of, report_order
+from imseek.duplicates.pipeline import DuplicatesRequest, OpenIndex, make_group, members_of, report_order
 from imseek.duplicates.pixels.classify import DEFAULTS
-from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateKind, DuplicatePair, DuplicateReport
+from imseek.duplicates.results import KINDS, Duplicate, DuplicateGroup, DuplicateKind, DuplicatePair, DuplicateReport
 from imseek.duplicates.thresholds import LoadEncoder, resolve_thresholds
 from imseek.duplicates.unique_contents import UniqueContents, load_contents
 from imseek.progress import SILENT, Task
@@ -54,22 +52,22 @@ def find(
         found = cross_collection_pairs.find(
             mine,
             there,
-            request.kinds,
+            request.shown_kinds,
             thresholds=limits,
             where=scope_of(request.where),
             looks=request.looks,
             task=task,
         )
     said = (*duplicate_judgements.read(reader.root), *duplicate_judgements.read(other.root))
-    pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said, request.kinds)
-    counted: dict[DuplicateKind, int] = dict.fromkeys(request.kinds, 0)
+    pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said, request.shown_kinds)
+    counted: dict[DuplicateKind, int] = dict.fromkeys(request.shown_kinds, 0)
     for pair in pairs:
         counted[pair.kind] += 1
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
         searched=contents.images,
-        groups=_build_groups(reader, other, contents, _best_pairs(pairs), request.protect),
+        groups=_build_groups(reader, other, contents, _best_pairs(pairs), request),
         pairs=counted,
         judged=left_out,
         notes=notes + found.notes,
@@ -99,7 +97,7 @@ def _apply_judgements(
         if verdict == "different":
             left_out += 1
         elif verdict == "same" and "same" in kinds:
-            kept.append(replace(pair, kind="same", confidence=1.0, judged=True))
+            kept.append(replace(pair, kind="same", confidence=1.0, judged=True, differences=()))
         else:
             kept.append(pair)
     return kept, left_out
@@ -128,16 +126,17 @@ def _build_groups(
     other: Reader,
     contents: UniqueContents,
     best: Mapping[int, DuplicatePair],
-    protect: Folders,
+    request: DuplicatesRequest,
 ) -> tuple[DuplicateGroup, ...]:
     copies = {a: contents.copies[a].tolist() if a in contents.copies else [a] for a in best}
-    members, _ = members_of(reader, [i for ids in copies.values() for i in ids], protect)
+    members, _ = members_of(reader, [i for ids in copies.values() for i in ids], request.protect)
     keepers, _ = members_of(other, sorted({pair.b for pair in best.values()}))
     groups = [
-        DuplicateGroup(
+        make_group(
             pair.kind,
             _mark_links((keepers[pair.b], *(replace(members[i], pair=replace(pair, a=i)) for i in copies[a]))),
             _reason(keepers[pair.b], members[a]),
+            request,
         )
         for a, pair in best.items()
     ]

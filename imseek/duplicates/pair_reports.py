@@ -10,8 +10,9 @@ import numpy as np
 
 from imseek.duplicates.candidates.pair_candidates import CandidateLimits
 from imseek.duplicates.pixels.classify import KINDS, UNKNOWN, ClassifiedPairs, Thresholds
-from imseek.duplicates.pixels.orientations import ORIENTATIONS
-from imseek.duplicates.results import DuplicateKind, DuplicatePair
+from imseek.duplicates.pixels.differences import unpack_places
+from imseek.duplicates.pixels.orientations import ORIENTATIONS, BoxEdges
+from imseek.duplicates.results import Box, Difference, DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import Ids
 
 #: Candidates per content by vector; ``FEWER_NEIGHBOURS`` above ``MANY_CONTENTS`` contents, most of which would not be
@@ -48,9 +49,17 @@ def to_duplicate_pairs(found: ClassifiedPairs, ids: Ids, kinds: Collection[Dupli
                     distance=int(found.distance[n]) if found.distance[n] < UNKNOWN else None,
                     correlation=cosine_of(found.correlation[n]),
                     orientation=ORIENTATIONS[found.orientation[n]],
+                    differences=tuple(
+                        Difference(_to_box(one.a), _to_box(one.b)) for one in unpack_places(found.places[n])
+                    ),
                 )
             )
     return pairs
+
+
+def _to_box(edges: BoxEdges) -> Box:
+    top, left, bottom, right = edges
+    return Box(round(left, 4), round(top, 4), round(right - left, 4), round(bottom - top, 4))
 
 
 def cosine_of(value: float | np.float32) -> float | None:

@@ -16,7 +16,7 @@ from imseek.data.vectors import IdSet, VectorIndex
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.grouping.apply_judgements import PairJudgements, match_judgements
 from imseek.duplicates.grouping.complete_linkage import Reach
-from imseek.duplicates.grouping.groups import KINDS, Confirm, Group, Grouping, group_pairs
+from imseek.duplicates.grouping.groups import Confirm, Group, Grouping, group_pairs
 from imseek.duplicates.grouping.incremental_groups import IncrementalGroups
 from imseek.duplicates.grouping.keepers import Folders, choose_keeper, richness
 from imseek.duplicates.links import mark_hard_links, mark_symbolic_links
@@ -24,12 +24,14 @@ from imseek.duplicates.pair_comparison import ComparisonResult, PairComparer
 from imseek.duplicates.picture_quality import QualityReader
 from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
 from imseek.duplicates.results import (
+    KINDS,
     Duplicate,
     DuplicateGroup,
     DuplicateKind,
     DuplicatePair,
     DuplicateReport,
     KeepRule,
+    shown_kinds,
 )
 from imseek.duplicates.thresholds import LoadEncoder, resolve_thresholds
 from imseek.duplicates.unique_contents import UniqueContents, load_contents
@@ -41,8 +43,11 @@ OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
 #: Takes a group of the report.
 OnGroup: TypeAlias = Callable[[DuplicateGroup], None]
 
-#: The reason given for groups in which both images are kept.
-PART_REASON: Final = "one is part of the other, so both stay"
+#: The reasons given for groups in which all images are kept.
+_STAY_REASONS: Final[Mapping[DuplicateKind, str]] = {
+    "inside": "one is part of the other, so both stay",
+    "edited": "they differ in places, so all stay",
+}
 NO_FOLDERS: Final = Folders()
 #: Progress phase, which counts groups.
 _KEEPER_PHASE: Final = "choosing what to keep"
@@ -64,6 +69,11 @@ class DuplicatesRequest:
     allowed: IdSet | None = None
     where: str = ""
     looks: int = DEFAULT_LOOKS
+
+    @property
+    def shown_kinds(self) -> Sequence[DuplicateKind]:
+        """The kinds of pairs to report; images of those that are not among ``kinds`` stay."""
+        return shown_kinds(self.kinds)
 
 
 def find(
@@ -95,7 +105,7 @@ def find(
             index = open_index(space)
             limits, notes = resolve_thresholds(reader, space, contents, load, task)
             comparer = PairComparer(
-                reader, originals.read, contents, index, request.kinds, limits, request.looks, request.where
+                reader, originals.read, contents, index, request.shown_kinds, limits, request.looks, request.where
             )
             stack.callback(comparer.save)
             grouper.compare_by(comparer.confirm, limits)
@@ -103,14 +113,14 @@ def find(
             if "inside" in request.kinds and not compared.interrupted:
                 insides = comparer.find_inside(load(space), compared.pairs, task)
                 compared = compared.merged_with(insides)
-        pairs, left_out = said.resolve(compared.pairs, request.kinds)
+        pairs, left_out = said.resolve(compared.pairs, request.shown_kinds)
         groups, interrupted = grouper.finish(pairs)
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
         searched=contents.images,
         groups=groups,
-        pairs=_count_pairs(pairs, contents, request.kinds),
+        pairs=_count_pairs(pairs, contents, request.shown_kinds),
         judged=left_out,
         notes=notes + compared.notes,
         interrupted=compared.interrupted or interrupted,
@@ -170,7 +180,7 @@ class _Grouper:
             return
         contents = [content for one in components for content in one.contents]
         said = self._said.among(contents)
-        pairs, _ = said.resolve([pair for one in components for pair in one.pairs], self._request.kinds)
+        pairs, _ = said.resolve([pair for one in components for pair in one.pairs], self._request.shown_kinds)
         alike = {content: self._alike[content] for content in contents if content in self._alike}
         silent = Task(stop=self._task.stop)
         made = self._group(pairs, alike, said, silent)
@@ -238,9 +248,17 @@ def _choose_keepers(
             )
             first, *others = chosen.members
             related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
-            reason = PART_REASON if group.kind == "inside" else chosen.reason
-            groups.append(DuplicateGroup(group.kind, mark_hard_links((first, *related)), reason))
+            members_marked = mark_hard_links((first, *related))
+            groups.append(make_group(group.kind, members_marked, chosen.reason, request))
     return tuple(sorted(groups, key=report_order)), interrupted
+
+
+def make_group(
+    kind: DuplicateKind, members: tuple[Duplicate, ...], reason: str, request: DuplicatesRequest
+) -> DuplicateGroup:
+    """Make a group; of edited images all stay if nobody asked for that kind by name."""
+    group = DuplicateGroup(kind, members, reason, all_stay=kind == "edited" and kind not in request.kinds)
+    return group if group.has_suggestion else replace(group, reason=_STAY_REASONS.get(kind, reason))
 
 
 def report_order(group: DuplicateGroup) -> tuple[int, int, int]:

@@ -4,19 +4,89 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Final, Literal, TypeAlias
 
 from imseek.types.json_form import ContentHash, Count, Json, Score, Share, json_member
 from imseek.types.pictures import ImagePlace
 
-#: Strictest first. *exact*: the same bytes. *same*: one image re-encoded, resized, recoloured, rotated, or slightly
-#: cropped. *inside*: one is a crop of the other. *scene*: two photos of one scene.
-DuplicateKind: TypeAlias = Literal["exact", "same", "inside", "scene"]
-_KINDS: Final = get_args(DuplicateKind)
+#: How two pictures are related; strictest first. `KIND_FACTS` says what each kind means.
+DuplicateKind: TypeAlias = Literal["exact", "same", "edited", "inside", "scene"]
+#: What becomes of the images of a kind that are not to be kept. *suggested*: they can go. *named*: they stay unless
+#: the kind was asked for by name. *never*: they stay.
+Removal: TypeAlias = Literal["suggested", "named", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class KindFacts:
+    """What a kind of duplicates means, for all interfaces."""
+
+    label: str
+    """The relation of two pictures in a few words."""
+    meaning: str
+    """What pairs of this kind are."""
+    removal: Removal
+    colour: str
+    """Colour of outlines and labels, readable on light and on dark ground."""
+
+
+KIND_FACTS: Final[Mapping[DuplicateKind, KindFacts]] = {
+    "exact": KindFacts("the same file", "the same file, byte for byte", "suggested", "#17693a"),
+    "same": KindFacts(
+        "the same picture",
+        "one picture that was saved again, resized, recoloured, turned, or slightly cropped",
+        "suggested",
+        "#17693a",
+    ),
+    "edited": KindFacts(
+        "the same picture, edited",
+        "one picture in which something was added, covered or replaced: text, a sticker, an object, a symbol",
+        "named",
+        "#c2410c",
+    ),
+    "inside": KindFacts(
+        "one inside the other",
+        "one picture is part of the other: a strong crop, a screenshot of it, a tile of a collage",
+        "never",
+        "#2563eb",
+    ),
+    "scene": KindFacts(
+        "the same scene",
+        "two pictures of one scene: a burst, or the same view from a step aside",
+        "suggested",
+        "#7c3aed",
+    ),
+}
+#: Strictest first.
+KINDS: Final[tuple[DuplicateKind, ...]] = tuple(KIND_FACTS)
 #: How an image is a further name of a file: a hard link to the file of another image, or a symbolic link.
 LinkKind: TypeAlias = Literal["hard", "symbolic"]
 #: Rule that chooses the keeper of a group.
 KeepRule: TypeAlias = Literal["best", "largest", "oldest", "newest", "path-priority"]
+
+
+def shown_kinds(kinds: Iterable[DuplicateKind]) -> tuple[DuplicateKind, ...]:
+    """Return the kinds of pairs to report for those that were asked for: looking for the same pictures comes upon
+    edited ones, which are shown."""
+    wanted = set(kinds)
+    return tuple(kind for kind in KINDS if kind in wanted or (kind == "edited" and "same" in wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle, in shares of the sides of an upright picture."""
+
+    left: Share
+    top: Share
+    width: Share
+    height: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A place where two pictures differ, as it lies in each of them."""
+
+    a: Box
+    b: Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +112,8 @@ class DuplicatePair:
     """How b is turned; empty if it is not."""
     judged: bool = False
     """Whether a person has decided."""
+    differences: tuple[Difference, ...] = ()
+    """Where they differ, the largest place first; empty unless the kind is edited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +172,8 @@ class DuplicateGroup:
     """The images, the keeper first."""
     reason: str
     """Why the keeper was chosen."""
+    all_stay: Annotated[bool, Json(hidden=True)] = False
+    """Whether all images stay, as nobody asked for this kind by name."""
 
     @property
     def keeper(self) -> Duplicate:
@@ -112,9 +186,13 @@ class DuplicateGroup:
         return self.members[1:]
 
     @property
+    def has_suggestion(self) -> bool:
+        """Whether one image is suggested to replace the others; if not, all stay."""
+        return not self.all_stay and KIND_FACTS[self.kind].removal != "never"
+
+    @property
     def surplus(self) -> tuple[Duplicate, ...]:
-        """Images that may be removed: not protected, and not in a group of crops, where neither image replaces the
-        other."""
+        """Images that may be removed: not protected, and not in a group whose images all stay."""
         return tuple(other for other in self.others if not self.keeps(other))
 
     @property
@@ -124,7 +202,17 @@ class DuplicateGroup:
 
     def keeps(self, member: Duplicate) -> bool:
         """Tell whether a member must be kept."""
-        return member is self.keeper or member.protected or self.kind == "inside"
+        return member is self.keeper or member.protected or not self.has_suggestion
+
+    def boxes_in(self, member: Duplicate) -> tuple[Box, ...]:
+        """Return where a member differs from the keeper; in the keeper, where it differs from the others."""
+        boxes: dict[Box, None] = {}
+        for other in self.others if member is self.keeper else (member,):
+            # A pair begins with the lower id, or with ours where the keeper is of another collection.
+            begins = self.keeper.collection == other.collection and self.keeper.image_id < other.image_id
+            for one in () if other.pair is None else other.pair.differences:
+                boxes[one.a if begins == (member is self.keeper) else one.b] = None
+        return tuple(boxes)
 
     def at_least(self, confidence: float) -> DuplicateGroup | None:
         """Return a copy without the images whose pair with the keeper is less sure, 0 to 1; None if none are left.
@@ -138,7 +226,7 @@ class DuplicateGroup:
         ]
         if not sure:
             return None
-        kind = max((pair.kind for _, pair in sure), key=_KINDS.index)
+        kind = max((pair.kind for _, pair in sure), key=KINDS.index)
         return replace(self, kind=kind, members=(self.keeper, *(member for member, _ in sure)))
 
     @property
@@ -245,7 +333,7 @@ class DuplicateReport:
         return DuplicateTotals(
             self.generation,
             self.searched,
-            {kind: kinds.count(kind) for kind in _KINDS if kind in kinds},
+            {kind: kinds.count(kind) for kind in KINDS if kind in kinds},
             self.pairs,
             self.surplus,
             self.bytes,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from templates import Templates
 
 import imseek
@@ -375,6 +375,60 @@ class TestInside:
         assert duplicates.find(collages).groups == ()
 
 
+@pytest.fixture(scope="module")
+def edited(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
+    """Two photographs, a plain copy of each, and one with a sticker."""
+    folder = tmp_path_factory.mktemp("edited")
+    for path in photo_files:
+        if path.stem in ("coffee", "chelsea"):
+            with Image.open(path) as opened:
+                picture = opened.convert("RGB")
+            picture.save(folder / f"{path.stem}.png")
+            picture.save(folder / f"{path.stem} copy.jpg", quality=70)
+            if path.stem == "coffee":
+                side, left, top = picture.width // 8, round(0.6 * picture.width), round(0.2 * picture.height)
+                place = (left, top, left + side, top + side)
+                ImageDraw.Draw(picture).ellipse(place, fill="#fc3", outline="#a60", width=4)
+                picture.save(folder / "coffee sticker.png")
+    with imseek.create(folder.parent / "stickers", encoder="builtin") as collection:
+        collection.index([folder])
+    return folder.parent / "stickers"
+
+
+class TestEdited:
+    def test_it_is_shown_with_its_place_and_in_no_plan(self, edited: Path) -> None:
+        report = duplicates.find(edited)
+        assert [group.kind for group in report.groups] == ["same", "same", "edited"]
+        shown = report.groups[-1]
+        assert "coffee sticker.png" in names(report)[-1]
+        assert len(shown.members) == 2, "one of two groups is enough"
+        for member in shown.members:
+            assert shown.keeps(member)
+            (box, *_) = shown.boxes_in(member)
+            assert 0.6 <= box.left + box.width / 2 <= 0.725
+            assert 0.2 <= box.top + box.height / 2 <= 0.4
+        assert report.surplus == 2
+        assert [group.kind for group in duplicates.plan(edited, report, "trash").groups] == ["same", "same"]
+        assert duplicates.find(edited) == report, "from the cache"
+
+    def test_named_it_can_be_planned(self, edited: Path) -> None:
+        report = duplicates.find(edited, kinds=["edited"])
+        assert {group.kind for group in report.groups} == {"edited"}
+        assert report.surplus == 2
+        assert [group.kind for group in duplicates.plan(edited, report, "tag").groups] == ["edited"]
+
+    def test_judged_the_same_it_is_the_same(self, edited: Path) -> None:
+        ids = [member.image_id for member in duplicates.find(edited).groups[-1].members]
+        duplicates.judge(edited, ids, "same")
+        try:
+            report = duplicates.find(edited)
+            assert [group.kind for group in report.groups] == ["same", "same"]
+            pairs = [member.pair for group in report.groups for member in group.others]
+            assert not any(pair.differences for pair in pairs if pair is not None and pair.judged)
+        finally:
+            duplicates.forget(edited, ids)
+
+
 class TestAgainst:
     @pytest.fixture
     def other(self, tmp_path: Path, album: Path, templates: Templates) -> Path:
@@ -391,7 +445,7 @@ class TestAgainst:
             ["temple.jpg", "china copy.jpg", "china.jpg"],
             ["rocket small.jpg", "rocket.jpg"],
         ]
-        assert report.pairs == {"exact": 1, "same": 1}
+        assert report.pairs == {"exact": 1, "same": 1, "edited": 0}
         uuids = {imseek.open(path).uuid: path for path in (made, other)}
         assert report.against == next(uuid for uuid, path in uuids.items() if path == other)
         for group in report.groups:
@@ -431,7 +485,7 @@ class TestAgainst:
         duplicates.judge(roots[0], files, "same")
         assert duplicates.find(roots[0], kinds=["scene"], against=roots[1]).pairs == {"scene": 1}
         both = duplicates.find(roots[0], kinds=["same", "scene"], against=roots[1])
-        assert both.pairs == {"same": 1, "scene": 0}
+        assert both.pairs == {"same": 1, "edited": 0, "scene": 0}
 
     def test_what_makes_no_sense(self, made: Path, other: Path) -> None:
         for asked in ({"against": made}, {"against": other, "kinds": ["inside"]}):

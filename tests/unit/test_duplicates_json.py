@@ -11,7 +11,15 @@ import pytest
 from answers import validate
 
 from imseek.duplicates.action_results import AppliedFile, ApplyReport, RefusedFile
-from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, count_by_confidence
+from imseek.duplicates.results import (
+    Box,
+    Difference,
+    Duplicate,
+    DuplicateGroup,
+    DuplicatePair,
+    DuplicateReport,
+    count_by_confidence,
+)
 from imseek.library import ResolvedCollection
 from imseek.progress import Progress
 from imseek.types.pictures import Place
@@ -34,7 +42,8 @@ def image(image_id: int, place: Place | None, pair: DuplicatePair | None = None,
 
 
 def duplicates() -> DuplicatesAnswer:
-    pair = DuplicatePair(1, 2, "same", 2 / 3, cosine=1 / 3, distance=4)
+    places = (Difference(Box(0.1, 0.2, 1 / 3, 0.4), Box(0, 0.2, 1 / 3, 0.4)),)
+    pair = DuplicatePair(1, 2, "same", 2 / 3, cosine=1 / 3, distance=4, differences=places)
     members = (image(1, Place(1, LATIN1)), image(2, None, pair), image(3, None, pair, protected=True))
     group = DuplicateGroup("same", members, "it is larger")
     report = DuplicateReport("uuid", 3, 9, (group,), {"same": 2}, against="other")
@@ -59,6 +68,8 @@ def test_duplicates(capsys: pytest.CaptureFixture[str]) -> None:
     assert (keeper["path_b64"], keeper["pair"]) == ("L3AvY2Fm6S5qcGc=", None)
     assert (other["source_id"], other["path"], other["uri"]) == (None, None, None)
     assert (other["pair"]["confidence"], other["pair"]["cosine"]) == (0.666667, 0.333333)
+    here, there = ({"left": left, "top": 0.2, "width": 0.333333, "height": 0.4} for left in (0.1, 0))
+    assert other["pair"]["differences"] == [{"a": here, "b": there}]
     assert "protected" not in protected
 
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import base64
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
-from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport
+from imseek.duplicates.results import (
+    KIND_FACTS,
+    Box,
+    Difference,
+    Duplicate,
+    DuplicateGroup,
+    DuplicatePair,
+    DuplicateReport,
+)
 from imseek.types.pictures import Place
 from imseek.ui.render.duplicates_page import PageLimits, page, percent, totals
 
@@ -98,6 +107,30 @@ class TestBounds:
         assert read == [1]
 
 
+class TestEdited:
+    def test_places_are_outlined_in_both_pictures_and_said(self) -> None:
+        here, there = Box(0.25, 0.5, 0.1, 0.2), Box(0.65, 0.5, 0.1, 0.2)
+        pair = DuplicatePair(1, 2, "edited", 0.9, orientation="mirrored", differences=(Difference(here, there),))
+        text = made(DuplicateGroup("edited", (member(1), member(2, pair)), "both stay", all_stay=True))
+        places = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"', text)
+        expected = [[one.left * 1000, one.top * 800, one.width * 1000, one.height * 800] for one in (here, there)]
+        assert [[float(edge) for edge in place] for place in places] == [pytest.approx(box) for box in expected]
+        assert "differs at 25–35 % across, 50–70 % down" in text
+        assert "differs at 65–75 % across, 50–70 % down" in text
+        assert "could be freed" not in text
+
+    def test_the_other_way_round(self) -> None:
+        here, there = Box(0, 0, 0.1, 0.1), Box(0.5, 0.5, 0.1, 0.1)
+        pair = DuplicatePair(1, 2, "edited", 0.9, differences=(Difference(here, there),))
+        group = DuplicateGroup("edited", (member(2), member(1, pair)), "")
+        assert (group.boxes_in(group.keeper), group.boxes_in(group.members[1])) == ((there,), (here,))
+        theirs = DuplicateGroup("edited", (member(2, collection=OTHER), member(1, pair)), "")
+        assert (theirs.boxes_in(theirs.keeper), theirs.boxes_in(theirs.members[1])) == ((there,), (here,))
+
+    def test_pictures_that_differ_nowhere_have_no_outline(self) -> None:
+        assert "<svg" not in made(group(1, 2))
+
+
 class TestValuesFromAnywhere:
     @pytest.mark.parametrize(
         "path",
@@ -136,6 +169,11 @@ class TestValuesFromAnywhere:
 
 
 class TestWords:
+    def test_the_documentation_has_the_kinds_as_they_are_defined(self) -> None:
+        documented = (Path(__file__).parents[2] / "docs" / "duplicates.md").read_text()
+        rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", documented, re.MULTILINE)
+        assert [(kind, facts.meaning) for kind, facts in KIND_FACTS.items()] == rows[: len(KIND_FACTS)]
+
     def test_what_differs_is_marked(self) -> None:
         text = made(group(1, 2, width=999, format="PNG"))
         assert text.count("<mark>") == 3

@@ -63,6 +63,7 @@ THREE = group(image(1), image(2), image(3))
 COPIES = group(image(4, "c"), image(5, "c"), kind="exact")
 INSIDE = group(image(6), image(7), kind="inside")
 SCENE = group(image(8), image(9), kind="scene")
+EDITED = replace(group(image(10), image(11), kind="edited"), all_stay=True)
 
 
 class TestDecide:
@@ -175,6 +176,16 @@ class TestChosen:
         decided = states([decide(SCENE, State(), "later", [])])
         made = apply_decisions(report(COPIES, THREE, INSIDE, SCENE), decided, ("exact", "inside", "scene"))
         assert made.groups == (COPIES,)
+
+    def test_edited_pictures_go_only_where_one_says_so(self) -> None:
+        assert EDITED.surplus == ()
+        assert tally(report(EDITED), {}).surplus == 0
+        assert apply_decisions(report(EDITED), {}, ("exact", "same")).groups == ()
+        (by_kind,) = apply_decisions(report(EDITED), {}, ("edited",)).groups
+        said = decide(EDITED, State(), "keep", [token(EDITED.keeper)])
+        (by_hand,) = apply_decisions(report(EDITED), states([said])).groups
+        assert [one.image_id for one in by_kind.surplus] == [one.image_id for one in by_hand.surplus] == [11]
+        assert said.verdicts == {}, "edited pictures are not the same because one is enough"
 
     def test_what_another_collection_has_stays_whatever_is_kept(self) -> None:
         of = group(theirs(1), image(1, "a"), image(2, "a"))

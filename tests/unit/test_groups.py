@@ -13,8 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
+from imseek.duplicates.grouping.content_nodes import BESIDE
 from imseek.duplicates.grouping.groups import Group, Grouping, Reach, group_pairs
-from imseek.duplicates.results import DuplicateKind, DuplicatePair
+from imseek.duplicates.results import Box, Difference, DuplicateKind, DuplicatePair
 from imseek.progress import Task
 
 
@@ -113,6 +114,34 @@ def test_pictures_inside_others_are_pairs_beside_the_groups() -> None:
     assert group_pairs([tiles[0]], {}, never, [both(1, 9)]).groups == ()
 
 
+def test_edited_pictures_are_shown_beside_the_groups() -> None:
+    """Three of which each two are edited copies are one group; a fourth that is one of a single picture is another."""
+    edits = [pair(1, 2, "edited"), pair(2, 3, "edited", 0.8), pair(1, 3, "edited", 0.7), pair(3, 5, "edited", 0.6)]
+    found = group_pairs(edits, {}, never)
+    assert found.groups == (Group("edited", (1, 2, 3)), Group("edited", (3, 5)))
+    assert found.splits[-1].reason == "shown"
+    assert found.pair(1, 3) == edits[2]
+    assert group_pairs(edits[:1], {}, never, [both(1, 2)]).groups == ()
+
+
+def test_between_two_groups_one_edited_pair_is_shown() -> None:
+    given = [pair(1, 2), pair(8, 9), pair(1, 8, "edited", 0.9), pair(2, 8, "edited", 0.8), pair(2, 9, "inside", 0.99)]
+    found = group_pairs(given, {}, nothing)
+    assert found.groups == (Group("same", (1, 2)), Group("same", (8, 9)), Group("edited", (1, 8)))
+    assert [(s.pair, s.lacking, s.reason) for s in found.splits] == [
+        (given[3], (1, 8), "shown"),
+        (given[4], (1, 8), "shown"),
+    ]
+
+
+def test_a_pair_seen_from_a_copy_has_its_places_the_other_way() -> None:
+    here, there = Box(0.1, 0.2, 0.3, 0.4), Box(0.5, 0.6, 0.1, 0.1)
+    found = group_pairs([pair(1, 5, "edited", differences=(Difference(here, there),))], {1: [1, 9]}, never)
+    seen = found.pair(5, 9)
+    assert seen is not None
+    assert seen.differences == (Difference(there, here),)
+
+
 # -- judgements ----------------------------------------------------------------------------------------------
 
 
@@ -171,11 +200,11 @@ def cases(
     chosen = draw(st.lists(ends, max_size=30, unique=True))
     given = []
     for a, b in chosen:
-        kind: DuplicateKind = draw(st.sampled_from(["same", "same", "scene", "inside"]))
+        kind: DuplicateKind = draw(st.sampled_from(["same", "same", "scene", "inside", "edited"]))
         judged = kind == "same" and draw(st.integers(0, 9)) == 0
         given.append(pair(a, b, kind, draw(st.sampled_from([0.7, 0.8, 0.9])), judged=judged))
     others = {
-        both(a, b): draw(st.sampled_from(["same", "scene", ""]))
+        both(a, b): draw(st.sampled_from(["same", "scene", "edited", ""]))
         for a, b in draw(st.lists(ends, max_size=40, unique=True))
     }
     different = [both(a, b) for a, b in draw(st.lists(ends, max_size=4, unique=True))]
@@ -209,7 +238,7 @@ def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped
     assert (other.groups, other.splits, other.questions) == (found.groups, found.splits, found.questions)
 
     content = {i: one for one, images in copies.items() for i in images}
-    disjoint = [group for group in found.groups if group.kind != "inside"]
+    disjoint = [group for group in found.groups if group.kind not in BESIDE]
     everyone = [i for group in disjoint for i in group.members]
     assert len(everyone) == len(set(everyone)), "an image is in one group"
     for images in copies.values():
@@ -245,12 +274,12 @@ def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped
                 assert lack not in told or told[lack].kind != "same"
                 assert lack in asked or lack in told
             elif reason == "shown":
-                assert Group("inside", tuple(sorted(lack))) in found.groups
+                assert any(lack <= set(group.members) for group in found.groups if group.kind in BESIDE)
             else:
                 assert reason == "too many"
                 assert lack not in told
                 assert ask < 64
-        elif p.kind == "inside" and Group("inside", (p.a, p.b)) in found.groups:
+        elif p.kind in BESIDE and any({p.a, p.b} <= set(group.members) for group in found.groups):
             continue
         else:
             assert group_of[p.a] == group_of[p.b]
@@ -272,10 +301,10 @@ def test_it_is_complete_linkage(case) -> None:  # type: ignore[no-untyped-def]
     given, _, others, different = case
     told = {both(p.a, p.b): p.kind for p in given}
     known = told | {ends: kind for ends, kind in others.items() if kind and ends not in told}
-    plain = [p for p in given if p.kind != "inside" and not p.judged]
+    plain = [p for p in given if p.kind not in BESIDE and not p.judged]
     groups = {i: {i} for i in range(IMAGES)}
     for loose in (False, True):
-        wanted = {"same", "scene", "inside"} if loose else {"same"}
+        wanted = {"same", "scene", *BESIDE} if loose else {"same"}
         if loose and not any(p.kind == "scene" for p in plain):
             break
         for p in sorted(plain, key=lambda p: (p.kind, -p.confidence, p.a, p.b)):
@@ -288,7 +317,7 @@ def test_it_is_complete_linkage(case) -> None:  # type: ignore[no-untyped-def]
     others = {ends: kind for ends, kind in (told | others).items() if ends not in told_unjudged}
     found = group_pairs(unjudged, {}, confirming(others, []), different)  # type: ignore[arg-type]
     expected = sorted({tuple(sorted(group)) for group in groups.values() if len(group) > 1})
-    assert [group.members for group in found.groups if group.kind != "inside"] == expected
+    assert [group.members for group in found.groups if group.kind not in BESIDE] == expected
 
 
 # -- large groups --------------------------------------------------------------------------------------------

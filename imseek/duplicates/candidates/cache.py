@@ -15,6 +15,8 @@ import numpy as np
 
 from imseek.data.files.disk_cache import Arrays, CacheFolder
 
+#: The dtype of a column: of a number, or of a few numbers together.
+ColumnKind: TypeAlias = type[np.generic] | np.dtype[np.void]
 #: Numbers of one row: its key, or its values.
 Row: TypeAlias = tuple[Any, ...]
 
@@ -54,7 +56,7 @@ class PartCache:
                     self._folder.remove(file)
         return kept
 
-    def load(self, name: str, kinds: Sequence[type[np.generic]]) -> Arrays | None:
+    def load(self, name: str, kinds: Sequence[ColumnKind]) -> Arrays | None:
         """Return the arrays of a name, of equal length and of the dtypes ``kinds``; None if missing or damaged."""
         names = [f"arr_{n}" for n in range(len(kinds))]
         if self._folder is None or (arrays := self._folder.read(f"{name}.npz", *names)) is None:
@@ -78,8 +80,8 @@ class CacheTable:
         self,
         cache: PartCache,
         name: str,
-        keys: Sequence[type[np.generic]],
-        values: Sequence[type[np.generic]],
+        keys: Sequence[ColumnKind],
+        values: Sequence[ColumnKind],
         *,
         stage: str | None = None,
     ) -> None:
@@ -99,7 +101,7 @@ class CacheTable:
         """Write the rows, if there are new ones."""
         if self._is_changed:
             columns = zip(*(key + row for key, row in self._read().items()), strict=True)
-            arrays = (np.array(column, kind) for column, kind in zip(columns, self._kinds, strict=True))
+            arrays = (np.array(list(column), kind) for column, kind in zip(columns, self._kinds, strict=True))
             self._cache.save(self._name, tuple(arrays))
             self._is_changed = False
 

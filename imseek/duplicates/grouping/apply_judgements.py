@@ -36,7 +36,7 @@ class PairJudgements:
                 left_out += 1
             elif both in missing:
                 missing.discard(both)
-                kept.append(replace(pair, kind="same", confidence=1.0, judged=True))
+                kept.append(replace(pair, kind="same", confidence=1.0, judged=True, differences=()))
             else:
                 kept.append(pair)
         for a, b in sorted(map(sorted, missing)):

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from imseek.duplicates.grouping.content_nodes import RANK, Nodes
+from imseek.duplicates.grouping.content_nodes import BESIDE, RANK, Nodes
 from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.progress import SILENT, Task
 
@@ -110,7 +110,7 @@ class Linkage:
                     self._degree[node] += 1
             if before is None or preference(pair) < preference(before):
                 self.known[key] = pair
-        left = [key for key in self._surest_first() if self._kind(key) != "inside"]
+        left = [key for key in self._surest_first() if self._kind(key) not in BESIDE]
         loosest = {self._kind(key) for key in left}
         left = self._join(left)
         if "scene" in loosest:

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from imseek.duplicates.results import DuplicateKind, DuplicatePair
+from imseek.duplicates.results import KINDS, DuplicatePair
 
-#: From the strictest to the loosest.
-KINDS: Final[tuple[DuplicateKind, ...]] = ("exact", "same", "inside", "scene")
 RANK: Final = {kind: rank for rank, kind in enumerate(KINDS)}
+#: Kinds whose pairs join nothing: their groups are beside the others.
+BESIDE: Final = frozenset({"edited", "inside"})
 
 
 class Nodes:

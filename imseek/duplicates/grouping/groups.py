@@ -9,8 +9,9 @@ third.
 
 Kinds nest. Groups of *same* pictures are made first, from pairs of that kind alone. Pairs of kind *scene* then merge
 whole groups into groups of kind *scene*. So an image is in one group, and a looser kind never splits a stricter group.
-*inside* does not join: tiles of one collage have nothing in common. So each such pair outside a group forms a separate
-group of two images, which can be in other groups too.
+*edited* and *inside* do not join, and form groups beside the others, whose images can be in other groups too. Tiles of
+one collage have nothing in common, so each *inside* pair outside a group is a group of two images. *edited* pictures of
+which each two are a pair are shown together; between two groups, one such pair is enough.
 
 **What is asked about large groups.** n images without given pairs would need n²/2 questions. Merging two groups asks at
 most ``ask``. If more pairs are missing, the triangle inequality is used: Hamming distance obeys it, and so does the
@@ -23,16 +24,18 @@ both within half the limits of a third member. If none can be had, the groups st
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Final
 
 from imseek.duplicates.grouping.complete_linkage import Confirm, Linkage, Reach, Reason, preference
-from imseek.duplicates.grouping.content_nodes import KINDS, Nodes
-from imseek.duplicates.results import DuplicateKind, DuplicatePair
+from imseek.duplicates.grouping.content_nodes import BESIDE, Nodes
+from imseek.duplicates.results import KINDS, Difference, DuplicateKind, DuplicatePair
 from imseek.progress import SILENT, Task
 
-__all__ = ["ASK", "KINDS", "Confirm", "Group", "Grouping", "Reach", "Split", "group_pairs"]
+__all__ = ["ASK", "Confirm", "Group", "Grouping", "Reach", "Split", "group_pairs"]
 
 #: Largest number of pairs asked for when two groups are to be merged.
 ASK: Final = 64
@@ -44,7 +47,7 @@ _INVERSE_TURNS: Final = {"rotated 90": "rotated 270", "rotated 270": "rotated 90
 class Group:
     """Ids of images, ascending, and the loosest ``kind`` of the pairs that joined them.
 
-    *exact* if all have one content, *same*, *scene*, or *inside* for a picture and a crop of it.
+    *exact* if all have one content, *same*, *scene*, *edited*, or *inside* for a picture and a crop of it.
     """
 
     kind: DuplicateKind
@@ -57,7 +60,8 @@ class Split:
 
     ``reason``: ``"different"``: a person judged ``lacking`` different; ``"no pair"``: ``lacking``, one of each group,
     are not a pair of a suitable kind; ``"too many"``: more pairs were missing than may be asked for, ``lacking`` among
-    them; ``"shown"``: ``lacking`` is the one pair shown of all *inside* pairs between the same two groups.
+    them; ``"shown"``: ``lacking`` is the one pair shown of all *edited* and *inside* pairs between the same two
+    groups.
     """
 
     pair: DuplicatePair
@@ -70,7 +74,8 @@ class Grouping:
     """Groups and splits.
 
     ``groups`` has those of kind *exact*, *same* and *scene* by lowest id, with each image in at most one, followed by
-    the *inside* pairs. ``questions`` counts callback calls. If ``interrupted``, unasked questions have joined nothing.
+    those of kind *edited* and *inside*. ``questions`` counts callback calls. If ``interrupted``, unasked questions have
+    joined nothing.
     """
 
     groups: tuple[Group, ...]
@@ -107,7 +112,8 @@ class Grouping:
         """Return a pair as that of the images ``a`` and ``b``, where ``first`` is the content of ``a``."""
         turned = self._nodes.content_of(found.a) != first
         orientation = _INVERSE_TURNS.get(found.orientation, found.orientation) if turned else found.orientation
-        return replace(found, a=a, b=b, orientation=orientation)
+        differences = tuple(Difference(one.b, one.a) for one in found.differences) if turned else found.differences
+        return replace(found, a=a, b=b, orientation=orientation, differences=differences)
 
     def _around(self, a: int, b: int, u: int, v: int) -> DuplicatePair | None:
         linkage = self._linkage
@@ -147,10 +153,10 @@ def group_pairs(
     nodes = Nodes(given, copies, different)
     linkage = Linkage(nodes, confirm, reach or {}, ask, task)
     linkage.join(given)
-    inside, splits = _collect_splits(given, nodes, linkage)
+    beside, splits = _collect_splits(given, nodes, linkage)
     groups = [Group(linkage.kind[g], _images(nodes, linkage.members[g])) for g in linkage.members]
     groups = sorted((group for group in groups if len(group.members) > 1), key=lambda group: group.members)
-    return Grouping(tuple(groups + inside), tuple(splits), linkage.questions, linkage.interrupted, nodes, linkage)
+    return Grouping(tuple(groups + beside), tuple(splits), linkage.questions, linkage.interrupted, nodes, linkage)
 
 
 def _images(nodes: Nodes, members: Iterable[int]) -> tuple[int, ...]:
@@ -158,19 +164,54 @@ def _images(nodes: Nodes, members: Iterable[int]) -> tuple[int, ...]:
 
 
 def _collect_splits(pairs: Iterable[DuplicatePair], nodes: Nodes, linkage: Linkage) -> tuple[list[Group], list[Split]]:
-    """Return a group per remaining *inside* pair, and the splits for all other pairs between groups."""
-    shown: dict[tuple[int, int], DuplicatePair] = {}
+    """Return the groups of remaining *edited* and *inside* pairs, and the splits for all other pairs between groups."""
+    beside: list[tuple[DuplicatePair, tuple[int, int]]] = []
     splits = []
     for pair in sorted(pairs, key=preference):
         u, v = nodes.nodes_of(pair)
-        g, h = sorted((linkage.group[u], linkage.group[v]))
-        if g == h:
+        if linkage.group[u] == linkage.group[v]:
             continue
-        if pair.kind != "inside":
+        if pair.kind not in BESIDE:
             splits.append(Split(pair, *linkage.failed[u, v]))
         elif (judged := nodes.called_different(u, v)) is not None:
             splits.append(Split(pair, judged, "different"))
-        elif (other := shown.setdefault((g, h), pair)) is not pair:
-            splits.append(Split(pair, (other.a, other.b), "shown"))
-    inside = [Group("inside", (min(pair.a, pair.b), max(pair.a, pair.b))) for pair in shown.values()]
-    return sorted(inside, key=lambda group: group.members), splits
+        else:
+            beside.append((pair, (u, v)))
+    near: dict[int, set[int]] = defaultdict(set)
+    for pair, (u, v) in beside:
+        if pair.kind == "edited":
+            near[u].add(v)
+            near[v].add(u)
+    groups = []
+    # By two groups, the lower first: the images by which a pair of them is shown.
+    shown: dict[tuple[int, int], tuple[int, int]] = {}
+    for pair, (u, v) in beside:
+        both = _ascending(linkage.group[u], linkage.group[v])
+        if both in shown:
+            splits.append(Split(pair, shown[both], "shown"))
+            continue
+        together = _all_near(u, v, near, linkage) if pair.kind == "edited" else [u, v]
+        images = {node: nodes.contents[node][0] for node in together}
+        images |= {nodes.node_of(nodes.content_of(end)): end for end in (pair.a, pair.b)}
+        for one, other in combinations(together, 2):
+            ends = sorted((images[one], images[other]))
+            shown.setdefault(_ascending(linkage.group[one], linkage.group[other]), (ends[0], ends[1]))
+        groups.append(Group(pair.kind, tuple(sorted(images.values()))))
+    return sorted(groups, key=lambda group: (KINDS.index(group.kind), group.members)), splits
+
+
+def _all_near(u: int, v: int, near: Mapping[int, set[int]], linkage: Linkage) -> list[int]:
+    """Return nodes of different groups, ``u`` and ``v`` among them, each two of which are a pair."""
+    together = [u, v]
+    groups = {linkage.group[u], linkage.group[v]}
+    common = {node for node in near[u] & near[v] if linkage.group[node] not in groups}
+    while common:
+        node = min(common)
+        together.append(node)
+        group = linkage.group[node]
+        common = {other for other in common & near[node] if linkage.group[other] != group}
+    return together
+
+
+def _ascending(one: int, other: int) -> tuple[int, int]:
+    return (one, other) if one < other else (other, one)

@@ -5,9 +5,12 @@ of one picture is laid over all of the other; if they do not match and the vecto
 searched for inside the other. Candidates are compared coarsely first, many at a time: that drops those that cannot be
 pairs.
 
-The few thresholds were chosen on half A of bench/duplicates.py. So were the confidences: the share of pairs with that
-agreement, among the candidates of that half, that are what they are called. docs/duplicates.md has the figures for half
-B.
+Pictures that would be the same are compared pixel by pixel once more
+(:mod:`imseek.duplicates.pixels.differences`): if they differ in places, they are *edited*.
+
+The few thresholds were chosen on half A of bench/duplicates.py. So were the confidences: the share of such pairs,
+among the candidates of that half, that are what they are called (:mod:`imseek.duplicates.pixels.confidence`).
+docs/duplicates.md has the figures for half B.
 
 Only cosines depend on the encoder; :mod:`imseek.duplicates.pixels.cosine_calibration` finds them for others.
 """
@@ -19,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from typing import Final, TypeAlias, TypeVar
@@ -35,6 +38,8 @@ from imseek.duplicates.pixels.coarse_comparison import (
     compare_inside,
     compare_whole,
 )
+from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, same_confidence
+from imseek.duplicates.pixels.differences import PackedPlaces, PlaceInBoth, find_places, pack_places
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
 from imseek.duplicates.pixels.registration import (
@@ -44,6 +49,7 @@ from imseek.duplicates.pixels.registration import (
     register_whole,
 )
 from imseek.duplicates.pixels.resampling import Luminance
+from imseek.duplicates.results import KINDS as KIND_NAMES
 from imseek.duplicates.results import DuplicateKind
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
@@ -57,10 +63,11 @@ _T = TypeVar("_T")
 #: Progress phase, which counts candidate pairs.
 PHASE: Final = "comparing pairs"
 #: Kinds by code; code 0 means no pair.
-KINDS: Final[tuple[DuplicateKind | None, ...]] = (None, "exact", "same", "inside", "scene")
-SAME: Final = 2
-INSIDE: Final = 3
-SCENE: Final = 4
+KINDS: Final[tuple[DuplicateKind | None, ...]] = (None, *KIND_NAMES)
+SAME: Final = KINDS.index("same")
+EDITED: Final = KINDS.index("edited")
+INSIDE: Final = KINDS.index("inside")
+SCENE: Final = KINDS.index("scene")
 #: Distance if one of the hashes is unknown.
 UNKNOWN: Final = 64
 
@@ -126,9 +133,7 @@ _REST_DRIFT: Final = 0.4
 _LIKELY: Final = 0.5
 
 #: (agreement, confidence) from half A, as printed by bench/duplicates.py: from this agreement on, this share of the
-#: pairs is what it is called. For whole pictures, for parts, for one inside the other, and for scenes.
-SAME_CONFIDENCE: Final = ((0.0, 0.44), (0.70, 0.84), (0.90, 0.93), (0.95, 0.98))
-PART_CONFIDENCE: Final = ((0.80, 0.89), (0.90, 0.94))
+#: pairs is what it is called. For one inside the other, and for scenes.
 INSIDE_CONFIDENCE: Final = ((0.90, 0.97),)
 SCENE_CONFIDENCE: Final = ((0.70, 0.44), (0.80, 0.82))
 #: (differing bits, confidence) if pixels could not be compared.
@@ -140,13 +145,14 @@ class Verdict:
     """Classification of one candidate.
 
     ``kind`` is a position in ``KINDS``; ``laid`` says how one picture lies over the other, None if pixels were not
-    compared.
+    compared. ``places`` says where *edited* pictures differ.
     """
 
     kind: int
     confidence: float
     orientation: int = 0
     laid: Registration | None = None
+    places: tuple[PlaceInBoth, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,7 @@ class ClassifiedPairs:
 
     ``a``, ``b`` int64 positions, ``kind`` uint8 (position in ``KINDS``), ``confidence`` float32, ``distance`` and
     ``orientation`` uint8; ``cosine``, and ``correlation``, ``agreement`` and ``overlap`` as in :class:`Registration`,
-    float32, NaN if unknown.
+    float32, NaN if unknown. ``places`` are as of :func:`imseek.duplicates.pixels.differences.pack_places`.
 
     ``looked`` counts candidates whose pixels were compared, ``unread`` those with unreadable pictures, ``unseen`` those
     beyond the limit; with ``fast``, no pixels were to be compared. If ``interrupted``, the pairs are those of the first
@@ -172,6 +178,7 @@ class ClassifiedPairs:
     correlation: Float32
     agreement: Float32
     overlap: Float32
+    places: PackedPlaces
     looked: int
     unread: int
     done: int
@@ -237,6 +244,7 @@ def classify(
             _registration_values(said, "correlation"),
             _registration_values(said, "agreement"),
             _registration_values(said, "overlap"),
+            pack_places([one.places for one in said]),
             looked,
             unread,
             done,
@@ -370,7 +378,9 @@ class _Pairs:
             laid[n] = self._lay_inside(floats, n, laid[n])
         found = [Verdict(0, 0.0)] * len(self.a)
         for n, one in laid.items():
-            found[n] = _verdict(one, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+            found[n] = self._judge_same(
+                n, floats, _verdict(one, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+            )
         return found
 
     def _find_plausible(
@@ -425,6 +435,18 @@ class _Pairs:
                 break
         return laid
 
+    def _judge_same(self, n: int, floats: Mapping[int, Luminance], verdict: Verdict) -> Verdict:
+        """Return the verdict on pair ``n`` with its confidence, *edited* in place of *same* if the two differ
+        somewhere."""
+        laid = verdict.laid
+        if verdict.kind != SAME or laid is None:
+            return verdict
+        a, b = int(self.a[n]), int(self.b[n])
+        if places := find_places(floats[a], floats[b], laid):
+            return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
+        most = _most_drift(laid, self.thresholds)
+        return replace(verdict, confidence=same_confidence(laid, most, self.small[a], self.small[b]))
+
     def _is_same(self, n: int, laid: Registration) -> bool:
         return _is_same_picture(laid, int(self.distance[n]), self.thresholds)
 
@@ -467,7 +489,7 @@ def _search_grids(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
 
 def _is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
     """Return whether both show one picture where they overlap."""
-    most = max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
+    most = _most_drift(laid, thresholds)
     if laid.agreement >= thresholds.rest_agreement:
         return laid.drift <= 1.5 * most
     if laid.overlap >= _WHOLE:
@@ -486,11 +508,16 @@ def _is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) 
     )
 
 
+def _most_drift(laid: Registration, thresholds: Thresholds) -> float:
+    """Return how far tiles of the same shot may have moved, in pixels."""
+    return max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
+
+
 def _verdict(laid: Registration, distance: int, cosine: float, thresholds: Thresholds) -> Verdict:
+    """Return the verdict by how one picture lies over the other; for *same*, :class:`_Pairs` knows the confidence."""
     if _is_same_picture(laid, distance, thresholds):
         if laid.overlap >= thresholds.overlap:
-            measured = SAME_CONFIDENCE if laid.overlap >= _WHOLE else PART_CONFIDENCE
-            return Verdict(SAME, _confidence_at(measured, laid.agreement), laid.orientation, laid)
+            return Verdict(SAME, 0.0, laid.orientation, laid)
         if max(laid.overlap_a, laid.overlap_b) >= thresholds.overlap:
             return Verdict(INSIDE, _confidence_at(INSIDE_CONFIDENCE, laid.agreement), laid.orientation, laid)
     if (

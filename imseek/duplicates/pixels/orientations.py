@@ -9,12 +9,14 @@ Chessboards and other pictures with few coefficients can differ in any number of
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Hashes = npt.NDArray[np.uint64]
+#: Edges of a rectangle: top, left, bottom, right.
+BoxEdges: TypeAlias = tuple[float, float, float, float]
 
 #: Names of the codes 0 … 7: how the second picture is turned relative to the first. Rotation is clockwise, after
 #: mirroring.
@@ -58,6 +60,19 @@ def turn(picture: npt.NDArray[Any], code: int) -> npt.NDArray[Any]:
     transposed, rows, columns = _STEPS[code]
     turned = picture.swapaxes(0, 1) if transposed else picture
     return turned[:: -1 if rows else 1, :: -1 if columns else 1]
+
+
+def turn_box(box: BoxEdges, code: int) -> BoxEdges:
+    """Turn a rectangle (top, left, bottom, right), in shares of the sides of a picture, with the picture."""
+    transposed, rows, columns = _STEPS[code]
+    top, left, bottom, right = box
+    if transposed:
+        top, left, bottom, right = left, top, right, bottom
+    if rows:
+        top, bottom = 1 - bottom, 1 - top
+    if columns:
+        left, right = 1 - right, 1 - left
+    return top, left, bottom, right
 
 
 def turn_hashes(hashes: Hashes, code: int) -> Hashes:

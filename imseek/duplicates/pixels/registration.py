@@ -67,6 +67,8 @@ class Registration:
 
     ``rest_agreement`` and ``rest_drift`` are the same without the band, across or down and up to three tenths of the
     picture, whose removal gives the best agreement: a line of text may be written over one of them.
+
+    ``fit`` maps the pixels of ``a`` to those of ``b``, turned; None if the two were not laid over each other.
     """
 
     orientation: int
@@ -79,6 +81,7 @@ class Registration:
     pixels: int
     rest_agreement: float = 0.0
     rest_drift: float = 0.0
+    fit: Fit | None = None
 
     @property
     def overlap(self) -> float:
@@ -120,7 +123,8 @@ def register_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: b
 def swap_sides(one: Registration) -> Registration:
     """Return how ``a`` lies over ``b``."""
     turned = INVERSE[one.orientation]
-    return replace(one, orientation=turned, overlap_a=one.overlap_b, overlap_b=one.overlap_a)
+    fit = None if one.fit is None else one.fit.inverse()
+    return replace(one, orientation=turned, overlap_a=one.overlap_b, overlap_b=one.overlap_a, fit=fit)
 
 
 # -- searching for one inside the other ----------------------------------------------------------------------
@@ -201,6 +205,7 @@ def _compare_overlap(a: Luminance, b: Luminance, code: int, fit: Fit) -> tuple[T
         max(a.shape),
         tiled.rest,
         tiled.rest_drift,
+        fit,
     )
 
 

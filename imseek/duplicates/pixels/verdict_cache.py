@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.duplicates.candidates.cache import CacheTable, PartCache, digest
+from imseek.duplicates.candidates.cache import CacheTable, ColumnKind, PartCache, digest
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS, select_most_promising
 from imseek.duplicates.candidates.hamming import Bits
 from imseek.duplicates.pixels.classify import (
@@ -28,6 +28,7 @@ from imseek.duplicates.pixels.classify import (
     Thresholds,
     classify,
 )
+from imseek.duplicates.pixels.differences import PACKED_PLACES
 from imseek.duplicates.unique_contents import Digests, Ids
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
@@ -40,26 +41,27 @@ _STAGE: Final = "looked"
 _SINGLE_STAGE: Final = "single"
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
-_VERSION: Final = 3
+_VERSION: Final = 4
 #: Fields of :class:`ClassifiedPairs` copied from the candidates.
-_CANDIDATE_FIELDS: Final[dict[str, type[np.generic]]] = {
+_CANDIDATE_FIELDS: Final[dict[str, ColumnKind]] = {
     "a": np.int64,
     "b": np.int64,
     "distance": np.uint8,
     "cosine": np.float32,
 }
 #: Fields of :class:`ClassifiedPairs` cached for each candidate, with its key; those that are no pair have kind 0.
-_RESULT_FIELDS: Final[dict[str, type[np.generic]]] = {
+_RESULT_FIELDS: Final[dict[str, ColumnKind]] = {
     "kind": np.uint8,
     "confidence": np.float32,
     "orientation": np.uint8,
     "correlation": np.float32,
     "agreement": np.float32,
     "overlap": np.float32,
+    "places": PACKED_PLACES,
 }
 #: Columns of the key that stands for a candidate.
 _KEYS: Final[tuple[type[np.generic], ...]] = (np.uint64, np.uint64)
-_KINDS: Final[tuple[type[np.generic], ...]] = (*_KEYS, *_RESULT_FIELDS.values())
+_KINDS: Final[tuple[ColumnKind, ...]] = (*_KEYS, *_RESULT_FIELDS.values())
 #: Odd factors that mix the parts of a key.
 _FACTORS: Final = np.random.default_rng(0).integers(1, 2**63, (2, 4), np.uint64) * np.uint64(2) + np.uint64(1)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast, ge
 import typer
 
 from imseek.duplicates.action_results import Action, RefusedFile
-from imseek.duplicates.results import ConfidenceCount, DuplicateGroup, DuplicateReport, DuplicateTotals
+from imseek.duplicates.results import KIND_FACTS, ConfidenceCount, DuplicateGroup, DuplicateReport, DuplicateTotals
 from imseek.errors import UsageError
 from imseek.progress import Progress, ProgressCallback
 from imseek.types.json_form import Count, Json
@@ -48,6 +48,12 @@ app = Group(
         "imseek duplicates undo --yes",
     ),
 )
+
+
+def _describe_kinds() -> str:
+    """Describe the kinds that `--kind` names; `--inside` has its own option."""
+    return "; ".join(f"{kind}: {facts.label}" for kind, facts in KIND_FACTS.items() if kind != "inside")
+
 
 _KINDS: Final = ("exact", "same")
 #: Images shown per group.
@@ -124,8 +130,8 @@ def find(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="What counts as a duplicate. exact: the same file; same: the same picture; scene: "
-            "another shot of the same scene. May be repeated (default: exact and same).",
+            help=f"What counts as a duplicate. {_describe_kinds()}. May be repeated (default: exact and same; edited "
+            "pictures are shown with same, and are in a plan only if named here).",
         ),
     ] = None,
     inside: Annotated[
@@ -375,7 +381,9 @@ def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
         out.append(table(("why", "id", "image"), rows, right=(1,)))
         if len(plan.refused) > _MAX_REFUSED:
             out.append(f"and {len(plan.refused) - _MAX_REFUSED:,} more (the plan has all)")
-        if plan.action in LINK_ACTIONS and any(group.kind in ("same", "scene") for group in report.groups):
+        if plan.action in LINK_ACTIONS and any(
+            group.kind != "exact" and group.has_suggestion for group in report.groups
+        ):
             out.append("links are for files of the same bytes: with --kind exact, groups are of those alone")
     return out
 
@@ -467,8 +475,10 @@ def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list
 def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[str]:
     from imseek.ui.render.duplicates_page import KIND_LABELS
 
-    head = ["", "kind", "sure", "pixels", "size", "format", "id", *(["collection"] if names else []), "image"]
-    rows = [_row(group, member, names) for group in groups for member in group.members[:_MEMBERS]]
+    differs = any(group.boxes_in(member) for group in groups for member in group.members)
+    head = ["", "kind", "sure", "pixels", "size", "format", "id"]
+    head += [*(["collection"] if names else []), *(["where it differs"] if differs else []), "image"]
+    rows = [_row(group, member, names, differs) for group in groups for member in group.members[:_MEMBERS]]
     first, *rest = table(head, rows, right=(2, 3, 4, 6)).split("\n")
     out = [first]
     for number, group in enumerate(groups, start=1):
@@ -483,8 +493,8 @@ def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[
     return out
 
 
-def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> list[str]:
-    from imseek.ui.render.duplicates_page import percent
+def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str], differs: bool) -> list[str]:
+    from imseek.ui.render.duplicates_page import describe_boxes, percent
 
     pair = member.pair
     return [
@@ -496,5 +506,6 @@ def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> 
         printable(member.format),
         str(member.image_id),
         *([printable(names.get(member.collection, member.collection))] if names else []),
+        *([describe_boxes(group.boxes_in(member)).removeprefix("differs at ")] if differs else []),
         format_place(member.place, member.image_id),
     ]

@@ -117,9 +117,10 @@ class FacetArguments:
 class DuplicateArguments:
     """Kinds of duplicates, and a page."""
 
-    kinds: tuple[Literal["exact", "same", "scene"], ...] = ("exact", "same")
+    kinds: tuple[Literal["exact", "same", "edited", "scene"], ...] = ("exact", "same")
     """*exact*: the same bytes. *same*: one image re-encoded, resized, recoloured, rotated, or slightly cropped.
-    *scene*: two photos of one scene."""
+    *edited*: one image with something added, covered or replaced; these are listed with *same*, and suggested for
+    removal only if named. *scene*: two photos of one scene."""
     where: str | None = None
     """Only images that match this condition."""
     limit: Annotated[int, Json(minimum=1, maximum=MAX_LIMIT)] = 10

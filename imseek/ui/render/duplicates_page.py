@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
-from imseek.duplicates.results import ConfidenceCount, Duplicate, DuplicatePair, DuplicateReport
+from imseek.duplicates.results import KIND_FACTS, Box, ConfidenceCount, Duplicate, DuplicatePair, DuplicateReport
 from imseek.types.pictures import display_path
 from imseek.ui.render.html_templates import render
 from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
 from imseek.ui.render.words import format_count, format_size
 
 #: Names of the kinds in the user interface.
-KIND_LABELS: Final[Mapping[str, str]] = {
-    "exact": "the same file",
-    "same": "the same picture",
-    "inside": "one inside the other",
-    "scene": "the same scene",
-}
+KIND_LABELS: Final[Mapping[str, str]] = {kind: facts.label for kind, facts in KIND_FACTS.items()}
+#: Colour of the outlines of places where pictures differ.
+DIFFERENCE_COLOUR: Final = KIND_FACTS["edited"].colour
 #: From here on, a duplicate is certain: the bytes are the same, or a person has said so.
 _CERTAIN: Final = 1.0
 #: Returns a small picture as WebP (:func:`imseek.media.thumbnail`); None if it cannot be read.
@@ -60,6 +57,8 @@ def page(
         kinds=KIND_LABELS,
         facts=partial(_facts, names=names if several else {}),
         describe_pair=_describe_pair,
+        describe_boxes=describe_boxes,
+        difference_colour=DIFFERENCE_COLOUR,
         thumbnails=EmbeddedThumbnails(bounds.pictures, bounds.bytes),
     )
 
@@ -85,6 +84,20 @@ def _confidence_range(least: float) -> str:
     if least >= _CERTAIN:
         return "certain"
     return f"at least {percent(least)} sure" if least else "less sure"
+
+
+def describe_boxes(boxes: Sequence[Box]) -> str:
+    """Say where a picture differs: the first place, in shares of its sides, and how many more there are."""
+    if not boxes:
+        return ""
+    first = boxes[0]
+    across, down = ((at, at + size) for at, size in ((first.left, first.width), (first.top, first.height)))
+    said = f"differs at {_share_range(*across)} across, {_share_range(*down)} down"
+    return said if len(boxes) == 1 else f"{said}, and in {len(boxes) - 1:,} more"
+
+
+def _share_range(start: float, stop: float) -> str:
+    return f"{round(100 * start)}–{round(100 * stop)} %"
 
 
 def percent(share: float) -> str:

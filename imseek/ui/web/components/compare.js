@@ -101,6 +101,7 @@ class Group {
     image.addEventListener("error", () => image.hasAttribute("src") && image.replaceWith(make("div", "gone", "This picture cannot be shown: its file is gone or damaged.")));
     image.src = picture.src;
     frame.append(image);
+    if (picture.boxes.length) frame.append(outlines(picture));
     const mark = make("span", "mark");
     // For the mouse: an option holds no buttons, and the space bar does the same.
     const tick = make("span", "tick", "✓");
@@ -200,6 +201,22 @@ class Group {
     const { pictures } = this.data;
     this.over.show(pictures, this.at || 1, (n) => this.move(n));
   }
+}
+
+// Outlines of the places where a picture differs, fitted into its frame as the picture is.
+function outlines({ boxes, outline, width, height }) {
+  const drawing = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  drawing.setAttribute("class", "places");
+  drawing.setAttribute("aria-hidden", "true");
+  drawing.style.stroke = outline;
+  for (const [left, top, wide, high] of boxes) {
+    const place = document.createElementNS(drawing.namespaceURI, "rect");
+    for (const [name, value] of Object.entries({ x: left * width, y: top * height, width: wide * width, height: high * height }))
+      place.setAttribute(name, value);
+    drawing.append(place);
+  }
+  return drawing;
 }
 
 // Whether a key belongs to the focused element: an input, a choice, or a dialog. A choice between a few (the view)

@@ -11,7 +11,7 @@ import streamlit as st
 from imseek import duplicates
 from imseek.duplicates import Plan
 from imseek.duplicates.action_results import Action, AppliedFile, ApplyReport
-from imseek.duplicates.results import DuplicateKind, DuplicateReport
+from imseek.duplicates.results import KIND_FACTS, DuplicateKind, DuplicateReport
 from imseek.errors import ImseekError
 from imseek.types.pictures import display_path
 from imseek.ui.render.duplicates_page import KIND_LABELS, describe_confidences
@@ -73,7 +73,7 @@ def show(of: Workspace, report: DuplicateReport) -> None:
 def _choose_suggested_kinds(report: DuplicateReport, left: int) -> tuple[DuplicateKind, ...]:
     """Return the kinds of undecided groups for which to take the suggestion."""
     there = {group.kind for group in report.groups}
-    kinds = [kind for kind in duplicates.KINDS if kind in there and kind != "inside"]
+    kinds = [kind for kind in duplicates.KINDS if kind in there and KIND_FACTS[kind].removal != "never"]
     if not left or not kinds:
         return ()
     return tuple(

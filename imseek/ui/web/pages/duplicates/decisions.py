@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Final, Literal, TypeAlias
 
-from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateKind, DuplicateReport
+from imseek.duplicates.results import KIND_FACTS, Duplicate, DuplicateGroup, DuplicateKind, DuplicateReport
 from imseek.types.duplicate_judgements import Verdict
 
 #: Decision about a group. *keep*: these images stay, the others may go. *different*: its images are no duplicates of
@@ -100,7 +100,7 @@ def decide(group: DuplicateGroup, state: State, act: Act, images: Collection[Tok
     named = [member for member in left if token(member) in images]
     wanted: Verdicts = {}
     if act == "keep":
-        if not named or group.kind == "inside":
+        if not named or KIND_FACTS[group.kind].removal == "never":
             raise ValueError("nothing that could be kept")
         # Copies need no judgement; images of one scene are not the same just because one is enough.
         if group.kind == "same":
@@ -162,8 +162,10 @@ def apply_decisions(
             if kept and rest:
                 members = (replace(kept[0], pair=None), *rest)
                 groups.append(DuplicateGroup(group.kind, members, CHOSEN))
-        elif state.act is None and group.kind in suggested and group.kind != "inside" and len(left.members) > 1:
-            groups.append(left)
+        elif state.act is None and group.kind in suggested and len(left.members) > 1:
+            chosen = replace(left, all_stay=False)
+            if chosen.has_suggestion:
+                groups.append(chosen)
     return replace(report, groups=tuple(groups))
 
 

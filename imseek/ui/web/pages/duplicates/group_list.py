@@ -117,7 +117,9 @@ def _decide_all(of: Workspace, groups: Sequence[DuplicateGroup], act: Act) -> No
     said = []
     for group in groups:
         state = of.decisions.states.get(key_of(group), UNDECIDED)
-        with suppress(ValueError):  # A picture and its crop are both kept.
+        if act == "keep" and not group.has_suggestion:
+            continue
+        with suppress(ValueError):
             said.append(decide(group, state, act, (token(remaining_group(group, state).keeper),)))
     try:
         of.decisions.add(*said)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from imseek.duplicates.results import DuplicateGroup, DuplicateReport
+from imseek.duplicates.results import KIND_FACTS, DuplicateGroup, DuplicateReport
 from imseek.errors import ImseekError
 from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web.components.compare import ReviewAction, compare
@@ -101,7 +101,7 @@ def _epoch(n: int, group: DuplicateGroup) -> str:
 def _acts(of: Workspace, group: DuplicateGroup) -> dict[str, str]:
     copies = len({member.content_hash for member in group.members}) == 1
     acts: dict[str, str] = {}
-    if group.kind != "inside" and len(group.members) > 1:
+    if KIND_FACTS[group.kind].removal != "never" and len(group.members) > 1:
         acts["keep"] = "Keep this one"
     acts["different"] = "Keep all" if copies else "Not duplicates"
     if not copies and len(group.members) > 2 and not is_foreign(group):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicatePair
 from imseek.types.pictures import display_path
-from imseek.ui.render.duplicates_page import KIND_LABELS, percent
+from imseek.ui.render.duplicates_page import DIFFERENCE_COLOUR, KIND_LABELS, describe_boxes, percent
 from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web import app_state
 from imseek.ui.web.image_details import BROWSER_FORMATS
@@ -47,9 +47,11 @@ def group_data(names: Callable[[str], str | None], group: DuplicateGroup, state:
             "facts": [
                 {"name": name, "value": value, "differs": value != facts[0][name]} for name, value in facts[n].items()
             ],
-            "suggested": member is group.keeper and group.kind != "inside",
+            "suggested": member is group.keeper and group.has_suggestion,
             "mark": _mark(group, state, member),
             "turn": _turn_back(group.keeper, member),
+            "boxes": [[box.left, box.top, box.width, box.height] for box in group.boxes_in(member)],
+            "outline": DIFFERENCE_COLOUR,
         }
         for n, member in enumerate(group.members[:MAX_SHOWN])
     ]
@@ -120,7 +122,9 @@ def _split(member: Duplicate) -> tuple[str, str]:
 def _reason_text(group: DuplicateGroup, member: Duplicate) -> str:
     if member is group.keeper:
         return group.reason
-    return "in a protected folder" if member.protected else describe_relation(member.pair)
+    if member.protected:
+        return "in a protected folder"
+    return ", ".join(said for said in (describe_relation(member.pair), describe_boxes(group.boxes_in(member))) if said)
 
 
 def describe_relation(pair: DuplicatePair | None) -> str:
@@ -142,7 +146,7 @@ def _mark(group: DuplicateGroup, state: State, member: Duplicate) -> str:
     if state.is_settled:
         theirs = member is group.keeper and is_foreign(group)
         return "stays" if theirs or state.act == "different" or token(member) in state.keep else ""
-    return "suggested" if member is group.keeper and group.kind != "inside" else ""
+    return "suggested" if member is group.keeper and group.has_suggestion else ""
 
 
 def _turn_back(keeper: Duplicate, member: Duplicate) -> Sequence[int] | None:

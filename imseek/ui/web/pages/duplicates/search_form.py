@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import streamlit as st
 
 from imseek import duplicates
-from imseek.duplicates.results import DuplicateKind, DuplicateReport, KeepRule
+from imseek.duplicates.results import KIND_FACTS, DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import ImseekError
 from imseek.progress import Progress
 from imseek.ui.render.duplicates_page import KIND_LABELS
@@ -19,11 +19,10 @@ from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace
 from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import escape_markdown, one_line
 
-_HELP: Final[dict[DuplicateKind, str]] = {
-    "exact": "the same bytes",
-    "same": "saved again, resized, recoloured, turned, slightly cropped",
-    "inside": "a strong crop, a screenshot; takes as long as indexing did, the first time",
-    "scene": "another shot of it, such as of a burst",
+#: What else is said of a kind.
+_REMARKS: Final[Mapping[DuplicateKind, str]] = {
+    "edited": "found with the same pictures; chosen here, they may be cleaned up like these",
+    "inside": "takes as long as indexing did, the first time",
 }
 _STOPPING: Final = "It stops after the current step. What was compared is kept."
 #: Seconds after which groups found meanwhile are shown.
@@ -52,7 +51,7 @@ def show_form(of: Workspace, others: Sequence[str]) -> None:
             selection_mode="multi",
             default=asked.kinds,
             format_func=lambda kind: KIND_LABELS[kind].capitalize(),
-            help="; ".join(f"{KIND_LABELS[kind]}: {text}" for kind, text in _HELP.items()),
+            help="; ".join(_describe_kind(kind) for kind in duplicates.KINDS),
         )
         rules = [*RULES]
         keep = st.selectbox(
@@ -65,6 +64,11 @@ def show_form(of: Workspace, others: Sequence[str]) -> None:
     if sent:
         new = FindOptions(tuple(kinds), keep, _lines(prefer), _lines(protect), where.strip(), int(looks), against)
         start_search(of, new)
+
+
+def _describe_kind(kind: DuplicateKind) -> str:
+    remark = f" ({_REMARKS[kind]})" if kind in _REMARKS else ""
+    return f"{KIND_LABELS[kind]}: {KIND_FACTS[kind].meaning}{remark}"
 
 
 def _more(options: FindOptions, others: Sequence[str]) -> tuple[str, str, str, int, str]:

@@ -1,0 +1,253 @@
+"""Find where two pictures that lie over each other differ: what was added, covered or replaced in one of them.
+
+Both are compared pixel by pixel at the grid of the coarser one, after gain and offset, and after the sharper one was
+made as soft as the other. A pixel is explained if its level lies between the lowest and the highest of the other
+picture around it, so that neither resampling nor a shift by a fraction of a pixel leaves a residual at edges; levels
+clipped in one picture have no bound in the other.
+
+A place stands out if it has more left than the pair's own noise, which compression and resizing leave in every textured
+part, and if the pictures do not correlate there: where a colour was clipped or a curve was bent, they do. The
+thresholds were chosen on half A of the pictures of bench/duplicates.py and bench/copies.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.duplicates.pixels.orientations import INVERSE, BoxEdges, turn, turn_box
+from imseek.duplicates.pixels.registration import Registration
+from imseek.duplicates.pixels.resampling import Luminance, cut_overlap, find_overlap
+from imseek.types.arrays import Float32
+
+#: Side of a cell in pixels of the grid.
+_CELL: Final = 5
+#: Levels beyond which a picture is clipped.
+_DARK: Final = 6.0
+_BRIGHT: Final = 249.0
+#: Least residual of a place, in grey levels and as a multiple of the pair's noise, which counts up to a limit: of a
+#: few textured cells, most may differ.
+_LEAST: Final = 20.0
+_NOISE_FACTOR: Final = 2.5
+_MAX_NOISE: Final = 16.0
+#: Contrast from which a cell is textured.
+_TEXTURE: Final = 12.0
+#: Cells of a place have at least this residual, in grey levels and as a share of its greatest.
+_FAINT: Final = 8.0
+_CORE: Final = 0.4
+#: Greatest correlation of the pictures in a place where they differ, the noise that it allows for, and pixels around
+#: the place that are looked at.
+_MAX_CORRELATION: Final = 0.9
+_GREY_NOISE: Final = 3.0
+_AROUND: Final = 2
+#: Softening ends when the energies of the gradients differ by no more than this factor, or after so many times.
+_AS_SHARP: Final = 1.25
+_MAX_SOFTENING: Final = 6
+#: Every second row and column tells gain and offset, from so many pixels that are not clipped on.
+_SAMPLED: Final = 2
+_MIN_SAMPLE: Final = 50
+#: Pixels at the border of the overlap that are not compared: resampling has no full support there.
+_MARGIN: Final = 2
+#: Greatest number of places.
+PLACES: Final = 4
+#: Rows and columns of touching cells.
+_Cells: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceInBoth:
+    """Where two pictures differ: the edges of a rectangle, in shares of the sides of each picture."""
+
+    a: BoxEdges
+    b: BoxEdges
+
+
+#: Up to PLACES places as numbers, for arrays and caches, which hold no raw bytes: of each, its edges in both pictures.
+PACKED_PLACES: Final = np.dtype([(f"place{n}", "<u8") for n in range(1, PLACES + 1)])
+PackedPlaces: TypeAlias = npt.NDArray[np.void]
+
+
+def pack_places(pairs: Sequence[Sequence[PlaceInBoth]]) -> PackedPlaces:
+    """Pack the places of n pairs into an array (n,), their edges in 255ths."""
+    size = PACKED_PLACES.itemsize
+    packed = [
+        bytes(round(255 * edge) for place in places[:PLACES] for edge in (*place.a, *place.b)).ljust(size, b"\0")
+        for places in pairs
+    ]
+    return np.array(packed, f"V{size}").view(PACKED_PLACES)
+
+
+def unpack_places(packed: np.void) -> tuple[PlaceInBoth, ...]:
+    """Return the places of one pair of an array."""
+    edges = [value / 255 for value in packed.tobytes()]
+    boxes = [(edges[n], edges[n + 1], edges[n + 2], edges[n + 3]) for n in range(0, len(edges), 4)]
+    return tuple(PlaceInBoth(a, b) for a, b in zip(boxes[::2], boxes[1::2], strict=True) if a[2] > 0)
+
+
+def find_places(a: Luminance, b: Luminance, laid: Registration) -> tuple[PlaceInBoth, ...]:
+    """Return where two pictures differ that were ``laid`` over each other, the largest place first; () if nowhere."""
+    if laid.fit is None:
+        return ()
+    turned = np.ascontiguousarray(turn(b, INVERSE[laid.orientation]))
+    # The grid is the coarser picture's.
+    swapped = laid.fit.sy * laid.fit.sx < 1
+    one, other, fit = (turned, a, laid.fit.inverse()) if swapped else (a, turned, laid.fit)
+    shared = find_overlap(one, other, fit)
+    if min(shared.height, shared.width) < 3 * _CELL + 2 * _MARGIN:
+        return ()
+    places = []
+    for box in _find_boxes(*cut_overlap(one, other, shared, fit)):
+        top, left, bottom, right = (edge + (shared.left if n % 2 else shared.top) for n, edge in enumerate(box))
+        here = top / one.shape[0], left / one.shape[1], bottom / one.shape[0], right / one.shape[1]
+        there = (
+            (fit.sy * top + fit.ty) / other.shape[0],
+            (fit.sx * left + fit.tx) / other.shape[1],
+            (fit.sy * bottom + fit.ty) / other.shape[0],
+            (fit.sx * right + fit.tx) / other.shape[1],
+        )
+        in_a, in_b = (there, here) if swapped else (here, there)
+        places.append(PlaceInBoth(_clip(in_a), _clip(turn_box(in_b, laid.orientation))))
+    return tuple(places)
+
+
+def _clip(box: BoxEdges) -> BoxEdges:
+    top, left, bottom, right = (min(1.0, max(0.0, edge)) for edge in box)
+    return top, left, bottom, right
+
+
+def _find_boxes(first: Luminance, second: Luminance) -> list[tuple[int, int, int, int]]:
+    """Return the edges of the places where two overlaid pictures differ, in pixels, the largest first."""
+    gain, offset = _fit_levels(second, first)
+    second = np.float32(gain) * second + np.float32(offset)
+    inner = slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN)
+    # What is left is no more than the plain difference, which most copies show to be little at once.
+    if _mean3(np.abs(first - second)[inner]).max() < _LEAST:
+        return []
+    first, second = _soften(first, second)
+    dark, bright = (gain * level + offset for level in (_DARK, _BRIGHT))
+    low, high, low_second, high_second = *_extremes3(first), *_extremes3(second)
+    residual = np.maximum(
+        np.where(low_second > dark, low_second - first, 0), np.where(high_second < bright, first - high_second, 0)
+    )
+    np.maximum(residual, np.where(low > _DARK, low - second, 0), out=residual)
+    np.maximum(residual, np.where(high < _BRIGHT, second - high, 0), out=residual)
+    cells = _cell_maxima(_mean3(residual[inner]))
+    if cells.max() < _LEAST:
+        return []
+    textured = _cell_maxima(np.minimum(high - low, high_second - low_second)[inner]) >= _TEXTURE
+    noise = float(np.median(cells[textured])) if textured.any() else 0.0
+    least = max(_LEAST, _NOISE_FACTOR * min(noise, _MAX_NOISE))
+    boxes = []
+    for rows, columns in _connected(cells >= _FAINT):
+        values = cells[rows, columns]
+        if (most := float(values.max())) < least:
+            continue
+        core = values >= max(_FAINT, _CORE * most)
+        top, left = (_MARGIN + _CELL * int(at[core].min()) for at in (rows, columns))
+        bottom, right = (_MARGIN + _CELL * (int(at[core].max()) + 1) for at in (rows, columns))
+        around = (
+            slice(max(0, top - _AROUND), bottom + _AROUND),
+            slice(max(0, left - _AROUND), right + _AROUND),
+        )
+        if _correlation(first[around], second[around]) <= _MAX_CORRELATION:
+            boxes.append((top, left, bottom, right))
+    boxes.sort(key=lambda box: (-(box[2] - box[0]) * (box[3] - box[1]), box))
+    return boxes[:PLACES]
+
+
+def _soften(first: Luminance, second: Luminance) -> tuple[Luminance, Luminance]:
+    """Smooth the sharper picture until it is about as soft as the other."""
+    energies = [_gradient_energy(first), _gradient_energy(second)]
+    pictures = [first, second]
+    for _ in range(_MAX_SOFTENING):
+        sharper = int(energies[1] > energies[0])
+        if energies[sharper] <= _AS_SHARP * energies[1 - sharper]:
+            break
+        pictures[sharper] = _mean3(pictures[sharper])
+        energies[sharper] = _gradient_energy(pictures[sharper])
+    return pictures[0], pictures[1]
+
+
+def _gradient_energy(picture: Luminance) -> float:
+    down, right = (picture[1:] - picture[:-1]).reshape(-1), (picture[:, 1:] - picture[:, :-1]).reshape(-1)
+    return float(down @ down) + float(right @ right)
+
+
+def _correlation(x: Luminance, y: Luminance) -> float:
+    """Return the correlation of two pictures, in which faint contrast counts as noise."""
+    one, other = (x - x.mean()).reshape(-1), (y - y.mean()).reshape(-1)
+    return float(one @ other) / (math.sqrt(float(one @ one) * float(other @ other)) + _GREY_NOISE**2 * x.size)
+
+
+def _connected(marked: npt.NDArray[np.bool_]) -> list[_Cells]:
+    """Return the rows and columns of each set of marked cells that touch, corners included."""
+    left = {(int(row), int(column)) for row, column in zip(*np.nonzero(marked), strict=True)}
+    found = []
+    while left:
+        front = [left.pop()]
+        cells = []
+        while front:
+            row, column = front.pop()
+            cells.append((row, column))
+            near = {(row + y, column + x) for y in (-1, 0, 1) for x in (-1, 0, 1)} & left
+            left -= near
+            front += near
+        rows, columns = np.array(cells, np.int64).T
+        found.append((rows, columns))
+    return found
+
+
+def _fit_levels(x: Luminance, y: Luminance) -> tuple[float, float]:
+    """Fit gain and offset that map ``x`` to ``y``: by least squares over what is clipped in neither, then again
+    without what fits badly."""
+    x, y = x[::_SAMPLED, ::_SAMPLED], y[::_SAMPLED, ::_SAMPLED]
+    inside = (x > _DARK) & (x < _BRIGHT) & (y > _DARK) & (y < _BRIGHT)
+    if np.count_nonzero(inside) < _MIN_SAMPLE:
+        return 1.0, 0.0
+    one, other = x[inside], y[inside]
+    gain, offset = 1.0, 0.0
+    for _ in range(3):
+        mean_x, mean_y = float(one.mean()), float(other.mean())
+        centred = one - mean_x
+        square = float(centred @ centred)
+        gain = float(centred @ (other - mean_y)) / square if square > 0 else 1.0
+        gain = min(4.0, max(0.25, gain))
+        offset = mean_y - gain * mean_x
+        error = np.abs(other - gain * one - offset)
+        fits = error <= 2.5 * float(np.median(error)) + 1
+        if fits.all() or np.count_nonzero(fits) < _MIN_SAMPLE:
+            break
+        one, other = one[fits], other[fits]
+    return gain, offset
+
+
+def _extremes3(picture: Luminance) -> tuple[Float32, Float32]:
+    """Return the lowest and the highest level of the 3 × 3 pixels around each."""
+    low, high = picture.copy(), picture.copy()
+    for axis in (0, 1):
+        low, high = (_spread3(values, axis, of) for values, of in ((low, np.minimum), (high, np.maximum)))
+    return low, high
+
+
+def _spread3(values: Float32, axis: int, of: np.ufunc) -> Float32:
+    moved = np.moveaxis(values, axis, 0)
+    spread = moved.copy()
+    of(spread[1:], moved[:-1], out=spread[1:])
+    of(spread[:-1], moved[1:], out=spread[:-1])
+    return np.moveaxis(spread, 0, axis)
+
+
+def _mean3(picture: Float32) -> Float32:
+    padded = np.pad(picture, 1, mode="edge")
+    across = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+    return np.asarray((across[:-2] + across[1:-1] + across[2:]) / 9, np.float32)
+
+
+def _cell_maxima(picture: Float32) -> Float32:
+    rows, columns = (np.arange(0, side - _CELL + 1, _CELL) for side in picture.shape)
+    return np.asarray(np.maximum.reduceat(np.maximum.reduceat(picture, rows, axis=0), columns, axis=1), np.float32)
