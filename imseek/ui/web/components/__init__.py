@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
 _HERE = Path(__file__).parent
+#: Parts of components that show a picture large.
+LARGE_VIEW: Final = ("common", "zoom", "region", "picture_address", "large")
 
 
 @cache
