@@ -101,7 +101,7 @@ class Switcher {
     this.name = make("span", "name");
     this.name.dir = "auto";
     this.count = make("span", "count");
-    this.opener.append(this.name, this.count);
+    this.opener.append(this.name, " ", this.count); // Its label has the words that it shows, one by one.
     this.opener.insertAdjacentHTML("beforeend", CHEVRON);
     const slash = make("span", "slash", "/");
     slash.setAttribute("aria-hidden", "true");

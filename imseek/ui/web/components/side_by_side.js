@@ -79,8 +79,10 @@ class SideBySide {
       this.follow(view);
     });
     image.alt = "";
+    image.addEventListener("load", () => (canvas.style.backgroundImage = "")); // What is transparent shows none of it.
     image.addEventListener("load", () => !view.known?.width && this.resize(view, image.naturalWidth, image.naturalHeight));
     image.addEventListener("error", () => frame.replaceChildren(make("div", "gone", "This picture cannot be shown.")));
+    canvas.style.backgroundImage = `url("${this.base}/images/${id}/thumbnail?side=256")`; // The server has made it already.
     image.src = `${this.base}/images/${id}/thumbnail?side=1024`;
     return view;
   }
