@@ -21,7 +21,7 @@ class Group {
     parent.appendChild(this.root);
     this.over = new Over(this.root);
     this.address = new PictureAddress(() => this.over.close());
-    this.over.chosen = (id) => this.address.show(id);
+    this.over.chosen = ({ image }) => Number.isInteger(image) && this.address.show(image); // Not of another collection.
     this.over.closed = () => this.address.leave();
     this.root.addEventListener("click", (event) => this.clicked(event));
     this.listen = (event) => this.pressed(event);
@@ -70,8 +70,9 @@ class Group {
 
   // Compares the picture that the URL names with the suggested one.
   restore() {
-    const n = this.data.pictures.findIndex(({ id }) => id === PictureAddress.requested());
-    if (n < 0 || this.data.pictures.length < 2 || this.over.open) return;
+    const requested = PictureAddress.requested();
+    const n = this.data.pictures.findIndex(({ image }) => image === requested);
+    if (requested === null || n < 0 || this.data.pictures.length < 2 || this.over.open) return;
     this.over.show(this.data.pictures, n || 1, (to) => this.move(to));
   }
 

@@ -41,7 +41,7 @@ class Over {
   choose(n) {
     this.n = n;
     this.moved?.(n);
-    this.chosen?.(this.pictures[n].id);
+    this.chosen?.(this.pictures[n]);
     this.pair = [this.pictures[0], this.pictures[n]];
     this.draw();
   }
