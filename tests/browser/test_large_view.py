@@ -194,6 +194,7 @@ def test_selected_pictures_are_compared_side_by_side(visit: Visit) -> None:
     cards = page.locator(".card")
     for n in range(3):
         cards.nth(n).locator(".tick").click(force=True)
+    expect(page.get_by_text("3 selected")).to_be_visible()
     page.get_by_role("button", name="Compare", exact=True).click()
     sides = page.locator("dialog.sides[open]")
     expect(sides.locator(".pane")).to_have_count(3)
