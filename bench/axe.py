@@ -4,9 +4,9 @@
     python bench/axe.py --collection PATH --axe package/axe.min.js [--browser /usr/bin/chromium]
 
 The collection should have duplicates, and captions or text. Printed are the violations of every page, with the number
-of elements and the first of them; the exit code is 1 if there are any. Two things are left out that nobody but Streamlit
-can change: `presentation-role-conflict` on its file uploader, and its link that skips to the content, which axe-core does
-not recognise where the first other link is in a shadow tree, as ours is.
+of elements and the first of them; the exit code is 1 if there are any. Two things are left out that nobody but
+Streamlit can change: `presentation-role-conflict` on its file uploader, and its link that skips to the content, which
+axe-core does not recognise where the first other link is in a shadow tree, as ours is.
 """
 
 from __future__ import annotations
