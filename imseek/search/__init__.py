@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         option_fields,
     )
     from imseek.search.query_vectors import load_picture
+    from imseek.search.region import Region, check_region, format_region, is_shares, parse_region
     from imseek.search.rerankers import Reranker, RerankRequest, known_rerankers
     from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST, Searchable
     from imseek.search.term_parser import parse_term, split_weight
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_HITS_PER_RESPONSE", "NOT_WEIGHT", "VECTOR_COST", "By", "Cutoff", "Facet", "GroupBy", "OptionField", "Query",
-    "QueryOptions", "RerankRequest", "Reranker", "Searchable", "Sort", "Term", "check_values", "gpu_count",
-    "known_rerankers", "load_picture", "make_query", "option_fields", "parse_term", "query_from_json",
-    "query_from_line", "query_to_json", "runs_on_gpu", "split_weight",
+    "QueryOptions", "Region", "RerankRequest", "Reranker", "Searchable", "Sort", "Term", "check_region", "check_values",
+    "format_region", "gpu_count", "is_shares", "known_rerankers", "load_picture", "make_query", "option_fields",
+    "parse_region", "parse_term", "query_from_json", "query_from_line", "query_to_json", "runs_on_gpu", "split_weight",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:
@@ -49,6 +50,7 @@ if not TYPE_CHECKING:
                 "By Cutoff GroupBy OptionField QueryOptions Sort check_values option_fields"
             ),
             "imseek.search.query_vectors": "load_picture",
+            "imseek.search.region": "Region check_region format_region is_shares parse_region",
             "imseek.search.rerankers": "RerankRequest Reranker known_rerankers",
             "imseek.search.searchable": "MAX_HITS_PER_RESPONSE Searchable VECTOR_COST",
             "imseek.search.term_parser": "parse_term split_weight",

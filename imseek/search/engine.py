@@ -89,7 +89,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         runtime: Runtime | None = None,
         notify: Callable[[str], None] | None = None,
     ) -> None:
-        self._encoder = QueryEncoder(encoder)
+        self._encoder = QueryEncoder(encoder, originals)
         self._editions = editions
         self._originals = originals
         self._runtime, self._notify = runtime, notify

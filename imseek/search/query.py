@@ -21,6 +21,7 @@ import numpy.typing as npt
 from imseek.errors import MediaError, QueryError
 from imseek.media.picture_objects import PillowImage, encode_picture, is_picture
 from imseek.search.query_options import By, FurtherOptions, QueryKeywords, QueryOptions, check_keywords, values_of
+from imseek.search.region import Region, check_region
 
 #: Absolute weight of terms after ``--not`` or in ``not`` of a JSON query, where it works better than 1
 #: (docs/decisions/0015-fusion.md). An explicit weight is multiplied by it.
@@ -44,6 +45,10 @@ class Term:
     the collection's first searched space and need not be normalised. Text and vectors search the first space only,
     pictures and stored images all spaces.
 
+    ``region`` limits a picture or a stored image to a box of it: x, y, width and height of the upright picture, as
+    shares of its width and height if none exceeds 1, otherwise in pixels. The picture of a stored image is read for
+    that, and must be what was indexed.
+
     Raises QueryError.
     """
 
@@ -53,6 +58,7 @@ class Term:
     vector: npt.NDArray[np.floating[Any]] | None = field(default=None, compare=False)
     weight: float = 1.0
     url: str | None = None
+    region: Region | None = None
 
     def __post_init__(self) -> None:
         given = [v for v in (self.text, self.picture, self.url, self.image_id, self.vector) if v is not None]
@@ -70,6 +76,10 @@ class Term:
             raise QueryError(f"not an http or https URL: {self.url!r}")
         if not isinstance(self.weight, Real) or not math.isfinite(self.weight) or self.weight == 0:
             raise QueryError("the weight of a term must be a finite number other than 0")
+        if self.region is not None:
+            if not self.shows:
+                raise QueryError("only a picture or a stored image has a region")
+            object.__setattr__(self, "region", check_region(self.region))
 
     @property
     def shows(self) -> bool:

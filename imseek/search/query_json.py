@@ -21,10 +21,13 @@ import numpy.typing as npt
 from imseek.errors import QueryError
 from imseek.search.query import NOT_WEIGHT, Query, Term, make_query
 from imseek.search.query_options import QueryOptions, option_fields, values_of
+from imseek.search.region import check_region
 from imseek.search.term_parser import FILE_URI, path_of_uri
 
 #: Members of a term object; exactly one is present, besides ``weight``.
 _KINDS: Final = ("text", "path", "url", "image_id", "vector", "picture")
+#: Members of a term object that describe it further.
+_FURTHER: Final = ("weight", "region")
 #: Members that hold terms.
 _LISTS: Final = ("text", "like", "not")
 #: JSON types of options by their type in Python.
@@ -108,8 +111,9 @@ def _term(value: object, name: str, files: bool) -> Term:
     if not isinstance(value, dict):
         raise QueryError(f"{name} of a query cannot hold {_excerpt(value)}")
     kinds = [kind for kind in _KINDS if kind in value]
-    if len(kinds) != 1 or set(value) - {*_KINDS, "weight"}:
-        raise QueryError(f"{_excerpt(value)} is no term", hint=f"one of {', '.join(_KINDS)}, and a weight if you like")
+    if len(kinds) != 1 or set(value) - {*_KINDS, *_FURTHER}:
+        hint = f"one of {', '.join(_KINDS)}, and a weight or the region of a picture if you like"
+        raise QueryError(f"{_excerpt(value)} is no term", hint=hint)
     if name == "text" and kinds != ["text"]:
         raise QueryError(f"text of a query holds words only, not {_excerpt(value)}", hint="put it into `like`")
     weight = value.get("weight", 1)
@@ -119,7 +123,8 @@ def _term(value: object, name: str, files: bool) -> Term:
         signed = sign * weight
     except OverflowError as error:
         raise QueryError("a weight in JSON is a number that a float64 can hold") from error
-    return _make_term(kinds[0], value[kinds[0]], signed, files)
+    made = _make_term(kinds[0], value[kinds[0]], signed, files)
+    return replace(made, region=check_region(value["region"])) if "region" in value else made
 
 
 def _make_term(kind: str, value: object, weight: float, files: bool) -> Term:
@@ -175,6 +180,8 @@ def _write_term(term: Term, name: str) -> Any:
         made = {"picture": base64.b64encode(term.picture).decode("ascii")}
     else:
         made = {"path": _utf8(str(term.picture))}
+    if term.region is not None:
+        made["region"] = list(term.region)
     if weight == 1:
         return term.text if term.text is not None and name != "like" else made
     return {**made, "weight": weight}

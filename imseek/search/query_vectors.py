@@ -18,10 +18,11 @@ from imseek.encoders.checks import check_fingerprint
 from imseek.encoders.reference_texts import encode_reference_texts
 from imseek.errors import MediaError, QueryError
 from imseek.input_file import read_input
-from imseek.search.backend import GenerationReader
+from imseek.search.backend import GenerationReader, OpenOriginals
 from imseek.search.fuse_terms import MIN_NORM, Float64, fuse_terms
 from imseek.search.query import Query, Term
-from imseek.types.arrays import Float32
+from imseek.search.region import decode_region
+from imseek.types.arrays import Float32, Pixels
 from imseek.types.pictures import SkipReason, display_path
 from imseek.types.spaces import SpaceInfo
 
@@ -45,10 +46,11 @@ class QueryVectors:
 
 
 class QueryEncoder:
-    """Encodes terms and fuses them into query vectors. Thread-safe."""
+    """Encodes terms and fuses them into query vectors; ``originals`` opens pictures of regions. Thread-safe."""
 
-    def __init__(self, encoder: EncoderSource) -> None:
+    def __init__(self, encoder: EncoderSource, originals: OpenOriginals) -> None:
         self._encoder = encoder
+        self._originals = originals
         self._checked: set[int] = set()
         self._lock = threading.Lock()
         self._references: dict[tuple[str, tuple[str, ...]], Float32] = {}
@@ -121,9 +123,13 @@ class QueryEncoder:
             known = texts.get(term.text)
             vector = encoder.encode_texts([term.text])[0] if known is None else known
             return [vector], encoder.notes([term.text])
-        if term.picture is not None or term.url is not None:
+        if term.picture is not None or term.url is not None or term.region is not None:
             encoders = [self.encoder(space, "image") for space in spaces]
-            pixels = decode_picture(term, shared_draft_size(encoders))
+            draft_size = shared_draft_size(encoders)
+            if term.image_id is None:
+                pixels = decode_picture(term, draft_size)
+            else:
+                pixels = self._decode_stored(term, reader, draft_size)
             return [e.encode_images(e.prepare(pixels)[None])[0] for e in encoders], ()
         if term.image_id is not None:
             return [reader.vector(term.image_id, _image_space_of(space, reader.current)) for space in spaces], ()
@@ -131,6 +137,23 @@ class QueryEncoder:
         if vector.shape != (spaces[0].dim,):
             raise QueryError(f"a vector of shape {vector.shape} in a space of {spaces[0].dim} dimensions")
         return [vector], ()
+
+    def _decode_stored(self, term: Term, reader: GenerationReader, draft_size: int | None) -> Pixels:
+        """Decode the region of a stored image, from the picture that was indexed.
+
+        Raises QueryError for a region that it does not have, MediaError if the picture is gone or has changed.
+        """
+        assert term.image_id is not None
+        with self._originals(reader) as read:
+            try:
+                data = read(int(term.image_id))
+            except OSError as error:
+                message = f"image {term.image_id} cannot be read: {error.strerror or error}"
+                raise MediaError(SkipReason.UNREADABLE, message) from error
+            except MediaError as error:
+                message = f"a region needs the picture of image {term.image_id}: {error}"
+                raise type(error)(error.reason, message, hint=error.hint) from error
+        return decode_region(data, term.region, draft_size)
 
 
 def _image_space_of(space: SpaceInfo, current: Current) -> int:
@@ -158,16 +181,14 @@ def _unit(vector: npt.NDArray[Any], what: str) -> Float64:
     return unit
 
 
-def decode_picture(term: Term, draft_size: int | None) -> npt.NDArray[np.uint8]:
-    """Decode the picture of a term, of a file, bytes or a URL, as (h, w, 3) uint8.
+def decode_picture(term: Term, draft_size: int | None) -> Pixels:
+    """Decode the picture of a term, of a file, bytes or a URL, or its region, as (h, w, 3) uint8.
 
     Raises QueryError if it is unusable, MediaError if the network fails.
     """
-    from imseek.media.decode import decode
-
     data, name = load_picture(term)
     try:
-        return decode(data, min_side=draft_size, measured=False).pixels
+        return decode_region(data, term.region, draft_size)
     except MediaError as error:
         raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
 

@@ -25,6 +25,7 @@ from imseek.plugins import find_plugins
 from imseek.search.candidate_set import CandidateSet, StageContext, concatenate
 from imseek.search.query import Query, Term
 from imseek.search.query_vectors import decode_picture
+from imseek.search.region import Region, decode_region
 from imseek.types.arrays import Float32, Pixels
 
 #: Kinds of terms that a reranker may read, and kinds of data about candidates that it may look up.
@@ -168,7 +169,7 @@ class RerankRequest:
                     one.cancel()
 
     def term_pixels(self, term: Term, *, min_side: int | None = None) -> Pixels:
-        """Return the picture of a term of the query: of a file, a URL or a stored image; as :meth:`pixels`.
+        """Return the picture of a term, or its region: of a file, a URL or a stored image; as :meth:`pixels`.
 
         Raises QueryError if there is none that can be read, MediaError if the network fails.
         """
@@ -176,7 +177,7 @@ class RerankRequest:
         if term.image_id is None:
             return decode_picture(term, min_side)
         self._check("pictures")
-        if (found := self._decode_stored(0, int(term.image_id), min_side)) is None:
+        if (found := self._decode_stored(0, int(term.image_id), min_side, term.region)) is None:
             raise QueryError(f"the picture of image {term.image_id} cannot be read", hint="is its source mounted?")
         return found
 
@@ -195,12 +196,12 @@ class RerankRequest:
         if data == "pictures" and self._read is None:
             self._read = self._stack.enter_context(self._context.open_originals())
 
-    def _decode_stored(self, owner: int, image_id: int, min_side: int | None) -> Pixels | None:
-        from imseek.media.decode import decode
-
+    def _decode_stored(
+        self, owner: int, image_id: int, min_side: int | None, region: Region | None = None
+    ) -> Pixels | None:
         assert self._read is not None
         try:
-            return decode(self._read(owner, image_id), min_side=min_side, measured=False).pixels
+            return decode_region(self._read(owner, image_id), region, min_side)
         except StaleGenerationError:
             raise
         except (ImseekError, OSError):

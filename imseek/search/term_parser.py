@@ -4,7 +4,7 @@ r"""Parses query terms as users type them, without touching the file system.
     weight = digits, with or without a fraction                 2:  0.5:  .5:
     what   = "http://…" | "https://…"                            a picture on the web
            | "/…" | "./…" | "../…" | "~/…" | "file://…"          a picture in a file
-           | "id:" digits                                        a stored image
+           | "id:" digits [ "@" x "," y "," w "," h ]            a stored image, or a region of it (docs/queries.md)
            | "-"                                                 a picture from standard input
            | "text:" words                                       these words, whatever they look like
            | words                                               where a picture is expected: a file of that name
@@ -27,13 +27,14 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from imseek.errors import QueryError
 from imseek.search.query import Term
+from imseek.search.region import format_region, parse_region
 from imseek.user_paths import expand_user
 
 STDIN: Final = "-"
 FILE_URI: Final = re.compile(r"file://", re.IGNORECASE)
 
 _WEIGHT: Final = re.compile(r"(\d+\.?\d*|\.\d+):", re.ASCII)
-_ID: Final = re.compile(r"id:(\d{1,40})", re.ASCII)
+_ID: Final = re.compile(r"id:(\d{1,40})(?:@([\d., ]{7,100}))?", re.ASCII)
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 _PATHS: Final = ("/", "./", "../", "~/")
 _TEXT: Final = "text:"
@@ -56,7 +57,8 @@ def parse_term(said: str, *, picture: bool = False, stdin: Callable[[], bytes] |
     if what.startswith(_PATHS):
         return Term(picture=_path(what), weight=weight)
     if found := _ID.fullmatch(what):
-        return Term(image_id=int(found[1]), weight=weight)
+        region = None if found[2] is None else parse_region(found[2])
+        return Term(image_id=int(found[1]), weight=weight, region=region)
     if what.startswith(_TEXT):
         return Term(text=what[len(_TEXT) :], weight=weight)
     if picture and what.strip():
@@ -83,12 +85,15 @@ def format_term(term: Term) -> str:
 
     The context gives the sign. Raises QueryError for bytes and vectors, which cannot be typed.
     """
+    if term.region is not None and term.image_id is None:
+        raise QueryError("a region can be written as a term of a stored image only")
     if term.text is not None:
         what = term.text if _is_plain(term.text) else _TEXT + term.text
     elif term.url is not None:
         what = term.url
     elif term.image_id is not None:
         what = f"id:{int(term.image_id)}"
+        what = what if term.region is None else f"{what}@{format_region(term.region)}"
     elif isinstance(term.picture, Path):
         path = str(term.picture)
         what = path if path.startswith(("/", "../")) else f"./{path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -10,17 +11,22 @@ from imseek.types.arrays import Pixels
 from imseek.types.pictures import Place, SkipReason
 
 if TYPE_CHECKING:
+    from imseek.search.region import Region
     from imseek.types.search_results import ReadPicture
 
 OTHER_COLLECTION: Final = "the picture is of another collection"
 
 
-def load_small(read: ReadPicture, uuid: str, image_id: int, side: int) -> Pixels:
-    """Load pixels (h, w, 3) uint8, not much larger than ``side``. Raises MediaError with the reason if that fails."""
-    from imseek.media import decode
+def load_small(read: ReadPicture, uuid: str, image_id: int, side: int, region: Region | None = None) -> Pixels:
+    """Load pixels (h, w, 3) uint8, not much larger than ``side``, of a picture or of a region in shares of it.
 
+    Raises MediaError with the reason if that fails.
+    """
+    from imseek.search.region import decode_region
+
+    whole = side if region is None else math.ceil(side / min(region[2:]))
     try:
-        return decode(read(uuid, image_id, side), min_side=side, measured=False).pixels
+        return decode_region(read(uuid, image_id, whole), region, side)
     except MediaError:
         raise
     except ImseekError as error:

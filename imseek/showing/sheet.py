@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from imseek.errors import MediaError
+from imseek.errors import MediaError, QueryError
 from imseek.input_file import read_input
-from imseek.media import Cell, Row, contact_sheet, decode
+from imseek.media import Cell, Row, contact_sheet
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.search.query import Query, Term
+from imseek.search.region import decode_region, is_shares
 from imseek.showing.pictures import load_small, name_of, short_reason
 from imseek.types.arrays import Pixels
 from imseek.types.search_results import Hit, ReadPicture, SearchResult
@@ -51,7 +52,7 @@ def _term_label(term: Term) -> str:
     if isinstance(term.picture, Path):
         return term.picture.name
     if term.image_id is not None:
-        return f"image {term.image_id}"
+        return f"image {term.image_id}" if term.region is None else f"part of image {term.image_id}"
     return term.url or ("a picture" if term.picture is not None else "a vector")
 
 
@@ -62,12 +63,14 @@ def _query_picture(query: Query, result: SearchResult, read: ReadPicture) -> Pix
         if len(query.terms) > 1:
             return None
         if first.image_id is not None:
-            return load_small(read, result.collections[0].collection, first.image_id, _SIDE)
+            if first.region is not None and not is_shares(first.region):
+                return None  # A server sends smaller pictures, whose pixels are others.
+            return load_small(read, result.collections[0].collection, first.image_id, _SIDE, first.region)
         if first.picture is None:
             return None
         data = first.picture
         if not isinstance(data, bytes):
             data = read_input(data, most=DEFAULT_LIMITS.max_bytes)
-        return decode(data, min_side=_SIDE, measured=False).pixels
-    except (MediaError, OSError):
+        return decode_region(data, first.region, _SIDE)
+    except (MediaError, QueryError, OSError):
         return None

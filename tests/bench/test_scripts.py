@@ -238,6 +238,7 @@ CASES = (
         "--minutes 0.1 --readers 1 --pictures 30",
         ("compared", "faults", "answer_ms.p50", "log_most_mb"),
     ),
+    Case("regions", "--pictures {pictures} --count 6", ("regions.recall_at_1", "regions.cpu_seconds")),
     Case("rerank", f"{_STAMPS} --depth 20", ("rankings.r_at_10", "rankings.cpu_seconds", "rankings.grown_mb")),
     Case("rescan", "--files 30", ("runs.seconds", "runs.opened")),
     Case("robustness", "--mutations 3 --only PNG --keep {tmp}", ("files", "faults", "formats.slowest_s")),

@@ -88,7 +88,7 @@ def test_a_call_that_ends_before_the_next_leaves_nothing_behind(page: Any) -> No
 
 
 def test_keys_of_a_comparison_count_as_long_as_it_is_there(page: Any) -> None:
-    _set_up(page, GROUP, "over", "compare")
+    _set_up(page, GROUP, "picture_address", "over", "compare")
     page.evaluate("(() => { const first = mount(); window.end = mount(); first(); })()")
     page.keyboard.press("s")
     assert page.evaluate("told.map(([name, value]) => [name, value.act])") == [["acted", "later"]]

@@ -36,8 +36,8 @@ def ui(tmp_path: Path, browser: Any) -> Iterator[Pages]:
 def test_from_nothing_to_a_tidy_collection(visit: Visit, album: Path, photo_files: list[Path]) -> None:
     # Nothing is there yet: the first page leads to where one begins.
     page = visit()
-    expect(page.get_by_text("No collection yet")).to_be_visible()
-    page.get_by_role("link", name="Create a collection").click()
+    expect(page.get_by_text("Which pictures do you want to search?")).to_be_visible()
+    page.get_by_role("link", name="More choices").click()
     page.get_by_label("Name", exact=True).fill("album")
     page.get_by_label("Folder with pictures").fill(f"{album}/")
     expect(page.get_by_text(f"All pictures in {album}/ and the folders below it")).to_be_visible()
@@ -84,3 +84,15 @@ def test_from_nothing_to_a_tidy_collection(visit: Visit, album: Path, photo_file
     page.get_by_role("dialog").get_by_role("button", name="Restore 1 file").click()
     expect(page.get_by_text("✓ 1 file restored.")).to_be_visible()
     assert len(list(album.glob("china*"))) == 2
+
+
+def test_demo_photos_are_searched_while_they_are_indexed(visit: Visit) -> None:
+    """One button; pictures appear by themselves, and the page counts as many as the top bar."""
+    page = visit()
+    page.get_by_role("button", name="Try it with demo photos").click()
+    expect(page.get_by_role("button", name="Collection demo, 19 pictures")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("19 pictures", exact=True)).to_be_visible()
+    expect(page.locator(".card")).to_have_count(19)
+    page.get_by_label("Search", exact=True).fill("a cat")
+    page.get_by_label("Search", exact=True).press("Enter")
+    expect(page.locator(".card").first).to_contain_text("chelsea.png")

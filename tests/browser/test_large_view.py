@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from browsing import Visit
@@ -142,3 +143,80 @@ def test_arrows_held_down_end_where_they_end(visit: Visit) -> None:
     page.wait_for_function("one => one.isConnected && one.naturalWidth > 0", arg=shown.element_handle())
     expect(page.locator(f"{LARGE} .path")).to_contain_text(page.locator(f"{LARGE} h2").inner_text())
     assert time.monotonic() - began < 60
+
+
+def test_a_part_of_a_picture_is_drawn_and_searched_by(visit: Visit) -> None:
+    page = _open(visit)
+    shown = page.locator(f"{LARGE} .canvas img")
+    expect(shown).to_have_attribute("alt", "chelsea.png")
+    page.keyboard.press("r")
+    box = page.locator(f"{LARGE} .region-box")
+    expect(box).to_be_focused()
+    whole = _box(page)
+    middle = box.bounding_box()
+    assert middle["width"] == pytest.approx(whole["width"] / 2, abs=2)
+
+    # By keyboard it moves and grows, and stays inside the picture.
+    for _ in range(30):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowRight")
+    moved = box.bounding_box()
+    assert moved["x"] == pytest.approx(whole["x"], abs=2)
+    assert moved["width"] == pytest.approx(whole["width"] * 0.52, abs=2)
+    page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+    expect(page.locator(LARGE)).to_be_visible()
+
+    # By mouse: the head of the cat.
+    page.get_by_role("button", name="Search a part").click()
+    corner = [whole["x"] + whole["width"] * 0.25, whole["y"] + whole["height"] * 0.1]
+    page.mouse.move(*corner)
+    page.mouse.down()
+    page.mouse.move(corner[0] + whole["width"] * 0.5, corner[1] + whole["height"] * 0.6, steps=5)
+    page.mouse.up()
+    drawn = box.bounding_box()
+    assert drawn["x"] == pytest.approx(corner[0], abs=2)
+    assert drawn["height"] == pytest.approx(whole["height"] * 0.6, abs=2)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**like=id**")
+    region = [float(one) for one in parse_qs(urlsplit(page.url).query)["like"][0].partition("@")[2].split(",")]
+    assert region == pytest.approx([0.25, 0.1, 0.5, 0.6], abs=0.02)
+    expect(page.get_by_text("part of chelsea.png")).to_be_visible()
+    expect(page.locator(".card").first).to_contain_text("chelsea.png")
+
+    # The address alone leads there again.
+    page.reload()
+    expect(page.locator(".card").first).to_contain_text("chelsea.png")
+
+
+def test_selected_pictures_are_compared_side_by_side(visit: Visit) -> None:
+    page = visit(c="photos", q="a cat", cutoff="off")
+    cards = page.locator(".card")
+    for n in range(3):
+        cards.nth(n).locator(".tick").click(force=True)
+    expect(page.get_by_text("3 selected")).to_be_visible()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    sides = page.locator("dialog.sides[open]")
+    expect(sides.locator(".pane")).to_have_count(3)
+    expect(sides.locator("tr.differs", has_text="Pixels")).to_be_visible()
+    same = sides.locator("tr:not(.differs)", has_text="Source")
+    expect(same).to_be_visible()
+    page.keyboard.press("d")
+    expect(same).to_be_hidden()
+
+    # What enlarges and moves one, does so to all.
+    def factor(n: int) -> float:
+        frame = sides.locator(".frame").nth(n).bounding_box()
+        canvas = sides.locator(".canvas").nth(n).bounding_box()
+        return max(canvas["width"] / frame["width"], canvas["height"] / frame["height"])
+
+    before = [factor(n) for n in range(3)]
+    frame = sides.locator(".frame").nth(1).bounding_box()
+    page.mouse.move(frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2)
+    page.mouse.wheel(0, -600)
+    after = [factor(n) for n in range(3)]
+    assert after[0] / before[0] == pytest.approx(after[1] / before[1], rel=0.01)
+    assert after[2] / before[2] == pytest.approx(after[1] / before[1], rel=0.01)
+    assert after[1] > 1.5 * before[1]
+    page.keyboard.press("Escape")
+    expect(sides).to_have_count(0)

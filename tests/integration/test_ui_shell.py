@@ -41,7 +41,8 @@ def run(**query: str) -> Any:
 def test_without_a_collection_the_page_says_how_to_make_one(home: Path) -> None:
     page = run()
     assert not page.exception
-    assert page.header[0].value == "No collection yet"
+    assert page.header[0].value == "Which pictures do you want to search?"
+    assert [one.label for one in page.button] == ["Index this folder", "Try it with demo photos"]
     assert not page.selectbox
 
 

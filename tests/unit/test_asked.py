@@ -17,10 +17,12 @@ HASH = "0a" * 32
 
 weights = st.floats(1e-6, 1e6)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
+#: As the page writes them, and in pixels.
+regions = st.none() | st.sampled_from([(0.25, 0.1, 0.5, 0.3333), (0.0, 0.0, 1.0, 1.0), (10.0, 20.0, 640.0, 480.0)])
 parts = st.one_of(
     st.builds(QueryPart, st.just("words"), texts.map(str.strip).filter(bool), weights, st.booleans()),
-    st.builds(QueryPart, st.just("image"), st.integers(0, 2**63 - 1).map(str), weights, st.booleans()),
-    st.builds(QueryPart, st.just("upload"), st.just(HASH), weights, st.booleans()),
+    st.builds(QueryPart, st.just("image"), st.integers(0, 2**63 - 1).map(str), weights, st.booleans(), regions),
+    st.builds(QueryPart, st.just("upload"), st.just(HASH), weights, st.booleans(), regions),
 )
 
 
@@ -174,6 +176,8 @@ def test_links_of_other_pages() -> None:
         ("- snow", QueryPart("words", "- snow")),
         ("-", QueryPart("words", "-")),
         ("id:17", QueryPart("image", "17")),
+        ("id:17@.25,.25,.5,.5", QueryPart("image", "17", region=(0.25, 0.25, 0.5, 0.5))),
+        ("id:17@home", QueryPart("words", "id:17@home")),
         ("-0.5:id:017", QueryPart("image", "17", 0.5, True)),
         ("text:id:17", QueryPart("words", "id:17")),
         ("16:9", QueryPart("words", "9", 16.0)),
@@ -185,7 +189,7 @@ def test_what_is_typed(text: str, part: QueryPart | None) -> None:
     assert search_state.parse_typed(text) == part
 
 
-@pytest.mark.parametrize("text", ["0:dog", "id:9999999999999999999", "x" * 5000])
+@pytest.mark.parametrize("text", ["0:dog", "id:9999999999999999999", "x" * 5000, "id:17@1,2,3"])
 def test_what_cannot_be_typed(text: str) -> None:
     with pytest.raises(QueryError) as refused:
         search_state.parse_typed(text)

@@ -15,11 +15,11 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from imseek.ui.server.picture_routes import picture_routes
-from imseek.ui.web.base_url import BaseUrlMiddleware
 from imseek.ui.web.compressed_static import CompressedStatic
+from imseek.ui.web.page_head import PageHeadMiddleware
 
 SCRIPT = b"export const words = 'one, two, three';\n" * 200
-PAGE = "<!DOCTYPE html><html><head><title>x</title></head></html>"
+PAGE = "<!DOCTYPE html><html><head><title>x</title></head><body>y</body></html>"
 
 
 @pytest.fixture
@@ -43,7 +43,10 @@ def client() -> TestClient:
         Route("/{page:path}", page),
     ]
     return TestClient(
-        Starlette(routes=routes, middleware=[Middleware(BaseUrlMiddleware), Middleware(CompressedStatic)])
+        Starlette(
+            routes=routes,
+            middleware=[Middleware(PageHeadMiddleware, style="p { margin: 0 }"), Middleware(CompressedStatic)],
+        )
     )
 
 
@@ -81,10 +84,10 @@ def test_what_a_browser_has_already_is_not_sent_again(client: TestClient) -> Non
     assert (answer.status_code, answer.content) == (304, b"")
 
 
-def test_pages_say_where_the_server_is(client: TestClient) -> None:
+def test_pages_say_where_the_server_is_and_have_our_style(client: TestClient) -> None:
     answer = _get(client, "/map", Accept="text/html,*/*", Accept_Encoding="gzip")
     assert answer.text.startswith("<!DOCTYPE html><html><head><script>window.__streamlit = { BACKEND_BASE_URL: ")
-    assert answer.text.endswith("<title>x</title></head></html>")
+    assert answer.text.endswith("<title>x</title></head><body><style>p { margin: 0 }</style>y</body></html>")
     assert int(answer.headers["content-length"]) == len(answer.content)
     assert "etag" not in answer.headers
     assert _get(client, "/map", Accept="*/*").text == PAGE

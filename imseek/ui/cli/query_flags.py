@@ -18,7 +18,7 @@ import typer
 
 from imseek.errors import QueryError, UsageError
 from imseek.input_file import map_array, read_input
-from imseek.search import OptionField, QueryOptions, check_values, option_fields
+from imseek.search import OptionField, QueryOptions, Region, check_values, option_fields
 from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.flag_groups import Flag, FlagGroup, flags_of
 from imseek.ui.cli.image_arguments import parse_id, parse_id_argument, parse_picture_term
@@ -69,6 +69,8 @@ class QueryFlags:
         typer.Option("--cutoff", help=option_fields()["cutoff"].option.help),
     ] = None
     options: QueryOptions = field(default_factory=QueryOptions)
+    region: Region | None = None
+    """The region of the first picture of ``like``."""
 
     @property
     def many(self) -> bool:
@@ -80,9 +82,19 @@ class QueryFlags:
         """Whether any flag holds a term, or a hit that was right or wrong."""
         return any((self.like, self.unlike, self.vector, self.options.more, self.options.less))
 
-    def also_like(self, pictures: Sequence[str]) -> QueryFlags:
-        """Return a copy with ``pictures`` before those of ``--like``."""
-        return replace(self, like=[*pictures, *(self.like or ())])
+    def also_like(self, pictures: Sequence[str], region: str | None = None) -> QueryFlags:
+        """Return a copy with ``pictures`` before those of ``--like``; ``region`` is of the one picture.
+
+        Raises QueryError, UsageError.
+        """
+        found = replace(self, like=[*pictures, *(self.like or ())])
+        if region is None:
+            return found
+        from imseek.search import parse_region
+
+        if len(pictures) > 1:
+            raise UsageError("--region is a box of one picture", hint="further pictures: --like PICTURE")
+        return replace(found, region=parse_region(region))
 
     def with_limit(self, limit: int) -> QueryFlags:
         """Return a copy that asks for ``limit`` hits."""
@@ -149,7 +161,10 @@ class QueryFlags:
 
         stdin = _read_once(_stdin_picture)
         terms = [parse_term(text, stdin=stdin) for text in texts]
-        terms += [parse_picture_term(said, stdin=stdin) for said in self.like or ()]
+        like = [parse_picture_term(said, stdin=stdin) for said in self.like or ()]
+        if self.region is not None:
+            like[0] = replace(like[0], region=self.region)
+        terms += like
         terms += [_vector_term(said) for said in self.vector or ()]
         negative = [parse_term(said, stdin=stdin) for said in self.unlike or ()]
         terms += [replace(term, weight=-NOT_WEIGHT * term.weight) for term in negative]

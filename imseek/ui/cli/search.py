@@ -75,6 +75,7 @@ def register(app: typer.Typer) -> None:
             "imseek similar holiday.jpg",
             "imseek similar 17",
             "imseek similar scan.png --open",
+            "imseek similar 17 --region 0.25,0.25,0.5,0.5",
             "curl -s https://example.org/photo.jpg | imseek similar -",
         ),
     )(similar)
@@ -112,6 +113,15 @@ def similar(
             help="A picture: a file (it need not be indexed), a URL, an id, or - for stdin.",
         ),
     ],
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region",
+            metavar="X,Y,W,H",
+            help="Only this box of the picture: left, top, width and height, as shares of it (0.25,0.25,0.5,0.5) "
+            "or in pixels.",
+        ),
+    ] = None,
     collection: CollectionsOption = None,
     server: ServerOption = None,
     here: HereOption = False,
@@ -121,7 +131,7 @@ def similar(
     runtime: Runtime,
 ) -> int:
     """Find pictures that look like another one: `imseek search --like IMAGE`."""
-    return _run_search([], asking.also_like(image), output, _Place(collection, server, here), runtime)
+    return _run_search([], asking.also_like(image, region), output, _Place(collection, server, here), runtime)
 
 
 @dataclass(frozen=True, slots=True)

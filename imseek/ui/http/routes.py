@@ -22,6 +22,7 @@ from imseek.search import (
     QueryOptions,
     Term,
     option_fields,
+    parse_region,
     query_from_json,
 )
 from imseek.types.suggestions import MAX_SERVED, MAX_SERVED_TEXT, SuggestionKind
@@ -36,6 +37,14 @@ router = APIRouter()
 
 Limit = Annotated[int, Parameter(**bounds_of("limit"), description=option_fields()["limit"].option.help)]
 LIMIT: Final = QueryOptions().limit
+Region = Annotated[
+    str | None,
+    Parameter(
+        max_length=100,
+        description="Only this box of the picture: x,y,width,height, as shares of it if none exceeds 1, otherwise in "
+        "pixels.",
+    ),
+]
 #: Side of a thumbnail in pixels.
 Side = Annotated[int, Parameter(ge=MIN_SIDE, le=MAX_SIDE)]
 
@@ -166,11 +175,13 @@ async def similar(
     picture: Annotated[UploadFile, File(description="A picture in any format that can be indexed.")],
     limit: Limit = LIMIT,
     where: Annotated[str | None, Parameter(**bounds_of("where"))] = None,
+    region: Region = None,
 ) -> Response:
     service = service_of(request)
     served = service.get(name)
+    box = None if region is None else parse_region(region)
     data = await picture.read()
-    return await _answer(service, served, Query((Term(picture=data),), limit, where=where))
+    return await _answer(service, served, Query((Term(picture=data, region=box),), limit, where=where))
 
 
 @router.post(
@@ -206,9 +217,12 @@ async def image(request: Request, name: str, image_id: int) -> body_schemas.Imag
     response_model=body_schemas.Answer,
     responses=problem_responses(404),
 )
-async def similar_to(request: Request, name: str, image_id: int, limit: Limit = LIMIT) -> Response:
+async def similar_to(
+    request: Request, name: str, image_id: int, limit: Limit = LIMIT, region: Region = None
+) -> Response:
     service = service_of(request)
-    return await _answer(service, service.get(name), Query((Term(image_id=image_id),), limit))
+    term = Term(image_id=image_id, region=None if region is None else parse_region(region))
+    return await _answer(service, service.get(name), Query((term,), limit))
 
 
 _PICTURE: dict[int | str, dict[str, Any]] = {

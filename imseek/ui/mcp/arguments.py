@@ -15,7 +15,7 @@ from imseek.errors import UsageError
 from imseek.search import known_rerankers, option_fields
 from imseek.types.json_form import Json
 from imseek.ui.render.json_schema import schema_of_arguments
-from imseek.ui.render.query_schema import option_schema
+from imseek.ui.render.query_schema import option_schema, region_schema
 from imseek.ui.render.words import printable
 from imseek.ui.server.pictures import MAX_SIDE, MIN_SIDE
 from imseek.ui.server.query_bounds import bounds_of
@@ -69,6 +69,7 @@ _PICTURE: Final = {
         "maxLength": _MAX_PICTURE,
         "description": "Or the bytes of a picture file, in base64.",
     },
+    "region": region_schema(),
 }
 
 

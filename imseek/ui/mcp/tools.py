@@ -148,7 +148,8 @@ class Tools:
             ToolKind(
                 "similar",
                 "Find similar images",
-                "Find images that look like a stored image, by its id, or like a picture that you have.",
+                "Find images that look like a stored image, by its id, or like a picture that you have, or like a "
+                "region of it.",
                 query_arguments("similar"),
                 ToolAnswer[SearchResult],
                 self._similar,
@@ -228,7 +229,11 @@ class Tools:
     async def _similar(self, arguments: dict[str, Any], _: Report) -> ToolResult:
         served = self._served(arguments)
         image_id, picture = arguments.pop("image_id", None), arguments.pop("picture", None)
-        like = [*([] if image_id is None else [image_id]), *([] if picture is None else [{"picture": picture}])]
+        region = {"region": one} if (one := arguments.pop("region", None)) is not None else {}
+        if region and image_id is not None and picture is not None:
+            raise UsageError("a region is a box of one picture", hint="pass image_id or picture")
+        like = [] if image_id is None else [{"image_id": image_id, **region}]
+        like += [] if picture is None else [{"picture": picture, **region}]
         return await self._query(served, {**arguments, "like": like})
 
     async def _query(self, served: ServedCollection, document: dict[str, Any]) -> ToolResult:

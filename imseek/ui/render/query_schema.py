@@ -34,7 +34,23 @@ _MEMBERS: Final[dict[str, dict[str, Any]]] = {
     },
     "picture": {"type": "string", "contentEncoding": "base64", "description": "The bytes of a picture."},
 }
+_PICTURES: Final = ("path", "url", "image_id", "picture")
+
+
+def region_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the region of a picture."""
+    return {
+        "type": "array",
+        "items": {"type": "number", "minimum": 0},
+        "minItems": 4,
+        "maxItems": 4,
+        "description": "Only this box of the picture: left, top, width and height, as shares of it if none exceeds 1, "
+        "otherwise in pixels.",
+    }
+
+
 _DEFINITIONS: Final[dict[str, Any]] = {
+    "region": region_schema(),
     "weight": {
         "type": "number",
         "exclusiveMinimum": 0,
@@ -53,8 +69,9 @@ _DEFINITIONS: Final[dict[str, Any]] = {
     },
     "object": {
         "type": "object",
-        "properties": {**_MEMBERS, "weight": _WEIGHT},
+        "properties": {**_MEMBERS, "weight": _WEIGHT, "region": {"$ref": "#/$defs/region"}},
         "oneOf": [{"required": [name]} for name in _MEMBERS],
+        "dependentSchemas": {"region": {"anyOf": [{"required": [name]} for name in _PICTURES]}},
         "additionalProperties": False,
     },
     "like": {

@@ -121,13 +121,16 @@ class ServedCollection:
         data, name = term.picture, "the bytes given"
         if term.url is not None:
             data, name = await self.threads.fetch(load_picture, term, _FETCH_LIMITS)
+        elif term.image_id is not None and term.region is not None:
+            found = await self.threads.read(self.collection.originals.load, int(term.image_id))
+            data, name = found.data, f"image {term.image_id}"
         if not isinstance(data, bytes):
             return term
         try:
             await self.threads.look(media.decode, data, min_side=64, limits=self.limits)
         except MediaError as error:
             raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
-        return Term(picture=data, weight=term.weight)
+        return term if term.image_id is not None else replace(term, url=None, picture=data)
 
 
 def _check_size(query: Query) -> None:

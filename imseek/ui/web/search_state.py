@@ -2,10 +2,11 @@
 
     ?c=photos&q=a+dog&q=2:beach&not=snow&like=id:5&like=upload:HASH&unlike=0.5:id:9&more=5&less=9&where=year+%3E+2020
 
-``q`` and ``not`` hold words, optionally with a weight (``2:beach``), ``like`` and ``unlike`` pictures. They may be
-repeated, as may ``where`` (conditions, all of which must hold), ``more`` and ``less``. A URL may hold anything: what
-cannot be parsed is left out and reported. It never names a file or a URL, so that a link from somebody else makes this
-machine open nothing: pictures are those of the collection, or earlier uploads (:mod:`imseek.ui.web.uploads`).
+``q`` and ``not`` hold words, optionally with a weight (``2:beach``), ``like`` and ``unlike`` pictures, or a region of
+one (``id:5@0.25,0.25,0.5,0.5``). They may be repeated, as may ``where`` (conditions, all of which must hold), ``more``
+and ``less``. A URL may hold anything: what cannot be parsed is left out and reported. It never names a file or a URL,
+so that a link from somebody else makes this machine open nothing: pictures are those of the collection, or earlier
+uploads (:mod:`imseek.ui.web.uploads`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,19 @@ from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 
 from imseek.errors import QueryError
-from imseek.search import NOT_WEIGHT, By, GroupBy, Query, Sort, Term, option_fields, split_weight
+from imseek.search import (
+    NOT_WEIGHT,
+    By,
+    GroupBy,
+    Query,
+    Region,
+    Sort,
+    Term,
+    format_region,
+    option_fields,
+    parse_region,
+    split_weight,
+)
 
 #: Words; an image of the collection, by its id; an uploaded picture, by its SHA-256.
 PartKind: TypeAlias = Literal["words", "image", "upload"]
@@ -41,13 +54,14 @@ _SWITCH: Final = {"on": True, "off": False}
 class QueryPart:
     """One part of a query. ``what`` is words, the digits of an id, or a SHA-256 in hex.
 
-    ``weight`` is positive, also if the part is ``unwanted``.
+    ``weight`` is positive, also if the part is ``unwanted``. ``region`` is a box of the picture (:class:`Term`).
     """
 
     kind: PartKind
     what: str
     weight: float = 1.0
     unwanted: bool = False
+    region: Region | None = None
 
     def term(self, upload: Callable[[str], bytes]) -> Term:
         """Return the part as a term. ``upload`` returns a picture's bytes by its SHA-256.
@@ -58,8 +72,8 @@ class QueryPart:
         if self.kind == "words":
             return Term(text=self.what, weight=weight)
         if self.kind == "image":
-            return Term(image_id=int(self.what), weight=weight)
-        return Term(picture=upload(self.what), weight=weight)
+            return Term(image_id=int(self.what), weight=weight, region=self.region)
+        return Term(picture=upload(self.what), weight=weight, region=self.region)
 
     def written(self) -> tuple[str, str]:
         """Return the part as name and value of a URL parameter."""
@@ -69,6 +83,7 @@ class QueryPart:
             value = self.what if plain else f"{_format_number(self.weight)}:{self.what}"
             return ("not" if self.unwanted else "q"), value
         value = f"{'id' if self.kind == 'image' else 'upload'}:{self.what}"
+        value = value if self.region is None else f"{value}@{format_region(self.region)}"
         value = value if self.weight == 1 else f"{_format_number(self.weight)}:{value}"
         return ("unlike" if self.unwanted else "like"), value
 
@@ -148,7 +163,7 @@ class SearchState:
     def with_part(self, part: QueryPart) -> SearchState:
         """Add a part, or change its weight if it is there already."""
         for n, one in enumerate(self.parts):
-            if (one.kind, one.what, one.unwanted) == (part.kind, part.what, part.unwanted):
+            if replace(one, weight=part.weight) == part:
                 return self.with_changes(parts=(*self.parts[:n], part, *self.parts[n + 1 :]))
         return self.with_changes(parts=(*self.parts, part))
 
@@ -225,9 +240,9 @@ def text_search(text: str, *, weight: float = 1.0) -> SearchState:
     return SearchState((QueryPart("words", text.strip(), weight),))
 
 
-def more_like(image_id: int) -> SearchState:
-    """Return a search for images similar to a stored one."""
-    return SearchState((QueryPart("image", str(image_id)),))
+def more_like(image_id: int, region: Region | None = None) -> SearchState:
+    """Return a search for images similar to a stored one, or to a region of it."""
+    return SearchState((QueryPart("image", str(image_id), region=region),))
 
 
 def filtered_search(*where: str) -> SearchState:
@@ -241,7 +256,8 @@ def sql_literal(text: str) -> str:
 
 
 def parse_typed(text: str) -> QueryPart | None:
-    """Parse the search box: words (``2:beach``) or a stored image (``id:17``), unwanted with a minus (``-snow``).
+    """Parse the search box: words (``2:beach``) or a stored image (``id:17``, or a region of it as in an address),
+    unwanted with a minus (``-snow``).
 
     Returns None for empty text. Raises QueryError for an invalid weight. The page detects paths and URLs itself, since
     only typed ones may be opened, never linked ones.
@@ -250,10 +266,11 @@ def parse_typed(text: str) -> QueryPart | None:
     unwanted = len(said) > 1 and said[0] == "-" and not said[1].isspace()
     weight, what = split_weight(said[1:].strip() if unwanted else said)
     what = what.strip()
-    if found := re.fullmatch(r"id:(\d{1,19})", what, re.ASCII):
+    if found := re.fullmatch(r"id:(\d{1,19})(?:@([\d., ]+))?", what, re.ASCII):
         if int(found[1]) >= 1 << 63:
             raise QueryError(f"there is no image {found[1]}", hint="ids are shown beside each picture")
-        return QueryPart("image", str(int(found[1])), weight, unwanted)
+        region = None if found[2] is None else parse_region(found[2])
+        return QueryPart("image", str(int(found[1])), weight, unwanted, region)
     what = what.removeprefix("text:").strip()
     if len(what) > _TEXT:
         raise QueryError(f"these words are longer than {_TEXT:,} characters", hint="ask for less at once")
@@ -275,11 +292,16 @@ def _part(value: str, pictures: bool, unwanted: bool) -> QueryPart | None:
     weight, what = found[0], found[1].strip()
     if not pictures:
         return QueryPart("words", what, weight, unwanted) if what else None
-    kind, _, name = what.partition(":")
+    kind, _, named = what.partition(":")
+    name, cut, box = named.partition("@")
+    try:
+        region = parse_region(box) if cut else None
+    except QueryError:
+        return None
     if kind == "id" and _ID.fullmatch(name) and int(name) < 1 << 63:
-        return QueryPart("image", str(int(name)), weight, unwanted)
+        return QueryPart("image", str(int(name)), weight, unwanted, region)
     if kind == "upload" and _HASH.fullmatch(name):
-        return QueryPart("upload", name, weight, unwanted)
+        return QueryPart("upload", name, weight, unwanted, region)
     return None
 
 

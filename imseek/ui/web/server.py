@@ -29,10 +29,10 @@ from imseek.ui.server.process import bind_socket, serve, server_url
 from imseek.ui.server.settings import check_token
 from imseek.ui.web import app_state, blobs, theme
 from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
-from imseek.ui.web.base_url import BaseUrlMiddleware
 from imseek.ui.web.compressed_static import CompressedStatic
 from imseek.ui.web.image_action_routes import image_action_routes
 from imseek.ui.web.live_state import state_route
+from imseek.ui.web.page_head import PageHeadMiddleware
 from imseek.ui.web.sessions import PagesApp
 from imseek.ui.web.shell import on_error
 from imseek.ui.web.system_viewer import can_open
@@ -111,7 +111,7 @@ def run(
                 token=settings.token,
                 once=once,
             ),
-            Middleware(BaseUrlMiddleware),
+            Middleware(PageHeadMiddleware, style=theme.page_style()),
             Middleware(CompressedStatic),
         ],
         lifespan=lifespan,

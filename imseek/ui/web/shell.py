@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Final
 
 import streamlit as st
@@ -14,13 +12,13 @@ from streamlit.navigation.page import StreamlitPage
 
 from imseek.errors import ImseekError
 from imseek.overview import read_state
-from imseek.ui.web import changes, theme
+from imseek.ui.web import changes
 from imseek.ui.web.app_state import current_app, images_url
 from imseek.ui.web.components import component
 from imseek.ui.web.components.address import address
 from imseek.ui.web.live_state import STATE_PATH
 from imseek.ui.web.pages.search import page_state, search_box
-from imseek.ui.web.parts import navigation
+from imseek.ui.web.parts import navigation, viewer
 from imseek.ui.web.search_state import MINOR_PARAMETERS
 
 _SWITCHER: Final = "shell-switcher"
@@ -89,13 +87,14 @@ def show() -> None:
     st.set_page_config(
         page_title=f"{name} · imseek" if name else "imseek", page_icon="🔎", layout="wide", menu_items={}
     )
-    st.html(_style())
     pages = {name: navigation.page(name, draw) for name, draw in PAGES.items()}
     chosen = st.navigation([*pages.values()], position="hidden")
     search_box.follow_submission()
     _bar(pages, chosen)
     page_state.show_deferred_error()
     chosen.run()
+    if (name := navigation.collection_name()) is not None and chosen != pages[navigation.FIRST_PAGE]:
+        viewer.restore_viewer(name)
 
 
 def on_error(error: Exception) -> bool:
@@ -106,16 +105,11 @@ def on_error(error: Exception) -> bool:
     return True
 
 
-@cache
-def _style() -> str:
-    style = (Path(__file__).parent / "shell.css").read_text("utf-8")
-    return f"<style>{theme.css_variables()}{style}</style>"
-
-
 def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage) -> None:
     """Draw the top bar; on phones, CSS moves its links to the bottom of the window."""
     names = [one.name for one in current_app().collections()]
     name, missing = navigation.collection_name(), navigation.missing_collection()
+    images = None if name is None else _count_images(name)
     with st.container(key="shell", horizontal=True, vertical_alignment="center", gap=None, wrap=False):
         component("shell")(
             key=_SWITCHER,
@@ -124,13 +118,14 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage)
                 "collection": name or missing or "",
                 "missing": missing is not None,
                 "collections": names,
+                "images": images,
                 "state": STATE_PATH,
             },
             on_chosen_change=_on_choice,
             on_renew_change=_on_renewal,
         )
         with st.container(key="shell-search", horizontal=True, gap=None, wrap=False):
-            if name is not None and _is_readable(name):
+            if images is not None and name is not None:
                 search_box.show(name, here=chosen == pages[navigation.FIRST_PAGE])
         with st.container(key="shell-pages", horizontal=True, gap=None, wrap=False):
             query = {navigation.COLLECTION_KEY: name or missing or ""}
@@ -163,13 +158,12 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage)
         address(name or missing or "", MINOR_PARAMETERS)
 
 
-def _is_readable(name: str) -> bool:
-    """Return whether the collection can be searched, as far as its smallest file says: the page says what is wrong."""
+def _count_images(name: str) -> int | None:
+    """Return the number of images, None if the collection's smallest file cannot be read: the page says why."""
     try:
-        read_state(next(one.path for one in current_app().collections() if one.name == name))
+        return read_state(next(one.path for one in current_app().collections() if one.name == name)).images
     except ImseekError:
-        return False
-    return True
+        return None
 
 
 def _on_choice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 #: By Streamlit's names. Text has a contrast of 4.5:1 at least on both backgrounds (tests/unit/test_theme.py).
@@ -62,3 +63,8 @@ def css_variables() -> str:
         return " ".join(f"--imseek-{name}: {value};" for name, value in colours(mode).items())
 
     return f":root {{ {of('light')} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {of('dark')} }} }}\n"
+
+
+def page_style() -> str:
+    """Return the style of all pages."""
+    return css_variables() + (Path(__file__).parent / "shell.css").read_text("utf-8")

@@ -13,8 +13,8 @@ from typing import Any, Final
 import streamlit as st
 
 _HERE = Path(__file__).parent
-#: Parts of every component that shows pictures large.
-LARGE_VIEW: Final = ("common", "changes", "favourites", "zoom", "picture_address", "large")
+#: Parts of every component that shows a picture large.
+LARGE_VIEW: Final = ("common", "changes", "favourites", "zoom", "region", "picture_address", "large")
 
 
 @cache

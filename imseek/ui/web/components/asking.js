@@ -12,14 +12,25 @@ class Asking {
       ["keydown", "paste", "dragover", "dragleave", "drop"].map((name) => [name, (event) => this[name](event)]),
     );
     for (const [name, heard] of Object.entries(this.listeners)) document.addEventListener(name, heard);
+    this.watch = new MutationObserver(() => this.name());
   }
 
   close() {
+    this.watch.disconnect();
     for (const [name, heard] of Object.entries(this.listeners)) document.removeEventListener(name, heard);
   }
 
   update(data) {
     this.data = data;
+    const box = document.querySelector(data.uploader)?.parentNode;
+    if (box && box !== this.box) this.watch.observe((this.box = box), { childList: true, subtree: true });
+    this.name();
+  }
+
+  // Streamlit's button has no name once its text is hidden, and a new one comes after each upload.
+  name() {
+    const button = document.querySelector(`${this.data.uploader} button:not([aria-label])`);
+    button?.setAttribute("aria-label", "Search by a picture");
   }
 
   keydown(event) {

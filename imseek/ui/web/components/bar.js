@@ -17,6 +17,14 @@ class Bar {
       this.root.style.setProperty("--room", `${width}px`);
     }).observe(place);
     parent.append(place, this.root);
+    this.sides = new SideBySide(parent);
+    this.sides.closed = () => this.root.querySelector(".compare")?.focus();
+    this.listen = () => this.data.compared && this.sides.open(this.data.compared, this.data.base);
+    window.addEventListener("imseek-compare", this.listen); // From the key of the grid.
+  }
+
+  close() {
+    window.removeEventListener("imseek-compare", this.listen);
   }
 
   update(data) {
@@ -30,6 +38,7 @@ class Bar {
     const parts = [make("span", "count", data.text)];
     if (data.whole) parts.push(button(data.whole, "all", () => this.trigger("all", true)));
     if (data.clears) parts.push(button("Clear", "clear", () => this.trigger("cleared", true)));
+    if (data.compared) parts.push(button("Compare", "compare", this.listen, "Show them side by side (c)"));
     parts.push(make("span", "dim", "Download"));
     if (!data.refused) parts.push(this.link(`Zip (${data.size})`, "pictures.zip", "The pictures as they are stored"));
     parts.push(

@@ -30,7 +30,23 @@ function drawnChip(chip, tell) {
     const image = document.createElement("img");
     image.src = chip.src;
     image.alt = "";
-    item.append(image);
+    if (chip.region.length) {
+      // The box fits into a square that hides the rest of the picture.
+      const [x, y, width, height] = chip.region;
+      const frame = make("span", "part");
+      image.addEventListener("load", () => {
+        const [wide, high] = [image.naturalWidth * width, image.naturalHeight * height];
+        const scale = 28 / Math.max(wide, high);
+        Object.assign(frame.style, { width: `${wide * scale}px`, height: `${high * scale}px` });
+        Object.assign(image.style, {
+          width: `${image.naturalWidth * scale}px`,
+          height: `${image.naturalHeight * scale}px`,
+          transform: `translate(${-100 * x}%, ${-100 * y}%)`,
+        });
+      });
+      frame.append(image);
+      item.append(frame);
+    } else item.append(image);
   }
   const text = make("span", "text", chip.text);
   text.title = chip.title || chip.text;

@@ -15,7 +15,8 @@ from imseek.ui.web.components import component
 class Chip:
     """A chip. ``says`` stands before ``text`` (``not``), and is a button labelled ``flips`` if that is set.
 
-    ``src`` is the URL of a small picture. Without ``weight`` there is none to change.
+    ``src`` is the URL of a small picture, of which only ``region`` is shown: x, y, width and height in shares of it.
+    Without ``weight`` there is none to change.
     """
 
     id: str
@@ -23,6 +24,7 @@ class Chip:
     says: str = ""
     flips: str = ""
     src: str = ""
+    region: tuple[float, ...] = ()
     title: str = ""
     tone: str = ""
     weight: float | None = None

@@ -20,6 +20,9 @@ class Group {
     this.root.append(this.bar, this.note, this.row);
     parent.appendChild(this.root);
     this.over = new Over(this.root);
+    this.address = new PictureAddress(() => this.over.close());
+    this.over.chosen = ({ image }) => Number.isInteger(image) && this.address.show(image); // Not of another collection.
+    this.over.closed = () => this.address.leave();
     this.root.addEventListener("click", (event) => this.clicked(event));
     this.listen = (event) => this.pressed(event);
     // Keys work wherever the focus is, except in inputs, so that nobody has to click first.
@@ -61,6 +64,16 @@ class Group {
     this.show();
     if (focused) this.cards[this.at]?.focus({ preventScroll: true });
     this.fetch(data.before);
+    picture.reopen = () => this.root.isConnected && this.restore();
+    this.restore();
+  }
+
+  // Compares the picture that the URL names with the suggested one.
+  restore() {
+    const requested = PictureAddress.requested();
+    const n = this.data.pictures.findIndex(({ image }) => image === requested);
+    if (requested === null || n < 0 || this.data.pictures.length < 2 || this.over.open) return;
+    this.over.show(this.data.pictures, n || 1, (to) => this.move(to));
   }
 
   // Prefetches the next group once all visible pictures have loaded: a browser sends six requests at a time.

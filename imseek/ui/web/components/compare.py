@@ -42,7 +42,7 @@ def compare(
         if action is not None:
             acted(ReviewAction(str(action["act"]), tuple(map(int, action["images"])), str(action["epoch"])))
 
-    component("compare", "over")(
+    component("compare", "picture_address", "over")(
         key=key,
         data={
             "pictures": list(pictures),

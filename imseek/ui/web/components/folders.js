@@ -38,6 +38,7 @@ class Picker {
     this.input.addEventListener("blur", () => {
       if (this.input.value !== this.sent) this.send(this.input.value);
     });
+    for (const name of ["dragover", "drop"]) this.root.addEventListener(name, (event) => this.dropped(event));
     this.input.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown") this.focus(0);
       else if (event.key === "Enter") this.complete();
@@ -102,6 +103,16 @@ class Picker {
     if (entry && entry.path !== null) this.go(entry.path);
   }
 
+  // Takes the path of a folder that is dropped as text or as a link; of a dropped file, browsers hide where it is.
+  dropped(event) {
+    event.preventDefault();
+    event.stopPropagation();
+    if (event.type !== "drop") return;
+    const path = pathOf(event.dataTransfer.getData("text/uri-list") || event.dataTransfer.getData("text/plain"));
+    if (path) this.go(path);
+    else this.told.textContent = "Browsers do not say where a dropped folder is. Type or paste its path, or choose it below.";
+  }
+
   // Enters the folder if only one matches, else sends the text as typed.
   complete() {
     const paths = this.data.entries.map((entry) => entry.path).filter((path) => path !== null);
@@ -118,5 +129,17 @@ class Picker {
     clearTimeout(this.timer);
     this.sent = path;
     this.setState("path", path);
+  }
+}
+
+// The path in a text or a file:// address, without what surrounds it; "" if there is none.
+function pathOf(text) {
+  const line = text.split("\n").map((one) => one.trim()).find((one) => one && !one.startsWith("#")) ?? "";
+  const bare = line.replace(/^(['"])(.*)\1$/, "$2");
+  if (!/^file:\/\//i.test(bare)) return /^[~/]/.test(bare) ? bare : "";
+  try {
+    return decodeURIComponent(new URL(bare).pathname);
+  } catch {
+    return "";
   }
 }

@@ -51,7 +51,11 @@ class Grid {
     this.keys = new Keys(parent);
     this.keys.closed = () => this.focus(this.at);
     parent.append(this.root, this.end, this.top, this.said);
-    this.large = new Large(parent, (id, key) => this.press(id, key));
+    this.large = new Large(
+      parent,
+      (id, key) => this.press(id, key),
+      (id, region) => this.trigger("searched", { id, region }),
+    );
     this.large.closed = (n) => this.focus(n ?? this.at);
     this.large.reached = (n) => n + 12 > this.items.length && this.load();
     this.scroller = scrollerOf(parent);
@@ -624,7 +628,8 @@ class Grid {
     else if (event.key === "Escape" && this.selected.size) {
       this.selected.clear();
       this.tell(true);
-    } else if (this.letters.has(event.key)) this.press(this.items[n].id, event.key);
+    } else if (event.key === "c" && this.selected.size) dispatchEvent(new Event("imseek-compare")); // See bar.js.
+    else if (this.letters.has(event.key)) this.press(this.items[n].id, event.key);
     else if (event.key === "f" && this.base) favourites().toggle(this.base, this.items[n].id);
     else if (event.key === "?" && this.help.length) this.keys.show(this.help);
     else if (event.key === "o" && this.base)

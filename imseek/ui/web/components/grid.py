@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias
 
+from imseek.errors import QueryError
+from imseek.search import Region, check_region
 from imseek.ui.web.components import LARGE_VIEW, component, ignore_change
 
 
@@ -65,17 +67,23 @@ class Heading:
     size: int
 
 
+#: An image to search by, and the region of it that is meant, None for all of it.
+ImageTerm: TypeAlias = tuple[int, Region | None]
+
+
 @dataclass(frozen=True, slots=True)
 class GridEvents:
     """The user's actions.
 
     ``selected`` persists from run to run, in the order of the cards. ``opened`` (by click or Enter) and ``pressed`` (an
-    id and one of the requested letters) belong to this run only.
+    id and one of the requested letters) belong to this run only, as does ``searched``, an id and a region of that
+    picture, drawn to search by it.
     """
 
     selected: tuple[int, ...] = ()
     opened: int | None = None
     pressed: tuple[int, str] | None = None
+    searched: ImageTerm | None = None
 
 
 def grid(
@@ -135,12 +143,14 @@ def grid(
         on_selected_change=ignore_change,
         on_opened_change=ignore_change,
         on_pressed_change=ignore_change,
+        on_searched_change=ignore_change,
     )
     opened = getattr(found, "opened", None)
     return GridEvents(
         _selected(getattr(found, "selected", None), cards, followed),
         opened if opened in ids else None,
         _pressed(getattr(found, "pressed", None), ids, cards, followed),
+        _region_term(getattr(found, "searched", None)),
     )
 
 
@@ -157,6 +167,22 @@ def _selected(found: Mapping[str, Any] | None, cards: Sequence[Card], list_: str
         return tuple(chosen)
     known = set(chosen)
     return tuple(card.id for card in cards if card.id in known)
+
+
+def image_term(events: Any) -> ImageTerm | None:
+    """Return what the user searches by, of a component that shows pictures large: "more like this", or a region."""
+    pressed = getattr(events, "pressed", None)
+    return (int(pressed["id"]), None) if pressed else _region_term(getattr(events, "searched", None))
+
+
+def _region_term(found: Mapping[str, Any] | None) -> ImageTerm | None:
+    """Return the picture and the region to search by; None for what no picture has."""
+    if not found or type(found.get("id")) is not int or found["id"] < 0:
+        return None
+    try:
+        return found["id"], check_region(found["region"])
+    except (KeyError, QueryError):
+        return None
 
 
 def _pressed(

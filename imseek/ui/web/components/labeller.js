@@ -18,7 +18,11 @@ class Labeller {
     this.said.setAttribute("aria-live", "polite");
     this.list = make("div", "list");
     this.root.append(this.bar, this.said, this.list);
-    this.large = new Large(parent, (id, key) => this.trigger("pressed", { id, key }));
+    this.large = new Large(
+      parent,
+      (id, key) => this.trigger("pressed", { id, key }),
+      (id, region) => this.trigger("searched", { id, region }),
+    );
     this.large.less = false; // No search is active, so "less like this" is not offered.
     this.large.closed = (n) => this.go(n);
     this.root.addEventListener("keydown", (event) => this.pressed(event));
@@ -41,6 +45,7 @@ class Labeller {
       if (asked) this.go(0);
     }
     this.draw();
+    reopens(this.large, this.root, (id) => (numberOf(id, this.items) < 0 ? null : this.items), this.base);
   }
 
   card(item, n) {

@@ -9,7 +9,7 @@ from typing import Any, Final
 import streamlit as st
 
 from imseek.ui.web.components import LARGE_VIEW, component, ignore_change
-from imseek.ui.web.components.grid import Card
+from imseek.ui.web.components.grid import Card, ImageTerm, image_term
 
 #: The key that skips a picture, and the one for none of the classes.
 SKIP: Final = "s"
@@ -27,10 +27,10 @@ class ClassChoice:
 
 @dataclass(frozen=True, slots=True)
 class LabellerEvents:
-    """Requests of this run: ``more`` images to label, or images ``like`` the one with this id."""
+    """Requests of this run: ``more`` images to label, or images ``like`` this one or a region of it."""
 
     more: bool
-    like: int | None
+    like: ImageTerm | None
 
 
 def labeller(
@@ -62,9 +62,9 @@ def labeller(
         on_given_change=changed,
         on_more_change=ignore_change,
         on_pressed_change=ignore_change,
+        on_searched_change=ignore_change,
     )
-    pressed = getattr(found, "pressed", None)
-    return LabellerEvents(getattr(found, "more", None) == epoch, int(pressed["id"]) if pressed else None)
+    return LabellerEvents(getattr(found, "more", None) == epoch, image_term(found))
 
 
 def given_keys(key: str, epoch: int) -> dict[int, str] | None:

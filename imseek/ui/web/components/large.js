@@ -1,5 +1,6 @@
 // One picture large, in a dialog over the page. `base` is the base URL of the collection's pictures; `asked(id,
-// letter)` is called for requests to the page: m, more like this picture, or l, less. Needs common.js, changes.js, favourites.js and zoom.js.
+// letter)` is called for requests to the page: m, more like this picture, or l, less; `searched(id, region)` for a
+// search by a part of it. Needs common.js, changes.js, favourites.js, zoom.js and region.js.
 const LARGE_KEYS = [
   ["Arrows, Home, End", "go from picture to picture; arrows move an enlarged one"],
   ["+, -, 0", "larger, smaller, as large as the window"],
@@ -9,17 +10,18 @@ const LARGE_KEYS = [
   ["t", "frames around the text in it, or none"],
   ["m", "more like this one"],
   ["l", "less like this one"],
+  ["r", "draw a box in it, and search by that"],
   ["o", "open it"],
   ["y", "copy its path"],
   ["Ctrl+Z", "undo the last change"],
   ["Esc", "close"],
   ["?", "these keys"],
 ];
-const MOST_PIXELS = 60e6; // Larger pictures are only loaded whole to be enlarged.
 
 class Large {
-  constructor(parent, asked) {
+  constructor(parent, asked, searched) {
     this.asked = asked;
+    this.searched = searched;
     this.items = [];
     this.total = null; // How many pictures there are with those that are not loaded yet, if it is known.
     this.less = true; // Whether "less like this" is offered, which needs a search.
@@ -32,6 +34,7 @@ class Large {
     this.canvas = make("div", "canvas");
     this.frame.append(this.canvas);
     this.zoom = new Zoom(this.frame, this.canvas, (pixels) => this.sharpen(pixels));
+    this.region = new RegionBox(this.frame, this.canvas, this.zoom, (region) => this.part(region));
     this.ready = new Map(); // Pictures that are loaded in advance, by id.
     this.wait = make("div", "wait");
     this.previous = button("‹", "previous", () => this.show(this.at - 1), "Previous picture");
@@ -42,23 +45,25 @@ class Large {
     this.film.setAttribute("aria-label", "Pictures before and after");
     this.stills = new Map(); // Its buttons by number.
     this.keys = new Keys(parent);
-    stage.append(this.frame, this.previous, this.next, this.wait, this.film);
+    stage.append(this.frame, this.previous, this.next, this.wait, this.region.bar, this.film);
     this.facts = make("div", "facts");
     const body = make("div", "body");
     body.append(stage, this.facts);
     this.dialog.append(body);
     this.dialog.addEventListener("keydown", (event) => this.pressed(event));
     this.address = new PictureAddress(() => this.dialog.close());
-    swipes(stage, () => this.actual, {
+    swipes(stage, () => this.actual || this.region.active, {
       left: () => this.show(this.at + 1),
       right: () => this.show(this.at - 1),
       up: () => (body.scrollTop = stage.offsetHeight), // On phones, what is known of the picture lies below it.
       down: () => (body.scrollTop > 0 ? (body.scrollTop = 0) : this.dialog.close()),
     });
+    this.body = body;
     this.boxes = make("div", "boxes");
     this.changed = () => this.dialog.open && this.about();
     this.hearts = () => this.dialog.open && this.mend();
     this.dialog.addEventListener("close", () => {
+      this.region.hide();
       this.address.leave();
       changes().within(null);
       changes().listeners.delete(this.changed);
@@ -104,7 +109,7 @@ class Large {
   // Opens the picture that the URL names, among others or alone.
   restore(items, base) {
     const id = PictureAddress.requested();
-    if (id === null) return;
+    if (id === null || this.dialog.open) return;
     const n = numberOf(id, items);
     const alone = { id, title: `Picture ${id}`, alt: "", note: "", path: "", reasons: [], duplicates: [], alone: true };
     this.open(n < 0 ? [alone] : items, Math.max(n, 0), base);
@@ -120,6 +125,7 @@ class Large {
     this.other = other;
     this.address.show(id);
     this.boxes.replaceChildren();
+    this.region.hide();
     const item = this.items[n];
     this.previous.hidden = n === 0;
     this.next.hidden = n === this.items.length - 1;
@@ -141,6 +147,7 @@ class Large {
     row.append(this.heart);
     this.mend();
     favourites().load(this.base, [id]);
+    row.append(button("Search a part", "search-part", () => this.draw(), "Draw a box in the picture, and search by it (r)"));
     this.title = make("h2", "", shown ? shown.title : `A duplicate of ${item.title}`);
     this.facts.replaceChildren(head, this.title);
     if (id !== item.id) {
@@ -277,7 +284,7 @@ class Large {
     const ratio = item?.ratio || 1;
     const side = item?.side || 1024;
     this.canvas.style.backgroundImage = item?.src ? `url("${item.src}")` : "";
-    this.canvas.replaceChildren(image, this.boxes);
+    this.canvas.replaceChildren(image, this.boxes, this.region.layer);
     this.zoom.show(...(ratio >= 1 ? [side, side / ratio] : [side * ratio, side]).map((pixels) => Math.max(1, pixels)));
     const arrived = () => {
       if (image !== this.image) return;
@@ -305,23 +312,19 @@ class Large {
   // Loads the picture with as many pixels as it is shown with, if it has them.
   sharpen(pixels) {
     clearTimeout(this.sharpening);
-    if (!this.known || this.known.id !== this.id || this.gone || pixels <= this.detail * 1.05) return;
-    const most = Math.max(this.known.width, this.known.height) || 1024;
-    if (most <= this.detail) return;
+    if (!this.known || this.known.id !== this.id || this.gone) return;
     this.sharpening = setTimeout(async () => {
       const { id, image } = this;
-      const small = !this.known.shown || (!this.actual && this.known.width * this.known.height > MOST_PIXELS);
-      const sides = [2048, 4096].filter((side) => side > this.detail);
-      if (small && !sides.length) return;
-      const side = small ? (sides.find((one) => one >= Math.min(pixels, most)) ?? sides.at(-1)) : most;
+      const source = sharperSource(this.base, this.known, pixels, this.detail, this.actual);
+      if (!source) return;
       const better = make("img");
       better.alt = image.alt;
-      better.src = `${this.base}/images/${id}${small ? `/thumbnail?side=${side}` : ""}`;
+      better.src = source.src;
       this.wait.textContent = "Loading…";
       await better.decode().catch(() => null);
       if (id !== this.id || image !== this.image) return;
       this.wait.textContent = "";
-      this.detail = side;
+      this.detail = source.side;
       if (!better.naturalWidth) return; // The preview stays.
       this.image = better;
       image.replaceWith(better);
@@ -639,6 +642,19 @@ class Large {
     this.zoom.toggle();
   }
 
+  // Offers a box to be drawn in the picture.
+  draw() {
+    if (this.gone) return this.say("This picture cannot be shown, so no part of it can be chosen.");
+    this.body.scrollTop = 0; // On phones, the picture may be above.
+    this.region.start();
+  }
+
+  part(region) {
+    const id = this.id;
+    this.address.leave(() => this.searched(id, region));
+    this.dialog.close();
+  }
+
   like(letter) {
     const id = this.id;
     this.address.leave(() => this.asked(id, letter));
@@ -648,6 +664,7 @@ class Large {
   pressed(event) {
     event.stopPropagation(); // Neither for the grid below nor for Streamlit's own keys.
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
+    if (this.region.pressed(event)) return;
     const to = { ArrowLeft: this.at - 1, ArrowRight: this.at + 1, Home: 0, End: this.items.length - 1 }[event.key];
     if (/^[1-5]$/.test(event.key)) {
       this.rate(Number(event.key));
@@ -657,6 +674,7 @@ class Large {
     const acts = {
       m: () => this.like("m"),
       l: () => this.less && this.like("l"),
+      r: () => this.draw(),
       o: () => this.launch(),
       y: () => this.copyPath(),
       z: () => this.whole(),
@@ -685,6 +703,18 @@ class Large {
 // The number of a picture, or of the one that it duplicates, among `items`; -1 if it is not there.
 function numberOf(id, items) {
   return items.findIndex((item) => item.id === id || item.duplicates?.includes(id));
+}
+
+// Opens the picture that the URL names if `listOf(id)` returns a list with it, now and when the browser goes forward to
+// it. If no part of a page has it, viewer.js shows it alone.
+function reopens(large, root, listOf, base) {
+  const reopen = () => {
+    const id = PictureAddress.requested();
+    const items = id === null || !root.isConnected ? null : listOf(id);
+    if (items) large.restore(items, base);
+  };
+  picture.reopen = reopen;
+  reopen();
 }
 
 // A small picture beside the large one; nothing where it cannot be shown.

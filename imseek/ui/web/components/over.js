@@ -16,6 +16,7 @@ class Over {
     this.dialog.addEventListener("close", () => {
       clearInterval(this.blinking);
       this.stage.replaceChildren();
+      this.closed?.();
     });
     new ResizeObserver(() => this.place()).observe(this.stage);
   }
@@ -40,6 +41,7 @@ class Over {
   choose(n) {
     this.n = n;
     this.moved?.(n);
+    this.chosen?.(this.pictures[n]);
     this.pair = [this.pictures[0], this.pictures[n]];
     this.draw();
   }

@@ -101,11 +101,15 @@ class Switcher {
     this.name = make("span", "name");
     this.name.dir = "auto";
     this.count = make("span", "count");
-    this.opener.append(this.name, this.count);
+    this.opener.append(this.name, " ", this.count); // Its label has the words that it shows, one by one.
     this.opener.insertAdjacentHTML("beforeend", CHEVRON);
     const slash = make("span", "slash", "/");
     slash.setAttribute("aria-hidden", "true");
-    root.append(this.mark, slash, this.opener);
+    this.fresh = make("button", "fresh");
+    this.fresh.type = "button";
+    this.fresh.hidden = true;
+    this.fresh.addEventListener("click", () => this.renew());
+    root.append(this.mark, slash, this.opener, this.fresh);
     parent.append(root);
     this.panel = new Panel(root, this.opener, "Collections");
     this.panel.panel.addEventListener("toggle", (event) => event.newState === "open" && this.fill(true));
@@ -114,9 +118,12 @@ class Switcher {
     this.seek.setAttribute("aria-label", "Filter collections");
     this.seek.addEventListener("input", () => this.fill());
     this.watch = watchApp("data-test-script-state", () => this.point());
+    this.typed = () => (this.typing = performance.now());
+    document.addEventListener("input", this.typed, true);
   }
 
   close() {
+    document.removeEventListener("input", this.typed, true);
     live.listeners.delete(this);
     this.watch.disconnect();
   }
@@ -127,6 +134,8 @@ class Switcher {
     this.opener.classList.toggle("missing", data.missing);
     this.name.textContent = data.missing ? `No collection ${data.collection}` : data.collection;
     this.opener.title = data.missing ? "There is no collection of this name. Choose another." : "Switch to another collection";
+    this.images = data.images; // When the page was drawn.
+    this.fresh.hidden = true;
     this.mark.href = data.collection ? `/?c=${encodeURIComponent(data.collection)}` : "/";
     this.point();
     listen(this, data.state);
@@ -148,10 +157,27 @@ class Switcher {
     this.count.textContent = this.data.missing ? "" : count;
     this.opener.setAttribute("aria-label", `Collection ${this.name.textContent}${count && `, ${pictures(mine.images)}`}`);
     if (this.panel.open) this.fill();
-    // A search shows what has come; other pages see to it themselves, and a run would close what is open.
-    const open = document.querySelector("[role=dialog]") || window.imseekPicture?.shown;
+    // A search shows what has come; other pages see to it themselves.
+    if (location.pathname !== "/" || !Number.isInteger(mine?.images) || !Number.isInteger(this.images)) return;
     const mineEnded = ended.some(({ collection }) => collection === this.data.collection);
-    if (mineEnded && location.pathname === "/" && !open) this.trigger("renew", true);
+    const more = mine.images - this.images;
+    if (!more && !mineEnded) return;
+    if (this.calm) return this.renew();
+    this.fresh.textContent = more > 0 ? `Show ${pictures(more)} more` : "Show the changes";
+    this.fresh.hidden = !more;
+  }
+
+  // Whether nothing that somebody does is disturbed by other pictures.
+  get calm() {
+    const open = document.querySelector("[role=dialog], [class*='-selection']") || window.imseekPicture?.shown;
+    const main = document.querySelector("[data-testid=stMain]");
+    return !open && (main?.scrollTop ?? 0) < 40 && !(performance.now() - this.typing < 4000);
+  }
+
+  renew() {
+    this.images = null; // Until the page is drawn.
+    this.fresh.hidden = true;
+    this.trigger("renew", true);
   }
 
   fill(fresh = false) {

@@ -6,7 +6,11 @@ export default function (component) {
 class Shelves {
   constructor(parent) {
     this.root = make("div", "shelves");
-    this.large = new Large(parent, (id, key) => this.trigger("pressed", { id, key }));
+    this.large = new Large(
+      parent,
+      (id, key) => this.trigger("pressed", { id, key }),
+      (id, region) => this.trigger("searched", { id, region }),
+    );
     this.large.less = false; // No search is active, so "less like this" is not offered.
     this.drawn = new Map();
     parent.append(this.root);
@@ -24,6 +28,8 @@ class Shelves {
     }
     this.drawn = drawn;
     this.root.replaceChildren(...drawn.values());
+    const rows = data.shelves.flatMap((shelf) => shelf.rows.map((row) => row.cards));
+    reopens(this.large, this.root, (id) => rows.find((cards) => numberOf(id, cards) >= 0), this.base);
   }
 
   shelf(shelf) {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from imseek.ui.web.components import LARGE_VIEW, component, ignore_change
-from imseek.ui.web.components.grid import Card
+from imseek.ui.web.components.grid import Card, ImageTerm, image_term
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Shelf:
     rows: tuple[Row, ...]
 
 
-def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> int | None:
-    """Draw shelves, where a click shows a picture large; returns the id of an image if "more like this" is pressed in
-    this run.
+def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> ImageTerm | None:
+    """Draw shelves, where a click shows a picture large; returns an image, or a region of it, if the user searches by
+    it in this run.
 
     ``base`` is the base URL of the collection's pictures; ``opens`` says whether the system's viewer can be started.
     """
@@ -32,6 +32,6 @@ def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> int 
         key=key,
         data={"shelves": [asdict(shelf) for shelf in found], "base": base, "opens": opens},
         on_pressed_change=ignore_change,
+        on_searched_change=ignore_change,
     )
-    pressed = getattr(event, "pressed", None)
-    return int(pressed["id"]) if pressed else None
+    return image_term(event)

@@ -3,6 +3,8 @@
 // side. Text over the picture can be selected and moves nothing.
 const LARGEST = 8; // Screen pixels to one pixel of the picture.
 
+const MOST_PIXELS = 60e6; // Larger pictures are only loaded whole to be enlarged.
+
 class Zoom {
   constructor(frame, canvas, changed) {
     Object.assign(this, { frame, canvas, changed });
@@ -124,4 +126,16 @@ class Zoom {
   up(event) {
     this.fingers.delete(event.pointerId);
   }
+}
+
+// Where a picture is with as many pixels on its longer side as it is shown with, and how many that are; null if what is
+// shown, with `detail` pixels, is as good. `known` are its details.
+function sharperSource(base, known, pixels, detail, enlarged) {
+  const most = Math.max(known.width, known.height) || 1024;
+  if (most <= detail || pixels <= detail * 1.05) return null;
+  const small = !known.shown || (!enlarged && known.width * known.height > MOST_PIXELS);
+  const sides = [2048, 4096].filter((side) => side > detail);
+  if (small && !sides.length) return null;
+  const side = small ? (sides.find((one) => one >= Math.min(pixels, most)) ?? sides.at(-1)) : most;
+  return { side, src: `${base}/images/${known.id}${small ? `/thumbnail?side=${side}` : ""}` };
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
 import streamlit as st
 
@@ -13,6 +14,9 @@ from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web import app_state, downloads
 from imseek.ui.web.components import component, ignore_change
 from imseek.ui.web.selections import MAX_IMAGES, make_selection
+
+#: Maximum number of pictures side by side.
+_MAX_COMPARED: Final = 4
 
 
 def show_downloads(
@@ -79,7 +83,7 @@ def _draw(
         return
     chosen = app_state.current_app().choices.keep(make_selection(name, ids, hits, known))
     stored = _measure(collection, ids, hits)
-    component("bar", "common", "changes", "albums")(
+    component("bar", "common", "changes", "albums", "zoom", "side_by_side")(
         key=key,
         data={
             "text": text,
@@ -89,6 +93,8 @@ def _draw(
             "choice": chosen,
             "taken": f"{app_state.DOWNLOADS_PATH}/{chosen}",
             "base": app_state.images_url(name),
+            # Ids of selected pictures that can be shown side by side.
+            "compared": list(ids) if floating and 2 <= len(ids) <= _MAX_COMPARED else None,
             "size": format_size(stored),
             "refused": downloads.size_refusal(len(ids), stored),
             "album": album,

@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.errors import StreamlitDuplicateElementKey
 
 from imseek.collection import Collection
+from imseek.search import Region
 from imseek.types.pictures import Image
 from imseek.types.search_results import Hit, HitGroup, Match
 from imseek.ui.render.words import format_count
@@ -33,6 +34,7 @@ _KEYS: Final[tuple[tuple[str, str], ...]] = (
     ("Ctrl + A", "select all that are loaded"),
     ("Esc", "select none"),
     ("f", "a favourite, or not"),
+    ("c", "compare two to four selected pictures"),
     ("m", "more like this one"),
     ("l", "less like this one"),
     ("o", "open it"),
@@ -109,8 +111,13 @@ def results(
             clear=lambda: chosen.choose([]),
             album=album,
         )
+    if picked.searched is not None:
+        search_like(*picked.searched)
     if picked.pressed is not None and picked.pressed[1] in letters:
-        (like or search_like)(picked.pressed[0], picked.pressed[1] == "m")
+        if like is not None:
+            like(picked.pressed[0], picked.pressed[1] == "m")
+        else:
+            search_like(picked.pressed[0])
         return GridEvents(picked.selected, picked.opened)
     return picked
 
@@ -157,10 +164,18 @@ def size_of(metadata: Mapping[str, object]) -> tuple[float, int]:
 
     A drawing has no number of pixels, so its side is 0 too.
     """
-    width, height = metadata.get("width"), metadata.get("height")
-    if not isinstance(width, int) or not isinstance(height, int) or width < 1 or height < 1:
+    width, height = pixels_of(metadata)
+    if not width:
         return 1.0, 0
     return round(width / height, 3), 0 if metadata.get("format") == "SVG" else max(width, height)
+
+
+def pixels_of(metadata: Mapping[str, object]) -> tuple[int, int]:
+    """Return width and height, 0 and 0 if they are unknown."""
+    width, height = metadata.get("width"), metadata.get("height")
+    if not isinstance(width, int) or not isinstance(height, int) or width < 1 or height < 1:
+        return 0, 0
+    return width, height
 
 
 def reasons(matches: Sequence[Match]) -> tuple[Reason, ...]:
@@ -203,13 +218,10 @@ def headings(groups: Sequence[HitGroup]) -> dict[int, Heading]:
     return made
 
 
-def search_like(image_id: int, more: bool = True) -> None:
-    """Go to a search for more like an image. Less is refused with a message, since no search is active."""
-    if not more:
-        st.toast("Search for something first.")
-        return
+def search_like(image_id: int, region: Region | None = None) -> None:
+    """Go to a search for more like an image, or like a region of it."""
     # The address component keeps the collection in the URL.
-    st.switch_page(navigation.page("search"), query_params=search_state.more_like(image_id).parameters())
+    st.switch_page(navigation.page("search"), query_params=search_state.more_like(image_id, region).parameters())
 
 
 class _PageSelection:

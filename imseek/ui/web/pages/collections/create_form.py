@@ -21,6 +21,26 @@ _NAME = "collections-name"
 _FOLDER = "collections-folder"
 
 
+def show_welcome() -> None:
+    """Draw the first step of a newcomer: a folder, or demo photos. What is made appears on this page."""
+    with st.container():
+        busy = show_progress()
+    st.header("Which pictures do you want to search?", anchor=False)
+    st.text(
+        "Type, paste or drop the path of a folder, or choose it. The pictures stay where they are, and imseek never "
+        "changes them."
+    )
+    listing = folders("Folder with pictures", key=_FOLDER)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        chosen = listing.chosen
+        if st.button("Index this folder", type="primary", disabled=busy or chosen is None) and chosen is not None:
+            command = create_task.IndexRequest((chosen,)).command()
+            _start(create_task.CollectionRequest(create_task.free_name(os.environ), index=command))
+        st.page_link(navigation.page("collections"), label="More choices", icon=":material/tune:")
+    st.caption("Uses the best model available. You can search as soon as the first pictures are indexed.")
+    _show_demo(busy=busy)
+
+
 def show_first_run(*, busy: bool) -> None:
     """Draw the introduction, for a library without collections."""
     st.header("Create your first collection", anchor=False)

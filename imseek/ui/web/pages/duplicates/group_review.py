@@ -27,6 +27,7 @@ from imseek.ui.web.pages.duplicates.decisions import (
 )
 from imseek.ui.web.pages.duplicates.decisions import Key as GroupKey
 from imseek.ui.web.pages.duplicates.workspace import Workspace
+from imseek.ui.web.parts.viewer import VIEW_KEY
 from imseek.ui.web.plain_text import capitalise
 
 #: Session key of the key of the shown group, which stays the same in a later search.
@@ -40,9 +41,17 @@ def show(name: str, of: Workspace, report: DuplicateReport) -> None:
 
 
 def current_group(of: Workspace, report: DuplicateReport) -> int | None:
-    """Return the index of the group to show: the current one if it still exists, else the next undecided one."""
+    """Return the index of the group to show: the current one if it still exists, else the next undecided one.
+
+    A new session begins with the group of the image in the URL, which was compared when the page was reloaded.
+    """
     wanted: GroupKey | None = st.session_state.get(GROUP_STATE_KEY)
-    if wanted is not None:
+    if wanted is None:
+        viewed = st.query_params.get(VIEW_KEY, "")
+        for n, group in enumerate(report.groups):
+            if viewed in {str(member.image_id) for member in group.members}:
+                return n
+    else:
         for n, group in enumerate(report.groups):
             if key_of(group) == wanted:
                 return n

@@ -39,9 +39,11 @@ def group_data(names: Callable[[str], str | None], group: DuplicateGroup, state:
     if is_foreign(group):
         for fact, member in zip(facts, group.members, strict=True):
             fact["collection"] = names(member.collection) or member.collection
+    is_here = len({member.collection for member in group.members}) == 1
     return [
         {
             "id": n,
+            "image": member.image_id if is_here else None,
             **_picture(names, member, side),
             "said": _reason_text(group, member),
             "facts": [

@@ -133,7 +133,7 @@ def _label(name: str, collection: Collection, one: LabelSet, counts: dict[str, i
     for line in batch.notes:
         st.text(line)
     if asks.like is not None:
-        results.search_like(asks.like)
+        results.search_like(*asks.like)
     if asks.more and batch.refused is None:
         with errors.show_errors():
             st.session_state[slot] = next_(batch)

@@ -200,7 +200,7 @@ def _preview(name: str, collection: Collection, options: LabelOptions, classes: 
     if empty := label_shelves.unused_labels(examples):
         st.text(f"No pictures: {one_line(', '.join(empty))}")
     if like is not None:
-        results.search_like(like)
+        results.search_like(*like)
     return found
 
 

@@ -129,7 +129,7 @@ def _show_predictions(name: str, collection: Collection, found: TrainedProbe) ->
     if empty := label_shelves.unused_labels(applied.examples):
         st.text(f"No pictures: {one_line(', '.join(empty))}")
     if like is not None:
-        results.search_like(like)
+        results.search_like(*like)
 
 
 def _save(name: str, collection: Collection, found: TrainedProbe, slot: str) -> None:

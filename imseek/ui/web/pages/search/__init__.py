@@ -24,6 +24,11 @@ from imseek.ui.web.search_state import SearchState
 
 def show() -> None:
     """Draw the page."""
+    if navigation.collection_name() is None and navigation.missing_collection() is None:
+        from imseek.ui.web.pages.collections import create_form
+
+        create_form.show_welcome()
+        return
     name, collection = navigation.collection()
     read = page_state.current()
     asked = read.asked

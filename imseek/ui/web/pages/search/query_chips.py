@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from imseek.search import Region, is_shares
 from imseek.ui.web import search_state as asking
 from imseek.ui.web.components.chips import Chip
 from imseek.ui.web.pages.search import filters
@@ -30,10 +31,23 @@ _TAG: Final = "tag:"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A stored image as a chip shows it: its name, and the URL of a small picture."""
+    """A stored image as a chip shows it: its name, the URL of a small picture, and its size in pixels, 0 if unknown."""
 
     name: str
     src: str
+    size: tuple[int, int] = (0, 0)
+
+    def part(self, region: Region | None) -> Picture:
+        """Return the picture as the chip of a region of it names it."""
+        return self if region is None else replace(self, name=f"part of {self.name}")
+
+    def shares(self, region: Region | None) -> tuple[float, ...]:
+        """Return the region in shares of the picture, nothing if there is none or they are unknown."""
+        if region is None or is_shares(region):
+            return region or ()
+        width, height = self.size
+        x, y, wide, high = region
+        return (x / width, y / height, wide / width, high / height) if width and height else ()
 
 
 def box_part_index(asked: SearchState) -> int | None:
@@ -64,7 +78,7 @@ def submit_text(asked: SearchState, text: str) -> SearchState:
     if n is None:
         return asked.with_changes(parts=(part, *asked.parts))
     others = (one for i, one in enumerate(asked.parts) if i != n)
-    if any((one.kind, one.what, one.unwanted) == (part.kind, part.what, False) for one in others):
+    if any(replace(one, weight=part.weight) == part for one in others):
         return asked.without_part(n).with_part(part)
     return asked.with_changes(parts=(*asked.parts[:n], part, *asked.parts[n + 1 :]))
 
@@ -90,9 +104,9 @@ def chips(asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[
         if part.kind == "words":
             what = Picture(part.what, "")
         elif part.kind == "image":
-            what = picture(int(part.what))
+            what = picture(int(part.what)).part(part.region)
         else:
-            what = Picture("your picture", uploaded(part.what))
+            what = Picture("your picture", uploaded(part.what)).part(part.region)
         shown.append(
             Chip(
                 f"part-{n}",
@@ -100,6 +114,7 @@ def chips(asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[
                 says="not" if part.unwanted else "like" if part.kind != "words" else "also" if n else "find",
                 flips="Include this instead" if part.unwanted else "Exclude this instead",
                 src=what.src,
+                region=what.shares(part.region),
                 tone="unwanted" if part.unwanted else "",
                 weight=part.weight if len(asked.parts) > 1 else None,
             )
@@ -149,7 +164,12 @@ def summarise_search(asked: SearchState) -> str:
     """Describe a search in a few words, for lists of searches."""
     said = []
     for part in asked.parts:
-        what = {"words": part.what, "image": f"like picture {part.what}", "upload": "like a picture of yours"}
+        a_part = "" if part.region is None else "part of "
+        what = {
+            "words": part.what,
+            "image": f"like {a_part}picture {part.what}",
+            "upload": f"like {a_part}a picture of yours",
+        }
         said.append(f"not {what[part.kind]}" if part.unwanted else what[part.kind])
     said += [filters.describe_condition(condition) for condition in asked.where]
     judged = len(asked.more) + len(asked.less)

@@ -106,7 +106,9 @@ def show_chips(asked: SearchState, name: str, collection: Collection) -> None:
     ids = [*(int(one.what) for one in asked.parts if one.kind == "image"), *asked.more, *asked.less]
     stored = results.hits_by_id(collection, ids) if ids else ()
     known = {
-        hit.image_id: query_chips.Picture(results.title_of(hit), app_state.thumbnail_url(name, hit.image_id))
+        hit.image_id: query_chips.Picture(
+            results.title_of(hit), app_state.thumbnail_url(name, hit.image_id), results.pixels_of(hit.metadata)
+        )
         for hit in stored
     }
     shown = query_chips.chips(asked, known, _upload_thumbnail)

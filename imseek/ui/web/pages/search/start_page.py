@@ -12,7 +12,7 @@ from typing import Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from imseek import overview, tags
+from imseek import jobs, overview, tags
 from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.overview import NewestImages
@@ -44,7 +44,11 @@ def show(name: str, collection: Collection, now: SearchState, above: DeltaGenera
         held = _load_newest(collection.path, current.uuid, current.generation, now.condition, now.limit)
         hits = results.hits_by_id(collection, held.image_ids)
     if not held.total and not now.where:
-        navigation.no_pictures("Add a folder of pictures to search them by what they show.")
+        if is_indexing(collection.path):
+            st.subheader("Indexing…", anchor=False)
+            st.text("Pictures appear here as soon as they are indexed, and you can search them from then on.")
+        else:
+            navigation.no_pictures("Add a folder of pictures to search them by what they show.")
         return
     if not held.total:
         st.subheader("No pictures match these conditions", anchor=False)
@@ -69,6 +73,14 @@ def show(name: str, collection: Collection, now: SearchState, above: DeltaGenera
     last = held.image_ids[-1] if some else None
     _draw(name, collection, now, hits, held.total, last)
     warm(collection)
+
+
+def is_indexing(path: Path) -> bool:
+    """Whether a run is adding images to the collection."""
+    try:
+        return any(job.state == jobs.RUNNING and job.kind == "index" for job in jobs.list(path, limit=1))
+    except ImseekError:
+        return False
 
 
 def suggest_queries(captions: Sequence[str]) -> tuple[str, ...]:

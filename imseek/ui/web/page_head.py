@@ -1,6 +1,7 @@
-"""Tells Streamlit's script in the page where its server is.
+"""Adds to the HTML page what has to be there before Streamlit's script: where its server is, and our style.
 
-Otherwise it asks below the address of the page first, which is two requests that fail for each page but the first.
+Otherwise the script asks below the address of the page first, which is two requests that fail for each page but the
+first; and until its first run has come, the page shows Streamlit's own margins.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_HEAD: Final = b"<head>"
 _SCRIPT: Final = b'<script>window.__streamlit = { BACKEND_BASE_URL: location.origin + "/" }</script>'
 
 
-class BaseUrlMiddleware:
-    """Adds that to HTML pages; other responses pass through unchanged."""
+class PageHeadMiddleware:
+    """Adds that to HTML pages; other responses pass through unchanged.
 
-    def __init__(self, app: ASGIApp) -> None:
+    The style begins the body: Streamlit appends its own rules to the head, and of equal ones the last counts.
+    """
+
+    def __init__(self, app: ASGIApp, style: str) -> None:
         self._app = app
+        self._added = ((b"<head>", b"<head>" + _SCRIPT), (b"<body>", b"<body><style>" + style.encode() + b"</style>"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_page = scope["type"] == "http" and scope["method"] == "GET"
@@ -40,7 +44,8 @@ class BaseUrlMiddleware:
                 body += message.get("body", b"")
                 if message.get("more_body"):
                     return
-                body = body.replace(_HEAD, _HEAD + _SCRIPT, 1)
+                for tag, more in self._added:
+                    body = body.replace(tag, more, 1)
                 changed = MutableHeaders(scope=start)
                 changed["Content-Length"] = str(len(body))
                 for name in ("ETag", "Last-Modified"):  # Those of the page without it.
