@@ -1,14 +1,15 @@
 """Find and read lines of text in a picture, by the networks of PP-OCR that ship in the wheel of rapidocr.
 
 A detector finds lines, a recogniser reads each, and where it is unsure a classifier says whether the line is upside
-down. Before all that, the detector looks at a small copy, and at the blocks of a large picture that look like text: a
-picture where it sees nothing is not looked at again.
+down. Before all that, the detector looks at a small copy, and at the blocks of a large picture that look like text.
+Where it sees some, lines are found and read in a window around that: a picture where none can be read is not looked at
+again.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import metadata, resources
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ from imseek.media.resize import resize
 from imseek.media.sanitise import tidy
 from imseek.ocr.results import TextLine
 from imseek.ocr.text_like_blocks import choose_blocks
+from imseek.ocr.text_windows import WINDOW, ProbabilityMap, choose_windows
 from imseek.types.arrays import Pixels
 
 Corners: TypeAlias = npt.NDArray[np.float32]
@@ -40,9 +42,13 @@ _LARGE: Final = 640
 #: A small picture is enlarged before lines are found in it, up to this side and by this factor.
 _ENLARGED_SIDE: Final = 640
 _ENLARGEMENT: Final = 2.0
-#: A picture is read where a pixel of the copy, or of a block, is text with this probability (docs/log.md).
-GATE_PROBABILITY: Final = 0.97
+#: A closer look is taken where a pixel of the copy, or of a block, is text with this probability (docs/log.md).
+GATE_PROBABILITY: Final = 0.8
 BLOCK_PROBABILITY: Final = 0.995
+#: Lines that are read in a window or block at most, those first that the detector is surest of, and the width by height
+#: that is read of each.
+_GATE_LINES: Final = 2
+_GATE_ASPECT: Final = 8.0
 #: Lines that are read at most, those of the largest area first.
 MAX_LINES: Final = 400
 #: Below this confidence, the classifier looks whether the line is upside down; lines below the second are dropped.
@@ -85,17 +91,10 @@ class Recogniser:
         self._engine = _load_engine()
 
     def has_text(self, pixels: Pixels) -> bool:
-        """Whether (h, w, 3) uint8 sRGB looks as if text were there: in a small copy, or in its likeliest blocks."""
+        """Whether (h, w, 3) uint8 sRGB has text: a line can be read where it looks most as if text were there."""
         if min(pixels.shape[:2]) < _MIN_SIDE:
             return False
-        longer = max(pixels.shape[:2])
-        copy = _scale(pixels, min(1.0, GATE_SIDE / longer))
-        if self._highest_probability(copy[np.newaxis]) >= GATE_PROBABILITY:
-            return True
-        if longer <= _LARGE:
-            return False
-        blocks = choose_blocks(_scale(pixels, min(1.0, READ_SIDE / longer)))
-        return self._highest_probability(blocks) >= BLOCK_PROBABILITY
+        return any(self._has_line(part, seen) for part, seen in self._text_like_parts(pixels))
 
     def read(self, pixels: Pixels, is_over: Callable[[], bool] = lambda: False) -> tuple[TextLine, ...]:
         """Read the lines in (h, w, 3) uint8 sRGB, upright, from the top: ``MAX_LINES`` at most.
@@ -112,18 +111,49 @@ class Recogniser:
                 found.append(line)
         return tuple(found)
 
-    def _highest_probability(self, pictures: Pixels) -> float:
-        """Return the probability of text at the likeliest pixel of pictures (n, h, w, 3)."""
-        detect = self._engine.text_det
-        prepare = detect.get_preprocess()
-        inputs = np.concatenate([prepare(picture[:, :, ::-1]) for picture in pictures])
-        return float(detect.session(inputs).max())
+    def _text_like_parts(self, pixels: Pixels) -> Iterator[tuple[Pixels, ProbabilityMap]]:
+        """Yield windows and blocks in which the detector sees text, the likeliest first, with its maps of them."""
+        longer = max(pixels.shape[:2])
+        copy = _scale(pixels, min(1.0, GATE_SIDE / longer), stride=_STRIDE)
+        (seen,) = self._detect(copy[np.newaxis])
+        zoom = max(1.0, _detection_scale(pixels) * longer / max(seen.shape))
+        ratio = np.array(pixels.shape[:2]) / seen.shape
+        for window in choose_windows(seen, zoom, GATE_PROBABILITY):
+            (top, left), (bottom, right) = np.multiply(window[:2], ratio), np.add(window[:2], window[2:]) * ratio
+            part = pixels[int(top) : round(bottom), int(left) : round(right)]
+            fit = min(_detection_scale(pixels), *(np.array(WINDOW) / part.shape[:2]))
+            part = _scale(part, fit, stride=_STRIDE)
+            yield part, self._detect(part[np.newaxis])[0]
+        if longer > _LARGE:
+            blocks = choose_blocks(_scale(pixels, min(1.0, READ_SIDE / longer)))
+            maps = self._detect(blocks)
+            for at in np.argsort(-maps.max(axis=(1, 2))):
+                if maps[at].max() >= BLOCK_PROBABILITY:
+                    yield blocks[at], maps[at]
+
+    def _has_line(self, part: Pixels, seen: ProbabilityMap) -> bool:
+        """Whether one of the likeliest lines of a part can be read."""
+        boxes, scores = self._engine.text_det.postprocess_op(seen[np.newaxis, np.newaxis], part.shape[:2])
+        for at in np.argsort(scores)[::-1][:_GATE_LINES]:
+            corners = np.asarray(boxes[at], np.float32)
+            line = _cut(part, corners)
+            spare = max(0, line.shape[1] - int(_GATE_ASPECT * line.shape[0])) // 2
+            text, confidence = self._read_line(line[:, spare : line.shape[1] - spare])
+            if _line(corners, text, confidence, part) is not None:
+                return True
+        return False
+
+    def _detect(self, pictures: Pixels) -> ProbabilityMap:
+        """Return the probabilities of text (n, h, w) in pictures (n, h, w, 3) with sides of whole strides."""
+        inputs = pictures[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
+        inputs *= 2.0 / 255.0
+        inputs -= 1.0
+        found: ProbabilityMap = self._engine.text_det.session(inputs)[:, 0]
+        return found
 
     def _find_lines(self, pixels: Pixels) -> Sequence[Corners]:
         """Return the corners of lines in ``pixels``, in the order of reading."""
-        side = max(pixels.shape[:2])
-        scale = min(DETECT_SIDE / side, max(1.0, min(_ENLARGEMENT, _ENLARGED_SIDE / side)))
-        picture = _scale(pixels, scale)
+        picture = _scale(pixels, _detection_scale(pixels))
         found = self._engine.text_det(np.ascontiguousarray(picture[:, :, ::-1])).boxes
         if found is None:
             return ()
@@ -186,10 +216,16 @@ def _load_engine() -> Any:
     return engine
 
 
-def _scale(pixels: Pixels, scale: float) -> Pixels:
-    """Scale a picture, each side at least one stride of the detector."""
+def _detection_scale(pixels: Pixels) -> float:
+    """Return how much larger the copy is that lines are found in."""
+    side: int = max(pixels.shape[:2])
+    return min(DETECT_SIDE / side, max(1.0, min(_ENLARGEMENT, _ENLARGED_SIDE / side)))
+
+
+def _scale(pixels: Pixels, scale: float, *, stride: int = 1) -> Pixels:
+    """Scale a picture to multiples of ``stride``, each side at least one stride of the detector."""
     height, width = pixels.shape[:2]
-    size = max(_STRIDE, round(height * scale)), max(_STRIDE, round(width * scale))
+    size = tuple(max(_STRIDE, round(side * scale / stride) * stride) for side in (height, width))
     return pixels if size == (height, width) else resize(pixels, size, interpolation="bilinear")
 
 

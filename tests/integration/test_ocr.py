@@ -112,6 +112,34 @@ def test_photographs_without_text_go_no_further_than_the_gate(
     assert ocr.read_picture(next(photos.rglob(name)).read_bytes()) == ()
 
 
+def test_what_only_looks_like_text_is_not_read_whole(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rims of a cup look like letters in a small copy; in a window around them, none can be read."""
+    with Image.open(next(photos.rglob("coffee.png"))) as picture:
+        plain = picture.convert("RGB").resize((640, 427))
+    real = recogniser.Recogniser._detect
+    seen: list[float] = []
+
+    def detect(self: recogniser.Recogniser, pictures: np.ndarray) -> np.ndarray:
+        found = real(self, pictures)
+        seen.append(float(found.max()))
+        return found
+
+    monkeypatch.setattr(recogniser.Recogniser, "_detect", detect)
+    with monkeypatch.context() as patch:
+        patch.setattr(recogniser.Recogniser, "read", None)  # Whoever calls it fails.
+        assert ocr.read_picture(saved(plain)) == ()
+    assert seen[0] >= recogniser.GATE_PROBABILITY
+    assert len(seen) > 1
+    assert texts(ocr.read_picture(saved(write_over(plain, ["Invoice 2024"], size=16)))) == ["Invoice 2024"]
+
+
+@pytest.mark.parametrize("size", [200, 330])
+def test_letters_as_large_as_the_picture(size: int) -> None:
+    page = Image.new("RGB", (1280, 480), "white")
+    ImageDraw.Draw(page).text((640, 240), "Exit", fill="black", font=ImageFont.load_default(size), anchor="mm")
+    assert texts(ocr.read_picture(saved(page))) == ["Exit"]
+
+
 def test_pictures_are_read_upright(photos: Path) -> None:
     with Image.open(photos / "chelsea.png") as picture:
         drawn = write_over(picture, ["Sunday in the park", "Invoice number seven"])
@@ -179,6 +207,7 @@ def test_noise_takes_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_control_characters_come_through(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Image.open(photos / "chelsea.png") as picture:
         drawn = write_over(picture, ["Invoice 2024"])
+    monkeypatch.setattr(recogniser.Recogniser, "has_text", lambda *_: True)
     said = iter([("a\x1b[31m\tb\u202e\nc", 0.99), ("\x07", 0.99), ("l", 0.9), ("unsure", 0.5)])
     monkeypatch.setattr(recogniser.Recogniser, "_read_line", lambda *_: next(said))
     assert texts(ocr.read_picture(saved(drawn))) == ["a [31m b c"]
