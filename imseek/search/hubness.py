@@ -57,7 +57,11 @@ def move_back_hubs(candidates: CandidateSet, query: Query, context: PreparedQuer
     if context.calibration is not None and len(candidates):
         # The mean correction is taken back, since evidence depends on the level of the scores.
         corrected = corrected + np.float32(WEIGHT) * bias.mean()
-        corrected = context.calibration.relevance(corrected, candidates.words).astype(np.float32)
+        found, calibration = context.words, context.calibration
+        _, here, there = np.intersect1d(candidates.ids, found.ids, assume_unique=True, return_indices=True)
+        matches = np.zeros(len(candidates))
+        matches[here] = calibration.match_evidence(found)[there]
+        corrected = calibration.relevance(corrected, matches).astype(np.float32)
     return candidates.sort_by(corrected)
 
 
