@@ -11,9 +11,8 @@ there are captions, words of the same meaning are queries, too (``SYNONYMS``).
 
 The built-in encoder answers by ``Collection.search``. Strong ones are simulated: the vector of a picture is that of its
 caption by MiniLM, plus noise of some length in a random direction. These are ranked by the engine's functions, and so
-are the captions by MiniLM, for the built-in encoder by itself. *rrf* is
-reciprocal rank fusion (Cormack, Clarke and Büttcher 2009, k = 60). Weights and the form of evidence were chosen on half
-A; half B is for reporting.
+are the captions: by MiniLM, and beside the built-in encoder by itself. *rrf* is reciprocal rank fusion (Cormack, Clarke
+and Büttcher 2009, k = 60). Weights and the form of evidence were chosen on half A; half B is for reporting.
 
 The last column is the smallest difference, over the figures of a row, between the fused ranking and the best one of
 image, text and captions. Exit code 1 if it is below −.005 for names, with or without captions, or if a collection
