@@ -227,10 +227,10 @@ class BaseEngine(ABC, Generic[StoredT]):
         if not len(words.ids):
             return replace(prepared, words=words)  # Beside other collections, its images count as without these words.
         words = replace(words, cosines=prepared.scores_of(words.ids))
+        (prepared,) = _calibrate([replace(prepared, words=words)])  # By all matches: a minimum changes no order.
         if query.min_score is not None:
             words = words.take(np.flatnonzero(words.cosines >= np.float32(query.min_score)))
-        (prepared,) = _calibrate([replace(prepared, words=words)])
-        return prepared
+        return replace(prepared, words=words)
 
     def find(self, queries: Sequence[PreparedQuery]) -> list[RankedCandidates]:
         """Search the indexes for each query and apply the stages that work within one collection."""
