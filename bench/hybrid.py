@@ -10,9 +10,9 @@ numbered). Queries are the captions, whose own picture is the only right answer 
 there are captions, words of the same meaning are queries, too (``SYNONYMS``).
 
 The built-in encoder answers by ``Collection.search``. Strong ones are simulated: the vector of a picture is that of its
-caption by MiniLM, plus noise of some length in a random direction. These are ranked by the engine's functions. *rrf* is
-reciprocal rank fusion (Cormack, Clarke and Büttcher 2009, k = 60). Weights and the form of evidence were chosen on half
-A; half B is for reporting.
+caption by MiniLM, plus noise of some length in a random direction. These are ranked by the engine's functions, and so
+are the captions: by MiniLM, and beside the built-in encoder by itself. *rrf* is reciprocal rank fusion (Cormack, Clarke
+and Büttcher 2009, k = 60). Weights and the form of evidence were chosen on half A; half B is for reporting.
 
 The last column is the smallest difference, over the figures of a row, between the fused ranking and the best one of
 image, text and captions. Exit code 1 if it is below −.005 for names, with or without captions, or if a collection
@@ -25,7 +25,7 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +39,7 @@ import imseek
 from imseek import maps
 from imseek.data.reader import Reader
 from imseek.data.vectors import Matches
+from imseek.encoders.builtin import BuiltinEncoder
 from imseek.encoders.builtin.onnx_cache import text_network
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.checks import available_cpus
@@ -197,21 +198,29 @@ def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequ
     reader = Reader(setting.collection.path)
     words = [find_words(reader, query) for query in task.queries]
     text = [np.array([position[i] for i in one.ids.tolist()], np.int64) for one in words]
-    spoken = caption_hits(setting, task)
-    with_captions = [one.with_captions(its) if its else one for one, its in zip(words, spoken, strict=True)]
-    by_caption = [[] if one is None else [position[i] for i in one.ids.tolist()] for one in spoken]
+    own_texts, minilm = BuiltinEncoder(modalities=("text",)).encode_texts, text_tower()
     worst = 0.0
 
-    def fuse_all(scores: Sequence[Float32], calibrations: Sequence[Calibration]) -> list[Ranking]:
-        return [fuse(*one, setting.ids, position) for one in zip(scores, with_captions, calibrations, strict=True)]
+    def fuse_all(
+        scores: Sequence[Float32], matches: Sequence[WordHits], calibrations: Sequence[Calibration]
+    ) -> list[Ranking]:
+        return [fuse(*one, setting.ids, position) for one in zip(scores, matches, calibrations, strict=True)]
 
     for encoder, scores in encoders(setting, task, captions):
         quality = "basic" if encoder == "builtin" else "full"
+        spoken = caption_hits(setting, task, own_texts if encoder == "builtin" else minilm)
+        by_caption = [[] if one is None else [position[i] for i in one.ids.tolist()] for one in spoken]
+        with_captions = [one.with_captions(its) if its else one for one, its in zip(words, spoken, strict=True)]
         image = [np.lexsort((setting.ids, -one)) for one in scores]
-        calibrations = [
-            calibrate(one, quality, captions=[its] if its else []) for one, its in zip(scores, spoken, strict=True)
+        matches = [
+            replace(both, cosines=one[[position[i] for i in both.ids.tolist()]])
+            for one, both in zip(scores, with_captions, strict=True)
         ]
-        fused = fuse_all(scores, calibrations)
+        calibrations = [
+            calibrate(one, quality, captions=[its] if its else [], words=[both])
+            for one, its, both in zip(scores, spoken, matches, strict=True)
+        ]
+        fused = fuse_all(scores, matches, calibrations)
         if encoder == "builtin":
             shown = answers(setting, task, position)
             agree = np.mean([a.tolist() == b.tolist() for a, b in zip(shown, fused, strict=True)])
@@ -234,7 +243,7 @@ def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequ
         if setting.name.startswith("names"):
             worst = min(worst, gain)
         for weight in weights:
-            made = task.figures(fuse_all(scores, [replace(one, weight=weight) for one in calibrations]))
+            made = task.figures(fuse_all(scores, matches, [replace(one, weight=weight) for one in calibrations]))
             print(f"| … weight {weight:g} | | | | | {cell(made)} | {(made - better).min():+.3f} |", flush=True)
     return worst
 
@@ -244,20 +253,21 @@ def cell(figures: npt.NDArray[np.float64]) -> str:
 
 
 def find_words(reader: Reader, query: str) -> WordHits:
-    words = words_of(Query((Term(text=query),)))
-    fields = ("captions", "keywords")  # No stamp has text.
-    return WordHits.of(reader.match_words(words, MAX_WORD_MATCHES), reader.match_words(words, MAX_WORD_MATCHES, fields))
+    return WordHits.of(reader.match_words(words_of(Query((Term(text=query),))), MAX_WORD_MATCHES))
 
 
-def caption_hits(setting: Setting, task: Task) -> list[CaptionHits | None]:
-    """Compare each query with the stored captions, as the engine does."""
+def text_tower() -> TextTower:
+    return TextTower(text_network()[0], threads=available_cpus())
+
+
+def caption_hits(setting: Setting, task: Task, encode: Callable[[Sequence[str]], Float32]) -> list[CaptionHits | None]:
+    """Compare each query with the stored captions, as the engine does with those of an encoder."""
     at = [n for n, caption in enumerate(setting.captions) if caption]
     if not at:
         return [None] * len(task.queries)
-    tower = TextTower(text_network()[0], threads=available_cpus())
-    captions, ids = tower([setting.captions[n] or "" for n in at]), setting.ids[at]
+    captions, ids = encode([setting.captions[n] or "" for n in at]), setting.ids[at]
     found: list[CaptionHits | None] = []
-    for cosines in (tower(list(task.queries)) @ captions.T).astype(np.float32):
+    for cosines in (encode(list(task.queries)) @ captions.T).astype(np.float32):
         best = np.lexsort((ids, -cosines))[:MAX_WORD_MATCHES]
         found.append(CaptionHits(ids[best], cosines[best], cosines, len(at)))
     return found
@@ -272,8 +282,7 @@ def fuse(
 ) -> Ranking:
     """(m,): the first stamps by both, as the engine ranks them. ``scores`` (n,) are those of the stamps ``ids``."""
     best = np.lexsort((ids, -scores))
-    cosines = scores[[position[i] for i in words.ids.tolist()]] if len(words.ids) else np.empty(0, np.float32)
-    found = fuse_rankings(Matches(ids[best], scores[best]), replace(words, cosines=cosines), calibration, DEPTH)
+    found = fuse_rankings(Matches(ids[best], scores[best]), words, calibration, DEPTH)
     return np.array([position[i] for i in found.ids.tolist()], np.int64)
 
 
@@ -293,7 +302,7 @@ def answers(setting: Setting, task: Task, position: dict[int, int]) -> list[Rank
 def encoders(setting: Setting, task: Task, captions: Sequence[str]) -> list[tuple[str, list[Float32]]]:
     """Scores (n,) of all stamps for each query, by encoder."""
     found = [("builtin", [maps.scores(setting.collection, query, setting.ids) for query in task.queries])]
-    tower = TextTower(text_network()[0], threads=available_cpus())
+    tower = text_tower()
     pictures, queries = tower(list(captions)), tower(list(task.queries))
     rng = np.random.default_rng(0)
     for length in NOISE:

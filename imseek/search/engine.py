@@ -67,8 +67,6 @@ _MAX_WORDS = 10_000
 _SCORE_BLOCK = 8192
 #: The share of a query that only images with all of its words exceed.
 _ALL = 1 - 1e-9
-#: Fields that describe a picture; names may be anything.
-_DESCRIPTIONS = ("captions", "keywords")
 #: The field of text in a picture, and how many tokens of a query describe the picture if they are in it.
 _TEXT = ("text",)
 _TEXT_TOKENS = 2
@@ -229,10 +227,10 @@ class BaseEngine(ABC, Generic[StoredT]):
         if not len(words.ids):
             return replace(prepared, words=words)  # Beside other collections, its images count as without these words.
         words = replace(words, cosines=prepared.scores_of(words.ids))
+        (prepared,) = _calibrate([replace(prepared, words=words)])  # By all matches: a minimum changes no order.
         if query.min_score is not None:
             words = words.take(np.flatnonzero(words.cosines >= np.float32(query.min_score)))
-        (prepared,) = _calibrate([replace(prepared, words=words)])
-        return prepared
+        return replace(prepared, words=words)
 
     def find(self, queries: Sequence[PreparedQuery]) -> list[RankedCandidates]:
         """Search the indexes for each query and apply the stages that work within one collection."""
@@ -340,12 +338,10 @@ class Engine(BaseEngine[Reader]):
             # Those that the condition allows may be beyond the first that hold a common word.
             among = allowed.ids.tolist()
             found = reader.match_words(words, looked_up, among=among)
-        described = []
-        if query.by == "auto" and len(found.ids):
-            described.append(reader.match_words(words, looked_up, _DESCRIPTIONS, among))
-            if words.has_tokens(_TEXT_TOKENS):
-                described.append(reader.match_words(words, looked_up, _TEXT, among, _TEXT_TOKENS))
-        hits = replace(WordHits.of(found, *described), frequency=frequency)
+        texts = None
+        if query.by == "auto" and len(found.ids) and words.has_tokens(_TEXT_TOKENS):
+            texts = reader.match_words(words, looked_up, _TEXT, among, _TEXT_TOKENS)
+        hits = replace(WordHits.of(found, texts), frequency=frequency)
         for negative in unwanted:  # An image that has all of its words is left out.
             others = reader.match_words(negative, len(hits.ids), among=hits.ids.tolist())
             rest = hits.take(np.flatnonzero(~np.isin(hits.ids, others.ids[others.shares > _ALL])))
@@ -406,7 +402,9 @@ def _calibrate(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
         scores.append(sample_scores(one.samples(), vectors.units, vectors.shares))
     first = queries[0]
     captions = [one.captions for one in queries if one.captions is not None and len(one.captions.ids)]
-    found = calibrate(np.concatenate(scores), first.spaces[0].quality, text_share(first.query), captions)
+    images = sum(one.reader.current.images for one in queries)
+    quality, words = first.spaces[0].quality, [one.words for one in queries]
+    found = calibrate(np.concatenate(scores), quality, text_share(first.query), captions, words, images)
     return [replace(one, calibration=found) for one in queries]
 
 

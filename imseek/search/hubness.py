@@ -58,8 +58,11 @@ def move_back_hubs(candidates: CandidateSet, query: Query, context: PreparedQuer
         # The mean correction is taken back, since evidence depends on the level of the scores. Only that of the picture
         # changes.
         corrected = corrected + np.float32(WEIGHT) * bias.mean()
-        evidence = context.calibration.picture_evidence
-        corrected = (candidates.relevance + evidence(corrected) - evidence(candidates.scores)).astype(np.float32)
+        found, calibration = context.words, context.calibration
+        _, here, there = np.intersect1d(candidates.ids, found.ids, assume_unique=True, return_indices=True)
+        matches = np.zeros(len(candidates))
+        matches[here] = calibration.match_evidence(found)[there]
+        corrected = calibration.relevance(corrected, matches).astype(np.float32)
     return candidates.sort_by(corrected)
 
 

@@ -1,14 +1,21 @@
-"""Fuses the ranking of pictures with the matches of words, as a sum of evidence in nats.
+"""Fuses the ranking of pictures with the matches of words and captions, by evidence in nats.
 
-*A picture* with cosine s counts the log-odds that a random image scores less: s is standardised by the mean and the
-standard deviation of the query's cosines over a sample of the collection, which are taken as normally distributed.
-*Words* that match count BM25 times the share of the query that the image holds; those that describe the picture, in
-captions, keywords, and text that holds several of them, count ``1 + DESCRIPTIONS`` times as much. BM25 is a sum of
-log-odds, too (Robertson and Zaragoza 2009, section 3), so that both have the same unit and add up, as evidence of two
-independent witnesses does. A weight says how far words are trusted beside the encoder;
-docs/decisions/0041-rank-fusion.md has the alternatives and figures.
-*Captions* whose vectors are like the query's count by their log-odds, over a sample of captions, less the logarithm of
-the number of captions. So those that have nothing to do with the query count nothing, however few images have one.
+*A picture* with cosine s has the log-odds that a random image scores less: s is standardised by the mean and the
+standard deviation of the query's cosines over a sample of the collection, which are taken as normally distributed. Of
+many images some score high by chance, so it counts log(1 + exp(log-odds) / n), where n is the number of images, and a
+small part of its log-odds.
+*Words* that match count BM25 times the share of the query that the image holds, and text that holds several of them
+more than a single word in it.
+*Captions* whose vectors are like the query's count by their log-odds over a sample of captions. Where few images have a
+caption, the nearest of irrelevant ones would go before pictures without one, so the logarithm of the number of captions
+is taken away by the share of images that have none.
+
+*Trust.* Words and captions count by how like the query the pictures of their best matches are: where file names or
+captions say nothing of the pictures, these score no higher than others.
+
+*The sum.* Evidence of words and captions is added, and a picture competes with it: the fourth root of the sum of fourth
+powers, close to the larger of the two, so that the surer witness decides. Where images have no caption, a picture alone
+may count as much as with one. docs/decisions/0041-rank-fusion.md has the alternatives and figures.
 
 *Exact.* The evidence of a picture grows with its cosine, and words and captions never count negatively. So images
 without a match of these keep the order of their cosines, and one of them that is not among the best k by cosine has k
@@ -22,7 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -39,16 +46,30 @@ Float64 = npt.NDArray[np.float64]
 
 #: Most images whose words are taken into account, the best by BM25.
 MAX_WORD_MATCHES: Final = 500
-#: Weight of words beside pictures, by the quality of the encoder, tuned on half A of the stamps (bench/hybrid.py). What
-#: a basic encoder sees orders images that match words equally well.
+#: Weights of words and of captions, by the quality of the encoder, tuned on half A of the stamps (bench/hybrid.py), as
+#: all constants here are. What a basic encoder sees orders images that match words equally well.
 WORD_WEIGHTS: Final = {"basic": 50.0}
 WORD_WEIGHT: Final = 1.0
-#: Weight of captions beside pictures, by the quality of the encoder, tuned in the same way.
-CAPTION_WEIGHTS: Final = {"basic": 1.0}
-CAPTION_WEIGHT: Final = 0.5
-#: How often a match in captions, keywords and text counts besides what it counts with names: these describe a picture,
-#: while a name may be anything, and so may one word within a text. Tuned in the same way.
-DESCRIPTIONS: Final = 4.0
+CAPTION_WEIGHTS: Final = {"basic": 5.0}
+CAPTION_WEIGHT: Final = 2.0
+#: How often text in a picture that holds several words of the query counts besides: an occurrence in a text counts less
+#: than one in a name or caption (:mod:`imseek.data.words.scoring`), which is meant for single words.
+TEXTS: Final = 2.0
+#: The part of its log-odds that a picture counts however likely it is by chance.
+CHANCE_PART: Final = 0.2
+#: The exponent by which pictures compete with words and captions: 1 is the sum, infinity the larger.
+EXPONENT: Final = 4
+#: The part of the evidence of a picture that counts besides, so that it orders images that match equally well.
+TIE_PART: Final = 1e-3
+#: How much more a picture may count where no image has a caption; in proportion, where some have none.
+WITHOUT_CAPTIONS: Final = 4.0
+#: The number of best matches by whose pictures words or captions are trusted.
+TRUST_MATCHES: Final = 10
+#: The mean of these pictures' cosines, in standard deviations above the sample's, from which on trust is full.
+TRUSTED_WORDS: Final = 2.0
+TRUSTED_CAPTIONS: Final = 1.0
+#: Words that no picture confirms count this much: a number or a name of a person is not to be seen.
+LEAST_TRUST_IN_WORDS: Final = 0.4
 #: From here on, the tail of the normal distribution is its asymptotic series.
 _FAR: Final = 25.0
 
@@ -106,19 +127,18 @@ class WordHits:
     captions: Float32 = field(default_factory=_no_cosines)
 
     @classmethod
-    def of(cls, matches: WordMatches, *descriptions: WordMatches) -> WordHits:
-        """Return matches without cosines; ``descriptions`` are those in fields that describe pictures."""
+    def of(cls, matches: WordMatches, texts: WordMatches | None = None) -> WordHits:
+        """Return matches without cosines; ``texts`` are those of several words within a text."""
         evidence = matches.scores * matches.shares
-        for described in descriptions:
-            _, here, there = np.intersect1d(matches.ids, described.ids, assume_unique=True, return_indices=True)
-            evidence[here] += DESCRIPTIONS * (described.scores * described.shares)[there]
-        empty = np.empty(0, np.float32)
+        if texts is not None:
+            _, here, there = np.intersect1d(matches.ids, texts.ids, assume_unique=True, return_indices=True)
+            evidence[here] += TEXTS * (texts.scores * texts.shares)[there]
         return cls(
             matches.ids,
             matches.scores,
             matches.shares,
             evidence,
-            empty,
+            _no_cosines(),
             matches.total,
             matches.total,
             matches.documents,
@@ -187,17 +207,19 @@ def share_frequencies(hits: Sequence[WordHits]) -> list[WordHits]:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How the evidence of a query is counted: the mean and standard deviation of its cosines, and the words' weight."""
+    """How the evidence of a query is counted: the mean and standard deviation of its cosines, the words' weight, and
+    the logarithm of the number of images."""
 
     mean: float
     deviation: float
     weight: float
+    chance: float = 0.0
     captions: CaptionCalibration | None = None
 
     def picture_evidence(self, cosines: Float32) -> Float64:
-        """Return the evidence (m,) float64 of pictures with these cosines (m,), in nats; it grows with the cosine.
+        """Return the log-odds (m,) float64 of pictures with these cosines (m,), in nats; they grow with the cosine.
 
-        It is 0 at the mean, and about the logarithm of how rare such a cosine is far above it.
+        They are 0 at the mean, and about the logarithm of how rare such a cosine is far above it.
         """
         return log_odds((cosines.astype(np.float64) - self.mean) / self.deviation)
 
@@ -206,49 +228,104 @@ class Calibration:
         all captions."""
         if self.captions is None:
             return np.zeros(len(cosines))
-        return self.captions.evidence(cosines)
+        return self.captions.evidence(cosines, self.captions.floor)
 
-    def relevance(self, cosines: Float32, words: Float64, captions: Float64 | None = None) -> Float64:
-        """Return the relevance (m,) of images by cosines (m,) and the evidence (m,) of their words and captions."""
-        both = self.picture_evidence(cosines) + self.weight * words
-        return both if captions is None or self.captions is None else both + self.captions.weight * captions
+    def match_evidence(self, words: WordHits) -> Float64:
+        """Return what words and captions of matches (m,) count together, weighted and trusted: never negative."""
+        evidence = self.weight * words.evidence
+        if self.captions is None or not len(words.captions):
+            return evidence
+        captions = self.captions
+        floor = captions.floor * (1 - captions.coverage)
+        return evidence + captions.weight * captions.evidence(words.captions, floor)
+
+    def relevance(self, cosines: Float32, matches: Float64) -> Float64:
+        """Return the relevance (m,) of images by cosines (m,) and :meth:`match_evidence` (m,), 0 without a match."""
+        odds = self.picture_evidence(cosines)
+        pictures = np.logaddexp(0, odds - self.chance) + CHANCE_PART * odds
+        seen = np.maximum(pictures, 0)
+        both = np.where(matches > 0, (seen**EXPONENT + matches**EXPONENT) ** (1 / EXPONENT), seen)
+        coverage = 1.0 if self.captions is None else self.captions.coverage
+        best: Float64 = np.maximum(both, (1 + WITHOUT_CAPTIONS * (1 - coverage)) * seen)
+        return best + np.minimum(pictures, 0) + TIE_PART * pictures
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionCalibration:
     """How the evidence of captions is counted: the mean and standard deviation of their cosines with the query, the
-    evidence of one that is as rare as one of all, and a weight."""
+    log-odds of one that is as rare as one of all, a weight, and the share of images that have a caption."""
 
     mean: float
     deviation: float
     floor: float
     weight: float
+    coverage: float = 1.0
 
-    def evidence(self, cosines: Float32) -> Float64:
-        """Return the evidence (m,) of captions with these cosines (m,), in nats; 0 where they are NaN."""
+    def evidence(self, cosines: Float32, floor: float) -> Float64:
+        """Return what captions with these cosines (m,) count above a floor; 0 where they are NaN."""
         found = np.zeros(len(cosines))
         is_known = ~np.isnan(cosines)
         z = (cosines[is_known].astype(np.float64) - self.mean) / self.deviation
-        found[is_known] = np.maximum(log_odds(z) - self.floor, 0)
+        found[is_known] = np.maximum(log_odds(z) - floor, 0)
         return found
 
 
 def calibrate(
-    scores: Float32, quality: str, text_share: float = 1.0, captions: Sequence[CaptionHits] = ()
+    scores: Float32,
+    quality: str,
+    text_share: float = 1.0,
+    captions: Sequence[CaptionHits] = (),
+    words: Sequence[WordHits] = (),
+    images: int | None = None,
 ) -> Calibration:
     """Return the calibration of a query by its cosines (s,) with a sample of the images; s may be 0.
 
     ``quality`` is that of the encoder; ``text_share`` in (0, 1] is the share of words among the query's terms.
-    ``captions`` are those of each collection that has any.
+    ``captions`` are those of each collection that has any, ``words`` the matches in each, with their cosines, and
+    ``images`` the number of images in all (None: s).
     """
-    spoken = None
-    if captions:
-        mean, deviation = _mean_and_deviation(np.concatenate([one.sample for one in captions]))
-        floor = math.log(max(1, sum(one.total for one in captions)))
-        weight = text_share * CAPTION_WEIGHTS.get(quality, CAPTION_WEIGHT)
-        spoken = CaptionCalibration(mean, deviation, floor, weight)
+    images = len(scores) if images is None else images
     mean, deviation = _mean_and_deviation(scores)
-    return Calibration(mean, deviation, text_share * WORD_WEIGHTS.get(quality, WORD_WEIGHT), spoken)
+    trust = _trust([(one.ids, one.evidence, one.cosines) for one in words], mean, deviation, TRUSTED_WORDS)
+    weight = text_share * max(trust, LEAST_TRUST_IN_WORDS) * WORD_WEIGHTS.get(quality, WORD_WEIGHT)
+    calibration = Calibration(mean, deviation, weight, math.log(max(1, images)))
+    if not captions:
+        return calibration
+    total = sum(one.total for one in captions)
+    spoken = [(one.ids, np.nan_to_num(one.captions + 2), one.cosines) for one in words if len(one.captions)]
+    trust = _trust(spoken, mean, deviation, TRUSTED_CAPTIONS)
+    return replace(
+        calibration,
+        captions=CaptionCalibration(
+            *_mean_and_deviation(np.concatenate([one.sample for one in captions])),
+            floor=math.log(max(1, total)),
+            weight=text_share * trust * CAPTION_WEIGHTS.get(quality, CAPTION_WEIGHT),
+            coverage=min(1.0, total / max(1, images)),
+        ),
+    )
+
+
+def _trust(
+    matches: Sequence[tuple[Ids, npt.NDArray[np.floating[Any]], Float32]],
+    mean: float,
+    deviation: float,
+    expected: float,
+) -> float:
+    """Return the trust in [0, 1] in matches of words or captions, by the pictures of the best of them.
+
+    ``matches`` are ids, evidence (0: no match), and cosines of pictures with the query, in each collection. Trust is
+    the mean of these cosines in standard deviations, and its standard error by chance, as a share of what is expected.
+    """
+    every = [(ids, evidence, cosines) for ids, evidence, cosines in matches if len(cosines)]
+    if not every:
+        return 1.0
+    ids, evidence, cosines = (np.concatenate(parts) for parts in zip(*every, strict=True))
+    best = np.lexsort((ids, -evidence))[:TRUST_MATCHES]
+    best = best[evidence[best] > 0]
+    if not len(best):
+        return 1.0
+    above = float(cosines[best].mean(dtype=np.float64) - mean) / deviation + 1 / math.sqrt(len(best))
+    return min(max(above / expected, 0.0), 1.0)
 
 
 def _mean_and_deviation(scores: Float32) -> tuple[float, float]:
@@ -279,9 +356,10 @@ def fuse_rankings(pictures: Matches, words: WordHits, calibration: Calibration, 
     before it, so that a longer ranking only appends.
     """
     alone = ~np.isin(pictures.ids, words.ids)
-    falling = np.minimum.accumulate(calibration.picture_evidence(pictures.scores))
+    unmatched = calibration.relevance(pictures.scores, np.zeros(len(pictures)))
+    falling = np.minimum.accumulate(unmatched)
     spoken = calibration.caption_evidence(words.captions) if len(words.captions) else np.zeros(len(words.ids))
-    matched = calibration.relevance(words.cosines, words.evidence, spoken)
+    matched = calibration.relevance(words.cosines, calibration.match_evidence(words))
     order = np.lexsort((words.ids, -matched))
     best = words.take(order)
     relevance = np.concatenate([matched[order], falling[alone]])

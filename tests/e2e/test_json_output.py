@@ -25,7 +25,7 @@ LINES = (
     ("index", "index more --dry-run"),
     ("error", "index nowhere"),
     ("sources", "source list"),
-    ("search", "search red -n 2"),
+    ("search", "search 'red wall' -n 2"),
     ("search", "search --like album/red/00.png --not blue -n 2"),
     ("search", "search red --where \"folder LIKE '%lime'\" --group-by folder -n 2"),
     ("search", "search red --by caption -n 2"),

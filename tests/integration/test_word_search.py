@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -30,6 +31,7 @@ from imseek.search import engine, result_pages
 from imseek.search.cutoff import MIN_SAMPLE
 from imseek.search.query_words import words_of
 from imseek.search.rank_fusion import MAX_WORD_MATCHES, CaptionHits, WordHits, calibrate
+from imseek.types.arrays import Float32
 from imseek.types.collection_info import IndexPolicy
 from imseek.types.search_results import Hit, Match, SearchResult, describe_matches
 
@@ -68,16 +70,22 @@ def names(result: SearchResult) -> list[str]:
     return [Path(hit.path or "").name for hit in result]
 
 
+def of_images(wanted: npt.NDArray[np.int64], every: npt.NDArray[np.int64], values: Float32) -> Float32:
+    """Return the values of wanted images, by id; NaN where there are none."""
+    known = dict(zip(every.tolist(), values.tolist(), strict=True))
+    return np.array([known.get(i, np.nan) for i in wanted.tolist()], np.float32)
+
+
 def all_by_evidence(collection: imseek.Collection, query: Query) -> list[int]:
-    """Rank every image by the sum of its evidence, without the engine's merge."""
+    """Rank every image by its evidence, without the engine's merge."""
     reader = Reader(collection.path)
     found = collection.search(replace(query, by="image", limit=1000, exact=True))
     every = np.array(ids(found))
     cosines = np.array([hit.score for hit in found], np.float32)
-    words, fields = words_of(query), ("captions", "keywords")
-    hits = WordHits.of(reader.match_words(words, MAX_WORD_MATCHES), reader.match_words(words, MAX_WORD_MATCHES, fields))
-    told = dict(zip(hits.ids.tolist(), hits.evidence.tolist(), strict=True))
-    calibration = calibrate(cosines, "test")
+    hits = WordHits.of(reader.match_words(words_of(query), MAX_WORD_MATCHES))
+    hits = replace(hits, cosines=of_images(hits.ids, every, cosines))
+    calibration = calibrate(cosines, "test", words=[hits])
+    told = dict(zip(hits.ids.tolist(), calibration.match_evidence(hits).tolist(), strict=True))
     total = calibration.relevance(cosines, np.array([told.get(i, 0.0) for i in every.tolist()]))
     unnamed = ~np.isin(every, hits.ids)
     return every[np.lexsort((every, unnamed, -total))].tolist()
@@ -566,14 +574,16 @@ def all_by_all_evidence(collection: imseek.Collection, query: Query, where: str 
     captions = {hit.image_id: hit.score for hit in collection.search(replace(query, by="caption", limit=100))}
     sample = np.array([*captions.values()], np.float32)
     hits = CaptionHits(np.array([*captions]), sample, sample, len(captions))
-    samples = np.array([hit.score for hit in collection.search(replace(query, by="image", limit=100))], np.float32)
-    calibration = calibrate(samples, "test", captions=[hits])
-    spoken = calibration.caption_evidence(np.array([captions.get(i, np.nan) for i in every.tolist()], np.float32))
-    words, fields = words_of(query), ("captions", "keywords")
-    reader = Reader(collection.path)
-    of_words = WordHits.of(reader.match_words(words, 100), reader.match_words(words, 100, fields))
-    told = dict(zip(of_words.ids.tolist(), of_words.evidence.tolist(), strict=True))
-    total = calibration.relevance(cosines, np.array([told.get(i, 0.0) for i in every.tolist()]), spoken)
+    whole = collection.search(replace(query, by="image", limit=100))
+    samples = np.array([hit.score for hit in whole], np.float32)
+    words = WordHits.of(Reader(collection.path).match_words(words_of(query), 100))
+    matching = words.take(np.flatnonzero(np.isin(words.ids, every))).with_captions(
+        replace(hits, ids=(there := hits.ids[np.isin(hits.ids, every)]), cosines=of_images(there, hits.ids, sample))
+    )
+    matching = replace(matching, cosines=of_images(matching.ids, every, cosines))
+    calibration = calibrate(samples, "test", captions=[hits], words=[matching])
+    told = dict(zip(matching.ids.tolist(), calibration.match_evidence(matching).tolist(), strict=True))
+    total = calibration.relevance(cosines, np.array([told.get(i, 0.0) for i in every.tolist()]))
     return every[np.lexsort((every, -total))].tolist()
 
 

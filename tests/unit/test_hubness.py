@@ -86,7 +86,7 @@ class TestBesideWordsAndCaptions:
     """What the stage makes of a fused ranking, in which a weight of words is 50, and one of captions 1."""
 
     @staticmethod
-    def fused() -> tuple[CandidateSet, Calibration]:
+    def fused() -> tuple[CandidateSet, WordHits, Calibration]:
         rng = np.random.default_rng(3)
         cosines = np.sort(rng.normal(0.2, 0.05, 60).astype(np.float32))[::-1].round(2)
         words = WordMatches(np.array([7, 40, 50]), np.array([0.4, 0.02, 0.1]), np.array([1.0, 0.5, 1.0]), 3, 60)
@@ -95,33 +95,39 @@ class TestBesideWordsAndCaptions:
         hits = WordHits.of(words).with_captions(spoken)
         hits = replace(hits, cosines=cosines[hits.ids])
         calibration = calibrate(cosines, "basic", captions=[spoken])
-        return fuse_rankings(Matches(np.arange(60), cosines), hits, calibration, 60), calibration
+        return fuse_rankings(Matches(np.arange(60), cosines), hits, calibration, 60), hits, calibration
 
     @staticmethod
-    def context(calibration: Calibration, vectors: Float32, bank: Float32) -> PreparedQuery:
+    def context(hits: WordHits, calibration: Calibration, vectors: Float32, bank: Float32) -> PreparedQuery:
         """What the stage looks up, of a query by a picture in one space."""
         found = SimpleNamespace(
-            spaces=("space",), is_text=False, calibration=calibration, query_vectors=SimpleNamespace(shares=(1.0,)),
-            samples=lambda: [bank], rows=lambda ids: [vectors[ids]],
-        )  # fmt: skip
+            spaces=("space",),
+            is_text=False,
+            words=hits,
+            calibration=calibration,
+            query_vectors=SimpleNamespace(shares=(1.0,)),
+            samples=lambda: [bank],
+            rows=lambda ids: [vectors[ids]],
+        )
         return cast(PreparedQuery, found)
 
     @pytest.mark.parametrize("bank", [0, 5], ids=["no bank", "one bias for all"])
     def test_without_a_bias_nothing_changes(self, bank: int) -> None:
-        candidates, calibration = self.fused()
+        candidates, hits, calibration = self.fused()
         vectors = np.repeat(rows(0, 1), 60, axis=0)
-        found = move_back_hubs(candidates, QUERY, self.context(calibration, vectors, rows(1, bank)))
+        found = move_back_hubs(candidates, QUERY, self.context(hits, calibration, vectors, rows(1, bank)))
         assert found.ids.tolist() == candidates.ids.tolist()
         np.testing.assert_allclose(found.relevance, candidates.relevance, atol=1e-4)
         assert found.scores.tolist() == candidates.scores.tolist()
 
     def test_a_bias_changes_what_the_picture_counts(self) -> None:
-        candidates, calibration = self.fused()
+        candidates, hits, calibration = self.fused()
         vectors, bank = rows(0, 60), rows(1, 5)
-        found = move_back_hubs(candidates, QUERY, self.context(calibration, vectors, bank))
+        found = move_back_hubs(candidates, QUERY, self.context(hits, calibration, vectors, bank))
         bias = hub_bias(vectors[candidates.ids], bank)
         corrected = correct_scores(candidates.scores, bias) + WEIGHT * bias.mean()
-        change = calibration.picture_evidence(corrected) - calibration.picture_evidence(candidates.scores)
-        expected = dict(zip(candidates.ids.tolist(), candidates.relevance + change, strict=True))
+        matches = dict(zip(hits.ids.tolist(), calibration.match_evidence(hits).tolist(), strict=True))
+        evidence = np.array([matches.get(i, 0.0) for i in candidates.ids.tolist()])
+        expected = dict(zip(candidates.ids.tolist(), calibration.relevance(corrected, evidence), strict=True))
         assert found.ids.tolist() != candidates.ids.tolist()
         np.testing.assert_allclose(found.relevance, [expected[i] for i in found.ids.tolist()], atol=1e-4)

@@ -18,11 +18,13 @@ from imseek.search.query import Query, Term
 from imseek.search.query_words import text_share, words_of
 from imseek.search.rank_fusion import (
     CAPTION_WEIGHT,
-    CAPTION_WEIGHTS,
-    DESCRIPTIONS,
+    LEAST_TRUST_IN_WORDS,
+    TEXTS,
+    WITHOUT_CAPTIONS,
     WORD_WEIGHT,
     WORD_WEIGHTS,
     Calibration,
+    CaptionCalibration,
     CaptionHits,
     WordHits,
     calibrate,
@@ -63,8 +65,8 @@ def collection(rng: np.random.Generator, count: int, matching: int) -> tuple[Mat
 
 
 def brute_force(every: Matches, words: WordHits, calibration: Calibration) -> list[int]:
-    """Rank all images by the sum of their evidence; ties: those with words first, then by cosine, then by id."""
-    of_words = dict(zip(words.ids.tolist(), words.evidence.tolist(), strict=True))
+    """Rank all images by their evidence; ties: those with words first, then by cosine, then by id."""
+    of_words = dict(zip(words.ids.tolist(), calibration.match_evidence(words).tolist(), strict=True))
     told = np.array([of_words.get(i, 0.0) for i in every.ids.tolist()])
     total = calibration.relevance(every.scores, told)
     named = np.isin(every.ids, words.ids)
@@ -79,11 +81,11 @@ def captions(rng: np.random.Generator, ids: npt.NDArray[np.int64]) -> CaptionHit
     return CaptionHits(ids[order], cosines[order], cosines, len(ids))
 
 
-def norm_evidence(spoken: CaptionHits) -> npt.NDArray[np.float64]:
-    """Return what captions count, by the definition."""
-    sample = spoken.sample.astype(np.float64)
-    z = (spoken.cosines - sample.mean()) / (sample.std() + ROUNDING)
-    found: npt.NDArray[np.float64] = np.maximum(norm.logcdf(z) - norm.logsf(z) - np.log(spoken.total), 0)
+def norm_evidence(cosines: npt.ArrayLike, sample: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the log-odds of cosines, by the definition."""
+    wide = np.asarray(sample, np.float64)
+    z = (np.asarray(cosines, np.float64) - wide.mean()) / (wide.std() + ROUNDING)
+    found: npt.NDArray[np.float64] = norm.logcdf(z) - norm.logsf(z)
     return found
 
 
@@ -130,12 +132,48 @@ class TestCalibration:
         assert found.weight == CAPTION_WEIGHT / 2
 
 
+class TestTrust:
+    """Words and captions count by how like the query the pictures of their best matches are."""
+
+    SAMPLE = np.tile(np.array([0.1, 0.3], np.float32), 50)  # Mean .2, deviation .1.
+
+    def weight(self, evidence: npt.ArrayLike, cosines: npt.ArrayLike) -> float:
+        words = hits(range(len(np.asarray(evidence))), evidence, cosines)
+        return calibrate(self.SAMPLE, "full", words=[words]).weight
+
+    def test_in_words_follows_the_pictures_of_the_best(self) -> None:
+        assert self.weight([5.0] * 4, [0.5] * 4) == WORD_WEIGHT
+        assert self.weight([5.0] * 4, [0.3] * 4) == pytest.approx(0.75 * WORD_WEIGHT, rel=0.02)
+        assert self.weight([5.0] * 4, [0.1] * 4) == LEAST_TRUST_IN_WORDS * WORD_WEIGHT
+        assert self.weight([5.0] * 10 + [1.0] * 90, [0.5] * 10 + [0.0] * 90) == WORD_WEIGHT
+        assert self.weight([], []) == WORD_WEIGHT
+
+    def test_in_one_match_is_larger_than_in_many_of_the_same(self) -> None:
+        assert self.weight([5.0], [0.25]) > self.weight([5.0] * 10, [0.25] * 10)
+
+    def test_in_captions_may_be_none(self) -> None:
+        spoken = CaptionHits(np.arange(40), np.linspace(0.9, 0.1, 40, dtype=np.float32), np.zeros(9, np.float32), 100)
+        for cosine, trust in ((0.4, 1.0), (0.2, 0.316), (0.0, 0.0)):
+            both = replace(WordHits.empty().with_captions(spoken), cosines=np.full(40, cosine, np.float32))
+            found = calibrate(self.SAMPLE, "full", captions=[spoken], words=[both])
+            assert found.captions is not None
+            assert found.captions.weight == pytest.approx(trust * CAPTION_WEIGHT, abs=0.02)
+
+    def test_a_picture_without_a_caption_need_not_have_one(self) -> None:
+        """A picture that is sure goes before an irrelevant caption where few images have captions."""
+        cosines, evidence = np.array([0.9, 0.3], np.float32), np.array([0.0, 30.0])
+        for coverage, first in ((1.0, 1), (0.3, 0)):
+            captions = CaptionCalibration(0.0, 0.1, 5.0, 1.0, coverage)
+            found = Calibration(0.2, 0.1, 1.0, 5.0, captions).relevance(cosines, evidence)
+            assert np.argmax(found) == first
+
+
 class TestMerge:
     @pytest.mark.parametrize("seed", range(40))
     def test_equals_the_ranking_of_all_images(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
         every, words = collection(rng, 300, int(rng.integers(0, 60)))
-        calibration = calibrate(every.scores, "basic" if seed % 2 else "full")
+        calibration = calibrate(every.scores, "basic" if seed % 2 else "full", words=[words])
         expected = brute_force(every, words, calibration)
         for count in (1, 5, 17, 100, 299, 300):
             best = Matches(every.ids[:count], every.scores[:count])
@@ -149,16 +187,21 @@ class TestMerge:
         both = words.with_captions(spoken)
         scores = dict(zip(every.ids.tolist(), every.scores.tolist(), strict=True))
         both = replace(both, cosines=np.array([scores[i] for i in both.ids.tolist()], np.float32))
-        calibration = calibrate(every.scores, "basic" if seed % 2 else "full", captions=[spoken])
+        quality = "basic" if seed % 2 else "full"
+        calibration = calibrate(every.scores, quality, captions=[spoken], words=[both])
         assert calibration.captions is not None
-        weight = CAPTION_WEIGHTS["basic"] if seed % 2 else CAPTION_WEIGHT
-        said = dict(zip(spoken.ids.tolist(), norm_evidence(spoken).tolist(), strict=True))
-        told = dict(zip(words.ids.tolist(), words.evidence.tolist(), strict=True))
+        assert calibration.captions.coverage == pytest.approx(2 / 3)
+        least = np.maximum(norm_evidence(spoken.cosines, spoken.sample) - np.log(200) / 3, 0)
+        said = dict(zip(spoken.ids.tolist(), (calibration.captions.weight * least).tolist(), strict=True))
+        told = dict(zip(words.ids.tolist(), (calibration.weight * words.evidence).tolist(), strict=True))
         ids = every.ids.tolist()
-        total = calibration.picture_evidence(every.scores)
-        total += calibration.weight * np.array([told.get(i, 0.0) for i in ids])
-        total += weight * np.array([said.get(i, 0.0) for i in ids])
-        assert 0 < sum(value > 0 for value in said.values()) < 40, "few captions count, and some do"
+        odds = norm_evidence(every.scores, every.scores)
+        pictures = np.log1p(np.exp(odds) / 300) + 0.2 * odds
+        seen = np.maximum(pictures, 0)
+        matches = np.array([told.get(i, 0.0) + said.get(i, 0.0) for i in ids])
+        total = np.maximum((seen**4 + matches**4) ** 0.25, (1 + WITHOUT_CAPTIONS / 3) * seen)
+        total += np.minimum(pictures, 0) + 0.001 * pictures
+        assert 0 < np.count_nonzero(matches) < 150, "some captions count, and most do not"
         expected = every.ids[np.lexsort((every.ids, ~np.isin(every.ids, both.ids), -total))].tolist()
         for count in (1, 5, 17, 100, 300):
             best = Matches(every.ids[:count], every.scores[:count])
@@ -212,9 +255,9 @@ class TestMerge:
         assert rank_by_words(words, 1).ids.tolist() == [7]
 
 
-def test_descriptions_count_more_than_names() -> None:
+def test_several_words_of_a_text_count_more() -> None:
     found = WordHits.of(matches([1, 2], [4.0, 4.0], [1.0, 0.5]), matches([2, 8], [3.0, 9.0], [0.5, 1.0]))
-    assert found.evidence.tolist() == [4.0, 2.0 + DESCRIPTIONS * 1.5]
+    assert found.evidence.tolist() == [4.0, 2.0 + TEXTS * 1.5]
 
 
 def test_in_several_collections_a_word_is_as_rare_as_in_all_of_them() -> None:
