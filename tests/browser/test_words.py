@@ -157,15 +157,42 @@ def test_suggestions_by_mouse_by_keys_and_none(visit: Visit) -> None:
 
 
 def test_filters_by_text_and_keyword(visit: Visit) -> None:
+    """The rail: a choice is a chip, in the address, and changes the numbers of the others."""
     page = _ready(visit)
-    page.get_by_role("button", name="Filters").click()
-    page.get_by_text("Has text", exact=True).click()
+    rail = page.get_by_role("dialog", name="Filters", exact=True)
+    expect(rail).to_be_visible()
+    rail.get_by_role("button", name="Text in the picture", exact=True).click()
+    box = rail.get_by_role("checkbox", name="With text 1", exact=True)
+    box.focus()
+    page.keyboard.press("Space")
     page.wait_for_url("**has_text+IS+TRUE**")
     expect(page.locator(".card")).to_have_count(1)
-    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.locator(".chip")).to_have_text(["onlyhas text✕"])
+    expect(box).to_be_focused()
+    expect(rail.get_by_role("checkbox", name="Landscape")).to_have_accessible_name("Landscape 1")
+    rail.get_by_role("button", name="Clear all", exact=True).click()
     expect(page.locator(".card")).to_have_count(8)
-    page.get_by_role("button", name="Filters").click()
-    page.get_by_label("Keyword").click()
-    page.get_by_role("option", name="Breakfast table (1)").click()
+    rail.get_by_role("checkbox", name="Breakfast table 1").click()
     page.wait_for_url("**Breakfast+table**")
     expect(page.locator(".card")).to_have_count(1)
+    expect(rail.get_by_role("checkbox", name=HOSTILE)).to_be_visible()
+    page.get_by_role("button", name="Filters, 1 chosen").click()
+    expect(rail).to_be_hidden()
+    page.reload()
+    expect(page.get_by_role("button", name="Filters, 1 chosen")).to_be_visible()
+    expect(rail).to_be_hidden()
+    page.get_by_role("button", name="Filters, 1 chosen").click()  # As it was found.
+    expect(rail).to_be_visible()
+
+
+def test_filters_on_phones_are_a_sheet(visit: Visit) -> None:
+    page = _ready(visit, width=400)
+    opener = page.get_by_role("button", name="Filters", exact=True)
+    opener.click()
+    sheet = page.get_by_role("dialog", name="Filters", exact=True)
+    sheet.get_by_role("checkbox", name="★★★★ or more 1").click()
+    page.wait_for_url("**rating+%3E%3D+4**")
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.get_by_role("button", name="Filters, 1 chosen")).to_be_focused()

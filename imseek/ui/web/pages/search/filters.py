@@ -28,10 +28,13 @@ _RANGE: Final = re.compile(rf"({_NAME}) (?:>= ({_NUMBER})(?: AND \1 <= ({_NUMBER
 _EQUAL: Final = re.compile(rf"({_NAME}) = ({_NUMBER})")
 _KNOWN: Final = re.compile(rf"({_NAME}) IS NOT NULL")
 _TRUE: Final = re.compile(rf"({_NAME}) IS (TRUE|FALSE)")
+_BELOW: Final = re.compile(rf"starts_with\(path, {_TEXT}\)(?: OR starts_with\(path, {_TEXT}\))*")
 _HOLDS: Final = re.compile(rf"contains\(lower\(({_NAME})\), ({_TEXT})\)")
 
 #: Stands for tags, which are no column.
 TAG: Final = "tag()"
+#: The column that ``below`` is about.
+FOLDER: Final = "folder"
 #: Aspect ratio above which an image is a landscape; below 0.95 it is a portrait.
 WIDE: Final = 1.05
 SHAPES: Final = {"landscape": (WIDE, None), "portrait": (None, 0.95), "square": (0.95, WIDE)}
@@ -41,7 +44,7 @@ SHAPES: Final = {"landscape": (WIDE, None), "portrait": (None, 0.95), "square": 
 class Filter:
     """A condition on one column: one of ``values``, between ``low`` and ``high``, ``known``, ``holds`` or ``true``.
 
-    ``holds`` is a substring, whatever its case.
+    ``holds`` is a substring, whatever its case. ``below`` are folders, in which or below which the image is.
     """
 
     column: str
@@ -51,11 +54,13 @@ class Filter:
     known: bool = False
     holds: str = ""
     true: bool | None = None
+    below: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
         return not (
             self.values
+            or self.below
             or self.known
             or self.holds.strip()
             or self.true is not None
@@ -68,6 +73,8 @@ class Filter:
         name = quote_column(self.column)
         if self.column == TAG:
             return " OR ".join(f"tag({sql_literal(value)})" for value in self.values)
+        if self.below:
+            return " OR ".join(f"starts_with(path, {sql_literal(folder_prefix(folder))})" for folder in self.below)
         if self.values:
             return f"{name} IN ({', '.join(map(sql_literal, self.values))})"
         if self.holds:
@@ -90,6 +97,8 @@ class Filter:
         column = "tag" if self.column == TAG else self.column.replace("_", " ")
         if self.values:
             return f"{column}: {' or '.join(value or '(empty)' for value in self.values)}"
+        if self.below:
+            return f"{column}: {' or '.join(folder.rsplit('/', 1)[-1] or folder for folder in self.below)}"
         if self.holds:
             return f"{column} contains “{self.holds}”"
         if self.true is not None:
@@ -130,6 +139,11 @@ def replace_filter(where: tuple[str, ...], new: Filter) -> tuple[str, ...]:
     return left if new.empty else (*left, new.sql())
 
 
+def folder_prefix(folder: str) -> str:
+    """Return what the paths of images in or below a folder begin with."""
+    return folder if folder.endswith("/") else f"{folder}/"
+
+
 def quote_column(name: str) -> str:
     """Quote a column name for a condition if necessary."""
     if _PLAIN.fullmatch(name) and name not in _RESERVED_WORDS:
@@ -146,6 +160,9 @@ def _number(value: float | date) -> str:
 def _read(condition: str) -> Filter | None:
     if _TAGS.fullmatch(condition):
         return Filter(TAG, tuple(_unquote(one) for one in re.findall(_TEXT, condition)))
+    if _BELOW.fullmatch(condition):
+        prefixes = (_unquote(one) for one in re.findall(_TEXT, condition))
+        return Filter(FOLDER, below=tuple(one.removesuffix("/") or one for one in prefixes))
     if found := _IN.fullmatch(condition):
         return Filter(_unquote(found[1]), tuple(_unquote(one) for one in re.findall(_TEXT, found[2])))
     if found := _HOLDS.fullmatch(condition):
