@@ -21,6 +21,7 @@ from imseek.ui.web import search_state
 from imseek.ui.web.pages.search import facets, filters
 from imseek.ui.web.search_state import SearchState
 
+YEARS = [(str(n), {2003: 1, 2019: 3, 2021: 1}.get(n, 0)) for n in range(2003, 2022)]
 _TAKEN = {
     "astronaut.png": "2019:05:01 10:00:00",
     "chelsea.png": "2019:05:31 23:59:59",
@@ -101,7 +102,7 @@ def test_what_can_be_chosen(collection: imseek.Collection) -> None:
     assert list(found) == [
         *("day", "folder", "tag()", "keywords", "people", "rating", "camera", "aspect", "megapixels", "format")
     ]
-    assert found["day"]["years"] == [("2003", 1), ("2019", 3), ("2021", 1)]
+    assert found["day"]["years"] == YEARS
     assert found["day"]["months"] == []
     assert [(row["label"], row["count"]) for row in found["tag()"]["rows"]] == [("best", 2), ("old", 1)]
     assert [(row["label"], row["count"]) for row in found["keywords"]["rows"]] == [
@@ -114,7 +115,7 @@ def test_what_can_be_chosen(collection: imseek.Collection) -> None:
 def test_a_year_shows_its_months(collection: imseek.Collection) -> None:
     asked = facets.change(SearchState(), {"column": "day", "low": "2019-01-01", "high": "2019-12-31"})
     found = answered(collection, asked)["day"]
-    assert found["years"] == [("2003", 1), ("2019", 3), ("2021", 1)]
+    assert found["years"] == YEARS
     assert [pair for pair in found["months"] if pair[1]] == [["2019-05", 2], ["2019-12", 1]]
     assert len(found["months"]) == 12
 
@@ -122,7 +123,7 @@ def test_a_year_shows_its_months(collection: imseek.Collection) -> None:
 def test_the_tree_counts_below(collection: imseek.Collection) -> None:
     rows = answered(collection, SearchState())["folder"]["rows"]
     assert rows[0]["count"] == 8
-    assert rows[0]["label"].endswith("/photos")
+    assert rows[0]["label"] == "photos"
     assert [(row["label"], row["count"], row["depth"]) for row in rows[1:]][-1] == ("undated", 3, 1)
     year = next(row for row in rows if row["label"] == "2019")
     assert (year["count"], year["open"]) == (3, False)

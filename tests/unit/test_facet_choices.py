@@ -64,31 +64,42 @@ def test_what_is_no_choice_changes_nothing(said: dict[str, object]) -> None:
 
 
 def lines(
-    counts: dict[str, int], chosen: tuple[str, ...] = (), opened: tuple[str, ...] = ()
+    counts: dict[str, int],
+    chosen: tuple[str, ...] = (),
+    opened: tuple[str, ...] = (),
+    everything: tuple[str, ...] = (),
 ) -> list[tuple[object, ...]]:
-    found = facets._tree(tuple(counts.items()), chosen, frozenset(opened))
+    found = facets._tree(tuple(counts.items()), everything, chosen, frozenset(opened))
     return [(row["depth"], row["label"], row["value"], row["count"], row["open"]) for row in found]
 
 
 def test_folders_that_lead_to_one_folder_are_one_line() -> None:
     counts = {"/home/me/2019/a": 2, "/home/me/2019/b": 1, "/home/me/2020": 4}
     assert lines(counts) == [
-        (0, "/home/me", "/home/me", 7, True),
+        (0, "me", "/home/me", 7, True),
         (1, "2019", "/home/me/2019", 3, False),
         (1, "2020", "/home/me/2020", 4, None),
     ]
-    assert [line[1] for line in lines(counts, opened=("/home/me/2019",))] == ["/home/me", "2019", "a", "b", "2020"]
-    assert [line[1] for line in lines(counts, chosen=("/home/me/2019/b",))] == ["/home/me", "2019", "a", "b", "2020"]
+    assert [line[1] for line in lines(counts, opened=("/home/me/2019",))] == ["me", "2019", "a", "b", "2020"]
+    assert [line[1] for line in lines(counts, chosen=("/home/me/2019/b",))] == ["me", "2019", "a", "b", "2020"]
+
+
+def test_folders_without_pictures_still_say_where_the_others_are() -> None:
+    everything = ("/home/me/2019/a", "/home/me/2019/b", "/home/me/2020")
+    assert lines({"/home/me/2019/a": 2}, everything=everything) == [
+        (0, "me", "/home/me", 2, True),
+        (1, "2019", "/home/me/2019", 2, False),
+    ]
 
 
 def test_folders_of_all_kinds() -> None:
     assert lines({"/": 1, "/a": 2}) == [(0, "/", "/", 3, True), (1, "a", "/a", 2, None)]
-    assert lines({"/x/a.zip!": 3}) == [(0, "/x/a.zip!", "/x/a.zip!", 3, None)]
+    assert lines({"/x/a.zip!": 3}) == [(0, "a.zip!", "/x/a.zip!", 3, None)]
     assert lines({"https://example.org/b": 1, "c": 2}) == [
         (0, "c", "c", 2, None),
-        (0, "https://example.org/b", "https://example.org/b", 1, None),
+        (0, "b", "https://example.org/b", 1, None),
     ]
-    assert lines({}, chosen=("/gone",)) == [(0, "/gone", "/gone", 0, None)]
+    assert lines({}, chosen=("/gone",)) == [(0, "gone", "/gone", 0, None)]
     assert len(lines({f"/{n}": 1 for n in range(1000)})) == 400
 
 

@@ -106,15 +106,15 @@ def by_date(collection: Collection, asked: SearchState) -> Timeline | None:
 
 
 def following_by_date(name: str, asked: SearchState, found: Timeline, first: int) -> Following:
-    """Return where all of a timeline is, of which the grid has ``first`` pictures, with the days of their months."""
+    """Return where all of a timeline is, of which the grid has ``first`` pictures, with the days of their years."""
     days: list[tuple[str | None, int]] = []
     seen = 0
-    month = None
+    year = None
     for day, n in found.count_days():
         text = None if day is None else day.isoformat()
-        if seen >= first and (text and text[:7]) != month:
+        if seen >= first and (text and text[:4]) != year:
             break
-        month = text and text[:7]
+        year = text and text[:4]
         days.append((text, n))
         seen += n
     url = f"{app_state.images_url(name)}/timeline?{urlencode(asked.with_changes().parameters(), doseq=True)}"

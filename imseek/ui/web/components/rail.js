@@ -316,7 +316,8 @@ class Section {
   }
 
   dates(facet) {
-    const parts = [this.bars(facet, facet.years, (year) => [`${year}-01-01`, `${year}-12-31`], (year) => year)];
+    const years = facet.years.length ? facet.years : [];
+    const parts = [years.length ? this.bars(facet, years, (year) => [`${year}-01-01`, `${year}-12-31`], (year) => year) : make("p", "none", "None here")];
     if (facet.months.length)
       parts.push(this.bars(facet, facet.months, daysOf, (month) => `${MONTHS[month.slice(5) - 1]} ${month.slice(0, 4)}`));
     const days = make("div", "days");

@@ -1,26 +1,43 @@
 // Pictures by date: the headings of months and days, and the scrubber down the years at the right edge.
 const MANY = 4; // Pictures on a day, on average, from which on each day of a month has a heading of its own.
+const FEW_A_MONTH = 8; // Months with fewer pictures share a heading with those of their year beside them.
 const SHOWN = 1200; // Milliseconds for which it is visible after scrolling, on phones.
 const LABEL = 18; // Pixels between years.
 const DAY_WORDS = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+const MONTH_NAME = new Intl.DateTimeFormat("en-GB", { month: "long", timeZone: "UTC" });
 const MONTH_WORDS = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
 
-// Headings by the number of the picture that each precedes, from [day or null, pictures] in their order: one for each
-// day of months with many pictures a day, else one for the month. Each has the month as `time`.
+// Headings by the number of the picture that each precedes, from [day or null, pictures] in their order: for each day of
+// a month with many pictures a day, for a month, or for months of a year with few pictures. `time` is the newest month.
 function headingsOf(days) {
   const made = {};
   let n = 0;
-  for (let i = 0; i < days.length; ) {
-    const month = days[i][0]?.slice(0, 7) ?? null;
-    let end = i;
-    let total = 0;
-    while (end < days.length && (days[end][0]?.slice(0, 7) ?? null) === month) total += days[end++][1];
-    const each = month && total / (end - i) >= MANY && end - i > 1;
-    for (const [day, count] of each ? days.slice(i, end) : [[null, total]]) {
-      const text = each ? DAY_WORDS.format(new Date(day)) : month ? MONTH_WORDS.format(new Date(`${month}-01`)) : "Without a date";
-      made[n] = { text, note: `${count.toLocaleString("en")} ${count === 1 ? "picture" : "pictures"}`, size: count, time: month };
-      n += count;
-    }
+  const add = (text, size, time) => {
+    made[n] = { text, note: `${size.toLocaleString("en")} ${size === 1 ? "picture" : "pictures"}`, size, time };
+    n += size;
+  };
+  const months = [];
+  for (const [day, size] of days) {
+    const time = day?.slice(0, 7) ?? null;
+    if (!months.length || months.at(-1).time !== time) months.push({ time, size: 0, days: [] });
+    months.at(-1).size += size;
+    months.at(-1).days.push([day, size]);
+  }
+  const yearOf = (at) => months[at]?.time?.slice(0, 4);
+  for (let i = 0; i < months.length; ) {
+    const { time, size, days: within } = months[i];
+    let end = i + 1;
+    if (time && size < FEW_A_MONTH) while (yearOf(end) === yearOf(i) && months[end].size < FEW_A_MONTH) end++;
+    if (!time) add("Without a date", size, null);
+    else if (end > i + 1) {
+      const some = months.slice(i, end);
+      const whole = yearOf(i - 1) !== yearOf(i) && yearOf(end) !== yearOf(i);
+      const first = MONTH_NAME.format(new Date(`${some.at(-1).time}-01`));
+      const text = whole ? yearOf(i) : `${first} to ${MONTH_WORDS.format(new Date(`${time}-01`))}`;
+      add(text, some.reduce((sum, one) => sum + one.size, 0), time);
+    } else if (within.length > 1 && size / within.length >= MANY)
+      for (const [day, count] of within) add(DAY_WORDS.format(new Date(day)), count, time);
+    else add(MONTH_WORDS.format(new Date(`${time}-01`)), size, time);
     i = end;
   }
   return made;
@@ -86,6 +103,7 @@ class Scrubber {
   close() {
     this.resized.disconnect();
     clearTimeout(this.timer);
+    document.documentElement.removeAttribute("data-imseek-dates");
   }
 
   // Tells where the headings are in a grid of this height; without any, the scrubber is hidden.
@@ -93,6 +111,7 @@ class Scrubber {
     this.stops = stops;
     this.height = height;
     this.root.hidden = stops.length < 2;
+    document.documentElement.toggleAttribute("data-imseek-dates", !this.root.hidden); // The page makes room.
     this.root.setAttribute("aria-valuemin", 0);
     this.root.setAttribute("aria-valuemax", Math.max(0, stops.length - 1));
     this.label();

@@ -32,6 +32,8 @@ VALUES: Final = 60
 #: Folders that are counted, and lines of the tree.
 _FOLDERS: Final = 20_000
 _LINES: Final = 400
+#: Years between the first and the last picture up to which those without pictures are shown.
+_YEARS: Final = 80
 #: Characters of the text by which values are found.
 _HOLDING: Final = 200
 _DAY: Final = "day"
@@ -118,7 +120,10 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
     shown = [one for one in available(collection) if only in ("", one.column)]
     counts = _count(collection, asked, shown, parameters.get("holding", [""])[-1][:_HOLDING])
     opened = frozenset(parameters.get("open", ()))
-    return {"facets": [_shown(one, counts[one.column], asked, opened) for one in shown]}
+    folders: tuple[str, ...] = ()
+    if FOLDER in counts:  # Those without a picture now still say where the others are.
+        folders = tuple(one for one, _ in overview.count_facets(collection, [FOLDER], limit=_FOLDERS)[0].values)
+    return {"facets": [_shown(one, counts[one.column], asked, folders, opened) for one in shown]}
 
 
 def available(collection: Collection) -> tuple[RailFacet, ...]:
@@ -188,7 +193,9 @@ def _hits(collection: Collection, asked: SearchState) -> Callable[[str | None], 
     return find
 
 
-def _shown(facet: RailFacet, counts: FacetCounts, asked: SearchState, opened: frozenset[str]) -> dict[str, Any]:
+def _shown(
+    facet: RailFacet, counts: FacetCounts, asked: SearchState, folders: Sequence[str], opened: frozenset[str]
+) -> dict[str, Any]:
     now = filters.filter_on(asked.where, facet.column)
     made: dict[str, Any] = {
         "column": facet.column,
@@ -201,7 +208,7 @@ def _shown(facet: RailFacet, counts: FacetCounts, asked: SearchState, opened: fr
     if facet.kind == "dates":
         made |= _dates(now, counts)
     elif facet.kind == "folders":
-        made["rows"] = list(_tree(counts.values, now.below, opened))
+        made["rows"] = list(_tree(counts.values, folders, now.below, opened))
     elif facet.kind == "choices":
         for (label, choice), (_, n) in zip(facet.choices, counts.values, strict=True):
             made["rows"].append(
@@ -225,6 +232,9 @@ def _dates(now: Filter, counts: FacetCounts) -> dict[str, Any]:
     low, high = (one.isoformat() if isinstance(one, date) else None for one in (now.low, now.high))
     one_year = low is not None and high is not None and low[:4] == high[:4]
     months = {month: n for month, n in counts.values if low is not None and month.startswith(low[:4])}
+    numbers = sorted(map(int, years))
+    if numbers and numbers[-1] - numbers[0] < _YEARS:  # Otherwise a camera's clock was wrong.
+        years = {f"{n:04}": years.get(f"{n:04}", 0) for n in range(numbers[0], numbers[-1] + 1)}
     return {
         "years": list(years.items()),
         "months": [[f"{low[:4]}-{n:02}", months.get(f"{low[:4]}-{n:02}", 0)] for n in range(1, 13)]
@@ -237,31 +247,37 @@ def _dates(now: Filter, counts: FacetCounts) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Folder:
-    own: int = 0
+    is_one: bool = False  # It has pictures itself, or was chosen, and does not only lead to others.
     below: int = 0
     folders: dict[str, _Folder] = field(default_factory=dict)
 
 
-def _tree(counts: Sequence[tuple[str, int]], chosen: Sequence[str], opened: frozenset[str]) -> Iterator[dict[str, Any]]:
+def _tree(
+    counts: Sequence[tuple[str, int]], everything: Sequence[str], chosen: Sequence[str], opened: frozenset[str]
+) -> Iterator[dict[str, Any]]:
     """Yield the lines of the folder tree: the first folders, and those in folders that are open or lead to a choice."""
     root = _Folder()
-    for path, n in sorted((*counts, *((one, 0) for one in chosen))):
+    for path, n in sorted((*counts, *((one, 0) for one in (*everything, *chosen)))):
         at = root
         for name in path.removesuffix("/").split("/"):
             at = at.folders.setdefault(name, _Folder())
             at.below += n
-        at.own += n
+        at.is_one = True
     lines = 0
     waiting = _inside(root, "", 0)
     while waiting:
         path, label, folder, depth = waiting.pop(0)
         value = path or "/"
+        if not folder.below and not any(
+            filters.folder_prefix(one).startswith(filters.folder_prefix(value)) for one in chosen
+        ):
+            continue
         leads = any(one != value and one.startswith(filters.folder_prefix(value)) for one in chosen)
         first = depth == 0 and len(root.folders) == 1
         is_open = bool(folder.folders) and (value in opened or leads or first)
         yield {
             "value": value,
-            "label": one_line(label) or "/",
+            "label": one_line(label if depth else label.rpartition("/")[2]) or "/",
             "count": folder.below,
             "chosen": value in chosen,
             "depth": depth,
@@ -279,7 +295,7 @@ def _inside(folder: _Folder, path: str, depth: int) -> list[tuple[str, str, _Fol
     for name, one in folder.folders.items():
         label, at = name, one
         here = f"{path}/{name}" if depth or path else name
-        while not at.own and len(at.folders) == 1:
+        while not at.is_one and len(at.folders) == 1:
             ((inner, at),) = at.folders.items()
             label, here = f"{label}/{inner}", f"{here}/{inner}"
         found.append((here, label, at, depth))

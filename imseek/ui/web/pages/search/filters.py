@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from calendar import month_name
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, TypeAlias
 
 from imseek.ui.web.search_state import sql_literal
@@ -109,6 +110,8 @@ class Filter:
             for name, bounds in SHAPES.items():
                 if bounds == (self.low, self.high):
                     return name
+        if self.column == "day" and (span := _span(self.low, self.high)) is not None:
+            return span
         low, high = (None if one is None else _number(one).strip("'") for one in (self.low, self.high))
         if low is None or high is None:
             since, until = ("from", "until") if self.column == "day" else ("at least", "at most")
@@ -149,6 +152,18 @@ def quote_column(name: str) -> str:
     if _PLAIN.fullmatch(name) and name not in _RESERVED_WORDS:
         return name
     return '"' + name.replace('"', '""') + '"'
+
+
+def _span(low: Bound, high: Bound) -> str | None:
+    """Return whole years or months as words, None for other spans of days."""
+    if not (isinstance(low, date) and isinstance(high, date)):
+        return None
+    if low.day != 1 or (high + timedelta(1)).day != 1 or low > high:
+        return None
+    first, last = f"{month_name[low.month]} {low.year}", f"{month_name[high.month]} {high.year}"
+    if (low.month, high.month) == (1, 12):
+        first, last = str(low.year), str(high.year)
+    return first if first == last else f"{first} to {last}"
 
 
 def _number(value: float | date) -> str:
