@@ -169,6 +169,7 @@ def test_filters_by_text_and_keyword(visit: Visit) -> None:
     expect(page.locator(".card")).to_have_count(1)
     expect(page.locator(".chip")).to_have_text(["onlyhas text✕"])
     expect(box).to_be_focused()
+    rail.get_by_role("button", name="Shape", exact=True).click()
     expect(rail.get_by_role("checkbox", name="Landscape")).to_have_accessible_name("Landscape 1")
     rail.get_by_role("button", name="Clear all", exact=True).click()
     expect(page.locator(".card")).to_have_count(8)

@@ -81,7 +81,7 @@ class FacetCounter:
         self._filters = Filters(memory=_FILTER_MEMORY)
         self._generation = -1
         self._ids: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        self._order: npt.NDArray[np.int64] = self._ids
+        self._order: npt.NDArray[np.int64] | None = None
         self._codes: dict[str, _Codes] = {}
 
     def count(
@@ -137,7 +137,8 @@ class FacetCounter:
             return
         ids = [np.asarray(ids) for ids, _ in _tables(reader, [Source("id")])]
         self._ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
-        self._order = np.argsort(self._ids, kind="stable")
+        is_ascending = bool(np.all(self._ids[1:] > self._ids[:-1]))
+        self._order = None if is_ascending else np.argsort(self._ids, kind="stable")
         self._codes = {}
         self._generation = reader.generation
 
@@ -146,7 +147,7 @@ class FacetCounter:
         if not len(self._ids):
             return np.empty(0, np.int64)
         at = np.minimum(np.searchsorted(self._ids, ids, sorter=self._order), len(self._ids) - 1)
-        rows = self._order[at]
+        rows = at if self._order is None else self._order[at]
         found: npt.NDArray[np.int64] = rows[self._ids[rows] == ids]
         return found
 
