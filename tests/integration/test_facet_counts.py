@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,17 @@ def test_a_commit_changes_the_counts(collection: imseek.Collection) -> None:
         tags.remove(collection, "new", [image_id])
     with pytest.raises(QueryError, match="no facet 'tagg'"):
         overview.count_facets(collection, ["tagg"])
+
+
+def test_columns_of_other_kinds_are_left_out(tmp_path: Path, small_photo_files: list[Path]) -> None:
+    """A table may call anything a rating; such a column is no facet, and does not break the others."""
+    table = tmp_path / "table.jsonl"
+    rows = [
+        {"path": str(path), "rating": "very good", "has_text": 3, "camera": n, "folder": "x"}
+        for n, path in enumerate(small_photo_files)
+    ]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with imseek.create(tmp_path / "c", encoder="fake") as made:
+        made.index([table])
+        assert set(answered(made, SearchState())) & {"rating", "has_text", "camera"} == set()
+        assert {"aspect", "format"} < set(answered(made, SearchState()))

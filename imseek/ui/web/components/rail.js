@@ -1,6 +1,8 @@
 // Facets with live counts: a panel beside the pictures, or a sheet over them where there is no room. Needs common.js.
 const WIDE = matchMedia("(min-width: 1100px)");
 const FEW = 8; // Values that are shown at first.
+const FOLDERS = 20; // Folders up to which there is no field to find them by,
+const LINES = 400; // and the most that the server sends.
 const PAUSE = 150; // Milliseconds without a key press, before values are found by a text.
 const STATE = "imseek-rail"; // In localStorage: whether the panel is open, and which of its sections.
 const FOLDED = new Set(["has_text", "camera", "aspect", "megapixels", "latitude", "format"]); // At first.
@@ -204,19 +206,21 @@ class Section {
     const list = make("ul");
     list.append(...rows.map((row) => this.row(row)));
     const parts = [list];
-    if (this.whole.distinct > FEW && facet.kind === "values") {
-      this.field ??= this.finder();
-      if (this.field.isConnected) {
-        // Moving it would take its focus.
-        for (const node of [...this.content.children]) if (node !== this.field) node.remove();
-      } else this.content.replaceChildren(this.field);
-    } else this.content.replaceChildren();
     const left = facet.rows.length - rows.length;
     if (left > 0) parts.push(this.button(`${left.toLocaleString("en")} more`, "more", () => this.unfold(true)));
     else if (this.all && facet.rows.length > FEW && !this.text) parts.push(this.button("Fewer", "more", () => this.unfold(false)));
     if (!facet.rows.length) parts.push(make("p", "none", this.text ? "None with this text" : "None here"));
     else if (!left && facet.distinct > facet.rows.length)
       parts.push(make("p", "none", `${(facet.distinct - facet.rows.length).toLocaleString("en")} more: type a part of the name`));
+    this.place(parts, facet.kind === "values" && this.whole.distinct > FEW);
+  }
+
+  // Shows this, below a field to find values by if there are many.
+  place(parts, many) {
+    if (!many) return this.content.replaceChildren(...parts);
+    this.field ??= this.finder();
+    if (this.field.parentNode !== this.content) return this.content.replaceChildren(this.field, ...parts);
+    for (const node of [...this.content.children]) if (node !== this.field) node.remove(); // Moving it would take its focus.
     this.content.append(...parts);
   }
 
@@ -301,7 +305,10 @@ class Section {
       item.prepend(twist);
       list.append(item);
     }
-    this.content.replaceChildren(list);
+    const parts = [list];
+    if (!facet.rows.length) parts.push(make("p", "none", this.text ? "None with this text" : "None here"));
+    if (facet.rows.length >= LINES) parts.push(make("p", "none", `${LINES} are shown: type a part of a name`));
+    this.place(parts, this.whole.distinct > FOLDERS);
   }
 
   async unfoldFolder(folder, open) {

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlencode
 from imseek import overview
 from imseek.collection import Collection
 from imseek.errors import QueryError
-from imseek.search import Facet, FacetCounts
+from imseek.search import Facet, FacetCounts, Kind
 from imseek.ui.web import app_state, hit_pages, search_state
 from imseek.ui.web.pages.search import filters
 from imseek.ui.web.pages.search.filters import FOLDER, TAG, Filter
@@ -41,32 +41,40 @@ _DAY: Final = "day"
 
 @dataclass(frozen=True, slots=True)
 class RailFacet:
-    """A facet of the rail: ``column`` is that of its filter, ``counted`` the one whose values are counted."""
+    """A facet of the rail: ``column`` is that of its filter, ``counted`` the one whose values are counted.
+
+    It is left out unless these are of one of ``kinds``.
+    """
 
     column: str
     counted: str
     label: str
     kind: FacetKind
     choices: tuple[tuple[str, Filter], ...] = ()
+    kinds: frozenset[Kind] = frozenset({Kind.TEXT})
 
 
 def _ranges(column: str, *bounds: tuple[str, float | None, float | None]) -> tuple[tuple[str, Filter], ...]:
     return tuple((label, Filter(column, low=low, high=high)) for label, low, high in bounds)
 
 
+_LISTS: Final = frozenset({Kind.LIST})
+_NUMBERS: Final = frozenset({Kind.INT, Kind.FLOAT})
+_TIMES: Final = frozenset({Kind.TIME, Kind.DATE})
 #: In their order. Those without a value in the collection are left out.
 RAIL: Final = (
-    RailFacet(_DAY, "taken_at", "Date", "dates"),
+    RailFacet(_DAY, "taken_at", "Date", "dates", kinds=_TIMES),
     RailFacet(FOLDER, "folder", "Folder", "folders"),
     RailFacet(TAG, "tag", "Tag", "values"),
-    RailFacet("keywords", "keywords", "Keyword", "values"),
-    RailFacet("people", "people", "Person", "values"),
+    RailFacet("keywords", "keywords", "Keyword", "values", kinds=_LISTS),
+    RailFacet("people", "people", "Person", "values", kinds=_LISTS),
     RailFacet(
         "rating",
         "rating",
         "Rating",
         "choices",
         _ranges("rating", *((f"{'★' * n} or more" if n < 5 else "★" * n, n, None) for n in (5, 4, 3, 2, 1))),
+        _NUMBERS,
     ),
     RailFacet(
         "has_text",
@@ -74,6 +82,7 @@ RAIL: Final = (
         "Text in the picture",
         "choices",
         (("With text", Filter("has_text", true=True)), ("Without text", Filter("has_text", true=False))),
+        frozenset({Kind.BOOL}),
     ),
     RailFacet("camera", "camera", "Camera", "values"),
     RailFacet(
@@ -84,6 +93,7 @@ RAIL: Final = (
         tuple(
             (name.capitalize(), Filter("aspect", low=low, high=high)) for name, (low, high) in filters.SHAPES.items()
         ),
+        _NUMBERS,
     ),
     RailFacet(
         "megapixels",
@@ -93,8 +103,11 @@ RAIL: Final = (
         _ranges(
             "megapixels", ("Up to 1 megapixel", None, 1), ("1 to 8", 1, 8), ("8 to 24", 8, 24), ("24 or more", 24, None)
         ),
+        _NUMBERS,
     ),
-    RailFacet("latitude", "latitude", "Location", "choices", (("With a location", Filter("latitude", known=True)),)),
+    RailFacet(
+        "latitude", "latitude", "Location", "choices", (("With a location", Filter("latitude", known=True)),), _NUMBERS
+    ),
     RailFacet("format", "format", "Format", "values"),
 )
 _BY_COLUMN: Final = {one.column: one for one in RAIL}
@@ -118,8 +131,9 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
     if only and only not in _BY_COLUMN:
         raise QueryError("this address cannot be read", hint="reload the page")
     shown = [one for one in available(collection) if only in ("", one.column)]
-    counts = _count(collection, asked, shown, parameters.get("holding", [""])[-1][:_HOLDING])
-    opened = frozenset(parameters.get("open", ()))
+    holding = parameters.get("holding", [""])[-1][:_HOLDING]
+    counts = _count(collection, asked, shown, holding)
+    opened = None if holding else frozenset(parameters.get("open", ()))
     folders: tuple[str, ...] = ()
     if FOLDER in counts:  # Those without a picture now still say where the others are.
         folders = tuple(one for one, _ in overview.count_facets(collection, [FOLDER], limit=_FOLDERS)[0].values)
@@ -135,9 +149,10 @@ def available(collection: Collection) -> tuple[RailFacet, ...]:
         if one.column == TAG:
             return tagged
         found = known.get(one.counted)
-        if one.column == "people" or one.column == "keywords":
-            return found is not None and found.is_list
-        return found is not None and (one.column not in ("camera", "format", FOLDER) or (found.distinct or 2) > 1)
+        # A table may have a column of this name with values of another kind.
+        if found is None or found.kind not in one.kinds:
+            return False
+        return one.column not in ("camera", "format", FOLDER) or (found.distinct or 2) > 1
 
     return tuple(one for one in RAIL if has(one))
 
@@ -194,7 +209,7 @@ def _hits(collection: Collection, asked: SearchState) -> Callable[[str | None], 
 
 
 def _shown(
-    facet: RailFacet, counts: FacetCounts, asked: SearchState, folders: Sequence[str], opened: frozenset[str]
+    facet: RailFacet, counts: FacetCounts, asked: SearchState, folders: Sequence[str], opened: frozenset[str] | None
 ) -> dict[str, Any]:
     now = filters.filter_on(asked.where, facet.column)
     made: dict[str, Any] = {
@@ -253,9 +268,12 @@ class _Folder:
 
 
 def _tree(
-    counts: Sequence[tuple[str, int]], everything: Sequence[str], chosen: Sequence[str], opened: frozenset[str]
+    counts: Sequence[tuple[str, int]], everything: Sequence[str], chosen: Sequence[str], opened: frozenset[str] | None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the lines of the folder tree: the first folders, and those in folders that are open or lead to a choice."""
+    """Yield the lines of the folder tree: the first folders, and those in folders that are open or lead to a choice.
+
+    All are open if ``opened`` is None.
+    """
     root = _Folder()
     for path, n in sorted((*counts, *((one, 0) for one in (*everything, *chosen)))):
         at = root
@@ -274,7 +292,7 @@ def _tree(
             continue
         leads = any(one != value and one.startswith(filters.folder_prefix(value)) for one in chosen)
         first = depth == 0 and len(root.folders) == 1
-        is_open = bool(folder.folders) and (value in opened or leads or first)
+        is_open = bool(folder.folders) and (opened is None or value in opened or leads or first)
         yield {
             "value": value,
             "label": one_line(label if depth else label.rpartition("/")[2]) or "/",
