@@ -102,11 +102,11 @@ class Rail {
     const { address } = this;
     this.body.setAttribute("aria-busy", "true");
     try {
-      const { facets } = await ask(this.asking({}), undefined, { signal: loading.signal });
+      const { facets, note } = await ask(this.asking({}), undefined, { signal: loading.signal });
       if (this.loading !== loading) return;
       this.loaded = address;
-      this.say("");
       this.fill(facets);
+      this.say(note || (facets.length ? "" : "These pictures have nothing to filter by."));
     } catch (error) {
       if (error.name !== "AbortError" && this.loading === loading) this.say(error.message);
     } finally {
@@ -141,7 +141,6 @@ class Rail {
       }
       this.sections.get(facet.column).update(facet);
     });
-    if (!facets.length) this.say("These pictures have nothing to filter by.");
   }
 
   choose(change) {

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlencode
 
 from imseek import overview
 from imseek.collection import Collection
-from imseek.errors import QueryError
+from imseek.errors import ImseekError, QueryError
 from imseek.search import Facet, FacetCounts, Kind
 from imseek.ui.web import app_state, hit_pages, search_state
 from imseek.ui.web.pages.search import filters
@@ -123,7 +123,7 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
     """Return the facets for the query of such a URL, as data for the rail.
 
     It may hold ``open`` (folders whose subfolders are shown) and, to count one facet alone, ``only`` (its column) with
-    ``holding`` (a text in its values). Raises QueryError, and what searching raises.
+    ``holding`` (a text in its values). ``note`` says what does not count. Raises QueryError for an unknown column.
     """
     parameters = parse_qs(query, keep_blank_values=True)
     asked = search_state.parse_address(parameters).asked
@@ -132,12 +132,29 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
         raise QueryError("this address cannot be read", hint="reload the page")
     shown = [one for one in available(collection) if only in ("", one.column)]
     holding = parameters.get("holding", [""])[-1][:_HOLDING]
-    counts = _count(collection, asked, shown, holding)
     opened = None if holding else frozenset(parameters.get("open", ()))
+    note = ""
+    try:
+        try:
+            counts = _count(collection, asked, shown, holding)
+        except QueryError:
+            asked = asked.with_changes(where=tuple(one for one in asked.where if _is_readable(collection, one)))
+            counts = _count(collection, asked, shown, holding)
+            note = "A condition that cannot be read does not count here."
+    except ImseekError:  # The page says why.
+        return {"facets": [], "note": "There are no numbers for a search that fails."}
     folders: tuple[str, ...] = ()
     if FOLDER in counts:  # Those without a picture now still say where the others are.
         folders = tuple(one for one, _ in overview.count_facets(collection, [FOLDER], limit=_FOLDERS)[0].values)
-    return {"facets": [_shown(one, counts[one.column], asked, folders, opened) for one in shown]}
+    return {"facets": [_shown(one, counts[one.column], asked, folders, opened) for one in shown], "note": note}
+
+
+def _is_readable(collection: Collection, condition: str) -> bool:
+    try:
+        overview.count_facets(collection, (), where=(condition,))
+    except QueryError:
+        return False
+    return True
 
 
 def available(collection: Collection) -> tuple[RailFacet, ...]:
