@@ -51,8 +51,8 @@ class Rail {
   update(data) {
     const address = `${data.url}#${data.generation}`;
     this.chosen = data.chosen;
-    this.opener.replaceChildren("Filters", ...(data.chosen ? [make("span", "number", String(data.chosen))] : []));
-    this.opener.setAttribute("aria-label", data.chosen ? `Filters, ${data.chosen} chosen` : "Filters");
+    const number = make("span", "number", String(data.chosen));
+    this.opener.replaceChildren("Filters", ...(data.chosen ? [" ", number, make("span", "unseen", " chosen")] : []));
     this.clear.hidden = !data.chosen;
     const another = address !== this.address;
     this.address = address;
