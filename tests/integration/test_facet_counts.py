@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 from PIL import ExifTags, Image
 from xmp import annotations
@@ -18,7 +20,7 @@ from imseek.errors import QueryError
 
 pytest.importorskip("streamlit", reason="the extra ui is not installed")
 
-from imseek.ui.web import search_state
+from imseek.ui.web import hit_pages, search_state
 from imseek.ui.web.pages.search import facets, filters
 from imseek.ui.web.search_state import SearchState
 
@@ -204,3 +206,41 @@ def test_columns_of_other_kinds_are_left_out(tmp_path: Path, small_photo_files: 
         made.index([table])
         assert set(answered(made, SearchState())) & {"rating", "has_text", "camera"} == set()
         assert {"aspect", "format"} < set(answered(made, SearchState()))
+
+
+def test_pictures_by_date(collection: imseek.Collection) -> None:
+    """The newest day first, undated ones last; the first pictures come with the days of their whole years."""
+    found = overview.timeline(collection)
+    names = [Path(collection.get(int(one)).place.path.decode()).name for one in found.image_ids]
+    assert names[:5] == ["rocket.jpg", "coffee.png", "chelsea.png", "astronaut.png", "china.jpg"]
+    assert found.dated == 5
+    days = [(None if day is None else day.isoformat(), n) for day, n in found.count_days()]
+    expected = ["2021-02-28", "2019-12-24", "2019-05-31", "2019-05-01", "2003-01-01"]
+    assert days == [*((day, 1) for day in expected), (None, 3)]
+    following = hit_pages.following_by_date("c", SearchState(), found, 2)
+    assert (following.total, following.days) == (8, tuple(days[:4]))
+    sent = hit_pages.timeline(collection, "")
+    assert np.frombuffer(b64decode(sent["ids"]), "<u4").tolist() == found.image_ids.tolist()
+    assert np.frombuffer(b64decode(sent["ratios"]), "<u2").tolist() == [round(1000 * float(r)) for r in found.ratios]
+    some = hit_pages.timeline(collection, urlencode({"where": "camera IS NOT NULL"}))
+    assert sum(n for _, n in some["days"]) == 5
+
+
+def test_other_orders_have_no_timeline(collection: imseek.Collection) -> None:
+    assert hit_pages.by_date(collection, SearchState(sort="added")) is None
+    assert hit_pages.by_date(collection, SearchState(where=("camera IS NULL",))) is None
+    words = search_state.text_search("a rocket")
+    assert hit_pages.by_date(collection, words) is None
+    dated = hit_pages.by_date(collection, words.with_changes(sort="date", by="text"))
+    assert dated is not None
+    assert 0 < len(dated) < 8
+    read = search_state.parse_address({"sort": ["added"]})
+    assert (read.asked.sort, read.unread) == ("added", ())
+    with pytest.raises(QueryError):
+        hit_pages.timeline(collection, "sort=added")
+
+
+@pytest.mark.parametrize("ids", ["", "x", "1,", "-1", "1" * 5000, ",".join(["1"] * 201), "²"])
+def test_cards_of_odd_ids(collection: imseek.Collection, ids: str) -> None:
+    with pytest.raises(QueryError, match="cannot be read"):
+        hit_pages.cards("c", collection, ids)
