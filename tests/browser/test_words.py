@@ -159,7 +159,7 @@ def test_suggestions_by_mouse_by_keys_and_none(visit: Visit) -> None:
 def test_filters_by_text_and_keyword(visit: Visit) -> None:
     """The rail: a choice is a chip, in the address, and changes the numbers of the others."""
     page = _ready(visit)
-    rail = page.get_by_role("dialog", name="Filters", exact=True)
+    rail = page.get_by_role("region", name="Filters", exact=True)
     expect(rail).to_be_visible()
     rail.get_by_role("button", name="Text in the picture", exact=True).click()
     box = rail.get_by_role("checkbox", name="With text 1", exact=True)

@@ -20,8 +20,11 @@ class Rail {
     this.opener = make("button", "opener plain");
     this.opener.type = "button";
     this.opener.addEventListener("click", () => this.show(!this.shown, true));
-    this.panel = make("dialog", "panel");
-    this.panel.setAttribute("aria-label", "Filters");
+    // Beside the pictures it is no dialog: one that is open would take the Esc meant for the large view.
+    this.panel = make("div", "panel");
+    this.panel.hidden = true;
+    this.sheet = make("dialog", "sheet");
+    this.sheet.setAttribute("aria-label", "Filters");
     const head = make("div", "head");
     this.clear = button("Clear all", "clear", () => this.trigger("changed", { column: "" }));
     head.append(make("h2", "", "Filters"), this.clear, button("✕", "away", () => this.show(false, true), "Close the filters"));
@@ -29,9 +32,9 @@ class Rail {
     this.said.setAttribute("role", "status");
     this.body = make("div", "body");
     this.panel.append(head, this.said, this.body);
-    parent.append(this.opener, this.panel);
-    this.panel.addEventListener("close", () => this.closed());
-    this.panel.addEventListener("click", (event) => event.target === this.panel && !WIDE.matches && this.show(false));
+    parent.append(this.opener, this.sheet, this.panel);
+    this.sheet.addEventListener("close", () => this.closed());
+    this.sheet.addEventListener("click", (event) => event.target === this.sheet && this.show(false));
     this.panel.addEventListener("keydown", (event) => {
       event.stopPropagation(); // Streamlit and the grid have keys of their own.
       if (event.key === "Escape" && WIDE.matches && !isTyping(event)) this.opener.focus();
@@ -45,7 +48,7 @@ class Rail {
     WIDE.removeEventListener("change", this.turned);
     delete document.documentElement.dataset.imseekRail;
     this.loading?.abort();
-    if (this.panel.open) this.panel.close();
+    if (this.sheet.open) this.sheet.close();
   }
 
   update(data) {
@@ -66,23 +69,24 @@ class Rail {
   // Opens or closes the panel; `told`: somebody wants it so, from now on.
   show(shown, told = false) {
     if (told && WIDE.matches) this.save({ open: shown });
-    if (this.panel.open) this.panel.close();
+    if (this.sheet.open) this.sheet.close();
     this.shown = shown;
-    this.panel.classList.toggle("beside", WIDE.matches);
-    if (shown && WIDE.matches) {
-      this.panel.setAttribute("open", ""); // show() would take the focus.
-      document.documentElement.dataset.imseekRail = "open";
-    } else {
-      delete document.documentElement.dataset.imseekRail;
-      if (shown) this.panel.showModal();
-    }
+    const beside = WIDE.matches;
+    this.panel.hidden = !shown;
+    this.panel.classList.toggle("beside", beside);
+    for (const [name, value] of [["role", "region"], ["aria-label", "Filters"]])
+      beside ? this.panel.setAttribute(name, value) : this.panel.removeAttribute(name);
+    if (beside === (this.panel.parentNode === this.sheet)) beside ? this.sheet.after(this.panel) : this.sheet.append(this.panel);
+    if (shown && beside) document.documentElement.dataset.imseekRail = "open";
+    else delete document.documentElement.dataset.imseekRail;
+    if (shown && !beside) this.sheet.showModal();
     this.opener.setAttribute("aria-expanded", shown);
     if (shown && this.address !== this.loaded) this.load();
     if (told && !shown) this.opener.focus();
   }
 
   closed() {
-    if (this.panel.open || WIDE.matches) return;
+    if (this.sheet.open || WIDE.matches) return;
     this.shown = false;
     this.opener.setAttribute("aria-expanded", "false");
   }
