@@ -13,13 +13,15 @@ Nothing is changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -37,11 +39,15 @@ from imseek.types.collections import AnyCollection, path_of
 from imseek.types.pictures import Place, display_path
 from imseek.types.suggestions import Suggestion as Suggestion
 from imseek.types.suggestions import SuggestionKind, SuggestionSource
+from imseek.types.timeline import Timeline as Timeline
 
 if TYPE_CHECKING:
     from imseek.analysis.vocabulary import VocabularyCache
-    from imseek.search import Facet
+    from imseek.search import Facet, FacetCounts
+    from imseek.search.where.facet_counts import FacetCounter
 
+#: Bytes of columns that filters of timelines may hold.
+_FILTER_MEMORY: Final = 64 << 20
 #: Thumbnails made in advance for each processor.
 _THUMBNAILS_AHEAD: Final = 8
 
@@ -137,6 +143,85 @@ def facets(collection: AnyCollection) -> tuple[Facet, ...]:
     from imseek.search.where.facets import facets as summarise
 
     return run_with_reader(collection, summarise)
+
+
+def count_facets(
+    collection: AnyCollection,
+    columns: Sequence[str],
+    *,
+    choices: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    where: Sequence[str] = (),
+    hits: Callable[[str | None], Iterable[int]] | None = None,
+    holding: str = "",
+    limit: int = 200,
+) -> tuple[FacetCounts, ...]:
+    """Count the values of ``columns`` (stored ones, ``folder``, ``tag``) among images of a filter, then ``choices``.
+
+    ``choices`` are conditions to choose from, by the column that they are about, for sizes or stars, for example.
+
+    ``where`` are conditions that must all hold. Those that name only the column itself are left out for its counts, so
+    that these say what another choice would find. ``hits`` returns the ids that a search finds under a condition, to
+    count only those. Values without the text ``holding`` are left out. Columns are read once for a generation; a call
+    then takes some milliseconds for 100,000 images. Raises QueryError, CollectionNotFoundError, CorruptCollectionError.
+    """
+    counter = _facet_counter(collection)
+    return run_with_reader(
+        collection,
+        lambda reader: counter.count(reader, columns, where, choices=choices, hits=hits, holding=holding, limit=limit),
+    )
+
+
+def timeline(collection: AnyCollection, *, where: str | None = None, hits: Iterable[int] | None = None) -> Timeline:
+    """Return images in the order in which they were taken, the newest first: all, of a filter, or of a search's hits.
+
+    The order of all is found once for a generation: some tenths of a second for 100,000 images. Raises QueryError,
+    CollectionNotFoundError, CorruptCollectionError.
+    """
+    root = path_of(collection)
+    return _timelines(root, read_current(root).uuid).get(root, where, hits)
+
+
+class _Timelines:
+    """The order of all images of a collection, in its newest generation. Thread-safe."""
+
+    def __init__(self) -> None:
+        from imseek.search.where import Filters
+
+        self._lock = threading.Lock()
+        self._filters = Filters(memory=_FILTER_MEMORY)
+        self._known: tuple[int, Timeline] | None = None
+
+    def get(self, root: Path, where: str | None, hits: Iterable[int] | None) -> Timeline:
+        from imseek.analysis.timeline import read_ids, read_timeline
+
+        def look(reader: Reader) -> Timeline:
+            with self._lock:
+                if self._known is None or self._known[0] != reader.generation:
+                    self._known = reader.generation, read_timeline(reader)
+                everything = self._known[1]
+            chosen = read_ids(reader, self._filters, where, hits)
+            return everything if chosen is None else everything.among(chosen)
+
+        return run_with_reader(root, look)
+
+
+@lru_cache(4)
+def _timelines(root: Path, uuid: str) -> _Timelines:
+    """Return what orders the images of a collection. ``uuid`` tells those apart that lie at one path in turn."""
+    return _Timelines()
+
+
+def _facet_counter(collection: AnyCollection) -> FacetCounter:
+    root = path_of(collection)
+    return _facet_counters(root, read_current(root).uuid)
+
+
+@lru_cache(4)
+def _facet_counters(root: Path, uuid: str) -> FacetCounter:
+    """Return what counts the facets of a collection. ``uuid`` tells those apart that lie at one path in turn."""
+    from imseek.search.where.facet_counts import FacetCounter
+
+    return FacetCounter()
 
 
 def suggest(

@@ -11,17 +11,22 @@ from typing import Any
 
 import pytest
 from browsing import Pages, Visit, visits
-from PIL import Image
+from PIL import ExifTags, Image
 from playwright.sync_api import expect
 
 import imseek
 
 MANY = 420
+YEARS = 20
+DATED = YEARS * 12 + 20
 
 
 @pytest.fixture(scope="module")
 def home(shared_home: Path, photo_files: list[Path]) -> Path:
-    """``many``: overlapping parts of eight photographs, wide, high and square, under names that begin alike."""
+    """``many``: overlapping parts of eight photographs, wide, high and square, under names that begin alike.
+
+    ``dated``: one photograph for each month of twenty years, and twenty for Christmas 2023.
+    """
     folder = shared_home
     (folder / "many").mkdir()
     photos = [Image.open(path).convert("RGB") for path in photo_files]
@@ -35,6 +40,19 @@ def home(shared_home: Path, photo_files: list[Path]) -> Path:
     path = folder / "collections" / "many"
     with imseek.create(path, encoder="fake") as collection:
         assert collection.index([folder / "many"]).live == MANY
+    dated = folder / "dated"
+    dated.mkdir()
+    for n in range(DATED):
+        photo = photos[n % len(photos)].copy()
+        photo.thumbnail((160, 160))
+        exif = Image.Exif()
+        if n:  # One has no date.
+            day = f"{2004 + n // 12}:{n % 12 + 1:02}:{n % 28 + 1:02} 12:00:00"
+            day = f"2023:12:{24 + n % 2} 12:00:00" if n >= YEARS * 12 else day
+            exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = day
+        photo.save(dated / f"{n:04}.jpg", quality=70, exif=exif)
+    with imseek.create(folder / "collections" / "dated", encoder="fake") as collection:
+        assert collection.index([dated]).live == DATED
     return folder
 
 
@@ -211,3 +229,49 @@ def test_circles_lie_beside_badges_and_options_hold_no_buttons(visit: Visit) -> 
     tail = card.locator(".title .tail")
     assert tail.bounding_box()["width"] > 20
     assert re.fullmatch(r"_\d{4}\.jpg|\d_\d{4}\.jpg|\d{4}\.jpg", tail.text_content() or "")
+
+
+def test_pictures_by_date_have_a_scrubber(visit: Visit) -> None:
+    page = visit(c="dated")
+    expect(page.locator(".heading .title").first).to_have_text("Mon, 25 December 2023")
+    expect(page.locator(".card .title").first).to_have_text("0259.jpg")
+    scrubber = page.get_by_role("slider", name="Date")
+    expect(scrubber).to_have_attribute("aria-valuetext", "Mon, 25 December 2023")
+    assert (
+        int(scrubber.get_attribute("aria-valuemax")) == 23
+    )  # Three days, other months of 2023, nineteen years, and no date.
+    box = scrubber.bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 20, box["y"] + box["height"] - 1)
+    page.mouse.up()
+    expect(page.locator(".heading .title").last).to_have_text("Without a date")
+    expect(page.locator(".card .title").last).to_have_text("0000.jpg")  # Its name is loaded where one looks.
+    page.wait_for_function("Number(new URL(location).searchParams.get('at')) > 200")
+    scrubber.focus()
+    page.keyboard.press("Home")
+    expect(scrubber).to_have_attribute("aria-valuetext", "Mon, 25 December 2023")
+    page.keyboard.press("PageDown")
+    expect(scrubber).to_have_attribute("aria-valuetext", "2022")
+    page.keyboard.press("ArrowUp")
+    expect(scrubber).to_have_attribute("aria-valuetext", "January to November 2023")
+    page.locator(".card:focus, .card[tabindex='0']").first.focus()
+    page.keyboard.press("Control+a")
+    expect(page.get_by_text(f"{DATED} selected")).to_be_visible()
+    page.get_by_role("radio", name="Newest here").click()
+    page.wait_for_url("**sort=added**")
+    expect(scrubber).to_be_hidden()
+    expect(page.locator(".heading")).to_have_count(0)
+
+
+def test_a_year_is_chosen_by_its_bar(visit: Visit) -> None:
+    page = visit(c="dated")
+    page.get_by_role("button", name="2010: 12 pictures").click()
+    page.wait_for_url("**2010-01-01**")
+    expect(page.locator(".card")).to_have_count(12)
+    page.get_by_role("button", name="May 2010: 1 picture").click()
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.locator(".chip")).to_have_text(["onlyMay 2010✕"])
+    page.get_by_label("From", exact=True).fill("2010-05-30")
+    expect(page.get_by_text("No pictures match these conditions")).to_be_visible()
+    expect(page.get_by_role("button", name="2010: 12 pictures")).to_be_visible()

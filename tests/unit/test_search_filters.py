@@ -48,7 +48,17 @@ def test_a_condition_is_read_back(one: Filter) -> None:
         (
             Filter("day", low=date(2023, 5, 1), high=date(2023, 5, 31)),
             "day >= '2023-05-01' AND day <= '2023-05-31'",
-            "day 2023-05-01 to 2023-05-31",
+            "May 2023",
+        ),
+        (
+            Filter("day", low=date(2023, 5, 1), high=date(2023, 5, 30)),
+            "day >= '2023-05-01' AND day <= '2023-05-30'",
+            "day 2023-05-01 to 2023-05-30",
+        ),
+        (
+            Filter("day", low=date(2019, 1, 1), high=date(2021, 12, 31)),
+            "day >= '2019-01-01' AND day <= '2021-12-31'",
+            "2019 to 2021",
         ),
         (Filter("megapixels", high=12.5), "megapixels <= 12.5", "megapixels at most 12.5"),
         (Filter("aspect", low=1.05), "aspect >= 1.05", "landscape"),

@@ -85,7 +85,7 @@ def facets(reader: Reader, *, skipped: frozenset[str] = _SKIPPED) -> tuple[Facet
             continue
         found.append(_facet(shown, kinds[source.name], column_chunks(columns, reader, types, source)))
     paths = column_chunks(columns, reader, types, Source("place", "path"))
-    found.append(_facet("folder", Kind.TEXT, map(_folders, paths)))
+    found.append(_facet("folder", Kind.TEXT, map(folders_of, paths)))
     return tuple(one for one in found if one.known)
 
 
@@ -152,6 +152,6 @@ def _day(value: Any) -> Bound:
     return None if value is None else value
 
 
-def _folders(paths: Any) -> Any:
+def folders_of(paths: Any) -> Any:
     """Derive folders from paths, as the filter column ``folder`` does."""
     return pc.replace_substring_regex(paths, r"^[^/]*$|^(/)[^/]*$|^((?s:.+))/[^/]*$", r"\1\2")

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import os
 import threading
+from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs, urlencode
 
+import numpy as np
+import numpy.typing as npt
+
 from imseek import albums, overview
 from imseek import home as folders
 from imseek.collection import Collection
 from imseek.errors import QueryError
+from imseek.overview import Timeline
 from imseek.types.search_results import Hit, HitGroup
 from imseek.ui.web import app_state, search_state, uploads
 from imseek.ui.web.components.grid import Following
 from imseek.ui.web.parts import results
 from imseek.ui.web.search_state import SearchState
+from imseek.ui.web.selections import MAX_IMAGES
 
 #: Number of hits in one response.
 PAGE: Final = 200
+#: Maximum number of images of a collection that are shown by date.
+MAX_TIMELINE: Final = 300_000
 #: Number of similar pictures beside one.
 _SIMILAR: Final = 12
 #: URL parameter of the newest images: those with a lower id follow.
@@ -84,6 +92,75 @@ def following_album(name: str, album: str, start: int, total: int) -> Following:
     """Return where the images of an album from number ``start`` on are."""
     query = urlencode({_ALBUM: album, _START: start})
     return Following(f"{app_state.images_url(name)}/hits?{query}", total)
+
+
+def by_date(collection: Collection, asked: SearchState) -> Timeline | None:
+    """Return the pictures of a search in the order of their dates; None if it has another order, or none has a date.
+
+    Raises what searching raises.
+    """
+    in_order = asked.sort != "added" if asked.empty else asked.sort == "date"
+    if not in_order or asked.page or asked.group_by or asked.collapse:
+        return None
+    if overview.read_state(collection.path).images > MAX_TIMELINE:
+        return None
+    if asked.empty:
+        found = overview.timeline(collection, where=asked.condition)
+    else:
+        hits = all_ids(collection, asked.with_changes(sort="score", diversity=0.0, rerank=None), MAX_IMAGES)
+        if len(hits) == MAX_IMAGES:
+            return None
+        found = overview.timeline(collection, hits=hits)
+    return found if found.dated else None
+
+
+def following_by_date(name: str, asked: SearchState, found: Timeline, first: int) -> Following:
+    """Return where all of a timeline is, of which the grid has ``first`` pictures, with the days of their years."""
+    days: list[tuple[str | None, int]] = []
+    seen = 0
+    year = None
+    for day, n in found.count_days():
+        text = None if day is None else day.isoformat()
+        if seen >= first and (text and text[:4]) != year:
+            break
+        year = text and text[:4]
+        days.append((text, n))
+        seen += n
+    url = f"{app_state.images_url(name)}/timeline?{urlencode(asked.with_changes().parameters(), doseq=True)}"
+    return Following(url, len(found), tuple(days))
+
+
+def timeline(collection: Collection, query: str) -> dict[str, Any]:
+    """Return all pictures by date for the query of such a URL, as data for the grid.
+
+    ``ids`` (32 bits, 64 if ``wide``) and ``ratios`` (thousandths, 16 bits) are numbers in base64; ``days`` are each
+    day, or None, with its number of pictures. Raises QueryError, and what searching raises.
+    """
+    read = search_state.parse_address(parse_qs(query))
+    found = None if read.unread else by_date(collection, read.asked)
+    if found is None:
+        raise QueryError("these pictures are in no order of dates", hint="reload the page")
+    wide = bool(len(found)) and int(found.image_ids.max()) >= 1 << 32
+    ratios = np.clip(np.round(found.ratios * 1000), 1, 65_535)
+    return {
+        "ids": _base64(found.image_ids.astype("<f8" if wide else "<u4")),
+        "wide": wide,
+        "ratios": _base64(ratios.astype("<u2")),
+        "days": [(day and day.isoformat(), n) for day, n in found.count_days()],
+    }
+
+
+def _base64(numbers: npt.NDArray[Any]) -> str:
+    return b64encode(numbers.tobytes()).decode("ascii")
+
+
+def cards(name: str, collection: Collection, ids: str) -> dict[str, Any]:
+    """Return the cards of pictures by their ids, as data for the grid. Raises QueryError."""
+    numbers = ids.split(",")
+    if len(numbers) > PAGE or not all(one.isascii() and one.isdecimal() and len(one) <= 18 for one in numbers):
+        raise QueryError("this address cannot be read", hint="reload the page")
+    hits = results.hits_by_id(collection, list(map(int, numbers)))
+    return {"cards": [asdict(results.card(name, hit, scores=False)) for hit in hits]}
 
 
 def _url(name: str, asked: SearchState, **more: int) -> str:
@@ -163,6 +240,9 @@ def _upload(name: str) -> bytes:
 def all_ids(collection: Collection, asked: SearchState, limit: int) -> tuple[int, ...]:
     """Return the ids of all hits of a search, at most ``limit``. Raises what searching raises."""
     if asked.empty:
+        dated = by_date(collection, asked)
+        if dated is not None:
+            return tuple(dated.image_ids[:limit].tolist())
         return overview.newest(collection, where=asked.condition, limit=limit).image_ids
     query = asked.with_changes(limit=limit).query(_upload)
     return tuple(hit.image_id for hit in collection.search(query, metadata=False))

@@ -26,6 +26,7 @@ from imseek.types.collection_info import SourceInfo
 from imseek.ui.server.service import Service
 from imseek.ui.web import changes, downloads, hit_pages
 from imseek.ui.web.image_details import describe_image
+from imseek.ui.web.pages.search import facets
 from imseek.ui.web.selections import ImageSelection, SelectionStore
 from imseek.ui.web.system_viewer import open_here
 
@@ -89,6 +90,20 @@ def image_action_routes(
         name = request.path_params["name"]
         collection = service.get(name).collection
         return JSONResponse(await run_in_threadpool(hit_pages.answer, name, collection, request.url.query))
+
+    async def timeline(request: Request) -> Response:
+        collection = service.get(request.path_params["name"]).collection
+        return JSONResponse(await run_in_threadpool(hit_pages.timeline, collection, request.url.query))
+
+    async def cards(request: Request) -> Response:
+        name = request.path_params["name"]
+        collection = service.get(name).collection
+        ids = request.query_params.get("ids", "")
+        return JSONResponse(await run_in_threadpool(hit_pages.cards, name, collection, ids))
+
+    async def facet_counts(request: Request) -> Response:
+        collection = service.get(request.path_params["name"]).collection
+        return JSONResponse(await run_in_threadpool(facets.answer, collection, request.url.query))
 
     async def similar(request: Request) -> Response:
         name = request.path_params["name"]
@@ -172,6 +187,9 @@ def image_action_routes(
         Route(f"{one}/edit", _translate_errors(edit), methods=["POST"]),
         Route(f"{one}/open", _translate_errors(open_picture), methods=["POST"]),
         Route(f"{pictures}/{{name}}/hits", _translate_errors(hits), methods=["GET"]),
+        Route(f"{pictures}/{{name}}/timeline", _translate_errors(timeline), methods=["GET"]),
+        Route(f"{pictures}/{{name}}/cards", _translate_errors(cards), methods=["GET"]),
+        Route(f"{pictures}/{{name}}/facets", _translate_errors(facet_counts), methods=["GET"]),
         Route(f"{pictures}/{{name}}/suggest", _translate_errors(suggest), methods=["GET"]),
         Route(some, _translate_errors(all_tags), methods=["GET"]),
         Route(some, _translate_errors(tag), methods=["POST"]),

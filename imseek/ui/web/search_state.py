@@ -32,6 +32,8 @@ from imseek.search import (
     split_weight,
 )
 
+#: An order of a query; or, of all pictures, the newest in the collection first. Otherwise these come by their dates.
+Order: TypeAlias = Sort | Literal["added"]
 #: Words; an image of the collection, by its id; an uploaded picture, by its SHA-256.
 PartKind: TypeAlias = Literal["words", "image", "upload"]
 
@@ -100,7 +102,7 @@ class SearchState:
     more: tuple[int, ...] = ()
     less: tuple[int, ...] = ()
     by: By = "auto"
-    sort: Sort = "score"
+    sort: Order = "score"
     group_by: GroupBy | None = None
     cutoff: bool = True
     collapse: bool = False
@@ -132,6 +134,7 @@ class SearchState:
         parts = self.parts or tuple(QueryPart("image", str(one)) for one in self.more)
         options = {one.name: getattr(self, one.name) for one in _OPTIONS.values()}
         options["cutoff"] = "auto" if self.cutoff else None
+        options["sort"] = "date" if self.sort == "date" else "score"
         if self.sort == "date":  # Diversity (MMR) and rerankers impose an order of their own.
             options |= {"diversity": 0.0, "rerank": None}
         return Query(
@@ -323,6 +326,8 @@ def _ids(
 def _read_option(name: str, text: str) -> Any:
     """Parse an option of a query from its text in a URL. Raises QueryError, ValueError, OverflowError."""
     option = option_fields()[name]
+    if name == "sort" and text == "added":
+        return text
     if option.kind is bool or name == "cutoff":
         if text not in _SWITCH:
             raise ValueError(text)

@@ -1,5 +1,6 @@
 // A listbox of pictures in justified rows. Only what is near the visible area is in the document, and what follows is
-// loaded on the way down. Needs common.js, favourites.js, albums.js and large.js.
+// loaded on the way down; of pictures by date, ids and shapes of all are loaded at once, and the rest where one looks.
+// Needs common.js, favourites.js, albums.js, large.js and scrubber.js.
 const GAP = 8; // Pixels between pictures of a row.
 const BELOW = 14; // Pixels between rows.
 const LINE = 18; // Pixels of a line of text below a picture.
@@ -9,6 +10,7 @@ const FAST = 3; // Pixels in a millisecond.
 const NARROWEST = 0.6; // Ratios of width to height beyond these get margins, so that names have room.
 const WIDEST = 3;
 const SIDES = [128, 256, 512, 1024]; // Longer sides of thumbnails.
+const DETAILS = 200; // Pictures whose names are requested at once.
 const PLACE = "at"; // URL parameter: the number of the first visible picture.
 
 export default function (component) {
@@ -58,6 +60,7 @@ class Grid {
     );
     this.large.closed = (n) => this.focus(n ?? this.at);
     this.large.reached = (n) => n + 12 > this.items.length && this.load();
+    this.scrubber = new Scrubber(parent, (y) => this.jump(y));
     this.scroller = scrollerOf(parent);
     this.listen = () => this.scrolled();
     this.scroller.addEventListener("scroll", this.listen, { passive: true });
@@ -71,12 +74,14 @@ class Grid {
     this.resized.disconnect();
     clearTimeout(this.placing);
     clearTimeout(this.resting);
+    clearTimeout(this.naming);
+    this.scrubber.close();
     this.loading?.abort();
     favourites().listeners.delete(this.hearts);
   }
 
   update(data) {
-    const drawn = JSON.stringify([data.cards, data.rule_after, data.rule, data.headings, data.more]);
+    const drawn = JSON.stringify([data.cards, data.rule_after, data.rule, data.headings, data.more, data.timeline]);
     const another = drawn !== this.drawn;
     this.drawn = drawn;
     if (data.epoch !== this.epoch) {
@@ -115,15 +120,18 @@ class Grid {
     this.loading = null;
     clearTimeout(this.placing);
     this.items = [...data.cards];
-    this.headings = { ...data.headings };
+    this.headings = data.days ? headingsOf(data.days) : { ...data.headings };
+    this.timeline = data.timeline;
+    this.root.classList.toggle("by-date", Boolean(data.days));
     this.rule = data.rule_after === null ? null : { n: data.rule_after, text: data.rule };
     this.more = data.more;
     this.missing.clear();
     this.clear();
     this.rows = null;
     const ids = new Set(this.items.map((item) => item.id));
-    const kept = this.told === this.id || !this.more ? [...this.selected] : [];
-    const left = this.more ? kept : kept.filter((id) => ids.has(id));
+    const whole = !this.more && !this.timeline;
+    const kept = this.told === this.id || whole ? [...this.selected] : [];
+    const left = whole ? kept.filter((id) => ids.has(id)) : kept;
     const changed = left.length !== this.selected.size;
     this.selected = new Set(left);
     const same = this.items.findIndex((item) => item.id === before);
@@ -134,6 +142,7 @@ class Grid {
     const another = subject !== this.subject;
     this.subject = subject;
     this.lay();
+    if (this.timeline) this.loadTimeline();
     if (this.goal) this.seek();
     else if (this.remembers && (another || (same < 0 && this.visible().top > 0))) this.toTop();
     if (focused && this.items.length) this.focus(this.at);
@@ -221,6 +230,8 @@ class Grid {
       n = end;
     }
     this.root.style.height = `${y}px`;
+    const stops = this.between.filter(({ heading }) => heading?.time !== undefined);
+    this.scrubber.place(stops.map(({ top, heading }) => ({ top, text: heading.text, time: heading.time })), y);
     this.draw(true);
     if (focused) this.near.get(this.at)?.focus({ preventScroll: true });
   }
@@ -293,6 +304,7 @@ class Grid {
       return this.finish();
     }
     const view = this.visible();
+    this.scrubber.show(view.top, view.height);
     this.top.hidden = view.top < 2 * view.height;
     const moved = Math.abs(view.top - this.middle) > view.height / 3;
     this.hurry(view.top);
@@ -320,6 +332,7 @@ class Grid {
         else this.list.insertBefore(node, next);
       }
       this.drawBetween(view);
+      this.nameSoon();
     }
     if (this.remembers && !this.goal) {
       clearTimeout(this.placing);
@@ -364,6 +377,71 @@ class Grid {
     }
   }
 
+  // Goes to a position at once.
+  jump(y) {
+    this.scrollTo(y);
+    this.draw();
+  }
+
+  // Loads what is known of all pictures by date: ids, shapes, and days.
+  async loadTimeline() {
+    const loading = (this.loading = new AbortController());
+    try {
+      const found = await ask(this.timeline, undefined, { signal: loading.signal });
+      if (this.loading !== loading) return;
+      const ids = numbersOf(found.ids, found.wide ? Float64Array : Uint32Array);
+      const ratios = numbersOf(found.ratios, Uint16Array);
+      const known = new Map(this.items.map((item) => [item.id, item]));
+      const at = this.items[this.at]?.id;
+      const items = Array.from(ids, (id, n) => known.get(id) ?? new Outline(id, ratios[n] / 1000, this.base));
+      this.items.splice(0, this.items.length);
+      for (const item of items) this.items.push(item); // The large view has the same list.
+      this.headings = headingsOf(found.days);
+      this.timeline = null;
+      this.loading = null;
+      this.at = Math.max(0, this.items.findIndex(({ id }) => id === at));
+      const { top } = this.visible();
+      this.lay();
+      if (this.goal) this.seek();
+      else if (top > 0) this.jump(top);
+      this.large.total = this.items.length;
+      this.large.grown(this.items);
+    } catch (error) {
+      if (this.loading !== loading) return;
+      this.loading = null;
+      this.failed = error.message;
+      this.finish();
+    }
+  }
+
+  // Loads names and descriptions of the pictures in the document that are outlines, once one rests.
+  nameSoon() {
+    clearTimeout(this.naming);
+    const there = () => [...this.near.keys()].filter((n) => this.items[n].outline);
+    if (!there().length || !this.base) return;
+    this.naming = setTimeout(async () => {
+      const numbers = new Map(there().slice(0, DETAILS).map((n) => [this.items[n].id, n]));
+      if (!numbers.size) return;
+      const { items } = this;
+      const { cards } = await ask(`${this.base}/cards?ids=${[...numbers.keys()].join()}`).catch(() => ({ cards: [] }));
+      for (const card of cards) {
+        const n = numbers.get(card.id);
+        if (items[n]?.id !== card.id || !items[n].outline) continue;
+        items[n] = { ...card, ratio: items[n].ratio };
+        if (this.items === items && this.near.has(n)) this.name(this.near.get(n), items[n]);
+      }
+    }, 80);
+  }
+
+  // Writes what a card says below its picture.
+  name(card, item) {
+    const title = card.querySelector(".title");
+    title.replaceChildren(...nameNodes(item.title));
+    title.title = item.path || item.title;
+    card.querySelector("img")?.setAttribute("alt", item.alt);
+    card.setAttribute("aria-label", item.title);
+  }
+
   // -- what follows ------------------------------------------------------------------------------------------
 
   // Loads the pictures that follow, if there are any.
@@ -403,7 +481,8 @@ class Grid {
         make("span", "", this.failed),
         button("Try again", "", () => {
           this.failed = undefined;
-          this.load();
+          if (this.timeline) this.loadTimeline();
+          else this.load();
         }),
       );
     else if (state) this.end.append(make("span", "", "Loading more…"));
@@ -411,6 +490,7 @@ class Grid {
 
   // Goes to the picture whose number is in the address, as soon as it is loaded.
   seek() {
+    if (this.timeline) return; // As soon as all are known.
     if (this.goal >= this.items.length && this.more) return void this.load();
     const n = Math.min(this.goal, this.items.length - 1);
     if (!this.rows) return; // As soon as it has a width.
@@ -450,8 +530,8 @@ class Grid {
     return made;
   }
 
-  heading(n, { text, note, size }) {
-    const made = make("div", "heading");
+  heading(n, { text, note, size, time }) {
+    const made = make("div", time === undefined ? "heading" : "heading month");
     const title = make("span", "title", text);
     title.title = text;
     title.dir = "auto";
@@ -474,7 +554,7 @@ class Grid {
     card.dataset.n = n;
     card.setAttribute("role", "option");
     card.setAttribute("aria-posinset", n + 1);
-    card.setAttribute("aria-setsize", this.more ? -1 : this.items.length);
+    card.setAttribute("aria-setsize", this.more || this.timeline ? -1 : this.items.length);
     card.setAttribute("aria-selected", this.selected.has(item.id));
     card.tabIndex = n === this.at ? 0 : -1;
     const frame = make("div", "frame");

@@ -52,10 +52,14 @@ class Following:
 
     ``url`` answers with the next of them as JSON: ``cards``, ``headings`` by number, and ``more``, the URL of those
     that follow, or null. ``total`` is the number of all cards, None if unknown.
+
+    With ``days``, cards are in the order of dates, and ``url`` answers with all of them: see
+    :func:`imseek.ui.web.hit_pages.timeline`. ``days`` are those of the first cards, as there.
     """
 
     url: str
     total: int | None = None
+    days: tuple[tuple[str | None, int], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +122,15 @@ def grid(
     ids = {card.id for card in cards}
     list_ = _list_id(cards, following)
     followed = None if following is None else list_
-    found = component("grid", *LARGE_VIEW, "albums")(
+    found = component("grid", *LARGE_VIEW, "albums", "scrubber")(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],
             "row": row,
             "list": list_,
-            "more": following and following.url,
+            "more": following.url if following is not None and following.days is None else None,
+            "timeline": following.url if following is not None and following.days is not None else None,
+            "days": following and following.days,
             "total": len(cards) if following is None else following.total,
             "remembers": remembers,
             "letters": list(letters),

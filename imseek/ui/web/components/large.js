@@ -374,7 +374,7 @@ class Large {
   tell(known) {
     if (this.writing === known.id) return; // What is being written stays.
     if (this.gone) this.gone.textContent = this.lost();
-    if (this.alone && known.place) this.title.textContent = known.place.path.split("/").at(-1);
+    if ((this.alone || !this.title.textContent) && known.place) this.title.textContent = known.place.path.split("/").at(-1);
     const row = make("div", "row");
     row.append(button("Actual size", "original", () => this.whole(), "Show it pixel by pixel, or fitted (z)"), button("Open", "open", () => this.launch()));
     if (known.place) row.append(button("Copy path", "copy", () => this.copyPath()));

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from imseek.collection import Collection
 from imseek.overview import read_state
+from imseek.ui.web.components.rail import rail
 from imseek.ui.web.gc_freeze import freeze_heap
 from imseek.ui.web.pages.search import (
     answer,
+    facets,
     filter_menu,
     history,
     options,
@@ -36,10 +39,12 @@ def show() -> None:
         captions = read_state(collection.path).has_captions
     above = st.container(key="search-above")
     with st.container(horizontal=True, gap="xsmall", key="search-menus", vertical_alignment="center", wrap=False):
+        _rail(name, collection, asked)
         facts = st.container(key="search-facts", gap=None)
         search_box.more_words()
         filter_menu.show(collection, asked)
         options.show(asked, captions=captions)
+        options.show_order(asked)
         history.show(collection.uuid, asked)
         if asked != SearchState():
             st.button("Clear", on_click=page_state.go_to, args=(SearchState(),), help="Start a new search")
@@ -52,6 +57,16 @@ def show() -> None:
     if answer.show(name, collection, asked, facts):
         history.remember(collection.uuid, asked)
         freeze_heap("an answer")
+
+
+def _rail(name: str, collection: Collection, asked: SearchState) -> None:
+    rail(
+        facets.facets_url(name, asked),
+        key="search-rail",
+        chosen=len(asked.where),
+        generation=read_state(collection.path).generation,
+        changed=lambda said: page_state.go_to(facets.change(page_state.current().asked, said)),
+    )
 
 
 def _show_unread(unread: Sequence[str]) -> None:

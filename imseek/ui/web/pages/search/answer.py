@@ -114,15 +114,21 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
         _show_nothing_found(asked, bool(beyond))
     if asked.page:
         st.button("Show from the first picture on", on_click=page_state.go_to, args=(asked.with_changes(page=None),))
+    shown: tuple[Hit, ...] = (*result.hits, *beyond)
+    following = hit_pages.following_hits(name, asked, result.next_page, _total(asked, result))
+    if result.hits and (dated := hit_pages.by_date(collection, asked)) is not None:
+        shown = results.hits_by_id(collection, dated.image_ids[: asked.limit].tolist())
+        following = hit_pages.following_by_date(name, asked, dated, len(shown))
     results.results(
         name,
         collection,
-        (*result.hits, *beyond),
+        shown,
         key="search-results",
         rule_after=len(result.hits) if beyond else None,
         groups=result.groups,
         like=_like,
-        following=hit_pages.following_hits(name, asked, result.next_page, _total(asked, result)),
+        scores=following is None or following.days is None,
+        following=following,
         known=lambda: hit_pages.found_hits.get(name, asked),
         everything=(lambda: hit_pages.all_ids(collection, asked, MAX_IMAGES)) if result.next_page else None,
         remembers=True,

@@ -1,31 +1,26 @@
-"""The filter menu: controls for metadata columns in place of written conditions."""
+"""The menu of further filters: for what the facet rail does not show, and for written conditions."""
 
 from __future__ import annotations
 
-from datetime import date
-from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import streamlit as st
 
-from imseek import overview, tags
+from imseek import overview
 from imseek.collection import Collection
 from imseek.search import Facet
 from imseek.ui.web.pages.search import filters, page_state
+from imseek.ui.web.pages.search.facets import load_facets
 from imseek.ui.web.pages.search.filters import Filter
 from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import escape_markdown, one_line
 from imseek.ui.web.search_state import SearchState
 
-_EARLIEST: Final = date(1826, 1, 1)  # The oldest surviving photograph.
-_LATEST: Final = date(2200, 1, 1)
-#: Columns with a control of their own, or for which one is useless.
+#: Columns with a control of their own, here or in the rail, or for which one is useless.
 _HANDLED_COLUMNS: Final = frozenset(
     {"taken_at", "folder", "format", "camera", "latitude", "longitude", "caption", "width", "height"}
-    | {"keywords", "people", "has_text", "text", "text_lines"}
+    | {"keywords", "people", "rating", "has_text", "text", "text_lines"}
 )
-_SHAPES: Final = {"": "Any shape", "landscape": "Landscape", "portrait": "Portrait", "square": "Square"}
 _FLAGS: Final = {"": "Any", "yes": "Yes", "no": "No"}
 _WHERE: Final = "search-where"
 
@@ -33,63 +28,22 @@ _WHERE: Final = "search-where"
 def show(collection: Collection, asked: SearchState) -> None:
     """Draw the menu. What it offers is loaded when it is opened, once per state of the collection."""
     # A different label would make it a different, closed menu.
-    menu = st.popover("Filters", key="search-filters", on_change="rerun", width="content")
+    menu = st.popover("More filters", key="search-filters", on_change="rerun", width="content")
     if menu.open:
         with menu, errors.show_errors():
             with st.spinner("Loading filters…"):
                 known = {one.column: one for one in load_facets(collection)}
-                tagged = tuple((one.tag, one.images) for one in tags.counts(collection))
                 roots = overview.source_roots(collection)
             if len(roots) > 1:
                 _source(asked, roots)
-            _common(asked, known, tagged)
+            _common(asked, known)
             _others(asked, known)
             _condition(asked)
 
 
-def load_facets(collection: Collection) -> tuple[Facet, ...]:
-    """Return the facets of the collection's columns now."""
-    current = overview.read_state(collection.path)
-    return _facets(collection.path, current.uuid, current.generation)
-
-
-@lru_cache(8)
-def _facets(path: Path, uuid: str, generation: int) -> tuple[Facet, ...]:
-    """Return the facets of one generation. ``uuid`` tells collections apart that lie at the same path in turn."""
-    return overview.facets(path)
-
-
-def _common(asked: SearchState, known: dict[str, Facet], tagged: tuple[tuple[str, int], ...]) -> None:
-    if (taken := known.get("taken_at")) is not None:
-        _days(asked, taken)
-    if (folders := known.get("folder")) is not None and (folders.distinct or 2) > 1:
-        _values_or_text(asked, folders, "Folder")
-    for column, label in (("keywords", "Keyword"), ("people", "Person")):
-        if column in known and known[column].is_list:
-            _values_or_text(asked, known[column], label)
-    if tagged:
-        _choose(asked, filters.TAG, "Tag", tagged)
-    if "has_text" in known:
-        _set_widget("search-has-text", filters.filter_on(asked.where, "has_text").true is True)
-        st.toggle("Has text", key="search-has-text", on_change=_on_has_text, help="Only pictures that contain text.")
-    for column, label in (("format", "Format"), ("camera", "Camera")):
-        if column in known and (known[column].distinct or 2) > 1:
-            _values_or_text(asked, known[column], label)
+def _common(asked: SearchState, known: dict[str, Facet]) -> None:
     if "width" in known:
-        now = filters.filter_on(asked.where, "aspect")
-        shape = next((name for name, one in filters.SHAPES.items() if one == (now.low, now.high)), "")
-        _set_widget("search-shape", shape)
-        st.selectbox(
-            "Shape",
-            list(_SHAPES),
-            key="search-shape",
-            format_func=lambda one: _SHAPES[one],
-            on_change=_on_shape,
-        )
         _range(asked, "megapixels", "Megapixels", None, None)
-    if "latitude" in known:
-        _set_widget("search-place", filters.filter_on(asked.where, "latitude").known)
-        st.toggle(f"With a location ({known['latitude'].known:,})", key="search-place", on_change=_on_place)
     if "caption" in known:
         _holds(asked, "caption", "Caption contains")
 
@@ -149,24 +103,6 @@ def _source(asked: SearchState, roots: dict[int, str]) -> None:
         format_func=lambda one: one_line(roots.get(one, "")) or "Any source",
         on_change=_on_source,
     )
-
-
-def _days(asked: SearchState, taken: Facet) -> None:
-    now = filters.filter_on(asked.where, "day")
-    spans = f"{taken.low} to {taken.high}"
-    since, until = st.columns(2)
-    for place, name, value in ((since, "From", now.low), (until, "Until", now.high)):
-        key = f"search-day-{name}"
-        _set_widget(key, value)
-        place.date_input(
-            name,
-            value=None,
-            key=key,
-            min_value=_EARLIEST,
-            max_value=_LATEST,
-            help=f"Taken {spans}",
-            on_change=_on_days,
-        )
 
 
 def _values_or_text(asked: SearchState, facet: Facet, label: str) -> None:
@@ -229,27 +165,9 @@ def _apply_filter(new: Filter) -> None:
     page_state.go_to(asked.with_changes(where=filters.replace_filter(asked.where, new)))
 
 
-def _on_days() -> None:
-    since, until = (st.session_state[f"search-day-{name}"] for name in ("From", "Until"))
-    _apply_filter(Filter("day", low=since, high=until))
-
-
 def _on_source() -> None:
     chosen = float(st.session_state["search-source"]) or None
     _apply_filter(Filter("source", low=chosen, high=chosen))
-
-
-def _on_shape() -> None:
-    low, high = filters.SHAPES.get(st.session_state["search-shape"], (None, None))
-    _apply_filter(Filter("aspect", low=low, high=high))
-
-
-def _on_place() -> None:
-    _apply_filter(Filter("latitude", known=st.session_state["search-place"]))
-
-
-def _on_has_text() -> None:
-    _apply_filter(Filter("has_text", true=st.session_state["search-has-text"] or None))
 
 
 def _on_flag(column: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from calendar import month_name
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, TypeAlias
 
 from imseek.ui.web.search_state import sql_literal
@@ -28,10 +29,13 @@ _RANGE: Final = re.compile(rf"({_NAME}) (?:>= ({_NUMBER})(?: AND \1 <= ({_NUMBER
 _EQUAL: Final = re.compile(rf"({_NAME}) = ({_NUMBER})")
 _KNOWN: Final = re.compile(rf"({_NAME}) IS NOT NULL")
 _TRUE: Final = re.compile(rf"({_NAME}) IS (TRUE|FALSE)")
+_BELOW: Final = re.compile(rf"starts_with\(path, {_TEXT}\)(?: OR starts_with\(path, {_TEXT}\))*")
 _HOLDS: Final = re.compile(rf"contains\(lower\(({_NAME})\), ({_TEXT})\)")
 
 #: Stands for tags, which are no column.
 TAG: Final = "tag()"
+#: The column that ``below`` is about.
+FOLDER: Final = "folder"
 #: Aspect ratio above which an image is a landscape; below 0.95 it is a portrait.
 WIDE: Final = 1.05
 SHAPES: Final = {"landscape": (WIDE, None), "portrait": (None, 0.95), "square": (0.95, WIDE)}
@@ -41,7 +45,7 @@ SHAPES: Final = {"landscape": (WIDE, None), "portrait": (None, 0.95), "square": 
 class Filter:
     """A condition on one column: one of ``values``, between ``low`` and ``high``, ``known``, ``holds`` or ``true``.
 
-    ``holds`` is a substring, whatever its case.
+    ``holds`` is a substring, whatever its case. ``below`` are folders, in which or below which the image is.
     """
 
     column: str
@@ -51,11 +55,13 @@ class Filter:
     known: bool = False
     holds: str = ""
     true: bool | None = None
+    below: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
         return not (
             self.values
+            or self.below
             or self.known
             or self.holds.strip()
             or self.true is not None
@@ -68,6 +74,8 @@ class Filter:
         name = quote_column(self.column)
         if self.column == TAG:
             return " OR ".join(f"tag({sql_literal(value)})" for value in self.values)
+        if self.below:
+            return " OR ".join(f"starts_with(path, {sql_literal(folder_prefix(folder))})" for folder in self.below)
         if self.values:
             return f"{name} IN ({', '.join(map(sql_literal, self.values))})"
         if self.holds:
@@ -90,6 +98,8 @@ class Filter:
         column = "tag" if self.column == TAG else self.column.replace("_", " ")
         if self.values:
             return f"{column}: {' or '.join(value or '(empty)' for value in self.values)}"
+        if self.below:
+            return f"{column}: {' or '.join(folder.rsplit('/', 1)[-1] or folder for folder in self.below)}"
         if self.holds:
             return f"{column} contains “{self.holds}”"
         if self.true is not None:
@@ -100,6 +110,8 @@ class Filter:
             for name, bounds in SHAPES.items():
                 if bounds == (self.low, self.high):
                     return name
+        if self.column == "day" and (span := _span(self.low, self.high)) is not None:
+            return span
         low, high = (None if one is None else _number(one).strip("'") for one in (self.low, self.high))
         if low is None or high is None:
             since, until = ("from", "until") if self.column == "day" else ("at least", "at most")
@@ -130,11 +142,28 @@ def replace_filter(where: tuple[str, ...], new: Filter) -> tuple[str, ...]:
     return left if new.empty else (*left, new.sql())
 
 
+def folder_prefix(folder: str) -> str:
+    """Return what the paths of images in or below a folder begin with."""
+    return folder if folder.endswith("/") else f"{folder}/"
+
+
 def quote_column(name: str) -> str:
     """Quote a column name for a condition if necessary."""
     if _PLAIN.fullmatch(name) and name not in _RESERVED_WORDS:
         return name
     return '"' + name.replace('"', '""') + '"'
+
+
+def _span(low: Bound, high: Bound) -> str | None:
+    """Return whole years or months as words, None for other spans of days."""
+    if not (isinstance(low, date) and isinstance(high, date)):
+        return None
+    if low.day != 1 or (high + timedelta(1)).day != 1 or low > high:
+        return None
+    first, last = f"{month_name[low.month]} {low.year}", f"{month_name[high.month]} {high.year}"
+    if (low.month, high.month) == (1, 12):
+        first, last = str(low.year), str(high.year)
+    return first if first == last else f"{first} to {last}"
 
 
 def _number(value: float | date) -> str:
@@ -146,6 +175,9 @@ def _number(value: float | date) -> str:
 def _read(condition: str) -> Filter | None:
     if _TAGS.fullmatch(condition):
         return Filter(TAG, tuple(_unquote(one) for one in re.findall(_TEXT, condition)))
+    if _BELOW.fullmatch(condition):
+        prefixes = (_unquote(one) for one in re.findall(_TEXT, condition))
+        return Filter(FOLDER, below=tuple(one.removesuffix("/") or one for one in prefixes))
     if found := _IN.fullmatch(condition):
         return Filter(_unquote(found[1]), tuple(_unquote(one) for one in re.findall(_TEXT, found[2])))
     if found := _HOLDS.fullmatch(condition):

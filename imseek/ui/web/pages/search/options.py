@@ -16,7 +16,6 @@ _BY: Final = {
     "caption": "Captions, by meaning",
     "text": "Words",
 }
-_SORT: Final = {"score": "Best first", "date": "Newest first"}
 #: "" for no groups: Streamlit takes None for no selection.
 _GROUP: Final = {"": "No groups", "folder": "By folder", "day": "By day", "source": "By source"}
 _SIZES: Final = (30, 60, 120, 240)
@@ -28,7 +27,6 @@ def show(asked: SearchState, *, captions: bool) -> None:
     with st.popover(f"Options ({changed})" if changed else "Options"):
         choices = {by: label for by, label in _BY.items() if captions or by in ("auto", "image", "text", asked.by)}
         _choose(asked, "by", "Compare with", choices)
-        _choose(asked, "sort", "Order", _SORT)
         _choose(asked, "group_by", "Groups", _GROUP)
         sizes = sorted({*_SIZES, asked.limit})
         _choose(
@@ -59,7 +57,23 @@ def show(asked: SearchState, *, captions: bool) -> None:
         )
 
 
-_KNOBS: Final = ("by", "sort", "group_by", "limit", "cutoff", "collapse", "diversity", "rerank", "hubness", "exact")
+def show_order(asked: SearchState) -> None:
+    """Draw the choice of the order of the pictures."""
+    orders = {"score": "By date", "added": "Newest here"} if asked.empty else {"score": "Best first", "date": "By date"}
+    _set_widget("search-order", asked.sort if asked.sort in orders else "score")
+    st.segmented_control(
+        "Order",
+        list(orders),
+        key="search-order",
+        required=True,
+        format_func=lambda one: orders.get(one, one),
+        on_change=_on_change,
+        args=("sort", "search-order"),
+        label_visibility="collapsed",
+    )
+
+
+_KNOBS: Final = ("by", "group_by", "limit", "cutoff", "collapse", "diversity", "rerank", "hubness", "exact")
 
 
 def _choose(asked: SearchState, name: str, label: str, choices: dict[Any, str]) -> None:

@@ -20,6 +20,7 @@ from imseek.types.search_results import Hit
 from imseek.types.tags import TagCount
 from imseek.ui.render.words import format_count
 from imseek.ui.web import hit_pages, search_state
+from imseek.ui.web.components.grid import Following
 from imseek.ui.web.gc_freeze import freeze_heap
 from imseek.ui.web.pages.search import filters, page_state
 from imseek.ui.web.pages.search.filters import TAG, Filter
@@ -41,8 +42,13 @@ def show(name: str, collection: Collection, now: SearchState, above: DeltaGenera
     """Draw the newest images, limited by the filters, with suggestions ``above``; ``facts`` says how many there are."""
     with errors.show_errors():
         current = overview.read_state(collection.path)
-        held = _load_newest(collection.path, current.uuid, current.generation, now.condition, now.limit)
+        dated = hit_pages.by_date(collection, now)
+        if dated is not None:
+            held = NewestImages(tuple(dated.image_ids[: now.limit].tolist()), len(dated), ())
+        else:
+            held = _load_newest(collection.path, current.uuid, current.generation, now.condition, now.limit)
         hits = results.hits_by_id(collection, held.image_ids)
+        captions = held.captions or tuple(str(hit.metadata.get("caption") or "") for hit in hits)
     if not held.total and not now.where:
         if is_indexing(collection.path):
             st.subheader("Indexing…", anchor=False)
@@ -58,7 +64,7 @@ def show(name: str, collection: Collection, now: SearchState, above: DeltaGenera
         counted = tags.counts(collection)
     with above.container(horizontal=True, gap="xsmall", key="search-try", vertical_alignment="center", wrap=False):
         st.caption("Try", width="content")
-        for n, text in enumerate(suggest_queries(held.captions)):
+        for n, text in enumerate(suggest_queries(captions)):
             st.button(
                 escape_markdown(text, _SHORT),
                 key=f"search-try-{n}",
@@ -69,9 +75,13 @@ def show(name: str, collection: Collection, now: SearchState, above: DeltaGenera
         if most:
             _show_tags(now, most)
     some = held.total > len(held.image_ids)
-    facts.caption(format_count(held.total, "picture") + (", the newest first" if some else ""))
-    last = held.image_ids[-1] if some else None
-    _draw(name, collection, now, hits, held.total, last)
+    facts.caption(format_count(held.total, "picture"))
+    following: Following | None = None
+    if dated is not None:
+        following = hit_pages.following_by_date(name, now, dated, len(hits))
+    elif some:
+        following = hit_pages.following_newest(name, now, held.image_ids[-1], held.total)
+    _draw(name, collection, now, hits, following)
     warm(collection)
 
 
@@ -103,17 +113,17 @@ def _show_tags(now: SearchState, most: Sequence[TagCount]) -> None:
 
 @st.fragment
 def _draw(
-    name: str, collection: Collection, now: SearchState, hits: Sequence[Hit], total: int, last: int | None
+    name: str, collection: Collection, now: SearchState, hits: Sequence[Hit], following: Following | None
 ) -> None:
-    """Draw ``hits``, which images with lower ids than ``last`` follow unless it is None."""
+    """Draw ``hits``, and what follows them."""
     results.results(
         name,
         collection,
         hits,
         key="search-newest",
         scores=False,
-        following=None if last is None else hit_pages.following_newest(name, now, last, total),
-        everything=None if last is None else lambda: hit_pages.all_ids(collection, now, MAX_IMAGES),
+        following=following,
+        everything=None if following is None else lambda: hit_pages.all_ids(collection, now, MAX_IMAGES),
         remembers=True,
     )
 

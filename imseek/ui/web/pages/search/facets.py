@@ -1,0 +1,385 @@
+"""The facet rail: what can be chosen, with its numbers of pictures, and what a choice does to the search.
+
+A choice is a condition like any other (:mod:`imseek.ui.web.pages.search.filters`), so it is a chip, and in the address.
+Plain functions, without Streamlit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import parse_qs, urlencode
+
+from imseek import overview
+from imseek.collection import Collection
+from imseek.errors import ImseekError, QueryError
+from imseek.search import Facet, FacetCounts, Kind
+from imseek.ui.web import app_state, hit_pages, search_state
+from imseek.ui.web.pages.search import filters
+from imseek.ui.web.pages.search.filters import FOLDER, TAG, Filter
+from imseek.ui.web.plain_text import one_line
+from imseek.ui.web.search_state import SearchState
+from imseek.ui.web.selections import MAX_IMAGES
+
+FacetKind: TypeAlias = Literal["dates", "folders", "values", "choices"]
+
+#: Values of a facet that are shown without a text to find others by.
+VALUES: Final = 60
+#: Folders that are counted, and lines of the tree.
+_FOLDERS: Final = 20_000
+_LINES: Final = 400
+#: Years between the first and the last picture up to which those without pictures are shown.
+_YEARS: Final = 80
+#: Characters of the text by which values are found.
+_HOLDING: Final = 200
+_DAY: Final = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class RailFacet:
+    """A facet of the rail: ``column`` is that of its filter, ``counted`` the one whose values are counted.
+
+    It is left out unless these are of one of ``kinds``.
+    """
+
+    column: str
+    counted: str
+    label: str
+    kind: FacetKind
+    choices: tuple[tuple[str, Filter], ...] = ()
+    kinds: frozenset[Kind] = frozenset({Kind.TEXT})
+
+
+def _ranges(column: str, *bounds: tuple[str, float | None, float | None]) -> tuple[tuple[str, Filter], ...]:
+    return tuple((label, Filter(column, low=low, high=high)) for label, low, high in bounds)
+
+
+_LISTS: Final = frozenset({Kind.LIST})
+_NUMBERS: Final = frozenset({Kind.INT, Kind.FLOAT})
+_TIMES: Final = frozenset({Kind.TIME, Kind.DATE})
+#: In their order. Those without a value in the collection are left out.
+RAIL: Final = (
+    RailFacet(_DAY, "taken_at", "Date", "dates", kinds=_TIMES),
+    RailFacet(FOLDER, "folder", "Folder", "folders"),
+    RailFacet(TAG, "tag", "Tag", "values"),
+    RailFacet("keywords", "keywords", "Keyword", "values", kinds=_LISTS),
+    RailFacet("people", "people", "Person", "values", kinds=_LISTS),
+    RailFacet(
+        "rating",
+        "rating",
+        "Rating",
+        "choices",
+        _ranges("rating", *((f"{'★' * n} or more" if n < 5 else "★" * n, n, None) for n in (5, 4, 3, 2, 1))),
+        _NUMBERS,
+    ),
+    RailFacet(
+        "has_text",
+        "has_text",
+        "Text in the picture",
+        "choices",
+        (("With text", Filter("has_text", true=True)), ("Without text", Filter("has_text", true=False))),
+        frozenset({Kind.BOOL}),
+    ),
+    RailFacet("camera", "camera", "Camera", "values"),
+    RailFacet(
+        "aspect",
+        "width",
+        "Shape",
+        "choices",
+        tuple(
+            (name.capitalize(), Filter("aspect", low=low, high=high)) for name, (low, high) in filters.SHAPES.items()
+        ),
+        _NUMBERS,
+    ),
+    RailFacet(
+        "megapixels",
+        "width",
+        "Size",
+        "choices",
+        _ranges(
+            "megapixels", ("Up to 1 megapixel", None, 1), ("1 to 8", 1, 8), ("8 to 24", 8, 24), ("24 or more", 24, None)
+        ),
+        _NUMBERS,
+    ),
+    RailFacet(
+        "latitude", "latitude", "Location", "choices", (("With a location", Filter("latitude", known=True)),), _NUMBERS
+    ),
+    RailFacet("format", "format", "Format", "values"),
+)
+_BY_COLUMN: Final = {one.column: one for one in RAIL}
+
+
+def facets_url(name: str, asked: SearchState) -> str:
+    """Return the URL of the counts for a search in the collection ``name``."""
+    shown = asked.with_changes(limit=search_state.LIMIT, sort="score", group_by=None)
+    return f"{app_state.images_url(name)}/facets?{urlencode(shown.parameters(), doseq=True)}"
+
+
+def answer(collection: Collection, query: str) -> dict[str, Any]:
+    """Return the facets for the query of such a URL, as data for the rail.
+
+    It may hold ``open`` (folders whose subfolders are shown) and, to count one facet alone, ``only`` (its column) with
+    ``holding`` (a text in its values). ``note`` says what does not count. Raises QueryError for an unknown column.
+    """
+    parameters = parse_qs(query, keep_blank_values=True)
+    asked = search_state.parse_address(parameters).asked
+    only = parameters.get("only", [""])[-1]
+    if only and only not in _BY_COLUMN:
+        raise QueryError("this address cannot be read", hint="reload the page")
+    shown = [one for one in available(collection) if only in ("", one.column)]
+    holding = parameters.get("holding", [""])[-1][:_HOLDING]
+    opened = None if holding else frozenset(parameters.get("open", ()))
+    note = ""
+    try:
+        try:
+            counts = _count(collection, asked, shown, holding)
+        except QueryError:
+            asked = asked.with_changes(where=tuple(one for one in asked.where if _is_readable(collection, one)))
+            counts = _count(collection, asked, shown, holding)
+            note = "A condition that cannot be read does not count here."
+    except ImseekError:  # The page says why.
+        return {"facets": [], "note": "There are no numbers for a search that fails."}
+    folders: tuple[str, ...] = ()
+    if FOLDER in counts:  # Those without a picture now still say where the others are.
+        folders = tuple(one for one, _ in overview.count_facets(collection, [FOLDER], limit=_FOLDERS)[0].values)
+    return {"facets": [_shown(one, counts[one.column], asked, folders, opened) for one in shown], "note": note}
+
+
+def _is_readable(collection: Collection, condition: str) -> bool:
+    try:
+        overview.count_facets(collection, (), where=(condition,))
+    except QueryError:
+        return False
+    return True
+
+
+def available(collection: Collection) -> tuple[RailFacet, ...]:
+    """Return the facets of which the collection has values now."""
+    known = {one.column: one for one in load_facets(collection)}
+    tagged = bool(overview.count_facets(collection, ["tag"])[0].known)
+
+    def has(one: RailFacet) -> bool:
+        if one.column == TAG:
+            return tagged
+        found = known.get(one.counted)
+        # A table may have a column of this name with values of another kind.
+        if found is None or found.kind not in one.kinds:
+            return False
+        return one.column not in ("camera", "format", FOLDER) or (found.distinct or 2) > 1
+
+    return tuple(one for one in RAIL if has(one))
+
+
+def load_facets(collection: Collection) -> tuple[Facet, ...]:
+    """Return the columns of the collection with their values now."""
+    current = overview.read_state(collection.path)
+    return _facets(collection.path, current.uuid, current.generation)
+
+
+@lru_cache(8)
+def _facets(path: Path, uuid: str, generation: int) -> tuple[Facet, ...]:
+    """Return the columns of one generation. ``uuid`` tells collections apart that lie at the same path in turn."""
+    return overview.facets(path)
+
+
+def _count(
+    collection: Collection, asked: SearchState, shown: Sequence[RailFacet], holding: str
+) -> dict[str, FacetCounts]:
+    counted = [one for one in shown if one.kind != "choices"]
+    chosen = {one.column: [choice.sql() for _, choice in one.choices] for one in shown if one.kind == "choices"}
+    folders = [one for one in counted if one.kind == "folders"]
+    others = [one for one in counted if one.kind != "folders"]
+    hits = _hits(collection, asked)
+    found = overview.count_facets(
+        collection,
+        [one.counted for one in others],
+        choices=chosen,
+        where=asked.where,
+        hits=hits,
+        holding=holding,
+        limit=VALUES,
+    )
+    counts = dict(zip([*(one.column for one in others), *chosen], found, strict=True))
+    if folders:
+        (counts[FOLDER],) = overview.count_facets(
+            collection, [FOLDER], where=asked.where, hits=hits, holding=holding, limit=_FOLDERS
+        )
+    return counts
+
+
+def _hits(collection: Collection, asked: SearchState) -> Callable[[str | None], Iterable[int]] | None:
+    """Return what finds the hits of a search under a condition; None where all images are hits."""
+    if asked.empty or (not asked.cutoff and asked.by in ("auto", "image")):
+        return None
+    plain = asked.with_changes(sort="score", group_by=None, diversity=0.0, rerank=None, hubness=False)
+
+    def find(condition: str | None) -> Iterator[int]:
+        return iter(
+            hit_pages.all_ids(collection, plain.with_changes(where=(condition,) if condition else ()), MAX_IMAGES)
+        )
+
+    return find
+
+
+def _shown(
+    facet: RailFacet, counts: FacetCounts, asked: SearchState, folders: Sequence[str], opened: frozenset[str] | None
+) -> dict[str, Any]:
+    now = filters.filter_on(asked.where, facet.column)
+    made: dict[str, Any] = {
+        "column": facet.column,
+        "label": facet.label,
+        "kind": facet.kind,
+        "chosen": not now.empty,
+        "distinct": counts.distinct,
+        "rows": [],
+    }
+    if facet.kind == "dates":
+        made |= _dates(now, counts)
+    elif facet.kind == "folders":
+        made["rows"] = list(_tree(counts.values, folders, now.below, opened))
+    elif facet.kind == "choices":
+        for (label, choice), (_, n) in zip(facet.choices, counts.values, strict=True):
+            made["rows"].append(
+                {"value": choice.sql(), "label": label, "count": n, "chosen": choice.sql() == now.sql()}
+            )
+    else:
+        there = dict(counts.values)
+        values = [*(one for one in now.values if one not in there), *there]
+        made["rows"] = [
+            {"value": one, "label": one_line(one) or "(empty)", "count": there.get(one, 0), "chosen": one in now.values}
+            for one in values
+        ]
+    return made
+
+
+def _dates(now: Filter, counts: FacetCounts) -> dict[str, Any]:
+    """Return the numbers of pictures by year, and by month if one year is chosen, and the chosen days."""
+    years: dict[str, int] = {}
+    for month, n in counts.values:
+        years[month[:-3]] = years.get(month[:-3], 0) + n
+    low, high = (one.isoformat() if isinstance(one, date) else None for one in (now.low, now.high))
+    one_year = low is not None and high is not None and low[:4] == high[:4]
+    months = {month: n for month, n in counts.values if low is not None and month.startswith(low[:4])}
+    numbers = sorted(map(int, years))
+    if numbers and numbers[-1] - numbers[0] < _YEARS:  # Otherwise a camera's clock was wrong.
+        years = {f"{n:04}": years.get(f"{n:04}", 0) for n in range(numbers[0], numbers[-1] + 1)}
+    return {
+        "years": list(years.items()),
+        "months": [[f"{low[:4]}-{n:02}", months.get(f"{low[:4]}-{n:02}", 0)] for n in range(1, 13)]
+        if low and one_year
+        else [],
+        "low": low,
+        "high": high,
+    }
+
+
+@dataclass(slots=True)
+class _Folder:
+    is_one: bool = False  # It has pictures itself, or was chosen, and does not only lead to others.
+    below: int = 0
+    folders: dict[str, _Folder] = field(default_factory=dict)
+
+
+def _tree(
+    counts: Sequence[tuple[str, int]], everything: Sequence[str], chosen: Sequence[str], opened: frozenset[str] | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the folder tree: the first folders, and those in folders that are open or lead to a choice.
+
+    All are open if ``opened`` is None.
+    """
+    root = _Folder()
+    for path, n in sorted((*counts, *((one, 0) for one in (*everything, *chosen)))):
+        at = root
+        for name in path.removesuffix("/").split("/"):
+            at = at.folders.setdefault(name, _Folder())
+            at.below += n
+        at.is_one = True
+    lines = 0
+    waiting = _inside(root, "", 0)
+    while waiting:
+        path, label, folder, depth = waiting.pop(0)
+        value = path or "/"
+        if not folder.below and not any(
+            filters.folder_prefix(one).startswith(filters.folder_prefix(value)) for one in chosen
+        ):
+            continue
+        leads = any(one != value and one.startswith(filters.folder_prefix(value)) for one in chosen)
+        first = depth == 0 and len(root.folders) == 1
+        is_open = bool(folder.folders) and (opened is None or value in opened or leads or first)
+        yield {
+            "value": value,
+            "label": one_line(label if depth else label.rpartition("/")[2]) or "/",
+            "count": folder.below,
+            "chosen": value in chosen,
+            "depth": depth,
+            "open": is_open if folder.folders else None,
+        }
+        if (lines := lines + 1) == _LINES:
+            return
+        if is_open:
+            waiting = [*_inside(folder, path, depth + 1), *waiting]
+
+
+def _inside(folder: _Folder, path: str, depth: int) -> list[tuple[str, str, _Folder, int]]:
+    """Return the folders in one, with those that only lead to another shown as one line, as in ``2019/Norway``."""
+    found = []
+    for name, one in folder.folders.items():
+        label, at = name, one
+        here = f"{path}/{name}" if depth or path else name
+        while not at.is_one and len(at.folders) == 1:
+            ((inner, at),) = at.folders.items()
+            label, here = f"{label}/{inner}", f"{here}/{inner}"
+        found.append((here, label, at, depth))
+    return found
+
+
+def change(asked: SearchState, said: Mapping[str, Any]) -> SearchState:
+    """Apply a choice made in the rail; what is no choice changes nothing.
+
+    ``said`` has a ``column``, with a ``value`` and whether it is to be ``on``, or with the days ``low`` and ``high``;
+    without any of these the facet is cleared. An empty column clears all filters.
+    """
+    if said.get("column") == "":
+        return asked.with_changes(where=())
+    facet = _BY_COLUMN.get(str(said.get("column")))
+    if facet is None:
+        return asked
+    now, value, on = filters.filter_on(asked.where, facet.column), said.get("value"), said.get("on") is True
+    new = Filter(facet.column)
+    if facet.kind == "dates":
+        low, high = _day(said.get("low")), _day(said.get("high"))
+        if low is not None and high is not None and low > high:
+            low, high = high, low
+        new = Filter(facet.column, low=low, high=high)
+    elif isinstance(value, str):
+        if facet.kind == "choices":
+            new = next((one for _, one in facet.choices if on and one.sql() == value), new)
+        elif facet.kind == "folders":
+            new = Filter(facet.column, below=_with_folder(now.below, value, on=on))
+        else:
+            left = tuple(one for one in now.values if one != value)
+            new = Filter(facet.column, (*left, value) if on else left)
+    return asked.with_changes(where=filters.replace_filter(asked.where, new))
+
+
+def _with_folder(chosen: Sequence[str], folder: str, *, on: bool) -> tuple[str, ...]:
+    """Add a folder in place of those that it holds or that hold it, or remove it."""
+    mine = filters.folder_prefix(folder)
+    left = tuple(
+        one
+        for one in chosen
+        if one != folder and not (on and (one.startswith(mine) or mine.startswith(filters.folder_prefix(one))))
+    )
+    return (*left, folder) if on and folder else left
+
+
+def _day(text: object) -> date | None:
+    """Return a day from its text (``2019-05-31``), None for anything else."""
+    try:
+        return date.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
