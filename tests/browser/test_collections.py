@@ -121,8 +121,8 @@ def test_first_run(visit: Visit, home: Path, pictures: Path) -> None:
 
     # The link leads to pictures.
     page.get_by_role("link", name="Search these pictures").click()
-    expect(page.get_by_label("Search")).to_be_visible()
+    expect(page.get_by_label("Search", exact=True)).to_be_visible()
     expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning")
-    page.get_by_label("Search").fill("a cat")
-    page.get_by_label("Search").press("Enter")
+    page.get_by_label("Search", exact=True).fill("a cat")
+    page.get_by_label("Search", exact=True).press("Enter")
     expect(page.locator(".card").first).to_contain_text("chelsea.png", timeout=90_000)  # It loads the encoder.

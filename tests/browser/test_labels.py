@@ -153,7 +153,6 @@ def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Pa
     expect(page).to_have_url(re.compile(r"where=tag%28%27first"))
     page.keyboard.press("Control+z")
     expect(toast).to_contain_text("Undone: ")
-    page.wait_for_load_state("networkidle")
     assert [(one.tag, one.by) for one in tags.counts(root)] == [(hostile, {"person": 3})]
 
 

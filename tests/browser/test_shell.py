@@ -36,7 +36,7 @@ def test_without_the_token_there_is_only_a_form(browser: Any, ui: Pages) -> None
     expect(page.get_by_text("That is not the token.")).to_be_visible()
     page.get_by_label("Token").fill(ui.entrance.partition("token=")[2])
     page.get_by_role("button").click()
-    expect(page.get_by_label("Search")).to_be_visible()
+    expect(page.get_by_label("Search", exact=True)).to_be_visible()
     page.close()
 
 

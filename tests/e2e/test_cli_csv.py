@@ -31,7 +31,7 @@ LISTS = [
     ("similar album/red/00.png -n 2", ("rank", "score", "image_id"), 2),
     ("duplicates find", ("group", "image_id", "path"), 2),
     ("captions -n 2", ("score", "image_id", "path", "caption"), 2),
-    ("tag list", ("tag", "images", "given_by"), 2),
+    ("tag list", ("tag", "images", "given_by"), 3),
     ("tag list album/red/00.png album/lime/00.png", ("image_id", "tag", "given_by"), 2),
     ("clusters -k 3", ("cluster", "size", "image_id"), 3),
     ("outliers -n 2", ("score", "image_id", "path"), 2),
@@ -41,9 +41,10 @@ LISTS = [
     ("moderate --policy policy.yaml -n 1", ("image_id", "path", "concept", "probability"), 9),
     ("probe list", ("name", "method", "labels", "accuracy"), 1),
     ("probe propose colours -n 2", ("image_id", "path", "reason", "label"), 2),
+    ("album list", ("name", "images", "cover"), 1),
     ("source list", ("source_id", "path", "images"), 1),
     ("collection list", ("name", "path", "images"), 1),
-    ("jobs list", ("job_id", "state", "kind", "progress"), 4),
+    ("jobs list", ("job_id", "state", "kind", "progress"), 5),
     ("encoders list dinov2", ("reference", "licence", "download_bytes"), None),
 ]  # fmt: skip
 #: Needs weights that are nowhere here: tests/e2e/test_cli_aesthetic.py.
@@ -76,6 +77,7 @@ def listed(cli, collection, monkeypatch):
             "tag add red album/red/00.png album/red/01.png album/red/03.png",
             "tag add lime album/lime/00.png album/lime/01.png album/lime/03.png",
             "probe fit colours --tags red,lime",
+            "album create best album/red/01.png",
         ):
             assert cli(*shlex.split(line)).code == 0, line
     return cli

@@ -171,7 +171,7 @@ def compare(
         typer.Option("--text", metavar="TEXT", help="A query to compare; may be repeated (default: common words)."),
     ] = None,
     where: WhereOption = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Random seed of the sample.", min=0)] = 0,
+    seed: Annotated[int, options.seed("Random seed; another seed draws other pictures.")] = 0,
     html: Annotated[Path | None, options.html("Write an HTML page with the pictures on which they differ.")] = None,
     force: ForceOption = False,
     collection: CollectionOption = None,
