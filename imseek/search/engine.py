@@ -227,10 +227,8 @@ class BaseEngine(ABC, Generic[StoredT]):
         if not len(words.ids):
             return replace(prepared, words=words)  # Beside other collections, its images count as without these words.
         words = replace(words, cosines=prepared.scores_of(words.ids))
-        (prepared,) = _calibrate([replace(prepared, words=words)])  # By all matches: a minimum changes no order.
-        if query.min_score is not None:
-            words = words.take(np.flatnonzero(words.cosines >= np.float32(query.min_score)))
-        return replace(prepared, words=words)
+        (prepared,) = _calibrate([replace(prepared, words=words)])
+        return prepared
 
     def find(self, queries: Sequence[PreparedQuery]) -> list[RankedCandidates]:
         """Search the indexes for each query and apply the stages that work within one collection."""
@@ -417,7 +415,10 @@ def _rank(one: PreparedQuery, matches: Matches, approximate: bool) -> tuple[Prep
         matches = top_k(matches.ids, matches.scores, len(matches))
     if one.calibration is None:
         return one, CandidateSet.of(matches), approximate
-    fused = fuse_rankings(matches, one.words, one.calibration, one.count)
+    words = one.words
+    if one.query.min_score is not None:  # Only here: all matches calibrate, so that a minimum changes no order.
+        words = words.take(np.flatnonzero(words.cosines >= np.float32(one.query.min_score)))
+    fused = fuse_rankings(matches, words, one.calibration, one.count)
     return replace(one, pictures=matches), fused, approximate or not one.words.is_exact
 
 

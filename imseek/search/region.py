@@ -33,7 +33,7 @@ def check_region(value: Sequence[float]) -> Region:
     if len(numbers) != 4 or not all(isinstance(one, Real) and not isinstance(one, bool) for one in numbers):
         raise QueryError("a region is four numbers", hint=_HINT)
     try:
-        x, y, width, height = map(float, numbers)
+        x, y, width, height = (float(one) + 0.0 for one in numbers)  # -0.0 cannot be written.
     except OverflowError:
         x = y = width = height = math.inf
     if not all(map(math.isfinite, (x, y, width, height))) or x < 0 or y < 0:
@@ -96,8 +96,9 @@ def decode_region(data: bytes, region: Region | None, min_side: int | None) -> P
     if region is None:
         return decode(data, min_side=min_side, measured=False).pixels
     if min_side is not None:
-        # How large a share a box in pixels has is unknown before the picture is decoded.
-        min_side = math.ceil(min_side / min(region[2:])) if is_shares(region) else None
+        # How large a share a box in pixels has is unknown before the picture is decoded, which refuses a minute one.
+        share = min(region[2:])
+        min_side = math.ceil(min_side / share) if is_shares(region) and share > _SLACK else None
     found = decode(data, min_side=min_side, measured=False)
     left, top, right, bottom = pixel_box(region, found.facts.width, found.facts.height)
     high, wide = found.pixels.shape[:2]

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from imseek.errors import QueryError
+from imseek.errors import QueryError, UsageError
 from imseek.search.query import Term
 from imseek.search.region import format_region, parse_region
 from imseek.user_paths import expand_user
@@ -34,7 +34,7 @@ STDIN: Final = "-"
 FILE_URI: Final = re.compile(r"file://", re.IGNORECASE)
 
 _WEIGHT: Final = re.compile(r"(\d+\.?\d*|\.\d+):", re.ASCII)
-_ID: Final = re.compile(r"id:(\d{1,40})(?:@([\d., ]{7,100}))?", re.ASCII)
+_ID: Final = re.compile(r"id:(\d{1,40})(?:@([\d., ]+))?", re.ASCII)
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 _PATHS: Final = ("/", "./", "../", "~/")
 _TEXT: Final = "text:"
@@ -113,7 +113,12 @@ def _is_plain(text: str) -> bool:
 
 
 def _path(what: str) -> Path:
-    return expand_user(what) if what.startswith("~/") else Path(what)  # ./~/a lies in a folder named ~
+    if not what.startswith("~/"):
+        return Path(what)  # ./~/a lies in a folder named ~
+    try:
+        return expand_user(what)
+    except UsageError as error:
+        raise QueryError(str(error), hint=error.hint) from error
 
 
 def path_of_uri(uri: str) -> Path:

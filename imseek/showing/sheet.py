@@ -50,10 +50,12 @@ def _term_label(term: Term) -> str:
     if term.text is not None:
         return term.text
     if isinstance(term.picture, Path):
-        return term.picture.name
-    if term.image_id is not None:
-        return f"image {term.image_id}" if term.region is None else f"part of image {term.image_id}"
-    return term.url or ("a picture" if term.picture is not None else "a vector")
+        label = term.picture.name
+    elif term.image_id is not None:
+        label = f"image {term.image_id}"
+    else:
+        label = term.url or ("a picture" if term.picture is not None else "a vector")
+    return label if term.region is None else f"part of {label}"
 
 
 def _query_picture(query: Query, result: SearchResult, read: ReadPicture) -> Pixels | None:

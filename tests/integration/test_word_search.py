@@ -719,3 +719,9 @@ def test_several_collections_count_captions_the_same(spoken: imseek.Collection, 
             for match in hit.matches
             if match.field == "caption"
         )
+        query = replace(AUTO, limit=80)
+        whole = [(hit.collection, hit.image_id, hit.score) for hit in imseek.search_all([plain, spoken], query)]
+        for least in sorted(score for *_, score in whole)[::20]:  # A minimum changes no order.
+            above = imseek.search_all([plain, spoken], replace(query, min_score=least))
+            shown = [(hit.collection, hit.image_id, hit.score) for hit in above]
+            assert shown == [one for one in whole if one[2] >= least]

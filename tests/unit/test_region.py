@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imseek.errors import QueryError
+from imseek.errors import QueryError, UsageError
 from imseek.media import decode
 from imseek.search.query import Query, Term
 from imseek.search.query_json import query_from_json, query_to_json
 from imseek.search.region import check_region, decode_region, format_region, is_shares, parse_region, pixel_box
 from imseek.search.term_parser import format_term, parse_term
+from imseek.ui.cli.query_flags import QueryFlags
 
 MIDDLE = (0.25, 0.25, 0.5, 0.5)
 SHARES = st.tuples(st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0.001, 0.5), st.floats(0.001, 0.5))
@@ -100,6 +101,25 @@ def test_a_term_with_a_region_is_written_and_read(box: Any, image_id: int) -> No
     assert query_from_json(query_to_json(Query(term)), files=False).terms == (term,)
 
 
+def test_a_negative_zero_is_written_as_zero() -> None:
+    term = Term(image_id=17, region=(-0.0, 0, 0.5, 0.5))
+    assert format_term(term) == "id:17@0,0,0.5,0.5"
+    assert parse_term(format_term(term)) == term
+
+
+@pytest.mark.parametrize("box", ["1,2", "0,0,9", "0,0,1,1,1"])
+def test_numbers_after_an_id_are_a_region_or_an_error(box: str) -> None:
+    with pytest.raises(QueryError, match="not a region"):
+        parse_term(f"id:17@{box}")
+
+
+def test_a_picture_has_one_region_on_the_command_line() -> None:
+    both = QueryFlags().also_like(["id:17@0,0,0.5,0.5"], "0,0,1,1")
+    with pytest.raises(UsageError, match="two regions"):
+        both.query([])
+    assert QueryFlags().also_like(["id:17"], "0,0,1,1").query([]).terms == (Term(image_id=17, region=(0, 0, 1, 1)),)
+
+
 def test_words_that_look_like_a_region_stay_words() -> None:
     assert parse_term("id:17@home").text == "id:17@home"
     assert format_term(Term(text="id:17@0,0,1,1")) == "text:id:17@0,0,1,1"
@@ -161,6 +181,13 @@ def test_a_region_of_a_large_picture_is_decoded_small_but_sharp_enough(photo_fil
     cut = decode_region(buffer.getvalue(), (0.2, 0.2, 0.5, 0.5), 224)
     assert min(cut.shape[:2]) >= 224
     assert max(cut.shape[:2]) < 1000  # Not the 1600 pixels that it has.
+
+
+@pytest.mark.parametrize("share", [5e-324, 1e-310, 1e-12, 1e-5])
+def test_a_minute_share_is_refused_whatever_size_is_wanted(photo_files: list[Path], share: float) -> None:
+    data = next(path for path in photo_files if path.name == "chelsea.png").read_bytes()
+    with pytest.raises(QueryError, match="covers 0 × 300 pixels"):
+        decode_region(data, check_region((0, 0, share, 1)), 224)
 
 
 def test_a_region_is_of_the_upright_picture(photo_files: list[Path]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import imseek
-from imseek.errors import UsageError
+from imseek.errors import QueryError, UsageError
+from imseek.search.term_parser import parse_term
 from imseek.user_paths import expand_user
 
 #: Those that let an unknown user be: lookups of places on record, files of which an OSError is told, lists of folders.
@@ -57,6 +58,8 @@ def test_nobody_may_have_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
     with pytest.raises(UsageError, match="your home folder is not known"):
         expand_user("~/x")
+    with pytest.raises(QueryError, match="your home folder is not known"):
+        parse_term("~/x.jpg")
 
 
 def test_no_other_module_puts_home_folders_in() -> None:

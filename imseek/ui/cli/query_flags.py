@@ -163,6 +163,8 @@ class QueryFlags:
         terms = [parse_term(text, stdin=stdin) for text in texts]
         like = [parse_picture_term(said, stdin=stdin) for said in self.like or ()]
         if self.region is not None:
+            if like[0].region is not None:
+                raise UsageError("two regions of one picture", hint="leave out --region, or what follows the @")
             like[0] = replace(like[0], region=self.region)
         terms += like
         terms += [_vector_term(said) for said in self.vector or ()]

@@ -59,9 +59,12 @@ class RegionBox {
   }
 
   search() {
-    const shares = this.region.map((share) => Math.round(share * 1e4) / 1e4);
+    // The sides are rounded, since left and width could both be rounded up, beyond the picture.
+    const round = (share) => Math.round(share * 1e4);
+    const [x, y, width, height] = this.region;
+    const [left, top] = [round(x), round(y)];
     this.hide();
-    this.done(shares);
+    this.done([left, top, round(x + width) - left, round(y + height) - top].map((share) => share / 1e4));
   }
 
   // The least width and height in shares of the picture.
