@@ -10,12 +10,13 @@ The images of an album are those with the tag of its name, so filters, exports a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from imseek import tags
 from imseek.analysis.snapshot_session import run_with_reader
-from imseek.data.catalog import album_reader
+from imseek.data.catalog import album_reader, tag_reader
 from imseek.data.catalog.album_reader import AlbumRow
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
@@ -66,9 +67,13 @@ def create(
     name = name.strip()
     tags.check_name(name)
     ids = tags.image_ids(collection, images, where=where)
-    if any(row.tag == name for row in _rows(collection)):
-        raise UsageError(f"there is an album {name!r} already", hint=f"imseek album add {name!r} IMAGE…")
-    return _write(collection, "album create", {name: AlbumRow(name, None, ())}, dict.fromkeys(_pairs(ids, name), _BY))
+
+    def change(reader: Reader) -> _Change:
+        if any(row.tag == name for row in album_reader.rows(reader)):
+            raise UsageError(f"there is an album {name!r} already", hint=f"imseek album add {name!r} IMAGE…")
+        return {name: AlbumRow(name, None, ())}, dict.fromkeys(_pairs(ids, name), tags.PERSON)
+
+    return _write(collection, "album create", name, change)
 
 
 def add(
@@ -76,8 +81,12 @@ def add(
 ) -> AlbumReport:
     """Add images to the end of an album. Raises AlbumNotFoundError, and as :func:`imseek.tags.add`."""
     ids = tags.image_ids(collection, images, where=where)
-    _find(collection, name)
-    return _write(collection, "album add", {}, dict.fromkeys(_pairs(ids, name), _BY), name)
+
+    def change(reader: Reader) -> _Change:
+        album_reader.find(reader, name)
+        return {}, dict.fromkeys(_pairs(ids, name), tags.PERSON)
+
+    return _write(collection, "album add", name, change)
 
 
 def remove(
@@ -85,44 +94,66 @@ def remove(
 ) -> AlbumReport:
     """Remove images from an album; it remains if it is empty then. Raises as :func:`add`."""
     ids = tags.image_ids(collection, images, where=where)
-    _find(collection, name)
-    return _write(collection, "album remove", {}, dict.fromkeys(_pairs(ids, name)), name)
+
+    def change(reader: Reader) -> _Change:
+        album_reader.find(reader, name)
+        return {}, dict.fromkeys(_pairs(ids, name))
+
+    return _write(collection, "album remove", name, change)
 
 
 def arrange(collection: AnyCollection, name: str, images: Iterable[AnyImage]) -> AlbumReport:
     """Put images of an album in this order, before its others. Raises UsageError for images that it lacks."""
     ids = tags.image_ids(collection, images)
-    row = _find(collection, name)
-    there = get(collection, name).image_ids
-    _check_members(name, ids, there)
-    return _write(collection, "album arrange", {name: replace(row, positions=album_reader.order(there, ids))})
+
+    def change(reader: Reader) -> _Change:
+        row = album_reader.find(reader, name)
+        there = _check_members(reader, row, ids)
+        return {name: replace(row, positions=album_reader.order(there, ids))}, {}
+
+    return _write(collection, "album arrange", name, change)
 
 
 def set_cover(collection: AnyCollection, name: str, image: AnyImage | None) -> AlbumReport:
     """Choose the image that stands for an album, None for the first one. Raises as :func:`arrange`."""
-    ids = tags.image_ids(collection, () if image is None else (image,))
-    row = _find(collection, name)
-    _check_members(name, ids[:1], get(collection, name).image_ids)
-    return _write(collection, "album cover", {name: replace(row, cover=next(iter(ids), None))})
+    ids = tags.image_ids(collection, () if image is None else (image,))[:1]  # A path may be that of several.
+
+    def change(reader: Reader) -> _Change:
+        row = album_reader.find(reader, name)
+        _check_members(reader, row, ids)
+        return {name: replace(row, cover=next(iter(ids), None))}, {}
+
+    return _write(collection, "album cover", name, change)
 
 
 def rename(collection: AnyCollection, name: str, to: str) -> AlbumReport:
     """Rename an album and its tag. Raises AlbumNotFoundError, and UsageError if an album has the new name already."""
-    row = _find(collection, name)
+    row = run_with_reader(collection, lambda reader: album_reader.find(reader, name))
     to = to.strip()
     tags.check_name(to)
-    if any(other.tag == to for other in _rows(collection)):
+    if any(other.tag == to for other in run_with_reader(collection, album_reader.rows)):
         raise UsageError(f"there is an album {to!r} already", hint="choose another name")
-    done = tags.rename(collection, row.tag, to) if tags.states(collection, [name]) else None
-    if done is None:  # No image has the tag, so there is no tag to rename.
-        return _write(collection, "album rename", {name: None, to: replace(row, tag=to)})
-    return AlbumReport(to, len(get(collection, to).image_ids), done.changed, done.generation)
+    if any(one.tag == name for one in tags.counts(collection)):
+        done = tags.rename(collection, name, to)
+        return AlbumReport(to, len(get(collection, to).image_ids), done.changed, done.generation)
+
+    def change(reader: Reader) -> _Change:  # No searchable image has the tag, but others may.
+        states: dict[tuple[int, str], str | None] = {}
+        for image_id, _, by in tag_reader.rows(reader, [name]):
+            states[image_id, name], states[image_id, to] = None, by
+        return {name: None, to: replace(row, tag=to)}, states
+
+    return _write(collection, "album rename", to, change)
 
 
 def delete(collection: AnyCollection, name: str) -> AlbumReport:
     """Delete an album and remove its tag from all images; these remain. Raises AlbumNotFoundError."""
-    _find(collection, name)
-    return _write(collection, "album delete", {name: None}, dict.fromkeys(tags.states(collection, [name])), name)
+
+    def change(reader: Reader) -> _Change:
+        album_reader.find(reader, name)
+        return {name: None}, {(image_id, name): None for image_id, _, _ in tag_reader.rows(reader, [name])}
+
+    return _write(collection, "album delete", name, change)
 
 
 def state(collection: AnyCollection, names: Iterable[str], images: Iterable[int] = ()) -> AlbumState:
@@ -143,41 +174,34 @@ def state(collection: AnyCollection, names: Iterable[str], images: Iterable[int]
 
 def restore(collection: AnyCollection, before: AlbumState) -> None:
     """Bring albums and tags back as they were at :func:`state`, in one commit. Raises LockedError."""
-    _write(collection, "album restore", before.rows, before.tags)
+    from imseek.data.catalog import albums as stored
+    from imseek.data.writing.writer_wait import open_writer
+
+    if before.rows or before.tags:
+        with open_writer(path_of(collection), "album restore") as writer:
+            stored.replace(writer, before.rows, before.tags)
 
 
-_BY = tags.PERSON
+#: Albums by name, None for none, and who gives which tag to which image, None for nobody.
+_Change: TypeAlias = tuple[Mapping[str, AlbumRow | None], Mapping[tuple[int, str], str | None]]
 
 
-def _write(
-    collection: AnyCollection,
-    kind: str,
-    rows: Mapping[str, AlbumRow | None],
-    states: Mapping[tuple[int, str], str | None] | None = None,
-    name: str | None = None,
-) -> AlbumReport:
-    """Store albums and states of tags in one commit, and report on the album ``name``, or the last of ``rows``."""
+def _write(collection: AnyCollection, kind: str, name: str, change: Callable[[Reader], _Change]) -> AlbumReport:
+    """Store in one commit what ``change`` makes of the albums and tags as they are then, and report on an album."""
     from imseek.data.catalog import albums as stored
     from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
-    name = name or list(rows)[-1]
-    if rows or states:
-        with open_writer(root, kind) as writer:
-            generation, changed = stored.replace(writer, rows, states)
-    else:
-        generation, changed = Reader(root).generation, 0
-    left = {row.tag: row for row in _rows(collection)}.get(name)
-    images = 0 if left is None else len(run_with_reader(root, lambda reader: album_reader.images(reader, left)))
-    return AlbumReport(name, images, changed, generation)
+    with open_writer(root, kind) as writer:
+        reader = Reader(root)
+        rows, states = change(reader)
+        generation, changed = stored.replace(writer, rows, states) if rows or states else (reader.generation, 0)
 
+    def count(reader: Reader) -> int:
+        found = [row for row in album_reader.rows(reader) if row.tag == name]
+        return len(album_reader.images(reader, found[0])) if found else 0
 
-def _rows(collection: AnyCollection) -> list[AlbumRow]:
-    return run_with_reader(collection, album_reader.rows)
-
-
-def _find(collection: AnyCollection, name: str) -> AlbumRow:
-    return run_with_reader(collection, lambda reader: album_reader.find(reader, name))
+    return AlbumReport(name, run_with_reader(root, count), changed, generation)
 
 
 def _pairs(ids: Iterable[int], name: str) -> list[tuple[int, str]]:
@@ -188,6 +212,12 @@ def _cover(row: AlbumRow, ids: tuple[int, ...]) -> int | None:
     return row.cover if row.cover in ids else next(iter(ids), None)
 
 
-def _check_members(name: str, ids: Iterable[int], there: Iterable[int]) -> None:
-    if strange := [image_id for image_id in ids if image_id not in set(there)]:
-        raise UsageError(f"image {strange[0]} is not in the album {name!r}", hint=f"imseek album add {name!r} IMAGE…")
+def _check_members(reader: Reader, row: AlbumRow, ids: Iterable[int]) -> tuple[int, ...]:
+    """Return the images of an album. Raises UsageError if ``ids`` are not among them."""
+    there = album_reader.images(reader, row)
+    members = set(there)
+    if strange := [image_id for image_id in ids if image_id not in members]:
+        raise UsageError(
+            f"image {strange[0]} is not in the album {row.tag!r}", hint=f"imseek album add {row.tag!r} IMAGE…"
+        )
+    return there

@@ -8,9 +8,10 @@ They are stored in the collection, in a column set of their own, and survive ind
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 from imseek.analysis.snapshot_session import run_with_reader
 from imseek.data import image_refs, layout
@@ -23,6 +24,8 @@ RATINGS: Final = range(-1, 6)
 #: Maximum length of a caption in characters.
 MAX_CAPTION: Final = 2000
 _COLUMNS: Final = ("caption", "rating")
+#: Characters that neither XML nor UTF-8 can hold.
+_FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class ImageEdit:
             raise UsageError(f"a rating is a whole number from {RATINGS[0]} to {RATINGS[-1]}")
         if self.caption is not None and not (self.caption.strip() and len(self.caption) <= MAX_CAPTION):
             raise UsageError(f"a caption has 1 to {MAX_CAPTION:,} characters")
+        if self.caption is not None and _FORBIDDEN.search(self.caption):
+            raise UsageError("a caption cannot contain control characters")
 
 
 def of(collection: AnyCollection, images: Iterable[int]) -> dict[int, ImageEdit]:
@@ -46,12 +51,29 @@ def of(collection: AnyCollection, images: Iterable[int]) -> dict[int, ImageEdit]
 
 
 def read(reader: Reader) -> dict[int, ImageEdit]:
-    """Return what users state in a generation, by id of the images of which they state something."""
+    """Return what users state in a generation, by id of the images of which they state something.
+
+    Values that :class:`ImageEdit` refuses, which an imported collection may hold, count as not stated.
+    """
     from imseek.data.shards import derived_columns
 
     stored = derived_columns.read_columns(reader, layout.EDITS)
-    ids = sorted(set().union(*stored.values()))
-    return {i: ImageEdit(**{name: stored.get(name, {}).get(i) for name in _COLUMNS}) for i in ids}
+    valid = {
+        name: {i: value for i, value in stored.get(name, {}).items() if _is_valid(name, value)} for name in _COLUMNS
+    }
+    ids = sorted(set().union(*valid.values()))
+    return {i: ImageEdit(**{name: values.get(i) for name, values in valid.items()}) for i in ids}
+
+
+def _is_valid(name: str, value: Any) -> bool:
+    if not isinstance(value, str if name == "caption" else int):
+        return False
+    edit: dict[str, Any] = {name: value}
+    try:
+        ImageEdit(**edit)
+    except UsageError:
+        return False
+    return True
 
 
 def put(collection: AnyCollection, edits: Mapping[int, ImageEdit]) -> int:

@@ -186,7 +186,10 @@ class _Plan:
                 target = found[_sidecar_of(place.file)]
                 target.images += 1
                 target.tags.update(dict.fromkeys(tags.get(image_id, ())))
-                target.edit = edits_by_id.get(image_id, target.edit)
+                edit = edits_by_id.get(image_id, ImageEdit())
+                caption = target.edit.caption if edit.caption is None else edit.caption
+                rating = target.edit.rating if edit.rating is None else edit.rating
+                target.edit = ImageEdit(caption, rating)
                 target.keywords.update(dict.fromkeys(known.get(image_id, {}).get("keywords", ())))
         return found
 

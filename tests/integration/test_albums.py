@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 import imseek
-from imseek import albums, backup, edits, tags
+from imseek import albums, backup, edits, overview, tags
 from imseek.analysis.space_vectors import Vectors
 from imseek.data import layout
 from imseek.data.reader import Reader
+from imseek.data.writing import user_edits, writer_wait
+from imseek.data.writing.writer_wait import open_writer
 from imseek.edits import ImageEdit
-from imseek.errors import AlbumNotFoundError, ImageNotFoundError, UsageError
-from imseek.maintenance import purge, verify
+from imseek.errors import AlbumNotFoundError, CorruptCollectionError, ImageNotFoundError, UsageError
+from imseek.maintenance import purge, repair, verify
 from imseek.types.albums import AlbumInfo
 from imseek.types.tags import Tag
+from imseek.ui.web import changes
 
 
 @pytest.fixture
@@ -121,6 +127,79 @@ def test_any_change_can_be_taken_back(root: Path) -> None:
     assert albums.get(root, "Lisbon") == order
 
 
+def test_an_album_whose_images_are_not_searched_is_renamed(root: Path) -> None:
+    a, *_ = ids(root)
+    albums.create(root, "Lisbon", [a])
+    (root / layout.CHECKSUMS).unlink()
+    with sqlite3.connect(root / layout.CATALOG) as catalog:
+        catalog.execute("UPDATE images SET state = 'suspended' WHERE image_id = ?", (a,))
+    albums.rename(root, "Lisbon", "Rome")
+    assert [one.name for one in albums.every(root)] == ["Rome"]
+    assert tags.states(root, ["Lisbon", "Rome"]) == {(a, "Rome"): "person"}
+
+
+def test_a_change_that_waits_for_another_writer_knows_what_that_one_wrote(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c, *_ = ids(root)
+    albums.create(root, "Lisbon", [a, b])
+    open_writer = writer_wait.open_writer
+
+    def first(act: Callable[[], object]) -> None:
+        def later(*given: Any) -> Any:
+            monkeypatch.setattr(writer_wait, "open_writer", open_writer)
+            act()
+            return open_writer(*given)
+
+        monkeypatch.setattr(writer_wait, "open_writer", later)
+
+    first(lambda: albums.set_cover(root, "Lisbon", b))
+    albums.arrange(root, "Lisbon", [b])
+    assert albums.get(root, "Lisbon") == imseek.Album("Lisbon", b, (b, a))
+    first(lambda: albums.arrange(root, "Lisbon", [a, b]))
+    albums.set_cover(root, "Lisbon", None)
+    assert albums.get(root, "Lisbon").image_ids == (a, b)
+    first(lambda: albums.create(root, "Rome", [a]))
+    with pytest.raises(UsageError, match="already"):
+        albums.create(root, "Rome", [b])
+    first(lambda: albums.add(root, "Lisbon", [c]))
+    albums.delete(root, "Lisbon")
+    assert tags.states(root, ["Lisbon"]) == {}
+    first(lambda: albums.delete(root, "Rome"))
+    with pytest.raises(AlbumNotFoundError):
+        albums.add(root, "Rome", [b])
+
+
+def test_undoing_changes_of_its_tag_brings_back_the_order(root: Path) -> None:
+    a, b, c, *_ = ids(root)
+    albums.create(root, "Lisbon", [c])
+    albums.add(root, "Lisbon", [a])
+    albums.add(root, "Lisbon", [b])
+    with imseek.open(root) as collection:
+        for act in (
+            lambda: changes.remove_tag(collection, "Lisbon"),
+            lambda: changes.tag_images(collection, "Lisbon", [c], add=False),
+        ):
+            _, change = act()
+            assert change is not None
+            change.undo()
+            assert albums.get(root, "Lisbon").image_ids == (c, a, b)
+        _, change = changes.tag_images(collection, "plain", [a], add=True)
+        assert change is not None
+        change.undo()
+    assert tags.states(root, ["plain"]) == {}
+    assert [one.name for one in albums.every(root)] == ["Lisbon"]
+
+
+@pytest.mark.parametrize("values", [("x", "b", "[1]"), ("x", None, "[["), ("x", None, "{}")])
+def test_a_record_that_imseek_does_not_write(root: Path, values: tuple[object, ...]) -> None:
+    (root / layout.CHECKSUMS).unlink()
+    with sqlite3.connect(root / layout.CATALOG) as catalog:
+        catalog.execute("INSERT INTO albums VALUES (?, ?, ?, 0, 9223372036854775807)", values)
+    with pytest.raises(CorruptCollectionError, match="album"):
+        albums.every(root)
+
+
 def test_states_of_tags_are_restored_with_who_gave_them(root: Path) -> None:
     a, b, *_ = ids(root)
     tags.add(root, "cat", [a], provenance="probe pets")
@@ -186,7 +265,17 @@ class TestEdits:
         assert edits.of(root, [a]) == {a: ImageEdit()}
         assert "caption" not in Reader(root).image(a).metadata
 
-    @pytest.mark.parametrize("wrong", [{"rating": 6}, {"rating": -2}, {"caption": " "}, {"caption": "x" * 2001}])
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"rating": 6},
+            {"rating": -2},
+            {"caption": " "},
+            {"caption": "a\0b"},
+            {"caption": "a\ud800b"},
+            {"caption": "x" * 2001},
+        ],
+    )
     def test_wrong_values_are_refused(self, wrong: dict[str, object]) -> None:
         with pytest.raises(UsageError):
             ImageEdit(**wrong)  # type: ignore[arg-type]
@@ -194,3 +283,32 @@ class TestEdits:
     def test_unknown_images_are_refused(self, root: Path) -> None:
         with pytest.raises(ImageNotFoundError):
             edits.put(root, {10**6: ImageEdit(rating=1)})
+
+    def test_they_follow_a_file_that_changes(self, root: Path, coloured_pictures: Path) -> None:
+        picture = coloured_pictures / "red" / "red0.png"
+        with imseek.open(root) as collection:
+            old = overview.find_image(collection, str(picture))
+            edits.put(root, {old: ImageEdit(caption="a quay", rating=3)})
+            with Image.open(picture) as image:
+                image.rotate(90).resize((70, 50)).save(picture)
+            collection.index([coloured_pictures])
+            new = overview.find_image(collection, str(picture))
+            assert new != old
+            assert edits.of(root, [new]) == {new: ImageEdit("a quay", 3)}
+            assert [hit.image_id for hit in collection.search("quay", where="rating = 3")] == [new]
+            assert collection.search("quay", where="rating = 3").hits[0].matches[0].field == "caption"
+        assert verify(root).problems == ()
+
+    def test_values_of_other_programs_count_as_not_stated(self, root: Path) -> None:
+        a, b, *_ = ids(root)
+        with open_writer(root, "edit") as writer:
+            user_edits.put(writer, {a: {"caption": "x" * 2001, "rating": 4}, b: {"caption": " ", "rating": 7}})
+        assert edits.of(root, [a, b]) == {a: ImageEdit(rating=4), b: ImageEdit()}
+
+    def test_repair_says_that_they_are_lost(self, root: Path) -> None:
+        a, *_ = ids(root)
+        edits.put(root, {a: ImageEdit(caption="a quay")})
+        (column,) = [path for shard in Reader(root).current.shards for path in shard.columns.values()]
+        (root / column).write_bytes(b"damaged")
+        assert f"{column}: captions and ratings that users stated; only a backup has them" in repair(root).lost
+        assert edits.of(root, [a]) == {a: ImageEdit()}

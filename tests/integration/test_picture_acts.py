@@ -448,6 +448,7 @@ def test_changes_of_tags_albums_and_information_are_undone(asked: Asked, root: P
         assert undo(change) == {"text": said}
         assert imseek.tags.every(root) == before
     assert undo(change)["message"] == "this can no longer be undone"
+    assert asked.client.post(f"/pictures/photos/changes/{change['token']}/undo", json={}).status_code == 410
     assert post("tags", tag="favourite", add=True, ids=[b])["change"] is not None
     assert post("tags", tag="favourite", add=True, ids=[b])["change"] is None
     assert post("favourites", ids=[a, b]) == {"favourites": [b]}
@@ -471,8 +472,9 @@ def test_changes_of_tags_albums_and_information_are_undone(asked: Asked, root: P
     rated = post(f"images/{a}/edit", rating=4)["change"]
     written = post(f"images/{a}/edit", caption=" the  quay\n")["change"]
     assert [asked.known(a)[name] for name in ("caption", "rating")] == ["the quay", 4]
+    undo(rated)  # What was changed since stays.
+    assert [asked.known(a)[name] for name in ("caption", "rating")] == ["the quay", None]
     undo(written)
-    undo(rated)
     assert [asked.known(a)[name] for name in ("caption", "rating")] == ["", None]
-    for wrong in ({"rating": True}, {"rating": 9}, {"caption": 3}, {"title": "x"}, {}):
+    for wrong in ({"rating": True}, {"rating": 9}, {"caption": 3}, {"caption": "a\0"}, {"title": "x"}, {}):
         assert "message" in post(f"images/{a}/edit", **wrong)

@@ -128,8 +128,11 @@ def test_pictures_that_share_a_sidecar(collection: imseek.Collection, photos: Pa
     collection.index([photos])
     tags.add(collection, "one", [photos / "rocket.jpg"])
     tags.add(collection, "two", [photos / "rocket.png"])
+    first, second = (overview.find_image(collection, str(photos / f"rocket.{kind}")) for kind in ("jpg", "png"))
+    edits.put(collection, {first: ImageEdit(caption="lift-off"), second: ImageEdit(rating=2)})
     assert sidecars.write(collection, apply=True).edited == 1
-    assert read_xmp((photos / "rocket.xmp").read_bytes()).keywords == ("both", "one", "two")
+    written = read_xmp((photos / "rocket.xmp").read_bytes())
+    assert (written.keywords, written.caption, written.rating) == (("both", "one", "two"), "lift-off", 2)
 
 
 # --- what is left alone --------------------------------------------------------------------------------------

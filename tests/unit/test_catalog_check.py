@@ -87,6 +87,7 @@ def test_what_a_writer_writes_is_sound() -> None:
     tables["spaces"].append({**SPACE, "dim": 1, "is_current": 0, "modality": "text", "facts": "{}"})
     tables["runs"].append({**RUN, "progress": None, "detail": "{}"})
     tables["albums"].append({**tables["albums"][0], "cover": None, "positions": "[]"})
+    tables["albums"].append({**tables["albums"][0], "positions": str([*range(20_000)])})
     assert fault(tables) is None
 
 
@@ -133,7 +134,7 @@ LIES: list[tuple[str, Row]] = [
     *(("runs", {"detail": value}) for value in ("[]", '{"spaces": 1}', '{"spaces": [{"space_id": 1}]}')),
     ("runs", {"detail": '{"spaces": [{"space_id": -1, "precision": "fp16"}]}'}),
     ("runs", {"detail": '{"spaces": [{"space_id": 1, "precision": 16}]}'}),
-    *(("albums", {"positions": value}) for value in ("{}", "[-1]", '["1"]', "", None)),
+    *(("albums", {"positions": value}) for value in ("{}", "[-1]", '["1"]', "", None, "[" * 100_000)),
     ("albums", {"tag": None}),
     ("albums", {"cover": -1}),
     *(

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from imseek.data.catalog.backend import ReadConnection
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.files.json_object import JsonObject
 from imseek.data.reader import Reader
-from imseek.errors import AlbumNotFoundError, did_you_mean
+from imseek.errors import AlbumNotFoundError, CorruptCollectionError, did_you_mean
 
 #: The version of the catalog from which on there are albums: a reader may meet an earlier one, which has none.
 _SINCE = 5
@@ -25,11 +25,21 @@ class AlbumRow:
 
 
 def rows(reader: Reader) -> list[AlbumRow]:
-    """Return all albums of a generation, by name. Raises StaleGenerationError."""
+    """Return all albums of a generation, by name. Raises StaleGenerationError, CorruptCollectionError."""
+    query = "SELECT tag, cover, positions FROM albums WHERE born <= ? AND died > ? ORDER BY tag"
     with connect_read_only(reader.root) as connection:
-        found = _rows(connection, reader.generation)
+        (version,) = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()
+        if version < _SINCE:
+            return []
+        found = connection.execute(query, (reader.generation, reader.generation)).fetchall()
         reader.check_history(connection)
-    return found
+    try:
+        return [_parse_row(JsonObject({"tag": tag, "cover": cover}), positions) for tag, cover, positions in found]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CorruptCollectionError(
+            f"the catalog of {reader.root} has an album that imseek does not write: {error}",
+            hint=f"imseek collection repair {reader.root}",
+        ) from error
 
 
 def images(reader: Reader, album: AlbumRow) -> tuple[int, ...]:
@@ -59,10 +69,6 @@ def find(reader: Reader, name: str) -> AlbumRow:
     return there[name]
 
 
-def _rows(connection: ReadConnection, generation: int) -> list[AlbumRow]:
-    (version,) = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()
-    if version < _SINCE:
-        return []
-    query = "SELECT tag, cover, positions FROM albums WHERE born <= ? AND died > ? ORDER BY tag"
-    found = connection.execute(query, (generation, generation)).fetchall()
-    return [AlbumRow(tag, cover, tuple(json.loads(positions))) for tag, cover, positions in found]
+def _parse_row(row: JsonObject, positions: str) -> AlbumRow:
+    ordered = JsonObject({"positions": json.loads(positions)}).wholes("positions")
+    return AlbumRow(row.text("tag"), row.optional_whole("cover"), ordered)

@@ -267,7 +267,9 @@ def _check_album(row: JsonObject) -> None:
     row.text("tag")
     if "cover" in row:
         row.whole("cover")
-    JsonObject({"positions": json.loads(row.text("positions"))}).wholes("positions")
+    if not isinstance(positions := row.get("positions"), str):  # Of any length: an album may hold all images.
+        raise ValueError("positions is not text")
+    JsonObject({"positions": json.loads(positions)}).wholes("positions")
     _check_lifetime(row)
 
 

@@ -199,7 +199,7 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
         ledger.lost.append(f"{problem.file}: what lies beside pictures; `imseek index` reads it again")
     elif problem.kind == "column":
         _retire_file(writer, problem.file)
-        ledger.lost.append(f"{problem.file}: derived values, to be computed again")
+        ledger.lost.append(f"{problem.file}: {_describe_column_loss(problem.file)}")
     elif problem.kind == "vectors" and (space := _unused_space(writer, problem.file)) is not None:
         _forget_file(writer, problem.file)
         ledger.lost.append(
@@ -231,8 +231,18 @@ def _retire_file(writer: Writer, file: str) -> None:
 
 
 def _is_of_sidecars(file: str) -> bool:
+    return _column_set(file) == SIDECARS
+
+
+def _describe_column_loss(file: str) -> str:
+    if _column_set(file) == layout.EDITS:
+        return "captions and ratings that users stated; only a backup has them"
+    return "derived values, to be computed again"
+
+
+def _column_set(file: str) -> str | None:
     listed = layout.parse(file)
-    return listed is not None and listed.name == SIDECARS
+    return None if listed is None else listed.name
 
 
 def _retire_sidecars(writer: Writer, file: str, shard_id: int) -> None:

@@ -34,8 +34,8 @@ Floats = npt.NDArray[np.float64]
 def is_valid_name(name: str) -> bool:
     """Whether a column set can have this name.
 
-    It needs lower-case letters, digits and underscores, with a letter first. The names of the measures and of sidecars
-    are reserved.
+    It needs lower-case letters, digits and underscores, with a letter first. The names of the measures, of sidecars
+    and of edits are reserved.
     """
     return layout.COLUMN_NAME.fullmatch(name) is not None and name not in _RESERVED
 

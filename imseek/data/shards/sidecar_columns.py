@@ -7,7 +7,8 @@ itself says, while shards stay as they are.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -22,11 +23,12 @@ from imseek.data.catalog.shard_catalog import Folders, StagedFile
 from imseek.data.files.collection_files import load_array
 from imseek.data.shards import shard_files
 from imseek.data.user_files.file_stat import UNKNOWN_SIDECARS
+from imseek.errors import CorruptCollectionError
 
 #: Name of the column set.
 SIDECARS: Final = layout.SIDECARS
 SCHEMA: Final = shard_files.SIDECAR_SCHEMA
-#: What users state about pictures: a set of its own, which no run of indexing changes.
+#: What users state about pictures: a set of its own, which indexing carries over to changed files.
 EDITS: Final = layout.EDITS
 EDIT_SCHEMA: Final = pa.schema([SCHEMA.field("caption"), SCHEMA.field("rating")])
 
@@ -56,6 +58,35 @@ def replace_edits(
 ) -> dict[int, set[str]]:
     """Replace what users state about stored images: as :func:`replace_sidecars`."""
     return _replace(folders, connection, generation, values, EDITS, EDIT_SCHEMA)
+
+
+def stage_edits(
+    folders: Folders, shard_id: int, generation: int, ids: Sequence[int], values: Mapping[int, Mapping[str, Any]]
+) -> list[StagedFile]:
+    """Stage what users state about the images of a new shard, by id: no file where they state nothing."""
+    columns = {
+        field.name: shard_files.column_of([values.get(i, {}).get(field.name) for i in ids], field.type)
+        for field in EDIT_SCHEMA
+    }
+    return _stage(folders, EDITS, shard_id, generation, pa.array(ids, pa.int64()), columns)
+
+
+def read_edits(folders: Folders, connection: Connection, image_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Return what users state about stored images, by id. A damaged file states nothing."""
+    found: dict[int, dict[str, Any]] = {}
+    for shard_id, ids in _shards_of(connection, sorted(set(image_ids))).items():
+        is_ours = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "column", t.files.c.name == EDITS)
+        path = connection.execute(select(t.files.c.path).where(is_ours, live(t.files))).scalar()
+        if path is None:
+            continue
+        with suppress(CorruptCollectionError):
+            table = shard_files.load_table(folders.root, path)
+            mine = table.filter(pa.array(np.isin(table.column("image_id").to_numpy(), ids)))
+            for row in mine.select(["image_id", *(set(table.column_names) & set(EDIT_SCHEMA.names))]).to_pylist():
+                stated = {name: value for name, value in row.items() if name != "image_id" and value is not None}
+                if stated:
+                    found[row["image_id"]] = stated
+    return found
 
 
 def _replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -17,7 +17,7 @@ from imseek.data.catalog.changeset import Changeset, NewImage
 from imseek.data.catalog.schema import FOREVER
 from imseek.data.catalog.tag_reader import is_from_model
 from imseek.data.shards import shard_files
-from imseek.data.shards.sidecar_columns import replace_sidecars, stage_sidecars
+from imseek.data.shards.sidecar_columns import read_edits, replace_sidecars, stage_edits, stage_sidecars
 from imseek.data.user_files.file_stat import UNKNOWN_SIDECARS, FileStat
 from imseek.data.words import documents
 from imseek.data.writing.writer import Writer
@@ -38,8 +38,9 @@ def commit(writer: Writer, batch: Changeset) -> int:
     shard_id = writer.take_shard() if new else None
 
     def change(connection: Connection, generation: int) -> None:
+        edits = _carried_edits(writer, connection, new)
         if shard_id is not None:
-            _store_shard(writer, connection, generation, shard_id, new)
+            _store_shard(writer, connection, generation, shard_id, new, edits)
         # Old places end before new ones begin at the same path.
         _end_places(connection, generation, batch)
         _carry_tags(connection, generation, new)
@@ -55,7 +56,9 @@ def commit(writer: Writer, batch: Changeset) -> int:
             shard_catalog.write_dead_rows(writer, connection, generation, shard)
         _add_places(connection, generation, [(image_id, n, n.sidecar_stat) for image_id, n in new])
         _add_places(connection, generation, [(p.image_id, p, UNKNOWN_SIDECARS) for p in batch.moved])
-        documents.add(connection, generation, [(i, n.source_id, n.path, n.metadata) for i, n in new])
+        words = [(i, n.source_id, n.path, {**n.metadata, **edits.get(i, {})}) for i, n in new]
+        documents.add(connection, generation, words)
+        spaces.note_stale_captions(connection, sum("caption" in edit for edit in edits.values()))
         documents.rename(connection, generation, [(p.image_id, p.source_id, p.path) for p in batch.moved])
         _note_checks(connection, batch)
         _note_failures(writer, connection, batch)
@@ -86,6 +89,7 @@ def _store_shard(
     generation: int,
     shard_id: int,
     new: list[tuple[int, NewImage]],
+    edits: Mapping[int, Mapping[str, Any]],
 ) -> None:
     rows_of = [(image_id, image.metadata if image.row is None else image.row) for image_id, image in new]
     table = shard_files.table_of([{**row, "image_id": image_id} for image_id, row in rows_of])
@@ -95,6 +99,7 @@ def _store_shard(
         shard_catalog.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
     staged += stage_sidecars(writer, shard_id, generation, ids.tolist(), [image.sidecar for _, image in new])
+    staged += stage_edits(writer, shard_id, generation, ids.tolist(), edits)
     of = modalities(connection)
     for space_id in sorted(new[0][1].vectors):
         rows = np.stack([image.vectors[space_id] for _, image in new]).astype(np.float16, copy=False)
@@ -169,14 +174,31 @@ def _add_places(connection: Connection, generation: int, placed: list[tuple[int,
     )
 
 
+def _heirs(new: list[tuple[int, NewImage]]) -> dict[int, int]:
+    """Return the new ids of images whose content changed, by the old ones."""
+    return {
+        image.replaces: image_id
+        for image_id, image in new
+        if image.inherits and image.replaces is not None and image.replaces != image_id
+    }
+
+
+def _carried_edits(
+    writer: Writer, connection: Connection, new: list[tuple[int, NewImage]]
+) -> dict[int, dict[str, Any]]:
+    """Return, by new id, what users state about images whose content changed, or that are stored in another shard."""
+    before = {image_id: old for old, image_id in _heirs(new).items()}
+    before.update((image_id, image_id) for image_id, image in new if image.image_id is not None)
+    edits = read_edits(writer, connection, before.values())
+    return {image_id: edits[old] for image_id, old in before.items() if old in edits}
+
+
 def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, NewImage]]) -> None:
     """Copy the tags of an image whose content changed to its new id, noting that in their provenance.
 
     Tags that a model assigned are not copied: they described another picture.
     """
-    heirs = {
-        image.replaces: image_id for image_id, image in new if image.inherits and image.replaces not in (None, image_id)
-    }
+    heirs = _heirs(new)
     for chunk in shard_catalog.chunks(sorted(heirs)):
         found = connection.execute(select(t.tags).where(t.tags.c.image_id.in_(chunk), live(t.tags))).all()
         tags = [tag for tag in found if not is_from_model(tag.provenance or "")]

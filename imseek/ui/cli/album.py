@@ -14,7 +14,7 @@ from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.image_arguments import parse_images
+from imseek.ui.cli.image_arguments import parse_image, parse_images
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
@@ -140,11 +140,11 @@ def arrange(
     if not images and cover is None:
         raise UsageError("no images are given", hint="name ids or files in the order that they are to have, or --cover")
     listed = parse_images(images or ())
-    covers = parse_images(() if cover is None else (cover,))
+    chosen = None if cover is None else parse_image(cover)
     run = Run.on(collection, as_json=as_json)
     report = albums.arrange(run.path, name, listed) if images else None
-    if cover is not None:
-        report = albums.set_cover(run.path, name, covers[0])
+    if chosen is not None:
+        report = albums.set_cover(run.path, name, chosen)
     assert report is not None
     return _print_report(run, report)
 

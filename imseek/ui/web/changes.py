@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
@@ -17,6 +17,7 @@ import streamlit as st
 
 from imseek import albums, edits, tags
 from imseek.collection import Collection
+from imseek.edits import ImageEdit
 from imseek.errors import UsageError
 from imseek.types.albums import AlbumReport
 from imseek.types.tags import TagReport
@@ -31,6 +32,8 @@ _KEPT: Final = 500
 _RATINGS: Final = {0: "Marked as unrated", -1: "Marked as rejected"}
 #: Changes that a page's Python made, until the browser knows them.
 _ANNOUNCEMENTS: Final = "changes-announcements"
+#: Held while values of an image are read and written: a caption and a rating may be changed at the same time.
+_EDITING: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def announcements() -> list[dict[str, Any]]:
 def tag_images(collection: Collection, tag: str, ids: Sequence[int], *, add: bool) -> tuple[TagReport, Change | None]:
     """Add a tag to images or remove it; returns no change if nothing changed. Raises as :func:`imseek.tags.add`."""
     tag = tag.strip() if add else tag
-    before = _states(collection, tag, ids)
+    before = _tag_state(collection, tag, ids)
     done = (tags.add if add else tags.remove)(collection, tag, ids)
     if not done.changed:
         return done, None
@@ -109,7 +112,7 @@ def tag_images(collection: Collection, tag: str, ids: Sequence[int], *, add: boo
         text = f"{count} added to favourites" if add else f"{count} removed from favourites"
     else:
         text = f"{count} tagged “{one_line(tag)}”" if add else f"“{one_line(tag)}” removed from {count}"
-    return done, Change(text, lambda: tags.restore(collection, before))
+    return done, Change(text, lambda: albums.restore(collection, before))
 
 
 def rename_tag(collection: Collection, tag: str, to: str) -> tuple[TagReport, Change]:
@@ -121,10 +124,10 @@ def rename_tag(collection: Collection, tag: str, to: str) -> tuple[TagReport, Ch
 
 def remove_tag(collection: Collection, tag: str) -> tuple[TagReport, Change]:
     """Remove a tag from all images. Raises as :func:`imseek.tags.remove`."""
-    before = tags.states(collection, [tag])
+    before = _tag_state(collection, tag)
     done = tags.remove(collection, tag, everywhere=True)
     count = format_count(done.changed, "picture")
-    return done, Change(f"“{one_line(tag)}” removed from {count}", lambda: tags.restore(collection, before))
+    return done, Change(f"“{one_line(tag)}” removed from {count}", lambda: albums.restore(collection, before))
 
 
 # -- albums ----------------------------------------------------------------------------------------------------
@@ -173,17 +176,30 @@ def edit_image(collection: Collection, image_id: int, **values: Any) -> Change |
 
     Returns no change if nothing changed. Raises as :func:`imseek.edits.put`, and UsageError for a wrong value.
     """
-    before = edits.of(collection, [image_id])
-    if not edits.put(collection, {image_id: replace(before[image_id], **values)}):
+    if (before := _put_values(collection, image_id, values)) is None:
         return None
     if "rating" in values:
         rated = values["rating"]
         text = "Rating removed" if rated is None else f"Rated {rated} of 5" if rated > 0 else _RATINGS[rated]
     else:
         text = "Caption removed" if values["caption"] is None else "Caption changed"
-    return Change(text, lambda: edits.put(collection, before))
+    stated = {name: getattr(before, name) for name in values}
+    return Change(text, lambda: _put_values(collection, image_id, stated))
 
 
-def _states(collection: Collection, tag: str, ids: Sequence[int]) -> dict[tuple[int, str], str | None]:
-    """Return who gave a tag to each image, None where it does not have it."""
-    return {**{(image_id, tag): None for image_id in ids}, **tags.states(collection, [tag], ids)}
+def _put_values(collection: Collection, image_id: int, values: Mapping[str, Any]) -> ImageEdit | None:
+    """State some values of an image, and return what was stated before; None if nothing changed."""
+    with _EDITING:
+        before = edits.of(collection, [image_id])[image_id]
+        changed = edits.put(collection, {image_id: replace(before, **values)})
+    return before if changed else None
+
+
+def _tag_state(collection: Collection, tag: str, ids: Sequence[int] | None = None) -> albums.AlbumState:
+    """Return who gave a tag to each image, or to those of ``ids``, and the order of the album of that name, if any."""
+    found = albums.state(collection, [tag], ids or ())
+    among = None if ids is None else set(ids)
+    return albums.AlbumState(
+        {name: row for name, row in found.rows.items() if row is not None},
+        {pair: by for pair, by in found.tags.items() if among is None or pair[0] in among},
+    )

@@ -40,6 +40,7 @@ _SOURCES_SECONDS: Final = 30.0
 #: Maximum number of zips written at the same time.
 _ZIPS: Final = 2
 _CONFLICT: Final = 409
+_GONE: Final = 410
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -170,7 +171,10 @@ def image_action_routes(
     async def undo(request: Request) -> Response:
         await _read_json(request)
         service.get(request.path_params["name"])
-        text = await run_in_threadpool(changes.change_log.undo, request.path_params["token"])
+        try:
+            text = await run_in_threadpool(changes.change_log.undo, request.path_params["token"])
+        except UsageError as error:  # It never can be undone: the page forgets it.
+            return JSONResponse({"message": str(error), "hint": error.hint}, _GONE)
         return JSONResponse({"text": text})
 
     async def take(request: Request) -> Response:

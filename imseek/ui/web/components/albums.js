@@ -44,6 +44,8 @@ class AlbumTray {
   async open(base, ids) {
     this.ids = ids;
     this.base = base;
+    this.naming = false; // A drag may begin while the name of a new album is being typed.
+    this.tray.setAttribute("aria-hidden", "true");
     const opening = (this.opening = {});
     const { albums } = await ask(`${base}/albums`).catch(() => ({ albums: [] }));
     if (opening !== this.opening) return;

@@ -79,8 +79,10 @@ class Changes {
       this.say(`Undone: ${change.text}`, false);
       this.tell();
     } catch (error) {
-      this.list.push(change);
-      this.say(error.message, this.list.length > 0);
+      // What can never be undone must not stand before earlier changes.
+      const final = error.status === 410;
+      if (!final) this.list.push(change);
+      this.say(error.message, !final);
     } finally {
       this.undoing = false;
     }
@@ -111,7 +113,7 @@ class Changes {
   }
 
   pressed(event) {
-    if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
+    if (event.key?.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
     if (!this.list.length || isTyping(event)) return; // A field undoes what was typed in it.
     event.preventDefault();
     event.stopImmediatePropagation();

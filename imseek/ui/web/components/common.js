@@ -34,7 +34,8 @@ async function ask(address, body, options = {}) {
   const told = await answer.json().catch(() => ({}));
   if (answer.ok) return told;
   const message = told.message || told.detail || `Something went wrong (${answer.status}).`;
-  throw new Error(`${message[0].toUpperCase()}${message.slice(1)}${told.hint ? `: ${told.hint}` : ""}`);
+  const error = new Error(`${message[0].toUpperCase()}${message.slice(1)}${told.hint ? `: ${told.hint}` : ""}`);
+  throw Object.assign(error, { status: answer.status });
 }
 
 // Copies text to the clipboard; if the browser does not permit it, shows the text selected, to be copied by hand.

@@ -24,13 +24,15 @@ class Favourites {
   async load(base, ids, again = false) {
     const known = this.of(base);
     const news = again ? ids : ids.filter((id) => !known.has(id));
-    for (const id of news) if (!known.has(id)) known.set(id, false);
+    const added = news.filter((id) => !known.has(id));
+    for (const id of added) known.set(id, false);
     for (let at = 0; at < news.length; at += 2000) {
       const some = news.slice(at, at + 2000);
       try {
         const found = new Set((await ask(`${base}/favourites`, { ids: some })).favourites);
         some.forEach((id) => known.set(id, found.has(id)));
       } catch {
+        for (const id of added) if (!known.get(id)) known.delete(id);
         return; // An extra: without it, pictures are shown without hearts.
       }
       this.tell();
