@@ -13,7 +13,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 
@@ -47,7 +47,7 @@ from imseek.dataset.splits import parts_of
 from imseek.dataset.vector_set_difference import EXPECTED_SHARE, MAX_QUERIED
 from imseek.duplicates import find as find_duplicates
 from imseek.duplicates.related_pairs import RelatedPairs, find_related
-from imseek.duplicates.results import DuplicateContents, DuplicatePair
+from imseek.duplicates.results import DuplicateContents, DuplicateKind, DuplicatePair
 from imseek.errors import UsageError
 from imseek.progress import ProgressCallback, Task
 from imseek.search.encoder_loader import load_encoder
@@ -288,11 +288,12 @@ def leakage_against(
     """
     found = find_duplicates(collection, against=other, where=where, looks=looks, progress=progress, stop=stop)
     mine, theirs = names
-    kinds = Counter(member.pair.kind for group in found.groups for member in group.others if member.pair)
+    # An edited picture leaks as a copy does.
+    kinds = Counter(_leak_kind(member.pair.kind) for group in found.groups for member in group.others if member.pair)
     counts = (LeakCount(mine, theirs, kinds["exact"], kinds["same"]),) if kinds else ()
     groups = tuple(
         LeakGroup(
-            cast(LeakKind, group.kind),
+            _leak_kind(group.kind),
             (
                 *(LeakImage(mine, one.image_id, one.place) for one in group.others),
                 LeakImage(theirs, group.keeper.image_id, group.keeper.place),
@@ -310,6 +311,10 @@ def leakage_against(
         notes=found.notes,
         interrupted=found.interrupted,
     )
+
+
+def _leak_kind(kind: DuplicateKind) -> LeakKind:
+    return "exact" if kind == "exact" else "same"
 
 
 def coverage(

@@ -257,7 +257,7 @@ def make_group(
     kind: DuplicateKind, members: tuple[Duplicate, ...], reason: str, request: DuplicatesRequest
 ) -> DuplicateGroup:
     """Make a group; of edited images all stay if nobody asked for that kind by name."""
-    group = DuplicateGroup(kind, members, reason, all_stay=kind == "edited" and kind not in request.kinds)
+    group = DuplicateGroup(kind, members, reason, edited_stay="edited" not in request.kinds)
     return group if group.has_suggestion else replace(group, reason=_STAY_REASONS.get(kind, reason))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -172,8 +172,8 @@ class DuplicateGroup:
     """The images, the keeper first."""
     reason: str
     """Why the keeper was chosen."""
-    all_stay: Annotated[bool, Json(hidden=True)] = False
-    """Whether all images stay, as nobody asked for this kind by name."""
+    edited_stay: Annotated[bool, Json(hidden=True)] = False
+    """Whether edited images stay, as nobody asked for that kind by name."""
 
     @property
     def keeper(self) -> Duplicate:
@@ -188,7 +188,8 @@ class DuplicateGroup:
     @property
     def has_suggestion(self) -> bool:
         """Whether one image is suggested to replace the others; if not, all stay."""
-        return not self.all_stay and KIND_FACTS[self.kind].removal != "never"
+        removal = KIND_FACTS[self.kind].removal
+        return removal == "suggested" or (removal == "named" and not self.edited_stay)
 
     @property
     def surplus(self) -> tuple[Duplicate, ...]:
@@ -308,13 +309,13 @@ class DuplicateReport:
     @json_member()
     def surplus(self) -> Count:
         """Number of images that may be removed."""
-        return sum(len(group.surplus) for group in self.groups)
+        return len(self._surplus())
 
     @property
     @json_member()
     def bytes(self) -> Count:
         """Total size of the files that may be removed; links count nothing."""
-        return sum(group.surplus_bytes for group in self.groups)
+        return sum(member.bytes for member in self._surplus() if member.link is None)
 
     @property
     @json_member()
@@ -322,9 +323,16 @@ class DuplicateReport:
         """The images that may be removed by how sure it is that they are duplicates, the surest first."""
         return count_by_confidence(
             (1.0 if member.pair is None else member.pair.confidence, 0 if member.link else member.bytes)
-            for group in self.groups
-            for member in group.surplus
+            for member in self._surplus()
         )
+
+    def _surplus(self) -> Collection[Duplicate]:
+        """Return the images that may be removed, each once: one may be in several groups of edited images."""
+        once: dict[tuple[str, int], Duplicate] = {}
+        for group in self.groups:
+            for member in group.surplus:
+                once.setdefault((member.collection, member.image_id), member)
+        return once.values()
 
     @property
     def totals(self) -> DuplicateTotals:

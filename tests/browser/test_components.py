@@ -36,7 +36,8 @@ GROUP = {
     "label": "Group 1", "note": "", "epoch": "1", "before": [], "acts": {"keep": "Keep", "later": "Later"},
     "pictures": [
         {"id": n, "name": f"{n}.png", "src": "data:,", "large": "data:,", "whole": "data:,", "width": 4, "height": 3,
-         "facts": [], "mark": "", "said": "", "suggested": n == 0, "turn": None}
+         "facts": [], "mark": "", "said": "", "suggested": n == 0, "turn": None,
+         "boxes": [], "outline": ""}
         for n in range(2)
     ],
 }  # fmt: skip

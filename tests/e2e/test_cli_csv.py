@@ -14,7 +14,10 @@ import pytest
 from PIL import Image
 from probing import album
 
+from imseek.search import Query
+from imseek.types.search_results import SearchResult
 from imseek.ui.cli.app import command
+from imseek.ui.cli.output_flags import OutputOptions
 from imseek.ui.cli.reference import commands
 
 POLICY = """\
@@ -137,6 +140,13 @@ def test_on_stdout_it_is_alone(listed, collection, line, stdout) -> None:
     assert len({len(row) for row in csv.reader(io.StringIO(done.stdout))}) == 1
     assert f"wrote {stdout}" in done.stderr
     assert not (collection / "-").exists()
+
+
+def test_notes_go_to_stderr_then(capsys: pytest.CaptureFixture[str]) -> None:
+    found = SearchResult((), 1, 1, "fake", ("a note",))
+    OutputOptions(csv=Path("-")).show(found, Query("red"), {}, following=None, has_where=False)
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "a note\n")
 
 
 def test_tags_of_images_can_be_read_back(listed, tmp_path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from textual.widgets import Input, Static
 
 from imseek.errors import ImseekError, UsageError
+from imseek.ui.cli.browse import _write
 from imseek.ui.terminal.browse import Browse
 from imseek.ui.terminal.browse_state import BrowseQuery
 from imseek.ui.terminal.overlays import Keys, Large, WriteTo
@@ -343,6 +344,12 @@ def test_open_copy_and_write(indexed) -> None:
         assert browser.status == "wrote 2 paths to selected.txt"
 
     drive(indexed, BrowseQuery("red"), use)
+
+
+def test_nothing_is_written_on_the_screen() -> None:
+    for name in ("-", "/dev/stdout"):
+        with pytest.raises(UsageError, match="written to stdout"):
+            _write(Path(name), ["/photos/1.jpg"])
 
 
 def test_what_cannot_be_opened_or_written_is_said_in_place(indexed) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 import imseek
-from imseek import dataset, maintenance
+from imseek import dataset, duplicates, maintenance
 from imseek.data import layout
 from imseek.data.reader import Reader
 from imseek.data.shards import derived_columns, shard_files
@@ -322,6 +322,22 @@ class TestLeakage:
             report = dataset.leakage_against(other, parted, names=("new", "old"))
         assert report.splits == {"new": 2, "old": 7}
         assert [(one.split, one.exact, one.same) for one in report.counts] == [("new", 2, 0)]
+
+    def test_an_edited_picture_leaks_as_a_copy_does(
+        self, tmp_path: Path, parted: imseek.Collection, photos: Path
+    ) -> None:
+        with Image.open(photos / "rocket.jpg") as opened:
+            picture = opened.convert("RGB")
+        side, left, top = picture.width // 8, picture.width // 10, picture.height // 5
+        ImageDraw.Draw(picture).ellipse((left, top, left + side, top + side), fill="#fc3", outline="#a60", width=4)
+        picture.save(tmp_path / "edited.png")
+        with imseek.create(tmp_path / "other", encoder="builtin") as other:
+            other.index([tmp_path / "edited.png"])
+            (found,) = duplicates.find(other, against=parted).groups
+            assert found.kind == "edited"
+            report = dataset.leakage_against(other, parted)
+        assert [(one.exact, one.same) for one in report.counts] == [(0, 1)]
+        assert [group.kind for group in report.groups] == ["same"]
 
     @pytest.mark.parametrize(
         ("split", "message"), [("same", "1 part only"), ("caption", "0 parts"), ("tag", "several tags")]

@@ -111,7 +111,7 @@ class TestEdited:
     def test_places_are_outlined_in_both_pictures_and_said(self) -> None:
         here, there = Box(0.25, 0.5, 0.1, 0.2), Box(0.65, 0.5, 0.1, 0.2)
         pair = DuplicatePair(1, 2, "edited", 0.9, orientation="mirrored", differences=(Difference(here, there),))
-        text = made(DuplicateGroup("edited", (member(1), member(2, pair)), "both stay", all_stay=True))
+        text = made(DuplicateGroup("edited", (member(1), member(2, pair)), "both stay", edited_stay=True))
         places = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"', text)
         expected = [[one.left * 1000, one.top * 800, one.width * 1000, one.height * 800] for one in (here, there)]
         assert [[float(edge) for edge in place] for place in places] == [pytest.approx(box) for box in expected]
@@ -126,6 +126,21 @@ class TestEdited:
         assert (group.boxes_in(group.keeper), group.boxes_in(group.members[1])) == ((there,), (here,))
         theirs = DuplicateGroup("edited", (member(2, collection=OTHER), member(1, pair)), "")
         assert (theirs.boxes_in(theirs.keeper), theirs.boxes_in(theirs.members[1])) == ((there,), (here,))
+
+    def test_one_in_two_groups_counts_once(self) -> None:
+        groups = [
+            DuplicateGroup("edited", (member(n), member(3, DuplicatePair(n, 3, "edited", 0.99))), "") for n in (1, 2)
+        ]
+        report = DuplicateReport(UUID, 7, 100, tuple(groups))
+        assert (report.surplus, report.bytes) == (1, 12_345)
+        assert [one.images for one in report.sure] == [1]
+
+    def test_what_is_left_of_a_looser_group_stays_unless_named(self) -> None:
+        scene, edited = (DuplicatePair(1, n, kind, sure) for n, kind, sure in ((2, "scene", 0.8), (3, "edited", 0.99)))
+        group = DuplicateGroup("scene", (member(1), member(2, scene), member(3, edited)), "", edited_stay=True)
+        left = group.at_least(0.95)
+        assert left is not None
+        assert (left.kind, left.surplus) == ("edited", ())
 
     def test_pictures_that_differ_nowhere_have_no_outline(self) -> None:
         assert "<svg" not in made(group(1, 2))

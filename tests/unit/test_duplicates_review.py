@@ -63,7 +63,7 @@ THREE = group(image(1), image(2), image(3))
 COPIES = group(image(4, "c"), image(5, "c"), kind="exact")
 INSIDE = group(image(6), image(7), kind="inside")
 SCENE = group(image(8), image(9), kind="scene")
-EDITED = replace(group(image(10), image(11), kind="edited"), all_stay=True)
+EDITED = replace(group(image(10), image(11), kind="edited"), edited_stay=True)
 
 
 class TestDecide:

@@ -181,6 +181,13 @@ def test_the_same_bytes_cannot_be_different() -> None:
     assert members(group_pairs([], {1: [1, 2]}, never, [both(1, 2)])) == [(1, 2)]
 
 
+def test_what_was_called_the_same_may_have_an_edited_and_a_looser_pair_with_a_third() -> None:
+    given = [pair(1, 2, confidence=1.0, judged=True), pair(1, 3, "edited"), pair(2, 3, "scene")]
+    found = group_pairs(given, {}, never)
+    assert found.groups == (Group("same", (1, 2)), Group("edited", (1, 3)))
+    assert [(s.pair, s.lacking, s.reason) for s in found.splits] == [(given[2], (1, 3), "shown")]
+
+
 # -- properties ----------------------------------------------------------------------------------------------
 
 IMAGES = 12

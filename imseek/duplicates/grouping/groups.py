@@ -171,8 +171,9 @@ def _collect_splits(pairs: Iterable[DuplicatePair], nodes: Nodes, linkage: Linka
         u, v = nodes.nodes_of(pair)
         if linkage.group[u] == linkage.group[v]:
             continue
-        if pair.kind not in BESIDE:
-            splits.append(Split(pair, *linkage.failed[u, v]))
+        # A looser pair of pictures that a person joined with edited ones was not tried, and is not shown.
+        if pair.kind not in BESIDE and (lack := linkage.failed.get((u, v))) is not None:
+            splits.append(Split(pair, *lack))
         elif (judged := nodes.called_different(u, v)) is not None:
             splits.append(Split(pair, judged, "different"))
         else:

@@ -17,7 +17,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
 from imseek.ui.cli.output import say, say_collection
-from imseek.ui.cli.output_files import new_file
+from imseek.ui.cli.output_files import is_stdout, new_file
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.search import ServerCollection, ServerOption, connect_server
 from imseek.ui.cli.viewer import open_in_viewer
@@ -87,6 +87,8 @@ def browse(
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
+    if is_stdout(path):
+        raise UsageError("the paths cannot be written to stdout", hint="name a file")
     try:
         with new_file(path, force=False) as file:
             file.writelines(f"{line}\n" for line in lines)

@@ -110,8 +110,9 @@ class OutputOptions:
         ``names`` maps collection UUIDs to names; ``following`` is what ``--page`` takes for the next page, if any;
         ``has_where`` says whether the user gave a condition.
         """
-        if is_stdout(self.csv):
-            return  # CSV for another program must be alone on stdout.
+        if is_stdout(self.csv):  # CSV for another program must be alone on stdout.
+            say_notes(result)
+            return
         if self.ids:
             print_ids(hit.image_id for hit in result.hits)
             say_notes(result)

@@ -163,7 +163,7 @@ def apply_decisions(
                 members = (replace(kept[0], pair=None), *rest)
                 groups.append(DuplicateGroup(group.kind, members, CHOSEN))
         elif state.act is None and group.kind in suggested and len(left.members) > 1:
-            chosen = replace(left, all_stay=False)
+            chosen = replace(left, edited_stay=False)
             if chosen.has_suggestion:
                 groups.append(chosen)
     return replace(report, groups=tuple(groups))
