@@ -334,9 +334,11 @@ class Section {
     for (const [name, label] of [["low", "From"], ["high", "Until"]]) {
       const field = make("input");
       field.type = "date";
+      field.min = "1000-01-01"; // A year is typed digit by digit: 0002, 0020, 0202.
       field.value = facet[name] ?? "";
       field.dataset.key = name;
       field.addEventListener("change", () => {
+        if (!field.checkValidity()) return;
         const said = { low: facet.low, high: facet.high, [name]: field.value || null };
         this.rail.choose({ column: this.column, ...said });
       });
