@@ -267,6 +267,11 @@ class Grid {
     return { top: top - box.top, bottom: top - box.top + height, height };
   }
 
+  // Pixels of what is visible that the bar at the top of the page covers.
+  get covered() {
+    return parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--imseek-bar")) || 0;
+  }
+
   scrollTo(y) {
     const from = this.scroller === document ? document.scrollingElement : this.scroller;
     from.scrollTop += y - this.visible().top;
@@ -308,7 +313,7 @@ class Grid {
       return this.finish();
     }
     const view = this.visible();
-    this.scrubber.show(view.top, view.height);
+    this.scrubber.show(view.top + this.covered, view.height - this.covered);
     this.top.hidden = view.top < 2 * view.height;
     const moved = Math.abs(view.top - this.middle) > view.height / 3;
     this.hurry(view.top);
@@ -381,9 +386,9 @@ class Grid {
     }
   }
 
-  // Goes to a position at once.
+  // Goes to a position at once, below the bar at the top of the page.
   jump(y) {
-    this.scrollTo(y);
+    this.scrollTo(y - this.covered);
     this.draw();
   }
 
@@ -407,7 +412,7 @@ class Grid {
       const { top } = this.visible();
       this.lay();
       if (this.goal) this.seek();
-      else if (top > 0) this.jump(top);
+      else if (top > 0) this.jump(top + this.covered);
       this.large.total = this.items.length;
       this.large.grown(this.items);
     } catch (error) {
@@ -665,7 +670,7 @@ class Grid {
     const view = this.visible();
     const row = this.rows[this.rowOf(to)];
     const bar = this.selected.size ? 110 : 12; // What floats at the bottom covers none of it.
-    if (row.top < view.top) this.scrollTo(row.top - 12);
+    if (row.top < view.top + this.covered) this.scrollTo(row.top - 12 - this.covered);
     else if (row.bottom + bar > view.bottom) this.scrollTo(Math.min(row.top, row.bottom + bar - view.height));
     this.rove(to);
     this.draw(true);
