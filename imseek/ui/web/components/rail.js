@@ -339,8 +339,7 @@ class Section {
       field.dataset.key = name;
       field.addEventListener("change", () => {
         if (!field.checkValidity()) return;
-        const said = { low: facet.low, high: facet.high, [name]: field.value || null };
-        this.rail.choose({ column: this.column, ...said });
+        this.rail.choose({ column: this.column, [name]: field.value || null }); // The other day stays.
       });
       const line = make("label", "", label);
       line.append(field);
