@@ -340,8 +340,8 @@ def _inside(folder: _Folder, path: str, depth: int) -> list[tuple[str, str, _Fol
 def change(asked: SearchState, said: Mapping[str, Any]) -> SearchState:
     """Apply a choice made in the rail; what is no choice changes nothing.
 
-    ``said`` has a ``column``, with a ``value`` and whether it is to be ``on``, or with the days ``low`` and ``high``, of
-    which one that is missing stays; without any of these the facet is cleared. An empty column clears all filters.
+    ``said`` has a ``column``, with a ``value`` and whether it is to be ``on``, or with the days ``low`` and ``high``;
+    of these, a missing one stays. Without any of these the facet is cleared. An empty column clears all filters.
     """
     if said.get("column") == "":
         return asked.with_changes(where=())
