@@ -234,6 +234,11 @@ def test_other_orders_have_no_timeline(collection: imseek.Collection) -> None:
     dated = hit_pages.by_date(collection, words.with_changes(sort="date", by="text"))
     assert dated is not None
     assert 0 < len(dated) < 8
+    asked = words.with_changes(sort="date", by="text")
+    hit_pages.by_date(collection, asked, "c")
+    scores = hit_pages.found_hits.get("c", asked)
+    assert set(scores) == set(dated.image_ids.tolist())
+    assert all(score > 0 for score, _ in scores.values())
     read = search_state.parse_address({"sort": ["added"]})
     assert (read.asked.sort, read.unread) == ("added", ())
     with pytest.raises(QueryError):

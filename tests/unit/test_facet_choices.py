@@ -37,6 +37,10 @@ def test_days_in_either_order() -> None:
     one = {"column": "day", "low": "2019-12-31", "high": "2019-01-01"}
     assert chosen(one) == ("day >= '2019-01-01' AND day <= '2019-12-31'",)
     assert chosen({"column": "day", "low": "2019-01-01", "high": None}) == ("day >= '2019-01-01'",)
+    may = {"column": "day", "low": "2019-05-01", "high": "2019-05-31"}
+    assert chosen(may, {"column": "day", "low": "2019-05-30"}) == ("day >= '2019-05-30' AND day <= '2019-05-31'",)
+    assert chosen(may, {"column": "day", "high": None}) == ("day >= '2019-05-01'",)
+    assert chosen(may, {"column": "day"}) == ()
 
 
 def test_a_range_replaces_another() -> None:

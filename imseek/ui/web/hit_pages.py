@@ -94,10 +94,10 @@ def following_album(name: str, album: str, start: int, total: int) -> Following:
     return Following(f"{app_state.images_url(name)}/hits?{query}", total)
 
 
-def by_date(collection: Collection, asked: SearchState) -> Timeline | None:
+def by_date(collection: Collection, asked: SearchState, name: str | None = None) -> Timeline | None:
     """Return the pictures of a search in the order of their dates; None if it has another order, or none has a date.
 
-    Raises what searching raises.
+    With ``name``, that of the collection, scores of hits are kept (:data:`found_hits`). Raises what searching raises.
     """
     in_order = asked.sort != "added" if asked.empty else asked.sort == "date"
     if not in_order or asked.page or asked.group_by or asked.collapse:
@@ -107,10 +107,13 @@ def by_date(collection: Collection, asked: SearchState) -> Timeline | None:
     if asked.empty:
         found = overview.timeline(collection, where=asked.condition)
     else:
-        hits = all_ids(collection, asked.with_changes(sort="score", diversity=0.0, rerank=None), MAX_IMAGES)
+        plain = asked.with_changes(sort="score", diversity=0.0, rerank=None, limit=MAX_IMAGES)
+        hits = collection.search(plain.query(_upload), metadata=False).hits
         if len(hits) == MAX_IMAGES:
             return None
-        found = overview.timeline(collection, hits=hits)
+        if name is not None:
+            found_hits.add(name, asked, hits)
+        found = overview.timeline(collection, hits=[hit.image_id for hit in hits])
     return found if found.dated else None
 
 

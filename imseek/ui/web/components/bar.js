@@ -19,7 +19,11 @@ class Bar {
     parent.append(place, this.root);
     this.sides = new SideBySide(parent);
     this.sides.closed = () => this.root.querySelector(".compare")?.focus();
-    this.listen = () => this.data.compared && this.sides.open(this.data.compared, this.data.base);
+    // The key may come before the run that tells what is selected.
+    this.listen = ({ detail }) => {
+      const ids = Array.isArray(detail) ? detail : this.data.compared;
+      if (ids) this.sides.open(ids, this.data.base);
+    };
     window.addEventListener("imseek-compare", this.listen); // From the key of the grid.
   }
 

@@ -95,6 +95,7 @@ class Changes {
   say(text, undoable) {
     this.button.hidden = !undoable;
     this.button.style.display = undoable ? "" : "none";
+    if (!this.host.isConnected) document.body.append(this.host); // The dialog that it was in may have gone.
     this.said.replaceChildren(text);
     if (undoable) this.said.append(make("span", "keys", ". To undo, press Control Z."));
     this.wait();

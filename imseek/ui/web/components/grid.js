@@ -76,12 +76,15 @@ class Grid {
     clearTimeout(this.resting);
     clearTimeout(this.naming);
     this.scrubber.close();
+    this.large.leave();
     this.loading?.abort();
     favourites().listeners.delete(this.hearts);
   }
 
   update(data) {
-    const drawn = JSON.stringify([data.cards, data.rule_after, data.rule, data.headings, data.more, data.timeline]);
+    // The total stands for pictures that have come or gone among those that are not loaded yet.
+    const later = data.timeline && [data.timeline, data.total, data.days];
+    const drawn = JSON.stringify([data.cards, data.rule_after, data.rule, data.headings, data.more, later]);
     const another = drawn !== this.drawn;
     this.drawn = drawn;
     if (data.epoch !== this.epoch) {
@@ -118,6 +121,7 @@ class Grid {
     const focused = this.list.contains(this.list.getRootNode().activeElement);
     this.loading?.abort();
     this.loading = null;
+    this.failed = undefined;
     clearTimeout(this.placing);
     this.items = [...data.cards];
     this.headings = data.days ? headingsOf(data.days) : { ...data.headings };
@@ -263,6 +267,11 @@ class Grid {
     return { top: top - box.top, bottom: top - box.top + height, height };
   }
 
+  // Pixels of what is visible that the bar at the top of the page covers.
+  get covered() {
+    return parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--imseek-bar")) || 0;
+  }
+
   scrollTo(y) {
     const from = this.scroller === document ? document.scrollingElement : this.scroller;
     from.scrollTop += y - this.visible().top;
@@ -304,7 +313,7 @@ class Grid {
       return this.finish();
     }
     const view = this.visible();
-    this.scrubber.show(view.top, view.height);
+    this.scrubber.show(view.top + this.covered, view.height - this.covered);
     this.top.hidden = view.top < 2 * view.height;
     const moved = Math.abs(view.top - this.middle) > view.height / 3;
     this.hurry(view.top);
@@ -377,9 +386,9 @@ class Grid {
     }
   }
 
-  // Goes to a position at once.
+  // Goes to a position at once, below the bar at the top of the page.
   jump(y) {
-    this.scrollTo(y);
+    this.scrollTo(y - this.covered);
     this.draw();
   }
 
@@ -403,7 +412,7 @@ class Grid {
       const { top } = this.visible();
       this.lay();
       if (this.goal) this.seek();
-      else if (top > 0) this.jump(top);
+      else if (top > 0) this.jump(top + this.covered);
       this.large.total = this.items.length;
       this.large.grown(this.items);
     } catch (error) {
@@ -430,6 +439,7 @@ class Grid {
         items[n] = { ...card, ratio: items[n].ratio };
         if (this.items === items && this.near.has(n)) this.name(this.near.get(n), items[n]);
       }
+      if (this.items === items) favourites().load(this.base, cards.map((card) => card.id));
     }, 80);
   }
 
@@ -439,7 +449,8 @@ class Grid {
     title.replaceChildren(...nameNodes(item.title));
     title.title = item.path || item.title;
     card.querySelector("img")?.setAttribute("alt", item.alt);
-    card.setAttribute("aria-label", item.title);
+    card.label = item.title;
+    this.mend(card, item);
   }
 
   // -- what follows ------------------------------------------------------------------------------------------
@@ -659,7 +670,7 @@ class Grid {
     const view = this.visible();
     const row = this.rows[this.rowOf(to)];
     const bar = this.selected.size ? 110 : 12; // What floats at the bottom covers none of it.
-    if (row.top < view.top) this.scrollTo(row.top - 12);
+    if (row.top < view.top + this.covered) this.scrollTo(row.top - 12 - this.covered);
     else if (row.bottom + bar > view.bottom) this.scrollTo(Math.min(row.top, row.bottom + bar - view.height));
     this.rove(to);
     this.draw(true);
@@ -708,7 +719,8 @@ class Grid {
     else if (event.key === "Escape" && this.selected.size) {
       this.selected.clear();
       this.tell(true);
-    } else if (event.key === "c" && this.selected.size) dispatchEvent(new Event("imseek-compare")); // See bar.js.
+    } else if (event.key === "c" && this.selected.size)
+      dispatchEvent(new CustomEvent("imseek-compare", { detail: this.chosen() })); // See bar.js.
     else if (this.letters.has(event.key)) this.press(this.items[n].id, event.key);
     else if (event.key === "f" && this.base) favourites().toggle(this.base, this.items[n].id);
     else if (event.key === "?" && this.help.length) this.keys.show(this.help);
@@ -778,9 +790,13 @@ class Grid {
     this.mark();
     if (!changed) return;
     this.told = this.id;
+    this.setState("selected", { ids: this.chosen(), list: this.id });
+  }
+
+  // The selected ids in the order of the cards, then those that are not loaded.
+  chosen() {
     const there = this.items.map((item) => item.id).filter((id) => this.selected.has(id));
-    const ordered = new Set([...there, ...this.selected]);
-    this.setState("selected", { ids: [...ordered], list: this.id });
+    return [...new Set([...there, ...this.selected])];
   }
 
   say(text) {

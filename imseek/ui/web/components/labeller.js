@@ -29,6 +29,10 @@ class Labeller {
     parent.append(this.root);
   }
 
+  close() {
+    this.large.leave();
+  }
+
   update(data) {
     this.base = data.base;
     this.large.opens = data.opens;

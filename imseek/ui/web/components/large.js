@@ -1,6 +1,7 @@
 // One picture large, in a dialog over the page. `base` is the base URL of the collection's pictures; `asked(id,
 // letter)` is called for requests to the page: m, more like this picture, or l, less; `searched(id, region)` for a
-// search by a part of it. Needs common.js, changes.js, favourites.js, zoom.js and region.js.
+// search by a part of it. Needs common.js, changes.js, favourites.js, zoom.js, region.js
+// and picture_address.js.
 const LARGE_KEYS = [
   ["Arrows, Home, End", "go from picture to picture; arrows move an enlarged one"],
   ["+, -, 0", "larger, smaller, as large as the window"],
@@ -94,6 +95,12 @@ class Large {
     }
     this.show(n);
     this.frame.focus();
+  }
+
+  // Closes it as its part of the page goes away, which would take the messages about changes with it.
+  leave() {
+    this.closed = null;
+    if (this.dialog.open) this.dialog.close();
   }
 
   // Whether the picture is not among the others, or not yet: the URL may name any.
@@ -375,6 +382,7 @@ class Large {
     if (this.writing === known.id) return; // What is being written stays.
     if (this.gone) this.gone.textContent = this.lost();
     if ((this.alone || !this.title.textContent) && known.place) this.title.textContent = known.place.path.split("/").at(-1);
+    this.image.alt ||= this.title.textContent; // Of some, nothing but the shape was known.
     const row = make("div", "row");
     row.append(button("Actual size", "original", () => this.whole(), "Show it pixel by pixel, or fitted (z)"), button("Open", "open", () => this.launch()));
     if (known.place) row.append(button("Copy path", "copy", () => this.copyPath()));

@@ -334,11 +334,12 @@ class Section {
     for (const [name, label] of [["low", "From"], ["high", "Until"]]) {
       const field = make("input");
       field.type = "date";
+      field.min = "1000-01-01"; // A year is typed digit by digit: 0002, 0020, 0202.
       field.value = facet[name] ?? "";
       field.dataset.key = name;
       field.addEventListener("change", () => {
-        const said = { low: facet.low, high: facet.high, [name]: field.value || null };
-        this.rail.choose({ column: this.column, ...said });
+        if (!field.checkValidity()) return;
+        this.rail.choose({ column: this.column, [name]: field.value || null }); // The other day stays.
       });
       const line = make("label", "", label);
       line.append(field);

@@ -17,6 +17,10 @@ class Shelves {
     this.root.addEventListener("keydown", (event) => this.moved(event));
   }
 
+  close() {
+    this.large.leave();
+  }
+
   update(data) {
     this.base = data.base;
     this.large.opens = data.opens;

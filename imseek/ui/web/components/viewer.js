@@ -16,6 +16,10 @@ class Viewer {
     );
   }
 
+  close() {
+    this.large.leave();
+  }
+
   update(data) {
     this.search = data.search;
     this.large.opens = data.opens;

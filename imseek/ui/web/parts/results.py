@@ -103,7 +103,7 @@ def results(
             name,
             collection,
             picked.selected,
-            hits,
+            hits if scores else (),  # Without scores, those of `hits` are none.
             key=f"{key}-selection",
             known={} if known is None else known(),
             whole="" if len(picked.selected) == total else "All" if total is None else f"All {total:,}",

@@ -116,7 +116,7 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
         st.button("Show from the first picture on", on_click=page_state.go_to, args=(asked.with_changes(page=None),))
     shown: tuple[Hit, ...] = (*result.hits, *beyond)
     following = hit_pages.following_hits(name, asked, result.next_page, _total(asked, result))
-    if result.hits and (dated := hit_pages.by_date(collection, asked)) is not None:
+    if result.hits and (dated := hit_pages.by_date(collection, asked, name)) is not None:
         shown = results.hits_by_id(collection, dated.image_ids[: asked.limit].tolist())
         following = hit_pages.following_by_date(name, asked, dated, len(shown))
     results.results(

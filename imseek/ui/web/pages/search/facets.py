@@ -341,7 +341,7 @@ def change(asked: SearchState, said: Mapping[str, Any]) -> SearchState:
     """Apply a choice made in the rail; what is no choice changes nothing.
 
     ``said`` has a ``column``, with a ``value`` and whether it is to be ``on``, or with the days ``low`` and ``high``;
-    without any of these the facet is cleared. An empty column clears all filters.
+    of these, a missing one stays. Without any of these the facet is cleared. An empty column clears all filters.
     """
     if said.get("column") == "":
         return asked.with_changes(where=())
@@ -351,7 +351,8 @@ def change(asked: SearchState, said: Mapping[str, Any]) -> SearchState:
     now, value, on = filters.filter_on(asked.where, facet.column), said.get("value"), said.get("on") is True
     new = Filter(facet.column)
     if facet.kind == "dates":
-        low, high = _day(said.get("low")), _day(said.get("high"))
+        bounds = {"low": now.low, "high": now.high} if {"low", "high"} & said.keys() else {}
+        low, high = (_day(said.get(one, bounds.get(one))) for one in ("low", "high"))
         if low is not None and high is not None and low > high:
             low, high = high, low
         new = Filter(facet.column, low=low, high=high)
@@ -378,7 +379,9 @@ def _with_folder(chosen: Sequence[str], folder: str, *, on: bool) -> tuple[str, 
 
 
 def _day(text: object) -> date | None:
-    """Return a day from its text (``2019-05-31``), None for anything else."""
+    """Return a day, or that of its text (``2019-05-31``), None for anything else."""
+    if isinstance(text, date):
+        return text
     try:
         return date.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
