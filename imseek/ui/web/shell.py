@@ -111,7 +111,7 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage)
     name, missing = navigation.collection_name(), navigation.missing_collection()
     images = None if name is None else _count_images(name)
     with st.container(key="shell", horizontal=True, vertical_alignment="center", gap=None, wrap=False):
-        component("shell")(
+        component("shell", "watch_app")(
             key=_SWITCHER,
             data={
                 "part": "switcher",
@@ -136,7 +136,7 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage)
                     icon=f":material/{_ICONS[page_name]}:",
                     query_params=query if names else None,
                 )
-        component("shell")(
+        component("shell", "watch_app")(
             key="shell-tasks",
             data={"part": "tasks", "state": STATE_PATH},
             on_chosen_change=_on_choice,

@@ -1,4 +1,5 @@
-// Facets with live counts: a panel beside the pictures, or a sheet over them where there is no room. Needs common.js.
+// Facets with live counts: a panel beside the pictures, or a sheet over them where there is no room. Needs common.js and
+// watch_app.js.
 const WIDE = matchMedia("(min-width: 1100px)");
 const FEW = 8; // Values that are shown at first.
 const FOLDERS = 20; // Folders up to which there is no field to find them by,
@@ -106,6 +107,7 @@ class Rail {
     const { address } = this;
     this.body.setAttribute("aria-busy", "true");
     try {
+      await drawn(loading.signal); // Counted earlier, the numbers would hold up the pictures.
       const { facets, note } = await ask(this.asking({}), undefined, { signal: loading.signal });
       if (this.loading !== loading) return;
       this.loaded = address;

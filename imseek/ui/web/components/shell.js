@@ -319,14 +319,6 @@ class Tasks {
   }
 }
 
-// Calls `changed` with the new value of an attribute in which Streamlit writes its state.
-function watchApp(attribute, changed) {
-  const app = document.querySelector("[data-testid=stApp]");
-  const watch = new MutationObserver(() => changed(app.getAttribute(attribute)));
-  if (app) watch.observe(app, { attributeFilter: [attribute] });
-  return watch;
-}
-
 function pageLinks() {
   return [...document.querySelectorAll(".st-key-shell-pages a")];
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qs, urlencode
@@ -217,10 +217,10 @@ def _hits(collection: Collection, asked: SearchState) -> Callable[[str | None], 
         return None
     plain = asked.with_changes(sort="score", group_by=None, diversity=0.0, rerank=None, hubness=False)
 
-    def find(condition: str | None) -> Iterator[int]:
-        return iter(
-            hit_pages.all_ids(collection, plain.with_changes(where=(condition,) if condition else ()), MAX_IMAGES)
-        )
+    @cache  # Folders are counted by themselves, over the same hits.
+    def find(condition: str | None) -> tuple[int, ...]:
+        chosen = plain.with_changes(where=(condition,) if condition else ())
+        return tuple(hit_pages.all_ids(collection, chosen, MAX_IMAGES))
 
     return find
 
