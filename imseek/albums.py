@@ -11,8 +11,9 @@ The images of an album are those with the tag of its name, so filters, exports a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from imseek import tags
 from imseek.analysis.snapshot_session import run_with_reader
@@ -25,6 +26,8 @@ from imseek.types.albums import Album as Album
 from imseek.types.albums import AlbumInfo as AlbumInfo
 from imseek.types.albums import AlbumReport as AlbumReport
 from imseek.types.collections import AnyCollection, path_of
+
+_NAME: Final = "the name of an album"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def create(
     already or cannot be a tag, and as :func:`imseek.tags.add`.
     """
     name = name.strip()
-    tags.check_name(name)
+    tags.check_name(name, _NAME)
     ids = tags.image_ids(collection, images, where=where)
 
     def change(reader: Reader) -> _Change:
@@ -130,7 +133,7 @@ def rename(collection: AnyCollection, name: str, to: str) -> AlbumReport:
     """Rename an album and its tag. Raises AlbumNotFoundError, and UsageError if an album has the new name already."""
     row = run_with_reader(collection, lambda reader: album_reader.find(reader, name))
     to = to.strip()
-    tags.check_name(to)
+    tags.check_name(to, _NAME)
     if any(other.tag == to for other in run_with_reader(collection, album_reader.rows)):
         raise UsageError(f"there is an album {to!r} already", hint="choose another name")
     if any(one.tag == name for one in tags.counts(collection)):
@@ -193,9 +196,10 @@ def _write(collection: AnyCollection, kind: str, name: str, change: Callable[[Re
 
     root = path_of(collection)
     with open_writer(root, kind) as writer:
-        reader = Reader(root)
-        rows, states = change(reader)
-        generation, changed = stored.replace(writer, rows, states) if rows or states else (reader.generation, 0)
+        with closing(Reader(root)) as reader:
+            rows, states = change(reader)
+            generation = reader.generation
+        generation, changed = stored.replace(writer, rows, states) if rows or states else (generation, 0)
 
     def count(reader: Reader) -> int:
         found = [row for row in album_reader.rows(reader) if row.tag == name]

@@ -241,9 +241,9 @@ def image_ids(
     return tuple(image_id for image_id, _ in pairs)
 
 
-def check_name(tag: str) -> None:
-    """Raise UsageError for text that cannot be a tag."""
-    _check_text("a tag", tag)
+def check_name(tag: str, what: str = "a tag") -> None:
+    """Raise UsageError, about ``what`` it is to name, for text that cannot be a tag."""
+    _check_text(what, tag)
 
 
 def _given_tags(root: Path, tag: str, images: Iterable[AnyImage], where: str | None) -> Iterable[tuple[AnyImage, str]]:

@@ -11,6 +11,7 @@ import pytest
 
 from durability.damages import build, collection
 from durability.forks import Server
+from imseek.duplicates.actions.signature import make_key
 from imseek.maintenance import verify
 
 
@@ -69,6 +70,7 @@ def duplicated(servers: list[Server], tmp_path_factory: pytest.TempPathFactory) 
     """A folder in which files of duplicates can be acted on, made once; to be copied."""
     home = tmp_path_factory.mktemp("duplicated") / "home"
     servers[0]("prepare_acts", home=home)
+    make_key()  # The first trial would make it otherwise, and have operations that the others lack.
     return home
 
 
