@@ -628,7 +628,8 @@ class Grid {
   }
 
   image(item, width) {
-    if (!item.src || this.missing.has(item.id)) return this.gone();
+    if (!item.src) return make("div", "gone", item.alt); // The cover of an empty album.
+    if (this.missing.has(item.id)) return this.gone();
     const image = make("img");
     image.decoding = "async";
     image.alt = item.alt;

@@ -111,8 +111,10 @@ def _draw(name: str, collection: Collection, album: Album) -> None:
 
 
 def _card(n: int, name: str, cover: int | None, title: str, images: int) -> Card:
-    source = "" if cover is None else app_state.thumbnail_url(name, cover)
-    return Card(n, source, one_line(title), one_line(title), format_count(images, "picture"))
+    title, count = one_line(title), format_count(images, "picture")
+    if cover is None:
+        return Card(n, "", "No pictures yet", title, count)
+    return Card(n, app_state.thumbnail_url(name, cover), title, title, count)
 
 
 def _name_field(key: str, value: str = "") -> str:
