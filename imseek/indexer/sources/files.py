@@ -16,7 +16,13 @@ from imseek.data.user_files.safe_path import SafePath
 from imseek.errors import MediaError, UnsafePathError
 from imseek.indexer.sources.base import MISSING, Content, FoundImage, SidecarContent
 from imseek.indexer.sources.filters import looks_like_picture
-from imseek.indexer.sources.sidecar_files import names_in, settled_stat, sidecars_of, stat_sidecars
+from imseek.indexer.sources.sidecar_files import (
+    SidecarNames,
+    names_in,
+    settled_stat,
+    sidecars_of,
+    stat_sidecars,
+)
 from imseek.media.annotations import Annotations
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.media.sidecar import MAX_BYTES, Sidecar, read_sidecar
@@ -173,7 +179,7 @@ class SidecarFinder:
     """Finds the files beside pictures that are named one by one; lists each folder once."""
 
     def __init__(self) -> None:
-        self._names: dict[bytes, frozenset[bytes]] = {}
+        self._names: dict[bytes, SidecarNames] = {}
 
     def add(self, found: FoundImage, full: bytes) -> FoundImage:
         """Add the files beside the picture at ``full``."""

@@ -27,7 +27,7 @@ from imseek.indexer.sources.files import (
     with_sidecars,
 )
 from imseek.indexer.sources.filters import Filter, looks_like_picture
-from imseek.indexer.sources.sidecar_files import is_sidecar, names_in, sidecars_of, stat_sidecars
+from imseek.indexer.sources.sidecar_files import SidecarNames, names_in, sidecars_of, stat_sidecars
 from imseek.types.pictures import SkipReason, display_path
 
 _QUARANTINE_NOTE: Final = "holds pictures that were put away: not scanned"
@@ -64,7 +64,7 @@ class Folder:
         self._opener = FileOpener(root) if opener is None else opener
         self.notes: list[str] = []
         self._others = 0
-        self._sidecars: frozenset[bytes] = frozenset()
+        self._sidecars = SidecarNames()
 
     def trouble(self) -> str | None:
         return trouble_at(self._root)
@@ -138,7 +138,7 @@ class Folder:
             return
         # Only links can lead back to a folder being walked; device and inode identify each ancestor.
         ancestors |= {(here.st_dev, here.st_ino)}
-        sidecars = frozenset(entry.name for entry in entries if is_sidecar(entry.name))
+        sidecars = SidecarNames(entry.name for entry in entries)
         for entry in entries:
             self._sidecars = sidecars  # those of a folder within it were others
             path = os.path.join(relative, entry.name)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Final
 
 from imseek.data.user_files.file_stat import RACY_NS, UNKNOWN_SIDECARS
@@ -27,15 +27,30 @@ def is_sidecar(name: bytes) -> bool:
     return name.endswith(SIDECAR_ENDINGS)
 
 
-def find_sidecars(picture: bytes, names: Container[bytes], key: bytes = b"") -> dict[bytes, bytes]:
+class SidecarNames(frozenset[bytes]):
+    """Names in a folder of files that may lie beside pictures; ``endings`` are those that occur, in their order."""
+
+    endings: Sequence[bytes]
+
+    def __new__(cls, names: Iterable[bytes] = ()) -> SidecarNames:
+        """Choose among ``names``, those of all files in the folder."""
+        chosen = super().__new__(cls, filter(is_sidecar, names))
+        chosen.endings = [ending for ending in SIDECAR_ENDINGS if any(name.endswith(ending) for name in chosen)]
+        return chosen
+
+
+def find_sidecars(
+    picture: bytes, names: Container[bytes], key: bytes = b"", endings: Sequence[bytes] = SIDECAR_ENDINGS
+) -> dict[bytes, bytes]:
     """Find the files beside ``picture``, a name or path, among ``names``; by ending, at most one of each.
 
     For ``a.jpg`` these are ``a.txt``, else ``a.jpg.txt``; ``a.json``, else ``a.jpg.json``, else a name as Google
-    Takeout gives it; ``a.jpg.xmp``, else ``a.xmp``. If none exists, files named ``key`` count, if given.
+    Takeout gives it; ``a.jpg.xmp``, else ``a.xmp``. If none exists, files named ``key`` count, if given. Only those
+    with one of ``endings`` are looked for.
     """
     found = {}
     stem = os.path.splitext(picture)[0]
-    for ending in SIDECAR_ENDINGS:
+    for ending in endings:
         stems = [picture, stem] if ending == b".xmp" else [stem, picture]
         if ending == b".json":
             stems += _takeout_stems(picture)
@@ -46,10 +61,11 @@ def find_sidecars(picture: bytes, names: Container[bytes], key: bytes = b"") -> 
     return found
 
 
-def sidecars_of(full: bytes, names: Container[bytes]) -> tuple[bytes, ...]:
+def sidecars_of(full: bytes, names: SidecarNames) -> tuple[bytes, ...]:
     """Return the paths of the files beside the picture at ``full``, given the names in its folder."""
     folder, name = os.path.split(full)
-    return tuple(os.path.join(folder, found) for found in find_sidecars(name, names).values())
+    found = find_sidecars(name, names, endings=names.endings)
+    return tuple(os.path.join(folder, beside) for beside in found.values())
 
 
 def pictures_beside(sidecar: bytes) -> list[bytes]:
@@ -70,12 +86,12 @@ def pictures_beside(sidecar: bytes) -> list[bytes]:
     ]
 
 
-def names_in(folder: bytes) -> frozenset[bytes]:
+def names_in(folder: bytes) -> SidecarNames:
     """Return the names in a folder of files that may lie beside pictures; none if it cannot be read."""
     try:
-        return frozenset(name for name in os.listdir(folder) if is_sidecar(name))
+        return SidecarNames(os.listdir(folder))
     except OSError:
-        return frozenset()
+        return SidecarNames()
 
 
 def stat_sidecars(paths: Sequence[bytes]) -> str:
