@@ -89,10 +89,11 @@ def _relevant_by_both(
     else:
         relevant |= candidates.shares >= 1 - ROUNDING
     end = np.array([known.level + known.margin(float(pictures.scores[0]))], np.float32)
-    evidence = candidates.words.copy()
+    matching = np.flatnonzero(candidates.words > 0)
+    evidence = candidates.words[matching]
     if count:  # Otherwise no picture is one of what the query says.
-        evidence += calibration.picture_evidence(candidates.scores)
-    relevant |= (candidates.words > 0) & (evidence >= calibration.picture_evidence(end))
+        evidence += calibration.picture_evidence(candidates.scores[matching])
+    relevant[matching] |= evidence >= calibration.picture_evidence(end)
     return relevant
 
 

@@ -12,7 +12,14 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.data.catalog.places import MEMBER_SEPARATOR
-from imseek.data.words.analysis import document_tokens, full_name, name_tokens, parse_words
+from imseek.data.words.analysis import (
+    add_last_characters,
+    full_name,
+    name_tokens,
+    parse_words,
+    stem,
+    unstemmed_tokens,
+)
 from imseek.data.words.function_words import FUNCTION_WORDS
 from imseek.data.words.values import Document, TokenMatcher, WordQuery
 from imseek.search.candidate_set import CandidateSet
@@ -156,17 +163,24 @@ def match_texts(field: MatchField, texts: Sequence[str], tokens: TokenMatcher) -
 def find_words(text: str, tokens: TokenMatcher) -> Iterator[tuple[int, int]]:
     """Yield start and end of each word of a text that has any of the tokens, without the punctuation around it."""
     for piece in _PIECE.finditer(text[:_MAX_TEXT]):
-        if not tokens.matches_any(_tokens_of_word(piece[0])):
+        if not _matches(piece[0], tokens):
             continue
-        words = [one.span() for one in _WORD.finditer(piece[0]) if tokens.matches_any(_tokens_of_word(one[0]))]
+        words = [one.span() for one in _WORD.finditer(piece[0]) if _matches(one[0], tokens)]
         for start, end in words or [(0, len(piece[0]))]:
             yield piece.start() + start, piece.start() + end
 
 
+def _matches(word: str, tokens: TokenMatcher) -> bool:
+    """Tell whether a word has any of the tokens. A stem takes longer than all the rest, and few words begin alike."""
+    initials, unstemmed = _unstemmed(word)
+    return not initials.isdisjoint(tokens.initials) and tokens.matches_any([stem(token) for token in unstemmed])
+
+
 @lru_cache(maxsize=1 << 14)
-def _tokens_of_word(word: str) -> frozenset[str]:
-    """Return the tokens of a word; the same words stand in the texts of many hits."""
-    return frozenset(document_tokens(word))
+def _unstemmed(word: str) -> tuple[frozenset[str], list[str]]:
+    """Return the tokens of a word before stemming, and how they begin; the same words stand in texts of many hits."""
+    tokens = add_last_characters(unstemmed_tokens(word))
+    return frozenset(token[0] for token in tokens), tokens
 
 
 def _excerpt(text: str, start: int, end: int) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Returns the encoder of a space for some modalities; ``("text",)`` loads no image tower.
 EncoderSource = Callable[[SpaceInfo, tuple[str, ...]], Encoder]
+#: Texts whose vectors are in memory: people page through a search, and count and refine what it finds.
+_TEXTS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +57,7 @@ class QueryEncoder:
         self._checked: set[int] = set()
         self._lock = threading.Lock()
         self._references: dict[tuple[str, tuple[str, ...]], Float32] = {}
+        self._texts: OrderedDict[tuple[str, str], Float32] = OrderedDict()
 
     def encoder(self, space: SpaceInfo, modality: str) -> Encoder:
         """Return the encoder of a space, checked to be the one that made its vectors. Raises EncoderMismatchError."""
@@ -119,10 +123,9 @@ class QueryEncoder:
     ) -> tuple[list[npt.NDArray[Any]], tuple[str, ...]]:
         """Encode a term in each space that it searches, all or only the first; also return notes for the user."""
         if term.text is not None:
-            encoder = self.encoder(spaces[0], "text")
             known = texts.get(term.text)
-            vector = encoder.encode_texts([term.text])[0] if known is None else known
-            return [vector], encoder.notes([term.text])
+            vector = self._text_vector(term.text, spaces[0]) if known is None else known
+            return [vector], self.encoder(spaces[0], "text").notes([term.text])
         if term.picture is not None or term.url is not None or term.region is not None:
             encoders = [self.encoder(space, "image") for space in spaces]
             draft_size = shared_draft_size(encoders)
@@ -137,6 +140,21 @@ class QueryEncoder:
         if vector.shape != (spaces[0].dim,):
             raise QueryError(f"a vector of shape {vector.shape} in a space of {spaces[0].dim} dimensions")
         return [vector], ()
+
+    def _text_vector(self, text: str, space: SpaceInfo) -> Float32:
+        """Encode a text, unless it is one of the last that were."""
+        key = (space.fingerprint, text)
+        with self._lock:
+            known = self._texts.get(key)
+            if known is not None:
+                self._texts.move_to_end(key)
+                return known
+        vector: Float32 = self.encoder(space, "text").encode_texts([text])[0]
+        with self._lock:
+            self._texts[key] = vector
+            if len(self._texts) > _TEXTS:
+                self._texts.popitem(last=False)
+        return vector
 
     def _decode_stored(self, term: Term, reader: GenerationReader, draft_size: int | None) -> Pixels:
         """Decode the region of a stored image, from the picture that was indexed.

@@ -72,6 +72,8 @@ TRUSTED_CAPTIONS: Final = 1.0
 LEAST_TRUST_IN_WORDS: Final = 0.4
 #: From here on, the tail of the normal distribution is its asymptotic series.
 _FAR: Final = 25.0
+#: NumPy has none, SciPy's takes too long to import.
+_erfc: Final = np.frompyfunc(math.erfc, 1, 1)
 
 
 def _no_cosines() -> Float32:
@@ -337,15 +339,18 @@ def _mean_and_deviation(scores: Float32) -> tuple[float, float]:
 
 def log_odds(z: Float64) -> Float64:
     """Return log(Φ(z) / (1 − Φ(z))) of each ``z`` (m,), where Φ is the standard normal distribution, in nats."""
-    return np.array([_surprisal(one) - _surprisal(-one) for one in z.tolist()], np.float64)
+    return _surprisal(z) - _surprisal(-z)
 
 
-def _surprisal(z: float) -> float:
-    """Return −log of the upper tail of the standard normal distribution beyond ``z``."""
-    if z < _FAR:
-        return -math.log(math.erfc(z / math.sqrt(2)) / 2)
-    # Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.12.
-    return z * z / 2 + math.log(z * math.sqrt(2 * math.pi)) - math.log1p(-1 / z**2 + 3 / z**4)
+def _surprisal(z: Float64) -> Float64:
+    """Return −log of the upper tail of the standard normal distribution beyond each ``z`` (m,)."""
+    tails = np.asarray(_erfc(np.minimum(z, _FAR) / math.sqrt(2)), np.float64)
+    found: Float64 = -np.log(tails / 2)
+    if (is_far := z >= _FAR).any():
+        # Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.12.
+        far = z[is_far]
+        found[is_far] = far * far / 2 + np.log(far * math.sqrt(2 * math.pi)) - np.log1p(-1 / far**2 + 3 / far**4)
+    return found
 
 
 def fuse_rankings(pictures: Matches, words: WordHits, calibration: Calibration, count: int) -> CandidateSet:

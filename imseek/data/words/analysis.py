@@ -180,8 +180,8 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
 
 @lru_cache(maxsize=1 << 10)
 def _prefix(start: str) -> Prefix:
-    stems = dict.fromkeys(_stem(start + ending) for ending in _ENDINGS) if _ENGLISH.fullmatch(start) else ()
-    return Prefix(start, tuple(stem for stem in stems if not stem.startswith(start)))
+    stems = dict.fromkeys(stem(start + ending) for ending in _ENDINGS) if _ENGLISH.fullmatch(start) else ()
+    return Prefix(start, tuple(one for one in stems if not one.startswith(start)))
 
 
 def _part_tokens(part: bytes) -> list[str]:
@@ -202,16 +202,21 @@ def _part_tokens(part: bytes) -> list[str]:
 
 
 def _tokens(text: str) -> list[str]:
+    return [stem(token) for token in unstemmed_tokens(text)]
+
+
+def unstemmed_tokens(text: str) -> list[str]:
+    """Return the tokens of a text, in order, before :func:`stem`, which leaves their first characters as they are."""
     text = text[:_MAX_TEXT]
     if text.isascii():
-        return [_stem(word[:MAX_LENGTH]) for word in text.lower().translate(_CHARACTERS).split()]
+        return [word[:MAX_LENGTH] for word in text.lower().translate(_CHARACTERS).split()]
     found: list[str] = []
     for word in _words(text):
         for run in (word,) if word.isascii() else _CJK.split(word):
             if _CJK.match(run):
                 found += (run[i : i + 2] for i in range(max(1, len(run) - 1)))
             elif run:
-                found.append(_stem(run[:MAX_LENGTH]))
+                found.append(run[:MAX_LENGTH])
     return found
 
 
@@ -223,7 +228,8 @@ def _words(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=1 << 16)
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
+    """Return the stem of an English word; other tokens stay as they are."""
     return str(_stemmer().stemWord(word)) if _ENGLISH.fullmatch(word) else word
 
 

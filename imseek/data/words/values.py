@@ -68,6 +68,8 @@ class TokenMatcher:
         stems = (stem for prefix in query.prefixes for stem in prefix.stems)
         self._tokens = frozenset((*query.words, *chain.from_iterable(query.phrases), *stems))
         self._starts = tuple(prefix.start for prefix in query.prefixes)
+        #: The first characters of these tokens.
+        self.initials = frozenset(token[:1] for token in (*self._tokens, *self._starts))
 
     def matches_any(self, tokens: Collection[str]) -> bool:
         """Whether any of the tokens is a word of the query, is in a phrase of it, or has a prefix of it."""

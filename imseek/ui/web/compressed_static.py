@@ -1,4 +1,4 @@
-"""Compresses Streamlit's scripts and styles, which it sends as they are: most of what a first visit transfers."""
+"""Compresses scripts and styles: Streamlit sends its own as they are, which is most of what a first visit transfers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imseek.ui.web.components import SCRIPTS_PATH
+
+_PREFIXES: Final = ("/static/", f"{SCRIPTS_PATH}/")
 _SUFFIXES: Final = (".js", ".css")
 #: Smaller ones gain little.
 _MIN_BYTES: Final = 1024
@@ -17,7 +20,7 @@ _CACHE_BYTES: Final = 16 << 20
 
 
 class CompressedStatic:
-    """Middleware that sends files below ``/static`` in gzip, each compressed once: their names contain their hashes."""
+    """Middleware that sends scripts and styles in gzip, each compressed once: their names contain their hashes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -67,5 +70,5 @@ def _may_compress(scope: Scope) -> bool:
     if scope["type"] != "http" or scope["method"] != "GET":
         return False
     headers = Headers(scope=scope)
-    is_static = scope["path"].startswith("/static/") and scope["path"].endswith(_SUFFIXES)
+    is_static = scope["path"].startswith(_PREFIXES) and scope["path"].endswith(_SUFFIXES)
     return is_static and "gzip" in headers.get("accept-encoding", "") and "range" not in headers

@@ -29,6 +29,7 @@ from imseek.ui.server.process import bind_socket, serve, server_url
 from imseek.ui.server.settings import check_token
 from imseek.ui.web import app_state, blobs, theme
 from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
+from imseek.ui.web.components import script_route
 from imseek.ui.web.compressed_static import CompressedStatic
 from imseek.ui.web.image_action_routes import image_action_routes
 from imseek.ui.web.live_state import state_route
@@ -96,6 +97,7 @@ def run(
             *picture_routes(shared.service, ThumbnailCache(), app_state.PICTURES_PATH, app_state.LARGEST),
             *blobs.routes(shared.service),
             state_route(shared),
+            script_route(),
             *image_action_routes(
                 shared.service,
                 shared.choices,

@@ -90,9 +90,17 @@ def show() -> None:
     pages = {name: navigation.page(name, draw) for name, draw in PAGES.items()}
     chosen = st.navigation([*pages.values()], position="hidden")
     search_box.follow_submission()
-    _bar(pages, chosen)
+    draw_bar = _bar(pages, chosen)
+    # In a session that has the bar already, pages come before it: it changes little, and takes as long as a search.
+    is_drawn = _SWITCHER in st.session_state
+    if not is_drawn:
+        draw_bar()
     page_state.show_deferred_error()
-    chosen.run()
+    try:
+        chosen.run()
+    finally:
+        if is_drawn:
+            draw_bar()
     if (name := navigation.collection_name()) is not None and chosen != pages[navigation.FIRST_PAGE]:
         viewer.restore_viewer(name)
 
@@ -105,57 +113,73 @@ def on_error(error: Exception) -> bool:
     return True
 
 
-def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage) -> None:
-    """Draw the top bar; on phones, CSS moves its links to the bottom of the window."""
+def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage) -> Callable[[], None]:
+    """Make room for the top bar, and return what draws it.
+
+    On phones, CSS moves its links to the bottom of the window.
+    """
+    shell = st.container(key="shell", horizontal=True, vertical_alignment="center", gap=None, wrap=False)
+    changed = st.container(key="shell-changes")
+    here = st.container(key="shell-address")
+
+    def draw() -> None:
+        name, missing = navigation.collection_name(), navigation.missing_collection()
+        with shell:
+            _draw_bar(pages, chosen, name, missing)
+        with changed:
+            component("announcements", "common", "changes")(
+                key=_ANNOUNCEMENTS,
+                data={
+                    "changes": changes.announcements(),
+                    "base": None if name is None else images_url(name),
+                    # These show what is changed from elsewhere on the page.
+                    "renews": chosen in (pages["albums"], pages["labels"]),
+                },
+                on_undone_change=_on_undoing,
+                on_renew_change=_on_renewal,
+            )
+        with here:
+            address(name or missing or "", MINOR_PARAMETERS)
+
+    return draw
+
+
+def _draw_bar(
+    pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage, name: str | None, missing: str | None
+) -> None:
     names = [one.name for one in current_app().collections()]
-    name, missing = navigation.collection_name(), navigation.missing_collection()
     images = None if name is None else _count_images(name)
-    with st.container(key="shell", horizontal=True, vertical_alignment="center", gap=None, wrap=False):
-        component("shell", "watch_app")(
-            key=_SWITCHER,
-            data={
-                "part": "switcher",
-                "collection": name or missing or "",
-                "missing": missing is not None,
-                "collections": names,
-                "images": images,
-                "state": STATE_PATH,
-            },
-            on_chosen_change=_on_choice,
-            on_renew_change=_on_renewal,
-        )
-        with st.container(key="shell-search", horizontal=True, gap=None, wrap=False):
-            if images is not None and name is not None:
-                search_box.show(name, here=chosen == pages[navigation.FIRST_PAGE])
-        with st.container(key="shell-pages", horizontal=True, gap=None, wrap=False):
-            query = {navigation.COLLECTION_KEY: name or missing or ""}
-            for page_name, page in pages.items():
-                st.page_link(
-                    page,
-                    label=navigation.title(page_name),
-                    icon=f":material/{_ICONS[page_name]}:",
-                    query_params=query if names else None,
-                )
-        component("shell", "watch_app")(
-            key="shell-tasks",
-            data={"part": "tasks", "state": STATE_PATH},
-            on_chosen_change=_on_choice,
-            on_renew_change=_on_renewal,
-        )
-    with st.container(key="shell-changes"):
-        component("announcements", "common", "changes")(
-            key=_ANNOUNCEMENTS,
-            data={
-                "changes": changes.announcements(),
-                "base": None if name is None else images_url(name),
-                # These show what is changed from elsewhere on the page.
-                "renews": chosen in (pages["albums"], pages["labels"]),
-            },
-            on_undone_change=_on_undoing,
-            on_renew_change=_on_renewal,
-        )
-    with st.container(key="shell-address"):
-        address(name or missing or "", MINOR_PARAMETERS)
+    component("shell", "watch_app")(
+        key=_SWITCHER,
+        data={
+            "part": "switcher",
+            "collection": name or missing or "",
+            "missing": missing is not None,
+            "collections": names,
+            "images": images,
+            "state": STATE_PATH,
+        },
+        on_chosen_change=_on_choice,
+        on_renew_change=_on_renewal,
+    )
+    with st.container(key="shell-search", horizontal=True, gap=None, wrap=False):
+        if images is not None and name is not None:
+            search_box.show(name, here=chosen == pages[navigation.FIRST_PAGE])
+    with st.container(key="shell-pages", horizontal=True, gap=None, wrap=False):
+        query = {navigation.COLLECTION_KEY: name or missing or ""}
+        for page_name, page in pages.items():
+            st.page_link(
+                page,
+                label=navigation.title(page_name),
+                icon=f":material/{_ICONS[page_name]}:",
+                query_params=query if names else None,
+            )
+    component("shell", "watch_app")(
+        key="shell-tasks",
+        data={"part": "tasks", "state": STATE_PATH},
+        on_chosen_change=_on_choice,
+        on_renew_change=_on_renewal,
+    )
 
 
 def _count_images(name: str) -> int | None:

@@ -6,13 +6,19 @@ untrusted.
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import streamlit as st
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 _HERE = Path(__file__).parent
+#: URL path of the components' scripts.
+SCRIPTS_PATH: Final = "/scripts"
 #: Parts of every component that shows a picture large.
 LARGE_VIEW: Final = ("common", "changes", "favourites", "zoom", "region", "picture_address", "large")
 
@@ -26,8 +32,33 @@ def component(name: str, *parts: str, isolated: bool = True) -> Any:
     """
     # A part need not have a style.
     css = _text(*(f"{part}.css" for part in (*parts, name) if (_HERE / f"{part}.css").exists()))
-    js = _text("mounting.js", *(f"{part}.js" for part in (*parts, name)))
+    url = _script_url(_text("mounting.js", *(f"{part}.js" for part in (*parts, name))))
+    # Streamlit sends this text in every run: the script itself is more than all that changes.
+    js = f'const script = await import(location.origin + "{url}");\nexport default script.default;\n'
     return st.components.v2.component(f"imseek_{name}", css=css, js=js, isolate_styles=isolated)
+
+
+#: The components' scripts by their digest.
+_scripts: Final[dict[str, str]] = {}
+
+
+def _script_url(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).hexdigest()[:32]
+    _scripts[digest] = script
+    return f"{SCRIPTS_PATH}/{digest}.js"
+
+
+def script_route() -> Route:
+    """Return the route of the components' scripts; an address always denotes the same script."""
+
+    async def script(request: Request) -> Response:
+        found = _scripts.get(request.path_params["digest"])
+        if found is None:
+            return Response("no such script", 404)
+        headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+        return Response(found, headers=headers, media_type="text/javascript")
+
+    return Route(f"{SCRIPTS_PATH}/{{digest}}.js", script, methods=["GET"])
 
 
 def _text(*files: str) -> str:

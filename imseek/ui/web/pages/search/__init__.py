@@ -38,9 +38,14 @@ def show() -> None:
     with errors.show_errors():
         captions = read_state(collection.path).has_captions
     above = st.container(key="search-above")
-    with st.container(horizontal=True, gap="xsmall", key="search-menus", vertical_alignment="center", wrap=False):
+    menus = st.container(horizontal=True, gap="xsmall", key="search-menus", vertical_alignment="center", wrap=False)
+    with menus:
         _rail(name, collection, asked)
         facts = st.container(key="search-facts", gap=None)
+    _show_unread(read.unread)
+    # What one waits for is drawn first, the menus above it last.
+    is_found = not asked.empty and answer.show(name, collection, asked, facts)
+    with menus:
         search_box.more_words()
         filter_menu.show(collection, asked)
         options.show(asked, captions=captions)
@@ -48,13 +53,11 @@ def show() -> None:
         history.show(collection.uuid, asked)
         if asked != SearchState():
             st.button("Clear", on_click=page_state.go_to, args=(SearchState(),), help="Start a new search")
-    _show_unread(read.unread)
     with above, errors.show_errors():
         search_box.show_chips(asked, name, collection)
     if asked.empty:
         start_page.show(name, collection, asked, above, facts)
-        return
-    if answer.show(name, collection, asked, facts):
+    if is_found:
         history.remember(collection.uuid, asked)
         freeze_heap("an answer")
 
