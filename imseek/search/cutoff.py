@@ -171,14 +171,23 @@ def sample_scores(samples: Sequence[Float32], queries: Sequence[Float32], shares
     """
     total = np.zeros(len(samples[0]), np.float64)
     for rows, query, share in zip(samples, queries, shares, strict=True):
-        total += share * (rows @ query).astype(np.float64)
+        total += share * _products(rows, query).astype(np.float64)
     return total.astype(np.float32)
+
+
+def _products(rows: Float32, vector: Float32) -> Float32:
+    """Return the dot products (n,) of rows (n, dim) with a vector (dim,).
+
+    Not by BLAS: the threads that it wakes for so little wait for each other, up to 20 ms where a browser has the
+    second processor, and its last digit depends on their number.
+    """
+    products: Float32 = np.einsum("nd,d->n", rows, vector)
+    return products
 
 
 def neutral_scores(rows: Float32, texts: Float32) -> Float32:
     """Return the mean cosine (n,) float32 of each unit row (n, dim) with the vectors of neutral texts (t, dim)."""
-    means: Float32 = rows @ texts.mean(axis=0, dtype=np.float32)
-    return means
+    return _products(rows, texts.mean(axis=0, dtype=np.float32))
 
 
 def count_relevant(scores: Float32, background: Background, neutral: Float32 | None = None) -> int:
