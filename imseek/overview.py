@@ -316,7 +316,7 @@ def thumbnails(
                 data = originals.read(image_id)
                 if data is None:
                     return None
-                return thumbnail(decode(data, min_side=side, measured=False).pixels, side)
+                return thumbnail(decode(data, min_side=side, measured=False, preview=True).pixels, side)
             except MediaError:  # Its content has changed, or its codec is missing.
                 return None
 

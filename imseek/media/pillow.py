@@ -32,7 +32,7 @@ from imseek.media.isobmff import ends_early
 from imseek.media.measures import measure
 from imseek.media.phash import hash_of
 from imseek.media.raw import largest_jpeg
-from imseek.media.svg import render
+from imseek.media.svg import SIDE, render
 from imseek.types.arrays import Pixels
 from imseek.types.pictures import ImageFacts, SkipReason
 
@@ -84,6 +84,7 @@ def read(
     min_side: int | None,
     max_pixels: int,
     measured: bool = True,
+    preview: bool = False,
     admission: Admission = admit,
 ) -> tuple[Pixels, ImageFacts]:
     """Return pixels and facts of ``data``, a picture of format ``name``; see :func:`imseek.media.decode`.
@@ -92,7 +93,7 @@ def read(
     """
     try:
         with _quiet:
-            return _read(data, name, min_side, max_pixels, measured, admission)
+            return _read(data, name, min_side, max_pixels, measured, min_side if preview else None, admission)
     except MediaError:
         raise
     except Image.DecompressionBombError as error:
@@ -110,9 +111,15 @@ def read(
 
 
 def _read(
-    data: bytes, name: str, min_side: int | None, max_pixels: int, measured: bool, admission: Admission
+    data: bytes,
+    name: str,
+    min_side: int | None,
+    max_pixels: int,
+    measured: bool,
+    preview_side: int | None,
+    admission: Admission,
 ) -> tuple[Pixels, ImageFacts]:
-    stored = _open(data, name)
+    stored = _open(data, name, preview_side)
     width, height = stored.size
     if width * height > max_pixels:
         message = f"{width} x {height} pixels are more than the limit of {max_pixels:,}"
@@ -161,12 +168,13 @@ def _load_upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, Exi
     return (image if turn is None else image.transpose(turn)), exif
 
 
-def _open(data: bytes, name: str) -> Any:
+def _open(data: bytes, name: str, preview_side: int | None = None) -> Any:
     """Read a picture's header without decoding pixels. Typed Any, since each plugin adds attributes."""
     if name == "camera raw":
         data = largest_jpeg(data)
     elif name == "SVG":
-        data = render(data)
+        # Twice as large, so that what is made of it is as smooth as if it had been drawn in full.
+        data = render(data) if preview_side is None else render(data, min(SIDE, 2 * preview_side))
     return plugin(name)(io.BytesIO(data))
 
 

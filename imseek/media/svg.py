@@ -22,8 +22,8 @@ _PICTURE: Final = re.compile(r"data:image/(png|jpe?g|gif|webp)[;,]", re.IGNORECA
 _ENDS_EARLY: Final = ("no element found", "unclosed token")
 
 
-def render(data: bytes) -> bytes:
-    """Draw ``data`` as a PNG with a longer side of 1024 pixels: vector graphics have no size of their own.
+def render(data: bytes, side: int = SIDE) -> bytes:
+    """Draw ``data`` as a PNG with a longer side of 1024 pixels, or ``side``: vector graphics have no size of their own.
 
     External references are not followed, and only raster pictures may be embedded. Text is drawn in the fonts of the
     machine. Raises MediaError for an invalid SVG.
@@ -38,7 +38,7 @@ def render(data: bytes) -> bytes:
     try:
         # Without declared entities none is expanded; a public DOCTYPE is neither needed nor fetched.
         root = fromstring(data, forbid_entities=True, forbid_external=True)
-        return bytes(svg_to_bytes(svg_string=_without_references(root), width=SIDE, height=SIDE))
+        return bytes(svg_to_bytes(svg_string=_without_references(root), width=side, height=side))
     except EntitiesForbidden as error:
         message = "this SVG declares entities, which are not expanded"
         raise MediaError(SkipReason.MISSING_CODEC, message) from error

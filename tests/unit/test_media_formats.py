@@ -22,6 +22,7 @@ from imseek.media.decode import Limits, decode
 from imseek.media.formats import sniff
 from imseek.media.sandbox import worker
 from imseek.media.sandbox.kinds import DRAWINGS
+from imseek.media.thumbnails import fit
 from imseek.types.pictures import SkipReason
 
 pytestmark = pytest.mark.slow
@@ -279,6 +280,20 @@ def test_an_svg_is_drawn_in_one_size_whatever_its_own(size: str, drawn: tuple[in
     assert decoded.pixels[decoded.pixels.shape[0] // 2, 100].tolist() == list(RED)
     reduced = decode(svg(filled("red"), size), min_side=100)
     assert 100 <= min(reduced.pixels.shape[:2]) < 200
+
+
+def test_a_preview_of_an_svg_is_drawn_small_and_looks_the_same() -> None:
+    blurred = (
+        '<filter id="soft"><feGaussianBlur stdDeviation="0.5"/></filter><rect x="2" y="2" width="9" height="6" '
+        'fill="red" filter="url(#soft)"/><circle cx="14" cy="5" r="4" fill="blue"/>'
+    )
+    whole = decode(svg(blurred), min_side=160, measured=False)
+    preview = decode(svg(blurred), min_side=160, measured=False, preview=True)
+    assert (max(whole.facts.width, whole.facts.height), max(preview.facts.width, preview.facts.height)) == (1024, 320)
+    small, other = (np.asarray(fit(one.pixels, 160), np.int16) for one in (whole, preview))
+    assert small.shape == other.shape
+    assert np.abs(small - other).mean() < 1
+    assert max(decode(svg(blurred), min_side=900, preview=True).pixels.shape) == 1024
 
 
 def test_what_an_svg_does_not_cover_is_white() -> None:

@@ -173,6 +173,7 @@ def _decode(channel: messages.Channel) -> None:
                 min_side=request.min_side,
                 max_pixels=request.max_pixels,
                 measured=request.measured,
+                preview=request.preview,
                 admission=admission,
             )
         except MediaError as error:

@@ -69,6 +69,7 @@ class Request:
     min_side: int | None
     max_pixels: int
     measured: bool
+    preview: bool = False
 
 
 class Channel:

@@ -95,13 +95,19 @@ os.register_at_fork(after_in_child=_pool.forget)
 
 
 def read(
-    data: bytes, name: str, *, min_side: int | None, max_pixels: int, measured: bool = True
+    data: bytes,
+    name: str,
+    *,
+    min_side: int | None,
+    max_pixels: int,
+    measured: bool = True,
+    preview: bool = False,
 ) -> tuple[Pixels, ImageFacts]:
     """Return pixels and facts of ``data``, a picture of format ``name``, decoded in a confined process.
 
     As :func:`imseek.media.pillow.read`; raises MediaError, whatever the picture does to its decoder.
     """
-    request = Request(name, min_side, max_pixels, measured)
+    request = Request(name, min_side, max_pixels, measured, preview)
     trouble: Exception | None = None
     for _ in range(2):  # another thread, or the system, may have ended the worker
         try:

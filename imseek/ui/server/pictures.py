@@ -137,7 +137,9 @@ class ThumbnailCache:
         return picture
 
     def _make(self, data: bytes, side: int) -> Picture:
-        small = thumbnail(media.decode(data, min_side=side, limits=self._limits).pixels, side)
+        small = thumbnail(
+            media.decode(data, min_side=side, limits=self._limits, measured=False, preview=True).pixels, side
+        )
         return Picture(small, "WEBP", hashlib.sha256(small).hexdigest())
 
 
