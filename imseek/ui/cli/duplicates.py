@@ -24,6 +24,7 @@ from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_csv, check_new, new_file, stream_of
+from imseek.ui.cli.progress import thumbnail_progress
 from imseek.ui.cli.quantities import parse_share
 from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName, print_json
@@ -431,7 +432,9 @@ class _ReportFiles:
             from imseek.ui.render.duplicates_page import page
 
             with ExitStack() as stack:
-                thumbnail = _thumbnails(stack, report, collections)
+                members = sum(len(group.members) for group in report.groups)
+                make = _thumbnails(stack, report, collections)
+                thumbnail = stack.enter_context(thumbnail_progress(make, members))
                 file = stack.enter_context(new_file(self.html, force=self.force))
                 title = "Duplicates in " + ", against ".join(one.name for one in collections)
                 file.writelines(page(report, thumbnail, title=title, names=names))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Final, Self, TypedDict
+from typing import Final, Self, TypedDict, TypeVar
 
 import typer
 
 from imseek.library import PROGRESS_VARIABLE
-from imseek.progress import Progress, ProgressCallback, StopRequest
+from imseek.progress import Progress, ProgressCallback, StopRequest, Task
 from imseek.ui.cli.output import say
 from imseek.ui.render.words import format_size
+
+T = TypeVar("T")
 
 NOTHING_STORED: Final = "interrupted: nothing was stored"
 
@@ -72,6 +75,20 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
             )
 
         yield show
+
+
+@contextmanager
+def thumbnail_progress(read: Callable[[T], bytes | None], total: int) -> Iterator[Callable[[T], bytes | None]]:
+    """Yield ``read``, which makes thumbnails of a page that is being written, with a progress bar."""
+    with progress_bar() as progress:
+        task, done = Task(progress), itertools.count(1)
+
+        def read_next(image: T) -> bytes | None:
+            data = read(image)
+            task.report("thumbnails", min(next(done), total), total)
+            return data
+
+        yield read_next
 
 
 def _json_progress() -> ProgressCallback:

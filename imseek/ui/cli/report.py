@@ -15,6 +15,7 @@ from imseek.types.json_form import Count
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
+from imseek.ui.cli.progress import thumbnail_progress
 from imseek.ui.cli.run import Run
 from imseek.ui.render.words import printable
 
@@ -130,8 +131,10 @@ def _write(file: Path, found: CollectionReport, chosen: ResolvedCollection, *, m
     title = f"Collection {chosen.name}"
     today = datetime.now().astimezone().date().isoformat()
     said = f"{found.info.path}, generation {found.info.generation}, {found.info.encoder.encoder}; {today}"
+    ids = picture_ids(found)
     with (
-        thumbnails(chosen.path, picture_ids(found), _THUMBNAIL_SIDE) as read,
+        thumbnails(chosen.path, ids, _THUMBNAIL_SIDE) as make,
+        thumbnail_progress(make, len(set(ids))) as read,
         new_file(file, force=force) as out,
     ):
         if not markdown:
