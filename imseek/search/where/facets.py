@@ -20,7 +20,7 @@ from imseek.search.where.location_clusters import LocationCluster
 from imseek.search.where.names import ColumnNames, unknown_name
 from imseek.types.json_form import Count
 
-Bound: TypeAlias = "float | date | None"
+Bound: TypeAlias = "int | float | date | None"
 
 #: Number of most frequent values returned per column, and maximum number of distinct values counted.
 MAX_VALUES: Final = 200
