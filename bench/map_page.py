@@ -1,4 +1,4 @@
-"""How fast the page of maps is in chromium with many points: first paint, moving, a lasso.
+"""How fast the page of maps is in chromium with many points: first paint, moving, a lasso, a filter.
 
     python bench/map_page.py 100000
 
@@ -37,14 +37,27 @@ _PIXEL = base64.b64decode("UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==")
 
 #: Done when the next frame is on the screen.
 _FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+#: Records the milliseconds of the script of each frame, and those between frames.
+_RECORD = """() => {
+  const usual = window.requestAnimationFrame.bind(window);
+  window.frames_ = []; window.between = []; let before = 0;
+  window.requestAnimationFrame = (act) => usual((at) => {
+    const began = performance.now(); act(at); window.frames_.push(performance.now() - began);
+    if (before) window.between.push(at - before); before = at;
+  });
+}"""
 
 
 def made(folder: Path, count: int) -> None:
     generator = np.random.default_rng(3)
+    centres = generator.normal(size=(12, 32)).astype(np.float32) * 1.2
     kind = generator.integers(0, 12, count)
-    vectors = generator.normal(size=(12, 32))[kind] * 1.2 + generator.normal(size=(count, 32))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    np.save(folder / "made.npy", vectors.astype(np.float32))
+    vectors = np.lib.format.open_memmap(folder / "made.npy", "w+", np.float32, (count, 32))
+    for start in range(0, count, 100_000):
+        part = kind[start : start + 100_000]
+        some = centres[part] + generator.normal(size=(len(part), 32)).astype(np.float32)
+        vectors[start : start + 100_000] = some / np.linalg.norm(some, axis=1, keepdims=True)
+    vectors.flush()
     pq.write_table(pa.table({"kind": [f"kind {one}" for one in kind.tolist()]}), folder / "made.parquet")
     root = folder / "collections" / "many"
     with imseek.create(root, encoder="fake:32") as collection:
@@ -76,12 +89,12 @@ def timed(what: str) -> Iterator[None]:
     recorder.add_row("steps", step=what, seconds=seconds, cpu_s=processor)
 
 
-def opened(browser: Any, ui: Pages) -> Page:
+def opened(browser: Any, ui: Pages, **query: str) -> Page:
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     context.set_default_timeout(120_000)
     context.route("**/pictures/**", lambda asked: asked.fulfill(body=_PIXEL, content_type="image/webp"))
     page = context.new_page()
-    page.goto(ui.at("map", c="many"))
+    page.goto(ui.at("map", c="many", **query))
     page.locator("canvas.points[data-view]").wait_for()
     return page
 
@@ -89,10 +102,16 @@ def opened(browser: Any, ui: Pages) -> Page:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("points", type=int)
-    count = parser.parse_args().points
+    parser.add_argument(
+        "--folder", type=Path, help="with the collection of an earlier run, or for one; default: none is kept"
+    )
+    arguments = parser.parse_args()
+    count = arguments.points
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        folder = Path(name)
-        made(folder, count)
+        folder = arguments.folder or Path(name)
+        if not (folder / "collections").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            made(folder, count)
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         with pages(folder, folder) as ui:
             for which in ("first visit", "later visit, empty cache"):
@@ -111,7 +130,9 @@ def main() -> None:
             box = page.locator("canvas.points").bounding_box()
             assert box is not None
             x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            page.evaluate(_RECORD)
             for what in ("with pictures", "points only"):
+                page.evaluate("window.frames_ = []; window.between = []")
                 page.mouse.move(x, y)
                 page.mouse.down()
                 with timed(f"40 frames moved, {what}"):
@@ -119,8 +140,12 @@ def main() -> None:
                         page.mouse.move(x + 3 * n, y + 2 * n)
                         page.evaluate(_FRAME)
                 page.mouse.up()
+                script = sorted(page.evaluate("window.frames_"))
+                shares = {share: script[int(share * (len(script) - 1))] for share in (0.5, 0.95, 1)}
+                print(f"  script of a frame, ms: {', '.join(f'p{100 * a:.0f} {b:.1f}' for a, b in shares.items())}")
+                recorder.add_row("frames", what=what, p50=shares[0.5], p95=shares[0.95], most=shares[1])
                 page.get_by_role("checkbox", name="pictures").uncheck()
-            page.get_by_role("button", name="Whole map", exact=True).click()
+            page.get_by_role("button", name="Fit", exact=True).click()
             page.get_by_role("button", name="Rectangle").click()
             with timed("a rectangle, until its pictures are listed"):
                 page.mouse.move(x - 200, y - 150)
@@ -129,6 +154,24 @@ def main() -> None:
                 page.mouse.up()
                 page.locator(".grid .card").first.wait_for()
             print(page.locator(".status").inner_text())
+            page = opened(browser, ui, colour="Column kind")
+            entry = page.locator(".legend li button").first
+            entry.wait_for()
+            page.wait_for_timeout(2000)
+            with timed("a colour of the legend alone, until it is drawn"):
+                entry.evaluate("(one) => one.click()")
+                page.evaluate(_FRAME)
+            took = page.evaluate(
+                """() => { const find = (root) => { for (const e of root.querySelectorAll("*")) {
+                  if (e.matches(".legend li button")) return e;
+                  const inside = e.shadowRoot && find(e.shadowRoot); if (inside) return inside; } return null; };
+                const began = performance.now(); find(document).click();
+                const frame = (done) => requestAnimationFrame(() => setTimeout(() => done(performance.now() - began)));
+                return new Promise(frame);
+                }"""
+            )
+            print(f"  all colours again, in the browser: {took:.0f} ms")
+            recorder.put(filter_ms=took)
         browser.close()
 
 

@@ -31,14 +31,16 @@ if TYPE_CHECKING:
     from imseek.search.term_parser import parse_term, split_weight
     from imseek.search.where.columns_and_functions import Kind
     from imseek.search.where.facet_counts import FacetCounts
-    from imseek.search.where.facets import Facet
+    from imseek.search.where.facets import Facet, FacetSummary
+    from imseek.search.where.location_clusters import Box, LocationCluster, LocationCounts
+    from imseek.search.where.world import Country, countries
 
 __all__ = [
-    "MAX_HITS_PER_RESPONSE", "NOT_WEIGHT", "VECTOR_COST", "By", "Cutoff", "Facet", "FacetCounts", "GroupBy", "Kind",
-    "OptionField", "Query", "QueryOptions", "Region", "RerankRequest", "Reranker", "Searchable", "Sort", "Term",
-    "check_region", "check_values", "format_region", "gpu_count", "is_shares", "known_rerankers", "load_picture",
-    "make_query", "option_fields", "parse_region", "parse_term", "query_from_json", "query_from_line",
-    "query_to_json", "runs_on_gpu", "split_weight",
+    "MAX_HITS_PER_RESPONSE", "NOT_WEIGHT", "VECTOR_COST", "Box", "By", "Country", "Cutoff", "Facet", "FacetCounts",
+    "FacetSummary", "GroupBy", "Kind", "LocationCluster", "LocationCounts", "OptionField", "Query", "QueryOptions",
+    "Region", "RerankRequest", "Reranker", "Searchable", "Sort", "Term", "check_region", "check_values", "countries",
+    "format_region", "gpu_count", "is_shares", "known_rerankers", "load_picture", "make_query", "option_fields",
+    "parse_region", "parse_term", "query_from_json", "query_from_line", "query_to_json", "runs_on_gpu", "split_weight",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:
@@ -59,6 +61,8 @@ if not TYPE_CHECKING:
             "imseek.search.term_parser": "parse_term split_weight",
             "imseek.search.where.columns_and_functions": "Kind",
             "imseek.search.where.facet_counts": "FacetCounts",
-            "imseek.search.where.facets": "Facet",
+            "imseek.search.where.facets": "Facet FacetSummary",
+            "imseek.search.where.location_clusters": "Box LocationCluster LocationCounts",
+            "imseek.search.where.world": "Country countries",
         },
     )

@@ -34,6 +34,26 @@ _TAKEN = {
 }
 
 
+#: Where some were taken: two in Oslo, one in Bergen, one in Nairobi.
+_PLACES = {
+    "astronaut.png": (59.9139, 10.7522),
+    "chelsea.png": (59.9500, 10.7000),
+    "coffee.png": (60.3920, 5.3240),
+    "rocket.jpg": (-1.2921, 36.8219),
+}
+_NORWAY = "latitude BETWEEN 59.91 AND 60.4 AND longitude BETWEEN 5.32 AND 10.76"
+
+
+def _position(exif: Image.Exif, latitude: float, longitude: float) -> None:
+    gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
+    for ref, at, value, ends in (
+        (ExifTags.GPS.GPSLatitudeRef, ExifTags.GPS.GPSLatitude, latitude, "SN"),
+        (ExifTags.GPS.GPSLongitudeRef, ExifTags.GPS.GPSLongitude, longitude, "WE"),
+    ):
+        gps[ref] = ends[value >= 0]
+        gps[at] = (float(abs(value) // 1), float(abs(value) * 60 % 60 // 1), abs(value) * 3600 % 60)
+
+
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory, small_photo_files: list[Path]) -> Iterator[imseek.Collection]:
     """Eight photographs in folders by year; five have a date and a camera, two keywords, one person, and tags."""
@@ -46,6 +66,8 @@ def collection(tmp_path_factory: pytest.TempPathFactory, small_photo_files: list
             if path.name in _TAKEN:
                 exif[ExifTags.Base.Model] = "Box 1" if n % 2 else "Pinhole"
                 exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = _TAKEN[path.name]
+            if path.name in _PLACES:
+                _position(exif, *_PLACES[path.name])
             image.save(folder / path.name, exif=exif)
     said = {"rocket": annotations("rocket", "sky", "it's"), "china": annotations("sky", people=("Anna",), rating=3)}
     for name, text in said.items():
@@ -82,6 +104,8 @@ def total(collection: imseek.Collection, asked: SearchState) -> int:
         ("keywords IN ('sky')", "rating >= 3", "width > 10"),
         ("aspect >= 1.05", "camera IN ('no such camera')"),
         ("year = 2019 OR name LIKE 'r%'",),
+        (_NORWAY,),
+        ("latitude IS NOT NULL", "camera IN ('Pinhole')"),
     ],
 )
 def test_each_number_is_what_its_choice_finds(collection: imseek.Collection, where: tuple[str, ...]) -> None:
@@ -103,7 +127,19 @@ def test_each_number_is_what_its_choice_finds(collection: imseek.Collection, whe
 def test_what_can_be_chosen(collection: imseek.Collection) -> None:
     found = answered(collection, SearchState())
     assert list(found) == [
-        *("day", "folder", "tag()", "keywords", "people", "rating", "camera", "aspect", "megapixels", "format")
+        *(
+            "day",
+            "folder",
+            "tag()",
+            "keywords",
+            "people",
+            "latitude",
+            "rating",
+            "camera",
+            "aspect",
+            "megapixels",
+            "format",
+        )
     ]
     assert found["day"]["years"] == YEARS
     assert found["day"]["months"] == []
@@ -249,3 +285,57 @@ def test_other_orders_have_no_timeline(collection: imseek.Collection) -> None:
 def test_cards_of_odd_ids(collection: imseek.Collection, ids: str) -> None:
     with pytest.raises(QueryError, match="cannot be read"):
         hit_pages.cards("c", collection, ids)
+
+
+def test_places_are_grouped_and_a_smaller_view_shows_more_of_them(collection: imseek.Collection) -> None:
+    def places(asked: SearchState, **more: Any) -> list[tuple[str, str, int, bool]]:
+        rows = answered(collection, asked, **more)["latitude"]["rows"]
+        return [(one["label"], one.get("at", ""), one["count"], one["chosen"]) for one in rows]
+
+    everywhere = ("With a location", "", 4, False)
+    norway, kenya = ("Norway", "60° N, 11° E", 3, False), ("Kenya", "1° S, 37° E", 1, False)
+    assert places(SearchState()) == [everywhere, norway, kenya]
+    view = answered(collection, SearchState())["latitude"]["view"]
+    assert view[0] < 5 < 37 < view[2]
+    assert places(SearchState(), view="0,55,20,65") == [
+        everywhere,
+        ("Norway", "60.0° N, 10.7° E", 2, False),
+        ("Norway", "60.4° N, 5.3° E", 1, False),
+    ]
+    row = answered(collection, SearchState())["latitude"]["rows"][1]
+    asked = facets.change(SearchState(), {"column": "latitude", "value": row["value"], "on": True})
+    assert asked.where == (_NORWAY,)
+    assert places(asked) == [everywhere, (*norway[:3], True), kenya]
+    zoomed = places(asked, view="30,-10,40,0")
+    assert zoomed == [
+        everywhere,
+        ("59.91° to 60.4° N, 5.32° to 10.76° E", "", 3, True),
+        ("Kenya", "1.3° S, 36.8° E", 1, False),
+    ]
+    both = facets.change(
+        asked, {"column": "latitude", "value": answered(collection, asked)["latitude"]["rows"][2]["value"], "on": True}
+    )
+    assert total(collection, both) == 4
+    assert facets.change(both, {"column": "latitude", "value": row["value"], "on": False}).where != both.where
+    assert filters.describe_condition(asked.where[0]) == "location: 59.91° to 60.4° N, 5.32° to 10.76° E"
+
+
+@pytest.mark.parametrize("view", ["1,2,3", "a,b,c,d", "5,5,1,1", "nan,0,1,1"])
+def test_a_view_that_is_none_is_refused(collection: imseek.Collection, view: str) -> None:
+    with pytest.raises(QueryError):
+        facets.answer(collection, urlencode({"view": view}))
+
+
+def test_a_summary_counts_the_images_of_a_filter(collection: imseek.Collection) -> None:
+    found = overview.summarise_facets(collection, where="latitude > 50")
+    columns = {one.column: one for one in found.columns}
+    assert found.images == 3
+    assert columns["taken_at"].values == (("2019-05", 2), ("2019-12", 1))
+    assert found.tags == (("best", 1),)
+    assert sorted(one.images for one in found.locations) == [1, 2]
+    named = overview.summarise_facets(collection, ["location", "rating"], where="rating = 3")
+    assert [(one.column, one.values) for one in named.columns] == [("rating", (("3", 1),))]
+    assert (named.tags, named.locations) == ((), ())
+    assert overview.summarise_facets(collection, ["rating"], where="camera = 'none'").columns == ()
+    with pytest.raises(QueryError, match="no column 'ratng'"):
+        overview.summarise_facets(collection, ["ratng"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,10 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import imseek
+from imseek import overview
 from imseek.errors import UsageError
 from imseek.ui.http.app import make_app
+from imseek.ui.render.result_json import to_json
 from imseek.ui.server.settings import Settings
 
 TOKEN = "a-token-for-tests-0123456789"
@@ -59,6 +62,18 @@ def test_words_find_what_the_library_finds(client: TestClient, root: Path) -> No
     assert found["hits"][0]["path"] == expected[0].path
     assert found["uuid"] == expected[0].collection
     assert found["searched"] == expected.searched
+
+
+def test_facets_are_those_of_the_command(client: TestClient, root: Path) -> None:
+    expected = overview.summarise_facets(root, where="format = 'PNG'", values=2)
+    found = client.get(_at("facets"), params={"where": "format = 'PNG'", "values": 2}).json()
+    assert found == json.loads(json.dumps(to_json(expected), default=str))
+    some = client.get(_at("facets"), params={"column": ["format", "tag"]}).json()
+    assert [one["column"] for one in some["columns"]] == ["format"]
+    assert client.get(_at("facets"), params={"column": "fromat"}).status_code == 422
+    assert client.get(_at("facets"), params={"where": "fromat = 1"}).status_code == 422
+    assert client.get(_at("facets"), params={"values": 201}).status_code == 422
+    assert client.get("/collections/nothing/facets").status_code == 404
 
 
 def test_words_that_are_typed_go_on(client: TestClient, root: Path) -> None:

@@ -192,6 +192,9 @@ def test_columns_with_their_values(settings: Settings) -> None:
     (one,) = answer(settings, "facets", {"column": "format", "values": 1})["columns"]
     assert len(one["values"]) == 1
     assert "did you mean format?" in refusal(settings, "facets", {"column": "fromat"})
+    few = answer(settings, "facets", {"where": "format = 'PNG'"})
+    assert {one["column"]: one["values"] for one in few["columns"]}["format"] == [["PNG", few["images"]]]
+    assert "hint" in refusal(settings, "facets", {"where": "fromat = 'PNG'"})
 
 
 def test_duplicates_come_in_pages(settings: Settings) -> None:
@@ -403,10 +406,10 @@ def test_many_calls_at_once(settings: Settings) -> None:
 def test_a_failure_inside_is_named_by_a_reference_only(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret /root/place")
 
-    monkeypatch.setattr(tools_module.overview, "facets", fail)
+    monkeypatch.setattr(tools_module.overview, "summarise_facets", fail)
     text = refusal(settings, "facets", {})
     assert "secret" not in text
     reference = text.rpartition(" ")[2]

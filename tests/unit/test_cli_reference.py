@@ -22,6 +22,7 @@ def test_the_commands_of_the_design_are_there() -> None:
         "similar",
         "browse",
         "captions",
+        "facets",
         "config",
         "config list",
         "config get",

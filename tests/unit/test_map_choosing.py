@@ -16,7 +16,7 @@ from imseek.ui.web import blobs
 from imseek.ui.web.components.scatter import Lasso, PointData, read_lasso, store_colours, store_points
 from imseek.ui.web.pages.map import colours, lasso_selection, layout_job, map_points
 from imseek.ui.web.pages.map.colours import ColourBy
-from imseek.ui.web.pages.map.map_points import MapPoints, central_point
+from imseek.ui.web.pages.map.map_points import MapPoints
 
 pytestmark = pytest.mark.slow
 
@@ -51,12 +51,12 @@ class TestInside:
         assert data is not None
         corners = np.array([[-1, -1], [1, -1], [0, 1]], np.float64)
 
-        def taken(shade: int | None, address: str | None) -> list[int]:
+        def taken(shade: tuple[int, ...] | None, address: str | None) -> list[int]:
             return lasso_selection.ids_in_lasso(of, Lasso(corners, shade, address, add=False)).tolist()
 
-        assert taken(1, data.address) == [5, 8]
+        assert taken((1,), data.address) == [5, 8]
         assert taken(None, data.address) == [3, 5, 8]
-        assert taken(1, "/arrays/gone") == [3, 5, 8], "colours that are not kept any more"
+        assert taken((1,), "/arrays/gone") == [3, 5, 8], "colours that are not kept any more"
 
     def test_adding_and_toggling(self) -> None:
         before, found = np.array([1, 4]), np.array([4, 9])
@@ -68,13 +68,13 @@ class TestInside:
 
 class TestWhatBrowsersSend:
     def test_a_lasso(self) -> None:
-        found = read_lasso({"corners": [0, 0, 1, 0.5, 0, 1], "only": 2, "colours": "/arrays/x", "add": True})
+        found = read_lasso({"corners": [0, 0, 1, 0.5, 0, 1], "only": [2, 3], "colours": "/arrays/x", "add": True})
         assert found is not None
         assert found.corners.tolist() == [[0, 0], [1, 0.5], [0, 1]]
-        assert (found.shade, found.colours, found.add) == (2, "/arrays/x", True)
-        every = read_lasso({"corners": [0, 0, 1, 1, 0, 1], "only": -1, "colours": None, "add": False})
+        assert (found.shades, found.colours, found.add) == ((2, 3), "/arrays/x", True)
+        every = read_lasso({"corners": [0, 0, 1, 1, 0, 1], "only": None, "colours": None, "add": False})
         assert every is not None
-        assert (every.shade, every.add) == (None, False)
+        assert (every.shades, every.add) == (None, False)
 
     @pytest.mark.parametrize(
         "value",
@@ -173,10 +173,8 @@ class TestColours:
         assert sorted(entry["count"] for entry in made.legend["legend"]) == sorted(
             folders.count(one) for one in set(folders)
         )
-        (label, x, y) = colours.labels(shown, by, made)[0]  # The other folder has two pictures only.
-        assert label.endswith("skimage/data")
-        assert [x, y] in map_points.load_points(shown).places.tolist()
-        assert colours.labels(shown, ColourBy("none"), colours.colours(shown, ColourBy("none")).colouring) == ()
+        assert colours.regions(shown, by) is colours.colours(shown, by)
+        assert colours.regions(shown, ColourBy("none")) is colours.colours(shown, by), "there are no clusters"
 
     def test_by_tags(self, tmp_path, photo_files) -> None:
         root = tmp_path / "c"
@@ -223,11 +221,6 @@ class TestColours:
     def test_a_column_that_is_none(self, photographed) -> None:
         with pytest.raises(QueryError, match="no column"):
             colours.colours(map_points.current_view(photographed, "map", None), ColourBy("column", "widht"))
-
-
-def test_the_middle_of_a_group_is_one_of_it() -> None:
-    ring = np.array([[0, 1], [1, 0], [0, -1], [-1, 0], [0.9, 0.1]], np.float32)
-    assert list(central_point(ring)) in ring.tolist()
 
 
 def test_how_long_it_takes() -> None:

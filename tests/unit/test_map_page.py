@@ -247,6 +247,7 @@ class TestHostile:
             "map.js",
             "plane.js",
             "points.js",
+            "density.js",
             "tiles.js",
             "card.js",
             "gestures.js",

@@ -22,20 +22,23 @@ from sqlglot import exp
 from imseek.data.catalog import tag_reader
 from imseek.data.reader import Reader
 from imseek.search.where.column_cache import ColumnCache, kinds_of
-from imseek.search.where.columns_and_functions import ALIASES, STORED_ALIASES, VIRTUAL, Kind, Source
-from imseek.search.where.facets import MAX_VALUES, column_chunks, folders_of
+from imseek.search.where.columns_and_functions import ALIASES, NUMBERS, STORED_ALIASES, VIRTUAL, Kind, Source
+from imseek.search.where.facets import MAX_VALUES, TAG, column_chunks, folders_of
 from imseek.search.where.filters import Filters
 from imseek.search.where.grammar import parse
+from imseek.search.where.location_clusters import WORLD, Box, LocationCounts, bounds, check_view, find_clusters
 from imseek.search.where.names import unknown_name
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
+Floats: TypeAlias = npt.NDArray[np.float64]
 #: Returns the ids of the images that a search finds under a condition (None: without one).
 Hits: TypeAlias = Callable[[str | None], Iterable[int]]
 
-#: The facet of tags, which are no column.
-TAG: Final = "tag"
 #: Distinct values of a column that are counted: captions have too many, keywords do not.
 _MAX_DISTINCT: Final = 100_000
+#: Space around all positions as a share, and the degrees that a view of all of them is wide at least.
+_MARGIN: Final = 0.12
+_LEAST_WIDTH: Final = 30.0
 _FILTER_MEMORY: Final = 128 << 20
 _COLUMN_MEMORY: Final = 1 << 20
 #: Kinds whose values are counted. Other numbers are counted by ranges, which are conditions.
@@ -44,6 +47,7 @@ _COUNTED: Final = frozenset({Kind.TEXT, Kind.BOOL, Kind.LIST, Kind.INT, Kind.TIM
 _SAME: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("taken_at", "day", "year", "month"), frozenset({"taken_at", "day", "year", "month"})),
     **dict.fromkeys(("folder", "path"), frozenset({"folder", "path"})),
+    **dict.fromkeys(("latitude", "longitude"), frozenset({"latitude", "longitude"})),
 }
 
 
@@ -83,6 +87,7 @@ class FacetCounter:
         self._ids: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._order: npt.NDArray[np.int64] | None = None
         self._codes: dict[str, _Codes] = {}
+        self._positions: tuple[Floats, Floats] | None = None
 
     def count(
         self,
@@ -103,15 +108,13 @@ class FacetCounter:
         """
         with self._lock:
             self._renew(reader)
-            about = [columns_of(condition) for condition in where]
-            masks = [self._mask(self._filters.ids(reader, condition)) for condition in where]
+            masks = self._masks(reader, where)
             combined: dict[tuple[int, ...], Mask] = {}
 
             def mask_for(column: str) -> Mask:
-                own = _SAME.get(column, frozenset({column}))
-                others = tuple(n for n, names in enumerate(about) if not (names and names <= own))
+                others = _others(column, where)
                 if others not in combined:
-                    combined[others] = self._combine([masks[n] for n in others], [where[n] for n in others], hits)
+                    combined[others] = self._mask_for(column, where, masks, hits)
                 return combined[others]
 
             found = [self._count(reader, one, mask_for(one), holding.casefold(), limit) for one in columns]
@@ -122,6 +125,35 @@ class FacetCounter:
                 known = int(np.count_nonzero(np.logical_or.reduce(each))) if each else 0
                 found.append(FacetCounts(column, int(np.count_nonzero(mask)), known, len(values), values))
         return tuple(found)
+
+    def locations(
+        self, reader: Reader, where: Sequence[str] = (), *, hits: Hits | None = None, view: Box | None = None
+    ) -> LocationCounts:
+        """Group the positions of images, as :meth:`count` counts values, inside ``view``: a part of the world, or None
+        for the part with all of the collection's positions. Raises QueryError, StaleGenerationError."""
+        with self._lock:
+            self._renew(reader)
+            if self._positions is None:
+                self._positions = _read_positions(reader)
+            latitude, longitude = self._positions
+            there = ~np.isnan(latitude)
+            if view is None:
+                around = bounds(latitude[there], longitude[there])
+                view = WORLD if around is None else around.around(_MARGIN, _LEAST_WIDTH)
+            mask = self._mask_for("latitude", where, self._masks(reader, where), hits)
+            chosen = mask & there
+            clusters = find_clusters(latitude[chosen], longitude[chosen], check_view(view))
+            known = int(np.count_nonzero(chosen))
+            inside = int(np.count_nonzero(view.contains(latitude[chosen], longitude[chosen])))
+            return LocationCounts(int(np.count_nonzero(mask)), known, known - inside, view, clusters)
+
+    def _masks(self, reader: Reader, where: Sequence[str]) -> list[Mask]:
+        return [self._mask(self._filters.ids(reader, condition)) for condition in where]
+
+    def _mask_for(self, column: str, where: Sequence[str], masks: Sequence[Mask], hits: Hits | None) -> Mask:
+        """Return the images that count for a column: those of conditions that do not name it alone."""
+        others = _others(column, where)
+        return self._combine([masks[n] for n in others], [where[n] for n in others], hits)
 
     def _combine(self, masks: Sequence[Mask], where: Sequence[str], hits: Hits | None) -> Mask:
         mask: Mask = np.ones(len(self._ids), np.bool_)
@@ -140,6 +172,7 @@ class FacetCounter:
         is_ascending = bool(np.all(self._ids[1:] > self._ids[:-1]))
         self._order = None if is_ascending else np.argsort(self._ids, kind="stable")
         self._codes = {}
+        self._positions = None
         self._generation = reader.generation
 
     def _rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -205,6 +238,31 @@ class FacetCounter:
         codes = np.fromiter((positions[tag] for _, tag in pairs), np.int32, len(pairs))
         live = np.isin(ids, self._ids)
         return _Codes(values, codes[live], self._rows(ids[live]))
+
+
+def _others(column: str, where: Sequence[str]) -> tuple[int, ...]:
+    """Return the positions of the conditions that do not name ``column`` alone."""
+    own = _SAME.get(column, frozenset({column}))
+    return tuple(n for n, names in enumerate(map(columns_of, where)) if not (names and names <= own))
+
+
+def _read_positions(reader: Reader) -> tuple[Floats, Floats]:
+    """Return the latitude and longitude of all live images, NaN where one is missing or is no position."""
+    columns = ColumnCache(_COLUMN_MEMORY)
+    types = columns.types(reader)
+    kinds = kinds_of(types)
+    if not all(kinds.get(name) in NUMBERS for name in ("latitude", "longitude")):
+        return (empty := np.full(sum(len(ids) for ids, _ in _tables(reader, [Source("id")])), np.nan)), empty
+    latitude, longitude = (
+        _one_array(
+            [pc.cast(chunk, pa.float64()) for chunk in column_chunks(columns, reader, types, Source("stored", name))]
+        )
+        .to_numpy(zero_copy_only=False)
+        .astype(np.float64)
+        for name in ("latitude", "longitude")
+    )
+    known = (np.abs(latitude) <= 90) & (np.abs(longitude) <= 180)
+    return np.where(known, latitude, np.nan), np.where(known, longitude, np.nan)
 
 
 @lru_cache(1024)

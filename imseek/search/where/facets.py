@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from imseek.data.reader import Reader
 from imseek.search.where.column_cache import ColumnCache, kinds_of
 from imseek.search.where.columns_and_functions import NUMBERS, TIMES, Kind, Source
-from imseek.search.where.names import ColumnNames
+from imseek.search.where.location_clusters import LocationCluster
+from imseek.search.where.names import ColumnNames, unknown_name
+from imseek.types.json_form import Count
 
-Bound: TypeAlias = "float | date | None"
+Bound: TypeAlias = "int | float | date | None"
 
 #: Number of most frequent values returned per column, and maximum number of distinct values counted.
 MAX_VALUES: Final = 200
@@ -28,12 +32,20 @@ _MEMORY: Final = 256 << 20
 _SKIPPED: Final = frozenset({"phash", "mode", "orientation", "taken_at_zone", "content_hash", "frames"})
 
 
+#: Names of what is no column: tags, and where images were taken.
+TAG: Final = "tag"
+LOCATION: Final = "location"
+#: Distinct integers up to which they are counted: ratings, not widths.
+_MAX_INTEGERS: Final = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Facet:
     """Summary of a column: ``kind`` as filters name it, and the number of images with a value (``known``).
 
     ``distinct`` is the number of distinct texts, or of entries of lists (None if too many to count). ``values`` are the
-    most frequent ones with their counts, ``low`` and ``high`` the bounds of numbers and dates (of times: their days).
+    most frequent ones with their counts, of times and dates the most frequent months, of integers only if they are few.
+    ``low`` and ``high`` are the bounds of numbers and dates (of times: their days).
     """
 
     column: str
@@ -65,8 +77,32 @@ class Facet:
         return self.kind in TIMES
 
 
-def facets(reader: Reader, *, skipped: frozenset[str] = _SKIPPED) -> tuple[Facet, ...]:
-    """Summarise each stored column that has a value, and ``folder``, in the reader's generation.
+@dataclass(frozen=True, slots=True)
+class FacetSummary:
+    """What conditions can use among ``images``."""
+
+    images: Count
+    columns: tuple[Facet, ...]
+    """Columns with a value."""
+    tags: tuple[tuple[str, int], ...]
+    """The most frequent tags, with their numbers of images."""
+    locations: tuple[LocationCluster, ...]
+    """Where most images were taken."""
+
+
+def choose_facets(found: Sequence[Facet], columns: Sequence[str], others: Sequence[Facet] = ()) -> list[Facet]:
+    """Return the facets of ``columns``, or all of them. Raises QueryError for a name that is neither in ``others``."""
+    names = [TAG, LOCATION, *dict.fromkeys(one.column for one in (*found, *others))]
+    for column in columns:
+        if column not in names:
+            raise unknown_name("column", column, names)
+    return [one for one in found if not columns or one.column in columns]
+
+
+def facets(
+    reader: Reader, *, skipped: frozenset[str] = _SKIPPED, ids: npt.NDArray[np.int64] | None = None
+) -> tuple[Facet, ...]:
+    """Summarise each stored column that has a value, and ``folder``, among all images or those with ``ids``.
 
     Reads every column once: some tenths of a second for 100,000 images with the usual columns. Raises
     StaleGenerationError.
@@ -79,13 +115,18 @@ def facets(reader: Reader, *, skipped: frozenset[str] = _SKIPPED) -> tuple[Facet
         for shown, virtual in sorted(ColumnNames(kinds).all().items())
         if len(virtual.inputs) == 1 and virtual.inputs[0].what == "stored" and shown in _own_names(kinds, shown)
     ]
-    found = []
-    for shown, source in named:
-        if source.name in skipped:
-            continue
-        found.append(_facet(shown, kinds[source.name], column_chunks(columns, reader, types, source)))
-    paths = column_chunks(columns, reader, types, Source("place", "path"))
-    found.append(_facet("folder", Kind.TEXT, map(folders_of, paths)))
+    masks = None
+    if ids is not None:
+        masks = [
+            pc.is_in(chunk, value_set=pa.array(ids)) for chunk in column_chunks(columns, reader, types, Source("id"))
+        ]
+
+    def chunks(source: Source) -> Iterator[Any]:
+        every = column_chunks(columns, reader, types, source)
+        return every if masks is None else (one.filter(mask) for one, mask in zip(every, masks, strict=True))
+
+    found = [_facet(shown, kinds[one.name], chunks(one)) for shown, one in named if one.name not in skipped]
+    found.append(_facet("folder", Kind.TEXT, map(folders_of, chunks(Source("place", "path")))))
     return tuple(one for one in found if one.known)
 
 
@@ -119,7 +160,10 @@ def _facet(name: str, kind: Kind, chunks: Iterator[Any]) -> Facet:
             bounds = pc.min_max(chunk).as_py()
             low = _extreme(min, low, bounds["min"])
             high = _extreme(max, high, bounds["max"])
-        elif counts is not None:
+        if kind in TIMES:
+            months = pc.floor_temporal(chunk.cast(pa.timestamp("s"), safe=False), unit="month")
+            chunk = pc.utf8_slice_codeunits(months.cast(pa.string()), 0, len("2023-05"))
+        if counts is not None and kind is not Kind.FLOAT:
             texts = chunk.cast(pa.string()) if chunk.type != pa.string() else chunk
             if kind is Kind.LIST:
                 texts = pc.list_flatten(pc.split_pattern(texts, "\n"))
@@ -130,6 +174,8 @@ def _facet(name: str, kind: Kind, chunks: Iterator[Any]) -> Facet:
             values = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
             counts.update({value: n for value, n in values if value is not None})
             counts = None if len(counts) > _MAX_DISTINCT else counts
+    if kind is Kind.INT and len(counts or ()) > _MAX_INTEGERS:
+        counts = None
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0])) if counts else []
     return Facet(
         name,

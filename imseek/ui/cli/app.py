@@ -47,6 +47,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
         "search": _Command("search", "Find pictures by words, by other pictures, or by both."),
         "similar": _Command("search", "Find pictures that look like a picture."),
         "browse": _Command("browse", "Search and look at pictures in the terminal."),
+        "facets": _Command("facets", "List what filters can use, with numbers of pictures."),
         "captions": _Command("captions", "Find captions that do not match their pictures."),
         "extract": _Command("extract", "Write a picture out of an archive or a table."),
     },

@@ -18,6 +18,7 @@ from imseek.encoders import DownloadResult, EncoderCheck, EncoderList
 from imseek.evaluate.results import AgreementReport, NeighbourReport, RetrievalReport
 from imseek.labels.results import LabelEvaluation
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, Proposals
+from imseek.search import FacetSummary
 from imseek.sidecars.results import SidecarReport, SidecarUndo
 from imseek.types.albums import Album, AlbumReport
 from imseek.types.encode_report import EncodeReport
@@ -88,6 +89,7 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "evaluate-retrieval": Answer[RetrievalReport],
     "evaluate-zeroshot": Answer[LabelEvaluation],
     "export": Answer[ExportReport],
+    "facets": Answer[FacetSummary],
     "index": Answer[index.IndexRun],
     "info": Answer[info.Overview],
     "info-image": Answer[info.ImageText],

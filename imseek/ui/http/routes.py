@@ -18,6 +18,7 @@ from imseek.errors import CollectionNotFoundError, JobError, MediaError, QueryEr
 from imseek.search import (
     MAX_HITS_PER_RESPONSE,
     VECTOR_COST,
+    FacetSummary,
     Query,
     QueryOptions,
     Term,
@@ -28,6 +29,7 @@ from imseek.search import (
 from imseek.types.suggestions import MAX_SERVED, MAX_SERVED_TEXT, SuggestionKind
 from imseek.ui.http import body_schemas
 from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
+from imseek.ui.server.places import without_folders
 from imseek.ui.server.problems import problem_responses
 from imseek.ui.server.query_bounds import bounds_of
 from imseek.ui.server.service import MAX_TERMS, EmbedRequest, ServedCollection, Service
@@ -127,6 +129,25 @@ async def suggest(
     return body_schemas.Suggestions(
         suggestions=[body_schemas.SuggestionBody(text=one.text, kind=one.kind) for one in found]
     )
+
+
+@router.get("/collections/{name}/facets", summary="What conditions can use", responses=problem_responses(404))
+async def facets(
+    request: Request,
+    name: str,
+    column: Annotated[
+        list[str] | None,
+        Parameter(max_length=32, description="Columns, `tag` or `location`; default: all."),
+    ] = None,
+    where: Annotated[str | None, Parameter(**bounds_of("where"), description="docs/where.md")] = None,
+    values: Annotated[int, Parameter(ge=0, le=200, description="How many values of each.")] = 20,
+) -> FacetSummary:
+    service = service_of(request)
+    served = service.get(name)
+    found = await served.threads.read(
+        overview.summarise_facets, served.collection, column or (), where=where, values=values
+    )
+    return found if service.settings.shows_places else without_folders(found)
 
 
 @router.post(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
 
 from imseek.duplicates.results import DuplicateGroup
-from imseek.search import Facet
 from imseek.types.duplicate_judgements import Judgement
 from imseek.types.json_form import Count, Json, Printable
 from imseek.types.pictures import Image
@@ -52,13 +51,6 @@ class ImageAnswer:
     image: Annotated[Image, Json(inline=True)]
     problem: Annotated[str | None, Json(omit_none=True)] = None
     """Why there is no thumbnail."""
-
-
-@dataclass(frozen=True, slots=True)
-class FacetList:
-    """Columns that conditions in `where` can use."""
-
-    columns: tuple[Facet, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,9 @@ class FacetArguments:
     """Columns, and how much of each."""
 
     column: str | None = None
-    """One column; all of them where it is left out."""
+    """One column, `tag` or `location`; all of them where it is left out."""
+    where: str | None = None
+    """Only images that match this condition."""
     values: Annotated[int, Json(minimum=0, maximum=200)] = 20
     """How many of the most frequent values of each are listed."""
 

@@ -20,7 +20,7 @@ from imseek import duplicates, overview, tags
 from imseek.duplicates.results import DuplicateReport
 from imseek.errors import ExpiredPageError, ImseekError, MediaError, UsageError, did_you_mean
 from imseek.progress import Progress
-from imseek.search import query_from_json
+from imseek.search import FacetSummary, query_from_json
 from imseek.types.duplicate_judgements import Judgement
 from imseek.types.search_results import SearchResult
 from imseek.types.tags import TagReport
@@ -28,7 +28,6 @@ from imseek.ui.mcp.answers import (
     CollectionState,
     CollectionStates,
     DuplicatesPage,
-    FacetList,
     ImageAnswer,
     ToolAnswer,
 )
@@ -45,7 +44,7 @@ from imseek.ui.render.json_schema import schema_of
 from imseek.ui.render.result_json import SCHEMA, to_json
 from imseek.ui.server.failures import describe
 from imseek.ui.server.pictures import ThumbnailCache
-from imseek.ui.server.places import without_places
+from imseek.ui.server.places import without_folders, without_places
 from imseek.ui.server.service import NotServedError, ServedCollection, Service
 
 #: Seconds that one call may look for duplicates: hosts give up after a minute. The next call goes on from there.
@@ -165,9 +164,10 @@ class Tools:
             ToolKind(
                 "facets",
                 "List columns and values",
-                "List the columns that conditions in `where` can use, with their most frequent values or bounds.",
+                "List the columns that conditions in `where` can use, with their most frequent values or bounds, and "
+                "the most frequent tags and places where images were taken.",
                 arguments_of(FacetArguments),
-                ToolAnswer[FacetList],
+                ToolAnswer[FacetSummary],
                 self._facets,
             ),
             ToolKind(
@@ -261,17 +261,14 @@ class Tools:
     async def _facets(self, arguments: dict[str, Any], _: Report) -> ToolResult:
         served = self._served(arguments)
         given = FacetArguments(**arguments)
+        columns = () if given.column is None else (given.column,)
         async with self._heavy:
-            found = await served.threads.read(overview.facets, served.collection)
+            found = await served.threads.read(
+                overview.summarise_facets, served.collection, columns, where=given.where, values=given.values
+            )
         if not self._service.settings.shows_places:
-            found = tuple(one for one in found if one.column != "folder")
-        if given.column is not None:
-            names = [one.column for one in found]
-            if given.column not in names:
-                raise UsageError(f"no column {given.column!r}", hint=did_you_mean(given.column, names))
-            found = tuple(one for one in found if one.column == given.column)
-        columns = tuple(replace(one, values=one.values[: given.values]) for one in found)
-        return ToolResult(ToolAnswer(served.name, FacetList(columns)))
+            found = without_folders(found)
+        return ToolResult(ToolAnswer(served.name, found))
 
     async def _collections(self, _: dict[str, Any], __: Report) -> ToolResult:
         states = await asyncio.gather(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from imseek.search import FacetSummary
 from imseek.types.search_results import Hit, Match, SearchResult
 
 
@@ -17,3 +18,8 @@ def without_places(result: SearchResult) -> SearchResult:
 def _without_names(hit: Hit) -> tuple[Match, ...]:
     """Return why an image is a hit, without the names of folders and files."""
     return tuple(match for match in hit.matches if match.field != "name")
+
+
+def without_folders(summary: FacetSummary) -> FacetSummary:
+    """Leave out the folders of images."""
+    return replace(summary, columns=tuple(one for one in summary.columns if one.column != "folder"))

@@ -106,6 +106,10 @@ def image_action_routes(
         collection = service.get(request.path_params["name"]).collection
         return JSONResponse(await run_in_threadpool(facets.answer, collection, request.url.query))
 
+    async def world(request: Request) -> Response:
+        headers = {"Cache-Control": "private, max-age=86400"}
+        return JSONResponse(await run_in_threadpool(facets.world), headers=headers)
+
     async def similar(request: Request) -> Response:
         name = request.path_params["name"]
         collection = service.get(name).collection
@@ -194,6 +198,7 @@ def image_action_routes(
         Route(f"{pictures}/{{name}}/timeline", _translate_errors(timeline), methods=["GET"]),
         Route(f"{pictures}/{{name}}/cards", _translate_errors(cards), methods=["GET"]),
         Route(f"{pictures}/{{name}}/facets", _translate_errors(facet_counts), methods=["GET"]),
+        Route(f"{pictures}/{{name}}/world", _translate_errors(world), methods=["GET"]),
         Route(f"{pictures}/{{name}}/suggest", _translate_errors(suggest), methods=["GET"]),
         Route(some, _translate_errors(all_tags), methods=["GET"]),
         Route(some, _translate_errors(tag), methods=["POST"]),

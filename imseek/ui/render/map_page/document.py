@@ -26,7 +26,7 @@ from imseek.ui.render.words import format_count, printable, shorten
 MAX_POINTS: Final = 200_000
 #: Maximum bytes of thumbnails, before base64.
 MAX_BYTES: Final = 24_000_000
-_DRAWING: Final = ("plane.js", "points.js", "tiles.js", "card.js", "gestures.js", "legend.js")
+_DRAWING: Final = ("plane.js", "points.js", "density.js", "tiles.js", "card.js", "gestures.js", "legend.js")
 
 
 def page(

@@ -1,7 +1,8 @@
 "use strict";
-// The legend of colours: a button for each class, or a scale.
+// The legend of colours, which filters: a button for each class, or a scale with two ends that can be moved.
 
-/** Fills `box`; `pick(shade)` is called when a class is clicked, with -1 when it is clicked again. */
+/** Fills `box`; `pick(shades)` is called with those that are to be shown, an array of 256 that is 1 for them, or with null
+ * for all. With Ctrl or Shift, a click adds a class. */
 function fillLegend(box, colour, map, pick) {
   const make = (kind, text = "", name = "") => {
     const made = document.createElement(kind);
@@ -11,30 +12,57 @@ function fillLegend(box, colour, map, pick) {
   };
   box.append(make("h2", colour.column));
   if (colour.kind === "number") {
-    const ramp = make("div"), ends = make("div", "", "ends");
+    const ramp = make("div"), ends = make("div", "", "ends"), bounds = make("div", "", "bounds");
     ramp.className = "ramp";
     const stops = map.colours.slice(0, -1).map((_, k) => cssColour(map, k / (map.colours.length - 2) * 254));
     ramp.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
-    for (const end of [colour.low, colour.high]) {
-      ends.append(make("span", end === null ? "" : String(+end.toPrecision(6))));
+    const write = (value) => String(+value.toPrecision(6));
+    const texts = [colour.low, colour.high].map((end) => make("span", end === null ? "" : write(end)));
+    ends.append(...texts);
+    box.append(ramp);
+    if (colour.low !== null && colour.low < colour.high) {
+      const sliders = ["least", "most"].map((end, n) => {
+        const slider = make("input");
+        [slider.type, slider.min, slider.max, slider.value] = ["range", 0, 254, 254 * n];
+        slider.setAttribute("aria-label", `${colour.column}: ${end}`);
+        slider.addEventListener("input", () => {
+          const [low, high] = sliders.map((one) => Number(one.value));
+          if (low > high) sliders[1 - n].value = slider.value;
+          moved();
+        });
+        bounds.append(slider);
+        return slider;
+      });
+      const moved = () => {
+        const chosen = sliders.map((one) => Number(one.value));
+        chosen.forEach((shade, n) => {
+          texts[n].textContent = write(colour.low + shade / 254 * (colour.high - colour.low));
+          sliders[n].setAttribute("aria-valuetext", texts[n].textContent);
+        });
+        const whole = chosen[0] === 0 && chosen[1] === 254;
+        pick(whole ? null : new Uint8Array(256).fill(1, chosen[0], chosen[1] + 1));
+      };
+      box.append(bounds);
     }
-    box.append(ramp, ends);
+    box.append(ends);
     if (colour.none) box.append(make("p", `grey: no value (${colour.none.toLocaleString("en")})`));
     return;
   }
-  const list = make("ul");
-  let only = -1;
+  const list = make("ul"), chosen = new Set();
   for (const entry of colour.legend) {
     const button = make("button"), swatch = make("span", "", "swatch"), item = make("li");
     swatch.style.background = cssColour(map, entry.shade);
     button.type = "button";
     button.append(swatch, make("span", entry.label), make("span", entry.count.toLocaleString("en"), "n"));
     button.setAttribute("aria-pressed", "false");
-    button.addEventListener("click", () => {
-      only = only === entry.shade ? -1 : entry.shade;
-      for (const other of list.querySelectorAll("button")) other.setAttribute("aria-pressed", "false");
-      button.setAttribute("aria-pressed", String(only >= 0));
-      pick(only);
+    button.addEventListener("click", (event) => {
+      const was = chosen.has(entry.shade);
+      if (!event.ctrlKey && !event.metaKey && !event.shiftKey) chosen.clear();
+      if (was) chosen.delete(entry.shade); else chosen.add(entry.shade);
+      colour.legend.forEach(({ shade }, n) => list.children[n].firstChild.setAttribute("aria-pressed", String(chosen.has(shade))));
+      const shown = new Uint8Array(256);
+      for (const shade of chosen) shown[shade] = 1;
+      pick(chosen.size ? shown : null);
     });
     item.append(button);
     list.append(item);

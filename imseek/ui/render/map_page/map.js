@@ -21,18 +21,15 @@
   const flags = new Uint8Array(n).fill(1);  // 1: shown in full, 0: dimmed
 
   const stage = byId("stage"), canvas = byId("points"), overlay = byId("pictures"), card = byId("card");
-  let hovered = -1, pinned = -1, only = -1, needle = "";
+  let hovered = -1, pinned = -1, only = null, needle = "";
   let waiting = false, moved = true;
 
   // -- drawing ------------------------------------------------------------------------------------------------
   const plane = Object.assign(makePlane(xs, ys, flags, redraw), { shades, colours, isRamp });
-  const withoutShaders = () => {
+  const painter = makePainter(plane, canvas, () => {
     byId("without").hidden = false;
-    draw = plainPoints(plane, canvas);
     redraw();
-  };
-  let draw = shadedPoints(plane, canvas, withoutShaders);
-  if (draw === null) withoutShaders();
+  });
 
   let thumbnails = null;  // read when the points have been drawn
   const images = new Map();
@@ -60,10 +57,10 @@
 
   function frame() {
     waiting = false;
-    if (moved) draw.points();  // What is under the pointer changes nothing of the points.
-    moved = false;
     context.setTransform(plane.ratio, 0, 0, plane.ratio, 0, 0);
     context.clearRect(0, 0, plane.width, plane.height);
+    if (painter.draw(context, moved)) mark();  // What is under the pointer changes nothing of the points.
+    moved = false;
     tiles.clear();
     if (byId("show").checked) tiles.draw(context);
     const marked = pinned >= 0 ? pinned : hovered;
@@ -142,11 +139,11 @@
     }
     let hits = 0;
     for (let i = 0; i < n; i++) {
-      flags[i] = (only < 0 || shades[i] === only) && (!needle || lowered(i).includes(needle)) ? 1 : 0;
+      flags[i] = (only === null || only[shades[i]]) && (!needle || lowered(i).includes(needle)) ? 1 : 0;
       hits += flags[i];
     }
-    byId("found").textContent = needle || only >= 0 ? `${hits.toLocaleString("en")} of ${n.toLocaleString("en")}` : "";
-    draw.changed();
+    byId("found").textContent = needle || only !== null ? `${hits.toLocaleString("en")} of ${n.toLocaleString("en")}` : "";
+    painter.changed();
     tiles.again();
     hovered = -1;
     redraw();
@@ -207,7 +204,7 @@
       filter();
     });
   }
-  draw.changed();
+  painter.changed();
   resized();
   fit();
   window.addEventListener("DOMContentLoaded", () => setTimeout(() => {

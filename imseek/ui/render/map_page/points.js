@@ -1,5 +1,5 @@
 "use strict";
-// Draws points: in one vertex buffer with WebGL2, or as squares on a 2-D canvas without it. `map` is a plane (plane.js)
+// Draws the points on the screen: in one vertex buffer with WebGL2, or as squares on a 2-D canvas without it. `map` is a plane (plane.js)
 // with `shades` (one per point), `colours` (triples from 0 to 1) and `isRamp`.
 
 const VERTEX = `#version 300 es
@@ -32,10 +32,10 @@ const FRAGMENT = `#version 300 es
     colour = vec4(tint.rgb * alpha, alpha);
   }`;
 
-const STEPS = 16;  // 12 bytes each: WebGL allows 255 from one point to the next
+const TRIED = 30_000;  // points whose drawing is timed
 
-/** The CSS colour of a shade. */
-function cssColour(map, shade) {
+/** The colour of a shade: three numbers up to 255. */
+function colourOf(map, shade) {
   const last = map.colours.length - 1;
   let [from, to, part] = [Math.min(shade, last), Math.min(shade, last), 0];
   if (map.isRamp && shade < 255) {
@@ -43,9 +43,10 @@ function cssColour(map, shade) {
     from = Math.min(Math.floor(at), last - 2);
     [to, part] = [from + 1, at - from];
   }
-  const mixed = map.colours[from].map((v, k) => Math.round(255 * (v + (map.colours[to][k] - v) * part)));
-  return `rgb(${mixed.join(" ")})`;
+  return map.colours[from].map((v, k) => Math.round(255 * (v + (map.colours[to][k] - v) * part)));
 }
+
+function cssColour(map, shade) { return `rgb(${colourOf(map, shade).join(" ")})`; }
 
 /** Draws with WebGL2; null without it. `lost` is called when the system revokes it. */
 function shadedPoints(map, canvas, lost) {
@@ -61,15 +62,14 @@ function shadedPoints(map, canvas, lost) {
   gl.linkProgram(program);
   if (!gl.getProgramParameter(program, gl.LINK_STATUS)) return null;
   gl.useProgram(program);
-  const raw = new ArrayBuffer(12 * map.count), places = new Float32Array(raw), small = new Uint8Array(raw);
-  for (let i = 0; i < map.count; i++) {
-    places[3 * i] = map.xs[i];
-    places[3 * i + 1] = map.ys[i];
-  }
+  let raw, places, small;
   gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
   const attributes = [["place", 2, gl.FLOAT, 0], ["shade", 1, gl.UNSIGNED_BYTE, 8], ["flag", 1, gl.UNSIGNED_BYTE, 9]]
     .map(([name, ...rest]) => [gl.getAttribLocation(program, name), ...rest]);
-  for (const [where] of attributes) gl.enableVertexAttribArray(where);
+  for (const [where, size, kind, at] of attributes) {
+    gl.enableVertexAttribArray(where);
+    gl.vertexAttribPointer(where, size, kind, false, 12, at);
+  }
   const uniform = (name) => gl.getUniformLocation(program, name);
   const middle = uniform("middle"), scale = uniform("scale"), size = uniform("size"), dot = uniform("dot");
   const colours = uniform("colours"), count = uniform("count"), ramp = uniform("ramp");
@@ -79,43 +79,51 @@ function shadedPoints(map, canvas, lost) {
   gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   canvas.addEventListener("webglcontextlost", lost);
   return {
-    /** Uploads changed shades, colours and flags. */
+    /** Uploads changed colours. */
     changed() {
       gl.uniform3fv(colours, new Float32Array(map.colours.flat()));
       gl.uniform1i(count, map.colours.length);
       gl.uniform1i(ramp, map.isRamp ? 1 : 0);
-      for (let i = 0; i < map.count; i++) {
-        small[12 * i + 8] = map.shades[i];
-        small[12 * i + 9] = map.flags[i];
-      }
-      gl.bufferData(gl.ARRAY_BUFFER, raw, gl.DYNAMIC_DRAW);
     },
-    /** Draws all points, or, while a large map is moving, a fraction of them. */
-    points(step = 1) {
-      for (const [where, size, kind, at] of attributes) {
-        gl.vertexAttribPointer(where, size, kind, false, 12 * step, at);
-      }
-      gl.viewport(0, 0, canvas.width, canvas.height);
+    clear() {
       gl.clearColor(0, 0, 0, 0);
       gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    },
+    /** Draws the points on the screen, at most so many. */
+    points(limit = map.count) {
+      gl.viewport(0, 0, canvas.width, canvas.height);
+      this.clear();
       gl.uniform2f(middle, map.view.x, map.view.y);
       gl.uniform2f(scale, 2 * map.unit() / map.width, 2 * map.unit() / map.height);
       gl.uniform1f(size, map.dotSize() * map.ratio);
       gl.uniform1f(dot, map.dotSize() * map.ratio);
-      gl.drawArrays(gl.POINTS, 0, Math.floor(map.count / step));
+      const most = Math.min(limit, map.visible()), { sx, sy, looks } = map;
+      if (!raw || raw.byteLength < 12 * most) {
+        raw = new ArrayBuffer(12 * most);
+        [places, small] = [new Float32Array(raw), new Uint8Array(raw)];
+      }
+      let n = 0;
+      map.ranges(...map.window(), (first, last) => {
+        for (let k = first; k < last && n < most; k++, n++) {
+          places[3 * n] = sx[k];
+          places[3 * n + 1] = sy[k];
+          small[12 * n + 8] = looks[k];
+          small[12 * n + 9] = looks[k] >> 8;
+        }
+      });
+      gl.bufferData(gl.ARRAY_BUFFER, small.subarray(0, 12 * n), gl.DYNAMIC_DRAW);
+      gl.drawArrays(gl.POINTS, 0, n);
     },
-    /** The step between points drawn such that a frame takes at most so many milliseconds, estimated from a part of
-     * them. */
-    step(most) {
+    /** How many points a frame of so many milliseconds draws, estimated from a part of them. */
+    capacity(milliseconds) {
       const pixel = new Uint8Array(4);
       let began = 0;
       for (let n = 0; n < 2; n++) {  // The first time shaders are compiled.
         began = performance.now();
-        this.points(STEPS);
+        this.points(TRIED);
         gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel);
       }
-      const wanted = STEPS * (performance.now() - began) / most;
-      return Math.max(1, Math.min(STEPS, 2 ** Math.ceil(Math.log2(Math.max(wanted, 1)))));
+      return Math.min(map.count, TRIED) * milliseconds / Math.max(performance.now() - began, 0.5);
     },
   };
 }
@@ -127,15 +135,15 @@ function plainPoints(map, covered) {
   covered.after(canvas);
   return {
     changed() {},
-    step: () => 1,
+    clear() { context.clearRect(0, 0, canvas.width, canvas.height); },
+    capacity: () => 20_000,
     points() {
       if (canvas.width !== covered.width) canvas.width = covered.width;
       if (canvas.height !== covered.height) canvas.height = covered.height;
       context.setTransform(map.ratio, 0, 0, map.ratio, 0, 0);
       context.clearRect(0, 0, map.width, map.height);
       const size = map.dotSize(), buckets = new Map();
-      const across = map.width / 2 / map.unit(), down = map.height / 2 / map.unit();
-      map.within(map.view.x - across, map.view.x + across, map.view.y - down, map.view.y + down, (i) => {
+      map.within(...map.window(), (i) => {
         const key = map.shades[i] + 256 * map.flags[i];
         if (!buckets.has(key)) buckets.set(key, []);
         buckets.get(key).push(i);

@@ -1,12 +1,12 @@
-// Facets with live counts: a panel beside the pictures, or a sheet over them where there is no room. Needs common.js and
-// watch_app.js.
+// Facets with live counts: a panel beside the pictures, or a sheet over them where there is no room. Needs common.js,
+// watch_app.js and world_map.js.
 const WIDE = matchMedia("(min-width: 1100px)");
 const FEW = 8; // Values that are shown at first.
 const FOLDERS = 20; // Folders up to which there is no field to find them by,
 const LINES = 400; // and the most that the server sends.
 const PAUSE = 150; // Milliseconds without a key press, before values are found by a text.
 const STATE = "imseek-rail"; // In localStorage: whether the panel is open, and which of its sections.
-const FOLDED = new Set(["has_text", "camera", "aspect", "megapixels", "latitude", "format"]); // At first.
+const FOLDED = new Set(["has_text", "camera", "aspect", "megapixels", "format"]); // At first.
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 export default function (component) {
@@ -17,6 +17,7 @@ class Rail {
   constructor(parent) {
     this.sections = new Map(); // By column.
     this.opened = new Set(); // Folders whose subfolders are shown.
+    this.view = null; // The part of the world that the map shows.
     this.state = readState();
     this.opener = make("button", "opener plain");
     this.opener.type = "button";
@@ -124,6 +125,7 @@ class Rail {
   asking(more) {
     const to = new URL(this.url, location.href);
     for (const folder of this.opened) to.searchParams.append("open", folder);
+    if (this.view) to.searchParams.set("view", this.view.map((one) => one.toFixed(6)).join());
     for (const [name, value] of Object.entries(more)) to.searchParams.set(name, value);
     return to.pathname + to.search;
   }
@@ -198,7 +200,7 @@ class Section {
     if (!facet.found) this.whole = facet;
     const active = this.root.getRootNode().activeElement;
     const key = this.content.contains(active) ? active.dataset.key : undefined;
-    const kind = { dates: "dates", folders: "folders" }[facet.kind] ?? "values";
+    const kind = { dates: "dates", folders: "folders", locations: "locations" }[facet.kind] ?? "values";
     this[kind](facet);
     if (key === undefined) return;
     const again = [...this.content.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
@@ -207,6 +209,10 @@ class Section {
 
   // Boxes to tick, with a field to find values by where there are many.
   values(facet) {
+    this.place(this.listed(facet), facet.kind === "values" && this.whole.distinct > FEW);
+  }
+
+  listed(facet) {
     const rows = facet.rows.filter((row, n) => this.all || this.text || n < FEW || row.chosen);
     const list = make("ul");
     list.append(...rows.map((row) => this.row(row)));
@@ -217,7 +223,22 @@ class Section {
     if (!facet.rows.length) parts.push(make("p", "none", this.text ? "None with this text" : "None here"));
     else if (!left && facet.distinct > facet.rows.length)
       parts.push(make("p", "none", `${(facet.distinct - facet.rows.length).toLocaleString("en")} more: type a part of the name`));
-    this.place(parts, facet.kind === "values" && this.whole.distinct > FEW);
+    return parts;
+  }
+
+  // The places of pictures on a map, and as a list.
+  locations(facet) {
+    this.map ??= new WorldMap((view) => this.look(view), (row) => this.rail.choose({ column: this.column, value: row.value, on: !row.chosen }));
+    this.map.update(facet, new URL("world", new URL(this.rail.url, location.href)).pathname);
+    const parts = this.listed(facet);
+    for (const node of [...this.content.children]) if (node !== this.map.root) node.remove();
+    if (!this.map.root.parentNode) this.content.append(this.map.root); // Moving it would end a drag.
+    this.content.append(...parts);
+  }
+
+  async look(view) {
+    this.rail.view = view;
+    await this.again();
   }
 
   // Shows this, below a field to find values by if there are many.
@@ -247,6 +268,13 @@ class Section {
     name.title = row.value;
     label.append(box, name, this.count(row.count));
     item.append(label);
+    if (row.place) {
+      name.title = row.at;
+      name.append(" ", make("span", "at", row.at));
+      const zoom = button("+", "zoom", () => this.map.goTo(row.box), `Zoom in on ${row.label}, ${row.at}`);
+      zoom.dataset.key = `zoom ${row.value}`;
+      item.append(zoom);
+    }
     return item;
   }
 
@@ -319,6 +347,11 @@ class Section {
   async unfoldFolder(folder, open) {
     if (open) this.rail.opened.add(folder);
     else this.rail.opened.delete(folder);
+    await this.again();
+  }
+
+  // Counts this facet alone again.
+  async again() {
     try {
       const { facets } = await ask(this.rail.asking({ only: this.column }));
       if (facets.length) this.update(facets[0]);

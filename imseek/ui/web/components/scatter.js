@@ -8,9 +8,11 @@ class Scatter {
   constructor(parent) {
     this.at = {};  // the addresses of what is there: points, colours, selection
     this.bits = null;
-    this.only = -1;
+    this.only = null;  // the shades that are shown, by the legend
     this.mode = "move";
-    this.names = new Map();
+    this.names = new Map();  // of pictures, by id
+    this.labels = [];  // of regions
+    this.regions = null;
     this.loading = new Loading((i, side) => this.source(i, side), () => this.mark());
     this.root = make("div", "map");
     this.bar = make("div", "bar");
@@ -42,6 +44,7 @@ class Scatter {
     parent.append(this.root);
     this.observer = new ResizeObserver(() => this.resized());
     this.observer.observe(this.stage);
+    window.addEventListener("resize", this.sized = () => this.resized());
     this.dark = window.matchMedia("(prefers-color-scheme: dark)");
     this.dark.addEventListener("change", this.themed = () => this.redraw());
     this.setMode("move");
@@ -66,6 +69,8 @@ class Scatter {
   close() {
     this.ended = true;
     this.observer.disconnect();
+    window.removeEventListener("resize", this.sized);
+    clearTimeout(this.naming);
     this.dark.removeEventListener("change", this.themed);
     this.canvas?.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
   }
@@ -91,14 +96,15 @@ class Scatter {
       this.at[what] = data[what]?.address ?? null;
       this[`take_${what}`](found[n], data);
     });
-    if (wanted.includes("points") || wanted.includes("colours")) this.only = -1;
+    if (wanted.includes("points") || wanted.includes("colours")) this.only = null;
     if (wanted.length) this.flagged();
-    if (wanted.includes("points")) this.step = this.draw.step(60);
     if (wanted.includes("points") || wanted.includes("colours")) this.explain();
     if (wanted.includes("points")) this.fit();
     this.clear.hidden = !data.selection;
     this.counted();
     this.redraw();
+    this.nameSoon();
+    if ((data.regions?.address ?? null) !== this.at.regions) this.takeRegions(data.regions);
     window.imseekPicture.reopen = () => this.reopen();
     if (wanted.includes("points")) this.reopen();
   }
@@ -130,23 +136,12 @@ class Scatter {
     this.over = make("canvas", "over");
     this.over.setAttribute("aria-hidden", "true");
     this.stage.replaceChildren(this.canvas, this.over, this.card);
-    this.plane = makePlane(xs, ys, new Uint8Array(n).fill(1), () => this.panned());
+    this.plane = makePlane(xs, ys, new Uint8Array(n).fill(1), () => this.redraw());
     Object.assign(this.plane, { shades: new Uint8Array(n), colours: [[0, 0, 0]], isRamp: false });
     this.loading.clear();
     this.hovered = this.current = -1;
-    const canvas = this.canvas;
-    const without = () => {
-      if (this.ended || canvas !== this.canvas) return;
-      this.draw = plainPoints(this.plane, canvas);
-      this.slow = true;
-      this.counted();
-      this.redraw();
-    };
-    this.slow = false;
-    this.draw = shadedPoints(this.plane, canvas, without);
-    if (this.draw === null) without();
+    this.painter = makePainter(this.plane, this.canvas, () => this.redraw());
     this.heard();
-    this.step = 1;
     this.resized();
   }
 
@@ -164,6 +159,27 @@ class Scatter {
     this.values = bytes === null ? null : new (this.plane.isRamp ? Float32Array : Uint32Array)(bytes, 0, n);
     this.told = told;
     this.shown = -1;
+  }
+
+  // The values that name regions, when the map has been drawn.
+  async takeRegions(regions) {
+    const address = this.at.regions = regions?.address ?? null;
+    this.labels = [];
+    this.regions = null;
+    const bytes = await this.fetched(address).catch(() => null);
+    if (this.ended || this.at.regions !== address || !bytes) return;
+    this.regions = { values: new Uint32Array(bytes, 0, this.plane.count), labels: regions.labels };
+    this.nameSoon(0);
+  }
+
+  /** Names the regions anew once the map rests. */
+  nameSoon(wait = RESTS) {
+    clearTimeout(this.naming);
+    this.naming = setTimeout(() => {
+      if (this.ended || !this.regions || this.regions.values.length !== this.plane.count) return;
+      this.labels = nameRegions(this.plane, this.regions.values, this.regions.labels);
+      this.mark();
+    }, wait);
   }
 
   take_selection(bytes) {
@@ -189,18 +205,18 @@ class Scatter {
   flagged() {
     const { flags, shades, count } = this.plane;
     for (let i = 0; i < count; i++) {
-      flags[i] = this.only >= 0 && shades[i] !== this.only ? 0 : this.bits === null || this.isChosen(i) ? 1 : 2;
+      flags[i] = this.only !== null && !this.only[shades[i]] ? 0 : this.bits === null || this.isChosen(i) ? 1 : 2;
     }
-    this.draw.changed();
+    this.painter.changed();
     this.tiles.again();
   }
 
   counted() {
     const count = this.plane.count.toLocaleString("en");
     const parts = [`${count} ${this.plane.count === 1 ? "picture" : "pictures"}`];
-    if (this.only >= 0) parts.push(`${this.plane.flags.filter((f) => f > 0).length.toLocaleString("en")} in this colour`);
+    if (this.only !== null) parts.push(`${this.plane.flags.reduce((sum, flag) => sum + (flag > 0), 0).toLocaleString("en")} in this colour`);
     if (this.data.selection) parts.push(`${this.data.selection.count.toLocaleString("en")} selected`);
-    if (this.slow) parts.push("without WebGL2: slower");
+    if (this.painter.withoutShaders) parts.push("without WebGL2: slower");
     this.say(parts.join(" · "));
   }
 
@@ -216,28 +232,28 @@ class Scatter {
   // -- drawing ------------------------------------------------------------------------------------------------
 
   resized() {
+    // The map ends where the window does, wherever it begins.
+    const inner = document.querySelector("[data-testid='stMain']");
+    const above = this.stage.getBoundingClientRect().top + (inner?.scrollTop ?? 0);
+    this.root.style.setProperty("--above", `${Math.round(above)}px`);
     if (!this.plane) return;
     this.plane.resized(this.stage.clientWidth, this.stage.clientHeight);
+    if (this.fitted === JSON.stringify(this.plane.view)) this.fit(); // Nobody has moved it since.
     const { width, height, ratio } = this.plane;
     for (const one of [this.canvas, this.over]) [one.width, one.height] = [width * ratio, height * ratio];
   }
 
-  fit() { this.plane?.fit(68); }
+  fit() {
+    if (!this.plane) return;
+    this.plane.fit(68);
+    this.fitted = JSON.stringify(this.plane.view);
+  }
 
   redraw() {
+    this.nameSoon();
     this.moved = true;
     this.loading.wait();
     this.mark();
-  }
-
-  /** The map is moving: draws fewer points meanwhile if all of them take too long. */
-  panned() {
-    if (this.step > 1) {
-      this.moving = true;
-      clearTimeout(this.resting);
-      this.resting = setTimeout(() => { this.moving = false; this.redraw(); }, 200);
-    }
-    this.redraw();
   }
 
   mark() {
@@ -248,13 +264,13 @@ class Scatter {
     this.frame = 0;
     if (this.ended) return;
     const { plane } = this, context = this.over.getContext("2d");
-    if (this.moved) this.draw.points(this.moving ? this.step : 1);
-    this.moved = false;
     context.setTransform(plane.ratio, 0, 0, plane.ratio, 0, 0);
     context.clearRect(0, 0, plane.width, plane.height);
+    if (this.painter.draw(context, this.moved)) this.mark();
+    this.moved = false;
     this.tiles.clear();
     if (this.show.checked) this.tiles.draw(context);
-    drawLabels(context, plane, this.data.labels, getComputedStyle(this.stage));
+    drawLabels(context, plane, this.labels, getComputedStyle(this.stage));
     if (this.corners) outline(context, this.corners, getComputedStyle(this.clear).accentColor);
     const marked = this.hovered >= 0 ? this.hovered : this.current;
     if (marked >= 0) ring(context, plane, marked);
@@ -335,7 +351,7 @@ class Scatter {
       drawing: (corners) => { this.corners = corners; this.hovered = -1; this.mark(); },
       drawn: (corners, event) => this.tell("lassoed", {
         corners: corners.flatMap(([px, py]) => [plane.planeX(px), plane.planeY(py)]),
-        only: this.only, colours: this.at.colours, add: event.ctrlKey || event.metaKey,
+        only: this.only && [...this.only.keys()].filter((shade) => this.only[shade]), colours: this.at.colours, add: event.ctrlKey || event.metaKey,
       }),
       // Scrolling the page past the map must not zoom it.
       wheels: (event) => event.ctrlKey || event.metaKey || canvas.getRootNode().activeElement === canvas,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,12 +48,12 @@ class ColourData:
 class Lasso:
     """A closed line around points, with ``corners`` (k, 2) float64 in their coordinates.
 
-    If ``shade`` is not None, only points of that shade of the colouring at the address ``colours`` are meant. With
-    ``add``, they are added to the selection.
+    If ``shades`` is not None, only points of those of the colouring at the address ``colours`` are meant. With ``add``,
+    they are added to the selection.
     """
 
     corners: npt.NDArray[np.float64]
-    shade: int | None
+    shades: tuple[int, ...] | None
     colours: str | None
     add: bool
 
@@ -88,7 +88,7 @@ def scatter(
     images: str,
     names: str,
     selected: npt.NDArray[np.bool_] | None = None,
-    labels: Sequence[tuple[str, float, float]] = (),
+    regions: ColourData | None = None,
     key: str,
     on_lasso: Callable[[Lasso], None],
     on_toggle: Callable[[int], None],
@@ -98,8 +98,8 @@ def scatter(
     """Draw a map; returns the id of the picture that was clicked in this run.
 
     ``images`` and ``names`` are base URLs of pictures and of names. ``selected`` (n,) marks the selected points.
-    ``labels`` are texts with coordinates. The callbacks run before the page does and change the selection; ``on_gone``
-    is called if stored data has been dropped and must be made anew.
+    ``regions`` has the values that name parts of the map. The callbacks run before the page does and change the
+    selection; ``on_gone`` is called if stored data has been dropped and must be made anew.
     """
 
     def listen(name: str, act: Callable[[Any], None]) -> Callable[[], None]:
@@ -128,7 +128,9 @@ def scatter(
             "selection": None
             if chosen is None or selected is None
             else {"address": chosen.address, "count": int(selected.sum())},
-            "labels": [list(label) for label in labels],
+            "regions": None
+            if regions is None or regions.data is None or regions.colouring.legend is None
+            else {"address": regions.data.address, "labels": regions.colouring.legend.get("labels", [])},
             "images": images,
             "names": names,
         },
@@ -154,8 +156,13 @@ def read_lasso(value: Any) -> Lasso | None:
     at = np.array(corners, np.float64).reshape(-1, 2)
     if not np.isfinite(at).all():
         return None
-    shade = only if isinstance(only, int) and not isinstance(only, bool) and 0 <= only <= 255 else None
-    return Lasso(at, shade, colours if isinstance(colours, str) else None, value.get("add") is True)
+    shades = only if isinstance(only, list) and all(type(one) is int and 0 <= one <= 255 for one in only) else None
+    return Lasso(
+        at,
+        None if shades is None else tuple(shades),
+        colours if isinstance(colours, str) else None,
+        value.get("add") is True,
+    )
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
@@ -19,19 +18,17 @@ from imseek.types.pictures import display_path
 from imseek.ui.render.map_page.colouring import Colouring, colour_by_column, single_colour
 from imseek.ui.web.components.scatter import ColourData
 from imseek.ui.web.components.scatter import store_colours as sent_colours
-from imseek.ui.web.pages.map.map_points import MAX_PICTURES, MapView, central_point, load_points
+from imseek.ui.web.pages.map.map_points import MAX_PICTURES, MapView, load_points
 from imseek.ui.web.plain_text import one_line
 
 Kind: TypeAlias = Literal["none", "words", "tags", "clusters", "column"]
 #: Columns with a value of its own for each image.
 _UNIQUE_COLUMNS: Final = frozenset({"image_id", "path", "name", "content_hash", "phash", "caption"})
-#: Minimum number of images of a name on the map.
-_MIN_NAMED: Final = 3
+#: Maximum number of images on a map whose regions are named by folders, unless these are the colours.
+_MAX_FOLDERS: Final = 200_000
 #: Minimum shade of pictures shown for words, and how many are shown in any case.
 _BRIGHT: Final = 64
 _MIN_BRIGHT: Final = 12
-#: Maximum number of characters of a name on the map.
-_MAX_LABEL: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,22 +186,11 @@ def _sources(shown: MapView, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(shown_as, pa.string())])
 
 
-def labels(shown: MapView, by: ColourBy, colouring: Colouring) -> Sequence[tuple[str, float, float]]:
-    """Return names and positions to write on the map; empty if colours stand for no names."""
-    legend = colouring.legend
-    if legend is None or legend["kind"] != "class" or by.kind == "none":
-        return ()
-    if by.kind == "column" and by.what not in ("folder", "source"):
-        return ()
-    places = load_points(shown).places
-    named = [one for one in legend["legend"] if one["shade"] < len(colouring.colours) - 2]
-    return [
-        (_short(str(one["label"])), *central_point(places[colouring.shades == one["shade"]]))
-        for one in named
-        if one["count"] >= _MIN_NAMED and one["label"] != "in none"
-    ]
-
-
-def _short(label: str) -> str:
-    """Shorten a long name to its end, the most telling part of a path."""
-    return label if len(label) <= _MAX_LABEL else f"…{label[1 - _MAX_LABEL :]}"
+def regions(shown: MapView, by: ColourBy) -> ColourData | None:
+    """Return the values that name the regions of a map: those of the colours if they are names, else clusters, else
+    folders; None if there is nothing to name them by."""
+    if by.kind in ("tags", "clusters") or by.what in ("folder", "source"):
+        return colours(shown, by)
+    if stored := clusters.stored(shown.root):
+        return colours(shown, ColourBy("clusters", next(iter(stored))))
+    return colours(shown, ColourBy("column", "folder")) if len(load_points(shown).ids) <= _MAX_FOLDERS else None

@@ -34,10 +34,10 @@ def inside_polygon(places: Float32, corners: npt.NDArray[np.float64]) -> Bools:
 
 
 def ids_in_lasso(drawn: MapPoints, lasso: Lasso) -> Ids:
-    """Return the ids (m,) inside a lasso, ascending, limited to the colour that was shown alone, if any."""
+    """Return the ids (m,) inside a lasso, ascending, limited to the colours that were shown alone, if any."""
     found = inside_polygon(drawn.places, lasso.corners)
-    if lasso.shade is not None and (shades := _shades(lasso.colours, len(drawn.ids))) is not None:
-        found &= shades == lasso.shade
+    if lasso.shades is not None and (shades := _shades(lasso.colours, len(drawn.ids))) is not None:
+        found &= np.isin(shades, lasso.shades)
     return drawn.ids[found]
 
 

@@ -7,8 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from imseek import maps
 from imseek.overview import read_state
 from imseek.types.arrays import Float32, Ids
@@ -16,7 +14,7 @@ from imseek.ui.render.map_page.document import scale_to_square
 from imseek.ui.web.components.scatter import PointData, store_points
 
 #: Maximum number of points drawn; larger maps are sampled in all their parts.
-MAX_POINTS: Final = 1_000_000
+MAX_POINTS: Final = 2_000_000
 #: Maximum number of points whose pictures are drawn where there is room.
 MAX_PICTURES: Final = 2_000
 
@@ -73,10 +71,3 @@ def count_missing(shown: MapView) -> int:
 def clear_cache() -> None:
     """Drop the cached points, after their data was dropped by :mod:`imseek.ui.web.blobs`."""
     load_points.cache_clear()
-
-
-def central_point(places: Float32) -> tuple[float, float]:
-    """Return the one of ``places`` (m, 2) nearest to their median, which itself need not lie among them."""
-    apart = np.abs(places - np.median(places, axis=0)).sum(axis=1)
-    x, y = places[int(apart.argmin())]
-    return float(x), float(y)

@@ -41,7 +41,7 @@ def show() -> None:
         if not layout_job.is_running(root):
             _first(collection, info.images)
         return
-    chosen, by, where = _choose_view(collection, found)
+    chosen, by, where = _choose_view(collection, found, info)
     _state(collection, found[chosen], info)
     _map(name, collection, chosen, where, by)
 
@@ -58,41 +58,62 @@ def _first(collection: Collection, images: int) -> None:
     layout_job.show_form(collection.path, images, key="map-first")
 
 
-def _choose_view(collection: Collection, found: dict[str, MapInfo]) -> tuple[str, ColourBy, str | None]:
+def _choose_view(
+    collection: Collection, found: dict[str, MapInfo], info: CollectionInfo
+) -> tuple[str, ColourBy, str | None]:
     """Draw the controls above the map and return map, colours and condition, which are in the URL too."""
     with errors.show_errors():
         ways = {one.written: one for one in colours.choices(collection)}
-    # A column for the colours' own input, if they need one.
-    needs = ways.get(_chosen_colour(ways), ColourBy("none")).kind in ("words", "tags")
-    columns = st.columns([1, 1, 1.5, 1.5] if needs else [1, 1, 3], vertical_alignment="bottom")
+    by_hand = ways.get(_chosen_colour(ways), ColourBy("none")).kind in ("words", "tags")
+    several = len(found) > 1
+    widths = [*([1.2] if several else []), 1.2, *([1.5] if by_hand else []), 2.5, 0.7]
+    columns = iter(st.columns(widths, vertical_alignment="center"))
     first = "umap" if "umap" in found else next(iter(found))
     names = sorted(found, key=lambda one: (one != first, one))
-    chosen = columns[0].selectbox(
-        "Map", names, key=_MAP, bind="query-params", format_func=lambda one: _map_title(found[one])
-    )
-    way = columns[1].selectbox(
-        "Colours", list(ways), key=_COLOUR, bind="query-params", format_func=lambda one: ways[one].title
+    chosen = names[0]
+    if several:
+        chosen = next(columns).selectbox(
+            "Map",
+            names,
+            key=_MAP,
+            bind="query-params",
+            format_func=lambda one: _map_title(found[one]),
+            label_visibility="collapsed",
+        )
+    way = next(columns).selectbox(
+        "Colours",
+        list(ways),
+        key=_COLOUR,
+        bind="query-params",
+        format_func=lambda one: ways[one].title,
+        label_visibility="collapsed",
     )
     by = ways[way]
     if by.kind == "words":
-        words = columns[2].text_input(
-            "Words", key=_WORDS, bind="query-params", placeholder="What do the brightest show?"
+        words = next(columns).text_input(
+            "Words",
+            key=_WORDS,
+            bind="query-params",
+            placeholder="What do the brightest show?",
+            label_visibility="collapsed",
         )
         by = ColourBy("words", words.strip())
     elif by.kind == "tags":
-        with columns[2]:
+        with next(columns):
             by = ColourBy("tags", _tag(collection))
     where = (
-        columns[-1]
+        next(columns)
         .text_input(
             "Only pictures where",
             key=_WHERE,
             bind="query-params",
-            placeholder="year = 2023 AND width > 3000",
-            help="A condition on the metadata, as in an SQL WHERE clause.",
+            placeholder="Only pictures where … year = 2023 AND width > 3000",
+            label_visibility="collapsed",
         )
         .strip()
     )
+    with next(columns):
+        _about_map(collection, found[chosen], info)
     return chosen, by, where or None
 
 
@@ -115,7 +136,8 @@ def _tag(collection: Collection) -> str:
         "Tag",
         names,
         key=_TAG,
-        format_func=lambda one: one_line(one, 60) if one else "the most common of each picture",
+        format_func=lambda one: one_line(one, 60) if one else "The most common tag of each picture",
+        label_visibility="collapsed",
     )
 
 
@@ -137,13 +159,19 @@ def _state(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
                 with errors.show_errors():
                     layout_job.start(root, f"Placing {missing:,} among the others", ["--name", info.name])
                 st.rerun()
-    with st.expander("This map"):
+
+
+def _about_map(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
+    """Draw what is known about a map, and what can be done with it."""
+    if layout_job.is_running(collection.path):
+        return
+    with st.popover("This map", width="stretch"):
         st.text(_about(info))
         again, other, no_more = st.tabs(["Rebuild", "Another map", "Delete it"])
         with again:
-            layout_job.show_form(root, of.images, key="map-again", name=info.name, again=True)
+            layout_job.show_form(collection.path, of.images, key="map-again", name=info.name, again=True)
         with other:
-            layout_job.show_form(root, of.images, key="map-other", name=f"{info.name[:20]}_2")
+            layout_job.show_form(collection.path, of.images, key="map-other", name=f"{info.name[:20]}_2")
         with no_more:
             st.text("Pictures, tags and clusters stay; only their positions on this map are deleted.")
             if st.button("Delete this map", key="map-forget"):
@@ -196,7 +224,7 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
         images=app_state.images_url(name),
         names=blobs.names_url(name),
         selected=chosen.marks(of),
-        labels=colours.labels(shown, by, coloured.colouring),
+        regions=_regions(shown, by),
         key=f"map-{collection.uuid}",
         on_lasso=lassoed,
         on_toggle=chosen.toggle,
@@ -207,6 +235,13 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
         with errors.show_errors():
             viewer.open_viewer(name, collection, opened, key="map-viewer")
     selection.show_selection(name, collection, shown, chosen)
+
+
+def _regions(shown: MapView, by: ColourBy) -> ColourData | None:
+    try:
+        return colours.regions(shown, by)
+    except ImseekError:  # The clusters were dropped meanwhile: the map goes without names.
+        return None
 
 
 def _load_colours(collection: Collection, shown: MapView, by: ColourBy) -> ColourData:

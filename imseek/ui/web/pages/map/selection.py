@@ -64,18 +64,19 @@ class Selection:
 
 
 def show_selection(name: str, collection: Collection, shown: MapView, selection: Selection) -> None:
-    """Draw the selected images, below the map."""
+    """Draw the selected images, beside the map."""
+    if len(selection.ids):
+        with st.container(key="map-selection"):
+            _show_images(name, collection, shown, selection)
+
+
+def _show_images(name: str, collection: Collection, shown: MapView, selection: Selection) -> None:
     ids = selection.ids
-    if not len(ids):
-        st.text("Select pictures with the lasso or rectangle to see them here. Click a picture to enlarge it.")
-        return
     st.subheader(f"{len(ids):,} selected", anchor=False)
-    words, more = st.columns([2, 3], vertical_alignment="bottom")
-    within = words.text_input(
-        "Search within these", key="map-within", placeholder="best first, for these words"
+    within = st.text_input(
+        "Search within these", key="map-within", placeholder="Search within these", label_visibility="collapsed"
     ).strip()
-    with more:
-        _more(collection, shown, ids, selection, name)
+    _more(collection, shown, ids, selection, name)
     download_bar.show_downloads(name, collection, ids.tolist(), key="map-download", text="All of these")
     try:
         scores = maps.scores(collection, within, ids) if within else None

@@ -6,6 +6,7 @@ Plain functions, without Streamlit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,15 +18,15 @@ from urllib.parse import parse_qs, urlencode
 from imseek import overview
 from imseek.collection import Collection
 from imseek.errors import ImseekError, QueryError
-from imseek.search import Facet, FacetCounts, Kind
+from imseek.search import Box, Facet, FacetCounts, Kind, countries
 from imseek.ui.web import app_state, hit_pages, search_state
 from imseek.ui.web.pages.search import filters
-from imseek.ui.web.pages.search.filters import FOLDER, TAG, Filter
+from imseek.ui.web.pages.search.filters import FOLDER, LOCATION, TAG, Filter, format_degrees
 from imseek.ui.web.plain_text import one_line
 from imseek.ui.web.search_state import SearchState
 from imseek.ui.web.selections import MAX_IMAGES
 
-FacetKind: TypeAlias = Literal["dates", "folders", "values", "choices"]
+FacetKind: TypeAlias = Literal["dates", "folders", "values", "choices", "locations"]
 
 #: Values of a facet that are shown without a text to find others by.
 VALUES: Final = 60
@@ -69,6 +70,9 @@ RAIL: Final = (
     RailFacet("keywords", "keywords", "Keyword", "values", kinds=_LISTS),
     RailFacet("people", "people", "Person", "values", kinds=_LISTS),
     RailFacet(
+        LOCATION, "latitude", "Location", "locations", (("With a location", Filter(LOCATION, known=True)),), _NUMBERS
+    ),
+    RailFacet(
         "rating",
         "rating",
         "Rating",
@@ -105,9 +109,6 @@ RAIL: Final = (
         ),
         _NUMBERS,
     ),
-    RailFacet(
-        "latitude", "latitude", "Location", "choices", (("With a location", Filter("latitude", known=True)),), _NUMBERS
-    ),
     RailFacet("format", "format", "Format", "values"),
 )
 _BY_COLUMN: Final = {one.column: one for one in RAIL}
@@ -122,8 +123,9 @@ def facets_url(name: str, asked: SearchState) -> str:
 def answer(collection: Collection, query: str) -> dict[str, Any]:
     """Return the facets for the query of such a URL, as data for the rail.
 
-    It may hold ``open`` (folders whose subfolders are shown) and, to count one facet alone, ``only`` (its column) with
-    ``holding`` (a text in its values). ``note`` says what does not count. Raises QueryError for an unknown column.
+    It may hold ``open`` (folders whose subfolders are shown), ``view`` (the part of the world that is shown: west,
+    south, east, north) and, to count one facet alone, ``only`` (its column) with ``holding`` (a text in its values).
+    ``note`` says what does not count. Raises QueryError for an unknown column.
     """
     parameters = parse_qs(query, keep_blank_values=True)
     asked = search_state.parse_address(parameters).asked
@@ -146,7 +148,51 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
     folders: tuple[str, ...] = ()
     if FOLDER in counts:  # Those without a picture now still say where the others are.
         folders = tuple(one for one, _ in overview.count_facets(collection, [FOLDER], limit=_FOLDERS)[0].values)
-    return {"facets": [_shown(one, counts[one.column], asked, folders, opened) for one in shown], "note": note}
+    made = [_shown(one, counts[one.column], asked, folders, opened) for one in shown]
+    for facet in made:
+        if facet["column"] == LOCATION:
+            there = _locations(collection, asked, _view(parameters))
+            values = {one["value"] for one in there["rows"]}
+            facet |= {**there, "rows": [*(one for one in facet["rows"] if one["value"] not in values), *there["rows"]]}
+    return {"facets": made, "note": note}
+
+
+def _view(parameters: Mapping[str, Sequence[str]]) -> Box | None:
+    """Return the part of the world that the URL names. Raises QueryError."""
+    if not (text := parameters.get("view", [""])[-1]):
+        return None
+    try:
+        west, south, east, north = map(float, text.split(","))
+    except ValueError:
+        raise QueryError("this address cannot be read", hint="reload the page") from None
+    return Box(west, south, east, north)
+
+
+def _locations(collection: Collection, asked: SearchState, view: Box | None) -> dict[str, Any]:
+    """Return where the pictures were taken, in the part of the world that is shown."""
+    now = filters.filter_on(asked.where, LOCATION).boxes
+    found = overview.count_locations(collection, where=asked.where, hits=_hits(collection, asked), view=view)
+    digits = min(5, max(0, math.ceil(2 - math.log10(found.view.east - found.view.west))))
+    rows = [
+        {
+            "value": one.where,
+            "label": " and ".join([*one.countries[:1], *one.countries[1:2]]) + ("…" if len(one.countries) > 2 else "")
+            or "At sea",
+            "at": ", ".join(format_degrees(*part, digits) for part in ((one.latitude, "SN"), (one.longitude, "WE"))),
+            "place": [one.longitude, one.latitude],
+            "box": list(one.box),
+            "count": one.images,
+            "chosen": one.box in now,
+        }
+        for one in found.clusters
+    ]
+    return {"rows": rows, "view": list(found.view), "outside": found.outside}
+
+
+def world() -> dict[str, str]:
+    """Return the outline of the world's countries as an SVG path of longitudes and latitudes, south downwards."""
+    rings = (ring.round(1).tolist() for country in countries() for ring in country.rings)
+    return {"path": "".join("M" + " ".join(f"{x:g},{-y:g}" for x, y in ring) + "z" for ring in rings)}
 
 
 def _is_readable(collection: Collection, condition: str) -> bool:
@@ -189,8 +235,8 @@ def _facets(path: Path, uuid: str, generation: int) -> tuple[Facet, ...]:
 def _count(
     collection: Collection, asked: SearchState, shown: Sequence[RailFacet], holding: str
 ) -> dict[str, FacetCounts]:
-    counted = [one for one in shown if one.kind != "choices"]
-    chosen = {one.column: [choice.sql() for _, choice in one.choices] for one in shown if one.kind == "choices"}
+    counted = [one for one in shown if not one.choices]
+    chosen = {one.column: [choice.sql() for _, choice in _choices(one, asked)] for one in shown if one.choices}
     folders = [one for one in counted if one.kind == "folders"]
     others = [one for one in counted if one.kind != "folders"]
     hits = _hits(collection, asked)
@@ -209,6 +255,13 @@ def _count(
             collection, [FOLDER], where=asked.where, hits=hits, holding=holding, limit=_FOLDERS
         )
     return counts
+
+
+def _choices(facet: RailFacet, asked: SearchState) -> list[tuple[str, Filter]]:
+    """Return the choices of a facet with their labels, and the parts of the world that are chosen."""
+    boxes = filters.filter_on(asked.where, LOCATION).boxes if facet.kind == "locations" else ()
+    chosen = [Filter(LOCATION, boxes=(box,)) for box in boxes]
+    return [*facet.choices, *((one.words().removeprefix("location: "), one) for one in chosen)]
 
 
 def _hits(collection: Collection, asked: SearchState) -> Callable[[str | None], Iterable[int]] | None:
@@ -241,11 +294,10 @@ def _shown(
         made |= _dates(now, counts)
     elif facet.kind == "folders":
         made["rows"] = list(_tree(counts.values, folders, now.below, opened))
-    elif facet.kind == "choices":
-        for (label, choice), (_, n) in zip(facet.choices, counts.values, strict=True):
-            made["rows"].append(
-                {"value": choice.sql(), "label": label, "count": n, "chosen": choice.sql() == now.sql()}
-            )
+    elif facet.choices:
+        for (label, choice), (_, n) in zip(_choices(facet, asked), counts.values, strict=True):
+            is_chosen = choice.sql() == now.sql() or bool(set(choice.boxes) & set(now.boxes))
+            made["rows"].append({"value": choice.sql(), "label": label, "count": n, "chosen": is_chosen})
     else:
         there = dict(counts.values)
         values = [*(one for one in now.values if one not in there), *there]
@@ -357,7 +409,11 @@ def change(asked: SearchState, said: Mapping[str, Any]) -> SearchState:
             low, high = high, low
         new = Filter(facet.column, low=low, high=high)
     elif isinstance(value, str):
-        if facet.kind == "choices":
+        choice = filters.parse_filter(value) if facet.kind == "locations" else None
+        if choice is not None and choice.column == LOCATION and len(choice.boxes) == 1:
+            left_boxes = tuple(box for box in now.boxes if box not in choice.boxes)
+            new = Filter(LOCATION, boxes=(*left_boxes, *choice.boxes) if on else left_boxes)
+        elif facet.choices:
             new = next((one for _, one in facet.choices if on and one.sql() == value), new)
         elif facet.kind == "folders":
             new = Filter(facet.column, below=_with_folder(now.below, value, on=on))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, TypeAlias
 
+from imseek.search import Box
 from imseek.ui.web.search_state import sql_literal
 
 Bound: TypeAlias = "float | date | None"
@@ -30,12 +31,16 @@ _EQUAL: Final = re.compile(rf"({_NAME}) = ({_NUMBER})")
 _KNOWN: Final = re.compile(rf"({_NAME}) IS NOT NULL")
 _TRUE: Final = re.compile(rf"({_NAME}) IS (TRUE|FALSE)")
 _BELOW: Final = re.compile(rf"starts_with\(path, {_TEXT}\)(?: OR starts_with\(path, {_TEXT}\))*")
+_BOX: Final = r"latitude BETWEEN (-?[\d.]+) AND (-?[\d.]+) AND longitude BETWEEN (-?[\d.]+) AND (-?[\d.]+)"
+_BOXES: Final = re.compile(rf"{_BOX}(?: OR {_BOX})*")
 _HOLDS: Final = re.compile(rf"contains\(lower\(({_NAME})\), ({_TEXT})\)")
 
 #: Stands for tags, which are no column.
 TAG: Final = "tag()"
 #: The column that ``below`` is about.
 FOLDER: Final = "folder"
+#: The column that ``boxes`` and "with a location" are about.
+LOCATION: Final = "latitude"
 #: Aspect ratio above which an image is a landscape; below 0.95 it is a portrait.
 WIDE: Final = 1.05
 SHAPES: Final = {"landscape": (WIDE, None), "portrait": (None, 0.95), "square": (0.95, WIDE)}
@@ -45,7 +50,8 @@ SHAPES: Final = {"landscape": (WIDE, None), "portrait": (None, 0.95), "square": 
 class Filter:
     """A condition on one column: one of ``values``, between ``low`` and ``high``, ``known``, ``holds`` or ``true``.
 
-    ``holds`` is a substring, whatever its case. ``below`` are folders, in which or below which the image is.
+    ``holds`` is a substring, whatever its case. ``below`` are folders, in which or below which the image is, and
+    ``boxes`` parts of the world, in one of which it was taken.
     """
 
     column: str
@@ -56,12 +62,14 @@ class Filter:
     holds: str = ""
     true: bool | None = None
     below: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
 
     @property
     def empty(self) -> bool:
         return not (
             self.values
             or self.below
+            or self.boxes
             or self.known
             or self.holds.strip()
             or self.true is not None
@@ -76,6 +84,8 @@ class Filter:
             return " OR ".join(f"tag({sql_literal(value)})" for value in self.values)
         if self.below:
             return " OR ".join(f"starts_with(path, {sql_literal(folder_prefix(folder))})" for folder in self.below)
+        if self.boxes:
+            return " OR ".join(box.where for box in self.boxes)
         if self.values:
             return f"{name} IN ({', '.join(map(sql_literal, self.values))})"
         if self.holds:
@@ -100,6 +110,8 @@ class Filter:
             return f"{column}: {' or '.join(value or '(empty)' for value in self.values)}"
         if self.below:
             return f"{column}: {' or '.join(folder.rsplit('/', 1)[-1] or folder for folder in self.below)}"
+        if self.boxes:
+            return f"location: {' or '.join(map(_place, self.boxes))}"
         if self.holds:
             return f"{column} contains “{self.holds}”"
         if self.true is not None:
@@ -172,12 +184,32 @@ def _number(value: float | date) -> str:
     return f"{int(value)}" if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
 
 
+def _place(box: Box) -> str:
+    """Return a part of the world as degrees: ``59.6° to 60.2° N, 10.2° to 11° E``."""
+
+    def span(low: float, high: float, ends: str) -> str:
+        one, other = (re.sub(r"\.?0+°", "°", format_degrees(end, ends, 4)) for end in (low, high))
+        if one == other:
+            return one
+        return f"{one[:-2]} to {other}" if one[-1] == other[-1] else f"{one} to {other}"
+
+    return f"{span(box.south, box.north, 'SN')}, {span(box.west, box.east, 'WE')}"
+
+
+def format_degrees(value: float, ends: str, digits: int) -> str:
+    """Return a latitude or longitude as people write it, with ``ends`` for those below and above zero."""
+    return f"{abs(value):.{digits}f}° {ends[value >= 0]}"
+
+
 def _read(condition: str) -> Filter | None:
     if _TAGS.fullmatch(condition):
         return Filter(TAG, tuple(_unquote(one) for one in re.findall(_TEXT, condition)))
     if _BELOW.fullmatch(condition):
         prefixes = (_unquote(one) for one in re.findall(_TEXT, condition))
         return Filter(FOLDER, below=tuple(one.removesuffix("/") or one for one in prefixes))
+    if _BOXES.fullmatch(condition):
+        numbers = ([float(one) for one in found] for found in re.findall(_BOX, condition))
+        return Filter(LOCATION, boxes=tuple(Box(west, south, east, north) for south, north, west, east in numbers))
     if found := _IN.fullmatch(condition):
         return Filter(_unquote(found[1]), tuple(_unquote(one) for one in re.findall(_TEXT, found[2])))
     if found := _HOLDS.fullmatch(condition):

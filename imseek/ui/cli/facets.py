@@ -1,0 +1,96 @@
+"""``imseek facets``: list what filters can use, with numbers of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from imseek.ui.cli import common_options as options
+from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
+from imseek.ui.cli.flag_groups import with_groups
+from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.run import Run
+from imseek.ui.render.text import table
+from imseek.ui.render.words import format_count, printable, shorten
+
+if TYPE_CHECKING:
+    from imseek.search import Facet, FacetSummary
+
+#: Characters of a value in the table.
+_VALUE: Final = 40
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "facets",
+        epilog=examples(
+            "imseek facets",
+            "imseek facets camera tag --where 'year = 2023'",
+            "imseek facets location -n 50 --csv places.csv",
+        ),
+    )(facets)
+
+
+@with_groups(output=LIST_FLAGS)
+def facets(
+    columns: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[COLUMN]...", help="Columns, tag or location; default: all that have a value."),
+    ] = None,
+    limit: Annotated[int, options.limit("How many values of each to list.")] = 5,
+    where: WhereOption = None,
+    collection: CollectionOption = None,
+    *,
+    output: ListFlags,
+) -> int:
+    """List the columns that --where can use, with their most frequent values or their bounds, and how many images have
+    them; the most frequent tags; and where most images were taken."""
+    run = Run.on(collection, as_json=output.as_json)
+    from imseek import overview
+
+    found = overview.summarise_facets(run.path, columns or (), where=where, values=limit)
+    output.write(("column", "value", "images", "where"), _rows(found))
+    return run.finish(found, output.lines(lambda: _lines(found, bool(columns))))
+
+
+def _rows(found: FacetSummary) -> Iterator[dict[str, Any]]:
+    """Yield a row for each value."""
+    for one in found.columns:
+        yield from ({"column": one.column, "value": value, "images": n, "where": ""} for value, n in one.values)
+    yield from ({"column": "tag", "value": tag, "images": n, "where": ""} for tag, n in found.tags)
+    for place in found.locations:
+        yield {"column": "location", "value": _place(place), "images": place.images, "where": place.where}
+
+
+def _lines(found: FacetSummary, named: bool) -> list[str]:
+    rows = [(one.column, f"{one.known:,}", _values(one)) for one in found.columns]
+    if found.tags:
+        rows.append(("tag", "", _list(found.tags)))
+    if found.locations:
+        rows.append(("location", "", _list((_place(one), one.images) for one in found.locations)))
+    out = [table(("column", "images", "values"), rows, right=(1,))] if rows else []
+    out.append(format_count(found.images, "image"))
+    if named and len(found.locations) and not found.columns:
+        out += [f"{_place(one)}: --where {one.where!r}" for one in found.locations]
+    return out
+
+
+def _values(one: Facet) -> str:
+    """Return the most frequent values of a column, or its bounds."""
+    if one.values:
+        return _list(one.values)
+    if one.low is None:
+        return "" if one.distinct is None else f"{one.distinct:,} different ones"
+    low, high = (f"{end:.6g}" if isinstance(end, float) else str(end) for end in (one.low, one.high))
+    return f"{low} to {high}"
+
+
+def _list(values: Any) -> str:
+    return ", ".join(f"{printable(shorten(str(value), _VALUE))} ({n:,})" for value, n in values)
+
+
+def _place(one: Any) -> str:
+    name = " and ".join(one.countries) or "at sea"
+    return f"{name} {one.latitude:.2f},{one.longitude:.2f}"
