@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import recorder
@@ -31,11 +32,12 @@ from imseek.encoders.builtin import recipe
 from imseek.encoders.prompt_tower import Prompts, PromptTower
 from imseek.encoders.prompt_training import LearnedPrompts, learn_prompts
 from imseek.metrics.estimate import Estimate
+from imseek.probes import model_selection
 from imseek.probes.model_selection import centre_rows
 
 #: Without learned prompts: rows of probes.py.
 OTHERS = ("the same, both sides centred", "linear probe", "cache model")
-#: Name, context vectors, of each class, CoCoOp, and share of the steps.
+#: Name, number of vectors, whether each class has its own, and whether they depend on the picture (CoCoOp).
 LEARNED = (
     ("CoOp, 4 vectors", 4, False, False),
     ("CoOp, 4 vectors of each class", 4, True, False),
@@ -54,7 +56,7 @@ def main() -> int:
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--shots", default="1,2,4,8,16")
-    parser.add_argument("--steps", type=int, default=20, help="of CoOp")
+    parser.add_argument("--steps", type=int, default=40, help="of CoOp")
     parser.add_argument("--picture-steps", type=int, default=30, help="of CoCoOp")
     parser.add_argument("--judged", type=int, default=100, help="pictures that CoCoOp is judged on")
     parser.add_argument("--collection", type=Path, help="where the stamps are, or are to be, indexed")
@@ -72,9 +74,11 @@ def main() -> int:
     judged = np.random.default_rng(0).permutation(len(half.truth))[: options.judged]
     print("| method | " + " | ".join(f"{k} per class" for k in shots) + " |")
     print("|---|" + "---|" * len(shots))
-    for name in OTHERS:
-        curves[name] = [figure(half, draws[k], [METHODS[name](half, *draw) for draw in draws[k]]) for k in shots]
-        tell("methods", name, shots, curves[name])
+    # One draw of folds, as where prompts are compared.
+    with mock.patch.object(model_selection, "_DRAWS", ()):
+        for name in OTHERS:
+            curves[name] = [figure(half, draws[k], [METHODS[name](half, *draw) for draw in draws[k]]) for k in shots]
+            tell("methods", name, shots, curves[name])
     for name, count, per_class, conditional in LEARNED:
         steps = options.picture_steps if conditional else options.steps
         every = [draw for k in shots for draw in draws[k]]

@@ -33,8 +33,8 @@ MAX_CONTEXTS: Final = 32
 #: More classes are refused: each is a prompt in each step.
 MAX_CLASSES: Final = 200
 #: Numbers of steps, of which cross-validation chooses one.
-STEPS: Final = (5, 10, 20, 40)
-CONDITIONAL_STEPS: Final = (15, 30)
+STEPS: Final = (10, 20, 40, 80)
+CONDITIONAL_STEPS: Final = (20, 60)
 #: Seconds that a probe with CoCoOp's prompts may take to label images.
 MAX_SECONDS: Final = 3600.0
 _TRIAL_ROWS: Final = 8
@@ -85,7 +85,12 @@ class PicturePrompts:
         from imseek.encoders.prompt_tower import Prompts
         from imseek.encoders.prompt_training import LearnedPrompts
 
-        prompts = Prompts(self._open(), self._names, len(self._contexts))
+        tower = self._open()
+        if self._contexts.shape[1] != tower.width:
+            raise CorruptCollectionError(
+                f"the vectors of a prompt are of another length than tokens of {tower.reference}"
+            )
+        prompts = Prompts(tower, self._names, len(self._contexts))
         return LearnedPrompts(prompts, self._contexts, self._network, self._scale, 0)
 
     def logits(self, rows: Float32) -> Float32:
@@ -103,7 +108,12 @@ class PicturePrompts:
         names: Sequence[str],
         tower: OpenTower,
     ) -> PicturePrompts:
-        return cls(arrays["contexts"], {one: arrays[one] for one in _NETWORK}, settings["scale"], names, tower)
+        contexts, network = arrays["contexts"], {one: arrays[one] for one in _NETWORK}
+        (width, hidden), dim = network["outer"].shape, network["inner"].shape[-1]
+        shapes = {"inner": (hidden, dim), "inner_bias": (hidden,), "outer": (width, hidden), "outer_bias": (width,)}
+        if any(network[one].shape != shape for one, shape in shapes.items()) or contexts.shape[1:] != (width,):
+            raise ValueError("the arrays of its prompts do not fit together")
+        return cls(contexts, network, settings["scale"], names, tower)
 
     def check_time(self, images: int) -> None:
         """Raise UsageError where so many images would take longer than :data:`MAX_SECONDS`, by a trial with a few."""

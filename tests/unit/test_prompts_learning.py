@@ -212,6 +212,18 @@ class TestStoredScorers:
         with pytest.raises(UsageError, match="3,000 runs of the text tower"):
             back.check_time(1000)
 
+    def test_arrays_that_do_not_fit_are_refused(self) -> None:
+        tower, rows, truth = toy()
+        learner = PromptLearner(tower, NAMES, "cocoop", 4, False)
+        ((settings, (made,)),) = learner.learn(rows, truth, np.arange(3), np.ones((1, len(truth))), 0, steps=[1])
+        arrays = made.arrays()
+        for name, wrong in (("outer", arrays["outer"].T), ("inner_bias", arrays["outer_bias"])):
+            with pytest.raises(ValueError, match="do not fit together"):
+                PicturePrompts.of_arrays({**arrays, name: wrong}, settings, NAMES, lambda: tower)
+        other, *_ = toy(dim=8)
+        with pytest.raises(CorruptCollectionError, match="another length than tokens of toy"):
+            PicturePrompts.of_arrays(arrays, settings, NAMES, lambda: other).logits(rows)
+
     def test_a_later_version_is_refused(self) -> None:
         prompts.check_version({"method": "coop", "version": prompts.VERSION}, "pets")
         with pytest.raises(CorruptCollectionError, match="the probe pets was learned by a later imseek"):
