@@ -185,12 +185,11 @@ def chosen(words: bool, only: str | None = None) -> Method:
     def classify(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
         rows, truth = half.rows[learned], half.truth[learned]
         said = half.words if words else None
-        found = model_selection.select_model(rows, truth, len(half.classes), half.groups[learned], said)
-        scorer: linear.Linear | cache_model.CacheModel = found.scorer
-        if only is not None:
-            best = next(one for one in found.results if one.method == only)
-            scorer = model_selection.fit_model(best, rows, truth, len(half.classes), said, False, 0)
-        return scorer.logits(half.rows[tested]).argmax(axis=1)
+        methods = model_selection.DEFAULT_METHODS if only is None else (only,)
+        found = model_selection.select_model(
+            rows, truth, len(half.classes), half.groups[learned], said, methods=methods
+        )
+        return found.scorer.logits(half.rows[tested]).argmax(axis=1)
 
     return classify
 

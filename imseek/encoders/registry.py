@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from imseek.encoders.base import Encoder
 from imseek.encoders.presets import DEFAULT, PRESETS
 from imseek.encoders.runtime import Runtime
-from imseek.errors import EncoderUnavailableError, UnknownEncoderError
+from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
 from imseek.plugins import find_plugins
 from imseek.types.adapters import adapter_of
 from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     from imseek.encoders.catalogue import Entry
+    from imseek.encoders.prompt_tower import PromptTower
 
 AUTO: Final = "auto"
 #: Beginning of the note about the built-in encoder.
@@ -155,6 +156,26 @@ def load(
 
     exported = None if fingerprint is None else _exported(reference, fingerprint, modalities, runtime, load_library)
     return exported or load_library()
+
+
+def load_prompt_tower(reference: str, fingerprint: str, notify: Callable[[str], None] | None = None) -> PromptTower:
+    """Load the text tower of an encoder on torch, to learn prompts or to use those that depend on the picture.
+
+    An exported tower does not suffice: it takes words only. Raises as :func:`load`; EncoderUnavailableError without
+    torch; EncoderError for an encoder whose text tower cannot learn; EncoderMismatchError where its weights are not
+    those of ``fingerprint``.
+    """
+    from imseek.encoders.checks import check_fingerprint
+    from imseek.encoders.device import require_torch
+    from imseek.encoders.prompt_tower import PromptEncoder
+
+    require_torch("a text tower that learns prompts")
+    encoder = load(reference, modalities=("text",), notify=notify)
+    if not isinstance(encoder, PromptEncoder):
+        what = "cannot learn prompts" if "text" in encoder.info.modalities else "knows no words"
+        raise EncoderError(f"the encoder {reference} {what}", hint="imseek probe fit without --method needs neither")
+    check_fingerprint(encoder, reference, fingerprint)
+    return encoder.prompt_tower()
 
 
 def _exported(

@@ -27,6 +27,7 @@ from imseek.probes.inference import Predictions
 from imseek.probes.labels import Labels, read_labels
 from imseek.probes.probe_store import Probe
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, ProbeInfo, ProbeLabel, Proposals
+from imseek.probes.training import MethodChoice
 from imseek.progress import ProgressCallback, Task
 from imseek.types.collections import AnyCollection, path_of
 
@@ -48,6 +49,9 @@ def fit(
     where: str | None = None,
     space: str | None = None,
     words: bool = True,
+    method: MethodChoice = "auto",
+    contexts: int | None = None,
+    per_class: bool = False,
     force: bool = False,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
@@ -57,11 +61,15 @@ def fit(
     The probe is a linear probe or a cache model, whichever is better by cross-validation. ``labels`` are ``"tags"``
     (all given by people), ``"tags:cat,dog"``, a text column, ``"folder"``, ``"folder:1"``, or :class:`Labels`; only
     images that meet ``where`` count (docs/where.md). ``space`` is a space's number or encoder. With ``words``, class
-    names also contribute if the encoder has a text tower. ``force`` replaces a probe of that name. The same labels and
-    vectors give the same probe.
+    names also contribute if the encoder has a text tower. ``method`` names a kind: ``linear``, ``cache``, or prompts
+    that learn, ``coop`` and ``cocoop`` (docs/probes.md), which are refused unless they are better by cross-validation
+    than both others; ``all`` tries the four. ``contexts`` is the number of vectors that a prompt learns (4),
+    ``per_class`` for each class its own. ``force`` replaces a probe of that name. The same labels and vectors give the
+    same probe.
 
-    Raises UsageError (fewer than two classes, an image with two classes, a name that is taken …), QueryError,
-    MissingExtraError, LockedError, and InterruptedError if stopped: nothing is stored then.
+    Raises UsageError (fewer than two classes, an image with two classes, a name that is taken, prompts that do not help
+    …), QueryError, EncoderError (the encoder cannot learn prompts), MissingExtraError, LockedError, and
+    InterruptedError if stopped: nothing is stored then.
     """
     from imseek.data.catalog import model_files
     from imseek.data.writing.writer_wait import open_writer
@@ -70,6 +78,8 @@ def fit(
     root = path_of(collection)
     probe_store.check_name_free(root, name, replace=force)
     training.check_installed()
+    options = training.MethodOptions(method, contexts, per_class)
+    options.check(words=words, several=wanted.several)
     task = Task(progress, stop)
 
     def learn(reader: Reader) -> models.Model:
@@ -77,7 +87,9 @@ def fit(
         vectors = Vectors(reader, chosen, filter_ids(reader, where))
         labelled = training.limit_labelled(read_labels(reader, wanted, vectors.ids))
         training.check_classes(labelled)
-        taught = training.train_probe(reader, vectors, labelled, words=words, even=wanted.even, task=task)
+        taught = training.train_probe(
+            reader, vectors, labelled, words=words, even=wanted.even, options=options, task=task
+        )
         return probe_store.build_model(name, taught, labelled, wanted, where, chosen)
 
     model = run_with_reader(collection, learn)
@@ -94,8 +106,9 @@ def get(collection: AnyCollection, name: str) -> ProbeInfo:
 
 def list_(collection: AnyCollection) -> tuple[ProbeInfo, ...]:
     """List all probes, by name."""
-    found = models.of_kind(path_of(collection), probe_store.KIND)
-    return tuple(probe_store.probe_of(model).info for model in found)
+    root = path_of(collection)
+    found = models.of_kind(root, probe_store.KIND)
+    return tuple(probe_store.probe_of(root, model).info for model in found)
 
 
 def drop(collection: AnyCollection, name: str) -> int:

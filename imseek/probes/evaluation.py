@@ -55,6 +55,7 @@ def evaluate_probe(reader: Reader, vectors: Vectors, probe: Probe, truth: Labels
             hint="label others, or leave out the name: then a part is held out and another probe learns from the rest",
         )
     tested = known.take(at)
+    probe.check_time(len(tested))
     rows = np.concatenate([probe.logits(vectors.of(tested.ids[i : i + BLOCK])) for i in range(0, len(tested), BLOCK)])
     groups = holdout_groups.group_copies([contents[i] for i in at.tolist()], hashes[at], vectors.of(tested.ids))
     info = probe.info

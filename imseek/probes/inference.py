@@ -102,7 +102,8 @@ def predict(
     best = np.empty(n, np.int32)
     chance = np.empty(n, np.float32)
     marks = np.empty((n, len(probe.info.classes)), np.bool_) if probe.info.several else None
-    for part, rows in vectors.blocks():
+    probe.check_time(n)
+    for part, rows in vectors.blocks(probe.block):
         if task.is_cancelled:
             return None
         found = probe.probabilities(rows)

@@ -7,7 +7,7 @@ held out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol, TypeAlias
 
@@ -16,18 +16,22 @@ import numpy.typing as npt
 
 from imseek.analysis.space_vectors import BLOCK, Vectors
 from imseek.data.vectors.base import Ids
+from imseek.errors import UsageError
 from imseek.metrics import bootstrap
 from imseek.metrics.estimate import Estimate
 from imseek.probes import cache_model, calibration, linear
 from imseek.probes.cache_model import CacheModel
 from imseek.probes.labels import Targets
 from imseek.probes.linear import Linear
+from imseek.probes.prompts import PromptLearner
 from imseek.probes.results import ProbeMethod
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
 
 PHASE: Final = "learning"
 FOLDS: Final = 5
+#: Kinds of probe that are tried unless one is named.
+DEFAULT_METHODS: Final = ("linear", "cache")
 #: Repeated random folds as (images at most, repetitions): with few images, one draw says little.
 _DRAWS: Final = ((100, 5), (500, 3))
 #: Settings are chosen on a sample of this size, stratified by class; the final model learns from all images.
@@ -74,7 +78,7 @@ class ValidationResult:
 class SelectedModel:
     """The selected model, trained on all images, and the validation results of each kind."""
 
-    scorer: Linear | CacheModel
+    scorer: Scorer
     results: tuple[ValidationResult, ...]
     notes: tuple[str, ...] = ()
 
@@ -113,17 +117,26 @@ def select_model(
     *,
     even: bool = False,
     seed: int = 0,
+    methods: Sequence[str] = DEFAULT_METHODS,
+    learners: Sequence[PromptLearner] = (),
     task: Task = SILENT,
 ) -> SelectedModel:
-    """Select a linear probe or a cache model by cross-validation, and train it on all n images.
+    """Select a probe of ``methods`` or ``learners`` by cross-validation, and train it on all n images.
 
     ``rows`` (n, dim) and ``words`` (classes, dim), the class names, are :func:`centre_rows`. Deterministic. ``even``:
-    classes are weighted equally whatever their size; ignored where an image may have several.
+    classes are weighted equally whatever their size; ignored where an image may have several. Raises UsageError where
+    prompts are to be learned and nothing can be held out.
     """
     even = even and targets.ndim == 1
     kept, number = _find_holdable(targets, classes, groups)
     notes: tuple[str, ...] = ()
     if len(number) < 1 + (targets.ndim == 1):
+        if learners:
+            raise UsageError(
+                "too few classes have two different images: nothing could be held out, so nothing would show that "
+                "prompts help",
+                hint="label two images or more of each class, or leave out --method",
+            )
         notes = ("too few classes have two different images: nothing could be held out, and nothing was measured",)
         drawn = rows[stratified_sample(targets, MAX_VALIDATED, seed)]
         pivot = cache_model.pivot_of(drawn @ drawn.T)
@@ -132,17 +145,37 @@ def select_model(
             "weight": 0.0 if words is None else DEFAULT_WORD_WEIGHT,
             "pivot": pivot,
         }
-        judged: tuple[ValidationResult, ...] = (
-            ValidationResult("cache", usual, 1.0),
-            ValidationResult("linear", {"strength": DEFAULT_STRENGTH}, 1.0),
-        )
+        defaults = {"cache": usual, "linear": {"strength": DEFAULT_STRENGTH}}
+        judged = tuple(ValidationResult(one, found, 1.0) for one, found in defaults.items() if one in methods)
     else:
         some = kept[stratified_sample(targets[kept], MAX_VALIDATED, seed)]
         known = targets[some] if targets.ndim == 2 else np.searchsorted(number, targets[some])
         said = None if words is None else words[number]
-        judged = _cross_validate(rows[some], known, len(number), groups[some], said, even, seed, task)
+        folds = list(_iter_fold_draws(known, groups[some], seed))
+        if learners:
+            folds = folds[:1]  # The same for all methods, since learning prompts takes its time.
+        judged = ()
+        if "linear" in methods:
+            judged += (_select_linear(rows[some], known, len(number), groups[some], folds, even, task),)
+        if "cache" in methods:
+            cosines = rows[some] @ rows[some].T
+            judged += (_select_cache(cosines, rows[some], known, len(number), groups[some], folds, said, even),)
+        for one in learners:
+            judged += (_select_prompts(one, rows[some], known, number, groups[some], folds, even, seed, task),)
     best = min(judged, key=lambda one: one.log_loss or 0.0)
-    return SelectedModel(fit_model(best, rows, targets, classes, words, even, seed), judged, notes)
+    mine = next((one for one in learners if one.method == best.method), None)
+    if mine is None:
+        return SelectedModel(fit_model(best, rows, targets, classes, words, even, seed), judged, notes)
+    shares = _shares(targets, even)[None]
+    steps = [int(best.settings["steps"])]
+    (_, (scorer,)), *_ = mine.learn(rows, targets, np.arange(classes), shares, seed, steps=steps, task=task)
+    return SelectedModel(scorer, judged, notes)
+
+
+def _shares(targets: Targets, even: bool) -> npt.NDArray[np.float64]:
+    """Return how much each image counts (n,)."""
+    found: npt.NDArray[np.float64] = 1 / np.bincount(targets)[targets] if even else np.ones(len(targets))
+    return found
 
 
 def _find_holdable(targets: Targets, classes: int, groups: Ids) -> tuple[Ids, Ids]:
@@ -158,24 +191,6 @@ def _find_holdable(targets: Targets, classes: int, groups: Ids) -> tuple[Ids, Id
     pairs = np.unique(np.stack([targets, groups]), axis=1)[0]
     number = np.flatnonzero(np.bincount(pairs, minlength=classes) > 1)
     return np.flatnonzero(np.isin(targets, number)), number
-
-
-def _cross_validate(
-    rows: Float32,
-    targets: Targets,
-    classes: int,
-    groups: Ids,
-    words: Float32 | None,
-    even: bool,
-    seed: int,
-    task: Task,
-) -> tuple[ValidationResult, ...]:
-    """Cross-validate both kinds of probe."""
-    folds = list(_iter_fold_draws(targets, groups, seed))
-    return (
-        _select_linear(rows, targets, classes, groups, folds, even, task),
-        _select_cache(rows @ rows.T, rows, targets, classes, groups, folds, words, even),
-    )
 
 
 def fit_model(
@@ -289,14 +304,42 @@ def _select_cache(
     return best[1].validate("cache", best[2], groups)
 
 
+def _select_prompts(
+    learner: PromptLearner,
+    rows: Float32,
+    targets: Targets,
+    classes: Ids,
+    groups: Ids,
+    folds: list[Ids],
+    even: bool,
+    seed: int,
+    task: Task,
+) -> ValidationResult:
+    held = list(_iter_splits(folds))
+    weights = np.zeros((len(held), len(targets)))
+    for one, (learned, _) in zip(weights, held, strict=True):
+        one[learned] = _shares(targets[learned], even)
+    best: tuple[float, _HeldOutLogits, Settings] | None = None
+    for settings, scorers in learner.learn(rows, targets, classes, weights, seed, task=task):
+        parts: list[npt.NDArray[Any]] = []
+        for scorer, (_, tested) in zip(scorers, held, strict=True):
+            task.check()
+            parts.append(scorer.logits(rows[tested]))
+        found = _collect_held_out(parts, targets, held, even)
+        loss = found.loss()
+        if best is None or loss < best[0]:
+            best = loss, found, settings
+    assert best is not None
+    return best[1].validate(learner.method, best[2], groups)
+
+
 def _collect_held_out(
     parts: list[npt.NDArray[Any]], targets: Targets, splits: list[tuple[Ids, Ids]], even: bool
 ) -> _HeldOutLogits:
     image = np.concatenate([tested for _, tested in splits])
     fold = np.concatenate([np.full(len(tested), n) for n, (_, tested) in enumerate(splits)])
     truth = targets[image]
-    weights = 1 / np.bincount(truth)[truth] if even else np.ones(len(truth))
-    return _HeldOutLogits(np.concatenate(parts), truth, image, fold, weights)
+    return _HeldOutLogits(np.concatenate(parts), truth, image, fold, _shares(truth, even))
 
 
 def _iter_splits(draws: list[Ids]) -> Iterator[tuple[Ids, Ids]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from imseek.analysis.space_vectors import BLOCK
 from imseek.data.catalog import models
 from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
@@ -20,14 +22,20 @@ from imseek.probes import calibration
 from imseek.probes.cache_model import CacheModel
 from imseek.probes.labels import LabelledImages, Labels
 from imseek.probes.linear import Linear
-from imseek.probes.model_selection import ValidationResult, centre_rows
+from imseek.probes.model_selection import Scorer, ValidationResult, centre_rows
+from imseek.probes.prompts import VERSION, ClassPrompts, PicturePrompts, check_version
 from imseek.probes.results import ProbeInfo, ProbeScore
 from imseek.probes.training import TrainedProbe
+from imseek.search.encoder_loader import load_prompt_tower
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
 
 KIND: Final = "probe"
-_SCORERS: Final[Mapping[str, type[Linear] | type[CacheModel]]] = {"linear": Linear, "cache": CacheModel}
+_SCORERS: Final[Mapping[str, type[Linear] | type[CacheModel] | type[ClassPrompts]]] = {
+    "linear": Linear,
+    "cache": CacheModel,
+    "coop": ClassPrompts,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +45,7 @@ class Probe:
 
     info: ProbeInfo
     labels: Labels
-    scorer: Linear | CacheModel
+    scorer: Scorer
     centre: Float32
     learned: Ids
     contents: Ids
@@ -46,6 +54,16 @@ class Probe:
     def logits(self, rows: Float32) -> Float32:
         """Compute logits: (m, dim) unit rows → (m, classes) float32."""
         return self.scorer.logits(centre_rows(rows, self.centre))
+
+    def check_time(self, images: int) -> None:
+        """Raise UsageError where so many images would take far too long."""
+        if isinstance(self.scorer, PicturePrompts):
+            self.scorer.check_time(images)
+
+    @property
+    def block(self) -> int:
+        """How many images are judged at once: few where each takes long, so that one can stop between them."""
+        return 64 if isinstance(self.scorer, PicturePrompts) else BLOCK
 
     def probabilities(self, rows: Float32) -> npt.NDArray[np.float32]:
         """Compute probabilities: (m, dim) unit rows → (m, classes); they sum to 1 unless an image may have several
@@ -65,6 +83,7 @@ def build_model(
     found = taught.learned
     facts = {
         "method": found.scorer.name,
+        **({"version": VERSION} if isinstance(found.scorer, ClassPrompts | PicturePrompts) else {}),
         "settings": dict(found.best.settings),
         "temperature": found.best.temperature,
         "classes": list(labelled.classes),
@@ -82,11 +101,13 @@ def build_model(
     return Model(name, KIND, facts, arrays)
 
 
-def probe_of(model: Model) -> Probe:
-    """Read a probe from a model. Raises CorruptCollectionError where this imseek cannot."""
+def probe_of(root: Path, model: Model) -> Probe:
+    """Read a probe of the collection at ``root`` from a model. Raises CorruptCollectionError where this imseek
+    cannot."""
     facts = model.facts
+    check_version(facts, model.name)
     try:
-        scorer = _SCORERS[facts["method"]].of_arrays(model.arrays, facts["settings"])
+        scorer = _read_scorer(root, model)
         said = facts["labels"]
         labels = Labels(said["kind"], tuple(said["names"]), said["several"], said["negatives"])
         info = ProbeInfo(
@@ -111,6 +132,14 @@ def probe_of(model: Model) -> Probe:
         raise CorruptCollectionError(f"the model {model.name} is no probe: {error!r}") from error
 
 
+def _read_scorer(root: Path, model: Model) -> Scorer:
+    facts = model.facts
+    if facts["method"] != PicturePrompts.name:
+        return _SCORERS[facts["method"]].of_arrays(model.arrays, facts["settings"])
+    tower = partial(load_prompt_tower, root, facts["encoder"], facts["fingerprint"])
+    return PicturePrompts.of_arrays(model.arrays, facts["settings"], facts["classes"], tower)
+
+
 def find(root: Path, name: str) -> Probe:
     """Find a probe by name. Raises UsageError, with similar names."""
     model = models.find(root, name)
@@ -121,7 +150,7 @@ def find(root: Path, name: str) -> Probe:
         raise UsageError(
             what, hint=did_you_mean(name, there) if there else f"imseek probe fit {name} learns one from tags"
         )
-    return probe_of(model)
+    return probe_of(root, model)
 
 
 def check_name_free(root: Path, name: str, *, replace: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.analysis.space_vectors import Vectors
+from imseek.analysis.space_vectors import BLOCK, Vectors
 from imseek.data.catalog import tag_reader
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
@@ -61,7 +61,7 @@ def propose(
             notes += (f"only {labelled.classes[0]} is labelled: what is like no labelled image comes first",)
     elif len(free):
         margin = np.empty(len(vectors), np.float32)
-        for part, rows in vectors.blocks():
+        for part, rows in vectors.blocks(BLOCK if probe is None else probe.block):
             task.check()
             margin[part] = active_learning.margins(classifier.chances(rows), classifier.several)
             task.report(PHASE, part.stop, len(vectors))
@@ -101,6 +101,7 @@ def _find_classifier(
 ) -> _Classifier | None:
     """Return the given probe, or one trained now; None where the labels cannot distinguish classes."""
     if probe is not None:
+        probe.check_time(len(vectors))
         info = probe.info
         return _Classifier(info.classes, info.several, probe.centre, probe.scorer, info.temperature)
     if labelled is None or not _is_learnable(labelled):

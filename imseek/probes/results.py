@@ -11,7 +11,7 @@ from imseek.metrics.estimate import Estimate
 from imseek.types.json_form import Count, Json, Score, Share, json_member
 from imseek.types.pictures import ImagePlace
 
-ProbeMethod: TypeAlias = Literal["linear", "cache"]
+ProbeMethod: TypeAlias = Literal["linear", "cache", "coop", "cocoop"]
 
 
 @dataclass(frozen=True, slots=True)

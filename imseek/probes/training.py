@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
-from imseek.errors import EncoderError, MissingExtraError, QueryError, UnknownEncoderError, UsageError
+from imseek.errors import EncoderError, MissingExtraError, QueryError, UnknownEncoderError, UsageError, did_you_mean
 from imseek.labels.class_vectors import class_vectors
 from imseek.probes import holdout_groups, model_selection
 from imseek.probes.labels import LabelledImages
+from imseek.probes.model_selection import DEFAULT_METHODS, SelectedModel, ValidationResult
+from imseek.probes.prompts import DEFAULT_CONTEXTS, PromptLearner, check_options
+from imseek.probes.results import ProbeMethod
 from imseek.progress import SILENT, Task
+from imseek.search.encoder_loader import load_prompt_tower
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
+
+#: ``auto`` is linear or cache, ``all`` any of the four: whichever is better by cross-validation. ``coop`` and
+#: ``cocoop`` are refused where linear or cache does as well.
+MethodChoice: TypeAlias = Literal["auto", "linear", "cache", "coop", "cocoop", "all"]
+METHOD_CHOICES: Final[tuple[MethodChoice, ...]] = get_args(MethodChoice)
+#: Names of methods in messages.
+METHOD_NAMES: Final = {"linear": "the linear probe", "cache": "the cache model", "coop": "CoOp", "cocoop": "CoCoOp"}
 
 #: Maximum number of classes to name in a note.
 _MAX_NAMED: Final = 5
@@ -72,6 +83,70 @@ class TrainedProbe:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class MethodOptions:
+    """The method to learn by, and for prompts that learn the number of ``contexts`` (None: 4), for each class its own
+    or not."""
+
+    method: MethodChoice = "auto"
+    contexts: int | None = None
+    per_class: bool = False
+
+    def check(self, *, words: bool, several: bool) -> None:
+        """Raise UsageError for an unknown method, and for options that do not go together."""
+        if self.method not in METHOD_CHOICES:
+            raise UsageError(f"no method is called {self.method!r}", hint=did_you_mean(self.method, METHOD_CHOICES))
+        check_options(self.method, self.contexts, self.per_class, words)
+        if several and self.kinds:
+            raise UsageError(
+                "prompts that learn tell classes apart of which an image has one",
+                hint="leave out --method, --several or --binary",
+            )
+
+    @property
+    def kinds(self) -> tuple[ProbeMethod, ...]:
+        """The kinds of prompts to learn."""
+        kinds: dict[str, tuple[ProbeMethod, ...]] = {
+            "coop": ("coop",),
+            "cocoop": ("cocoop",),
+            "all": ("coop", "cocoop"),
+        }
+        return kinds.get(self.method, ())
+
+
+def _prompt_learners(
+    reader: Reader, space: SpaceInfo, labelled: LabelledImages, options: MethodOptions
+) -> tuple[PromptLearner, ...]:
+    """Open what learns prompts. Raises EncoderError where the space's encoder cannot."""
+    if not options.kinds:
+        return ()
+    if space.space_id != reader.current.space.space_id:
+        raise EncoderError(
+            f"prompts are learned in the space that words are encoded in, not in that of {space.encoder}",
+            hint="leave out --space, or --method",
+        )
+    tower = load_prompt_tower(reader.root, space.encoder, space.fingerprint)
+    contexts = options.contexts or DEFAULT_CONTEXTS
+    return tuple(PromptLearner(tower, labelled.classes, kind, contexts, options.per_class) for kind in options.kinds)
+
+
+def _refuse_useless(found: SelectedModel, method: str) -> None:
+    """Raise UsageError where prompts were to be learned and another kind of probe is better by cross-validation."""
+    mine = next((one for one in found.results if one.method == method), None)
+    if mine is None or mine is found.best:
+        return
+    raise UsageError(
+        f"{METHOD_NAMES[method]} does not help here: held-out images have {_scores(mine)} with it, and "
+        f"{_scores(found.best)} with {METHOD_NAMES[found.best.method]}",
+        hint=f"leave out --method, which learns {METHOD_NAMES[found.best.method]}; or label more images",
+    )
+
+
+def _scores(one: ValidationResult) -> str:
+    accuracy = "" if one.accuracy is None else f" and accuracy {one.accuracy.value:.3f}"
+    return f"log loss {one.log_loss:.3f}{accuracy}"
+
+
 def encode_class_names(
     reader: Reader, space: SpaceInfo, classes: Sequence[str]
 ) -> tuple[Float32 | None, tuple[str, ...]]:
@@ -95,10 +170,12 @@ def train_probe(
     *,
     words: bool = True,
     even: bool = True,
+    options: MethodOptions = MethodOptions(),
     task: Task = SILENT,
 ) -> TrainedProbe:
     """Train a probe on the labelled images among ``vectors``; ``even`` and ``task`` as for
-    :func:`model_selection.select_model`."""
+    :func:`model_selection.select_model`. Raises UsageError where prompts that learn are asked for and do not help."""
+    learners = _prompt_learners(reader, vectors.space, labelled, options)
     rows = vectors.of(labelled.ids)
     contents, hashes = holdout_groups.hashes_of(reader, labelled.ids)
     groups = holdout_groups.group_copies(contents, hashes, rows)
@@ -114,8 +191,12 @@ def train_probe(
         groups,
         said,
         even=even,
+        methods=DEFAULT_METHODS if learners or options.method == "auto" else (options.method,),
+        learners=learners,
         task=task,
     )
+    if options.method != "all":
+        _refuse_useless(found, options.method)
     return TrainedProbe(
         found, centre, contents, (*labelled.notes, *found.notes, *_training_notes(labelled, groups), *notes)
     )

@@ -9,8 +9,9 @@ from imseek.data.reader import Reader
 from imseek.data.trust import check_trusted, is_trusted
 from imseek.encoders import registry
 from imseek.encoders.base import Encoder
+from imseek.encoders.prompt_tower import PromptTower
 from imseek.encoders.runtime import Runtime
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, EncoderError
 from imseek.types.adapters import ADAPTER, adapter_of
 from imseek.types.spaces import SpaceInfo
 
@@ -55,6 +56,21 @@ def load_encoder(
         ) from error
     base = registry.load(reference, modalities=modalities, runtime=runtime, fingerprint=below, notify=notify)
     return AdaptedEncoder(base, adapter, space.encoder)
+
+
+def load_prompt_tower(root: Path, reference: str, fingerprint: str) -> PromptTower:
+    """Load the text tower on torch of the encoder of a space of the collection at ``root``.
+
+    Raises as :func:`imseek.encoders.registry.load_prompt_tower`; EncoderError for a space with an adapter, and
+    UntrustedCollectionError as :func:`load_encoder`.
+    """
+    if (named := adapter_of(reference)) is not None:
+        raise EncoderError(
+            f"prompts are not learned through an adapter ({named[0]})",
+            hint="`imseek tune --back` searches without it again",
+        )
+    _check_weights(root, reference)
+    return registry.load_prompt_tower(reference, fingerprint)
 
 
 def _check_weights(root: Path, reference: str) -> None:

@@ -228,6 +228,11 @@ CASES = (
         ("methods.accuracy", "strategies.accuracy"),
     ),
     Case("probes_scale", "--images 2000 --every 7", ("images", "steps.wall_s", "steps.peak_mb")),
+    Case(
+        "prompts",
+        f"{_STAMPS} --seeds 1 --shots 1,2 --steps 1 --picture-steps 1 --judged 20 --picture {{tmp}}/curves.svg",
+        ("methods.accuracy", "base_to_new.base", "base_to_new.new"),
+    ),
     Case("quality", _STAMPS, ("stamps", "representations.r_at_1", "representations.median_rank"), unsound=True),
     Case(
         "ray_index",

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from probing import COLOURS, album, draw
+from prompting import make_tower
 from templates import Templates
 
 import imseek
@@ -18,8 +19,10 @@ from imseek.analysis.snapshot_session import filter_ids
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.catalog import models
 from imseek.data.reader import Reader
-from imseek.errors import EncoderMismatchError, MissingExtraError, UsageError
-from imseek.probes import Labels
+from imseek.encoders import device
+from imseek.errors import EncoderError, EncoderMismatchError, EncoderUnavailableError, MissingExtraError, UsageError
+from imseek.probes import Labels, probe_store, prompts, training
+from imseek.search.encoder_loader import load_prompt_tower
 
 
 @pytest.fixture
@@ -564,3 +567,96 @@ def test_list_and_show(root) -> None:
     assert probes.get(root, "b") == made[0]
     with pytest.raises(UsageError, match="no probe is called 'c'"):
         probes.drop(root, "c")
+
+
+class TestPrompts:
+    """Prompts that learn, by a small tower in place of an encoder's."""
+
+    @pytest.fixture
+    def towered(self, root, monkeypatch) -> Path:
+        """A collection whose tower knows the mean picture of each colour; three of each are tagged."""
+        tagged(root)
+        vectors = Vectors(Reader(root))
+        rows = vectors.of(vectors.ids)
+        means = {one: vectors.of(np.array(sorted(ids(root, one)))).mean(axis=0) - rows.mean(axis=0) for one in COLOURS}
+        tower = make_tower({one: mean / np.linalg.norm(mean) for one, mean in means.items()})
+        for module in (training, probe_store):
+            monkeypatch.setattr(module, "load_prompt_tower", lambda *_: tower)
+        return root
+
+    @pytest.mark.parametrize("method", ["coop", "cocoop"])
+    def test_stored_applied_and_dropped(self, towered, monkeypatch, method) -> None:
+        monkeypatch.setattr(training, "DEFAULT_METHODS", ())  # A linear probe tells colours apart as well.
+        contexts = 2
+        found = probes.fit(towered, "colours", method=method, contexts=contexts)
+        assert (found.method, found.score.settings["contexts"]) == (method, contexts)
+        assert probes.get(towered, "colours") == found
+        assert probes.list_(towered) == (found,)
+        report = probes.apply(towered, "colours", save="colours")
+        assert report.counts == dict.fromkeys(sorted(COLOURS), 8)
+        assert probes.evaluate(towered, "colours", "folder").method == method
+        assert len(probes.propose(towered, "colours", n=3).proposals) == 3
+        facts = models.find(towered, "colours").facts
+        assert facts["version"] == 1
+        probes.drop(towered, "colours")
+        assert not probes.list_(towered)
+
+    def test_coop_is_applied_without_torch(self, towered, monkeypatch) -> None:
+        monkeypatch.setattr(training, "DEFAULT_METHODS", ())
+        probes.fit(towered, "colours", method="coop", per_class=True)
+        monkeypatch.setitem(sys.modules, "torch", None)
+        assert probes.apply(towered, "colours").images == 24
+
+    def test_cocoop_needs_torch_and_says_so(self, towered, monkeypatch) -> None:
+        monkeypatch.setattr(training, "DEFAULT_METHODS", ())
+        probes.fit(towered, "colours", method="cocoop")
+        monkeypatch.setattr(probe_store, "load_prompt_tower", load_prompt_tower)
+        monkeypatch.setattr(device, "has_torch", lambda: False)
+        assert probes.get(towered, "colours").method == "cocoop"
+        with pytest.raises(EncoderUnavailableError, match="needs PyTorch"):
+            probes.apply(towered, "colours")
+
+    def test_refused_where_they_do_not_help(self, root, monkeypatch) -> None:
+        tagged(root)
+        dim = Vectors(Reader(root)).dim
+        generator = np.random.default_rng(0)
+        tower = make_tower({one: generator.standard_normal(dim) / np.sqrt(dim) for one in COLOURS})
+        monkeypatch.setattr(training, "load_prompt_tower", lambda *_: tower)
+        monkeypatch.setattr(prompts, "STEPS", (1,))
+        with pytest.raises(UsageError, match="CoOp does not help here: held-out images have log loss") as caught:
+            probes.fit(root, "colours", method="coop")
+        assert "leave out --method" in str(caught.value.hint)
+        assert not probes.list_(root)
+        monkeypatch.setattr(prompts, "CONDITIONAL_STEPS", (1,))
+        found = probes.fit(root, "colours", method="all")
+        assert {one.method for one in found.scores} == {"linear", "cache", "coop", "cocoop"}
+        assert found.method in ("linear", "cache")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"method": "copo"}, "no method is called 'copo'"),
+            ({"method": "coop", "contexts": 0}, "cannot begin with 0 context vectors"),
+            ({"method": "coop", "contexts": 33}, "cannot begin with 33 context vectors"),
+            ({"method": "linear", "contexts": 4}, "context vectors belong to prompts that learn"),
+            ({"per_class": True}, "context vectors belong to prompts that learn"),
+            ({"method": "cocoop", "per_class": True}, "CoCoOp's vectors are shared"),
+            ({"method": "coop", "words": False}, "learns from the names of the classes"),
+            ({"method": "coop", "labels": Labels("tags", several=True)}, "of which an image has one"),
+        ],
+    )
+    def test_options_that_do_not_go_together(self, root, options, message) -> None:
+        with pytest.raises(UsageError, match=message):
+            probes.fit(root, "colours", **options)
+
+    def test_an_encoder_that_cannot_learn(self, root) -> None:
+        tagged(root)
+        with pytest.raises(EncoderError, match="the encoder fake cannot learn prompts"):
+            probes.fit(root, "colours", method="coop")
+
+    @pytest.mark.parametrize("method", ["linear", "cache"])
+    def test_a_method_by_name(self, root, method) -> None:
+        tagged(root)
+        found = probes.fit(root, "colours", method=method)
+        assert found.method == method
+        assert [one.method for one in found.scores] == [method]

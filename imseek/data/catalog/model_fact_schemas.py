@@ -80,6 +80,7 @@ _FACTS_BY_KIND: Final[Mapping[str, Mapping[str, ReadMember]]] = {
     "probe": {
         **_ENCODER_FACTS,
         "method": _TEXT,
+        "version": _INT,
         "settings": _check_settings,
         "temperature": _NUMBER,
         "classes": _TEXTS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from imseek.encoders.device import check_cpu_fp32
 from imseek.encoders.onnx_network import Network
 from imseek.encoders.runtime import Runtime
 from imseek.types.arrays import Float32, Pixels
+
+if TYPE_CHECKING:
+    from imseek.encoders.prompt_tower import PromptTower
 
 __all__ = ["BuiltinEncoder"]
 
@@ -111,6 +115,13 @@ class BuiltinEncoder:
         """Return a line for each text that exceeds the context window."""
         tower, _ = self._texts()
         return chunking.notes([tower.piece_count(text) for text in texts], CONTEXT_LENGTH)
+
+    def prompt_tower(self) -> PromptTower:
+        """Load the text tower on torch (:class:`imseek.encoders.prompt_tower.PromptEncoder`)."""
+        from imseek.encoders.builtin.torch_text import load_prompt_tower
+
+        check_modality("text", self._modalities, recipe.REFERENCE)
+        return load_prompt_tower(self._texts()[1])
 
     def _images(self) -> Network:
         with self._lock:

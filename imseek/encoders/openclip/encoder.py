@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from imseek.encoders import hub
 from imseek.encoders.base import EncoderInfo
@@ -17,6 +17,9 @@ from imseek.encoders.openclip.text import TextTower
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.weights import MISMATCH_ERRORS, LazyModel, check_position_embeddings, wrong_weights
 from imseek.types.arrays import Float32
+
+if TYPE_CHECKING:
+    from imseek.encoders.prompt_tower import PromptTower
 
 # Settings that change vectors but leave no trace in the tensors: models that differ only here are different encoders.
 _UNTRACED_SETTINGS: Final = {
@@ -95,6 +98,13 @@ class OpenClipEncoder(LibraryEncoder):
         """Return a line for each text that exceeds the context window, and one where torch replaces the export."""
         tower, lines = self._text_tower()
         return tower.notes(texts) + lines
+
+    def prompt_tower(self) -> PromptTower:
+        """Load the text tower on torch (:class:`imseek.encoders.prompt_tower.PromptEncoder`)."""
+        from imseek.encoders.openclip.export import load_prompt_tower
+
+        check_modality("text", self._modalities, self._info.reference)
+        return load_prompt_tower(self._source, self._weights.model())
 
     def _text_tower(self) -> tuple[TextTower, tuple[str, ...]]:
         with self._lock:

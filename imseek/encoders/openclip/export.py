@@ -26,6 +26,7 @@ from imseek.encoders.openclip.source import Source
 from imseek.encoders.openclip.source import tokenizer as tokenizer_of
 from imseek.encoders.openclip.text import OnnxText, TextTower
 from imseek.encoders.openclip.tokens import Ids
+from imseek.encoders.prompt_tower import PromptTower, freeze
 from imseek.errors import EncoderError
 from imseek.types.arrays import Float32
 
@@ -80,6 +81,20 @@ def load_text_tower(
     theirs = TorchTokenizer(tokenizer_of(source))
     line = f"texts of {info.reference} are encoded with torch, which starts slowly: {reason}"
     return TextTower(theirs, TorchText(model()), info.dim), (line,)
+
+
+def load_prompt_tower(source: Source, model: Any) -> PromptTower:
+    """Return the text tower of ``model`` as one that learns prompts."""
+    tower = freeze(model)
+    tokenizer = TorchTokenizer(tokenizer_of(source))
+    text = getattr(tower, "text", tower)
+    table = text.token_embedding if hasattr(text, "token_embedding") else text.transformer.get_input_embeddings()
+
+    def encode(ids: Tensor, _names: Sequence[str]) -> Tensor:
+        rows: Tensor = tower.encode_text(ids, normalize=True)
+        return rows.float()
+
+    return PromptTower(source.reference, tokenizer, tokenizer.fits, table, encode)
 
 
 class TorchTokenizer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,9 @@ from imseek.ui.cli import common_options as options
 
 if TYPE_CHECKING:
     from imseek.probes import Labels
+
+#: As imseek.probes.training.MethodChoice, whose import takes NumPy's time.
+MethodChoice = Literal["auto", "linear", "cache", "coop", "cocoop", "all"]
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of the probe.")]
 TagsOption = Annotated[
@@ -51,6 +54,22 @@ WordsOption = Annotated[
         "--words/--no-words",
         help="Also learn from the names of the classes, if the encoder understands text.",
     ),
+]
+MethodOption = Annotated[
+    MethodChoice,
+    typer.Option(
+        "--method",
+        metavar="METHOD",
+        help="linear, cache; coop or cocoop (learn the words before the class names; refused where that does not "
+        "help); all (the best of these by cross-validation); auto is linear or cache.",
+    ),
+]
+ContextsOption = Annotated[
+    int | None,
+    options.rare("--contexts", metavar="N", help="How many vectors a prompt that learns begins with (default: 4)."),
+]
+PerClassOption = Annotated[
+    bool, options.rare("--per-class", help="Learn the vectors of prompts for each class separately.")
 ]
 
 

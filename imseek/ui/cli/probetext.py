@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 #: Rows per table.
 _ROWS: Final = 20
 #: Methods, in words.
-_METHOD_LABELS: Final[Mapping[ProbeMethod, str]] = {"linear": "linear classifier", "cache": "cache of labelled images"}
+_METHOD_LABELS: Final[Mapping[ProbeMethod, str]] = {
+    "linear": "linear classifier",
+    "cache": "cache of labelled images",
+    "coop": "learned prompts, CoOp",
+    "cocoop": "learned prompts that depend on the picture, CoCoOp",
+}
 
 
 def class_counts(found: ProbeInfo) -> str:
