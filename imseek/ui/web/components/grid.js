@@ -236,6 +236,7 @@ class Grid {
       y += height + 4 + lines * LINE + BELOW;
       n = end;
     }
+    this.height = y;
     this.root.style.height = `${y}px`;
     this.root.classList.toggle("narrow", width < PHONE);
     const stops = this.between.filter(({ heading }) => heading?.time !== undefined);
@@ -351,7 +352,7 @@ class Grid {
       clearTimeout(this.placing);
       this.placing = setTimeout(() => this.place(), 250);
     }
-    if (view.bottom + 3 * view.height > this.root.clientHeight) this.load();
+    if (view.bottom + 3 * view.height > this.height) this.load(); // Reading it from the element would lay the page out.
     this.finish();
   }
 

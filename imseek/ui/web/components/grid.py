@@ -118,7 +118,8 @@ def grid(
     whenever ``epoch`` changes. With ``base``, the URL of the collection's pictures, an opened picture is shown large at
     once and not reported; ``opens`` says whether the system's viewer can be started, ``less`` whether "less like this"
     is offered. ``help_`` lists keys and their meanings, shown on ``?``. ``label`` says what the cards are. Without
-    ``selects``, cards can only be opened. Selected ids that are neither among the cards nor among the following ones are not reported.
+    ``selects``, cards can only be opened. Selected ids that are neither among the cards nor among the following ones
+    are not reported.
     """
     ids = {card.id for card in cards}
     list_ = _list_id(cards, following)
