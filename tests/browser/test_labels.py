@@ -39,6 +39,8 @@ def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path
     page = visit("labels", c="labelled")
     expect(page.get_by_text("Type one class per line")).to_be_visible()
     classes = page.get_by_label("Classes")
+    expect(classes).to_be_visible()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     classes.press_sequentially("cat")
     cat = page.get_by_role("region", name="cat")
     # The first time, the encoder of words is made ready.

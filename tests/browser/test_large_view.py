@@ -220,3 +220,18 @@ def test_selected_pictures_are_compared_side_by_side(visit: Visit) -> None:
     assert after[1] > 1.5 * before[1]
     page.keyboard.press("Escape")
     expect(sides).to_have_count(0)
+    # What is said while they are compared can be read there; too many to compare are not silence.
+    cards.first.focus()
+    page.keyboard.press("f")
+    said = page.locator(".imseek-changes").get_by_role("status")
+    expect(said).to_contain_text("1 picture added to favourites")
+    page.keyboard.press("c")
+    page.keyboard.press("Control+z")
+    expect(sides.get_by_text("Undone: 1 picture added to favourites")).to_be_visible()
+    sides.get_by_role("button", name="Dismiss").click()
+    page.keyboard.press("Escape")
+    cards.nth(3).locator(".tick").click(force=True)
+    cards.nth(4).locator(".tick").click(force=True)
+    page.keyboard.press("c")
+    expect(page.get_by_text("Select two to four pictures to compare them. 5 are selected.")).to_be_visible()
+    expect(sides).to_have_count(0)

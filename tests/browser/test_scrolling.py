@@ -266,6 +266,13 @@ def test_pictures_by_date_have_a_scrubber(visit: Visit) -> None:
     expect(page.locator(".heading")).to_have_count(0)
 
 
+def test_on_phones_pictures_by_date_begin_near_the_top(visit: Visit) -> None:
+    page = visit(c="dated", width=400)
+    expect(page.locator(".heading .title").first).to_have_text("Mon, 25 December 2023")
+    page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
+    assert page.locator(".card").first.bounding_box()["y"] <= 160
+
+
 def test_a_year_is_chosen_by_its_bar(visit: Visit) -> None:
     page = visit(c="dated")
     page.get_by_role("button", name="2010: 12 pictures").click()

@@ -191,6 +191,7 @@ def test_filters_on_phones_are_a_sheet(visit: Visit) -> None:
     opener = page.get_by_role("button", name="Filters", exact=True)
     opener.click()
     sheet = page.get_by_role("dialog", name="Filters", exact=True)
+    expect(sheet.locator(".imseek-changes")).to_be_attached()  # What is said is not hidden behind it.
     sheet.get_by_role("checkbox", name="★★★★ or more 1").click()
     page.wait_for_url("**rating+%3E%3D+4**")
     page.keyboard.press("Escape")

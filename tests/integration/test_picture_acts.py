@@ -8,6 +8,7 @@ import os
 import shutil
 import tracemalloc
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from imseek.ui.server.service import Service
 from imseek.ui.server.settings import Settings
 from imseek.ui.web import downloads, image_details
 from imseek.ui.web.image_action_routes import image_action_routes
-from imseek.ui.web.selections import SelectionStore, make_selection
+from imseek.ui.web.selections import MAX_IMAGES, SelectionStore, make_selection
 
 
 @pytest.fixture
@@ -197,6 +198,17 @@ def test_tags_are_given_and_taken(asked: Asked, root: Path) -> None:
     assert asked.client.get("/pictures/photos/tags").json() == {"tags": ["boat"]}
     assert _counts(asked.tag(tag="boat", add=False, choice=token)) == (2, 2)
     assert asked.known(first)["tags"] == []
+
+
+def test_as_many_pictures_as_can_be_selected_are_dragged_onto_an_album(asked: Asked, root: Path) -> None:
+    few = list(_ids(root).values())
+    ids = few * MAX_IMAGES
+    post = partial(asked.client.post, "/pictures/photos/albums")
+    answer = post(json={"album": "best of", "act": "create", "ids": ids[:MAX_IMAGES]})
+    assert answer.json()["changed"] == len(few)
+    answer = post(json={"album": "best of", "act": "add", "ids": ids[: MAX_IMAGES + 1]})
+    assert answer.status_code == 422
+    assert "100,000" in answer.json()["message"]
 
 
 @pytest.mark.parametrize(

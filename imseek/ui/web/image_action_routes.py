@@ -27,11 +27,13 @@ from imseek.ui.server.service import Service
 from imseek.ui.web import changes, downloads, hit_pages
 from imseek.ui.web.image_details import describe_image
 from imseek.ui.web.pages.search import facets
-from imseek.ui.web.selections import ImageSelection, SelectionStore
+from imseek.ui.web.selections import MAX_IMAGES, ImageSelection, SelectionStore
 from imseek.ui.web.system_viewer import open_here
 
-#: Maximum bytes of a request: a tag and a few ids. Larger selections are named by their token.
+#: Maximum bytes of a request: a tag and a few ids,
 _BODY: Final = 64 * 1024
+#: or as many ids of 18 digits as a selection may have.
+_SELECTION_BODY: Final = 20 * MAX_IMAGES + _BODY
 #: Maximum characters of a text for which there are suggestions, and how many there are.
 _TYPED: Final = 200
 _SUGGESTIONS: Final = 8
@@ -121,13 +123,14 @@ def image_action_routes(
         if isinstance(named := body.get("choice"), str):
             chosen = choices.get(named)
             ids = None if chosen is None or chosen.name != request.path_params["name"] else list(chosen.ids)
+        if isinstance(ids, list) and len(ids) > MAX_IMAGES:
+            raise UsageError(f"more than {MAX_IMAGES:,} pictures at once", hint="select fewer pictures")
         if not _are_ids(ids):
             raise UsageError("this request names no pictures", hint="reload the page and select them again")
-        found: list[int] = ids
-        return found
+        return list(dict.fromkeys(ids))
 
     async def tag(request: Request) -> Response:
-        body = await _read_json(request)
+        body = await _read_json(request, _SELECTION_BODY)
         collection = service.get(request.path_params["name"]).collection
         ids = images(request, body)
         word, add = body.get("tag"), body.get("add")
@@ -142,7 +145,7 @@ def image_action_routes(
         return JSONResponse({"albums": [asdict(one) for one in found]})
 
     async def album(request: Request) -> Response:
-        body = await _read_json(request)
+        body = await _read_json(request, _SELECTION_BODY)
         collection = service.get(request.path_params["name"]).collection
         ids = images(request, body)
         name = body.get("album")
@@ -261,17 +264,17 @@ def _attachment_headers(name: str) -> dict[str, str]:
     return {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"}
 
 
-async def _read_json(request: Request) -> dict[str, Any]:
-    """Read a request's JSON object. Raises UsageError."""
+async def _read_json(request: Request, most: int = _BODY) -> dict[str, Any]:
+    """Read a request's JSON object of at most ``most`` bytes. Raises UsageError."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise UsageError("the request body must be JSON")
-    body = b""
+    body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > _BODY:
+        if len(body) > most:
             raise UsageError("the selection is too large", hint="select fewer pictures")
     try:
-        asked = json.loads(body or b"{}")
+        asked = json.loads(bytes(body) or b"{}")
     except (ValueError, RecursionError) as error:
         raise UsageError("the request body must be JSON") from error
     if not isinstance(asked, dict):

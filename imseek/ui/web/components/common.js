@@ -21,6 +21,9 @@ function button(text, className, act, label = "") {
   return made;
 }
 
+const FEWEST_COMPARED = 2; // Pictures side by side.
+const MOST_COMPARED = 4;
+
 // The response of one of our routes, or an error whose message is for the user.
 async function ask(address, body, options = {}) {
   const sent = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };

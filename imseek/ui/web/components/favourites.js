@@ -1,7 +1,8 @@
 // Which pictures are favourites, as far as the page shows them: `base` is the base URL of their collection. Needs
 // common.js and changes.js.
 const FAVOURITE = "favourite";
-const HEART =
+const HEART = document.createElement("template"); // Cloned, which is faster than parsing it for every card.
+HEART.innerHTML =
   '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 20.3 4.3 12.8a4.9 4.9 0 0 1 0-7 4.9 4.9 0 0 1 7 0l.7.7.7-.7a4.9 4.9 0 0 1 7 0 4.9 4.9 0 0 1 0 7z"/></svg>';
 
 class Favourites {
@@ -70,6 +71,6 @@ function favourites() {
 
 function heart(className) {
   const made = make("span", className);
-  made.innerHTML = HEART;
+  made.append(HEART.content.cloneNode(true));
   return made;
 }

@@ -4,7 +4,9 @@
 const GAP = 8; // Pixels between pictures of a row.
 const BELOW = 14; // Pixels between rows.
 const LINE = 18; // Pixels of a line of text below a picture.
-const HEADING = 40;
+const HEADING = 40; // Pixels of a heading with its margin,
+const LOW_HEADING = 26; // and on phones.
+const PHONE = 600; // Pixels of width.
 const FEW = 40; // Up to so many pictures all are in the document.
 const FAST = 3; // Pixels in a millisecond.
 const NARROWEST = 0.6; // Ratios of width to height beyond these get margins, so that names have room.
@@ -34,7 +36,6 @@ class Grid {
     this.over = make("div", "over");
     this.list = make("div", "list");
     this.list.setAttribute("role", "listbox");
-    this.list.setAttribute("aria-multiselectable", "true");
     this.list.addEventListener("click", (event) => this.clicked(event));
     // A Shift-click selects from the focused card, so the focus stays there, and no text is selected.
     this.list.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault());
@@ -101,6 +102,8 @@ class Grid {
     this.large.less = data.less;
     this.large.total = data.total;
     this.help = data.help;
+    this.selects = data.selects;
+    this.list.setAttribute("aria-multiselectable", data.selects);
     this.remembers = data.remembers;
     this.id = data.list;
     if (data.row !== this.row) {
@@ -233,7 +236,9 @@ class Grid {
       y += height + 4 + lines * LINE + BELOW;
       n = end;
     }
+    this.height = y;
     this.root.style.height = `${y}px`;
+    this.root.classList.toggle("narrow", width < PHONE);
     const stops = this.between.filter(({ heading }) => heading?.time !== undefined);
     this.scrubber.place(stops.map(({ top, heading }) => ({ top, text: heading.text, time: heading.time })), y);
     this.draw(true);
@@ -248,7 +253,7 @@ class Grid {
   above(n, y) {
     if (this.headings[n]) {
       this.between.push({ n, top: y + (n ? 8 : 0), heading: this.headings[n] });
-      y += HEADING + (n ? 8 : 0);
+      y += (this.width < PHONE ? LOW_HEADING : HEADING) + (n ? 8 : 0);
     }
     if (this.rule?.n === n) {
       this.between.push({ n, top: y, rule: this.rule.text });
@@ -347,7 +352,7 @@ class Grid {
       clearTimeout(this.placing);
       this.placing = setTimeout(() => this.place(), 250);
     }
-    if (view.bottom + 3 * view.height > this.root.clientHeight) this.load();
+    if (view.bottom + 3 * view.height > this.height) this.load(); // Reading it from the element would lay the page out.
     this.finish();
   }
 
@@ -566,15 +571,17 @@ class Grid {
     card.setAttribute("role", "option");
     card.setAttribute("aria-posinset", n + 1);
     card.setAttribute("aria-setsize", this.more || this.timeline ? -1 : this.items.length);
-    card.setAttribute("aria-selected", this.selected.has(item.id));
+    if (this.selects) card.setAttribute("aria-selected", this.selected.has(item.id));
     card.tabIndex = n === this.at ? 0 : -1;
     const frame = make("div", "frame");
     frame.style.height = `${row.height}px`;
     // For the mouse; by keyboard, the space bar and letters do the same.
-    const tick = make("span", "tick", "✓");
-    tick.setAttribute("aria-hidden", "true");
-    tick.title = "Select (space bar)";
-    frame.append(tick);
+    if (this.selects) {
+      const tick = make("span", "tick", "✓");
+      tick.setAttribute("aria-hidden", "true");
+      tick.title = "Select (space bar)";
+      frame.append(tick);
+    }
     if (this.letters.has("m")) {
       const like = make("span", "act", "≈");
       like.setAttribute("aria-hidden", "true");
@@ -682,8 +689,8 @@ class Grid {
     const card = event.target.closest(".card");
     if (!card) return;
     const n = Number(card.dataset.n);
-    if (event.shiftKey) this.range(n);
-    else if (event.target.closest(".tick") || event.ctrlKey || event.metaKey) this.toggle(n);
+    if (event.shiftKey && this.selects) this.range(n);
+    else if (event.target.closest(".tick") || (this.selects && (event.ctrlKey || event.metaKey))) this.toggle(n);
     else if (event.target.closest(".heart")) favourites().toggle(this.base, this.items[n].id);
     else if (event.target.closest(".act")) this.press(this.items[n].id, "m");
     else {
@@ -708,20 +715,19 @@ class Grid {
     }[event.key];
     if (to !== undefined && !event.altKey && !event.metaKey) {
       if (to >= 0 && to <= last) {
-        if (event.shiftKey) this.range(to);
+        if (event.shiftKey && this.selects) this.range(to);
         this.focus(to);
       }
     } else if (event.ctrlKey || event.metaKey || event.altKey) {
-      if (event.key !== "a" || event.altKey) return;
+      if (event.key !== "a" || event.altKey || !this.selects) return;
       this.items.forEach((item) => this.selected.add(item.id));
       this.tell(true);
     } else if (event.key === "Enter") this.open(n);
-    else if (event.key === " ") this.toggle(n);
+    else if (event.key === " ") this.selects ? this.toggle(n) : this.open(n);
     else if (event.key === "Escape" && this.selected.size) {
       this.selected.clear();
       this.tell(true);
-    } else if (event.key === "c" && this.selected.size)
-      dispatchEvent(new CustomEvent("imseek-compare", { detail: this.chosen() })); // See bar.js.
+    } else if (event.key === "c" && this.selected.size && this.selects) this.compare();
     else if (this.letters.has(event.key)) this.press(this.items[n].id, event.key);
     else if (event.key === "f" && this.base) favourites().toggle(this.base, this.items[n].id);
     else if (event.key === "?" && this.help.length) this.keys.show(this.help);
@@ -750,6 +756,13 @@ class Grid {
   open(n) {
     if (this.base) this.large.open(this.items, n, this.base);
     else this.trigger("opened", this.items[n].id);
+  }
+
+  // Shows the selected pictures side by side: see bar.js.
+  compare() {
+    const n = this.selected.size;
+    if (n >= FEWEST_COMPARED && n <= MOST_COMPARED) dispatchEvent(new CustomEvent("imseek-compare", { detail: this.chosen() }));
+    else this.say(`Select two to four pictures to compare them. ${n.toLocaleString("en")} ${n === 1 ? "is" : "are"} selected.`);
   }
 
   press(id, key) {
@@ -783,6 +796,7 @@ class Grid {
   }
 
   mark() {
+    if (!this.selects) return;
     for (const [n, card] of this.near) card.setAttribute("aria-selected", this.selected.has(this.items[n].id));
     this.root.classList.toggle("choosing", this.selected.size > 0);
   }

@@ -108,6 +108,7 @@ def grid(
     following: Following | None = None,
     remembers: bool = False,
     label: str = "Pictures",
+    selects: bool = True,
 ) -> GridEvents:
     """Draw ``cards`` in rows of about ``row`` pixels, as wide as the page; only those near the window are drawn.
 
@@ -116,8 +117,9 @@ def grid(
     cards; ``headings`` precede the cards of these numbers. ``selected`` is the initial selection, applied again
     whenever ``epoch`` changes. With ``base``, the URL of the collection's pictures, an opened picture is shown large at
     once and not reported; ``opens`` says whether the system's viewer can be started, ``less`` whether "less like this"
-    is offered. ``help_`` lists keys and their meanings, shown on ``?``. ``label`` says what the cards are. Selected ids
-    that are neither among the cards nor among the following ones are not reported.
+    is offered. ``help_`` lists keys and their meanings, shown on ``?``. ``label`` says what the cards are. Without
+    ``selects``, cards can only be opened. Selected ids that are neither among the cards nor among the following ones
+    are not reported.
     """
     ids = {card.id for card in cards}
     list_ = _list_id(cards, following)
@@ -144,6 +146,7 @@ def grid(
             "less": less,
             "help": [list(one) for one in help_],
             "label": label,
+            "selects": selects,
         },
         default={"selected": {"ids": list(selected), "list": list_}},
         on_selected_change=ignore_change,

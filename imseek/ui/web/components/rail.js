@@ -1,5 +1,5 @@
 // Facets with live counts: a panel beside the pictures, or a sheet over them where there is no room. Needs common.js,
-// watch_app.js and world_map.js.
+// changes.js, watch_app.js and world_map.js.
 const WIDE = matchMedia("(min-width: 1100px)");
 const FEW = 8; // Values that are shown at first.
 const FOLDERS = 20; // Folders up to which there is no field to find them by,
@@ -35,7 +35,10 @@ class Rail {
     this.body = make("div", "body");
     this.panel.append(head, this.said, this.body);
     parent.append(this.opener, this.sheet, this.panel);
-    this.sheet.addEventListener("close", () => this.closed());
+    this.sheet.addEventListener("close", () => {
+      changes().within(null);
+      this.closed();
+    });
     this.sheet.addEventListener("click", (event) => event.target === this.sheet && this.show(false));
     this.panel.addEventListener("keydown", (event) => {
       event.stopPropagation(); // Streamlit and the grid have keys of their own.
@@ -81,7 +84,10 @@ class Rail {
     if (beside === (this.panel.parentNode === this.sheet)) beside ? this.sheet.after(this.panel) : this.sheet.append(this.panel);
     if (shown && beside) document.documentElement.dataset.imseekRail = "open";
     else delete document.documentElement.dataset.imseekRail;
-    if (shown && !beside) this.sheet.showModal();
+    if (shown && !beside) {
+      this.sheet.showModal();
+      changes().within(this.sheet);
+    }
     this.opener.setAttribute("aria-expanded", shown);
     if (shown && this.address !== this.loaded) this.load();
     if (told && !shown) this.opener.focus();

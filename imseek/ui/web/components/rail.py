@@ -23,6 +23,6 @@ def rail(url: str, *, key: str, chosen: int, generation: int, changed: Callable[
         if isinstance(said, Mapping):
             changed(said)
 
-    component("rail", "common", "watch_app", "world_map")(
+    component("rail", "common", "changes", "watch_app", "world_map")(
         key=key, data={"url": url, "chosen": chosen, "generation": generation}, on_changed_change=report_change
     )

@@ -1,5 +1,5 @@
 // Two to four pictures side by side, in a dialog: enlarged and moved together, with what is known of them and where that
-// differs. Needs common.js and zoom.js.
+// differs. Needs common.js, changes.js and zoom.js.
 const COMPARE_KEYS = [
   ["Arrows", "move enlarged pictures, all together"],
   ["+, -, 0", "larger, smaller, as large as their frames"],
@@ -9,8 +9,6 @@ const COMPARE_KEYS = [
   ["Esc", "close"],
   ["?", "these keys"],
 ];
-const FEWEST = 2;
-const MOST = 4;
 
 class SideBySide {
   constructor(parent) {
@@ -35,6 +33,7 @@ class SideBySide {
     this.keys = new Keys(parent);
     this.dialog.addEventListener("keydown", (event) => this.pressed(event));
     this.dialog.addEventListener("close", () => {
+      changes().within(null);
       this.waiting?.abort();
       this.views.forEach((view) => clearTimeout(view.sharpening));
       this.panes.replaceChildren();
@@ -47,7 +46,7 @@ class SideBySide {
   }
 
   open(ids, base) {
-    if (ids.length < FEWEST || ids.length > MOST || this.dialog.open) return;
+    if (ids.length < FEWEST_COMPARED || ids.length > MOST_COMPARED || this.dialog.open) return;
     this.base = base;
     this.waiting = new AbortController();
     this.said.textContent = "";
@@ -55,6 +54,7 @@ class SideBySide {
     this.panes.dataset.count = ids.length;
     this.panes.replaceChildren();
     this.dialog.showModal();
+    changes().within(this.dialog);
     this.views = ids.map((id) => this.view(id));
     this.differences(false);
     this.dialog.classList.remove("bare");

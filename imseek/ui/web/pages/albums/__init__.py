@@ -58,7 +58,7 @@ def _show_all(name: str, collection: Collection, there: tuple[AlbumInfo, ...]) -
     covers = [_card(n, name, one.cover, one.name, one.images) for n, one in enumerate(there)]
     if favourites:
         covers.insert(0, _card(len(there), name, favourites[-1], "♥ Favourites", len(favourites)))
-    opened = grid(covers, key="albums-covers", row=180, label="Albums").opened
+    opened = grid(covers, key="albums-covers", row=180, label="Albums", selects=False).opened
     if opened is None:
         return
     if opened < len(there):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -58,28 +57,22 @@ def show(named: NamedCollection) -> None:
     job = next(iter(jobs.list(named.path, limit=1)), None)
     if job is not None and job.state == jobs.RUNNING and not _is_ours(job):
         follow_run(named.path, job)
-    seen = _state(job)
-    st.fragment(_show, run_every=_POLL_RUNNING if seen.changing else _POLL_IDLE)(named, seen)
+    st.fragment(_show, run_every=_POLL_RUNNING if _is_changing(job) else _POLL_IDLE)(named, _state(job))
 
 
-@dataclass(frozen=True, slots=True)
-class _RunState:
-    """State of the last run that the rest of the page depends on."""
-
-    run_id: int = 0
-    state: str = ""
-    changing: bool = False
+def _state(job: Job | None) -> tuple[int, str]:
+    """Return what the rest of the page depends on: the last run, and its state."""
+    return (0, "") if job is None else (job.run_id, job.state)
 
 
-def _state(job: Job | None) -> _RunState:
-    if job is None:
-        return _RunState()
+def _is_changing(job: Job | None) -> bool:
+    if job is None or job.state == jobs.RUNNING:
+        return job is not None
     # A process writes its result a moment after its run has ended.
-    just = job.ended is not None and run_descriptions.seconds_between(job.ended) < _LOG_GRACE
-    return _RunState(job.run_id, job.state, job.state == jobs.RUNNING or just)
+    return job.ended is not None and run_descriptions.seconds_between(job.ended) < _LOG_GRACE
 
 
-def _show(named: NamedCollection, seen: _RunState) -> None:
+def _show(named: NamedCollection, seen: tuple[int, str]) -> None:
     try:
         found = jobs.list(named.path, limit=_MAX_RUNS_BACK)
     except ImseekError as error:
@@ -87,7 +80,7 @@ def _show(named: NamedCollection, seen: _RunState) -> None:
         return
     now = next(iter(found), None)
     if _state(now) != seen:
-        st.rerun()  # The whole page, since the collection has changed.
+        st.rerun()  # The whole page, since the collection has changed. It closes dialogs.
     if now is None:
         return
     if now.state == jobs.RUNNING:
