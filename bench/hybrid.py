@@ -51,6 +51,7 @@ from imseek.search.rank_fusion import (
     CaptionHits,
     WordHits,
     calibrate,
+    caption_agreement,
     fuse_rankings,
 )
 from imseek.types.arrays import Float32
@@ -206,9 +207,9 @@ def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequ
     ) -> list[Ranking]:
         return [fuse(*one, setting.ids, position) for one in zip(scores, matches, calibrations, strict=True)]
 
-    for encoder, scores in encoders(setting, task, captions):
+    for encoder, scores, agreement in encoders(setting, task, captions):
         quality = "basic" if encoder == "builtin" else "full"
-        spoken = caption_hits(setting, task, own_texts if encoder == "builtin" else minilm)
+        spoken = caption_hits(setting, task, own_texts if encoder == "builtin" else minilm, agreement)
         by_caption = [[] if one is None else [position[i] for i in one.ids.tolist()] for one in spoken]
         with_captions = [one.with_captions(its) if its else one for one, its in zip(words, spoken, strict=True)]
         image = [np.lexsort((setting.ids, -one)) for one in scores]
@@ -260,7 +261,9 @@ def text_tower() -> TextTower:
     return TextTower(text_network()[0], threads=available_cpus())
 
 
-def caption_hits(setting: Setting, task: Task, encode: Callable[[Sequence[str]], Float32]) -> list[CaptionHits | None]:
+def caption_hits(
+    setting: Setting, task: Task, encode: Callable[[Sequence[str]], Float32], agreement: float
+) -> list[CaptionHits | None]:
     """Compare each query with the stored captions, as the engine does with those of an encoder."""
     at = [n for n, caption in enumerate(setting.captions) if caption]
     if not at:
@@ -269,7 +272,7 @@ def caption_hits(setting: Setting, task: Task, encode: Callable[[Sequence[str]],
     found: list[CaptionHits | None] = []
     for cosines in (encode(list(task.queries)) @ captions.T).astype(np.float32):
         best = np.lexsort((ids, -cosines))[:MAX_WORD_MATCHES]
-        found.append(CaptionHits(ids[best], cosines[best], cosines, len(at)))
+        found.append(CaptionHits(ids[best], cosines[best], cosines, len(at), agreement=agreement))
     return found
 
 
@@ -299,18 +302,25 @@ def answers(setting: Setting, task: Task, position: dict[int, int]) -> list[Rank
     return [np.array([position[hit.image_id] for hit in one], np.int64) for one in found]
 
 
-def encoders(setting: Setting, task: Task, captions: Sequence[str]) -> list[tuple[str, list[Float32]]]:
-    """Scores (n,) of all stamps for each query, by encoder."""
-    found = [("builtin", [maps.scores(setting.collection, query, setting.ids) for query in task.queries])]
+def encoders(setting: Setting, task: Task, captions: Sequence[str]) -> list[tuple[str, list[Float32], float]]:
+    """Scores (n,) of all stamps for each query, and the agreement of the stored captions with them, by encoder."""
+    at = [n for n, caption in enumerate(setting.captions) if caption]
+    said = [setting.captions[n] or "" for n in at]
+    reader, own = Reader(setting.collection.path), BuiltinEncoder(modalities=("text",))
+    (space, *_) = reader.current.spaces
+    seen = reader.vectors(setting.ids.tolist(), space.space_id).astype(np.float32)
+    scores = [maps.scores(setting.collection, query, setting.ids) for query in task.queries]
+    found = [("builtin", scores, caption_agreement(own.encode_texts(said), seen[at], seen) if at else 0.0)]
     tower = text_tower()
-    pictures, queries = tower(list(captions)), tower(list(task.queries))
+    pictures, queries, texts = tower(list(captions)), tower(list(task.queries)), tower(said) if at else seen[:0]
     rng = np.random.default_rng(0)
     for length in NOISE:
         noise = rng.standard_normal(pictures.shape)
         noise *= length / np.linalg.norm(noise, axis=1, keepdims=True)
         rows = pictures + noise
         rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-        found.append((f"noise {length:g}", list((queries @ rows.T).astype(np.float32))))
+        agreement = caption_agreement(texts, rows[at], rows) if at else 0.0
+        found.append((f"noise {length:g}", list((queries @ rows.T).astype(np.float32)), agreement))
     return found
 
 

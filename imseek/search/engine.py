@@ -378,8 +378,15 @@ class Engine(BaseEngine[Reader]):
         if not len(found):
             return None
         sample = sample_scores([edition.sample(space, SAMPLE)], [unit])
-        note = edition.notes.get(space.space_id)
-        return CaptionHits(found.ids, found.scores, sample, len(index), query.exact or index.exact, note)
+        return CaptionHits(
+            found.ids,
+            found.scores,
+            sample,
+            len(index),
+            query.exact or index.exact,
+            edition.notes.get(space.space_id),
+            edition.caption_agreement(prepared.spaces[0], space, prepared.samples()[0]),
+        )
 
     def _where(self, reader: Reader, where: str) -> IdSet:
         return IdSet(self._filters.ids(reader, where))

@@ -13,9 +13,13 @@ is taken away by the share of images that have none.
 *Trust.* Words and captions count by how like the query the pictures of their best matches are: where file names or
 captions say nothing of the pictures, these score no higher than others.
 
-*The sum.* Evidence of words and captions is added, and a picture competes with it: the fourth root of the sum of fourth
-powers, close to the larger of the two, so that the surer witness decides. Where images have no caption, a picture alone
-may count as much as with one. docs/decisions/0041-rank-fusion.md has the alternatives and figures.
+*Agreement.* How far the pictures of captions stand out from others, by these captions, tells the encoder's worth in
+this collection. Where they stand out clearly, pictures know what captions know, and more: captions count less. Where
+they do not stand out at all, captions are not of these pictures, and count nothing.
+
+*The sum.* Evidence of words and captions is added, and a picture competes with it: the root of the sum of squares,
+between the larger of the two and their sum, so that the surer witness decides. Where images have no caption, a picture
+alone may count as much as with one. docs/decisions/0041-rank-fusion.md has the alternatives and figures.
 
 *Exact.* The evidence of a picture grows with its cosine, and words and captions never count negatively. So images
 without a match of these keep the order of their cosines, and one of them that is not among the best k by cosine has k
@@ -52,13 +56,21 @@ WORD_WEIGHTS: Final = {"basic": 50.0}
 WORD_WEIGHT: Final = 1.0
 CAPTION_WEIGHTS: Final = {"basic": 5.0}
 CAPTION_WEIGHT: Final = 2.0
+#: Pictures that stand out by their own captions this far, in standard deviations, tell captions that belong to them;
+#: captions count less where it is more than the second figure, and beyond the third the least of what they may.
+OWN_CAPTIONS: Final = 1.0
+WEAK_ENCODER: Final = 3.5
+STRONG_ENCODER: Final = 5.5
+LEAST_CAPTION_WEIGHT: Final = 0.3
+#: Words count this much where captions do not belong to their pictures.
+LEAST_AGREEMENT_IN_WORDS: Final = 0.25
 #: How often text in a picture that holds several words of the query counts besides: an occurrence in a text counts less
 #: than one in a name or caption (:mod:`imseek.data.words.scoring`), which is meant for single words.
 TEXTS: Final = 2.0
 #: The part of its log-odds that a picture counts however likely it is by chance.
 CHANCE_PART: Final = 0.2
 #: The exponent by which pictures compete with words and captions: 1 is the sum, infinity the larger.
-EXPONENT: Final = 4
+EXPONENT: Final = 2
 #: The part of the evidence of a picture that counts besides, so that it orders images that match equally well.
 TIE_PART: Final = 1e-3
 #: How much more a picture may count where no image has a caption; in proportion, where some have none.
@@ -70,6 +82,8 @@ TRUSTED_WORDS: Final = 2.0
 TRUSTED_CAPTIONS: Final = 1.0
 #: Words that no picture confirms count this much: a number or a name of a person is not to be seen.
 LEAST_TRUST_IN_WORDS: Final = 0.4
+#: Fewer captions, or images in a sample, tell nothing.
+_LEAST_COMPARED: Final = 16
 #: From here on, the tail of the normal distribution is its asymptotic series.
 _FAR: Final = 25.0
 #: NumPy has none, SciPy's takes too long to import.
@@ -86,7 +100,8 @@ class CaptionHits:
 
     ``ids`` (m,) int64; ``cosines`` (m,) float32: of each caption with the query; ``sample`` (s,) float32: those of a
     sample of the collection's captions, of which there are ``total``. ``is_exact`` is False if better ones may be
-    missing. ``note`` says why captions cannot be compared, or not with their index, if so.
+    missing. ``note`` says why captions cannot be compared, or not with their index, if so. ``agreement`` is that of
+    :func:`caption_agreement`.
     """
 
     ids: Ids
@@ -95,6 +110,7 @@ class CaptionHits:
     total: int
     is_exact: bool = True
     note: str | None = None
+    agreement: float = WEAK_ENCODER
 
     @classmethod
     def none(cls, note: str) -> CaptionHits:
@@ -209,14 +225,15 @@ def share_frequencies(hits: Sequence[WordHits]) -> list[WordHits]:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How the evidence of a query is counted: the mean and standard deviation of its cosines, the words' weight, and
-    the logarithm of the number of images."""
+    """How the evidence of a query is counted: the mean and standard deviation of its cosines, the words' weight, the
+    logarithm of the number of images, and the trust in words, which is a part of their weight."""
 
     mean: float
     deviation: float
     weight: float
     chance: float = 0.0
     captions: CaptionCalibration | None = None
+    trust: float = 1.0
 
     def picture_evidence(self, cosines: Float32) -> Float64:
         """Return the log-odds (m,) float64 of pictures with these cosines (m,), in nats; they grow with the cosine.
@@ -226,11 +243,18 @@ class Calibration:
         return log_odds((cosines.astype(np.float64) - self.mean) / self.deviation)
 
     def caption_evidence(self, cosines: Float32) -> Float64:
-        """Return the evidence of captions with these cosines, in nats: 0 where they are NaN or no rarer than one of
-        all captions."""
+        """Return the trusted evidence of captions with these cosines, in nats: 0 where they are NaN or no rarer than
+        one of all captions."""
         if self.captions is None:
             return np.zeros(len(cosines))
-        return self.captions.evidence(cosines, self.captions.floor)
+        return self.captions.trust * self.captions.evidence(cosines, self.captions.floor)
+
+    def trusted_evidence(self, words: WordHits) -> Float64:
+        """Return what words and captions of matches (m,) say beyond chance, trusted as in the ranking, unweighted.
+
+        An order may follow a weak hint; whether an image is shown at all, and why, may not.
+        """
+        return self.trust * words.evidence + (self.caption_evidence(words.captions) if len(words.captions) else 0.0)
 
     def match_evidence(self, words: WordHits) -> Float64:
         """Return what words and captions of matches (m,) count together, weighted and trusted: never negative."""
@@ -255,13 +279,15 @@ class Calibration:
 @dataclass(frozen=True, slots=True)
 class CaptionCalibration:
     """How the evidence of captions is counted: the mean and standard deviation of their cosines with the query, the
-    log-odds of one that is as rare as one of all, a weight, and the share of images that have a caption."""
+    log-odds of one that is as rare as one of all, a weight, the share of images that have a caption, and the trust in
+    captions, which is a part of their weight."""
 
     mean: float
     deviation: float
     floor: float
     weight: float
     coverage: float = 1.0
+    trust: float = 1.0
 
     def evidence(self, cosines: Float32, floor: float) -> Float64:
         """Return what captions with these cosines (m,) count above a floor; 0 where they are NaN."""
@@ -288,23 +314,46 @@ def calibrate(
     """
     images = len(scores) if images is None else images
     mean, deviation = _mean_and_deviation(scores)
-    trust = _trust([(one.ids, one.evidence, one.cosines) for one in words], mean, deviation, TRUSTED_WORDS)
-    weight = text_share * max(trust, LEAST_TRUST_IN_WORDS) * WORD_WEIGHTS.get(quality, WORD_WEIGHT)
-    calibration = Calibration(mean, deviation, weight, math.log(max(1, images)))
+    found = _trust([(one.ids, one.evidence, one.cosines) for one in words], mean, deviation, TRUSTED_WORDS)
+    total = sum(one.total for one in captions)
+    agreement = sum(one.agreement * one.total for one in captions) / total if total else WEAK_ENCODER
+    belonging = min(max(agreement / OWN_CAPTIONS, 0.0), 1.0)
+    trust = text_share * max(found, LEAST_TRUST_IN_WORDS) * max(belonging, LEAST_AGREEMENT_IN_WORDS)
+    weight = trust * WORD_WEIGHTS.get(quality, WORD_WEIGHT)
+    calibration = Calibration(mean, deviation, weight, math.log(max(1, images)), trust=trust)
     if not captions:
         return calibration
-    total = sum(one.total for one in captions)
     spoken = [(one.ids, np.nan_to_num(one.captions + 2), one.cosines) for one in words if len(one.captions)]
-    trust = _trust(spoken, mean, deviation, TRUSTED_CAPTIONS)
+    trust = text_share * belonging * _trust(spoken, mean, deviation, TRUSTED_CAPTIONS)
     return replace(
         calibration,
         captions=CaptionCalibration(
             *_mean_and_deviation(np.concatenate([one.sample for one in captions])),
             floor=math.log(max(1, total)),
-            weight=text_share * trust * CAPTION_WEIGHTS.get(quality, CAPTION_WEIGHT),
+            weight=trust * (CAPTION_WEIGHTS.get(quality) or _caption_weight(agreement)),
             coverage=min(1.0, total / max(1, images)),
+            trust=trust,
         ),
     )
+
+
+def _caption_weight(agreement: float) -> float:
+    """Return the weight of captions beside a trained encoder: the better it is here, the less."""
+    strength = (agreement - WEAK_ENCODER) / (STRONG_ENCODER - WEAK_ENCODER)
+    return CAPTION_WEIGHT + (LEAST_CAPTION_WEIGHT - CAPTION_WEIGHT) * min(max(strength, 0.0), 1.0)
+
+
+def caption_agreement(captions: Float32, pictures: Float32, sample: Float32) -> float:
+    """Return how far pictures stand out by their own captions, in standard deviations over a sample, in the mean.
+
+    ``captions`` (m, dim) are unit rows of captions, ``pictures`` (m, dim) of their images, ``sample`` (s, dim) of any
+    images. 0 is chance. With too few to tell, a weak encoder is assumed.
+    """
+    if min(len(captions), len(sample)) < _LEAST_COMPARED:
+        return WEAK_ENCODER
+    cosines = (captions @ sample.T).astype(np.float64)
+    own = np.einsum("md,md->m", captions, pictures, dtype=np.float64)
+    return float(((own - cosines.mean(axis=1)) / (cosines.std(axis=1) + ROUNDING)).mean())
 
 
 def _trust(
@@ -363,7 +412,6 @@ def fuse_rankings(pictures: Matches, words: WordHits, calibration: Calibration, 
     alone = ~np.isin(pictures.ids, words.ids)
     unmatched = calibration.relevance(pictures.scores, np.zeros(len(pictures)))
     falling = np.minimum.accumulate(unmatched)
-    spoken = calibration.caption_evidence(words.captions) if len(words.captions) else np.zeros(len(words.ids))
     matched = calibration.relevance(words.cosines, calibration.match_evidence(words))
     order = np.lexsort((words.ids, -matched))
     best = words.take(order)
@@ -374,7 +422,7 @@ def fuse_rankings(pictures: Matches, words: WordHits, calibration: Calibration, 
             np.concatenate([best.ids, pictures.ids[alone]]), np.concatenate([best.cosines, pictures.scores[alone]])
         ),
         relevance=relevance.astype(np.float32),
-        words=np.concatenate([best.evidence + spoken[order], zeros]),
+        words=np.concatenate([calibration.trusted_evidence(best), zeros]),
         shares=np.concatenate([best.shares, zeros]),
     )
     return both.take(np.argsort(-relevance, kind="stable")[:count])

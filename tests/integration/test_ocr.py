@@ -104,6 +104,23 @@ def test_nothing_is_downloaded_and_nothing_said(
     assert capfd.readouterr() == ("", "")
 
 
+def test_weights_too_small_for_a_normal_float_are_zeros(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, numpy_helper, save_model
+
+    weights = np.array([1e-39, 1.0, -1e-40, 2e-38], np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "w"], ["y"])],
+        "scale",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), tmp_path / "n.onnx")
+    session = recogniser._load_without_denormals(tmp_path / "n.onnx")
+    (found,) = session.run(None, {"x": np.full(4, 1e38, np.float32)})
+    assert found.tolist() == [0.0, np.float32(1e38), 0.0, np.float32(2e-38) * np.float32(1e38)]
+
+
 @pytest.mark.parametrize("name", ["chelsea.png", "rocket.jpg", "camera.png"])
 def test_photographs_without_text_go_no_further_than_the_gate(
     photos: Path, name: str, monkeypatch: pytest.MonkeyPatch

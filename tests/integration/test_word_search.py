@@ -30,12 +30,16 @@ from imseek.ocr.results import TextLine
 from imseek.search import engine, result_pages
 from imseek.search.cutoff import MIN_SAMPLE
 from imseek.search.query_words import words_of
-from imseek.search.rank_fusion import MAX_WORD_MATCHES, CaptionHits, WordHits, calibrate
+from imseek.search.rank_fusion import MAX_WORD_MATCHES, CaptionHits, WordHits, calibrate, caption_agreement
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import IndexPolicy
 from imseek.types.search_results import Hit, Match, SearchResult, describe_matches
 
 AUTO = Query((Term(text="cat"),), 20)
+
+
+#: In the space of the fake encoder, captions have nothing to do with pictures: they would not count.
+AGREEMENT, TRUST = "imseek.search.generations.caption_agreement", "imseek.search.rank_fusion._trust"
 
 
 @pytest.fixture(scope="module")
@@ -448,6 +452,8 @@ class TestCutoff:
         """A caption without a word of the query brings its picture in, and the others are cut as ever."""
         monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {"test": 50.0} if quality == "basic" else {})
         monkeypatch.setattr("imseek.search.rank_fusion.CAPTION_WEIGHTS", {"test": 10.0} if quality == "basic" else {})
+        monkeypatch.setattr(AGREEMENT, lambda *_: 2.0)
+        monkeypatch.setattr(TRUST, lambda *_: 1.0)
         folder = tmp_path / "crops"
         folder.mkdir()
         for n, hit in enumerate(large.search(1, by="image", limit=300)):
@@ -562,9 +568,31 @@ def spoken(tmp_path_factory: pytest.TempPathFactory, small_photo_files: list[Pat
                 (folder / f"{n}_{variant}.txt").write_text(f"alpha{n}{variant} beta{n}{variant}")
     (folder / "3_2.txt").write_text("alpha of")
     (folder / "4_4.txt").write_text("whale beta")
-    with imseek.create(tmp_path_factory.mktemp("c") / "c", encoder="fake", captions=True) as collection:
+    with (
+        imseek.create(tmp_path_factory.mktemp("c") / "c", encoder="fake", captions=True) as collection,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(AGREEMENT, lambda *_: 2.0)
+        patch.setattr(TRUST, lambda *_: 1.0)
         collection.index([folder])
         yield collection
+
+
+def test_captions_that_do_not_belong_to_their_pictures_count_nothing(
+    spoken: imseek.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = spoken.search(SPOKEN)
+    assert has_caption_scores(found)
+    monkeypatch.setattr(AGREEMENT, caption_agreement)
+    with imseek.create(tmp_path / "c", encoder="fake", captions=True) as collection:
+        collection.index([Path(found[0].path or "").parent])
+        others = collection.search(SPOKEN)
+    assert names(others) != names(found)
+    assert not has_caption_scores(others)
+
+
+def has_caption_scores(found: SearchResult) -> bool:
+    return any(match.field == "caption" and match.score is not None for hit in found for match in hit.matches)
 
 
 def all_by_all_evidence(collection: imseek.Collection, query: Query, where: str | None = None) -> list[int]:

@@ -20,6 +20,7 @@ from imseek.search.rank_fusion import (
     CAPTION_WEIGHT,
     LEAST_TRUST_IN_WORDS,
     TEXTS,
+    WEAK_ENCODER,
     WITHOUT_CAPTIONS,
     WORD_WEIGHT,
     WORD_WEIGHTS,
@@ -28,6 +29,7 @@ from imseek.search.rank_fusion import (
     CaptionHits,
     WordHits,
     calibrate,
+    caption_agreement,
     fuse_rankings,
     log_odds,
     rank_by_words,
@@ -159,6 +161,40 @@ class TestTrust:
             assert found.captions is not None
             assert found.captions.weight == pytest.approx(trust * CAPTION_WEIGHT, abs=0.02)
 
+    @pytest.mark.parametrize(
+        ("agreement", "of_captions", "of_words"), [(0.0, 0.0, 0.25), (0.5, 1.0, 0.5), (3.0, 2.0, 1.0), (9.0, 0.3, 1.0)]
+    )
+    def test_captions_count_by_how_they_agree_with_their_pictures(
+        self, agreement: float, of_captions: float, of_words: float
+    ) -> None:
+        """Not at all where they belong to others, and less where pictures know what captions know."""
+        spoken = CaptionHits(
+            np.arange(40), np.linspace(0.9, 0.1, 40, dtype=np.float32), np.zeros(9, np.float32), 40, agreement=agreement
+        )
+        both = hits(range(40), [5.0] * 40, [0.5] * 40).with_captions(spoken)
+        both = replace(both, cosines=np.full(40, 0.5, np.float32))
+        found = calibrate(self.SAMPLE, "full", captions=[spoken], words=[both])
+        assert found.captions is not None
+        assert found.captions.weight == pytest.approx(of_captions)
+        assert found.weight == pytest.approx(of_words * WORD_WEIGHT)
+        assert (found.caption_evidence(both.captions).max() > 0) == (agreement > 0)
+        of_both = found.trusted_evidence(both) - found.caption_evidence(both.captions)
+        assert of_both == pytest.approx(5 * of_words)
+
+    def test_agreement_is_how_far_pictures_stand_out_by_their_captions(self) -> None:
+        rng = np.random.default_rng(3)
+        pictures = rng.standard_normal((300, 64)).astype(np.float32)
+        pictures /= np.linalg.norm(pictures, axis=1, keepdims=True)
+        close = pictures[:50] + 0.1 * rng.standard_normal((50, 64)).astype(np.float32)
+        loose = pictures[:50] + 0.4 * rng.standard_normal((50, 64)).astype(np.float32)
+        strangers = rng.permutation(close)
+        found = [
+            caption_agreement(one / np.linalg.norm(one, axis=1, keepdims=True), pictures[:50], pictures)
+            for one in (close, loose, strangers)
+        ]
+        assert found[0] > 5 > found[1] > 1 > abs(found[2])
+        assert caption_agreement(pictures[:0], pictures[:0], pictures) == WEAK_ENCODER
+
     def test_a_picture_without_a_caption_need_not_have_one(self) -> None:
         """A picture that is sure goes before an irrelevant caption where few images have captions."""
         cosines, evidence = np.array([0.9, 0.3], np.float32), np.array([0.0, 30.0])
@@ -199,7 +235,7 @@ class TestMerge:
         pictures = np.log1p(np.exp(odds) / 300) + 0.2 * odds
         seen = np.maximum(pictures, 0)
         matches = np.array([told.get(i, 0.0) + said.get(i, 0.0) for i in ids])
-        total = np.maximum((seen**4 + matches**4) ** 0.25, (1 + WITHOUT_CAPTIONS / 3) * seen)
+        total = np.maximum((seen**2 + matches**2) ** 0.5, (1 + WITHOUT_CAPTIONS / 3) * seen)
         total += np.minimum(pictures, 0) + 0.001 * pictures
         assert 0 < np.count_nonzero(matches) < 150, "some captions count, and most do not"
         expected = every.ids[np.lexsort((every.ids, ~np.isin(every.ids, both.ids), -total))].tolist()
