@@ -46,7 +46,8 @@ class JudgeProcesses:
             if child is None:
                 child = _start()
                 self._started.append(child)
-            return _ask(child, arguments)
+            verdicts: _T = _ask(child, arguments)
+            return verdicts
         except _BROKEN:
             self._broken = True
             return judge(*arguments)
