@@ -227,6 +227,7 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, default=Path("/tmp/peers/pid/bin/python"))
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="leave the peers out")
     parser.add_argument("--most", type=int, help="originals of a half (default: all)")
+    parser.add_argument("--only-b", action="store_true", help="judge half B alone, which leaves out the calibration")
     parser.add_argument("--show", type=int, default=0, help="name so many pairs that were called the same and are not")
     options = parser.parse_args()
     stamps = options.stamps or find_stamps()
@@ -235,8 +236,10 @@ def main() -> None:
     hashes = {half: peers(made, options.peer) if options.peers else {} for half, made in halves.items()}
     results = []
     kinds, pairs = {}, {}
-    with ProcessPoolExecutor(2) as pool:
-        for half, found in zip("AB", pool.map(ours, halves.values(), asked.values(), [LOOSE] * 2), strict=True):
+    judged = "B" if options.only_b else "AB"
+    with ProcessPoolExecutor(len(judged)) as pool:
+        of = [[values[half] for half in judged] for values in (halves, asked)]
+        for half, found in zip(judged, pool.map(ours, *of, [LOOSE] * len(judged)), strict=True):
             kinds[half], pairs[half] = found
     results.append(Result(OURS, kinds["B"] == SAME, ""))
     for name in hashes["A"]:
@@ -263,9 +266,10 @@ def main() -> None:
         )
     print("\nprecision / recall / F1 on half B")
     table(asked["B"], results)
-    for half in "AB":
+    for half in judged:
         show_edited(half, asked[half], kinds[half])
-    calibration(asked, pairs, halves)
+    if not options.only_b:
+        calibration(asked, pairs, halves)
     if options.show:
         show(halves["B"], asked["B"], kinds["B"], options.show)
 

@@ -35,7 +35,7 @@ from PIL import Image
 from quality import find_stamps
 
 from imseek.duplicates.candidates.phash_pairs import distances
-from imseek.duplicates.pixels.classify import DEFAULTS, EDITED, SAME, Verdict, judge
+from imseek.duplicates.pixels.classify import DEFAULTS, EDITED, SAME, UNKNOWN, Verdict, judge_pairs
 from imseek.duplicates.pixels.confidence import same_features
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
@@ -47,6 +47,8 @@ GLOBAL = ("blur", "strong JPEG", "colour", "noise", "smaller")
 ADDING = ("text over it", "emoji over it")
 #: Differing bits up to which other pictures are asked about, as hashes propose them.
 BITS = 10
+#: Pairs that are compared together.
+TOGETHER = 256
 #: Bounds of confidence for calibration.
 BINS = (0.0, 0.8, 0.93, 0.97, 0.99, 1.01)
 
@@ -148,10 +150,13 @@ def judge_all(pairs: Sequence[Pair], pictures: Pictures) -> tuple[list[Verdict],
     ends = np.array([(one.a, one.b) for one in pairs])
     near, _ = distances(hashes[ends[:, 0]], hashes[ends[:, 1]], turn_hashes, len(ORIENTATIONS))
     started = time.process_time()
-    verdicts = [
-        judge(min(64, int(bits)), COSINE, pictures.small[one.a], pictures.small[one.b])
-        for one, bits in zip(pairs, near, strict=True)
-    ]
+    verdicts: list[Verdict] = []
+    for start in range(0, len(pairs), TOGETHER):
+        rows = slice(start, start + TOGETHER)
+        a, b = ends[rows].T
+        small = {position: pictures.small[position] for position in ends[rows].reshape(-1).tolist()}
+        cosine = np.full(len(a), COSINE, np.float32)
+        verdicts += judge_pairs(small, a, b, np.minimum(near[rows], np.uint8(UNKNOWN)), cosine, DEFAULTS)
     return verdicts, time.process_time() - started
 
 

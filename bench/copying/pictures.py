@@ -7,6 +7,7 @@ rule belong to a ``series``: of clocks that differ in the time alone, each is a 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,12 @@ LEAST_SIDE = 100
 QUARTERED = 400
 #: Drawn pictures of each series.
 DRAWN = 8
+#: Accents as lines, from the middle of the letter's upper edge: grave, acute, circumflex.
+ACCENTS = {
+    "\N{COMBINING GRAVE ACCENT}": ((-8, -14), (5, 0)),
+    "\N{COMBINING ACUTE ACCENT}": ((8, -14), (-5, 0)),
+    "\N{COMBINING CIRCUMFLEX ACCENT}": ((-11, 0), (0, -13), (11, 0)),
+}
 
 
 @dataclass(frozen=True)
@@ -179,8 +186,26 @@ def _word(layout: int, seed: int) -> Image.Image:
     picture = Image.new("RGB", (420, 200), ("white", "#fed", "#135")[layout])
     ink = ("black", "#c22", "white")[layout]
     draw = ImageDraw.Draw(picture)
-    draw.text((210, 100), words[seed % 1000], font=ImageFont.load_default(84), fill=ink, anchor="mm")
+    _write_accented(draw, words[seed % 1000], ink)
     return picture
+
+
+def _write_accented(draw: ImageDraw.ImageDraw, word: str, ink: str) -> None:
+    """Write a word in the middle of a sheet; its accents are lines, since Pillow's own font has none."""
+    font = ImageFont.load_default(84)
+    letters = unicodedata.normalize("NFD", word)
+    plain = "".join(letter for letter in letters if letter not in ACCENTS)
+    left, top, *_ = draw.textbbox((210, 100), plain, font=font, anchor="mm")
+    base = top - font.getbbox(plain, anchor="ls")[1]
+    draw.text((210, 100), plain, font=font, fill=ink, anchor="mm")
+    written = ""
+    for letter in letters:
+        if (line := ACCENTS.get(letter)) is None:
+            written += letter
+            continue
+        middle = left + font.getlength(written) - font.getlength(written[-1]) / 2
+        above = base + font.getbbox(written[-1], anchor="ls")[1] - 8
+        draw.line([(middle + x, above + y) for x, y in line], fill=ink, width=6, joint="curve")
 
 
 def _pasted(ground: Image.Image, objects: list[Original], layout: int, seed: int) -> Image.Image:

@@ -84,6 +84,10 @@ class TestTable:
             r"of these: 3 certain, 1 at least \d+ % sure \(--sure 95% .*\)|of these: 3 certain, 1 less sure .*",
             lines[10],
         )
+        assert lines[11] == (
+            "--kind exact --plan FILE --action hard-link (or reflink) frees the "
+            f"{3 * size / 1000:.1f} kB of 3 identical files and leaves every name in place"
+        )
         assert outcome.err == ""
 
     def test_links_are_marked_and_free_nothing(self, cli, album) -> None:

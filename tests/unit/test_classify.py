@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from imseek.duplicates.candidates.phash_pairs import distances
 from imseek.duplicates.pixels.classify import (
@@ -191,6 +192,16 @@ def test_a_line_written_over_a_picture_is_an_edit(coffee: Picture) -> None:
     assert any(place.a[0] < 0.6 and place.a[2] > 0.52 for place in verdict.places)
     assert verdict.laid is not None
     assert verdict.laid.rest_agreement > verdict.laid.agreement
+
+
+def test_a_long_strip_with_something_on_it_is_edited_and_its_copy_is_the_same(coffee: Picture) -> None:
+    strip = np.ascontiguousarray(coffee[200:250])
+    assert strip.shape[1] / strip.shape[0] == 12
+    changed = strip.copy()
+    changed[8:42, 60:96] = 160
+    halved = np.asarray(Image.fromarray(strip).resize((300, 25)))
+    assert judge(4, 0.95, _small(strip), _small(halved)).kind == SAME
+    assert judge(4, 0.95, _small(strip), _small(changed)).kind == EDITED
 
 
 def test_a_picture_half_of_which_is_another_one_is_not_the_same(coffee: Picture, photo_files: list[Path]) -> None:

@@ -23,8 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cache
-from itertools import product
+from functools import cache, partial
 from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -40,6 +39,7 @@ from imseek.duplicates.pixels.coarse_comparison import (
 )
 from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, same_confidence
 from imseek.duplicates.pixels.differences import PackedPlaces, PlaceInBoth, find_places, pack_places
+from imseek.duplicates.pixels.judge_processes import JudgeProcesses
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
 from imseek.duplicates.pixels.registration import (
@@ -57,6 +57,7 @@ from imseek.types.arrays import Float32
 Positions: TypeAlias = npt.NDArray[np.int64]
 #: Returns the small picture at a position; None if it can no longer be read.
 LoadLuminance: TypeAlias = Callable[[int], SmallLuminance | None]
+_JudgePairs: TypeAlias = Callable[..., list["Verdict"]]
 
 _T = TypeVar("_T")
 
@@ -112,6 +113,8 @@ _WHOLE: Final = 0.85
 _BATCH: Final = 256
 #: Batches compared at the same time: most of the time NumPy and the decoders do not hold the interpreter lock.
 _THREADS: Final = min(4, os.cpu_count() or 1)
+#: From so many batches on, processes judge them, which takes longer to begin.
+_PROCESSES_FROM: Final = 6
 #: Least correlation and agreement of coarse squares to compare a candidate in full.
 _LEAST: Final = 0.2
 #: As squares of 64 by 64, by the lower of both: below this all of one is not laid over all of the other, from this on
@@ -221,12 +224,13 @@ def classify(
     """
     found: list[tuple[int, Verdict]] = []
     looked = unread = done = 0
+    judge: _JudgePairs = judge_pairs
     whole = len(a) if total is None else total
 
     def judge_batch(start: int) -> tuple[list[tuple[int, Verdict]], int, int]:
         rows = slice(start, start + _BATCH)
         near = a[rows], b[rows], distance[rows], orientation[rows], cosine[rows]
-        verdicts, unreadable = _judge_batch(*near, look, thresholds)
+        verdicts, unreadable = _judge_batch(*near, look, thresholds, judge)
         pairs = [(start + n, verdict) for n, verdict in verdicts.items() if verdict.kind]
         return pairs, len(verdicts) - unreadable, unreadable
 
@@ -255,6 +259,10 @@ def classify(
     with ExitStack() as stack:
         stack.enter_context(_thread_pools().limit(limits=1, user_api="blas"))
         starts = range(0, 0 if task.is_cancelled else len(a), _BATCH)
+        if look is not load_nothing and len(starts) >= _PROCESSES_FROM and _THREADS > 1:
+            processes = JudgeProcesses(_THREADS)
+            stack.callback(processes.close)
+            judge = partial(processes.judge, judge_pairs)
         for start, (pairs, compared, unreadable) in zip(starts, _map_ahead(judge_batch, starts, stack), strict=False):
             found += pairs
             looked += compared
@@ -268,17 +276,23 @@ def classify(
     return collect(found, looked, unread)
 
 
+def load_nothing(position: int) -> None:
+    """Return no picture, so that :func:`classify` judges by hash and vector only."""
+    del position
+
+
 def _map_ahead(work: Callable[[int], _T], starts: Sequence[int], stack: ExitStack) -> Iterator[_T]:
     """Yield the results of ``work`` in order, computed in threads a few steps ahead; ``stack`` ends the threads."""
     if len(starts) < 2:
         yield from map(work, starts)
         return
-    pool = ThreadPoolExecutor(_THREADS, "pixels")
+    # One more, which decodes while processes judge.
+    pool = ThreadPoolExecutor(_THREADS + 1, "pixels")
     stack.callback(pool.shutdown, cancel_futures=True)
     ahead: deque[Future[_T]] = deque()
     for start in starts:
         ahead.append(pool.submit(work, start))
-        if len(ahead) > _THREADS:
+        if len(ahead) > _THREADS + 1:
             yield ahead.popleft().result()
     while ahead:
         yield ahead.popleft().result()
@@ -292,6 +306,7 @@ def _judge_batch(
     cosine: Float32,
     look: LoadLuminance,
     thresholds: Thresholds,
+    judge: _JudgePairs,
 ) -> tuple[dict[int, Verdict], int]:
     """Return the verdicts on those of n candidates that can be pairs at all, in order, and how many of these have an
     unreadable picture."""
@@ -300,7 +315,7 @@ def _judge_batch(
     looks = {position: look(position) for position in dict.fromkeys([*a[worth].tolist(), *b[worth].tolist()])}
     pictures = {position: small for position, small in looks.items() if small is not None}
     seen = [n for n in worth if int(a[n]) in pictures and int(b[n]) in pictures]
-    judged = zip(seen, _judge_pairs(pictures, a[seen], b[seen], distance[seen], cosine[seen], thresholds), strict=True)
+    judged = zip(seen, judge(pictures, a[seen], b[seen], distance[seen], cosine[seen], thresholds), strict=True)
     verdicts = dict(judged)
     for n in worth:
         if n not in verdicts:
@@ -329,10 +344,10 @@ def judge(
     """Classify one candidate by its pixels. ``distance`` 64 and ``cosine`` NaN mean unknown."""
     one, other = np.array([0]), np.array([1])
     near = np.array([distance], np.uint8), np.array([cosine], np.float32)
-    return _judge_pairs({0: first, 1: second}, one, other, *near, thresholds)[0]
+    return judge_pairs({0: first, 1: second}, one, other, *near, thresholds)[0]
 
 
-def _judge_pairs(
+def judge_pairs(
     pictures: Mapping[int, SmallLuminance],
     a: Positions,
     b: Positions,
@@ -365,17 +380,16 @@ class _Pairs:
         whole, correlation = compare_whole(self.squares, self.a, self.b)
         # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
         turned = (whole.orientation > 0) & (correlation >= _LIKELY)
-        inside = _InsideFits(self.squares, self.a, self.b)
-        rows = np.flatnonzero(self._find_plausible(whole, inside, turned))
+        straight = _PartFits(self, np.zeros(len(self.a), np.int64))
+        parts = (straight, _PartFits(self, np.where(turned, whole.orientation, 0)))
+        rows = np.flatnonzero(self._find_plausible(whole, parts, turned))
         close = compare_closely(self.squares, self.a[rows], self.b[rows], whole.of(rows))
         floats = {p: self.small[p].astype(np.float32) for p in {*self.a[rows].tolist(), *self.b[rows].tolist()}}
         laid = {n: self._lay_whole(floats, n, close, at) for at, n in enumerate(rows.tolist())}
-        parts = ~(self.cosine[rows] < self.thresholds.near_cosine)
-        apart = np.flatnonzero(parts & np.array([not self._is_same(n, one) for n, one in laid.items()], np.bool_))
+        near = ~(self.cosine[rows] < self.thresholds.near_cosine)
+        apart = np.flatnonzero(near & np.array([not self._is_same(n, one) for n, one in laid.items()], np.bool_))
         nowhere = np.array([one.agreement < _NOWHERE for one in laid.values()], np.bool_)
-        searched = self._may_have_parts(inside, rows[apart], close.of(apart), nowhere[apart]) | turned[rows[apart]]
-        for n in rows[apart[searched]].tolist():
-            laid[n] = self._lay_inside(floats, n, laid[n])
+        self._lay_parts(floats, laid, rows[apart], close.of(apart), nowhere[apart], parts, turned)
         found = [Verdict(0, 0.0)] * len(self.a)
         for n, one in laid.items():
             found[n] = self._judge_same(
@@ -384,34 +398,49 @@ class _Pairs:
         return found
 
     def _find_plausible(
-        self, whole: CoarseFits, inside: _InsideFits, turned: npt.NDArray[np.bool_]
+        self, whole: CoarseFits, parts: tuple[_PartFits, _PartFits], turned: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.bool_]:
         """Return which pairs (n,) agree coarsely: all of one with all of the other or, where vectors suggest it, with a
         part of it."""
         plausible = np.asarray(whole.likeness >= _LEAST, np.bool_)
-        parts = ~(self.cosine < self.thresholds.near_cosine)
-        rows = np.flatnonzero(parts & ~plausible)
-        plausible[rows] = inside.of(rows)[0].likeness >= _LEAST
-        rows = np.flatnonzero(parts & ~plausible & turned)
-        if len(rows):
-            codes = whole.orientation[rows].tolist()
-            back = [turn(self.small[p], INVERSE[code]) for p, code in zip(self.b[rows].tolist(), codes, strict=True)]
-            sides = CoarsePictures.of([*(self.small[p] for p in self.a[rows].tolist()), *back])
-            count = np.arange(len(rows))
-            plausible[rows] = compare_inside(sides, count, count + len(rows))[0].likeness >= _LEAST
+        near = ~(self.cosine < self.thresholds.near_cosine)
+        for fits, chosen in zip(parts, (near, near & turned), strict=True):
+            rows = np.flatnonzero(chosen & ~plausible)
+            plausible[rows] = fits.of(rows)[0].likeness >= _LEAST
         return plausible
 
-    def _may_have_parts(
-        self, inside: _InsideFits, rows: Positions, close: CoarseFits, nowhere: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.bool_]:
-        """Return which of m pairs at ``rows``, with the ``close`` fits of all of them, may have a part in common."""
-        fits, peak = inside.of(rows)
-        closer = compare_closely(self.squares, self.a[rows], self.b[rows], fits)
-        parts = [(one.shared < _ALL) & (one.likeness >= _PART) for one in (close, closer)]
-        # Squares miss a few parts, of pictures with like vectors that agree nowhere else.
+    def _lay_parts(
+        self,
+        floats: Mapping[int, Luminance],
+        laid: dict[int, Registration],
+        rows: Positions,
+        close: CoarseFits,
+        nowhere: npt.NDArray[np.bool_],
+        parts: tuple[_PartFits, _PartFits],
+        turned: npt.NDArray[np.bool_],
+    ) -> None:
+        """Look for a common part of the m pairs at ``rows``, with the ``close`` fits of all of them, and put the better
+        fits into ``laid``."""
         least = self.thresholds.fine_cosine + (1 - self.thresholds.fine_cosine) / 3
-        missed = nowhere & (peak >= _PEAK) & ~(self.cosine[rows] < least)
-        return np.asarray(parts[0] | parts[1] | missed, np.bool_)
+        may_miss = nowhere & ~(self.cosine[rows] < least)
+        for fits, chosen in zip(parts, (np.ones(len(rows), np.bool_), turned[rows]), strict=True):
+            at = np.flatnonzero(chosen)
+            found, peak = fits.of(rows[at])
+            closer = compare_closely(self.squares, self.a[rows[at]], self.b[rows[at]], found)
+            part = (closer.shared < _ALL) & (closer.likeness >= _PART)
+            # Squares miss a few parts, of pictures with like vectors that agree nowhere else.
+            missed = may_miss[at] & (peak >= _PEAK) & ~part
+            for k in np.flatnonzero(part | missed).tolist():
+                n = int(rows[at[k]])
+                if self._is_same(n, laid[n]):
+                    continue
+                a, b, code = floats[int(self.a[n])], floats[int(self.b[n])], int(closer.orientation[k])
+                if part[k]:
+                    near = register_near(a, b, code, closer.first_to_second(k), rough=closer.likeness[k] < _CLEAR)
+                    laid[n] = max(laid[n], near, key=lambda one: one.agreement)
+                # Where tiles agree and yet have moved, the squares' fit is a little off.
+                if missed[k] or (laid[n].agreement >= self.thresholds.part_agreement and not self._is_same(n, laid[n])):
+                    laid[n] = self._search_part(n, a, b, code, laid[n])
 
     def _lay_whole(self, floats: Mapping[int, Luminance], n: int, close: CoarseFits, at: int) -> Registration:
         """Lay all of one picture of pair ``n`` over all of the other; ``close`` has its fit at ``at``."""
@@ -423,14 +452,10 @@ class _Pairs:
             return register_near(one, other, code, close.fit[at].tolist())
         return register_whole(one, other, code)
 
-    def _lay_inside(self, floats: Mapping[int, Luminance], n: int, laid: Registration) -> Registration:
+    def _search_part(self, n: int, a: Luminance, b: Luminance, code: int, laid: Registration) -> Registration:
         """Search each picture of pair ``n`` inside the other; return the best fit, which may be the one ``laid``."""
-        a, b = floats[int(self.a[n])], floats[int(self.b[n])]
-        turns = dict.fromkeys((0, laid.orientation if laid.correlation >= _LIKELY else 0))
-        for fine, code in product(_search_grids(float(self.cosine[n]), self.thresholds), turns):
-            other = register_inside(a, b, code, fine=fine)
-            if other.agreement > laid.agreement:
-                laid = other
+        for fine in _search_grids(float(self.cosine[n]), self.thresholds):
+            laid = max(laid, register_inside(a, b, code, fine=fine), key=lambda one: one.agreement)
             if self._is_same(n, laid):
                 break
         return laid
@@ -451,12 +476,12 @@ class _Pairs:
         return _is_same_picture(laid, int(self.distance[n]), self.thresholds)
 
 
-class _InsideFits:
-    """Coarse fits of pairs of pictures one inside the other, found on demand."""
+class _PartFits:
+    """Coarse fits of pairs of pictures one inside the other, the second turned by ``codes`` (n,), found on demand."""
 
-    def __init__(self, squares: CoarsePictures, a: Positions, b: Positions) -> None:
-        self._squares, self._a, self._b = squares, a, b
-        self._rows = np.full(len(a), -1)
+    def __init__(self, pairs: _Pairs, codes: Positions) -> None:
+        self._pairs, self._codes = pairs, codes
+        self._rows = np.full(len(codes), -1)
         self._found: list[tuple[CoarseFits, Float32]] = []
 
     def of(self, rows: Positions) -> tuple[CoarseFits, Float32]:
@@ -465,10 +490,23 @@ class _InsideFits:
         new = rows[self._rows[rows] < 0]
         if len(new) or not self._found:
             self._rows[new] = np.arange(len(new)) + sum(len(peaks) for _, peaks in self._found)
-            self._found.append(compare_inside(self._squares, self._a[new], self._b[new]))
+            self._found.append(self._compare(new))
         fits, peaks = zip(*self._found, strict=True)
         at = self._rows[rows]
         return CoarseFits.joined(fits).of(at), np.concatenate(peaks)[at]
+
+    def _compare(self, rows: Positions) -> tuple[CoarseFits, Float32]:
+        pairs, codes = self._pairs, self._codes[rows]
+        if not codes.any():
+            return compare_inside(pairs.squares, pairs.a[rows], pairs.b[rows])
+        places: dict[tuple[int, int], int] = {}
+        first = [places.setdefault((position, 0), len(places)) for position in pairs.a[rows].tolist()]
+        second = [
+            places.setdefault(one, len(places)) for one in zip(pairs.b[rows].tolist(), codes.tolist(), strict=True)
+        ]
+        squares = CoarsePictures.of([turn(pairs.small[position], INVERSE[code]) for position, code in places])
+        fits, peaks = compare_inside(squares, np.array(first), np.array(second))
+        return replace(fits, orientation=codes), peaks
 
 
 def judge_unread(distance: int, orientation: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> Verdict:

@@ -71,6 +71,11 @@ class CoarseFits:
         """The lower of correlation and agreement, (n,)."""
         return np.minimum(self.correlation, self.agreement)
 
+    def first_to_second(self, at: int) -> tuple[float, float, float, float]:
+        """Return the fit of one pair, from the first to the second also where it is swapped."""
+        sy, ty, sx, tx = self.fit[at].tolist()
+        return (1 / sy, -ty / sy, 1 / sx, -tx / sx) if self.swapped[at] else (sy, ty, sx, tx)
+
     def of(self, rows: Ints) -> CoarseFits:
         return CoarseFits(*(getattr(self, field.name)[rows] for field in fields(self)))
 

@@ -98,7 +98,7 @@ def find_places(a: Luminance, b: Luminance, laid: Registration) -> tuple[PlaceIn
     swapped = laid.fit.sy * laid.fit.sx < 1
     one, other, fit = (turned, a, laid.fit.inverse()) if swapped else (a, turned, laid.fit)
     shared = find_overlap(one, other, fit)
-    if min(shared.height, shared.width) < 3 * _CELL + 2 * _MARGIN:
+    if min(shared.height, shared.width) < _CELL + 2 * _MARGIN:
         return ()
     places = []
     for box in _find_boxes(*cut_overlap(one, other, shared, fit)):

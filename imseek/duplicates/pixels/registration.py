@@ -96,13 +96,15 @@ def register_whole(a: Luminance, b: Luminance, orientation: int) -> Registration
     return _measure(a, turned, orientation, fit)
 
 
-def register_near(a: Luminance, b: Luminance, orientation: int, near: Sequence[float]) -> Registration:
+def register_near(
+    a: Luminance, b: Luminance, orientation: int, near: Sequence[float], *, rough: bool = False
+) -> Registration:
     """Lay ``b`` over ``a``, starting from a fit that is ``near``: scale and shift down, then those across, from shares
-    of a side of ``a`` to shares of ``b``'s, turned."""
+    of a side of ``a`` to shares of ``b``'s, turned. A ``rough`` fit is refined on the coarse grid first."""
     turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
     (height, width), (sy, ty, sx, tx) = turned.shape, near
     fit = Fit(sy * height / a.shape[0], ty * height, sx * width / a.shape[1], tx * width)
-    return _measure(a, turned, orientation, fit, near=True)
+    return _measure(a, turned, orientation, fit, near=not rough)
 
 
 def register_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: bool = False) -> Registration:

@@ -27,6 +27,7 @@ from imseek.duplicates.pixels.classify import (
     Positions,
     Thresholds,
     classify,
+    load_nothing,
 )
 from imseek.duplicates.pixels.differences import PACKED_PLACES
 from imseek.duplicates.unique_contents import Digests, Ids
@@ -41,7 +42,7 @@ _STAGE: Final = "looked"
 _SINGLE_STAGE: Final = "single"
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
-_VERSION: Final = 4
+_VERSION: Final = 5
 #: Fields of :class:`ClassifiedPairs` copied from the candidates.
 _CANDIDATE_FIELDS: Final[dict[str, ColumnKind]] = {
     "a": np.int64,
@@ -102,11 +103,6 @@ def classify_cached(
     if found.interrupted:
         return found
     return replace(_concatenate_pairs([found, blind], len(a)), unread=found.unread, unseen=blind.unread)
-
-
-def load_nothing(position: int) -> None:
-    """Return no picture, so that :func:`imseek.duplicates.pixels.classify.classify` judges by hash and vector only."""
-    del position
 
 
 class SingleVerdicts:

@@ -285,7 +285,7 @@ def find(
                 if unsure
                 else []
             ),
-            *([] if planned is None else _plan_lines(planned, report)),
+            *(_offer_links(report) if planned is None else _plan_lines(planned, report)),
         ],
         written=written,
         notes=[next_step] if planned is not None and planned.files else [],
@@ -454,6 +454,23 @@ def _thumbnails(stack: ExitStack, report: DuplicateReport, collections: Sequence
         ids = [member.image_id for member in members if member.collection == uuid]
         make[uuid] = stack.enter_context(thumbnails(where.path, ids))
     return lambda member: make[member.collection](member.image_id)
+
+
+def _offer_links(report: DuplicateReport) -> list[str]:
+    """Name the actions that free the space of identical files and leave them at their places."""
+    same = [
+        other.bytes
+        for group in report.groups
+        for other in group.surplus
+        if other.pair is not None and other.pair.kind == "exact" and other.link is None
+    ]
+    if not same or report.against is not None:
+        return []
+    files = format_count(len(same), "identical file")
+    return [
+        f"--kind exact --plan FILE --action hard-link (or reflink) frees the {format_size(sum(same))} of "
+        f"{files} and leaves every name in place"
+    ]
 
 
 def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,91 @@
+"""Pairs are judged alike in this process and in children, also where children cannot be started or are killed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imseek.duplicates.pixels import classify as classify_module
+from imseek.duplicates.pixels.classify import DEFAULTS, SAME, ClassifiedPairs, Verdict, classify, judge_pairs
+from imseek.duplicates.pixels.judge_processes import JudgeProcesses
+from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
+from imseek.media import decode
+
+
+@pytest.fixture(scope="module")
+def pictures(photo_files: list[Path]) -> dict[int, SmallLuminance]:
+    """A photograph, a part of it, and others."""
+    small = [to_luminance(decode(path.read_bytes()).pixels) for path in photo_files[:3]]
+    return dict(enumerate([small[0], small[0][4:, 6:], *small[1:]]))
+
+
+@pytest.fixture
+def processes() -> Iterator[JudgeProcesses]:
+    """One child."""
+    judging = JudgeProcesses(1)
+    yield judging
+    judging.close()
+
+
+def _judge(processes: JudgeProcesses, pictures: dict[int, SmallLuminance]) -> list[Verdict]:
+    a, b = np.array([0, 0, 2]), np.array([1, 2, 3])
+    near = np.array([4, 30, 40], np.uint8), np.array([0.98, 0.85, 0.7], np.float32)
+    verdicts = processes.judge(judge_pairs, pictures, a, b, *near, DEFAULTS)
+    assert verdicts == judge_pairs(pictures, a, b, *near, DEFAULTS)
+    return verdicts
+
+
+def test_a_child_judges_as_this_process_does_and_ends(
+    processes: JudgeProcesses, pictures: dict[int, SmallLuminance]
+) -> None:
+    assert [verdict.kind for verdict in _judge(processes, pictures)] == [SAME, 0, 0]
+    _judge(processes, pictures)
+    (child,) = processes._started
+    assert child.poll() is None
+    processes.close()
+    assert child.poll() == 0
+
+
+def test_where_a_child_is_killed_or_cannot_be_started_this_process_judges(
+    processes: JudgeProcesses, pictures: dict[int, SmallLuminance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _judge(processes, pictures)
+    (child,) = processes._started
+    child.kill()
+    child.wait()
+    _judge(processes, pictures)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    _judge(JudgeProcesses(1), pictures)
+
+
+def test_many_candidates_are_judged_by_children(
+    pictures: dict[int, SmallLuminance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classify_module, "_BATCH", 2)
+    monkeypatch.setattr(classify_module, "_THREADS", 2)
+    used: list[int] = []
+    one_by_one = JudgeProcesses.judge
+
+    def judge(self: JudgeProcesses, *arguments: object) -> object:
+        used.append(1)
+        return one_by_one(self, *arguments)  # type: ignore[arg-type]  # the function and its arguments
+
+    monkeypatch.setattr(JudgeProcesses, "judge", judge)
+    a, b = np.array([0, 0, 0, 1, 1, 2] * 2), np.array([1, 2, 3, 2, 3, 3] * 2)
+    near = np.full(12, 8, np.uint8), np.zeros(12, np.uint8), np.full(12, 0.9, np.float32)
+
+    def found() -> ClassifiedPairs:
+        return classify(a, b, *near, pictures.get)
+
+    children = found()
+    assert used
+    monkeypatch.setattr(classify_module, "_PROCESSES_FROM", 100)
+    used.clear()
+    alone = found()
+    assert not used
+    for name in ("a", "b", "kind", "confidence", "agreement"):
+        assert np.array_equal(getattr(children, name), getattr(alone, name)), name
