@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imseek.indexer.sources.sidecar_files import find_sidecars, pictures_beside
+from imseek.indexer.sources.sidecar_files import SidecarNames, find_sidecars, pictures_beside, sidecars_of
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,12 @@ def test_the_pictures_that_a_file_lies_beside(tmp_path: Path, sidecar: str, pict
         (tmp_path / name).touch()
     found = pictures_beside(bytes(tmp_path / sidecar))
     assert sorted(found) == [bytes(tmp_path / name) for name in pictures]
+
+
+def test_a_folder_offers_the_kinds_of_files_that_it_has() -> None:
+    names = SidecarNames([b"a.jpg", b"a.txt", b"b.xmp", b"c.png"])
+    assert (names, names.endings) == ({b"a.txt", b"b.xmp"}, [b".txt", b".xmp"])
+    assert sidecars_of(b"/d/a.jpg", names) == (b"/d/a.txt",)
+    assert sidecars_of(b"/d/b.jpg", names) == (b"/d/b.xmp",)
+    assert sidecars_of(b"/d/c.png", names) == ()
+    assert SidecarNames([b"a.jpg"]).endings == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from imseek.ui.server.picture_routes import picture_routes
+from imseek.ui.web import components
 from imseek.ui.web.compressed_static import CompressedStatic
 from imseek.ui.web.page_head import PageHeadMiddleware
 
@@ -61,6 +63,22 @@ def test_scripts_are_compressed_for_those_who_take_it(client: TestClient) -> Non
         assert answer.headers["content-encoding"] == "gzip"
         assert int(answer.headers["content-length"]) < len(SCRIPT) / 10
         assert "Accept-Encoding" in answer.headers["vary"]
+
+
+def test_a_component_comes_by_an_address_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, Any] = {}
+    monkeypatch.setattr(components.st.components.v2, "component", lambda name, **given: made.update(given))
+    components.component.__wrapped__("viewer", *components.LARGE_VIEW)
+    assert len(made["js"]) < 200
+    address = re.search(r'"(/scripts/.*?\.js)"', made["js"])
+    assert address is not None
+    pages = TestClient(Starlette(routes=[components.script_route()], middleware=[Middleware(CompressedStatic)]))
+    answer = _get(pages, address[1], Accept_Encoding="gzip")
+    assert all(part in answer.text for part in ("class Viewer", "class Large", "function mounted"))
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["content-encoding"] == "gzip"
+    assert _get(pages, f"{components.SCRIPTS_PATH}/{'0' * 32}.js").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from imseek.data.words.analysis import (
     document_tokens,
     name_tokens,
     parse_words,
+    stem,
     tokens_of,
 )
 from imseek.data.words.values import Prefix, TokenMatcher, WordQuery
@@ -138,3 +139,11 @@ import snowballstemmer
 assert snowballstemmer.stemmer("german").stemWord("katzen") == "katz"
 """
     subprocess.run([sys.executable, "-P", "-c", program], check=True, timeout=60)
+
+
+def test_a_stem_begins_like_its_word() -> None:
+    exceptions = "skis skies dying lying tying idly gently ugly early only singly sky news howe atlas cosmos bias andes"
+    ordinary = "yes yearly yaws ies eed ying running generously communication arsenal inning outing earring proceed"
+    for word in (*exceptions.split(), *ordinary.split(), *document_tokens.__doc__.lower().split()):  # type: ignore[union-attr]
+        assert stem(word)[0] == word[0]
+    assert stem("running") == "run"  # It stems at all.

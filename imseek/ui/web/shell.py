@@ -91,15 +91,15 @@ def show() -> None:
     chosen = st.navigation([*pages.values()], position="hidden")
     search_box.follow_submission()
     draw_bar = _bar(pages, chosen)
-    # In a session that has the bar already, pages come before it: it changes little, and takes as long as a search.
-    is_drawn = _SWITCHER in st.session_state
-    if not is_drawn:
+    # Where the bar is there already, results come before it: it changes little, and takes half as long as a search.
+    is_last = _SWITCHER in st.session_state and chosen == pages[navigation.FIRST_PAGE]
+    if not is_last:
         draw_bar()
     page_state.show_deferred_error()
     try:
         chosen.run()
     finally:
-        if is_drawn:
+        if is_last:
             draw_bar()
     if (name := navigation.collection_name()) is not None and chosen != pages[navigation.FIRST_PAGE]:
         viewer.restore_viewer(name)
