@@ -176,7 +176,13 @@ class Scatter {
   nameSoon(wait = RESTS) {
     clearTimeout(this.naming);
     this.naming = setTimeout(() => {
-      if (this.ended || !this.regions || this.regions.values.length !== this.plane.count) return;
+      if (this.ended) return;
+      // A run of the page would close a large picture.
+      if (this.at.regions === null && this.drawnOf !== this.at.points && PictureAddress.requested() === null) {
+        this.drawnOf = this.at.points;
+        this.tell("drawn", this.drawnOf);
+      }
+      if (!this.regions || this.regions.values.length !== this.plane.count) return;
       this.labels = nameRegions(this.plane, this.regions.values, this.regions.labels);
       this.mark();
     }, wait);

@@ -25,6 +25,8 @@ _COLOUR: Final = "colour"
 _WORDS: Final = "words"
 _TAG: Final = "tag"
 _WHERE: Final = "only"
+#: In the session: the view that was drawn last.
+_DRAWN: Final = "map-drawn"
 
 
 def show() -> None:
@@ -224,22 +226,24 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
         images=app_state.images_url(name),
         names=blobs.names_url(name),
         selected=chosen.marks(of),
-        regions=_regions(shown, by),
+        regions=_regions(shown, by, drawn=st.session_state.get(_DRAWN) == shown),
         key=f"map-{collection.uuid}",
         on_lasso=lassoed,
         on_toggle=chosen.toggle,
         on_clear=chosen.clear,
         on_gone=gone,
+        on_drawn=lambda: st.session_state.__setitem__(_DRAWN, shown),
     )
-    if opened is not None:
-        with errors.show_errors():
+    # Its place is always there: otherwise what is drawn after it would take its place for a moment, or it stays.
+    with st.container(key="map-large"), errors.show_errors():
+        if opened is not None:
             viewer.open_viewer(name, collection, opened, key="map-viewer")
     selection.show_selection(name, collection, shown, chosen)
 
 
-def _regions(shown: MapView, by: ColourBy) -> ColourData | None:
+def _regions(shown: MapView, by: ColourBy, *, drawn: bool) -> ColourData | None:
     try:
-        return colours.regions(shown, by)
+        return colours.regions(shown, by, at_once=not drawn)
     except ImseekError:  # The clusters were dropped meanwhile: the map goes without names.
         return None
 
