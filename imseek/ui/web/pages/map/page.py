@@ -220,20 +220,21 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
     def lassoed(lasso: Lasso) -> None:
         chosen.take(of, lasso)
 
-    opened = scatter(
-        of.points,
-        coloured,
-        images=app_state.images_url(name),
-        names=blobs.names_url(name),
-        selected=chosen.marks(of),
-        regions=_regions(shown, by, drawn=st.session_state.get(_DRAWN) == shown),
-        key=f"map-{collection.uuid}",
-        on_lasso=lassoed,
-        on_toggle=chosen.toggle,
-        on_clear=chosen.clear,
-        on_gone=gone,
-        on_drawn=lambda: st.session_state.__setitem__(_DRAWN, shown),
-    )
+    with st.container(key="map-points"):
+        opened = scatter(
+            of.points,
+            coloured,
+            images=app_state.images_url(name),
+            names=blobs.names_url(name),
+            selected=chosen.marks(of),
+            regions=_regions(shown, by, drawn=st.session_state.get(_DRAWN) == shown),
+            key=f"map-{collection.uuid}",
+            on_lasso=lassoed,
+            on_toggle=chosen.toggle,
+            on_clear=chosen.clear,
+            on_gone=gone,
+            on_drawn=lambda: st.session_state.__setitem__(_DRAWN, shown),
+        )
     # Its place is always there: otherwise what is drawn after it would take its place for a moment, or it stays.
     with st.container(key="map-large"), errors.show_errors():
         if opened is not None:
