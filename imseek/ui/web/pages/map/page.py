@@ -33,9 +33,11 @@ def show() -> None:
     """Draw the page."""
     name, collection = navigation.collection()
     root = collection.path
-    layout_job.show_outcome()
-    if layout_job.is_running(root):
-        layout_job.show_progress(root)
+    # In containers that are always there: if the place of the map changed, Streamlit would make a second one.
+    with st.container(key="map-job"):
+        layout_job.show_outcome()
+        if layout_job.is_running(root):
+            layout_job.show_progress(root)
     with errors.show_errors():
         found = {info.name: info for info in maps.maps(collection)}
         info = collection.info()
@@ -44,7 +46,8 @@ def show() -> None:
             _first(collection, info.images)
         return
     chosen, by, where = _choose_view(collection, found, info)
-    _state(collection, found[chosen], info)
+    with st.container(key="map-state"):
+        _state(collection, found[chosen], info)
     _map(name, collection, chosen, where, by)
 
 
