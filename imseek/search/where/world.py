@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -46,8 +46,41 @@ def countries() -> tuple[Country, ...]:
     def ring(numbers: Sequence[int]) -> Ring:
         return np.concatenate([lines[n] if n >= 0 else lines[~n][::-1] for n in numbers])
 
-    found = [Country(name, tuple(map(ring, rings))) for name, rings in world["countries"]]
+    found = [
+        Country(name, tuple(part for numbers in rings for part in _split(ring(numbers))))
+        for name, rings in world["countries"]
+    ]
     return tuple(sorted(found, key=lambda one: one.size))
+
+
+def _split(ring: Ring) -> Iterator[Ring]:
+    """Yield a closed line, or its parts on both sides of the 180th meridian if it crosses that."""
+    steps = np.diff(ring[:, 0])
+    if not (np.abs(steps) > 180).any():
+        yield ring
+        return
+    turns = np.concatenate([[0.0], np.cumsum(-360.0 * np.sign(steps) * (np.abs(steps) > 180))])
+    whole = ring + np.stack([turns, np.zeros(len(ring))], axis=1)
+    if abs(turns[-1]) > 180:  # It goes around the pole.
+        start, end = whole[0, 0], whole[-1, 0]
+        whole = np.concatenate([whole, [[end, -90.0], [start, -90.0], whole[0]]])
+    for turn in (-360.0, 0.0, 360.0):
+        part = _clip(_clip(whole - [turn, 0.0], 180.0, 1.0), -180.0, -1.0)
+        if len(part) > 3:
+            yield part
+
+
+def _clip(ring: Ring, border: float, sign: float) -> Ring:
+    """Return the part of a closed line with ``sign * x <= sign * border``, closed along the border."""
+    found: list[Ring] = []
+    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        inside = [sign * one[0] <= sign * border for one in (start, end)]
+        if inside[0]:
+            found.append(start)
+        if inside[0] != inside[1]:
+            part = (border - start[0]) / (end[0] - start[0])
+            found.append(np.array([border, start[1] + part * (end[1] - start[1])]))
+    return np.array([*found, found[0]]) if found else np.empty((0, 2))
 
 
 @cache

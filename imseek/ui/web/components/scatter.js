@@ -176,7 +176,13 @@ class Scatter {
   nameSoon(wait = RESTS) {
     clearTimeout(this.naming);
     this.naming = setTimeout(() => {
-      if (this.ended || !this.regions || this.regions.values.length !== this.plane.count) return;
+      if (this.ended) return;
+      // A run of the page would close a large picture.
+      if (this.at.regions === null && this.drawnOf !== this.at.points && PictureAddress.requested() === null) {
+        this.drawnOf = this.at.points;
+        this.tell("drawn", this.drawnOf);
+      }
+      if (!this.regions || this.regions.values.length !== this.plane.count) return;
       this.labels = nameRegions(this.plane, this.regions.values, this.regions.labels);
       this.mark();
     }, wait);
@@ -204,8 +210,10 @@ class Scatter {
   /** Which points are shown in full: those of the clicked class, and the selection. */
   flagged() {
     const { flags, shades, count } = this.plane;
+    this.shownCount = 0;
     for (let i = 0; i < count; i++) {
       flags[i] = this.only !== null && !this.only[shades[i]] ? 0 : this.bits === null || this.isChosen(i) ? 1 : 2;
+      if (flags[i] > 0) this.shownCount++;
     }
     this.painter.changed();
     this.tiles.again();
@@ -214,7 +222,7 @@ class Scatter {
   counted() {
     const count = this.plane.count.toLocaleString("en");
     const parts = [`${count} ${this.plane.count === 1 ? "picture" : "pictures"}`];
-    if (this.only !== null) parts.push(`${this.plane.flags.reduce((sum, flag) => sum + (flag > 0), 0).toLocaleString("en")} in this colour`);
+    if (this.only !== null) parts.push(`${this.shownCount.toLocaleString("en")} in this colour`);
     if (this.data.selection) parts.push(`${this.data.selection.count.toLocaleString("en")} selected`);
     if (this.painter.withoutShaders) parts.push("without WebGL2: slower");
     this.say(parts.join(" · "));

@@ -94,12 +94,14 @@ def scatter(
     on_toggle: Callable[[int], None],
     on_clear: Callable[[], None],
     on_gone: Callable[[], None],
+    on_drawn: Callable[[], None],
 ) -> int | None:
     """Draw a map; returns the id of the picture that was clicked in this run.
 
     ``images`` and ``names`` are base URLs of pictures and of names. ``selected`` (n,) marks the selected points.
     ``regions`` has the values that name parts of the map. The callbacks run before the page does and change the
-    selection; ``on_gone`` is called if stored data has been dropped and must be made anew.
+    selection; ``on_gone`` is called if stored data has been dropped and must be made anew, ``on_drawn`` when a map
+    without ``regions`` has been drawn, so that what takes longer can be made then.
     """
 
     def listen(name: str, act: Callable[[Any], None]) -> Callable[[], None]:
@@ -137,6 +139,7 @@ def scatter(
         on_lassoed_change=listen("lassoed", select),
         on_toggled_change=listen("toggled", lambda value: on_toggle(int(value))),
         on_cleared_change=listen("cleared", lambda _: on_clear()),
+        on_drawn_change=listen("drawn", lambda _: on_drawn()),
         on_gone_change=listen("gone", lambda _: on_gone()),
         on_opened_change=lambda: None,
     )

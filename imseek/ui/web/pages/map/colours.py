@@ -186,11 +186,13 @@ def _sources(shown: MapView, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(shown_as, pa.string())])
 
 
-def regions(shown: MapView, by: ColourBy) -> ColourData | None:
+def regions(shown: MapView, by: ColourBy, *, at_once: bool = False) -> ColourData | None:
     """Return the values that name the regions of a map: those of the colours if they are names, else clusters, else
-    folders; None if there is nothing to name them by."""
-    if by.kind in ("tags", "clusters") or by.what in ("folder", "source"):
+    folders; None if there is nothing to name them by, or ``at_once`` if they would have to be read first."""
+    if by.kind in ("tags", "clusters") or (by.kind == "column" and by.what in ("folder", "source")):
         return colours(shown, by)
+    if at_once:
+        return None
     if stored := clusters.stored(shown.root):
         return colours(shown, ColourBy("clusters", next(iter(stored))))
     return colours(shown, ColourBy("column", "folder")) if len(load_points(shown).ids) <= _MAX_FOLDERS else None

@@ -25,15 +25,19 @@ _COLOUR: Final = "colour"
 _WORDS: Final = "words"
 _TAG: Final = "tag"
 _WHERE: Final = "only"
+#: In the session: the view that was drawn last.
+_DRAWN: Final = "map-drawn"
 
 
 def show() -> None:
     """Draw the page."""
     name, collection = navigation.collection()
     root = collection.path
-    layout_job.show_outcome()
-    if layout_job.is_running(root):
-        layout_job.show_progress(root)
+    # In containers that are always there: if the place of the map changed, Streamlit would make a second one.
+    with st.container(key="map-job"):
+        layout_job.show_outcome()
+        if layout_job.is_running(root):
+            layout_job.show_progress(root)
     with errors.show_errors():
         found = {info.name: info for info in maps.maps(collection)}
         info = collection.info()
@@ -42,7 +46,8 @@ def show() -> None:
             _first(collection, info.images)
         return
     chosen, by, where = _choose_view(collection, found, info)
-    _state(collection, found[chosen], info)
+    with st.container(key="map-state"):
+        _state(collection, found[chosen], info)
     _map(name, collection, chosen, where, by)
 
 
@@ -218,28 +223,31 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
     def lassoed(lasso: Lasso) -> None:
         chosen.take(of, lasso)
 
-    opened = scatter(
-        of.points,
-        coloured,
-        images=app_state.images_url(name),
-        names=blobs.names_url(name),
-        selected=chosen.marks(of),
-        regions=_regions(shown, by),
-        key=f"map-{collection.uuid}",
-        on_lasso=lassoed,
-        on_toggle=chosen.toggle,
-        on_clear=chosen.clear,
-        on_gone=gone,
-    )
-    if opened is not None:
-        with errors.show_errors():
+    with st.container(key="map-points"):
+        opened = scatter(
+            of.points,
+            coloured,
+            images=app_state.images_url(name),
+            names=blobs.names_url(name),
+            selected=chosen.marks(of),
+            regions=_regions(shown, by, drawn=st.session_state.get(_DRAWN) == shown),
+            key=f"map-{collection.uuid}",
+            on_lasso=lassoed,
+            on_toggle=chosen.toggle,
+            on_clear=chosen.clear,
+            on_gone=gone,
+            on_drawn=lambda: st.session_state.__setitem__(_DRAWN, shown),
+        )
+    # Its place is always there: otherwise what is drawn after it would take its place for a moment, or it stays.
+    with st.container(key="map-large"), errors.show_errors():
+        if opened is not None:
             viewer.open_viewer(name, collection, opened, key="map-viewer")
     selection.show_selection(name, collection, shown, chosen)
 
 
-def _regions(shown: MapView, by: ColourBy) -> ColourData | None:
+def _regions(shown: MapView, by: ColourBy, *, drawn: bool) -> ColourData | None:
     try:
-        return colours.regions(shown, by)
+        return colours.regions(shown, by, at_once=not drawn)
     except ImseekError:  # The clusters were dropped meanwhile: the map goes without names.
         return None
 
