@@ -35,8 +35,12 @@ from imseek.metrics.estimate import Estimate
 from imseek.probes import model_selection
 from imseek.probes.model_selection import centre_rows
 
-#: Without learned prompts: rows of probes.py.
-OTHERS = ("the same, both sides centred", "linear probe", "cache model")
+#: Without learned prompts: names here, and rows of probes.py.
+OTHERS = {
+    "zero-shot, both sides centred": "the same, both sides centred",
+    "linear probe": "linear probe",
+    "cache model": "cache model",
+}
 #: Name, number of vectors, whether each class has its own, and whether they depend on the picture (CoCoOp).
 LEARNED = (
     ("CoOp, 4 vectors", 4, False, False),
@@ -76,8 +80,8 @@ def main() -> int:
     print("|---|" + "---|" * len(shots))
     # One draw of folds, as where prompts are compared.
     with mock.patch.object(model_selection, "_DRAWS", ()):
-        for name in OTHERS:
-            curves[name] = [figure(half, draws[k], [METHODS[name](half, *draw) for draw in draws[k]]) for k in shots]
+        for name, row in OTHERS.items():
+            curves[name] = [figure(half, draws[k], [METHODS[row](half, *draw) for draw in draws[k]]) for k in shots]
             tell("methods", name, shots, curves[name])
     for name, count, per_class, conditional in LEARNED:
         steps = options.picture_steps if conditional else options.steps
@@ -148,7 +152,7 @@ def base_to_new(tower: PromptTower, half: Half, shots: int, options: argparse.Na
         figure(half, part, [(half.rows[at] @ said.T).argmax(axis=1) + shift for _, at in part])
         for part, said, shift in zip(split, words, (0, base), strict=True)
     ]
-    tell_split("zero-shot, both sides centred", zero)
+    tell_split(next(iter(OTHERS)), zero)
     for name, count, per_class, conditional in LEARNED:
         if per_class:
             continue  # It learns nothing for other classes.
