@@ -195,7 +195,7 @@ def _load_engine() -> Any:
     from rapidocr import RapidOCR
 
     models = Path(str(resources.files("rapidocr"))) / "models"
-    engine = RapidOCR(
+    engine: Any = RapidOCR(
         params={
             # Named, because a file that is not as it expects would be downloaded.
             **{f"{stage}.model_path": str(models / name) for stage, name in _NETWORKS.items()},
