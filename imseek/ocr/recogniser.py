@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from imseek.encoders.onnx_network import load_without_denormals
 from imseek.errors import MissingExtraError
 from imseek.media.resize import resize
 from imseek.media.sanitise import tidy
@@ -195,7 +196,7 @@ def _load_engine() -> Any:
     from rapidocr import RapidOCR
 
     models = Path(str(resources.files("rapidocr"))) / "models"
-    engine = RapidOCR(
+    engine: Any = RapidOCR(
         params={
             # Named, because a file that is not as it expects would be downloaded.
             **{f"{stage}.model_path": str(models / name) for stage, name in _NETWORKS.items()},
@@ -214,29 +215,8 @@ def _load_engine() -> Any:
     blank = np.full((_LINE_HEIGHT, 4 * _LINE_HEIGHT, 3), 255, np.uint8)
     engine(blank, use_det=False, use_cls=True, use_rec=True)  # It loads its networks at their first use.
     engine(blank, use_det=True, use_cls=False, use_rec=False)
-    engine.text_det.session.session = _load_without_denormals(models / _NETWORKS["Det"])
+    engine.text_det.session.session = load_without_denormals(models / _NETWORKS["Det"])
     return engine
-
-
-def _load_without_denormals(path: Path) -> Any:
-    """Load a network with weights below the smallest normal float as zeros, which changes no output.
-
-    A quarter of a million weights of the detector are such, and processors of Intel multiply them slowly: it takes four
-    times as long there (docs/log.md). ONNX Runtime's own switch for this is of the first session of a process only.
-    """
-    import onnx
-    from onnxruntime import InferenceSession, SessionOptions
-
-    model = onnx.load(str(path))
-    for tensor in model.graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype == np.float32:
-            normal = np.where(np.abs(values) < np.finfo(np.float32).tiny, np.float32(0), values)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(normal, tensor.name))
-    options = SessionOptions()
-    options.log_severity_level, options.enable_cpu_mem_arena = 4, False  # As the engine has it.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _detection_scale(pixels: Pixels) -> float:

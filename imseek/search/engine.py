@@ -21,6 +21,7 @@ from imseek.data.vectors.scores import row_norms, scores_of, top_k
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CAPTION_SOURCES, CorruptCollectionError, QueryError, StaleGenerationError
 from imseek.search import rerank
+from imseek.search.agreement import read_agreement
 from imseek.search.backend import (
     AllowedImages,
     Generation,
@@ -53,6 +54,7 @@ from imseek.search.retrieve import retrieve
 from imseek.search.where import Filters
 from imseek.types.arrays import Float32
 from imseek.types.search_results import SearchResult
+from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.search.rerankers import LoadedReranker
@@ -305,6 +307,7 @@ class Engine(BaseEngine[Reader]):
     ) -> None:
         super().__init__(generations, encoder, originals, runtime, notify)
         self._filters = Filters()
+        self._measured: tuple[tuple[int, int], float] = (-1, -1), 0.0
 
     def scores(self, query: Query, ids: Ids) -> Float32:
         """Score the given images for a query; see :func:`imseek.maps.scores`."""
@@ -385,8 +388,16 @@ class Engine(BaseEngine[Reader]):
             len(index),
             query.exact or index.exact,
             edition.notes.get(space.space_id),
-            edition.caption_agreement(prepared.spaces[0], space, prepared.samples()[0]),
+            self._agreement(prepared, edition.reader, space),
         )
+
+    def _agreement(self, prepared: PreparedQuery, reader: Reader, captions: SpaceInfo) -> float:
+        """Return how captions agree with pictures, measured once a generation."""
+        key, (known, found) = (reader.generation, captions.space_id), self._measured
+        if known != key:
+            found = read_agreement(reader, prepared.spaces[0], captions, prepared.samples()[0])
+            self._measured = key, found
+        return found
 
     def _where(self, reader: Reader, where: str) -> IdSet:
         return IdSet(self._filters.ids(reader, where))

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-import numpy as np
-
 from imseek.data.catalog.backend import backend_of
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
@@ -19,12 +17,10 @@ from imseek.errors import (
     CollectionNotFoundError,
     CorruptCollectionError,
     ExpiredPageError,
-    ImageNotFoundError,
     StaleGenerationError,
     UntrustedCollectionError,
 )
-from imseek.search.fuse_terms import SAMPLE, sample_ids, sample_rows
-from imseek.search.rank_fusion import caption_agreement
+from imseek.search.fuse_terms import SAMPLE, sample_rows
 from imseek.types.arrays import Float32
 from imseek.types.spaces import SpaceInfo
 
@@ -39,9 +35,6 @@ KEEP_SECONDS: Final = 600.0
 #: Maximum bytes of vectors that the earlier generation may hold and the newer does not; beyond that, after a large
 #: merge, it is dropped at once.
 MAX_OWN_BYTES: Final = 256 << 20
-#: Captions, and images in the sample, that tell how captions agree with pictures.
-_COMPARED_CAPTIONS: Final = 256
-_COMPARED_IMAGES: Final = 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -50,8 +43,7 @@ class Generation:
 
     ``before`` holds indexes of an earlier generation, from which new ones are built. ``paged`` is True once a page
     token has been issued. ``samples`` caches samples by space and size, ``allowed`` the images that satisfy a
-    condition, ``agreements`` how captions agree with pictures, by space. ``notes`` are messages about spaces whose
-    approximate index is damaged or not trusted.
+    condition. ``notes`` are messages about spaces whose approximate index is damaged or not trusted.
     """
 
     reader: Reader
@@ -59,7 +51,6 @@ class Generation:
     before: dict[int, VectorIndex] = field(default_factory=dict)
     samples: dict[tuple[int, int], Float32] = field(default_factory=dict)
     allowed: dict[str, Any] = field(default_factory=dict)
-    agreements: dict[int, float] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
     paged: bool = False
 
@@ -70,22 +61,6 @@ class Generation:
             rows = sample_rows(self.reader.segments(space.space_id), most)
             self.samples[key] = rows.reshape(-1, space.dim)
         return self.samples[key]
-
-    def caption_agreement(self, space: SpaceInfo, captions: SpaceInfo, sample: Float32) -> float:
-        """Return how far images of a space stand out by their own captions over a sample (s, dim) of images.
-
-        ``captions`` is the space of the captions.
-        """
-        if space.space_id not in self.agreements:
-            segments = self.reader.segments(captions.space_id)
-            rows, ids = sample_rows(segments, _COMPARED_CAPTIONS), sample_ids(segments, _COMPARED_CAPTIONS)
-            try:
-                pictures = self.reader.vectors(ids.tolist(), space.space_id).astype(np.float32)
-            except ImageNotFoundError:  # Some are not encoded in this space yet.
-                rows, pictures = rows[:0], rows[:0]
-            some = sample[:: max(1, len(sample) // _COMPARED_IMAGES)]
-            self.agreements[space.space_id] = caption_agreement(rows, pictures, some)
-        return self.agreements[space.space_id]
 
 
 class Renewable(Protocol):

@@ -127,12 +127,15 @@ def _tokens_by_field(document: Document) -> dict[MatchField, str]:
 def words_of_query(query: Query, document: Document, field: MatchField) -> tuple[str, ...]:
     """Return the words of the query, as typed, that the document holds in a field."""
     in_field = {*_tokens_by_field(document)[field].split()}
-    tokens = TokenMatcher(WordQuery(tuple(in_field - FUNCTION_WORDS)))
     texts = [term.text for term in query.terms if term.text is not None and term.weight > 0]
+    pieces = [piece for text in texts for piece in text.split()]
+    # They count where a query has nothing else.
+    ignored = set() if all(piece.strip('"').casefold() in FUNCTION_WORDS for piece in pieces) else FUNCTION_WORDS
+    tokens = TokenMatcher(WordQuery(tuple(in_field - ignored)))
     found: dict[str, None] = {}
-    for piece in (piece for text in texts for piece in text.split()):
+    for piece in pieces:
         plain = piece.strip('"')
-        if plain.casefold() in FUNCTION_WORDS:
+        if plain.casefold() in ignored:
             continue
         if (plain.endswith("*") or len(plain) == 1) and TokenMatcher(parse_words(piece)).matches_any(in_field):
             found.setdefault(plain)

@@ -351,7 +351,8 @@ def caption_agreement(captions: Float32, pictures: Float32, sample: Float32) -> 
     """
     if min(len(captions), len(sample)) < _LEAST_COMPARED:
         return WEAK_ENCODER
-    cosines = (captions @ sample.T).astype(np.float64)
+    # Row by row: the first product of two matrices in a process costs 30 ms.
+    cosines = np.array([sample @ caption for caption in captions], np.float64)
     own = np.einsum("md,md->m", captions, pictures, dtype=np.float64)
     return float(((own - cosines.mean(axis=1)) / (cosines.std(axis=1) + ROUNDING)).mean())
 

@@ -116,7 +116,7 @@ def test_weights_too_small_for_a_normal_float_are_zeros(tmp_path: Path) -> None:
         [numpy_helper.from_array(weights, "w")],
     )
     save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), tmp_path / "n.onnx")
-    session = recogniser._load_without_denormals(tmp_path / "n.onnx")
+    session = recogniser.load_without_denormals(tmp_path / "n.onnx")
     (found,) = session.run(None, {"x": np.full(4, 1e38, np.float32)})
     assert found.tolist() == [0.0, np.float32(1e38), 0.0, np.float32(2e-38) * np.float32(1e38)]
 

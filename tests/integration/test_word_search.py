@@ -39,7 +39,7 @@ AUTO = Query((Term(text="cat"),), 20)
 
 
 #: In the space of the fake encoder, captions have nothing to do with pictures: they would not count.
-AGREEMENT, TRUST = "imseek.search.generations.caption_agreement", "imseek.search.rank_fusion._trust"
+AGREEMENT, TRUST = "imseek.search.agreement.caption_agreement", "imseek.search.rank_fusion._trust"
 
 
 @pytest.fixture(scope="module")

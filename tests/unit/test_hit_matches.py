@@ -77,3 +77,7 @@ def test_keywords_are_whole() -> None:
 def test_function_words_of_a_query_are_no_reason(query: str, expected: tuple[str, ...]) -> None:
     document = Document(captions="a red car 5")
     assert words_of_query(Query(query), document, "caption") == expected
+
+
+def test_function_words_are_a_reason_where_a_query_has_nothing_else() -> None:
+    assert words_of_query(Query("AND"), Document(keywords="and or"), "keyword") == ("AND",)
