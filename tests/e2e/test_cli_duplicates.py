@@ -147,8 +147,8 @@ class TestTable:
     def test_the_limit_is_of_groups(self, cli, album) -> None:
         outcome = cli("duplicates", "-n", "1")
         assert len(outcome.out.splitlines()) == 1 + 5 + 4
-        assert outcome.out.splitlines()[-1] == "1 more group (-n shows more, --html and --csv have all)"
-        assert len(cli("duplicates", "-n", "0").out.splitlines()) == 2
+        assert outcome.out.splitlines()[-2] == "1 more group (-n shows more, --html and --csv have all)"
+        assert len(cli("duplicates", "-n", "0").out.splitlines()) == 3
 
     def test_of_a_large_group_the_first_are_shown(self, cli, tmp_path, photo_files) -> None:
         folder = tmp_path / "many"
