@@ -18,10 +18,10 @@ from imseek.duplicates.candidates.phash_pairs import distances
 from imseek.duplicates.crops import crop_search
 from imseek.duplicates.crops.tile_vectors import TileEncoder, TileStore
 from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
-from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Positions, Thresholds, load_nothing
+from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Positions, Thresholds
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
-from imseek.duplicates.pixels.verdict_cache import SingleVerdicts, classify_cached
+from imseek.duplicates.pixels.verdict_cache import SingleVerdicts, classify_cached, load_nothing
 from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import UniqueContents
 from imseek.encoders.base import Encoder

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from imseek.duplicates.pixels import classify as classify_module
-from imseek.duplicates.pixels.classify import DEFAULTS, SAME, ClassifiedPairs, Verdict, classify, judge_pairs
+from imseek.duplicates.pixels.classify import DEFAULTS, SAME, Verdict, classify, judge_pairs, judging
 from imseek.duplicates.pixels.judge_processes import JudgeProcesses
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
 from imseek.media import decode
@@ -39,7 +39,7 @@ def _judge(processes: JudgeProcesses, pictures: dict[int, SmallLuminance]) -> li
     return verdicts
 
 
-def test_a_child_judges_as_this_process_does_and_ends(
+def test_a_child_judges_as_this_process_does_until_it_is_closed(
     processes: JudgeProcesses, pictures: dict[int, SmallLuminance]
 ) -> None:
     assert [verdict.kind for verdict in _judge(processes, pictures)] == [SAME, 0, 0]
@@ -47,7 +47,7 @@ def test_a_child_judges_as_this_process_does_and_ends(
     (child,) = processes._started
     assert child.poll() is None
     processes.close()
-    assert child.poll() == 0
+    assert child.poll() is not None
 
 
 def test_where_a_child_is_killed_or_cannot_be_started_this_process_judges(
@@ -67,25 +67,11 @@ def test_many_candidates_are_judged_by_children(
 ) -> None:
     monkeypatch.setattr(classify_module, "_BATCH", 2)
     monkeypatch.setattr(classify_module, "_THREADS", 2)
-    used: list[int] = []
-    one_by_one = JudgeProcesses.judge
-
-    def judge(self: JudgeProcesses, *arguments: object) -> object:
-        used.append(1)
-        return one_by_one(self, *arguments)  # type: ignore[arg-type]  # the function and its arguments
-
-    monkeypatch.setattr(JudgeProcesses, "judge", judge)
     a, b = np.array([0, 0, 0, 1, 1, 2] * 2), np.array([1, 2, 3, 2, 3, 3] * 2)
     near = np.full(12, 8, np.uint8), np.zeros(12, np.uint8), np.full(12, 0.9, np.float32)
-
-    def found() -> ClassifiedPairs:
-        return classify(a, b, *near, pictures.get)
-
-    children = found()
-    assert used
-    monkeypatch.setattr(classify_module, "_PROCESSES_FROM", 100)
-    used.clear()
-    alone = found()
-    assert not used
+    with judging(12) as alone, judging(100_000) as children:
+        assert alone is judge_pairs
+        assert children is not judge_pairs
+        found = [classify(a, b, *near, pictures.get, judge=judge) for judge in (alone, children)]
     for name in ("a", "b", "kind", "confidence", "agreement"):
-        assert np.array_equal(getattr(children, name), getattr(alone, name)), name
+        assert np.array_equal(getattr(found[0], name), getattr(found[1], name)), name

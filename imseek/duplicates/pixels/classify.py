@@ -21,7 +21,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Final, TypeAlias, TypeVar
@@ -57,7 +57,7 @@ from imseek.types.arrays import Float32
 Positions: TypeAlias = npt.NDArray[np.int64]
 #: Returns the small picture at a position; None if it can no longer be read.
 LoadLuminance: TypeAlias = Callable[[int], SmallLuminance | None]
-_JudgePairs: TypeAlias = Callable[..., list["Verdict"]]
+JudgePairs: TypeAlias = Callable[..., list["Verdict"]]
 
 _T = TypeVar("_T")
 
@@ -113,8 +113,8 @@ _WHOLE: Final = 0.85
 _BATCH: Final = 256
 #: Batches compared at the same time: most of the time NumPy and the decoders do not hold the interpreter lock.
 _THREADS: Final = min(4, os.cpu_count() or 1)
-#: From so many batches on, processes judge them, which takes longer to begin.
-_PROCESSES_FROM: Final = 6
+#: Processes judge more candidates than this; they take longer to begin.
+_IN_THREADS: Final = 1280
 #: Least correlation and agreement of coarse squares to compare a candidate in full.
 _LEAST: Final = 0.2
 #: As squares of 64 by 64, by the lower of both: below this all of one is not laid over all of the other, from this on
@@ -211,6 +211,7 @@ def classify(
     look: LoadLuminance,
     *,
     thresholds: Thresholds = DEFAULTS,
+    judge: JudgePairs | None = None,
     task: Task = SILENT,
     before: int = 0,
     total: int | None = None,
@@ -218,19 +219,19 @@ def classify(
 ) -> ClassifiedPairs:
     """Find the pairs among n candidates, given as arrays (n,); unknown distances are 64 and unknown cosines NaN.
 
-    ``look`` is called by several threads; candidates with the same ``a`` should be adjacent. For progress, they follow
+    ``look`` is called by several threads; candidates with the same ``a`` should be adjacent. ``judge`` is what
+    :func:`judging` yields, by default :func:`judge_pairs`. For progress, they follow
     ``before`` others, of ``total``. ``on_batch`` takes the pairs of each batch, in order; their ``done`` counts the
     candidates decided so far. Where the task is cancelled, the result is ``interrupted``.
     """
     found: list[tuple[int, Verdict]] = []
     looked = unread = done = 0
-    judge: _JudgePairs = judge_pairs
     whole = len(a) if total is None else total
 
     def judge_batch(start: int) -> tuple[list[tuple[int, Verdict]], int, int]:
         rows = slice(start, start + _BATCH)
         near = a[rows], b[rows], distance[rows], orientation[rows], cosine[rows]
-        verdicts, unreadable = _judge_batch(*near, look, thresholds, judge)
+        verdicts, unreadable = _judge_batch(*near, look, thresholds, judge or judge_pairs)
         pairs = [(start + n, verdict) for n, verdict in verdicts.items() if verdict.kind]
         return pairs, len(verdicts) - unreadable, unreadable
 
@@ -259,10 +260,6 @@ def classify(
     with ExitStack() as stack:
         stack.enter_context(_thread_pools().limit(limits=1, user_api="blas"))
         starts = range(0, 0 if task.is_cancelled else len(a), _BATCH)
-        if look is not load_nothing and len(starts) >= _PROCESSES_FROM and _THREADS > 1:
-            processes = JudgeProcesses(_THREADS)
-            stack.callback(processes.close)
-            judge = partial(processes.judge, judge_pairs)
         for start, (pairs, compared, unreadable) in zip(starts, _map_ahead(judge_batch, starts, stack), strict=False):
             found += pairs
             looked += compared
@@ -276,9 +273,17 @@ def classify(
     return collect(found, looked, unread)
 
 
-def load_nothing(position: int) -> None:
-    """Return no picture, so that :func:`classify` judges by hash and vector only."""
-    del position
+@contextmanager
+def judging(count: int) -> Iterator[JudgePairs]:
+    """Yield what judges batches of ``count`` candidates in all: :func:`judge_pairs`, in other processes if many."""
+    if count <= _IN_THREADS or _THREADS < 2:
+        yield judge_pairs
+        return
+    processes = JudgeProcesses(_THREADS)
+    try:
+        yield partial(processes.judge, judge_pairs)
+    finally:
+        processes.close()
 
 
 def _map_ahead(work: Callable[[int], _T], starts: Sequence[int], stack: ExitStack) -> Iterator[_T]:
@@ -306,7 +311,7 @@ def _judge_batch(
     cosine: Float32,
     look: LoadLuminance,
     thresholds: Thresholds,
-    judge: _JudgePairs,
+    judge: JudgePairs,
 ) -> tuple[dict[int, Verdict], int]:
     """Return the verdicts on those of n candidates that can be pairs at all, in order, and how many of these have an
     unreadable picture."""

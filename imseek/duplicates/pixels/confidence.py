@@ -17,8 +17,8 @@ from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.registration import Registration
 
 #: Weights of the features of :func:`same_features`, and the constant.
-SAME_WEIGHTS: Final = (-0.181, -3.489, -0.299, -2.126)
-SAME_CONSTANT: Final = 4.256
+SAME_WEIGHTS: Final = (-0.339, -4.145, -0.618, -2.48)
+SAME_CONSTANT: Final = 4.449
 #: Share of pairs called *edited* on half A that differ in places.
 EDITED_CONFIDENCE: Final = 0.99
 #: Levels between neighbouring pixels of a plain ground.

@@ -22,8 +22,6 @@ _T = TypeVar("_T")
 #: The folder that this process imports imseek from, so that children import the same.
 _ROOT: Final = Path(__file__).parents[3]
 _MODULE: Final = "imseek.duplicates.pixels.judge_child"
-#: Seconds that a child has to end after its input did.
-_END_SECONDS: Final = 5
 _BROKEN: Final = (OSError, EOFError, pickle.UnpicklingError)
 
 
@@ -55,19 +53,15 @@ class JudgeProcesses:
             self._idle.put(child)
 
     def close(self) -> None:
-        """End the children."""
+        """End the children, which have nothing to do and nothing to lose."""
         for child in self._started:
-            with suppress(OSError):
-                assert child.stdin is not None
-                child.stdin.close()
+            child.kill()
         for child in self._started:
-            try:
-                child.wait(_END_SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-            assert child.stdout is not None
-            child.stdout.close()
+            child.wait()
+            for pipe in (child.stdin, child.stdout):
+                assert pipe is not None
+                with suppress(OSError):
+                    pipe.close()
 
 
 def _ask(child: subprocess.Popen[bytes], arguments: tuple[object, ...]) -> Any:

@@ -23,11 +23,12 @@ from imseek.duplicates.candidates.hamming import Bits
 from imseek.duplicates.pixels.classify import (
     PHASE,
     ClassifiedPairs,
+    JudgePairs,
     LoadLuminance,
     Positions,
     Thresholds,
     classify,
-    load_nothing,
+    judging,
 )
 from imseek.duplicates.pixels.differences import PACKED_PLACES
 from imseek.duplicates.unique_contents import Digests, Ids
@@ -103,6 +104,11 @@ def classify_cached(
     if found.interrupted:
         return found
     return replace(_concatenate_pairs([found, blind], len(a)), unread=found.unread, unseen=blind.unread)
+
+
+def load_nothing(position: int) -> None:
+    """Return no picture, so that :func:`imseek.duplicates.pixels.classify.classify` judges by hash and vector only."""
+    del position
 
 
 class SingleVerdicts:
@@ -199,12 +205,13 @@ def _classify_runs(
         for run in runs:
             known = run.candidates.of(run.known)
             on_pairs(run.verdicts.pairs(run.candidates), known.a, known.b)
-    for run in runs:
-        made = run.classify(look, thresholds, task, done, new, on_pairs)
-        done += made.done
-        if made.done and not made.unread:
-            run.save(cache)
-        found.append(run.verdicts.pairs(run.candidates, made.looked, made.unread))
+    with judging(new) as judge:
+        for run in runs:
+            made = run.classify(look, thresholds, judge, task, done, new, on_pairs)
+            done += made.done
+            if made.done and not made.unread:
+                run.save(cache)
+            found.append(run.verdicts.pairs(run.candidates, made.looked, made.unread))
     task.report(PHASE, done, new)
     return replace(_concatenate_pairs(found, total), interrupted=done < new)
 
@@ -237,6 +244,7 @@ class _Run:
         self,
         look: LoadLuminance,
         thresholds: Thresholds,
+        judge: JudgePairs,
         task: Task,
         before: int,
         total: int,
@@ -257,6 +265,7 @@ class _Run:
             *new.candidates,
             look,
             thresholds=thresholds,
+            judge=judge,
             task=task,
             before=before,
             total=total,
