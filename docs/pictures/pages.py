@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from playwright.sync_api import expect, sync_playwright
 
 import imseek
@@ -33,9 +33,9 @@ COLOURS = 160
 
 
 def album(folder: Path) -> Path:
-    """The free photographs, parts of them, and some of them once more: in other sizes, mirrored, as other files."""
+    """The free photographs, parts of them, and some of them once more, smaller; with dates that are made up."""
     folder.mkdir()
-    for path in (path for path in photographs() if path.stem in FREE):
+    for year, path in enumerate((path for path in photographs() if path.stem in FREE), 2015):
         with Image.open(path) as opened:
             whole = ImageOps.exif_transpose(opened).convert("RGB")
         whole.save(folder / f"{path.stem}.jpg", quality=92)
@@ -44,7 +44,9 @@ def album(folder: Path) -> Path:
         w, h = whole.size
         for n, (x, y) in enumerate(((0, 0), (0.4, 0), (0, 0.4), (0.4, 0.4))):
             part = whole.crop((int(x * w), int(y * h), int((x + 0.6) * w), int((y + 0.6) * h)))
-            part.save(folder / f"{path.stem} part {n + 1}.jpg", quality=90)
+            exif = Image.Exif()
+            exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = f"{year}:0{n + 3}:12 10:00:00"
+            part.save(folder / f"{path.stem} part {n + 1}.jpg", quality=90, exif=exif)
     (folder / "chelsea.txt").write_text("A tabby cat looks into the camera")
     return folder
 
@@ -53,12 +55,27 @@ def search(page: Any) -> None:
     expect(page.locator(".card img").first).to_be_visible()
     page.reload()  # The page says how long a query took, and the first one loads the encoder.
     expect(page.locator(".card img").first).to_be_visible()
+    expect(page.get_by_role("region", name="Filters").get_by_role("checkbox").first).to_be_visible()
 
 
 def large(page: Any) -> None:
     page.locator(".card", has_text="chelsea.jpg").click()
     expect(page.get_by_role("dialog").locator("img").first).to_be_visible()
     page.wait_for_load_state("networkidle")
+
+
+def albums(page: Any) -> None:
+    expect(page.locator(".card img").first).to_be_visible()
+
+
+def make_albums(collection: imseek.Collection) -> None:
+    for name, words, count in (
+        ("Cats", "a cat", 6),
+        ("Breakfast", "a cup of coffee", 5),
+        ("Into space", "a rocket", 7),
+    ):
+        imseek.albums.create(collection, name, [hit.image_id for hit in collection.search(words, limit=count)])
+    imseek.tags.add(collection, imseek.tags.FAVOURITE, [hit.image_id for hit in collection.search("stars", limit=3)])
 
 
 def duplicates(page: Any) -> None:
@@ -76,13 +93,14 @@ def words(page: Any) -> None:
 
 
 def collections(page: Any) -> None:
-    expect(page.get_by_role("tab", name="Facts")).to_be_visible()
+    expect(page.get_by_role("tab", name="Sources")).to_be_visible()
 
 
 #: What is shown: file, page, query, what is done there, dark.
 SHOWN: tuple[tuple[str, str, dict[str, str], Callable[[Any], None], bool], ...] = (
     ("search", "", {"q": "a cat"}, search, False),
     ("large", "", {"q": "a cat"}, large, True),
+    ("albums", "albums", {}, albums, False),
     ("duplicates", "duplicates", {}, duplicates, False),
     ("map-page", "map", {}, plane, False),
     ("labels", "labels", {}, words, False),
@@ -97,6 +115,7 @@ def main() -> None:
         with imseek.create(root, encoder="builtin") as collection:
             collection.index([album(Path(scratch) / "photos")])
             imseek.maps.lay_out(collection)
+            make_albums(collection)
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         with pages(Path(scratch), Path(scratch) / "library") as running:
             for name, path, query, act, dark in (one for one in SHOWN if one[0] in (sys.argv[1:] or one)):

@@ -3,6 +3,7 @@ like it, duplicates, and back."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,3 +97,97 @@ def test_demo_photos_are_searched_while_they_are_indexed(visit: Visit) -> None:
     page.get_by_label("Search", exact=True).fill("a cat")
     page.get_by_label("Search", exact=True).press("Enter")
     expect(page.locator(".card").first).to_contain_text("chelsea.png")
+
+
+#: The focused element, within shadow roots too, as somebody hears it: its name, or what it says.
+_FOCUSED = """() => {
+  let at = document.activeElement;
+  while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+  return at?.getAttribute("aria-label") || at?.labels?.[0]?.textContent || at?.textContent || "";
+}"""
+
+
+def _tab_to(page: Any, name: str) -> None:
+    """Press Tab until an element of this name has the focus."""
+    seen = []
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate(_FOCUSED)[:40])
+        if re.search(name, seen[-1]):
+            return
+    raise AssertionError(f"no Tab leads to {name}, but to {seen}")
+
+
+@pytest.mark.long
+def test_the_keyboard_alone_is_enough(visit: Visit, album: Path) -> None:
+    """From an empty library to an album, a comparison, and a copy in the trash and back."""
+    page = visit()
+    expect(page.get_by_text("Which pictures do you want to search?")).to_be_visible()
+    expect(page.get_by_label("Folder with pictures")).to_be_visible()
+    _tab_to(page, "^Folder with pictures")
+    page.keyboard.type(f"{album}/")
+    expect(page.get_by_role("button", name="Index this folder")).to_be_enabled()
+    _tab_to(page, "^Index this folder$")
+    page.keyboard.press("Enter")
+    cards = page.locator(".card")
+    expect(cards).to_have_count(9, timeout=120_000)
+    expect(page.get_by_text("9 pictures", exact=True)).to_be_visible()
+
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search", exact=True)).to_be_focused()
+    page.keyboard.type("a cat")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=a+cat**")
+    expect(cards.first).to_contain_text("chelsea.png", timeout=60_000)
+    _tab_to(page, "^chelsea.png")
+    page.keyboard.press("Enter")
+    large = page.locator("dialog.large[open]")
+    expect(large.locator(".path")).to_contain_text("chelsea.png")
+    page.keyboard.press("5")
+    expect(large.get_by_role("button", name="5 stars (5)")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("+")
+    page.keyboard.press("Escape")
+    expect(cards.first).to_be_focused()
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    expect(cards.nth(1)).to_be_focused()
+    page.keyboard.press("c")
+    expect(page.locator("dialog.sides[open] .pane")).to_have_count(2)
+    page.keyboard.press("Escape")
+    _tab_to(page, "^Album ▾")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Name of a new album")).to_be_focused()
+    page.keyboard.type("Cats")
+    page.keyboard.press("Enter")
+    expect(page.locator(".imseek-changes")).to_contain_text("Album “Cats” created with 2 pictures")
+
+    page.keyboard.press("Control+z")
+    expect(page.locator(".imseek-changes")).to_contain_text("Undone")
+    _tab_to(page, "Duplicates$")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Find duplicates")).to_be_visible()
+    _tab_to(page, "^Find duplicates$")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("listbox", name="Group 1 of 1", exact=True)).to_be_visible(timeout=60_000)
+    page.keyboard.press("k")
+    expect(page.get_by_text("1 of 1 group decided")).to_be_visible()
+    for part, act, end in (
+        ("Clean up", "Move 1 file to the trash", "✓ 1 file moved to the trash"),
+        ("Restore", "Restore…", "✓ 1 file restored."),
+    ):
+        _tab_to(page, "^(One by one|Clean up|Review|Restore|All groups)")
+        for _ in range(6):
+            if page.evaluate(_FOCUSED).startswith(part):
+                break
+            page.keyboard.press("ArrowRight")
+        page.keyboard.press("Space")
+        expect(page.get_by_role("button", name=act)).to_be_visible()
+        _tab_to(page, f"^{act}")
+        page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        _tab_to(page, "^(Move|Restore) 1 file")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text(end)).to_be_visible()
+    assert len(list(album.glob("china*"))) == 2

@@ -266,6 +266,31 @@ def test_pictures_by_date_have_a_scrubber(visit: Visit) -> None:
     expect(page.locator(".heading")).to_have_count(0)
 
 
+def test_no_picture_is_left_over_that_fits_into_the_row_above(visit: Visit) -> None:
+    page = visit(c="dated")
+    expect(page.locator(".heading .title").first).to_have_text("Mon, 25 December 2023")
+    joined = 0
+    for width in range(1000, 1800, 80):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(60)
+        # Of the first day, ten pictures: width and height of each row, and how many stand in it.
+        boxes = page.locator(".card .frame").evaluate_all(
+            "all => all.slice(0, 10).map(one => { const box = one.getBoundingClientRect(); "
+            "return [Math.round(box.top), box.right, box.width / box.height, box.height]; })"
+        )
+        rows: dict[int, list[list[float]]] = {}
+        for box in boxes:
+            rows.setdefault(box[0], []).append(box)
+        sizes = [len(row) for row in rows.values()]
+        assert sum(sizes) == 10
+        *_, before, last = [[], *rows.values()]
+        if len(last) == 1 and before:
+            room = page.locator(".list").bounding_box()["width"] - 8 * len(before)
+            assert room / sum(box[2] for box in [*before, *last]) < 0.76 * 180
+        joined += any(box[3] < 140 for box in boxes)
+    assert joined  # In some windows one has joined the others.
+
+
 def test_on_phones_pictures_by_date_begin_near_the_top(visit: Visit) -> None:
     page = visit(c="dated", width=400)
     expect(page.locator(".heading .title").first).to_have_text("Mon, 25 December 2023")

@@ -145,3 +145,26 @@ def test_every_page_says_where_pictures_come_from(home: Path, page: str) -> None
     assert not test.exception
     assert [one.value for one in test.subheader] == ["No pictures yet"]
     assert [one.label for one in test.get("page_link")] == ["Add pictures"]
+
+
+@pytest.mark.parametrize(("encoder", "offers"), [("builtin", True), ("fake", False)])
+def test_a_better_model_is_offered_where_the_encoder_is_a_basic_one(home: Path, encoder: str, offers: bool) -> None:
+    path = home / "collections" / "cats"
+    path.parent.mkdir(parents=True)
+    imseek.create(path, encoder=encoder).close()
+
+    def maintenance() -> None:
+        import os
+
+        import imseek
+        from imseek import library
+        from imseek.ui.web.pages.collections import maintenance
+
+        (named,) = library.list_collections(os.environ)
+        with imseek.open(named.path) as collection:
+            maintenance.show(named, collection.info())
+
+    page = AppTest.from_function(maintenance, default_timeout=30).run()
+    assert not page.exception
+    assert ("Get the better model" in [one.label for one in page.button]) == offers
+    assert any("Encodes 0 pictures again" in one.value for one in page.text) == offers

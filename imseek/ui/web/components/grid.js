@@ -9,6 +9,7 @@ const LOW_HEADING = 26; // and on phones.
 const PHONE = 600; // Pixels of width.
 const FEW = 40; // Up to so many pictures all are in the document.
 const FAST = 3; // Pixels in a millisecond.
+const LOWEST = 0.75; // Height of a row that takes one more picture, as a share of the usual height.
 const NARROWEST = 0.6; // Ratios of width to height beyond these get margins, so that names have room.
 const WIDEST = 3;
 const SIDES = [128, 256, 512, 1024]; // Longer sides of thumbnails.
@@ -104,6 +105,7 @@ class Grid {
     this.help = data.help;
     this.selects = data.selects;
     this.list.setAttribute("aria-multiselectable", data.selects);
+    this.root.classList.toggle("covers", !data.selects);
     this.remembers = data.remembers;
     this.id = data.list;
     if (data.row !== this.row) {
@@ -215,11 +217,19 @@ class Grid {
       const full = sum * target >= room;
       if (full) {
         height = room / sum;
-        const without = (room + GAP) / (sum - ratioOf(items[end - 1]));
-        if (end - n > 1 && without / target < target / height) {
+        const rest = sum - ratioOf(items[end - 1]);
+        if (end - n > 1 && (room + GAP) / rest / target < target / height) {
           end -= 1;
           room += GAP;
-          height = without;
+          sum = rest;
+          height = room / sum;
+        }
+        // One that would be left over joins the row, if that does not get much lower.
+        const last = end < items.length && !this.breaks(end) && this.isEnd(end + 1);
+        const joined = last ? (room - GAP) / (sum + ratioOf(items[end])) : 0;
+        if (joined > LOWEST * target) {
+          end += 1;
+          height = joined;
         }
       }
       height = Math.round(height);
@@ -243,6 +253,11 @@ class Grid {
     this.scrubber.place(stops.map(({ top, heading }) => ({ top, text: heading.text, time: heading.time })), y);
     this.draw(true);
     if (focused) this.near.get(this.at)?.focus({ preventScroll: true });
+  }
+
+  // Whether no picture follows number `n - 1` below the same heading.
+  isEnd(n) {
+    return n === this.items.length ? !this.more && !this.timeline : this.breaks(n);
   }
 
   breaks(n) {

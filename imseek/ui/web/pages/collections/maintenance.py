@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any, cast
+from typing import Any, Final, TypeAlias, cast
 
 import streamlit as st
 
 from imseek import library, maintenance
+from imseek.encoders import PRESETS
 from imseek.library import NamedCollection
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.maintenance_reports import RepairReport, VerifyReport
-from imseek.ui.render.words import format_count, format_size, printable
+from imseek.ui.render.words import format_count, format_duration, format_size, printable
 from imseek.ui.web import background
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.collections import run_status
@@ -21,6 +22,10 @@ from imseek.ui.web.plain_text import escape_markdown
 _VERIFY = "verify"
 _REPAIR = "repair"
 _SHOWN = 20
+#: Seconds of a processor for a picture with the better model, without a graphics card: docs/encoders.md.
+_ENCODING_SECONDS: Final = 0.2
+#: A button, what it does, whether that is due, and the command.
+_Task: TypeAlias = tuple[str, str, bool, tuple[str, ...]]
 
 
 def show(named: NamedCollection, info: CollectionInfo) -> None:
@@ -33,7 +38,8 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
             run_status.show_busy()
     embeds = any(summary.space.modality == "text" for summary in info.spaces)
     kind = info.policy.kind
-    tasks = [
+    tasks: list[_Task] = [
+        *_better_model(info),
         ("Merge files", "Merges small files and removes unused ones.", due.merge, ("maintain",)),
         (
             "Build the vector index",
@@ -72,6 +78,21 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
     st.divider()
     _rename(named, busy)
     _delete(named, format_count(info.images, "picture"), busy)
+
+
+def _better_model(info: CollectionInfo) -> list[_Task]:
+    """Offer to encode the pictures again, if their encoder is a basic one."""
+    from imseek.encoders import find_encoder
+
+    basic = next((one for one in info.spaces if one.space.quality == "basic" and one.space.modality == "image"), None)
+    better = find_encoder(PRESETS["default"].reference)
+    if basic is None or better is None:
+        return []
+    cost = f"about {format_duration(info.images * _ENCODING_SECONDS / (os.cpu_count() or 1))} without a graphics card"
+    line = f"Finds more by words. Encodes {format_count(info.images, 'picture')} again, in {cost}."
+    if not better.is_cached:
+        line += f" Downloads {format_size(better.download_bytes)} first."
+    return [("Get the better model", line, False, ("maintain", "--reencode=default", f"--space={basic.space_id}"))]
 
 
 def show_broken(named: NamedCollection) -> None:
