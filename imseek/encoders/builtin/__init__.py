@@ -16,7 +16,7 @@ import numpy as np
 from imseek.encoders import chunking
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.builtin import onnx_cache, recipe, space
-from imseek.encoders.builtin.head import BLOCK, load_head
+from imseek.encoders.builtin.head import BLOCK, FEATURES, load_head
 from imseek.encoders.builtin.text import CONTEXT_LENGTH, TextTower
 from imseek.encoders.builtin.weights import FILES
 from imseek.encoders.checks import available_cpus, check_modality, check_pictures, check_texts
@@ -100,13 +100,14 @@ class BuiltinEncoder:
         check_modality("image", self._modalities, recipe.REFERENCE)
         check_pictures(batch, _SIZE)
         network = self._images()
-        rows = np.empty((len(batch), self._info.dim), dtype=np.float32)
+        logits = np.empty((len(batch), space.CLASS_COUNT), dtype=np.float32)
+        features = np.empty((len(batch), FEATURES), dtype=np.float32)
         for start in range(0, len(batch), self._batch_size):
-            pixels = batch[start : start + self._batch_size]
-            logits, features = network.outputs({"pixels": pixels})
-            head = load_head().image_rows(features) if self._version > 1 else None
-            rows[start : start + self._batch_size] = space.image_rows(logits, pixels, head)
-        return rows
+            part = slice(start, start + self._batch_size)
+            logits[part], features[part] = network.outputs({"pixels": batch[part]})
+        # All pictures at once, since reading the head's weights takes longer than using them.
+        head = load_head().image_rows(features) if self._version > 1 else None
+        return space.image_rows(logits, batch, head)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Encode n non-empty strings as (n, dim) float32 unit rows. Raises QueryError for an empty text."""

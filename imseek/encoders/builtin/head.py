@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +21,7 @@ from imseek.encoders.builtin.weights import PackagedFile
 from imseek.encoders.checks import unit_rows
 from imseek.types.arrays import Float32
 
+FEATURES: Final = 1280  # of EfficientNet-Lite0
 BLOCK: Final = 256  # dimensions of a row
 # Tuned on half A of the Tux Paint stamps; neighbouring values do as well (docs/log.md).
 IMAGE_SHARPNESS: Final = 20.0  # factors on the cosines with the nouns before the softmax
@@ -41,27 +44,54 @@ class Head:
     (m + 384, BLOCK).
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-        self._arrays: dict[str, Float32] = {name: array.astype(np.float32) for name, array in arrays.items()}
-        self._anchors = self._joint_texts(self._arrays["nouns"])
+    def __init__(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        self._arrays = arrays
 
     def image_rows(self, features: Float32) -> Float32:
         """Convert (n, 1280) features to (n, BLOCK) float32 unit rows."""
-        joint = unit_rows(features @ self._arrays["image"] + self._arrays["image_bias"])
+        image, bias = self._image
+        joint = unit_rows(features @ image + bias)
         return self._rows(np.float32(IMAGE_SHARPNESS) * (joint @ self._anchors.T), joint)
 
     def text_rows(self, vectors: Float32) -> Float32:
         """Convert (n, 384) vectors of MiniLM to (n, BLOCK) float32 unit rows."""
-        nearness = np.float32(TEXT_SHARPNESS) * (vectors @ self._arrays["nouns"].T)
+        nearness = np.float32(TEXT_SHARPNESS) * (vectors @ self._nouns.T)
         return self._rows(nearness, self._joint_texts(vectors))
 
+    # A query by words needs no weights of pictures, and the other way round: each is converted on first use.
+
+    @cached_property
+    def _image(self) -> tuple[Float32, Float32]:
+        return self._float32("image"), self._float32("image_bias")
+
+    @cached_property
+    def _text(self) -> tuple[Float32, Float32]:
+        return self._float32("text"), self._float32("text_bias")
+
+    @cached_property
+    def _nouns(self) -> Float32:
+        return self._float32("nouns")
+
+    @cached_property
+    def _anchors(self) -> Float32:
+        """The nouns in the joint space."""
+        return self._joint_texts(self._nouns)
+
+    @cached_property
+    def _projection(self) -> Float32:
+        return self._float32("projection")
+
+    def _float32(self, name: str) -> Float32:
+        return self._arrays[name].astype(np.float32)
+
     def _joint_texts(self, vectors: Float32) -> Float32:
-        return unit_rows(vectors @ self._arrays["text"] + self._arrays["text_bias"])
+        matrix, bias = self._text
+        return unit_rows(vectors @ matrix + bias)
 
     def _rows(self, nearness: Float32, joint: Float32) -> Float32:
-        powers = np.exp((nearness - nearness.max(axis=1, keepdims=True)) / 2)  # square roots of a softmax
-        shares = unit_rows(powers)
-        return unit_rows(np.hstack([shares, np.float32(COSINE_WEIGHT) * joint]) @ self._arrays["projection"])
+        powers = np.exp((nearness - nearness.max(axis=1, keepdims=True)) / 2)
+        shares = unit_rows(powers)  # the square roots of a softmax
+        return unit_rows(np.hstack([shares, np.float32(COSINE_WEIGHT) * joint]) @ self._projection)
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Final
+from typing import Any, Final
 
 from imseek.encoders.builtin import colour, head, space
 from imseek.encoders.builtin.weights import CLASS_NAMES_SHA256, LITE0, MINILM, TOKENIZER
@@ -31,7 +31,7 @@ def fingerprint(version: int = VERSION) -> str:
 
     Reads no file: weights with other checksums are refused.
     """
-    record = {
+    record: dict[str, Any] = {
         "encoder": REFERENCE,
         "weights": [file.sha256 for file in (LITE0, MINILM, TOKENIZER)],
         "class_names": CLASS_NAMES_SHA256,
