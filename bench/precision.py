@@ -35,8 +35,7 @@ from quality import Stamp, find_stamps, rank, read_stamps
 from torch import nn
 from torch_networks import EfficientNetLite0, MiniLM
 
-from imseek.encoders import load
-from imseek.encoders.builtin import space
+from imseek.encoders.builtin import BuiltinEncoder, space
 from imseek.encoders.builtin.recipe import PREPROCESSING
 from imseek.encoders.builtin.weights import LITE0, MINILM, TOKENIZER
 from imseek.encoders.checks import unit_rows
@@ -171,7 +170,8 @@ class Features(nn.Module):
 
 
 def lite0(stamps: Sequence[Stamp]) -> Iterator[Row]:
-    texts = load("builtin").encode_texts([stamp.caption for stamp in stamps])
+    # Version 1: what EfficientNet says alone.
+    texts = BuiltinEncoder(version=1).encode_texts([stamp.caption for stamp in stamps])
     squares = np.stack([PREPROCESSING.square(stamp.pixels) for stamp in stamps])
     exact = on_torch(Features(), squares)
 

@@ -30,7 +30,9 @@ import torch
 from torch_networks import EfficientNetLite0
 
 from imseek.encoders import load
-from imseek.encoders.builtin import onnx_cache, space
+from imseek.encoders.base import Encoder
+from imseek.encoders.builtin import BuiltinEncoder, onnx_cache, space
+from imseek.encoders.builtin.head import load_head
 from imseek.encoders.builtin.recipe import PREPROCESSING
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.weights import LITE0, class_names
@@ -169,9 +171,10 @@ def compare(stamps: Sequence[Stamp]) -> Iterator[Result]:
     yield rank("the same, whole short side", texts(prompted), images(middle))
     yield rank("the same, whole picture squashed", texts(prompted), images(whole))
     yield rank("the same, sharpness 30, T = 1.5", texts(prompted, 30.0), images(whole, 1.5))
-    encoder = load("builtin")
-    rows = encode([stamp.pixels for stamp in stamps])
-    yield rank(SHIPPED, encoder.encode_texts(captions), rows)
+    pixels = [stamp.pixels for stamp in stamps]
+    old = BuiltinEncoder(version=1)
+    yield rank("version 1 (+ colour)", old.encode_texts(captions), encode(pixels, old))
+    yield rank(SHIPPED, load("builtin").encode_texts(captions), encode(pixels))
 
 
 def controls(stamps: Sequence[Stamp]) -> Iterator[Result]:
@@ -187,7 +190,9 @@ def controls(stamps: Sequence[Stamp]) -> Iterator[Result]:
     yield broken("pictures of 16 × 16", encode(small))
     yield broken("channels swapped", encode([picture[..., ::-1] for picture in pixels]))
     squares = np.stack([PREPROCESSING.square(picture) for picture in pixels])
-    yield broken("mean and deviation of torchvision", space.image_rows(wrongly_normalised(squares), squares))
+    logits, features = wrongly_normalised(squares)
+    rows = space.image_rows(logits, squares, load_head().image_rows(features))
+    yield broken("mean and deviation of torchvision", rows)
     shuffled = np.random.default_rng(0).permutation(len(pixels))
     yield broken("captions shuffled", encode(pixels)[shuffled])
 
@@ -206,8 +211,8 @@ def central_crop(pixels: Pixels, short_side: int) -> Pixels:
     return preprocessing.square(pixels)[edge : short_side - edge, edge : short_side - edge]
 
 
-def encode(pictures: Sequence[Pixels]) -> Float32:
-    encoder = load("builtin")
+def encode(pictures: Sequence[Pixels], encoder: Encoder | None = None) -> Float32:
+    encoder = encoder or load("builtin")
     return encoder.encode_images(np.stack([encoder.prepare(picture) for picture in pictures]))
 
 
@@ -216,14 +221,15 @@ def logits_of(network: Network, squares: Sequence[Pixels]) -> Float32:
     return np.concatenate([network({"pixels": batch}) for batch in batches])
 
 
-def wrongly_normalised(squares: Pixels) -> Float32:
-    """Logits of Lite0 behind the constants that most networks for ImageNet were trained with."""
+def wrongly_normalised(squares: Pixels) -> tuple[Float32, Float32]:
+    """Logits and features of Lite0 behind the constants that most networks for ImageNet were trained with."""
     state = torch.load(LITE0.locate(), map_location="cpu", weights_only=True)
     network = EfficientNetLite0(state, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)).eval()
     with torch.inference_mode():
         batches = torch.from_numpy(squares).split(BATCH)
-        logits: Float32 = torch.cat([network(batch) for batch in batches]).numpy()
-    return logits
+        features = torch.cat([network.features(batch) for batch in batches])
+        logits = torch.nn.functional.linear(features, network.fc_weight, network.fc_bias)
+    return logits.numpy(), features.numpy()
 
 
 # -- figures -----------------------------------------------------------------------------------------------

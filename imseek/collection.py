@@ -428,7 +428,10 @@ class Collection:
         """Return counts, sources, failures and encoders."""
         from imseek.data.summary import summarise
 
-        return self._read(summarise)
+        found = self._read(summarise)
+        noted = space_compatibility.with_upgrade_note
+        spaces = tuple(replace(summary, space=noted(summary.space)) for summary in found.spaces)
+        return replace(found, encoder=noted(found.encoder), spaces=spaces)
 
     # -- writing ---------------------------------------------------------------------------------------
 

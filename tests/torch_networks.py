@@ -103,9 +103,12 @@ class EfficientNetLite0(_Module):
         self.register_buffer("fc_bias", state["_fc.bias"])
 
     def forward(self, pixels: Tensor) -> Tensor:
+        return functional.linear(self.features(pixels), self.fc_weight, self.fc_bias)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Return (n, 1280) float32, which the logits are linear in."""
         x = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        x = self.head(self.blocks(self.stem(x)))
-        return functional.linear(x.mean(dim=(2, 3)), self.fc_weight, self.fc_bias)
+        return self.head(self.blocks(self.stem(x))).mean(dim=(2, 3))
 
 
 class _Linear(_Module):

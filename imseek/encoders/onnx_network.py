@@ -151,8 +151,12 @@ class Network:
             ) from error
 
     def __call__(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Float32:
-        output: Float32 = self._session.run(None, dict(inputs))[0]
-        return output
+        return self.outputs(inputs)[0]
+
+    def outputs(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> list[Float32]:
+        """Return all outputs, in the order of the file; a call returns the first."""
+        outputs: list[Float32] = self._session.run(None, dict(inputs))
+        return outputs
 
 
 def _verify(

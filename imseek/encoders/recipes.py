@@ -13,11 +13,15 @@ from imseek.encoders.vector_adapter import AdaptedEncoder, Adapter
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
-    """A picklable description: ``base`` is the reference to load, ``adapter`` an optional adapter for its vectors."""
+    """A picklable description: ``base`` is the reference to load, ``adapter`` an optional adapter for its vectors.
+
+    ``base_fingerprint`` tells versions of ``builtin`` apart.
+    """
 
     reference: str
     fingerprint: str
     base: str
+    base_fingerprint: str
     adapter: Adapter | None = None
 
     @classmethod
@@ -25,15 +29,18 @@ class Recipe:
         """Describe ``encoder``."""
         reference, fingerprint = encoder.info.reference, encoder.fingerprint()
         if isinstance(encoder, AdaptedEncoder):
-            return cls(reference, fingerprint, encoder.base.info.reference, encoder.adapter)
-        return cls(reference, fingerprint, reference)
+            base = encoder.base
+            return cls(reference, fingerprint, base.info.reference, base.fingerprint(), encoder.adapter)
+        return cls(reference, fingerprint, reference, fingerprint)
 
     def load(self, runtime: Runtime | None) -> Encoder:
         """Load the encoder for pictures.
 
         Raises as :func:`imseek.encoders.registry.load`, and EncoderMismatchError where the weights differ here.
         """
-        encoder = registry.load(self.base, modalities=("image",), runtime=runtime)
+        # For other encoders, a fingerprint would take exported towers, which are slower for many pictures.
+        known = self.base_fingerprint if self.base == "builtin" else None
+        encoder = registry.load(self.base, modalities=("image",), runtime=runtime, fingerprint=known)
         if self.adapter is not None:
             encoder = AdaptedEncoder(encoder, self.adapter, self.reference)
         check_fingerprint(encoder, self.reference, self.fingerprint)

@@ -139,8 +139,10 @@ def load(
         return FakeEncoder(int(rest or DEFAULT_DIM), modalities=modalities, reference=reference)
     if scheme == "builtin":
         from imseek.encoders.builtin import BuiltinEncoder
+        from imseek.encoders.builtin.recipe import version_of
 
-        return BuiltinEncoder(modalities=modalities, runtime=runtime, notify=notify)
+        version = version_of(fingerprint)  # A collection keeps the version that it was made with.
+        return BuiltinEncoder(modalities=modalities, runtime=runtime, notify=notify, version=version)
 
     def load_library() -> Encoder:
         from imseek.encoders.device import require_torch

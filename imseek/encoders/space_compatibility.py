@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from imseek.encoders import registry
@@ -11,7 +11,9 @@ from imseek.encoders.base import Encoder
 from imseek.encoders.registry import Resolution
 from imseek.encoders.runtime import Runtime
 from imseek.errors import UsageError
+from imseek.types.spaces import SpaceInfo
 
+UPGRADE_NOTE: Final = "these vectors are of an older builtin, which finds less: imseek maintain --reencode builtin"
 ANOTHER_ENCODER_HINT: Final = "a second space is worth its cost where another encoder makes it"
 
 
@@ -74,3 +76,14 @@ def space_of(encoder: Encoder, note: str | None) -> dict[str, Any]:
         "preprocessing": info.preprocessing,
         "facts": {"modalities": info.modalities, "logit_bias": info.logit_bias},
     }
+
+
+def with_upgrade_note(space: SpaceInfo) -> SpaceInfo:
+    """Add to the note of a space where a newer version of its encoder has come since."""
+    if space.encoder != "builtin":
+        return space
+    from imseek.encoders.builtin.recipe import VERSION, version_of
+
+    if space.modality == "text" or version_of(space.fingerprint) == VERSION:
+        return space
+    return replace(space, note="; ".join(filter(None, (space.note, UPGRADE_NOTE))))

@@ -32,6 +32,7 @@ from imseek.search.candidate_set import CandidateSet
 from imseek.search.near_duplicates import SAME_COSINE
 from imseek.search.query import Query
 from imseek.types.arrays import Float32
+from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.search.prepared import PreparedQuery
@@ -47,6 +48,9 @@ MAX_COMPARED: Final = 100
 #: with 80 a third.
 MIN_SAMPLE: Final = 200
 
+#: Added to the neutral texts' scores where the best images must beat them, for ``builtin`` from version 2 on: its
+#: learned head gives each query some picture that is like it. Chosen on half A (docs/log.md).
+BUILTIN_NEUTRAL_MARGIN: Final = 0.08
 EXPECTED_FALSE_HITS: Final = 8.0
 MIN_CLEARANCE: Final = 2.5
 MIN_SHARE_OF_BEST: Final = 0.3
@@ -105,11 +109,20 @@ def _count(ids: Ids, scores: Float32, query: Query, context: PreparedQuery) -> t
         neutral = context.encoder.reference_texts(context.spaces[0], NEUTRAL_TEXTS)
         best = context.rows(ids[:MAX_COMPARED])[0]
         known = background(sampled, neutral_scores(samples[0], neutral), searched=context.total)
-        return count_relevant(scores, known, neutral_scores(best, neutral)), known
+        floor = neutral_scores(best, neutral) + np.float32(_neutral_margin(context.spaces[0]))
+        return count_relevant(scores, known, floor), known
     known = background(sampled, searched=context.total)
     # A picture is always relevant to itself.
     same = int(np.count_nonzero(scores >= SAME_COSINE))
     return max(same, count_relevant(scores, known)), known
+
+
+def _neutral_margin(space: SpaceInfo) -> float:
+    if space.encoder != "builtin":
+        return 0.0
+    from imseek.encoders.builtin.recipe import version_of
+
+    return BUILTIN_NEUTRAL_MARGIN if version_of(space.fingerprint) > 1 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

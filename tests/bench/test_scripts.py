@@ -27,13 +27,25 @@ import imseek
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "bench"
 #: Modules that scripts share, and one that makes photographs for others.
-HELPERS = {"composed", "drawn_text", "endings", "inside_set", "nouns", "photos", "recorder", "stamps"}
+HELPERS = {
+    "builtin_pictures",
+    "composed",
+    "drawn_text",
+    "endings",
+    "inside_set",
+    "nouns",
+    "photo_queries",
+    "photos",
+    "recorder",
+    "stamps",
+}
 #: Scripts that no machine of ours can run by itself, and why: at least their --help does.
 NOT_RUN = {
     "axe": "axe-core, a package of npm",
     "encode": "clip-retrieval and rclip, in environments of their own, and the weights that all three run",
     "gpu": "a CUDA card",
     "parity_metrics": "the package of CLIP_benchmark",
+    "train_builtin": "pictures of Debian and npm, and resvg-py",
 }
 
 

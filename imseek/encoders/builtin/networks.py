@@ -30,6 +30,8 @@ _SMALLEST_EXTERNAL_TENSOR: Final = 1024
 def write_lite0(path: Path, state: State, *, mean: Sequence[float], std: Sequence[float]) -> None:
     """Write EfficientNet-Lite0: ``pixels`` (n, 224, 224, 3) uint8 sRGB → ``logits`` (n, 1000) float32 of ImageNet.
 
+    A second output, ``features`` (n, 1280), is what the logits are linear in.
+
     ``mean`` and ``std`` are per channel, for values in [0, 1]; the network normalises pixels itself.
     """
     graph = _Graph(state)
@@ -44,9 +46,10 @@ def write_lite0(path: Path, state: State, *, mean: Sequence[float], std: Sequenc
             x = _inverted_residual(graph, x, f"_blocks.{block}", expansion, stride if repeat == 0 else 1)
             block += 1
     x = _convolve(graph, x, "_conv_head", "_bn1")
-    x = graph.add("ReduceMean", x, axes=[2, 3], keepdims=0)
+    x = graph.add("ReduceMean", x, axes=[2, 3], keepdims=0, output="features")
     graph.add("Gemm", x, graph.weight("_fc.weight"), graph.weight("_fc.bias"), transB=1, output="logits")
-    graph.write(path, {"pixels": ("uint8", ["n", 224, 224, 3])}, "logits", ["n", 1000])
+    outputs: dict[str, list[str | int]] = {"logits": ["n", 1000], "features": ["n", 1280]}
+    graph.write(path, {"pixels": ("uint8", ["n", 224, 224, 3])}, outputs)
 
 
 def write_minilm(path: Path, state: State) -> None:
@@ -75,7 +78,7 @@ def write_minilm(path: Path, state: State) -> None:
     norm = graph.add("Max", graph.add("ReduceL2", mean, axes=[1], keepdims=1), graph.number(1e-12))
     graph.add("Div", mean, norm, output="vectors")
     tokens: tuple[str, list[str | int]] = ("int64", ["n", "length"])
-    graph.write(path, {"ids": tokens, "mask": tokens}, "vectors", ["n", positions.shape[1]], external_data=True)
+    graph.write(path, {"ids": tokens, "mask": tokens}, {"vectors": ["n", positions.shape[1]]}, external_data=True)
 
 
 class _Graph:
@@ -111,8 +114,7 @@ class _Graph:
         self,
         path: Path,
         inputs: Mapping[str, tuple[str, list[str | int]]],
-        output: str,
-        shape: list[str | int],
+        outputs: Mapping[str, list[str | int]],
         *,
         external_data: bool = False,
     ) -> None:
@@ -127,7 +129,7 @@ class _Graph:
             self._nodes,
             path.stem,
             [value(name, *described) for name, described in inputs.items()],
-            [value(output, "float32", shape)],
+            [value(name, "float32", shape) for name, shape in outputs.items()],
             list(self._constants.values()),
         )
         model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", _OPSET)])

@@ -20,14 +20,17 @@ from imseek.encoders.cache import build_once, cache_dir
 from imseek.encoders.checks import available_cpus, unit_rows
 
 # Increase it when the code that writes the files changes; files with another number are ignored.
-_REVISION: Final = 2
+_REVISION: Final = 3
 _IMAGE_NETWORK: Final = "image.onnx"
 _TEXT_NETWORK: Final = "text.onnx"
 _CLASSES: Final = "classes.npy"
 
 
 def image_network() -> Path:
-    """Return the ONNX file of EfficientNet-Lite0: ``pixels`` (n, 224, 224, 3) uint8 → (n, 1000) logits."""
+    """Return the ONNX file of EfficientNet-Lite0.
+
+    ``pixels`` (n, 224, 224, 3) uint8 → ``logits`` (n, 1000) and ``features`` (n, 1280).
+    """
     return build_once(_folder("image"), _make_image_files) / _IMAGE_NETWORK
 
 

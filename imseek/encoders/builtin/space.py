@@ -6,6 +6,9 @@ inner product of the unit vectors √p and √q; so each side stores its square 
 second, lighter block compares shares of named colours in the same way. Scoring unseen words through class names is the
 idea of ConSE (Norouzi et al. 2013), which mixes word vectors where this mixes nothing; bench/quality.py compares the
 two.
+
+Version 2 adds a third block, of a learned head (:mod:`imseek.encoders.builtin.head`). Version 1 has the first two, and
+serves the collections that were made with it.
 """
 
 from __future__ import annotations
@@ -20,25 +23,31 @@ from imseek.encoders.checks import unit_rows
 from imseek.types.arrays import Float32, Pixels
 
 CLASS_COUNT: Final = 1000
+#: Dimensions of the blocks of classes and colours, all of version 1.
 DIM: Final = CLASS_COUNT + len(COLOURS)
 
 # Tuned on half A of the Tux Paint stamps; neighbouring values do as well (docs/log.md).
 TEXT_SHARPNESS: Final = 40.0  # factor on the cosines before the softmax
 COLOUR_WEIGHT: Final = 0.5  # length of the colour block beside the class block of length 1
+HEAD_WEIGHT: Final = 0.7  # length of the learned head's block, if there is one
 PROMPTS: Final = ("{}", "a photo of a {}", "a drawing of a {}")
 
 
-def image_rows(logits: Float32, pixels: Pixels) -> Float32:
-    """Combine (n, 1000) logits and (n, h, w, 3) uint8 sRGB to (n, DIM) float32 unit rows."""
-    return _concatenate_blocks(softmax(logits), colour_shares(pixels))
+def image_rows(logits: Float32, pixels: Pixels, head: Float32 | None = None) -> Float32:
+    """Combine (n, 1000) logits and (n, h, w, 3) uint8 sRGB to (n, DIM) float32 unit rows.
+
+    With ``head``, the (n, m) unit rows of the learned head, to (n, DIM + m).
+    """
+    return _concatenate_blocks(softmax(logits), colour_shares(pixels), head)
 
 
-def text_rows(vectors: Float32, texts: Sequence[str], classes: Float32) -> Float32:
+def text_rows(vectors: Float32, texts: Sequence[str], classes: Float32, head: Float32 | None = None) -> Float32:
     """Convert (n, 384) unit vectors of n texts and (1000, 384) class vectors to (n, DIM) float32 unit rows.
 
-    A text that names no colour has a zero colour block, so the classes alone decide the order of pictures.
+    With ``head``, the (n, m) unit rows of the learned head, to (n, DIM + m). A text that names no colour has a zero
+    colour block, so the other blocks alone decide the order of pictures.
     """
-    return _concatenate_blocks(softmax(TEXT_SHARPNESS * (vectors @ classes.T)), named_colours(texts))
+    return _concatenate_blocks(softmax(TEXT_SHARPNESS * (vectors @ classes.T)), named_colours(texts), head)
 
 
 def softmax(logits: Float32) -> Float32:
@@ -48,5 +57,6 @@ def softmax(logits: Float32) -> Float32:
     return rows
 
 
-def _concatenate_blocks(classes: Float32, colours: Float32) -> Float32:
-    return unit_rows(np.hstack([np.sqrt(classes), COLOUR_WEIGHT * np.sqrt(colours)]))
+def _concatenate_blocks(classes: Float32, colours: Float32, head: Float32 | None) -> Float32:
+    learned = () if head is None else (HEAD_WEIGHT * head,)
+    return unit_rows(np.hstack([np.sqrt(classes), COLOUR_WEIGHT * np.sqrt(colours), *learned]))
