@@ -172,7 +172,9 @@ def load_prompt_tower(reference: str, fingerprint: str, notify: Callable[[str], 
     from imseek.encoders.prompt_tower import PromptEncoder
 
     require_torch("a text tower that learns prompts")
-    encoder = load(reference, modalities=("text",), notify=notify)
+    # For other encoders, a fingerprint would take an exported tower.
+    known = fingerprint if reference == "builtin" else None
+    encoder = load(reference, modalities=("text",), fingerprint=known, notify=notify)
     if not isinstance(encoder, PromptEncoder):
         what = "cannot learn prompts" if "text" in encoder.info.modalities else "knows no words"
         raise EncoderError(f"the encoder {reference} {what}", hint="imseek probe fit without --method needs neither")

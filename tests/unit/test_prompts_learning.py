@@ -65,9 +65,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> PromptTower:
 
 
 class TestTowers:
-    def test_builtin_on_torch_is_builtin_on_onnx(self) -> None:
-        tower = registry.load_prompt_tower("builtin", fingerprint())
-        encoder = BuiltinEncoder(modalities=("text",))
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_builtin_on_torch_is_builtin_on_onnx(self, version) -> None:
+        tower = registry.load_prompt_tower("builtin", fingerprint(version))
+        encoder = BuiltinEncoder(modalities=("text",), version=version)
         names = ["a photo of a red car", "tree", "x-ray of a hand", "Straße bei Nacht"]
         with torch.no_grad():
             rows = tower.encode(torch.from_numpy(tower.tokenize(names)), names).numpy()

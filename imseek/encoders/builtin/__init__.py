@@ -132,7 +132,7 @@ class BuiltinEncoder:
         from imseek.encoders.builtin.torch_text import load_prompt_tower
 
         check_modality("text", self._modalities, recipe.REFERENCE)
-        return load_prompt_tower(self._texts()[1])
+        return load_prompt_tower(self._texts()[1], load_head() if self._version > 1 else None)
 
     def _images(self) -> Network:
         with self._lock:

@@ -58,6 +58,10 @@ class Head:
         nearness = np.float32(TEXT_SHARPNESS) * (vectors @ self._nouns.T)
         return self._rows(nearness, self._joint_texts(vectors))
 
+    def text_weights(self) -> tuple[Float32, Float32, Float32, Float32]:
+        """Return ``text``, ``text_bias``, ``nouns`` and ``projection`` as float32."""
+        return *self._text, self._nouns, self._projection
+
     # A query by words needs no weights of pictures, and the other way round: each is converted on first use.
 
     @cached_property

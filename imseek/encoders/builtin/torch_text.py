@@ -9,6 +9,7 @@ import numpy as np
 
 from imseek.encoders.builtin import space
 from imseek.encoders.builtin.colour import named_colours
+from imseek.encoders.builtin.head import COSINE_WEIGHT, TEXT_SHARPNESS, Head
 from imseek.encoders.builtin.recipe import REFERENCE
 from imseek.encoders.builtin.text import CONTEXT_LENGTH
 from imseek.encoders.builtin.weights import MINILM, TOKENIZER
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     import torch
 
 
-def load_prompt_tower(classes: Float32) -> PromptTower:
-    """Load the tower; ``classes`` (1000, 384) are the vectors of the class names."""
+def load_prompt_tower(classes: Float32, head: Head | None) -> PromptTower:
+    """Load the tower; ``classes`` (1000, 384) are the vectors of the class names, ``head`` that of version 2."""
     import torch
     from tokenizers import Tokenizer
 
@@ -31,6 +32,7 @@ def load_prompt_tower(classes: Float32) -> PromptTower:
     tokenizer.no_truncation()
     tokenizer.enable_padding()
     known = torch.from_numpy(classes).to(model.device)
+    weights = None if head is None else [torch.from_numpy(one).to(model.device) for one in head.text_weights()]
 
     def tokenize(texts: Sequence[str]) -> Ids:
         return np.array([one.ids for one in tokenizer.encode_batch(list(texts))], np.int64)
@@ -39,14 +41,31 @@ def load_prompt_tower(classes: Float32) -> PromptTower:
         return len(tokenizer.encode(text).ids) <= CONTEXT_LENGTH
 
     def encode(ids: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
-        """As :func:`imseek.encoders.builtin.space.text_rows`; √softmax as exp(log softmax / 2), whose gradient is
-        finite."""
+        """As :func:`imseek.encoders.builtin.space.text_rows`."""
         mask = ids != 0  # the padding token
         hidden = model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        vectors = torch.nn.functional.normalize((hidden * mask[..., None]).sum(dim=1), dim=1)
-        roots = (torch.log_softmax(space.TEXT_SHARPNESS * (vectors @ known.T), dim=1) / 2).exp()
+        vectors = normalize((hidden * mask[..., None]).sum(dim=1))
+        roots = root_shares(space.TEXT_SHARPNESS * (vectors @ known.T))
         colours = torch.from_numpy(space.COLOUR_WEIGHT * np.sqrt(named_colours(names))).to(roots)
-        return torch.nn.functional.normalize(torch.cat([roots, colours], dim=1), dim=1)
+        blocks = [roots, colours]
+        if weights is not None:
+            blocks.append(space.HEAD_WEIGHT * head_rows(vectors, *weights))
+        return normalize(torch.cat(blocks, dim=1))
+
+    def head_rows(
+        vectors: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor, nouns: torch.Tensor, projection: torch.Tensor
+    ) -> torch.Tensor:
+        """As :meth:`imseek.encoders.builtin.head.Head.text_rows`."""
+        shares = root_shares(TEXT_SHARPNESS * (vectors @ nouns.T))
+        joint = normalize(vectors @ matrix + bias)
+        return normalize(torch.cat([shares, COSINE_WEIGHT * joint], dim=1) @ projection)
+
+    def root_shares(logits: torch.Tensor) -> torch.Tensor:
+        """√softmax as exp(log softmax / 2), whose gradient is finite."""
+        return (torch.log_softmax(logits, dim=1) / 2).exp()
+
+    def normalize(rows: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(rows, dim=1)
 
     return PromptTower(REFERENCE, tokenize, fits, model.embeddings.word_embeddings, encode)
 
