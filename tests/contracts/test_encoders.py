@@ -87,6 +87,13 @@ def test_fingerprints_differ_among_encoders(tiny_reference: str) -> None:
             {948: 0.64173, 1003: 0.44721, 956: 0.40124, 966: 0.3095},
             0.09191,
         ),
+        (  # football helmet, bobsleigh, black, learned head; Granny Smith apple, red, learned head
+            "builtin",
+            "fac548627b7631e92bf63f6e2f40f3378b59e1bf25d2c9e78bc0741bed9174ae",
+            {560: 0.30977, 450: 0.33676, 1000: 0.17974, 1266: 0.29996, 1263: 0.20821},
+            {948: 0.54392, 1003: 0.37905, 1263: -0.12964, 1253: 0.10429},
+            0.07334,
+        ),
     ],
 )
 def test_canonical_vectors(
@@ -97,7 +104,7 @@ def test_canonical_vectors(
     cosine: float,
 ) -> None:
     """Pinned 2026-11-24 (onnxruntime 1.32, Pillow 13.0): who changes vectors must change the fingerprint."""
-    encoder = load(reference)
+    encoder = load(reference, fingerprint=fingerprint)
     assert encoder.fingerprint() == fingerprint
     image_row = encoder.encode_images(encoder.prepare(skimage.data.astronaut())[None])[0]
     text_row = encoder.encode_texts([TEXTS[0]])[0]
