@@ -92,6 +92,7 @@ LINES = (
     ("albums", "album list"),
     ("album-show", "album show best"),
     ("encoders-compare", "encoders compare fake fake:8 --sample 5 --text red"),
+    ("facets", "facets"),
 )  # fmt: skip
 
 POLICY = """\
