@@ -223,7 +223,7 @@ def test_a_recipe_makes_the_same_encoder_and_no_other() -> None:
     recipe = Recipe.of(load("fake:16"))
     assert recipe.load(None).fingerprint() == load("fake:16").fingerprint()
     with pytest.raises(EncoderMismatchError):
-        Recipe("fake:16", "0" * 64, "fake:16").load(None)
+        Recipe("fake:16", "0" * 64, "fake:16", "0" * 64).load(None)
 
 
 def test_staging_in_a_store_without_renames() -> None:
