@@ -45,6 +45,7 @@ LISTS = [
     ("probe list", ("name", "method", "labels", "accuracy"), 1),
     ("probe propose colours -n 2", ("image_id", "path", "reason", "label"), 2),
     ("album list", ("name", "images", "cover"), 1),
+    ("facets format", ("column", "value", "images"), 1),
     ("source list", ("source_id", "path", "images"), 1),
     ("collection list", ("name", "path", "images"), 1),
     ("jobs list", ("job_id", "state", "kind", "progress"), 5),
