@@ -26,9 +26,11 @@ import imseek
 
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "bench"
-#: Modules that scripts share, and one that makes photographs for others.
+#: Modules that scripts share, one that makes photographs for others, one that draws a script's results, and one that makes
+#: a file of the package.
 HELPERS = {
     "builtin_pictures",
+    "calibration_picture",
     "composed",
     "drawn_text",
     "endings",
@@ -38,6 +40,7 @@ HELPERS = {
     "photos",
     "recorder",
     "stamps",
+    "world_outline",
 }
 #: Scripts that no machine of ours can run by itself, and why: at least their --help does.
 NOT_RUN = {

@@ -75,6 +75,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "album rename": ("best other",),
     "album delete": ("best",),
     "album list": ("", "-c none"),
+    "facets": ("none", "--where 'width >'", "-c none"),
     "album show": ("best",),
     "tag write-sidecars": ("", "--undo x", "--undo x --apply", "--where 'width >'", "-c none"),
     "dataset quality": ("-c none",),

@@ -90,7 +90,13 @@ def test_times_are_told_as_days() -> None:
 
     times = pa.chunked_array([pa.array([dt.datetime(2023, 5, 1, 17), None, dt.datetime(2020, 2, 29)])])
     assert facets._facet("taken_at", facets.Kind.TIME, iter([times])) == Facet(
-        "taken_at", facets.Kind.TIME, 2, low=date(2020, 2, 29), high=date(2023, 5, 1)
+        "taken_at",
+        facets.Kind.TIME,
+        2,
+        distinct=2,
+        values=(("2020-02", 1), ("2023-05", 1)),
+        low=date(2020, 2, 29),
+        high=date(2023, 5, 1),
     )
 
 

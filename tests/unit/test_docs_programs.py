@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import documentation
 import pytest
@@ -119,7 +118,10 @@ def nothing_but_pictures(session: Session) -> None:
     }
     session.stand_ins["width > 1000"] = "width > 10"
     session.stand_ins['load_encoder("default")'] = 'load_encoder("fake")'
-    session.stack.enter_context(patch.dict(sys.modules, missing_modules()))
+    # patch.dict would also forget modules that the page imports, and polars cannot be imported twice.
+    patches = session.stack.enter_context(pytest.MonkeyPatch.context())
+    for name, module in missing_modules().items():
+        patches.setitem(sys.modules, name, module)
 
 
 def python_page_finds_pictures(session: Session) -> None:
