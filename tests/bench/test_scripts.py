@@ -26,8 +26,8 @@ import imseek
 
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "bench"
-#: Modules that scripts share, one that makes photographs for others, one that draws a script's results, and one that makes
-#: a file of the package.
+#: Modules that scripts share, and what makes photographs for others, a picture of a script's results, or a file of the
+#: package.
 HELPERS = {
     "builtin_pictures",
     "calibration_picture",
