@@ -77,9 +77,7 @@ def test_tuned_vectors_go_back_to_the_version_that_they_were_made_of(
     with Writer(root, "tune") as writer:
         base = writer.current().space
         model = Model("tuned", ADAPTER, {"encoder": "builtin", "fingerprint": base.fingerprint}, adapter.arrays)
-        adapter_spaces.create_adapted_space(
-            writer, base, model, adapter.fingerprint(base.fingerprint), adapter, SILENT
-        )
+        adapter_spaces.create_adapted_space(writer, base, model, adapter.fingerprint(base.fingerprint), adapter, SILENT)
     (photos / "chelsea.png").write_bytes(later)
     with imseek.open(root) as tuned:
         assert tuned.index([photos]).added == 1
