@@ -17,6 +17,7 @@ from imseek.search.query_options import QueryKeywords, with_query_keywords
 from imseek.search.result_pages import HitOptions, build_result, page_window
 from imseek.showing.folder_pictures import FolderPictures
 from imseek.types.search_results import SearchResult
+from imseek.types.spaces import name_beside
 
 #: A page token stores the number of collections in one byte.
 MAX_COLLECTIONS: Final = 255
@@ -92,9 +93,11 @@ def _check_encoders(collections: Sequence[Collection], query: Query) -> None:
     for collection, theirs in zip(others, spaces[1:], strict=True):
         if [space.fingerprint for space in theirs] != [space.fingerprint for space in spaces[0]]:
             ours, other = (" and ".join(space.encoder for space in one) for one in (spaces[0], theirs))
-            weights = " of other weights" if ours == other else ""
+            hint = "`imseek maintain --reencode` takes a collection to another encoder"
+            if ours == other and len(theirs) == 1:
+                hint = f"`imseek maintain --reencode {ours}` in each takes both to the weights that are installed"
             raise UsageError(
-                f"{first.path} answers with {ours}, {collection.path} with {other}{weights}: "
+                f"{first.path} answers with {ours}, {collection.path} with {name_beside(other, ours)}: "
                 "their scores cannot be compared",
-                hint="`imseek maintain --reencode` takes a collection to another encoder",
+                hint=hint,
             )

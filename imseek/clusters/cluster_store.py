@@ -12,7 +12,7 @@ from imseek.clusters.kmeans_clusters import Assignment, Fit
 from imseek.data.catalog.models import Model
 from imseek.errors import UsageError
 from imseek.types.arrays import Float32
-from imseek.types.collection_info import SpaceInfo
+from imseek.types.spaces import SpaceInfo, name_beside
 
 KIND: Final = "clusters"
 
@@ -66,8 +66,9 @@ def fit_of(model: Model, space: SpaceInfo) -> tuple[Fit, tuple[str | None, ...]]
         raise UsageError(f"{model.name!r} is the name of {model.kind}, not of clusters")
     facts = model.facts
     if facts["fingerprint"] != space.fingerprint:
+        now = name_beside(space.encoder, facts["encoder"])
         raise UsageError(
-            f"the clusters {model.name!r} were found with {facts['encoder']}, and vectors are of {space.encoder} now",
+            f"the clusters {model.name!r} were found with {facts['encoder']}, and vectors are of {now} now",
             hint=f"find them again: imseek clusters --save {model.name} --force",
         )
     centres: Float32 = model.arrays["centres"]

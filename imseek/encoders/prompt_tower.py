@@ -27,6 +27,9 @@ _PLACEHOLDER: Final = "x"
 _FIRST_WORDS: Final = "a photo of a"
 #: Prompts that run at once where no gradient is needed.
 BATCH: Final = 256
+#: Numbers in the token embeddings of prompts that run at once with a gradient, for which a tower of twelve layers keeps
+#: some two hundred times as many.
+_GRADIENT_NUMBERS: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,10 +136,32 @@ class Prompts:
         ``contexts`` (count, width), or (n, count, width) with vectors of each class, → (n, dim); (images, 1, count,
         width) → (images, n, dim).
         """
+        import torch
+        from torch.utils.checkpoint import checkpoint
+
         images = contexts.shape[0] if contexts.dim() == 4 else 1
         n = len(self.names)
         vectors = contexts.expand(images, n, self.count, self.tower.width).reshape(-1, self.count, self.tower.width)
         ids, positions = self._ids.repeat(images, 1), self._positions.repeat(images, 1)
+        names = self.names * images
+        size = max(1, _GRADIENT_NUMBERS // (ids.shape[1] * self.tower.width))
+        if not contexts.requires_grad or len(ids) <= size:
+            rows = self._encode(vectors, ids, positions, names)
+        else:
+            parts = [slice(start, start + size) for start in range(0, len(ids), size)]
+            # For its gradient each part is computed again: what a tower keeps of all would not fit into memory.
+            found = [
+                checkpoint(self._encode, vectors[at], ids[at], positions[at], names[at], use_reentrant=False)
+                for at in parts
+            ]
+            rows = torch.cat(found)
+        return rows.reshape(images, n, -1) if contexts.dim() == 4 else rows
+
+    def _encode(
+        self, vectors: torch.Tensor, ids: torch.Tensor, positions: torch.Tensor, names: Sequence[str]
+    ) -> torch.Tensor:
+        """Encode (m, length) ids with vectors (m, count, width) in place of what the table says at positions (m,
+        count)."""
 
         def replace(_module: Any, _inputs: Any, embedded: torch.Tensor) -> torch.Tensor:
             index = positions[:, :, None].expand(-1, -1, embedded.shape[2])
@@ -144,10 +169,9 @@ class Prompts:
 
         hook = self.tower.embedding.register_forward_hook(replace)
         try:
-            rows = self.tower.encode(ids, self.names * images)
+            return self.tower.encode(ids, names)
         finally:
             hook.remove()
-        return rows.reshape(images, n, -1) if contexts.dim() == 4 else rows
 
 
 def _no_placeholder(tower: PromptTower) -> EncoderError:

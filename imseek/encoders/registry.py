@@ -177,7 +177,7 @@ def load_prompt_tower(reference: str, fingerprint: str, notify: Callable[[str], 
     encoder = load(reference, modalities=("text",), fingerprint=known, notify=notify)
     if not isinstance(encoder, PromptEncoder):
         what = "cannot learn prompts" if "text" in encoder.info.modalities else "knows no words"
-        raise EncoderError(f"the encoder {reference} {what}", hint="imseek probe fit without --method needs neither")
+        raise EncoderError(f"the encoder {reference} {what}", hint="leave out --method: other probes need no words")
     check_fingerprint(encoder, reference, fingerprint)
     return encoder.prompt_tower()
 

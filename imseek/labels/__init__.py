@@ -41,6 +41,7 @@ from imseek.labels.results import ForgetReport, LabelEvaluation, LabelPreview, L
 from imseek.labels.zero_shot import LabelContext
 from imseek.progress import ProgressCallback, Task
 from imseek.types.collections import AnyCollection, path_of
+from imseek.types.spaces import name_beside
 from imseek.user_paths import expand_user
 
 AnyClasses: TypeAlias = str | os.PathLike[str] | Sequence[str] | Classes
@@ -223,9 +224,10 @@ def again(
             )
         space = reader.current.space
         if model.facts["fingerprint"] != space.fingerprint:
+            theirs = model.facts["encoder"]
             raise UsageError(
-                f"the labels {name!r} were made with {model.facts['encoder']}, and the collection has "
-                f"{space.encoder} now",
+                f"the labels {name!r} were made with {theirs}, and the collection has "
+                f"{name_beside(space.encoder, theirs)} now",
                 hint=f"label all images anew: imseek label --classes … --save {name}",
             )
         recipe, scale = Recipe.of(model.facts)

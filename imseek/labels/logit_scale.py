@@ -19,7 +19,7 @@ from imseek.data.current_file import read_current
 from imseek.errors import UsageError
 from imseek.types.adapters import adapter_of
 from imseek.types.arrays import Float32
-from imseek.types.collection_info import SpaceInfo
+from imseek.types.spaces import SpaceInfo, name_beside
 
 KIND: Final = "temperature"
 #: Default: the value that CLIP's factor is clipped to.
@@ -84,7 +84,8 @@ def resolve_scale(root: Path, space: SpaceInfo, temperature: str | float | None)
     facts = model.facts
     if facts["fingerprint"] != space.fingerprint:
         raise UsageError(
-            f"the temperature {temperature!r} was learned with {facts['encoder']}, not {space.encoder}",
+            f"the temperature {temperature!r} was learned with {facts['encoder']}, not "
+            f"{name_beside(space.encoder, facts['encoder'])}",
             hint="learn it again: imseek evaluate zeroshot --save-temperature NAME",
         )
     return Scale(facts["factor"], facts["bias"], f"temperature {temperature!r}", facts["flat"])

@@ -298,9 +298,9 @@ def reencode(
     StorageError if the disk is full or fails, and CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.data.current_file import read_current
-    from imseek.data.vectors import index_snapshots
     from imseek.encoders import registry, space_compatibility
-    from imseek.indexer import reencode as runner
+    from imseek.indexer.reencode import ReencodeRequest
+    from imseek.maintenance.reencoding import run_reencode
 
     if add and space is not None:
         raise UsageError("a space is added behind all others: `add` and `space` exclude each other")
@@ -308,15 +308,9 @@ def reencode(
     first = not add and space in (None, read_current(root).space.space_id)
     resolution = registry.resolve(reference)
     encoder = space_compatibility.load_resolved(resolution, ("image", "text") if first else ("image",), runtime, notify)
-    order = runner.ReencodeRequest(space_compatibility.space_of(encoder, resolution.note), space, add, allow_missing)
+    order = ReencodeRequest(space_compatibility.space_of(encoder, resolution.note), space, add, allow_missing)
     kind = "maintain --add-space" if add else "maintain --reencode"
-    with _open_writer(root, kind) as writer:
-        task = writer.begin_task(progress, stop)
-        report = runner.reencode(writer, encoder, order, task)
-        if report.outcome != "switched":
-            return report
-        notes = report.notes + index_snapshots.renew_due(writer, task)
-        return replace(report, notes=notes, generation=writer.generation)
+    return run_reencode(root, kind, encoder, order, progress, stop)
 
 
 def embed_captions(

@@ -18,6 +18,7 @@ from imseek.maps.map_store import MapPositions
 from imseek.maps.results import MapInfo, MapMethod, MapReport
 from imseek.maps.trustworthiness import NEIGHBOURS, SAMPLE, trustworthiness
 from imseek.progress import Cancelled, Task
+from imseek.types.spaces import name_beside
 
 #: Defaults for a new map.
 METHOD: Final[MapMethod] = "umap"
@@ -170,7 +171,7 @@ def _place_new_images(
     _check_same(request, info)
     if info.fingerprint != vectors.space.fingerprint:
         note = f"it is stale: made of vectors of {info.encoder}, where the collection has those of "
-        note += f"{vectors.space.encoder}; --refit lays it out anew"
+        note += f"{name_beside(vectors.space.encoder, info.encoder)}; --refit lays it out anew"
         return Outcome(builder.report(info, positions, note, stale=True))
     missing = vectors.ids[~positions.has(vectors.ids)]
     if not len(missing):

@@ -243,7 +243,7 @@ def evaluate(
         vectors = Vectors(reader, probe_store.space_of(reader, probe.info))
         chosen = filter_ids(reader, where)
         searchable = vectors.ids if chosen is None else vectors.ids[chosen.marks(vectors.ids)]
-        return evaluation.evaluate_probe(reader, vectors, probe, wanted, searchable)
+        return evaluation.evaluate_probe(reader, vectors, probe, wanted, searchable, task)
 
     return run_with_reader(collection, look)
 

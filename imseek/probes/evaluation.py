@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.analysis.space_vectors import BLOCK, Vectors
+from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
@@ -32,8 +32,10 @@ _CONFUSIONS: Final = 20
 Numbers = npt.NDArray[Any]
 
 
-def evaluate_probe(reader: Reader, vectors: Vectors, probe: Probe, truth: Labels, searchable: Ids) -> ProbeEvaluation:
-    """Evaluate a stored probe on images of known class. Raises UsageError where none is left."""
+def evaluate_probe(
+    reader: Reader, vectors: Vectors, probe: Probe, truth: Labels, searchable: Ids, task: Task = SILENT
+) -> ProbeEvaluation:
+    """Evaluate a stored probe on images of known class. Raises UsageError where none is left, Cancelled."""
     known, left = _map_to_probe_classes(reader, probe, truth, searchable)
     known = limit_labelled(known)
     contents, hashes = holdout_groups.hashes_of(reader, known.ids)
@@ -56,7 +58,11 @@ def evaluate_probe(reader: Reader, vectors: Vectors, probe: Probe, truth: Labels
         )
     tested = known.take(at)
     probe.check_time(len(tested))
-    rows = np.concatenate([probe.logits(vectors.of(tested.ids[i : i + BLOCK])) for i in range(0, len(tested), BLOCK)])
+    parts = []
+    for start in range(0, len(tested), probe.block):
+        task.check()
+        parts.append(probe.logits(vectors.of(tested.ids[start : start + probe.block])))
+    rows = np.concatenate(parts)
     groups = holdout_groups.group_copies([contents[i] for i in at.tolist()], hashes[at], vectors.of(tested.ids))
     info = probe.info
     scored = _score_logits(rows, tested.targets, groups, info.temperature, tested.classes, info.method)

@@ -23,7 +23,7 @@ from imseek.probes import cache_model, calibration, linear
 from imseek.probes.cache_model import CacheModel
 from imseek.probes.labels import Targets
 from imseek.probes.linear import Linear
-from imseek.probes.prompts import PromptLearner
+from imseek.probes.prompts import JUDGED_ROWS, PicturePrompts, PromptLearner
 from imseek.probes.results import ProbeMethod
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
@@ -322,9 +322,12 @@ def _select_prompts(
     best: tuple[float, _HeldOutLogits, Settings] | None = None
     for settings, scorers in learner.learn(rows, targets, classes, weights, seed, task=task):
         parts: list[npt.NDArray[Any]] = []
+        if isinstance(scorers[0], PicturePrompts):
+            scorers[0].check_time(sum(len(tested) for _, tested in held))
         for scorer, (_, tested) in zip(scorers, held, strict=True):
-            task.check()
-            parts.append(scorer.logits(rows[tested]))
+            for start in range(0, len(tested), JUDGED_ROWS):
+                task.check()
+                parts.append(scorer.logits(rows[tested[start : start + JUDGED_ROWS]]))
         found = _collect_held_out(parts, targets, held, even)
         loss = found.loss()
         if best is None or loss < best[0]:

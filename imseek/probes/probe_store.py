@@ -23,7 +23,7 @@ from imseek.probes.cache_model import CacheModel
 from imseek.probes.labels import LabelledImages, Labels
 from imseek.probes.linear import Linear
 from imseek.probes.model_selection import Scorer, ValidationResult, centre_rows
-from imseek.probes.prompts import VERSION, ClassPrompts, PicturePrompts, check_version
+from imseek.probes.prompts import JUDGED_ROWS, VERSION, ClassPrompts, PicturePrompts, check_version
 from imseek.probes.results import ProbeInfo, ProbeScore
 from imseek.probes.training import TrainedProbe
 from imseek.search.encoder_loader import load_prompt_tower
@@ -63,7 +63,7 @@ class Probe:
     @property
     def block(self) -> int:
         """How many images are judged at once: few where each takes long, so that one can stop between them."""
-        return 64 if isinstance(self.scorer, PicturePrompts) else BLOCK
+        return JUDGED_ROWS if isinstance(self.scorer, PicturePrompts) else BLOCK
 
     def probabilities(self, rows: Float32) -> npt.NDArray[np.float32]:
         """Compute probabilities: (m, dim) unit rows → (m, classes); they sum to 1 unless an image may have several
@@ -105,8 +105,8 @@ def probe_of(root: Path, model: Model) -> Probe:
     """Read a probe of the collection at ``root`` from a model. Raises CorruptCollectionError where this imseek
     cannot."""
     facts = model.facts
-    check_version(facts, model.name)
     try:
+        check_version(facts, model.name)
         scorer = _read_scorer(root, model)
         said = facts["labels"]
         labels = Labels(said["kind"], tuple(said["names"]), said["several"], said["negatives"])

@@ -37,6 +37,8 @@ STEPS: Final = (10, 20, 40, 80)
 CONDITIONAL_STEPS: Final = (20, 60)
 #: Seconds that a probe with CoCoOp's prompts may take to label images.
 MAX_SECONDS: Final = 3600.0
+#: Images that are judged at once, so that one can stop between them.
+JUDGED_ROWS: Final = 64
 _TRIAL_ROWS: Final = 8
 _NETWORK: Final = ("inner", "inner_bias", "outer", "outer_bias")
 

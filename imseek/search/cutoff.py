@@ -31,6 +31,7 @@ from imseek.errors import UsageError
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.near_duplicates import SAME_COSINE
 from imseek.search.query import Query
+from imseek.types.adapters import adapter_of
 from imseek.types.arrays import Float32
 from imseek.types.spaces import SpaceInfo
 
@@ -118,11 +119,13 @@ def _count(ids: Ids, scores: Float32, query: Query, context: PreparedQuery) -> t
 
 
 def _neutral_margin(space: SpaceInfo) -> float:
-    if space.encoder != "builtin":
+    below = adapter_of(space.encoder)
+    if (space.encoder if below is None else below[1]) != "builtin":
         return 0.0
-    from imseek.encoders.builtin.recipe import version_of
+    from imseek.encoders.builtin.space import DIM
 
-    return BUILTIN_NEUTRAL_MARGIN if version_of(space.fingerprint) > 1 else 0.0
+    # An adapter hides the version, but not the learned head's dimensions; it moves pictures only, not what texts say.
+    return BUILTIN_NEUTRAL_MARGIN if space.dim > DIM else 0.0
 
 
 @dataclass(frozen=True, slots=True)

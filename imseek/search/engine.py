@@ -44,7 +44,7 @@ from imseek.search.rank_fusion import (
     MAX_WORD_MATCHES,
     CaptionHits,
     WordHits,
-    calibrate,
+    calibrate_each,
     fuse_rankings,
     rank_by_words,
     share_frequencies,
@@ -411,17 +411,17 @@ def compare_collections(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]
 
 
 def _calibrate(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
-    """Return one query, prepared for one or more collections, with one calibration over samples of all of them."""
+    """Return one query, prepared for one or more collections, calibrated over samples of all of them."""
     scores = []
     for one in queries:
         vectors = one.query_vectors
         scores.append(sample_scores(one.samples(), vectors.units, vectors.shares))
     first = queries[0]
-    captions = [one.captions for one in queries if one.captions is not None and len(one.captions.ids)]
+    captions = [one.captions if one.captions is not None and len(one.captions.ids) else None for one in queries]
     images = sum(one.reader.current.images for one in queries)
     quality, words = first.spaces[0].quality, [one.words for one in queries]
-    found = calibrate(np.concatenate(scores), quality, text_share(first.query), captions, words, images)
-    return [replace(one, calibration=found) for one in queries]
+    found = calibrate_each(np.concatenate(scores), quality, text_share(first.query), captions, words, images)
+    return [replace(one, calibration=its) for one, its in zip(queries, found, strict=True)]
 
 
 def _rank(one: PreparedQuery, matches: Matches, approximate: bool) -> tuple[PreparedQuery, CandidateSet, bool]:

@@ -306,35 +306,56 @@ def calibrate(
     words: Sequence[WordHits] = (),
     images: int | None = None,
 ) -> Calibration:
-    """Return the calibration of a query by its cosines (s,) with a sample of the images; s may be 0.
+    """Return the calibration of a query in one collection, or in the first of those whose ``captions`` these are; see
+    :func:`calibrate_each`."""
+    return calibrate_each(scores, quality, text_share, captions or [None], words, images)[0]
 
-    ``quality`` is that of the encoder; ``text_share`` in (0, 1] is the share of words among the query's terms.
-    ``captions`` are those of each collection that has any, ``words`` the matches in each, with their cosines, and
-    ``images`` the number of images in all (None: s).
+
+def calibrate_each(
+    scores: Float32,
+    quality: str,
+    text_share: float,
+    captions: Sequence[CaptionHits | None],
+    words: Sequence[WordHits],
+    images: int | None,
+) -> list[Calibration]:
+    """Return the calibration of a query in each collection, by its cosines (s,) with a sample of all (s may be 0).
+
+    They differ by how captions agree with pictures in a collection, and are otherwise the same, so that evidence can be
+    compared. ``quality`` is that of the encoder; ``text_share`` in (0, 1] is the share of words among the terms of the
+    query. ``captions`` are those of each collection, None where it has none; ``words`` the matches in each, with their
+    cosines; ``images`` the number of images in all (None: s).
     """
     images = len(scores) if images is None else images
     mean, deviation = _mean_and_deviation(scores)
     found = _trust([(one.ids, one.evidence, one.cosines) for one in words], mean, deviation, TRUSTED_WORDS)
-    total = sum(one.total for one in captions)
-    agreement = sum(one.agreement * one.total for one in captions) / total if total else WEAK_ENCODER
-    belonging = min(max(agreement / OWN_CAPTIONS, 0.0), 1.0)
-    trust = text_share * max(found, LEAST_TRUST_IN_WORDS) * max(belonging, LEAST_AGREEMENT_IN_WORDS)
-    weight = trust * WORD_WEIGHTS.get(quality, WORD_WEIGHT)
-    calibration = Calibration(mean, deviation, weight, math.log(max(1, images)), trust=trust)
-    if not captions:
-        return calibration
-    spoken = [(one.ids, np.nan_to_num(one.captions + 2), one.cosines) for one in words if len(one.captions)]
-    trust = text_share * belonging * _trust(spoken, mean, deviation, TRUSTED_CAPTIONS)
-    return replace(
-        calibration,
-        captions=CaptionCalibration(
-            *_mean_and_deviation(np.concatenate([one.sample for one in captions])),
+    trust = text_share * max(found, LEAST_TRUST_IN_WORDS)
+    calibration = Calibration(mean, deviation, trust, math.log(max(1, images)), trust=trust)
+    if every := [one for one in captions if one is not None]:
+        spoken = [(one.ids, np.nan_to_num(one.captions + 2), one.cosines) for one in words if len(one.captions)]
+        trust = text_share * _trust(spoken, mean, deviation, TRUSTED_CAPTIONS)
+        total = sum(one.total for one in every)
+        shared = CaptionCalibration(
+            *_mean_and_deviation(np.concatenate([one.sample for one in every])),
             floor=math.log(max(1, total)),
-            weight=trust * (CAPTION_WEIGHTS.get(quality) or _caption_weight(agreement)),
+            weight=trust,
             coverage=min(1.0, total / max(1, images)),
             trust=trust,
-        ),
-    )
+        )
+        calibration = replace(calibration, captions=shared)
+    return [_weigh(calibration, quality, WEAK_ENCODER if one is None else one.agreement) for one in captions]
+
+
+def _weigh(shared: Calibration, quality: str, agreement: float) -> Calibration:
+    """Return the calibration for a collection whose captions agree so with their pictures."""
+    belonging = min(max(agreement / OWN_CAPTIONS, 0.0), 1.0)
+    trust = shared.trust * max(belonging, LEAST_AGREEMENT_IN_WORDS)
+    captions = shared.captions
+    if captions is not None:
+        believed = captions.trust * belonging
+        weight = believed * (CAPTION_WEIGHTS.get(quality) or _caption_weight(agreement))
+        captions = replace(captions, weight=weight, trust=believed)
+    return replace(shared, weight=trust * WORD_WEIGHTS.get(quality, WORD_WEIGHT), trust=trust, captions=captions)
 
 
 def _caption_weight(agreement: float) -> float:

@@ -23,9 +23,9 @@ from imseek.errors import UsageError
 from imseek.progress import ProgressCallback, Task
 from imseek.tune.results import Retrieval, TuneGain, TuneLoss, TuneOutcome, TuneReport, TuneSource, Tuning
 from imseek.types.adapters import ADAPTER, adapter_of, adapter_reference
-from imseek.types.collection_info import SpaceInfo
 from imseek.types.collections import AnyCollection, path_of
 from imseek.types.maintenance_reports import ReencodeOutcome, ReencodeReport
+from imseek.types.spaces import SpaceInfo, name_beside
 
 if TYPE_CHECKING:
     from imseek.data.writing.writer import Writer
@@ -140,7 +140,9 @@ def back(
     """
     from imseek import maintenance
     from imseek.data.writing import adapter_spaces
-    from imseek.encoders import checks
+    from imseek.encoders import checks, space_compatibility
+    from imseek.indexer.reencode import ReencodeRequest
+    from imseek.maintenance.reencoding import run_reencode
     from imseek.search.encoder_loader import load_encoder
 
     root = path_of(collection)
@@ -157,8 +159,12 @@ def back(
         if kept is not None and adapter_spaces.switch_space(writer, kept, space, None, task):
             notes = _caption_notes(writer, space) + _renew_indexes(writer, task)
             return _switch_report(writer, kept, space, "switched", started, notes)
-    if kept is not None:  # New vectors must be comparable with the kept ones.
-        checks.check_fingerprint(load_encoder(root, kept, ("image",), runtime, notify), named[1], kept.fingerprint)
+    if kept is not None:  # New vectors must be comparable with the kept ones, whatever version has come since.
+        encoder = load_encoder(root, kept, ("image", "text"), runtime, notify)
+        checks.check_fingerprint(encoder, named[1], kept.fingerprint)
+        made = space_compatibility.space_of(encoder, kept.note)
+        request = ReencodeRequest(made, space.space_id, False, allow_missing)
+        return run_reencode(root, "tune --back", encoder, request, progress, stop)
     return maintenance.reencode(
         root,
         named[1],
@@ -205,9 +211,11 @@ def use(
         ]
         if space in wanted:
             return _switch_report(writer, space, None, "already", started, ())
-        if not wanted or wanted[0].encoder != adapter_reference(name, space.encoder):
+        other = model.facts.get("fingerprint") != space.fingerprint
+        if other or not wanted or wanted[0].encoder != adapter_reference(name, space.encoder):
+            of = str(model.facts.get("encoder"))
             raise UsageError(
-                f"{name} is an adapter of {model.facts.get('encoder')}, and {space.encoder} is searched",
+                f"{name} is an adapter of {of}, and {name_beside(space.encoder, of)} is searched",
                 hint="`imseek tune --back` first" if adapter_of(space.encoder) else None,
             )
         done = adapter_spaces.switch_space(writer, wanted[0], space, adapter, task)

@@ -19,3 +19,8 @@ class SpaceInfo:
     modality: str
     quality: str
     note: str | None = None
+
+
+def name_beside(encoder: str, other: str) -> str:
+    """Name an encoder beside another one: two versions of it have the same name, and other weights."""
+    return f"{encoder} of other weights" if encoder == other else encoder

@@ -601,6 +601,14 @@ class TestPrompts:
         probes.drop(towered, "colours")
         assert not probes.list_(towered)
 
+    def test_an_evaluation_can_be_stopped(self, towered, monkeypatch) -> None:
+        monkeypatch.setattr(training, "DEFAULT_METHODS", ())
+        probes.fit(towered, "colours", method="coop")
+        stop = threading.Event()
+        stop.set()
+        with pytest.raises(InterruptedError):
+            probes.evaluate(towered, "colours", "folder", stop=stop)
+
     def test_coop_is_applied_without_torch(self, towered, monkeypatch) -> None:
         monkeypatch.setattr(training, "DEFAULT_METHODS", ())
         probes.fit(towered, "colours", method="coop", per_class=True)

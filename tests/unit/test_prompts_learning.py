@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -11,13 +13,14 @@ import safetensors.torch
 import torch
 from prompting import make_tower
 
-from imseek.encoders import registry
+from imseek.data.catalog.models import Model
+from imseek.encoders import prompt_tower, registry
 from imseek.encoders.builtin import BuiltinEncoder
 from imseek.encoders.builtin.recipe import fingerprint
 from imseek.encoders.prompt_tower import Prompts, PromptTower
 from imseek.encoders.prompt_training import learn_prompts
 from imseek.errors import CorruptCollectionError, EncoderError, EncoderMismatchError, UsageError
-from imseek.probes import model_selection, prompts
+from imseek.probes import model_selection, probe_store, prompts
 from imseek.probes.model_selection import centre_rows, select_model
 from imseek.probes.prompts import ClassPrompts, PicturePrompts, PromptLearner
 
@@ -103,6 +106,33 @@ class TestTowers:
             assert both.shape == (2, 3, 24)
             assert torch.allclose(both[0], asked.encode(shared), atol=1e-6)
             assert not torch.allclose(both[1], both[0], atol=1e-3)
+
+    def test_so_many_prompts_that_memory_would_not_suffice_are_encoded_in_parts(self, tiny, monkeypatch) -> None:
+        sizes = []
+
+        def encode(ids: torch.Tensor, names: tuple[str, ...]) -> torch.Tensor:
+            assert len(ids) == len(names)
+            sizes.append(len(ids))
+            return tiny.encode(ids, names)
+
+        asked = Prompts(replace(tiny, encode=encode), NAMES, 2)
+        first = torch.from_numpy(asked.first_contexts(0))
+
+        def run() -> tuple[torch.Tensor, torch.Tensor]:
+            contexts = torch.stack([first, 2 * first, 3 * first])[:, None].requires_grad_(True)
+            rows = asked.encode(contexts)
+            rows.square()[..., 0].sum().backward()
+            assert contexts.grad is not None
+            return rows.detach(), contexts.grad
+
+        whole, slopes = run()
+        assert sizes == [9]
+        monkeypatch.setattr(prompt_tower, "_GRADIENT_NUMBERS", 4 * asked._ids.shape[1] * tiny.width)
+        rows, again = run()
+        assert sorted(sizes[1:]) == [1, 1, 4, 4, 4, 4]
+        assert torch.allclose(rows, whole, atol=1e-6)
+        assert torch.allclose(again, slopes, atol=1e-6)
+        assert not tiny.embedding._forward_hooks
 
     def test_what_is_longer_than_the_context_window_is_refused(self, tiny) -> None:
         Prompts(tiny, ["horse"], 16)
@@ -194,6 +224,12 @@ class TestChoice:
         found = select_model(rows, truth, 3, np.arange(6), learners=[PromptLearner(tower, NAMES, "coop", 4, False)])
         assert found.results[-1].tested == 6
 
+    def test_pictures_that_would_take_too_long_to_judge_are_refused(self, monkeypatch) -> None:
+        tower, rows, truth = toy()
+        monkeypatch.setattr(prompts, "MAX_SECONDS", 1e-9)
+        with pytest.raises(UsageError, match="36 runs of the text tower"):
+            select_model(rows, truth, 3, np.arange(12), learners=[PromptLearner(tower, NAMES, "cocoop", 4, False)])
+
     def test_too_many_classes_are_refused(self) -> None:
         tower, *_ = toy()
         with pytest.raises(UsageError, match="201 classes are too many"):
@@ -229,3 +265,5 @@ class TestStoredScorers:
         prompts.check_version({"method": "coop", "version": prompts.VERSION}, "pets")
         with pytest.raises(CorruptCollectionError, match="the probe pets was learned by a later imseek"):
             prompts.check_version({"method": "coop", "version": prompts.VERSION + 1}, "pets")
+        with pytest.raises(CorruptCollectionError, match="the model pets is no probe"):
+            probe_store.probe_of(Path(), Model("pets", "probe", {"method": "coop", "version": "2"}, {}))

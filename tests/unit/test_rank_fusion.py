@@ -18,6 +18,7 @@ from imseek.search.query import Query, Term
 from imseek.search.query_words import text_share, words_of
 from imseek.search.rank_fusion import (
     CAPTION_WEIGHT,
+    LEAST_AGREEMENT_IN_WORDS,
     LEAST_TRUST_IN_WORDS,
     TEXTS,
     WEAK_ENCODER,
@@ -29,6 +30,7 @@ from imseek.search.rank_fusion import (
     CaptionHits,
     WordHits,
     calibrate,
+    calibrate_each,
     caption_agreement,
     fuse_rankings,
     log_odds,
@@ -132,6 +134,22 @@ class TestCalibration:
         assert found is not None
         assert (found.mean, found.floor) == pytest.approx((0.25, np.log(100)))
         assert found.weight == CAPTION_WEIGHT / 2
+
+    def test_each_collection_is_believed_by_its_own_captions(self) -> None:
+        """Captions of other pictures count nothing, and those of a collection beside it count as ever."""
+        cosines = np.linspace(0.9, 0.1, 40, dtype=np.float32)
+        right, wrong = (
+            CaptionHits(np.arange(40), cosines, np.zeros(9, np.float32), total, agreement=agreement)
+            for total, agreement in ((40, 3.0), (960, 0.0))
+        )
+        one, other, without = calibrate_each(np.zeros(3, np.float32), "full", 1.0, [right, wrong, None], [], 1000)
+        assert one.captions is not None
+        assert other.captions is not None
+        assert (one.captions.weight, one.weight) == (CAPTION_WEIGHT, WORD_WEIGHT)
+        assert (other.captions.weight, other.weight) == (0.0, LEAST_AGREEMENT_IN_WORDS * WORD_WEIGHT)
+        assert other.caption_evidence(cosines).max() == 0 < one.caption_evidence(cosines).max()
+        assert without.weight == WORD_WEIGHT
+        assert one.captions.floor == other.captions.floor
 
 
 class TestTrust:
