@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -89,6 +90,14 @@ class TestTable:
             f"{3 * size / 1000:.1f} kB of 3 identical files and leaves every name in place"
         )
         assert outcome.err == ""
+
+    def test_no_links_are_offered_for_members_of_an_archive(self, cli, tmp_path, photo_files) -> None:
+        with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+            for name in ("a.jpg", "b.jpg"):
+                archive.write(photo_files[3], name)
+        cli("index", tmp_path / "two.zip", "--encoder", "fake")
+        outcome = cli("duplicates", "--kind", "exact")
+        assert outcome.out.splitlines()[-1].startswith("1 group (1 exact) among 2 images")
 
     def test_links_are_marked_and_free_nothing(self, cli, album) -> None:
         china = album / "below" / "china.jpg"

@@ -19,7 +19,7 @@ from imseek.duplicates.results import (
     DuplicateReport,
 )
 from imseek.types.pictures import Place
-from imseek.ui.render.duplicates_page import PageLimits, page, percent, totals
+from imseek.ui.render.duplicates_page import PageLimits, page, percent, pictures_of, totals
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +105,16 @@ class TestBounds:
         read: list[int] = []
         made(group(1, 2, 3, content_hash=f"{1:064x}"), thumbnail=lambda one: read.append(one.image_id) or b"x")
         assert read == [1]
+
+    def test_what_is_read_is_known_before(self) -> None:
+        report = DuplicateReport(
+            UUID, 7, 100, (group(1, 2, 3, content_hash=f"{1:064x}"), group(*range(4, 24)), group(30, 31), group(40, 41))
+        )
+        bounds = PageLimits(groups=3, members=5, pictures=9)
+        read: list[int] = []
+        made(*report.groups, thumbnail=lambda one: read.append(one.image_id) or b"x", bounds=bounds)
+        assert read == [1, 4, 5, 6, 7, 8, 30]
+        assert [one.image_id for one in pictures_of(report, bounds)] == read
 
 
 class TestEdited:

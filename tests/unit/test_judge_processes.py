@@ -62,6 +62,23 @@ def test_where_a_child_is_killed_or_cannot_be_started_this_process_judges(
     _judge(JudgeProcesses(1), pictures)
 
 
+@pytest.mark.parametrize("said", ["Building", "cno_such_module", "hello"])
+@pytest.mark.parametrize("exits", [False, True])
+def test_what_a_child_prints_while_it_starts_is_no_answer(
+    pictures: dict[int, SmallLuminance], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, exits: bool
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\nprintf '{said}\\nx\\n'\n" + ("" if exits else f'exec {sys.executable} "$@"\n'))
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    processes = JudgeProcesses(1)
+    try:
+        _judge(processes, pictures)
+        assert processes._broken is exits
+    finally:
+        processes.close()
+
+
 def test_many_candidates_are_judged_by_children(
     pictures: dict[int, SmallLuminance], monkeypatch: pytest.MonkeyPatch
 ) -> None:

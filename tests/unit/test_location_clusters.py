@@ -63,6 +63,16 @@ def test_one_place_and_none() -> None:
     assert find_clusters(one, one, Box(20, 20, 30, 30)) == ()
 
 
+def test_a_position_just_below_what_a_box_is_rounded_to_lies_in_it() -> None:
+    below = np.nextafter(np.arange(-9000, 9001) / 100, -100)
+    above = np.nextafter(np.arange(-9000, 9001) / 100, 100)
+    odd = below[np.floor(below * 100) / 100 > below], above[np.ceil(above * 100) / 100 < above]
+    for place in (*odd[0][:20], *odd[1][:20]):
+        (found,) = find_clusters(np.full(1, place), np.full(1, place), WORLD)
+        assert found.images == 1
+    assert min(map(len, odd)) >= 20
+
+
 def test_a_smaller_view_shows_smaller_clusters() -> None:
     latitude, longitude = _taken((OSLO, 500))
     found = [find_clusters(latitude, longitude, view) for view in (WORLD, Box(10.6, 59.8, 10.9, 60))]
@@ -73,7 +83,8 @@ def test_a_smaller_view_shows_smaller_clusters() -> None:
 
 
 @pytest.mark.parametrize(
-    "view", [(10, 0, 5, 1), (0, 0, float("nan"), 1), (0, 5, 1, 5), (-1000, 0, 1, 1), (0, -1e9, 1, 1)]
+    "view",
+    [(10, 0, 5, 1), (0, 0, float("nan"), 1), (0, 5, 1, 5), (-1000, 0, 1, 1), (0, -1e9, 1, 1), (0, 0, 5e-324, 5e-324)],
 )
 def test_views_that_are_none(view: tuple[float, float, float, float]) -> None:
     with pytest.raises(QueryError):

@@ -13,6 +13,7 @@ import signal
 from threadpoolctl import threadpool_limits
 
 from imseek.duplicates.pixels.classify import judge_pairs
+from imseek.duplicates.pixels.judge_processes import READY
 
 
 def main() -> None:
@@ -22,6 +23,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not do it between answers
     with os.fdopen(0, "rb") as questions, answers, threadpool_limits(limits=1, user_api="blas"):
+        answers.write(READY)
+        answers.flush()
         while True:
             try:
                 arguments = pickle.load(questions)  # noqa: S301 - the process that started this one has written it

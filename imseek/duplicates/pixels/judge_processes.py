@@ -22,7 +22,8 @@ _T = TypeVar("_T")
 #: The folder that this process imports imseek from, so that children import the same.
 _ROOT: Final = Path(__file__).parents[3]
 _MODULE: Final = "imseek.duplicates.pixels.judge_child"
-_BROKEN: Final = (OSError, EOFError, pickle.UnpicklingError)
+#: The line that a child writes before its first answer: what is printed while it starts comes before.
+READY: Final = b"ready to judge\n"
 
 
 class JudgeProcesses:
@@ -44,9 +45,10 @@ class JudgeProcesses:
             if child is None:
                 child = _start()
                 self._started.append(child)
+                _wait_until_ready(child)
             verdicts: _T = _ask(child, arguments)
             return verdicts
-        except _BROKEN:
+        except Exception:  # Whatever has become of the child; if the batch is at fault, this process says so.
             self._broken = True
             return judge(*arguments)
         finally:
@@ -70,6 +72,12 @@ def _ask(child: subprocess.Popen[bytes], arguments: tuple[object, ...]) -> Any:
     pickle.dump(arguments, child.stdin, pickle.HIGHEST_PROTOCOL)
     child.stdin.flush()
     return pickle.load(child.stdout)  # noqa: S301 - our own child has written it
+
+
+def _wait_until_ready(child: subprocess.Popen[bytes]) -> None:
+    assert child.stdout is not None
+    if not any(line.endswith(READY) for line in child.stdout):
+        raise EOFError
 
 
 def _start() -> subprocess.Popen[bytes]:

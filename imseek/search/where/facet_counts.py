@@ -255,7 +255,10 @@ def _read_positions(reader: Reader) -> tuple[Floats, Floats]:
         return (empty := np.full(sum(len(ids) for ids, _ in _tables(reader, [Source("id")])), np.nan)), empty
     latitude, longitude = (
         _one_array(
-            [pc.cast(chunk, pa.float64()) for chunk in column_chunks(columns, reader, types, Source("stored", name))]
+            [
+                chunk.cast(pa.float64(), safe=False)
+                for chunk in column_chunks(columns, reader, types, Source("stored", name))
+            ]
         )
         .to_numpy(zero_copy_only=False)
         .astype(np.float64)

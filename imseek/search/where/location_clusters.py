@@ -27,6 +27,8 @@ _GRID: Final = (192, 96)
 _SMALL: Final = 1 / 12
 #: Clusters of one view.
 MAX_CLUSTERS: Final = 40
+#: Degrees that a view is wide and high at least.
+_LEAST_SIDE: Final = 1e-6
 
 
 class Box(NamedTuple):
@@ -101,7 +103,7 @@ class LocationCounts:
 
 def check_view(view: Box) -> Box:
     """Return a part of the world that can be shown. Raises QueryError."""
-    if not all(map(math.isfinite, view)) or not (view.west < view.east and view.south < view.north):
+    if not all(map(math.isfinite, view)) or min(view.east - view.west, view.north - view.south) < _LEAST_SIDE:
         raise QueryError("a part of the world is west,south,east,north, in degrees", hint="for example -10,35,30,60")
     if view.west < -360 or view.east > 360 or view.south < -180 or view.north > 180:
         raise QueryError("longitudes are from -180 to 180, and latitudes from -90 to 90")
@@ -215,9 +217,14 @@ def _digits(view: Box) -> int:
 
 def _round_outwards(x: Floats, y: Floats, digits: int) -> Box:
     step = 10**digits
-    west, south = (math.floor(float(one.min()) * step) / step for one in (x, y))
-    east, north = (math.ceil(float(one.max()) * step) / step for one in (x, y))
+    west, south = (_round_down(float(one.min()), step) for one in (x, y))
+    east, north = (0.0 - _round_down(-float(one.max()), step) for one in (x, y))
     return Box(west, south, east, north)
+
+
+def _round_down(value: float, step: int) -> float:
+    at = math.floor(value * step)
+    return (at - 1 if at / step > value else at) / step  # The product may have been rounded up.
 
 
 def _number(value: float) -> str:

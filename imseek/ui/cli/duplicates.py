@@ -429,12 +429,12 @@ class _ReportFiles:
                 write_csv(report, file)
             written["csv"] = self.csv
         if self.html is not None:
-            from imseek.ui.render.duplicates_page import page
+            from imseek.ui.render.duplicates_page import page, pictures_of
 
             with ExitStack() as stack:
-                members = sum(len(group.members) for group in report.groups)
-                make = _thumbnails(stack, report, collections)
-                thumbnail = stack.enter_context(thumbnail_progress(make, members))
+                pictures = pictures_of(report)
+                make = _thumbnails(stack, pictures, collections)
+                thumbnail = stack.enter_context(thumbnail_progress(make, len(pictures)))
                 file = stack.enter_context(new_file(self.html, force=self.force))
                 title = "Duplicates in " + ", against ".join(one.name for one in collections)
                 file.writelines(page(report, thumbnail, title=title, names=names))
@@ -442,27 +442,34 @@ class _ReportFiles:
         return written
 
 
-def _thumbnails(stack: ExitStack, report: DuplicateReport, collections: Sequence[ResolvedCollection]) -> Thumbnail:
-    """Return a reader of thumbnails, valid while ``stack`` is open."""
+def _thumbnails(
+    stack: ExitStack, pictures: Sequence[Duplicate], collections: Sequence[ResolvedCollection]
+) -> Thumbnail:
+    """Return a reader of the thumbnails of ``pictures``, valid while ``stack`` is open."""
     from imseek.library import uuid_of
     from imseek.overview import thumbnails
 
-    members = [member for group in report.groups for member in group.members]
     make = {}
     for where in collections:
         uuid = uuid_of(where.path)
-        ids = [member.image_id for member in members if member.collection == uuid]
+        ids = [member.image_id for member in pictures if member.collection == uuid]
         make[uuid] = stack.enter_context(thumbnails(where.path, ids))
     return lambda member: make[member.collection](member.image_id)
 
 
 def _offer_links(report: DuplicateReport) -> list[str]:
     """Name the actions that free the space of identical files and leave them at their places."""
+    from imseek.overview import place_kind
+
+    def is_file(member: Duplicate) -> bool:
+        return member.place is not None and place_kind(member.place) == "file"
+
     same = [
         other.bytes
         for group in report.groups
+        if is_file(group.keeper)
         for other in group.surplus
-        if other.pair is not None and other.pair.kind == "exact" and other.link is None
+        if other.pair is not None and other.pair.kind == "exact" and other.link is None and is_file(other)
     ]
     if not same or report.against is not None:
         return []

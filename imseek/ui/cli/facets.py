@@ -69,7 +69,7 @@ def _lines(found: FacetSummary, named: bool) -> list[str]:
     if found.tags:
         rows.append(("tag", "", _list(found.tags)))
     if found.locations:
-        rows.append(("location", "", _list((_place(one), one.images) for one in found.locations)))
+        rows.append(("location", "", ", ".join(f"{_place(one)} ({one.images:,})" for one in found.locations)))
     out = [table(("column", "images", "values"), rows, right=(1,))] if rows else []
     out.append(format_count(found.images, "image"))
     if named and len(found.locations) and not found.columns:

@@ -63,6 +63,17 @@ def page(
     )
 
 
+def pictures_of(report: DuplicateReport, bounds: PageLimits = PageLimits()) -> list[Duplicate]:
+    """Return the images whose thumbnails a page reads, in their order: of copies in a group the first."""
+    shown = [
+        (n, one) for n, group in enumerate(report.groups[: bounds.groups]) for one in group.members[: bounds.members]
+    ]
+    read: dict[tuple[int, str], Duplicate] = {}
+    for n, member in shown[: bounds.pictures]:
+        read.setdefault((n, member.content_hash), member)
+    return list(read.values())
+
+
 def totals(report: DuplicateReport) -> str:
     """Summarise the report in one line: groups by kind, and number and size of the images that can go."""
     if not report.groups:
