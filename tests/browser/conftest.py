@@ -87,7 +87,7 @@ def visit(browser: Any, ui: Pages, tmp_path: Path) -> Iterator[Visit]:
     context.set_default_timeout(60_000)
     opened = []
 
-    def open_(page: str = "", *, width: int = 1400, dark: bool = False, **query: str) -> Any:
+    def open_(page: str = "", /, *, width: int = 1400, dark: bool = False, **query: str) -> Any:
         made = context.new_page()
         made.set_viewport_size({"width": width, "height": 900})
         made.emulate_media(color_scheme="dark" if dark else "light")

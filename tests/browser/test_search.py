@@ -13,6 +13,7 @@ from browsing import Visit
 from playwright.sync_api import expect
 
 import imseek
+from imseek.ui.web import search_state
 
 #: Gives the page a file, as a paste or a drop does.
 GIVE = """([kind, name, type, data]) => {
@@ -210,10 +211,11 @@ def test_more_like_this_earlier_and_saved(visit: Visit) -> None:
 
 @pytest.mark.long
 def test_an_address_of_a_page_of_hits_leads_there_and_to_the_first(visit: Visit, home: Path) -> None:
-    with imseek.open(home / "collections" / "photos") as collection:
-        found = collection.search("a cat", limit=3)
-        token = found.next_page
-    page = visit(c="photos", q="a cat", n="3", cutoff="off", page=token or "")
+    asked = search_state.text_search("a cat").with_changes(limit=3, cutoff=False)
+    with imseek.open(home / "collections" / "photos") as collection:  # A token is that of all options but the limit.
+        token = collection.search(asked.query(lambda _: b"")).next_page
+    assert token is not None
+    page = visit(c="photos", q="a cat", n="3", cutoff="off", page=token)
     expect(page.locator(".card")).to_have_count(5)
     page.get_by_role("button", name="Show from the first picture on").click()
     expect(page.locator(".card")).to_have_count(8)

@@ -38,7 +38,7 @@ class Pages:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def at(self, page: str = "", **query: str) -> str:
+    def at(self, page: str = "", /, **query: str) -> str:
         """The address of a page, which logs in too."""
         return self.entrance.replace("/?", f"/{page}?") + (f"&{urlencode(query)}" if query else "")
 
@@ -91,7 +91,7 @@ def visits(browser: Any, ui: Pages, **settings: Any) -> Iterator[Visit]:
     """Opens pages in a window with these settings, without what the fixture ``visit`` checks."""
     context = browser.new_context(viewport={"width": 1400, "height": 900}, **settings)
 
-    def open_(page: str = "", **query: str) -> Any:
+    def open_(page: str = "", /, **query: str) -> Any:
         made = context.new_page()
         made.goto(ui.at(page, **query))
         return made

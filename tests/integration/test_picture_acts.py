@@ -490,3 +490,10 @@ def test_changes_of_tags_albums_and_information_are_undone(asked: Asked, root: P
     assert [asked.known(a)[name] for name in ("caption", "rating")] == ["", None]
     for wrong in ({"rating": True}, {"rating": 9}, {"caption": 3}, {"caption": "a\0"}, {"title": "x"}, {}):
         assert "message" in post(f"images/{a}/edit", **wrong)
+
+
+def test_the_outline_of_the_world_may_be_kept_and_tags_may_not(asked: Asked) -> None:
+    world = asked.client.get("/pictures/photos/world")
+    assert world.headers["cache-control"] == "private, max-age=86400"
+    assert world.json()["path"].startswith("M")
+    assert asked.client.get("/pictures/photos/tags").headers["cache-control"] == "no-store"

@@ -90,6 +90,7 @@ def test_what_conditions_look_like(one: Filter, sql: str, words: str) -> None:
         "format IN ('PNG') OR 1 = 1",
         "day >= '2023-02-31'",
         "a IN ()",
+        "latitude BETWEEN 1.2.3 AND 4 AND longitude BETWEEN . AND 6",
         "x'",
     ],
 )

@@ -304,7 +304,7 @@ def _translate_errors(answer: Answer) -> Answer:
             status = 404 if isinstance(error, ImageNotFoundError) else 422
             status = _CONFLICT if isinstance(error, LockedError) else status
             made = JSONResponse({"message": str(error), "hint": error.hint}, status)
-        made.headers["Cache-Control"] = "no-store"  # Tags and files change.
+        made.headers.setdefault("Cache-Control", "no-store")  # Tags and files change.
         return made
 
     return answer_or_problem

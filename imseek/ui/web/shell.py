@@ -22,6 +22,8 @@ from imseek.ui.web.parts import navigation, viewer
 from imseek.ui.web.search_state import MINOR_PARAMETERS
 
 _SWITCHER: Final = "shell-switcher"
+#: In the session: the page and the collection for which the bar was drawn last.
+_BAR: Final = "shell-bar"
 _ANNOUNCEMENTS: Final = "announcements"
 _ICONS: Final[dict[navigation.PageName, str]] = {
     "search": "search",
@@ -92,7 +94,7 @@ def show() -> None:
     search_box.follow_submission()
     draw_bar = _bar(pages, chosen)
     # Where the bar is there already, results come before it: it changes little, and takes half as long as a search.
-    is_last = _SWITCHER in st.session_state and chosen == pages[navigation.FIRST_PAGE]
+    is_last = chosen == pages[navigation.FIRST_PAGE] and st.session_state.get(_BAR) == _about_bar(chosen)
     if not is_last:
         draw_bar()
     page_state.show_deferred_error()
@@ -140,8 +142,14 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage)
             )
         with here:
             address(name or missing or "", MINOR_PARAMETERS)
+        st.session_state[_BAR] = _about_bar(chosen)
 
     return draw
+
+
+def _about_bar(chosen: StreamlitPage) -> tuple[str | None, ...]:
+    """Return what the bar is drawn for: its links lead to this collection, its search box searches from this page."""
+    return chosen.url_path, navigation.collection_name(), navigation.missing_collection()
 
 
 def _draw_bar(

@@ -64,6 +64,12 @@ class Rail {
     this.clear.hidden = !data.chosen;
     const another = address !== this.address;
     this.address = address;
+    const collection = data.url.split("?")[0];
+    if (collection !== this.collection) {
+      this.collection = collection;
+      this.opened.clear();
+      this.view = null;
+    }
     this.url = data.url;
     if (!this.started) {
       this.started = true;
@@ -244,6 +250,7 @@ class Section {
 
   async look(view) {
     this.rail.view = view;
+    this.drawn = null; // The map has moved since, even if the same is to be shown.
     await this.again();
   }
 
@@ -358,11 +365,13 @@ class Section {
 
   // Counts this facet alone again.
   async again() {
+    this.counting?.abort(); // An earlier answer that comes later would undo this.
+    const counting = (this.counting = new AbortController());
     try {
-      const { facets } = await ask(this.rail.asking({ only: this.column }));
-      if (facets.length) this.update(facets[0]);
+      const { facets } = await ask(this.rail.asking({ only: this.column }), undefined, { signal: counting.signal });
+      if (this.counting === counting && facets.length) this.update(facets[0]);
     } catch (error) {
-      this.rail.say(error.message);
+      if (error.name !== "AbortError") this.rail.say(error.message);
     }
   }
 

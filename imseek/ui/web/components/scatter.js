@@ -166,6 +166,7 @@ class Scatter {
     const address = this.at.regions = regions?.address ?? null;
     this.labels = [];
     this.regions = null;
+    if (address === null) this.drawnOf = null; // The collection has changed: they are asked for again.
     const bytes = await this.fetched(address).catch(() => null);
     if (this.ended || this.at.regions !== address || !bytes) return;
     this.regions = { values: new Uint32Array(bytes, 0, this.plane.count), labels: regions.labels };
@@ -222,7 +223,8 @@ class Scatter {
   counted() {
     const count = this.plane.count.toLocaleString("en");
     const parts = [`${count} ${this.plane.count === 1 ? "picture" : "pictures"}`];
-    if (this.only !== null) parts.push(`${this.shownCount.toLocaleString("en")} in this colour`);
+    const colours = this.only?.reduce((sum, one) => sum + one, 0);
+    if (this.only !== null) parts.push(`${this.shownCount.toLocaleString("en")} in ${colours === 1 ? "this colour" : "these colours"}`);
     if (this.data.selection) parts.push(`${this.data.selection.count.toLocaleString("en")} selected`);
     if (this.painter.withoutShaders) parts.push("without WebGL2: slower");
     this.say(parts.join(" · "));

@@ -76,6 +76,8 @@ class WorldMap {
 
   // Shows a part of the world, or the part with all places.
   show(view) {
+    clearTimeout(this.timer);
+    this.timer = 0;
     if (view === null) return this.moved(null);
     let [west, south, east, north] = view;
     const width = Math.min(360, Math.max(SMALLEST_VIEW, east - west, 2 * (north - south)));
@@ -84,7 +86,6 @@ class WorldMap {
     south = Math.min(90 - width / 2, Math.max(-90, y - width / 4));
     this.view = [west, south, west + width, south + width / 2];
     this.draw();
-    clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       this.timer = 0;
       this.moved(this.view);

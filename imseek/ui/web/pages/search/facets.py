@@ -27,6 +27,8 @@ from imseek.ui.web.search_state import SearchState
 from imseek.ui.web.selections import MAX_IMAGES
 
 FacetKind: TypeAlias = Literal["dates", "folders", "values", "choices", "locations"]
+#: What finds the ids of hits under a condition.
+_Hits: TypeAlias = Callable[[str | None], Iterable[int]]
 
 #: Values of a facet that are shown without a text to find others by.
 VALUES: Final = 60
@@ -136,12 +138,14 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
     holding = parameters.get("holding", [""])[-1][:_HOLDING]
     opened = None if holding else frozenset(parameters.get("open", ()))
     note = ""
+    hits = _hits(collection, asked)
     try:
         try:
-            counts = _count(collection, asked, shown, holding)
+            counts = _count(collection, asked, shown, holding, hits)
         except QueryError:
             asked = asked.with_changes(where=tuple(one for one in asked.where if _is_readable(collection, one)))
-            counts = _count(collection, asked, shown, holding)
+            hits = _hits(collection, asked)
+            counts = _count(collection, asked, shown, holding, hits)
             note = "A condition that cannot be read does not count here."
     except ImseekError:  # The page says why.
         return {"facets": [], "note": "There are no numbers for a search that fails."}
@@ -151,7 +155,7 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
     made = [_shown(one, counts[one.column], asked, folders, opened) for one in shown]
     for facet in made:
         if facet["column"] == LOCATION:
-            there = _locations(collection, asked, _view(parameters))
+            there = _locations(collection, asked, hits, _view(parameters))
             values = {one["value"] for one in there["rows"]}
             facet |= {**there, "rows": [*(one for one in facet["rows"] if one["value"] not in values), *there["rows"]]}
     return {"facets": made, "note": note}
@@ -168,10 +172,10 @@ def _view(parameters: Mapping[str, Sequence[str]]) -> Box | None:
     return Box(west, south, east, north)
 
 
-def _locations(collection: Collection, asked: SearchState, view: Box | None) -> dict[str, Any]:
+def _locations(collection: Collection, asked: SearchState, hits: _Hits | None, view: Box | None) -> dict[str, Any]:
     """Return where the pictures were taken, in the part of the world that is shown."""
     now = filters.filter_on(asked.where, LOCATION).boxes
-    found = overview.count_locations(collection, where=asked.where, hits=_hits(collection, asked), view=view)
+    found = overview.count_locations(collection, where=asked.where, hits=hits, view=view)
     digits = min(5, max(0, math.ceil(2 - math.log10(found.view.east - found.view.west))))
     rows = [
         {
@@ -233,13 +237,12 @@ def _facets(path: Path, uuid: str, generation: int) -> tuple[Facet, ...]:
 
 
 def _count(
-    collection: Collection, asked: SearchState, shown: Sequence[RailFacet], holding: str
+    collection: Collection, asked: SearchState, shown: Sequence[RailFacet], holding: str, hits: _Hits | None
 ) -> dict[str, FacetCounts]:
     counted = [one for one in shown if not one.choices]
     chosen = {one.column: [choice.sql() for _, choice in _choices(one, asked)] for one in shown if one.choices}
     folders = [one for one in counted if one.kind == "folders"]
     others = [one for one in counted if one.kind != "folders"]
-    hits = _hits(collection, asked)
     found = overview.count_facets(
         collection,
         [one.counted for one in others],
@@ -264,13 +267,13 @@ def _choices(facet: RailFacet, asked: SearchState) -> list[tuple[str, Filter]]:
     return [*facet.choices, *((one.words().removeprefix("location: "), one) for one in chosen)]
 
 
-def _hits(collection: Collection, asked: SearchState) -> Callable[[str | None], Iterable[int]] | None:
+def _hits(collection: Collection, asked: SearchState) -> _Hits | None:
     """Return what finds the hits of a search under a condition; None where all images are hits."""
     if asked.empty or (not asked.cutoff and asked.by in ("auto", "image")):
         return None
     plain = asked.with_changes(sort="score", group_by=None, diversity=0.0, rerank=None, hubness=False)
 
-    @cache  # Folders are counted by themselves, over the same hits.
+    @cache  # Folders and locations are counted by themselves, over the same hits.
     def find(condition: str | None) -> tuple[int, ...]:
         chosen = plain.with_changes(where=(condition,) if condition else ())
         return tuple(hit_pages.all_ids(collection, chosen, MAX_IMAGES))

@@ -31,7 +31,8 @@ _EQUAL: Final = re.compile(rf"({_NAME}) = ({_NUMBER})")
 _KNOWN: Final = re.compile(rf"({_NAME}) IS NOT NULL")
 _TRUE: Final = re.compile(rf"({_NAME}) IS (TRUE|FALSE)")
 _BELOW: Final = re.compile(rf"starts_with\(path, {_TEXT}\)(?: OR starts_with\(path, {_TEXT}\))*")
-_BOX: Final = r"latitude BETWEEN (-?[\d.]+) AND (-?[\d.]+) AND longitude BETWEEN (-?[\d.]+) AND (-?[\d.]+)"
+_DEGREES: Final = r"(-?\d+(?:\.\d+)?)"
+_BOX: Final = rf"latitude BETWEEN {_DEGREES} AND {_DEGREES} AND longitude BETWEEN {_DEGREES} AND {_DEGREES}"
 _BOXES: Final = re.compile(rf"{_BOX}(?: OR {_BOX})*")
 _HOLDS: Final = re.compile(rf"contains\(lower\(({_NAME})\), ({_TEXT})\)")
 
