@@ -47,7 +47,7 @@ def test_of_damaged_files_nothing_but_a_media_error_comes_out(
             assert decoded.pixels.ndim == 3
             assert decoded.pixels.dtype == np.uint8
         assert time.monotonic() - began < 20
-    assert len(outcomes) >= 2  # the damage does reach the decoder
+    assert outcomes - {SkipReason.NOT_AN_IMAGE}  # the damage does reach the decoder
 
 
 def test_damage_is_the_same_each_time() -> None:
