@@ -83,8 +83,8 @@ def main() -> None:
             took = page.evaluate(_JUMP, float(share))
             times.append((took, _main_thread(thread) - before))
             page.wait_for_timeout(150)
-        _tell("a jump of the scrubber", [took for took, _ in times])
-        _tell("  processor time of the main thread", [cpu for _, cpu in times])
+        recorder.add_times("a jump of the scrubber", [took for took, _ in times])
+        recorder.add_times("  processor time of the main thread", [cpu for _, cpu in times])
         _scroll(page, thread, "by date", given.frames)
         page.goto(ui.at(q="a red car", cutoff="off"))
         page.locator(".card").first.wait_for(timeout=120_000)
@@ -98,7 +98,7 @@ def _scroll(page: Any, thread: Any, order: str, frames: int) -> None:
     for step in (30, 400):
         before = _main_thread(thread)
         found = page.evaluate(_SCROLL, [step, frames])
-        _tell(f"frames at {step} pixels each, {order}", found)
+        recorder.add_times(f"frames at {step} pixels each, {order}", found)
         cpu = (_main_thread(thread) - before) / frames
         print(f"  processor time of the main thread: {cpu:.1f} ms a frame")
         recorder.add_row("frames", order=order, step=step, main_thread_ms=cpu)
@@ -111,16 +111,16 @@ def _ask(ui: Pages, most: int, searches: int) -> None:
         name = next(one["name"] for one in client.get("/state").json()["collections"])
         url, hits, times = f"/pictures/{name}/hits?q=a+red+car&cutoff=off&n=200", 0, []
         while url and len(times) < most:
-            before = _cpu(ui.process.pid)
+            before = recorder.process_seconds(ui.process.pid)
             answer = client.get(url).raise_for_status().json()
-            times.append((_cpu(ui.process.pid) - before) * 1000)
+            times.append((recorder.process_seconds(ui.process.pid) - before) * 1000)
             hits += len(answer["cards"])
             url = answer["more"]
         print(f"{hits:,} hits in pages of 200")
         recorder.put(hits=hits)
         tenth = max(1, len(times) // 10)
-        _tell("processor time of the server, the first tenth of pages", times[:tenth])
-        _tell("processor time of the server, the last tenth", times[-tenth:])
+        recorder.add_times("processor time of the server, the first tenth of pages", times[:tenth])
+        recorder.add_times("processor time of the server, the last tenth", times[-tenth:])
         for n in range(searches):
             client.get(f"/pictures/{name}/hits?q=a+car+number+{n}&cutoff=off&n=200").raise_for_status()
     memory = next(line for line in Path(f"/proc/{ui.process.pid}/status").read_text().splitlines() if "VmRSS" in line)
@@ -133,18 +133,6 @@ def _main_thread(session: Any) -> float:
     """Milliseconds of processor time of the page's main thread so far."""
     metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
     return float(metrics["TaskDuration"]) * 1000
-
-
-def _tell(what: str, values: list[float]) -> None:
-    p50, p95 = np.percentile(values, [50, 95])
-    print(f"{what:<54} p50 {p50:6.1f}   p95 {p95:6.1f}   ms, of {len(values)}")
-    recorder.add_row("times", what=what.strip(), p50_ms=p50, p95_ms=p95, of=len(values))
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of processor time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from serving import served
 
 _OPTIONS: Final = ("--rate", "0")
-_TICK: Final = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -134,13 +133,13 @@ def _ask(
             answers[n] += 1
         connection.close()
 
-    before, began = _cpu(server), time.perf_counter()
+    before, began = recorder.process_seconds(server), time.perf_counter()
     threads = [threading.Thread(target=client, args=(n,)) for n in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    took, cpu, total = time.perf_counter() - began, _cpu(server) - before, sum(answers)
+    took, cpu, total = time.perf_counter() - began, recorder.process_seconds(server) - before, sum(answers)
     said = f" UNEXPECTED {sorted(wrong)}" if wrong else ""
     print(f"{name:20} {total / took:7.0f} a second, {cpu / total * 1000:6.2f} ms of the server's processor each{said}")
     recorder.add_row(
@@ -163,12 +162,6 @@ def _export(collection: str, out: str) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu = (used.ru_utime + used.ru_stime) / report.images * 1000
     print(json.dumps({"seconds": took, "cpu_ms": cpu, "skipped": len(report.skipped)}))
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of processor time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
 
 
 if __name__ == "__main__":

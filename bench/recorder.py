@@ -16,11 +16,13 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 HERE = Path(__file__).resolve().parent
 _figures: dict[str, Any] = {}
@@ -35,6 +37,19 @@ def put(**figures: Any) -> None:
 def add_row(table: str, /, **columns: Any) -> None:
     """Record a row of a table, which is a list of such rows among the figures."""
     _figures.setdefault(table, []).append(columns)
+
+
+def add_times(what: str, values: Sequence[float]) -> None:
+    """Print the median and the 95th percentile of some milliseconds, and add them to the table `times`."""
+    p50, p95 = np.percentile(values, [50, 95])
+    print(f"{what:<54} p50 {p50:6.1f}   p95 {p95:6.1f}   ms, of {len(values)}")
+    add_row("times", what=what.strip(), p50_ms=p50, p95_ms=p95, of=len(values))
+
+
+def process_seconds(pid: int) -> float:
+    """Return the processor time of a process so far, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def run(main: Callable[[], int | None]) -> int:

@@ -126,12 +126,12 @@ def _paint(browser: Any, ui: Pages) -> None:
     for _ in range(6):
         context = browser.new_context(viewport={"width": 1400, "height": 900})
         page = context.new_page()
-        before = _cpu(ui.process.pid)
+        before = recorder.process_seconds(ui.process.pid)
         began = time.perf_counter()
         page.goto(ui.at(), wait_until="commit")
         page.locator(".card").first.wait_for(timeout=120_000)
         cold.append((time.perf_counter() - began) * 1000)
-        server.append((_cpu(ui.process.pid) - before) * 1000)
+        server.append((recorder.process_seconds(ui.process.pid) - before) * 1000)
         paint, weight = page.evaluate(
             """() => [performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN,
               performance.getEntriesByType("resource").reduce((sum, one) => sum + one.transferSize, 0)]"""
@@ -141,11 +141,11 @@ def _paint(browser: Any, ui: Pages) -> None:
         context.close()
     print(f"transferred until then, with a cold cache: {np.median(weights):.2f} MB")
     recorder.put(transferred_mb=float(np.median(weights)))
-    _tell("first contentful paint (new visitor, warm process)", paints[1:])
+    recorder.add_times("first contentful paint (new visitor, warm process)", paints[1:])
     print(f"first page of this process: {cold[0]:.0f} ms")
     recorder.put(first_page_ms=cold[0])
-    _tell("first paint (new visitor, warm process)", cold[1:])
-    _tell("  processor time of the server", server[1:])
+    recorder.add_times("first paint (new visitor, warm process)", cold[1:])
+    recorder.add_times("  processor time of the server", server[1:])
 
 
 def _scroll(browser: Any, ui: Pages) -> None:
@@ -157,8 +157,8 @@ def _scroll(browser: Any, ui: Pages) -> None:
     found = page.evaluate(SCROLL, 10_000)
     print(f"scrolled over {found['last']:,} pictures; at most {found['most']} cards in the document")
     recorder.put(scrolled_pictures=found["last"], most_cards=found["most"])
-    _tell("between two frames at 400 pixels a frame", found["fast"])
-    _tell("between two frames at 30 pixels a frame", found["slow"])
+    recorder.add_times("between two frames at 400 pixels a frame", found["fast"])
+    recorder.add_times("between two frames at 30 pixels a frame", found["slow"])
     frames = len(found["fast"]) + len(found["slow"])
     print(f"  processor time of the browser: {(_children(ui.process.pid) - before) * 1000 / frames:.1f} ms a frame")
     page.close()
@@ -173,37 +173,25 @@ def _search(browser: Any, ui: Pages, searches: int) -> None:
     for n in range(searches + 1):
         page.evaluate(WATCH)
         box.fill(f"a {COLOURS[n % 10]} {WORDS[n // 10 % 10]}, {n}")
-        cpu, clients = _cpu(ui.process.pid), _children(ui.process.pid)
+        cpu, clients = recorder.process_seconds(ui.process.pid), _children(ui.process.pid)
         box.press("Enter")
         page.wait_for_function("window.bench.names !== null", timeout=120_000)
-        until.append((_cpu(ui.process.pid) - cpu) * 1000)
+        until.append((recorder.process_seconds(ui.process.pid) - cpu) * 1000)
         page.wait_for_function("window.bench.pictures !== null", timeout=120_000)
         names.append(page.evaluate("window.bench.names"))
         pictures.append(page.evaluate("window.bench.pictures"))
-        server.append((_cpu(ui.process.pid) - cpu) * 1000)
+        server.append((recorder.process_seconds(ui.process.pid) - cpu) * 1000)
         client.append((_children(ui.process.pid) - clients) * 1000)
         said = page.get_by_text(re.compile(r"· [\d,]+ ms$")).first.text_content()
         told.append(float(re.search(r"([\d,]+) ms$", said)[1].replace(",", "")))  # type: ignore[index]
     print(f"first search: {names[0]:.0f} ms")
     recorder.put(first_search_ms=names[0])
-    _tell("Enter → names of the results on the screen", names[1:])
-    _tell("  of it the search itself", told[1:])
-    _tell("  processor time of the server until then", until[1:])
-    _tell("Enter → first row of pictures", pictures[1:])
-    _tell("  processor time of the server until then", server[1:])
-    _tell("  processor time of the browser until then", client[1:])
-
-
-def _tell(what: str, values: list[float]) -> None:
-    p50, p95 = np.percentile(values, [50, 95])
-    print(f"{what:<50} p50 {p50:6.0f}   p95 {p95:6.0f}   ms, of {len(values)}")
-    recorder.add_row("times", what=what.strip(), p50_ms=p50, p95_ms=p95, of=len(values))
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of processor time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    recorder.add_times("Enter → names of the results on the screen", names[1:])
+    recorder.add_times("  of it the search itself", told[1:])
+    recorder.add_times("  processor time of the server until then", until[1:])
+    recorder.add_times("Enter → first row of pictures", pictures[1:])
+    recorder.add_times("  processor time of the server until then", server[1:])
+    recorder.add_times("  processor time of the browser until then", client[1:])
 
 
 def _children(but: int) -> float:
@@ -222,7 +210,7 @@ def _children(but: int) -> float:
             above = parents[above]
         if above == os.getpid() and pid not in (but, os.getpid()):
             try:
-                found += _cpu(pid)
+                found += recorder.process_seconds(pid)
             except OSError:
                 continue
     return found

@@ -43,7 +43,7 @@ from imseek.types.timeline import Timeline as Timeline
 
 if TYPE_CHECKING:
     from imseek.analysis.vocabulary import VocabularyCache
-    from imseek.search import Box, Facet, FacetCounts, FacetSummary, LocationCounts
+    from imseek.search import Box, Facet, FacetCounts, FacetSummary, LocationCluster, LocationCounts
     from imseek.search.where.facet_counts import FacetCounter
 
 #: Bytes of columns that filters of timelines may hold.
@@ -171,14 +171,16 @@ def summarise_facets(
         found = summary.facets(reader, ids=ids)
         chosen = summary.choose_facets(found, columns, summary.facets(reader) if hits and columns else ())
         (tags,) = counter.count(reader, [summary.TAG], hits=hits, limit=values)
-        places = counter.locations(reader, hits=hits)
-        if hits and places.clusters:  # More finely where these are.
-            places = counter.locations(reader, hits=hits, view=around_all(places.clusters))
+        places: tuple[LocationCluster, ...] = ()
+        if not columns or summary.LOCATION in columns:
+            places = counter.locations(reader, hits=hits).clusters
+            if hits and places:  # More finely where these are.
+                places = counter.locations(reader, hits=hits, view=around_all(places)).clusters
         return FacetSummary(
             tags.images,
             tuple(replace(one, values=one.values[:values]) for one in chosen),
             tags.values if not columns or summary.TAG in columns else (),
-            places.clusters[:values] if not columns or summary.LOCATION in columns else (),
+            places[:values],
         )
 
     return run_with_reader(collection, look)

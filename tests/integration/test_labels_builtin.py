@@ -57,3 +57,4 @@ def test_it_does_not_read_and_says_so(root: Path) -> None:
     assert found.probabilities[at, cat] < 0.3
     assert any("builtin cannot read" in note for note in found.notes)
     assert found.cautions is not None
+    assert 0 < int(found.cautions.sum()) < len(given)

@@ -86,6 +86,11 @@ class LocationCluster:
     def box(self) -> Box:
         return Box(self.west, self.south, self.east, self.north)
 
+    @property
+    def name(self) -> str:
+        """The countries, the first two of them if there are more."""
+        return (" and ".join(self.countries[:2]) or "At sea") + ("…" if len(self.countries) > 2 else "")
+
 
 @dataclass(frozen=True, slots=True)
 class LocationCounts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -16,7 +16,7 @@ from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable, shorten
 
 if TYPE_CHECKING:
-    from imseek.search import Facet, FacetSummary
+    from imseek.search import Facet, FacetSummary, LocationCluster
 
 #: Characters of a value in the table.
 _VALUE: Final = 40
@@ -87,10 +87,9 @@ def _values(one: Facet) -> str:
     return f"{low} to {high}"
 
 
-def _list(values: Any) -> str:
+def _list(values: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{printable(shorten(str(value), _VALUE))} ({n:,})" for value, n in values)
 
 
-def _place(one: Any) -> str:
-    name = " and ".join(one.countries) or "at sea"
-    return f"{name} {one.latitude:.2f},{one.longitude:.2f}"
+def _place(one: LocationCluster) -> str:
+    return f"{one.name} {one.latitude:.2f},{one.longitude:.2f}"

@@ -216,6 +216,9 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
         st.text(f"{len(of.ids):,} of {of.total:,} pictures, of all parts of the map.")
     chosen = selection.Selection.of(collection.uuid, shown.name)
 
+    def drawn() -> None:
+        st.session_state[_DRAWN] = shown
+
     def gone() -> None:
         map_points.clear_cache()
         colours.clear_cache()
@@ -236,7 +239,7 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
             on_toggle=chosen.toggle,
             on_clear=chosen.clear,
             on_gone=gone,
-            on_drawn=lambda: st.session_state.__setitem__(_DRAWN, shown),
+            on_drawn=drawn,
         )
     # Its place is always there: otherwise what is drawn after it would take its place for a moment, or it stays.
     with st.container(key="map-large"), errors.show_errors():

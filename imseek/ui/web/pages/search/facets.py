@@ -180,8 +180,7 @@ def _locations(collection: Collection, asked: SearchState, hits: _Hits | None, v
     rows = [
         {
             "value": one.where,
-            "label": " and ".join([*one.countries[:1], *one.countries[1:2]]) + ("…" if len(one.countries) > 2 else "")
-            or "At sea",
+            "label": one.name,
             "at": ", ".join(format_degrees(*part, digits) for part in ((one.latitude, "SN"), (one.longitude, "WE"))),
             "place": [one.longitude, one.latitude],
             "box": list(one.box),
