@@ -100,6 +100,19 @@ def test_times_are_told_as_days() -> None:
     )
 
 
+def test_integers_are_counted_where_they_are_few() -> None:
+    """Ratings are; of sizes, nearly each of which is another one, the bounds say more."""
+    import pyarrow as pa
+
+    def of(values: list[int]) -> Facet:
+        return facets._facet("n", facets.Kind.INT, iter([pa.chunked_array([pa.array(values)])]))
+
+    assert of([5, 3, 5]).values == (("5", 2), ("3", 1))
+    assert (of(list(range(28))).values, of(list(range(28))).high) == ((), 27)
+    assert len(of([n % 50 for n in range(100)]).values) > 0
+    assert of([n % 101 for n in range(1000)]).values == ()
+
+
 def test_the_most_frequent_values_come_first() -> None:
     """Of equally frequent ones the lower ones, wherever they lie; the rest are counted, not named."""
     import pyarrow as pa

@@ -16,3 +16,7 @@ def test_a_place_with_a_long_name_has_its_position() -> None:
         "location South Georgia and the South Sandwich Islands -54.28,-36.51 (3)"
     )
     assert images == "3 images"
+
+
+def test_a_column_without_values_says_so() -> None:
+    assert _lines(FacetSummary(3, (), (), ()), named=True) == ["3 images", "none of them has a value there"]

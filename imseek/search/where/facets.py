@@ -35,7 +35,9 @@ _SKIPPED: Final = frozenset({"phash", "mode", "orientation", "taken_at_zone", "c
 #: Names of what is no column: tags, and where images were taken.
 TAG: Final = "tag"
 LOCATION: Final = "location"
-#: Distinct integers up to which they are counted: ratings, not widths.
+#: Distinct integers up to which they are counted, ratings and not sizes: so many of few images, at most half as many as
+#: images, and at most so many.
+_FEW_INTEGERS: Final = 10
 _MAX_INTEGERS: Final = 100
 
 
@@ -174,7 +176,7 @@ def _facet(name: str, kind: Kind, chunks: Iterator[Any]) -> Facet:
             values = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
             counts.update({value: n for value, n in values if value is not None})
             counts = None if len(counts) > _MAX_DISTINCT else counts
-    if kind is Kind.INT and len(counts or ()) > _MAX_INTEGERS:
+    if kind is Kind.INT and len(counts or ()) > min(_MAX_INTEGERS, max(_FEW_INTEGERS, known // 2)):
         counts = None
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0])) if counts else []
     return Facet(

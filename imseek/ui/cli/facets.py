@@ -72,6 +72,8 @@ def _lines(found: FacetSummary, named: bool) -> list[str]:
         rows.append(("location", "", ", ".join(f"{_place(one)} ({one.images:,})" for one in found.locations)))
     out = [table(("column", "images", "values"), rows, right=(1,))] if rows else []
     out.append(format_count(found.images, "image"))
+    if named and not rows:
+        out.append("none of them has a value there")
     if named and len(found.locations) and not found.columns:
         out += [f"{_place(one)}: --where {one.where!r}" for one in found.locations]
     return out
