@@ -62,7 +62,8 @@ def create(
         durable_files.sync_above(root)  # Another process may have created them without an fsync.
         durable_files.discard_files(root / name for name in _UNFINISHED)
         places = "relative" if relative_places else "absolute"
-        made = backend.create(places, partial(_fill, spaces))
+        with translate_os_errors(root):
+            made = backend.create(places, partial(_fill, spaces))
         _trust_new(root)
         return made
     finally:
