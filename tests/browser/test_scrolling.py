@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Pages, Visit, visits
+from browsing import Pages, Visit, top, visits
 from PIL import ExifTags, Image
 from playwright.sync_api import expect
 
@@ -295,7 +295,7 @@ def test_on_phones_pictures_by_date_begin_near_the_top(visit: Visit) -> None:
     page = visit(c="dated", width=400)
     expect(page.locator(".heading .title").first).to_have_text("Mon, 25 December 2023")
     page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
-    assert page.locator(".card").first.bounding_box()["y"] <= 160
+    assert top(page.locator(".card").first) <= 160
 
 
 def test_a_year_is_chosen_by_its_bar(visit: Visit) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import Visit, indexing, pages
+from browsing import Visit, indexing, pages, top
 from playwright.sync_api import expect
 
 import imseek
@@ -130,7 +130,7 @@ def test_on_a_phone_pictures_begin_near_the_top_and_pages_are_at_the_bottom(
     expect(page.locator(SWITCHER)).to_be_visible()
     expect(page.locator(SWITCHER)).to_contain_text("photos")
     page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
-    assert first.bounding_box()["y"] <= 160
+    assert top(first) <= 160
     bar = page.locator(".st-key-shell-pages").bounding_box()
     assert bar["y"] + bar["height"] == pytest.approx(900, abs=2)
     page.get_by_role("link", name="Collections").click()

@@ -100,6 +100,15 @@ def visits(browser: Any, ui: Pages, **settings: Any) -> Iterator[Visit]:
     context.close()
 
 
+def top(element: Any) -> float:
+    """Distance of an element from the top of the window in px. While a page settles, it is waited for."""
+    end = time.monotonic() + 10
+    while (box := element.bounding_box()) is None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert box is not None, "it is not visible"
+    return float(box["y"])
+
+
 #: A run that goes on until it is interrupted.
 _RUN = """
 import sys, time
