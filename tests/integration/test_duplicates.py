@@ -269,8 +269,9 @@ class TestThresholds:
     ) -> None:
         """Builtin, as if nobody had ever chosen limits for it.
 
-        The sample is all 24 pictures, crops too: it gives .87 where .80 was chosen. By .80 all eight crops are found,
-        by .87 not those of the astronaut and the rocket, by .99 only that of the camera.
+        The sample is all 24 pictures, crops too: it gives .88 where .80 was chosen, and .957 where .9 was chosen for
+        pairs that are looked at closely. By what was chosen all eight crops are found, by what was measured not those
+        of the cat Chelsea and of the rocket, whose cosines with their pictures are .93 and .92.
         """
         from imseek.duplicates import thresholds
 
@@ -302,7 +303,7 @@ class TestThresholds:
         assert together.keys() == {path.stem for path in photo_files}
         for stem, others in together.items():
             both = [f"{stem} cropped.jpg", f"{stem} small.jpg"]
-            assert others == both or (stem in ("astronaut", "rocket") and others == both[1:])
+            assert others == both or (stem in ("chelsea", "rocket") and others == both[1:])
 
 
 class TestJudging:
