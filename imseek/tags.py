@@ -75,7 +75,8 @@ def add_all(
     if not pairs:
         return TagReport(0, 0, Reader(root).generation, missing)
     with open_writer(root, "tag add") as writer:
-        generation, changed = stored.add_tags(writer, dict.fromkeys(pairs, provenance), over=provenance == PERSON)
+        given_by = dict.fromkeys(pairs, provenance)
+        generation, changed = stored.replace_tags(writer, (), given_by, over=provenance == PERSON)
     return TagReport(len(pairs), changed, generation, missing)
 
 
@@ -104,7 +105,7 @@ def remove(
     if not pairs:
         return TagReport(0, 0, Reader(root).generation)
     with open_writer(root, "tag remove") as writer:
-        generation, changed = stored.remove_tags(writer, pairs)
+        generation, changed = stored.replace_tags(writer, pairs, {})
     return TagReport(len(pairs), changed, generation)
 
 
