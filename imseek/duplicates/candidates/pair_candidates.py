@@ -17,10 +17,10 @@ import numpy.typing as npt
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.range_search import StoredRows
-from imseek.duplicates.candidates.cache import PartCache, digest
 from imseek.duplicates.candidates.hamming import Bits
 from imseek.duplicates.candidates.phash_pairs import Turn, describe_cuts, distances, find_phash_pairs, keep_orientation
 from imseek.duplicates.candidates.vector_pairs import find_vector_pairs
+from imseek.duplicates.part_cache import PartCache, digest
 from imseek.duplicates.unique_contents import Ids, UniqueContents
 from imseek.progress import SILENT, Cancelled, Task
 from imseek.types.arrays import Float32
