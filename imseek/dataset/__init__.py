@@ -27,6 +27,7 @@ from imseek.data.vectors.base import IdSet
 from imseek.dataset import class_balance, collection_comparison, quality_flags
 from imseek.dataset.class_leakage import count_repeats, find_leaks
 from imseek.dataset.image_ratings import rated_images
+from imseek.dataset.part_membership import parts_of
 from imseek.dataset.results import (
     Balance,
     ClassCount,
@@ -40,7 +41,6 @@ from imseek.dataset.results import (
     QualityList,
     QualityReport,
 )
-from imseek.dataset.splits import parts_of
 from imseek.dataset.vector_set_difference import EXPECTED_SHARE, MAX_QUERIED
 from imseek.duplicates import find as find_duplicates
 from imseek.duplicates.related_pairs import RelatedPairs, find_related
