@@ -124,8 +124,8 @@ def quality(folder: Path) -> None:
                 cosines = vectors["A"] @ rows.T + offset
                 factor = calibration.fit_factor(cosines, truth["A"])
                 nll = calibration.softmax_nll(cosines, truth["A"], factor).mean()
-                top = metrics.top_k_accuracy(metrics.ranks(cosines, truth["A"]), 1)
-                mean = metrics.mean_per_class(truth["A"], cosines.argmax(axis=1), len(classes))
+                top = np.mean(metrics.ranks(cosines, truth["A"]) <= 1)
+                mean = np.nanmean(metrics.per_class_accuracy(truth["A"], cosines.argmax(axis=1), len(classes)))
                 print(f"| {kind} | {name} | {said} | {top:.3f} | {mean:.3f} | {factor:.1f} | {-nll:.3f} |")
                 recorder.add_row(
                     "half_a",

@@ -177,12 +177,12 @@ def state(collection: AnyCollection, names: Iterable[str], images: Iterable[int]
 
 def restore(collection: AnyCollection, before: AlbumState) -> None:
     """Bring albums and tags back as they were at :func:`state`, in one commit. Raises LockedError."""
-    from imseek.data.catalog import albums as stored
+    from imseek.data.catalog import albums
     from imseek.data.writing.writer_wait import open_writer
 
     if before.rows or before.tags:
         with open_writer(path_of(collection), "album restore") as writer:
-            stored.replace(writer, before.rows, before.tags)
+            albums.replace(writer, before.rows, before.tags)
 
 
 #: Albums by name, None for none, and who gives which tag to which image, None for nobody.
@@ -191,7 +191,7 @@ _Change: TypeAlias = tuple[Mapping[str, AlbumRow | None], Mapping[tuple[int, str
 
 def _write(collection: AnyCollection, kind: str, name: str, change: Callable[[Reader], _Change]) -> AlbumReport:
     """Store in one commit what ``change`` makes of the albums and tags as they are then, and report on an album."""
-    from imseek.data.catalog import albums as stored
+    from imseek.data.catalog import albums
     from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
@@ -199,7 +199,7 @@ def _write(collection: AnyCollection, kind: str, name: str, change: Callable[[Re
         with closing(Reader(root)) as reader:
             rows, states = change(reader)
             generation = reader.generation
-        generation, changed = stored.replace(writer, rows, states) if rows or states else (generation, 0)
+        generation, changed = albums.replace(writer, rows, states) if rows or states else (generation, 0)
 
     def count(reader: Reader) -> int:
         found = [row for row in album_reader.rows(reader) if row.tag == name]

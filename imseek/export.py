@@ -39,6 +39,7 @@ from imseek.progress import ProgressCallback, Task
 from imseek.search.query import Query, Question, as_query
 from imseek.types.arrays import Float32
 from imseek.types.collections import AnyCollection, path_of
+from imseek.types.indexing_runs import FOLDER_KINDS
 from imseek.types.pictures import display_path
 from imseek.user_paths import expand_user
 
@@ -214,7 +215,7 @@ def _reindex_notes(reader: Reader, target: Path | None) -> tuple[str, ...]:
         return ()
     real = Path(os.path.realpath(target))
     for source in reader.sources().values():
-        is_folder = source.kind in ("folder", "imagefolder")
+        is_folder = source.kind in FOLDER_KINDS
         if is_folder and real.is_relative_to(os.path.realpath(os.fsdecode(source.root))):
             shown = display_path(source.root)
             return (f"it lies in the source {shown}: the next `imseek index` takes its pictures in too",)

@@ -42,7 +42,7 @@ from imseek.types.suggestions import SuggestionKind, SuggestionSource
 from imseek.types.timeline import Timeline as Timeline
 
 if TYPE_CHECKING:
-    from imseek.analysis.vocabulary import VocabularyCache
+    from imseek.analysis.suggestions import VocabularyCache
     from imseek.search import Box, Facet, FacetCounts, FacetSummary, LocationCluster, LocationCounts
     from imseek.search.where.facet_counts import FacetCounter
 
@@ -297,7 +297,7 @@ def suggest(
     its words have been counted too. A collection on a server suggests what that serves, and a published one nothing:
     its words are not published. Raises UsageError, CollectionNotFoundError, CorruptCollectionError, ServerError.
     """
-    from imseek.analysis.vocabulary import KINDS
+    from imseek.analysis.suggestions import KINDS
 
     if limit < 1:
         raise UsageError("a limit is at least 1")
@@ -311,7 +311,7 @@ def suggest(
 
 @cache
 def _vocabularies() -> VocabularyCache:
-    from imseek.analysis.vocabulary import VocabularyCache
+    from imseek.analysis.suggestions import VocabularyCache
 
     return VocabularyCache()
 

@@ -75,7 +75,8 @@ def add_all(
     if not pairs:
         return TagReport(0, 0, Reader(root).generation, missing)
     with open_writer(root, "tag add") as writer:
-        generation, changed = stored.add_tags(writer, dict.fromkeys(pairs, provenance), over=provenance == PERSON)
+        given_by = dict.fromkeys(pairs, provenance)
+        generation, changed = stored.replace_tags(writer, (), given_by, over=provenance == PERSON)
     return TagReport(len(pairs), changed, generation, missing)
 
 
@@ -104,7 +105,7 @@ def remove(
     if not pairs:
         return TagReport(0, 0, Reader(root).generation)
     with open_writer(root, "tag remove") as writer:
-        generation, changed = stored.remove_tags(writer, pairs)
+        generation, changed = stored.replace_tags(writer, pairs, {})
     return TagReport(len(pairs), changed, generation)
 
 
@@ -149,7 +150,7 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
     Images that have both tags keep the existing one unchanged. An album (:mod:`imseek.albums`) stays one. Raises
     UsageError (a tag that no image has, an invalid name), LockedError.
     """
-    from imseek.data.catalog import albums as stored_albums
+    from imseek.data.catalog import albums
     from imseek.data.catalog import tags as stored
     from imseek.data.writing.writer_wait import open_writer
 
@@ -166,7 +167,7 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
         learned = [one for one in tag_reader.rows(reader, [to]) if one[0] in said and not tag_reader.is_manual(one[2])]
         taken = [(image_id, name) for image_id, name, _ in (*rows, *learned)]
         generation, _ = stored.replace_tags(
-            writer, taken, {(i, to): by for i, _, by in rows}, also=stored_albums.rename_change(reader, tag, to)
+            writer, taken, {(i, to): by for i, _, by in rows}, also=albums.rename_change(reader, tag, to)
         )
     return TagReport(len(rows), len(rows), generation)
 
@@ -217,7 +218,7 @@ def restore(collection: AnyCollection, before: Mapping[tuple[int, str], str | No
 
     Images that are no longer in the collection are passed over. Raises UsageError (an invalid tag), LockedError.
     """
-    from imseek.data.catalog import albums as stored_albums
+    from imseek.data.catalog import albums
     from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
@@ -228,7 +229,7 @@ def restore(collection: AnyCollection, before: Mapping[tuple[int, str], str | No
     if not before:
         return TagReport(0, 0, Reader(root).generation)
     with open_writer(root, "tag restore") as writer:
-        generation, changed = stored_albums.replace(writer, {}, before)
+        generation, changed = albums.replace(writer, {}, before)
     return TagReport(len(before), changed, generation)
 
 

@@ -23,7 +23,7 @@ from imseek.indexer.debounce import PathDebouncer, below, cover
 from imseek.indexer.sources.files import trouble_at
 from imseek.indexer.sources.filters import looks_like_picture
 from imseek.indexer.sources.sidecar_files import is_sidecar, pictures_beside
-from imseek.types.indexing_runs import IndexReport
+from imseek.types.indexing_runs import FOLDER_KINDS, IndexReport
 from imseek.types.pictures import display_path
 from imseek.user_paths import expand_user
 
@@ -436,7 +436,7 @@ class _FolderWatcher:
 
 def _is_folder(source: path_lookup.LocalSource) -> bool:
     """Whether a source is a folder, or was one if it is gone now."""
-    return source.kind in ("folder", "imagefolder") or os.path.isdir(source.root)
+    return source.kind in FOLDER_KINDS or os.path.isdir(source.root)
 
 
 def _watchfiles() -> ModuleType:

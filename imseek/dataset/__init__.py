@@ -18,18 +18,16 @@ from typing import Final
 import numpy as np
 
 from imseek.analysis.score_columns import check_name
-from imseek.analysis.snapshot_session import SnapshotSession, run_with_reader
-from imseek.analysis.snapshot_session import filter_ids as allowed_of
+from imseek.analysis.snapshot_session import SnapshotSession, filter_ids, run_with_reader
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.catalog import models
 from imseek.data.current_file import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import IdSet
-from imseek.dataset import class_balance as spreading
-from imseek.dataset import collection_comparison
-from imseek.dataset import quality_flags as rating
+from imseek.dataset import class_balance, collection_comparison, quality_flags
 from imseek.dataset.class_leakage import count_repeats, find_leaks
 from imseek.dataset.image_ratings import rated_images
+from imseek.dataset.part_membership import parts_of
 from imseek.dataset.results import (
     Balance,
     ClassCount,
@@ -43,7 +41,6 @@ from imseek.dataset.results import (
     QualityList,
     QualityReport,
 )
-from imseek.dataset.splits import parts_of
 from imseek.dataset.vector_set_difference import EXPECTED_SHARE, MAX_QUERIED
 from imseek.duplicates import find as find_duplicates
 from imseek.duplicates.related_pairs import RelatedPairs, find_related
@@ -54,9 +51,9 @@ from imseek.search.encoder_loader import load_encoder
 from imseek.search.generations import retry_if_stale
 from imseek.types.collections import AnyCollection, path_of
 
-KINDS: Final = rating.KINDS
+KINDS: Final = quality_flags.KINDS
 #: The rule for each quality list, in the syntax of ``--where``.
-RULES: Final = rating.RULES
+RULES: Final = quality_flags.RULES
 #: Default number of images per class, group or list.
 LIMIT: Final = 20
 
@@ -77,18 +74,18 @@ def quality(
     wanted = _check_kinds(kinds)
 
     def work(reader: Reader) -> QualityReport:
-        ids, measures = rating.read_measures(reader, allowed_of(reader, where))
-        flagged = rating.flag_images(measures)
+        ids, measures = quality_flags.read_measures(reader, filter_ids(reader, where))
+        flagged = quality_flags.flag_images(measures)
         lists = []
         for kind in wanted:
             at = np.flatnonzero(flagged[kind])
-            name, sign = rating.ORDER[kind]
+            name, sign = quality_flags.ORDER[kind]
             worst = at[np.lexsort((ids[at], -sign * measures[name][at]))][:limit]
             shown = [
                 (int(ids[n]), {f"luma_{m}": float(v[n]) for m, v in measures.items() if not np.isnan(v[n])})
                 for n in worst.tolist()
             ]
-            lists.append(QualityList(kind, rating.RULES[kind], len(at), rated_images(reader, shown)))
+            lists.append(QualityList(kind, quality_flags.RULES[kind], len(at), rated_images(reader, shown)))
         unknown = int(np.isnan(measures["mean"]).sum())
         return QualityReport(len(ids), unknown, tuple(lists), reader.generation)
 
@@ -108,12 +105,13 @@ def tag_quality(
     wanted = _check_kinds(kinds)
 
     def work(reader: Reader) -> dict[QualityKind, list[int]]:
-        ids, measures = rating.read_measures(reader, allowed_of(reader, where))
-        flagged = rating.flag_images(measures)
+        ids, measures = quality_flags.read_measures(reader, filter_ids(reader, where))
+        flagged = quality_flags.flag_images(measures)
         return {kind: ids[flagged[kind]].tolist() for kind in wanted}
 
     lists = run_with_reader(collection, work)
-    given = {(image_id, str(kind)): f"quality: {rating.RULES[kind]}" for kind, ids in lists.items() for image_id in ids}
+    rules = quality_flags.RULES
+    given = {(image_id, str(kind)): f"quality: {rules[kind]}" for kind, ids in lists.items() for image_id in ids}
     if given:
         with open_writer(path_of(collection), "dataset quality --tag") as writer:
             tags.put(writer, given)
@@ -140,16 +138,16 @@ def save_quality(
 
     def work(reader: Reader) -> dict[str, dict[int, bool]]:
         check_name(reader, name, "quality", [f"{name}_{kind}" for kind in wanted], replace=True)
-        ids, measures = rating.read_measures(reader, allowed_of(reader, where))
+        ids, measures = quality_flags.read_measures(reader, filter_ids(reader, where))
         known = ~np.isnan(measures["mean"])
-        flagged = rating.flag_images(measures)
+        flagged = quality_flags.flag_images(measures)
         return {
             f"{name}_{kind}": dict(zip(ids[known].tolist(), flagged[kind][known].tolist(), strict=True))
             for kind in wanted
         }
 
     values = run_with_reader(collection, work)
-    facts = {"rules": {kind: rating.RULES[kind] for kind in wanted}, "where": where}
+    facts = {"rules": {kind: quality_flags.RULES[kind] for kind in wanted}, "where": where}
     store(path_of(collection), values, Model(name, "quality", facts))
     return {kind: sum(values[f"{name}_{kind}"].values()) for kind in wanted}
 
@@ -171,8 +169,8 @@ def balance(
     """
 
     def work(reader: Reader, repeats: DuplicateContents | None, notes: tuple[str, ...]) -> Balance:
-        allowed = allowed_of(reader, where)
-        found = spreading.ClassMembership(reader, by, allowed)
+        allowed = filter_ids(reader, where)
+        found = class_balance.ClassMembership(reader, by, allowed)
         images = reader.current.images if allowed is None else len(Vectors(reader, None, allowed))
         sizes = found.sizes()
         repeated: Mapping[str, int] | None = None
@@ -197,8 +195,8 @@ def balance(
                 )
                 for n in order
             ),
-            effective=spreading.effective_class_count(sizes.tolist()),
-            ratio=spreading.imbalance_ratio(sizes.tolist()),
+            effective=class_balance.effective_class_count(sizes.tolist()),
+            ratio=class_balance.imbalance_ratio(sizes.tolist()),
             generation=reader.generation,
             notes=notes,
         )
@@ -233,7 +231,7 @@ def leakage(
     with SnapshotSession(collection) as session:
 
         def work(reader: Reader) -> LeakReport:
-            allowed = allowed_of(reader, where)
+            allowed = filter_ids(reader, where)
             class_of, images = parts_of(reader, split, allowed)
             sizes = Counter(class_of.values())
             if len(sizes) < 2:
@@ -362,7 +360,7 @@ def _find_related(session: SnapshotSession, reader: Reader, where: str | None, l
         session.index,
         lambda space: load_encoder(session.root, space, ("image",)),
         ("exact", "same", "edited"),
-        allowed=allowed_of(reader, where),
+        allowed=filter_ids(reader, where),
         where=where or "",
         looks=looks,
         task=task,

@@ -7,7 +7,6 @@ docs/dataset.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Final, TypeAlias, get_args
 
 import numpy as np
@@ -18,7 +17,6 @@ from imseek.data.shards.shard_files import LUMA_COLUMNS
 from imseek.data.vectors.base import Bools, Ids, IdSet
 from imseek.dataset.results import QualityKind
 from imseek.search.where.column_values import numbers
-from imseek.types.pictures import Luma
 
 KINDS: Final[tuple[QualityKind, ...]] = get_args(QualityKind)
 #: By kind: the filter condition (docs/where.md), and the measure and sign that order a list, worst first.
@@ -48,13 +46,6 @@ def flag_images(of: Measures) -> dict[QualityKind, Bools]:
         "bright": (of["bright"] >= 0.15) & (of["mean"] >= 0.6),
         "empty": empty,
     }
-
-
-def flags_of(luma: Luma) -> tuple[QualityKind, ...]:
-    """Return the kinds that apply to one image."""
-    values = {name: np.nan if value is None else value for name, value in asdict(luma).items()}
-    found = flag_images({name: np.array([value]) for name, value in values.items()})
-    return tuple(kind for kind, mask in found.items() if mask[0])
 
 
 def read_measures(reader: Reader, allowed: IdSet | None = None) -> tuple[Ids, Measures]:

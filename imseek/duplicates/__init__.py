@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from imseek.analysis.snapshot_session import SnapshotSession, filter_ids, run_with_reader
-from imseek.data.catalog import duplicate_judgements as stored
+from imseek.data.catalog import duplicate_judgements
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.files.durable_files import digest_of_file
 from imseek.duplicates import cross_collection_groups, pipeline
@@ -150,9 +150,9 @@ def judge(collection: AnyCollection, images: Sequence[int | AnyPath], verdict: V
 
     root = path_of(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
-    made = [stored.make_judgement(a, b, verdict, PERSON) for a, b in pairs]
+    made = [duplicate_judgements.make_judgement(a, b, verdict, PERSON) for a, b in pairs]
     with open_writer(root, "judge") as writer:
-        stored.record(writer, made)
+        duplicate_judgements.record(writer, made)
     return _judgements_of(root, pairs)
 
 
@@ -165,7 +165,7 @@ def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[
     before = _judgements_of(root, pairs)
     if before:
         with open_writer(root, "judge --forget") as writer:
-            stored.withdraw(writer, pairs)
+            duplicate_judgements.withdraw(writer, pairs)
     return before
 
 
@@ -185,25 +185,25 @@ def rejudge(
     changes = {
         (one.a, one.b): None if verdict is None else one
         for (a, b), verdict in wanted.items()
-        for one in (stored.make_judgement(a, b, verdict or "same", PERSON),)
+        for one in (duplicate_judgements.make_judgement(a, b, verdict or "same", PERSON),)
     }
     if not changes:
         return {}
     with open_writer(root, "judge") as writer:
-        said = {(one.a, one.b): one.verdict for one in stored.read(root)}
+        said = {(one.a, one.b): one.verdict for one in duplicate_judgements.read(root)}
         duplicate_judgement_file.update_judgements(writer, changes)
     return {pair: said.get(pair) for pair in changes}
 
 
 def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:
     """Return all judgements, the latest first."""
-    found = stored.read(path_of(collection))
+    found = duplicate_judgements.read(path_of(collection))
     return tuple(sorted(found, key=lambda one: one.decided_at, reverse=True))
 
 
 def _judgements_of(root: Path, pairs: Iterable[tuple[str, str]]) -> tuple[Judgement, ...]:
     wanted = set(pairs)
-    return tuple(one for one in stored.read(root) if (one.a, one.b) in wanted)
+    return tuple(one for one in duplicate_judgements.read(root) if (one.a, one.b) in wanted)
 
 
 def images_of(collection: AnyCollection, contents: Iterable[str]) -> dict[str, tuple[int, ...]]:

@@ -17,9 +17,9 @@ import numpy as np
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.duplicates.candidates import pair_candidates
-from imseek.duplicates.candidates.cache import PartCache, digest
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.pair_reports import reach_of, to_duplicate_pairs
+from imseek.duplicates.part_cache import PartCache, digest
 from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Thresholds
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes

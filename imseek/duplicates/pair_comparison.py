@@ -12,12 +12,12 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.range_search import StoredRows
 from imseek.duplicates.candidates import pair_candidates
-from imseek.duplicates.candidates.cache import PartCache, digest
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.candidates.phash_pairs import distances
 from imseek.duplicates.crops import crop_search
 from imseek.duplicates.crops.tile_vectors import TileEncoder, TileStore
 from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
+from imseek.duplicates.part_cache import PartCache, digest
 from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Positions, Thresholds
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes

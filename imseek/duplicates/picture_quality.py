@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.duplicates.candidates.cache import CacheTable, PartCache, digest
+from imseek.duplicates.part_cache import CacheTable, PartCache, digest
 from imseek.duplicates.results import Duplicate
 from imseek.errors import ImseekError
 from imseek.media import decode

@@ -20,8 +20,6 @@ from imseek.exports.image_files import PictureReader
 _PICTURES: Final = "data"
 #: The oldest version with these fields: newer versions of FiftyOne migrate it, older ones reject it.
 _VERSION: Final = "1.0.0"
-#: Number of images whose vectors are looked up together.
-_BLOCK: Final = 1024
 
 
 def write(job: ExportJob) -> WriteResult:

@@ -17,11 +17,11 @@ from imseek.indexer.sources import KINDS, check_source, detect, filter_of, known
 from imseek.indexer.sources.files import GONE_ERRNOS
 from imseek.indexer.sources.folder import path_below, reaches
 from imseek.input_file import missing_path_hint
-from imseek.types.indexing_runs import SourceOptions
+from imseek.types.indexing_runs import FOLDER_KINDS, SourceOptions
 from imseek.types.pictures import display_path
 
 #: Kinds whose sources are folders or single files, found by walking.
-_WALKED_KINDS = ("folder", "file", "imagefolder")
+_WALKED_KINDS = (*FOLDER_KINDS, "file")
 #: The kind of the single source for files and URLs indexed by name.
 LIST_KIND = "list"
 

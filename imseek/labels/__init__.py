@@ -29,8 +29,7 @@ from imseek.data.reader import Reader
 from imseek.encoders.prompts import template_sets as template_sets
 from imseek.errors import UsageError
 from imseek.labels import classes as wording
-from imseek.labels import evaluation, label_store, logit_scale, moderation, policies, zero_shot
-from imseek.labels import ground_truth as truths
+from imseek.labels import evaluation, ground_truth, label_store, logit_scale, moderation, policies, zero_shot
 from imseek.labels.classes import Classes as Classes
 from imseek.labels.classes import normalise_name as normalise_name
 from imseek.labels.logit_scale import Scale
@@ -259,7 +258,7 @@ def evaluate(
     collection: AnyCollection,
     classes: AnyClasses | None = None,
     *,
-    truth: str = truths.FOLDER,
+    truth: str = ground_truth.FOLDER,
     templates: str | Sequence[str] | None = None,
     none: bool | str | Sequence[str] = False,
     multi: bool = False,
@@ -291,7 +290,7 @@ def evaluate(
         scale = logit_scale.resolve_scale(root, space, temperature)
         context = LabelContext(Task(progress, stop))
         vectors = Vectors(reader, space, filter_ids(reader, where))
-        known = truths.read_truth(reader, vectors.ids, truth, classes_read)
+        known = ground_truth.read_truth(reader, vectors.ids, truth, classes_read)
         recipe = Recipe(
             known.classes,
             wording.resolve_templates(templates),

@@ -16,8 +16,7 @@ from imseek.labels.logit_scale import Scale
 from imseek.labels.recipe import Recipe
 from imseek.labels.results import Calibration, ClassAccuracy, Confusion, LabelEvaluation
 from imseek.labels.zero_shot import ClassVectors, LabelContext
-from imseek.metrics import bootstrap
-from imseek.metrics import classification as metrics
+from imseek.metrics import bootstrap, classification
 from imseek.metrics.estimate import Estimate
 from imseek.types.arrays import Float32
 
@@ -51,7 +50,7 @@ def evaluate(
         context.task.check()
         cosines = _cosines(vectors, truth.ids[part], prepared)
         own = truth.numbers[part]
-        ranks[part] = metrics.ranks(cosines, own)
+        ranks[part] = classification.ranks(cosines, own)
         best = cosines.argmax(axis=1)
         predicted[part] = np.where(best < classes, best, -1)
         if recipe.multi:
@@ -62,7 +61,7 @@ def evaluate(
             nll[part] = calibration.softmax_nll(cosines, own, scale.factor)
             confidence[part] = _confidence(cosines, scale.factor)
     right = predicted == truth.numbers
-    each = metrics.per_class_accuracy(truth.numbers, predicted, classes)
+    each = classification.per_class_accuracy(truth.numbers, predicted, classes)
     names = truth.classes.names
     counts = np.bincount(truth.numbers, minlength=classes)
     return LabelEvaluation(
@@ -72,12 +71,12 @@ def evaluate(
         top1=_interval(ranks <= 1),
         top5=_interval(ranks <= 5),
         mean_per_class=_per_class_interval(right, truth.numbers, classes),
-        ece=metrics.expected_calibration_error(np.clip(confidence, 0, 1), right),
+        ece=classification.expected_calibration_error(np.clip(confidence, 0, 1), right),
         nll=float(nll.mean()),
         per_class=tuple(ClassAccuracy(names[i], int(counts[i]), float(each[i])) for i in range(classes) if counts[i]),
         confusions=tuple(
             Confusion(names[one.truth], None if one.predicted < 0 else names[one.predicted], one.count)
-            for one in metrics.confusions(truth.numbers, predicted)
+            for one in classification.confusions(truth.numbers, predicted)
         ),
         factor=scale.factor,
         factor_source=scale.source,
@@ -171,9 +170,9 @@ def _calibration_error(cosines: Float32, truth: Ids, scale: Scale, recipe: Recip
         sure = top_classes.sigmoid(np.float32(scale.factor) * cosines + np.float32(scale.bias or 0))
         right = np.zeros(cosines.shape, np.bool_)
         right[np.arange(len(truth)), truth] = True
-        return metrics.expected_calibration_error(np.clip(sure, 0, 1).ravel(), right.ravel())
+        return classification.expected_calibration_error(np.clip(sure, 0, 1).ravel(), right.ravel())
     right = cosines.argmax(axis=1) == truth
-    return metrics.expected_calibration_error(np.clip(_confidence(cosines, scale.factor), 0, 1), right)
+    return classification.expected_calibration_error(np.clip(_confidence(cosines, scale.factor), 0, 1), right)
 
 
 def _row_slices(n: int, classes: int) -> list[slice]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.errors import MissingExtraError, UsageError, did_you_mean
-from imseek.labels import classes as wording
+from imseek.labels import classes
 from imseek.labels.classes import BACKGROUND, read_text_file
 
 #: Default template: prompts are full descriptions.
@@ -108,7 +108,7 @@ class _PolicyParser:
             raise self._wrong(members["name"], f"there is a concept {name!r} already")
         positive = self._prompts(members["positive"], "positive")
         negative = self._prompts(members["negative"], "negative") if "negative" in members else BACKGROUND
-        if both := set(map(wording.normalise_name, positive)) & set(map(wording.normalise_name, negative)):
+        if both := set(map(classes.normalise_name, positive)) & set(map(classes.normalise_name, negative)):
             raise self._wrong(node, f"{sorted(both)[0]!r} is positive and negative")
         if "templates" in members:
             templates = self._templates(members["templates"])
@@ -141,7 +141,7 @@ class _PolicyParser:
         if not found:
             raise self._wrong(node, f"`{what}` is empty")
         for n, (item, text) in enumerate(zip(items, found, strict=True)):
-            if wording.normalise_name(text) in map(wording.normalise_name, found[:n]):
+            if classes.normalise_name(text) in map(classes.normalise_name, found[:n]):
                 raise self._wrong(item, f"{text!r} is there twice")
         return found
 
@@ -150,7 +150,7 @@ class _PolicyParser:
         if node.id == "scalar":
             text = self._string(node, "templates")
             try:
-                return wording.read_templates(text)
+                return classes.read_templates(text)
             except UsageError as error:
                 raise self._wrong(node, str(error), hint=error.hint) from error
         found = self._prompts(node, "templates")

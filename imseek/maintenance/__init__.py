@@ -151,7 +151,7 @@ def due(path: str | os.PathLike[str]) -> Due:
     from imseek.analysis.snapshot_session import run_with_reader
     from imseek.data.catalog.index_policy import policy_of
     from imseek.data.reader import Reader
-    from imseek.data.shards import compaction as merging
+    from imseek.data.shards import compaction
     from imseek.data.vectors import index_snapshots
     from imseek.maintenance.missing_measures import count_unmeasured
 
@@ -160,7 +160,7 @@ def due(path: str | os.PathLike[str]) -> Due:
     def look(reader: Reader) -> Due:
         shards = reader.current.shards
         return Due(
-            merge=bool(merging.find_due_shards(shards)),
+            merge=bool(compaction.find_due_shards(shards)),
             index=tuple(index_snapshots.pending_builds(reader, policy_of(root))),
             dead=sum(shard.dead_rows for shard in shards),
             unmeasured=count_unmeasured(reader),

@@ -28,11 +28,11 @@ def run_reencode(
     :func:`imseek.maintenance.reencode`."""
     from imseek.data.vectors import index_snapshots
     from imseek.data.writing.writer import Writer
-    from imseek.indexer import reencode as runner
+    from imseek.indexer import reencode
 
     with translate_os_errors(root), Writer(root, kind) as writer:
         task = writer.begin_task(progress, stop)
-        report = runner.reencode(writer, encoder, request, task)
+        report = reencode.reencode(writer, encoder, request, task)
         if report.outcome != "switched":
             return report
         notes = report.notes + index_snapshots.renew_due(writer, task)

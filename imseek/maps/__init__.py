@@ -26,7 +26,7 @@ from imseek.maps.results import MapInfo, MapMethod, MapReport
 from imseek.progress import ProgressCallback, Task
 from imseek.search.query import Query, Question, as_query
 from imseek.search.query_options import By
-from imseek.search.where.column_values import list_columns as known_columns
+from imseek.search.where.column_values import list_columns
 from imseek.types.arrays import Float32
 from imseek.types.collections import AnyCollection, path_of
 
@@ -144,7 +144,7 @@ def columns(collection: AnyCollection) -> dict[str, str]:
 
     Types are ``"text"``, ``"a number"``, ``"a time"`` and so on. The collection's own columns come first.
     """
-    return run_with_reader(collection, known_columns)
+    return run_with_reader(collection, list_columns)
 
 
 def check_columns(collection: AnyCollection, columns: Sequence[str]) -> None:

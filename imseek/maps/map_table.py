@@ -16,8 +16,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.maps import map_store
-from imseek.search.where.column_values import resolve_kinds as check_names
-from imseek.search.where.column_values import values
+from imseek.search.where.column_values import resolve_kinds, values
 from imseek.types.arrays import Float32
 
 #: Columns of every such table.
@@ -83,7 +82,7 @@ def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def check_columns(reader: Reader, columns: Sequence[str]) -> None:
     """Check column names; see :func:`imseek.maps.check_columns`."""
-    check_names(reader, [column for column in columns if column not in OWN_COLUMNS])
+    resolve_kinds(reader, [column for column in columns if column not in OWN_COLUMNS])
 
 
 def coordinates(table: pa.Table) -> Float32:

@@ -13,13 +13,10 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from imseek.analysis.umap_layout import find_sigmas
 from imseek.maps.neighbours import Int32
 from imseek.types.arrays import Float32
-
-Float64 = npt.NDArray[np.float64]
 
 #: Distance on the map at which a neighbour's weight is halved, in UMAP's unit, in which its clusters have width 1.
 _REACH: Final = 0.3

@@ -1,4 +1,4 @@
-"""Classification metrics: top-k accuracy, accuracy per class, confusion, calibration.
+"""Classification metrics: ranks of true classes, accuracy per class, mistakes, calibration.
 
 Classes are numbered from 0. All functions are pure and need no more memory than their arguments and results.
 """
@@ -32,11 +32,6 @@ def ranks(scores: _Numbers, truth: _Numbers) -> _Int64:
     return found
 
 
-def top_k_accuracy(found: _Numbers, k: int) -> float:
-    """Share of (n,) ``ranks`` that are at most ``k``; NaN without any."""
-    return float(np.mean(np.asarray(found) <= k)) if len(found) else float("nan")
-
-
 def per_class_accuracy(truth: _Numbers, predicted: _Numbers, classes: int) -> _Float64:
     """Recall of each class (classes,); NaN for a class without images.
 
@@ -47,23 +42,6 @@ def per_class_accuracy(truth: _Numbers, predicted: _Numbers, classes: int) -> _F
     right = np.bincount(truth[truth == predicted], minlength=classes)
     share: _Float64 = np.divide(right, total, out=np.full(classes, np.nan), where=total > 0)
     return share
-
-
-def mean_per_class(truth: _Numbers, predicted: _Numbers, classes: int) -> float:
-    """Balanced accuracy: the mean of :func:`per_class_accuracy` over the classes present; NaN without any."""
-    each = per_class_accuracy(truth, predicted, classes)
-    there = each[~np.isnan(each)]
-    return float(there.mean()) if len(there) else float("nan")
-
-
-def confusion(truth: _Numbers, predicted: _Numbers, classes: int) -> _Int64:
-    """Confusion matrix (classes, classes + 1): rows are true classes, columns predictions, the last being none (-1).
-
-    For many classes use :func:`confusions`, which holds only the pairs that occur.
-    """
-    given = np.where(np.asarray(predicted) < 0, classes, predicted)
-    cells = np.asarray(truth, np.int64) * (classes + 1) + given
-    return np.bincount(cells, minlength=classes * (classes + 1)).reshape(classes, classes + 1).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

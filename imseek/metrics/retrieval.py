@@ -10,7 +10,7 @@ vectors have equal scores. In a tie, irrelevant items come first: a tie is never
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -196,16 +196,3 @@ def _count_reaching(good: Float32, starts: Ints, many: Ints) -> Ints:
     ends = np.flatnonzero(last)
     until = ends[np.searchsorted(ends, np.arange(total))]
     return until - np.repeat(starts[:-1], many) + 1
-
-
-def average_precision(values: Sequence[float] | npt.NDArray[Any], right: npt.ArrayLike) -> float:
-    """Average precision of one ranking by (n,) scores, higher is better, and (n,) bool relevance.
-
-    In a tie, irrelevant items come first. Raises ValueError where nothing is relevant.
-    """
-    ordered, good = np.asarray(values), np.asarray(right, bool)
-    truth = good[np.lexsort((good, -ordered))]
-    if not truth.any():
-        raise ValueError("nothing is right")
-    at = np.flatnonzero(truth) + 1
-    return float((np.arange(1, len(at) + 1) / at).mean())

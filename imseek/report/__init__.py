@@ -17,7 +17,7 @@ from imseek.data.reader import Reader
 from imseek.data.summary import summarise
 from imseek.errors import ImseekError, UsageError
 from imseek.progress import ProgressCallback
-from imseek.report.overview import collect_statistics
+from imseek.report.collection_statistics import collect_statistics
 from imseek.report.results import CollectionReport, CollectionStatistics
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.collections import AnyCollection

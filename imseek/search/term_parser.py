@@ -27,7 +27,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from imseek.errors import QueryError, UsageError
 from imseek.search.query import Term
-from imseek.search.region import format_region, parse_region
+from imseek.search.region import parse_region
 from imseek.user_paths import expand_user
 
 STDIN: Final = "-"
@@ -78,38 +78,6 @@ def split_weight(said: str) -> tuple[float, str]:
             hint=f"if it belongs to the words: {_TEXT}{said[:40]}",
         )
     return weight, said[found.end() :].lstrip()
-
-
-def format_term(term: Term) -> str:
-    """Return the text from which :func:`parse_term` rebuilds ``term``, without the sign of its weight.
-
-    The context gives the sign. Raises QueryError for bytes and vectors, which cannot be typed.
-    """
-    if term.region is not None and term.image_id is None:
-        raise QueryError("a region can be written as a term of a stored image only")
-    if term.text is not None:
-        what = term.text if _is_plain(term.text) else _TEXT + term.text
-    elif term.url is not None:
-        what = term.url
-    elif term.image_id is not None:
-        what = f"id:{int(term.image_id)}"
-        what = what if term.region is None else f"{what}@{format_region(term.region)}"
-    elif isinstance(term.picture, Path):
-        path = str(term.picture)
-        what = path if path.startswith(("/", "../")) else f"./{path}"
-    else:
-        raise QueryError("bytes and vectors cannot be written as a term")
-    from decimal import Decimal
-
-    weight = abs(term.weight)
-    return what if weight == 1 else f"{Decimal(repr(float(weight))):f}:{what}"
-
-
-def _is_plain(text: str) -> bool:
-    """Return whether the text is parsed as itself, with or without a weight before it."""
-    if text != text.strip() or text == STDIN or text.startswith((*_PATHS, _TEXT)):
-        return False
-    return not any(pattern.match(text) for pattern in (_WEIGHT, _ID, _URL, FILE_URI))
 
 
 def _path(what: str) -> Path:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from imseek.types.json_form import ContentHash, Count, FilePath, Seconds
+
+#: Kinds of sources that are a folder with pictures in files.
+FOLDER_KINDS: Final = ("folder", "imagefolder")
 
 
 @dataclass(frozen=True, slots=True)

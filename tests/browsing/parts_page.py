@@ -32,14 +32,10 @@ def show() -> None:
         picked = results.results(name, collection, hits, key="letters", like=_say)
         st.text(str(picked))
     elif part == "viewer":
-        if st.button("Show"):
-            viewer.open_viewer(name, collection, hits[1].image_id, hits, key="viewer")
-        if told := st.session_state.get("told"):
-            st.text(told)
         if st.button("Show one"):
-            viewer.open_viewer(name, collection, hits[2].image_id, key="one", like=_tell)
+            viewer.open_viewer(name, collection, hits[2].image_id, key="one")
     elif part == "offer":
-        download_bar.show_downloads(name, collection, [hit.image_id for hit in hits], hits=hits)
+        download_bar.show_downloads(name, collection, [hit.image_id for hit in hits])
     else:
         for n, text in enumerate(HOSTILE):
             st.button(escape_markdown(text), key=f"label-{n}")
@@ -49,10 +45,6 @@ def show() -> None:
 
 def _say(image_id: int, more: bool) -> None:
     st.text(f"like {image_id} {more}")
-
-
-def _tell(image_id: int, more: bool) -> None:
-    st.session_state["told"] = f"like {image_id} {more}"
 
 
 shell.PAGES["search"] = show

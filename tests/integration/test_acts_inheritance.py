@@ -149,8 +149,8 @@ def test_what_a_person_has_changed_since_stays(cups: Cups) -> None:
     undo_id = cups.apply("a.png")
     keeper = cups.ids[KEEPER]
     with Writer(cups.root, "test") as writer:
-        tags.remove_tags(writer, [(keeper, "red")])
-        tags.add_tags(writer, {(keeper, "red"): "me too"})
+        tags.replace_tags(writer, [(keeper, "red")], {})
+        tags.replace_tags(writer, (), {(keeper, "red"): "me too"})
     with Writer(cups.root, "test") as writer:
         from imseek.data.catalog.quarantine import QuarantineChange, apply_change
 

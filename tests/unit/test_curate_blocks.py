@@ -15,7 +15,7 @@ from hypothesis_profiles import examples
 from imseek.data.files.disk_cache import Arrays
 from imseek.duplicates.candidates import block_pairs
 from imseek.duplicates.candidates.block_pairs import Block, process_blocks
-from imseek.duplicates.candidates.cache import PartCache
+from imseek.duplicates.part_cache import PartCache
 from imseek.progress import Progress, Task
 
 PAIRS = (np.int64, np.int64)

@@ -13,7 +13,7 @@ from imseek.dataset import vector_set_difference as covering
 from imseek.dataset.class_leakage import count_repeats, find_leaks
 from imseek.dataset.quality_flags import KINDS, flag_images
 from imseek.duplicates.results import DuplicateContents
-from imseek.report import overview
+from imseek.report import collection_statistics
 
 
 class TestBalance:
@@ -78,12 +78,12 @@ def test_flags() -> None:
 
 class TestSpread:
     def test_edges_belong_to_what_is_above_them(self) -> None:
-        found = overview.distribution_of(np.array([0.0, 0.5, 1.0, 2.5, np.nan, 9.0]), (0.0, 1.0, 2.0, 3.0))
+        found = collection_statistics.distribution_of(np.array([0.0, 0.5, 1.0, 2.5, np.nan, 9.0]), (0.0, 1.0, 2.0, 3.0))
         assert found.counts == (2, 1, 2)
         assert found.median == 1.0
 
     def test_of_nothing(self) -> None:
-        assert overview.distribution_of(np.array([np.nan]), (0.0, 1.0)).median is None
+        assert collection_statistics.distribution_of(np.array([np.nan]), (0.0, 1.0)).median is None
 
 
 class TestKernel:

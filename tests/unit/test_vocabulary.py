@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.analysis.vocabulary import KINDS, Vocabulary, fold
+from imseek.analysis.suggestions import KINDS, Vocabulary, fold
 from imseek.types.suggestions import Suggestion
 
 WORDS = Vocabulary(

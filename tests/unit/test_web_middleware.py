@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from imseek.ui.server.picture_routes import picture_routes
 from imseek.ui.web import components
 from imseek.ui.web.compressed_static import CompressedStatic
-from imseek.ui.web.page_head import PageHeadMiddleware
+from imseek.ui.web.html_head import PageHeadMiddleware
 
 SCRIPT = b"export const words = 'one, two, three';\n" * 200
 PAGE = "<!DOCTYPE html><html><head><title>x</title></head><body>y</body></html>"

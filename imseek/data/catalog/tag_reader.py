@@ -44,10 +44,10 @@ def is_manual(provenance: str) -> bool:
     return not is_from_model(provenance) and not is_duplicate_mark(provenance)
 
 
-def manual_tags(reader: Reader, tags: Sequence[str] | None = None) -> Iterator[tuple[int, str]]:
+def manual_tags(reader: Reader) -> Iterator[tuple[int, str]]:
     """Yield image and tag of :func:`rows` given by people (:func:`is_manual`), each once."""
     last = None
-    for image_id, tag, provenance in rows(reader, tags):
+    for image_id, tag, provenance in rows(reader):
         if (image_id, tag) != last and is_manual(provenance):
             last = image_id, tag
             yield last

@@ -102,31 +102,7 @@ def end_by_provenance(
 
 def put(writer: Writer, additions: Mapping[ImageTag, str]) -> int:
     """Add tags in one change; return the generation. See :func:`add`."""
-
-    def change(connection: Connection, generation: int) -> None:
-        add(connection, generation, additions)
-
-    return writer.apply(change)
-
-
-def add_tags(writer: Writer, additions: Mapping[ImageTag, str], *, over: bool = False) -> tuple[int, int]:
-    """Add tags in one change; return the generation and how many were added. See :func:`add`."""
-    new: list[ImageTag] = []
-
-    def change(connection: Connection, generation: int) -> None:
-        new[:] = add(connection, generation, additions, over=over)
-
-    return writer.apply(change), len(new)
-
-
-def remove_tags(writer: Writer, removals: Sequence[ImageTag]) -> tuple[int, int]:
-    """Remove tags in one change; return the generation and how many existed."""
-    ended = [0]
-
-    def change(connection: Connection, generation: int) -> None:
-        ended[0] = end_tags(connection, generation, removals)
-
-    return writer.apply(change), ended[0]
+    return replace_tags(writer, (), additions)[0]
 
 
 def replace_tags(

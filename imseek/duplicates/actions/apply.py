@@ -22,7 +22,7 @@ from imseek.data.catalog import quarantine
 from imseek.data.catalog.changeset import Changeset
 from imseek.data.catalog.quarantine import QuarantineChange, live_sources, look_up_images
 from imseek.data.current_file import read_current
-from imseek.data.files.system_errors import translate_os_errors as durably
+from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
 from imseek.data.shards import metadata_columns
 from imseek.data.user_files import safe_path
@@ -210,7 +210,7 @@ class _Run:
         journal.record_intents(intents.values())
         quarantine.apply_change(self._writer, self._change(list(intents.values())))
         states: dict[int, State] = dict.fromkeys(intents, "left")
-        with durably(self._root), safe_path.UnsyncedFolders() as unsynced:
+        with translate_os_errors(self._root), safe_path.UnsyncedFolders() as unsynced:
             for item, found in ready:
                 if item.n not in intents or self._task.is_cancelled:
                     continue

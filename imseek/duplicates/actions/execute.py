@@ -11,7 +11,7 @@ from typing import Final
 
 from imseek.data import layout
 from imseek.data.files import durable_files
-from imseek.data.files.system_errors import translate_os_errors as durably
+from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.user_files import file_copies, file_moves, safe_path
 from imseek.data.user_files.safe_path import ChangingError, Content, FolderEntry, SafePath
 from imseek.duplicates.actions import trash
@@ -47,7 +47,7 @@ def prepare_quarantine(folder: bytes) -> None:
         raise LeftAloneError(f"{path} is a symbolic link: nothing is put away there")
     above = durable_files.make_folder(path.parent)
     if not path.is_dir():
-        with durably(path):
+        with translate_os_errors(path):
             path.mkdir(mode=0o700, exist_ok=True)
         above.add(path.parent)
     durable_files.sync_folders(above)

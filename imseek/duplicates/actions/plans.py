@@ -37,11 +37,12 @@ from imseek.duplicates.results import (
     count_by_confidence,
 )
 from imseek.errors import PlanError, UsageError
+from imseek.types.indexing_runs import FOLDER_KINDS
 from imseek.types.pictures import display_path
 from imseek.user_paths import expand_user
 
 #: Source kinds in which each picture is a file.
-FILE_SOURCE_KINDS: Final = frozenset({"folder", "file", "imagefolder", "list"})
+FILE_SOURCE_KINDS: Final = frozenset({*FOLDER_KINDS, "file", "list"})
 #: Actions that replace a file by a hard link or reflink to its keeper.
 LINK_ACTIONS: Final = frozenset({"hard-link", "reflink"})
 #: Actions that move a file away.
@@ -218,7 +219,7 @@ def locate_file(image: CatalogImage | None, sources: dict[int, LiveSource]) -> t
 
 def is_behind_link(source: LiveSource, path: bytes) -> bool:
     """Return whether a symbolic link lies between the root of a source and the folder of a file."""
-    if source.kind not in ("folder", "imagefolder"):
+    if source.kind not in FOLDER_KINDS:
         return False
     folder = os.path.join(os.path.realpath(source.root), os.path.dirname(path)).rstrip(b"/") or b"/"
     return os.path.realpath(folder) != folder

@@ -23,6 +23,7 @@ from imseek.duplicates.actions.journal_records import Intent
 from imseek.duplicates.actions.plans import LINK_ACTIONS, OTHER_DEVICE, locate_file
 from imseek.errors import UnsafePathError
 from imseek.media.formats import sniff
+from imseek.types.indexing_runs import FOLDER_KINDS
 from imseek.types.pictures import display_path
 
 GONE: Final = "it is not there any more"
@@ -188,7 +189,7 @@ class Prechecker:
 
 def safe_path_of(source: LiveSource, path: bytes) -> SafePath:
     """Return the path of a source's file. Below the root of a folder source, links are not followed."""
-    if source.kind in ("folder", "imagefolder"):
+    if source.kind in FOLDER_KINDS:
         return SafePath(source.root, path)
     return SafePath.of(os.path.join(source.root, path) if path else source.root)
 

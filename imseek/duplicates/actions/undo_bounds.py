@@ -21,6 +21,7 @@ from imseek.duplicates.actions.journal import Journal
 from imseek.duplicates.actions.journal_records import Intent
 from imseek.duplicates.actions.plans import FILE_SOURCE_KINDS
 from imseek.duplicates.actions.precheck import LeftAloneError, safe_path_of, translate_errors
+from imseek.types.indexing_runs import FOLDER_KINDS
 
 _OUTSIDE: Final = "its place lies outside the sources of the collection"
 
@@ -66,7 +67,7 @@ class UndoBounds:
 
     def _path_in_any(self, full: bytes) -> SafePath:
         for source in self._sources.values():
-            folder = source.kind in ("folder", "imagefolder")
+            folder = source.kind in FOLDER_KINDS
             if folder and contains(source.root, full) and full != source.root:
                 return self._in(source, os.path.relpath(full, source.root))
             if source.kind == "file" and full == source.root:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.files.disk_cache import Arrays
-from imseek.duplicates.candidates.cache import PartCache, digest
+from imseek.duplicates.part_cache import PartCache, digest
 from imseek.duplicates.unique_contents import Ids
 from imseek.progress import Task
 

@@ -17,11 +17,10 @@ import numpy.typing as npt
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.range_search import StoredRows
-from imseek.duplicates.candidates.cache import PartCache, digest
 from imseek.duplicates.candidates.hamming import Bits
-from imseek.duplicates.candidates.phash_pairs import Turn, distances, find_phash_pairs, keep_orientation
-from imseek.duplicates.candidates.phash_pairs import describe_cuts as notes_on_hashes
+from imseek.duplicates.candidates.phash_pairs import Turn, describe_cuts, distances, find_phash_pairs, keep_orientation
 from imseek.duplicates.candidates.vector_pairs import find_vector_pairs
+from imseek.duplicates.part_cache import PartCache, digest
 from imseek.duplicates.unique_contents import Ids, UniqueContents
 from imseek.progress import SILENT, Cancelled, Task
 from imseek.types.arrays import Float32
@@ -149,7 +148,7 @@ def _find(
         cache,
         task,
     )
-    said = [*dict.fromkeys(one.notes + two.notes), *notes_on_hashes(alike, reach.alike)]
+    said = [*dict.fromkeys(one.notes + two.notes), *describe_cuts(alike, reach.alike)]
     width = max(1, len(two.contents))
     keys = alike.a * width + alike.b
     cosine: Float32 | None = None

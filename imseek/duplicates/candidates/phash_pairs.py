@@ -11,8 +11,8 @@ import numpy as np
 
 from imseek.data.files.disk_cache import Arrays
 from imseek.duplicates.candidates.block_pairs import Block, concatenate_parts, process_blocks
-from imseek.duplicates.candidates.cache import PartCache
 from imseek.duplicates.candidates.hamming import Bits, HammingMatches, MultiIndex, expand_runs, select_nearest
+from imseek.duplicates.part_cache import PartCache
 from imseek.duplicates.unique_contents import Hashes, Ids, UniqueContents
 from imseek.encoders.checks import available_cpus
 from imseek.progress import Task

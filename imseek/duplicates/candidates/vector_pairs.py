@@ -11,7 +11,7 @@ from imseek.data.files.disk_cache import Arrays
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.range_search import RangeSearch, StoredRows
 from imseek.duplicates.candidates.block_pairs import Block, concatenate_parts, process_blocks
-from imseek.duplicates.candidates.cache import PartCache
+from imseek.duplicates.part_cache import PartCache
 from imseek.duplicates.unique_contents import Ids, UniqueContents
 from imseek.progress import Task
 from imseek.types.arrays import Float32

@@ -25,8 +25,7 @@ from imseek.duplicates.crops.crop_location import CropLocator, Location, count_c
 from imseek.duplicates.crops.crop_verdict_cache import CropCache, CropVerdict
 from imseek.duplicates.crops.tile_vectors import TileEncoder, TileVectors
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache, to_luminance
-from imseek.duplicates.pixels.registration import Registration
-from imseek.duplicates.pixels.registration import register_inside as laid_over
+from imseek.duplicates.pixels.registration import Registration, register_inside
 from imseek.duplicates.pixels.resampling import Luminance
 from imseek.duplicates.unique_contents import Digests, Ids
 from imseek.errors import MediaError
@@ -237,7 +236,7 @@ def _judge_crop(
     for place in (at,) if at.whole else (at.of_all(part), at):
         if place.share <= rules.largest:
             around = _cut_with_margin(picture, place)
-            laid = laid_over(around, part)
+            laid = register_inside(around, part)
             # Relative to the location, without its margin.
             filled = laid.overlap_a * around.size / (place.share * picture.size)
             if _fits(laid, rules.visible if place.whole else rules.cut, filled, rules):

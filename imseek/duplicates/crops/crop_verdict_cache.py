@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.duplicates.candidates.cache import CacheTable, PartCache, digest
+from imseek.duplicates.part_cache import CacheTable, PartCache, digest
 
 #: Increase when the same pictures and rules give other results.
 _VERSION: Final = 1

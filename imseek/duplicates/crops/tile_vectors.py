@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.files.disk_cache import CacheFolder
-from imseek.duplicates.candidates.cache import digest
+from imseek.duplicates.part_cache import digest
 from imseek.duplicates.unique_contents import Digests
 from imseek.encoders.base import Encoder
 from imseek.encoders.checks import available_cpus

@@ -17,9 +17,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.duplicates.candidates.cache import CacheTable, ColumnKind, PartCache, digest
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS, select_most_promising
 from imseek.duplicates.candidates.hamming import Bits
+from imseek.duplicates.part_cache import CacheTable, ColumnKind, PartCache, digest
 from imseek.duplicates.pixels.classify import (
     PHASE,
     ClassifiedPairs,

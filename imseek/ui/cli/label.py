@@ -224,12 +224,13 @@ def label(
             )
     name = again or save or (labels.NAME if tag else None)
     output.write(_COLUMNS, _csv_rows(found, chosen))
+    answer = _answer(found, chosen, name, limit)
     if output.as_json:
-        print_answer(_answer(found, chosen, name, limit), chosen)
+        print_answer(answer, chosen)
         return 0
     for note in found.notes:
         say(printable(note))
-    output.print_list("\n".join(_lines(found, chosen, limit)))
+    output.print_list("\n".join(_lines(answer)))
     if found.stored is not None:
         assert name is not None
         _say_stored(found, name, save is not None, again is not None)
@@ -283,48 +284,36 @@ def _csv_rows(found: Labels, chosen: ResolvedCollection) -> Iterator[dict[str, A
             yield {**to_json(image), "label": name, "probability": probability.get(name)}
 
 
-def _lines(found: Labels, chosen: ResolvedCollection, limit: int) -> list[str]:
-    from imseek import overview
-
-    counts = found.counts()
-    out = [
-        table(
-            ("label", "images", "mean probability"),
-            [
-                (shorten(_name(one.label), _WIDTH), f"{one.images:,}", f"{one.probability:.2f}")
-                for one in counts[:_MAX_LABELS]
-            ],
-            right=(1,),
-        )
+def _lines(answer: LabelAnswer) -> list[str]:
+    found, counts = answer.found, answer.counts
+    shown = [
+        (shorten(_name(one.label), _WIDTH), f"{one.images:,}", f"{one.probability:.2f}") for one in counts[:_MAX_LABELS]
     ]
+    out = [table(("label", "images", "mean probability"), shown, right=(1,))]
     if len(counts) > _MAX_LABELS:
         out.append(f"and {len(counts) - _MAX_LABELS:,} more labels")
-    ids = found.image_ids[:limit].tolist()
-    if ids:
-        places = overview.find_places(chosen.path, ids)
-        rows = []
-        for at, image_id in enumerate(ids):
-            where = format_place(places.get(image_id), image_id)
-            doubt = "writing?" if found.cautions is not None and found.cautions[at] else ""
-            rows.append((str(image_id), _classes(found, at), doubt, where))
+    if answer.labels:
+        rows = [
+            (str(one.image_id), _classes(one), "writing?" if one.caution else "", format_place(one.place, one.image_id))
+            for one in answer.labels
+        ]
         out += ["", table(("id", "classes", "", "image"), rows, right=(0,))]
-        if len(found.image_ids) > len(ids):
-            out.append(f"and {format_count(len(found.image_ids) - len(ids), 'more image')} (-n shows more)")
+        if answer.images > len(rows):
+            out.append(f"and {format_count(answer.images - len(rows), 'more image')} (-n shows more)")
     out.append("")
-    out.append(f"{format_count(len(found.image_ids), 'image')}, {format_count(len(found.classes), 'class', 'classes')}")
+    out.append(f"{format_count(answer.images, 'image')}, {format_count(answer.classes, 'class', 'classes')}")
     out[-1] += f"; cosines × {found.factor:.4g} ({found.factor_source})"
-    if found.cautions is not None:
-        flagged = int(found.cautions.sum())
-        out.append(f"{format_count(flagged, 'label')} may come from writing in the picture (docs/limits.md)")
+    if answer.cautions is not None:
+        out.append(f"{format_count(answer.cautions, 'label')} may come from writing in the picture (docs/limits.md)")
     return out
 
 
-def _classes(found: Labels, at: int) -> str:
+def _classes(image: ImageLabels) -> str:
     """Format the classes of an image, labels first, others in brackets."""
     parts = []
-    for n, one in enumerate(_top(found, at)):
+    for n, one in enumerate(image.top):
         text = f"{shorten(_name(one.label), _WIDTH)} {one.probability:.2f}"
-        parts.append(text if n < found.given[at] else f"({text})")
+        parts.append(text if n < len(image.labels) else f"({text})")
     return ", ".join(parts[:5])
 
 

@@ -110,12 +110,13 @@ def moderate(
         )
     name = save or (labels.MODERATION if tag else None)
     output.write(_COLUMNS, _csv_rows(found, chosen))
+    answer = _answer(found, chosen, name, limit)
     if output.as_json:
-        print_answer(_answer(found, chosen, name, limit), chosen)
+        print_answer(answer, chosen)
         return 0
     for note in found.notes:
         say(printable(note))
-    output.print_list("\n".join(_lines(found, chosen, limit)))
+    output.print_list("\n".join(_lines(answer)))
     if found.stored is not None:
         what = format_count(found.tagged, "tag") if tag else "columns"
         say(f"stored as {name} ({what}); run it again after indexing")
@@ -169,37 +170,21 @@ def _flagged_first(found: Moderation) -> list[int]:
     return [int(at) for at in order[: int((sure >= 0).sum())]]
 
 
-def _lines(found: Moderation, chosen: ResolvedCollection, limit: int) -> list[str]:
-    from imseek import overview
-
-    out = [
-        table(
-            ("concept", "threshold", "images"),
-            [(one.name, f"{one.threshold:g}", f"{one.images:,}") for one in found.concepts],
-            right=(1,),
-        )
-    ]
-    flagged = _flagged_first(found)
-    if flagged and limit:
-        places = overview.find_places(chosen.path, found.image_ids[flagged[:limit]].tolist())
-        rows = []
-        for at in flagged[:limit]:
-            image_id = int(found.image_ids[at])
-            where = format_place(places.get(image_id), image_id)
-            rows.append((str(image_id), _concepts(found, at), where))
+def _lines(answer: ModerateAnswer) -> list[str]:
+    found = answer.found
+    concepts = [(one.name, f"{one.threshold:g}", f"{one.images:,}") for one in found.concepts]
+    out = [table(("concept", "threshold", "images"), concepts, right=(1,))]
+    if answer.hits:
+        rows = [(str(one.image_id), _concepts(one), format_place(one.place, one.image_id)) for one in answer.hits]
         out += ["", table(("id", "flagged as", "image"), rows, right=(0,))]
-        if len(flagged) > len(rows):
-            out.append(f"and {format_count(len(flagged) - len(rows), 'more image')} (-n shows more)")
+        if answer.flagged > len(rows):
+            out.append(f"and {format_count(answer.flagged - len(rows), 'more image')} (-n shows more)")
     out.append("")
-    head = f"{len(flagged):,} of {format_count(len(found.image_ids), 'image')} flagged by {found.policy}"
+    head = f"{answer.flagged:,} of {format_count(answer.images, 'image')} flagged by {found.policy}"
     out.append(printable(f"{head}; cosines × {found.factor:.4g} ({found.factor_source})"))
     return out
 
 
-def _concepts(found: Moderation, at: int) -> str:
-    parts = []
-    for n, concept in enumerate(found.concepts):
-        if found.flagged[at, n]:
-            doubt = " (writing?)" if found.cautions is not None and found.cautions[at, n] else ""
-            parts.append(f"{concept.name} {found.probabilities[at, n]:.2f}{doubt}")
-    return ", ".join(parts)
+def _concepts(image: FlaggedImage) -> str:
+    flags = (one for one in image.concepts if one.flagged)
+    return ", ".join(f"{one.concept} {one.probability:.2f}{' (writing?)' if one.caution else ''}" for one in flags)

@@ -166,7 +166,7 @@ class _Place:
         except CollectionNotFoundError as error:
             if str(error) != library.NONE_YET:
                 raise
-            from imseek.ui.cli.local_folder import offer_first_index
+            from imseek.ui.cli.current_folder import offer_first_index
 
             made = offer_first_index(runtime) if ask else None
             if made is None:
@@ -178,7 +178,7 @@ class _Place:
         """Offer to index the current folder if it is not in the one collection that is searched."""
         if len(found) != 1 or not (self.bare or self.here):
             return
-        from imseek.ui.cli.local_folder import offer_index
+        from imseek.ui.cli.current_folder import offer_index
 
         offer_index(found[0], self.named[0] if self.named else None, runtime)
 
@@ -216,7 +216,7 @@ def _run_search(texts: list[str], asking: QueryFlags, output: OutputOptions, pla
             return _print_lines(opened, chosen, queries, vectors=output.vectors)
         has_where = query.where is not None
         if place.here:
-            from imseek.ui.cli.local_folder import narrow
+            from imseek.ui.cli.current_folder import narrow
 
             sources = [source for one in opened if isinstance(one, imseek.Collection) for source in one.info().sources]
             query = replace(query, where=narrow(query.where, sources))

@@ -155,13 +155,12 @@ _LENGTHS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def arguments_of(cls: type, *, collection: bool = True) -> dict[str, Any]:
+def arguments_of(cls: type) -> dict[str, Any]:
     """Return the schema of arguments of a dataclass, beside the name of a collection."""
     schema = schema_of_arguments(cls)
     for name, member in schema["properties"].items():
         member.update(_LENGTHS.get(name, {}))
-    if collection:
-        schema["properties"] = {"collection": _COLLECTION, **schema["properties"]}
+    schema["properties"] = {"collection": _COLLECTION, **schema["properties"]}
     return schema
 
 

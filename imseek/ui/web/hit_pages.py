@@ -14,8 +14,7 @@ from urllib.parse import parse_qs, urlencode
 import numpy as np
 import numpy.typing as npt
 
-from imseek import albums, overview
-from imseek import home as folders
+from imseek import albums, home, overview
 from imseek.collection import Collection
 from imseek.errors import QueryError
 from imseek.overview import Timeline
@@ -237,7 +236,7 @@ def similar(name: str, collection: Collection, image_id: int) -> dict[str, Any]:
 
 
 def _upload(name: str) -> bytes:
-    return uploads.load_upload(folders.home(os.environ), name)
+    return uploads.load_upload(home.home(os.environ), name)
 
 
 def all_ids(collection: Collection, asked: SearchState, limit: int) -> tuple[int, ...]:

@@ -8,12 +8,10 @@ class Viewer {
     const search = (term) => window.location.assign(`${this.search}&like=${term}`);
     this.large = new Large(
       parent,
-      (id, key) => {
-        if (this.large.less) this.trigger("pressed", { id, key });
-        else search(`id:${id}`);
-      },
+      (id) => search(`id:${id}`),
       (id, region) => search(`id:${id}@${region.join(",")}`),
     );
+    this.large.less = false; // No search is active, so "less like this" is not offered.
   }
 
   close() {
@@ -23,10 +21,9 @@ class Viewer {
   update(data) {
     this.search = data.search;
     this.large.opens = data.opens;
-    this.large.less = data.less;
     if (data.epoch === this.epoch) return;
     this.epoch = data.epoch;
-    if (data.cards.length) this.large.open(data.cards, data.at, data.base);
+    if (data.cards.length) this.large.open(data.cards, 0, data.base);
     else this.large.restore([], data.base); // Nothing else on the page has the picture that the URL names.
   }
 }

@@ -25,14 +25,13 @@ def show_downloads(
     ids: Sequence[int],
     *,
     key: str = "download",
-    hits: Sequence[Hit] = (),
     text: str | None = None,
 ) -> None:
     """Offer a zip, tables and paths of these images of the collection ``name``, and a tag for all.
 
-    ``hits`` supply the scores for tables. ``text`` describes the images (None: how many).
+    ``text`` describes the images (None: how many).
     """
-    _draw(name, collection, ids, hits, key, text or format_count(len(ids), "picture"), floating=False)
+    _draw(name, collection, ids, (), key, text or format_count(len(ids), "picture"), floating=False)
 
 
 def show_selection_bar(
@@ -50,9 +49,9 @@ def show_selection_bar(
 ) -> None:
     """Offer the same for what is selected in a grid, at the bottom of the window.
 
-    ``known`` has score and duplicates of ids that are not among ``hits``. ``whole`` is the label of the button that
-    calls ``everything`` to select all, "" for none. That and ``clear`` run before the next run. ``album`` is the album
-    that the grid shows.
+    ``hits`` supply the scores for tables; ``known`` has score and duplicates of ids that are not among them. ``whole``
+    is the label of the button that calls ``everything`` to select all, "" for none. That and ``clear`` run before the
+    next run. ``album`` is the album that the grid shows.
     """
     text = f"{len(ids):,} selected"
     _draw(

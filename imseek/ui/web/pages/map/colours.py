@@ -16,8 +16,7 @@ from imseek.collection import Collection
 from imseek.types.arrays import Float32, Ids
 from imseek.types.pictures import display_path
 from imseek.ui.render.map_page.colouring import Colouring, colour_by_column, single_colour
-from imseek.ui.web.components.scatter import ColourData
-from imseek.ui.web.components.scatter import store_colours as sent_colours
+from imseek.ui.web.components.scatter import ColourData, store_colours
 from imseek.ui.web.pages.map.map_points import MAX_PICTURES, MapView, load_points
 from imseek.ui.web.plain_text import one_line
 
@@ -84,7 +83,7 @@ def choices(collection: Collection) -> tuple[ColourBy, ...]:
 @lru_cache(maxsize=16)
 def colours(shown: MapView, by: ColourBy) -> ColourData:
     """Colour a view by anything but words. Raises QueryError for a column that does not exist, UsageError."""
-    return sent_colours(_make_colouring(shown, by))
+    return store_colours(_make_colouring(shown, by))
 
 
 def by_words(collection: Collection, shown: MapView, words: str) -> ColourData:
@@ -100,7 +99,7 @@ def by_words(collection: Collection, shown: MapView, words: str) -> ColourData:
         best = np.argsort(-np.nan_to_num(scores, nan=-2), kind="stable")[:MAX_PICTURES]
         stand_out = (colouring.shades[best] < 255) & (colouring.shades[best] >= _BRIGHT)
         stand_out[:_MIN_BRIGHT] = True
-        made = _words_cache[key] = sent_colours(colouring, best[stand_out])
+        made = _words_cache[key] = store_colours(colouring, best[stand_out])
     return made  # Not read from the cache: another page may have dropped it.
 
 

@@ -15,7 +15,7 @@ from imseek.errors import ImseekError
 from imseek.types.arrays import Ids
 from imseek.ui.web import search_state
 from imseek.ui.web.components.scatter import Lasso
-from imseek.ui.web.pages.map import lasso_selection as choosing
+from imseek.ui.web.pages.map import lasso_selection
 from imseek.ui.web.pages.map.map_points import MapPoints, MapView
 from imseek.ui.web.parts import download_bar, errors, navigation
 from imseek.ui.web.parts.results import hits_by_id, results
@@ -48,10 +48,10 @@ class Selection:
         st.session_state.pop(f"{self.key}-word", None)
 
     def take(self, drawn: MapPoints, lasso: Lasso) -> None:
-        self._set(choosing.update_selection(self.ids, choosing.ids_in_lasso(drawn, lasso), add=lasso.add))
+        self._set(lasso_selection.update_selection(self.ids, lasso_selection.ids_in_lasso(drawn, lasso), add=lasso.add))
 
     def toggle(self, image_id: int) -> None:
-        self._set(choosing.toggle_id(self.ids, image_id))
+        self._set(lasso_selection.toggle_id(self.ids, image_id))
 
     def clear(self) -> None:
         self._set(np.empty(0, np.int64))

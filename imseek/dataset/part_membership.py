@@ -10,7 +10,7 @@ import numpy as np
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
-from imseek.dataset import class_balance as spreading
+from imseek.dataset import class_balance
 from imseek.errors import UsageError
 from imseek.search.where.column_values import values
 from imseek.user_paths import expand_user
@@ -25,9 +25,9 @@ def parts_of(
     """
     images = reader.current.images if allowed is None else len(Vectors(reader, None, allowed))
     if isinstance(split, str):
-        if split == spreading.TAG:
+        if split == class_balance.TAG:
             raise UsageError("an image has several tags, and is in one part", hint="--folders, or a column")
-        found = spreading.ClassMembership(reader, split, allowed)
+        found = class_balance.ClassMembership(reader, split, allowed)
         return {i: found.names[n] for i, n in zip(found.ids.tolist(), found.number.tolist(), strict=True)}, images
     of: dict[int, str] = {}
     for name, folders in split.items():
