@@ -44,9 +44,9 @@ def build(spec: dict[str, Any]) -> dict[str, Any]:
     root, count = collection_of(Path(spec["work"])), int(spec["count"])
     shutil.rmtree(root, ignore_errors=True)
     tail = min(int(spec["tail"]), count // 10)
-    big.make(root, count - tail, spec["dim"], spec["seed"], spec["encoder"], spec["dead"])
+    big.make(root, count - tail, spec["dim"], spec["seed"], spec["encoder"], spec["dead"], spec["profile"])
     report = build_index(root, spec)
-    big.append(root, tail, spec["seed"])
+    big.append(root, tail, spec["seed"], spec["profile"])
     np.save(root.with_name("ids.npy"), big.live_ids(root))
     return report
 
