@@ -96,7 +96,7 @@ class Whole:
     def load(self) -> None:
         self.collection = imseek.open(self.root)
         engine = self.collection.engine
-        self.composer = engine._encoder = Given(engine._encoder._encoder)
+        self.composer = engine._encoder = Given(engine._encoder._encoder, engine._originals)
         self.ids = np.load(self.root.with_name("ids.npy"), mmap_mode="r")
         self.ask(_any_vector(self.collection), 1, None)
 
