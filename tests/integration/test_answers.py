@@ -25,6 +25,7 @@ from imseek.errors import (
     UsageError,
 )
 from imseek.search import cutoff, prepared, retrieve
+from imseek.search.query_words import words_of
 
 pytestmark = pytest.mark.full_size
 
@@ -555,6 +556,21 @@ class TestBatch:
         assert [hit.place for hit in second] == [hit.place for hit in many.search(queries[1])]
         cast("dict[str, Any]", first[0].metadata).clear()
         assert again[0].metadata  # Of its own.
+
+    def test_whether_the_collection_is_trusted_is_looked_up_until_it_is(
+        self, many: imseek.Collection, monkeypatch: Any
+    ) -> None:
+        looked_up: list[Path] = []
+
+        def is_trusted(root: Path) -> bool:
+            looked_up.append(root)
+            return len(looked_up) == 2
+
+        monkeypatch.setattr("imseek.data.reader.is_trusted", is_trusted)
+        reader = Reader(many.path)
+        notes = [reader.match_words(words_of(Query("red")), 10).note for _ in range(3)]
+        assert notes == ["words are searched in trusted collections only", None, None]
+        assert looked_up == [many.path, many.path]
 
     def test_a_query_that_cannot_be_answered_raises(self, many: imseek.Collection) -> None:
         with pytest.raises(ImageNotFoundError):
