@@ -84,6 +84,7 @@ def make(
     seed: int = 0,
     encoder: str | None = None,
     dead: float = 0.0,
+    profile: vectors.Name = "hard",
 ) -> Made:
     """A collection of ``count`` live images in the folder ``root``, which must not hold one."""
     with imseek.create(root, encoder=encoder or f"fake:{dim}") as made:
@@ -98,7 +99,7 @@ def make(
         killed: list[int] = []
         for start in range(0, count, SHARD):
             live = min(SHARD, count - start)
-            killed += _add_shard(writer, source, start, live, round(live * dead), dim, seed, spent)
+            killed += _add_shard(writer, source, start, live, round(live * dead), dim, seed, profile, spent)
             print(f"\r{start + live:,} of {count:,} rows", end="", file=sys.stderr, flush=True)
         at = time.perf_counter()
 
@@ -115,7 +116,7 @@ def make(
     return Made(**spent, rest=time.perf_counter() - began - sum(spent.values()))
 
 
-def append(root: Path, count: int, seed: int = 0) -> None:
+def append(root: Path, count: int, seed: int = 0, profile: vectors.Name = "hard") -> None:
     """Adds the next ``count`` rows, as many small commits."""
     reader = Reader(root)
     (space,) = reader.current.image_spaces
@@ -123,7 +124,7 @@ def append(root: Path, count: int, seed: int = 0) -> None:
     with Writer(root, "bench") as writer:
         source = writer.catalog.sources()[0].source_id
         for at in range(start, start + count, COMMIT):
-            rows = np.concatenate(list(vectors.rows(at, min(at + COMMIT, start + count), space.dim, seed)))
+            rows = np.concatenate(list(vectors.rows(at, min(at + COMMIT, start + count), space.dim, seed, profile)))
             numbers = np.arange(at, at + len(rows))
             table = _metadata(numbers, np.random.default_rng([seed, 9, at]), numbers)
             facts = [{k: v for k, v in row.items() if k != "image_id"} for row in table.to_pylist()]
@@ -158,6 +159,7 @@ def _add_shard(
     dead: int,
     dim: int,
     seed: int,
+    profile: vectors.Name,
     spent: dict[str, float],
 ) -> list[int]:
     """Returns the ids of those that are to die."""
@@ -169,12 +171,12 @@ def _add_shard(
     place = np.sort(rng.choice(live + dead, dead, replace=False))
     is_dead = np.zeros(live + dead, np.bool_)
     is_dead[place] = True
-    gone = vectors.block(_FAR + start // SHARD, dim, seed)
+    gone = vectors.block(_FAR + start // SHARD, dim, seed, profile=profile)
     gone = gone[np.arange(dead) % len(gone)]
 
     def rows() -> Iterator[vectors.Float16]:
         at = used = 0
-        for made in vectors.rows(start, start + live, dim, seed):
+        for made in vectors.rows(start, start + live, dim, seed, profile):
             while len(made):
                 # As many positions as take all of the block's rows, with the dead between them.
                 span = is_dead[at : at + len(made)]
@@ -295,17 +297,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--dim", type=int, default=vectors.DIM)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--profile", choices=vectors.PROFILES, default="hard", help="of bench/vectors.py")
     parser.add_argument("--encoder", help="whose collection it is to be; of width --dim")
     parser.add_argument("--dead", type=float, default=0.01)
     parser.add_argument("--replace", action="store_true", help="delete what is at --out before")
     options = parser.parse_args()
     if options.append:
-        append(options.out, options.append, options.seed)
+        append(options.out, options.append, options.seed, options.profile)
         return
     if options.replace:
         shutil.rmtree(options.out, ignore_errors=True)
     began = time.perf_counter()
-    made = make(options.out, options.count, options.dim, options.seed, options.encoder, options.dead)
+    made = make(options.out, options.count, options.dim, options.seed, options.encoder, options.dead, options.profile)
     print(
         f"{options.count:,} images in {time.perf_counter() - began:.0f} s: vectors and metadata "
         f"{made.vectors:.0f}, catalog {made.catalog:.0f}, rest (backup, checksums) {made.rest:.0f}"

@@ -63,7 +63,7 @@ def grow(options: argparse.Namespace) -> dict[str, Any]:
         start, space = writer.current().images, writer.current().space
         if options.rows:
             source = writer.catalog.sources()[0].source_id
-            big._add_shard(writer, source, start, options.rows, 0, space.dim, 0, spent)
+            big._add_shard(writer, source, start, options.rows, 0, space.dim, 0, "hard", spent)
         with Watch() as watch:
             (report,) = index_snapshots.renew(writer, Task(watch.tell, interval=0))
     return {"added": spent, "outcome": report.outcome, "index": _told(report), **watch.spent()}

@@ -1,6 +1,6 @@
 """Search in hard vectors, beside its peers: time, recall and memory at the same recall, threads and queries.
 
-    python bench/search.py [--count 1000000] [--threads 1 2] [--systems imseek faiss-ivf hnswlib ...]
+    python bench/search.py [--count 1000000] [--threads 1 2] [--profile clip] [--systems imseek faiss-ivf hnswlib ...]
     python bench/search.py --filtered               # by the share of images that a filter leaves
     python bench/search.py --cold ["a red car"]     # whole processes, from their start to their answer
     python bench/search.py --growth                 # imseek alone, 10,000 to 10 million
@@ -24,6 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import recorder
+import vectors
 from searching import cold, report, truth
 from searching.processes import environment
 
@@ -39,13 +40,14 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace, count: int) -> None:
         self.options, self.count = options, count
-        self.work = options.work / str(count)
+        self.work = options.work / (str(count) if options.profile == "hard" else f"{count}-{options.profile}")
         memory = options.memory or 1.15 * count * options.dim * 2 / 1e9
         self.spec = {
             "work": str(self.work),
             "count": count,
             "dim": options.dim,
             "seed": options.seed,
+            "profile": options.profile,
             "k": options.limit,
             "target": options.recall,
             "rounds": options.rounds,
@@ -66,7 +68,7 @@ class Bench:
         if not self.options.filtered and known.exists() and list(SHARES) == json.loads(known.read_text())[4]:
             shares = SHARES  # More than is needed is there.
         o = self.options
-        truth.prepare(self.work, self.count, o.dim, o.seed, o.queries, shares, peers)
+        truth.prepare(self.work, self.count, o.dim, o.seed, o.profile, o.queries, shares, peers)
 
     def built(self, system: str, threads: int) -> dict[str, Any]:
         """What building took; done once, and again for other options or where ``--rebuild`` says so."""
@@ -152,6 +154,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--profile", choices=vectors.PROFILES, default="hard", help="of bench/vectors.py")
     parser.add_argument("--dead", type=float, default=0.01, help="share of dead rows in imseek's collection")
     parser.add_argument("--tail", type=int, default=8192, help="rows that come after imseek's index")
     parser.add_argument("--encoder", help="of the collection; for --cold, one that knows words")

@@ -44,9 +44,9 @@ def build(spec: dict[str, Any]) -> dict[str, Any]:
     root, count = collection_of(Path(spec["work"])), int(spec["count"])
     shutil.rmtree(root, ignore_errors=True)
     tail = min(int(spec["tail"]), count // 10)
-    big.make(root, count - tail, spec["dim"], spec["seed"], spec["encoder"], spec["dead"])
+    big.make(root, count - tail, spec["dim"], spec["seed"], spec["encoder"], spec["dead"], spec["profile"])
     report = build_index(root, spec)
-    big.append(root, tail, spec["seed"])
+    big.append(root, tail, spec["seed"], spec["profile"])
     np.save(root.with_name("ids.npy"), big.live_ids(root))
     return report
 
@@ -96,7 +96,7 @@ class Whole:
     def load(self) -> None:
         self.collection = imseek.open(self.root)
         engine = self.collection.engine
-        self.composer = engine._encoder = Given(engine._encoder._encoder)
+        self.composer = engine._encoder = Given(engine._encoder._encoder, engine._originals)
         self.ids = np.load(self.root.with_name("ids.npy"), mmap_mode="r")
         self.ask(_any_vector(self.collection), 1, None)
 

@@ -17,19 +17,28 @@ from searching.measure import KINDS
 KEPT = 32
 
 
-def prepare(work: Path, count: int, dim: int, seed: int, asked: int, shares: tuple[float, ...], rows_too: bool) -> None:
+def prepare(
+    work: Path,
+    count: int,
+    dim: int,
+    seed: int,
+    profile: vectors.Name,
+    asked: int,
+    shares: tuple[float, ...],
+    rows_too: bool,
+) -> None:
     """Fills the folder ``work`` with queries, right answers and, for those who need it, ``rows.npy``, unless there."""
     work.mkdir(parents=True, exist_ok=True)
     stamp = json.dumps([count, dim, seed, asked, shares, KEPT])
     written = work / "truth.json"
     if rows_too and not (work / "rows.npy").exists():
-        vectors.write_npy(work / "rows.part.npy", count, dim, seed)
+        vectors.write_npy(work / "rows.part.npy", count, dim, seed, profile)
         (work / "rows.part.npy").rename(work / "rows.npy")
     if written.exists() and written.read_text() == stamp:
         return
     queries = {
-        "image": vectors.image_queries(asked, dim, seed),
-        "text": vectors.text_queries(asked, dim, seed)[0],
+        "image": vectors.image_queries(asked, dim, seed, profile),
+        "text": vectors.text_queries(asked, dim, seed, profile)[0],
     }
     for kind in KINDS:
         np.save(work / f"{kind}.npy", queries[kind])
@@ -37,7 +46,7 @@ def prepare(work: Path, count: int, dim: int, seed: int, asked: int, shares: tup
     everything = np.concatenate([queries[kind] for kind in KINDS])
     heaps = {share: faiss.ResultHeap(len(everything), KEPT, keep_max=True) for share in (1.0, *shares)}
     start = 0
-    for stored in vectors.blocks(count, dim, seed):
+    for stored in vectors.blocks(count, dim, seed, profile=profile):
         rows = stored.astype(np.float32)
         rows /= np.sqrt((rows * rows).sum(axis=1, keepdims=True))  # A score is over the norm of the stored row.
         drawn = vectors.draws(np.arange(start, start + len(rows)))

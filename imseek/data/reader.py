@@ -98,6 +98,7 @@ class Reader:
         #: What lexical search has counted in this generation.
         self.word_frequencies: dict[tuple[Any, ...], Any] = {}
         self._row_groups: RowGroupCache | None = None
+        self._trusted = False
         self._catalog = CachedConnection(root)
 
     def reopen(self) -> Reader:
@@ -131,6 +132,15 @@ class Reader:
     @property
     def generation(self) -> int:
         return self.current.generation
+
+    def is_trusted(self) -> bool:
+        """Whether the user trusts the collection.
+
+        A yes holds as long as this reader does, as for its index: to look it up takes as long as to find a word.
+        """
+        if not self._trusted:
+            self._trusted = is_trusted(self.root)
+        return self._trusted
 
     def shard_ids(self, shard: Shard) -> Int64:
         """Return the image ids of a shard: (rows,) int64, ascending, memory-mapped."""
@@ -262,7 +272,7 @@ class Reader:
             row.image_id: IndexedPlace(sources[row.source_id], row.path, row.stat, row.content_hash) for row in rows
         }
         if any(is_url(place.file) for place in places.values()):
-            known = is_trusted(self.root)
+            known = self.is_trusted()
             return {image_id: replace(place, is_trusted=known) for image_id, place in places.items()}
         return places
 

@@ -49,7 +49,7 @@ from imseek.search.rank_fusion import (
     rank_by_words,
     share_frequencies,
 )
-from imseek.search.result_pages import HitOptions, build_result, page_window
+from imseek.search.result_pages import HitOptions, build_results, page_window
 from imseek.search.retrieve import retrieve
 from imseek.search.where import Filters
 from imseek.types.arrays import Float32
@@ -139,7 +139,7 @@ class BaseEngine(ABC, Generic[StoredT]):
                 # An earlier generation may have used a different encoder.
                 known = texts.get(query.by) if generation in (None, newest.reader.generation) else None
                 prepared.append(self.prepare(query, window, newest, generation, texts=known))
-            return [build_result([one], wanted) for one in self.find(prepared)]
+            return build_results([[one] for one in self.find(prepared)], wanted)
 
         return retry_if_stale(ask, self._editions)
 

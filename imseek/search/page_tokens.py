@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -99,14 +100,20 @@ def digest(query: Any, collections: Sequence[str]) -> bytes:
     seen = hashlib.sha256()
     for uuid in collections:
         _update(seen, uuid)
-    for field in fields(query):
-        value = getattr(query, field.name)
+    kind: Any = type(query)
+    for name, default in _fields_of(kind):
+        value = getattr(query, name)
         # Most fields have their default, and skipping those is faster than hashing them.
-        unsaid = type(value) is type(field.default) and value == field.default
-        if field.name not in _IGNORED_FIELDS and not unsaid:
-            _update(seen, field.name)
+        if type(value) is not type(default) or value != default:
+            _update(seen, name)
             _update(seen, value)
     return seen.digest()[:_DIGEST]
+
+
+@lru_cache
+def _fields_of(query: type) -> tuple[tuple[str, Any], ...]:
+    """Return the names of the fields that tell queries apart, and their defaults."""
+    return tuple((field.name, field.default) for field in fields(query) if field.name not in _IGNORED_FIELDS)
 
 
 def _update(seen: Any, value: Any) -> None:

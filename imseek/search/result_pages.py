@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from imseek.search.backend import unit_rows
+from imseek.search.backend import GenerationReader, unit_rows
 from imseek.search.candidate_set import CandidateSet, concatenate
 from imseek.search.page_tokens import Page, digest
 from imseek.search.prepared import GroupKey, PageWindow, PreparedQuery, RankedCandidates
@@ -19,6 +19,7 @@ from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
 from imseek.search.rerank import MAX_CANDIDATES, CandidatePage, cut_page, needs_all_candidates
 from imseek.types.arrays import Float32
+from imseek.types.pictures import Place
 from imseek.types.search_results import Hit, HitGroup, Match, Searched, SearchResult, SpaceShare
 from imseek.types.spaces import SpaceInfo
 
@@ -105,21 +106,39 @@ def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> Searc
 
     Hits of several collections are ordered by score; ties by the order of the collections, then by id.
     """
+    (result,) = build_results([found], wanted)
+    return result
+
+
+def build_results(answers: Sequence[Sequence[RankedCandidates]], wanted: HitOptions) -> list[SearchResult]:
+    """Build the results of several queries as :func:`build_result`; what their hits carry is looked up together."""
+    pages = [_cut_page(found) for found in answers]
+    known = _look_up(answers, pages, wanted)
+    return [_result(found, page, known, wanted) for found, page in zip(answers, pages, strict=True)]
+
+
+def _cut_page(found: Sequence[RankedCandidates]) -> CandidatePage:
     first = found[0].prepared
-    window, several = first.window, len(found) > 1
-    beyond = any(one.beyond for one in found)
-    candidates = _merge(found) if several else found[0].candidates
-    page = cut_page(
-        candidates,
+    several = len(found) > 1
+    return cut_page(
+        _merge(found) if several else found[0].candidates,
         first.query,
         MergedContext([one.prepared for one in found]) if several else first,
-        window.offset,
-        more=beyond and not window.whole,
+        first.window.offset,
+        more=any(one.beyond for one in found) and not first.window.whole,
     )
-    hits = _hits(found, page, wanted)
+
+
+def _result(
+    found: Sequence[RankedCandidates], page: CandidatePage, known: Mapping[int, _HitData], wanted: HitOptions
+) -> SearchResult:
+    first = found[0].prepared
+    window = first.window
+    hits = _hits(found, page, known, wanted)
     notes = [note for one in found for note in one.notes]
-    if first.reranker is not None and len(candidates) > 1:
-        count = min(first.query.rerank_limit, len(candidates))
+    candidates = sum(len(one.candidates) for one in found)
+    if first.reranker is not None and candidates > 1:
+        count = min(first.query.rerank_limit, candidates)
         notes.append(first.reranker.note(count, is_ordered=page.is_reranked))
     next_page = None
     if page.following is not None:
@@ -127,7 +146,7 @@ def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> Searc
             one.prepared.edition.paged = True
         generations = tuple(one.prepared.reader.generation for one in found)
         next_page = Page(generations, page.following, window.depth, window.digest).token()
-    elif window.whole and beyond:
+    elif window.whole and any(one.beyond for one in found):
         notes.append(f"the list ends with the {first.count:,} best; a filter or a larger limit reaches further")
     shares = zip(first.spaces, first.query_vectors.shares, strict=True)
     return SearchResult(
@@ -165,25 +184,53 @@ def _merge(found: Sequence[RankedCandidates]) -> CandidateSet:
     return everything.take(list(heapq.merge(*ranks, key=lambda i: -float(everything.relevance[i]))))
 
 
-def _hits(found: Sequence[RankedCandidates], page: CandidatePage, wanted: HitOptions) -> tuple[Hit, ...]:
-    """Look up what the hits of a page carry."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _HitData:
+    """What hits of one reader carry, by image id."""
+
+    places: Mapping[int, Place]
+    metadata: Metadata
+
+
+def _look_up(
+    answers: Sequence[Sequence[RankedCandidates]], pages: Sequence[CandidatePage], wanted: HitOptions
+) -> dict[int, _HitData]:
+    """Return what the hits on all pages carry, by the identity of their reader: once for each image."""
+    readers: dict[int, GenerationReader] = {}
+    shown: dict[int, dict[int, None]] = {}
+    for found, page in zip(answers, pages, strict=True):
+        for owner, one in enumerate(found):
+            reader = one.prepared.reader
+            readers[id(reader)] = reader
+            ids = page.candidates.ids[page.candidates.owners == owner].tolist()
+            shown.setdefault(id(reader), {}).update(dict.fromkeys(ids))
+    known = {}
+    for key, reader in readers.items():
+        ids = list(shown[key])
+        known[key] = _HitData(reader.places(ids), reader.metadata(ids) if wanted.metadata else {})
+    return known
+
+
+def _hits(
+    found: Sequence[RankedCandidates], page: CandidatePage, known: Mapping[int, _HitData], wanted: HitOptions
+) -> tuple[Hit, ...]:
+    """Return the hits of a page."""
     names = {i: _name(group.key) for group in page.groups for i in group.positions}
     hits: dict[int, Hit] = {}
     for owner, one in enumerate(found):
         positions = np.flatnonzero(page.candidates.owners == owner).tolist()
         mine, reader = page.candidates.take(positions), one.prepared.reader
         ids = mine.ids.tolist()
-        places = reader.places(ids)
-        metadata = reader.metadata(ids) if wanted.metadata else {}
-        why = _why(one.prepared, mine, metadata if wanted.metadata else None)
+        data = known[id(reader)]
+        why = _why(one.prepared, mine, data.metadata if wanted.metadata else None)
         rows = unit_rows(reader, mine.ids, _first_space(one.prepared)) if wanted.vectors else None
         for n, (position, image_id) in enumerate(zip(positions, ids, strict=True)):
             hits[position] = Hit(
                 collection=reader.identity.uuid,
                 image_id=image_id,
                 score=float(mine.scores[n]),
-                place=places.get(image_id),
-                metadata=metadata.get(image_id, {}),
+                place=data.places.get(image_id),
+                metadata=dict(data.metadata.get(image_id, {})),  # Other results may have the same image.
                 duplicates=mine.others[n],
                 group=names.get(position),
                 matches=_reranking(one.prepared.query, float(mine.reranked[n])) + why.get(image_id, ()),

@@ -286,6 +286,7 @@ CASES = (
     Case("tune", f"{_STAMPS} --seeds 1", ("captions", "adapters.r_at_10", "adapters.gain")),
     Case("ui", "--collection {colours} --searches 2", ("first_page_ms", "times.p50_ms")),
     Case("vectors", "--check --count 65536", ("rows_per_s", "properties.value")),
+    Case("vectors", "--check --profile clip --count 65536", ("rows_per_s", "properties.value"), id="clip"),
     Case("where", "--rows 2000 --places", ("import_ms", "filters.first_ms", "filters.share_passing")),
     Case(
         "words",

@@ -8,7 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from imseek.errors import (
     UsageError,
 )
 from imseek.search import cutoff, prepared, retrieve
+from imseek.search.query_words import words_of
 
 pytestmark = pytest.mark.full_size
 
@@ -536,6 +537,40 @@ class TestBatch:
         monkeypatch.setattr(FakeEncoder, "encode_texts", encode)
         many.search_many(["red", 3, "blue", "red"])
         assert encoded == [["red", "blue"]]
+
+    def test_what_hits_carry_is_looked_up_together(self, many: imseek.Collection, monkeypatch: Any) -> None:
+        looked_up: list[tuple[str, int]] = []
+        for name in ("places", "metadata"):
+            real = getattr(Reader, name)
+
+            def look_up(self: Any, ids: Any, name: str = name, real: Any = real) -> Any:
+                looked_up.append((name, len(ids)))
+                return real(self, ids)
+
+            monkeypatch.setattr(Reader, name, look_up)
+        queries = [Query(Term(image_id=n), 4, by="image") for n in (1, 2, 1)]
+        first, second, again = many.search_many(queries)
+        shown = {hit.image_id for answer in (first, second) for hit in answer}
+        assert looked_up == [("places", len(shown)), ("metadata", len(shown))]
+        assert [hit.metadata for hit in first] == [hit.metadata for hit in many.search(queries[0])]
+        assert [hit.place for hit in second] == [hit.place for hit in many.search(queries[1])]
+        cast("dict[str, Any]", first[0].metadata).clear()
+        assert again[0].metadata  # Of its own.
+
+    def test_whether_the_collection_is_trusted_is_looked_up_until_it_is(
+        self, many: imseek.Collection, monkeypatch: Any
+    ) -> None:
+        looked_up: list[Path] = []
+
+        def is_trusted(root: Path) -> bool:
+            looked_up.append(root)
+            return len(looked_up) == 2
+
+        monkeypatch.setattr("imseek.data.reader.is_trusted", is_trusted)
+        reader = Reader(many.path)
+        notes = [reader.match_words(words_of(Query("red")), 10).note for _ in range(3)]
+        assert notes == ["words are searched in trusted collections only", None, None]
+        assert looked_up == [many.path, many.path]
 
     def test_a_query_that_cannot_be_answered_raises(self, many: imseek.Collection) -> None:
         with pytest.raises(ImageNotFoundError):

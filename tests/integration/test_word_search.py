@@ -708,7 +708,7 @@ def test_without_words_captions_alone_are_the_reason(
     spoken: imseek.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A collection that is not trusted has no words to search, so that no hit says that words match."""
-    monkeypatch.setattr(matching, "is_trusted", lambda root: False)
+    monkeypatch.setattr(Reader, "is_trusted", lambda self: False)
     found = spoken.search(SPOKEN)
     matches = {hit.image_id: [one for one in hit.matches if one.field != "picture"] for hit in found}
     assert found.notes == ("words are searched in trusted collections only",)

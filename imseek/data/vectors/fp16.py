@@ -17,6 +17,21 @@ def make_flat_index(width: int) -> Any:
     return index
 
 
+class RowBuffer:
+    """Memory for a few rows, with the flat index over the first of them: made once, filled again and again."""
+
+    def __init__(self, capacity: int, width: int) -> None:
+        self.rows: Float16 = np.empty((capacity, width), np.float16)
+        self._flat = wrap_flat_index(self.rows)
+
+    def flat(self, rows: Float16) -> Any:
+        """Return a flat index of ``rows``: the buffer's own, if they are its first rows."""
+        if rows.base is not self.rows or rows.ctypes.data != self.rows.ctypes.data:
+            return wrap_flat_index(rows)
+        self._flat.ntotal = len(rows)
+        return self._flat
+
+
 def wrap_flat_index(rows: Float16) -> Any:
     """Return a flat index that shares the memory of C-contiguous ``rows`` (n, dim), which must outlive it.
 

@@ -28,16 +28,15 @@ class ResidencyLimiter:
         self._bound = bound
         self._read = 0
 
-    def gather_rows(self, rows: Float16, at: Ids) -> Float16:
-        """Return ``rows[at]``, an array (m, dim), for rows of one of the files."""
-        if self._read + len(at) < _ROWS:
-            self._read += len(at)
-            return np.asarray(rows[at])
-        found = np.empty((len(at), rows.shape[1]), rows.dtype)
+    def gather_rows(self, rows: Float16, at: Ids, out: Float16) -> None:
+        """Write ``rows[at]``, rows of one of the files, to ``out`` (m, dim). All of ``at`` must be row numbers."""
         for start in range(0, len(at), _ROWS):
-            found[start : start + _ROWS] = rows[at[start : start + _ROWS]]
-            self.release_excess()
-        return found
+            part = at[start : start + _ROWS]
+            # Without "clip", NumPy would write to a buffer first.
+            np.take(rows, part, axis=0, out=out[start : start + _ROWS], mode="clip")
+            self._read += len(part)
+            if self._read >= _ROWS:
+                self.release_excess()
 
     def release_excess(self) -> None:
         """Release pages if too many are resident."""

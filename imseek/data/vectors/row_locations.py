@@ -34,19 +34,33 @@ class RowLocations:
                 at = np.flatnonzero(mask)
                 self._table[segment.ids[at]] = at + start
 
-    def rows(self, ids: Ids) -> tuple[Ids, Float16]:
-        """Return those of ``ids`` (m,) that are live, in their order, and their stored rows (n, dim)."""
+    def rows(self, ids: Ids, out: Float16 | None = None) -> tuple[Ids, Float16]:
+        """Return those of ``ids`` (m,) that are live, in their order, and their stored rows (n, dim).
+
+        The rows are written to ``out``, if it is given and has room for ``m`` of them.
+        """
         at = self._bisected(ids) if self._table is None else self._looked_up(ids, self._table)
         found = at >= 0
         ids, at = ids[found], at[found]
-        if len(self._segments) == 1:
-            return ids, self._residence.gather_rows(self._segments[0].rows, at)
-        rows = np.empty((len(at), self._dim), np.float16)
-        of = np.searchsorted(self._starts, at, "right") - 1
-        for n in np.unique(of).tolist():
-            mine = of == n
-            rows[mine] = self._residence.gather_rows(self._segments[n].rows, at[mine] - self._starts[n])
+        if out is None or len(out) < len(at):
+            out = np.empty((len(at), self._dim), np.float16)
+        rows = out[: len(at)]
+        if (at[1:] > at[:-1]).all():
+            self._gather(at, rows)
+        else:  # Ids need not ascend from one segment to the next.
+            order = np.argsort(at)
+            ascending = np.empty_like(rows)
+            self._gather(at[order], ascending)
+            rows[order] = ascending
         return ids, rows
+
+    def _gather(self, at: Ids, out: Float16) -> None:
+        """Write the rows at ascending positions in all segments to ``out``."""
+        bounds = np.searchsorted(at, self._starts).tolist()
+        for n, segment in enumerate(self._segments):
+            start, end = bounds[n], bounds[n + 1]
+            if start < end:
+                self._residence.gather_rows(segment.rows, at[start:end] - self._starts[n], out[start:end])
 
     @staticmethod
     def _looked_up(ids: Ids, table: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Ids:

@@ -17,7 +17,6 @@ import numpy as np
 from imseek.data.catalog.backend import ReadConnection, backend_of
 from imseek.data.catalog.read_connection import read_meta
 from imseek.data.collection_records import FOREVER
-from imseek.data.trust import is_trusted
 from imseek.data.words.scoring import count_units, idf, score_counts, units_of
 from imseek.data.words.values import FIELDS, INDEXED, Document, Prefix, Unit, WordMatches, WordQuery
 from imseek.errors import CorruptCollectionError
@@ -190,7 +189,7 @@ def why_no_words(reader: Reader, connection: ReadConnection) -> str | None:
     if indexed is None:
         return "words are not indexed yet: the next `imseek index` does it"
     backend = backend_of(reader.root)
-    if backend.is_file and not is_trusted(reader.root):  # SQLite believes what the tables of FTS5 say.
+    if backend.is_file and not reader.is_trusted():  # SQLite believes what the tables of FTS5 say.
         return "words are searched in trusted collections only"
     if not backend.can_search_words(connection):
         return "words cannot be searched: this SQLite was built without FTS5"
