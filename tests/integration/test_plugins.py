@@ -175,7 +175,7 @@ def test_a_format_is_listed_and_used(environment: dict[str, str], pictures: Path
     assert "the plugin secret of imseek-broken 0.1 does not load" in said
     assert not (tmp_path / "z").exists()
     said = run(environment, "export", tmp_path / "z", "-c", "photos", "--format", "noformat", code=1).stderr
-    assert "is no Format of that name" in said
+    assert "is not a Format of that name" in said
 
 
 def test_a_kind_of_source_is_used_and_may_be_missing_later(
