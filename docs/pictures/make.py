@@ -96,7 +96,7 @@ def main() -> None:
             draw_screenshot(lines).save(shots[-1])
         with imseek.create(Path(scratch) / "c", encoder="builtin") as collection:
             collection.index(paths)
-            (folder / "demo.png").write_bytes(contact_sheet(answers(collection, QUERIES, 4), thumb=120))
+            (folder / "demo.png").write_bytes(contact_sheet(answers(collection, QUERIES, 3), thumb=120))
             collection.index(shots)
             ocr.recognise(collection.path)
             (folder / "text.png").write_bytes(contact_sheet(answers(collection, TEXT_QUERIES, 3), thumb=120))

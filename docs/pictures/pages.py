@@ -81,6 +81,8 @@ def make_albums(collection: imseek.Collection) -> None:
 def duplicates(page: Any) -> None:
     page.get_by_role("button", name="Find duplicates").click()
     expect(page.get_by_role("listbox", name="Group 1 of")).to_be_visible(timeout=120_000)
+    page.get_by_text("Looking for duplicates: done").wait_for()
+    page.get_by_text("Looking for duplicates: done").wait_for(state="hidden")
 
 
 def plane(page: Any) -> None:

@@ -137,7 +137,7 @@ def outliers(
     InterruptedError; with ``save``, LockedError, ReadOnlyError, StorageError.
     """
     if method not in get_args(OutlierMethod):
-        raise UsageError(f"{method!r} is no way to find outliers", hint=f"one of {', '.join(get_args(OutlierMethod))}")
+        raise UsageError(f"{method!r} does not find outliers", hint=f"one of {', '.join(get_args(OutlierMethod))}")
     if not 1 <= neighbours <= outlier_scores.MAX_NEIGHBOURS:
         raise UsageError(f"{neighbours} neighbours", hint=f"from 1 to {outlier_scores.MAX_NEIGHBOURS}")
     if limit < 0:
@@ -168,7 +168,7 @@ def sample(
     Raises UsageError, QueryError (``where``), CollectionNotFoundError, CorruptCollectionError, InterruptedError.
     """
     if method not in get_args(SampleMethod):
-        raise UsageError(f"{method!r} is no way to choose a sample", hint=f"one of {', '.join(get_args(SampleMethod))}")
+        raise UsageError(f"{method!r} does not choose samples", hint=f"one of {', '.join(get_args(SampleMethod))}")
     if not 1 <= count <= representative_sample.MAX_SAMPLE:
         raise UsageError(f"a sample of {count:,} images", hint=f"from 1 to {representative_sample.MAX_SAMPLE}")
     request = representative_sample.SampleRequest(count, method, where, seed)

@@ -350,7 +350,7 @@ def coverage(
 def _check_kinds(kinds: Iterable[QualityKind]) -> tuple[QualityKind, ...]:
     wanted = tuple(dict.fromkeys(kinds))
     if unknown := [kind for kind in wanted if kind not in KINDS]:
-        raise UsageError(f"{unknown[0]!r} is no kind of quality", hint=f"one of {', '.join(KINDS)}")
+        raise UsageError(f"{unknown[0]!r} is not a kind of quality", hint=f"one of {', '.join(KINDS)}")
     return wanted
 
 

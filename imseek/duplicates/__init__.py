@@ -84,13 +84,13 @@ def find(
     """
     wanted = tuple(dict.fromkeys(kinds))
     if unknown := [kind for kind in wanted if kind not in KINDS]:
-        raise UsageError(f"{unknown[0]!r} is no kind of duplicate", hint=f"one of {', '.join(KINDS)}")
+        raise UsageError(f"{unknown[0]!r} is not a kind of duplicate", hint=f"one of {', '.join(KINDS)}")
     if not wanted:
         raise UsageError("no kind of duplicate to look for", hint=f"one of {', '.join(KINDS)}")
     if looks < 0:
         raise UsageError(f"the number of pairs to compare cannot be {looks}")
     if keep not in RULES:
-        raise UsageError(f"{keep!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
+        raise UsageError(f"{keep!r} is not a rule for what to keep", hint=f"one of {', '.join(RULES)}")
     if keep == "path-priority" and not prefer:
         raise UsageError("path-priority needs folders in order of preference", hint="prefer (--prefer) names them")
     if "inside" in wanted and against is not None:

@@ -70,12 +70,12 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[np.float32]]:
 def _translate_errors(path: Path) -> Iterator[None]:
     """Translate the errors of weight readers to ours."""
     if not path.is_file():  # Reading a pipe would block.
-        raise EncoderError(f"{path} cannot be read: it is no file")
+        raise EncoderError(f"{path} cannot be read: it is not a file")
     try:
         yield
     except pickle.UnpicklingError as error:
         if not _is_pickle(path):
-            raise EncoderError(f"{path} cannot be read: it is no file of weights") from error
+            raise EncoderError(f"{path} cannot be read: it is not a file of weights") from error
         raise UntrustedWeightsError(
             f"{path} holds more than tensors, and could run code when loaded",
             hint="convert it to safetensors on a machine that may run it",

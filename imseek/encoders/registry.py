@@ -237,7 +237,7 @@ def _family(scheme: str) -> LoadFamily:
     plugin = find_plugins("imseek.encoders")[scheme]
     make: LoadFamily = plugin.load()
     if not callable(make):
-        raise plugin.error(f"is no function that makes an encoder, but a {type(make).__name__}")
+        raise plugin.error(f"must be a function that makes an encoder, and is a {type(make).__name__}")
 
     def load_plugin(reference: str, **settings: Any) -> Encoder:
         encoder = make(reference, **settings)

@@ -95,7 +95,7 @@ def ann(
     if isinstance(given, str | os.PathLike):
         given = expand_user(given)
     if given_kind not in ("text", "image"):
-        raise UsageError(f"{given_kind!r} is no kind of query", hint="text or image")
+        raise UsageError(f"{given_kind!r} is not a kind of query", hint="text or image")
     wanted = neighbours.RecallRequest(space, queries, tuple(ks), filtered, given, given_kind)
     task = Task(progress, stop)
     with SnapshotSession(collection) as session:

@@ -129,7 +129,7 @@ def format_of(name: str | None, target: Path | None) -> Format:
             return FORMATS[name]
         if name in plugins:
             return load_format(plugins[name])
-        raise UsageError(f"{name!r} is no format", hint=did_you_mean(name, [*FORMATS, *plugins]))
+        raise UsageError(f"{name!r} is not a format", hint=did_you_mean(name, [*FORMATS, *plugins]))
     ending = "" if target is None else target.suffix.lower()
     found = [one for one in FORMATS.values() if ending in one.endings]
     if not found and ending:
@@ -144,7 +144,7 @@ def load_format(plugin: Plugin) -> Format:
     """Load the format of a plugin. Raises PluginError."""
     made = plugin.load()
     if not isinstance(made, Format) or made.name != plugin.name:
-        raise plugin.error(f"is no Format of that name, but {made!r:.80}")
+        raise plugin.error(f"is not a Format of that name, but {made!r:.80}")
     return made
 
 

@@ -38,7 +38,7 @@ def check_target(target: Path, *, folder: bool, force: bool, collection: Path) -
     elif not force:
         raise UsageError(f"{target} is there already", hint="choose another name, or add --force")
     elif not target.is_file():
-        raise UsageError(f"{target} is no file", hint="choose another name")
+        raise UsageError(f"{target} is not a file", hint="choose another name")
 
 
 def _check_folder(target: Path, *, force: bool) -> None:

@@ -54,7 +54,7 @@ def check_ending(ending: str) -> str:
     """Normalise an extension. Raises UsageError if it is invalid, or is that of another file of the sample."""
     plain = ending.removeprefix(".").lower()
     if not (plain.isascii() and plain.isalnum()) or plain in ("json", "txt"):
-        raise UsageError(f"{ending!r} is no ending for pictures", hint="--ending jpg")
+        raise UsageError(f"{ending!r} is not an ending for pictures", hint="--ending jpg")
     return plain
 
 

@@ -113,7 +113,7 @@ class _TargetSelection:
         self._found: dict[tuple[int, bytes], Target] = {}
         kind = None if options is None else options.kind
         if kind is not None and kind not in KINDS and kind not in (kinds := known_kinds()):
-            raise UsageError(f"{kind!r} is no kind of source", hint=f"kinds are {', '.join(kinds)}")
+            raise UsageError(f"{kind!r} is not a kind of source", hint=f"kinds are {', '.join(kinds)}")
 
     def known(self) -> list[Target]:
         return [Target(source, root, options_of(source.options)) for source, root in self._sources]

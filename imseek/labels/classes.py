@@ -141,7 +141,7 @@ def read_templates(text: str) -> tuple[str, ...]:
     if not text.strip():
         check_templates(())
     raise UsageError(
-        f"{text!r} is no set of templates, no file and no sentence with {{}}",
+        f"{text!r} is neither a set of templates nor a file nor a sentence with {{}}",
         hint=did_you_mean(text, prompts.template_sets(), "sets"),
     )
 

@@ -36,7 +36,7 @@ def _problem_of(plugin: Plugin) -> str | None:
 
             load_format(plugin)
         elif not callable(plugin.load()):
-            return "it is no function"
+            return "it is not a function"
     except PluginError as error:
         return str(error)
     return None

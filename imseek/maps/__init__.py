@@ -73,7 +73,7 @@ def lay_out(
     ReadOnlyError, StorageError.
     """
     if method is not None and method not in get_args(MapMethod):
-        raise UsageError(f"{method!r} is no way to lay out a map", hint=f"one of {', '.join(get_args(MapMethod))}")
+        raise UsageError(f"{method!r} is not a way to lay out a map", hint=f"one of {', '.join(get_args(MapMethod))}")
     if neighbours is not None and neighbours < 2:
         raise UsageError(f"a map by {neighbours} neighbours would fall to pieces", hint="2 at least; 15 is usual")
     if min_dist is not None and not (math.isfinite(min_dist) and 0 <= min_dist <= 1):

@@ -186,7 +186,7 @@ def _extend_subject(packet: bytes, found: _Found, missing: Sequence[str]) -> byt
     assert subject is not None
     if container is None or container.is_empty:
         if found.has_attributes or not _is_blank(packet, subject, container):
-            raise refuse("its keywords are no list")
+            raise refuse("its keywords are not a list")
         return packet[: subject.start] + _subject(missing) + packet[subject.behind :]
     name = _TAG_NAME.match(packet[container.start :])
     assert name is not None

@@ -123,7 +123,7 @@ def read_labels(reader: Reader, labels: Labels, searchable: Ids) -> LabelledImag
         raise NoLabels(f"no image is labelled by {labels.describe()}", hint="imseek tag add TAG IMAGE… labels some")
     if len(found.classes) > MAX_CLASSES:
         raise UsageError(
-            f"{labels.describe()} has {len(found.classes):,} different values: more than {MAX_CLASSES:,} are no classes"
+            f"{labels.describe()} has {len(found.classes):,} different values; at most {MAX_CLASSES:,} can be classes"
         )
     return found
 

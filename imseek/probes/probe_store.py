@@ -129,7 +129,7 @@ def probe_of(root: Path, model: Model) -> Probe:
         arrays = model.arrays
         return Probe(info, labels, scorer, arrays["centre"], arrays["learned"], arrays["contents"], model)
     except (KeyError, TypeError, ValueError) as error:
-        raise CorruptCollectionError(f"the model {model.name} is no probe: {error!r}") from error
+        raise CorruptCollectionError(f"the model {model.name} is not a probe: {error!r}") from error
 
 
 def _read_scorer(root: Path, model: Model) -> Scorer:

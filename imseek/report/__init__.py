@@ -49,7 +49,7 @@ def gather(
     CorruptCollectionError.
     """
     if unknown := sorted(set(skip) - set(PARTS)):
-        raise UsageError(f"{unknown[0]!r} is no part of a report", hint=f"one of {', '.join(PARTS)}")
+        raise UsageError(f"{unknown[0]!r} is not part of a report", hint=f"one of {', '.join(PARTS)}")
     if looks < 0:
         raise UsageError(f"the number of pairs to compare cannot be {looks}")
     stop = stop or threading.Event()

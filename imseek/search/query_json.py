@@ -91,7 +91,7 @@ def query_from_line(line: str, *, files: bool, defaults: QueryOptions | None = N
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _as_list(value: object) -> Iterable[object]:
@@ -113,7 +113,7 @@ def _term(value: object, name: str, files: bool) -> Term:
     kinds = [kind for kind in _KINDS if kind in value]
     if len(kinds) != 1 or set(value) - {*_KINDS, *_FURTHER}:
         hint = f"one of {', '.join(_KINDS)}, and a weight or the region of a picture if you like"
-        raise QueryError(f"{_excerpt(value)} is no term", hint=hint)
+        raise QueryError(f"{_excerpt(value)} is not a term", hint=hint)
     if name == "text" and kinds != ["text"]:
         raise QueryError(f"text of a query holds words only, not {_excerpt(value)}", hint="put it into `like`")
     weight = value.get("weight", 1)
@@ -148,7 +148,7 @@ def _path(value: str, files: bool) -> Path:
     if not files:
         raise QueryError("a query from another machine cannot name files on this one", hint="send the bytes")
     if not value:
-        raise QueryError("an empty path is no picture")
+        raise QueryError("an empty path is not a picture")
     return path_of_uri(value) if FILE_URI.match(value) else Path(value)
 
 

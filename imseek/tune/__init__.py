@@ -71,7 +71,7 @@ def tune(
     from imseek.data.writing import adapter_spaces
 
     if loss not in get_args(TuneLoss):
-        raise UsageError(f"{loss!r} is no loss", hint=f"one of {', '.join(get_args(TuneLoss))}")
+        raise UsageError(f"{loss!r} is not a loss", hint=f"one of {', '.join(get_args(TuneLoss))}")
     if source is not None and source not in get_args(TuneSource):
         raise UsageError(f"nothing is learned from {source!r}", hint=f"one of {', '.join(get_args(TuneSource))}")
     root = path_of(collection)

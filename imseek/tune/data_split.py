@@ -69,7 +69,7 @@ def _check_enough(examples: Examples, groups: int) -> None:
         raise UsageError(f"{said}: nothing can be told apart by it", hint="at least two are needed")
     if groups < MIN_GROUPS:
         raise UsageError(
-            f"{groups} {wants[examples.source]} are too few to learn from: {MIN_GROUPS} are needed",
+            f"tuning needs {MIN_GROUPS} {wants[examples.source]}, and found {groups}",
             hint="near-copies and pictures with the same caption count once; --from learns from something else",
         )
 

@@ -139,7 +139,7 @@ def test_on_stdout_it_is_alone(listed, collection, line, stdout) -> None:
     words = [sys.executable, "-m", "imseek", *shlex.split(line), "--csv", stdout]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert len({len(row) for row in csv.reader(io.StringIO(done.stdout))}) == 1
-    assert f"wrote {stdout}" in done.stderr
+    assert "wrote" not in done.stderr
     assert not (collection / "-").exists()
 
 

@@ -472,7 +472,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["--kind", "similar"], "'similar' is no kind of duplicate"),
+            (["--kind", "similar"], "'similar' is not a kind of duplicate"),
             (["--keep", "prettiest"], "prettiest"),
             (["-n", "-1"], "-1"),
             (["--where", "nonsense ("], "the filter goes wrong at"),

@@ -70,7 +70,7 @@ def test_help_names_all_formats(cli) -> None:
     ("arguments", "said"),
     [
         (("--format", "webdataset", "--shard-size", "big"), "'big' is not a size"),
-        (("--format", "webdataset", "--ending", "json"), "'json' is no ending for pictures"),
+        (("--format", "webdataset", "--ending", "json"), "'json' is not an ending for pictures"),
         (("--format", "webdataset", "--link", "hard"), "link is nothing that webdataset knows"),
         (("--format", "imagefolder", "--classes", "luma_sd"), "neither words nor whole numbers"),
         (("--format", "imagefolder", "--link", "soft"), "--link"),

@@ -232,7 +232,7 @@ def test_a_picture_is_named_as_elsewhere(cli, indexed) -> None:
         ("--where ''", "--where must not be empty"),
         ("--page ' '", "--page must not be empty"),
         ("--more 1 --less 1", "image 1 is in --more and in --less"),
-        ("--more x", "Invalid value for '--more': 'x' is no id of an image"),
+        ("--more x", "Invalid value for '--more': 'x' is not an id of an image"),
     ],
 )
 def test_messages_name_the_flag(cli, indexed, value, message) -> None:

@@ -119,7 +119,7 @@ class TestLabel:
             (["--classes", "red"], "with one class every image is 'red'"),
             (["--classes", "red,Red"], "two classes are called 'Red'"),
             (["--classes", "none.txt"], "cannot read none.txt"),
-            (["--classes", "red,blue", "--templates", "imagnet"], "no set of templates"),
+            (["--classes", "red,blue", "--templates", "imagnet"], "neither a set of templates"),
             (["--classes", "red,blue", "--temperature", "nan"], "a temperature is a positive number"),
             (["--classes", "red,blue", "--multi"], "not trained with a sigmoid"),
         ],

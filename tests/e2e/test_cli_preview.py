@@ -81,7 +81,7 @@ class TestPipes:
         assert done.returncode == 0
         assert done.stdout == plain.stdout
         assert b"\x1b" not in done.stdout
-        assert b"no preview: standard output is no terminal; --sheet" in done.stderr
+        assert b"no preview: standard output is not a terminal; --sheet" in done.stderr
 
     def test_but_blocks_where_colour_is_wanted(self, process, here) -> None:
         done = process(*ARGUMENTS, extra={"FORCE_COLOR": "1", "COLORTERM": "truecolor", "TERM": "xterm"})

@@ -141,7 +141,7 @@ def test_requests_that_make_no_sense(cli, indexed, ids, arguments, said, hint) -
     [
         ("file,label\na.png,b\n", "no column tag"),
         ("path,tag\n,b\n", "row 1: no image is named"),
-        ("image_id,tag\nfive,b\n", "row 1: 'five' is no id"),
+        ("image_id,tag\nfive,b\n", "row 1: 'five' is not an id"),
         ("image_id,tag\n0,b,c\n", "row 1: 3 fields"),
         ("image_id,tag\n0,\n", "a tag must not be empty"),
         ("", "the table is empty"),

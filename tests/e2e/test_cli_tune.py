@@ -78,7 +78,7 @@ def test_what_does_not_help_is_refused(cli, named) -> None:
     [
         (["--from", "captions"], "no image of this collection has a caption"),
         (["--from", "dreams"], "nothing is learned from 'dreams'"),
-        (["--loss", "hinge"], "is no loss"),
+        (["--loss", "hinge"], "is not a loss"),
         (["--back"], "nothing to go back from"),
         (["--use", "ours"], "no adapter 'ours'"),
         (["--back", "--use", "ours"], "exclude each other"),

@@ -185,7 +185,7 @@ def test_a_look_changes_nothing_and_says_whose_it_is(root: Path, home: Path, awa
     before, file = facts(home), root / layout.journal(UNDO_ID)
     data = file.read_bytes()
     report = undo(root)
-    assert [one.reason for one in report.files] == ["it is no picture"]
+    assert [one.reason for one in report.files] == ["it is not a picture"]
     assert "another user, another machine" in report.notes[0]
     assert (facts(home), file.read_bytes()) == (before, data)
 

@@ -195,7 +195,7 @@ def test_no_file_but_a_picture_is_touched_whatever_catalog_and_plan_agree_on(
 
     before = state(photos)
     report = done(collection, edited(plan, tmp_path, change))
-    assert set(reasons(report).values()) == {"it is no picture"}
+    assert set(reasons(report).values()) == {"it is not a picture"}
     assert report.counts == {"left": len(report.files)}
     assert state(photos) == before
     assert not (trash / "files").exists()
@@ -215,7 +215,7 @@ def test_a_keeper_of_another_collection_is_a_picture_in_its_place(
         ("elsewhere.png", b"", ""),
         ("gone.png", b"", "its keeper: it is not there any more"),
         ("link.png", b"", "its keeper: it is a symbolic link: the picture lies elsewhere"),
-        ("thesis.txt", b"years of work", "its keeper: it is no picture"),
+        ("thesis.txt", b"years of work", "its keeper: it is not a picture"),
     ):
         path = tmp_path / name if not content else photos / "below" / name
         digest = hashlib.sha256(content or twins[0].read_bytes()).hexdigest()

@@ -269,7 +269,7 @@ def test_why_a_file_that_is_gone_does_not_come_back_either(
     }
     (away / layout.QUARANTINE_MARKER).rename(away / "renamed.txt")
     (reason,) = set(why(collection, True).values())
-    assert reason.startswith(f"{away} is no quarantine: ")
+    assert reason.startswith(f"{away} is not a quarantine: ")
     (away / "renamed.txt").rename(away / layout.QUARANTINE_MARKER)
     shutil.copyfile(twins[0], away / "below" / "b.png")
     assert list(why(collection, True)) == ["a.png"], "what was gone may come back"

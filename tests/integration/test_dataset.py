@@ -377,7 +377,7 @@ class TestReport:
         assert (report.quality, report.clusters, report.outliers, report.duplicates) == (None,) * 4
 
     def test_unknown_parts(self, collection: imseek.Collection) -> None:
-        with pytest.raises(UsageError, match="no part of a report"):
+        with pytest.raises(UsageError, match="not part of a report"):
             imseek.report.gather(collection, skip=["pictures"])  # type: ignore[list-item]
         with pytest.raises(UsageError):
             imseek.report.gather(collection, looks=-1)

@@ -192,7 +192,7 @@ class TestPlacing:
             export.write(root, tmp_path / ("a" * 256), format="faiss")
         with pytest.raises(UsageError, match="cannot tell the format from the file name"):
             export.write(root, tmp_path / "a.xyz")
-        with pytest.raises(UsageError, match="is no format") as refused:
+        with pytest.raises(UsageError, match="is not a format") as refused:
             export.write(root, tmp_path / "a", format="josnl")
         assert refused.value.hint == "did you mean jsonl?"
         with pytest.raises(UsageError, match="spreadsheet is nothing that jsonl knows"):

@@ -205,7 +205,7 @@ def test_stopped_nothing_is_stored(root: Path) -> None:
         ({"classes": ["red", "RED "]}, "two classes are called"),
         ({"classes": ["red", "blue"], "templates": []}, "no templates"),
         ({"classes": ["red", "blue"], "templates": ["a photo"]}, "no place for the class name"),
-        ({"classes": ["red", "blue"], "templates": "imagnet"}, "no set of templates"),
+        ({"classes": ["red", "blue"], "templates": "imagnet"}, "neither a set of templates"),
         ({"classes": ["red", "blue"], "temperature": math.nan}, "positive number"),
         ({"classes": ["red", "blue"], "temperature": "nan"}, "positive number"),
         ({"classes": ["red", "blue"], "temperature": -1.0}, "positive number"),

@@ -97,8 +97,8 @@ def test_templates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "match", "hint"),
     [
-        ("imagnet", "no set of templates", "did you mean imagenet?"),
-        ("a photo", "no set of templates", "sets: "),
+        ("imagnet", "neither a set of templates", "did you mean imagenet?"),
+        ("a photo", "neither a set of templates", "sets: "),
         ("", "there are no templates", "{}"),
     ],
 )

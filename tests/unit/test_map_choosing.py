@@ -176,6 +176,11 @@ class TestColours:
         assert colours.regions(shown, by) is colours.colours(shown, by)
         assert colours.regions(shown, ColourBy("none")) is colours.colours(shown, by), "there are no clusters"
 
+    def test_one_folder_names_no_region(self, photographed, photo_files) -> None:
+        shown = map_points.current_view(photographed, "map", f"folder = '{photo_files[0].parent}'")
+        assert colours.colours(shown, ColourBy("column", "folder")).colouring.legend is not None
+        assert colours.regions(shown, ColourBy("none")) is None
+
     def test_by_tags(self, tmp_path, photo_files) -> None:
         root = tmp_path / "c"
         with imseek.create(root, encoder="fake") as collection:

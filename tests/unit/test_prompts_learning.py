@@ -265,5 +265,5 @@ class TestStoredScorers:
         prompts.check_version({"method": "coop", "version": prompts.VERSION}, "pets")
         with pytest.raises(CorruptCollectionError, match="the probe pets was learned by a later imseek"):
             prompts.check_version({"method": "coop", "version": prompts.VERSION + 1}, "pets")
-        with pytest.raises(CorruptCollectionError, match="the model pets is no probe"):
+        with pytest.raises(CorruptCollectionError, match="the model pets is not a probe"):
             probe_store.probe_of(Path(), Model("pets", "probe", {"method": "coop", "version": "2"}, {}))

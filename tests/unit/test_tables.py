@@ -192,7 +192,7 @@ def test_json_lines_of_every_kind(tmp_path: Path) -> None:
     first, second, third, fourth = rows_of(sheet)
     assert first == {"url": "http://a/1", "n": 1, "b": None}
     assert second["url"] == "http://a/2"
-    assert third == MalformedRow("the line is no JSON object")
+    assert third == MalformedRow("the line is not a JSON object")
     assert isinstance(fourth, MalformedRow)
     with opened(tmp_path / "b.jsonl", b'{"image": {"bytes": null, "path": "a.png"}, "t": ["a", "b"]}\n') as saved:
         assert saved.columns == (Column("image", Kind.PICTURE), Column("t", Kind.TEXTS))

@@ -327,7 +327,7 @@ class _PlanBuilder:
         if one.collection != self._collection:
             found = one.place
             if found is None or found.uri != file_uri(found.path):
-                return b"", "it is no file of its own"
+                return b"", "it is not a file of its own"
             return found.path, ""
         held = self._catalog_images.get(one.image_id)
         path, trouble = locate_file(held, self._sources)

@@ -230,7 +230,7 @@ def check_picture(at: FolderEntry) -> None:
     A catalog, plan or journal written by someone else may name any file.
     """
     if sniff(safe_path.read_head(at, _HEAD)) is None:
-        raise LeftAloneError("it is no picture")
+        raise LeftAloneError("it is not a picture")
 
 
 def check_writable(at: FolderEntry) -> None:

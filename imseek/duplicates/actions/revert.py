@@ -104,7 +104,7 @@ def _check_mounted(intent: Intent, spot: SafePath) -> None:
         if not is_filled_folder(folder):
             raise LeftAloneError(f"{display_path(folder)} is not there, perhaps not mounted")
         raise LeftAloneError(
-            f"{display_path(folder)} is no quarantine: there is no file {layout.QUARANTINE_MARKER} in it"
+            f"{display_path(folder)} is not a quarantine: there is no file {layout.QUARANTINE_MARKER} in it"
         )
 
 

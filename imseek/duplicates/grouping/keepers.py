@@ -177,7 +177,7 @@ def choose_keeper(
     Raises UsageError for an unknown rule, and ValueError if there are no members.
     """
     if rule not in RULES:
-        raise UsageError(f"{rule!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
+        raise UsageError(f"{rule!r} is not a rule for what to keep", hint=f"one of {', '.join(RULES)}")
     preferred = prefer if isinstance(prefer, Folders) else Folders.of(prefer)
     protected = protect if isinstance(protect, Folders) else Folders.of(protect)
     criteria = [_HAS_PLACE, _IS_FILE, *([_protected_criterion(protected)] if protected.paths else [])]

@@ -136,7 +136,7 @@ def _opener(kind: str) -> Callable[[SourceRequest], Source]:
         raise PluginError(f"no plugin here reads sources of the kind {kind!r}", hint="install the package that does")
     opener: Callable[[SourceRequest], Source] = plugin.load()
     if not callable(opener):
-        raise plugin.error(f"is no function that opens a source, but a {type(opener).__name__}")
+        raise plugin.error(f"must be a function that opens a source, and is a {type(opener).__name__}")
     return opener
 
 

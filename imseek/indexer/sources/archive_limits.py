@@ -48,7 +48,7 @@ def check_skipped(skipped: int, packed: int) -> None:
     """Raise MediaError where ``packed`` bytes have expanded to too many bytes of members that are not pictures."""
     if skipped > FREE_SKIPPED_BYTES + MAX_SKIPPED_RATIO * packed:
         raise _refusal(
-            f"{packed:,} bytes of it unpack to {skipped:,} that are no pictures, "
+            f"{packed:,} bytes of it unpack to {skipped:,} that are not pictures, "
             f"more than {MAX_SKIPPED_RATIO} times as many (and {_size(FREE_SKIPPED_BYTES)})"
         )
 

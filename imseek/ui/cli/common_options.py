@@ -122,7 +122,7 @@ def null(text: str) -> Any:
 
 def port(text: str) -> Any:
     """Declare the port to listen on."""
-    return typer.Option("--port", min=0, max=65535, help=text)
+    return typer.Option("--port", metavar="N", min=0, max=65535, help=text)
 
 
 def save(text: str, *, metavar: str = "NAME") -> Any:
@@ -130,9 +130,9 @@ def save(text: str, *, metavar: str = "NAME") -> Any:
     return typer.Option("--save", metavar=metavar, help=text)
 
 
-def seed(text: str, *, metavar: str | None = "N", least: int | None = 0) -> Any:
+def seed(text: str, *, least: int | None = 0) -> Any:
     """Declare the option for a random seed."""
-    return rare("--seed", metavar=metavar, min=least, help=text)
+    return rare("--seed", metavar="N", min=least, help=text)
 
 
 def space(text: str, *, metavar: str = "ID|ENCODER") -> Any:

@@ -14,7 +14,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import ForceOption, JsonOption, examples
 from imseek.ui.cli.output import say
-from imseek.ui.cli.output_files import check_new, new_file
+from imseek.ui.cli.output_files import check_new, new_file, say_written
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
 from imseek.ui.render.text import format_place
@@ -79,7 +79,7 @@ def coverage(
         for note in report.notes:
             say(printable(note))
         if html is not None:
-            say(f"wrote {printable(str(html))} (html)")
+            say_written(html, "html")
     if report.interrupted:
         say("interrupted: not all images were compared")
     return controls["stop"].exit_code if report.interrupted else 0

@@ -31,7 +31,7 @@ def parse_id(text: str) -> int | None:
 def parse_id_argument(text: str) -> int:
     """Parse an image's id on the command line. Raises BadParameter for anything else."""
     if (image_id := parse_id(text)) is None:
-        raise typer.BadParameter(f"{text!r} is no id of an image, such as 17 or id:17.")
+        raise typer.BadParameter(f"{text!r} is not an id of an image, such as 17 or id:17.")
     return image_id
 
 

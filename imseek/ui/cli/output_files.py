@@ -82,7 +82,7 @@ def new_path(path: Path, *, force: bool) -> Iterator[Path]:
     """
     check_new(path, force=force)
     if stream_of(path) is not None or (path.exists() and not path.is_file()):
-        raise UsageError(f"{path} is no file", hint="this format cannot be written to a stream")
+        raise UsageError(f"{path} is not a file", hint="this format cannot be written to a stream")
     made = path.with_name(f".imseek-{os.getpid()}.tmp")
     try:
         yield made
@@ -108,7 +108,13 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     """Write rows as a CSV file, and tell the user. Raises as :func:`new_file`."""
     with new_file(path, force=force) as file:
         write_rows(columns, rows, file)
-    say(f"wrote {printable(str(path))} (csv)")
+    say_written(path, "csv")
+
+
+def say_written(path: Path, kind: str) -> None:
+    """Tell the user which file was written; what went to stdout needs no words."""
+    if not is_stdout(path):
+        say(f"wrote {printable(str(path))} ({kind})")
 
 
 def is_stdout(path: Path | None) -> bool:

@@ -224,7 +224,7 @@ def evaluate(
     where: WhereOption = None,
     space: SpaceOption = None,
     words: WordsOption = True,
-    seed: Annotated[int, options.seed("Random seed of the split.", metavar=None)] = 0,
+    seed: Annotated[int, options.seed("Random seed of the split.")] = 0,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:

@@ -12,10 +12,9 @@ from imseek.library import ResolvedCollection
 from imseek.progress import StopRequest
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.output import say
-from imseek.ui.cli.output_files import is_stdout
+from imseek.ui.cli.output_files import is_stdout, say_written
 from imseek.ui.cli.progress import NOTHING_STORED, Controls, stoppable
 from imseek.ui.render.result_json import print_answer
-from imseek.ui.render.words import printable
 
 
 @dataclass(slots=True)
@@ -78,7 +77,7 @@ class Run:
                 show = say if any(map(is_stdout, files.values())) else print
                 show(text)
             for kind, path in files.items():
-                say(f"wrote {printable(str(path))} ({kind})")
+                say_written(path, kind)
             for note in notes:
                 say(note)
         if interrupted:

@@ -300,5 +300,5 @@ def _parse_image(cell: Any, is_id: bool, path: Path, number: int) -> AnyImage:
     if not is_id:
         return text
     if (image_id := parse_id(text)) is None:
-        raise UsageError(f"{path}, row {number + 1}: {text!r} is no id")
+        raise UsageError(f"{path}, row {number + 1}: {text!r} is not an id")
     return image_id

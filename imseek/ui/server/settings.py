@@ -49,7 +49,9 @@ class Settings:
             raise UsageError("two collections would be served under one name", hint="rename one of them")
         for origin in self.origins:
             if not _ORIGIN.fullmatch(origin):
-                raise UsageError(f"{origin!r} is no web site", hint="--origin https://gallery.example.org")
+                raise UsageError(
+                    f"{origin!r} is not the address of a web site", hint="--origin https://gallery.example.org"
+                )
         if self.token is not None:
             check_token(self.token)
         if not is_loopback(self.host) and not self.token:

@@ -56,7 +56,7 @@ def detect_terminal() -> TerminalCapabilities:
     if not sys.stdout.isatty():
         if os.environ.get("FORCE_COLOR"):  # For example with `less -R`.
             return _with_blocks(columns, lines)
-        return TerminalCapabilities(None, columns, lines, reason="standard output is no terminal")
+        return TerminalCapabilities(None, columns, lines, reason="standard output is not a terminal")
     if os.environ.get("TERM", "dumb") == "dumb":
         return TerminalCapabilities(None, columns, lines, reason="the terminal is a dumb one (TERM)")
     answer = _query_terminal(sys.stdout.fileno())

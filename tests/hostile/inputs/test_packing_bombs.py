@@ -95,7 +95,7 @@ def test_of_what_is_no_picture_less_is_unpacked(tmp_path: Path, monkeypatch: pyt
     path.write_bytes(packed(form, *parts))
     names, why = read(path)
     assert names == ["a.png"]
-    assert "that are no pictures, more than 16 times as many (and 1 MiB)" in why
+    assert "that are not pictures, more than 16 times as many (and 1 MiB)" in why
 
 
 def test_headers_that_take_no_room_are_counted(tmp_path: Path, seconds: Callable[[], float]) -> None:

@@ -121,7 +121,7 @@ class ArrowSheet(SheetBase):
             number, numbered = 0, _RowNumberer(_size(self._raw), self._labels)
             for batch in self._batches(raw, names):
                 step = min(
-                    _SLICE_BYTES * len(batch) // max(batch.nbytes, 1),
+                    _SLICE_BYTES * len(batch) // max(batch.get_total_buffer_size(), 1),
                     _SLICE_BYTES // _row_bytes(batch),
                     _MAX_ROWS,
                 )

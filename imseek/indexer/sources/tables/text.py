@@ -162,7 +162,7 @@ def _parse_object(line: str) -> dict[str, Any] | MalformedRow:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
         return MalformedRow(f"no JSON: {error}")
-    return found if isinstance(found, dict) else MalformedRow("the line is no JSON object")
+    return found if isinstance(found, dict) else MalformedRow("the line is not a JSON object")
 
 
 def _kind_of(value: Any) -> Kind:

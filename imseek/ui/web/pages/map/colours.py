@@ -194,4 +194,9 @@ def regions(shown: MapView, by: ColourBy, *, at_once: bool = False) -> ColourDat
         return None
     if stored := clusters.stored(shown.root):
         return colours(shown, ColourBy("clusters", next(iter(stored))))
-    return colours(shown, ColourBy("column", "folder")) if len(load_points(shown).ids) <= _MAX_FOLDERS else None
+    if len(load_points(shown).ids) > _MAX_FOLDERS:
+        return None
+    folders = colours(shown, ColourBy("column", "folder"))
+    legend = folders.colouring.legend
+    # One folder's name on all regions would tell nothing.
+    return folders if legend is not None and len(legend["legend"]) > 1 else None
