@@ -6,7 +6,6 @@ answers with words and confidences. It never sees a user's file.
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import re
@@ -48,6 +47,8 @@ MIN_CONFIDENCE: Final = 0.5
 #: Letters of its script that a line has, at least and of all letters.
 MIN_LETTERS: Final = 3
 _MIN_SHARE: Final = 0.6
+#: The level of those rows of Tesseract's tables that hold words.
+_WORD: Final = "5"
 #: Seconds for one call, and between two looks whether its answer is still wanted.
 _MAX_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.5
@@ -102,11 +103,11 @@ class Tesseract:
         file = io.BytesIO()
         pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
         words: dict[int, list[tuple[str, float]]] = defaultdict(list)
-        answer = io.StringIO(_run(command, file.getvalue(), is_over))
-        for row in csv.DictReader(answer, delimiter="\t", quoting=csv.QUOTE_NONE):
-            with suppress(KeyError, TypeError, ValueError):  # of a version that writes something else
-                if row["text"].strip():
-                    words[int(row["page_num"]) - 1].append((row["text"], float(row["conf"]) / 100))
+        for row in _run(command, file.getvalue(), is_over).split("\n"):
+            with suppress(ValueError):  # the head of the table, or what a later version writes
+                level, page, *_, confidence, text = row.split("\t")
+                if level == _WORD and text.strip():
+                    words[int(page) - 1].append((text, float(confidence) / 100))
         return [_join(words[at]) for at in range(len(pages))]
 
 
