@@ -84,7 +84,7 @@ def missing_fonts() -> list[str]:
 
 
 def draw_all(count: int, seed: int, *, damaged: bool) -> Iterator[Drawn]:
-    """Draw ``count`` pictures: of every six, three in Latin, one each in Greek, Cyrillic and Chinese; all kinds alike."""
+    """Draw ``count`` pictures: of every six, three in Latin, one each in Greek, Cyrillic, Chinese; all kinds alike."""
     chance = np.random.default_rng([seed, damaged])
     grounds = photographs()
     for number in range(count):

@@ -10,7 +10,7 @@ read is not looked at again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
@@ -70,8 +70,11 @@ _GATE_SCORE: Final = 0.7
 _BY_CHANCE: Final = 0.5
 #: Latin letters and digits for which the networks take letters of such a script.
 _LOOK_ALIKES: Final = {"CYRILLIC": frozenset("ABCEHIJKMOPTXYaceiopxy036∏"), "GREEK": frozenset("ABEHIKMNOPTXYZOouvnp0")}
-#: The confidence of Tesseract from which a line of look-alikes is in such a script, in a picture that has others in it.
-_SURE: Final = 0.9
+#: The least confidence of Tesseract: for a line in which the networks see Greek letters; for any other, since lines in
+#: Latin read as Cyrillic have up to .76 (docs/log.md); for one of look-alikes, in a picture that has others.
+_GREEK_CONFIDENCE: Final = 0.5
+_OTHER_CONFIDENCE: Final = 0.85
+_LOOK_ALIKE_CONFIDENCE: Final = 0.9
 #: Width by height of what the recogniser gets at most: a longer line is cut into pieces.
 _MAX_ASPECT: Final = 40.0
 #: The files in rapidocr's wheel, by stage.
@@ -119,9 +122,11 @@ class _ReadLine:
             return False
         return letters < _MIN_DENSITY * width / height or (letters >= MIN_LETTERS and self.confidence < _UNSURE)
 
-    def scripts(self) -> Collection[str]:
-        """Return the scripts that a doubtful line may be in."""
-        return ("GREEK",) if letters_of("GREEK", self.text) else tuple(LANGUAGES)
+    def candidates(self) -> Mapping[str, float]:
+        """Return the scripts that a doubtful line may be in, with the least confidence of each."""
+        if letters_of("GREEK", self.text):
+            return {"GREEK": _GREEK_CONFIDENCE}
+        return dict.fromkeys(LANGUAGES, _OTHER_CONFIDENCE)
 
     def is_alike(self, script: str) -> bool:
         """Whether all its letters look like letters of a script."""
@@ -292,22 +297,22 @@ def _cut(pixels: Pixels, corners: Corners) -> Pixels:
 def _read_other_scripts(tesseract: Tesseract, lines: Sequence[_ReadLine], is_over: Callable[[], bool]) -> None:
     """Read doubtful lines again, and in a picture that has a script those that could be in it."""
     doubtful = [line for line in lines if line.is_doubtful()]
-    _read_again(tesseract, doubtful, [line.scripts() for line in doubtful], 0.0, is_over)
+    _read_again(tesseract, doubtful, [line.candidates() for line in doubtful], is_over)
     for script in {line.script for line in doubtful if line.script is not None}:
         alike = [line for line in lines if line.script is None and line.is_alike(script)]
-        _read_again(tesseract, alike, [(script,)] * len(alike), _SURE, is_over)
+        _read_again(tesseract, alike, [{script: _LOOK_ALIKE_CONFIDENCE}] * len(alike), is_over)
 
 
 def _read_again(
     tesseract: Tesseract,
     lines: Sequence[_ReadLine],
-    scripts: Sequence[Collection[str]],
-    least: float,
+    candidates: Sequence[Mapping[str, float]],
     is_over: Callable[[], bool],
 ) -> None:
-    """Replace what lines say by what Tesseract reads with a confidence of ``least`` or more."""
-    for line, read in zip(lines, tesseract.read([line.picture for line in lines], scripts, is_over), strict=True):
-        if read is not None and read.confidence >= least:
+    """Replace what lines say by what Tesseract reads in one of their scripts with the confidence that it needs."""
+    found = tesseract.read([line.picture for line in lines], candidates, is_over)
+    for line, needed, read in zip(lines, candidates, found, strict=True):
+        if read is not None and read.confidence >= needed[read.script]:
             line.text, line.confidence, line.script = read.text, read.confidence, read.script
 
 

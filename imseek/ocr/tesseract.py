@@ -39,11 +39,10 @@ _LEAST_VERSION: Final = 4
 _LINE_HEIGHT: Final = 48
 _MARGIN: Final = 8
 _MAX_ASPECT: Final = 60.0
-#: Below the first confidence, a line is tried with nothing but its lightest and darkest pixels, this share of their
-#: range, as letters over a photograph are; below the second it counts as not read (docs/log.md).
+#: Below this confidence, a line is tried with nothing but its lightest and darkest pixels, this share of their
+#: range, as letters over a photograph are.
 _UNSURE: Final = 0.75
 _INK: Final = 0.3
-MIN_CONFIDENCE: Final = 0.5
 #: Letters of its script that a line has, at least and of all letters.
 MIN_LETTERS: Final = 3
 _MIN_SHARE: Final = 0.6
@@ -89,7 +88,7 @@ class Tesseract:
                 left = [at for at in range(len(lines)) if script in scripts[at] and _confidence(found[at]) < _UNSURE]
                 read = self._read([page(lines[at]) for at in left for page in pages], languages, is_over)
                 for at, (text, confidence) in zip(np.repeat(left, len(pages)).tolist(), read, strict=True):
-                    if _is_in(script, text) and confidence > max(MIN_CONFIDENCE, _confidence(found[at])):
+                    if _is_in(script, text) and confidence > _confidence(found[at]):
                         found[at] = ScriptLine(script, text, confidence)
         return found
 

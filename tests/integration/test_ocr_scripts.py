@@ -95,9 +95,8 @@ HEADER = "level\\tpage_num\\tconf\\ttext\\n"
         "cat >/dev/null; printf 'nothing\\n'",
         "cat >/dev/null; printf '5\\t1\\tsure\\tφως\\n5\\tfirst\\t99\\tφως\\n5\\t900\\t99\\tφως\\n5\\t\\n'",
         f"cat >/dev/null; printf '{HEADER}5\\t1\\t96\\tCoffee\\n'",
-        f"cat >/dev/null; printf '{HEADER}5\\t1\\t30\\tκαλημέρα\\n'",
     ],
-    ids=["ends at once", "fails", "noise", "no table", "strange rows", "another script", "unsure"],
+    ids=["ends at once", "fails", "noise", "no table", "strange rows", "another script"],
 )
 def test_nothing_comes_of_a_useless_answer(program: Callable[..., None], read: str) -> None:
     program(read)
@@ -147,6 +146,19 @@ def test_pictures_in_latin_and_photographs_start_no_process(photos: Path, monkey
     picture = Image.new("RGB", (400, 80), "white")
     ImageDraw.Draw(picture).text((20, 20), "Invoice 2024", fill="black", font=ImageFont.load_default(28))
     assert [line.text for line in Recogniser().read(np.asarray(picture))] == ["Invoice 2024"]
+
+
+@pytest.mark.parametrize(("text", "sure", "is_taken"), [("καλμρα", 60, True), ("καλμρα", 40, False), ("", 80, False)])
+def test_lines_without_greek_letters_need_more_certainty(
+    program: Callable[..., None], text: str, sure: int, is_taken: bool
+) -> None:
+    program(f"cat >/dev/null; printf '{HEADER}5\\t1\\t{sure}\\tκαλημέρα\\n'")
+    found = tesseract.find_tesseract()
+    assert found is not None
+    corners = np.array([[0, 0], [300, 0], [300, 30], [0, 30]], np.float32)
+    line = recogniser._ReadLine(corners, np.full((30, 300, 3), 200, np.uint8), text, 0.8)
+    recogniser._read_other_scripts(found, [line], lambda: False)
+    assert (line.text == "καλημέρα", line.script == "GREEK") == (is_taken, is_taken)
 
 
 @needs_tesseract
