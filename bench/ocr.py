@@ -5,7 +5,7 @@
 Pictures of 640 × 480 are drawn (drawn_text.py): pages, screenshots, words over photographs and on plates over them,
 of 12 to 60 pixels, in Latin, Greek, Cyrillic and Chinese, clean and damaged (rotated, blurred, noisy, JPEG 40).
 An eighth as many are screenshots of 1920 × 1080, and an eighth as many photographs without text have 12 megapixels.
-What was tuned (the least confidence of the gate and of lines) was tuned with seeds 1 and 11. A word counts if it is found
+What was tuned (the least confidence of the gate and of lines) was tuned with seeds 1, 11. A word counts if it is found
 as a word, case and accents aside; in Chinese, where its characters stand beside each other. Tesseract is Debian's, told
 the language of each picture; its words below a confidence of 60 do not count.
 """

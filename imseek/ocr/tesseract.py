@@ -6,7 +6,6 @@ answers with words and confidences. It never sees a user's file.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
@@ -18,14 +17,19 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from imseek.media.resize import resize
+from imseek.media.tiff import multipage_tiff
 from imseek.types.arrays import Pixels
 
+_Page: TypeAlias = npt.NDArray[np.uint8]
+"""A line (h, w) as Tesseract gets it: dark letters on white."""
+
+_LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 #: What Tesseract calls languages, by their script as Unicode names it.
 LANGUAGES: Final = {
     "CYRILLIC": ("rus", "ukr", "bel", "bul", "srp", "mkd", "kaz", "kir", "mon", "tgk", "tat", "uzb_cyrl", "aze_cyrl"),
@@ -93,16 +97,14 @@ class Tesseract:
         return found
 
     def _read(
-        self, pages: Sequence[Image.Image], languages: Sequence[str], is_over: Callable[[], bool]
+        self, pages: Sequence[_Page], languages: Sequence[str], is_over: Callable[[], bool]
     ) -> list[tuple[str, float]]:
         """Return the text of each page and its confidence, all of them by one process."""
         if not pages or is_over():
             return [("", 0.0)] * len(pages)
         command = [self.program, "stdin", "stdout", "-l", "+".join(languages), "--dpi", "300", "--psm", "7", "tsv"]
-        file = io.BytesIO()
-        pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
         words: dict[int, list[tuple[str, float]]] = defaultdict(list)
-        for row in _run(command, file.getvalue(), is_over).split("\n"):
+        for row in _run(command, multipage_tiff(pages), is_over).split("\n"):
             with suppress(ValueError):  # the head of the table, or what a later version writes
                 level, page, *_, confidence, text = row.split("\t")
                 if level == _WORD and text.strip():
@@ -192,7 +194,7 @@ def _join(words: Sequence[tuple[str, float]]) -> tuple[str, float]:
     return unicodedata.normalize("NFKC", " ".join(text for text, _ in words)), min(1.0, float(sure))
 
 
-def _plain_page(line: Pixels) -> Image.Image:
+def _plain_page(line: Pixels) -> _Page:
     """Draw a line as dark letters on light ground."""
     levels = _levels(line)
     dark, ground, light = np.percentile(levels, (1, 60, 99))
@@ -201,24 +203,23 @@ def _plain_page(line: Pixels) -> Image.Image:
     return _page(255 - levels, 255 - light, 255 - float(np.percentile(levels, 40)))
 
 
-def _dark_page(line: Pixels) -> Image.Image:
+def _dark_page(line: Pixels) -> _Page:
     """Draw the darkest of a line on white."""
     levels = _levels(line)
     dark, light = np.percentile(levels, (1, 99))
     return _page(levels, dark, dark + _INK * (light - dark))
 
 
-def _light_page(line: Pixels) -> Image.Image:
+def _light_page(line: Pixels) -> _Page:
     """Draw the lightest of a line as black on white."""
     return _dark_page(255 - line)
 
 
 def _levels(line: Pixels) -> npt.NDArray[np.float32]:
-    grey = Image.fromarray(line).convert("L")
-    width = max(_MARGIN, round(_LINE_HEIGHT * min(_MAX_ASPECT, grey.width / grey.height)))
-    return np.asarray(grey.resize((width, _LINE_HEIGHT), Image.Resampling.BICUBIC), np.float32)
+    width = max(_MARGIN, round(_LINE_HEIGHT * min(_MAX_ASPECT, line.shape[1] / line.shape[0])))
+    return resize(line, (_LINE_HEIGHT, width)).astype(np.float32) @ _LUMA
 
 
-def _page(levels: npt.NDArray[np.float32], black: float, white: float) -> Image.Image:
+def _page(levels: npt.NDArray[np.float32], black: float, white: float) -> _Page:
     stretched = (levels - black) * (255 / max(1.0, white - black))
-    return Image.fromarray(np.pad(stretched.clip(0, 255).astype(np.uint8), _MARGIN, constant_values=255))
+    return np.pad(stretched.clip(0, 255).astype(np.uint8), _MARGIN, constant_values=255)

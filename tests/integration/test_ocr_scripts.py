@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from imseek import ocr
 from imseek.data.catalog import models
 from imseek.ocr import recogniser, tesseract
 from imseek.ocr.recogniser import Recogniser
-from imseek.ocr.results import OcrReport
+from imseek.ocr.results import OcrReport, TextLine
 from imseek.ui.render.ocr_text import earlier_recogniser_lines
 
 pytest.importorskip("rapidocr", reason="rapidocr is missing (the extra ocr)")
@@ -36,6 +36,11 @@ def write(*lines: str, ground: str = "white", ink: str = "black") -> np.ndarray:
         font = ImageFont.truetype(FONT, 28)
         ImageDraw.Draw(picture).text((20, 20 + 60 * row), line, fill=ink, font=font)
     return np.asarray(picture)
+
+
+def plain(lines: Sequence[TextLine]) -> list[str]:
+    """What lines say but for case and the full stops that Tesseract likes to see at their ends."""
+    return [line.text.rstrip(".,").casefold() for line in lines]
 
 
 @pytest.fixture(autouse=True)
@@ -167,8 +172,7 @@ def test_greek_and_cyrillic_between_latin() -> None:
     reader = Recogniser()
     assert reader.has_text(page)
     lines = reader.read(page)
-    said = [line.text.rstrip(".,") for line in lines]
-    assert said == ["Invoice 2024 harbour", GREEK, CYRILLIC, "МОСКВА", "Total 119.00 euro"]
+    assert plain(lines) == ["invoice 2024 harbour", GREEK, CYRILLIC, "москва", "total 119.00 euro"]
     assert [line.y for line in lines] == sorted(line.y for line in lines)
     assert all(line.confidence > 0.5 for line in lines)
 
@@ -179,7 +183,7 @@ def test_light_letters_on_dark_ground(line: str, ground: str, ink: str) -> None:
     page = write(line, ground=ground, ink=ink)
     reader = Recogniser()
     assert reader.has_text(page)
-    assert [one.text.rstrip(".,") for one in reader.read(page)] == [line]
+    assert plain(reader.read(page)) == [line]
 
 
 @needs_tesseract
@@ -210,4 +214,4 @@ def test_pictures_read_without_tesseract_are_told_of_and_read_again(
     again = ocr.recognise(collection)
     assert (again.with_text, again.earlier_recognisers) == (1, ())
     (hit,) = collection.search("сегодня", by="text")
-    assert hit.metadata["text"].rstrip(".,") == CYRILLIC
+    assert plain(ocr.lines_of(hit.metadata) or ()) == [CYRILLIC]
