@@ -170,6 +170,7 @@ def _run(command: list[str], data: bytes, is_over: Callable[[], bool]) -> str:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            cwd="/",  # A missing configuration would be looked for in the current folder.
             env=os.environ | {"OMP_THREAD_LIMIT": "1"},
             start_new_session=True,  # An interrupt at the terminal ends the run, not a picture.
         )
