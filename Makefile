@@ -126,11 +126,13 @@ release: $(VENV)/.installed-test ## build, check, try and tag the version in ims
 	.ci/release
 
 # Programs that tests skip without: strace records system calls for power cuts, chromium shows the pages, PostgreSQL has
-# catalogs, libsixel decodes pictures for terminals.
+# catalogs, libsixel decodes pictures for terminals, Tesseract reads Greek and Cyrillic, which tests write in DejaVu.
 debian:
 	@missing=; command -v strace >/dev/null || missing+=" strace"; command -v chromium >/dev/null || missing+=" chromium"; \
 	  command -v sixel2png >/dev/null || missing+=" libsixel-bin"; \
 	  ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=" postgresql"; \
+	  [ "$$(tesseract --list-langs 2>&1 | grep -cxE 'ell|rus')" = 2 ] || missing+=" tesseract-ocr-ell tesseract-ocr-rus"; \
+	  ls /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf >/dev/null 2>&1 || missing+=" fonts-dejavu-core"; \
 	  [ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; } || \
 	  echo "make: missing (Debian: apt install$$missing); tests with them will be skipped" >&2

@@ -22,14 +22,23 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 GERMAN = ("Straße", "Brücke", "Öffnung", "für", "übermorgen", "größer", "weiß", "Mädchen", "Käse", "schön")
 FRENCH = ("café", "élève", "garçon", "forêt", "où", "déjà", "français", "hôtel", "naïve", "même")
 GREEK = (
-    "ΑΘΗΝΑ", "ΘΕΣΣΑΛΟΝΙΚΗ", "αγορα", "δρομος", "ημερα", "θαλασσα", "ΚΑΦΕ", "λογος", "μουσικη", "νερο", "ουρανος",
-    "πλατεια", "ΣΤΑΘΜΟΣ", "ΤΡΕΝΟ", "φως", "χωρα",
+    "ΑΘΗΝΑ", "ΘΕΣΣΑΛΟΝΙΚΗ", "αγορά", "δρόμος", "ημέρα", "θάλασσα", "ΚΑΦΕ", "λόγος", "μουσική", "νερό", "ουρανός",
+    "πλατεία", "ΣΤΑΘΜΟΣ", "ΤΡΕΝΟ", "φως", "χώρα", "τιμολόγιο", "ΕΞΟΔΟΣ", "ΕΙΣΟΔΟΣ", "ψωμί", "εφημερίδα", "βιβλίο",
+    "σύνολο", "πληρωμή", "τηλέφωνο", "διεύθυνση", "Δευτέρα", "Παρασκευή", "Ιανουάριος", "κωδικός", "εισιτήριο",
+    "ξενοδοχείο", "φαρμακείο", "σήμερα", "καλημέρα", "ευχαριστώ", "γάλα", "ζάχαρη", "λάδι", "ώρα",
+)  # fmt: skip
+CYRILLIC = (
+    "МОСКВА", "ВОКЗАЛ", "ВЫХОД", "ВХОД", "АПТЕКА", "КАФЕ", "РЕСТОРАН", "улица", "площадь", "река", "небо", "вода",
+    "хлеб", "молоко", "сахар", "масло", "книга", "газета", "музыка", "счёт", "оплата", "итого", "сумма", "телефон",
+    "адрес", "пароль", "билет", "гостиница", "понедельник", "пятница", "январь", "сегодня", "погода", "здравствуйте",
+    "спасибо", "объявление", "щётка", "этаж", "юность", "яблоко",
 )  # fmt: skip
 CHINESE = (
     "北京", "上海", "火车站", "出口", "入口", "餐厅", "咖啡", "图书馆", "医院",
     "学校", "今天", "天气", "你好", "谢谢", "中国", "世界", "新闻", "价格",
     "发票", "日期", "电话", "地址", "公司", "银行", "超市", "水果",
 )  # fmt: skip
+WORDS = {"greek": GREEK, "cyrillic": CYRILLIC, "chinese": CHINESE}
 FONTS = {
     "latin": (
         "dejavu/DejaVuSans.ttf", "dejavu/DejaVuSans-Bold.ttf", "dejavu/DejaVuSerif.ttf", "dejavu/DejaVuSansMono.ttf",
@@ -39,6 +48,10 @@ FONTS = {
         "liberation/LiberationSansNarrow-Regular.ttf",
     ),
     "greek": (
+        "dejavu/DejaVuSans.ttf", "dejavu/DejaVuSerif.ttf", "liberation/LiberationSans-Regular.ttf",
+        "liberation/LiberationSerif-Regular.ttf",
+    ),
+    "cyrillic": (
         "dejavu/DejaVuSans.ttf", "dejavu/DejaVuSerif.ttf", "liberation/LiberationSans-Regular.ttf",
         "liberation/LiberationSerif-Regular.ttf",
     ),
@@ -71,12 +84,12 @@ def missing_fonts() -> list[str]:
 
 
 def draw_all(count: int, seed: int, *, damaged: bool) -> Iterator[Drawn]:
-    """Draw ``count`` pictures: of every five, three in Latin, one in Greek, one in Chinese; all kinds alike."""
+    """Draw ``count`` pictures: of every six, three in Latin, one each in Greek, Cyrillic, Chinese; all kinds alike."""
     chance = np.random.default_rng([seed, damaged])
     grounds = photographs()
     for number in range(count):
-        script = ("latin", "latin", "latin", "greek", "chinese")[number % 5]
-        kind = KINDS[number // 5 % 4]
+        script = ("latin", "latin", "latin", "greek", "chinese", "cyrillic")[number % 6]
+        kind = KINDS[number // 6 % 4]
         drawn = _draw(script, kind, grounds[chance.integers(len(grounds))], chance)
         if damaged:
             named = tuple(d for d in DAMAGES if chance.random() < 0.4) or (DAMAGES[number % 4],)
@@ -131,7 +144,7 @@ def english() -> tuple[str, ...]:
 
 def _words(script: str, chance: np.random.Generator, count: int) -> list[str]:
     if script != "latin":
-        return [str(word) for word in chance.choice(GREEK if script == "greek" else CHINESE, count)]
+        return [str(word) for word in chance.choice(WORDS[script], count)]
     start = int(chance.integers(len(english()) - count))
     words = list(english()[start : start + count])
     for at in range(len(words)):

@@ -5,7 +5,8 @@
 >>> [line.text for line in imseek.ocr.read_picture(Path("scan.png").read_bytes())]      # doctest: +SKIP
 ['INVOICE 2024', 'Total: 119.00']
 
-Recognised are Latin, Chinese and Japanese writing; docs/text.md says how well. Needs the extra ``ocr``.
+Recognised are Latin, Chinese and Japanese writing, and Greek and Cyrillic where the system has Tesseract; docs/text.md
+says how well. Needs the extra ``ocr``.
 """
 
 from __future__ import annotations
@@ -36,6 +37,16 @@ def check_installed() -> None:
     from imseek.ocr import recogniser
 
     recogniser.check_installed()
+
+
+def recogniser_name() -> str:
+    """Name who reads text in pictures, with versions, and the languages of an installed Tesseract.
+
+    Raises MissingExtraError.
+    """
+    from imseek.ocr import recogniser
+
+    return recogniser.model_name()
 
 
 def read_picture(data: bytes) -> tuple[TextLine, ...]:

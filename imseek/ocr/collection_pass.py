@@ -53,7 +53,8 @@ _Outcome: TypeAlias = tuple[TextLine, ...] | _Trouble
 def read_texts(writer: Writer, task: Task) -> OcrReport:
     """Read what was not read; see :func:`imseek.ocr.recognise`."""
     started = time.monotonic()
-    text_store.begin(writer, model_name())
+    recogniser = model_name()
+    earlier = text_store.begin(writer, recogniser)
     with closing(Reader(writer.root)) as reader:
         missing, images = text_store.ids_without_text(reader)
         batch = _Batch(writer)
@@ -80,6 +81,8 @@ def read_texts(writer: Writer, task: Task) -> OcrReport:
         unread=tuple(unread),
         seconds=time.monotonic() - started,
         generation=writer.current().generation,
+        recogniser=recogniser,
+        earlier_recognisers=earlier,
         interrupted=task.is_cancelled and batch.done + unreadable < len(missing),
     )
 

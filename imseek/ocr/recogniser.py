@@ -1,15 +1,17 @@
 """Find and read lines of text in a picture, by the networks of PP-OCR that ship in the wheel of rapidocr.
 
 A detector finds lines, a recogniser reads each, and where it is unsure a classifier says whether the line is upside
-down. Before all that, the detector looks at a small copy, and at the blocks of a large picture that look like text.
-Where it sees some, lines are found and read in a window around that: a picture where none can be read is not looked at
-again.
+down. Lines in Greek or Cyrillic, which the recogniser does not know, are left to Tesseract where the system has it
+(:mod:`imseek.ocr.tesseract`). Before all that, the detector looks at a small copy, and at the blocks of a large picture
+that look like text. Where it sees some, lines are found and read in a window around that: a picture where none can be
+read is not looked at again.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
 from importlib.util import find_spec
@@ -24,6 +26,7 @@ from imseek.errors import MissingExtraError
 from imseek.media.resize import resize
 from imseek.media.sanitise import tidy
 from imseek.ocr.results import TextLine
+from imseek.ocr.tesseract import LANGUAGES, MIN_LETTERS, Tesseract, find_tesseract, letters_of
 from imseek.ocr.text_like_blocks import choose_blocks
 from imseek.ocr.text_windows import WINDOW, ProbabilityMap, choose_windows
 from imseek.types.arrays import Pixels
@@ -58,6 +61,20 @@ _UNSURE: Final = 0.9
 MIN_CONFIDENCE: Final = 0.75
 #: A single letter or digit is more often a round thing than text; it needs this confidence.
 _SINGLE_CONFIDENCE: Final = 0.98
+#: What the networks make of a script that they do not know: nothing, or fewer letters than this times width by height,
+#: or letters that they are not sure of, and more than by chance. In a line shorter than the second, and in a block
+#: where the detector is less sure than the third, that says nothing (docs/log.md).
+_MIN_DENSITY: Final = 0.6
+_MIN_ASPECT: Final = 1.5
+_GATE_SCORE: Final = 0.7
+_BY_CHANCE: Final = 0.5
+#: Latin letters and digits for which the networks take letters of such a script.
+_LOOK_ALIKES: Final = {"CYRILLIC": frozenset("ABCEHIJKMOPTXYaceiopxy036∏"), "GREEK": frozenset("ABEHIKMNOPTXYZOouvnp0")}
+#: The least confidence of Tesseract: for a line in which the networks see Greek letters; for any other, since lines in
+#: Latin read as Cyrillic have up to .76 (docs/log.md); for one of look-alikes, in a picture that has others.
+_GREEK_CONFIDENCE: Final = 0.5
+_OTHER_CONFIDENCE: Final = 0.85
+_LOOK_ALIKE_CONFIDENCE: Final = 0.9
 #: Width by height of what the recogniser gets at most: a longer line is cut into pieces.
 _MAX_ASPECT: Final = 40.0
 #: The files in rapidocr's wheel, by stage.
@@ -78,9 +95,42 @@ def check_installed() -> None:
 
 
 def model_name() -> str:
-    """Name the recogniser with its version, as the records of texts have it. Raises MissingExtraError."""
+    """Name the recognisers with their versions, as the records of texts have them. Raises MissingExtraError."""
     check_installed()
-    return f"rapidocr {metadata.version('rapidocr')}, PP-OCRv6 small"
+    networks = f"rapidocr {metadata.version('rapidocr')}, PP-OCRv6 small"
+    tesseract = find_tesseract()
+    return networks if tesseract is None else f"{networks}; {tesseract}"
+
+
+@dataclass(slots=True)
+class _ReadLine:
+    """A line as it was read. ``script`` is one that Tesseract has read it in; None where the networks have."""
+
+    corners: Corners
+    picture: Pixels
+    text: str
+    confidence: float
+    script: str | None = None
+
+    def is_doubtful(self) -> bool:
+        """Whether the networks read it as they read a script that they do not know."""
+        if letters_of("GREEK", self.text):
+            return True
+        height, width = self.picture.shape[:2]
+        letters = sum(map(str.isalnum, self.text))
+        if width < _MIN_ASPECT * height or letters_of("CJK", self.text) or (letters and self.confidence < _BY_CHANCE):
+            return False
+        return letters < _MIN_DENSITY * width / height or (letters >= MIN_LETTERS and self.confidence < _UNSURE)
+
+    def candidates(self) -> Mapping[str, float]:
+        """Return the scripts that a doubtful line may be in, with the least confidence of each."""
+        if letters_of("GREEK", self.text):
+            return {"GREEK": _GREEK_CONFIDENCE}
+        return dict.fromkeys(LANGUAGES, _OTHER_CONFIDENCE)
+
+    def is_alike(self, script: str) -> bool:
+        """Whether all its letters look like letters of a script."""
+        return set(filter(str.isalnum, self.text)) <= _LOOK_ALIKES[script]
 
 
 class Recogniser:
@@ -91,6 +141,7 @@ class Recogniser:
 
     def __init__(self) -> None:
         self._engine = _load_engine()
+        self._tesseract = find_tesseract()
 
     def has_text(self, pixels: Pixels) -> bool:
         """Whether (h, w, 3) uint8 sRGB has text: a line can be read where it looks most as if text were there."""
@@ -104,14 +155,15 @@ class Recogniser:
         None is read once ``is_over`` is true.
         """
         pixels = _scale(pixels, min(1.0, READ_SIDE / max(pixels.shape[:2])))
-        found: list[TextLine] = []
+        found: list[_ReadLine] = []
         for corners in self._find_lines(pixels):
             if is_over():
                 break
-            text, confidence = self._read_line(_cut(pixels, corners))
-            if (line := _line(corners, text, confidence, pixels)) is not None:
-                found.append(line)
-        return tuple(found)
+            found.append(_ReadLine(corners, *self._read_line(_cut(pixels, corners))))
+        if self._tesseract is not None:
+            _read_other_scripts(self._tesseract, found, is_over)
+        lines = (_line(one.corners, one.text, one.confidence, pixels, one.script) for one in found)
+        return tuple(line for line in lines if line is not None)
 
     def _text_like_parts(self, pixels: Pixels) -> Iterator[tuple[Pixels, ProbabilityMap]]:
         """Yield windows and blocks in which the detector sees text, the likeliest first, with its maps of them."""
@@ -140,8 +192,10 @@ class Recogniser:
             corners = np.asarray(boxes[at], np.float32)
             line = _cut(part, corners)
             spare = max(0, line.shape[1] - int(_GATE_ASPECT * line.shape[0])) // 2
-            text, confidence = self._read_line(line[:, spare : line.shape[1] - spare])
-            if _line(corners, text, confidence, part) is not None:
+            read = _ReadLine(corners, *self._read_line(line[:, spare : line.shape[1] - spare]))
+            if _line(corners, read.text, read.confidence, part) is not None:
+                return True
+            if self._tesseract is not None and scores[at] >= _GATE_SCORE and read.is_doubtful():
                 return True
         return False
 
@@ -166,15 +220,15 @@ class Recogniser:
             boxes = [boxes[at] for at in sorted(largest)]
         return boxes
 
-    def _read_line(self, line: Pixels) -> tuple[str, float]:
-        """Read the picture of one line: its text, and the mean probability of its characters."""
+    def _read_line(self, line: Pixels) -> tuple[Pixels, str, float]:
+        """Read the picture of one line: the picture upright, its text, and the mean probability of its characters."""
         text, confidence = self._recognise(line)
         if confidence < _UNSURE:
             label, certainty = self._engine.text_cls([line[:, :, ::-1]]).cls_res[0]
             if label == "180" and certainty > _UNSURE:
-                turned = self._recognise(np.rot90(line, 2))
-                return max((text, confidence), turned, key=lambda each: each[1])
-        return text, confidence
+                turned = np.ascontiguousarray(np.rot90(line, 2))
+                return max((line, text, confidence), (turned, *self._recognise(turned)), key=lambda each: each[2])
+        return line, text, confidence
 
     def _recognise(self, line: Pixels) -> tuple[str, float]:
         from rapidocr.ch_ppocr_rec import TextRecInput
@@ -240,10 +294,32 @@ def _cut(pixels: Pixels, corners: Corners) -> Pixels:
     return found
 
 
-def _line(corners: Corners, text: str, confidence: float, pixels: Pixels) -> TextLine | None:
+def _read_other_scripts(tesseract: Tesseract, lines: Sequence[_ReadLine], is_over: Callable[[], bool]) -> None:
+    """Read doubtful lines again, and in a picture that has a script those that could be in it."""
+    doubtful = [line for line in lines if line.is_doubtful()]
+    _read_again(tesseract, doubtful, [line.candidates() for line in doubtful], is_over)
+    for script in {line.script for line in doubtful if line.script is not None}:
+        alike = [line for line in lines if line.script is None and line.is_alike(script)]
+        _read_again(tesseract, alike, [{script: _LOOK_ALIKE_CONFIDENCE}] * len(alike), is_over)
+
+
+def _read_again(
+    tesseract: Tesseract,
+    lines: Sequence[_ReadLine],
+    candidates: Sequence[Mapping[str, float]],
+    is_over: Callable[[], bool],
+) -> None:
+    """Replace what lines say by what Tesseract reads in one of their scripts with the confidence that it needs."""
+    found = tesseract.read([line.picture for line in lines], candidates, is_over)
+    for line, needed, read in zip(lines, candidates, found, strict=True):
+        if read is not None and read.confidence >= needed[read.script]:
+            line.text, line.confidence, line.script = read.text, read.confidence, read.script
+
+
+def _line(corners: Corners, text: str, confidence: float, pixels: Pixels, script: str | None = None) -> TextLine | None:
     """Make the value of a line; None for one that is no text."""
     clean = tidy(text)
-    if clean is None or confidence < MIN_CONFIDENCE:
+    if clean is None or (script is None and confidence < MIN_CONFIDENCE):
         return None
     letters = [c for c in clean if c.isalnum()]
     if not letters or (len(letters) == 1 and confidence < _SINGLE_CONFIDENCE):

@@ -53,4 +53,8 @@ class OcrReport:
     """The first thousand of them."""
     seconds: Seconds
     generation: Count
+    recogniser: str
+    """Who reads, with its version and, of Tesseract, its languages."""
+    earlier_recognisers: tuple[str, ...]
+    """Others who have read pictures of this collection."""
     interrupted: bool = False

@@ -28,13 +28,18 @@ _MAX_CHARACTERS: Final = 30_000
 _LINE_OVERHEAD: Final = 50
 
 
-def begin(writer: Writer, recogniser: str) -> None:
-    """Record who reads the texts, unless that is recorded. Raises UsageError where the columns are something else."""
+def begin(writer: Writer, recogniser: str) -> tuple[str, ...]:
+    """Record who reads the texts, unless that is recorded, and return who else has read some.
+
+    Raises UsageError where the columns are something else.
+    """
     check_name(Reader(writer.root), NAME, KIND, COLUMNS, replace=True)
     known = models.find(writer.root, NAME)
     recognisers = [] if known is None else list(known.facts.get("recognisers", []))
-    if recogniser not in recognisers:
-        model_files.put(writer, Model(NAME, KIND, {"recognisers": [*recognisers, recogniser]}))
+    others = [name for name in recognisers if name != recogniser]
+    if recognisers != [*others, recogniser]:
+        model_files.put(writer, Model(NAME, KIND, {"recognisers": [*others, recogniser]}))
+    return tuple(others)
 
 
 def ids_without_text(reader: Reader) -> tuple[Ids, int]:

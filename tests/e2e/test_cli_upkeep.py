@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sys
 
 import pytest
 from codec_stand_in import codec_stand_in
 
 from imseek import library
 from imseek.media.sandbox import pool
+from imseek.ocr import recogniser
+from imseek.ocr.tesseract import Tesseract
 from imseek.ui.cli import doctor
 
 
@@ -178,6 +181,7 @@ class TestDoctor:
             "codecs",
             "sandbox",
             "encoder",
+            "text",
             "collection",
             "lock",
             "file system",
@@ -185,6 +189,17 @@ class TestDoctor:
         ]
         text = cli("doctor").out
         assert all(line.split()[0] in ("ok", "warn", "fail", "->") for line in text.splitlines())
+
+    def test_the_scripts_that_are_read_are_said(self, cli, monkeypatch) -> None:
+        monkeypatch.setattr(recogniser, "find_tesseract", lambda: None)
+        (text,) = [line for line in cli("doctor").out.splitlines() if line.startswith("ok   text")]
+        assert "Latin, Chinese, Japanese; Greek and Cyrillic with Tesseract (Debian: tesseract-ocr-ell" in text
+        monkeypatch.setattr(
+            recogniser, "find_tesseract", lambda: Tesseract("tesseract", "5.5.0", (("GREEK", ("ell",)),))
+        )
+        assert "; Tesseract 5.5.0 (ell): Latin, Chinese, Japanese, and the languages" in cli("doctor").out
+        monkeypatch.setitem(sys.modules, "rapidocr", None)
+        assert "text in pictures is not read: rapidocr is not installed" in cli("doctor").out
 
     def test_no_collection_yet_is_only_a_warning(self, cli) -> None:
         outcome = cli("doctor")

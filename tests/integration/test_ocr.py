@@ -226,7 +226,7 @@ def test_no_control_characters_come_through(photos: Path, monkeypatch: pytest.Mo
         drawn = write_over(picture, ["Invoice 2024"])
     monkeypatch.setattr(recogniser.Recogniser, "has_text", lambda *_: True)
     said = iter([("a\x1b[31m\tb\u202e\nc", 0.99), ("\x07", 0.99), ("l", 0.9), ("unsure", 0.5)])
-    monkeypatch.setattr(recogniser.Recogniser, "_read_line", lambda *_: next(said))
+    monkeypatch.setattr(recogniser.Recogniser, "_read_line", lambda _, line: (line, *next(said)))
     assert texts(ocr.read_picture(saved(drawn))) == ["a [31m b c"]
     for _ in range(3):  # Nothing printable, a single letter without certainty, a line without any.
         assert ocr.read_picture(saved(drawn)) == ()

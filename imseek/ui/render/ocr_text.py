@@ -29,6 +29,17 @@ def ocr_lines(report: OcrReport) -> list[str]:
     return lines
 
 
+def earlier_recogniser_lines(report: OcrReport) -> list[str]:
+    """Say that another recogniser has read pictures of this collection, if one has."""
+    if not report.earlier_recognisers:
+        return []
+    names = " and by ".join(map(printable, report.earlier_recognisers))
+    return [
+        f"some pictures were read by {names}, and stay as they are; now {report.recogniser} reads",
+        "`imseek maintain --no-ocr`, then `imseek maintain --ocr`, reads all of them again",
+    ]
+
+
 def text_line_table(lines: Sequence[TextLine]) -> str:
     """Format the lines of a picture, with their places in per cent of its size."""
     rows = [
