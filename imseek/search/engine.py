@@ -18,6 +18,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import row_norms, scores_of, top_k
+from imseek.data.words.values import FIELDS
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CAPTION_SOURCES, CorruptCollectionError, QueryError, StaleGenerationError
 from imseek.search import rerank
@@ -31,11 +32,20 @@ from imseek.search.backend import (
     StoredT,
 )
 from imseek.search.candidate_set import CandidateSet
+from imseek.search.conformal import Float64
 from imseek.search.cutoff import SAMPLE, sample_scores
 from imseek.search.feedback import refine_query
 from imseek.search.generations import GenerationCache as FolderEditions
 from imseek.search.generations import retry_if_stale
 from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates, answering_spaces
+from imseek.search.promised_cutoff import (
+    age_note,
+    find_threshold,
+    is_promise,
+    read_calibration,
+    relevance_of,
+    sample_relevance,
+)
 from imseek.search.query import Query
 from imseek.search.query_options import By
 from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
@@ -116,6 +126,16 @@ class BaseEngine(ABC, Generic[StoredT]):
         """
         return None
 
+    def _threshold(self, reader: StoredT, query: Query, space: SpaceInfo) -> tuple[float, tuple[str, ...]]:
+        """Return the relevance at which the list of a query with a promise ends, and notes for the user.
+
+        Raises QueryError where no calibration allows the promise; here, since this backend stores none.
+        """
+        raise QueryError(
+            f"a published collection has no calibration for --cutoff {query.cutoff}",
+            hint="search the collection that it was published from, or --cutoff auto",
+        )
+
     @property
     def reader(self) -> StoredT:
         """The reader of the newest generation."""
@@ -182,6 +202,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         if query.by == "text":
             return replace(self._prepare_words(query, window, edition), reranker=reranker, originals=self._originals)
         spaces = answering_spaces(reader.current, query)
+        threshold, said = self._threshold(reader, query, spaces[0]) if is_promise(query) else (None, ())
         indexes = tuple(self._editions.index(edition, space) for space in spaces)
         if query_vectors is None:
             query_vectors = self._encoder.encode(query, reader, spaces, edition.sample, texts or {})
@@ -189,7 +210,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
         prepared = PreparedQuery(
             query, window, edition, spaces, indexes, query_vectors, allowed, total, self._encoder,
-            reranker=reranker, originals=self._originals,
+            reranker=reranker, originals=self._originals, threshold=threshold, notes=said,
         )  # fmt: skip
         has_texts = query.by == "auto" and has_words(query)
         if has_texts:
@@ -248,7 +269,7 @@ class BaseEngine(ABC, Generic[StoredT]):
             cut = None if query.cutoff is None else total - relevant
             reached = query.min_score is not None and len(ranked) and ranked.scores[-1] < query.min_score
             damaged = one.edition.notes
-            notes = one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
+            notes = one.notes + one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
             notes += tuple(damaged[space.space_id] for space in one.spaces if space.space_id in damaged)
             notes += self._editions.notes
             if one.words.note is not None:
@@ -326,6 +347,38 @@ class Engine(BaseEngine[Reader]):
     def close(self) -> None:
         super().close()
         self._filters.close()
+
+    def measure_relevance(
+        self, queries: Sequence[Query], ids: Sequence[Ids], *, ignored_words: tuple[str, ...] = ()
+    ) -> list[tuple[Float64, Float32]]:
+        """Return the relevance (m,) of images for each query, and that (s,) of a sample of the collection.
+
+        ``ids`` are live images, for each query. What words in the fields ``ignored_words`` of these images, and their
+        captions' vectors, say does not count.
+        """
+
+        def ask() -> list[tuple[Float64, Float32]]:
+            newest = self._editions.newest()
+            reader, texts = newest.reader, self._encode_texts(queries, newest.reader)
+            found = []
+            for query, theirs in zip(queries, ids, strict=True):
+                window = page_window(query, [reader.identity.uuid])
+                prepared = self.prepare(query, window, newest, texts=texts.get(query.by))
+                own = None
+                if ignored_words and prepared.calibration is not None:
+                    fields = tuple(field for field in FIELDS if field not in ignored_words)
+                    own = WordHits.of(reader.match_words(words_of(query), len(theirs), fields, theirs.tolist()))
+                found.append((relevance_of(prepared, theirs, own), sample_relevance(prepared)))
+            return found
+
+        return retry_if_stale(ask, self._editions)
+
+    def _threshold(self, reader: Reader, query: Query, space: SpaceInfo) -> tuple[float, tuple[str, ...]]:
+        calibration = read_calibration(reader.root)
+        threshold = find_threshold(calibration, query, space)
+        assert calibration is not None
+        note = age_note(calibration, reader.current.images)
+        return threshold, () if note is None else (note,)
 
     def _match_words(self, reader: Reader, query: Query, limit: int, allowed: AllowedImages | None) -> WordHits:
         if not (words := words_of(query)):

@@ -81,6 +81,9 @@ class PreparedQuery:
 
     ``words`` are the images that words of the query match. With ``calibration``, the ranking is fused with them;
     ``pictures`` is then the part of the ranking by cosine that was retrieved.
+
+    ``threshold`` is the relevance at which a list with a promise ends (:mod:`imseek.search.promised_cutoff`); ``notes``
+    are messages for the user on how the query was prepared.
     """
 
     query: Query
@@ -98,6 +101,8 @@ class PreparedQuery:
     captions: CaptionHits | None = None
     reranker: LoadedReranker | None = None
     originals: OpenOriginals | None = None
+    threshold: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def reader(self) -> GenerationReader:
