@@ -54,7 +54,7 @@ def search_all(
     _check_no_image_ids(parsed, len(collections))
     if is_promise(parsed) and len(collections) > 1:
         raise QueryError(
-            f"--cutoff {parsed.cutoff} holds for one collection: each has a calibration of its own",
+            f"cutoff {parsed.cutoff} holds for one collection: each has a calibration of its own",
             hint="search them one by one, or --cutoff auto",
         )
     first, *others = collections

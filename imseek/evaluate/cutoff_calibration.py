@@ -13,6 +13,7 @@ from imseek import collection as collections
 from imseek.analysis.space_vectors import Vectors
 from imseek.captions import caption_pairs
 from imseek.data.reader import Reader
+from imseek.data.trust import check_trusted
 from imseek.data.vectors.base import Ids
 from imseek.encoders.runtime import Runtime
 from imseek.errors import QueryError
@@ -21,9 +22,8 @@ from imseek.evaluate.retrieval_evaluation import no_captions_error
 from imseek.progress import SILENT, Cancelled, Task
 from imseek.search.conformal import MIN_QUERIES, Float64, LossCurve
 from imseek.search.engine import Engine
-from imseek.search.promised_cutoff import CutoffCalibration, PromisedKind
+from imseek.search.promised_cutoff import CutoffCalibration, PromisedKind, RelevanceSample
 from imseek.search.query import Query, Term
-from imseek.types.arrays import Float32
 
 PHASE: Final = "calibrating"
 #: Promises that the report is about.
@@ -39,10 +39,10 @@ _CAPTIONS: Final = ("captions",)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeasuredQueries:
-    """For each query, the ``relevance`` (m,) of its relevant images, and that (s,) of a ``sample`` of all."""
+    """For each query, the ``relevance`` (m,) of its relevant images, and a sample of that of all."""
 
     relevance: Sequence[Float64]
-    sample: Sequence[Float32]
+    samples: Sequence[RelevanceSample]
 
 
 def calibrate(
@@ -56,6 +56,7 @@ def calibrate(
     seed: int = 0,
 ) -> tuple[CutoffCalibration | None, CutoffReport]:
     """Calibrate a collection; see :func:`imseek.evaluate.cutoff`. The calibration is None if it was interrupted."""
+    check_trusted(root, "writing to it")  # before minutes of work
     with collections.open(root, runtime=runtime, notify=notify) as opened:
         engine = opened.engine
         reader = engine.reader
@@ -85,7 +86,7 @@ def calibrate(
             generation=reader.generation,
             images=images,
             captions_from=came,
-            kinds=tuple(_describe(kind, one, images, seed) for kind, one in measured.items()),
+            kinds=tuple(_describe(kind, one, seed) for kind, one in measured.items()),
             left_out=said.left_out,
             interrupted=not measured,
             notes=() if captions is not None or "auto" not in measured else (_OWN_CAPTIONS,),
@@ -136,18 +137,18 @@ def _measure(
 ) -> MeasuredQueries:
     """Measure the relevance of the relevant images. Raises Cancelled."""
     relevance: list[Float64] = []
-    sample: list[Float32] = []
+    samples: list[RelevanceSample] = []
     for start in range(0, len(queries), _BATCH):
         task.step(PHASE, start, len(queries))
         part = slice(start, start + _BATCH)
         for one, some in engine.measure_relevance(queries[part], relevant[part], ignored_words=ignored):
             relevance.append(one)
-            sample.append(some)
+            samples.append(some)
     task.report(PHASE, len(queries), len(queries))
-    return MeasuredQueries(relevance, sample)
+    return MeasuredQueries(relevance, samples)
 
 
-def _describe(kind: PromisedKind, measured: MeasuredQueries, images: int, seed: int) -> CutoffKind:
+def _describe(kind: PromisedKind, measured: MeasuredQueries, seed: int) -> CutoffKind:
     curve = LossCurve.of(measured.relevance)
     promises = []
     for promise in PROMISES:
@@ -155,8 +156,8 @@ def _describe(kind: PromisedKind, measured: MeasuredQueries, images: int, seed: 
         losses = split_losses(measured.relevance, promise, seed)
         if threshold is None or losses is None:
             continue
-        shown = float(np.mean([(one >= threshold).mean() if len(one) else 1.0 for one in measured.sample]))
-        promises.append(CutoffPromise(promise, float(losses.mean()), float(losses.std()), round(shown * images)))
+        length = np.mean([one.count(threshold) for one in measured.samples])
+        promises.append(CutoffPromise(promise, float(losses.mean()), float(losses.std()), round(float(length))))
     return CutoffKind(kind, curve.queries, len(curve.relevance), tuple(promises))
 
 

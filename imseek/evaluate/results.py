@@ -258,7 +258,7 @@ class CutoffPromise:
     deviation: Share
     """Standard deviation of that over the halves."""
     length: Count
-    """About how many images a list has, by its pictures."""
+    """About how many images a list has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ pictures alone, and pictures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,6 @@ from imseek.search.conformal import Float64, LossCurve
 from imseek.search.cutoff import sample_scores
 from imseek.search.query import Query
 from imseek.search.rank_fusion import Calibration, WordHits, calibrate
-from imseek.types.arrays import Float32
 from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
@@ -107,9 +107,19 @@ def kind_of(query: Query) -> PromisedKind:
         if all(term.shows for term in query.terms):
             return "picture"
     raise QueryError(
-        f"--cutoff {query.cutoff} is calibrated for words and for pictures, not for this kind of query",
+        f"cutoff {query.cutoff} is calibrated for words and for pictures, not for this kind of query",
         hint="words alone or pictures alone, by auto or image; or --cutoff auto",
     )
+
+
+def find_curve(calibration: CutoffCalibration | None, query: Query, space: SpaceInfo) -> LossCurve | None:
+    """Return what lists of such queries lose, None where that is unknown."""
+    if calibration is None or calibration.fingerprint != space.fingerprint:
+        return None
+    try:
+        return calibration.curves.get(kind_of(query))
+    except QueryError:
+        return None
 
 
 def find_threshold(calibration: CutoffCalibration | None, query: Query, space: SpaceInfo) -> float:
@@ -117,18 +127,18 @@ def find_threshold(calibration: CutoffCalibration | None, query: Query, space: S
     kind = kind_of(query)
     if calibration is None:
         raise QueryError(
-            f"--cutoff {query.cutoff} needs a calibration, and this collection has none",
+            f"cutoff {query.cutoff} needs a calibration, and this collection has none",
             hint=f"{_CALIBRATE} makes one from captions or from judgements; or --cutoff auto",
         )
     if calibration.fingerprint != space.fingerprint:
         raise QueryError(
-            f"--cutoff {query.cutoff}: the collection was calibrated for another encoder than {space.encoder}",
+            f"cutoff {query.cutoff}: the collection was calibrated for another encoder than {space.encoder}",
             hint=f"{_CALIBRATE} calibrates it again",
         )
     curve = calibration.curves.get(kind)
     if curve is None:
         raise QueryError(
-            f"--cutoff {query.cutoff}: the calibration of this collection has no queries by {_KINDS[kind]}",
+            f"cutoff {query.cutoff}: the calibration of this collection has no queries by {_KINDS[kind]}",
             hint=f"{_CALIBRATE} --captions FILE, with texts that hold for several images",
         )
     found = curve.threshold(promise_of(query))
@@ -153,12 +163,26 @@ def age_note(calibration: CutoffCalibration, images: int) -> str | None:
 
 def cut_by_promise(candidates: CandidateSet, context: PreparedQuery, threshold: float) -> CandidateSet:
     """Drop the candidates below the threshold; they come best first."""
-    if context.calibration is not None:
-        relevance = candidates.relevance.astype(np.float64)
-    else:
-        relevance = picture_scale(context).relevance(candidates.scores, np.zeros(len(candidates)))
-    kept = np.flatnonzero(relevance >= threshold)
+    kept = np.flatnonzero(_relevance(candidates, context) >= threshold)
     return replace(candidates.take(kept), irrelevant=len(candidates) - len(kept))
+
+
+def estimate_loss(candidates: CandidateSet, kept: CandidateSet, context: PreparedQuery) -> float | None:
+    """Return the share of relevant images that are lost with what is not ``kept`` of the candidates.
+
+    None without a calibration, and if nothing is kept: it would tell what is lost if something were there. Where words
+    keep images from below others, this counts what is below the first image that is dropped, and so at most too much.
+    """
+    if context.curve is None or not len(kept):
+        return None
+    dropped = ~np.isin(candidates.ids, kept.ids)
+    return context.curve.loss(_relevance(candidates, context)[dropped].max(initial=-math.inf))
+
+
+def _relevance(candidates: CandidateSet, context: PreparedQuery) -> Float64:
+    if context.calibration is not None:
+        return candidates.relevance.astype(np.float64)
+    return picture_scale(context).relevance(candidates.scores, np.zeros(len(candidates)))
 
 
 def picture_scale(prepared: PreparedQuery) -> Calibration:
@@ -183,9 +207,32 @@ def relevance_of(prepared: PreparedQuery, ids: Ids, own_words: WordHits | None =
     return scale.relevance(cosines, matches).astype(np.float32).astype(np.float64)
 
 
-def sample_relevance(prepared: PreparedQuery) -> Float32:
-    """Return the relevance (s,) of a sample of the collection by its pictures."""
-    vectors = prepared.query_vectors
-    scores = sample_scores(prepared.samples(), vectors.units, vectors.shares)
-    scale = prepared.calibration or picture_scale(prepared)
-    return scale.relevance(scores, np.zeros(len(scores))).astype(np.float32)
+@dataclass(frozen=True, slots=True, eq=False)
+class RelevanceSample:
+    """The relevance of a sample (s,) of a collection's images by their pictures, and of all (w,) whose words match.
+
+    ``unmatched`` (w,): what these would have without their words. ``images`` is the number of all images.
+    """
+
+    images: int
+    pictures: Float64
+    matched: Float64
+    unmatched: Float64
+
+    @classmethod
+    def of(cls, prepared: PreparedQuery) -> RelevanceSample:
+        vectors = prepared.query_vectors
+        scores = sample_scores(prepared.samples(), vectors.units, vectors.shares)
+        images, scale = prepared.reader.current.images, prepared.calibration or picture_scale(prepared)
+        pictures = scale.relevance(scores, np.zeros(len(scores)))
+        if prepared.calibration is None:
+            return cls(images, pictures, np.empty(0), np.empty(0))
+        words = prepared.words
+        matched = scale.relevance(words.cosines, scale.match_evidence(words))
+        return cls(images, pictures, matched, scale.relevance(words.cosines, np.zeros(len(words.ids))))
+
+    def count(self, threshold: float) -> float:
+        """Return about how many images a list has that ends at a threshold."""
+        share = (self.pictures >= threshold).mean() if len(self.pictures) else 1.0
+        by_words = int((self.matched >= threshold).sum()) - int((self.unmatched >= threshold).sum())
+        return float(share * self.images) + by_words

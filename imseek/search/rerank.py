@@ -15,7 +15,7 @@ candidates at once and there are no groups, it ends with the collection.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import numpy as np
@@ -26,7 +26,7 @@ from imseek.search.cutoff import cut_irrelevant
 from imseek.search.diversity import diversify
 from imseek.search.hubness import move_back_hubs
 from imseek.search.near_duplicates import collapse_duplicates
-from imseek.search.promised_cutoff import cut_by_promise, is_promise, kind_of
+from imseek.search.promised_cutoff import cut_by_promise, estimate_loss, is_promise, kind_of
 from imseek.search.query import Query
 
 if TYPE_CHECKING:
@@ -54,8 +54,10 @@ class Stage(Generic[ContextT]):
 def end_list(candidates: CandidateSet, query: Query, context: PreparedQuery) -> CandidateSet:
     """Drop the candidates beyond the end of relevance, or beyond what the query's promise needs."""
     if context.threshold is None:
-        return cut_irrelevant(candidates, query, context)
-    return cut_by_promise(candidates, context, context.threshold)
+        kept = cut_irrelevant(candidates, query, context)
+    else:
+        kept = cut_by_promise(candidates, context, context.threshold)
+    return replace(kept, lost=estimate_loss(candidates, kept, context))
 
 
 def drop_low_scores(candidates: CandidateSet, query: Query, context: StageContext) -> CandidateSet:
