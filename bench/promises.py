@@ -12,8 +12,8 @@ calibrate, which promises nothing for them. *Own captions* calibrate where the c
 `imseek evaluate cutoff` without a table, and captions are searched: words of the captions count then. Strong encoders
 are simulated, as in hybrid.py.
 
-*Auto*: F1 and *empty*, the share of texts that no stamp answers whose list is empty; captions and 100 texts of the half,
-nouns and 100 texts that are the same for both.
+*Auto*: F1 and *empty*, the share of texts that no stamp answers whose list is empty; captions and 100 texts of the
+half, nouns and 100 texts that are the same for both.
 
 Exit code 1 if a promise to the captions is missed by more than two points in the mean.
 """
@@ -85,7 +85,8 @@ def promises(setting, half: Half) -> Iterator[tuple[str, str, str, float, float]
         "picture": ([Query(Term(image_id=int(ids[n]))) for n, _ in others], [rest for _, rest in others]),
     }
     print(
-        f"\n{setting.name}\n\n| searched | kind | promise | lost | least … most | images in a list |\n|---|---|---|---|---|---|"
+        f"\n{setting.name}\n\n| searched | kind | promise | lost | least … most | images in a list |\n"
+        "|---|---|---|---|---|---|"
     )
     for kind, (asked, relevant) in queries.items():
         if kind == "picture" and setting.name != "no words":
@@ -225,7 +226,9 @@ def draw(rows: Sequence[tuple[str, str, str, float, float]], half: str) -> str:
         "rings: nouns</text>"
     )
     style = 'font-family="sans-serif" font-size="12"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {whole}" {style}>{"".join(parts)}</svg>\n'
+    ground = '<rect width="100%" height="100%" fill="#fff"/>'
+    size = f'viewBox="0 0 {whole} {whole}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{ground}{"".join(parts)}</svg>\n'
 
 
 if __name__ == "__main__":
