@@ -165,7 +165,8 @@ class SearchResult:
     """Number of images that the cutoff removed; null without one."""
     lost: Annotated[Share | None, Json(omit_none=True)] = None
     """Share of the relevant images that the cutoff is estimated to have removed, in the mean over queries like those by
-    which the collection was calibrated (`imseek evaluate cutoff`); null without a calibration or a list."""
+    which the collection was calibrated (`imseek evaluate cutoff`); left out without a calibration, and of an empty
+    list."""
     approximate: bool = False
     """Whether an approximate index chose the candidates. Scores are exact all the same."""
     groups: tuple[HitGroup, ...] = ()
