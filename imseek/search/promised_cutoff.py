@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
 
-from imseek.data.catalog import models
-from imseek.data.catalog.models import Model
+from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.collection_records import FOREVER
 from imseek.data.vectors.base import Ids
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.search.candidate_set import CandidateSet
@@ -27,6 +27,7 @@ from imseek.search.rank_fusion import Calibration, WordHits, calibrate
 from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
+    from imseek.data.catalog.models import Model
     from imseek.search.prepared import PreparedQuery
 
 #: Name and kind of the model that a calibration is stored as.
@@ -55,6 +56,8 @@ class CutoffCalibration:
 
     def model(self, facts: Mapping[str, Any]) -> Model:
         """Return the calibration as a model of the collection, with further ``facts``."""
+        from imseek.data.catalog.models import Model
+
         arrays = {}
         for kind, curve in self.curves.items():
             arrays[f"{kind}_relevance"] = curve.relevance
@@ -66,8 +69,16 @@ class CutoffCalibration:
 
 def read_calibration(root: Path) -> CutoffCalibration | None:
     """Read the calibration of a collection, None where there is none. Raises CorruptCollectionError."""
-    model = models.find(root, NAME)
-    if model is None or model.kind != KIND:
+    with connect_read_only(root) as connection:
+        found = connection.execute(
+            "SELECT path FROM files WHERE kind = 'model' AND name = ? AND died = ?", (NAME, FOREVER)
+        ).fetchone()
+    if found is None:
+        return None
+    from imseek.data.catalog import models  # Few collections are calibrated.
+
+    model = models.load(root, found[0])
+    if model.kind != KIND:
         return None
     facts, arrays = model.facts, model.arrays
     try:
