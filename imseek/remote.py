@@ -253,6 +253,7 @@ class RemoteCollection:
             spaces=tuple(SpaceShare(s["space_id"], s["encoder"], s["weight"]) for s in found["spaces"]),
             next_page=found["next_page"],
             cut=found["cut"],
+            lost=found.get("lost"),  # Earlier versions have none.
             approximate=found["approximate"],
             groups=tuple(groups),
             collections=(Searched(uuid, found["generation"], found["searched"]),),

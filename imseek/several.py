@@ -12,6 +12,7 @@ from imseek.errors import QueryError, UsageError
 from imseek.search.engine import Engine, compare_collections
 from imseek.search.generations import retry_if_stale
 from imseek.search.prepared import answering_spaces
+from imseek.search.promised_cutoff import is_promise
 from imseek.search.query import Query, Question, as_query
 from imseek.search.query_options import QueryKeywords, with_query_keywords
 from imseek.search.result_pages import HitOptions, build_result, page_window
@@ -51,6 +52,11 @@ def search_all(
         raise UsageError(f"{len(uuids)} collections at once: at most {MAX_COLLECTIONS}")
     parsed = as_query(query, **options)
     _check_no_image_ids(parsed, len(collections))
+    if is_promise(parsed) and len(collections) > 1:
+        raise QueryError(
+            f"cutoff {parsed.cutoff} holds for one collection: each has a calibration of its own",
+            hint="search them one by one, or --cutoff auto",
+        )
     first, *others = collections
     window = page_window(parsed, uuids)
 

@@ -16,6 +16,7 @@ from imseek.data.reader import Reader
 from imseek.data.shards import metadata_columns as stored_facts
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
+from imseek.search import promised_cutoff
 from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL
 from imseek.types.arrays import Float32
 
@@ -32,12 +33,14 @@ _RESERVED: Final = {
     layout.INHERITED: "what keepers of duplicates inherit",
     layout.SIDECARS: "files beside pictures",
     layout.EDITS: "what users state about pictures",
+    promised_cutoff.NAME: "`imseek evaluate cutoff`",
 }
 _KIND_PHRASES: Final = {
     "probe": "a probe",
     "policy": "a policy",
     "adapter": "an adapter",
     "map": "a map",
+    "cutoff": "the calibration of the cutoff",
     "ocr": "the text in pictures",
     "temperature": "a temperature",
 }

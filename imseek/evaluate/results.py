@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from imseek.captions.results import UnusedCaptions
 from imseek.metrics.estimate import Better, Estimate, better_side
+from imseek.search.promised_cutoff import PromisedKind
 from imseek.types.json_form import Count, Json, Printable, Score, Seconds, Share, json_member
 from imseek.types.pictures import ImagePlace
 
@@ -244,3 +245,45 @@ class AgreementReport:
     def faster(self) -> Better:
         """The one that encodes more pictures a second."""
         return "a" if self.a.images_per_second >= self.b.images_per_second else "b"
+
+
+@dataclass(frozen=True, slots=True)
+class CutoffPromise:
+    """What a promise of the cutoff keeps on held-out queries."""
+
+    promise: Share
+    """The share of relevant images that may be lost, on average over queries."""
+    loss: Share
+    """The share that was lost: the mean over 20 random halves of the queries, of what the other half calibrated."""
+    deviation: Share
+    """Standard deviation of that over the halves."""
+    length: Count
+    """About how many images a list has."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutoffKind:
+    """The calibration for one kind of queries."""
+
+    kind: PromisedKind
+    """``auto``: words, compared with pictures and words; ``image``: words, with pictures alone; ``picture``:
+    pictures."""
+    queries: Count
+    relevant: Count
+    """Number of their relevant images."""
+    promises: tuple[CutoffPromise, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CutoffReport:
+    """Result of the calibration of ``--cutoff 10%``."""
+
+    encoder: str
+    generation: Count
+    images: Count
+    captions_from: CaptionOrigin
+    kinds: tuple[CutoffKind, ...]
+    left_out: UnusedCaptions = UnusedCaptions()  # noqa: RUF009 - it is frozen
+    interrupted: bool = False
+    """Whether it was stopped; nothing was stored then."""
+    notes: tuple[str, ...] = ()

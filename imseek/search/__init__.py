@@ -12,6 +12,7 @@ from imseek._lazy import lazy_names
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import gpu_count
     from imseek.data.vectors.index_metadata import runs_on_gpu
+    from imseek.search.promised_cutoff import is_calibrated
     from imseek.search.query import NOT_WEIGHT, Query, Term, make_query
     from imseek.search.query_json import query_from_json, query_from_line, query_to_json
     from imseek.search.query_options import (
@@ -39,8 +40,9 @@ __all__ = [
     "MAX_HITS_PER_RESPONSE", "NOT_WEIGHT", "VECTOR_COST", "Box", "By", "Country", "Cutoff", "Facet", "FacetCounts",
     "FacetSummary", "GroupBy", "Kind", "LocationCluster", "LocationCounts", "OptionField", "Query", "QueryOptions",
     "Region", "RerankRequest", "Reranker", "Searchable", "Sort", "Term", "check_region", "check_values", "countries",
-    "format_region", "gpu_count", "is_shares", "known_rerankers", "load_picture", "make_query", "option_fields",
-    "parse_region", "parse_term", "query_from_json", "query_from_line", "query_to_json", "runs_on_gpu", "split_weight",
+    "format_region", "gpu_count", "is_calibrated", "is_shares", "known_rerankers", "load_picture", "make_query",
+    "option_fields", "parse_region", "parse_term", "query_from_json", "query_from_line", "query_to_json", "runs_on_gpu",
+    "split_weight",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:
@@ -49,6 +51,7 @@ if not TYPE_CHECKING:
         {
             "imseek.data.vectors.gpu": "gpu_count",
             "imseek.data.vectors.index_metadata": "runs_on_gpu",
+            "imseek.search.promised_cutoff": "is_calibrated",
             "imseek.search.query": "NOT_WEIGHT Query Term make_query",
             "imseek.search.query_json": "query_from_json query_from_line query_to_json",
             "imseek.search.query_options": (

@@ -1,4 +1,4 @@
-"""Read from a collection how far its images stand out by their own captions."""
+"""Read from a collection what its words are worth: how captions agree with images, and whether words name things."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import Final
 import numpy as np
 
 from imseek.data.reader import Reader
+from imseek.data.words.values import TokenMatcher
 from imseek.errors import ImageNotFoundError
 from imseek.search.fuse_terms import sample_ids, sample_rows
+from imseek.search.hubness import BANK_TEXTS
+from imseek.search.query import Query, Term
+from imseek.search.query_words import words_of
 from imseek.search.rank_fusion import caption_agreement
 from imseek.types.arrays import Float32
 from imseek.types.spaces import SpaceInfo
@@ -16,6 +20,8 @@ from imseek.types.spaces import SpaceInfo
 #: Captions, and images of a sample, that are compared.
 _CAPTIONS: Final = 128
 _IMAGES: Final = 512
+#: Share of images with an everyday word from which on the words of a collection name things.
+_NAMED: Final = 0.1
 
 
 def read_agreement(reader: Reader, space: SpaceInfo, captions: SpaceInfo, sample: Float32) -> float:
@@ -30,3 +36,15 @@ def read_agreement(reader: Reader, space: SpaceInfo, captions: SpaceInfo, sample
     except ImageNotFoundError:  # Some are not encoded in this space yet.
         rows, pictures = rows[:0], rows[:0]
     return caption_agreement(rows, pictures, sample[:: max(1, len(sample) // _IMAGES)])
+
+
+def read_has_names(reader: Reader, space: SpaceInfo) -> bool:
+    """Whether the words of a collection name what its images show: everyday words are among those of a tenth or more.
+
+    Numbers from a camera name nothing. A sample of images is read.
+    """
+    ids = sample_ids(reader.segments(space.space_id), _IMAGES).tolist()
+    everyday = TokenMatcher(words_of(Query([Term(text=word) for word in BANK_TEXTS])))
+    found = reader.documents(ids).values()
+    named = sum(any(everyday.matches_any(field.split()) for field in document) for document in found)
+    return named >= _NAMED * max(1, len(ids))

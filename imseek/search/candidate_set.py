@@ -24,7 +24,7 @@ class CandidateSet:
     first; ``words`` (m,) float64: the evidence of words and captions that match, in nats before weighting, 0 if none
     does; ``shares`` (m,) float64: the share of the query's words that match; ``reranked`` (m,) float32: the scores of
     the query's reranker, NaN for candidates that it did not see. ``irrelevant`` is the number of candidates that the
-    cutoff of their collection dropped.
+    cutoff of their collection dropped, ``lost`` the share of relevant images that is estimated to be among them.
     """
 
     ids: Ids
@@ -36,6 +36,7 @@ class CandidateSet:
     shares: npt.NDArray[np.float64]
     reranked: Float32
     irrelevant: int = 0
+    lost: float | None = None
 
     @classmethod
     def of(
@@ -76,6 +77,7 @@ class CandidateSet:
             self.shares[at],
             self.reranked[at],
             self.irrelevant,
+            self.lost,
         )
 
     def sort_by(self, relevance: Float32) -> CandidateSet:

@@ -51,7 +51,14 @@ MIN_SAMPLE: Final = 200
 
 #: Added to the neutral texts' scores where the best images must beat them, for ``builtin`` from version 2 on: its
 #: learned head gives each query some picture that is like it. Chosen on half A (docs/log.md).
-BUILTIN_NEUTRAL_MARGIN: Final = 0.08
+BUILTIN_NEUTRAL_MARGIN: Final = 0.12
+#: The same where the words of the collection name things: what none of them names, pictures have to show clearly.
+NAMED_NEUTRAL_MARGIN: Final = 0.25
+#: There, beside a basic encoder, words that match say that something is there only if an image holds this much of the
+#: query, by the rarity of its words.
+MIN_NAMED_SHARE: Final = 0.5
+#: Or if a caption has this cosine with the query, in ``builtin``'s space.
+NAMED_CAPTION_COSINE: Final = 0.6
 EXPECTED_FALSE_HITS: Final = 8.0
 MIN_CLEARANCE: Final = 2.5
 MIN_SHARE_OF_BEST: Final = 0.3
@@ -88,9 +95,12 @@ def _relevant_by_both(
     count, known = _count(pictures.ids, pictures.scores, query, context)
     if known.sampled < MIN_SAMPLE or not len(pictures):  # One of several collections may have no allowed image.
         return np.ones(len(candidates), np.bool_)
+    is_basic, most = calibration.weight > 1, candidates.shares.max(initial=0)
+    if is_basic and context.has_names and not count and most < MIN_NAMED_SHARE and not _is_captioned(context):
+        return np.zeros(len(candidates), np.bool_)
     relevant: npt.NDArray[np.bool_] = np.isin(candidates.ids, pictures.ids[:count])
-    if calibration.weight > 1:  # Words come first with this encoder: what they find is not cut before pictures.
-        relevant |= (candidates.shares > 0) & (candidates.shares >= MIN_WORD_SHARE * candidates.shares.max(initial=0))
+    if is_basic:  # Words come first with this encoder: what they find is not cut before pictures.
+        relevant |= (candidates.shares > 0) & (candidates.shares >= MIN_WORD_SHARE * most)
     else:
         relevant |= candidates.shares >= 1 - ROUNDING
     end = np.array([known.level + known.margin(float(pictures.scores[0]))], np.float32)
@@ -102,6 +112,14 @@ def _relevant_by_both(
     return relevant
 
 
+def _is_captioned(context: PreparedQuery) -> bool:
+    """Whether a caption says what the query says. Version 1 of ``builtin`` has no measure for that: then any counts."""
+    if context.captions is None or not len(context.captions.ids):
+        return False
+    least = NAMED_CAPTION_COSINE if _neutral_margin(context.spaces[0]) else -1.0
+    return float(context.captions.cosines.max()) >= least
+
+
 def _count(ids: Ids, scores: Float32, query: Query, context: PreparedQuery) -> tuple[int, Background]:
     """Return how many images are relevant by their scores (m,), best first, and the background of these."""
     samples, vectors = context.samples(), context.query_vectors
@@ -110,7 +128,9 @@ def _count(ids: Ids, scores: Float32, query: Query, context: PreparedQuery) -> t
         neutral = context.encoder.reference_texts(context.spaces[0], NEUTRAL_TEXTS)
         best = context.rows(ids[:MAX_COMPARED])[0]
         known = background(sampled, neutral_scores(samples[0], neutral), searched=context.total)
-        floor = neutral_scores(best, neutral) + np.float32(_neutral_margin(context.spaces[0]))
+        floor = neutral_scores(best, neutral) + np.float32(
+            _neutral_margin(context.spaces[0], has_names=context.has_names)
+        )
         return count_relevant(scores, known, floor), known
     known = background(sampled, searched=context.total)
     # A picture is always relevant to itself.
@@ -118,14 +138,16 @@ def _count(ids: Ids, scores: Float32, query: Query, context: PreparedQuery) -> t
     return max(same, count_relevant(scores, known)), known
 
 
-def _neutral_margin(space: SpaceInfo) -> float:
+def _neutral_margin(space: SpaceInfo, *, has_names: bool = False) -> float:
     below = adapter_of(space.encoder)
     if (space.encoder if below is None else below[1]) != "builtin":
         return 0.0
     from imseek.encoders.builtin.space import DIM
 
     # An adapter hides the version, but not the learned head's dimensions; it moves pictures only, not what texts say.
-    return BUILTIN_NEUTRAL_MARGIN if space.dim > DIM else 0.0
+    if space.dim <= DIM:
+        return 0.0
+    return NAMED_NEUTRAL_MARGIN if has_names else BUILTIN_NEUTRAL_MARGIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,11 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import row_norms, scores_of, top_k
+from imseek.data.words.values import FIELDS
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CAPTION_SOURCES, CorruptCollectionError, QueryError, StaleGenerationError
 from imseek.search import rerank
-from imseek.search.agreement import read_agreement
+from imseek.search.agreement import read_agreement, read_has_names
 from imseek.search.backend import (
     AllowedImages,
     Generation,
@@ -31,11 +32,22 @@ from imseek.search.backend import (
     StoredT,
 )
 from imseek.search.candidate_set import CandidateSet
+from imseek.search.conformal import Float64, LossCurve
 from imseek.search.cutoff import SAMPLE, sample_scores
 from imseek.search.feedback import refine_query
 from imseek.search.generations import GenerationCache as FolderEditions
 from imseek.search.generations import retry_if_stale
 from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates, answering_spaces
+from imseek.search.promised_cutoff import (
+    AUTO,
+    RelevanceSample,
+    age_note,
+    find_curve,
+    find_threshold,
+    is_promise,
+    read_calibration,
+    relevance_of,
+)
 from imseek.search.query import Query
 from imseek.search.query_options import By
 from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
@@ -107,6 +119,10 @@ class BaseEngine(ABC, Generic[StoredT]):
         """
         return None
 
+    def _has_names(self, reader: StoredT, space: SpaceInfo) -> bool:
+        """Whether the words of the collection name things. False if this backend has none."""
+        return False
+
     def _match_captions(
         self, prepared: PreparedQuery, edition: Generation[StoredT], texts: Mapping[str, Float32]
     ) -> CaptionHits | None:
@@ -115,6 +131,20 @@ class BaseEngine(ABC, Generic[StoredT]):
         ``texts`` are vectors that are known. None if this backend or collection has no captions to compare.
         """
         return None
+
+    def _end(
+        self, reader: StoredT, query: Query, space: SpaceInfo
+    ) -> tuple[LossCurve | None, float | None, tuple[str, ...]]:
+        """Return what lists lose, the relevance at which that of a query with a promise ends, and notes for the user.
+
+        Raises QueryError where no calibration allows the promise; here, since this backend stores none.
+        """
+        if not is_promise(query):
+            return None, None, ()
+        raise QueryError(
+            f"a published collection has no calibration for cutoff {query.cutoff}",
+            hint="search the collection that it was published from, or --cutoff auto",
+        )
 
     @property
     def reader(self) -> StoredT:
@@ -182,6 +212,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         if query.by == "text":
             return replace(self._prepare_words(query, window, edition), reranker=reranker, originals=self._originals)
         spaces = answering_spaces(reader.current, query)
+        curve, threshold, said = (None, None, ()) if query.cutoff is None else self._end(reader, query, spaces[0])
         indexes = tuple(self._editions.index(edition, space) for space in spaces)
         if query_vectors is None:
             query_vectors = self._encoder.encode(query, reader, spaces, edition.sample, texts or {})
@@ -189,14 +220,19 @@ class BaseEngine(ABC, Generic[StoredT]):
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
         prepared = PreparedQuery(
             query, window, edition, spaces, indexes, query_vectors, allowed, total, self._encoder,
-            reranker=reranker, originals=self._originals,
+            reranker=reranker, originals=self._originals, curve=curve,
+            threshold=threshold, notes=said,
         )  # fmt: skip
         has_texts = query.by == "auto" and has_words(query)
         if has_texts:
             prepared = replace(prepared, captions=self._match_captions(prepared, edition, texts or {}))
         if query.more or query.less:
             prepared = refine_query(prepared)
-        return self._add_words(prepared, edition) if has_texts else prepared
+        if has_texts:
+            prepared = self._add_words(prepared, edition)
+            if query.cutoff == AUTO:
+                prepared = replace(prepared, has_names=self._has_names(reader, spaces[0]))
+        return prepared
 
     def _prepare_words(self, query: Query, window: PageWindow, edition: Generation[StoredT]) -> PreparedQuery:
         """Prepare a query by words alone, for which no vector is read. Raises QueryError."""
@@ -248,7 +284,7 @@ class BaseEngine(ABC, Generic[StoredT]):
             cut = None if query.cutoff is None else total - relevant
             reached = query.min_score is not None and len(ranked) and ranked.scores[-1] < query.min_score
             damaged = one.edition.notes
-            notes = one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
+            notes = one.notes + one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
             notes += tuple(damaged[space.space_id] for space in one.spaces if space.space_id in damaged)
             notes += self._editions.notes
             if one.words.note is not None:
@@ -308,6 +344,7 @@ class Engine(BaseEngine[Reader]):
         super().__init__(generations, encoder, originals, runtime, notify)
         self._filters = Filters()
         self._measured: tuple[tuple[int, int], float] = (-1, -1), 0.0
+        self._named: tuple[int, bool] = -1, False
 
     def scores(self, query: Query, ids: Ids) -> Float32:
         """Score the given images for a query; see :func:`imseek.maps.scores`."""
@@ -326,6 +363,43 @@ class Engine(BaseEngine[Reader]):
     def close(self) -> None:
         super().close()
         self._filters.close()
+
+    def measure_relevance(
+        self, queries: Sequence[Query], ids: Sequence[Ids], *, ignored_words: tuple[str, ...] = ()
+    ) -> list[tuple[Float64, RelevanceSample]]:
+        """Return the relevance (m,) of images for each query, and a sample of that of all.
+
+        ``ids`` are live images, for each query. What words in the fields ``ignored_words`` of these images, and their
+        captions' vectors, say does not count.
+        """
+
+        def ask() -> list[tuple[Float64, RelevanceSample]]:
+            newest = self._editions.newest()
+            reader, texts = newest.reader, self._encode_texts(queries, newest.reader)
+            found = []
+            for query, theirs in zip(queries, ids, strict=True):
+                window = page_window(query, [reader.identity.uuid])
+                prepared = self.prepare(query, window, newest, texts=texts.get(query.by))
+                own = None
+                if ignored_words and prepared.calibration is not None:
+                    fields = tuple(field for field in FIELDS if field not in ignored_words)
+                    own = WordHits.of(reader.match_words(words_of(query), len(theirs), fields, theirs.tolist()))
+                found.append((relevance_of(prepared, theirs, own), RelevanceSample.of(prepared)))
+            return found
+
+        return retry_if_stale(ask, self._editions)
+
+    def _end(
+        self, reader: Reader, query: Query, space: SpaceInfo
+    ) -> tuple[LossCurve | None, float | None, tuple[str, ...]]:
+        calibration = read_calibration(reader.root)
+        curve = find_curve(calibration, query, space)
+        if not is_promise(query):
+            return curve, None, ()
+        threshold = find_threshold(calibration, query, space)
+        assert calibration is not None
+        note = age_note(calibration, reader.current.images)
+        return curve, threshold, () if note is None else (note,)
 
     def _match_words(self, reader: Reader, query: Query, limit: int, allowed: AllowedImages | None) -> WordHits:
         if not (words := words_of(query)):
@@ -397,6 +471,13 @@ class Engine(BaseEngine[Reader]):
         if known != key:
             found = read_agreement(reader, prepared.spaces[0], captions, prepared.samples()[0])
             self._measured = key, found
+        return found
+
+    def _has_names(self, reader: Reader, space: SpaceInfo) -> bool:
+        generation, found = self._named
+        if generation != reader.generation:
+            found = read_has_names(reader, space)
+            self._named = reader.generation, found
         return found
 
     def _where(self, reader: Reader, where: str) -> IdSet:

@@ -18,6 +18,7 @@ from imseek.data.vectors.scores import cosines, row_norms
 from imseek.errors import QueryError
 from imseek.search.backend import AllowedImages, Generation, GenerationReader, Index, OpenOriginals, unit_rows
 from imseek.search.candidate_set import CandidateSet
+from imseek.search.conformal import LossCurve
 from imseek.search.cutoff import SAMPLE
 from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
@@ -81,6 +82,13 @@ class PreparedQuery:
 
     ``words`` are the images that words of the query match. With ``calibration``, the ranking is fused with them;
     ``pictures`` is then the part of the ranking by cosine that was retrieved.
+
+    ``has_names`` is True if the words of the collection are known to name things
+    (:func:`imseek.search.agreement.read_has_names`); only the cutoff asks.
+
+    ``curve`` is what lists of such queries lose, if the collection was calibrated, and ``threshold`` the relevance at
+    which a list with a promise ends (:mod:`imseek.search.promised_cutoff`); ``notes`` are messages for the user on how
+    the query was prepared.
     """
 
     query: Query
@@ -98,6 +106,10 @@ class PreparedQuery:
     captions: CaptionHits | None = None
     reranker: LoadedReranker | None = None
     originals: OpenOriginals | None = None
+    has_names: bool = False
+    curve: LossCurve | None = None
+    threshold: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def reader(self) -> GenerationReader:

@@ -7,6 +7,7 @@ the command line, and what the HTTP server takes. The module imports no NumPy, s
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import types
 import typing
@@ -24,8 +25,9 @@ T = TypeVar("T", bound=Callable[..., Any])
 #: What a query's terms are compared with: images and the words beside and in them, images alone, the captions of those
 #: that have one, or words alone.
 By: TypeAlias = Literal["auto", "image", "caption", "text"]
-#: Where the hits end, besides ``limit``: at the end of relevance, or nowhere else.
-Cutoff: TypeAlias = Literal["auto"]
+#: Where the hits end, besides ``limit``: ``auto``, at the end of relevance, or where at most this share of the relevant
+#: images is lost, as ``10%``.
+Cutoff: TypeAlias = str
 #: Order of the hits: best first, or newest first.
 Sort: TypeAlias = Literal["score", "date"]
 #: What hits are grouped by.
@@ -50,6 +52,8 @@ class Option:
     """Message for a value that is none of the choices."""
     separator: str = ", "
     """Stands between the choices in that message."""
+    pattern: str | None = None
+    """Regular expression that a text meets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,19 @@ class QueryOptions:
     )
     """A condition on their metadata."""
     min_score: Annotated[float | None, Option("Only hits with at least this score.", metavar="S")] = None
-    cutoff: Annotated[Cutoff | None, Option("Whether to end the list where hits stop being relevant.")] = None
-    """``"auto"`` gives no hits beyond the end of relevance."""
+    cutoff: Annotated[
+        Cutoff | None,
+        Option(
+            "End the list where hits stop being relevant (auto), or where at most this share of the relevant images is "
+            "lost (10%).",
+            metavar="auto|N%",
+            refusal="{name} is None, auto, or a share of relevant images to lose at most, as 10%, not {value!r}",
+            pattern=r"^(auto|(?!0+(\.0+)?%)[0-9]{1,2}(\.[0-9]{1,2})?%)$",
+        ),
+    ] = None
+    """``"auto"`` gives no hits beyond the end of relevance. ``"10%"`` gives as many hits as it takes to lose a tenth of
+    the relevant images at most, on average over queries like those by which :func:`imseek.evaluate.cutoff` calibrated
+    the collection."""
     sort: Annotated[Sort, Option("Order the hits by score, best first, or by date, newest first.")] = "score"
     group_by: Annotated[
         GroupBy | None, Option("Group the hits by folder, day or source; `limit` then counts groups.")
@@ -187,7 +202,8 @@ class OptionField:
         if self.kind is bool:
             return isinstance(value, bool)
         if self.kind is str:
-            return isinstance(value, str) and bool(value.strip())
+            pattern = self.option.pattern
+            return isinstance(value, str) and bool(value.strip() if pattern is None else re.fullmatch(pattern, value))
         if not _is_number(value, Integral if self.kind is int else Real):
             return False
         if self.kind is float and not abs(value) <= sys.float_info.max:  # NaN and infinity
@@ -203,6 +219,8 @@ class OptionField:
         if self.kind is bool:
             return f"{label} is True or False"
         if self.kind is str:
+            if option.pattern is not None:
+                return option.refusal.format(name=label, value=value)
             if isinstance(value, str):
                 return f"{label} must not be empty"
             return f"{label} is a str{', or None' * self.nullable}"

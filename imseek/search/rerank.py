@@ -15,7 +15,7 @@ candidates at once and there are no groups, it ends with the collection.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import numpy as np
@@ -26,6 +26,7 @@ from imseek.search.cutoff import cut_irrelevant
 from imseek.search.diversity import diversify
 from imseek.search.hubness import move_back_hubs
 from imseek.search.near_duplicates import collapse_duplicates
+from imseek.search.promised_cutoff import cut_by_promise, estimate_loss, is_promise, kind_of
 from imseek.search.query import Query
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ class Stage(Generic[ContextT]):
     run: Callable[[CandidateSet, Query, ContextT], CandidateSet]
     applies: Callable[[Query], object]
     needs_all: bool = True
+
+
+def end_list(candidates: CandidateSet, query: Query, context: PreparedQuery) -> CandidateSet:
+    """Drop the candidates beyond the end of relevance, or beyond what the query's promise needs."""
+    if context.threshold is None:
+        kept = cut_irrelevant(candidates, query, context)
+    else:
+        kept = cut_by_promise(candidates, context, context.threshold)
+    return replace(kept, lost=estimate_loss(candidates, kept, context))
 
 
 def drop_low_scores(candidates: CandidateSet, query: Query, context: StageContext) -> CandidateSet:
@@ -76,7 +86,7 @@ def sorts_all(query: Query) -> bool:
 
 
 COLLECTION_STAGES: tuple[Stage[PreparedQuery], ...] = (
-    Stage(cut_irrelevant, lambda query: query.cutoff is not None),
+    Stage(end_list, lambda query: query.cutoff is not None),
     Stage(drop_low_scores, lambda query: query.min_score is not None, needs_all=False),
     Stage(move_back_hubs, lambda query: query.hubness),
     Stage(collapse_duplicates, lambda query: query.collapse),
@@ -111,6 +121,8 @@ def check_query(query: Query) -> None:
     """Raise QueryError for options that exclude each other."""
     if query.by == "text" and (query.more or query.less):
         raise QueryError("more and less compare pictures, and a search by text none", hint="leave out by, more or less")
+    if is_promise(query):
+        kind_of(query)
     if query.sort == "date" and query.diversity:
         raise QueryError("hits cannot be both sorted by date and diversified", hint="leave out sort or diversity")
     if query.sort == "date" and query.rerank is not None:

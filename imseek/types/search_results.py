@@ -163,6 +163,10 @@ class SearchResult:
     """What ``--page`` (``Query.page``) takes for the hits after these; null after the last."""
     cut: Count | None = None
     """Number of images that the cutoff removed; null without one."""
+    lost: Annotated[Share | None, Json(omit_none=True)] = None
+    """Share of the relevant images that the cutoff is estimated to have removed, in the mean over queries like those by
+    which the collection was calibrated (`imseek evaluate cutoff`); left out without a calibration, and of an empty
+    list."""
     approximate: bool = False
     """Whether an approximate index chose the candidates. Scores are exact all the same."""
     groups: tuple[HitGroup, ...] = ()
@@ -171,6 +175,12 @@ class SearchResult:
     """Those that answered."""
     pictures: Annotated[Pictures | None, Json(hidden=True)] = field(default=None, compare=False, repr=False)
     """Access to the images, None where it is unknown; a result that has it displays them in notebooks."""
+
+    @property
+    @json_member(Json())
+    def nothing(self) -> bool:
+        """Whether the cutoff removed all images: nothing here shows what was searched for."""
+        return self.cut is not None and self.cut == self.searched > 0
 
     def __len__(self) -> int:
         return len(self.hits)

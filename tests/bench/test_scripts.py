@@ -88,6 +88,7 @@ CASES = (
         id="scale",
     ),
     Case("cold", "{colours} red --runs 1", ("programs.median_s", "programs.cpu_s")),
+    Case("promises", _STAMPS, ("auto.f1", "auto.empty"), unsound=True),
     Case("compose", _STAMPS, ("methods.r_at_1", "overall.average_precision"), unsound=True),
     Case("crash", "--kills 2 --only purge", ("total.lost", "scenarios.kills", "scenarios.failures")),
     Case(

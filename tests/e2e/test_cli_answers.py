@@ -158,6 +158,31 @@ class TestStages:
         assert len(cli("search", "red", "-n", "50").out.splitlines()) == 31
         assert cli("search", "red", "--json", "--cutoff", "auto").json("search")["cut"] == 0
 
+    @pytest.mark.parametrize("value", ["0%", "100%", "ten", "-5%"])
+    def test_a_promise_is_a_share(self, cli, album, value) -> None:
+        refused = cli("search", "red", f"--cutoff={value}")
+        assert refused.code == 2
+        assert "--cutoff is None, auto, or a share of relevant images to lose at most, as 10%" in refused.err
+
+    def test_a_promise_needs_a_calibration(self, cli, album) -> None:
+        refused = cli("search", "red", "--cutoff", "10%")
+        assert refused.code == 2
+        assert "cutoff 10% needs a calibration, and this collection has none" in refused.err
+        assert "imseek evaluate cutoff" in refused.err
+        refused = cli("evaluate", "cutoff")
+        assert refused.code == 2
+        assert "no image has a caption" in refused.err
+
+    def test_nothing_is_an_answer(self, cli, album, monkeypatch) -> None:
+        monkeypatch.setattr(cutoff, "MIN_SAMPLE", 20)
+        monkeypatch.setattr(cutoff, "count_relevant", lambda *_: 0)
+        count = cli("search", "red", "--by", "image", "--json", "--cutoff", "auto").json("search")
+        assert (count["nothing"], count["cut"], count["hits"]) == (True, count["searched"], [])
+        assert cli("search", "red", "--by", "image").out.splitlines()[:2] == [
+            "nothing here shows that",
+            f"… {count['cut']} below the cutoff; --cutoff none shows them",
+        ]
+
     def test_the_cutoff_is_on_in_tables_only(self, cli, album, monkeypatch) -> None:
         monkeypatch.setattr(cutoff, "MIN_SAMPLE", 20)
         table = cli("search", "red", "-n", "50")

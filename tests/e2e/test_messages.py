@@ -92,6 +92,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "evaluate zeroshot": ("", "--classes nowhere"),
     "evaluate ann": ("", "-c none"),
     "evaluate compare": ("", "--encoder none"),
+    "evaluate cutoff": ("", "--captions nowhere.csv"),
     "config list": ("",),
     "config get": ("device", "devise"),
     "config set": ("device cpu", "device ''", "index.ocr perhaps", "index.threads 0", "colour red"),

@@ -28,6 +28,7 @@ from imseek.errors import QueryError
 from imseek.ocr import text_store
 from imseek.ocr.results import TextLine
 from imseek.search import engine, result_pages
+from imseek.search.agreement import read_has_names
 from imseek.search.cutoff import MIN_SAMPLE
 from imseek.search.query_words import words_of
 from imseek.search.rank_fusion import MAX_WORD_MATCHES, CaptionHits, WordHits, calibrate, caption_agreement
@@ -484,6 +485,32 @@ class TestCutoff:
         weak = large.search(Query((Term(text="zebra crossing highway lantern"),), by="text", cutoff="auto"))
         assert names(weak) == ["a zebra crossing.png"] or not names(weak)
         assert weak.cut
+
+    def test_words_name_things_or_not(
+        self, large: imseek.Collection, tmp_path: Path, small_photo_files: list[Path]
+    ) -> None:
+        """Numbers, and a zebra twice, name nothing; a dog among four does."""
+        space = large.engine.reader.current.space
+        assert not read_has_names(large.engine.reader, space)
+        for n, path in enumerate(small_photo_files[:4]):
+            shutil.copy(path, tmp_path / (f"my dogs{path.suffix}" if n == 2 else f"{n}{path.suffix}"))
+        with imseek.create(tmp_path / "c", encoder="fake") as collection:
+            collection.index([tmp_path])
+            assert read_has_names(collection.engine.reader, collection.engine.reader.current.space)
+
+    @pytest.mark.parametrize(
+        ("query", "is_empty"), [("lantern", True), ("zebra lantern highway", True), ("zebra", False)]
+    )
+    def test_where_words_name_things_what_they_do_not_name_is_not_there(
+        self, large: imseek.Collection, monkeypatch: pytest.MonkeyPatch, query: str, is_empty: bool
+    ) -> None:
+        """Beside a basic encoder, by whose pictures nothing stands out here."""
+        monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {"test": 50.0})
+        monkeypatch.setattr("imseek.search.cutoff.count_relevant", lambda *_: 0)
+        monkeypatch.setattr("imseek.search.engine.read_has_names", lambda *_: True)
+        with imseek.open(large.path) as opened:
+            found = opened.search(query, cutoff="auto", limit=300)
+        assert (found.nothing, len(found) == 0) == (is_empty, is_empty)
 
     def test_one_of_several_collections_has_no_allowed_image(self, large: imseek.Collection, tmp_path: Path) -> None:
         with imseek.create(tmp_path / "c", encoder="fake") as other:

@@ -207,3 +207,10 @@ def test_changes_begin_on_the_first_page() -> None:
     wrong = right.mark(7, right=False)
     assert (wrong.more, wrong.less) == ((), (7,))
     assert wrong.mark(7, right=False).less == ()
+
+
+def test_a_promise_of_the_cutoff_in_the_address() -> None:
+    asked = search_state.parse_address({"q": ["a cat"], "cutoff": ["10%"]}).asked
+    assert (asked.cutoff, asked.query(str.encode).cutoff) == ("10%", "10%")
+    assert asked.parameters() == {"q": ["a cat"], "cutoff": ["10%"]}
+    assert search_state.parse_address({"q": ["a cat"], "cutoff": ["0%"]}).unread == ("cutoff=0%",)

@@ -91,6 +91,7 @@ def test_the_commands_of_the_design_are_there() -> None:
         "evaluate zeroshot",
         "evaluate ann",
         "evaluate compare",
+        "evaluate cutoff",
         "collection",
         "collection list",
         "collection create",

@@ -14,6 +14,8 @@ from imseek.search.query import Query, Term, as_query
 from imseek.search.query_options import option_fields
 
 RED = Term(text="red")
+#: No share of relevant images that a list may lose.
+BAD_PROMISES = ("0%", "00.0%", "100%", "-1%", "ten", "10", "10 %", "10%\n", "1e1%", "٣%", "", "%", 0.1, True)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,8 @@ def test_which_terms_show_something() -> None:
         ({"min_score": float("nan")}, "min_score must be a finite number"),
         ({"min_score": "0.3"}, "min_score must be a finite number"),
         ({"min_score": 10**400}, "min_score must be a finite number"),
-        ({"cutoff": "none"}, "cutoff is one of None, auto, not 'none'"),
+        ({"cutoff": "none"}, "cutoff is None, auto, or a share of relevant images to lose at most, as 10%, not 'none'"),
+        *(({"cutoff": value}, "cutoff is None, auto, or a share") for value in BAD_PROMISES),
         ({"sort": "size"}, "sort is one of score, date, not 'size'"),
         ({"sort": None}, "sort is one of score, date"),
         ({"group_by": "camera"}, "group_by is one of None, folder, day, source"),

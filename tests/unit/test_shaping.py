@@ -85,7 +85,7 @@ def reverse(pool: CandidateSet, query: Query, context: Any) -> CandidateSet:
 
 def sifted(pool: CandidateSet, query: Query, told: Told = NOTHING, keep: int = 0) -> CandidateSet:
     """What the stages leave; those that look at a collection are replaced."""
-    runs = {"cut_irrelevant": cut_after(keep), "move_back_hubs": reverse}
+    runs = {"end_list": cut_after(keep), "move_back_hubs": reverse}
     stages = [replace(stage, run=runs.get(stage.run.__name__, stage.run)) for stage in rerank.COLLECTION_STAGES]
     return rerank.run_stages(stages, pool, query, told)  # type: ignore[misc] # facts of no collection
 

@@ -110,6 +110,12 @@ _FACTS_BY_KIND: Final[Mapping[str, Mapping[str, ReadMember]]] = {
     },
     "temperature": _SCALE,
     "ocr": {"recognisers": _TEXTS},
+    "cutoff": {
+        **_ENCODER_FACTS,
+        "images": _INT,
+        "queries": _object({"auto": _INT, "image": _INT, "picture": _INT}),
+        "captions_from": _TEXT,
+    },
     "clusters": {
         **_ENCODER_FACTS,
         "method": _TEXT,

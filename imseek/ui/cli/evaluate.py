@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_zeroshot
+from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_cutoff, evaluate_zeroshot
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import (
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from imseek.evaluate.results import RetrievalReport
 
 app = Group(
-    "Measure the quality of search, by captions, by labels, and against exact search. Nothing is stored.",
+    "Measure the quality of search, by captions, by labels, and against exact search. Only `cutoff` stores anything.",
     epilog=examples(
         "imseek evaluate retrieval",
         "imseek evaluate ann",
@@ -91,3 +91,4 @@ def _lines(report: RetrievalReport) -> list[str]:
 evaluate_zeroshot.register(app)
 evaluate_ann.register(app)
 evaluate_compare.register(app)
+evaluate_cutoff.register(app)

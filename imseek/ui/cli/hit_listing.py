@@ -25,10 +25,13 @@ def print_table(
     result: SearchResult, by: By, names: Mapping[str, str], *, colour: bool = False, empty: str = "no hits"
 ) -> None:
     """Print hits as a table, or that there are none, with notes below. ``names`` maps collection UUIDs to names."""
+    if result.nothing:
+        empty = "nothing here shows that"
     print(_grouped_table(result, by, names, _in_colour if colour else _plain) if result.hits else empty)
     if result.cut:
         more = "more " if result.hits else ""
-        print(f"… {result.cut:,} {more}below the cutoff; --cutoff none shows them")
+        lost = "" if result.lost is None else f", with about {result.lost:.0%} of what is relevant"
+        print(f"… {result.cut:,} {more}below the cutoff{lost}; --cutoff none shows them")
     if len(result.spaces) > 1:
         shares = (f"{share.weight:.0%} {printable(share.encoder)}" for share in result.spaces)
         print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")

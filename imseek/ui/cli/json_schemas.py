@@ -15,7 +15,7 @@ from imseek.clusters.results import AssignReport, OutlierReport, SampleReport
 from imseek.dataset.results import Balance, LeakReport
 from imseek.duplicates.action_results import ApplyReport, UndoReport
 from imseek.encoders import DownloadResult, EncoderCheck, EncoderList
-from imseek.evaluate.results import AgreementReport, NeighbourReport, RetrievalReport
+from imseek.evaluate.results import AgreementReport, CutoffReport, NeighbourReport, RetrievalReport
 from imseek.labels.results import LabelEvaluation
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, Proposals
 from imseek.search import FacetSummary
@@ -86,6 +86,7 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "error": ErrorAnswer,
     "evaluate-ann": Answer[NeighbourReport],
     "evaluate-compare": Answer[evaluate_compare.Comparison],
+    "evaluate-cutoff": Answer[CutoffReport],
     "evaluate-retrieval": Answer[RetrievalReport],
     "evaluate-zeroshot": Answer[LabelEvaluation],
     "export": Answer[ExportReport],

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -65,8 +65,8 @@ class QueryFlags:
     ] = None
     # In place of the option's: people see where relevance ends, unless they say "none".
     cutoff: Annotated[
-        Literal["auto", "none"] | None,
-        typer.Option("--cutoff", help=option_fields()["cutoff"].option.help),
+        str | None,
+        typer.Option("--cutoff", metavar="auto|N%|none", help=option_fields()["cutoff"].option.help),
     ] = None
     options: QueryOptions = field(default_factory=QueryOptions)
     region: Region | None = None
@@ -154,6 +154,7 @@ class QueryFlags:
     def _options(self, cutoff: Cutoff | None) -> QueryOptions:
         if self.cutoff is not None:
             cutoff = None if self.cutoff == "none" else self.cutoff
+            cutoff = check_values({"cutoff": cutoff}, lambda _: "--cutoff")["cutoff"]
         return replace(self.options, cutoff=cutoff)
 
     def _terms(self, texts: Sequence[str]) -> tuple[Term, ...]:

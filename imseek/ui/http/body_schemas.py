@@ -151,7 +151,9 @@ class GroupBody(BaseModel):
 
 
 class Answer(BaseModel):
-    """``cut``: how many a cutoff left out; ``next_page``: what ``page`` takes for the hits after these."""
+    """``cut``: how many a cutoff left out; ``lost``: the share of relevant images among these, where the collection is
+    calibrated; ``nothing``: whether the cutoff left out all; ``next_page``: what ``page`` takes for the hits after
+    these."""
 
     schema_: int = Field(1, alias="schema")
     collection: str
@@ -161,6 +163,8 @@ class Answer(BaseModel):
     searched: int
     approximate: bool
     cut: int | None
+    lost: float | None = None
+    nothing: bool
     next_page: str | None
     notes: list[str]
     spaces: list[SpaceBody]

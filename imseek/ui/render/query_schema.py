@@ -118,7 +118,7 @@ def option_schema(one: OptionField) -> dict[str, Any]:
     how = Json(
         minimum=one.option.minimum,
         maximum=one.option.maximum,
-        pattern=r"\S" if one.kind is str else None,
+        pattern=one.option.pattern or (r"\S" if one.kind is str else None),
     )
     default = {} if one.default in (None, ()) else {"default": one.default}
     return {**schema_of_type(one.hint, how), **default, "description": one.option.help}

@@ -95,6 +95,7 @@ class SearchState:
     """Everything that a search on the page consists of. ``where`` are conditions that must all hold (docs/where.md).
 
     The fields from ``by`` on are options of a query (:class:`imseek.search.QueryOptions`), which checks their values.
+    ``cutoff`` is True for ``auto``, or a promise (``10%``).
     """
 
     parts: tuple[QueryPart, ...] = ()
@@ -104,7 +105,7 @@ class SearchState:
     by: By = "auto"
     sort: Order = "score"
     group_by: GroupBy | None = None
-    cutoff: bool = True
+    cutoff: bool | str = True
     collapse: bool = False
     diversity: float = 0.0
     rerank: str | None = None
@@ -133,7 +134,7 @@ class SearchState:
         """
         parts = self.parts or tuple(QueryPart("image", str(one)) for one in self.more)
         options = {one.name: getattr(self, one.name) for one in _OPTIONS.values()}
-        options["cutoff"] = "auto" if self.cutoff else None
+        options["cutoff"] = "auto" if self.cutoff is True else self.cutoff or None
         options["sort"] = "date" if self.sort == "date" else "score"
         if self.sort == "date":  # Diversity (MMR) and rerankers impose an order of their own.
             options |= {"diversity": 0.0, "rerank": None}
@@ -328,7 +329,7 @@ def _read_option(name: str, text: str) -> Any:
     option = option_fields()[name]
     if name == "sort" and text == "added":
         return text
-    if option.kind is bool or name == "cutoff":
+    if option.kind is bool or (name == "cutoff" and not text.endswith("%")):
         if text not in _SWITCH:
             raise ValueError(text)
         return _SWITCH[text]

@@ -8,6 +8,7 @@ import streamlit as st
 
 from imseek.collection import Collection
 from imseek.overview import read_state
+from imseek.search import is_calibrated
 from imseek.ui.web.components.rail import rail
 from imseek.ui.web.gc_freeze import freeze_heap
 from imseek.ui.web.pages.search import (
@@ -36,7 +37,7 @@ def show() -> None:
     read = page_state.current()
     asked = read.asked
     with errors.show_errors():
-        captions = read_state(collection.path).has_captions
+        captions, calibrated = read_state(collection.path).has_captions, is_calibrated(collection.path)
     above = st.container(key="search-above")
     menus = st.container(horizontal=True, gap="xsmall", key="search-menus", vertical_alignment="center", wrap=False)
     with menus:
@@ -48,7 +49,7 @@ def show() -> None:
     with menus:
         search_box.more_words()
         filter_menu.show(collection, asked)
-        options.show(asked, captions=captions)
+        options.show(asked, captions=captions, calibrated=calibrated)
         options.show_order(asked)
         history.show(collection.uuid, asked)
         if asked != SearchState():

@@ -97,6 +97,8 @@ def _show_facts(facts: DeltaGenerator, asked: SearchState, result: SearchResult,
     line = f"{line[0].upper()}{line[1:]}"
     if result.cut:
         line += f" · {result.cut:,} less relevant" + ("" if beyond else " left out")
+        if result.lost is not None:
+            line += f" (about {result.lost:.0%} of what is relevant)"
     if result.approximate:
         line += " · approximate (for all: Options, Exact search)"
     line += f" · {took * 1000:,.0f} ms"
@@ -111,7 +113,7 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
     if page_state.current().asked != asked:  # Feedback changed the search.
         st.rerun()
     if not result.hits:
-        _show_nothing_found(asked, bool(beyond))
+        _show_nothing_found(asked, result, bool(beyond))
     if asked.page:
         st.button("Show from the first picture on", on_click=page_state.go_to, args=(asked.with_changes(page=None),))
     shown: tuple[Hit, ...] = (*result.hits, *beyond)
@@ -145,12 +147,12 @@ def _like(image_id: int, more: bool) -> None:
         changes.announce(Change(text, lambda: page_state.go_to(before)), is_of_session=True)
 
 
-def _show_nothing_found(asked: SearchState, beyond: bool) -> None:
+def _show_nothing_found(asked: SearchState, result: SearchResult, beyond: bool) -> None:
     """Suggest what to do if nothing was found."""
     if beyond:
-        st.text("Nothing matches clearly. The closest pictures are below.")
+        st.text("Nothing here shows that. The closest pictures are below.")
         return
-    st.subheader("Nothing found", anchor=False)
+    st.subheader("Nothing here shows that" if result.nothing else "Nothing found", anchor=False)
     with st.container(horizontal=True):
         if asked.where:
             st.button("Clear filters", on_click=page_state.go_to, args=(asked.with_changes(where=()),))

@@ -19,10 +19,12 @@ _BY: Final = {
 #: "" for no groups: Streamlit takes None for no selection.
 _GROUP: Final = {"": "No groups", "folder": "By folder", "day": "By day", "source": "By source"}
 _SIZES: Final = (30, 60, 120, 240)
+#: Shares of relevant pictures that a list may lose.
+_PROMISES: Final = ("5%", "10%", "20%")
 
 
-def show(asked: SearchState, *, captions: bool) -> None:
-    """Draw the menu."""
+def show(asked: SearchState, *, captions: bool, calibrated: bool) -> None:
+    """Draw the menu; a collection that is ``calibrated`` has lists that keep a promise."""
     changed = sum(getattr(asked, name) != getattr(SearchState(), name) for name in _KNOBS)
     with st.popover(f"Options ({changed})" if changed else "Options"):
         choices = {by: label for by, label in _BY.items() if captions or by in ("auto", "image", "text", asked.by)}
@@ -35,7 +37,7 @@ def show(asked: SearchState, *, captions: bool) -> None:
             "Groups a page" if asked.group_by else "Pictures a page",
             {n: str(n) for n in sizes},
         )
-        _toggle(asked, "cutoff", "Relevant results only", "Leaves out pictures that match no better than chance.")
+        _show_ends(asked, calibrated=calibrated)
         _toggle(asked, "collapse", "Collapse near-duplicates", "Shows only the best of each group.")
         _set_widget("search-diversity", asked.diversity)
         st.slider(
@@ -55,6 +57,27 @@ def show(asked: SearchState, *, captions: bool) -> None:
         _toggle(
             asked, "exact", "Exact search", "Compares every picture: slower in large collections, but misses nothing."
         )
+
+
+def _show_ends(asked: SearchState, *, calibrated: bool) -> None:
+    """Draw the choice of where the list ends: a switch, or several promises."""
+    why = "Leaves out pictures that match no better than chance."
+    if not calibrated and not isinstance(asked.cutoff, str):
+        _toggle(asked, "cutoff", "Relevant results only", why)
+        return
+    promises = [*_PROMISES, *([asked.cutoff] if isinstance(asked.cutoff, str) else [])]
+    ends: dict[bool | str, str] = {True: "Where relevance ends", False: "Nowhere"}
+    ends |= {one: f"Keep all but {one} of what is relevant" for one in promises}
+    _set_widget("search-ends", asked.cutoff)
+    st.selectbox(
+        "End of the list",
+        list(ends),
+        key="search-ends",
+        format_func=lambda one: ends.get(one, str(one)),
+        on_change=_on_change,
+        args=("cutoff", "search-ends"),
+        help=why,
+    )
 
 
 def show_order(asked: SearchState) -> None:

@@ -178,4 +178,6 @@ def summarise_search(asked: SearchState) -> str:
     usual = SearchState()
     said += [_BY[asked.by]] if asked.by != usual.by else []
     said += [words for name, words in _KNOBS.items() if getattr(asked, name) != getattr(usual, name)]
+    if isinstance(asked.cutoff, str):
+        said[said.index(_KNOBS["cutoff"])] = f"at most {asked.cutoff} lost"
     return " · ".join(said) or "everything"

@@ -1,0 +1,177 @@
+"""Calibrate ``--cutoff 10%`` by texts whose images are known, and measure on held-out ones what it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from imseek import collection as collections
+from imseek.analysis.space_vectors import Vectors
+from imseek.captions import caption_pairs
+from imseek.data.reader import Reader
+from imseek.data.trust import check_trusted
+from imseek.data.vectors.base import Ids
+from imseek.encoders.runtime import Runtime
+from imseek.errors import QueryError
+from imseek.evaluate.results import CaptionOrigin, CutoffKind, CutoffPromise, CutoffReport
+from imseek.evaluate.retrieval_evaluation import no_captions_error
+from imseek.progress import SILENT, Cancelled, Task
+from imseek.search.conformal import MIN_QUERIES, Float64, LossCurve
+from imseek.search.engine import Engine
+from imseek.search.promised_cutoff import CutoffCalibration, PromisedKind, RelevanceSample
+from imseek.search.query import Query, Term
+
+PHASE: Final = "calibrating"
+#: Promises that the report is about.
+PROMISES: Final = (0.05, 0.1, 0.2, 0.3)
+SPLITS: Final = 20
+#: Most queries of each kind, drawn at random.
+MAX_QUERIES: Final = 1000
+#: Queries that are encoded at once.
+_BATCH: Final = 32
+#: The words of an image's own caption do not count where the caption is the query.
+_CAPTIONS: Final = ("captions",)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasuredQueries:
+    """For each query, the ``relevance`` (m,) of its relevant images, and a sample of that of all."""
+
+    relevance: Sequence[Float64]
+    samples: Sequence[RelevanceSample]
+
+
+def calibrate(
+    root: Path,
+    captions: caption_pairs.CaptionSource | None = None,
+    column: str | None = None,
+    *,
+    runtime: Runtime | None = None,
+    task: Task = SILENT,
+    notify: Callable[[str], None] | None = None,
+    seed: int = 0,
+) -> tuple[CutoffCalibration | None, CutoffReport]:
+    """Calibrate a collection; see :func:`imseek.evaluate.cutoff`. The calibration is None if it was interrupted."""
+    check_trusted(root, "writing to it")  # before minutes of work
+    with collections.open(root, runtime=runtime, notify=notify) as opened:
+        engine = opened.engine
+        reader = engine.reader
+        space = reader.current.space
+        said = _load(reader, captions, column)
+        came: CaptionOrigin = "metadata" if captions is None else "given"
+        if not said.texts:
+            raise no_captions_error(said.left_out, given=captions is not None)
+        pairs = _gather(said, seed)
+        if len(pairs) < MIN_QUERIES:
+            raise QueryError(
+                f"{len(pairs):,} different texts are too few to calibrate the cutoff: it takes {MIN_QUERIES}",
+                hint="more captions, or --captions FILE with judgements: a text and an image a line",
+            )
+        ignored = _CAPTIONS if captions is None else ()
+        measured: dict[PromisedKind, MeasuredQueries] = {}
+        try:
+            for kind, queries, relevant in _queries(pairs):
+                if len(queries) >= MIN_QUERIES:
+                    measured[kind] = _measure(engine, queries, relevant, ignored, task)
+        except Cancelled:
+            measured = {}
+        images = reader.current.images
+        curves = {kind: LossCurve.of(one.relevance) for kind, one in measured.items()}
+        report = CutoffReport(
+            encoder=space.encoder,
+            generation=reader.generation,
+            images=images,
+            captions_from=came,
+            kinds=tuple(_describe(kind, one, seed) for kind, one in measured.items()),
+            left_out=said.left_out,
+            interrupted=not measured,
+            notes=() if captions is not None or "auto" not in measured else (_OWN_CAPTIONS,),
+        )
+        return CutoffCalibration(space.fingerprint, images, curves) if measured else None, report
+
+
+_OWN_CAPTIONS: Final = (
+    "words of a picture's own caption do not count where that caption is the query, so lists by words keep more than "
+    "they promise; judgements (--captions FILE) make them as short as the promise allows"
+)
+
+
+def _load(
+    reader: Reader, captions: caption_pairs.CaptionSource | None, column: str | None
+) -> caption_pairs.ImageCaptions:
+    space = reader.current.space
+    if captions is None:
+        return caption_pairs.read_own_captions(reader, space, None)
+    return caption_pairs.load_captions(reader, captions, column, Vectors(reader, space, None).ids)
+
+
+def _gather(said: caption_pairs.ImageCaptions, seed: int) -> Mapping[str, Ids]:
+    """Return the images of each text, of at most ``MAX_QUERIES`` texts drawn at random."""
+    found: dict[str, list[int]] = {}
+    for image_id, text in zip(said.ids.tolist(), said.texts, strict=True):
+        found.setdefault(text, []).append(image_id)
+    texts = list(found)
+    if len(texts) > MAX_QUERIES:
+        chosen = np.random.default_rng(seed).choice(len(texts), MAX_QUERIES, replace=False)
+        texts = [texts[n] for n in np.sort(chosen).tolist()]
+    return {text: np.unique(np.array(found[text], np.int64)) for text in texts}
+
+
+def _queries(pairs: Mapping[str, Ids]) -> list[tuple[PromisedKind, list[Query], list[Ids]]]:
+    """Return the queries of each kind and their relevant images. An image asks for the others of its text."""
+    texts, relevant = list(pairs), list(pairs.values())
+    several = [ids for ids in relevant if len(ids) > 1]
+    return [
+        ("auto", [Query(Term(text=text)) for text in texts], relevant),
+        ("image", [Query(Term(text=text), by="image") for text in texts], relevant),
+        ("picture", [Query(Term(image_id=int(ids[0]))) for ids in several], [ids[1:] for ids in several]),
+    ]
+
+
+def _measure(
+    engine: Engine, queries: Sequence[Query], relevant: Sequence[Ids], ignored: tuple[str, ...], task: Task
+) -> MeasuredQueries:
+    """Measure the relevance of the relevant images. Raises Cancelled."""
+    relevance: list[Float64] = []
+    samples: list[RelevanceSample] = []
+    for start in range(0, len(queries), _BATCH):
+        task.step(PHASE, start, len(queries))
+        part = slice(start, start + _BATCH)
+        for one, some in engine.measure_relevance(queries[part], relevant[part], ignored_words=ignored):
+            relevance.append(one)
+            samples.append(some)
+    task.report(PHASE, len(queries), len(queries))
+    return MeasuredQueries(relevance, samples)
+
+
+def _describe(kind: PromisedKind, measured: MeasuredQueries, seed: int) -> CutoffKind:
+    curve = LossCurve.of(measured.relevance)
+    promises = []
+    for promise in PROMISES:
+        threshold = curve.threshold(promise)
+        losses = split_losses(measured.relevance, promise, seed)
+        if threshold is None or losses is None:
+            continue
+        length = np.mean([one.count(threshold) for one in measured.samples])
+        promises.append(CutoffPromise(promise, float(losses.mean()), float(losses.std()), round(float(length))))
+    return CutoffKind(kind, curve.queries, len(curve.relevance), tuple(promises))
+
+
+def split_losses(relevance: Sequence[Float64], promise: float, seed: int, splits: int = SPLITS) -> Float64 | None:
+    """Return the loss (splits,) on one half of the queries by a threshold calibrated on the other, drawn at random.
+
+    None where half of them is too few for the promise.
+    """
+    rng, losses = np.random.default_rng(seed), []
+    for _ in range(splits):
+        order = rng.permutation(len(relevance)).tolist()
+        half = len(order) // 2
+        threshold = LossCurve.of([relevance[n] for n in order[:half]]).threshold(promise)
+        if threshold is None:
+            return None
+        losses.append(LossCurve.of([relevance[n] for n in order[half:]]).loss(threshold))
+    return np.array(losses)
