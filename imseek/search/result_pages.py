@@ -158,7 +158,7 @@ def _result(
         spaces=tuple(SpaceShare(space.space_id, space.encoder, share) for space, share in shares),
         next_page=next_page,
         cut=None if found[0].cut is None else sum(one.cut or 0 for one in found),
-        lost=None if several else candidates.lost,
+        lost=found[0].candidates.lost if len(found) == 1 else None,
         approximate=any(one.approximate for one in found),
         groups=tuple(
             HitGroup(_name(group.key), group.size, tuple(hits[i] for i in group.positions)) for group in page.groups
