@@ -70,6 +70,13 @@ def hint_of_os_error(error: OSError) -> str | None:
     return _OS_HINTS.get(number) if error.strerror in (None, os.strerror(number)) else None
 
 
+def repair_command(root: object) -> str:
+    """Return the command that repairs the collection in the folder ``root``, as a shell reads it."""
+    import shlex
+
+    return f"imseek collection repair {shlex.quote(str(root))}"
+
+
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "there are") -> str:
     """Return a hint for an unknown name: similar names, or else ``otherwise`` and the known names."""
     import difflib

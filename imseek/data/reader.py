@@ -30,7 +30,7 @@ from imseek.data.trust import check_trusted, is_trusted
 from imseek.data.user_files.image_places import IndexedPlace, read_place_rows, unknown_place_error
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.scores import zero_rows
-from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError
+from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError, repair_command
 from imseek.types.pictures import Image, Place
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Reader:
         if self.current.uuid != self.identity.uuid:
             raise CorruptCollectionError(
                 f"{root / layout.CURRENT} belongs to another collection",
-                hint=f"imseek collection repair {root}",
+                hint=repair_command(root),
             )
         self._modalities = {space.space_id: space.modality for space in self.current.spaces}
         self._dims = {space.space_id: space.dim for space in self.current.spaces}
@@ -305,7 +305,7 @@ class Reader:
             if source_id not in self._roots:
                 raise CorruptCollectionError(
                     f"image {image_id} belongs to a source that is not in the catalog",
-                    hint=f"imseek collection repair {self.root}",
+                    hint=repair_command(self.root),
                 )
         return self._roots
 
@@ -595,14 +595,12 @@ class Reader:
             raise self._damaged(name, error) from error
 
     def _damaged(self, name: str, error: Exception | str) -> CorruptCollectionError:
-        return CorruptCollectionError(
-            f"{self.root / name} is damaged: {error}", hint=f"imseek collection repair {self.root}"
-        )
+        return CorruptCollectionError(f"{self.root / name} is damaged: {error}", hint=repair_command(self.root))
 
     def _stale(self, name: str) -> StaleGenerationError:
         return StaleGenerationError(
             f"{name} of generation {self.generation} is missing from {self.root}",
-            hint=f"open the collection again; if that does not help, run imseek collection repair {self.root}",
+            hint=f"open the collection again; if that does not help, run {repair_command(self.root)}",
         )
 
 

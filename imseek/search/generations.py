@@ -19,6 +19,7 @@ from imseek.errors import (
     ExpiredPageError,
     StaleGenerationError,
     UntrustedCollectionError,
+    repair_command,
 )
 from imseek.search.fuse_terms import SAMPLE, sample_rows
 from imseek.types.arrays import Float32
@@ -166,7 +167,7 @@ class GenerationCache:
                 if missing:
                     raise CorruptCollectionError(
                         f"{missing} images have no vector of {space.encoder}",
-                        hint=f"imseek collection repair {self._root}",
+                        hint=repair_command(self._root),
                     )
                 generation.indexes[space.space_id] = index
                 if self._earlier is not None and generation is self._newest:

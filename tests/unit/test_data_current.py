@@ -20,8 +20,8 @@ from imseek.errors import CollectionNotFoundError, CorruptCollectionError, Forma
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    imseek.create(tmp_path / "collection", encoder="fake").close()
-    return tmp_path / "collection"
+    imseek.create(tmp_path / "my collection", encoder="fake").close()
+    return tmp_path / "my collection"
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -68,7 +68,7 @@ def test_damage_is_told_with_what_to_do(root: Path, name: str, how: str) -> None
         rewrite(path, more=1)
     with pytest.raises(CorruptCollectionError, match=name) as refusal:
         imseek.open(root)
-    assert refusal.value.hint == f"imseek collection repair {root}"
+    assert refusal.value.hint == f"imseek collection repair '{root}'"
 
 
 def test_the_current_file_of_another_collection_is_refused(root: Path, tmp_path: Path) -> None:

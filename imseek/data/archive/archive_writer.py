@@ -13,7 +13,7 @@ from imseek.data.archive.generation_snapshot import GenerationSnapshot, open_gen
 from imseek.data.archive.manifest import FOLDER, NAME, Manifest, byte_counter, parse
 from imseek.data.catalog.catalog import now
 from imseek.data.files.system_errors import translate_os_errors
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, repair_command
 from imseek.progress import Task
 
 PHASE: Final = "backing up"
@@ -72,7 +72,7 @@ def _write(root: Path, found: GenerationSnapshot, manifest: Manifest, out: tar_s
             sound = False
         if not sound:
             raise CorruptCollectionError(
-                f"{root / entry.path} is damaged: no backup was made", hint=f"imseek collection repair {root}"
+                f"{root / entry.path} is damaged: no backup was made", hint=repair_command(root)
             )
         out.write(tar_stream.padding(entry.size))
         file.close()

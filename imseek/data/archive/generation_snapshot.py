@@ -35,7 +35,7 @@ from imseek.data.files import durable_files
 from imseek.data.files.collection_files import find_files, open_file
 from imseek.data.repair.error_diagnosis import note_opened
 from imseek.data.vectors import snapshot_publication
-from imseek.errors import CorruptCollectionError, StaleGenerationError
+from imseek.errors import CorruptCollectionError, StaleGenerationError, repair_command
 
 #: Generations to try before giving up on a fast writer, and seconds between the attempts.
 _TRIES: Final = 20
@@ -186,4 +186,4 @@ def _open_journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
 
 
 def _corrupt(root: Path, message: str) -> CorruptCollectionError:
-    return CorruptCollectionError(message, hint=f"imseek collection repair {root}")
+    return CorruptCollectionError(message, hint=repair_command(root))

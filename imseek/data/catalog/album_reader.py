@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.files.json_object import JsonObject
 from imseek.data.reader import Reader
-from imseek.errors import AlbumNotFoundError, CorruptCollectionError, did_you_mean
+from imseek.errors import AlbumNotFoundError, CorruptCollectionError, did_you_mean, repair_command
 
 #: The version of the catalog from which on there are albums: a reader may meet an earlier one, which has none.
 _SINCE = 5
@@ -38,7 +38,7 @@ def rows(reader: Reader) -> list[AlbumRow]:
     except (ValueError, TypeError, RecursionError) as error:
         raise CorruptCollectionError(
             f"the catalog of {reader.root} has an album that imseek does not write: {error}",
-            hint=f"imseek collection repair {reader.root}",
+            hint=repair_command(reader.root),
         ) from error
 
 

@@ -24,7 +24,7 @@ from imseek.data.catalog.migrations import MIGRATIONS, migrate_connection, refus
 from imseek.data.collection_records import FINGERPRINT, MAX_DIM
 from imseek.data.files.json_object import JsonObject
 from imseek.data.words.values import INDEXED, RULES
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, repair_command
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -74,7 +74,7 @@ def check_catalog(connection: Connection, root: Path) -> None:
 
     largest = connection.exec_driver_sql(_LARGEST_ID).scalar()
     if (fault := find_fault(rows, largest)) is not None:
-        raise CorruptCollectionError(f"the catalog of {root}: {fault}", hint=f"imseek collection repair {root}")
+        raise CorruptCollectionError(f"the catalog of {root}: {fault}", hint=repair_command(root))
 
 
 def find_any_fault(catalog: sqlite3.Connection) -> str | None:

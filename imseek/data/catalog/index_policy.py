@@ -8,7 +8,7 @@ from typing import Final
 from imseek.data.catalog.index_policy_text import POLICY, parse_policy
 from imseek.data.catalog.read_connection import connect_read_only, read_meta
 from imseek.data.collection_records import Current
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, repair_command
 from imseek.types.index_policy import IndexPolicy
 
 #: Up to this many bytes of float16 rows, an exact scan answers within milliseconds.
@@ -23,7 +23,7 @@ def policy_of(root: Path) -> IndexPolicy:
         return IndexPolicy() if text is None else parse_policy(text)
     except (ValueError, TypeError) as error:
         raise CorruptCollectionError(
-            f"the catalog of {root} has a damaged {POLICY}: {error}", hint=f"imseek collection repair {root}"
+            f"the catalog of {root} has a damaged {POLICY}: {error}", hint=repair_command(root)
         ) from error
 
 

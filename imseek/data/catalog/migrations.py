@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from imseek.data.catalog.sqlite.word_index import without_index
-from imseek.errors import CorruptCollectionError, FormatVersionError
+from imseek.errors import CorruptCollectionError, FormatVersionError, repair_command
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -212,9 +212,7 @@ def check_schema(connection: sqlite3.Connection, path: Path, *, writing: bool) -
         if missing
         else "is mixed up"
     )
-    raise CorruptCollectionError(
-        f"{path} {what}: imseek did not make it so", hint=f"imseek collection repair {path.parent}"
-    )
+    raise CorruptCollectionError(f"{path} {what}: imseek did not make it so", hint=repair_command(path.parent))
 
 
 def _describe_row(row: tuple[str, str, str, str | None]) -> str:

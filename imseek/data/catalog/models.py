@@ -22,7 +22,7 @@ from imseek.data.collection_records import FOREVER
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import MAX_LARGE_JSON, read_file
 from imseek.data.files.json_object import JsonObject
-from imseek.errors import CorruptCollectionError, UsageError
+from imseek.errors import CorruptCollectionError, UsageError, repair_command
 
 #: Kind of a model's file in the catalog.
 KIND: Final = "model"
@@ -109,9 +109,7 @@ def load(root: Path, path: str, uuid: str | None = None) -> Model:
             found.time("created"),
         )
     except (OSError, ValueError, TypeError) as error:
-        raise CorruptCollectionError(
-            f"{root / path} is damaged: {error}", hint=f"imseek collection repair {root}"
-        ) from error
+        raise CorruptCollectionError(f"{root / path} is damaged: {error}", hint=repair_command(root)) from error
 
 
 def _decode_array(found: JsonObject) -> npt.NDArray[Any]:

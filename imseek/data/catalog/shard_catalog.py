@@ -20,7 +20,7 @@ from imseek.data.catalog.schema import FOREVER
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.collection_files import load_array
 from imseek.data.shards import shard_files
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, repair_command
 
 T = TypeVar("T")
 
@@ -202,7 +202,7 @@ def check_intact(connection: Connection, folders: Folders, shard_ids: Sequence[i
         if not intact:
             raise CorruptCollectionError(
                 f"{folders.root / file.path} is damaged or missing",
-                hint=f"imseek collection repair {folders.root}",
+                hint=repair_command(folders.root),
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from imseek.data import layout
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import read_file
 from imseek.data.files.system_errors import system_error
-from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
+from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError, repair_command
 
 
 def read_checksummed(root: Path, name: str) -> dict[str, Any]:
@@ -53,5 +52,5 @@ def corrupt_file_error(root: Path, name: str, error: Exception) -> CorruptCollec
     why = error.strerror if isinstance(error, OSError) and error.strerror else error
     return CorruptCollectionError(
         f"{root}/{name} is damaged or missing: {why}",
-        hint=f"imseek collection repair {shlex.quote(str(root))}",
+        hint=repair_command(root),
     )

@@ -31,7 +31,7 @@ from imseek.data.files.durable_files import FileDigest, digest_of_file
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.user_files import safe_path
 from imseek.data.user_files.safe_path import FOLDER_FLAGS, ChangingError, FolderEntry
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, repair_command
 
 #: Maximum bytes of a JSON file with a checksum: a collection of a hundred million images needs less.
 MAX_JSON: Final = 1 << 24
@@ -338,7 +338,7 @@ def foreign_file_error(root: Path, name: str, kind: str) -> CorruptCollectionErr
     if kind == HARD_LINK:
         return CorruptCollectionError(
             f"{root / name} is {HARD_LINK}: writing to it would change the other file too",
-            hint=f"`imseek collection repair {root}` replaces it with a separate copy",
+            hint=f"`{repair_command(root)}` replaces it with a separate copy",
         )
     return CorruptCollectionError(
         f"{root / name} is {kind}, where a collection has a {'folder' if name in layout.FOLDERS else 'file'}",
@@ -520,7 +520,7 @@ def _translate_errors(root: Path, name: str) -> Iterator[None]:
 
 def damaged_file_error(root: Path, name: str, error: Exception) -> DamagedFileError:
     """Build the error for a file whose bytes made a library raise ``error``."""
-    return DamagedFileError(f"{root / name} is damaged: {error}", hint=f"imseek collection repair {root}")
+    return DamagedFileError(f"{root / name} is damaged: {error}", hint=repair_command(root))
 
 
 def _corrupt(root: Path, message: str) -> CorruptCollectionError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from imseek.errors import CorruptCollectionError, ImseekError
+from imseek.errors import CorruptCollectionError, ImseekError, repair_command
 
 #: Errors that wrong types and ranges cause in Python, including SQLAlchemy's ``NoResultFound``.
 _SUSPICIOUS: Final = (
@@ -50,9 +50,7 @@ def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectio
         except (ImseekError, OSError):
             continue
         if fault is not None:
-            return CorruptCollectionError(
-                f"the catalog of {opened} is damaged: {fault}", hint=f"imseek collection repair {opened}"
-            )
+            return CorruptCollectionError(f"the catalog of {opened} is damaged: {fault}", hint=repair_command(opened))
     return None
 
 

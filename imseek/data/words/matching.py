@@ -7,7 +7,6 @@ word, then those with the next one, and of a word that too many hold, first thos
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +18,7 @@ from imseek.data.catalog.read_connection import read_meta
 from imseek.data.collection_records import FOREVER
 from imseek.data.words.scoring import count_units, idf, score_counts, units_of
 from imseek.data.words.values import FIELDS, INDEXED, Document, Prefix, Unit, WordMatches, WordQuery
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, repair_command
 
 if TYPE_CHECKING:
     from imseek.data.reader import Reader
@@ -229,7 +228,7 @@ def match_words(
     except CorruptCollectionError as error:
         if not backend_of(reader.root).is_file:
             raise
-        hint = f"imseek collection repair {os.fspath(reader.root)}"
+        hint = repair_command(reader.root)
         return _no_matches(documents, f"the index of words is damaged ({error}): {hint}")
     return matches
 

@@ -21,7 +21,7 @@ from imseek.data.files import durable_files
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.trust import FOLDERS_VARIABLE, is_trusted, trust
 from imseek.data.words.values import INDEXED, LATEST_RULES, RULES
-from imseek.errors import CollectionExistsError, StorageError
+from imseek.errors import CollectionExistsError, StorageError, repair_command
 from imseek.types.adapters import adapter_of
 
 #: Files that an interrupted creation may leave, removed under the lock.
@@ -90,7 +90,7 @@ def _check_free(root: Path) -> None:
     strangers = sorted({path.name for path in root.iterdir()} - _OWN_NAMES) if root.exists() else []
     if strangers:
         rest = all(layout.is_ours(name) for name in strangers)
-        hint = f"imseek collection repair {root}" if rest else "name a folder of its own"
+        hint = repair_command(root) if rest else "name a folder of its own"
         what = "contains the remains of a collection" if rest else "is not empty"
         raise CollectionExistsError(f"{root} {what} ({', '.join(strangers[:3])})", hint=hint)
 

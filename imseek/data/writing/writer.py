@@ -35,7 +35,7 @@ from imseek.data.processes import boot_id, host, process_start_time
 from imseek.data.repair.error_diagnosis import note_opened
 from imseek.data.trust import check_trusted
 from imseek.data.words import documents
-from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError
+from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError, repair_command
 from imseek.progress import SILENT, Progress, ProgressCallback, StopRequest, Task
 
 #: Retired files are kept for this long for readers that still have an older generation open.
@@ -313,7 +313,7 @@ class Writer:
             set_meta(connection, "next_shard_id", self._next_shard)
 
     def _corrupt(self, message: str) -> CorruptCollectionError:
-        return CorruptCollectionError(message, hint=f"imseek collection repair {self.root}")
+        return CorruptCollectionError(message, hint=repair_command(self.root))
 
     def _sweep(self) -> None:
         """Remove retired files whose grace time is over, and files left by interrupted commits."""

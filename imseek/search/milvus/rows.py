@@ -18,7 +18,7 @@ from imseek.data.milvus import layout
 from imseek.data.milvus.layout import Column
 from imseek.data.reader import Reader
 from imseek.data.vectors import Segment
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, repair_command
 from imseek.search.where import column_values
 from imseek.search.where.columns_and_functions import Kind
 from imseek.types.collection_info import SpaceInfo
@@ -61,9 +61,7 @@ def blocks(reader: Reader, columns: Sequence[Column]) -> Iterator[list[Row]]:
     spaces = reader.current.spaces
     segments = [reader.segments(space.space_id) for space in spaces]
     if any(len(one) != len(reader.current.shards) for one in segments):
-        raise CorruptCollectionError(
-            "some images have no vector in a space", hint=f"imseek collection repair {reader.root}"
-        )
+        raise CorruptCollectionError("some images have no vector in a space", hint=repair_command(reader.root))
     step = max(1, min(_MAX_ROWS, _MAX_FLOATS // max(1, sum(space.dim for space in spaces))))
     living = [each for each in zip(*segments, strict=True) if len(each[0].ids) > len(each[0].dead)]
     found = column_values.values(reader, [column.name for column in columns])

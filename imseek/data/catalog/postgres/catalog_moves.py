@@ -29,7 +29,7 @@ from imseek.data.files.collection_files import find_strange_at_top, refuse_stran
 from imseek.data.files.write_check import check_writable
 from imseek.data.repair.recovery_evidence import catalog_damage, catalog_lag, gather_evidence
 from imseek.data.trust import check_trusted
-from imseek.errors import CorruptCollectionError, ImseekError, UsageError
+from imseek.errors import CorruptCollectionError, ImseekError, UsageError, repair_command
 from imseek.types.maintenance_reports import CatalogReport
 
 #: The target that means the catalog file in the folder, instead of a URL.
@@ -77,7 +77,7 @@ def _to_server(root: Path, address: Address) -> CatalogReport:
     try:
         evidence = gather_evidence(root)
         if (fault := catalog_damage(root, evidence) or catalog_lag(root, evidence)) is not None:
-            raise CorruptCollectionError(f"{root / layout.CATALOG}: {fault}", hint=f"imseek collection repair {root}")
+            raise CorruptCollectionError(f"{root / layout.CATALOG}: {fault}", hint=repair_command(root))
         _refuse_existing_schema(address)
         staging = root / layout.STAGING
         durable_files.recreate_folder(staging)

@@ -15,7 +15,7 @@ from imseek.data.catalog.sqlite import catalog_file, word_index
 from imseek.data.catalog.sqlite.lock import WriterLock, is_file_locked
 from imseek.data.files.checksummed_files import read_checksummed
 from imseek.data.user_files.safe_path import stat_key
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, repair_command
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -184,7 +184,7 @@ class SqliteBackend:
             return None
 
     def _corrupt(self, message: str) -> CorruptCollectionError:
-        return CorruptCollectionError(message, hint=f"imseek collection repair {self._root}")
+        return CorruptCollectionError(message, hint=repair_command(self._root))
 
 
 @contextmanager

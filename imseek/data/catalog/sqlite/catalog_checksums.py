@@ -23,7 +23,7 @@ from imseek.data.files.checksummed_files import read_checksummed
 from imseek.data.files.collection_files import digest
 from imseek.data.files.durable_files import FileDigest
 from imseek.data.files.json_object import JsonObject
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, repair_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def verify_and_revoke(root: Path, staging: Path, uuid: str) -> Checksums:
     if digest_catalog(root) != recorded.files[layout.CATALOG]:
         raise CorruptCollectionError(
             f"{root / layout.CATALOG} differs from what the last writer saved",
-            hint=f"imseek collection repair {root}",
+            hint=repair_command(root),
         )
     return revoke(root, staging, recorded, layout.CATALOG)
 

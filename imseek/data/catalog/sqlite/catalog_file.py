@@ -21,7 +21,7 @@ from imseek.data import layout
 from imseek.data.catalog.migrations import check_schema, refuse_newer_version
 from imseek.data.catalog.sqlite.errors import storage_error
 from imseek.data.files.collection_files import HARD_LINK, foreign_file_error, kind_of, permissions
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, repair_command
 
 #: SQLite's errors where it cannot create the file through which it shares memory with writers.
 _NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN)
@@ -191,7 +191,7 @@ def check_files(path: Path) -> None:
         if ending == "-journal" and info.st_size:
             raise CorruptCollectionError(
                 f"{path}{ending} exists, but the catalog never has a rollback journal",
-                hint=f"imseek collection repair {path.parent}",
+                hint=repair_command(path.parent),
             )
 
 

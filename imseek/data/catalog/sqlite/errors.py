@@ -12,6 +12,7 @@ from imseek.errors import (
     LockedError,
     ReadOnlyError,
     StorageError,
+    repair_command,
 )
 
 
@@ -37,11 +38,11 @@ def storage_error(error: BaseException | None, catalog: Path, *, writing: bool =
         case sqlite3.SQLITE_INTERRUPT:
             return CorruptCollectionError(
                 f"{catalog}: a query took far more steps than one on a catalog of its size",
-                hint=f"imseek collection repair {catalog.parent}",
+                hint=repair_command(catalog.parent),
             )
         case sqlite3.SQLITE_NOMEM:
             return StorageError(said)
         case sqlite3.SQLITE_CANTOPEN if writing or catalog.exists():
             return StorageError(said, hint=f"check read permission and free disk space; or {MORE_FILES}")
         case _:
-            return CorruptCollectionError(said, hint=f"imseek collection repair {catalog.parent}")
+            return CorruptCollectionError(said, hint=repair_command(catalog.parent))
