@@ -228,7 +228,7 @@ class TestRefusals:
             (["--vector", "objects.npy"], "not a .npy file of numbers"),
             (["--vector", "packed.npz"], "not a .npy file of numbers"),
             (["id:99"], "no image 99 in this collection"),
-            (["red", "--more", "-1"], "no id of an image"),
+            (["red", "--more", "-1"], "is not an id of an image"),
             (["red", "--more", "1", "--less", "1"], "image 1 is in --more and in --less"),
             (["red", "--min-score", "nan"], "--min-score must be a finite number"),
             (["red", "--diversity", "2"], "diversity"),
