@@ -18,6 +18,8 @@ from imseek.types.arrays import Pixels
 _MIN_SIDE: Final = 960
 #: Processor seconds after which no further line is read.
 MAX_SECONDS: Final = 30.0
+#: Seconds after which Tesseract, whose processor time is its own, reads no further line.
+_TESSERACT_SECONDS: Final = 240.0
 #: A picture that is longer than this, in shorter sides, is read in parts, up to so many; what is beyond them is not.
 _MAX_ASPECT: Final = 3.0
 _PART_ASPECT: Final = 2.0
@@ -36,11 +38,16 @@ def read_picture(
     def is_over() -> bool:
         return is_cancelled() or time.thread_time() > ends
 
+    tesseract_ends = time.monotonic() + _TESSERACT_SECONDS
+
+    def is_late() -> bool:
+        return time.monotonic() > tesseract_ends
+
     pixels = decode(data, min_side=_MIN_SIDE, measured=False).pixels
     found: list[TextLine] = []
     is_wide = pixels.shape[1] > pixels.shape[0]
     for part, start, share in _parts(pixels):
-        for line in recogniser.read(part, is_over) if not is_over() and recogniser.has_text(part) else ():
+        for line in recogniser.read(part, is_over, is_late) if not is_over() and recogniser.has_text(part) else ():
             if is_wide:
                 found.append(replace(line, x=start + line.x * share, width=line.width * share))
             else:

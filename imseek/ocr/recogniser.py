@@ -149,10 +149,15 @@ class Recogniser:
             return False
         return any(self._has_line(part, seen) for part, seen in self._text_like_parts(pixels))
 
-    def read(self, pixels: Pixels, is_over: Callable[[], bool] = lambda: False) -> tuple[TextLine, ...]:
+    def read(
+        self,
+        pixels: Pixels,
+        is_over: Callable[[], bool] = lambda: False,
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> tuple[TextLine, ...]:
         """Read the lines in (h, w, 3) uint8 sRGB, upright, from the top: ``MAX_LINES`` at most.
 
-        None is read once ``is_over`` is true.
+        None is read once ``is_over`` is true, and none by Tesseract once ``is_late`` is.
         """
         pixels = _scale(pixels, min(1.0, READ_SIDE / max(pixels.shape[:2])))
         found: list[_ReadLine] = []
@@ -161,7 +166,7 @@ class Recogniser:
                 break
             found.append(_ReadLine(corners, *self._read_line(_cut(pixels, corners))))
         if self._tesseract is not None:
-            _read_other_scripts(self._tesseract, found, is_over)
+            _read_other_scripts(self._tesseract, found, lambda: is_over() or is_late())
         lines = (_line(one.corners, one.text, one.confidence, pixels, one.script) for one in found)
         return tuple(line for line in lines if line is not None)
 
@@ -298,7 +303,7 @@ def _read_other_scripts(tesseract: Tesseract, lines: Sequence[_ReadLine], is_ove
     """Read doubtful lines again, and in a picture that has a script those that could be in it."""
     doubtful = [line for line in lines if line.is_doubtful()]
     _read_again(tesseract, doubtful, [line.candidates() for line in doubtful], is_over)
-    for script in {line.script for line in doubtful if line.script is not None}:
+    for script in sorted({line.script for line in doubtful if line.script is not None}):  # What is both is the first.
         alike = [line for line in lines if line.script is None and line.is_alike(script)]
         _read_again(tesseract, alike, [{script: _LOOK_ALIKE_CONFIDENCE}] * len(alike), is_over)
 

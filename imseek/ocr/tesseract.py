@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import unicodedata
@@ -57,6 +58,9 @@ _MAX_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.5
 #: Seconds to say which version and languages there are.
 _ANSWER_SECONDS: Final = 10.0
+#: Where it runs: a missing configuration would be looked for in the current folder, as data are by a relative
+#: TESSDATA_PREFIX.
+_ROOT: Final = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +111,21 @@ class Tesseract:
         for row in _run(command, multipage_tiff(pages), is_over).split("\n"):
             with suppress(ValueError):  # the head of the table, or what a later version writes
                 level, page, *_, confidence, text = row.split("\t")
-                if level == _WORD and text.strip():
+                if level == _WORD and text.strip() and 0 <= float(confidence) <= 100:
                     words[int(page) - 1].append((text, float(confidence) / 100))
         return [_join(words[at]) for at in range(len(pages))]
 
 
 @cache
 def find_tesseract() -> Tesseract | None:
-    """Return the Tesseract that is installed; None where there is none, or none that has a language to offer."""
-    program = shutil.which("tesseract")
+    """Return the Tesseract that is installed; None where there is none, or none that has a language to offer.
+
+    Relative folders of the PATH do not count: a program in a folder of pictures is not run.
+    """
+    program = shutil.which("tesseract", path=os.pathsep.join(filter(os.path.isabs, os.get_exec_path())))
     if program is None:
         return None
-    version = re.match(r"tesseract v?((\d+)[\w.+-]*)", _say([program, "--version"]))
+    version = re.search(r"^tesseract v?((\d{1,4})\b[\w.+-]{0,40})", _say([program, "--version"]), re.MULTILINE)
     if version is None or int(version[2]) < _LEAST_VERSION:
         return None
     installed = set(_say([program, "--list-langs"]).split())
@@ -152,6 +159,7 @@ def _say(command: list[str]) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,  # where version 4 prints
+            cwd=_ROOT,
             timeout=_ANSWER_SECONDS,
             check=True,
             text=True,
@@ -162,7 +170,7 @@ def _say(command: list[str]) -> str:
 
 
 def _run(command: list[str], data: bytes, is_over: Callable[[], bool]) -> str:
-    """Return what a command answers to ``data``; nothing where it fails or ``is_over``."""
+    """Return what a command answers to ``data``; nothing where it fails or ``is_over``. No process of it stays."""
     ends = time.monotonic() + _MAX_SECONDS
     try:
         process = subprocess.Popen(  # noqa: S603 - the program on the PATH
@@ -170,7 +178,7 @@ def _run(command: list[str], data: bytes, is_over: Callable[[], bool]) -> str:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd="/",  # A missing configuration would be looked for in the current folder.
+            cwd=_ROOT,
             env=os.environ | {"OMP_THREAD_LIMIT": "1"},
             start_new_session=True,  # An interrupt at the terminal ends the run, not a picture.
         )
@@ -178,21 +186,24 @@ def _run(command: list[str], data: bytes, is_over: Callable[[], bool]) -> str:
         return ""
     given: bytes | None = data
     with process:
-        while True:
-            try:
-                said, _ = process.communicate(given, timeout=_POLL_SECONDS)
-                return said.decode("utf-8", "replace") if process.returncode == 0 else ""
-            except subprocess.TimeoutExpired:
+        try:
+            while not is_over() and time.monotonic() < ends:
+                with suppress(subprocess.TimeoutExpired):
+                    said, _ = process.communicate(given, timeout=_POLL_SECONDS)
+                    return said.decode("utf-8", "replace") if process.returncode == 0 else ""
                 given = None  # The rest is sent by the next call.
-                if is_over() or time.monotonic() > ends:
-                    process.kill()
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # What a script called tesseract has started, too.
+    return ""
 
 
 def _join(words: Sequence[tuple[str, float]]) -> tuple[str, float]:
     if not words:
         return "", 0.0
     sure = np.average([confidence for _, confidence in words], weights=[len(text) for text, _ in words])
-    return unicodedata.normalize("NFKC", " ".join(text for text, _ in words)), min(1.0, float(sure))
+    return unicodedata.normalize("NFKC", " ".join(text for text, _ in words)), float(sure)
 
 
 def _plain_page(line: Pixels) -> _Page:

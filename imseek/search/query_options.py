@@ -84,7 +84,7 @@ class QueryOptions:
             "End the list where hits stop being relevant (auto), or where at most this share of the relevant images is "
             "lost (10%).",
             metavar="auto|N%",
-            refusal="{name} is None, auto, or a share of relevant images to lose at most, as 10%, not {value!r}",
+            refusal="{name} is auto, or a share of the relevant images to lose at most, such as 10%, not {value!r}",
             pattern=r"^(auto|(?!0+(\.0+)?%)[0-9]{1,2}(\.[0-9]{1,2})?%)$",
         ),
     ] = None

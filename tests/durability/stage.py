@@ -732,7 +732,7 @@ class Reading:
     def has_text(self, pixels: Any) -> bool:
         return True
 
-    def read(self, pixels: Any, is_over: Callable[[], bool]) -> Any:
+    def read(self, pixels: Any, is_over: Callable[[], bool], is_late: Callable[[], bool]) -> Any:
         from imseek.ocr.results import TextLine
 
         return (TextLine(0.1, 0.1, 0.5, 0.1, 0.9, f"brightness {pixels.sum()}"),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import time
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 import imseek
 from imseek import ocr
 from imseek.data.catalog import models
-from imseek.ocr import recogniser, tesseract
+from imseek.ocr import picture_text, recogniser, tesseract
 from imseek.ocr.recogniser import Recogniser
 from imseek.ocr.results import OcrReport, TextLine
 from imseek.ui.render.ocr_text import earlier_recogniser_lines
@@ -41,6 +42,12 @@ def write(*lines: str, ground: str = "white", ink: str = "black") -> np.ndarray:
 def plain(lines: Sequence[TextLine]) -> list[str]:
     """What lines say but for case and the full stops that Tesseract likes to see at their ends."""
     return [line.text.rstrip(".,").casefold() for line in lines]
+
+
+def runs(process: int) -> bool:
+    """Whether a process runs; one that has ended may wait for its parent to notice."""
+    said = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], stdout=subprocess.PIPE, text=True).stdout
+    return said.strip()[:1] not in ("", "Z")
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +87,13 @@ def test_which_languages_are_used(program: Callable[..., None]) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    [{"version": "tesseract 3.05.02"}, {"version": "something else"}, {"languages": "eng\\nosd"}, {"languages": ""}],
+    [
+        {"version": "tesseract 3.05.02"},
+        {"version": "tesseract " + "9" * 5000},
+        {"version": "something else"},
+        {"languages": "eng\\nosd"},
+        {"languages": ""},
+    ],
 )
 def test_a_tesseract_that_is_of_no_use_is_none(program: Callable[..., None], said: dict[str, str]) -> None:
     program("exit 1", **said)
@@ -98,10 +111,11 @@ HEADER = "level\\tpage_num\\tconf\\ttext\\n"
         "cat >/dev/null; exit 3",
         "cat >/dev/null; head -c 100000 /dev/urandom",
         "cat >/dev/null; printf 'nothing\\n'",
+        "cat >/dev/null; printf '5\\t1\\tnan\\tκαλημέρα\\n'",
         "cat >/dev/null; printf '5\\t1\\tsure\\tφως\\n5\\tfirst\\t99\\tφως\\n5\\t900\\t99\\tφως\\n5\\t\\n'",
         f"cat >/dev/null; printf '{HEADER}5\\t1\\t96\\tCoffee\\n'",
     ],
-    ids=["ends at once", "fails", "noise", "no table", "strange rows", "another script"],
+    ids=["ends at once", "fails", "noise", "no table", "no number", "strange rows", "another script"],
 )
 def test_nothing_comes_of_a_useless_answer(program: Callable[..., None], read: str) -> None:
     program(read)
@@ -139,6 +153,62 @@ def test_a_process_is_ended_when_its_time_is_over(
     monkeypatch.setattr(tesseract, "_MAX_SECONDS", 0.0)
     assert found.read([line], [("GREEK",)]) == [None]
     assert time.monotonic() - started < 60
+
+
+def test_what_a_script_called_tesseract_starts_is_ended_too(program: Callable[..., None], tmp_path: Path) -> None:
+    program(f"sleep 600 & echo $! >{tmp_path}/child; wait")
+    found = tesseract.find_tesseract()
+    assert found is not None
+    line = np.full((30, 300, 3), 200, np.uint8)
+    child = tmp_path / "child"
+
+    def interrupted() -> bool:
+        if child.is_file() and child.read_text():
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        found.read([line], [("GREEK",)], interrupted)
+    ends = time.monotonic() + 30
+    while runs(int(child.read_text())):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    started = time.monotonic()
+    assert found.read([line], [("GREEK",)], lambda: time.monotonic() > started + 0.1) == [None]
+    assert time.monotonic() - started < 60
+
+
+def test_a_picture_does_not_wait_for_tesseract_again_and_again(
+    program: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program(f"echo >>{tmp_path}/runs; sleep 600")
+    monkeypatch.setattr(picture_text, "_TESSERACT_SECONDS", 5.0)
+    monkeypatch.setattr(tesseract, "_MAX_SECONDS", 5.0)
+    file = io.BytesIO()
+    Image.fromarray(write("Invoice 2024", CYRILLIC)).save(file, "PNG")
+    assert plain(ocr.read_picture(file.getvalue()))[0] == "invoice 2024"
+    assert len((tmp_path / "runs").read_text()) == 1
+
+
+def test_relative_folders_do_not_count(
+    program: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program("exit 1")
+    monkeypatch.chdir(tmp_path / "bin")
+    for path in (".", "", f".:{tmp_path}", "../bin"):
+        monkeypatch.setenv("PATH", path)
+        tesseract.find_tesseract.cache_clear()
+        assert tesseract.find_tesseract() is None
+    monkeypatch.setenv("PATH", f".:{tmp_path}/bin:/usr/bin:/bin")
+    tesseract.find_tesseract.cache_clear()
+    found = tesseract.find_tesseract()
+    assert found is not None
+    assert found.program == f"{tmp_path}/bin/tesseract"
+
+
+def test_languages_are_looked_for_where_it_runs(program: Callable[..., None]) -> None:
+    program("exit 1", languages="'; test $PWD = / && echo ell; printf '")
+    assert tesseract.find_tesseract() is not None
 
 
 def test_pictures_in_latin_and_photographs_start_no_process(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"text": "a", "limit": None}, "limit of a query cannot be"),
     ({"text": "a", "by": "words"}, "compared by"),
     ({"text": "a", "where": ""}, "must not be empty"),
-    ({"text": "a", "cutoff": "none"}, "cutoff is None, auto, or a share"),
+    ({"text": "a", "cutoff": "none"}, "cutoff is auto, or a share"),
     ({"text": "a", "sort": "size"}, "sort is one of"),
     ({"text": "a", "group_by": 1}, "group_by of a query cannot be"),
     ({"text": "a", "diversity": 2}, "from 0 to 1"),

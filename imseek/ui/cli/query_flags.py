@@ -154,7 +154,10 @@ class QueryFlags:
     def _options(self, cutoff: Cutoff | None) -> QueryOptions:
         if self.cutoff is not None:
             cutoff = None if self.cutoff == "none" else self.cutoff
-            cutoff = check_values({"cutoff": cutoff}, lambda _: "--cutoff")["cutoff"]
+            try:
+                cutoff = check_values({"cutoff": cutoff}, lambda _: "--cutoff")["cutoff"]
+            except QueryError as error:
+                raise QueryError(str(error), hint="--cutoff none leaves nothing out") from None
         return replace(self.options, cutoff=cutoff)
 
     def _terms(self, texts: Sequence[str]) -> tuple[Term, ...]:
