@@ -64,7 +64,7 @@ def test_scores_by_codes_are_off_by_no_more_than_is_said(kind: str, dim: int, mo
         padded[0, :dim] = unit
         raw, at = part.coded.search(padded, 600)
         by_codes = np.empty(600, np.float32)
-        by_codes[at[0]] = raw[0] / np.maximum(part.norms[at[0]], 1e-6)
+        by_codes[at[0]] = raw[0] / np.maximum(part.norms_of(at[0]), 1e-6)
         exact = cosines(unit, wide[some], row_norms(wide[some]))
         worst = max(worst, float(np.abs(by_codes[some] - exact).max()))
     assert 0 < worst <= part.coded_error < (0.1 if kind != "one large number each" else 1)
@@ -79,3 +79,24 @@ def test_few_rows_and_rows_that_are_not_finite_have_no_codes() -> None:
     assert parts[0].coded is None  # The broken row is dead, but would widen the range of codes.
     assert CodedIndex([Segment(np.arange(2000), np.nan_to_num(many), NONE_DEAD)], 8)._parts[0].coded is not None
     assert FaissIndex([few], 8)._parts[0].coded is None
+
+
+def test_rows_nearer_to_each_other_than_codes_tell_are_read_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    query = rng.standard_normal(64)
+    query /= np.linalg.norm(query)
+    rows = query + 0.1 * rng.standard_normal((3000, 64)) / 8
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    made = CodedIndex([Segment(np.arange(3000), rows.astype(np.float16), NONE_DEAD)], 64)
+    scans: list[tuple[int, bool]] = []
+    real = faiss_index._scan
+
+    def scan(queries: Any, fetch: int, scope: Any, index: Any = None) -> Any:
+        scans.append((fetch, index is not None))
+        return real(queries, fetch, scope, index)
+
+    monkeypatch.setattr(faiss_index, "_scan", scan)
+    asked = query.astype(np.float32)[np.newaxis]
+    (found,) = made.search(asked, 10)
+    assert scans == [(42, True), (336, False)]  # By codes, it would take a scan of thousands.
+    assert found.ids.tolist() == MemoryIndex(made.segments, 64).search(asked, 10)[0].ids.tolist()

@@ -193,7 +193,7 @@ def _proved_top_k(
             fetch = first
             while matches is None:
                 fetch *= 8
-                (matches,) = _rank_candidates(query[np.newaxis], k, fetch, scopes, None)
+                (matches,) = _rank_candidates(query[np.newaxis], k, fetch, scopes, None, by_codes=False)
             best.append(matches)
     return best
 
@@ -233,9 +233,14 @@ def _rank_candidates(
     fetch: int,
     scopes: Sequence[SearchScope[_FlatSegment]],
     placement: Placement | None,
+    *,
+    by_codes: bool = True,
 ) -> list[Matches | None]:
-    """Return the top ``k`` of each query from ``fetch`` candidates of each scope; None where that is not proved."""
-    drawn = [_propose(queries, min(fetch, scope.count), scope, placement) for scope in scopes]
+    """Return the top ``k`` of each query from ``fetch`` candidates of each scope; None where that is not proved.
+
+    8-bit codes, where there are any, propose them unless ``by_codes`` is false.
+    """
+    drawn = [_propose(queries, min(fetch, scope.count), scope, placement, by_codes=by_codes) for scope in scopes]
     least = np.concatenate([candidates.scores - candidates.error for candidates in drawn], axis=1)
     enough = np.partition(least, -k, axis=1)[:, -k]  # So many candidates score at least that.
     ceilings = np.max([candidates.ceilings for candidates in drawn], axis=0)
@@ -253,7 +258,7 @@ def _rank_candidates(
 
 
 def _propose(
-    queries: Float32, fetch: int, scope: SearchScope[_FlatSegment], placement: Placement | None
+    queries: Float32, fetch: int, scope: SearchScope[_FlatSegment], placement: Placement | None, *, by_codes: bool
 ) -> _Candidates:
     """Return the ``fetch`` rows of a scope that FAISS ranks first."""
     part = scope.part
@@ -263,7 +268,7 @@ def _propose(
         padded[:, : queries.shape[1]] = queries
     found = None if placement is None else _propose_on_gpu(padded, fetch, scope, placement)
     error = _error_bound(part.flat.d) if found is None else _gpu_error_bound(part.flat.d)
-    if found is None and part.coded is not None and len(queries) < BATCH:
+    if found is None and by_codes and part.coded is not None and len(queries) < BATCH:
         error = part.coded_error
         found = _scan(padded, fetch, scope, part.coded)
     raw, at = found or (_multiply if len(queries) >= BATCH else _scan)(padded, fetch, scope)
