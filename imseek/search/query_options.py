@@ -84,7 +84,7 @@ class QueryOptions:
             "End the list where hits stop being relevant (auto), or where at most this share of the relevant images is "
             "lost (10%).",
             metavar="auto|N%",
-            refusal="{name} is None, auto, or a share of relevant images to lose at most, as 10%, not {value!r}",
+            refusal="{name} is {none}, auto, or a share of relevant images to lose at most, as 10%, not {value!r}",
             pattern=r"^(auto|(?!0+(\.0+)?%)[0-9]{1,2}(\.[0-9]{1,2})?%)$",
         ),
     ] = None
@@ -220,7 +220,8 @@ class OptionField:
             return f"{label} is True or False"
         if self.kind is str:
             if option.pattern is not None:
-                return option.refusal.format(name=label, value=value)
+                none = "none" if label.startswith("--") else "None"  # as the command line and Python write it
+                return option.refusal.format(name=label, none=none, value=value)
             if isinstance(value, str):
                 return f"{label} must not be empty"
             return f"{label} is a str{', or None' * self.nullable}"

@@ -162,7 +162,7 @@ class TestStages:
     def test_a_promise_is_a_share(self, cli, album, value) -> None:
         refused = cli("search", "red", f"--cutoff={value}")
         assert refused.code == 2
-        assert "--cutoff is None, auto, or a share of relevant images to lose at most, as 10%" in refused.err
+        assert "--cutoff is none, auto, or a share of relevant images to lose at most, as 10%" in refused.err
 
     def test_a_promise_needs_a_calibration(self, cli, album) -> None:
         refused = cli("search", "red", "--cutoff", "10%")
