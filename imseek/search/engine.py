@@ -40,6 +40,7 @@ from imseek.search.generations import retry_if_stale
 from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates, answering_spaces
 from imseek.search.promised_cutoff import (
     AUTO,
+    CutoffCalibration,
     RelevanceSample,
     age_note,
     find_curve,
@@ -345,6 +346,7 @@ class Engine(BaseEngine[Reader]):
         self._filters = Filters()
         self._measured: tuple[tuple[int, int], float] = (-1, -1), 0.0
         self._named: tuple[int, bool] = -1, False
+        self._calibrated: tuple[int, CutoffCalibration | None] = -1, None
 
     def scores(self, query: Query, ids: Ids) -> Float32:
         """Score the given images for a query; see :func:`imseek.maps.scores`."""
@@ -392,7 +394,10 @@ class Engine(BaseEngine[Reader]):
     def _end(
         self, reader: Reader, query: Query, space: SpaceInfo
     ) -> tuple[LossCurve | None, float | None, tuple[str, ...]]:
-        calibration = read_calibration(reader.root)
+        generation, calibration = self._calibrated
+        if generation != reader.generation:
+            calibration = read_calibration(reader.root)
+            self._calibrated = reader.generation, calibration
         curve = find_curve(calibration, query, space)
         if not is_promise(query):
             return curve, None, ()

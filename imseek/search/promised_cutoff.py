@@ -69,15 +69,11 @@ class CutoffCalibration:
 
 def read_calibration(root: Path) -> CutoffCalibration | None:
     """Read the calibration of a collection, None where there is none. Raises CorruptCollectionError."""
-    with connect_read_only(root) as connection:
-        found = connection.execute(
-            "SELECT path FROM files WHERE kind = 'model' AND name = ? AND died = ?", (NAME, FOREVER)
-        ).fetchone()
-    if found is None:
+    if (path := _find_file(root)) is None:
         return None
     from imseek.data.catalog import models  # Few collections are calibrated.
 
-    model = models.load(root, found[0])
+    model = models.load(root, path)
     if model.kind != KIND:
         return None
     facts, arrays = model.facts, model.arrays
@@ -95,7 +91,15 @@ def read_calibration(root: Path) -> CutoffCalibration | None:
 
 def is_calibrated(root: Path) -> bool:
     """Whether a collection has a calibration for promises, of whichever encoder. Raises CorruptCollectionError."""
-    return read_calibration(root) is not None
+    return _find_file(root) is not None
+
+
+def _find_file(root: Path) -> str | None:
+    with connect_read_only(root) as connection:
+        found = connection.execute(
+            "SELECT path FROM files WHERE kind = 'model' AND name = ? AND died = ?", (NAME, FOREVER)
+        ).fetchone()
+    return None if found is None else str(found[0])
 
 
 def is_promise(query: Query) -> bool:

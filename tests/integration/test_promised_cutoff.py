@@ -212,6 +212,23 @@ class TestSearch:
         with imseek.open(path) as opened, pytest.raises(CorruptCollectionError, match="lacks 'other_relevance'"):
             opened.search("red", cutoff="10%")
 
+    def test_it_is_read_once_a_generation(
+        self, tmp_path: Path, calibrated: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "c"
+        shutil.copytree(calibrated.path, path)
+        maintenance.trust(path)
+        reads: list[str] = []
+        load = models.load
+        monkeypatch.setattr(models, "load", lambda root, name: reads.append(name) or load(root, name))
+        with imseek.open(path) as opened:
+            before = opened.search_many(["red", "blue"], cutoff="10%", limit=COUNT)
+            opened.search("red", cutoff="auto")
+            assert len(reads) == 1
+            _store(path, images=2 * COUNT)
+            assert opened.search("red", cutoff="10%").notes != before[0].notes
+        assert len(set(reads)) == 2
+
 
 def _store(path: Path, **facts: object) -> None:
     """Store the calibration with other facts."""

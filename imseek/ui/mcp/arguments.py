@@ -208,6 +208,8 @@ def _message_of(error: ValidationError, schema: Mapping[str, Any]) -> str:
             return f"{name} must be at least {error.validator_value}"
         case "maximum":
             return f"{name} must be at most {error.validator_value}"
+        case "pattern" if name in option_fields():
+            return option_fields()[name].refusal(error.instance, name)
         case "minLength" | "minItems" | "pattern":
             return f"{name} must not be empty"
         case "maxLength":
