@@ -193,7 +193,7 @@ class OptionField:
         if self.kind is tuple:
             return _ids(label, value)
         if not (value is None and self.nullable) and not self._allows(value):
-            raise QueryError(self._refusal(value, label))
+            raise QueryError(self.refusal(value, label))
         return value
 
     def _allows(self, value: Any) -> bool:
@@ -211,7 +211,8 @@ class OptionField:
         low, high = self.option.minimum, self.option.maximum
         return (low is None or low <= value) and (high is None or value <= high)
 
-    def _refusal(self, value: object, label: str) -> str:
+    def refusal(self, value: object, label: str) -> str:
+        """Say what the option called ``label`` takes in place of an invalid value."""
         option = self.option
         if self.choices:
             choices = option.separator.join([*["None"] * self.nullable, *self.choices])

@@ -325,7 +325,7 @@ def test_places_stay_on_the_machine(root: Path) -> None:
         ("search", {"text": "red", "limit": True}, "integer"),
         ("search", {"text": "red", "limit": "5"}, "integer"),
         ("search", {"text": "red", "by": "magic"}, "auto, image"),
-        ("search", {"text": "red", "cutoff": "10"}, "cutoff is None, auto, or a share of relevant images"),
+        ("search", {"text": "red", "cutoff": "10"}, "cutoff is auto, or a share of the relevant images"),
         ("search", {"text": "red", "nope": 1}, "no argument 'nope'"),
         ("search", {"text": "red", "\x1b[31m": 1}, "no argument"),
         ("search", {"text": "red", "vectors": True}, "no argument"),
