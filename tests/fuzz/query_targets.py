@@ -6,6 +6,8 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, Final
 
+from term_texts import format_term
+
 from fuzz.mutations import ByteSource, json_bytes, mutate
 from fuzz.target import Target, arbitrary_bytes, scratch_folder
 from imseek.errors import ImseekError, QueryError, UsageError
@@ -72,7 +74,7 @@ def _read_query(data: bytes) -> None:
 def _parse_term(data: bytes) -> None:
     with suppress(QueryError, UsageError):
         term = terms.parse_term(data.decode("utf-8", "surrogateescape"))
-        terms.format_term(term)
+        format_term(term)
 
 
 def _load_policy(data: bytes) -> None:

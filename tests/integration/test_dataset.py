@@ -82,7 +82,7 @@ class TestQuality:
         assert dataset.quality(indexed, limit=0).lists[0].worst == ()
 
     def test_what_is_asked_wrongly(self, indexed: imseek.Collection) -> None:
-        with pytest.raises(UsageError, match="no kind of quality") as caught:
+        with pytest.raises(UsageError, match="is not a kind of quality") as caught:
             dataset.quality(indexed, kinds=["blurry"])  # type: ignore[list-item]
         assert "blurred" in (caught.value.hint or "")
         with pytest.raises(QueryError):

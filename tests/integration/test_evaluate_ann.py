@@ -126,7 +126,7 @@ def test_what_cannot_be_asked(unbuilt: Path, tmp_path: Path, monkeypatch: pytest
     for name in ("bad.npy", "none.txt"):
         with pytest.raises(UsageError, match="cannot be read"):
             evaluate.ann(unbuilt, given=tmp_path / name)
-    with pytest.raises(UsageError, match="no kind of query"):
+    with pytest.raises(UsageError, match="is not a kind of query"):
         evaluate.ann(unbuilt, given_kind="sound")  # type: ignore[arg-type]
     one = collection_of(tmp_path / "one", clustered(1, 3))
     with pytest.raises(UsageError, match="no neighbours"):

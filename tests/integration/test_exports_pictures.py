@@ -170,7 +170,7 @@ class TestWebDataset:
 
     def test_what_it_does_not_take(self, root, tmp_path) -> None:
         for ending in ("json", "txt", "a/b", ""):
-            with pytest.raises(UsageError, match="no ending for pictures"):
+            with pytest.raises(UsageError, match="is not an ending for pictures"):
                 export.write(root, tmp_path / "a", format="webdataset", options=ExportOptions(ending=ending))
         with pytest.raises(UsageError, match="shard_size"):
             export.write(root, tmp_path / "a", format="imagefolder", options=ExportOptions(shard_size=10))

@@ -437,7 +437,7 @@ def test_beyond_loopback_an_allowed_site_is_permitted_to_send_the_token(root: Pa
 
 @pytest.mark.parametrize("origin", ["*", "gallery.example.org", "https://a.example/path", "https://", "null", ""])
 def test_what_is_no_site_is_refused(root: Path, origin: str) -> None:
-    with pytest.raises(UsageError, match="no web site"):
+    with pytest.raises(UsageError, match="is not the address of a web site"):
         Settings((("photos", root),), token=TOKEN, origins=(origin,))
 
 

@@ -139,7 +139,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
-            ({"method": "tsne"}, "no way to lay out"),
+            ({"method": "tsne"}, "is not a way to lay out"),
             ({"neighbours": 1}, "1 neighbours would fall to pieces"),
             ({"min_dist": 1.5}, "cannot be kept 1.5 apart"),
             ({"min_dist": float("nan")}, "cannot be kept nan apart"),

@@ -183,7 +183,7 @@ def test_a_strange_index_is_refused(root: Path) -> None:
 
 def test_a_foreign_collection_is_not_searched_by_words(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for FAISS, what FTS5 stored is believed only where the user trusts the collection."""
-    monkeypatch.setattr("imseek.data.words.matching.is_trusted", lambda _: False)
+    monkeypatch.setattr("imseek.data.reader.is_trusted", lambda _: False)
     assert "trusted" in str(note(root))
     assert names(root, "coffee") == []
     assert Reader(root).documents([0])
