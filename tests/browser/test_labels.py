@@ -59,10 +59,15 @@ def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path
     large = page.get_by_role("dialog", name="Picture")
     expect(large).to_contain_text("chelsea.png")
     page.keyboard.press("Escape")
+    expect(large).to_have_count(0)
+    # A run that is still under way would draw the form anew, and take the name with it.
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
     page.get_by_role("button", name="Save these labels").click()
     page.get_by_label("Name").fill("kind")
     page.get_by_label("Name").press("Enter")
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.get_by_label("Name")).to_have_value("kind")
     page.get_by_text("Also add each label as a tag").click()
     page.get_by_role("button", name="Label 8 pictures and save").click()
     expect(page.get_by_text("Saved as kind: labels of 8 pictures")).to_be_visible(timeout=LONG)
