@@ -1,4 +1,4 @@
-"""Read one generation of a collection without SQLAlchemy: ``current.json``, vectors, places, tags and metadata.
+"""Read one generation of a collection: ``current.json``, vectors, places, tags and metadata.
 
 A reader takes the generation's list of files in one short read, opens them, and keeps no transaction open. Retired
 files stay for a grace time, so an open reader keeps answering from its generation while writers go on.

@@ -132,7 +132,7 @@ class TestList:
         run = "from imseek.ui.cli import main; main(['encoders'])"
         script = f"import sys; {run}; print([*sys.modules], file=sys.stderr)"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        for heavy in ("'torch'", "'open_clip'", "'httpx2'", "'rich'", "'PIL'", "'sqlalchemy'"):
+        for heavy in ("'torch'", "'open_clip'", "'httpx2'", "'rich'", "'PIL'"):
             assert heavy not in done.stderr
 
 

@@ -27,7 +27,6 @@ NEVER = {
     "rich",
     "skimage",
     "sklearn",
-    "sqlalchemy",
     "sqlglot",
     "streamlit",
     "textual",
@@ -124,10 +123,7 @@ def test_one_new_picture(cli, pictures, photo_files) -> None:
 
 
 def test_clusters(indexed) -> None:
-    assert (
-        imported("clusters", "--names", "none") & {"duckdb", "pyarrow.compute", "sklearn", "sqlalchemy", "sqlglot"}
-        == set()
-    )
+    assert imported("clusters", "--names", "none") & {"duckdb", "pyarrow.compute", "sklearn", "sqlglot"} == set()
 
 
 def test_python_m_runs_without_the_current_folder(process, home) -> None:

@@ -109,19 +109,10 @@ def test_no_sql_library_is_loaded_for_a_catalog_in_a_file(tmp_path: Path) -> Non
     imseek.create(tmp_path / "plain", encoder="fake").close()
     program = (
         "import sys, imseek; c = imseek.open(sys.argv[1]); c.search('red'); "
-        "print([name for name in ('psycopg', 'sqlalchemy', 'imseek.data.catalog.postgres') if name in sys.modules])"
+        "print([name for name in ('psycopg', 'imseek.data.catalog.postgres') if name in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", program, tmp_path / "plain"], capture_output=True, check=True)
     assert said.stdout.split() == [b"[]"]
-
-
-def test_a_search_loads_no_sqlalchemy(root: Path) -> None:
-    program = (
-        "import sys, imseek; c = imseek.open(sys.argv[1]); c.search('red'); "
-        "print([name for name in ('psycopg', 'sqlalchemy') if name in sys.modules])"
-    )
-    said = subprocess.run([sys.executable, "-c", program, root], capture_output=True, check=True)
-    assert said.stdout.strip() == b"['psycopg']"
 
 
 # -- one writer ----------------------------------------------------------------------------------------------
@@ -205,7 +196,7 @@ def test_a_writer_whose_session_was_ended_cannot_commit_any_more(root: Path, pos
 
 def test_a_writer_that_is_cut_off_in_the_middle_of_a_change_loses_that_one(root: Path, postgres: Server) -> None:
     def cut_off(connection: Any, generation: int) -> None:
-        connection.exec_driver_sql("UPDATE sources SET kind = 'changed'")
+        connection.execute("UPDATE sources SET kind = 'changed'")
         postgres.end_sessions()
 
     with Writer(root, "first") as writer:

@@ -247,7 +247,7 @@ encoder = load("builtin", modalities=("image",))
 row = encoder.encode_images(encoder.prepare(numpy.zeros((30, 40, 3), numpy.uint8))[None])[0]
 print(float(row @ row), *sorted({name.partition(".")[0] for name in sys.modules}))
 """
-HEAVY = {"torch", "timm", "transformers", "open_clip", "onnx", "sqlalchemy", "faiss", "huggingface_hub"}
+HEAVY = {"torch", "timm", "transformers", "open_clip", "onnx", "faiss", "huggingface_hub"}
 
 
 def run(script: str, **environment: str) -> list[str]:

@@ -136,7 +136,7 @@ OFFENDERS = {
         "Only duplicates.actions.trash imports",
     ),
     "imseek/indexer/offender_torch.py": ("import torch.nn", "Only encoders import what runs"),
-    "imseek/ui/offender_storage.py": ("import sqlalchemy.orm", "Only storage imports SQLAlchemy"),
+    "imseek/ui/offender_storage.py": ("import faiss.contrib", "Only storage imports FAISS"),
     "imseek/data/offender_postgres.py": ("import psycopg", "Only data.postgres imports psycopg"),
     "imseek/data/offender_filters.py": ("import duckdb", "Only search.where imports duckdb"),
     "imseek/search/offender_milvus.py": ("import pymilvus", "Only storage for Milvus imports pymilvus"),

@@ -1,6 +1,6 @@
 """Where a catalog is: :func:`backend_of` returns the backend for it, SQLite or PostgreSQL.
 
-Reading and writing a collection depend on nothing else. Reading imports no SQLAlchemy.
+Reading and writing a collection depend on nothing else.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from imseek.data import layout
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from imseek.data.catalog.catalog import Catalog
+    from imseek.data.catalog.sql import Connection
     from imseek.data.collection_records import Identity
     from imseek.data.words.values import Unit
 
@@ -27,6 +26,9 @@ class QueryResult(Protocol):
 
     @property
     def description(self) -> Any: ...
+
+    @property
+    def rowcount(self) -> int: ...
 
     def fetchone(self) -> Any: ...
 
@@ -133,7 +135,7 @@ class CatalogBackend(Protocol):
     def word_index(self) -> WordIndex: ...
 
     def freeze(self) -> AbstractContextManager[Connection]:
-        """Connect to the catalog as of one moment, with SQLAlchemy. Writers need not wait, nothing can be changed."""
+        """Connect to the catalog as of one moment. Writers need not wait, nothing can be changed."""
         ...
 
     # -- generations -----------------------------------------------------------------------------------

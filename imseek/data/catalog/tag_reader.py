@@ -1,4 +1,4 @@
-"""Read the tags of one generation without SQLAlchemy, and count them."""
+"""Read the tags of one generation, and count them."""
 
 from __future__ import annotations
 

@@ -13,13 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import Connection, and_, select, update
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import live
 from imseek.data.catalog.shard_catalog import Folders, StagedFile
+from imseek.data.catalog.sql import Connection, chunks, scalar, with_list
+from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import load_array
 from imseek.data.shards import shard_files
 from imseek.data.user_files.file_stat import UNKNOWN_SIDECARS
@@ -30,6 +29,7 @@ SIDECARS: Final = layout.SIDECARS
 SCHEMA: Final = shard_files.SIDECAR_SCHEMA
 #: What users state about pictures: a set of its own, which indexing carries over to changed files.
 EDITS: Final = layout.EDITS
+_SET_FILE: Final = "shard_id = ? AND kind = 'column' AND name = ?"
 EDIT_SCHEMA: Final = pa.schema([SCHEMA.field("caption"), SCHEMA.field("rating")])
 
 
@@ -75,8 +75,7 @@ def read_edits(folders: Folders, connection: Connection, image_ids: Iterable[int
     """Return what users state about stored images, by id. A damaged file states nothing."""
     found: dict[int, dict[str, Any]] = {}
     for shard_id, ids in _shards_of(connection, sorted(set(image_ids))).items():
-        is_ours = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "column", t.files.c.name == EDITS)
-        path = connection.execute(select(t.files.c.path).where(is_ours, live(t.files))).scalar()
+        path = _path_of(connection, shard_id, EDITS)
         if path is None:
             continue
         with suppress(CorruptCollectionError):
@@ -99,8 +98,7 @@ def _replace(
 ) -> dict[int, set[str]]:
     changed: dict[int, set[str]] = {}
     for shard_id, image_ids in _shards_of(connection, sorted(values)).items():
-        is_ours = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "column", t.files.c.name == name)
-        path = connection.execute(select(t.files.c.path).where(is_ours, live(t.files))).scalar()
+        path = _path_of(connection, shard_id, name)
         if path is None and not any(values[image_id] for image_id in image_ids):
             continue
         import pyarrow.compute as pc  # here: it takes 25 ms, and most runs replace nothing
@@ -120,7 +118,7 @@ def _replace(
             mask[rows] = True
             columns[field.name] = pc.replace_with_mask(old, pa.array(mask), new)
         if not changed.keys().isdisjoint(image_ids):
-            shard_catalog.retire_files(connection, generation, is_ours)
+            shard_catalog.retire_files(connection, generation, _SET_FILE, (shard_id, name))
             if staged := _stage(folders, name, shard_id, generation, pa.array(ids), columns):
                 shard_catalog.publish(folders, connection, generation, shard_id, staged)
     return changed
@@ -128,17 +126,27 @@ def _replace(
 
 def forget_stats(connection: Connection, shard_id: int) -> None:
     """Have the next run read the files beside all images of a shard again."""
-    mine = select(t.images.c.image_id).where(t.images.c.shard_id == shard_id)
-    condition = and_(t.places.c.image_id.in_(mine), live(t.places))
-    connection.execute(update(t.places).where(condition).values(sidecar_stat=UNKNOWN_SIDECARS))
+    connection.execute(
+        "UPDATE places SET sidecar_stat = ? "
+        "WHERE image_id IN (SELECT image_id FROM images WHERE shard_id = ?) AND died = ?",
+        (UNKNOWN_SIDECARS, shard_id, FOREVER),
+    )
+
+
+def _path_of(connection: Connection, shard_id: int, name: str) -> str | None:
+    query = f"SELECT path FROM files WHERE {_SET_FILE} AND died = ?"  # noqa: S608
+    found: str | None = scalar(connection, query, (shard_id, name, FOREVER))
+    return found
 
 
 def _shards_of(connection: Connection, image_ids: Sequence[int]) -> Mapping[int, list[int]]:
     found: dict[int, list[int]] = defaultdict(list)
-    i = t.images.c
-    for chunk in shard_catalog.chunks(image_ids):
-        query = select(i.image_id, i.shard_id).where(i.image_id.in_(chunk), live(t.images), i.shard_id.is_not(None))
-        for image_id, shard_id in connection.execute(query.order_by(i.image_id)):
+    query = (
+        "SELECT image_id, shard_id FROM images "
+        "WHERE image_id IN (??) AND died = ? AND shard_id IS NOT NULL ORDER BY image_id"
+    )
+    for chunk in chunks(image_ids):
+        for image_id, shard_id in connection.execute(with_list(query, chunk), (*chunk, FOREVER)):
             found[shard_id].append(image_id)
     return found
 

@@ -26,7 +26,7 @@ from imseek.ui.render.words import format_size, printable
 Status = Literal["ok", "warn", "fail"]
 
 _LOW_DISK = 1_000_000_000  # bytes
-_BASE_PACKAGES = ("numpy", "onnxruntime", "torch", "open_clip_torch", "pillow", "pyarrow", "sqlalchemy")
+_BASE_PACKAGES = ("numpy", "onnxruntime", "torch", "open_clip_torch", "pillow", "pyarrow")
 #: Those that a small install goes without (docs/install.md).
 _OPTIONAL_PACKAGES = {"torch"}
 _FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu")

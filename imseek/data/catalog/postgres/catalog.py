@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, select
-from sqlalchemy.exc import DatabaseError
-
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import Catalog, set_meta
-from imseek.data.catalog.migrations import count_applied, migrate
+from imseek.data.catalog.migrations import TABLES, count_applied, migrate
 from imseek.data.catalog.postgres.address import Address, read_address
-from imseek.data.catalog.postgres.catalog_reader import CURRENT, check_version
-from imseek.data.catalog.postgres.connection import connect
+from imseek.data.catalog.postgres.catalog_reader import CURRENT, PostgresConnection, check_version
+from imseek.data.catalog.postgres.connection import connect, is_alive
 from imseek.data.catalog.postgres.driver import driver
 from imseek.data.catalog.postgres.errors import is_programming_error, storage_error
+from imseek.data.catalog.sql import Connection
 from imseek.data.collection_records import Current, encode_record
 from imseek.errors import CorruptCollectionError, ReadOnlyError
-
-if TYPE_CHECKING:
-    import psycopg
 
 
 class PostgresCatalog(Catalog):
@@ -36,30 +29,36 @@ class PostgresCatalog(Catalog):
     def __init__(self, root: Path, address: Address | None = None, *, fresh: bool = False) -> None:
         self.root = root
         self.address = read_address(root) if address is None else address
-        driver()
-        self.engine = _engine(lambda: connect(self.address, writing=True))
+        with self._translated():
+            self._connection = self._connect()
         try:
             with self._translated():
-                if not fresh and not count_applied(self.engine):
+                if not fresh and not count_applied(self._connection):
                     raise CorruptCollectionError(
                         f"there is no catalog at {self.address}",
                         hint="check the database name, or restore it with pg_restore",
                     )
-                migrate(self.engine)
+                migrate(self._connection)
         except BaseException:
-            self.engine.dispose()
+            self.close()
             raise
 
+    def _connect(self) -> PostgresConnection:
+        return PostgresConnection(connect(self.address, writing=True))
+
     def close(self) -> None:
-        self.engine.dispose()
+        self._connection.close()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
         """As :class:`Catalog` says. Other writers wait up to ten seconds for this one's row lock."""
-        generation = select(t.meta.c.value).where(t.meta.c.name == "generation").with_for_update()
-        with self._translated(), self.engine.begin() as connection:
-            connection.execute(generation)
-            yield connection
+        with self._translated():
+            if not is_alive(self._connection.connection):
+                self._connection.close()
+                self._connection = self._connect()
+            with self._connection.transaction():
+                self._connection.execute("SELECT value FROM meta WHERE name = 'generation' FOR UPDATE")
+                yield self._connection
 
     def read_current(self) -> None:
         """Return None: only the catalog has it."""
@@ -82,10 +81,9 @@ class PostgresCatalog(Catalog):
         The server's write-ahead log, standbys and backups are out of our control. Each table in turn is locked for
         readers.
         """
-        with self._translated(), self.engine.connect() as connection:
-            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
-            for table in t.metadata.sorted_tables:
-                alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table.name}")
+        with self._translated():
+            for table in TABLES:
+                self._connection.execute(f"VACUUM (FULL, ANALYZE) {table}")
         return ("the tables of the catalog are written anew; the log and the backups of its server are not ours",)
 
     @contextlib.contextmanager
@@ -94,33 +92,14 @@ class PostgresCatalog(Catalog):
             yield
 
 
-def _engine(connect_: Callable[[], psycopg.Connection[tuple[Any, ...]]]) -> Engine:
-    """Create an engine with one connection, since write transactions do not nest; a broken one is replaced."""
-
-    def connected() -> psycopg.Connection[tuple[Any, ...]]:
-        connection = connect_()
-        connection.autocommit = False  # SQLAlchemy's dialect manages transactions.
-        return connection
-
-    return create_engine(
-        "postgresql+psycopg://",
-        creator=connected,
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=0,
-        pool_pre_ping=True,
-        use_native_hstore=False,
-    )
-
-
 @contextlib.contextmanager
 def _translate_errors(address: Address, *, writing: bool) -> Iterator[None]:
     try:
         yield
-    except DatabaseError as error:
-        if not isinstance(error.orig, driver().Error) or is_programming_error(error.orig):
+    except driver().Error as error:
+        if is_programming_error(error):
             raise
-        raise storage_error(error.orig, str(address), writing=writing) from error
+        raise storage_error(error, str(address), writing=writing) from error
 
 
 @contextlib.contextmanager
@@ -131,12 +110,11 @@ def connect_repeatable_read(root: Path) -> Iterator[Connection]:
     """
     address = read_address(root)
     check_version(address)
-    engine = _engine(lambda: connect(address))
-    try:
-        with _translate_errors(address, writing=False), engine.connect() as connection:
-            yield connection.execution_options(isolation_level="REPEATABLE READ")
-    finally:
-        engine.dispose()
+    with _translate_errors(address, writing=False), contextlib.closing(connect(address)) as session:
+        session.isolation_level = driver().IsolationLevel.REPEATABLE_READ
+        connection = PostgresConnection(session)
+        with connection.transaction():
+            yield connection
 
 
 def make_schema(address: Address) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select
+from typing import Final
 
-from imseek.data.catalog import schema as t
+from imseek.data.catalog.migrations import TABLES
 from imseek.data.catalog.postgres.catalog_reader import CURRENT
+from imseek.data.catalog.sql import Connection, insert
 from imseek.data.words import documents
 
 _BATCH = 5_000
+#: A column that PostgreSQL computes.
+_COMPUTED: Final = "words"
 
 
 def copy_rows(reading: Connection, writing: Connection) -> int:
@@ -17,12 +20,16 @@ def copy_rows(reading: Connection, writing: Connection) -> int:
     The current-generation document in ``meta`` is left out, since it is regenerated where needed.
     """
     rows = 0
-    for table in t.metadata.sorted_tables:
-        query = select(table)
-        if table is t.meta:
-            query = query.where(t.meta.c.name != CURRENT)
-        for part in reading.execute(query).mappings().partitions(_BATCH):
-            writing.execute(insert(table), [dict(row) for row in part])
-            rows += len(part)
+    for table in TABLES:
+        found = reading.execute(f"SELECT * FROM {table}")  # noqa: S608 - names of ours
+        names = [column[0] for column in found.description]
+        while part := found.fetchmany(_BATCH):
+            copied = [dict(zip(names, row, strict=True)) for row in part]
+            if table == "meta":
+                copied = [row for row in copied if row["name"] != CURRENT]
+            for row in copied:
+                row.pop(_COMPUTED, None)
+            insert(writing, table, copied)
+            rows += len(copied)
     documents.rebuild_index(writing)
     return rows
