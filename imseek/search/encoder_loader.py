@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imseek.data.reader import Reader
 from imseek.data.trust import check_trusted, is_trusted
 from imseek.encoders import registry
 from imseek.encoders.base import Encoder
-from imseek.encoders.prompt_tower import PromptTower
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CorruptCollectionError, EncoderError
 from imseek.types.adapters import ADAPTER, adapter_of
 from imseek.types.spaces import SpaceInfo
+
+if TYPE_CHECKING:
+    from imseek.encoders.prompt_tower import PromptTower
 
 
 def load_encoder(
