@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
-from imseek.data.catalog.backend import ReadConnection
 from imseek.data.catalog.places import base_folder, is_url, join_root, place_of
 from imseek.data.catalog.read_connection import CachedConnection, connect_read_only, read_meta
+from imseek.data.catalog.sql import ReadConnection
 from imseek.data.collection_records import FOREVER, Current, Identity, Shard, read_identity
 from imseek.data.current_file import read_current
 from imseek.data.files.collection_files import open_file, read_array, stat_file, stat_regular

@@ -5,7 +5,7 @@ Reading and writing a collection depend on nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -14,37 +14,11 @@ from imseek.data import layout
 
 if TYPE_CHECKING:
     from imseek.data.catalog.catalog import Catalog
-    from imseek.data.catalog.sql import Connection
+    from imseek.data.catalog.sql import Connection, ReadConnection
     from imseek.data.collection_records import Identity
     from imseek.data.words.values import Unit
 
 T = TypeVar("T")
-
-
-class QueryResult(Protocol):
-    """The result of a query, as cursors provide it."""
-
-    @property
-    def description(self) -> Any: ...
-
-    @property
-    def rowcount(self) -> int: ...
-
-    def fetchone(self) -> Any: ...
-
-    def fetchmany(self, size: int = ..., /) -> list[Any]: ...
-
-    def fetchall(self) -> list[Any]: ...
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-
-class ReadConnection(Protocol):
-    """A connection for reading: one of :mod:`sqlite3`, or one to a server that accepts the same SQL."""
-
-    def execute(self, query: str, values: Any = ..., /) -> QueryResult: ...
-
-    def close(self) -> None: ...
 
 
 class WordIndex(Protocol):

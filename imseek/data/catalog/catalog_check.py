@@ -27,7 +27,7 @@ from imseek.data.words.values import INDEXED, RULES
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
-    from imseek.data.catalog.backend import ReadConnection
+    from imseek.data.catalog.sql import ReadConnection
 
 #: Returns the rows of a table, each as values by column.
 Rows: TypeAlias = Callable[[str], Iterable[Mapping[str, Any]]]

@@ -1,4 +1,4 @@
-"""SQL of a writer: the connection that a change receives, and what its statements share.
+"""SQL of readers and writers: their connections, and what statements share.
 
 Statements are the same for SQLite and PostgreSQL. A row is live while its ``died`` is
 :data:`~imseek.data.collection_records.FOREVER`.
@@ -10,12 +10,36 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Literal, Protocol, TypeVar
 
-from imseek.data.catalog.backend import QueryResult, ReadConnection
-
 T = TypeVar("T")
 
 #: Values per statement, below SQLite's limit on variables in every build.
 _CHUNK: Final = 500
+
+
+class QueryResult(Protocol):
+    """The result of a query, as cursors provide it."""
+
+    @property
+    def description(self) -> Any: ...
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchmany(self, size: int = ..., /) -> list[Any]: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class ReadConnection(Protocol):
+    """A connection for reading: one of :mod:`sqlite3`, or one to a server that accepts the same SQL."""
+
+    def execute(self, query: str, values: Any = ..., /) -> QueryResult: ...
+
+    def close(self) -> None: ...
 
 
 class Connection(ReadConnection, Protocol):

@@ -17,9 +17,8 @@ from imseek.data.collection_records import FOREVER
 from imseek.errors import CorruptCollectionError, ImseekError
 
 if TYPE_CHECKING:
-    from imseek.data.catalog.backend import ReadConnection
     from imseek.data.catalog.postgres.catalog import PostgresCatalog
-    from imseek.data.catalog.sql import Connection
+    from imseek.data.catalog.sql import Connection, ReadConnection
     from imseek.data.collection_records import Identity
 
 T = TypeVar("T")

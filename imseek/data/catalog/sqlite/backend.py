@@ -18,8 +18,7 @@ from imseek.data.user_files.safe_path import stat_key
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
-    from imseek.data.catalog.backend import ReadConnection
-    from imseek.data.catalog.sql import Connection
+    from imseek.data.catalog.sql import Connection, ReadConnection
     from imseek.data.catalog.sqlite.catalog import SqliteCatalog
     from imseek.data.collection_records import Identity
     from imseek.data.files.durable_files import FileDigest
