@@ -57,7 +57,8 @@ def changes(count: int) -> list[Changeset]:
 def statements(writer: Writer, batch: Changeset) -> int:
     asked: list[str] = []
 
-    kind = type(writer.catalog._connection)  # type: ignore[attr-defined]
+    with writer.catalog.transaction() as connection:
+        kind = type(connection)
 
     def noted(method: Callable[..., Any]) -> Callable[..., Any]:
         def note(connection: Any, query: str, values: Any = (), /) -> Any:
