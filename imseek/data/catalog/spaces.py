@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imseek.data.catalog import model_files, shard_catalog
+from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.catalog import LIVE, find_meta, now, set_meta
 from imseek.data.catalog.space_facts import KEPT_SINCE, modalities_of
 from imseek.data.catalog.sql import Connection, column, scalar
 from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import remove_files
 from imseek.data.writing.create import add_space
-from imseek.data.writing.space_build_rows import PART
 from imseek.data.writing.writer import Writer
 from imseek.errors import UsageError
 from imseek.types.adapters import adapter_of
@@ -140,6 +139,8 @@ def drop(writer: Writer, space_id: int) -> DropReport:
 
     Its files stay for readers of earlier generations and are retired as usual.
     """
+    from imseek.data.catalog import model_files
+    from imseek.data.writing.space_build_rows import PART
     from imseek.types.maintenance_reports import DropReport
 
     info = find(writer, space_id).info
