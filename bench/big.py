@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -30,15 +29,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import recorder
-from sqlalchemy import Connection
 
 import imseek
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.catalog import LIVE
 from imseek.data.catalog.changeset import Changeset, NewImage
-from imseek.data.catalog.schema import FOREVER
 from imseek.data.catalog.sources import add
+from imseek.data.catalog.sql import Connection
+from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader
 from imseek.data.shards import shard_files
 from imseek.data.user_files.file_stat import FileStat
@@ -104,9 +103,8 @@ def make(
         at = time.perf_counter()
 
         def finish(connection: Connection, generation: int) -> None:
-            raw = _raw(connection)
             for statement in indexes:
-                raw.execute(statement)
+                connection.execute(statement)
             for shard in sorted(shard_catalog.mark_dead(connection, generation, killed)):
                 shard_catalog.write_dead_rows(writer, connection, generation, shard)
 
@@ -206,11 +204,10 @@ def _add_shard(
 
     def change(connection: Connection, generation: int) -> None:
         shard_catalog.add_shard(writer, connection, generation, shard_id, len(ids), staged)
-        raw = _raw(connection)
         found = f"INSERT INTO images VALUES (?, ?, {shard_id}, '{LIVE}', {generation}, {FOREVER})"
         each = (hashes[i : i + 32] for i in range(0, len(hashes), 32))
-        raw.executemany(found, zip(ids.tolist(), each, strict=True))
-        raw.execute(
+        connection.executemany(found, zip(ids.tolist(), each, strict=True))
+        connection.execute(
             "INSERT INTO places (place_id, image_id, source_id, path, size, mtime_ns, ctime_ns, inode, "
             "checked_ns, born, died) SELECT image_id + 1, image_id, ?, "
             "CAST(printf('%04d/%09d.jpg', image_id / 10000, image_id) AS BLOB), "
@@ -272,22 +269,15 @@ def _without_indexes(writer: Writer) -> list[str]:
     statements: list[str] = []
 
     def change(connection: Connection, _generation: int) -> None:
-        raw = _raw(connection)
-        raw.execute("PRAGMA cache_size = -400000")
+        connection.execute("PRAGMA cache_size = -400000")
         for table in _INDEXED:
             query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql NOT NULL"
-            for name, sql in raw.execute(query, (table,)).fetchall():
+            for name, sql in connection.execute(query, (table,)).fetchall():
                 statements.append(sql)
-                raw.execute(f"DROP INDEX {name}")
+                connection.execute(f"DROP INDEX {name}")
 
     writer.apply(change)
     return statements
-
-
-def _raw(connection: Connection) -> sqlite3.Connection:
-    raw = connection.connection.driver_connection
-    assert isinstance(raw, sqlite3.Connection)
-    return raw
 
 
 def main() -> None:

@@ -24,11 +24,11 @@ import numpy as np
 import numpy.typing as npt
 import recorder
 from photos import made
-from sqlalchemy import Connection
 
 import imseek
 from imseek.data.catalog import sources
 from imseek.data.catalog.changeset import Changeset, NewImage
+from imseek.data.catalog.sql import Connection
 from imseek.data.catalog.sqlite.catalog_file import open_catalog
 from imseek.data.reader import Reader
 from imseek.data.shards.shard_files import row_of

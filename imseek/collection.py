@@ -17,7 +17,6 @@ import numpy as np
 from imseek.analysis.current_originals import CurrentOriginals, open_originals
 from imseek.data.catalog.places import is_url as is_url
 from imseek.data.layout import is_collection
-from imseek.data.milvus.address import is_address
 from imseek.data.repair.error_diagnosis import diagnose
 from imseek.encoders import registry, space_compatibility
 from imseek.encoders.checks import check_encodes_text, check_fingerprint
@@ -149,10 +148,13 @@ def open(  # noqa: A001 - imseek.open, as in gzip.open
 
     Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError, and ServerError for a URL.
     """
-    if is_address(path):
-        from imseek.published import connect as connect_published
+    if isinstance(path, str) and "://" in path:
+        from imseek.data.milvus.address import is_address
 
-        return connect_published(str(path), runtime=runtime, notify=notify)  # type: ignore[return-value] # as below
+        if is_address(path):
+            from imseek.published import connect as connect_published
+
+            return connect_published(path, runtime=runtime, notify=notify)  # type: ignore[return-value] # as below
     if isinstance(path, str) and path.lower().startswith(("http://", "https://")):
         from imseek.remote import connect
 

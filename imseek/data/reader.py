@@ -1,4 +1,4 @@
-"""Read one generation of a collection without SQLAlchemy: ``current.json``, vectors, places, tags and metadata.
+"""Read one generation of a collection: ``current.json``, vectors, places, tags and metadata.
 
 A reader takes the generation's list of files in one short read, opens them, and keeps no transaction open. Retired
 files stay for a grace time, so an open reader keeps answering from its generation while writers go on.
@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
-from imseek.data.catalog.backend import ReadConnection
 from imseek.data.catalog.places import base_folder, is_url, join_root, place_of
 from imseek.data.catalog.read_connection import CachedConnection, connect_read_only, read_meta
+from imseek.data.catalog.sql import ReadConnection, with_list
 from imseek.data.collection_records import FOREVER, Current, Identity, Shard, read_identity
 from imseek.data.current_file import read_current
 from imseek.data.files.collection_files import open_file, read_array, stat_file, stat_regular
@@ -283,10 +283,9 @@ class Reader:
 
     def _catalog_places(self, connection: ReadConnection, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         found: dict[int, tuple[int, bytes]] = {}
-        query = "SELECT image_id, source_id, path FROM places WHERE born <= ? AND died > ? AND image_id IN "
+        query = "SELECT image_id, source_id, path FROM places WHERE born <= ? AND died > ? AND image_id IN (??)"
         for chunk in chunks(image_ids):
-            marks = ",".join("?" * len(chunk))
-            rows = connection.execute(f"{query}({marks})", (self.generation, self.generation, *chunk))
+            rows = connection.execute(with_list(query, chunk), (self.generation, self.generation, *chunk))
             found.update({image_id: (source_id, path) for image_id, source_id, path in rows})
         self.check_history(connection)
         return found
@@ -426,12 +425,11 @@ class Reader:
     def tags(self, image_ids: Sequence[int]) -> dict[int, list[str]]:
         """Return the sorted tags of each image that has any."""
         found: dict[int, list[str]] = {}
-        query = "SELECT DISTINCT image_id, tag FROM tags WHERE born <= ? AND died > ? AND image_id IN "
+        query = "SELECT DISTINCT image_id, tag FROM tags WHERE born <= ? AND died > ? AND image_id IN (??) ORDER BY tag"
         with connect_read_only(self.root) as connection:
             for chunk in chunks(image_ids):
-                marks = ",".join("?" * len(chunk))
                 values = (self.generation, self.generation, *chunk)
-                for image_id, tag in connection.execute(f"{query}({marks}) ORDER BY tag", values):
+                for image_id, tag in connection.execute(with_list(query, chunk), values):
                     found.setdefault(image_id, []).append(tag)
             self.check_history(connection)
         return found

@@ -1,4 +1,4 @@
-"""Summarise a collection for people: counts, sources, failures, disk use. Read-only, without SQLAlchemy."""
+"""Summarise a collection for people: counts, sources, failures, disk use. Read-only."""
 
 from __future__ import annotations
 

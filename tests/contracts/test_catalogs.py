@@ -65,7 +65,7 @@ def test_its_catalog_adds_nothing_that_a_writer_could_depend_on(root: Path) -> N
         one = type(writer.catalog)
         own = {"fold"}  # For copies, which are files whatever the catalog of the collection is.
         assert members(one).keys() - own <= members(Catalog).keys() | Catalog.__annotations__.keys()
-        assert vars(writer.catalog).keys() - {"address"} <= {"root", "engine", "_checksums"}
+        assert vars(writer.catalog).keys() - {"address"} <= {"root", "_connection", "_engine", "_checksums"}
 
 
 def test_where_it_is(backend: CatalogBackend, root: Path, catalog: str | None) -> None:
@@ -121,7 +121,7 @@ def test_a_frozen_catalog_is_that_of_one_moment(backend: CatalogBackend, root: P
         before = current_of(connection)
         add(root, b"/b")
         assert current_of(connection) == before
-        assert len(connection.exec_driver_sql("SELECT * FROM sources").all()) == 1
+        assert len(connection.execute("SELECT * FROM sources").fetchall()) == 1
 
 
 # -- generations ---------------------------------------------------------------------------------------------

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from databases import BOTH_CATALOGS
-from sqlalchemy import delete, func, select, text
 
 import imseek
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import sources
 from imseek.data.catalog.changeset import Changeset, NewImage, Placement
+from imseek.data.catalog.sql import column, scalar
 from imseek.data.reader import Reader
 from imseek.data.repair.repair import repair
 from imseek.data.repair.verify import verify
@@ -122,21 +121,21 @@ def test_a_single_character_of_a_run(root: Path) -> None:
 def test_documents_of_earlier_rules_are_replaced_by_the_next_writer(root: Path) -> None:
     """They had no last characters of runs."""
     with Writer(root, "test") as writer, writer.catalog.transaction() as connection:
-        connection.execute(text("UPDATE documents SET names = 'photo 海滩 大' WHERE image_id = 3"))
+        connection.execute("UPDATE documents SET names = 'photo 海滩 大' WHERE image_id = 3")
         documents.rebuild_index(connection)
-        connection.execute(delete(t.meta).where(t.meta.c.name == RULES))
+        connection.execute("DELETE FROM meta WHERE name = ?", (RULES,))
     before = Reader(root)
     assert (found(before, "海"), found(before, "滩")) == ([3], [])
     with Writer(root, "test") as writer:
         assert writer.generation == before.generation
         with writer.catalog.transaction() as connection:
             assert documents.is_current(connection)
-            last = connection.execute(select(func.max(t.documents.c.document_id))).scalar_one()
+            last = scalar(connection, "SELECT MAX(document_id) FROM documents")
     assert found(root, "滩") == [3]
     assert found(root, "horse") == [0, 1]
     assert verify(root).ok
     with Writer(root, "test") as writer, writer.catalog.transaction() as connection:
-        assert connection.execute(select(func.max(t.documents.c.document_id))).scalar_one() == last
+        assert scalar(connection, "SELECT MAX(document_id) FROM documents") == last
 
 
 def test_shares_and_totals(root: Path) -> None:
@@ -384,7 +383,7 @@ def test_a_purge_leaves_no_words_of_what_has_gone(root: Path) -> None:
     assert verify(root).ok
     with Writer(root, "test") as writer:
         with writer.catalog.transaction() as connection:
-            assert connection.execute(select(t.documents.c.image_id)).scalars().all() == [0, 1, 2, 3]
+            assert column(connection, "SELECT image_id FROM documents") == [0, 1, 2, 3]
         commit(writer, Changeset(new=[image(b"later.png", "afterwards")]))
     assert found(root, "afterwards") == [5]
     for path in root.rglob("*"):
@@ -398,8 +397,8 @@ def test_images_from_before_there_were_documents(root: Path) -> None:
         commit(writer, Changeset(gone=[1]))
         commit(writer, Changeset(new=[image(b"horses/white.png")]))
     with Writer(root, "test") as writer, writer.catalog.transaction() as connection:
-        connection.execute(delete(t.documents))
-        connection.execute(delete(t.meta).where(t.meta.c.name == INDEXED))
+        connection.execute("DELETE FROM documents")
+        connection.execute("DELETE FROM meta WHERE name = ?", (INDEXED,))
     before = Reader(root)
     assert not before.has_words
     assert "imseek index" in str(before.match_words(parse_words("horse"), 9).note)
@@ -426,7 +425,7 @@ def test_images_from_before_there_were_documents(root: Path) -> None:
 )
 def test_what_is_wrong_is_found_and_repaired(root: Path, damage: str) -> None:
     with Writer(root, "test") as writer, writer.catalog.transaction() as connection:
-        connection.execute(text(damage))
+        connection.execute(damage)
     assert [problem.kind for problem in verify(root).problems] == ["words"]
     report = repair(root)
     assert report.after.ok

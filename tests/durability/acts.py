@@ -128,8 +128,7 @@ class Operations:
         self._die_before = die_before
 
     def install(self) -> None:
-        from sqlalchemy import Engine, event
-
+        from imseek.data.catalog.sqlite.catalog_file import SqliteConnection
         from imseek.data.files import durable_files
         from imseek.data.user_files import file_copies, file_moves
 
@@ -139,7 +138,7 @@ class Operations:
             setattr(file_moves, name, self._before(name, getattr(file_moves, name)))
         file_copies._write = self._within("write", file_copies._write, 1)  # type: ignore[assignment]
         durable_files.append = self._within("append", durable_files.append, 1)  # type: ignore[assignment]
-        event.listen(Engine, "commit", lambda _: self._happens("commit"))
+        SqliteConnection.commit = self._before("commit", SqliteConnection.commit)  # type: ignore[method-assign]
 
     def _before(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def operation(*args: Any, **kwargs: Any) -> Any:

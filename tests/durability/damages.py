@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, insert, update
 
 import imseek
 from durability.stage import draw
 from imseek.data import layout
-from imseek.data.catalog import duplicate_judgements, schema, shard_catalog
+from imseek.data.catalog import duplicate_judgements, shard_catalog
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.sql import Connection, insert
 from imseek.data.catalog.sqlite.catalog_backups import generation_of
+from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader
 from imseek.data.shards.derived_columns import put_columns
 from imseek.data.writing.writer import Writer
 
-ALIVE = f"died = {schema.FOREVER}"
+ALIVE = f"died = {FOREVER}"
 IMAGES = 12
 PUT_AWAY = "put away.png"
 QUARANTINED = "03.png"  # In a shard with a dead row, so that its file of these has an older version.
@@ -151,10 +152,10 @@ def build(home: Path) -> None:
         def mark(connection: Connection, generation: int) -> None:
             for image_id in (0, 4, 8):
                 tag = {"image_id": image_id, "tag": f"tag{image_id}", "provenance": "test"}
-                connection.execute(insert(schema.tags).values(**tag, born=generation, died=schema.FOREVER))
-            mine = schema.images.c.image_id == quarantined
-            connection.execute(update(schema.images).where(mine).values(state="quarantined"))
-            shard_id = connection.execute(schema.images.select().where(mine)).one().shard_id
+                insert(connection, "tags", [{**tag, "born": generation, "died": FOREVER}])
+            connection.execute("UPDATE images SET state = 'quarantined' WHERE image_id = ?", (quarantined,))
+            query = "SELECT shard_id FROM images WHERE image_id = ?"
+            (shard_id,) = connection.execute(query, (quarantined,)).fetchone()
             shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
 
         writer.apply(mark)

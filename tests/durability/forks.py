@@ -79,7 +79,6 @@ def import_everything() -> None:
     import numpy.random  # noqa: F401
     import pyarrow.compute  # noqa: F401
     import send2trash.plat_other  # noqa: F401
-    import sqlalchemy.dialects.sqlite  # noqa: F401
     from PIL import Image, ImageOps  # noqa: F401
 
     Image.preinit()

@@ -23,13 +23,12 @@ class Operations:
         self._count_all = count_all
 
     def install(self) -> None:
-        from sqlalchemy import Engine, event
-
         from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+        from imseek.data.catalog.sqlite.catalog_file import SqliteConnection
 
         for name in self.NAMES:
             setattr(os, name, self._recorded(name, getattr(os, name)))
-        event.listen(Engine, "commit", lambda _: self.happens("commit"))
+        SqliteConnection.commit = self._recorded("commit", SqliteConnection.commit)  # type: ignore[method-assign]
         SqliteCatalog.close = self._recorded("close", SqliteCatalog.close)  # type: ignore[method-assign]
 
     def _recorded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
-from sqlalchemy import Connection, insert, update
 
 import imseek
 from imseek import maintenance
 from imseek.data import layout
-from imseek.data.catalog import duplicate_judgements, schema, shard_catalog
+from imseek.data.catalog import duplicate_judgements, shard_catalog
+from imseek.data.catalog.sql import Connection, insert
 from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader
 from imseek.data.shards.derived_columns import put_columns
@@ -119,9 +119,9 @@ def decorate(root: Path) -> dict[str, int]:
         def change(connection: Connection, generation: int) -> None:
             life = {"provenance": "test", "born": generation, "died": FOREVER}
             tags = [{"image_id": i, "tag": f"tag of {name}", **life} for name, i in by_name.items()]
-            connection.execute(insert(schema.tags), tags)
-            mine = schema.images.c.image_id == by_name["quarantined"]
-            connection.execute(update(schema.images).where(mine).values(state="quarantined"))
+            insert(connection, "tags", tags)
+            query = "UPDATE images SET state = 'quarantined' WHERE image_id = ?"
+            connection.execute(query, (by_name["quarantined"],))
             for shard in reader.current.shards:
                 shard_catalog.write_dead_rows(writer, connection, generation, shard.shard_id)
 

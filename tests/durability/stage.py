@@ -82,21 +82,19 @@ def indexed(stage: Stage) -> None:
 
 def noted(stage: Stage) -> None:
     """Every image has a tag of its own, and neighbours have been judged: what only the catalog knows."""
-    from sqlalchemy import Connection, insert, select
-
     from imseek.data.catalog import duplicate_judgements
-    from imseek.data.catalog import schema as t
-    from imseek.data.catalog.catalog import live
+    from imseek.data.catalog.sql import Connection, insert
+    from imseek.data.collection_records import FOREVER
     from imseek.data.writing.writer import Writer
 
     def change(connection: Connection, generation: int) -> None:
-        i = t.images.c
-        images = connection.execute(select(i.image_id, i.content_hash).where(live(t.images))).all()
+        query = "SELECT image_id, content_hash FROM images WHERE died = ?"
+        images = connection.execute(query, (FOREVER,)).fetchall()
         tags = [
             {"image_id": image_id, "tag": f"number {image_id}", "provenance": "stage", "born": generation}
             for image_id, _ in images
         ]
-        connection.execute(insert(t.tags), [{**tag, "died": t.FOREVER} for tag in tags])
+        insert(connection, "tags", [{**tag, "died": FOREVER} for tag in tags])
         hashes.extend(sorted({content_hash.hex() for _, content_hash in images}))
 
     hashes: list[str] = []

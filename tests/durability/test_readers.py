@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 from session_seed import number
-from sqlalchemy import Engine
 
 import imseek
 from durability.readers import run, waits
@@ -129,18 +128,20 @@ assert len(os.listdir("/proc/self/task")) == before
 
 def test_closing_the_catalog_has_nothing_left_to_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers are locked out while SQLite closes the catalog, so what it writes then keeps them waiting."""
-    dispose, folded = Engine.dispose, tmp_path / "folded.sqlite"
+    folded = tmp_path / "folded.sqlite"
 
-    def copied(self: Engine, **options: bool) -> None:
+    def copied() -> None:
         # Bytes without their log. Not read through a descriptor of this process: SQLite's locks would go with it.
-        subprocess.run(["cp", str(self.url.database), str(folded)], check=True)
-        dispose(self, **options)
+        subprocess.run(["cp", str(tmp_path / "collection/catalog.sqlite"), str(folded)], check=True)
+        close()
 
     imseek.create(tmp_path / "collection", encoder="fake").close()
     with Writer(tmp_path / "collection", "test") as writer:
         writer.apply(lambda _connection, _generation: None)
         assert generation_of(writer.root / "catalog.sqlite") == 1
-        monkeypatch.setattr(Engine, "dispose", copied)
+        connection = writer.catalog._connection  # type: ignore[attr-defined]
+        close = connection.close
+        monkeypatch.setattr(connection, "close", copied)
     assert generation_of(folded) == 1
     with closing(sqlite3.connect(folded)) as connection:
         assert connection.execute("SELECT state FROM runs ORDER BY run_id DESC").fetchone() == ("done",)

@@ -42,10 +42,9 @@ from durability.damages import (
 )
 from durability.stage import draw
 from imseek.data import layout
-from imseek.data.catalog import schema
 from imseek.data.catalog.migrations import MIGRATIONS
 from imseek.data.catalog.sqlite import catalog_checksums
-from imseek.data.collection_records import read_identity
+from imseek.data.collection_records import FOREVER, read_identity
 from imseek.data.current_file import read_current
 from imseek.data.files import collection_files
 from imseek.data.reader import Reader
@@ -602,7 +601,7 @@ def test_a_part_of_a_space_that_is_no_part_is_given_up(home: Path, content: Any,
     else:
         np.save(root / path, content)
     columns = "path, kind, space_id, row_count, size, sha256, born, died"
-    values = f"'{path}', 'part', 0, 3, 0, '', 1, {schema.FOREVER}"
+    values = f"'{path}', 'part', 0, 3, 0, '', 1, {FOREVER}"
     tell_catalog(root, f"INSERT INTO files ({columns}) VALUES ({values})")
     file, said = problem_of(root, "part")
     assert file == path

@@ -57,11 +57,17 @@ def state_of(home: Path) -> dict[str, Any]:
 
 def victim(home: str, die_before: int | None) -> int:
     """A writer of that time comes; returns how many operations and statements there are to die before."""
-    from sqlalchemy import Engine, event
+    from imseek.data.catalog.sqlite.catalog_file import CatalogConnection
 
     operations = Operations(die_before, count_all=True)
     operations.install()
-    event.listen(Engine, "before_cursor_execute", lambda *_: operations.happens("statement"))
+    execute = CatalogConnection.execute
+
+    def counted(connection: CatalogConnection, *query: Any) -> Any:
+        operations.happens("statement")
+        return execute(connection, *query)
+
+    CatalogConnection.execute = counted  # type: ignore[method-assign,assignment]
     write(home)
     return operations.counted
 

@@ -53,10 +53,9 @@ class Witness:
 
     def install(self) -> None:
         """In the victim: hook into what it calls."""
-        from sqlalchemy.engine.default import DefaultDialect
-
         from imseek.data.catalog.sqlite import catalog_backups
         from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+        from imseek.data.catalog.sqlite.catalog_file import SqliteConnection
         from imseek.data.files import durable_files
         from imseek.data.writing.writer import Writer
 
@@ -65,7 +64,7 @@ class Witness:
         def witnessed(writer: Writer, change: Callable[[Any, int], None]) -> int:
             def noted(connection: Any, generation: int) -> None:
                 change(connection, generation)
-                rows = connection.exec_driver_sql(_LIVE).all()
+                rows = connection.execute(_LIVE).fetchall()
                 self.may(generation, [[image_id, hash_, name_of(path)] for image_id, hash_, path in rows])
 
             generation = apply(writer, noted)
@@ -79,7 +78,7 @@ class Witness:
 
         Writer.apply = witnessed  # type: ignore[method-assign]
         SqliteCatalog.transaction = watched  # type: ignore[method-assign]
-        self._watch(DefaultDialect, "do_commit", "in SQLite's COMMIT", self._committed)
+        self._watch(SqliteConnection, "commit", "in SQLite's COMMIT", self._committed)
         self._watch(SqliteCatalog, "close", "closing the catalog")
         self._watch(SqliteCatalog, "scrub", "writing the catalog anew")
         self._watch(durable_files, "stage", "writing files")

@@ -65,6 +65,7 @@ NEVER_IN_AN_UPDATE = {
     "pandas",
     "pyarrow.compute",
     "rich",
+    "sqlalchemy",
     "torch",
 }
 RUN = """
@@ -121,6 +122,11 @@ def test_one_new_picture(cli, pictures, photo_files) -> None:
     assert cli("index", pictures, "--encoder", "builtin").code == 0
     shutil.copy(photo_files[0], pictures)
     assert imported("index") & NEVER_IN_AN_UPDATE == set()
+
+
+@pytest.mark.parametrize("arguments", [["tag", "add", "mine", "0"], ["maintain"]])
+def test_commands_that_write_need_no_sqlalchemy(indexed, arguments) -> None:
+    assert "sqlalchemy" not in imported(*arguments)
 
 
 def test_clusters(indexed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from databases import BOTH_CATALOGS
-from sqlalchemy import event, select
 
 import imseek
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import sources
-from imseek.data.catalog.catalog import live
 from imseek.data.catalog.changeset import Changeset, FailedFile, NewImage, Placement
+from imseek.data.collection_records import FOREVER
 from imseek.data.shards.shard_files import row_of
 from imseek.data.user_files.file_stat import FileStat
 from imseek.data.writing.commit import commit
@@ -58,14 +57,20 @@ def changes(count: int) -> list[Changeset]:
 def statements(writer: Writer, batch: Changeset) -> int:
     asked: list[str] = []
 
-    def note(*arguments: Any) -> None:
-        asked.append(arguments[2])
+    with writer.catalog.transaction() as connection:
+        kind = type(connection)
 
-    event.listen(writer.catalog.engine, "before_cursor_execute", note)
-    try:
+    def noted(method: Callable[..., Any]) -> Callable[..., Any]:
+        def note(connection: Any, query: str, values: Any = (), /) -> Any:
+            asked.append(query)
+            return method(connection, query, values)
+
+        return note
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("execute", "executemany"):
+            patch.setattr(kind, name, noted(getattr(kind, name)))
         commit(writer, batch)
-    finally:
-        event.remove(writer.catalog.engine, "before_cursor_execute", note)
     return len(asked)
 
 
@@ -97,9 +102,9 @@ def test_each_place_gets_its_own_stat_and_no_other_is_touched(root: Path) -> Non
             path(COUNT): (COUNT, stat(0)),
         }
         with writer.catalog.transaction() as connection:
-            i = t.images.c
-            rows = connection.execute(select(i.shard_id, i.image_id).where(live(t.images))).all()
-        in_shard = {shard: {r.image_id for r in rows if r.shard_id == shard} for shard, _ in rows}
+            query = "SELECT shard_id, image_id FROM images WHERE died = ?"
+            rows = connection.execute(query, (FOREVER,)).fetchall()
+        in_shard = {shard: {image_id for one, image_id in rows if one == shard} for shard, _ in rows}
         assert in_shard[max(in_shard)] == set(range(COUNT // 2, COUNT))  # those that came back
         commit(writer, cleared)
         assert set(writer.catalog.known_failures(1)) == {b"f%d" % COUNT}

@@ -21,16 +21,17 @@ from typing import Any
 import numpy as np
 import pytest
 from databases import BOTH_CATALOGS
-from sqlalchemy import select, update
 
 import imseek
 from imseek.data import layout
-from imseek.data.catalog import content_lookup, schema, shard_catalog, sources
+from imseek.data.catalog import content_lookup, shard_catalog, sources
 from imseek.data.catalog.changeset import Changeset, NewImage, Placement
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.catalog.logit_scales import read_logit_scale
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.sql import column, insert
 from imseek.data.catalog.sqlite.backend import SqliteBackend
+from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
 from imseek.data.shards.derived_columns import put_columns
@@ -189,13 +190,13 @@ def test_tags_are_those_of_the_generation(root: Path) -> None:
     with Writer(root, "test") as writer:
 
         def tag(connection: Any, generation: int) -> None:
-            row = {"image_id": 0, "tag": "a", "provenance": "x", "born": generation, "died": schema.FOREVER}
-            connection.execute(schema.tags.insert().values(**row))
+            row = {"image_id": 0, "tag": "a", "provenance": "x", "born": generation, "died": FOREVER}
+            insert(connection, "tags", [row])
 
         before = Reader(root)
         writer.apply(tag)
         during = Reader(root)
-        writer.apply(lambda c, g: c.execute(update(schema.tags).values(died=g)) and None)
+        writer.apply(lambda c, g: c.execute("UPDATE tags SET died = ?", (g,)) and None)
     assert [r.image(0).tags for r in (before, during, Reader(root))] == [(), ("a",), ()]
 
 
@@ -212,8 +213,7 @@ def test_searching_before_is_as_searching_after(root: Path) -> None:
         back = [image(n, image_id=n) for n in (2, 6)]
 
         def lose(connection: Any, generation: int) -> None:
-            mine = schema.images.c.image_id.in_([2, 6])
-            connection.execute(update(schema.images).where(mine).values(shard_id=None))
+            connection.execute("UPDATE images SET shard_id = NULL WHERE image_id IN (2, 6)")
             shard_catalog.write_dead_rows(writer, connection, generation, 0)
 
         writer.apply(lose)
@@ -279,10 +279,9 @@ def test_quarantined_rows_are_kept(root: Path) -> None:
     add(root, [0, 1], [2, 3])
 
     def quarantine(writer: Writer, numbers: list[int], state: str) -> None:
-        mine = schema.images.c.image_id.in_(numbers)
 
         def change(connection: Any, generation: int) -> None:
-            connection.execute(update(schema.images).where(mine).values(state=state))
+            connection.executemany("UPDATE images SET state = ? WHERE image_id = ?", [(state, n) for n in numbers])
             for shard in current.shards:
                 shard_catalog.write_dead_rows(writer, connection, generation, shard.shard_id)
 
@@ -320,9 +319,10 @@ def test_every_space_is_merged(root: Path) -> None:
     with Writer(root, "test") as writer:
 
         def more(connection: Any, generation: int) -> None:
-            first = connection.execute(schema.spaces.select()).mappings().one()
-            space = {**first, "space_id": 1, "dim": 8, "born": generation, "is_current": 0}
-            connection.execute(schema.spaces.insert().values(**space))
+            first = connection.execute("SELECT * FROM spaces")
+            names = [one[0] for one in first.description]
+            space = {**dict(zip(names, first.fetchone(), strict=True)), "space_id": 1, "dim": 8, "born": generation}
+            insert(connection, "spaces", [{**space, "is_current": 0}])
             for shard_id, rows in ((0, second[:2]), (1, second[2:])):
                 path = layout.vectors(1, shard_id)
                 staged = shard_catalog.stage(writer, path, "vectors", rows, space_id=1)
@@ -749,9 +749,9 @@ def test_a_damaged_part_of_a_space_is_made_again(root: Path, damage: str, monkey
         path.write_bytes(data)
     with Writer(root, "test") as writer:
         if damage in ("no array", "other columns", "another width"):  # As if it had been written so.
-            stated = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            mine = schema.files.c.path == paths[0]
-            writer.apply(lambda connection, _: connection.execute(update(schema.files).where(mine).values(stated)))
+            stated = (len(data), hashlib.sha256(data).hexdigest(), paths[0])
+            query = "UPDATE files SET size = ?, sha256 = ? WHERE path = ?"
+            writer.apply(lambda connection, _: connection.execute(query, stated) and None)
         parts = PartialRows(writer, 0, 64)
         assert len(parts) == 2
         assert parts.contain(np.arange(4)).tolist() == [False, True, False, True]
@@ -777,7 +777,7 @@ def test_rows_of_dead_images_leave_the_parts_of_a_space(root: Path, monkeypatch:
         parts = PartialRows(writer, 0, 64)
         assert parts.contain(np.arange(5)).tolist() == [True, False, False, True, False]
         with writer.catalog.transaction() as connection:
-            listed = set(connection.execute(select(schema.files.c.path).where(schema.files.c.kind == "part")).scalars())
+            listed = set(column(connection, "SELECT path FROM files WHERE kind = 'part'"))
         assert living in listed
         assert listed.isdisjoint({mixed, dead, damaged})
         assert len(listed) == 2

@@ -17,11 +17,11 @@ import pytest
 from clocks import Clock
 from PIL import ExifTags, Image
 from sourcing.tables import csv_lines
-from sqlalchemy import insert, update
 
 import imseek
-from imseek.data.catalog import schema
 from imseek.data.catalog.catalog import set_meta
+from imseek.data.catalog.sql import insert
+from imseek.data.collection_records import FOREVER
 from imseek.data.reader import PURGED, Reader
 from imseek.data.shards import metadata_columns
 from imseek.data.shards.derived_columns import put_columns
@@ -158,9 +158,9 @@ def check(filters: Filters, collection: imseek.Collection, cases: dict[str, Test
 
 
 def tag(collection: imseek.Collection, image_id: int, name: str) -> None:
-    values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": schema.FOREVER}
+    values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": FOREVER}
     with Writer(collection.path, "test") as writer:
-        writer.apply(lambda c, generation: c.execute(insert(schema.tags).values(**values, born=generation)) and None)
+        writer.apply(lambda c, generation: insert(c, "tags", [{**values, "born": generation}]))
 
 
 def test_filters_say_what_metadata_say(collection: imseek.Collection, pictures: Path, filters: Filters) -> None:
@@ -217,7 +217,7 @@ def test_tags_come_and_go(collection: imseek.Collection, pictures: Path, filters
     tag(collection, 7, "best")
     with_tag = Reader(collection.path)
     with Writer(collection.path, "test") as writer:
-        writer.apply(lambda c, generation: c.execute(update(schema.tags).values(died=generation)) and None)
+        writer.apply(lambda c, generation: c.execute("UPDATE tags SET died = ?", (generation,)) and None)
     assert filters.ids(with_tag, "tag('best')").tolist() == [7]
     assert filters.ids(Reader(collection.path), "tag('best')").tolist() == []
 

@@ -315,14 +315,13 @@ def test_bad_files_are_recorded_with_reasons_and_tried_again_when_they_change(
 
 
 def tag(collection: imseek.Collection, image_id: int, name: str) -> None:
-    from sqlalchemy import insert
-
-    from imseek.data.catalog import schema
+    from imseek.data.catalog.sql import insert
+    from imseek.data.collection_records import FOREVER
     from imseek.data.writing.writer import Writer
 
-    values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": schema.FOREVER}
+    values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": FOREVER}
     with Writer(collection.path, "test") as writer:
-        writer.apply(lambda c, generation: c.execute(insert(schema.tags).values(**values, born=generation)) and None)
+        writer.apply(lambda c, generation: insert(c, "tags", [{**values, "born": generation}]))
 
 
 def test_a_picture_broken_for_a_while_keeps_its_id_and_tags(

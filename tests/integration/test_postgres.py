@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.migrations import MIGRATIONS
 from imseek.data.catalog.postgres.address import Address, read_address, write_address
 from imseek.data.catalog.postgres.allowed_servers import allow_server
+from imseek.data.catalog.postgres.connection import connect
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.collection_records import read_identity
 from imseek.data.current_file import read_current
@@ -108,7 +109,7 @@ def test_photos_are_found_as_with_sqlite(
 def test_no_sql_library_is_loaded_for_a_catalog_in_a_file(tmp_path: Path) -> None:
     imseek.create(tmp_path / "plain", encoder="fake").close()
     program = (
-        "import sys, imseek; c = imseek.open(sys.argv[1]); c.search('red'); "
+        "import sys, imseek; c = imseek.open(sys.argv[1]); c.search('red'); c.index(); "
         "print([name for name in ('psycopg', 'sqlalchemy', 'imseek.data.catalog.postgres') if name in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", program, tmp_path / "plain"], capture_output=True, check=True)
@@ -205,7 +206,7 @@ def test_a_writer_whose_session_was_ended_cannot_commit_any_more(root: Path, pos
 
 def test_a_writer_that_is_cut_off_in_the_middle_of_a_change_loses_that_one(root: Path, postgres: Server) -> None:
     def cut_off(connection: Any, generation: int) -> None:
-        connection.exec_driver_sql("UPDATE sources SET kind = 'changed'")
+        connection.execute("UPDATE sources SET kind = 'changed'")
         postgres.end_sessions()
 
     with Writer(root, "first") as writer:
@@ -223,15 +224,15 @@ def test_a_writer_that_is_cut_off_in_the_middle_of_a_change_loses_that_one(root:
 def test_a_commit_of_which_nobody_hears_is_whole(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection breaks between the commit and the word of it."""
     psycopg = pytest.importorskip("psycopg")
-    commit = psycopg.Connection.commit
+    end = psycopg.Transaction.__exit__
 
-    def unheard(connection: Any) -> None:
-        commit(connection)
+    def unheard(transaction: Any, *raised: Any) -> None:
+        end(transaction, *raised)
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     with Writer(root, "test") as writer:
         with monkeypatch.context() as patch:
-            patch.setattr(psycopg.Connection, "commit", unheard)
+            patch.setattr(psycopg.Transaction, "__exit__", unheard)
             with pytest.raises(StorageError, match="closed the connection"):
                 add(writer, b"perhaps")
         assert read_current(root).generation == writer.generation == 1
@@ -595,6 +596,14 @@ def test_verify_and_repair(root: Path, collection: imseek.Collection, photos: Pa
     with imseek.open(root) as mended:
         assert mended.index().added == 8, "encoded again, under their ids"
         assert {hit.image_id for hit in mended.search("red", limit=20).hits} == set(range(8))
+
+
+def test_a_changed_table_is_found(root: Path) -> None:
+    with closing(connect(read_address(root), writing=True)) as session:
+        session.execute("ALTER TABLE tags ALTER COLUMN provenance DROP NOT NULL")
+    (problem,) = imseek.maintenance.verify(root).problems
+    assert (problem.kind, problem.file) == ("catalog", layout.ADDRESS)
+    assert problem.message == "the catalog is damaged: 'tags.provenance' may be NULL"
 
 
 def test_deleting_takes_the_catalog_along(root: Path, postgres: Server) -> None:

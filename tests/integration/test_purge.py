@@ -26,13 +26,13 @@ from durability.purging import (
     remaining,
     removed_from,
 )
-from sqlalchemy import Engine, event, update
 
 import imseek
 from imseek import maintenance, overview, tags
 from imseek.data import layout
-from imseek.data.catalog import duplicate_judgements, schema
+from imseek.data.catalog import duplicate_judgements
 from imseek.data.catalog.sqlite import catalog as sqlite_catalog
+from imseek.data.catalog.sqlite.catalog_file import CatalogConnection
 from imseek.data.catalog.sqlite.lock import WriterLock
 from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader
@@ -52,15 +52,15 @@ from imseek.types.collection_info import IndexPolicy
 @pytest.fixture(scope="module", autouse=True)
 def _as_sqlite_is_by_default() -> Iterator[None]:
     """What is deleted stays in its page. (Debian builds SQLite so that it is overwritten.)"""
-    real = sqlite_catalog.open_engine
+    real = sqlite_catalog.open_for_writing
 
-    def open_engine(path: Path) -> Engine:
-        engine = real(path)
-        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA secure_delete=OFF"))
-        return engine
+    def open_for_writing(path: Path, timeout: float) -> CatalogConnection:
+        connection = real(path, timeout)
+        connection.execute("PRAGMA secure_delete=OFF")
+        return connection
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite_catalog, "open_engine", open_engine)
+        patch.setattr(sqlite_catalog, "open_for_writing", open_for_writing)
         yield
 
 
@@ -180,10 +180,8 @@ def test_judgements_stay(case: Case) -> None:
 def test_an_image_without_a_place_keeps_the_last_one(case: Case) -> None:
     """It waits for an interrupted run to go on, and goes with its source."""
     with Writer(case.root, "test") as writer:
-        mine = schema.places.c.path == b"moved.png"
-        writer.apply(
-            lambda connection, generation: connection.execute(update(schema.places).where(mine).values(died=generation))
-        )
+        query = "UPDATE places SET died = ? WHERE path = ?"
+        writer.apply(lambda connection, generation: connection.execute(query, (generation, b"moved.png")) and None)
         homeless = writer.catalog.missing_images()
     assert len(homeless) == 1
     maintenance.purge(case.root)

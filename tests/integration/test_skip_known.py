@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import update
 from templates import Templates
 
 import imseek
-from imseek.data.catalog import schema, shard_catalog
+from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.catalog import LIVE
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
@@ -63,9 +62,9 @@ def lose_vector(collection: imseek.Collection, image_id: int) -> None:
     with Writer(collection.path, "test") as writer:
 
         def change(connection, generation):  # type: ignore[no-untyped-def]
-            mine = schema.images.c.image_id == image_id
-            (shard,) = connection.execute(schema.images.select().where(mine)).one()[2:3]
-            connection.execute(update(schema.images).where(mine).values(shard_id=None))
+            query = "SELECT shard_id FROM images WHERE image_id = ?"
+            (shard,) = connection.execute(query, (image_id,)).fetchone()
+            connection.execute("UPDATE images SET shard_id = NULL WHERE image_id = ?", (image_id,))
             shard_catalog.write_dead_rows(writer, connection, generation, shard)
 
         writer.apply(change)

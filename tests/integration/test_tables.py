@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 from sourcing.tables import IMAGE_STRUCT, arrow_stream, csv_lines, json_lines, parquet, table
 from sourcing.web import WebServer
-from sqlalchemy import insert
 
 import imseek
-from imseek.data.catalog import schema
 from imseek.data.catalog.catalog import Source as CatalogSource
+from imseek.data.catalog.sql import insert
+from imseek.data.collection_records import FOREVER
 from imseek.data.writing.writer import Writer
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import MediaError, UsageError
@@ -58,9 +58,9 @@ def reasons(report: imseek.IndexReport) -> list[str]:
 
 
 def tag(collection: imseek.Collection, image_id: int, name: str) -> None:
-    values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": schema.FOREVER}
+    values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": FOREVER}
     with Writer(collection.path, "test") as writer:
-        writer.apply(lambda c, generation: c.execute(insert(schema.tags).values(**values, born=generation)) and None)
+        writer.apply(lambda c, generation: insert(c, "tags", [{**values, "born": generation}]))
 
 
 # -- columns ---------------------------------------------------------------------------------------------

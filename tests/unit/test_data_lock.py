@@ -100,7 +100,7 @@ def test_the_second_writer_is_told_of_the_first(collection: Path) -> None:
         with pytest.raises(LockedError) as refusal, Writer(collection, "maintain"):
             pytest.fail("two writers")
         with writer.catalog.transaction() as connection:
-            started = connection.exec_driver_sql("SELECT started_at FROM runs ORDER BY run_id DESC").scalar()
+            started = connection.execute("SELECT started_at FROM runs ORDER BY run_id DESC").fetchone()[0]
         for part in ("`index`", f"process {os.getpid()}", processes.host(), str(started)):
             assert part in str(refusal.value)
     assert refusal.value.exit_code == 75
@@ -143,7 +143,7 @@ def test_a_writer_of_another_process(collection: Path) -> None:
     with imseek.open(collection) as opened:
         assert opened.info().writer is None
     with Writer(collection, "test") as writer, writer.catalog.transaction() as connection:
-        states = connection.exec_driver_sql("SELECT kind, state FROM runs ORDER BY run_id").all()
+        states = connection.execute("SELECT kind, state FROM runs ORDER BY run_id").fetchall()
     assert states == [("index", "interrupted"), ("test", "running")]
 
 

@@ -1,17 +1,19 @@
-"""The schema of the catalog: migrations make what schema.py describes, each whole or not at all."""
+"""The schema of the catalog: migrations make what queries use, each whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
 
-from imseek.data.catalog import migrations, schema
+from imseek.data.catalog import migrations
 from imseek.data.catalog.migrations import MIGRATIONS, migrate
-from imseek.data.catalog.sqlite.catalog import open_engine
-from imseek.data.catalog.sqlite.catalog_file import check_version, open_for_writing
+from imseek.data.catalog.schema import find_difference, load_tables
+from imseek.data.catalog.sqlite.catalog_file import CatalogConnection, check_version, open_for_writing
 from imseek.errors import FormatVersionError
 
 
@@ -27,82 +29,96 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return open_engine(tmp_path / "catalog.sqlite")
+def catalog(tmp_path: Path) -> Iterator[CatalogConnection]:
+    with closing(open_for_writing(tmp_path / "catalog.sqlite", 0)) as connection:
+        yield connection
 
 
-def tables(engine: Engine) -> set[str]:
-    with engine.connect() as connection:
-        return set(inspect(connection).get_table_names())
+def tables(catalog: CatalogConnection) -> set[str]:
+    return {name for (name,) in catalog.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
-def version(engine: Engine) -> int:
-    with engine.connect() as connection:
-        return int(connection.execute(text("SELECT COUNT(*) FROM migrations")).scalar_one())
+def version(catalog: CatalogConnection) -> int:
+    return int(catalog.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
 
 
-def test_the_migrations_make_what_the_schema_says(engine: Engine) -> None:
-    assert migrate(engine) == len(MIGRATIONS)
-    assert tables(engine) == {*schema.metadata.tables, "migrations"}
-    with engine.connect() as connection:
-        found = inspect(connection)
-        for name, table in schema.metadata.tables.items():
-            made = {c["name"]: c for c in found.get_columns(name)}
-            assert list(made) == [c.name for c in table.columns], name
-            keys = found.get_pk_constraint(name)["constrained_columns"]
-            assert set(keys) == {c.name for c in table.primary_key}, name
-            for column in table.columns:
-                # SQLite lets a primary key that is no INTEGER be null unless told; we never write one.
-                if not column.primary_key:
-                    assert made[column.name]["nullable"] == column.nullable, f"{name}.{column.name}"
-                affinity = made[column.name]["type"]._type_affinity
-                assert affinity is column.type._type_affinity, f"{name}.{column.name}"
+def test_the_schema_has_all_tables_of_a_new_catalog(catalog: CatalogConnection) -> None:
+    assert migrate(catalog) == len(MIGRATIONS)
+    assert tables(catalog) == {*load_tables().tables, "migrations"}
+    assert "albums" not in load_tables(1).tables
+    for name, table in load_tables().tables.items():
+        assert table.columns.keys() == [row[1] for row in catalog.execute(f"PRAGMA table_info({name})")]
 
 
-def test_a_migrated_catalog_is_left_alone(engine: Engine) -> None:
-    migrate(engine)
-    assert migrate(engine) == 0
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("SELECT 1", None),
+        ("CREATE TABLE other (a INTEGER)", None),
+        ("DROP TABLE tags", "it lacks the table 'tags'"),
+        ("ALTER TABLE images DROP COLUMN state", "it lacks the column 'images.state'"),
+        ("DROP TABLE meta; CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT)", "'meta.value' may be NULL"),
+        (
+            "DROP TABLE meta; CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
+            "the type of 'meta.value' is BLOB",
+        ),
+        ("DROP TABLE meta; CREATE TABLE meta (name TEXT, value TEXT NOT NULL)", "the primary key of 'meta' is another"),
+    ],
+)
+def test_a_difference_to_the_schema(change: str, fault: str | None) -> None:
+    with closing(migrations.make_empty(MIGRATIONS)) as catalog:
+        catalog.executescript(change)
+        engine = create_engine("sqlite://", creator=lambda: catalog, poolclass=StaticPool)
+        with engine.connect() as connection:
+            assert find_difference(connection, len(MIGRATIONS)) == fault
 
 
-def test_a_migration_that_dies_half_way_leaves_the_version_before(engine: Engine, known: Callable[..., int]) -> None:
-    migrate(engine)
+def test_a_migrated_catalog_is_left_alone(catalog: CatalogConnection) -> None:
+    migrate(catalog)
+    assert migrate(catalog) == 0
+
+
+def test_a_migration_that_dies_half_way_leaves_the_version_before(
+    catalog: CatalogConnection, known: Callable[..., int]
+) -> None:
+    migrate(catalog)
     known(("broken", "CREATE TABLE half (a {int}); CREATE TABLE half (a {int})"))
     with pytest.raises(Exception, match="already exists"):
-        migrate(engine)
-    assert (version(engine), "half" in tables(engine)) == (len(MIGRATIONS), False)
+        migrate(catalog)
+    assert (version(catalog), "half" in tables(catalog)) == (len(MIGRATIONS), False)
     newest = known(("mended", "CREATE TABLE half (a {int}); CREATE TABLE other (a {int})"))
-    assert migrate(engine) == 1
-    assert (version(engine), {"half", "other"} <= tables(engine)) == (newest, True)
+    assert migrate(catalog) == 1
+    assert (version(catalog), {"half", "other"} <= tables(catalog)) == (newest, True)
 
 
-def test_a_first_migration_that_dies_leaves_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_migration_that_dies_leaves_nothing(
+    catalog: CatalogConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = (("broken", "CREATE TABLE a (b {int}); CREATE NONSENSE"),)
     monkeypatch.setattr(migrations, "MIGRATIONS", broken)
     with pytest.raises(Exception, match="syntax error"):
-        migrate(engine)
-    assert tables(engine) == set()
+        migrate(catalog)
+    assert tables(catalog) == set()
 
 
-def test_a_migration_and_its_record_are_one(engine: Engine, known: Callable[..., int]) -> None:
+def test_a_migration_and_its_record_are_one(catalog: CatalogConnection, known: Callable[..., int]) -> None:
     """Where the record cannot be written, the tables are not there either."""
-    migrate(engine)
-    last = len(MIGRATIONS)
-    with engine.begin() as connection:
-        # Counted as the migration `last + 1`, it takes the number of the one after that.
-        connection.execute(text("INSERT INTO migrations VALUES (:v, 'squatter', '')"), {"v": last + 2})
+    migrate(catalog)
+    # Counted as the migration after the last, it takes the number of the one after that.
+    catalog.execute("INSERT INTO migrations VALUES (?, 'squatter', '')", (len(MIGRATIONS) + 2,))
     known(("a", "SELECT 1"), ("b", "CREATE TABLE b (a {int})"))
     with pytest.raises(Exception, match="UNIQUE"):
-        migrate(engine)
-    assert "b" not in tables(engine)
+        migrate(catalog)
+    assert "b" not in tables(catalog)
 
 
-def test_a_later_version_is_refused(engine: Engine, tmp_path: Path, known: Callable[..., int]) -> None:
+def test_a_later_version_is_refused(catalog: CatalogConnection, tmp_path: Path, known: Callable[..., int]) -> None:
     later = known(("later", "CREATE TABLE later (a {int})"))
-    migrate(engine)
+    migrate(catalog)
     known()
     with pytest.raises(FormatVersionError, match=f"version {later}"):
-        migrate(engine)
-    engine.dispose()
+        migrate(catalog)
+    catalog.close()
     before = (tmp_path / "catalog.sqlite").read_bytes()
     with pytest.raises(FormatVersionError, match=f"up to {len(MIGRATIONS)}"):
         check_version(tmp_path / "catalog.sqlite")
@@ -112,27 +128,37 @@ def test_a_later_version_is_refused(engine: Engine, tmp_path: Path, known: Calla
 def test_a_path_is_no_url(tmp_path: Path) -> None:
     folder = tmp_path / "what? 100%25 #1"
     folder.mkdir()
-    engine = open_engine(folder / "catalog.sqlite")
-    migrate(engine)
-    engine.dispose()
+    with closing(open_for_writing(folder / "catalog.sqlite", 0)) as connection:
+        migrate(connection)
     assert [path.name for path in folder.iterdir()] == ["catalog.sqlite"]
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
     check_version(folder / "catalog.sqlite")
 
 
-def test_transactions_do_not_wait_for_each_other(engine: Engine) -> None:
-    """A nested one would wait ten seconds for the one it is in."""
-    with engine.begin(), pytest.raises(Exception, match="QueuePool limit"), engine.begin():
+def test_transactions_do_not_wait_for_each_other(catalog: CatalogConnection) -> None:
+    """A nested one fails at once, and the one it is in is rolled back."""
+    migrate(catalog)
+    with (
+        pytest.raises(RuntimeError, match="a transaction inside another"),
+        catalog.transaction(),
+        closing(catalog.execute("INSERT INTO meta VALUES ('a', 'b')")),
+        catalog.transaction(),
+    ):
         pytest.fail("a transaction inside another")
+    assert catalog.execute("SELECT * FROM meta").fetchall() == []
+    with catalog.transaction():
+        catalog.execute("INSERT INTO meta VALUES ('a', 'b')")
+    assert catalog.execute("SELECT * FROM meta").fetchall() == [("a", "b")]
 
 
-def test_a_writer_opens_no_catalog_of_a_later_imseek(engine: Engine, tmp_path: Path, known: Callable[..., int]) -> None:
+def test_a_writer_opens_no_catalog_of_a_later_imseek(
+    catalog: CatalogConnection, tmp_path: Path, known: Callable[..., int]
+) -> None:
     """Also one that came between the look at its version and the opening."""
     count = len(MIGRATIONS)
-    migrate(engine)
-    with engine.begin() as connection:
-        connection.execute(text(f"INSERT INTO migrations VALUES ({count + 1}, 'of the future', '2100-01-01')"))
-    path = Path(str(engine.url.database))
+    migrate(catalog)
+    catalog.execute("INSERT INTO migrations VALUES (?, 'of the future', '2100-01-01')", (count + 1,))
+    path = tmp_path / "catalog.sqlite"
     before = path.read_bytes()
     with pytest.raises(FormatVersionError):
         open_for_writing(path, 1)

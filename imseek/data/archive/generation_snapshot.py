@@ -19,18 +19,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from sqlalchemy import Connection, delete, select, update
-
 from imseek.data import layout
 from imseek.data.archive.manifest import Entry
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.backend import backend_of
-from imseek.data.catalog.catalog import current_of, get_meta, live, now
-from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.catalog import current_of, get_meta, now
+from imseek.data.catalog.sql import Connection
 from imseek.data.catalog.sqlite import catalog_checksums
 from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 from imseek.data.catalog.sqlite.catalog_checksums import Checksums
-from imseek.data.collection_records import Current, Identity, encode_record, read_identity
+from imseek.data.collection_records import FOREVER, Current, Identity, encode_record, read_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import find_files, open_file
 from imseek.data.repair.error_diagnosis import note_opened
@@ -126,8 +123,7 @@ def _build_snapshot(
         with catalog.transaction() as connection:
             _drop_local_state(connection, index)
             current = current_of(connection)
-            f = t.files.c
-            rows = connection.execute(select(f.path, f.size, f.sha256).order_by(f.path)).all()
+            rows = connection.execute("SELECT path, size, sha256 FROM files ORDER BY path").fetchall()
         catalog.fold()
     finally:
         catalog.close()
@@ -153,12 +149,12 @@ def _build_snapshot(
 
 def _drop_local_state(connection: Connection, index: bool) -> None:
     """Remove what applies only to this folder: runs in progress, retired files, and snapshots without ``index``."""
-    connection.execute(update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now()))
-    connection.execute(delete(t.files).where(t.files.c.died != FOREVER))
+    connection.execute("UPDATE runs SET state = 'interrupted', ended_at = ? WHERE state = 'running'", (now(),))
+    connection.execute("DELETE FROM files WHERE died <> ?", (FOREVER,))
     if not index:
-        connection.execute(delete(t.files).where(t.files.c.kind == snapshot_publication.KIND))
+        connection.execute("DELETE FROM files WHERE kind = ?", (snapshot_publication.KIND,))
         died = int(get_meta(connection, "generation"))
-        connection.execute(update(t.snapshots).where(live(t.snapshots)).values(died=died))
+        connection.execute("UPDATE snapshots SET died = ? WHERE died = ?", (died, FOREVER))
 
 
 def _open_journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:

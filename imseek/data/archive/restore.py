@@ -17,15 +17,13 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import Connection, select, update
-
 from imseek.data import layout
 from imseek.data.archive.manifest import byte_counter
 from imseek.data.archive.tar_stream import ArchiveReader
 from imseek.data.catalog import duplicate_judgement_file, model_files
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import current_of, get_meta, set_meta
 from imseek.data.catalog.catalog_check import find_any_fault
+from imseek.data.catalog.sql import Connection, column
 from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
 from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 from imseek.data.catalog.sqlite.catalog_checksums import Checksums
@@ -169,8 +167,7 @@ def _check_catalog(tape: ArchiveReader, path: Path) -> None:
 
 def _check_files(tape: ArchiveReader, connection: Connection) -> None:
     """Check that the catalog lists exactly the archived files, since writers will unlink files that it lists."""
-    f = t.files.c
-    listed = {(path, size, sha256) for path, size, sha256 in connection.execute(select(f.path, f.size, f.sha256))}
+    listed = set(connection.execute("SELECT path, size, sha256 FROM files").fetchall())
     there = {(one.path, one.size, one.sha256) for one in tape.manifest.entries if _is_listed(one.path)}
     if listed != there:
         raise BackupError(f"{tape.name}: its catalog does not list the files that are in it")
@@ -184,13 +181,12 @@ def _assign_identity(connection: Connection, root: Path, work: Path) -> None:
     """Give the collection a new uuid, also in the files that contain it."""
     uuid = str(uuid4())
     set_meta(connection, "uuid", uuid)
-    f = t.files.c
-    stating = f.kind.in_((duplicate_judgement_file.KIND, model_files.KIND))
-    for path in connection.execute(select(f.path).where(stating)).scalars().all():
+    query = "SELECT path FROM files WHERE kind IN (?, ?)"
+    for path in column(connection, query, (duplicate_judgement_file.KIND, model_files.KIND)):
         document = {**json.loads((root / path).read_bytes()), "uuid": uuid}
         document.pop("sha256")
         staged = work / "restated"
         written = durable_files.stage(staged, methodcaller("write", durable_files.add_checksum(document)))
         durable_files.publish([(staged, root / path)])
-        values = {"size": written.size, "sha256": written.sha256}
-        connection.execute(update(t.files).where(f.path == path).values(**values))
+        query = "UPDATE files SET size = ?, sha256 = ? WHERE path = ?"
+        connection.execute(query, (written.size, written.sha256, path))

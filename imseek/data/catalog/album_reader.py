@@ -1,4 +1,4 @@
-"""Read the albums of one generation without SQLAlchemy: tags with a cover and an order."""
+"""Read the albums of one generation: tags with a cover and an order."""
 
 from __future__ import annotations
 

@@ -6,14 +6,11 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, insert, update
-
 from imseek.data.catalog import album_reader, tags
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.album_reader import AlbumRow
-from imseek.data.catalog.catalog import live
-from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.sql import Connection, insert
 from imseek.data.catalog.tags import ImageTag
+from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Change, Writer
 
@@ -39,13 +36,10 @@ def replace(
 def put(connection: Connection, generation: int, albums: Mapping[str, AlbumRow | None]) -> None:
     """Store albums by name, or end them (None). Part of a change (:meth:`Writer.apply`)."""
     for name, row in albums.items():
-        connection.execute(update(t.albums).where(t.albums.c.tag == name, live(t.albums)).values(died=generation))
+        connection.execute("UPDATE albums SET died = ? WHERE tag = ? AND died = ?", (generation, name, FOREVER))
         if row is not None:
-            connection.execute(
-                insert(t.albums).values(
-                    tag=name, cover=row.cover, positions=_packed(row.positions), born=generation, died=FOREVER
-                )
-            )
+            values = {"tag": name, "cover": row.cover, "positions": _packed(row.positions)}
+            insert(connection, "albums", [{**values, "born": generation, "died": FOREVER}])
 
 
 def _packed(positions: Sequence[int]) -> str:

@@ -1,11 +1,11 @@
 """Where a catalog is: :func:`backend_of` returns the backend for it, SQLite or PostgreSQL.
 
-Reading and writing a collection depend on nothing else. Reading imports no SQLAlchemy.
+Reading and writing a collection depend on nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -13,36 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from imseek.data import layout
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from imseek.data.catalog.catalog import Catalog
+    from imseek.data.catalog.sql import Connection, ReadConnection
     from imseek.data.collection_records import Identity
     from imseek.data.words.values import Unit
 
 T = TypeVar("T")
-
-
-class QueryResult(Protocol):
-    """The result of a query, as cursors provide it."""
-
-    @property
-    def description(self) -> Any: ...
-
-    def fetchone(self) -> Any: ...
-
-    def fetchmany(self, size: int = ..., /) -> list[Any]: ...
-
-    def fetchall(self) -> list[Any]: ...
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-
-class ReadConnection(Protocol):
-    """A connection for reading: one of :mod:`sqlite3`, or one to a server that accepts the same SQL."""
-
-    def execute(self, query: str, values: Any = ..., /) -> QueryResult: ...
-
-    def close(self) -> None: ...
 
 
 class WordIndex(Protocol):
@@ -133,7 +109,7 @@ class CatalogBackend(Protocol):
     def word_index(self) -> WordIndex: ...
 
     def freeze(self) -> AbstractContextManager[Connection]:
-        """Connect to the catalog as of one moment, with SQLAlchemy. Writers need not wait, nothing can be changed."""
+        """Connect to the catalog as of one moment. Writers need not wait, nothing can be changed."""
         ...
 
     # -- generations -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The catalog, which holds what shards do not. SQLAlchemy, for writers only (readers use ``reader``)."""
+"""The catalog, which holds what shards do not, as a writer uses it (readers use ``reader``)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Engine, and_, func, or_, select, update
 
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.places import MEMBER_SEPARATOR
-from imseek.data.catalog.schema import FOREVER
-from imseek.data.collection_records import Current, Shard
+from imseek.data.catalog.sql import Connection, column, scalar
+from imseek.data.collection_records import FOREVER, Current, Shard
 from imseek.data.user_files.file_stat import FileStat
 from imseek.types.spaces import SpaceInfo
 
@@ -66,11 +64,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def live(table: Any, generation: int = FOREVER - 1) -> Any:
-    """SQL condition: the row is live at ``generation`` (by default, now)."""
-    return and_(table.c.born <= generation, table.c.died > generation)
-
-
 class Catalog(ABC):
     """The writer's connection to the catalog, with the queries of an indexing run.
 
@@ -78,7 +71,6 @@ class Catalog(ABC):
     """
 
     root: Path
-    engine: Engine
     #: What to do for a writer that another one has taken over from.
     takeover_hint: str
 
@@ -118,78 +110,71 @@ class Catalog(ABC):
         """Rewrite the catalog, so that deleted data remains in none of its pages. Returns notes for the user."""
 
     def sources(self) -> list[Source]:
+        query = "SELECT source_id, kind, root, relative, options FROM sources WHERE died = ? ORDER BY source_id"
         with self.transaction() as connection:
-            rows = connection.execute(select(t.sources).where(live(t.sources)).order_by(t.sources.c.source_id))
-            return [Source(r.source_id, r.kind, r.root, bool(r.relative), r.options) for r in rows]
+            rows = connection.execute(query, (FOREVER,))
+            return [
+                Source(source_id, kind, root, bool(relative), options)
+                for source_id, kind, root, relative, options in rows
+            ]
 
     def known_places(
         self, source_id: int, container: bytes | None = None, *, below: bytes = b""
     ) -> dict[bytes, KnownPlace]:
         """Live places of a source by relative path, optionally only in one container or at and ``below`` a path."""
+        where, values = _within(source_id, container, below)
         query = (
-            select(
-                t.places.c.path,
-                t.places.c.image_id,
-                t.images.c.content_hash,
-                t.images.c.shard_id,
-                t.images.c.state,
-                t.places.c.sidecar_stat,
-                t.places.c.size,
-                t.places.c.mtime_ns,
-                t.places.c.ctime_ns,
-                t.places.c.inode,
-                t.places.c.checked_ns,
-            )
-            .join(t.images, t.images.c.image_id == t.places.c.image_id)
-            .where(_within(t.places, source_id, container, below), live(t.places), live(t.images))
+            "SELECT path, p.image_id, content_hash, shard_id, state, sidecar_stat, "  # noqa: S608
+            "size, mtime_ns, ctime_ns, inode, checked_ns "
+            "FROM places p JOIN images i ON i.image_id = p.image_id "
+            f"WHERE {where} AND p.died = ? AND i.died = ?"
         )
         with self.transaction() as connection:
             return {
                 path: KnownPlace(
                     image_id, content_hash, FileStat(*stat), shard_id is not None, state == QUARANTINED, beside
                 )
-                for path, image_id, content_hash, shard_id, state, beside, *stat in connection.execute(query)
+                for path, image_id, content_hash, shard_id, state, beside, *stat in connection.execute(
+                    query, (*values, FOREVER, FOREVER)
+                )
             }
 
     def known_failures(
         self, source_id: int, container: bytes | None = None, *, below: bytes = b""
     ) -> dict[bytes, KnownFailure]:
-        f = t.failures.c
-        query = select(f.path, f.reason, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.checked_ns).where(
-            _within(t.failures, source_id, container, below)
-        )
+        where, values = _within(source_id, container, below)
+        query = f"SELECT path, reason, size, mtime_ns, ctime_ns, inode, checked_ns FROM failures WHERE {where}"  # noqa: S608
         with self.transaction() as connection:
-            return {path: KnownFailure(reason, FileStat(*stat)) for path, reason, *stat in connection.execute(query)}
+            rows = connection.execute(query, values)
+            return {path: KnownFailure(reason, FileStat(*stat)) for path, reason, *stat in rows}
 
     def known_containers(self, source_id: int) -> dict[bytes, FileStat]:
         """Archives and tables of a source that were opened, by path.
 
         The value is the stat of a container that was read to the end, else ``UNKNOWN_STAT``.
         """
-        c = t.containers.c
-        query = select(c.path, c.size, c.mtime_ns, c.ctime_ns, c.inode, c.checked_ns)
+        query = "SELECT path, size, mtime_ns, ctime_ns, inode, checked_ns FROM containers WHERE source_id = ?"
         with self.transaction() as connection:
-            rows = connection.execute(query.where(c.source_id == source_id))
-            return {path: FileStat(*stat) for path, *stat in rows}
+            return {path: FileStat(*stat) for path, *stat in connection.execute(query, (source_id,))}
 
     def count_within(self, source_id: int, container: bytes) -> tuple[int, int, int]:
         """Count a container's live places, those among them whose vector was lost, and its failures."""
-        p = t.places.c
+        where, values = _within(source_id, container)
         counted = (
-            select(func.count(), func.count().filter(t.images.c.shard_id.is_(None)))
-            .select_from(t.places.join(t.images, t.images.c.image_id == p.image_id))
-            .where(_within(t.places, source_id, container), live(t.places))
+            "SELECT COUNT(*), COUNT(*) - COUNT(shard_id) FROM places p JOIN images i ON i.image_id = p.image_id "  # noqa: S608
+            f"WHERE {where} AND p.died = ?"
         )
-        failed = select(func.count()).where(_within(t.failures, source_id, container))
+        failed = f"SELECT COUNT(*) FROM failures WHERE {where}"  # noqa: S608
         with self.transaction() as connection:
-            images, lost = connection.execute(counted).one()
-            return int(images), int(lost), int(connection.execute(failed).scalar_one())
+            images, lost = connection.execute(counted, (*values, FOREVER)).fetchone()
+            return int(images), int(lost), int(scalar(connection, failed, values))
 
     def ids_within(self, source_id: int, container: bytes) -> list[int]:
         """Ids of the images in a container."""
-        query = select(t.places.c.image_id).where(_within(t.places, source_id, container), live(t.places))
+        where, values = _within(source_id, container)
         with self.transaction() as connection:
-            return list(connection.execute(query).scalars())
+            query = f"SELECT image_id FROM places WHERE {where} AND died = ?"  # noqa: S608
+            return column(connection, query, (*values, FOREVER))
 
     def missing_images(self, *, quarantined: bool = False) -> list[tuple[int, bytes, bool, int | None]]:
         """Live images without a live place: id, content hash, whether the vector is stored, last source.
@@ -197,89 +182,95 @@ class Catalog(ABC):
         Interrupted runs and repairs leave them. Quarantined images whose place another file has taken since are
         included only if ``quarantined``.
         """
-        p, i = t.places.c, t.images.c
-        placed = select(p.image_id).where(live(t.places))
-        last = select(p.source_id).where(p.image_id == i.image_id).order_by(p.place_id.desc()).limit(1)
-        query = select(i.image_id, i.content_hash, i.shard_id, last.scalar_subquery()).where(
-            live(t.images), i.image_id.not_in(placed)
+        query = (
+            "SELECT image_id, content_hash, shard_id, state, "
+            "(SELECT source_id FROM places p WHERE p.image_id = i.image_id ORDER BY place_id DESC LIMIT 1) "
+            "FROM images i WHERE died = ? AND image_id NOT IN (SELECT image_id FROM places WHERE died = ?)"
         )
-        if not quarantined:
-            query = query.where(i.state != QUARANTINED)
         with self.transaction() as connection:
-            return [(r[0], r[1], r[2] is not None, r[3]) for r in connection.execute(query)]
+            return [
+                (image_id, content_hash, shard_id is not None, last)
+                for image_id, content_hash, shard_id, state, last in connection.execute(query, (FOREVER, FOREVER))
+                if quarantined or state != QUARANTINED
+            ]
 
 
-def _within(table: Any, source_id: int, container: bytes | None, below: bytes = b"") -> Any:
-    """SQL condition: the row belongs to a source and, if given, to a container or is at or below a path."""
-    mine, path = table.c.source_id == source_id, table.c.path
+def _within(source_id: int, container: bytes | None, below: bytes = b"") -> tuple[str, tuple[Any, ...]]:
+    """SQL condition with its values: the row belongs to a source and, if given, to a container or is at or below a
+    path."""
     if container is not None:
-        return and_(mine, _inside_container(path, container))
+        return "source_id = ? AND path > ? AND path < ?", (source_id, *_inside_container(container))
     if not below:
-        return mine
+        return "source_id = ?", (source_id,)
     # `0` is the byte after `/`, so this is a range of the index; the rest filters within it.
-    among = and_(path >= below, path < below + b"0")
-    return and_(mine, among, or_(path == below, path > below + b"/", _inside_container(path, below)))
+    return (
+        "source_id = ? AND path >= ? AND path < ? AND (path = ? OR path > ? OR path > ? AND path < ?)",
+        (source_id, below, below + b"0", below, below + b"/", *_inside_container(below)),
+    )
 
 
-def _inside_container(path: Any, container: bytes) -> Any:
-    return and_(path > container + MEMBER_SEPARATOR, path < container + b"\x01")
+def _inside_container(path: bytes) -> tuple[bytes, bytes]:
+    """Return what the paths of a container's members lie between."""
+    return path + MEMBER_SEPARATOR, path + b"\x01"
 
 
 def get_meta(connection: Connection, name: str) -> str:
-    return str(connection.execute(select(t.meta.c.value).where(t.meta.c.name == name)).scalar_one())
+    """Return what the catalog records by a name. Raises LookupError where it records nothing."""
+    if (found := find_meta(connection, name)) is None:
+        raise LookupError(f"the catalog has no {name}")
+    return found
 
 
 def find_meta(connection: Connection, name: str) -> str | None:
     """As :func:`get_meta`; None where nothing is recorded by that name."""
-    found: str | None = connection.execute(select(t.meta.c.value).where(t.meta.c.name == name)).scalar()
-    return found
+    found = scalar(connection, "SELECT value FROM meta WHERE name = ?", (name,))
+    return None if found is None else str(found)
 
 
 def set_meta(connection: Connection, name: str, value: object) -> None:
-    changed = connection.execute(update(t.meta).where(t.meta.c.name == name).values(value=str(value)))
+    changed = connection.execute("UPDATE meta SET value = ? WHERE name = ?", (str(value), name))
     if not changed.rowcount:
-        connection.execute(t.meta.insert().values(name=name, value=str(value)))
+        connection.execute("INSERT INTO meta (name, value) VALUES (?, ?)", (name, str(value)))
 
 
 def searchable_ids(connection: Connection, shard_id: int) -> npt.NDArray[np.int64]:
     """Ids of a shard's searchable rows: live images stored in it that are not suspended or quarantined."""
-    i = t.images.c
-    query = select(i.image_id).where(i.shard_id == shard_id, live(t.images), i.state == LIVE)
-    return np.array(connection.execute(query).scalars().all(), np.int64)
+    query = "SELECT image_id FROM images WHERE shard_id = ? AND died = ? AND state = ?"
+    return np.array(column(connection, query, (shard_id, FOREVER, LIVE)), np.int64)
 
 
 def modalities(connection: Connection) -> dict[int, str]:
     """Modality of each space by its id, including past and unfinished spaces."""
-    s = t.spaces.c
-    return {row.space_id: row.modality for row in connection.execute(select(s.space_id, s.modality))}
+    return dict(connection.execute("SELECT space_id, modality FROM spaces").fetchall())
 
 
 def current_of(connection: Connection) -> Current:
     """Derive ``current.json`` from the catalog."""
     space_rows = connection.execute(
-        select(t.spaces)
-        .where(live(t.spaces), t.spaces.c.is_current == 1)
-        .order_by(t.spaces.c.modality, t.spaces.c.position, t.spaces.c.space_id)
-    ).all()
-    spaces = tuple(
-        SpaceInfo(s.space_id, s.encoder, s.fingerprint, s.dim, s.modality, s.quality, s.note) for s in space_rows
+        "SELECT space_id, encoder, fingerprint, dim, modality, quality, note FROM spaces "
+        "WHERE died = ? AND is_current = 1 ORDER BY modality, position, space_id",
+        (FOREVER,),
     )
+    spaces = tuple(SpaceInfo(*row) for row in space_rows)
     by_shard: dict[int, dict[str, Any]] = {}
-    for file in connection.execute(
-        select(t.files).where(live(t.files), t.files.c.shard_id.is_not(None)).order_by(t.files.c.path)
+    for shard_id, kind, path, space_id, name, row_count in connection.execute(
+        "SELECT shard_id, kind, path, space_id, name, row_count FROM files "
+        "WHERE died = ? AND shard_id IS NOT NULL ORDER BY path",
+        (FOREVER,),
     ):
-        parts = by_shard.setdefault(file.shard_id, {"spaces": [], "columns": {}})
-        if file.kind == "vectors":
-            parts["spaces"].append(file.space_id)
-        elif file.kind == "dead":
-            parts.update(dead=file.path, dead_rows=file.row_count)
-        elif file.kind == "column":
-            parts["columns"][file.name] = file.path
+        parts = by_shard.setdefault(shard_id, {"spaces": [], "columns": {}})
+        if kind == "vectors":
+            parts["spaces"].append(space_id)
+        elif kind == "dead":
+            parts.update(dead=path, dead_rows=row_count)
+        elif kind == "column":
+            parts["columns"][name] = path
     shards = []
-    for row in connection.execute(select(t.shards).where(live(t.shards)).order_by(t.shards.c.shard_id)):
-        parts = by_shard.get(row.shard_id, {"spaces": [], "columns": {}})
-        shards.append(Shard(row.shard_id, row.row_count, **{**parts, "spaces": tuple(sorted(parts["spaces"]))}))
-    snapshots = {str(s.space_id): s.folder for s in connection.execute(select(t.snapshots).where(live(t.snapshots)))}
+    shard_rows = "SELECT shard_id, row_count FROM shards WHERE died = ? ORDER BY shard_id"
+    for shard_id, row_count in connection.execute(shard_rows, (FOREVER,)):
+        parts = by_shard.get(shard_id, {"spaces": [], "columns": {}})
+        shards.append(Shard(shard_id, row_count, **{**parts, "spaces": tuple(sorted(parts["spaces"]))}))
+    snapshots = connection.execute("SELECT space_id, folder FROM snapshots WHERE died = ?", (FOREVER,))
     return Current(
         uuid=get_meta(connection, "uuid"),
         generation=int(get_meta(connection, "generation")),
@@ -287,6 +278,6 @@ def current_of(connection: Connection) -> Current:
         images=sum(s.rows - s.dead_rows for s in shards),
         spaces=spaces,
         shards=tuple(shards),
-        snapshots=snapshots,
+        snapshots={str(space_id): folder for space_id, folder in snapshots},
         next_image_id=int(get_meta(connection, "next_image_id")),
     )

@@ -20,14 +20,14 @@ from uuid import UUID
 
 from imseek.data import layout
 from imseek.data.catalog.index_policy_text import POLICY, parse_policy
-from imseek.data.catalog.migrations import MIGRATIONS, migrate_connection, refuse_newer_version
+from imseek.data.catalog.migrations import MIGRATIONS, refuse_newer_version
 from imseek.data.collection_records import FINGERPRINT, MAX_DIM
 from imseek.data.files.json_object import JsonObject
 from imseek.data.words.values import INDEXED, RULES
 from imseek.errors import CorruptCollectionError, repair_command
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from imseek.data.catalog.sql import ReadConnection
 
 #: Returns the rows of a table, each as values by column.
 Rows: TypeAlias = Callable[[str], Iterable[Mapping[str, Any]]]
@@ -65,15 +65,10 @@ _WRONG_TYPES: Final[Mapping[str, str]] = {
 }
 
 
-def check_catalog(connection: Connection, root: Path) -> None:
+def check_catalog(connection: ReadConnection, root: Path) -> None:
     """Raise CorruptCollectionError where :func:`find_fault` finds a fault in a writer's catalog."""
-
-    def rows(table: str) -> Iterator[Mapping[str, Any]]:
-        for row in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings():  # noqa: S608 - names of ours
-            yield dict(row)
-
-    largest = connection.exec_driver_sql(_LARGEST_ID).scalar()
-    if (fault := find_fault(rows, largest)) is not None:
+    (largest,) = connection.execute(_LARGEST_ID).fetchone()
+    if (fault := find_fault(partial(_rows, connection), largest)) is not None:
         raise CorruptCollectionError(f"the catalog of {root}: {fault}", hint=repair_command(root))
 
 
@@ -99,19 +94,19 @@ def find_any_fault(catalog: sqlite3.Connection) -> str | None:
 @contextmanager
 def _open_migrated(catalog: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Yield the catalog itself, or a migrated in-memory copy where its version is older."""
+    from imseek.data.catalog.sqlite.catalog_file import open_copy
+
     version = catalog.execute("SELECT COUNT(*) FROM migrations").fetchone()[0]
     refuse_newer_version(version)
     if version == len(MIGRATIONS):
         yield catalog
         return
-    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
-        catalog.backup(copy)
-        migrate_connection(copy)
+    with closing(open_copy(catalog)) as copy:
         yield copy
 
 
-def _rows(connection: sqlite3.Connection, table: str) -> Iterable[Mapping[str, Any]]:
-    """Rows of a table of a SQLite catalog."""
+def _rows(connection: ReadConnection, table: str) -> Iterable[Mapping[str, Any]]:
+    """Rows of a table of a catalog."""
     cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - names of ours
     names = [column[0] for column in cursor.description]
     return (dict(zip(names, row, strict=True)) for row in cursor)

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from imseek.data.catalog.backend import ReadConnection, backend_of
+from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.sql import ReadConnection
 from imseek.data.collection_records import FOREVER
 from imseek.data.reader import chunks
 from imseek.errors import StorageError

@@ -12,15 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import methodcaller
 from pathlib import Path
-from typing import Any, Final, TypeAlias
-
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from typing import Final, TypeAlias
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import get_meta, live
+from imseek.data.catalog.catalog import get_meta
 from imseek.data.catalog.shard_catalog import Folders, StagedFile
+from imseek.data.catalog.sql import Connection, column, insert
+from imseek.data.collection_records import FOREVER
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import MAX_LARGE_JSON, digest, find_files, read_file, remove_files
 from imseek.data.files.json_object import JsonObject
@@ -131,7 +130,7 @@ def recover_judgements(connection: Connection, folders: Folders, generation: int
                 damaged.append(path)
             continue
         before = _rows(connection)
-        connection.execute(delete(t.judgements))
+        connection.execute("DELETE FROM judgements")
         _insert(connection, rows)
         shard_catalog.forget_files(connection, [*listed, path])
         file = StagedFile(root / path, path, KIND, len(rows), digest(root, path))
@@ -169,25 +168,17 @@ def _parse_row(a: str, b: str, verdict: str, provenance: str, at: str) -> Row:
 
 
 def _rows(connection: Connection) -> list[Row]:
-    j = t.judgements.c
-    query = select(*(j[name] for name in _COLUMNS)).order_by(j.hash_a, j.hash_b)
+    query = "SELECT hash_a, hash_b, verdict, provenance, decided_at FROM judgements ORDER BY hash_a, hash_b"
     return [(bytes(row[0]), bytes(row[1]), row[2], row[3], row[4]) for row in connection.execute(query)]
 
 
 def _remove(connection: Connection, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-    j = t.judgements.c
-    values: list[dict[str, Any]] = [{"a": a, "b": b} for a, b in pairs]
-    if values:
-        statement = delete(t.judgements).where(j.hash_a == bindparam("a"), j.hash_b == bindparam("b"))
-        connection.execute(statement, values)
+    connection.executemany("DELETE FROM judgements WHERE hash_a = ? AND hash_b = ?", list(pairs))
 
 
 def _insert(connection: Connection, rows: Iterable[Row]) -> None:
-    values = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
-    if values:
-        connection.execute(insert(t.judgements), values)
+    insert(connection, "judgements", [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
 
 
 def _list_files(connection: Connection) -> list[str]:
-    query = select(t.files.c.path).where(live(t.files), t.files.c.kind == KIND)
-    return list(connection.execute(query).scalars())
+    return column(connection, "SELECT path FROM files WHERE died = ? AND kind = ?", (FOREVER, KIND))

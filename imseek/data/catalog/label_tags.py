@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import Connection
-
 from imseek.data.catalog import tags
+from imseek.data.catalog.sql import Connection
 from imseek.data.catalog.tags import ImageTag
 from imseek.data.writing.writer import Change
 

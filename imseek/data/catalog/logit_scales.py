@@ -1,4 +1,4 @@
-"""Read a space's logit scale and bias from the catalog, without SQLAlchemy."""
+"""Read a space's logit scale and bias from the catalog."""
 
 from __future__ import annotations
 

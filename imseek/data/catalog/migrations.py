@@ -1,9 +1,8 @@
 """The catalog's schema as an append-only list of migrations. A released migration is never edited: add another.
 
 Each migration runs in one transaction together with the row that records it, so a catalog is always at the version that
-its table ``migrations`` states. ``schema.py`` describes the result for queries; a test compares the two.
-
-Readers use this module to compare a catalog's schema with the expected one; only writers import SQLAlchemy.
+its table ``migrations`` states. Readers use this module to compare a catalog's schema with the expected one.
+``schema.py`` describes the tables to SQLAlchemy, as the migrations make them.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from imseek.data.catalog.sqlite.word_index import without_index
 from imseek.errors import CorruptCollectionError, FormatVersionError, repair_command
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from imseek.data.catalog.sql import Connection
 
 #: Rows of ``sqlite_master``: type, name, table and statement. An index that SQLite creates itself has no statement.
 Schema: TypeAlias = frozenset[tuple[str, str, str, str | None]]
@@ -133,35 +132,30 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("albums", _0005_ALBUMS),
 )
 
+_HAS_MIGRATIONS: Final = {
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migrations'",
+    "postgresql": "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'migrations'",
+}
 
-def migrate(engine: Engine) -> int:
+
+def migrate(connection: Connection) -> int:
     """Bring a catalog to the newest version; return how many migrations ran.
 
     Raises FormatVersionError where the catalog records migrations that this imseek does not know.
     """
-    from sqlalchemy import text
-
-    before = count_applied(engine)
+    before = count_applied(connection)
     refuse_newer_version(before)
     for version, (name, script) in enumerate(MIGRATIONS[before:], start=before + 1):
-        with engine.begin() as connection:
+        with connection.transaction():
             if version == 1:
-                connection.execute(text(_in_dialect(_MIGRATIONS_TABLE, connection.dialect.name)))
-            for statement in _script_in_dialect(script, connection.dialect.name):
-                connection.execute(text(statement))
+                connection.execute(_in_dialect(_MIGRATIONS_TABLE, connection.dialect))
+            for statement in _script_in_dialect(script, connection.dialect):
+                connection.execute(statement)
             connection.execute(
-                text("INSERT INTO migrations (version, name, applied_at) VALUES (:version, :name, :at)"),
-                {"version": version, "name": name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
+                "INSERT INTO migrations (version, name, applied_at) VALUES (?, ?, ?)",
+                (version, name, datetime.now(UTC).isoformat(timespec="seconds")),
             )
     return len(MIGRATIONS) - before
-
-
-def migrate_connection(connection: sqlite3.Connection) -> None:
-    """Migrate a catalog in memory, as :func:`migrate` does."""
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import StaticPool
-
-    migrate(create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool))
 
 
 def refuse_newer_version(version: int) -> None:
@@ -173,14 +167,11 @@ def refuse_newer_version(version: int) -> None:
         )
 
 
-def count_applied(engine: Engine) -> int:
+def count_applied(connection: Connection) -> int:
     """Return how many migrations a catalog has had; 0 for an empty database."""
-    from sqlalchemy import inspect, text
-
-    with engine.connect() as connection:
-        if not inspect(connection).has_table("migrations"):
-            return 0
-        return int(connection.execute(text("SELECT COUNT(*) FROM migrations")).scalar_one())
+    if connection.execute(_HAS_MIGRATIONS[connection.dialect]).fetchone() is None:
+        return 0
+    return int(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
 
 
 def check_schema(connection: sqlite3.Connection, path: Path, *, writing: bool) -> None:
@@ -230,10 +221,16 @@ def _is_plain(row: tuple[str, str, str, str | None]) -> bool:
 @cache
 def _expected_schema(migrations: tuple[tuple[str, str], ...]) -> Schema:
     """Return the schema that these migrations create in SQLite."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        for statement in _statements(migrations):
-            connection.execute(statement)
+    with closing(make_empty(migrations)) as connection:
         return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+
+
+def make_empty(migrations: tuple[tuple[str, str], ...]) -> sqlite3.Connection:
+    """Return a catalog in memory without rows, as these migrations create it."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    for statement in _statements(migrations):
+        connection.execute(statement)
+    return connection
 
 
 @cache

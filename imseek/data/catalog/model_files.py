@@ -12,15 +12,15 @@ from contextlib import suppress
 from operator import methodcaller
 
 import numpy as np
-from sqlalchemy import Connection, select
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import get_meta, live, now
+from imseek.data.catalog.catalog import get_meta, now
 from imseek.data.catalog.model_fact_schemas import check_facts
 from imseek.data.catalog.models import KIND, Model, check_name, encode_array, find, load, names
 from imseek.data.catalog.shard_catalog import Folders, StagedFile
+from imseek.data.catalog.sql import Connection, chunks, column, scalar, with_list
+from imseek.data.collection_records import FOREVER
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import digest, find_files
 from imseek.data.writing.writer import Change, Writer
@@ -102,12 +102,11 @@ def drop_models_of_dead_images(writer: Writer) -> tuple[str, ...]:
 
 
 def _select_live_ids(writer: Writer, ids: Sequence[int]) -> list[int]:
-    i = t.images.c
     found: list[int] = []
     with writer.catalog.transaction() as connection:
-        for chunk in shard_catalog.chunks(ids):
-            query = select(i.image_id).where(i.image_id.in_(chunk), live(t.images))
-            found += connection.execute(query).scalars()
+        for chunk in chunks(ids):
+            query = with_list("SELECT image_id FROM images WHERE image_id IN (??) AND died = ?", chunk)
+            found += column(connection, query, (*chunk, FOREVER))
     return found
 
 
@@ -120,12 +119,9 @@ def drop_unused(connection: Connection, generation: int, name: str) -> None:
 def adopt_models(connection: Connection, folders: Folders, generation: int) -> tuple[str, ...]:
     """Add to a catalog being restored the sound models on disk that are newer than its own; return their names."""
     uuid = get_meta(connection, "uuid")
-    f = t.files.c
-    known = {
-        row.name: layout.parse(row.path)
-        for row in connection.execute(select(f.name, f.path).where(live(t.files), f.kind == KIND))
-    }
-    listed = set(connection.execute(select(f.path).where(f.kind == KIND)).scalars())
+    rows = connection.execute("SELECT name, path, died FROM files WHERE kind = ?", (KIND,)).fetchall()
+    known = {name: layout.parse(path) for name, path, died in rows if died == FOREVER}
+    listed = {path for _, path, _ in rows}
     newest: dict[str, tuple[int, str]] = {}
     for path in find_files(folders.root, layout.MODELS).files:
         file = layout.parse(path)
@@ -158,11 +154,10 @@ def retire(connection: Connection, generation: int, name: str) -> None:
 
 def _find_using_space(connection: Connection, name: str) -> int | None:
     """Return the id of a space, in use or kept, that uses the adapter of this name; None if there is none."""
-    s = t.spaces.c
-    mine = select(s.space_id).where(live(t.spaces), s.adapter == name).order_by(s.space_id)
-    found: int | None = connection.execute(mine).scalar()
+    query = "SELECT space_id FROM spaces WHERE died = ? AND adapter = ? ORDER BY space_id"
+    found: int | None = scalar(connection, query, (FOREVER, name))
     return found
 
 
 def _retire(connection: Connection, generation: int, name: str) -> None:
-    shard_catalog.retire_files(connection, generation, (t.files.c.kind == KIND) & (t.files.c.name == name))
+    shard_catalog.retire_files(connection, generation, "kind = ? AND name = ?", (KIND, name))

@@ -1,7 +1,6 @@
 """Load models learned from a collection: a probe, an adapter of vectors, how labels were assigned.
 
-Needs no SQLAlchemy, since a query may need an adapter. :mod:`imseek.data.catalog.model_files` writes models. They
-contain numbers only, no code: loading one is safe.
+:mod:`imseek.data.catalog.model_files` writes models. They contain numbers only, no code: loading one is safe.
 """
 
 from __future__ import annotations

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from imseek.data.catalog import shard_catalog, tags
 from imseek.data.catalog.catalog import LIVE, QUARANTINED
 from imseek.data.catalog.places import base_folder, join_root
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.sql import Connection
 from imseek.data.catalog.tags import ImageTag
 from imseek.data.collection_records import FOREVER
 from imseek.data.reader import chunks

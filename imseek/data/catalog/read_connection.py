@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from imseek.data.catalog.backend import CatalogBackend, ReadConnection, backend_of
+from imseek.data.catalog.backend import CatalogBackend, backend_of
+from imseek.data.catalog.sql import ReadConnection
 from imseek.errors import ImseekError
 
 

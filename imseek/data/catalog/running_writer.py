@@ -10,7 +10,7 @@ from imseek.data.processes import may_be_alive
 from imseek.errors import LockedError, StorageError
 
 if TYPE_CHECKING:
-    from imseek.data.catalog.backend import ReadConnection
+    from imseek.data.catalog.sql import ReadConnection
 
 #: A LIMIT that limits nothing, in any SQL dialect.
 _NO_LIMIT = 2**63 - 1

@@ -1,4 +1,4 @@
-"""Read the catalog's records of runs without SQLAlchemy: who wrote, how far the run is, how it ended."""
+"""Read the catalog's records of runs: who wrote, how far the run is, how it ended."""
 
 from __future__ import annotations
 

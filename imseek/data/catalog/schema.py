@@ -1,93 +1,55 @@
-"""The catalog's tables for queries. ``migrations.py`` creates them; a test compares the two."""
+"""The catalog's tables for SQLAlchemy, read from an empty catalog that the migrations make.
+
+For what handles tables as a whole: copies into another database, and verification on a server. Statements about rows
+are plain SQL (:mod:`imseek.data.catalog.sql`), so that everyday commands import no SQLAlchemy.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import closing
+from functools import cache
 
-from sqlalchemy import BigInteger, Column, Float, LargeBinary, MetaData, Table, Text
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import Connection, MetaData, create_engine, inspect
+from sqlalchemy.pool import StaticPool
 
-from imseek.data.collection_records import FOREVER
-
-__all__ = [
-    "FOREVER",
-    "albums",
-    "containers",
-    "documents",
-    "failures",
-    "files",
-    "images",
-    "judgements",
-    "meta",
-    "metadata",
-    "places",
-    "runs",
-    "shards",
-    "snapshots",
-    "sources",
-    "spaces",
-    "tags",
-]
-
-metadata = MetaData()
-
-_TYPES: dict[str, type[TypeEngine[Any]]] = {
-    "int": BigInteger,
-    "text": Text,
-    "blob": LargeBinary,
-    "float": Float,
-}
+from imseek.data.catalog.migrations import MIGRATIONS, make_empty
 
 
-def _table(name: str, columns: str) -> Table:
-    """Define a table from ``"column:kind …"``; ``!`` marks the primary key, ``?`` a nullable column."""
-    made = []
-    for item in columns.split():
-        column, _, kind = item.partition(":")
-        made.append(
-            Column(column, _TYPES[kind.strip("!?")], primary_key=kind.endswith("!"), nullable=kind.endswith("?"))
-        )
-    return Table(name, metadata, *made)
+@cache
+def load_tables(version: int = len(MIGRATIONS)) -> MetaData:
+    """Describe the tables that a catalog has after so many migrations, without the one that records these."""
+    tables = MetaData()
+    with closing(make_empty(MIGRATIONS[:version])) as catalog:
+        engine = create_engine("sqlite://", creator=lambda: catalog, poolclass=StaticPool)
+        tables.reflect(engine, only=lambda name, _: name != "migrations")
+    return tables
 
 
-meta = _table("meta", "name:text! value:text")
-sources = _table("sources", "source_id:int! kind:text root:blob relative:int options:text born:int died:int")
-spaces = _table(
-    "spaces",
-    "space_id:int! encoder:text revision:text? fingerprint:text dim:int modality:text adapter:text? quality:text "
-    "note:text? logit_scale:float? preprocessing:text facts:text is_current:int born:int died:int position:int",
-)
-shards = _table("shards", "shard_id:int! row_count:int born:int died:int")
-files = _table(
-    "files",
-    "path:text! kind:text shard_id:int? space_id:int? name:text? row_count:int size:int sha256:text "
-    "born:int died:int retired_at:float?",
-)
-snapshots = _table("snapshots", "snapshot_id:int! space_id:int folder:text factory:text facts:text born:int died:int")
-images = _table("images", "image_id:int! content_hash:blob shard_id:int? state:text born:int died:int")
-places = _table(
-    "places",
-    "place_id:int! image_id:int source_id:int path:blob size:int mtime_ns:int ctime_ns:int inode:int "
-    "checked_ns:int born:int died:int sidecar_stat:text",
-)
-failures = _table(
-    "failures",
-    "source_id:int! path:blob! reason:text message:text size:int mtime_ns:int ctime_ns:int inode:int "
-    "checked_ns:int run_id:int",
-)
-containers = _table(
-    "containers",
-    "source_id:int! path:blob! size:int mtime_ns:int ctime_ns:int inode:int checked_ns:int",
-)
-runs = _table(
-    "runs",
-    "run_id:int! kind:text pid:int host:text boot_id:text started_at:text ended_at:text? state:text detail:text "
-    "ids_from:int ids_to:int shards_from:int shards_to:int pid_started:int? progress:text exit_code:int?",
-)
-tags = _table("tags", "image_id:int! tag:text! provenance:text born:int! died:int")
-albums = _table("albums", "tag:text! cover:int? positions:text born:int! died:int")
-judgements = _table("judgements", "hash_a:blob! hash_b:blob! verdict:text provenance:text decided_at:text")
-documents = _table(
-    "documents",
-    "document_id:int! image_id:int names:text captions:text keywords:text text:text born:int died:int",
-)
+def find_difference(connection: Connection, version: int) -> str | None:
+    """Describe the first table or column that a catalog of this version has not as migrations make it, or None.
+
+    Tables and columns that it has beside them may be its database's own.
+    """
+    return next(_differences(connection, version), None)
+
+
+def _differences(connection: Connection, version: int) -> Iterator[str]:
+    there = inspect(connection)
+    names = set(there.get_table_names())
+    for table in load_tables(version).sorted_tables:
+        if table.name not in names:
+            yield f"it lacks the table {table.name!r}"
+            continue
+        found = {column["name"]: column for column in there.get_columns(table.name)}
+        for column in table.columns:
+            where = f"{table.name}.{column.name}"
+            if (has := found.get(column.name)) is None:
+                yield f"it lacks the column {where!r}"
+            elif has["type"].python_type is not column.type.python_type:
+                yield f"the type of {where!r} is {has['type']}"
+            elif has["nullable"] and not (column.nullable or column.primary_key):
+                yield f"{where!r} may be NULL"
+        keys = there.get_pk_constraint(table.name)["constrained_columns"]
+        if set(keys) != set(table.primary_key.columns.keys()):
+            yield f"the primary key of {table.name!r} is another"

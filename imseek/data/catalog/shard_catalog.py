@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import live, searchable_ids
-from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.catalog import searchable_ids
+from imseek.data.catalog.sql import Connection, chunks, column, insert, scalar, with_list
+from imseek.data.collection_records import FOREVER
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.collection_files import load_array
 from imseek.data.shards import shard_files
 from imseek.errors import CorruptCollectionError, repair_command
-
-T = TypeVar("T")
-
-#: Values per statement, below SQLite's limit on variables in every build.
-_CHUNK = 500
 
 
 class Folders(Protocol):
@@ -81,7 +75,7 @@ def add_shard(
 ) -> None:
     """Publish a shard's files and record the shard."""
     publish(folders, connection, generation, shard_id, files)
-    connection.execute(insert(t.shards).values(shard_id=shard_id, row_count=rows, born=generation, died=FOREVER))
+    insert(connection, "shards", [{"shard_id": shard_id, "row_count": rows, "born": generation, "died": FOREVER}])
 
 
 def publish(
@@ -93,8 +87,9 @@ def publish(
 ) -> None:
     """Move staged files to their final paths and record them, for a shard or none; see :attr:`Folders.unsynced`."""
     folders.unsynced.update(collection_files.publish(folders.root, ((f.staged, f.path) for f in files)))
-    connection.execute(
-        insert(t.files),
+    insert(
+        connection,
+        "files",
         [
             {
                 "path": f.path,
@@ -114,9 +109,12 @@ def publish(
     )
 
 
-def retire_files(connection: Connection, generation: int, condition: Any) -> None:
-    """Mark the files that meet ``condition`` as dead from this generation on; a later writer unlinks them."""
-    connection.execute(update(t.files).where(live(t.files), condition).values(died=generation, retired_at=time.time()))
+def retire_files(connection: Connection, generation: int, condition: str, values: Sequence[Any]) -> None:
+    """Mark the files that meet an SQL condition as dead from this generation on; a later writer unlinks them."""
+    connection.execute(
+        f"UPDATE files SET died = ?, retired_at = ? WHERE died = ? AND {condition}",  # noqa: S608
+        (generation, time.time(), FOREVER, *values),
+    )
 
 
 def forget_files(connection: Connection, paths: Sequence[str]) -> None:
@@ -125,24 +123,24 @@ def forget_files(connection: Connection, paths: Sequence[str]) -> None:
     Unlink the files after the commit; after a crash, a writer sweeps them.
     """
     for chunk in chunks(paths):
-        connection.execute(delete(t.files).where(t.files.c.path.in_(chunk)))
+        connection.execute(with_list("DELETE FROM files WHERE path IN (??)", chunk), chunk)
 
 
 def retire_shards(connection: Connection, generation: int, shard_ids: Iterable[int]) -> None:
     for shard_id in shard_ids:
-        retire_files(connection, generation, t.files.c.shard_id == shard_id)
-        connection.execute(update(t.shards).where(t.shards.c.shard_id == shard_id).values(died=generation))
+        retire_files(connection, generation, "shard_id = ?", (shard_id,))
+        connection.execute("UPDATE shards SET died = ? WHERE shard_id = ?", (generation, shard_id))
 
 
 def mark_dead(connection: Connection, generation: int, image_ids: Sequence[int]) -> set[int]:
     """Mark images, their places, tags and documents as dead. Return the shards whose dead rows must be written."""
     touched: set[int] = set()
     for chunk in chunks(image_ids):
-        ids = t.images.c.image_id.in_(chunk)
-        touched.update(s for s in connection.execute(select(t.images.c.shard_id).where(ids)).scalars() if s is not None)
-        connection.execute(update(t.images).where(ids, live(t.images)).values(died=generation))
-        for table in (t.places, t.tags, t.documents):
-            connection.execute(update(table).where(table.c.image_id.in_(chunk), live(table)).values(died=generation))
+        shards = column(connection, with_list("SELECT shard_id FROM images WHERE image_id IN (??)", chunk), chunk)
+        touched.update(shard_id for shard_id in shards if shard_id is not None)
+        for table in ("images", "places", "tags", "documents"):
+            query = f"UPDATE {table} SET died = ? WHERE image_id IN (??) AND died = ?"  # noqa: S608
+            connection.execute(with_list(query, chunk), (generation, *chunk, FOREVER))
     return touched
 
 
@@ -151,10 +149,11 @@ def change_state(connection: Connection, image_ids: Sequence[int], before: str, 
     written."""
     touched: set[int] = set()
     for chunk in chunks(image_ids):
-        condition = and_(t.images.c.image_id.in_(chunk), t.images.c.state == before, live(t.images))
-        found = connection.execute(select(t.images.c.shard_id).where(condition)).scalars()
+        condition = with_list("WHERE image_id IN (??) AND state = ? AND died = ?", chunk)
+        values = (*chunk, before, FOREVER)
+        found = column(connection, f"SELECT shard_id FROM images {condition}", values)  # noqa: S608
         touched.update(shard_id for shard_id in found if shard_id is not None)
-        connection.execute(update(t.images).where(condition).values(state=after))
+        connection.execute(f"UPDATE images SET state = ? {condition}", (after, *values))  # noqa: S608
     return touched
 
 
@@ -163,17 +162,14 @@ def write_dead_rows(folders: Folders, connection: Connection, generation: int, s
 
     A quarantined image is not dead: searches skip its row, but the row is kept.
     """
-    shard = connection.execute(select(t.shards).where(t.shards.c.shard_id == shard_id, live(t.shards))).first()
-    if shard is None:
+    if scalar(connection, "SELECT 1 FROM shards WHERE shard_id = ? AND died = ?", (shard_id, FOREVER)) is None:
         return
-    living = select(t.images.c.image_id).where(t.images.c.shard_id == shard_id, live(t.images)).limit(1)
-    if connection.execute(living).first() is None:
+    if scalar(connection, "SELECT 1 FROM images WHERE shard_id = ? AND died = ? LIMIT 1", (shard_id, FOREVER)) is None:
         retire_shards(connection, generation, [shard_id])
         return
     ids = load_array(folders.root, layout.ids(shard_id))
     rows = dead_rows(connection, shard_id, ids)
-    is_dead_file = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "dead")
-    retire_files(connection, generation, is_dead_file)
+    retire_files(connection, generation, "shard_id = ? AND kind = 'dead'", (shard_id,))
     if not len(rows):
         return
     staged = stage(folders, layout.dead(shard_id, generation), "dead", rows)
@@ -191,21 +187,16 @@ def check_intact(connection: Connection, folders: Folders, shard_ids: Sequence[i
 
     For files about to be copied into new ones, whose checksums would otherwise vouch for the damage.
     """
-    condition = and_(t.files.c.shard_id.in_(shard_ids), live(t.files))
-    if kind is not None:
-        condition &= t.files.c.kind == kind
-    for file in connection.execute(select(t.files.c.path, t.files.c.size, t.files.c.sha256).where(condition)):
+    query = with_list("SELECT path, size, sha256, kind FROM files WHERE shard_id IN (??) AND died = ?", shard_ids)
+    for path, size, sha256, found in connection.execute(query, (*shard_ids, FOREVER)):
+        if kind not in (None, found):
+            continue
         try:
-            intact = collection_files.digest(folders.root, file.path, file.size).sha256 == file.sha256
+            intact = collection_files.digest(folders.root, path, size).sha256 == sha256
         except FileNotFoundError:
             intact = False
         if not intact:
             raise CorruptCollectionError(
-                f"{folders.root / file.path} is damaged or missing",
+                f"{folders.root / path} is damaged or missing",
                 hint=repair_command(folders.root),
             )
-
-
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]

@@ -8,14 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
-
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import Source, live
+from imseek.data.catalog.catalog import Source
 from imseek.data.catalog.places import base_folder, container_suffix, is_url, join, join_root, split
-from imseek.data.catalog.schema import FOREVER
-from imseek.data.collection_records import read_identity
+from imseek.data.catalog.sql import Connection, column, insert, scalar
+from imseek.data.collection_records import FOREVER, read_identity
 from imseek.data.words import documents
 from imseek.data.writing.writer import Writer
 from imseek.errors import SourceNotFoundError, UsageError
@@ -44,19 +41,17 @@ def add(writer: Writer, kind: str, path: bytes, options: Mapping[str, Any] | Non
     made: list[Source] = []
 
     def change(connection: Connection, generation: int) -> None:
-        last = connection.execute(select(func.coalesce(func.max(t.sources.c.source_id), 0))).scalar_one()
-        made.append(Source(int(last) + 1, kind, root, relative, settings))
-        connection.execute(
-            insert(t.sources).values(
-                source_id=made[0].source_id,
-                kind=kind,
-                root=root,
-                relative=int(relative),
-                options=settings,
-                born=generation,
-                died=FOREVER,
-            )
-        )
+        last = scalar(connection, "SELECT COALESCE(MAX(source_id), 0) FROM sources")
+        source = Source(int(last) + 1, kind, root, relative, settings)
+        made.append(source)
+        row = {
+            "source_id": source.source_id,
+            "kind": kind,
+            "root": root,
+            "relative": int(relative),
+            "options": settings,
+        }
+        insert(connection, "sources", [{**row, "born": generation, "died": FOREVER}])
         if relative and not root:
             documents.note_folder(connection, writer.root)
 
@@ -85,8 +80,8 @@ def set_options(writer: Writer, source_id: int, options: Mapping[str, Any]) -> N
     """Set the options with which a source is scanned from now on."""
 
     def change(connection: Connection, _generation: int) -> None:
-        values = {"options": json.dumps(options, sort_keys=True)}
-        connection.execute(update(t.sources).where(t.sources.c.source_id == source_id).values(values))
+        settings = json.dumps(options, sort_keys=True)
+        connection.execute("UPDATE sources SET options = ? WHERE source_id = ?", (settings, source_id))
 
     writer.apply(change)
 
@@ -98,8 +93,8 @@ def remove(writer: Writer, source_id: int) -> int:
     gone = [image_id for image_id, _, _, last in writer.catalog.missing_images(quarantined=True) if last == source_id]
 
     def change(connection: Connection, generation: int) -> None:
-        query = select(t.places.c.image_id).where(t.places.c.source_id == source_id, live(t.places))
-        gone.extend(connection.execute(query).scalars())
+        query = "SELECT image_id FROM places WHERE source_id = ? AND died = ?"
+        gone.extend(column(connection, query, (source_id, FOREVER)))
         for shard_id in sorted(shard_catalog.mark_dead(connection, generation, sorted(gone))):
             shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
         _end_source(connection, generation, source_id)
@@ -120,9 +115,8 @@ def relocate(writer: Writer, source_id: int, path: bytes) -> int:
 
     def change(connection: Connection, generation: int) -> None:
         # Updated in place, without history: nothing is left at the old location.
-        connection.execute(
-            update(t.sources).where(t.sources.c.source_id == source_id).values(root=root, relative=int(relative))
-        )
+        query = "UPDATE sources SET root = ?, relative = ? WHERE source_id = ?"
+        connection.execute(query, (root, int(relative), source_id))
         if relative and not root:
             documents.note_folder(connection, writer.root)
         moved = _places_of(connection, source_id)
@@ -135,9 +129,8 @@ def relocate(writer: Writer, source_id: int, path: bytes) -> int:
 
 def _places_of(connection: Connection, source_id: int) -> list[tuple[int, int, bytes]]:
     """Return the live images of a source: the id of each, the source's, and the path."""
-    p = t.places.c
-    query = select(p.image_id, p.path).where(p.source_id == source_id, live(t.places)).order_by(p.image_id)
-    return [(image_id, source_id, path) for image_id, path in connection.execute(query)]
+    query = "SELECT image_id, path FROM places WHERE source_id = ? AND died = ? ORDER BY image_id"
+    return [(image_id, source_id, path) for image_id, path in connection.execute(query, (source_id, FOREVER))]
 
 
 def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
@@ -192,9 +185,9 @@ def contains(outer: bytes, inner: bytes) -> bool:
 
 
 def _end_source(connection: Connection, generation: int, source_id: int) -> None:
-    connection.execute(update(t.sources).where(t.sources.c.source_id == source_id).values(died=generation))
-    for table in (t.failures, t.containers):
-        connection.execute(delete(table).where(table.c.source_id == source_id))
+    connection.execute("UPDATE sources SET died = ? WHERE source_id = ?", (generation, source_id))
+    for table in ("failures", "containers"):
+        connection.execute(f"DELETE FROM {table} WHERE source_id = ?", (source_id,))  # noqa: S608
 
 
 def _stored_root(root: Path, path: bytes) -> tuple[bytes, bool]:

@@ -1,4 +1,4 @@
-"""Read what the catalog records of a space in JSON, without SQLAlchemy."""
+"""Read what the catalog records of a space in JSON."""
 
 from __future__ import annotations
 

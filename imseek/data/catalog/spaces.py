@@ -11,15 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
-
-from imseek.data.catalog import model_files, shard_catalog
-from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import LIVE, find_meta, live, now, set_meta
+from imseek.data.catalog import shard_catalog
+from imseek.data.catalog.catalog import LIVE, find_meta, now, set_meta
 from imseek.data.catalog.space_facts import KEPT_SINCE, modalities_of
+from imseek.data.catalog.sql import Connection, column, scalar
+from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import remove_files
 from imseek.data.writing.create import add_space
-from imseek.data.writing.space_build_rows import PART
 from imseek.data.writing.writer import Writer
 from imseek.errors import UsageError
 from imseek.types.adapters import adapter_of
@@ -44,18 +42,15 @@ class StoredSpace:
 
 def list_spaces(writer: Writer) -> list[StoredSpace]:
     """Return all spaces that have not been dropped: those in use in their order, then the others by id."""
+    query = (
+        "SELECT space_id, encoder, fingerprint, dim, modality, quality, note, is_current, position, facts FROM spaces "
+        "WHERE died = ? ORDER BY is_current DESC, modality, position * is_current, space_id"
+    )
     with writer.catalog.transaction() as connection:
-        rows = connection.execute(
-            select(t.spaces)
-            .where(live(t.spaces))
-            .order_by(
-                t.spaces.c.is_current.desc(),
-                t.spaces.c.modality,
-                t.spaces.c.position * t.spaces.c.is_current,
-                t.spaces.c.space_id,
-            )
-        )
-        return [_stored_space(row) for row in rows]
+        return [
+            StoredSpace(SpaceInfo(*row), bool(is_current), position, modalities_of(facts))
+            for *row, is_current, position, facts in connection.execute(query, (FOREVER,))
+        ]
 
 
 def find(writer: Writer, space_id: int) -> StoredSpace:
@@ -70,10 +65,9 @@ def find(writer: Writer, space_id: int) -> StoredSpace:
 
 def unsearched_images(writer: Writer) -> set[int]:
     """Return images in shards that are not searched now: quarantined or suspended."""
-    i = t.images.c
-    query = select(i.image_id).where(live(t.images), i.state != LIVE, i.shard_id.is_not(None))
+    query = "SELECT image_id FROM images WHERE died = ? AND state <> ? AND shard_id IS NOT NULL"
     with writer.catalog.transaction() as connection:
-        return set(connection.execute(query).scalars())
+        return set(column(connection, query, (FOREVER, LIVE)))
 
 
 def prepare_space(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
@@ -85,22 +79,22 @@ def prepare_space(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
     taken: list[int] = []
 
     def change(connection: Connection, generation: int) -> None:
-        s = t.spaces.c
-        like = (s.fingerprint == space["fingerprint"]) & (s.dim == space["dim"])
-        like &= s.modality == space.get("modality", "image")
         found = connection.execute(
-            select(s.space_id, s.facts).where(live(t.spaces), s.is_current == 0, like).order_by(s.space_id)
-        ).first()
+            "SELECT space_id, facts FROM spaces WHERE died = ? AND is_current = 0 AND fingerprint = ? AND dim = ? "
+            "AND modality = ? ORDER BY space_id",
+            (FOREVER, space["fingerprint"], space["dim"], space.get("modality", "image")),
+        ).fetchone()
         if found is None:
             # Numbers are never reused: files of a dropped space may still exist.
-            space_id = int(connection.execute(select(func.max(s.space_id))).scalar_one()) + 1
+            space_id = int(scalar(connection, "SELECT MAX(space_id) FROM spaces")) + 1
             add_space(connection, space_id, {**space, "is_current": 0, "born": generation})
         else:
-            space_id = found.space_id
-            named = {name: space[name] for name in ("encoder", "revision", "quality", "note", "logit_scale")}
-            facts = {**_parse_object(found.facts), **space["facts"]}
+            space_id, facts = found
+            names = ("encoder", "revision", "quality", "note", "logit_scale")
             connection.execute(
-                update(t.spaces).where(s.space_id == space_id).values(**named, facts=json.dumps(facts, sort_keys=True))
+                "UPDATE spaces SET encoder = ?, revision = ?, quality = ?, note = ?, logit_scale = ?, facts = ? "
+                "WHERE space_id = ?",
+                (*(space[name] for name in names), _as_text({**_parse_object(facts), **space["facts"]}), space_id),
             )
         taken.append(space_id)
 
@@ -110,9 +104,8 @@ def prepare_space(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
 
 def note_stale_captions(connection: Connection, count: int) -> None:
     """Record that captions of so many more images differ from those embedded, if any are."""
-    s = t.spaces.c
-    in_use = select(s.space_id).where(live(t.spaces), s.is_current == 1, s.modality == "text").limit(1)
-    if count and connection.execute(in_use).first() is not None:
+    in_use = "SELECT 1 FROM spaces WHERE died = ? AND is_current = 1 AND modality = 'text' LIMIT 1"
+    if count and scalar(connection, in_use, (FOREVER,)) is not None:
         set_meta(connection, _STALE_CAPTIONS, count_stale_captions(connection) + count)
 
 
@@ -124,20 +117,21 @@ def count_stale_captions(connection: Connection) -> int:
 
 def clear_stale_captions(connection: Connection) -> None:
     """Record that all captions have been embedded."""
-    connection.execute(delete(t.meta).where(t.meta.c.name == _STALE_CAPTIONS))
+    connection.execute("DELETE FROM meta WHERE name = ?", (_STALE_CAPTIONS,))
 
 
 def put_in_use(connection: Connection, space_id: int, replaces: int | None) -> None:
     """Make a space current from this generation on: in place of another, which stays, or behind all others."""
-    s = t.spaces.c
-    modality = connection.execute(select(s.modality).where(s.space_id == space_id)).scalar_one()
     if replaces is None:
-        mine = live(t.spaces) & (s.is_current == 1) & (s.modality == modality)
-        position = int(connection.execute(select(func.coalesce(func.max(s.position), -1)).where(mine)).scalar_one()) + 1
+        last = (
+            "SELECT COALESCE(MAX(position), -1) FROM spaces "
+            "WHERE died = ? AND is_current = 1 AND modality = (SELECT modality FROM spaces WHERE space_id = ?)"
+        )
+        position = int(scalar(connection, last, (FOREVER, space_id))) + 1
     else:
-        position = connection.execute(select(s.position).where(s.space_id == replaces)).scalar_one()
-        _update_space(connection, replaces, is_current=0, kept_since=now())
-    _update_space(connection, space_id, is_current=1, position=position, kept_since=None)
+        position = scalar(connection, "SELECT position FROM spaces WHERE space_id = ?", (replaces,))
+        _update_space(connection, replaces, kept_since=now(), is_current=0)
+    _update_space(connection, space_id, kept_since=None, is_current=1, position=position)
 
 
 def drop(writer: Writer, space_id: int) -> DropReport:
@@ -145,26 +139,24 @@ def drop(writer: Writer, space_id: int) -> DropReport:
 
     Its files stay for readers of earlier generations and are retired as usual.
     """
+    from imseek.data.catalog import model_files
+    from imseek.data.writing.space_build_rows import PART
     from imseek.types.maintenance_reports import DropReport
 
     info = find(writer, space_id).info
-    f = t.files.c
     gone: list[str] = []
     counts: list[tuple[int, int]] = []
 
     def change(connection: Connection, generation: int) -> None:
-        mine = live(t.files) & (f.space_id == space_id)
-        total = select(func.count(), func.coalesce(func.sum(f.size), 0)).where(mine)
-        counts.append(tuple(connection.execute(total).one()))
-        gone.extend(connection.execute(select(f.path).where(mine, f.kind == PART)).scalars())
+        query = "SELECT path, kind, size FROM files WHERE died = ? AND space_id = ?"
+        files = connection.execute(query, (FOREVER, space_id)).fetchall()
+        counts.append((len(files), sum(size for _, _, size in files)))
+        gone.extend(path for path, kind, _ in files if kind == PART)
         shard_catalog.forget_files(connection, gone)
-        shard_catalog.retire_files(connection, generation, f.space_id == space_id)
-        connection.execute(
-            update(t.snapshots).where(t.snapshots.c.space_id == space_id, live(t.snapshots)).values(died=generation)
-        )
-        connection.execute(
-            update(t.spaces).where(t.spaces.c.space_id == space_id).values(is_current=0, died=generation)
-        )
+        shard_catalog.retire_files(connection, generation, "space_id = ?", (space_id,))
+        ended = "UPDATE snapshots SET died = ? WHERE space_id = ? AND died = ?"
+        connection.execute(ended, (generation, space_id, FOREVER))
+        connection.execute("UPDATE spaces SET is_current = 0, died = ? WHERE space_id = ?", (generation, space_id))
         if (named := adapter_of(info.encoder)) is not None:
             model_files.drop_unused(connection, generation, named[0])
 
@@ -174,20 +166,22 @@ def drop(writer: Writer, space_id: int) -> DropReport:
     return DropReport(space_id, info.encoder, files=number, bytes=size, generation=generation)
 
 
-def _update_space(connection: Connection, space_id: int, *, kept_since: str | None, **columns: Any) -> None:
-    s = t.spaces.c
-    facts = _parse_object(connection.execute(select(s.facts).where(s.space_id == space_id)).scalar_one())
+def _update_space(
+    connection: Connection, space_id: int, *, kept_since: str | None, is_current: int, position: int | None = None
+) -> None:
+    """Put a space in use, at this position, or out of use (None: its position stays)."""
+    facts = _parse_object(scalar(connection, "SELECT facts FROM spaces WHERE space_id = ?", (space_id,)))
     facts.pop(KEPT_SINCE, None)
     if kept_since is not None:
         facts[KEPT_SINCE] = kept_since
     connection.execute(
-        update(t.spaces).where(s.space_id == space_id).values(facts=json.dumps(facts, sort_keys=True), **columns)
+        "UPDATE spaces SET facts = ?, is_current = ?, position = COALESCE(?, position) WHERE space_id = ?",
+        (_as_text(facts), is_current, position, space_id),
     )
 
 
-def _stored_space(row: Row[Any]) -> StoredSpace:
-    info = SpaceInfo(row.space_id, row.encoder, row.fingerprint, row.dim, row.modality, row.quality, row.note)
-    return StoredSpace(info, bool(row.is_current), row.position, modalities_of(row.facts))
+def _as_text(facts: Mapping[str, Any]) -> str:
+    return json.dumps(facts, sort_keys=True)
 
 
 def _parse_object(text: str) -> dict[str, Any]:

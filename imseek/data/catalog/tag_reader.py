@@ -1,4 +1,4 @@
-"""Read the tags of one generation without SQLAlchemy, and count them."""
+"""Read the tags of one generation, and count them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.sql import with_list
 from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader, chunks
 from imseek.data.shards.metadata_columns import is_duplicate_mark
@@ -55,13 +56,15 @@ def manual_tags(reader: Reader) -> Iterator[tuple[int, str]]:
 
 def rows_of_images(reader: Reader, image_ids: Sequence[int]) -> list[TagRow]:
     """Return the tags of some images, by image and tag. Raises StaleGenerationError."""
-    query = "SELECT image_id, tag, provenance FROM tags WHERE born <= ? AND died > ? AND image_id IN "
+    query = (
+        "SELECT image_id, tag, provenance FROM tags "
+        "WHERE born <= ? AND died > ? AND image_id IN (??) ORDER BY image_id, tag"
+    )
     found: list[TagRow] = []
     with connect_read_only(reader.root) as connection:
         for chunk in chunks(sorted(set(image_ids))):
-            marks = ",".join("?" * len(chunk))
             values = (reader.generation, reader.generation, *chunk)
-            found += connection.execute(f"{query}({marks}) ORDER BY image_id, tag", values)
+            found += connection.execute(with_list(query, chunk), values)
         reader.check_history(connection)
     return found
 

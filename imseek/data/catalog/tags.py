@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from sqlalchemy import Connection, insert, select, update
-
-from imseek.data.catalog import schema as t
-from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import live
-from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.sql import Connection, chunks, column, insert, with_list
+from imseek.data.collection_records import FOREVER
 from imseek.data.writing.writer import Change, Writer
 
 #: An image id and one of its tags.
@@ -20,10 +16,9 @@ ImageTag: TypeAlias = tuple[int, str]
 def current_tags(connection: Connection, image_ids: Sequence[int]) -> dict[int, dict[str, str]]:
     """Return the current tags of images, with their provenance, by image."""
     found: dict[int, dict[str, str]] = {}
-    g = t.tags.c
-    for chunk in shard_catalog.chunks(image_ids):
-        query = select(g.image_id, g.tag, g.provenance).where(g.image_id.in_(chunk), live(t.tags))
-        for image_id, tag, provenance in connection.execute(query.order_by(g.image_id, g.tag)):
+    query = "SELECT image_id, tag, provenance FROM tags WHERE image_id IN (??) AND died = ? ORDER BY image_id, tag"
+    for chunk in chunks(image_ids):
+        for image_id, tag, provenance in connection.execute(with_list(query, chunk), (*chunk, FOREVER)):
             found.setdefault(image_id, {})[tag] = provenance
     return found
 
@@ -37,10 +32,10 @@ def add(
     """
     ids = sorted({image_id for image_id, _ in additions})
     had = current_tags(connection, ids)
-    i = t.images.c
     living: set[int] = set()
-    for chunk in shard_catalog.chunks(ids):
-        living.update(connection.execute(select(i.image_id).where(i.image_id.in_(chunk), live(t.images))).scalars())
+    for chunk in chunks(ids):
+        query = with_list("SELECT image_id FROM images WHERE image_id IN (??) AND died = ?", chunk)
+        living.update(column(connection, query, (*chunk, FOREVER)))
     new = []
     others = []
     for one, provenance in additions.items():
@@ -50,34 +45,33 @@ def add(
             if before is not None:
                 others.append(one)
     end_tags(connection, generation, others)
-    if new:
-        connection.execute(
-            insert(t.tags),
-            [
-                {
-                    "image_id": image_id,
-                    "tag": tag,
-                    "provenance": additions[image_id, tag],
-                    "born": generation,
-                    "died": FOREVER,
-                }
-                for image_id, tag in new
-            ],
-        )
+    insert(
+        connection,
+        "tags",
+        [
+            {
+                "image_id": image_id,
+                "tag": tag,
+                "provenance": additions[image_id, tag],
+                "born": generation,
+                "died": FOREVER,
+            }
+            for image_id, tag in new
+        ],
+    )
     return new
 
 
 def end_tags(connection: Connection, generation: int, removals: Iterable[ImageTag]) -> int:
     """Remove tags; return how many existed. Part of a change (:meth:`Writer.apply`)."""
     ended = 0
-    g = t.tags.c
     by_tag: dict[str, list[int]] = {}
     for image_id, tag in removals:
         by_tag.setdefault(tag, []).append(image_id)
     for tag, image_ids in by_tag.items():
-        for chunk in shard_catalog.chunks(image_ids):
-            mine = (g.tag == tag) & g.image_id.in_(chunk) & live(t.tags)
-            ended += connection.execute(update(t.tags).where(mine).values(died=generation)).rowcount
+        for chunk in chunks(image_ids):
+            query = with_list("UPDATE tags SET died = ? WHERE tag = ? AND image_id IN (??) AND died = ?", chunk)
+            ended += connection.execute(query, (generation, tag, *chunk, FOREVER)).rowcount
     return ended
 
 
@@ -88,15 +82,13 @@ def end_by_provenance(
 
     Part of a change (:meth:`Writer.apply`).
     """
-    g = t.tags.c.provenance
     ended = 0
-    for mine in (
-        None if provenance is None else g == provenance,
-        None if prefix is None else g.startswith(prefix, autoescape=True),
-    ):
-        if mine is not None:
-            query = update(t.tags).where(mine, live(t.tags)).values(died=generation)
-            ended += connection.execute(query).rowcount
+    if provenance is not None:
+        query = "UPDATE tags SET died = ? WHERE provenance = ? AND died = ?"
+        ended += connection.execute(query, (generation, provenance, FOREVER)).rowcount
+    if prefix is not None:
+        query = "UPDATE tags SET died = ? WHERE substr(provenance, 1, ?) = ? AND died = ?"
+        ended += connection.execute(query, (generation, len(prefix), prefix, FOREVER)).rowcount
     return ended
 
 
@@ -138,11 +130,11 @@ def set_provenance_tags(
     """
     counted = [0, 0]
     new_tags = set(tags)
-    g = t.tags.c
 
     def change(connection: Connection, generation: int) -> None:
-        query = select(g.image_id, g.tag).where(g.provenance == provenance, live(t.tags))
-        had = [(image_id, tag) for image_id, tag in connection.execute(query) if image_id in within]
+        query = "SELECT image_id, tag FROM tags WHERE provenance = ? AND died = ?"
+        rows = connection.execute(query, (provenance, FOREVER))
+        had = [(image_id, tag) for image_id, tag in rows if image_id in within]
         counted[1] = end_tags(connection, generation, [one for one in had if one not in new_tags])
         counted[0] = len(add(connection, generation, dict.fromkeys(tags, provenance)))
 

@@ -8,18 +8,15 @@ the old catalog by one rename. So a crash leaves what was there before, or no ca
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from sqlalchemy import Connection, select
-
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.catalog import get_meta, now, set_meta
+from imseek.data.catalog.sql import Connection, scalar
 from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
 from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 from imseek.data.collection_records import Current, Identity, read_identity, write_identity
@@ -180,10 +177,10 @@ def _last_generation(root: Path, current: Current | None) -> int:
 
 
 def _raise_counters(connection: Connection, root: Path, generation: int, current: Current | None) -> None:
-    ids: Iterable[int] = connection.execute(select(t.images.c.image_id)).scalars()
+    last = scalar(connection, "SELECT COALESCE(MAX(image_id), -1) FROM images")
     on_disk = (layout.shard_of(path) for path in find_listed_files(root).files)
     least = {
-        "next_image_id": max(0 if current is None else current.next_image_id, max(ids, default=-1) + 1),
+        "next_image_id": max(0 if current is None else current.next_image_id, last + 1),
         "next_shard_id": max((shard_id + 1 for shard_id in on_disk if shard_id is not None), default=0),
     }
     for name, value in least.items():

@@ -6,14 +6,15 @@ where one is wrong, Python fails somewhere, and only then the whole catalog is c
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Final
 
 from imseek.errors import CorruptCollectionError, ImseekError, repair_command
 
-#: Errors that wrong types and ranges cause in Python, including SQLAlchemy's ``NoResultFound``.
+#: Errors that wrong types and ranges cause in Python and SQLite.
 _SUSPICIOUS: Final = (
-    TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError, AssertionError,
+    TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError, AssertionError, sqlite3.Error,
 )  # fmt: skip
 #: Collections that this process has opened; any of them may be damaged.
 _opened_roots: Final[set[Path]] = set()
@@ -34,9 +35,7 @@ def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectio
     from imseek.data.catalog.catalog_check import find_any_fault
     from imseek.data.catalog.sqlite.catalog_file import connect_file
 
-    if isinstance(error, ImseekError) or not (
-        isinstance(error, _SUSPICIOUS) or type(error).__module__.startswith("sqlalchemy")
-    ):
+    if isinstance(error, ImseekError) or not isinstance(error, _SUSPICIOUS):
         return None
     for opened in [root] if root is not None else sorted(_opened_roots):
         if not backend_of(opened).is_file or not (opened / layout.CATALOG).exists():

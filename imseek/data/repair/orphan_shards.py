@@ -9,29 +9,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, insert, select, update
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import LIVE, live
-from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.catalog import LIVE
 from imseek.data.catalog.shard_catalog import Folders, StagedFile
-from imseek.data.collection_records import Current, Shard
+from imseek.data.catalog.sql import Connection, chunks, column, insert, with_list
+from imseek.data.collection_records import FOREVER, Current, Shard
 from imseek.data.files.collection_files import digest, find_files, load_array
 from imseek.data.shards import shard_files
 from imseek.data.vectors.scores import zero_rows
 
 
+class _Space(NamedTuple):
+    space_id: int
+    modality: str
+    dim: int
+    is_current: int
+
+
 def adopt(connection: Connection, folders: Folders, generation: int, current: Current | None) -> int:
     """Adopt orphaned shards; return how many images were new to the catalog."""
-    known = set(connection.execute(select(t.shards.c.shard_id)).scalars())
-    spaces = connection.execute(select(t.spaces).where(live(t.spaces))).all()
-    of = {space.space_id: space for space in spaces}
+    known = set(column(connection, "SELECT shard_id FROM shards"))
+    query = "SELECT space_id, modality, dim, is_current FROM spaces WHERE died = ?"
+    of = {row[0]: _Space(*row) for row in connection.execute(query, (FOREVER,))}
     listed = {} if current is None else {shard.shard_id: shard for shard in current.shards}
     last = max(listed, default=-1)
     adopted, touched = 0, set()
@@ -39,7 +44,7 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
         # If current.json lists younger shards but not this one, it was merged away or never committed.
         if shard_id not in listed and shard_id < last:
             continue
-        content = _read(folders.root, shard_id, spaces)
+        content = _read(folders.root, shard_id, list(of.values()))
         if content is None:
             continue
         hashes, present = content
@@ -70,7 +75,7 @@ def _shards_on_disk(root: Path) -> set[int]:
     return {one.shard_id for one in found if one and one.kind == "metadata" and one.shard_id is not None}
 
 
-def _read(root: Path, shard_id: int, spaces: Sequence[Any]) -> tuple[dict[int, bytes], list[int]] | None:
+def _read(root: Path, shard_id: int, spaces: Sequence[_Space]) -> tuple[dict[int, bytes], list[int]] | None:
     """Return content hashes by id, in row order, and the spaces with vectors; None for a broken shard."""
     try:
         table = shard_files.load_table(root, layout.metadata(shard_id))
@@ -164,18 +169,19 @@ def _adopt_images(
     ids = list(hashes)
     left = {ids[row] for row in empty}
     buried = left | {ids[row] for row in dead[dead < len(ids)].tolist()}
-    known = {}
-    for chunk in shard_catalog.chunks(ids):
-        rows = connection.execute(select(t.images).where(t.images.c.image_id.in_(chunk)))
-        known.update({row.image_id: row for row in rows})
+    known: dict[int, tuple[bytes, int | None, str, int]] = {}
+    query = "SELECT image_id, content_hash, shard_id, state, died FROM images WHERE image_id IN (??)"
+    for chunk in chunks(ids):
+        known.update({image_id: tuple(row) for image_id, *row in connection.execute(with_list(query, chunk), chunk)})
     mine = [
         i
-        for i, row in known.items()
-        if row.died == FOREVER and row.content_hash == hashes[i] and i not in left
-        if i not in buried or row.state != LIVE
+        for i, (content_hash, _, state, died) in known.items()
+        if died == FOREVER and content_hash == hashes[i] and i not in left
+        if i not in buried or state != LIVE
     ]
-    for chunk in shard_catalog.chunks(mine):
-        connection.execute(update(t.images).where(t.images.c.image_id.in_(chunk)).values(shard_id=shard_id))
+    for chunk in chunks(mine):
+        query = with_list("UPDATE images SET shard_id = ? WHERE image_id IN (??)", chunk)
+        connection.execute(query, (shard_id, *chunk))
     new = [
         {
             "image_id": i,
@@ -188,9 +194,9 @@ def _adopt_images(
         for i in ids
         if i not in buried and i not in known
     ]
-    if new:
-        connection.execute(insert(t.images), new)
-    return len(new), {known[i].shard_id for i in mine if known[i].shard_id is not None}
+    insert(connection, "images", new)
+    before = {known[i][1] for i in mine}
+    return len(new), {one for one in before if one is not None}
 
 
 def stage_in_place(

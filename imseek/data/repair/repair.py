@@ -11,15 +11,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, select, update
 
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files, shard_catalog
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.backend import backend_of
-from imseek.data.catalog.catalog import live, modalities
+from imseek.data.catalog.catalog import modalities
+from imseek.data.catalog.sql import Connection, chunks, column, scalar, with_list
+from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import (
     HARD_LINK,
     break_hard_link,
@@ -167,8 +168,8 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
         writer.renew_backup(problem.file)
         ledger.restored.append(f"{problem.file} from the catalog")
     elif problem.kind == "images":
-        gone = t.images.c.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards)))
-        _retire_damaged_shards(writer, gone, (), problem.file, ledger)
+        gone = "shard_id NOT IN (SELECT shard_id FROM shards WHERE died = ?)"
+        _retire_damaged_shards(writer, gone, (FOREVER,), (), problem.file, ledger)
     elif problem.kind == snapshot_publication.KIND:
         _drop_snapshot(writer, problem.file, ledger)
     elif problem.kind == duplicate_judgement_file.KIND:
@@ -207,16 +208,15 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
             "them again"
         )
     else:
-        _retire_damaged_shards(writer, t.images.c.shard_id == shard_id, (shard_id,), problem.file, ledger)
+        _retire_damaged_shards(writer, "shard_id = ?", (shard_id,), (shard_id,), problem.file, ledger)
 
 
 def _describe_model_loss(writer: Writer, file: str) -> str:
     """Describe what the loss of a model means."""
     listed = layout.parse(file)
-    s = t.spaces.c
-    query = select(s.space_id).where(live(t.spaces), s.adapter == (listed and listed.name))
+    query = "SELECT space_id FROM spaces WHERE died = ? AND adapter = ?"
     with writer.catalog.transaction() as connection:
-        users = connection.execute(query).scalars().all()
+        users = column(connection, query, (FOREVER, listed and listed.name))
     if not users:
         return "the model of that name, which has to be trained again"
     return (
@@ -226,8 +226,7 @@ def _describe_model_loss(writer: Writer, file: str) -> str:
 
 
 def _retire_file(writer: Writer, file: str) -> None:
-    condition = t.files.c.path == file
-    writer.apply(lambda connection, generation: shard_catalog.retire_files(connection, generation, condition))
+    writer.apply(lambda connection, generation: shard_catalog.retire_files(connection, generation, "path = ?", (file,)))
 
 
 def _is_of_sidecars(file: str) -> bool:
@@ -247,7 +246,7 @@ def _column_set(file: str) -> str | None:
 
 def _retire_sidecars(writer: Writer, file: str, shard_id: int) -> None:
     def change(connection: Connection, generation: int) -> None:
-        shard_catalog.retire_files(connection, generation, t.files.c.path == file)
+        shard_catalog.retire_files(connection, generation, "path = ?", (file,))
         forget_stats(connection, shard_id)
 
     writer.apply(change)
@@ -283,8 +282,7 @@ def _reset_caption_space(writer: Writer, file: str, ledger: RecoveryLog) -> None
     """
 
     def change(connection: Connection, generation: int) -> None:
-        s = t.spaces.c
-        connection.execute(update(t.spaces).where(s.space_id == _space_of(file)).values(is_current=0))
+        connection.execute("UPDATE spaces SET is_current = 0 WHERE space_id = ?", (_space_of(file),))
         shard_catalog.forget_files(connection, [file])
 
     writer.apply(change)
@@ -294,13 +292,9 @@ def _reset_caption_space(writer: Writer, file: str, ledger: RecoveryLog) -> None
 
 def _unused_space(writer: Writer, path: str) -> str | None:
     """Return the encoder of a vector file's space if that is being built or stays beside those in use, else None."""
-    query = (
-        select(t.spaces.c.encoder)
-        .join(t.files, t.files.c.space_id == t.spaces.c.space_id)
-        .where(t.files.c.path == path, t.spaces.c.is_current == 0)
-    )
+    query = "SELECT encoder FROM spaces s JOIN files f ON f.space_id = s.space_id WHERE path = ? AND is_current = 0"
     with writer.catalog.transaction() as connection:
-        found: str | None = connection.execute(query).scalar()
+        found: str | None = scalar(connection, query, (path,))
     return found
 
 
@@ -314,9 +308,9 @@ def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
     """Recreate the ids file from the metadata; return whether the metadata was intact."""
     path = layout.metadata(shard_id)
     with writer.catalog.transaction() as connection:
-        recorded = connection.execute(select(t.files.c.size, t.files.c.sha256).where(t.files.c.path == path)).first()
+        recorded = connection.execute("SELECT size, sha256 FROM files WHERE path = ?", (path,)).fetchone()
     try:
-        if recorded is None or digest(writer.root, path, recorded.size).sha256 != recorded.sha256:
+        if recorded is None or digest(writer.root, path, recorded[0]).sha256 != recorded[1]:
             return False
     except (OSError, CorruptCollectionError):
         return False
@@ -327,18 +321,21 @@ def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
 
 
 def _retire_damaged_shards(
-    writer: Writer, which: ColumnElement[bool], shard_ids: Sequence[int], file: str, ledger: RecoveryLog
+    writer: Writer, condition: str, values: Sequence[Any], shard_ids: Sequence[int], file: str, ledger: RecoveryLog
 ) -> None:
-    """Retire shards with a damaged file: their images live on without a vector and will be encoded again."""
+    """Retire shards with a damaged file: their images, for which an SQL condition holds, live on without a vector and
+    will be encoded again."""
     lost: list[int] = []
+    unknown = stat_values(UNKNOWN_STAT)
+    forget_stat = f"UPDATE places SET {', '.join(f'{name} = ?' for name in unknown)} "  # noqa: S608
 
     def change(connection: Connection, generation: int) -> None:
-        lost.extend(connection.execute(select(t.images.c.image_id).where(which, live(t.images))).scalars())
-        for chunk in shard_catalog.chunks(lost):
-            connection.execute(update(t.images).where(t.images.c.image_id.in_(chunk)).values(shard_id=None))
-            connection.execute(
-                update(t.places).where(t.places.c.image_id.in_(chunk), live(t.places)).values(stat_values(UNKNOWN_STAT))
-            )
+        query = f"SELECT image_id FROM images WHERE {condition} AND died = ?"  # noqa: S608
+        lost.extend(column(connection, query, (*values, FOREVER)))
+        for chunk in chunks(lost):
+            connection.execute(with_list("UPDATE images SET shard_id = NULL WHERE image_id IN (??)", chunk), chunk)
+            query = with_list(forget_stat + "WHERE image_id IN (??) AND died = ?", chunk)
+            connection.execute(query, (*unknown.values(), *chunk, FOREVER))
         shard_catalog.retire_shards(connection, generation, shard_ids)
 
     writer.apply(change)

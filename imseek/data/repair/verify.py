@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, select
-
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.catalog import current_of, get_meta
 from imseek.data.catalog.running_writer import locked_error
-from imseek.data.collection_records import read_identity
+from imseek.data.catalog.sql import Connection
+from imseek.data.collection_records import FOREVER, read_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import (
     A_FOLDER,
@@ -106,6 +104,7 @@ def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
 def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
     """Find problems as :func:`_problems` does, where the catalog is on a server, which vouches for its pages."""
     from imseek.data.catalog.postgres.address import read_address
+    from imseek.data.catalog.postgres.catalog import find_schema_fault
 
     uuid = read_address(root).uuid
     try:
@@ -120,6 +119,9 @@ def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
         if get_meta(connection, "uuid") != uuid:
             message = "the catalog belongs to another collection"
             yield Problem("catalog", layout.ADDRESS, message, repairable=False)
+            return
+        if (fault := find_schema_fault(root)) is not None:
+            yield Problem("catalog", layout.ADDRESS, f"the catalog is damaged: {fault}", repairable=False)
             return
         yield from _check_files(root, connection, seen)
         yield from find_content_problems(root, connection, current_of(connection), seen.bad)
@@ -138,30 +140,31 @@ def find_strange(root: Path) -> dict[str, str]:
 def _check_files(root: Path, connection: Connection, seen: _Findings) -> Iterator[Problem]:
     """Check that every live file exists with its size and checksum, and that there are no other files."""
     listed = set()
-    for file in connection.execute(select(t.files).order_by(t.files.c.path)):
-        listed.add(file.path)
-        if file.died != t.FOREVER:
+    for path, kind, size, sha256, died in connection.execute(
+        "SELECT path, kind, size, sha256, died FROM files ORDER BY path"
+    ):
+        listed.add(path)
+        if died != FOREVER:
             continue
         try:
-            found = digest(root, file.path, file.size)
+            found = digest(root, path, size)
         except (CorruptCollectionError, UnsafePathError) as error:
-            seen.bad.add(file.path)
-            yield Problem(file.kind, file.path, str(error), repairable=True)
+            seen.bad.add(path)
+            yield Problem(kind, path, str(error), repairable=True)
             continue
         except OSError as error:
-            seen.bad.add(file.path)
+            seen.bad.add(path)
             # Missing permission or a failing disk says nothing about the content of the file.
             gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
             message = f"cannot be read: {error.strerror}"
-            yield Problem(file.kind if gone else "unreadable", file.path, message, repairable=gone)
+            yield Problem(kind if gone else "unreadable", path, message, repairable=gone)
             continue
         seen.files += 1
         seen.bytes += found.size
-        if found != durable_files.FileDigest(file.size, file.sha256):
-            seen.bad.add(file.path)
-            differs = found.size != file.size
-            message = f"{found.size} bytes instead of {file.size}" if differs else "its checksum differs"
-            yield Problem(file.kind, file.path, message, repairable=True)
+        if found != durable_files.FileDigest(size, sha256):
+            seen.bad.add(path)
+            message = f"{found.size} bytes instead of {size}" if found.size != size else "its checksum differs"
+            yield Problem(kind, path, message, repairable=True)
     for path in find_listed_files(root).files:
         if path not in listed:
             yield Problem("orphan", path, "not part of the collection", repairable=True)

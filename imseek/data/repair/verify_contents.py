@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sqlalchemy import Connection, select
 
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files, models, shard_catalog
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.backend import backend_of
-from imseek.data.catalog.catalog import get_meta, live
-from imseek.data.collection_records import Current, Shard
+from imseek.data.catalog.catalog import get_meta
+from imseek.data.catalog.sql import Connection, column, scalar
+from imseek.data.collection_records import FOREVER, Current, Shard
 from imseek.data.files.collection_files import load_array, open_file
 from imseek.data.shards import shard_files
 from imseek.data.trust import is_trusted
@@ -50,10 +49,11 @@ def find_content_problems(root: Path, connection: Connection, current: Current, 
 
     Files in ``bad``, which are damaged, are not opened.
     """
-    i = t.images.c
-    stray = select(i.image_id).where(live(t.images), i.shard_id.is_not(None))
-    stray = stray.where(i.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards))))
-    if count := len(connection.execute(stray).all()):
+    stray = (
+        "SELECT COUNT(*) FROM images WHERE died = ? AND shard_id IS NOT NULL "
+        "AND shard_id NOT IN (SELECT shard_id FROM shards WHERE died = ?)"
+    )
+    if count := int(scalar(connection, stray, (FOREVER, FOREVER))):
         message = f"{count} images belong to missing shards"
         yield Problem("images", layout.CATALOG, message, repairable=True)
     for shard in current.shards:
@@ -100,8 +100,7 @@ def _shard_problems(
             yield Problem("column", path, fault, repairable=True)
         elif _ids_of(root, path) != ids.tolist():
             yield Problem("column", path, "its ids are not those of the shard", repairable=True)
-    i = t.images.c
-    living = connection.execute(select(i.image_id).where(i.shard_id == shard_id, live(t.images))).scalars()
+    living = column(connection, "SELECT image_id FROM images WHERE shard_id = ? AND died = ?", (shard_id, FOREVER))
     if lost := set(living) - set(ids.tolist()):
         message = f"{len(lost)} images that the catalog lists for it are missing"
         yield Problem("metadata", table, message, repairable=True)
@@ -154,9 +153,9 @@ def _reason(error: Exception) -> str:
 
 def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterator[Problem]:
     """Check that parts of spaces being built are arrays of the right type."""
-    dims = {row.space_id: row.dim for row in connection.execute(select(t.spaces.c.space_id, t.spaces.c.dim))}
-    found: Any = select(t.files.c.path, t.files.c.space_id).where(live(t.files), t.files.c.kind == PART)
-    for path, space_id in connection.execute(found):
+    dims: dict[int, int] = dict(connection.execute("SELECT space_id, dim FROM spaces").fetchall())
+    query = "SELECT path, space_id FROM files WHERE died = ? AND kind = ?"
+    for path, space_id in connection.execute(query, (FOREVER, PART)):
         if path in bad:
             continue
         try:
@@ -172,10 +171,8 @@ def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterato
 def _document_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterator[Problem]:
     """Check that judgements agree with the catalog and that models can be read."""
     uuid = get_meta(connection, "uuid")
-    found: Any = select(t.files.c.path, t.files.c.kind).where(
-        live(t.files), t.files.c.kind.in_((duplicate_judgement_file.KIND, model_files.KIND))
-    )
-    for path, kind in connection.execute(found):
+    query = "SELECT path, kind FROM files WHERE died = ? AND kind IN (?, ?)"
+    for path, kind in connection.execute(query, (FOREVER, duplicate_judgement_file.KIND, model_files.KIND)):
         if path in bad:
             continue
         if kind == duplicate_judgement_file.KIND:

@@ -13,13 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sqlalchemy import Connection, select, update
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import live, modalities
-from imseek.data.collection_records import Shard
+from imseek.data.catalog.catalog import modalities
+from imseek.data.catalog.sql import Connection, column, with_list
+from imseek.data.collection_records import FOREVER, Shard
 from imseek.data.files.collection_files import load_array
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.shards import shard_files
@@ -107,9 +106,8 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         columns = _stage_columns(writer, shard_id, generation, chosen, kept, order)
         shard_catalog.add_shard(writer, connection, generation, shard_id, len(ids), [*staged, *columns])
         old = [s.shard_id for s in chosen]
-        connection.execute(
-            update(t.images).where(t.images.c.shard_id.in_(old), live(t.images)).values(shard_id=shard_id)
-        )
+        query = with_list("UPDATE images SET shard_id = ? WHERE shard_id IN (??) AND died = ?", old)
+        connection.execute(query, (shard_id, *old, FOREVER))
         shard_catalog.retire_shards(connection, generation, old)
         shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
 
@@ -119,9 +117,9 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
 def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
     """Rows of live images, including quarantined ones, which are not searched but kept."""
     ids = load_array(writer.root, layout.ids(shard.shard_id), rows=shard.rows)
-    query = select(t.images.c.image_id).where(t.images.c.shard_id == shard.shard_id, live(t.images))
+    query = "SELECT image_id FROM images WHERE shard_id = ? AND died = ?"
     with writer.catalog.transaction() as connection:
-        living = np.array(connection.execute(query).scalars().all(), np.int64)
+        living = np.array(column(connection, query, (shard.shard_id, FOREVER)), np.int64)
     return np.flatnonzero(np.isin(ids, living, assume_unique=True))
 
 

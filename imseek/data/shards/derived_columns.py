@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
+from imseek.data.catalog.sql import Connection, chunks, with_list
 from imseek.data.files.collection_files import load_array
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
@@ -135,10 +134,11 @@ def _tables_change(
     """Make a change that replaces the column set, or that of ``only`` these shards."""
 
     def change(connection: Connection, generation: int) -> None:
-        replaced = (t.files.c.kind == "column") & (t.files.c.name == name)
-        for some in [None] if only is None else shard_catalog.chunks(only):
-            condition = replaced if some is None else replaced & t.files.c.shard_id.in_(some)
-            shard_catalog.retire_files(connection, generation, condition)
+        for some in [None] if only is None else chunks(only):
+            condition = "kind = 'column' AND name = ?"
+            if some is not None:
+                condition += with_list(" AND shard_id IN (??)", some)
+            shard_catalog.retire_files(connection, generation, condition, (name, *(some or ())))
         for shard_id, table in tables.items():
             path = layout.column(name, shard_id, generation)
             file = shard_catalog.stage(writer, path, "column", table, name=name)

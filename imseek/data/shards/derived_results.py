@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from imseek.data.catalog import model_files, tags
 from imseek.data.catalog.models import Model
+from imseek.data.catalog.sql import Connection
 from imseek.data.shards import derived_columns
 from imseek.data.writing.writer import Change, Writer
 from imseek.data.writing.writer_wait import open_writer

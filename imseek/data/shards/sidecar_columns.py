@@ -13,13 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import live
 from imseek.data.catalog.shard_catalog import Folders, StagedFile
+from imseek.data.catalog.sql import Connection, chunks, with_list
+from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import load_array
 from imseek.data.shards import shard_files
 from imseek.data.user_files.file_stat import UNKNOWN_SIDECARS
@@ -30,6 +29,7 @@ SIDECARS: Final = layout.SIDECARS
 SCHEMA: Final = shard_files.SIDECAR_SCHEMA
 #: What users state about pictures: a set of its own, which indexing carries over to changed files.
 EDITS: Final = layout.EDITS
+_IN_SET: Final = "kind = 'column' AND name = ?"
 EDIT_SCHEMA: Final = pa.schema([SCHEMA.field("caption"), SCHEMA.field("rating")])
 
 
@@ -119,8 +119,7 @@ def _replace(
             mask[rows] = True
             columns[field.name] = pc.replace_with_mask(old, pa.array(mask), new)
         if not changed.keys().isdisjoint(image_ids):
-            is_ours = and_(_is_in_set(name), t.files.c.shard_id == shard_id)
-            shard_catalog.retire_files(connection, generation, is_ours)
+            shard_catalog.retire_files(connection, generation, f"{_IN_SET} AND shard_id = ?", (name, shard_id))
             if staged := _stage(folders, name, shard_id, generation, pa.array(ids), columns):
                 shard_catalog.publish(folders, connection, generation, shard_id, staged)
     return changed
@@ -128,33 +127,31 @@ def _replace(
 
 def forget_stats(connection: Connection, shard_id: int) -> None:
     """Have the next run read the files beside all images of a shard again."""
-    mine = select(t.images.c.image_id).where(t.images.c.shard_id == shard_id)
-    condition = and_(t.places.c.image_id.in_(mine), live(t.places))
-    connection.execute(update(t.places).where(condition).values(sidecar_stat=UNKNOWN_SIDECARS))
+    connection.execute(
+        "UPDATE places SET sidecar_stat = ? "
+        "WHERE image_id IN (SELECT image_id FROM images WHERE shard_id = ?) AND died = ?",
+        (UNKNOWN_SIDECARS, shard_id, FOREVER),
+    )
 
 
 def _shards_of(connection: Connection, image_ids: Sequence[int]) -> Mapping[int, list[int]]:
     found: dict[int, list[int]] = defaultdict(list)
-    i = t.images.c
-    for chunk in shard_catalog.chunks(image_ids):
-        query = select(i.image_id, i.shard_id).where(i.image_id.in_(chunk), live(t.images), i.shard_id.is_not(None))
-        for image_id, shard_id in connection.execute(query.order_by(i.image_id)):
+    query = (
+        "SELECT image_id, shard_id FROM images "
+        "WHERE image_id IN (??) AND died = ? AND shard_id IS NOT NULL ORDER BY image_id"
+    )
+    for chunk in chunks(image_ids):
+        for image_id, shard_id in connection.execute(with_list(query, chunk), (*chunk, FOREVER)):
             found[shard_id].append(image_id)
     return found
-
-
-def _is_in_set(name: str) -> ColumnElement[bool]:
-    return and_(t.files.c.kind == "column", t.files.c.name == name)
 
 
 def _paths(connection: Connection, name: str, shard_ids: Iterable[int]) -> dict[int, str]:
     """Find the file of a column set in each shard that has one."""
     found: dict[int, str] = {}
-    for chunk in shard_catalog.chunks(sorted(shard_ids)):
-        query = select(t.files.c.shard_id, t.files.c.path).where(
-            _is_in_set(name), t.files.c.shard_id.in_(chunk), live(t.files)
-        )
-        found.update((shard_id, path) for shard_id, path in connection.execute(query))
+    query = f"SELECT shard_id, path FROM files WHERE {_IN_SET} AND shard_id IN (??) AND died = ?"  # noqa: S608
+    for chunk in chunks(sorted(shard_ids)):
+        found.update(connection.execute(with_list(query, chunk), (name, *chunk, FOREVER)).fetchall())
     return found
 
 

@@ -11,7 +11,7 @@ from imseek.data.user_files.file_stat import FileStat
 from imseek.errors import CorruptCollectionError, ImageNotFoundError
 
 if TYPE_CHECKING:
-    from imseek.data.catalog.backend import ReadConnection
+    from imseek.data.catalog.sql import ReadConnection
     from imseek.data.reader import SourceRow
 
 

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from sqlalchemy import Connection, func, insert, not_, or_, select, update
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import live
-from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.sql import Connection, insert, scalar
+from imseek.data.collection_records import FOREVER
 from imseek.data.files import durable_files
 from imseek.data.vectors.build import LiveRows
 from imseek.data.vectors.faiss_snapshot import Snapshot, map_index
@@ -141,9 +139,9 @@ def publish(
             moved += _staged_files(whole, {**written, METADATA_FILE: _stage_metadata(whole, sealed)}, final, sealed)
         moved = [replace(one, space_id=space.space_id) for one in moved]
         shard_catalog.publish(writer, connection, generation, None, moved)
-        last = connection.execute(select(func.coalesce(func.max(t.snapshots.c.snapshot_id), 0))).scalar_one()
+        last = scalar(connection, "SELECT COALESCE(MAX(snapshot_id), 0) FROM snapshots")
         row = {"snapshot_id": last + 1, "space_id": space.space_id, "folder": final, "factory": facts.factory}
-        connection.execute(insert(t.snapshots).values(**row, facts="{}", born=generation, died=FOREVER))
+        insert(connection, "snapshots", [{**row, "facts": "{}", "born": generation, "died": FOREVER}])
 
     return writer.apply(change)
 
@@ -158,14 +156,12 @@ def keep_parts(writer: Writer, space: SpaceInfo, found: IndexSnapshot, parts: Se
 
 def retire(connection: Connection, generation: int, space_id: int, but: Sequence[str] = ()) -> None:
     """Retire the snapshot of a space, except its parts in the folders ``but``."""
-    ours = (t.files.c.kind == KIND) & (t.files.c.space_id == space_id)
-    if but:
-        folders = [f"{layout.index_folder(space_id)}/{name}/" for name in but]
-        ours &= not_(or_(*(t.files.c.path.startswith(folder, autoescape=True) for folder in folders)))
-    shard_catalog.retire_files(connection, generation, ours)
-    connection.execute(
-        update(t.snapshots).where(t.snapshots.c.space_id == space_id, live(t.snapshots)).values(died=generation)
-    )
+    folders = [f"{layout.index_folder(space_id)}/{name}/" for name in but]
+    condition = " AND ".join(["kind = ? AND space_id = ?", *("substr(path, 1, ?) <> ?" for _ in folders)])
+    values = [value for folder in folders for value in (len(folder), folder)]
+    shard_catalog.retire_files(connection, generation, condition, (KIND, space_id, *values))
+    ended = "UPDATE snapshots SET died = ? WHERE space_id = ? AND died = ?"
+    connection.execute(ended, (generation, space_id, FOREVER))
 
 
 def _stage_metadata(folder: Path, facts: IndexMetadata) -> durable_files.FileDigest:

@@ -15,14 +15,13 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import Connection, LargeBinary, cast, delete, exists, func, insert, select, update
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import find_meta, live, set_meta
+from imseek.data.catalog.catalog import find_meta, set_meta
 from imseek.data.catalog.places import base_folder
-from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.sql import Connection, chunks, column, insert, scalar, with_list
 from imseek.data.catalog.sqlite import word_index
+from imseek.data.collection_records import FOREVER
 from imseek.data.shards import shard_files
 from imseek.data.words.analysis import add_last_characters, document_tokens, full_name, limit_tokens, name_tokens
 from imseek.data.words.values import FIELDS, FOLDER, INDEXED, LATEST_RULES, RULES, Document
@@ -31,8 +30,6 @@ from imseek.errors import CorruptCollectionError
 #: Kind of the problems that ``verify`` finds with documents.
 KIND: Final = "words"
 
-#: Images per statement, below SQLite's limit on variables in every build.
-_CHUNK: Final = 500
 #: Documents written at a time.
 _BATCH: Final = 5_000
 #: Intrinsic columns of images by the column of their document.
@@ -91,11 +88,10 @@ def refresh(connection: Connection, generation: int, root: Path, image_ids: Sequ
 
     Call it in the change that has published these tables.
     """
-    i = t.images.c
+    query = "SELECT shard_id, image_id FROM images WHERE image_id IN (??) AND died = ? AND shard_id IS NOT NULL"
     shards: dict[int, set[int]] = {}
-    for chunk in _chunks(image_ids):
-        query = select(i.shard_id, i.image_id).where(i.image_id.in_(chunk), live(t.images), i.shard_id.is_not(None))
-        for shard_id, image_id in connection.execute(query):
+    for chunk in chunks(image_ids):
+        for shard_id, image_id in connection.execute(with_list(query, chunk), (*chunk, FOREVER)):
             shards.setdefault(shard_id, set()).add(image_id)
     for shard_id, ids in shards.items():
         rows = _shard_rows(connection, root, shard_id, ids)
@@ -106,9 +102,9 @@ def refresh(connection: Connection, generation: int, root: Path, image_ids: Sequ
 
 def end(connection: Connection, generation: int, image_ids: Sequence[int]) -> None:
     """End the documents of images."""
-    for chunk in _chunks(image_ids):
-        mine = t.documents.c.image_id.in_(chunk)
-        connection.execute(update(t.documents).where(mine, live(t.documents)).values(died=generation))
+    for chunk in chunks(image_ids):
+        query = with_list("UPDATE documents SET died = ? WHERE image_id IN (??) AND died = ?", chunk)
+        connection.execute(query, (generation, *chunk, FOREVER))
 
 
 def make_document(root: bytes, path: bytes, metadata: Mapping[str, Any], text: str = "") -> Document:
@@ -133,15 +129,14 @@ def _text_of(metadata: Mapping[str, Any], columns: Iterable[str]) -> str:
 
 
 def _replace(connection: Connection, generation: int, values: Mapping[int, str], column: str) -> int:
-    d, i = t.documents.c, t.images.c
+    query = (
+        "SELECT i.image_id, names, captions, keywords, text FROM images i "
+        "LEFT JOIN documents d ON d.image_id = i.image_id AND d.died = ? "
+        "WHERE i.image_id IN (??) AND i.died = ?"
+    )
     changed: dict[int, Document] = {}
-    for chunk in _chunks(sorted(values)):
-        query = (
-            select(i.image_id, *(d[name] for name in FIELDS))
-            .select_from(t.images.outerjoin(t.documents, (d.image_id == i.image_id) & (d.died == FOREVER)))
-            .where(i.image_id.in_(chunk), live(t.images))
-        )
-        for image_id, *fields in connection.execute(query):
+    for chunk in chunks(sorted(values)):
+        for image_id, *fields in connection.execute(with_list(query, chunk), (FOREVER, *chunk, FOREVER)):
             old = Document(*(field or "" for field in fields))
             if fields[0] is None or getattr(old, column) != values[image_id]:
                 changed[image_id] = old._replace(**{column: values[image_id]})
@@ -155,8 +150,9 @@ def _insert(connection: Connection, generation: int, documents: Mapping[int, Doc
     if not documents:
         return
     last = _last(connection)
-    connection.execute(
-        insert(t.documents),
+    insert(
+        connection,
+        "documents",
         [
             {"document_id": last + n, "image_id": i, **documents[i]._asdict(), "born": generation, "died": FOREVER}
             for n, i in enumerate(sorted(documents), start=1)
@@ -166,7 +162,7 @@ def _insert(connection: Connection, generation: int, documents: Mapping[int, Doc
 
 
 def _last(connection: Connection) -> int:
-    return int(connection.execute(select(func.coalesce(func.max(t.documents.c.document_id), 0))).scalar_one())
+    return int(scalar(connection, "SELECT COALESCE(MAX(document_id), 0) FROM documents"))
 
 
 # -- the index -------------------------------------------------------------------------------------------------------
@@ -178,25 +174,25 @@ def update_index(connection: Connection) -> None:
     last = _last(connection)
     if indexed is None or int(indexed) == last:  # Without it there may be images without a document: see ``fill``.
         return
-    done = connection.dialect.name != "sqlite" or word_index.add_documents(connection, int(indexed))
+    done = connection.dialect != "sqlite" or word_index.add_documents(connection, int(indexed))
     set_meta(connection, INDEXED, last if done else 0)
 
 
 def rebuild_index(connection: Connection) -> None:
     """Make the index anew from the documents, unless there are images without one."""
     if is_filled(connection):
-        done = connection.dialect.name != "sqlite" or word_index.add_documents(connection, 0)
+        done = connection.dialect != "sqlite" or word_index.add_documents(connection, 0)
         set_meta(connection, INDEXED, _last(connection) if done else 0)
 
 
 def forget_index(connection: Connection) -> None:
     """Let the next writer look for images without a document, and make the index anew."""
-    connection.execute(delete(t.meta).where(t.meta.c.name == INDEXED))
+    connection.execute("DELETE FROM meta WHERE name = ?", (INDEXED,))
 
 
 def delete_dead(connection: Connection) -> int:
     """Delete documents that have ended, from the index too; return how many. Their bytes stay in free pages."""
-    deleted = connection.execute(delete(t.documents).where(t.documents.c.died != FOREVER)).rowcount
+    deleted = connection.execute("DELETE FROM documents WHERE died <> ?", (FOREVER,)).rowcount
     if deleted:
         rebuild_index(connection)
     return int(deleted)
@@ -218,14 +214,14 @@ def is_current(connection: Connection) -> bool:
 
 def renew(connection: Connection, generation: int) -> None:
     """Replace live documents that were made by earlier rules, from their own tokens."""
-    d = t.documents.c
     # As bytes: a damaged row must not keep a repair from its work.
-    columns = [cast(d[name], LargeBinary) if connection.dialect.name == "sqlite" else d[name] for name in FIELDS]
-    query = select(d.document_id, d.image_id, *columns).order_by(d.document_id).limit(_BATCH)
+    columns = ", ".join(f"CAST({name} AS BLOB)" if connection.dialect == "sqlite" else name for name in FIELDS)
+    query = (
+        f"SELECT document_id, image_id, {columns} FROM documents "  # noqa: S608
+        "WHERE document_id > ? AND document_id <= ? AND died = ? ORDER BY document_id LIMIT ?"
+    )
     number, last = 0, _last(connection)
-    while rows := connection.execute(
-        query.where(d.document_id > number, d.document_id <= last, live(t.documents))
-    ).all():
+    while rows := connection.execute(query, (number, last, FOREVER, _BATCH)).fetchall():
         number = rows[-1][0]
         changed = {}
         for _, image_id, *fields in rows:
@@ -245,17 +241,23 @@ def fill(connection: Connection, generation: int, root: Path) -> None:
     Names are those of their places; captions, keywords and text come from the tables of their shards. Where a table is
     damaged, its images get names only, until a repair gives up the shard and they are indexed again.
     """
-    d, i = t.documents.c, t.images.c
-    newest = select(func.max(d.document_id)).where(live(t.documents)).group_by(d.image_id)
-    sound = d.image_id.in_(select(i.image_id).where(live(t.images))) & d.document_id.in_(newest)
-    connection.execute(update(t.documents).where(live(t.documents), ~sound).values(died=generation))
+    connection.execute(
+        "UPDATE documents SET died = ? WHERE died = ? AND NOT ("
+        "image_id IN (SELECT image_id FROM images WHERE died = ?) "
+        "AND document_id IN (SELECT MAX(document_id) FROM documents WHERE died = ? GROUP BY image_id))",
+        (generation, FOREVER, FOREVER, FOREVER),
+    )
     forget_index(connection)  # It is made once, at the end.
     roots = _roots(connection)
-    bare = live(t.images) & ~exists(select(d.image_id).where(d.image_id == i.image_id, live(t.documents)))
-    shards = connection.execute(select(i.shard_id).where(bare).distinct()).scalars().all()
-    for shard_id in sorted(shards, key=lambda one: -1 if one is None else one):
-        mine = i.shard_id.is_(None) if shard_id is None else i.shard_id == shard_id
-        ids = connection.execute(select(i.image_id).where(bare, mine).order_by(i.image_id)).scalars().all()
+    bare = (
+        "SELECT shard_id, image_id FROM images i WHERE died = ? "
+        "AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.image_id = i.image_id AND d.died = ?) ORDER BY image_id"
+    )
+    by_shard: dict[int | None, list[int]] = {}
+    for shard_id, image_id in connection.execute(bare, (FOREVER, FOREVER)):
+        by_shard.setdefault(shard_id, []).append(image_id)
+    for shard_id in sorted(by_shard, key=lambda one: -1 if one is None else one):
+        ids = by_shard[shard_id]
         rows = {} if shard_id is None else _shard_rows(connection, root, shard_id, set(ids))
         for start in range(0, len(ids), _BATCH):
             batch = ids[start : start + _BATCH]
@@ -280,18 +282,23 @@ def find_problem(connection: Connection, is_trusted: bool) -> str | None:
     indexed = find_meta(connection, INDEXED)
     if indexed is None:  # The next writer makes them.
         return None
-    d, i = t.documents.c, t.images.c
-    bare = select(func.count()).where(live(t.images), i.image_id.not_in(select(d.image_id).where(live(t.documents))))
-    stray = select(func.count()).where(live(t.documents), d.image_id.not_in(select(i.image_id).where(live(t.images))))
-    several = select(d.image_id).where(live(t.documents)).group_by(d.image_id).having(func.count() > 1)
-    for query, fault in (
-        (bare, "images have no document of their words"),
-        (stray, "documents belong to no image"),
-        (select(func.count()).select_from(several.subquery()), "images have more than one document of their words"),
+    bare = (
+        "SELECT COUNT(*) FROM images WHERE died = ? AND image_id NOT IN (SELECT image_id FROM documents WHERE died = ?)"
+    )
+    stray = (
+        "SELECT COUNT(*) FROM documents WHERE died = ? AND image_id NOT IN (SELECT image_id FROM images WHERE died = ?)"
+    )
+    several = (
+        "SELECT COUNT(*) FROM (SELECT image_id FROM documents WHERE died = ? GROUP BY image_id HAVING COUNT(*) > 1) s"
+    )
+    for query, values, fault in (
+        (bare, (FOREVER, FOREVER), "images have no document of their words"),
+        (stray, (FOREVER, FOREVER), "documents belong to no image"),
+        (several, (FOREVER,), "images have more than one document of their words"),
     ):
-        if count := int(connection.execute(query).scalar_one()):
+        if count := int(scalar(connection, query, values)):
             return f"{count} {fault}"
-    if connection.dialect.name == "sqlite" and is_trusted and int(indexed):
+    if connection.dialect == "sqlite" and is_trusted and int(indexed):
         if int(indexed) != _last(connection):
             return "the index of words holds other documents than the catalog"
         return word_index.find_index_fault(connection)
@@ -300,11 +307,11 @@ def find_problem(connection: Connection, is_trusted: bool) -> str | None:
 
 def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: set[int]) -> dict[int, dict[str, Any]]:
     """Return the columns that documents are made of, by image; without those of damaged or missing tables."""
-    f = t.files.c
-    derived = select(f.path).where(live(t.files), f.shard_id == shard_id, f.kind == "column").order_by(f.path)
+    query = "SELECT path FROM files WHERE died = ? AND shard_id = ? AND kind = 'column' ORDER BY path"
+    derived = column(connection, query, (FOREVER, shard_id))
     wanted = {"text", *(column for columns in _COLUMNS.values() for column in columns)}
     rows: dict[int, dict[str, Any]] = {}
-    for path in (layout.metadata(shard_id), *connection.execute(derived).scalars()):
+    for path in (layout.metadata(shard_id), *derived):
         with suppress(OSError, CorruptCollectionError):
             table = shard_files.load_table(root, path)
             names = ["image_id", *sorted(wanted & set(table.column_names))]
@@ -319,10 +326,10 @@ def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: set[int]
 
 
 def _places(connection: Connection, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
-    p = t.places.c
+    query = "SELECT image_id, source_id, path FROM places WHERE image_id IN (??) AND died = ?"
     found: dict[int, tuple[int, bytes]] = {}
-    for chunk in _chunks(image_ids):
-        rows = connection.execute(select(p.image_id, p.source_id, p.path).where(p.image_id.in_(chunk), live(t.places)))
+    for chunk in chunks(image_ids):
+        rows = connection.execute(with_list(query, chunk), (*chunk, FOREVER))
         found.update({image_id: (source_id, path) for image_id, source_id, path in rows})
     return found
 
@@ -332,9 +339,8 @@ def _roots(connection: Connection) -> dict[int, bytes]:
 
     That of the folder which a collection lies in is its name when it was last indexed.
     """
-    s = t.sources.c
     folder = find_meta(connection, FOLDER) or ""
-    query = select(s.source_id, s.root, s.relative)
+    query = "SELECT source_id, root, relative FROM sources"
     return {
         source_id: folder.encode() if relative and not root else bytes(root)
         for source_id, root, relative in connection.execute(query)
@@ -343,7 +349,3 @@ def _roots(connection: Connection) -> dict[int, bytes]:
 
 def _joined(tokens: Iterable[str]) -> str:
     return " ".join(tokens)
-
-
-def _chunks(values: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from imseek.data.catalog.backend import ReadConnection, backend_of
+from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.read_connection import read_meta
+from imseek.data.catalog.sql import ReadConnection
 from imseek.data.collection_records import FOREVER
 from imseek.data.words.scoring import count_units, idf, score_counts, units_of
 from imseek.data.words.values import FIELDS, INDEXED, Document, Prefix, Unit, WordMatches, WordQuery

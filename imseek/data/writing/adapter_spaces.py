@@ -14,12 +14,11 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, func, select
 
 from imseek.data import layout
 from imseek.data.catalog import model_files, models, shard_catalog, spaces
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.models import Model
+from imseek.data.catalog.sql import Connection, scalar
 from imseek.data.files.collection_files import load_array
 from imseek.data.reader import Reader
 from imseek.data.shards import shard_files
@@ -40,6 +39,10 @@ RowTransform: TypeAlias = Callable[[Rows], Float32]
 #: Rows per batch: 32 MiB of float64 at 1,024 dimensions.
 BLOCK: Final = 4096
 PHASE: Final = "vectors"
+#: Columns of a space that one made from it takes over.
+_COPIED: Final = (
+    "revision", "dim", "modality", "quality", "note", "logit_scale", "preprocessing", "facts",
+)  # fmt: skip
 
 
 def check_name(root: Path, name: str) -> None:
@@ -66,8 +69,9 @@ def create_adapted_space(
     found = [shard.shard_id for shard in writer.current().shards]
     with writer.catalog.transaction() as connection:
         shard_catalog.check_intact(connection, writer, found, kind="vectors")
-        row = connection.execute(select(t.spaces).where(t.spaces.c.space_id == base.space_id)).one()
-        space_id = int(connection.execute(select(func.max(t.spaces.c.space_id))).scalar_one()) + 1
+        query = f"SELECT {', '.join(_COPIED)} FROM spaces WHERE space_id = ?"  # noqa: S608
+        row = dict(zip(_COPIED, connection.execute(query, (base.space_id,)).fetchone(), strict=True))
+        space_id = int(scalar(connection, "SELECT MAX(space_id) FROM spaces")) + 1
     staged: dict[int, shard_catalog.StagedFile] = {}
     done, images = 0, writer.current().images
 
@@ -87,13 +91,12 @@ def create_adapted_space(
             staged[shard_id] = shard_catalog.stage(writer, target, "vectors", content, space_id=space_id)
     except Cancelled:
         return None
-    columns = ("revision", "dim", "modality", "quality", "note", "logit_scale")
     space = {
-        **{name: getattr(row, name) for name in columns},
+        **row,
         "encoder": adapter_reference(model.name, base.encoder),
         "fingerprint": fingerprint,
-        "preprocessing": json.loads(row.preprocessing),
-        "facts": json.loads(row.facts),
+        "preprocessing": json.loads(row["preprocessing"]),
+        "facts": json.loads(row["facts"]),
     }
     keep = model_files.prepare_put(writer, model)
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog, spaces
-from imseek.data.catalog.catalog import LIVE, QUARANTINED, SUSPENDED, live, modalities
+from imseek.data.catalog.catalog import LIVE, QUARANTINED, SUSPENDED, modalities
 from imseek.data.catalog.changeset import Changeset, NewImage
-from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.sql import Connection, chunks, insert, scalar, with_list
 from imseek.data.catalog.tag_reader import is_from_model
+from imseek.data.collection_records import FOREVER
 from imseek.data.shards import shard_files
 from imseek.data.shards.sidecar_columns import read_edits, replace_sidecars, stage_edits, stage_sidecars
 from imseek.data.user_files.file_stat import UNKNOWN_SIDECARS, FileStat
@@ -103,7 +102,7 @@ def _store_shard(
     of = modalities(connection)
     for space_id in sorted(new[0][1].vectors):
         rows = np.stack([image.vectors[space_id] for _, image in new]).astype(np.float16, copy=False)
-        dim = connection.execute(select(t.spaces.c.dim).where(t.spaces.c.space_id == space_id)).scalar_one()
+        dim = scalar(connection, "SELECT dim FROM spaces WHERE space_id = ?", (space_id,))
         if rows.shape[1] != dim:  # A bug that would break every search.
             raise ValueError(f"vectors of width {rows.shape[1]} for space {space_id} of width {dim}")
         path = layout.vectors(space_id, shard_id, of[space_id])
@@ -115,22 +114,18 @@ def _end_places(connection: Connection, generation: int, batch: Changeset) -> No
     """End the old places of moved images, and the places that something else now occupies."""
     resettled = [p.image_id for p in batch.moved]
     resettled += [p.image_id for p in batch.new if p.image_id is not None]
-    for chunk in shard_catalog.chunks(resettled):
-        connection.execute(
-            update(t.places).where(t.places.c.image_id.in_(chunk), live(t.places)).values(died=generation)
-        )
+    for chunk in chunks(resettled):
+        query = with_list("UPDATE places SET died = ? WHERE image_id IN (??) AND died = ?", chunk)
+        connection.execute(query, (generation, *chunk, FOREVER))
     taken = [(p.source_id, p.path) for p in batch.moved if p.replaces is not None]
     taken += [(p.source_id, p.path) for p in batch.new if p.replaces is not None]
-    if taken:
-        connection.execute(
-            update(t.places).where(_matches_place(t.places), live(t.places)).values(died=generation),
-            _place_parameters(taken),
-        )
+    query = "UPDATE places SET died = ? WHERE source_id = ? AND path = ? AND died = ?"
+    connection.executemany(query, [(generation, *place, FOREVER) for place in taken])
 
 
 def _add_images(connection: Connection, generation: int, shard_id: int | None, new: list[tuple[int, NewImage]]) -> None:
     fresh: list[dict[str, Any]] = []
-    back: list[dict[str, Any]] = []
+    back: list[tuple[int | None, int]] = []
     for image_id, image in new:
         if image.image_id is None:
             fresh.append(
@@ -144,20 +139,18 @@ def _add_images(connection: Connection, generation: int, shard_id: int | None, n
                 }
             )
         else:
-            back.append({"of_image": image_id})
-    if fresh:
-        connection.execute(insert(t.images), fresh)
-    if back:
-        of_image = t.images.c.image_id == bindparam("of_image")
-        connection.execute(update(t.images).where(of_image).values(shard_id=shard_id), back)
+            back.append((shard_id, image_id))
+    insert(connection, "images", fresh)
+    connection.executemany("UPDATE images SET shard_id = ? WHERE image_id = ?", back)
 
 
 def _add_places(connection: Connection, generation: int, placed: list[tuple[int, Any, str]]) -> None:
     if not placed:
         return
-    last = connection.execute(select(func.coalesce(func.max(t.places.c.place_id), 0))).scalar_one()
-    connection.execute(
-        insert(t.places),
+    last = scalar(connection, "SELECT COALESCE(MAX(place_id), 0) FROM places")
+    insert(
+        connection,
+        "places",
         [
             {
                 "place_id": last + n,
@@ -199,42 +192,40 @@ def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, Ne
     Tags that a model assigned are not copied: they described another picture.
     """
     heirs = _heirs(new)
-    for chunk in shard_catalog.chunks(sorted(heirs)):
-        found = connection.execute(select(t.tags).where(t.tags.c.image_id.in_(chunk), live(t.tags))).all()
-        tags = [tag for tag in found if not is_from_model(tag.provenance or "")]
-        if tags:
-            connection.execute(
-                insert(t.tags),
-                [
-                    {
-                        "image_id": heirs[tag.image_id],
-                        "tag": tag.tag,
-                        "provenance": f"carried over from {tag.image_id}: {tag.provenance}",
-                        "born": generation,
-                        "died": FOREVER,
-                    }
-                    for tag in tags
-                ],
-            )
+    for chunk in chunks(sorted(heirs)):
+        query = with_list("SELECT image_id, tag, provenance FROM tags WHERE image_id IN (??) AND died = ?", chunk)
+        insert(
+            connection,
+            "tags",
+            [
+                {
+                    "image_id": heirs[image_id],
+                    "tag": tag,
+                    "provenance": f"carried over from {image_id}: {provenance}",
+                    "born": generation,
+                    "died": FOREVER,
+                }
+                for image_id, tag, provenance in connection.execute(query, (*chunk, FOREVER))
+                if not is_from_model(provenance or "")
+            ],
+        )
 
 
 def _note_checks(connection: Connection, batch: Changeset) -> None:
     """Update the stat of places whose content was read and is unchanged."""
-    rows = [{"of_image": p.image_id, **stat_values(p.stat)} for p in batch.checked]
-    if rows:
-        of_image = t.places.c.image_id == bindparam("of_image")
-        stat: dict[str, Any] = {name: bindparam(name) for name in _STAT}
-        connection.execute(update(t.places).where(of_image, live(t.places)).values(stat), rows)
+    columns = ", ".join(f"{name} = ?" for name in _STAT)
+    query = f"UPDATE places SET {columns} WHERE image_id = ? AND died = ?"  # noqa: S608
+    rows = [(*stat_values(p.stat).values(), p.image_id, FOREVER) for p in batch.checked]
+    connection.executemany(query, rows)
 
 
 def _note_sidecars(writer: Writer, connection: Connection, generation: int, batch: Changeset) -> None:
     """Record what lies beside stored images."""
     if not batch.sidecars:
         return
-    of_image = t.places.c.image_id == bindparam("of_image")
-    connection.execute(
-        update(t.places).where(of_image, live(t.places)).values(sidecar_stat=bindparam("beside")),
-        [{"of_image": image_id, "beside": one.stat} for image_id, one in batch.sidecars.items()],
+    connection.executemany(
+        "UPDATE places SET sidecar_stat = ? WHERE image_id = ? AND died = ?",
+        [(one.stat, image_id, FOREVER) for image_id, one in batch.sidecars.items()],
     )
     values = {image_id: one.values for image_id, one in batch.sidecars.items()}
     changed = replace_sidecars(writer, connection, generation, values)
@@ -244,32 +235,30 @@ def _note_sidecars(writer: Writer, connection: Connection, generation: int, batc
 
 def _note_failures(writer: Writer, connection: Connection, batch: Changeset) -> None:
     cleared = {*batch.cleared, *((f.source_id, f.path) for f in batch.failed)}
-    if cleared:
-        connection.execute(delete(t.failures).where(_matches_place(t.failures)), _place_parameters(cleared))
-    if batch.failed:
-        connection.execute(
-            insert(t.failures),
-            [
-                {
-                    "source_id": f.source_id,
-                    "path": f.path,
-                    "reason": f.reason,
-                    "message": f.message,
-                    **stat_values(f.stat),
-                    "run_id": writer.run_id,
-                }
-                for f in batch.failed
-            ],
-        )
+    connection.executemany("DELETE FROM failures WHERE source_id = ? AND path = ?", list(cleared))
+    insert(
+        connection,
+        "failures",
+        [
+            {
+                "source_id": f.source_id,
+                "path": f.path,
+                "reason": f.reason,
+                "message": f.message,
+                **stat_values(f.stat),
+                "run_id": writer.run_id,
+            }
+            for f in batch.failed
+        ],
+    )
 
 
 def _note_containers(connection: Connection, batch: Changeset) -> None:
     last = {(c.source_id, c.path): c.stat for c in batch.containers}
-    if ended := [*batch.emptied, *last]:
-        connection.execute(delete(t.containers).where(_matches_place(t.containers)), _place_parameters(ended))
+    ended = [*batch.emptied, *last]
+    connection.executemany("DELETE FROM containers WHERE source_id = ? AND path = ?", ended)
     rows = [{"source_id": i, "path": path, **stat_values(stat)} for (i, path), stat in last.items()]
-    if rows:
-        connection.execute(insert(t.containers), rows)
+    insert(connection, "containers", rows)
 
 
 def stat_values(stat: FileStat) -> dict[str, int]:
@@ -279,15 +268,3 @@ def stat_values(stat: FileStat) -> dict[str, int]:
     such a file never compares as unchanged, so every scan reads it again.
     """
     return {name: max(-(2**63), min(getattr(stat, name), 2**63 - 1)) for name in _STAT}
-
-
-# One statement with many parameter rows is compiled once: ten times as fast as a statement per place.
-
-
-def _matches_place(table: Any) -> Any:
-    """SQL condition: the row's place is that bound by :func:`_place_parameters`."""
-    return and_(table.c.source_id == bindparam("at_source"), table.c.path == bindparam("at_path"))
-
-
-def _place_parameters(places: Iterable[tuple[int, bytes]]) -> list[dict[str, Any]]:
-    return [{"at_source": source_id, "at_path": path} for source_id, path in places]

@@ -8,15 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert
-
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.backend import new_backend
 from imseek.data.catalog.catalog import now, set_meta
-from imseek.data.catalog.schema import FOREVER
+from imseek.data.catalog.sql import Connection, insert
 from imseek.data.catalog.sqlite.lock import WriterLock
-from imseek.data.collection_records import Identity
+from imseek.data.collection_records import FOREVER, Identity
 from imseek.data.files import durable_files
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.trust import FOLDERS_VARIABLE, is_trusted, trust
@@ -130,4 +127,4 @@ def add_space(connection: Connection, space_id: int, space: Mapping[str, Any]) -
         "died": FOREVER,
     }
     documents = {name: json.dumps(space[name], sort_keys=True) for name in ("preprocessing", "facts")}
-    connection.execute(insert(t.spaces).values({**usual, **space, **documents}))
+    insert(connection, "spaces", [{**usual, **space, **documents}])

@@ -21,14 +21,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select, update
-
 from imseek.data import layout
 from imseek.data.catalog import model_files
-from imseek.data.catalog import schema as t
-from imseek.data.catalog.catalog import get_meta, live, set_meta
-from imseek.data.catalog.schema import FOREVER
-from imseek.data.collection_records import Shard
+from imseek.data.catalog.catalog import get_meta, set_meta
+from imseek.data.catalog.sql import Connection, column, scalar
+from imseek.data.collection_records import FOREVER, Shard
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.collection_files import find_files, refuse_strange
 from imseek.data.reader import PURGED
@@ -79,7 +76,7 @@ def _remove_unlisted_files(writer: Writer, removed: _RemovalCounts) -> None:
     root = writer.root
     there = find_listed_files(root).files  # Before the catalog is read, as in a writer's sweep.
     with writer.transaction() as connection:
-        named = set(connection.execute(select(t.files.c.path).where(live(t.files))).scalars())
+        named = set(column(connection, "SELECT path FROM files WHERE died = ?", (FOREVER,)))
     unnamed = [path for path in there if path not in named]
     unnamed += [name for name in os.listdir(root) if layout.is_set_aside(name)]
     found = find_files(root, layout.CACHE, layout.STAGING)
@@ -93,29 +90,28 @@ def _remove_unlisted_files(writer: Writer, removed: _RemovalCounts) -> None:
 
 def _has_dead_rows(writer: Writer, shard: Shard) -> bool:
     """Whether a shard has rows whose image has died or lies in another shard now."""
-    i = t.images.c
-    query = select(func.count()).where(i.shard_id == shard.shard_id, live(t.images))
+    query = "SELECT COUNT(*) FROM images WHERE shard_id = ? AND died = ?"
     with writer.catalog.transaction() as connection:
-        return int(connection.execute(query).scalar_one()) < shard.rows
+        return int(scalar(connection, query, (shard.shard_id, FOREVER))) < shard.rows
 
 
 def _delete_history(connection: Connection) -> tuple[int, int]:
     """Delete the catalog's history. Return how many rows of images, and how many rows in all, were deleted."""
-    p, s = t.places.c, t.sources.c
-    images = connection.execute(delete(t.images).where(t.images.c.died != FOREVER)).rowcount
+    images = connection.execute("DELETE FROM images WHERE died <> ?", (FOREVER,)).rowcount
     # Keep the last place of a live image without a place: it says to which source the image belongs.
-    last = select(func.max(p.place_id)).where(p.image_id.in_(select(t.images.c.image_id))).group_by(p.image_id)
-    statements = [
-        delete(t.places).where(p.died != FOREVER, p.place_id.not_in(last)),
-        *(delete(table).where(table.c.died != FOREVER) for table in (t.tags, t.albums, t.shards, t.snapshots, t.files)),
-        *(
-            delete(table).where(table.c.source_id.not_in(select(s.source_id).where(live(t.sources))))
-            for table in (t.failures, t.containers)
-        ),
-        # A source keeps its number, which is never reused.
-        update(t.sources).where(s.died != FOREVER, s.root != b"").values(root=b"", options="{}"),
-    ]
-    records = images + sum(connection.execute(statement).rowcount for statement in statements)
+    places = (
+        "DELETE FROM places WHERE died <> ? AND place_id NOT IN ("
+        "SELECT MAX(place_id) FROM places WHERE image_id IN (SELECT image_id FROM images) GROUP BY image_id)"
+    )
+    records = images + connection.execute(places, (FOREVER,)).rowcount
+    for table in ("tags", "albums", "shards", "snapshots", "files"):
+        records += connection.execute(f"DELETE FROM {table} WHERE died <> ?", (FOREVER,)).rowcount  # noqa: S608
+    for table in ("failures", "containers"):
+        query = f"DELETE FROM {table} WHERE source_id NOT IN (SELECT source_id FROM sources WHERE died = ?)"  # noqa: S608
+        records += connection.execute(query, (FOREVER,)).rowcount
+    # A source keeps its number, which is never reused.
+    sources = "UPDATE sources SET root = ?, options = '{}' WHERE died <> ? AND root <> ?"
+    records += connection.execute(sources, (b"", FOREVER, b"")).rowcount
     documents.delete_dead(connection)
     # Readers must not mistake a deleted row for one that never existed.
     set_meta(connection, PURGED, get_meta(connection, "generation"))

@@ -16,13 +16,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, func, select, update
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog, spaces
-from imseek.data.catalog.catalog import live
-from imseek.data.collection_records import Shard
+from imseek.data.catalog.sql import Connection, chunks, column, scalar, with_list
+from imseek.data.collection_records import FOREVER, Shard
 from imseek.data.files.collection_files import load_array
 from imseek.data.shards import shard_files
 from imseek.data.writing.space_build_rows import Ids, PartialRows, Row
@@ -62,10 +60,9 @@ class SpaceBuild:
         self._complete: list[Shard] = []
         self._committed_at = time.monotonic()
         with writer.catalog.transaction() as connection:
-            i = t.images.c
-            stored = select(func.count()).where(live(t.images), i.shard_id.is_not(None))
+            stored = "SELECT COUNT(*) FROM images WHERE died = ? AND shard_id IS NOT NULL"
             #: Images that have a row in every space in use.
-            self.total = int(connection.execute(stored).scalar_one())
+            self.total = int(scalar(connection, stored, (FOREVER,)))
         missing = sum(int((~self._parts.contain(self._live_ids(shard))).sum()) for shard in self._lacking)
         #: How many of them have a committed row in this space.
         self.done = self.total - missing
@@ -85,9 +82,8 @@ class SpaceBuild:
             part_row: Row = rows[0]
             return part_row
         with self._writer.catalog.transaction() as connection:
-            i = t.images.c
-            query = select(i.shard_id).where(i.image_id == image_id, live(t.images))
-            shard_id = connection.execute(query).scalar()
+            query = "SELECT shard_id FROM images WHERE image_id = ? AND died = ?"
+            shard_id = scalar(connection, query, (image_id, FOREVER))
         if shard_id not in self._written:
             return None
         at = int(np.searchsorted(self._load(layout.ids(shard_id)), image_id))
@@ -156,10 +152,11 @@ class SpaceBuild:
             for shard_id, file in staged.items():
                 shard_catalog.publish(self._writer, connection, generation, shard_id, [file])
             touched: set[int] = set()
-            for chunk in shard_catalog.chunks(lost):
-                ids = t.images.c.image_id.in_(chunk)
-                touched.update(connection.execute(select(t.images.c.shard_id).where(ids)).scalars())
-                connection.execute(update(t.images).where(ids).values(shard_id=None))
+            for chunk in chunks(lost):
+                query = with_list("SELECT shard_id FROM images WHERE image_id IN (??)", chunk)
+                touched.update(column(connection, query, chunk))
+                query = with_list("UPDATE images SET shard_id = NULL WHERE image_id IN (??)", chunk)
+                connection.execute(query, chunk)
             for shard_id in sorted(touched):
                 shard_catalog.write_dead_rows(self._writer, connection, generation, shard_id)
             spaces.put_in_use(connection, self.space.space_id, replaces)
@@ -220,10 +217,9 @@ class SpaceBuild:
 
     def _live_ids(self, shard: Shard) -> Ids:
         """Return the ids of a shard's live images, ascending, including suspended and quarantined ones."""
-        i = t.images.c
-        query = select(i.image_id).where(i.shard_id == shard.shard_id, live(t.images)).order_by(i.image_id)
+        query = "SELECT image_id FROM images WHERE shard_id = ? AND died = ? ORDER BY image_id"
         with self._writer.catalog.transaction() as connection:
-            return np.array(connection.execute(query).scalars().all(), np.int64)
+            return np.array(column(connection, query, (shard.shard_id, FOREVER)), np.int64)
 
     def _path(self, shard_id: int) -> str:
         return layout.vectors(self.space.space_id, shard_id, self.space.modality)

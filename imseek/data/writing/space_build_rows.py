@@ -14,13 +14,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, select
 
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import live
 from imseek.data.catalog.shard_catalog import StagedFile
+from imseek.data.catalog.sql import Connection, column
+from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import digest, load_array, remove_files
 from imseek.data.files.durable_files import FileDigest
 from imseek.data.writing.writer import Writer
@@ -50,15 +49,15 @@ class PartialRows:
         self._dim = dim
         self._ids: dict[str, Ids] = {}
         self._damaged: list[str] = []
+        query = "SELECT path, size, sha256 FROM files WHERE died = ? AND kind = ? AND space_id = ? ORDER BY path"
         with writer.catalog.transaction() as connection:
-            mine = live(t.files) & (t.files.c.kind == PART) & (t.files.c.space_id == space_id)
-            recorded = connection.execute(select(t.files).where(mine).order_by(t.files.c.path)).all()
-        for file in recorded:
-            found = _read(writer, file.path, FileDigest(file.size, file.sha256), dim)
+            recorded = connection.execute(query, (FOREVER, PART, space_id)).fetchall()
+        for path, size, sha256 in recorded:
+            found = _read(writer, path, FileDigest(size, sha256), dim)
             if found is None:
-                self._damaged.append(file.path)
+                self._damaged.append(path)
             else:
-                self._ids[file.path] = np.array(found["image_id"])
+                self._ids[path] = np.array(found["image_id"])
         self._index()
 
     def __len__(self) -> int:
@@ -150,23 +149,23 @@ class PartsChange:
 
 def remove_dead_rows(writer: Writer) -> None:
     """Remove rows of dead images from all parts. The catalog no longer names the old files: unlink them."""
-    p, i = t.files.c, t.images.c
+    query = "SELECT path, size, sha256, space_id FROM files WHERE died = ? AND kind = ? ORDER BY path"
     with writer.catalog.transaction() as connection:
-        recorded = connection.execute(select(t.files).where(live(t.files), p.kind == PART).order_by(p.path)).all()
+        recorded = connection.execute(query, (FOREVER, PART)).fetchall()
         if not recorded:
             return
-        alive = connection.execute(select(i.image_id).where(live(t.images))).scalars().all()
+        alive = column(connection, "SELECT image_id FROM images WHERE died = ?", (FOREVER,))
     living = np.array(alive, np.int64)
     staged, gone = [], []
-    for file in recorded:
-        rows = _read(writer, file.path, FileDigest(file.size, file.sha256))
+    for old, size, sha256, space_id in recorded:
+        rows = _read(writer, old, FileDigest(size, sha256))
         kept = None if rows is None else np.isin(rows["image_id"], living)
         if rows is not None and kept is not None and kept.all():
             continue
-        gone.append(file.path)
+        gone.append(old)
         if rows is not None and kept is not None and kept.any():
-            path = layout.part(file.space_id, writer.take_shard())
-            staged.append(shard_catalog.stage(writer, path, PART, rows[kept], space_id=file.space_id))
+            path = layout.part(space_id, writer.take_shard())
+            staged.append(shard_catalog.stage(writer, path, PART, rows[kept], space_id=space_id))
     if gone:
         change = PartsChange(tuple(staged), tuple(gone), None)
         writer.apply(lambda connection, generation: change.apply(writer, connection, generation))

@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, update
-
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import live
 from imseek.data.catalog.shard_catalog import Folders
-from imseek.data.collection_records import Current
+from imseek.data.catalog.sql import Connection, chunks, column, with_list
+from imseek.data.collection_records import FOREVER, Current
 from imseek.data.files.collection_files import is_file, load_array
 from imseek.data.repair import orphan_shards
 from imseek.data.writing.create import add_space
@@ -46,25 +43,28 @@ def reconcile_spaces(connection: Connection, folders: Folders, generation: int, 
 
     Vector files on disk that belong to known shards are adopted.
     """
-    s = t.spaces.c
-    known = {row.space_id: row for row in connection.execute(select(t.spaces).where(live(t.spaces)))}
+    known: dict[int, int] = dict(
+        connection.execute("SELECT space_id, is_current FROM spaces WHERE died = ?", (FOREVER,)).fetchall()
+    )
     in_use = [space.space_id for space in current.spaces]
     for position, space in enumerate(current.spaces):
         if space.space_id not in known:
             record_space(connection, space, position)
             continue
-        connection.execute(update(t.spaces).where(s.space_id == space.space_id).values(is_current=1, position=position))
+        connection.execute(
+            "UPDATE spaces SET is_current = 1, position = ? WHERE space_id = ?", (position, space.space_id)
+        )
     listed = {space_id for shard in current.shards for space_id in shard.spaces}
     for space_id in known.keys() - set(in_use):
-        connection.execute(update(t.spaces).where(s.space_id == space_id).values(is_current=0))
-        if known[space_id].is_current and current.shards and space_id not in listed:
-            shard_catalog.retire_files(connection, generation, t.files.c.space_id == space_id)
-            connection.execute(update(t.spaces).where(s.space_id == space_id).values(died=generation))
-    parts = connection.execute(select(t.files.c.path).where(live(t.files), t.files.c.kind == "part")).scalars()
+        connection.execute("UPDATE spaces SET is_current = 0 WHERE space_id = ?", (space_id,))
+        if known[space_id] and current.shards and space_id not in listed:
+            shard_catalog.retire_files(connection, generation, "space_id = ?", (space_id,))
+            connection.execute("UPDATE spaces SET died = ? WHERE space_id = ?", (generation, space_id))
+    parts = column(connection, "SELECT path FROM files WHERE died = ? AND kind = 'part'", (FOREVER,))
     shard_catalog.forget_files(connection, [path for path in parts if not is_file(folders.root, path)])
-    shards = connection.execute(select(t.shards).where(live(t.shards))).all()
-    for shard in shards:
-        _adopt_vectors(connection, folders, generation, shard.shard_id, shard.row_count, current.spaces)
+    shards = connection.execute("SELECT shard_id, row_count FROM shards WHERE died = ?", (FOREVER,)).fetchall()
+    for shard_id, row_count in shards:
+        _adopt_vectors(connection, folders, generation, shard_id, row_count, current.spaces)
 
 
 def _adopt_vectors(
@@ -76,7 +76,7 @@ def _adopt_vectors(
     spaces: Sequence[SpaceInfo],
 ) -> None:
     """Adopt the vector files of a known shard that the catalog lacks; images without a row in one are encoded again."""
-    paths = set(connection.execute(select(t.files.c.path).where(t.files.c.shard_id == shard_id)).scalars())
+    paths = set(column(connection, "SELECT path FROM files WHERE shard_id = ?", (shard_id,)))
     empty: set[int] = set()
     for space in spaces:
         path = layout.vectors(space.space_id, shard_id, space.modality)
@@ -92,7 +92,7 @@ def _adopt_vectors(
         ids = load_array(folders.root, layout.ids(shard_id), mapped=False)
     except (OSError, ValueError):
         return  # The shard is lost as a whole; a later step of the repair handles it.
-    for chunk in shard_catalog.chunks([int(ids[row]) for row in sorted(empty) if row < len(ids)]):
-        mine = t.images.c.image_id.in_(chunk) & (t.images.c.shard_id == shard_id)
-        connection.execute(update(t.images).where(mine).values(shard_id=None))
+    for chunk in chunks([int(ids[row]) for row in sorted(empty) if row < len(ids)]):
+        query = with_list("UPDATE images SET shard_id = NULL WHERE image_id IN (??) AND shard_id = ?", chunk)
+        connection.execute(query, (*chunk, shard_id))
     shard_catalog.write_dead_rows(folders, connection, generation, shard_id)

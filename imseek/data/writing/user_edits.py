@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection
-
 from imseek.data.catalog import spaces
+from imseek.data.catalog.sql import Connection
 from imseek.data.shards.sidecar_columns import replace_edits
 from imseek.data.words import documents
 from imseek.data.writing.writer import Writer

@@ -19,15 +19,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
-
 from imseek.data import layout
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.catalog import current_of, get_meta, now, set_meta
 from imseek.data.catalog.catalog_check import check_catalog
-from imseek.data.catalog.schema import FOREVER
-from imseek.data.collection_records import Current, read_identity
+from imseek.data.catalog.sql import Connection, column, insert, scalar
+from imseek.data.collection_records import FOREVER, Current, read_identity
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.collection_files import FoundFiles, find_files, find_strange_at_top, refuse_strange
 from imseek.data.files.system_errors import translate_os_errors
@@ -117,7 +114,7 @@ class Writer:
             self._record_progress(connection)
             if self.detail:
                 detail = json.dumps(self.detail, sort_keys=True)
-                connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values(detail=detail))
+                self._update_run(connection, detail=detail)
             set_meta(connection, "generation", generation)
             set_meta(connection, "committed", now())
             current = current_of(connection)
@@ -157,7 +154,7 @@ class Writer:
     def _record_progress(self, connection: Connection) -> None:
         if self._progress:
             progress = json.dumps(self._progress, sort_keys=True)
-            connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values(progress=progress))
+            self._update_run(connection, progress=progress)
 
     def renew_backup(self, name: str) -> None:
         """Replace a backup by a copy of the present catalog. Does nothing for a catalog on a server."""
@@ -194,8 +191,8 @@ class Writer:
         with self.transaction() as connection:
             end = int(get_meta(connection, name)) + count
             set_meta(connection, name, end)
-            column = {"next_image_id": "ids_to", "next_shard_id": "shards_to"}[name]
-            connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values({column: end}))
+            leased = {"next_image_id": "ids_to", "next_shard_id": "shards_to"}[name]
+            self._update_run(connection, **{leased: end})
         return end
 
     # -- the run ---------------------------------------------------------------------------------------
@@ -210,8 +207,7 @@ class Writer:
         """
         with self.catalog.transaction() as connection:
             self._lock.check()
-            state = select(t.runs.c.state).where(t.runs.c.run_id == self.run_id)
-            if connection.execute(state).scalar() != "running":
+            if scalar(connection, "SELECT state FROM runs WHERE run_id = ?", (self.run_id,)) != "running":
                 raise LockedError(
                     f"{self.root} was taken over by another writer; everything committed before is safe",
                     hint=self.catalog.takeover_hint,
@@ -235,14 +231,13 @@ class Writer:
                 )
             # We have the lock, so any run recorded as running has crashed.
             dead = connection.execute(
-                update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
+                "UPDATE runs SET state = 'interrupted', ended_at = ? WHERE state = 'running'", (now(),)
             )
             if dead.rowcount and not self._backend.is_file:
                 # Or it does not know yet that it lost the lock, and is about to publish files with the number of the
                 # next generation. Skip that number, so that our files have other names.
                 set_meta(connection, "generation", generation + 1)
-            last = select(t.runs.c.state).order_by(t.runs.c.run_id.desc()).limit(1)
-            if connection.execute(last).scalar() != "done":
+            if scalar(connection, "SELECT state FROM runs ORDER BY run_id DESC LIMIT 1") != "done":
                 # The run may have stopped between creating a folder and its fsync, which nobody would repeat.
                 collection_files.sync_folders(self.root, ("", *find_listed_files(self.root).folders))
             self._begin(connection)
@@ -267,31 +262,35 @@ class Writer:
             documents.update_index(connection)
 
     def _begin(self, connection: Connection) -> None:
-        self.run_id = int(connection.execute(select(func.coalesce(func.max(t.runs.c.run_id), 0))).scalar_one()) + 1
+        self.run_id = int(scalar(connection, "SELECT COALESCE(MAX(run_id), 0) FROM runs")) + 1
         self._next_id = self._ids_to = int(get_meta(connection, "next_image_id"))
         # Files of shards unknown to a restored catalog must not be overwritten.
         there = [layout.shard_of(path) for path in find_listed_files(self.root).files]
         first = max((shard_id + 1 for shard_id in there if shard_id is not None), default=0)
         self._next_shard = self._shards_to = max(first, int(get_meta(connection, "next_shard_id")))
         set_meta(connection, "next_shard_id", self._next_shard)
-        connection.execute(
-            insert(t.runs).values(
-                run_id=self.run_id,
-                kind=self.kind,
-                pid=os.getpid(),
-                host=host(),
-                boot_id=boot_id(),
-                pid_started=process_start_time(os.getpid()),
-                started_at=now(),
-                state="running",
-                detail="{}",
-                progress="{}",
-                ids_from=self._next_id,
-                ids_to=self._ids_to,
-                shards_from=self._next_shard,
-                shards_to=self._shards_to,
-            )
-        )
+        run = {
+            "run_id": self.run_id,
+            "kind": self.kind,
+            "pid": os.getpid(),
+            "host": host(),
+            "boot_id": boot_id(),
+            "pid_started": process_start_time(os.getpid()),
+            "started_at": now(),
+            "state": "running",
+            "detail": "{}",
+            "progress": "{}",
+            "ids_from": self._next_id,
+            "ids_to": self._ids_to,
+            "shards_from": self._next_shard,
+            "shards_to": self._shards_to,
+        }
+        insert(connection, "runs", [run])
+
+    def _update_run(self, connection: Connection, **values: object) -> None:
+        """Change columns of this run's record."""
+        columns = ", ".join(f"{name} = ?" for name in values)
+        connection.execute(f"UPDATE runs SET {columns} WHERE run_id = ?", (*values.values(), self.run_id))  # noqa: S608
 
     def _end(self, state: str, exit_code: int) -> None:
         has_changed = self.generation > self._backed_up
@@ -303,11 +302,7 @@ class Writer:
         with self.transaction() as connection:
             self._record_progress(connection)
             leased = {"ids_to": self._next_id, "shards_to": self._next_shard}
-            connection.execute(
-                update(t.runs)
-                .where(t.runs.c.run_id == self.run_id)
-                .values(state=state, exit_code=exit_code, ended_at=now(), **leased)
-            )
+            self._update_run(connection, state=state, exit_code=exit_code, ended_at=now(), **leased)
             # Return unused leases, so that ids stay dense.
             set_meta(connection, "next_image_id", self._next_id)
             set_meta(connection, "next_shard_id", self._next_shard)
@@ -322,13 +317,13 @@ class Writer:
         there = find_listed_files(self.root).files
         with self.transaction() as connection:
             # A time in the future means that the clock was set back: count from now instead.
-            connection.execute(update(t.files).where(t.files.c.retired_at > at).values(retired_at=at))
-            due = (t.files.c.died != FOREVER) & (t.files.c.retired_at < at - GRACE_SECONDS)
-            old = connection.execute(select(t.files.c.path).where(due)).scalars().all()
+            connection.execute("UPDATE files SET retired_at = ? WHERE retired_at > ?", (at, at))
+            due = (FOREVER, at - GRACE_SECONDS)
+            old = column(connection, "SELECT path FROM files WHERE died <> ? AND retired_at < ?", due)
             self.swept = collection_files.remove_files(self.root, old)
-            connection.execute(delete(t.files).where(due))
-            listed = set(connection.execute(select(t.files.c.path)).scalars())
-            leases = connection.execute(select(t.runs.c.shards_from, t.runs.c.shards_to)).all()
+            connection.execute("DELETE FROM files WHERE died <> ? AND retired_at < ?", due)
+            listed = set(column(connection, "SELECT path FROM files"))
+            leases = connection.execute("SELECT shards_from, shards_to FROM runs").fetchall()
         orphans = [path for path in there if path not in listed]
         # A shard id that no known run leased comes from a lost catalog: `repair` adopts it.
         self.swept += collection_files.remove_files(self.root, (path for path in orphans if _may_sweep(path, leases)))

@@ -68,11 +68,12 @@ class ClipTokenizer:
         """Read ``merges``, a file with one pair of symbols per line, in the order of their ids."""
         self.context_length = context_length
         self._clean = clean
-        self._ranks = {pair: rank for rank, pair in enumerate(merges.read_text("utf-8").split("\n"))}
+        pairs = merges.read_text("utf-8").split("\n")
+        self._ranks = dict(zip(pairs, range(len(pairs)), strict=True))
         self._characters, self._ids = _byte_symbols()
         self._first_merged = len(self._ids)
         # The most bytes that one token covers.
-        self._longest = max(len(_SPECIAL[0]), *(len(pair) - len(" ") for pair in self._ranks))
+        self._longest = max(len(_SPECIAL[0]), max(map(len, pairs)) - len(" "))
         self._start, self._end = (self._first_merged + len(self._ranks) + n for n in range(len(_SPECIAL)))
 
     def __call__(self, texts: Sequence[str]) -> Ids:

@@ -21,13 +21,14 @@ from unittest.mock import patch
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import Connection, insert, update
 
 import imseek
 from durability.recipes.drawing import EXIF, draw
 from imseek.data import layout
-from imseek.data.catalog import schema, shard_catalog
+from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.read_connection import connect_read_only
+from imseek.data.catalog.sql import Connection, insert
+from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader
 from imseek.data.shards.compaction import merge
 from imseek.data.shards.derived_columns import put_columns
@@ -38,7 +39,7 @@ ARCHIVE = Path(__file__).with_name("format_1.tar.xz")
 FACTS = Path(__file__).with_name("format_1.json")
 #: Where the archive's collection was made. One of its sources is recorded by this path.
 MADE_IN = "/tmp/imseek-format-1"
-ALIVE = f"died = {schema.FOREVER}"
+ALIVE = f"died = {FOREVER}"
 NOT_UTF_8 = os.fsdecode(b"caf\xe9.png")
 
 
@@ -110,7 +111,7 @@ class _Recipe:
             for name, tags in {"0.png": ["barn"], "2.png": ["old", "kept"], "3.png": ["gone"]}.items():
                 for text in tags:
                     row = {"image_id": self._image(name), "tag": text, "provenance": "recipe"}
-                    connection.execute(insert(schema.tags).values(**row, born=generation, died=schema.FOREVER))
+                    insert(connection, "tags", [{**row, "born": generation, "died": FOREVER}])
 
         self._apply(tag)
         (self.photos / "trip").mkdir()
@@ -133,15 +134,14 @@ class _Recipe:
             put_columns(writer, "quality", {"sharpness": {i: i / 8 for i in ids}, "label": {ids[-1]: "new"}})
 
         def quarantine_and_judge(connection: Connection, generation: int) -> None:
-            images = schema.images.c
-            mine = images.image_id == self._image("1.png")
-            connection.execute(update(schema.images).where(mine).values(state="quarantined"))
-            found = connection.execute(schema.images.select().order_by(images.image_id)).all()
-            shard_id = next(row.shard_id for row in found if row.state == "quarantined")
+            mine = (self._image("1.png"),)
+            connection.execute("UPDATE images SET state = 'quarantined' WHERE image_id = ?", mine)
+            (shard_id,) = connection.execute("SELECT shard_id FROM images WHERE image_id = ?", mine).fetchone()
             shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
-            hash_a, hash_b = sorted(row.content_hash for row in found[:2])
+            query = "SELECT content_hash FROM images ORDER BY image_id LIMIT 2"
+            hash_a, hash_b = sorted(row[0] for row in connection.execute(query))
             judgement = {"verdict": "different", "provenance": "recipe", "decided_at": self.clock.text()}
-            connection.execute(insert(schema.judgements).values(hash_a=hash_a, hash_b=hash_b, **judgement))
+            insert(connection, "judgements", [{"hash_a": hash_a, "hash_b": hash_b, **judgement}])
 
         with self._writer() as writer:
             writer.apply(quarantine_and_judge)

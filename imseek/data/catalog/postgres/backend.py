@@ -13,13 +13,12 @@ from imseek.data.catalog.postgres import catalog_reader, word_index
 from imseek.data.catalog.postgres.address import Address, check_url, read_address, write_address
 from imseek.data.catalog.postgres.catalog_reader import PostgresConnection
 from imseek.data.catalog.postgres.lock import PostgresLock
+from imseek.data.collection_records import FOREVER
 from imseek.errors import CorruptCollectionError, ImseekError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from imseek.data.catalog.backend import ReadConnection
     from imseek.data.catalog.postgres.catalog import PostgresCatalog
+    from imseek.data.catalog.sql import Connection, ReadConnection
     from imseek.data.collection_records import Identity
 
 T = TypeVar("T")
@@ -137,9 +136,6 @@ class PostgresBackend:
 
     def copy_to(self, folder: Path, uuid: str, hold: Callable[[Sequence[Any], int], T]) -> T:
         """Copy the rows, as of one moment."""
-        from sqlalchemy import select
-
-        from imseek.data.catalog import schema as t
         from imseek.data.catalog.catalog import get_meta
         from imseek.data.catalog.postgres.row_copy import copy_rows
         from imseek.data.catalog.sqlite.catalog import SqliteCatalog
@@ -147,8 +143,8 @@ class PostgresBackend:
         with self.freeze() as connection, closing(SqliteCatalog(folder)) as target:
             if get_meta(connection, "uuid") != uuid:
                 raise CorruptCollectionError(f"the catalog of {self._root} belongs to another collection")
-            f = t.files.c
-            files = connection.execute(select(f.path, f.kind, f.size).where(f.died == t.FOREVER)).all()
+            query = "SELECT path, kind, size FROM files WHERE died = ?"
+            files = connection.execute(query, (FOREVER,)).fetchall()
             held = hold(files, int(get_meta(connection, "generation")))
             with target.transaction() as writing:
                 copy_rows(connection, writing)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine, select
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DatabaseError
 
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.catalog import Catalog, set_meta
 from imseek.data.catalog.migrations import count_applied, migrate
 from imseek.data.catalog.postgres.address import Address, read_address
-from imseek.data.catalog.postgres.catalog_reader import CURRENT, check_version
+from imseek.data.catalog.postgres.catalog_reader import CURRENT, PostgresConnection, check_version
 from imseek.data.catalog.postgres.connection import connect
 from imseek.data.catalog.postgres.driver import driver
 from imseek.data.catalog.postgres.errors import is_programming_error, storage_error
+from imseek.data.catalog.schema import find_difference, load_tables
+from imseek.data.catalog.sql import Connection
 from imseek.data.collection_records import Current, encode_record
 from imseek.errors import CorruptCollectionError, ReadOnlyError
 
@@ -37,28 +38,27 @@ class PostgresCatalog(Catalog):
         self.root = root
         self.address = read_address(root) if address is None else address
         driver()
-        self.engine = _engine(lambda: connect(self.address, writing=True))
+        self._engine = _open_engine(lambda: connect(self.address, writing=True))
         try:
-            with self._translated():
-                if not fresh and not count_applied(self.engine):
+            with self._connected() as connection:
+                if not fresh and not count_applied(connection):
                     raise CorruptCollectionError(
                         f"there is no catalog at {self.address}",
                         hint="check the database name, or restore it with pg_restore",
                     )
-                migrate(self.engine)
+                migrate(connection)
         except BaseException:
-            self.engine.dispose()
+            self.close()
             raise
 
     def close(self) -> None:
-        self.engine.dispose()
+        self._engine.dispose()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
         """As :class:`Catalog` says. Other writers wait up to ten seconds for this one's row lock."""
-        generation = select(t.meta.c.value).where(t.meta.c.name == "generation").with_for_update()
-        with self._translated(), self.engine.begin() as connection:
-            connection.execute(generation)
+        with self._connected() as connection, connection.transaction():
+            connection.execute("SELECT value FROM meta WHERE name = 'generation' FOR UPDATE")
             yield connection
 
     def read_current(self) -> None:
@@ -82,33 +82,34 @@ class PostgresCatalog(Catalog):
         The server's write-ahead log, standbys and backups are out of our control. Each table in turn is locked for
         readers.
         """
-        with self._translated(), self.engine.connect() as connection:
-            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
-            for table in t.metadata.sorted_tables:
-                alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table.name}")
+        with self._connected() as connection:
+            for table in load_tables().tables:
+                connection.execute(f"VACUUM (FULL, ANALYZE) {table}")
         return ("the tables of the catalog are written anew; the log and the backups of its server are not ours",)
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        with _translate_errors(self.address, writing=True):
-            yield
+    def _connected(self) -> Iterator[PostgresConnection]:
+        """Lend the connection, replaced if it broke."""
+        with (
+            _translate_errors(self.address, writing=True),
+            contextlib.closing(self._engine.raw_connection()) as lent,  # Closing gives it back.
+        ):
+            yield PostgresConnection(cast("psycopg.Connection[tuple[Any, ...]]", lent.driver_connection))
 
 
-def _engine(connect_: Callable[[], psycopg.Connection[tuple[Any, ...]]]) -> Engine:
-    """Create an engine with one connection, since write transactions do not nest; a broken one is replaced."""
+def _open_engine(connect_: Callable[[], psycopg.Connection[tuple[Any, ...]]]) -> Engine:
+    """Create an engine with one connection, since write transactions do not nest; a broken one is replaced.
 
-    def connected() -> psycopg.Connection[tuple[Any, ...]]:
-        connection = connect_()
-        connection.autocommit = False  # SQLAlchemy's dialect manages transactions.
-        return connection
-
+    Its connections are in autocommit mode: :meth:`PostgresConnection.transaction` begins and ends transactions.
+    """
     return create_engine(
         "postgresql+psycopg://",
-        creator=connected,
+        creator=connect_,
         pool_size=1,
         max_overflow=0,
         pool_timeout=0,
         pool_pre_ping=True,
+        pool_reset_on_return=None,  # There is nothing to roll back, and on a broken connection it would complain.
         use_native_hstore=False,
     )
 
@@ -117,10 +118,11 @@ def _engine(connect_: Callable[[], psycopg.Connection[tuple[Any, ...]]]) -> Engi
 def _translate_errors(address: Address, *, writing: bool) -> Iterator[None]:
     try:
         yield
-    except DatabaseError as error:
-        if not isinstance(error.orig, driver().Error) or is_programming_error(error.orig):
+    except (driver().Error, DatabaseError) as error:
+        cause = (error.orig or error) if isinstance(error, DatabaseError) else error
+        if is_programming_error(cause):
             raise
-        raise storage_error(error.orig, str(address), writing=writing) from error
+        raise storage_error(cause, str(address), writing=writing) from error
 
 
 @contextlib.contextmanager
@@ -131,10 +133,25 @@ def connect_repeatable_read(root: Path) -> Iterator[Connection]:
     """
     address = read_address(root)
     check_version(address)
-    engine = _engine(lambda: connect(address))
+    with _translate_errors(address, writing=False), contextlib.closing(connect(address)) as session:
+        session.isolation_level = driver().IsolationLevel.REPEATABLE_READ
+        connection = PostgresConnection(session)
+        with connection.transaction():
+            yield connection
+
+
+def find_schema_fault(root: Path) -> str | None:
+    """Describe the first table or column that is not as migrations make it; None where there is none.
+
+    Raises as :func:`connect_repeatable_read`.
+    """
+    address = read_address(root)
+    check_version(address)
+    engine = _open_engine(lambda: connect(address))
     try:
         with _translate_errors(address, writing=False), engine.connect() as connection:
-            yield connection.execution_options(isolation_level="REPEATABLE READ")
+            (version,) = connection.exec_driver_sql("SELECT COUNT(*) FROM migrations").one()
+            return find_difference(connection, version)
     finally:
         engine.dispose()
 

@@ -10,11 +10,11 @@ import atexit
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from imseek.data import layout
 from imseek.data.catalog.migrations import refuse_newer_version
@@ -36,13 +36,27 @@ _MAX_IDLE = 4
 
 
 class PostgresConnection:
-    """A connection with the ``execute`` of :mod:`sqlite3`."""
+    """A connection with the ``execute`` of :mod:`sqlite3`, as :class:`imseek.data.catalog.sql.Connection`."""
+
+    dialect: Final = "postgresql"
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         self.connection = connection
 
     def execute(self, query: str, values: Sequence[Any] | Mapping[str, Any] = (), /) -> Any:
         return self.connection.execute(_to_psycopg_sql(query).encode(), values)
+
+    def executemany(self, query: str, rows: Iterable[Any], /) -> Any:
+        cursor = self.connection.cursor()
+        cursor.executemany(_to_psycopg_sql(query).encode(), rows)
+        return cursor
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self.connection.info.transaction_status != driver().pq.TransactionStatus.IDLE:
+            raise RuntimeError("a transaction inside another")
+        with self.connection.transaction():
+            yield
 
     def close(self) -> None:
         self.connection.close()

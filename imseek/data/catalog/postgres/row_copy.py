@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select
-
-from imseek.data.catalog import schema as t
 from imseek.data.catalog.postgres.catalog_reader import CURRENT
+from imseek.data.catalog.schema import load_tables
+from imseek.data.catalog.sql import Connection, insert
 from imseek.data.words import documents
 
 _BATCH = 5_000
@@ -17,12 +16,14 @@ def copy_rows(reading: Connection, writing: Connection) -> int:
     The current-generation document in ``meta`` is left out, since it is regenerated where needed.
     """
     rows = 0
-    for table in t.metadata.sorted_tables:
-        query = select(table)
-        if table is t.meta:
-            query = query.where(t.meta.c.name != CURRENT)
-        for part in reading.execute(query).mappings().partitions(_BATCH):
-            writing.execute(insert(table), [dict(row) for row in part])
-            rows += len(part)
+    for table, described in load_tables().tables.items():
+        names = described.columns.keys()
+        found = reading.execute(f"SELECT {', '.join(names)} FROM {table}")  # noqa: S608 - names of ours
+        while part := found.fetchmany(_BATCH):
+            copied = [dict(zip(names, row, strict=True)) for row in part]
+            if table == "meta":
+                copied = [row for row in copied if row["name"] != CURRENT]
+            insert(writing, table, copied)
+            rows += len(copied)
     documents.rebuild_index(writing)
     return rows

@@ -18,9 +18,7 @@ from imseek.data.user_files.safe_path import stat_key
 from imseek.errors import CorruptCollectionError, repair_command
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from imseek.data.catalog.backend import ReadConnection
+    from imseek.data.catalog.sql import Connection, ReadConnection
     from imseek.data.catalog.sqlite.catalog import SqliteCatalog
     from imseek.data.collection_records import Identity
     from imseek.data.files.durable_files import FileDigest
@@ -62,18 +60,10 @@ class SqliteBackend:
     @contextmanager
     def freeze(self) -> Iterator[Connection]:
         """Connect to a copy in memory."""
-        from sqlalchemy import create_engine
-        from sqlalchemy.pool import StaticPool
-
-        from imseek.data.catalog.migrations import migrate_connection
-
-        with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
-            with self.connect() as source:
-                source.backup(copy)
-            migrate_connection(copy)  # Check an older catalog in the schema that a writer would migrate it to.
-            engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
-            with engine.connect() as connection:
-                yield connection
+        with self.connect() as source:
+            copy = catalog_file.open_copy(source)  # As a writer would migrate it.
+        with closing(copy):
+            yield copy
 
     # -- words -----------------------------------------------------------------------------------------
 
@@ -149,9 +139,9 @@ class SqliteBackend:
 
     def copy_to(self, folder: Path, uuid: str, hold: Callable[[Sequence[Any], int], T]) -> T:
         """Copy the file with SQLite's backup API, after comparing it with its recorded checksum."""
-        from imseek.data.catalog.schema import FOREVER
         from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
         from imseek.data.catalog.sqlite.errors import storage_error
+        from imseek.data.collection_records import FOREVER
 
         target = folder / layout.CATALOG
         recorded = self._recorded_digest()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from imseek.data import layout
 from imseek.data.catalog.catalog import Catalog
 from imseek.data.catalog.migrations import migrate
+from imseek.data.catalog.sql import Connection
 from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
 from imseek.data.catalog.sqlite.catalog_checksums import Checksums
 from imseek.data.catalog.sqlite.catalog_file import open_for_writing
@@ -26,28 +24,6 @@ from imseek.errors import CorruptCollectionError, LockedError
 BUSY_SECONDS = 10.0
 
 
-def open_engine(path: Path) -> Engine:
-    """Create an engine that uses SQLite's own transactions: BEGIN IMMEDIATE, WAL, synchronous=FULL.
-
-    It has one connection, since write transactions do not nest: a nested one fails at once instead of waiting for the
-    outer one to time out.
-    """
-    url = URL.create("sqlite", database=str(path))  # A path may hold a question mark.
-    engine = create_engine(
-        url,
-        creator=lambda: open_for_writing(path, BUSY_SECONDS),
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=0,
-    )
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
 class SqliteCatalog(Catalog):
     """A :class:`Catalog` in the file ``catalog.sqlite`` of the folder ``root``.
 
@@ -59,12 +35,13 @@ class SqliteCatalog(Catalog):
     def __init__(self, root: Path, checksums: Checksums | None = None) -> None:
         self.root = root
         self._checksums = checksums
-        self.engine = open_engine(root / layout.CATALOG)
+        with self._translated():
+            self._connection = open_for_writing(root / layout.CATALOG, BUSY_SECONDS)
         try:
             with self._translated():
-                migrate(self.engine)
+                migrate(self._connection)
         except BaseException:
-            self.engine.dispose()
+            self._connection.close()
             raise
 
     def close(self) -> None:
@@ -73,15 +50,10 @@ class SqliteCatalog(Catalog):
         SQLite locks readers out while it checkpoints and removes the log on close. So the log is first checkpointed and
         truncated as far as that is possible without waiting for readers.
         """
-        with suppress(SQLAlchemyError, sqlite3.DatabaseError):  # Closing retries.
-            connection = self.engine.raw_connection()
-            try:
-                cursor = connection.cursor()
-                cursor.execute("PRAGMA busy_timeout = 0")
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            finally:
-                connection.close()  # Back to the pool.
-        self.engine.dispose()
+        with suppress(sqlite3.DatabaseError):  # Closing retries.
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
 
     @property
     def _staging(self) -> Path:
@@ -89,8 +61,8 @@ class SqliteCatalog(Catalog):
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        with self._translated(), self.engine.begin() as connection:
-            yield connection
+        with self._translated(), self._connection.transaction():
+            yield self._connection
 
     def scrub(self) -> tuple[str, ...]:
         """Rewrite the file, so that deleted data remains in none of its pages, nor in its log.
@@ -99,10 +71,9 @@ class SqliteCatalog(Catalog):
         """
         path = self.root / layout.CATALOG
         try:
-            with closing(self.engine.raw_connection()) as connection:
-                # SQLite's temporary folder may be too small, or on a shared disk.
-                connection.execute("PRAGMA temp_store = MEMORY")
-                connection.execute("VACUUM")
+            # SQLite's temporary folder may be too small, or on a shared disk.
+            self._connection.execute("PRAGMA temp_store = MEMORY")
+            self._connection.execute("VACUUM")
         except sqlite3.DatabaseError as error:
             raise storage_error(error, path, writing=True) from error
         self.fold()
@@ -116,8 +87,7 @@ class SqliteCatalog(Catalog):
         """
         path = self.root / layout.CATALOG
         try:
-            with closing(self.engine.raw_connection()) as connection:
-                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.DatabaseError as error:
             raise storage_error(error, path, writing=True) from error
         if busy:
@@ -127,12 +97,10 @@ class SqliteCatalog(Catalog):
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (IntegrityError, ProgrammingError):  # A bug of ours, not a disk error.
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):  # A bug of ours, not a disk error.
             raise
-        except DatabaseError as error:
-            if not isinstance(error.orig, sqlite3.Error):  # From another catalog, of which this is a copy.
-                raise
-            raise storage_error(error.orig, self.root / layout.CATALOG, writing=True) from error
+        except sqlite3.DatabaseError as error:
+            raise storage_error(error, self.root / layout.CATALOG, writing=True) from error
 
     def read_current(self) -> Current | None:
         """Read ``current.json``; None where it is damaged, as it can be rewritten from the catalog."""

@@ -1,4 +1,4 @@
-"""Open a catalog that is a SQLite file, for reading without SQLAlchemy or for a writer.
+"""Open a catalog that is a SQLite file, for reading or for a writer.
 
 A catalog may come from someone else. So three things are checked before it is queried or written: it and the files that
 SQLite keeps beside it are regular files; there is no rollback journal (which could make SQLite delete a file that it
@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from imseek.data import layout
-from imseek.data.catalog.migrations import check_schema, refuse_newer_version
+from imseek.data.catalog.migrations import check_schema, migrate, refuse_newer_version
 from imseek.data.catalog.sqlite.errors import storage_error
 from imseek.data.files.collection_files import HARD_LINK, foreign_file_error, kind_of, permissions
 from imseek.errors import CorruptCollectionError, repair_command
@@ -79,7 +79,26 @@ class CatalogCursor(sqlite3.Cursor):
         return super().executemany(query, values)
 
 
-class CatalogConnection(sqlite3.Connection):
+class SqliteConnection(sqlite3.Connection):
+    """A connection in autocommit mode, as :class:`imseek.data.catalog.sql.Connection`."""
+
+    dialect: Final = "sqlite"
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run a transaction that takes SQLite's write lock at once. A nested one fails."""
+        if self.in_transaction:
+            raise RuntimeError("a transaction inside another")
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+
+
+class CatalogConnection(SqliteConnection):
     """A connection to a possibly hostile catalog, made by :func:`open_catalog` or :func:`open_for_writing`."""
 
     meter: _StatementBudget
@@ -169,6 +188,18 @@ def open_for_writing(path: Path, timeout: float) -> CatalogConnection:
         connection.close()
         raise
     return connection
+
+
+def open_copy(original: sqlite3.Connection) -> SqliteConnection:
+    """Copy a catalog into memory, migrated where its version is older."""
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=SqliteConnection)
+    try:
+        original.backup(copy)
+        migrate(copy)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def check_files(path: Path) -> None:

@@ -8,13 +8,14 @@ that inserts them. Where SQLite lacks FTS5, there is no index, and a writer says
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from imseek.data.words.values import Prefix, Unit
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from imseek.data.catalog.sql import Connection
 
 TABLE: Final = "document_words"
 _MODULE: Final = "fts5"
@@ -93,9 +94,9 @@ def add_documents(connection: Connection, indexed: int) -> bool:
 
     Returns False where SQLite lacks FTS5: then nothing is added, and an index that must be made anew is emptied.
     """
-    run = connection.exec_driver_sql
-    has_table = run(_HAS_TABLE, (TABLE,)).first() is not None
-    if run(_HAS_MODULE, (_MODULE,)).first() is None:
+    run = connection.execute
+    has_table = run(_HAS_TABLE, (TABLE,)).fetchone() is not None
+    if run(_HAS_MODULE, (_MODULE,)).fetchone() is None:
         if has_table and indexed == 0:  # A purge relies on it.
             for name in ("data", "idx", "docsize"):
                 run(f"DELETE FROM {TABLE}_{name}")  # noqa: S608
@@ -116,11 +117,9 @@ def add_documents(connection: Connection, indexed: int) -> bool:
 
 def find_index_fault(connection: Connection) -> str | None:
     """Compare the index with the documents, in a connection that may write; return what is wrong, or None."""
-    from sqlalchemy.exc import DatabaseError
-
     try:
         # With rank 1, FTS5 compares the content, too.
-        connection.exec_driver_sql(f"INSERT INTO {TABLE} ({TABLE}, rank) VALUES ('integrity-check', 1)")  # noqa: S608
-    except DatabaseError as error:
-        return str(error.orig)
+        connection.execute(f"INSERT INTO {TABLE} ({TABLE}, rank) VALUES ('integrity-check', 1)")  # noqa: S608
+    except sqlite3.DatabaseError as error:
+        return str(error)
     return None

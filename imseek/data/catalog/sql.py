@@ -1,0 +1,84 @@
+"""SQL of readers and writers: their connections, and what statements share.
+
+Statements are the same for SQLite and PostgreSQL. A row is live while its ``died`` is
+:data:`~imseek.data.collection_records.FOREVER`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Literal, Protocol, TypeVar
+
+T = TypeVar("T")
+
+#: Values per statement, below SQLite's limit on variables in every build.
+_CHUNK: Final = 500
+
+
+class QueryResult(Protocol):
+    """The result of a query, as cursors provide it."""
+
+    @property
+    def description(self) -> Any: ...
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchmany(self, size: int = ..., /) -> list[Any]: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class ReadConnection(Protocol):
+    """A connection for reading: one of :mod:`sqlite3`, or one to a server that accepts the same SQL."""
+
+    def execute(self, query: str, values: Any = ..., /) -> QueryResult: ...
+
+    def close(self) -> None: ...
+
+
+class Connection(ReadConnection, Protocol):
+    """A connection for writing. Outside of :meth:`transaction`, each statement is a transaction of its own."""
+
+    @property
+    def dialect(self) -> Literal["sqlite", "postgresql"]: ...
+
+    def executemany(self, query: str, rows: Iterable[Any], /) -> QueryResult: ...
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """Context manager for one transaction, which does not nest: committed, or after an exception rolled back."""
+        ...
+
+
+def scalar(connection: ReadConnection, query: str, values: Any = ()) -> Any:
+    """Return the first column of the first row; None where there is no row."""
+    row = connection.execute(query, values).fetchone()
+    return None if row is None else row[0]
+
+
+def column(connection: ReadConnection, query: str, values: Any = ()) -> list[Any]:
+    """Return the first column of all rows."""
+    return [row[0] for row in connection.execute(query, values)]
+
+
+def insert(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, which have the same columns."""
+    if rows:
+        values = ", ".join(f":{name}" for name in rows[0])
+        connection.executemany(f"INSERT INTO {table} ({', '.join(rows[0])}) VALUES ({values})", rows)  # noqa: S608
+
+
+def with_list(query: str, values: Sequence[object]) -> str:
+    """Return a query with a ``?`` for each of the values in place of ``??``."""
+    return query.replace("??", ", ".join("?" * len(values)) or "NULL")  # PostgreSQL has no empty list
+
+
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield the values in parts that fit into one statement."""
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
