@@ -469,6 +469,19 @@ class Reader:
 
         return read_documents(self, image_ids)
 
+    def written_texts(self, image_ids: Sequence[int]) -> dict[int, str]:
+        """Return the texts in the pictures of live images that have one, as they are written there, by id.
+
+        They come from the catalog; those of a collection that no writer has opened since they are there, from tables.
+        """
+        from imseek.data.words.matching import read_written_texts
+
+        found = read_written_texts(self, image_ids)
+        if rest := [image_id for image_id in image_ids if image_id not in found]:
+            rows = self.metadata(rest).items()
+            found |= {image_id: row["text"] for image_id, row in rows if isinstance(row.get("text"), str)}
+        return found
+
     def live_ids(self, image_ids: Iterable[int]) -> set[int]:
         """Return those of these ids that are live in this generation."""
         if self._live is None:

@@ -89,5 +89,5 @@ albums = _table("albums", "tag:text! cover:int? positions:text born:int! died:in
 judgements = _table("judgements", "hash_a:blob! hash_b:blob! verdict:text provenance:text decided_at:text")
 documents = _table(
     "documents",
-    "document_id:int! image_id:int names:text captions:text keywords:text text:text born:int died:int",
+    "document_id:int! image_id:int names:text captions:text keywords:text text:text born:int died:int written:text",
 )
