@@ -156,7 +156,9 @@ class Reader:
         for shard in self.current.shards:
             if space_id in shard.spaces:
                 rows = self._rows_of(space_id, shard)
-                dead = np.union1d(self.dead_rows(shard), self._rows_without_caption(space_id, shard))
+                dead, silent = self.dead_rows(shard), self._rows_without_caption(space_id, shard)
+                if silent.size:
+                    dead = np.union1d(dead, silent)
                 found.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=dead))
         return found
 
@@ -194,8 +196,8 @@ class Reader:
     def count_without_caption(self, space_id: int) -> int:
         """Return how many live images no query is compared with, because they have no caption."""
         shards = [shard for shard in self.current.shards if space_id in shard.spaces]
-        rows = (np.setdiff1d(self._rows_without_caption(space_id, s), self.dead_rows(s)) for s in shards)
-        return sum(len(one) for one in rows)
+        rows = ((self._rows_without_caption(space_id, s), self.dead_rows(s)) for s in shards)
+        return sum(len(np.setdiff1d(silent, dead, assume_unique=True)) for silent, dead in rows)
 
     def dead_rows(self, shard: Shard) -> Int64:
         """Return the row numbers of a shard that are not live, ascending."""
@@ -500,7 +502,8 @@ class Reader:
 
     def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[_ShardLookup, list[int], list[int]]]:
         """Yield each shard that has some of the live ids, those ids, ascending, and their rows; others are skipped."""
-        wanted = np.unique(np.fromiter((i for i in image_ids if 0 <= i <= FOREVER), np.int64))
+        # np.unique imports masked arrays, which takes 2 % of a cold query.
+        wanted = np.array(sorted({i for i in image_ids if 0 <= i <= FOREVER}), np.int64)
         for shard in self.current.shards:
             if (lookup := self._lookups.get(shard.shard_id)) is None:
                 lookup = self._lookups[shard.shard_id] = _ShardLookup(
