@@ -250,7 +250,7 @@ class Reader:
 
     def catalog_places(self, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         """Return source and path within it, by id, of images that have a place in this generation."""
-        with connect_read_only(self.root) as connection:
+        with self._catalog.reading() as connection:
             return self._catalog_places(connection, image_ids)
 
     def indexed_place(self, image_id: int) -> IndexedPlace:
@@ -280,7 +280,7 @@ class Reader:
 
     def sources(self) -> dict[int, SourceRow]:
         """Return every source that ever existed, by id."""
-        with connect_read_only(self.root) as connection:
+        with self._catalog.reading() as connection:
             return self._sources(connection)
 
     def _catalog_places(self, connection: ReadConnection, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
