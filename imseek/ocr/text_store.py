@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +18,7 @@ from imseek.data.reader import Reader
 from imseek.data.shards import derived_results
 from imseek.data.vectors.base import Ids
 from imseek.data.words import documents
-from imseek.data.words.analysis import document_tokens
-from imseek.data.writing.writer import Change, Writer
+from imseek.data.writing.writer import Writer
 from imseek.ocr.results import TextLine
 from imseek.ocr.text_columns import COLUMNS, KIND, NAME, encode_lines
 from imseek.search.where.column_values import list_columns, values
@@ -62,17 +62,7 @@ def store(writer: Writer, found: Mapping[int, Sequence[TextLine]]) -> int:
         "has_text": {image_id: text is not None for image_id, text in texts.items()},
         "text_lines": {image_id: encode_lines(lines) for image_id, lines in found.items() if lines},
     }
-    return derived_results.update(writer, NAME, columns, also=[words_change(texts)])
-
-
-def words_change(texts: Mapping[int, str | None]) -> Change:
-    """Make the change that puts the words of texts, by image id, into the documents of their images."""
-    tokens = {image_id: document_tokens(text or "") for image_id, text in texts.items()}
-
-    def change(connection: Any, generation: int) -> None:
-        documents.replace_column(connection, generation, "text", tokens)
-
-    return change
+    return derived_results.update(writer, NAME, columns, also=[partial(documents.replace_texts, texts=texts)])
 
 
 def forget(root: Path) -> int:
@@ -80,7 +70,7 @@ def forget(root: Path) -> int:
 
     def clear_words(connection: Any, generation: int) -> None:
         ids = _ids_with_text(Reader(root))  # Here, where no other writer can add any.
-        words_change(dict.fromkeys(ids.tolist(), None))(connection, generation)
+        documents.replace_texts(connection, generation, dict.fromkeys(ids.tolist(), None))
 
     return derived_results.forget(root, NAME, "maintain --no-ocr", also=[clear_words])[0]
 

@@ -65,6 +65,10 @@ class GenerationReader(Protocol):
         """Return the tokens of live images, by id."""
         ...
 
+    def written_texts(self, image_ids: Sequence[int]) -> Mapping[int, str]:
+        """Return the texts in the pictures of live images, as they are written there, by id."""
+        ...
+
     def image(self, image_id: int) -> Image: ...
 
 

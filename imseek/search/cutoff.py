@@ -98,7 +98,7 @@ def _relevant_by_both(
     is_basic, most = calibration.weight > 1, candidates.shares.max(initial=0)
     if is_basic and context.has_names and not count and most < MIN_NAMED_SHARE and not _is_captioned(context):
         return np.zeros(len(candidates), np.bool_)
-    relevant: npt.NDArray[np.bool_] = np.isin(candidates.ids, pictures.ids[:count])
+    relevant: npt.NDArray[np.bool_] = np.isin(candidates.ids, pictures.ids[:count], assume_unique=True)
     if is_basic:  # Words come first with this encoder: what they find is not cut before pictures.
         relevant |= (candidates.shares > 0) & (candidates.shares >= MIN_WORD_SHARE * most)
     else:
@@ -256,5 +256,14 @@ def count_relevant(scores: Float32, background: Background, neutral: Float32 | N
 
 def _median_and_step(scores: Float32) -> tuple[float, float]:
     """Return the median of ``scores`` and the step from it down to the lower quartile."""
-    quartile, median = np.quantile(scores.astype(np.float64), (0.25, 0.5))
-    return float(median), float(median - quartile) + ROUNDING
+    ordered = np.sort(scores.astype(np.float64))
+    quartile, median = quantile(ordered, 0.25), quantile(ordered, 0.5)
+    return median, median - quartile + ROUNDING
+
+
+def quantile(ordered: npt.NDArray[np.float64], share: float) -> float:
+    """Return a quantile of scores (s,), ascending, s > 0, as ``np.quantile`` does, which imports masked arrays."""
+    position = share * (len(ordered) - 1)
+    at, part = int(position), position % 1
+    low, high = float(ordered[at]), float(ordered[min(at + 1, len(ordered) - 1)])
+    return high - (high - low) * (1 - part) if part >= 0.5 else low + (high - low) * part

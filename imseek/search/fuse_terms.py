@@ -76,5 +76,5 @@ def _sampled_rows(segments: Sequence[Segment], most: int) -> Iterator[Ids]:
     for segment in segments:
         end = start + len(segment.ids)
         rows = wanted[(wanted >= start) & (wanted < end)] - start
-        yield np.setdiff1d(rows, segment.dead)
+        yield np.setdiff1d(rows, segment.dead, assume_unique=True)
         start = end

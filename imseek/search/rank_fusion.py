@@ -181,7 +181,7 @@ class WordHits:
 
     def with_captions(self, captions: CaptionHits) -> WordHits:
         """Return these matches, and behind them the images that only captions match; all without cosines."""
-        others = np.setdiff1d(captions.ids, self.ids)
+        others = np.setdiff1d(captions.ids, self.ids, assume_unique=True)
         ids = np.concatenate([self.ids, others])
         nothing = np.zeros(len(others))
         order = np.argsort(captions.ids)
@@ -431,7 +431,7 @@ def fuse_rankings(pictures: Matches, words: WordHits, calibration: Calibration, 
     their cosines, in any order. Where an approximate ranking rises between its rungs, an image counts as much as those
     before it, so that a longer ranking only appends.
     """
-    alone = ~np.isin(pictures.ids, words.ids)
+    alone = ~np.isin(pictures.ids, words.ids, assume_unique=True)
     unmatched = calibration.relevance(pictures.scores, np.zeros(len(pictures)))
     falling = np.minimum.accumulate(unmatched)
     matched = calibration.relevance(words.cosines, calibration.match_evidence(words))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from databases import BOTH_CATALOGS
 
 import imseek
 from imseek.data.catalog import sources
+from imseek.data.catalog.catalog import set_meta
 from imseek.data.catalog.changeset import Changeset, NewImage, Placement
 from imseek.data.catalog.sql import column, scalar
 from imseek.data.reader import Reader
@@ -28,6 +30,8 @@ from imseek.data.words.values import FIELDS, INDEXED, RULES, Document, Prefix, U
 from imseek.data.writing.commit import commit
 from imseek.data.writing.purge import purge
 from imseek.data.writing.writer import Writer
+from imseek.ocr import text_store
+from imseek.ocr.results import TextLine
 from imseek.types.pictures import ImageFacts
 
 pytestmark = BOTH_CATALOGS
@@ -136,6 +140,48 @@ def test_documents_of_earlier_rules_are_replaced_by_the_next_writer(root: Path) 
     assert verify(root).ok
     with Writer(root, "test") as writer, writer.catalog.transaction() as connection:
         assert scalar(connection, "SELECT MAX(document_id) FROM documents") == last
+
+
+def test_texts_as_they_are_written(root: Path) -> None:
+    with Writer(root, "test") as writer:
+        given = {0: "INVOICE 2024\nMüller & Sons", 1: "Private\0keeper", 2: None, 77: "nobody"}
+        writer.apply(partial(documents.replace_texts, texts=given))
+        renamed = partial(documents.replace_column, column="names", tokens={0: ["brown"]})
+        writer.apply(lambda connection, generation: int(renamed(connection, generation)))
+    before = Reader(root)
+    written = {0: "INVOICE 2024\nMüller & Sons", 1: "Private keeper"}
+    assert before.written_texts([0, 1, 2, 3, 77]) == written
+    assert found(root, "muller") == [0]
+    assert before.documents([0])[0].names == "brown"
+    with Writer(root, "test") as writer:
+        writer.apply(partial(documents.replace_texts, texts={0: "Invoice 2024", 1: None}))
+    assert Reader(root).written_texts([0, 1]) == {0: "Invoice 2024"}
+    assert before.written_texts([0, 1]) == written
+    assert verify(root).ok
+    with Writer(root, "test") as writer:
+        purge(writer)
+    assert Reader(root).written_texts([0, 1]) == {0: "Invoice 2024"}
+    with pytest.raises(imseek.errors.StaleGenerationError):
+        before.written_texts([0])
+    for path in root.rglob("*"):
+        assert not path.is_file() or b"keeper" not in path.read_bytes(), path
+
+
+def test_texts_of_earlier_rules_are_read_from_tables_until_the_next_writer(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Writer(root, "test") as writer:
+        text_store.store(writer, {0: [TextLine(0, 0, 1, 1, 1, "Invoice 2024")], 1: []})
+        with writer.catalog.transaction() as connection:
+            connection.execute(text("UPDATE documents SET written = ''"))
+            set_meta(connection, RULES, 2)
+    assert Reader(root).written_texts([0, 1, 2]) == {0: "Invoice 2024"}
+    with Writer(root, "test") as writer:
+        assert writer.generation == Reader(root).generation
+    reads: list[Sequence[int]] = []
+    monkeypatch.setattr(Reader, "metadata", lambda self, image_ids: dict.fromkeys(reads.append(image_ids) or ()))
+    assert Reader(root).written_texts([0]) == {0: "Invoice 2024"}
+    assert reads == []
 
 
 def test_shares_and_totals(root: Path) -> None:

@@ -58,7 +58,7 @@ class State:
             "sources": f"SELECT source_id, kind, root, relative FROM sources WHERE {ALIVE}",
             "failures": "SELECT source_id, path, reason, message FROM failures",
             "judgements": "SELECT * FROM judgements",
-            "documents": f"SELECT image_id, names, captions, keywords, text FROM documents WHERE {ALIVE}",
+            "documents": f"SELECT image_id, names, captions, keywords, text, written FROM documents WHERE {ALIVE}",
         }
         with connect_read_only(root) as connection:
             rows = connection.execute(places).fetchall()

@@ -23,6 +23,7 @@ from imseek.search.cutoff import (
     clearance_steps,
     count_relevant,
     neutral_scores,
+    quantile,
     sample_scores,
 )
 from imseek.types.arrays import Float32
@@ -35,6 +36,11 @@ def floats(*values: float) -> Float32:
 #: A sample of 401 irrelevant images: median 0.20, lower quartile 0.175, among 101 images 2.5 steps are clear of it.
 BULK = np.linspace(0.15, 0.25, 401, dtype=np.float32)
 BEHIND = background(BULK, searched=101)
+
+
+@given(npst.arrays(np.float64, st.integers(1, 40), elements=st.floats(-1, 1)), st.sampled_from([0.25, 0.5]))
+def test_quantiles_are_those_of_numpy(scores: np.ndarray, share: float) -> None:
+    assert quantile(np.sort(scores), share) == np.quantile(scores, share)
 
 
 def test_the_background_is_median_and_step_down_to_the_lower_quartile() -> None:

@@ -15,14 +15,20 @@ from imseek.data.vectors import Matches
 from imseek.data.words.values import WordMatches
 from imseek.encoders.checks import unit_rows
 from imseek.errors import UsageError
+from imseek.search.agreement import EVERYDAY
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.hubness import BANK_TEXTS, WEIGHT, correct_scores, hub_bias, move_back_hubs
 from imseek.search.prepared import PreparedQuery
 from imseek.search.query import Query, Term
+from imseek.search.query_words import words_of
 from imseek.search.rank_fusion import Calibration, CaptionHits, WordHits, calibrate, fuse_rankings
 from imseek.types.arrays import Float32
 
 QUERY = Query((Term(text="red"),), hubness=True)
+
+
+def test_everyday_words_are_the_stemmed_texts_of_the_bank() -> None:
+    assert words_of(Query([Term(text=text) for text in BANK_TEXTS])) == EVERYDAY
 
 
 def rows(seed: int, count: int, dim: int = 16) -> Float32:

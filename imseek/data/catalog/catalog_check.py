@@ -59,7 +59,7 @@ _WRONG_TYPES: Final[Mapping[str, str]] = {
     "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",
     "documents": "typeof(document_id) <> 'integer' OR typeof(image_id) <> 'integer' OR typeof(names) <> 'text' "
     "OR typeof(captions) <> 'text' OR typeof(keywords) <> 'text' OR typeof(text) <> 'text' "
-    "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",
+    "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer' OR typeof(written) <> 'text'",
     "judgements": "typeof(hash_a) <> 'blob' OR typeof(hash_b) <> 'blob' OR typeof(verdict) <> 'text' "
     "OR typeof(provenance) <> 'text' OR typeof(decided_at) <> 'text'",
 }

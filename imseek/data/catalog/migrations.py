@@ -122,6 +122,9 @@ CREATE TABLE albums (
 CREATE INDEX tags_by_tag ON tags (tag)
 """
 
+# The text in a picture as it is written there, for excerpts: what the tokens in `text` were made of.
+_0006_WRITTEN_TEXTS = "ALTER TABLE documents ADD COLUMN written TEXT NOT NULL DEFAULT ''"
+
 _MIGRATIONS_TABLE = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
@@ -130,6 +133,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("documents", _0003_DOCUMENTS),
     ("sidecars", _0004_SIDECARS),
     ("albums", _0005_ALBUMS),
+    ("written texts", _0006_WRITTEN_TEXTS),
 )
 
 _HAS_MIGRATIONS: Final = {

@@ -1,6 +1,7 @@
 """Write the documents of images into the catalog, in the transaction of the change that they belong to.
 
-A document is never changed: what replaces it is a new one, and the old one ends with the generation before. Documents
+The words of a document never change: what replaces it is a new one, and the old one ends with the generation before.
+Documents
 are numbered in the order of their generations. Those of images that were stored before there were documents are added
 by the next writer, in one transaction (:func:`fill`).
 """
@@ -32,6 +33,8 @@ KIND: Final = "words"
 
 #: Documents written at a time.
 _BATCH: Final = 5_000
+#: Characters of a written text that are stored at most.
+MAX_WRITTEN: Final = 1 << 16
 #: Intrinsic columns of images by the column of their document.
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {"captions": ("caption", "title"), "keywords": ("keywords", "people")}
 
@@ -83,6 +86,25 @@ def replace_column(connection: Connection, generation: int, column: str, tokens:
     return _replace(connection, generation, {i: _joined(limit_tokens(found)) for i, found in tokens.items()}, column)
 
 
+def replace_texts(connection: Connection, generation: int, texts: Mapping[int, str | None]) -> None:
+    """Replace the texts in the pictures of live images, in the change that stores them (None: there is no text)."""
+    replace_column(connection, generation, "text", {i: document_tokens(text or "") for i, text in texts.items()})
+    _set_written(connection, texts)
+
+
+def _set_written(connection: Connection, texts: Mapping[int, str | None]) -> None:
+    """Set the written texts of the live documents of images."""
+    connection.executemany(
+        "UPDATE documents SET written = ? WHERE image_id = ? AND died = ?",
+        [(_as_written(text or ""), image_id, FOREVER) for image_id, text in sorted(texts.items())],
+    )
+
+
+def _as_written(text: str) -> str:
+    # PostgreSQL stores no NUL.
+    return text[:MAX_WRITTEN].replace("\0", " ")
+
+
 def refresh(connection: Connection, generation: int, root: Path, image_ids: Sequence[int]) -> None:
     """Replace captions and keywords in the documents of stored images by what the tables of their shards say now.
 
@@ -110,7 +132,8 @@ def end(connection: Connection, generation: int, image_ids: Sequence[int]) -> No
 def make_document(root: bytes, path: bytes, metadata: Mapping[str, Any], text: str = "") -> Document:
     """Return the document of an image in a source at ``root``, with these intrinsic columns and text in its picture."""
     columns = {name: _joined(document_tokens(_text_of(metadata, columns))) for name, columns in _COLUMNS.items()}
-    return Document(names=_names(root, path), text=_joined(document_tokens(text)), **columns)
+    tokens = _joined(document_tokens(text))
+    return Document(names=_names(root, path), text=tokens, written=_as_written(text), **columns)
 
 
 def _names(root: bytes, path: bytes) -> str:
@@ -130,7 +153,7 @@ def _text_of(metadata: Mapping[str, Any], columns: Iterable[str]) -> str:
 
 def _replace(connection: Connection, generation: int, values: Mapping[int, str], column: str) -> int:
     query = (
-        "SELECT i.image_id, names, captions, keywords, text FROM images i "
+        f"SELECT i.image_id, {', '.join(Document._fields)} FROM images i "  # noqa: S608
         "LEFT JOIN documents d ON d.image_id = i.image_id AND d.died = ? "
         "WHERE i.image_id IN (??) AND i.died = ?"
     )
@@ -212,8 +235,8 @@ def is_current(connection: Connection) -> bool:
     return int(rules or 1) >= LATEST_RULES
 
 
-def renew(connection: Connection, generation: int) -> None:
-    """Replace live documents that were made by earlier rules, from their own tokens."""
+def renew(connection: Connection, generation: int, root: Path) -> None:
+    """Replace live documents that were made by earlier rules, from their own tokens, and add written texts."""
     # As bytes: a damaged row must not keep a repair from its work.
     columns = ", ".join(f"CAST({name} AS BLOB)" if connection.dialect == "sqlite" else name for name in FIELDS)
     query = (
@@ -228,11 +251,26 @@ def renew(connection: Connection, generation: int) -> None:
             texts = [text.decode(errors="replace") if isinstance(text, bytes) else text for text in fields]
             if not all(map(str.isascii, texts)):
                 now = Document(*(_joined(limit_tokens(add_last_characters(text.split(" ")))) for text in texts))
-                if now != tuple(texts):
+                if now != Document(*texts):
                     changed[image_id] = now
         end(connection, generation, list(changed))
         _insert(connection, generation, changed)
+    _add_written(connection, root)
     set_meta(connection, RULES, LATEST_RULES)
+
+
+def _add_written(connection: Connection, root: Path) -> None:
+    """Add the written texts of live documents that have the words of one, from the tables of their shards."""
+    query = (
+        "SELECT i.shard_id, i.image_id FROM images i JOIN documents d ON d.image_id = i.image_id AND d.died = ? "
+        "WHERE i.died = ? AND d.text <> '' AND d.written = '' AND i.shard_id IS NOT NULL"
+    )
+    shards: dict[int, set[int]] = {}
+    for shard_id, image_id in connection.execute(query, (FOREVER, FOREVER)):
+        shards.setdefault(shard_id, set()).add(image_id)
+    for shard_id, ids in shards.items():
+        rows = _shard_rows(connection, root, shard_id, ids)
+        _set_written(connection, {image_id: row.get("text") for image_id, row in rows.items()})
 
 
 def fill(connection: Connection, generation: int, root: Path) -> None:
@@ -269,7 +307,7 @@ def fill(connection: Connection, generation: int, root: Path) -> None:
                 made[image_id] = make_document(roots.get(source_id, b""), path, row, row.get("text") or "")
             _insert(connection, generation, made)
     if not is_current(connection):
-        renew(connection, generation)
+        renew(connection, generation, root)
     set_meta(connection, INDEXED, 0)
     rebuild_index(connection)
 

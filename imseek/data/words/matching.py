@@ -18,7 +18,17 @@ from imseek.data.catalog.read_connection import read_meta
 from imseek.data.catalog.sql import ReadConnection
 from imseek.data.collection_records import FOREVER
 from imseek.data.words.scoring import count_units, idf, score_counts, units_of
-from imseek.data.words.values import FIELDS, INDEXED, Document, Prefix, Unit, WordMatches, WordQuery
+from imseek.data.words.values import (
+    FIELDS,
+    INDEXED,
+    RULES,
+    WRITTEN_RULES,
+    Document,
+    Prefix,
+    Unit,
+    WordMatches,
+    WordQuery,
+)
 from imseek.errors import CorruptCollectionError, repair_command
 
 if TYPE_CHECKING:
@@ -388,5 +398,23 @@ def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Docume
             where = f"{query} WHERE image_id IN ({marks}) AND born <= ? AND died > ?"
             rows = connection.execute(where, (*chunk, reader.generation, reader.generation))
             found.update({image_id: Document(*fields) for image_id, *fields in rows})
+        reader.check_history(connection)
+    return found
+
+
+def read_written_texts(reader: Reader, image_ids: Sequence[int]) -> dict[int, str]:
+    """Return the written texts in the documents of live images, by id; a catalog of before has none."""
+    found: dict[int, str] = {}
+    with reader.catalog_connection() as connection:
+        if int(read_meta(connection, RULES) or 1) < WRITTEN_RULES:
+            return {}
+        wanted = sorted(reader.live_ids(image_ids))
+        for chunk in (wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)):
+            where = f"image_id IN ({','.join('?' * len(chunk))}) AND born <= ? AND died > ? AND written <> ''"
+            rows = connection.execute(
+                f"SELECT image_id, written FROM documents WHERE {where}",  # noqa: S608 - marks only
+                (*chunk, reader.generation, reader.generation),
+            )
+            found.update(dict(rows.fetchall()))
         reader.check_history(connection)
     return found

@@ -17,7 +17,9 @@ FIELDS: Final = ("names", "captions", "keywords", "text")
 INDEXED: Final = "indexed_documents"
 #: Key in ``meta`` of the number of the rules that made the documents; without it, it is 1: no last characters of runs.
 RULES: Final = "document_rules"
-LATEST_RULES: Final = 2
+LATEST_RULES: Final = 3
+#: From these on, documents have written texts.
+WRITTEN_RULES: Final = 3
 #: Key in ``meta`` of the name, when it was last indexed, of the folder that a collection lies in and has as a source.
 FOLDER: Final = "folder_name"
 
@@ -26,13 +28,15 @@ class Document(NamedTuple):
     """The words of an image: tokens joined by spaces, as :mod:`imseek.data.words.analysis` makes them.
 
     ``names`` are those of its file and folders, ``captions`` its captions and title, ``keywords`` its keywords and
-    people, ``text`` what is written in the picture.
+    people, ``text`` what is written in the picture. ``written`` is that text as it stands there; readers look it up
+    by :meth:`imseek.data.reader.Reader.written_texts` only.
     """
 
     names: str = ""
     captions: str = ""
     keywords: str = ""
     text: str = ""
+    written: str = ""
 
 
 class Prefix(NamedTuple):

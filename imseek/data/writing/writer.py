@@ -258,7 +258,7 @@ class Writer:
             if not documents.is_filled(connection):
                 documents.fill(connection, int(get_meta(connection, "generation")), self.root)
             elif not documents.is_current(connection):
-                documents.renew(connection, int(get_meta(connection, "generation")))
+                documents.renew(connection, int(get_meta(connection, "generation")), self.root)
             documents.update_index(connection)
 
     def _begin(self, connection: Connection) -> None:

@@ -81,6 +81,10 @@ class PublishedReader:
         """Return no words, since none are published."""
         return {}
 
+    def written_texts(self, image_ids: Sequence[int]) -> dict[int, str]:
+        """Return no texts, since no words find them."""
+        return {}
+
     def indexed_place(self, image_id: int) -> IndexedPlace:
         """Return where the file of an image lies, without the stat of the file, which Milvus does not store.
 
