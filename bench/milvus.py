@@ -30,8 +30,8 @@ from imseek.data.vectors.faiss_index import FaissIndex
 from imseek.data.vectors.scores import unit_rows
 from imseek.publish import to_milvus
 from imseek.published import PublishedCollection
-from imseek.search.fuse_terms import sample_rows
 from imseek.search.query import Query, Term
+from imseek.search.row_sample import sample_rows
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -9,11 +9,11 @@ import numpy as np
 from imseek.data.reader import Reader
 from imseek.data.words.values import TokenMatcher
 from imseek.errors import ImageNotFoundError
-from imseek.search.fuse_terms import sample_ids, sample_rows
 from imseek.search.hubness import BANK_TEXTS
 from imseek.search.query import Query, Term
 from imseek.search.query_words import words_of
 from imseek.search.rank_fusion import caption_agreement
+from imseek.search.row_sample import sample_ids, sample_rows
 from imseek.types.arrays import Float32
 from imseek.types.spaces import SpaceInfo
 

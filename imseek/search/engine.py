@@ -37,21 +37,19 @@ from imseek.search.cutoff import SAMPLE, sample_scores
 from imseek.search.feedback import refine_query
 from imseek.search.generations import GenerationCache as FolderEditions
 from imseek.search.generations import retry_if_stale
-from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates, answering_spaces
+from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates
 from imseek.search.promised_cutoff import (
-    AUTO,
     CutoffCalibration,
     RelevanceSample,
     age_note,
     find_curve,
     find_threshold,
-    is_promise,
     read_calibration,
     relevance_of,
 )
 from imseek.search.query import Query
-from imseek.search.query_options import By
-from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
+from imseek.search.query_options import By, promise_of
+from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors, answering_spaces
 from imseek.search.query_words import has_words, text_share, words_of, words_of_negative_texts
 from imseek.search.rank_fusion import (
     MAX_WORD_MATCHES,
@@ -140,7 +138,7 @@ class BaseEngine(ABC, Generic[StoredT]):
 
         Raises QueryError where no calibration allows the promise; here, since this backend stores none.
         """
-        if not is_promise(query):
+        if promise_of(query) is None:
             return None, None, ()
         raise QueryError(
             f"a published collection has no calibration for cutoff {query.cutoff}",
@@ -231,7 +229,7 @@ class BaseEngine(ABC, Generic[StoredT]):
             prepared = refine_query(prepared)
         if has_texts:
             prepared = self._add_words(prepared, edition)
-            if query.cutoff == AUTO:
+            if query.cutoff == "auto":
                 prepared = replace(prepared, has_names=self._has_names(reader, spaces[0]))
         return prepared
 
@@ -399,7 +397,7 @@ class Engine(BaseEngine[Reader]):
             calibration = read_calibration(reader.root)
             self._calibrated = reader.generation, calibration
         curve = find_curve(calibration, query, space)
-        if not is_promise(query):
+        if promise_of(query) is None:
             return curve, None, ()
         threshold = find_threshold(calibration, query, space)
         assert calibration is not None

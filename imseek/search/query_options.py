@@ -122,7 +122,8 @@ class QueryOptions:
     exact: Annotated[bool, Option("Compare every vector, without the approximate index.")] = False
 
     def __post_init__(self) -> None:
-        for name, value in check_values(values_of(self)).items():
+        stated = {name: value for name, value in values_of(self).items() if value is not option_fields()[name].default}
+        for name, value in check_values(stated).items():
             object.__setattr__(self, name, value)
 
 
@@ -255,6 +256,11 @@ def check_values(values: Mapping[str, Any], label: Callable[[str], str] = str) -
     if both := sorted({*found.get("more", ())} & {*found.get("less", ())}):
         raise QueryError(f"image {both[0]} is in {label('more')} and in {label('less')}")
     return found
+
+
+def promise_of(options: QueryOptions) -> float | None:
+    """Return the share of the relevant images that the list may lose; None if ``cutoff`` states none."""
+    return None if options.cutoff in (None, "auto") else float(options.cutoff.removesuffix("%")) / 100
 
 
 def values_of(options: QueryOptions) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -56,10 +57,13 @@ def retrieve(queries: Sequence[PreparedQuery]) -> list[tuple[Matches, bool]]:
     The first searches of queries that share an index and parameters are made together.
     """
     first = _search_together(queries) if len(queries) > 1 else [None] * len(queries)
-    return [
-        rank_images(one.search, one.count, one.window.depth, exact=one.exact, first=matches)
-        for one, matches in zip(queries, first, strict=True)
-    ]
+    found = []
+    for one, matches in zip(queries, first, strict=True):
+        spaces = zip(one.indexes, one.query_vectors.units, one.query_vectors.shares, strict=True)
+        parts = [SpaceQuery(index, unit, share, one.searches_as_text) for index, unit, share in spaces]
+        search = partial(search_spaces, parts, allowed=one.allowed)
+        found.append(rank_images(search, one.count, one.window.depth, exact=one.exact, first=matches))
+    return found
 
 
 def rank_images(
@@ -120,7 +124,7 @@ class SpaceQuery:
 
 
 def search_spaces(
-    parts: Sequence[SpaceQuery], k: int, allowed: AllowedImages | None = None, *, exact: bool = False
+    parts: Sequence[SpaceQuery], k: int, exact: bool = False, *, allowed: AllowedImages | None = None
 ) -> Matches:
     """Return the ``k`` best images, or fewer if there are fewer; ties are ordered by id.
 

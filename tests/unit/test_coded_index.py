@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from imseek.data.vectors import IdSet, Segment, faiss_index
+from imseek.data.vectors.exact_index import MemoryIndex
 from imseek.data.vectors.faiss_index import CodedIndex, FaissIndex
-from imseek.data.vectors.numpy_index import MemoryIndex
 from imseek.data.vectors.scores import cosines, row_norms
 
 NONE_DEAD = np.empty(0, np.uint32)
