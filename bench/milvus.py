@@ -109,8 +109,8 @@ def main() -> int:
     wrong = 0
     published = imseek.open(address)
     assert isinstance(published, PublishedCollection)
-    edition = published._engine._editions.newest()
-    milvus = published._engine._editions.index(edition, space)
+    generation = published._engine._generations.newest()
+    milvus = published._engine._generations.index(generation, space)
     for name, queries in kinds.items():
         parts = [queries[at : at + TOGETHER] for at in range(0, len(queries), TOGETHER)]
         milvus.search(queries[:1], options.limit)

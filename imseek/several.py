@@ -61,13 +61,13 @@ def search_all(
 
     def ask() -> SearchResult:
         _check_encoders(collections, parsed)
-        head = first.engine.prepare(parsed, window, generation=window.generations[0])
+        head = first.engine.prepare(parsed, window, number=window.generations[0])
         prepared = [(first.engine, head)]
-        for collection, generation in zip(others, window.generations[1:], strict=True):
+        for collection, number in zip(others, window.generations[1:], strict=True):
             share_encoders(first, collection)
             engine = collection.engine
             made = engine.prepare(
-                parsed, window, generation=generation, query_vectors=head.query_vectors, reranker=head.reranker
+                parsed, window, number=number, query_vectors=head.query_vectors, reranker=head.reranker
             )
             prepared.append((engine, made))
         engines = [engine for engine, _ in prepared]

@@ -91,7 +91,7 @@ class PreparedQuery:
 
     query: Query
     window: PageWindow
-    edition: Generation[GenerationReader]
+    generation: Generation[GenerationReader]
     spaces: tuple[SpaceInfo, ...]
     indexes: tuple[Index, ...]
     query_vectors: QueryVectors
@@ -116,7 +116,7 @@ class PreparedQuery:
 
     @property
     def reader(self) -> GenerationReader:
-        return self.edition.reader
+        return self.generation.reader
 
     @property
     def searched(self) -> int:
@@ -168,7 +168,7 @@ class PreparedQuery:
 
     def samples(self) -> list[Float32]:
         """Return one sample (s, dim) float32 per searched space, of the same live images in each."""
-        return [self.edition.sample(space, SAMPLE) for space in self.spaces]
+        return [self.generation.sample(space, SAMPLE) for space in self.spaces]
 
     def rows(self, ids: Ids) -> list[Float32]:
         """Return the (m, dim) float32 unit rows of images in each searched space."""

@@ -157,7 +157,7 @@ def _result(
     next_page = None
     if page.following is not None:
         for one in found:
-            one.prepared.edition.paged = True
+            one.prepared.generation.paged = True
         generations = tuple(one.prepared.reader.generation for one in found)
         next_page = Page(generations, page.following, window.depth, window.digest).token()
     elif window.whole and any(one.beyond for one in found):

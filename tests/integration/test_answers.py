@@ -665,7 +665,7 @@ class TestSeveral:
     def test_files_that_go_meanwhile(self, two: list[imseek.Collection], tmp_path: Path) -> None:
         """A purge takes the files of an opened collection away at once: it is searched in its newest generation."""
         with imseek.open(two[0].path) as a, imseek.open(two[1].path) as b:
-            b.engine._editions.newest()
+            b.engine._generations.newest()
             real, calls = b.engine.find, []
 
             def find(asked: Any) -> Any:
