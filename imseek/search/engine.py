@@ -344,7 +344,7 @@ class Engine(BaseEngine[Reader]):
         self._filters = Filters()
         self._measured: tuple[tuple[int, int], float] = (-1, -1), 0.0
         self._named: tuple[int, bool] = -1, False
-        self._calibrated: tuple[int, CutoffCalibration | None] = -1, None
+        self._calibrated: tuple[int, CutoffCalibration | CorruptCollectionError | None] = -1, None
 
     def scores(self, query: Query, ids: Ids) -> Float32:
         """Score the given images for a query; see :func:`imseek.maps.scores`."""
@@ -394,8 +394,15 @@ class Engine(BaseEngine[Reader]):
     ) -> tuple[LossCurve | None, float | None, tuple[str, ...]]:
         generation, calibration = self._calibrated
         if generation != reader.generation:
-            calibration = read_calibration(reader.root)
+            try:
+                calibration = read_calibration(reader.root)
+            except CorruptCollectionError as error:
+                calibration = error
             self._calibrated = reader.generation, calibration
+        if isinstance(calibration, CorruptCollectionError):
+            if promise_of(query) is not None:
+                raise CorruptCollectionError(str(calibration), hint=calibration.hint) from calibration
+            return None, None, (f"how much is lost is not known: {calibration} ({calibration.hint})",)
         curve = find_curve(calibration, query, space)
         if promise_of(query) is None:
             return curve, None, ()

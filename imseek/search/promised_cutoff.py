@@ -82,15 +82,19 @@ def read_calibration(root: Path) -> CutoffCalibration | None:
             cast(PromisedKind, kind): LossCurve(queries, arrays[f"{kind}_relevance"], arrays[f"{kind}_weights"])
             for kind, queries in facts["queries"].items()
         }
-        return CutoffCalibration(facts["fingerprint"], facts["images"], curves)
+        found = CutoffCalibration(facts["fingerprint"], facts["images"], curves)
+        fault = next((f"has a wrong curve of {kind!r}" for kind, one in curves.items() if not one.is_sound), None)
     except KeyError as error:
+        fault = f"lacks {error}"
+    if fault is not None:
         raise CorruptCollectionError(
-            f"the calibration of the cutoff of {root} lacks {error}", hint=f"{_CALIBRATE} makes it again"
-        ) from error
+            f"the calibration of the cutoff of {root} {fault}", hint=f"{_CALIBRATE} makes it again"
+        )
+    return found
 
 
 def is_calibrated(root: Path) -> bool:
-    """Whether a collection has a calibration for promises, of whichever encoder. Raises CorruptCollectionError."""
+    """Whether a collection has a calibration for promises, of whichever encoder. It is not read."""
     return _find_file(root) is not None
 
 
