@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from imseek.data.catalog.changeset import NewImage
 from imseek.data.reader import Reader
 from imseek.data.shards.shard_files import (
@@ -21,7 +24,7 @@ from imseek.data.shards.shard_files import (
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.errors import UsageError
-from imseek.indexer.captions import CaptionRows
+from imseek.indexer.captions import CaptionEncoder, stored_text
 from imseek.indexer.decode_stage import LoadedPicture, Picture, Vectors, encode
 from imseek.indexer.run_tally import RunTally
 from imseek.indexer.sources.base import Scalar
@@ -213,6 +216,41 @@ class EncodeStage:
         )
         self._new[loaded.content_hash] = new
         self._tally.store(new, old, copied=copied)
+
+
+class CaptionRows:
+    """Makes a run's rows for the caption space, by space id; none if the collection has no such space."""
+
+    def __init__(self, encoders: Mapping[int, Encoder]) -> None:
+        """``encoders`` maps the caption space's id to its encoder, or is empty."""
+        self._encoders = {space_id: CaptionEncoder(encoder) for space_id, encoder in encoders.items()}
+
+    @property
+    def space_ids(self) -> tuple[int, ...]:
+        return tuple(self._encoders)
+
+    def of(self, metadata: Sequence[Mapping[str, Any]]) -> list[dict[int, npt.NDArray[np.float16]]]:
+        """Return for each metadata row the row (dim,) of its caption, by space id."""
+        captions = [row.get("caption") for row in metadata]
+        found: list[dict[int, npt.NDArray[np.float16]]] = [{} for _ in metadata]
+        for space_id, encoder in self._encoders.items():
+            for rows, vector in zip(found, encoder(captions), strict=True):
+                rows[space_id] = vector
+        return found
+
+    def of_copy(
+        self, metadata: Mapping[str, Any], twin: Mapping[str, Any], vectors: Mapping[int, npt.NDArray[np.float16]]
+    ) -> Mapping[int, npt.NDArray[np.float16]]:
+        """Return the vectors of an image with the same content as ``twin``.
+
+        The caption vector is replaced if the caption differs.
+        """
+        if stored_text(metadata.get("caption")) == stored_text(twin.get("caption")):
+            return vectors
+        return {**vectors, **self.of([metadata])[0]}
+
+    def notes(self) -> tuple[str, ...]:
+        return tuple(note for encoder in self._encoders.values() for note in encoder.notes())
 
 
 class ColumnSelection:

@@ -22,7 +22,6 @@ from imseek.data.words.values import FIELDS
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CAPTION_SOURCES, CorruptCollectionError, QueryError, StaleGenerationError
 from imseek.search import rerank
-from imseek.search.agreement import read_agreement, read_has_names
 from imseek.search.backend import (
     AllowedImages,
     Generation,
@@ -34,7 +33,6 @@ from imseek.search.backend import (
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.conformal import Float64, LossCurve
 from imseek.search.cutoff import SAMPLE, sample_scores
-from imseek.search.feedback import refine_query
 from imseek.search.generations import GenerationCache as FolderGenerations
 from imseek.search.generations import retry_if_stale
 from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates
@@ -226,6 +224,8 @@ class BaseEngine(ABC, Generic[StoredT]):
         if has_texts:
             prepared = replace(prepared, captions=self._match_captions(prepared, generation, texts or {}))
         if query.more or query.less:
+            from imseek.search.feedback import refine_query
+
             prepared = refine_query(prepared)
         if has_texts:
             prepared = self._add_words(prepared, generation)
@@ -479,6 +479,8 @@ class Engine(BaseEngine[Reader]):
         """Return how captions agree with pictures, measured once a generation."""
         key, (known, found) = (reader.generation, captions.space_id), self._measured
         if known != key:
+            from imseek.search.agreement import read_agreement
+
             found = read_agreement(reader, prepared.spaces[0], captions, prepared.samples()[0])
             self._measured = key, found
         return found
@@ -486,6 +488,8 @@ class Engine(BaseEngine[Reader]):
     def _has_names(self, reader: Reader, space: SpaceInfo) -> bool:
         generation, found = self._named
         if generation != reader.generation:
+            from imseek.search.agreement import read_has_names
+
             found = read_has_names(reader, space)
             self._named = reader.generation, found
         return found
