@@ -33,13 +33,6 @@ class SegmentData:
     segment: Segment
     norms: Float32 | None
 
-    def norms_of(self, at: Ids) -> Float32:
-        """Return the norms of the rows ``at``, in the shape of ``at``."""
-        if self.norms is not None:
-            return self.norms[at]
-        rows = self.segment.rows[at.reshape(-1)].astype(np.float32)
-        return row_norms(rows).reshape(at.shape)
-
 
 P = TypeVar("P", bound=SegmentData)
 
@@ -161,14 +154,14 @@ class MemoryIndex(ExactIndex[SegmentData]):
     def _best(self, queries: Float32, k: int, scopes: Sequence[SearchScope[SegmentData]]) -> list[Matches]:
         best = [Matches(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
         for scope in scopes:
-            segment = scope.part.segment
+            segment, known = scope.part.segment, scope.part.norms
+            assert known is not None
             searched = np.flatnonzero(scope.mask)
             for block in blocks(len(searched), self.dim):
                 at = searched[block]
                 rows, ids = segment.rows[at].astype(np.float32), segment.ids[at]
-                norms = scope.part.norms_of(at)
                 for i, query in enumerate(queries):
-                    scores = np.concatenate([best[i].scores, cosines(query, rows, norms)])
+                    scores = np.concatenate([best[i].scores, cosines(query, rows, known[at])])
                     best[i] = top_k(np.concatenate([best[i].ids, ids]), scores, k)
         return best
 
