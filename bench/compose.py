@@ -34,8 +34,8 @@ from quality import brackets, encode, find_stamps
 
 from imseek.encoders import load
 from imseek.encoders.checks import unit_rows
-from imseek.search.fuse_terms import fuse_terms
 from imseek.search.query import NOT_WEIGHT
+from imseek.search.query_vectors import fuse_terms
 from imseek.types.arrays import Float32
 
 NEUTRAL = (

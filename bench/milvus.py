@@ -30,8 +30,8 @@ from imseek.data.vectors.faiss_index import FaissIndex
 from imseek.data.vectors.scores import unit_rows
 from imseek.publish import to_milvus
 from imseek.published import PublishedCollection
-from imseek.search.fuse_terms import sample_rows
 from imseek.search.query import Query, Term
+from imseek.search.row_sample import sample_rows
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -109,8 +109,8 @@ def main() -> int:
     wrong = 0
     published = imseek.open(address)
     assert isinstance(published, PublishedCollection)
-    edition = published._engine._editions.newest()
-    milvus = published._engine._editions.index(edition, space)
+    generation = published._engine._generations.newest()
+    milvus = published._engine._generations.index(generation, space)
     for name, queries in kinds.items():
         parts = [queries[at : at + TOGETHER] for at in range(0, len(queries), TOGETHER)]
         milvus.search(queries[:1], options.limit)

@@ -21,9 +21,9 @@ from imseek.data.reader import Reader
 from imseek.errors import CollectionNotFoundError, ImseekError, LockedError, UsageError
 from imseek.progress import ProgressCallback, Task
 from imseek.search.cutoff import SAMPLE as CUTOFF_SAMPLE
-from imseek.search.fuse_terms import SAMPLE, sample_ids
 from imseek.search.milvus.publication_cache import sample_key
 from imseek.search.milvus.rows import blocks, columns_of
+from imseek.search.row_sample import SAMPLE, sample_ids
 from imseek.types.collections import AnyCollection
 from imseek.types.publish import PublishOutcome, PublishReport
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar, Unpack
 from urllib.parse import quote, urlencode, urlsplit
+
+import numpy as np
 
 from imseek._version import __version__
 from imseek.errors import (
@@ -33,12 +36,11 @@ from imseek.input_file import read_input
 from imseek.search.query import Query, Question, as_queries, as_query
 from imseek.search.query_json import query_to_json
 from imseek.search.query_options import QueryKeywords, with_query_keywords
-from imseek.search.response_parser import hit_of, image_of
 from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST
 from imseek.showing.pictures import OTHER_COLLECTION
 from imseek.types.collection_info import CollectionInfo, SpaceInfo
-from imseek.types.pictures import Image, SkipReason
-from imseek.types.search_results import HitGroup, ReadPicture, Searched, SearchResult, SpaceShare
+from imseek.types.pictures import Image, Place, SkipReason
+from imseek.types.search_results import Hit, HitGroup, Match, ReadPicture, Searched, SearchResult, SpaceShare
 from imseek.types.suggestions import MAX_SERVED, MAX_SERVED_TEXT, Suggestion, SuggestionKind
 
 TOKEN_VARIABLE: Final = "IMSEEK_TOKEN"  # noqa: S105 - the name of a variable
@@ -195,7 +197,7 @@ class RemoteCollection:
 
     def get(self, image_id: int) -> Image:
         """Return everything known about one image. Raises ImageNotFoundError, ServerError."""
-        return self._read("GET", f"{self._at}/images/{int(image_id)}", image_of)
+        return self._read("GET", f"{self._at}/images/{int(image_id)}", _image_of)
 
     def read(self, image_id: int) -> bytes:
         """Read the original bytes of a picture. Raises ImageNotFoundError, MediaError, ServerError."""
@@ -239,7 +241,7 @@ class RemoteCollection:
 
     def _result(self, found: Mapping[str, Any], *, metadata: bool) -> SearchResult:
         uuid = found["uuid"]
-        hits = tuple(hit_of(hit, uuid, metadata=metadata) for hit in found["hits"])
+        hits = tuple(_hit_of(hit, uuid, metadata=metadata) for hit in found["hits"])
         groups, at = [], 0
         for group in found["groups"]:
             groups.append(HitGroup(group["name"], group["size"], hits[at : at + group["hits"]]))
@@ -407,3 +409,35 @@ def _read_picture(path: Path) -> bytes:
         return read_input(path, most=DEFAULT_LIMITS.max_bytes)
     except OSError as error:
         raise QueryError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _image_of(found: Mapping[str, Any]) -> Image:
+    """Build an image from validated JSON."""
+    return Image(found["image_id"], _place_of(found), found["content_hash"], found["metadata"], tuple(found["tags"]))
+
+
+def _hit_of(found: Mapping[str, Any], uuid: str, *, metadata: bool) -> Hit:
+    """Build a hit of the collection ``uuid`` from validated JSON."""
+    vector = found.get("vector")
+    return Hit(
+        collection=uuid,
+        image_id=found["image_id"],
+        score=found["score"],
+        place=_place_of(found),
+        metadata=found["metadata"] if metadata else {},
+        duplicates=tuple(found["duplicates"]),
+        group=found["group"],
+        matches=tuple(
+            Match(one["field"], tuple(one["words"]), one.get("excerpt"), one.get("score"))
+            for one in found.get("matches", ())  # Earlier versions have none.
+        ),
+        vector=None if vector is None else np.asarray(vector, np.float32),
+    )
+
+
+def _place_of(found: Mapping[str, Any]) -> Place | None:
+    if found["path"] is None:
+        return None
+    coded = found.get("path_b64")
+    path = base64.b64decode(coded) if coded else found["path"].encode()
+    return Place(found["source_id"], path, found["uri"] or "")

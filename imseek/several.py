@@ -11,10 +11,9 @@ from imseek.collection import Collection, share_encoders
 from imseek.errors import QueryError, UsageError
 from imseek.search.engine import Engine, compare_collections
 from imseek.search.generations import retry_if_stale
-from imseek.search.prepared import answering_spaces
-from imseek.search.promised_cutoff import is_promise
 from imseek.search.query import Query, Question, as_query
-from imseek.search.query_options import QueryKeywords, with_query_keywords
+from imseek.search.query_options import QueryKeywords, promise_of, with_query_keywords
+from imseek.search.query_vectors import answering_spaces
 from imseek.search.result_pages import HitOptions, build_result, page_window
 from imseek.showing.folder_pictures import FolderPictures
 from imseek.types.search_results import SearchResult
@@ -52,7 +51,7 @@ def search_all(
         raise UsageError(f"{len(uuids)} collections at once: at most {MAX_COLLECTIONS}")
     parsed = as_query(query, **options)
     _check_no_image_ids(parsed, len(collections))
-    if is_promise(parsed) and len(collections) > 1:
+    if promise_of(parsed) is not None and len(collections) > 1:
         raise QueryError(
             f"cutoff {parsed.cutoff} holds for one collection: each has a calibration of its own",
             hint="search them one by one, or --cutoff auto",
@@ -62,13 +61,13 @@ def search_all(
 
     def ask() -> SearchResult:
         _check_encoders(collections, parsed)
-        head = first.engine.prepare(parsed, window, generation=window.generations[0])
+        head = first.engine.prepare(parsed, window, number=window.generations[0])
         prepared = [(first.engine, head)]
-        for collection, generation in zip(others, window.generations[1:], strict=True):
+        for collection, number in zip(others, window.generations[1:], strict=True):
             share_encoders(first, collection)
             engine = collection.engine
             made = engine.prepare(
-                parsed, window, generation=generation, query_vectors=head.query_vectors, reranker=head.reranker
+                parsed, window, number=number, query_vectors=head.query_vectors, reranker=head.reranker
             )
             prepared.append((engine, made))
         engines = [engine for engine, _ in prepared]

@@ -130,9 +130,9 @@ class Index(Whole):
 
     def load(self) -> None:
         super().load()
-        editions = self.collection.engine._editions  # There is no public way to the index: it is no promise.
-        edition = editions.newest()
-        self.index = editions.index(edition, edition.reader.current.image_spaces[0])
+        generations = self.collection.engine._generations  # There is no public way to the index: it is no promise.
+        generation = generations.newest()
+        self.index = generations.index(generation, generation.reader.current.image_spaces[0])
         self._told = "text" in inspect.signature(self.index.search).parameters
 
     def ask(self, queries: Any, k: int, value: int | None) -> Any:

@@ -35,6 +35,10 @@ MAX_QUERIES: Final = 1000
 _BATCH: Final = 32
 #: The words of an image's own caption do not count where the caption is the query.
 _CAPTIONS: Final = ("captions",)
+_OWN_CAPTIONS: Final = (
+    "words of a picture's own caption do not count where that caption is the query, so lists by words keep more than "
+    "they promise; judgements (--captions FILE) make them as short as the promise allows"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,12 +96,6 @@ def calibrate(
             notes=() if captions is not None or "auto" not in measured else (_OWN_CAPTIONS,),
         )
         return CutoffCalibration(space.fingerprint, images, curves) if measured else None, report
-
-
-_OWN_CAPTIONS: Final = (
-    "words of a picture's own caption do not count where that caption is the query, so lists by words keep more than "
-    "they promise; judgements (--captions FILE) make them as short as the promise allows"
-)
 
 
 def _load(

@@ -7,7 +7,7 @@ notes report failures.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ class CaptionEncoder:
         Errors of the encoder as a whole (no weights, a full disk) are raised.
         """
         rows = np.zeros((len(captions), self._encoder.info.dim), np.float16)
-        texts = [_text(caption) for caption in captions]
+        texts = [stored_text(caption) for caption in captions]
         wanted = list(dict.fromkeys(filter(None, texts)))
         found: dict[str, Float16] = {}
         for start in range(0, len(wanted), BATCH):
@@ -78,41 +78,6 @@ class CaptionEncoder:
         return found
 
 
-class CaptionRows:
-    """Makes a run's rows for the caption space, by space id; none if the collection has no such space."""
-
-    def __init__(self, encoders: Mapping[int, Encoder]) -> None:
-        """``encoders`` maps the caption space's id to its encoder, or is empty."""
-        self._encoders = {space_id: CaptionEncoder(encoder) for space_id, encoder in encoders.items()}
-
-    @property
-    def space_ids(self) -> tuple[int, ...]:
-        return tuple(self._encoders)
-
-    def of(self, metadata: Sequence[Mapping[str, Any]]) -> list[dict[int, Float16]]:
-        """Return for each metadata row the row (dim,) of its caption, by space id."""
-        captions = [row.get("caption") for row in metadata]
-        found: list[dict[int, Float16]] = [{} for _ in metadata]
-        for space_id, encode in self._encoders.items():
-            for rows, vector in zip(found, encode(captions), strict=True):
-                rows[space_id] = vector
-        return found
-
-    def of_copy(
-        self, metadata: Mapping[str, Any], twin: Mapping[str, Any], vectors: Mapping[int, Float16]
-    ) -> Mapping[int, Float16]:
-        """Return the vectors of an image with the same content as ``twin``.
-
-        The caption vector is replaced if the caption differs.
-        """
-        if _text(metadata.get("caption")) == _text(twin.get("caption")):
-            return vectors
-        return {**vectors, **self.of([metadata])[0]}
-
-    def notes(self) -> tuple[str, ...]:
-        return tuple(note for encode in self._encoders.values() for note in encode.notes())
-
-
-def _text(caption: str | None) -> str:
+def stored_text(caption: str | None) -> str:
     """Return a caption as the metadata will store it, because it may be embedded again from there; "" for none."""
     return "" if caption is None else caption.encode("utf-8", "backslashreplace").decode().strip()

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from imseek.data.catalog.changeset import NewImage
 from imseek.data.reader import Reader
 from imseek.data.shards.shard_files import (
@@ -21,7 +24,7 @@ from imseek.data.shards.shard_files import (
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.errors import UsageError
-from imseek.indexer.captions import CaptionRows
+from imseek.indexer.captions import CaptionEncoder, stored_text
 from imseek.indexer.decode_stage import LoadedPicture, Picture, Vectors, encode
 from imseek.indexer.run_tally import RunTally
 from imseek.indexer.sources.base import Scalar
@@ -32,6 +35,7 @@ from imseek.types.pictures import SkipReason
 
 #: Default batch size, if no encoder asks for a larger one.
 ENCODE_BATCH = 32
+_NOTHING: Final = Annotations()
 #: Columns that a user may drop: the nullable ones.
 _OPTIONAL: Final = tuple(
     field.name for field in INTRINSIC_SCHEMA if field.nullable and field.name not in LUMA_COLUMNS.names
@@ -116,9 +120,9 @@ class EncodeStage:
         # A worker omits only pictures whose content is stored, and that stays stored until the run ends.
         assert loaded.picture is not None
         if (imported := loaded.picture.imported) is not None:
-            row = self._row(loaded, loaded.picture)
-            caption = self._captions.of([{**row, **self.sidecar_row(loaded)}])[0]
-            self._store(loaded, image_id, row, {**imported, **caption}, copied=False)
+            row, beside = self._row(loaded, loaded.picture), self.sidecar_row(loaded)
+            caption = self._captions.of([{**row, **beside}])[0]
+            self._store(loaded, image_id, row, beside, {**imported, **caption}, copied=False)
         else:
             self._waiting.append((loaded, loaded.picture, image_id))
             if len(self._waiting) >= self.batch:
@@ -140,20 +144,21 @@ class EncodeStage:
         encoded.update((h, picture.vectors) for h, picture in made.items() if picture.vectors is not None)
         self._writer.detail = {"spaces": [asdict(space) for space in self.spaces]}
         rows = [self._row(loaded, picture) for loaded, picture, _ in waiting]
-        captions = self._captions.of(
-            [{**row, **self.sidecar_row(p)} for (p, _, _), row in zip(waiting, rows, strict=True)]
-        )
-        for (loaded, _, image_id), row, caption in zip(waiting, rows, captions, strict=True):
+        sidecars = [self.sidecar_row(loaded) for loaded, _, _ in waiting]
+        captions = self._captions.of([{**row, **beside} for row, beside in zip(rows, sidecars, strict=True)])
+        for (loaded, _, image_id), row, beside, caption in zip(waiting, rows, sidecars, captions, strict=True):
             vectors = encoded[loaded.content_hash]
             if isinstance(vectors, str):
                 failed = loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vectors)
                 self._tally.fail(failed)
             else:
                 copied = loaded.content_hash in self._new
-                self._store(loaded, image_id, row, {**vectors, **caption}, copied=copied)
+                self._store(loaded, image_id, row, beside, {**vectors, **caption}, copied=copied)
 
     def sidecar_row(self, loaded: LoadedPicture) -> dict[str, Any]:
         """Return the columns of what lies beside a picture."""
+        if loaded.beside == _NOTHING:
+            return {}
         return self.columns_beside(loaded.candidate.source_id, loaded.beside)
 
     def columns_beside(self, source_id: int, beside: Annotations) -> dict[str, Any]:
@@ -179,20 +184,22 @@ class EncodeStage:
         """
         row = row_of_copy(twin, loaded.caption, loaded.extra)
         row = self._columns[loaded.candidate.source_id].of(row)
-        merged = {**row, **self.sidecar_row(loaded)}
-        self._store(loaded, image_id, row, self._captions.of_copy(merged, shown, vectors), copied=True)
+        beside = self.sidecar_row(loaded)
+        found = self._captions.of_copy({**row, **beside}, shown, vectors)
+        self._store(loaded, image_id, row, beside, found, copied=True)
 
     def _store(
         self,
         loaded: LoadedPicture,
         image_id: int | None,
         metadata: dict[str, Any],
+        beside: dict[str, Any],
         vectors: Vectors,
         *,
         copied: bool,
     ) -> None:
+        """Add an image of this ``metadata`` and what lies ``beside`` it to the next commit."""
         candidate, old = loaded.candidate, loaded.candidate.known
-        beside = self.sidecar_row(loaded)
         new = NewImage(
             candidate.source_id,
             candidate.path,
@@ -209,6 +216,41 @@ class EncodeStage:
         )
         self._new[loaded.content_hash] = new
         self._tally.store(new, old, copied=copied)
+
+
+class CaptionRows:
+    """Makes a run's rows for the caption space, by space id; none if the collection has no such space."""
+
+    def __init__(self, encoders: Mapping[int, Encoder]) -> None:
+        """``encoders`` maps the caption space's id to its encoder, or is empty."""
+        self._encoders = {space_id: CaptionEncoder(encoder) for space_id, encoder in encoders.items()}
+
+    @property
+    def space_ids(self) -> tuple[int, ...]:
+        return tuple(self._encoders)
+
+    def of(self, metadata: Sequence[Mapping[str, Any]]) -> list[dict[int, npt.NDArray[np.float16]]]:
+        """Return for each metadata row the row (dim,) of its caption, by space id."""
+        captions = [row.get("caption") for row in metadata]
+        found: list[dict[int, npt.NDArray[np.float16]]] = [{} for _ in metadata]
+        for space_id, encoder in self._encoders.items():
+            for rows, vector in zip(found, encoder(captions), strict=True):
+                rows[space_id] = vector
+        return found
+
+    def of_copy(
+        self, metadata: Mapping[str, Any], twin: Mapping[str, Any], vectors: Mapping[int, npt.NDArray[np.float16]]
+    ) -> Mapping[int, npt.NDArray[np.float16]]:
+        """Return the vectors of an image with the same content as ``twin``.
+
+        The caption vector is replaced if the caption differs.
+        """
+        if stored_text(metadata.get("caption")) == stored_text(twin.get("caption")):
+            return vectors
+        return {**vectors, **self.of([metadata])[0]}
+
+    def notes(self) -> tuple[str, ...]:
+        return tuple(note for encoder in self._encoders.values() for note in encoder.notes())
 
 
 class ColumnSelection:

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from imseek.media.sanitise import decode_text
-
+MAX_TEXT: Final = 2000  # characters kept of a text field
 #: Entries of a list, and characters of an entry or a colour label.
 MAX_ENTRIES: Final = 256
 MAX_LENGTH: Final = 128
@@ -66,3 +65,23 @@ def parse_rating(value: Any) -> int | None:
 
 def _stated(first: Any, second: Any) -> Any:
     return second if first in (None, ()) else first
+
+
+def tidy(text: str) -> str | None:
+    """Return the first ``MAX_TEXT`` characters of ``text`` as one printable line, or None where nothing is left."""
+    text = text.partition("\0")[0][:MAX_TEXT]
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or None
+
+
+def decode_text(value: Any) -> str | None:
+    """Decode an EXIF or IPTC field and tidy it; None for a value that is neither text nor bytes.
+
+    EXIF prescribes ASCII and Pillow reads Latin-1, but newer programs write UTF-8: decoded as UTF-8 where valid.
+    """
+    if not isinstance(value, str | bytes):
+        return None
+    try:
+        raw = value.encode("latin-1") if isinstance(value, str) else value
+        return tidy(raw.decode("utf-8"))
+    except UnicodeError:
+        return tidy(value if isinstance(value, str) else value.decode("latin-1"))

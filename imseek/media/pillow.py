@@ -27,9 +27,9 @@ from PIL.Image import Transpose
 from imseek.errors import MediaError
 from imseek.media import heic
 from imseek.media.bounds import MAX_FRAMES, admit
-from imseek.media.exif import ExifFacts, exif_facts, raw_facts
 from imseek.media.isobmff import ends_early
 from imseek.media.measures import measure
+from imseek.media.metadata import ExifFacts, exif_facts, raw_facts
 from imseek.media.phash import hash_of
 from imseek.media.raw import largest_jpeg
 from imseek.media.svg import SIDE, render

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from imseek.media.annotations import Annotations, tidy_list
-from imseek.media.sanitise import tidy
+from imseek.media.annotations import Annotations, tidy, tidy_list
 from imseek.media.xmp import read_xmp
 
 Scalar: TypeAlias = str | int | float | bool

@@ -9,8 +9,8 @@ import numpy as np
 from imseek.data.reader import Reader
 from imseek.data.words.values import TokenMatcher, WordQuery
 from imseek.errors import ImageNotFoundError
-from imseek.search.fuse_terms import sample_ids, sample_rows
 from imseek.search.rank_fusion import caption_agreement
+from imseek.search.row_sample import sample_ids, sample_rows
 from imseek.types.arrays import Float32
 from imseek.types.spaces import SpaceInfo
 

@@ -47,6 +47,12 @@ class LossCurve:
         order = np.argsort(values, kind="stable")
         return cls(len(relevance), values[order], weights[order])
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether the arrays are as described, wherever they come from."""
+        shapes_fit = self.relevance.ndim == 1 and self.relevance.shape == self.weights.shape
+        return shapes_fit and bool((self.relevance[1:] >= self.relevance[:-1]).all() and (self.weights > 0).all())
+
     def loss(self, threshold: float) -> float:
         """Return the mean share of relevant images below a threshold."""
         return float(self.weights[: np.searchsorted(self.relevance, threshold)].sum())

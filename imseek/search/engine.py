@@ -22,7 +22,6 @@ from imseek.data.words.values import FIELDS
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CAPTION_SOURCES, CorruptCollectionError, QueryError, StaleGenerationError
 from imseek.search import rerank
-from imseek.search.agreement import read_agreement, read_has_names
 from imseek.search.backend import (
     AllowedImages,
     Generation,
@@ -34,24 +33,21 @@ from imseek.search.backend import (
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.conformal import Float64, LossCurve
 from imseek.search.cutoff import SAMPLE, sample_scores
-from imseek.search.feedback import refine_query
-from imseek.search.generations import GenerationCache as FolderEditions
+from imseek.search.generations import GenerationCache as FolderGenerations
 from imseek.search.generations import retry_if_stale
-from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates, answering_spaces
+from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates
 from imseek.search.promised_cutoff import (
-    AUTO,
     CutoffCalibration,
     RelevanceSample,
     age_note,
     find_curve,
     find_threshold,
-    is_promise,
     read_calibration,
     relevance_of,
 )
 from imseek.search.query import Query
-from imseek.search.query_options import By
-from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors
+from imseek.search.query_options import By, promise_of
+from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors, answering_spaces
 from imseek.search.query_words import has_words, text_share, words_of, words_of_negative_texts
 from imseek.search.rank_fusion import (
     MAX_WORD_MATCHES,
@@ -96,14 +92,14 @@ class BaseEngine(ABC, Generic[StoredT]):
 
     def __init__(
         self,
-        editions: GenerationCache[StoredT],
+        generations: GenerationCache[StoredT],
         encoder: EncoderSource,
         originals: OpenOriginals,
         runtime: Runtime | None = None,
         notify: Callable[[str], None] | None = None,
     ) -> None:
         self._encoder = QueryEncoder(encoder, originals)
-        self._editions = editions
+        self._generations = generations
         self._originals = originals
         self._runtime, self._notify = runtime, notify
         self._lock = threading.Lock()
@@ -125,7 +121,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         return False
 
     def _match_captions(
-        self, prepared: PreparedQuery, edition: Generation[StoredT], texts: Mapping[str, Float32]
+        self, prepared: PreparedQuery, generation: Generation[StoredT], texts: Mapping[str, Float32]
     ) -> CaptionHits | None:
         """Return the images whose captions are most like the query's texts, of those that it allows.
 
@@ -140,7 +136,7 @@ class BaseEngine(ABC, Generic[StoredT]):
 
         Raises QueryError where no calibration allows the promise; here, since this backend stores none.
         """
-        if not is_promise(query):
+        if promise_of(query) is None:
             return None, None, ()
         raise QueryError(
             f"a published collection has no calibration for cutoff {query.cutoff}",
@@ -150,7 +146,7 @@ class BaseEngine(ABC, Generic[StoredT]):
     @property
     def reader(self) -> StoredT:
         """The reader of the newest generation."""
-        return self._editions.newest().reader
+        return self._generations.newest().reader
 
     def search(self, queries: Sequence[Query], wanted: HitOptions) -> list[SearchResult]:
         """Answer queries, in their order, all from one generation except pages of an earlier one.
@@ -161,29 +157,29 @@ class BaseEngine(ABC, Generic[StoredT]):
         """
 
         def ask() -> list[SearchResult]:
-            newest = self._editions.newest()
+            newest = self._generations.newest()
             texts = self._encode_texts(queries, newest.reader) if len(queries) > 1 else {}
             prepared = []
             for query in queries:
                 window = page_window(query, [newest.reader.identity.uuid])
-                (generation,) = window.generations
+                (number,) = window.generations
                 # An earlier generation may have used a different encoder.
-                known = texts.get(query.by) if generation in (None, newest.reader.generation) else None
-                prepared.append(self.prepare(query, window, newest, generation, texts=known))
+                known = texts.get(query.by) if number in (None, newest.reader.generation) else None
+                prepared.append(self.prepare(query, window, newest, number, texts=known))
             return build_results([[one] for one in self.find(prepared)], wanted)
 
-        return retry_if_stale(ask, self._editions)
+        return retry_if_stale(ask, self._generations)
 
     def read(self, question: Callable[[StoredT], T]) -> T:
         """Call ``question`` with the reader of the newest generation, again if that generation is purged meanwhile."""
-        return retry_if_stale(lambda: question(self.reader), self._editions)
+        return retry_if_stale(lambda: question(self.reader), self._generations)
 
     def renew(self) -> int:
         """Open the newest generation again, after a purge removed files of the open one, and return its number."""
-        return self._editions.renew()
+        return self._generations.renew()
 
     def close(self) -> None:
-        self._editions.close()
+        self._generations.close()
 
     # -- the steps of a search; imseek.several combines them over several collections --------------------
 
@@ -192,12 +188,12 @@ class BaseEngine(ABC, Generic[StoredT]):
         query: Query,
         window: PageWindow,
         newest: Generation[StoredT] | None = None,
-        generation: int | None = None,
+        number: int | None = None,
         query_vectors: QueryVectors | None = None,
         texts: Mapping[str, Float32] | None = None,
         reranker: LoadedReranker | None = None,
     ) -> PreparedQuery:
-        """Prepare a query for one generation: that of its page token, or else the newest.
+        """Prepare a query for one generation: of this number, that of its page token, or else the newest.
 
         ``query_vectors``, ``texts`` (vectors of the query's texts) and ``reranker`` are used if they are there already.
         Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError, ExpiredPageError, and PluginError for a
@@ -206,42 +202,44 @@ class BaseEngine(ABC, Generic[StoredT]):
         rerank.check_query(query)
         if reranker is None and query.rerank is not None:
             reranker = self._reranker(query.rerank, query)
-        edition = newest or self._editions.newest()
-        if generation is not None and generation != edition.reader.generation:
-            edition = self._editions.of(generation)
-        reader = edition.reader
+        generation = newest or self._generations.newest()
+        if number is not None and number != generation.reader.generation:
+            generation = self._generations.of(number)
+        reader = generation.reader
         if query.by == "text":
-            return replace(self._prepare_words(query, window, edition), reranker=reranker, originals=self._originals)
+            return replace(self._prepare_words(query, window, generation), reranker=reranker, originals=self._originals)
         spaces = answering_spaces(reader.current, query)
         curve, threshold, said = (None, None, ()) if query.cutoff is None else self._end(reader, query, spaces[0])
-        indexes = tuple(self._editions.index(edition, space) for space in spaces)
+        indexes = tuple(self._generations.index(generation, space) for space in spaces)
         if query_vectors is None:
-            query_vectors = self._encoder.encode(query, reader, spaces, edition.sample, texts or {})
-        allowed = None if query.where is None else self._allowed(query.where, edition)
+            query_vectors = self._encoder.encode(query, reader, spaces, generation.sample, texts or {})
+        allowed = None if query.where is None else self._allowed(query.where, generation)
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
         prepared = PreparedQuery(
-            query, window, edition, spaces, indexes, query_vectors, allowed, total, self._encoder,
+            query, window, generation, spaces, indexes, query_vectors, allowed, total, self._encoder,
             reranker=reranker, originals=self._originals, curve=curve,
             threshold=threshold, notes=said,
         )  # fmt: skip
         has_texts = query.by == "auto" and has_words(query)
         if has_texts:
-            prepared = replace(prepared, captions=self._match_captions(prepared, edition, texts or {}))
+            prepared = replace(prepared, captions=self._match_captions(prepared, generation, texts or {}))
         if query.more or query.less:
+            from imseek.search.feedback import refine_query
+
             prepared = refine_query(prepared)
         if has_texts:
-            prepared = self._add_words(prepared, edition)
-            if query.cutoff == AUTO:
+            prepared = self._add_words(prepared, generation)
+            if query.cutoff == "auto":
                 prepared = replace(prepared, has_names=self._has_names(reader, spaces[0]))
         return prepared
 
-    def _prepare_words(self, query: Query, window: PageWindow, edition: Generation[StoredT]) -> PreparedQuery:
+    def _prepare_words(self, query: Query, window: PageWindow, generation: Generation[StoredT]) -> PreparedQuery:
         """Prepare a query by words alone, for which no vector is read. Raises QueryError."""
         if not has_words(query):
             raise QueryError("a search by text needs words", hint="add words, or compare by image")
-        allowed = None if query.where is None else self._allowed(query.where, edition)
+        allowed = None if query.where is None else self._allowed(query.where, generation)
         limit = window.count if query.min_score is None else _MAX_WORDS
-        words = self._match_words(edition.reader, query, limit, allowed)
+        words = self._match_words(generation.reader, query, limit, allowed)
         if words is None:
             raise QueryError(
                 "a published collection has no words to search by text",
@@ -251,12 +249,12 @@ class BaseEngine(ABC, Generic[StoredT]):
             kept = words.take(np.flatnonzero(words.shares.astype(np.float32) >= np.float32(query.min_score)))
             words = replace(kept, total=len(kept.ids))
         vectors = QueryVectors((), ())
-        return PreparedQuery(query, window, edition, (), (), vectors, allowed, words.total, self._encoder, words)
+        return PreparedQuery(query, window, generation, (), (), vectors, allowed, words.total, self._encoder, words)
 
-    def _add_words(self, prepared: PreparedQuery, edition: Generation[StoredT]) -> PreparedQuery:
+    def _add_words(self, prepared: PreparedQuery, generation: Generation[StoredT]) -> PreparedQuery:
         """Add the images whose words or captions match, with their cosines, and the calibration if there are any."""
         query = prepared.query
-        words = self._match_words(edition.reader, query, MAX_WORD_MATCHES, prepared.allowed)
+        words = self._match_words(generation.reader, query, MAX_WORD_MATCHES, prepared.allowed)
         if words is None:
             return prepared
         if words.note is not None:
@@ -284,10 +282,10 @@ class BaseEngine(ABC, Generic[StoredT]):
             relevant = total if beyond else len(ranked) - candidates.irrelevant
             cut = None if query.cutoff is None else total - relevant
             reached = query.min_score is not None and len(ranked) and ranked.scores[-1] < query.min_score
-            damaged = one.edition.notes
+            damaged = one.generation.notes
             notes = one.notes + one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
             notes += tuple(damaged[space.space_id] for space in one.spaces if space.space_id in damaged)
-            notes += self._editions.notes
+            notes += self._generations.notes
             if one.words.note is not None:
                 notes += (one.words.note,)
             if one.captions is not None and one.captions.note is not None:
@@ -319,14 +317,14 @@ class BaseEngine(ABC, Generic[StoredT]):
         loaded.check_query(query)
         return loaded
 
-    def _allowed(self, where: str, edition: Generation[StoredT]) -> AllowedImages:
+    def _allowed(self, where: str, generation: Generation[StoredT]) -> AllowedImages:
         """Return the images that satisfy a condition, cached. Raises QueryError."""
-        held = edition.allowed.get(where)
+        held = generation.allowed.get(where)
         if held is None:
-            held = self._where(edition.reader, where)
-            if len(edition.allowed) >= _MAX_CACHED_FILTERS:
-                edition.allowed.clear()
-            edition.allowed[where] = held
+            held = self._where(generation.reader, where)
+            if len(generation.allowed) >= _MAX_CACHED_FILTERS:
+                generation.allowed.clear()
+            generation.allowed[where] = held
         allowed: AllowedImages = held
         return allowed
 
@@ -336,7 +334,7 @@ class Engine(BaseEngine[Reader]):
 
     def __init__(
         self,
-        generations: FolderEditions,
+        generations: FolderGenerations,
         encoder: EncoderSource,
         originals: OpenOriginals,
         runtime: Runtime | None = None,
@@ -346,13 +344,13 @@ class Engine(BaseEngine[Reader]):
         self._filters = Filters()
         self._measured: tuple[tuple[int, int], float] = (-1, -1), 0.0
         self._named: tuple[int, bool] = -1, False
-        self._calibrated: tuple[int, CutoffCalibration | None] = -1, None
+        self._calibrated: tuple[int, CutoffCalibration | CorruptCollectionError | None] = -1, None
 
     def scores(self, query: Query, ids: Ids) -> Float32:
         """Score the given images for a query; see :func:`imseek.maps.scores`."""
 
         def ask() -> Float32:
-            newest = self._editions.newest()
+            newest = self._generations.newest()
             window = page_window(plain, [newest.reader.identity.uuid])
             return _score_images(self.prepare(plain, window, newest), newest.reader, ids)
 
@@ -360,7 +358,7 @@ class Engine(BaseEngine[Reader]):
             raise QueryError("a search by text has no scores of all images", hint="compare by image or by caption")
         # Words order hits, and change no score.
         plain = replace(query, page=None, by="image" if query.by == "auto" else query.by)
-        return retry_if_stale(ask, self._editions)
+        return retry_if_stale(ask, self._generations)
 
     def close(self) -> None:
         super().close()
@@ -376,7 +374,7 @@ class Engine(BaseEngine[Reader]):
         """
 
         def ask() -> list[tuple[Float64, RelevanceSample]]:
-            newest = self._editions.newest()
+            newest = self._generations.newest()
             reader, texts = newest.reader, self._encode_texts(queries, newest.reader)
             found = []
             for query, theirs in zip(queries, ids, strict=True):
@@ -389,17 +387,24 @@ class Engine(BaseEngine[Reader]):
                 found.append((relevance_of(prepared, theirs, own), RelevanceSample.of(prepared)))
             return found
 
-        return retry_if_stale(ask, self._editions)
+        return retry_if_stale(ask, self._generations)
 
     def _end(
         self, reader: Reader, query: Query, space: SpaceInfo
     ) -> tuple[LossCurve | None, float | None, tuple[str, ...]]:
         generation, calibration = self._calibrated
         if generation != reader.generation:
-            calibration = read_calibration(reader.root)
+            try:
+                calibration = read_calibration(reader.root)
+            except CorruptCollectionError as error:
+                calibration = error
             self._calibrated = reader.generation, calibration
+        if isinstance(calibration, CorruptCollectionError):
+            if promise_of(query) is not None:
+                raise CorruptCollectionError(str(calibration), hint=calibration.hint) from calibration
+            return None, None, (f"how much is lost is not known: {calibration} ({calibration.hint})",)
         curve = find_curve(calibration, query, space)
-        if not is_promise(query):
+        if promise_of(query) is None:
             return curve, None, ()
         threshold = find_threshold(calibration, query, space)
         assert calibration is not None
@@ -433,15 +438,15 @@ class Engine(BaseEngine[Reader]):
         return hits.first(limit)
 
     def _match_captions(
-        self, prepared: PreparedQuery, edition: Generation[Reader], texts: Mapping[str, Float32]
+        self, prepared: PreparedQuery, generation: Generation[Reader], texts: Mapping[str, Float32]
     ) -> CaptionHits | None:
-        space, query = edition.reader.current.caption_space, prepared.query
+        space, query = generation.reader.current.caption_space, prepared.query
         if space is None or space.fingerprint != prepared.spaces[0].fingerprint:
             return None  # Another encoder would have to be loaded.
         try:
-            index = self._editions.index(edition, space)
+            index = self._generations.index(generation, space)
         except (CorruptCollectionError, StaleGenerationError) as error:
-            is_newest = self._editions.newest().reader.generation == edition.reader.generation
+            is_newest = self._generations.newest().reader.generation == generation.reader.generation
             if isinstance(error, StaleGenerationError) and not is_newest:
                 raise  # A purge has removed the file.
             return CaptionHits.none(f"captions were passed over: {error} ({error.hint})")
@@ -452,28 +457,30 @@ class Engine(BaseEngine[Reader]):
         else:
             spoken = replace(query, terms=tuple(term for term in query.terms if term.text is not None))
             try:
-                (unit,) = self._encoder.encode(spoken, edition.reader, (space,), edition.sample, texts).units
+                (unit,) = self._encoder.encode(spoken, generation.reader, (space,), generation.sample, texts).units
             except QueryError:  # Beside a picture, texts may cancel each other out.
                 return None
         allowed, most = prepared.allowed, min(MAX_WORD_MATCHES, len(index))
         (found,) = index.search(unit[np.newaxis], most, allowed=allowed, text=True, exact=query.exact)
         if not len(found):
             return None
-        sample = sample_scores([edition.sample(space, SAMPLE)], [unit])
+        sample = sample_scores([generation.sample(space, SAMPLE)], [unit])
         return CaptionHits(
             found.ids,
             found.scores,
             sample,
             len(index),
             query.exact or index.exact,
-            edition.notes.get(space.space_id),
-            self._agreement(prepared, edition.reader, space),
+            generation.notes.get(space.space_id),
+            self._agreement(prepared, generation.reader, space),
         )
 
     def _agreement(self, prepared: PreparedQuery, reader: Reader, captions: SpaceInfo) -> float:
         """Return how captions agree with pictures, measured once a generation."""
         key, (known, found) = (reader.generation, captions.space_id), self._measured
         if known != key:
+            from imseek.search.agreement import read_agreement
+
             found = read_agreement(reader, prepared.spaces[0], captions, prepared.samples()[0])
             self._measured = key, found
         return found
@@ -481,6 +488,8 @@ class Engine(BaseEngine[Reader]):
     def _has_names(self, reader: Reader, space: SpaceInfo) -> bool:
         generation, found = self._named
         if generation != reader.generation:
+            from imseek.search.agreement import read_has_names
+
             found = read_has_names(reader, space)
             self._named = reader.generation, found
         return found

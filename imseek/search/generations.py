@@ -21,7 +21,7 @@ from imseek.errors import (
     UntrustedCollectionError,
     repair_command,
 )
-from imseek.search.fuse_terms import SAMPLE, sample_rows
+from imseek.search.row_sample import SAMPLE, sample_rows
 from imseek.types.arrays import Float32
 from imseek.types.spaces import SpaceInfo
 
@@ -110,8 +110,10 @@ class GenerationCache:
         with self._lock:
             held, seen = self._newest, backend_of(self._root).read_generation_stamp()
             is_new = seen is None or seen != self._seen
-            current = read_current(self._root) if is_new else held.reader.current
-            self._check(current.uuid)
+            current = held.reader.current
+            if is_new:
+                current = read_current(self._root)
+                self._check(current.uuid)
             if current.generation != held.reader.generation:
                 reader = held.reader.reopen()
                 in_use = {space.space_id for space in reader.current.spaces}

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.data.catalog.places import folder, locate
-from imseek.data.collection_records import Current
 from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import cosines, row_norms
-from imseek.errors import QueryError
 from imseek.search.backend import AllowedImages, Generation, GenerationReader, Index, OpenOriginals, unit_rows
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.conformal import LossCurve
@@ -23,8 +21,8 @@ from imseek.search.cutoff import SAMPLE
 from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
 from imseek.search.query_vectors import QueryEncoder, QueryVectors
-from imseek.search.rank_fusion import Calibration, CaptionHits, WordHits
-from imseek.search.retrieve import APPROXIMATE_DEPTH, SpaceQuery, search_spaces, weighted_mean
+from imseek.search.rank_fusion import NO_WORDS, Calibration, CaptionHits, WordHits
+from imseek.search.retrieve import APPROXIMATE_DEPTH, weighted_mean
 from imseek.types.arrays import Float32
 from imseek.types.pictures import display_path
 from imseek.types.spaces import SpaceInfo
@@ -93,14 +91,14 @@ class PreparedQuery:
 
     query: Query
     window: PageWindow
-    edition: Generation[GenerationReader]
+    generation: Generation[GenerationReader]
     spaces: tuple[SpaceInfo, ...]
     indexes: tuple[Index, ...]
     query_vectors: QueryVectors
     allowed: AllowedImages | None
     total: int
     encoder: QueryEncoder
-    words: WordHits = field(default_factory=WordHits.empty)
+    words: WordHits = NO_WORDS
     calibration: Calibration | None = None
     pictures: Matches | None = None
     captions: CaptionHits | None = None
@@ -112,8 +110,13 @@ class PreparedQuery:
     notes: tuple[str, ...] = ()
 
     @property
+    def first_space(self) -> SpaceInfo:
+        """The first space that is searched, of pictures where words alone are."""
+        return (self.spaces or self.reader.current.image_spaces)[0]
+
+    @property
     def reader(self) -> GenerationReader:
-        return self.edition.reader
+        return self.generation.reader
 
     @property
     def searched(self) -> int:
@@ -153,12 +156,6 @@ class PreparedQuery:
             return self.count, True
         return self.window.depth, False
 
-    def search(self, k: int, exact: bool) -> Matches:
-        """Return the best ``k`` images, combined over all searched spaces."""
-        vectors = self.query_vectors
-        triples = zip(self.indexes, vectors.units, vectors.shares, strict=True)
-        return search_spaces([SpaceQuery(*one, self.searches_as_text) for one in triples], k, self.allowed, exact=exact)
-
     def scores_of(self, ids: Ids) -> Float32:
         """Return the exact scores (m,) of live images, as a search of the indexes would."""
         parts = []
@@ -171,7 +168,7 @@ class PreparedQuery:
 
     def samples(self) -> list[Float32]:
         """Return one sample (s, dim) float32 per searched space, of the same live images in each."""
-        return [self.edition.sample(space, SAMPLE) for space in self.spaces]
+        return [self.generation.sample(space, SAMPLE) for space in self.spaces]
 
     def rows(self, ids: Ids) -> list[Float32]:
         """Return the (m, dim) float32 unit rows of images in each searched space."""
@@ -250,21 +247,3 @@ class RankedCandidates:
     approximate: bool
     beyond: bool
     notes: tuple[str, ...]
-
-
-def answering_spaces(current: Current, query: Query) -> tuple[SpaceInfo, ...]:
-    """Return the spaces that a query searches, none by words alone.
-
-    Raises QueryError if it searches captions and they are not embedded.
-    """
-    if query.by == "caption":
-        if current.caption_space is None:
-            raise QueryError(
-                "the captions of this collection are not embedded",
-                hint="imseek maintain --captions embeds them",
-            )
-        return (current.caption_space,)
-    spaces = current.image_spaces
-    if query.by == "text":
-        return ()
-    return spaces if any(term.shows for term in query.terms) else spaces[:1]

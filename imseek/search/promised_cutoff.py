@@ -23,6 +23,7 @@ from imseek.search.candidate_set import CandidateSet
 from imseek.search.conformal import Float64, LossCurve
 from imseek.search.cutoff import sample_scores
 from imseek.search.query import Query
+from imseek.search.query_options import promise_of
 from imseek.search.rank_fusion import Calibration, WordHits, calibrate
 from imseek.types.spaces import SpaceInfo
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 #: Name and kind of the model that a calibration is stored as.
 NAME: Final = "cutoff_calibration"
 KIND: Final = "cutoff"
-AUTO: Final = "auto"
 #: What queries are calibrated by: words beside pictures and words, words beside pictures alone, or pictures.
 PromisedKind: TypeAlias = Literal["auto", "image", "picture"]
 _KINDS: Final[Mapping[PromisedKind, str]] = {
@@ -82,15 +82,19 @@ def read_calibration(root: Path) -> CutoffCalibration | None:
             cast(PromisedKind, kind): LossCurve(queries, arrays[f"{kind}_relevance"], arrays[f"{kind}_weights"])
             for kind, queries in facts["queries"].items()
         }
-        return CutoffCalibration(facts["fingerprint"], facts["images"], curves)
+        found = CutoffCalibration(facts["fingerprint"], facts["images"], curves)
+        fault = next((f"has a wrong curve of {kind!r}" for kind, one in curves.items() if not one.is_sound), None)
     except KeyError as error:
+        fault = f"lacks {error}"
+    if fault is not None:
         raise CorruptCollectionError(
-            f"the calibration of the cutoff of {root} lacks {error}", hint=f"{_CALIBRATE} makes it again"
-        ) from error
+            f"the calibration of the cutoff of {root} {fault}", hint=f"{_CALIBRATE} makes it again"
+        )
+    return found
 
 
 def is_calibrated(root: Path) -> bool:
-    """Whether a collection has a calibration for promises, of whichever encoder. Raises CorruptCollectionError."""
+    """Whether a collection has a calibration for promises, of whichever encoder. It is not read."""
     return _find_file(root) is not None
 
 
@@ -100,17 +104,6 @@ def _find_file(root: Path) -> str | None:
             "SELECT path FROM files WHERE kind = 'model' AND name = ? AND died = ?", (NAME, FOREVER)
         ).fetchone()
     return None if found is None else str(found[0])
-
-
-def is_promise(query: Query) -> bool:
-    """Whether the query says what share of relevant images may be lost."""
-    return query.cutoff not in (None, AUTO)
-
-
-def promise_of(query: Query) -> float:
-    """Return the share of relevant images that the query allows to be lost."""
-    assert query.cutoff is not None
-    return float(query.cutoff.removesuffix("%")) / 100
 
 
 def kind_of(query: Query) -> PromisedKind:
@@ -156,7 +149,9 @@ def find_threshold(calibration: CutoffCalibration | None, query: Query, space: S
             f"cutoff {query.cutoff}: the calibration of this collection has no queries by {_KINDS[kind]}",
             hint=f"{_CALIBRATE} --captions FILE, with texts that hold for several images",
         )
-    found = curve.threshold(promise_of(query))
+    promise = promise_of(query)
+    assert promise is not None
+    found = curve.threshold(promise)
     if found is None:
         least = 100 / (curve.queries + 1)
         raise QueryError(

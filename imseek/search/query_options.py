@@ -122,7 +122,9 @@ class QueryOptions:
     exact: Annotated[bool, Option("Compare every vector, without the approximate index.")] = False
 
     def __post_init__(self) -> None:
-        for name, value in check_values(values_of(self)).items():
+        fields_by_name = option_fields().items()
+        stated = {n: value for n, one in fields_by_name if (value := getattr(self, n)) is not one.default}
+        for name, value in check_values(stated).items():
             object.__setattr__(self, name, value)
 
 
@@ -192,24 +194,25 @@ class OptionField:
         """Return the value, ids as a tuple without repeated ones. Raises QueryError for an invalid one of ``label``."""
         if self.kind is tuple:
             return _ids(label, value)
-        if not (value is None and self.nullable) and not self._allows(value):
+        low, high, pattern = self.option.minimum, self.option.maximum, self.option.pattern
+        if value is None:
+            allowed = self.nullable
+        elif self.choices:
+            allowed = value in self.choices
+        elif self.kind is bool:
+            allowed = isinstance(value, bool)
+        elif self.kind is str:
+            allowed = isinstance(value, str) and bool(
+                value.strip() if pattern is None else re.fullmatch(pattern, value)
+            )
+        else:
+            allowed = _is_number(value, Integral if self.kind is int else Real)
+            if allowed and self.kind is float:
+                allowed = abs(value) <= sys.float_info.max  # not NaN, not infinity
+            allowed = allowed and (low is None or low <= value) and (high is None or value <= high)
+        if not allowed:
             raise QueryError(self.refusal(value, label))
         return value
-
-    def _allows(self, value: Any) -> bool:
-        if self.choices:
-            return value in self.choices
-        if self.kind is bool:
-            return isinstance(value, bool)
-        if self.kind is str:
-            pattern = self.option.pattern
-            return isinstance(value, str) and bool(value.strip() if pattern is None else re.fullmatch(pattern, value))
-        if not _is_number(value, Integral if self.kind is int else Real):
-            return False
-        if self.kind is float and not abs(value) <= sys.float_info.max:  # NaN and infinity
-            return False
-        low, high = self.option.minimum, self.option.maximum
-        return (low is None or low <= value) and (high is None or value <= high)
 
     def refusal(self, value: object, label: str) -> str:
         """Say what the option called ``label`` takes in place of an invalid value."""
@@ -255,6 +258,11 @@ def check_values(values: Mapping[str, Any], label: Callable[[str], str] = str) -
     if both := sorted({*found.get("more", ())} & {*found.get("less", ())}):
         raise QueryError(f"image {both[0]} is in {label('more')} and in {label('less')}")
     return found
+
+
+def promise_of(options: QueryOptions) -> float | None:
+    """Return the share of the relevant images that the list may lose; None if ``cutoff`` states none."""
+    return None if options.cutoff in (None, "auto") else float(options.cutoff.removesuffix("%")) / 100
 
 
 def values_of(options: QueryOptions) -> dict[str, Any]:

@@ -1,4 +1,11 @@
-"""Encode the terms of a query as one vector per space."""
+"""Encode the terms of a query, and fuse them into one vector per space.
+
+Cosines between pictures are larger and spread wider than those between text and pictures, so pictures would dominate
+a plain sum. Each term is therefore divided by the standard deviation of its cosines over a sample of the collection.
+This ranks images exactly as a sum of z-scores does, since the mean that a z-score subtracts is the same for every
+image, and the result is still one vector that any index can search. docs/decisions/0015-fusion.md lists the
+alternatives measured.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +27,6 @@ from imseek.encoders.reference_texts import encode_reference_texts
 from imseek.errors import MediaError, QueryError
 from imseek.input_file import read_input
 from imseek.search.backend import GenerationReader, OpenOriginals
-from imseek.search.fuse_terms import MIN_NORM, Float64, fuse_terms
 from imseek.search.query import Query, Term
 from imseek.search.region import decode_region
 from imseek.types.arrays import Float32, Pixels
@@ -30,10 +36,18 @@ from imseek.types.spaces import SpaceInfo
 if TYPE_CHECKING:
     from imseek.media.fetcher import FetchLimits
 
+Float64: TypeAlias = npt.NDArray[np.float64]
+
 #: Returns the encoder of a space for some modalities; ``("text",)`` loads no image tower.
 EncoderSource = Callable[[SpaceInfo, tuple[str, ...]], Encoder]
 #: Texts whose vectors are in memory: people page through a search, and count and refine what it finds.
 _TEXTS: Final = 64
+#: A shorter vector has no direction.
+MIN_NORM: Final = 1e-6
+#: With fewer rows the deviations are unreliable, and terms are summed unscaled.
+_MIN_SAMPLE: Final = 32
+#: Maximum boost of a term, relative to the term whose cosines spread widest.
+_MAX_BOOST: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,6 +186,45 @@ class QueryEncoder:
                 message = f"a region needs the picture of image {term.image_id}: {error}"
                 raise type(error)(error.reason, message, hint=error.hint) from error
         return decode_region(data, term.region, draft_size)
+
+
+def fuse_terms(units: Sequence[Float64], weights: Sequence[float], sample: Float32) -> tuple[Float64, float]:
+    """Fuse terms into a direction (dim,), not normalised; also return the length of their plain sum.
+
+    Both are zero if the terms cancel out. ``units`` are unit vectors (dim,) with ``weights``; ``sample`` (n, dim)
+    holds rows of the collection. A single term is only weighted.
+    """
+    counts, stacked = np.array(weights), np.stack(units)
+    plain: Float64 = counts @ stacked
+    length = float(np.linalg.norm(plain))
+    if length < MIN_NORM:
+        return np.zeros_like(plain), 0.0  # what is left is rounding error
+    if len(units) == 1 or len(sample) < _MIN_SAMPLE:
+        return plain, length
+    spreads = (sample.astype(np.float64) @ stacked.T).std(axis=0)
+    widest = float(spreads.max())
+    if widest < MIN_NORM:  # all rows are equal
+        return plain, length
+    direction: Float64 = (counts * widest / np.maximum(spreads, widest / _MAX_BOOST)) @ stacked
+    return direction, length
+
+
+def answering_spaces(current: Current, query: Query) -> tuple[SpaceInfo, ...]:
+    """Return the spaces that a query searches, none by words alone.
+
+    Raises QueryError if it searches captions and they are not embedded.
+    """
+    if query.by == "caption":
+        if current.caption_space is None:
+            raise QueryError(
+                "the captions of this collection are not embedded",
+                hint="imseek maintain --captions embeds them",
+            )
+        return (current.caption_space,)
+    spaces = current.image_spaces
+    if query.by == "text":
+        return ()
+    return spaces if any(term.shows for term in query.terms) else spaces[:1]
 
 
 def _image_space_of(space: SpaceInfo, current: Current) -> int:

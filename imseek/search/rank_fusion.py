@@ -209,6 +209,10 @@ class WordHits:
         return cls(np.empty(0, np.int64), nothing, nothing, nothing, np.empty(0, np.float32), 0, 0, 0)
 
 
+#: No word matches.
+NO_WORDS: Final = WordHits.empty()
+
+
 def share_frequencies(hits: Sequence[WordHits]) -> list[WordHits]:
     """Return the matches in several collections, scored as if these were one.
 

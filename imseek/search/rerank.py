@@ -26,8 +26,9 @@ from imseek.search.cutoff import cut_irrelevant
 from imseek.search.diversity import diversify
 from imseek.search.hubness import move_back_hubs
 from imseek.search.near_duplicates import collapse_duplicates
-from imseek.search.promised_cutoff import cut_by_promise, estimate_loss, is_promise, kind_of
+from imseek.search.promised_cutoff import cut_by_promise, estimate_loss, kind_of
 from imseek.search.query import Query
+from imseek.search.query_options import promise_of
 
 if TYPE_CHECKING:
     from imseek.search.prepared import PreparedQuery
@@ -121,7 +122,7 @@ def check_query(query: Query) -> None:
     """Raise QueryError for options that exclude each other."""
     if query.by == "text" and (query.more or query.less):
         raise QueryError("more and less compare pictures, and a search by text none", hint="leave out by, more or less")
-    if is_promise(query):
+    if promise_of(query) is not None:
         kind_of(query)
     if query.sort == "date" and query.diversity:
         raise QueryError("hits cannot be both sorted by date and diversified", hint="leave out sort or diversity")

@@ -1,31 +1,51 @@
-"""The page of an answer: the part of the ranking that it needs, and the result built from it."""
+"""The page of an answer: the part of the ranking that it needs, the result built from it, and the token of the next.
+
+A token holds the generation, a digest of the query, the offset, and the depth of the first search
+(:mod:`imseek.search.retrieve`). It is safe in URLs. A checksum distinguishes a damaged token from one of another
+query. Nothing in a token is secret, and nothing in it is trusted except the position it points to.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
 import heapq
+import struct
+import zlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from imseek.errors import QueryError
 from imseek.search.backend import GenerationReader, unit_rows
 from imseek.search.candidate_set import CandidateSet, concatenate
-from imseek.search.page_tokens import Page, digest
-from imseek.search.prepared import GroupKey, PageWindow, PreparedQuery, RankedCandidates
+from imseek.search.prepared import GroupKey, PageWindow, RankedCandidates
 from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
 from imseek.search.rerank import MAX_CANDIDATES, CandidatePage, cut_page, needs_all_candidates
 from imseek.types.arrays import Float32
 from imseek.types.pictures import Place
 from imseek.types.search_results import Hit, HitGroup, Match, Searched, SearchResult, SpaceShare
-from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.search.hit_matches import Metadata
     from imseek.search.rerankers import LoadedReranker, RerankContext
+
+_VERSION: Final = 1
+_DIGEST: Final = 12
+_HEAD: Final = struct.Struct(f">BBQI{_DIGEST}s")
+_GENERATION: Final = struct.Struct(">Q")
+_SUM: Final = struct.Struct(">I")
+
+#: Fields of a query that may differ between pages of one answer.
+_IGNORED_FIELDS: Final = frozenset({"page", "limit"})
 
 #: The largest depth that fits into the four bytes of a token.
 _DEEPEST = 2**32 - 1
@@ -112,21 +132,15 @@ def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> Searc
 
 def build_results(answers: Sequence[Sequence[RankedCandidates]], wanted: HitOptions) -> list[SearchResult]:
     """Build the results of several queries as :func:`build_result`; what their hits carry is looked up together."""
-    pages = [_cut_page(found) for found in answers]
+    pages = []
+    for found in answers:
+        first, several = found[0].prepared, len(found) > 1
+        candidates = _merge(found) if several else found[0].candidates
+        context = MergedContext([one.prepared for one in found]) if several else first
+        more = any(one.beyond for one in found) and not first.window.whole
+        pages.append(cut_page(candidates, first.query, context, first.window.offset, more=more))
     known = _look_up(answers, pages, wanted)
     return [_result(found, page, known, wanted) for found, page in zip(answers, pages, strict=True)]
-
-
-def _cut_page(found: Sequence[RankedCandidates]) -> CandidatePage:
-    first = found[0].prepared
-    several = len(found) > 1
-    return cut_page(
-        _merge(found) if several else found[0].candidates,
-        first.query,
-        MergedContext([one.prepared for one in found]) if several else first,
-        first.window.offset,
-        more=any(one.beyond for one in found) and not first.window.whole,
-    )
 
 
 def _result(
@@ -143,7 +157,7 @@ def _result(
     next_page = None
     if page.following is not None:
         for one in found:
-            one.prepared.edition.paged = True
+            one.prepared.generation.paged = True
         generations = tuple(one.prepared.reader.generation for one in found)
         next_page = Page(generations, page.following, window.depth, window.digest).token()
     elif window.whole and any(one.beyond for one in found):
@@ -153,7 +167,7 @@ def _result(
         hits=hits,
         generation=first.reader.generation,
         searched=sum(one.prepared.searched for one in found),
-        encoder=_first_space(first).encoder,
+        encoder=first.first_space.encoder,
         notes=tuple(dict.fromkeys(notes)),
         spaces=tuple(SpaceShare(space.space_id, space.encoder, share) for space, share in shares),
         next_page=next_page,
@@ -223,9 +237,17 @@ def _hits(
         mine, reader = page.candidates.take(positions), one.prepared.reader
         ids = mine.ids.tolist()
         data = known[id(reader)]
-        why = _why(one.prepared, mine, data.metadata if wanted.metadata else None)
-        rows = unit_rows(reader, mine.ids, _first_space(one.prepared)) if wanted.vectors else None
+        why: dict[int, tuple[Match, ...]] = {}
+        if one.prepared.calibration is not None or one.prepared.query.by == "text":
+            from imseek.search.hit_matches import match_hits
+
+            why = match_hits(one.prepared, mine, data.metadata if wanted.metadata else None)
+        reranker = one.prepared.query.rerank
+        rows = unit_rows(reader, mine.ids, one.prepared.first_space) if wanted.vectors else None
         for n, (position, image_id) in enumerate(zip(positions, ids, strict=True)):
+            matches = why.get(image_id, ())
+            if reranker is not None and not np.isnan(mine.reranked[n]):  # NaN: the reranker did not see it.
+                matches = (Match("reranker", (reranker,), score=float(mine.reranked[n])), *matches)
             hits[position] = Hit(
                 collection=reader.identity.uuid,
                 image_id=image_id,
@@ -234,30 +256,123 @@ def _hits(
                 metadata=dict(data.metadata.get(image_id, {})),  # Other results may have the same image.
                 duplicates=mine.others[n],
                 group=names.get(position),
-                matches=_reranking(one.prepared.query, float(mine.reranked[n])) + why.get(image_id, ()),
+                matches=matches,
                 vector=None if rows is None else rows[n],
             )
     return tuple(hits[position] for position in range(len(page.candidates)))
 
 
-def _reranking(query: Query, score: float) -> tuple[Match, ...]:
-    """Return the score that the query's reranker gave a hit, as a reason; empty for NaN: it did not see the hit."""
-    return () if query.rerank is None or np.isnan(score) else (Match("reranker", (query.rerank,), score=score),)
-
-
-def _why(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata | None) -> dict[int, tuple[Match, ...]]:
-    """Return why hits match by picture and words, by image id; empty if no word matches any image."""
-    if prepared.calibration is None and prepared.query.by != "text":
-        return {}
-    from imseek.search.hit_matches import match_hits
-
-    return match_hits(prepared, hits, metadata)
-
-
-def _first_space(prepared: PreparedQuery) -> SpaceInfo:
-    return (prepared.spaces or prepared.reader.current.image_spaces)[0]
-
-
 def _name(key: object) -> str | None:
     assert isinstance(key, GroupKey)
     return key.name
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A position in an answer: after ``offset`` hits (groups, if hits are grouped).
+
+    ``generations`` are those of the collections searched, in their order; ``depth`` is how many ranks the first
+    search covered; ``digest`` is :func:`digest` of the query.
+    """
+
+    generations: tuple[int, ...]
+    offset: int
+    depth: int
+    digest: bytes
+
+    def token(self) -> str:
+        """Encode the position as a token of letters, digits, ``-`` and ``_``.
+
+        It has at most 60 characters for one collection.
+        """
+        head = _HEAD.pack(_VERSION, len(self.generations), self.offset, self.depth, self.digest)
+        body = head + b"".join(map(_GENERATION.pack, self.generations))
+        return base64.urlsafe_b64encode(body + _SUM.pack(zlib.crc32(body))).decode("ascii").rstrip("=")
+
+    @classmethod
+    def read(cls, token: str, expected: bytes, collections: int = 1) -> Page:
+        """Decode a token.
+
+        Raises QueryError if it is not a token, is damaged, or belongs to a query whose digest is not ``expected`` or
+        to another number of collections.
+        """
+        page = _unpack(token)
+        if page.digest != expected or len(page.generations) != collections:
+            raise QueryError(
+                "the page token belongs to another query",
+                hint="repeat the terms and options that gave the token; only the limit may differ",
+            )
+        return page
+
+
+def _unpack(token: str) -> Page:
+    damaged = QueryError("the page token is damaged", hint="copy the whole token, or start again from the first page")
+    try:
+        data = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (AttributeError, UnicodeEncodeError, binascii.Error):
+        raise damaged from None
+    body, check = data[: -_SUM.size], data[-_SUM.size :]
+    if len(body) < _HEAD.size + _GENERATION.size or check != _SUM.pack(zlib.crc32(body)):
+        raise damaged
+    version, count, offset, depth, digest = _HEAD.unpack_from(body)
+    if version != _VERSION:
+        raise QueryError("the page token comes from another version of imseek", hint="start again from the first page")
+    if len(body) != _HEAD.size + count * _GENERATION.size or not count or not depth:
+        raise damaged
+    generations = tuple(one for (one,) in _GENERATION.iter_unpack(body[_HEAD.size :]))
+    page = Page(generations, offset, depth, digest)
+    if page.token() != token:  # base64 has several encodings of some bytes
+        raise damaged
+    return page
+
+
+def digest(query: Any, collections: Sequence[str]) -> bytes:
+    """Return a 12-byte digest of a query (a dataclass) to the collections with these UUIDs.
+
+    The fields ``page`` and ``limit`` are ignored. A picture file is represented by its path, size and modification
+    time.
+    """
+    seen = hashlib.sha256()
+    for uuid in collections:
+        _update(seen, uuid)
+    kind: Any = type(query)
+    for name, default in _fields_of(kind):
+        value = getattr(query, name)
+        # Most fields have their default, and skipping those is faster than hashing them.
+        if type(value) is not type(default) or value != default:
+            _update(seen, name)
+            _update(seen, value)
+    return seen.digest()[:_DIGEST]
+
+
+@lru_cache
+def _fields_of(query: type) -> tuple[tuple[str, Any], ...]:
+    """Return the names of the fields that tell queries apart, and their defaults."""
+    return tuple((field.name, field.default) for field in fields(query) if field.name not in _IGNORED_FIELDS)
+
+
+def _update(seen: Any, value: Any) -> None:
+    """Feed a value with its type and length, so that different values never hash the same input."""
+    if isinstance(value, tuple | list):
+        seen.update(f"<{len(value)}>".encode())
+        for member in value:
+            _update(seen, member)
+    elif is_dataclass(value):
+        _update(seen, [getattr(value, field.name) for field in fields(value)])
+    elif isinstance(value, np.ndarray):
+        _update(seen, (str(value.dtype), value.shape, value.tobytes()))
+    elif isinstance(value, Path):
+        _update(seen, (str(value.absolute()), *_file_version(value)))
+    else:
+        if isinstance(value, np.generic):
+            value = value.item()
+        data = value if isinstance(value, bytes) else repr(value).encode("utf-8", "backslashreplace")
+        seen.update(f"{type(value).__name__} {len(data)} ".encode() + data)
+
+
+def _file_version(path: Path) -> tuple[int, ...]:
+    try:
+        facts = path.stat()
+    except (OSError, ValueError):
+        return ()
+    return facts.st_size, facts.st_mtime_ns

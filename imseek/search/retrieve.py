@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -56,10 +57,13 @@ def retrieve(queries: Sequence[PreparedQuery]) -> list[tuple[Matches, bool]]:
     The first searches of queries that share an index and parameters are made together.
     """
     first = _search_together(queries) if len(queries) > 1 else [None] * len(queries)
-    return [
-        rank_images(one.search, one.count, one.window.depth, exact=one.exact, first=matches)
-        for one, matches in zip(queries, first, strict=True)
-    ]
+    found = []
+    for one, matches in zip(queries, first, strict=True):
+        spaces = zip(one.indexes, one.query_vectors.units, one.query_vectors.shares, strict=True)
+        parts = [SpaceQuery(index, unit, share, one.searches_as_text) for index, unit, share in spaces]
+        search = partial(search_spaces, parts, allowed=one.allowed)
+        found.append(rank_images(search, one.count, one.window.depth, exact=one.exact, first=matches))
+    return found
 
 
 def rank_images(
@@ -118,9 +122,14 @@ class SpaceQuery:
     share: float
     text: bool = False
 
+    def search(self, k: int, allowed: AllowedImages | Ids | None, *, exact: bool) -> Matches:
+        """Return the ``k`` best images in this space."""
+        (found,) = self.index.search(self.query[np.newaxis], k, allowed=allowed, text=self.text, exact=exact)
+        return found
+
 
 def search_spaces(
-    parts: Sequence[SpaceQuery], k: int, allowed: AllowedImages | None = None, *, exact: bool = False
+    parts: Sequence[SpaceQuery], k: int, exact: bool = False, *, allowed: AllowedImages | None = None
 ) -> Matches:
     """Return the ``k`` best images, or fewer if there are fewer; ties are ordered by id.
 
@@ -128,17 +137,19 @@ def search_spaces(
     QueryError if an index with a maximum depth cannot settle the answer.
     """
     if len(parts) == 1 or len(parts[0].index) == 0:
-        return _search(parts[0], k, allowed, exact)
+        return parts[0].search(k, allowed, exact=exact)
     most = min((end for part in parts if (end := max_search_depth(part.index)) is not None), default=None)
     fetch = _GROWTH * k + _FIRST
     shares = [part.share for part in parts]
     while True:
         fetch = fetch if most is None else min(fetch, most)
-        lists = [_search(part, fetch, allowed, exact) for part in parts]
+        lists = [part.search(fetch, allowed, exact=exact) for part in parts]
         ids = np.unique(np.concatenate([matches.ids for matches in lists]))
         if not len(ids):  # no image is allowed
             return lists[0]
-        matches = top_k(ids, weighted_mean(shares, [_scores(part, ids) for part in parts]), k)
+        every = [part.search(len(ids), ids, exact=True) for part in parts]
+        scores = [found.scores[np.argsort(found.ids)] for found in every]  # in the order of the ids
+        matches = top_k(ids, weighted_mean(shares, scores), k)
         if all(len(found) < fetch for found in lists):  # the lists hold all images
             return matches
         # Rounding is monotonic, so the bound holds to the last bit.
@@ -150,17 +161,6 @@ def search_spaces(
                 hint="a smaller limit, no cutoff, or words, which ask one space",
             )
         fetch *= _GROWTH
-
-
-def _search(part: SpaceQuery, k: int, allowed: AllowedImages | Ids | None, exact: bool) -> Matches:
-    (found,) = part.index.search(part.query[np.newaxis], k, allowed=allowed, text=part.text, exact=exact)
-    return found
-
-
-def _scores(part: SpaceQuery, ids: Ids) -> Float32:
-    """Return the score in one space of each of ``ids``, which must ascend."""
-    found = _search(part, len(ids), ids, exact=True)
-    return found.scores[np.argsort(found.ids)]
 
 
 def weighted_mean(shares: Sequence[float], scores: Sequence[Float32]) -> Float32:

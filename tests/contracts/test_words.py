@@ -173,7 +173,7 @@ def test_texts_of_earlier_rules_are_read_from_tables_until_the_next_writer(
     with Writer(root, "test") as writer:
         text_store.store(writer, {0: [TextLine(0, 0, 1, 1, 1, "Invoice 2024")], 1: []})
         with writer.catalog.transaction() as connection:
-            connection.execute(text("UPDATE documents SET written = ''"))
+            connection.execute("UPDATE documents SET written = ''")
             set_meta(connection, RULES, 2)
     assert Reader(root).written_texts([0, 1, 2]) == {0: "Invoice 2024"}
     with Writer(root, "test") as writer:

@@ -309,7 +309,7 @@ class ReaderProcess:
         descriptors = len(os.listdir("/proc/self/fd"))
         info = self.kept.info()
         # The generation before is kept too, while somebody may ask for more pages of it.
-        earlier = self.kept.engine._editions._earlier
+        earlier = self.kept.engine._generations._earlier
         shards = info.shards + (0 if earlier is None else len(earlier[1].reader.current.shards))
         return Memory(searched, shards, resident, descriptors, mapped) if info.generation == searched else None
 

@@ -94,6 +94,7 @@ def test_help_of_an_earlier_spelling_names_the_new_one(cli, earlier, now) -> Non
         ("duplicates --plan apply -n x", "Invalid value for '--limit' / '-n'"),
         ("backup verfy photos.tar now", "Did you mean 'imseek backup verify'?"),
         ("jobs -n 3 cancel 7", "the command comes first: imseek jobs cancel"),
+        ("jobs 123", "the command comes before 123: imseek jobs cancel 123"),
         ("dedup", "No such command 'dedup'. Did you mean 'duplicates'?"),
         ("restor", "Did you mean 'backup restore'"),
         ("serch", "Did you mean 'search', 'serve'?"),

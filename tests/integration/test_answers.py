@@ -110,7 +110,7 @@ class TestPages:
 
     def test_whose_ranking_is_approximate(self, many: imseek.Collection, monkeypatch: Any) -> None:
         """An index that misses images, others at each depth: pages still hold every image once."""
-        from imseek.data.vectors.small_index import SmallIndex
+        from imseek.data.vectors.exact_index import SmallIndex
 
         real = SmallIndex.search
 
@@ -511,7 +511,7 @@ class TestBatch:
         assert many.search_many([]) == []
 
     def test_go_through_the_index_together(self, many: imseek.Collection, monkeypatch: Any) -> None:
-        from imseek.data.vectors.small_index import SmallIndex
+        from imseek.data.vectors.exact_index import SmallIndex
 
         asked: list[int] = []
         real = SmallIndex.search
@@ -665,7 +665,7 @@ class TestSeveral:
     def test_files_that_go_meanwhile(self, two: list[imseek.Collection], tmp_path: Path) -> None:
         """A purge takes the files of an opened collection away at once: it is searched in its newest generation."""
         with imseek.open(two[0].path) as a, imseek.open(two[1].path) as b:
-            b.engine._editions.newest()
+            b.engine._generations.newest()
             real, calls = b.engine.find, []
 
             def find(asked: Any) -> Any:

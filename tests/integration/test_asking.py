@@ -18,7 +18,7 @@ from imseek.data.vectors.base import Segment
 from imseek.encoders import registry
 from imseek.errors import MediaError, QueryError
 from imseek.media import http_fetcher
-from imseek.search import fuse_terms
+from imseek.search import row_sample
 from imseek.types.pictures import SkipReason
 
 Float64 = npt.NDArray[np.float64]
@@ -136,7 +136,7 @@ def test_the_sample_is_read_once_per_generation(
     sizes: list[int] = []
 
     def counted(segments: list[Segment], most: int) -> npt.NDArray[np.float32]:
-        rows = fuse_terms.sample_rows(segments, most)
+        rows = row_sample.sample_rows(segments, most)
         sizes.append(len(rows))
         return rows
 

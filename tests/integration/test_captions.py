@@ -319,7 +319,7 @@ def test_pictures_stored_images_and_vectors_too(indexed: imseek.Collection, pict
 def test_only_the_space_that_is_asked_is_opened(indexed: imseek.Collection, pictures: Path) -> None:
     with imseek.open(indexed.path) as opened:
         opened.search(pictures / "red.png", by="caption")
-        assert {*opened.engine._editions.newest().indexes} == {TEXT}
+        assert {*opened.engine._generations.newest().indexes} == {TEXT}
         opened.search(pictures / "red.png")
         assert len(opened._encoders) == 1, "one encoder serves both spaces"
 

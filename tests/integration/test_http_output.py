@@ -81,3 +81,29 @@ def test_answers(client: TestClient, tmp_path: Path, snapshot: Any) -> None:
         if text != snapshot(name=name):
             differences.append(f"{name}: {text}")
     assert not differences, "\n\n".join(differences)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "body"),
+    [
+        ("cutoff=auto", {"cutoff": "auto"}),
+        (
+            "by=image&group_by=folder&per_group=1&collapse=true",
+            {"by": "image", "group_by": "folder", "per_group": 1, "collapse": True},
+        ),
+        ("more=1&more=2&less=0", {"more": [1, 2], "less": [0]}),
+        ("not=blue&min_score=0.2&sort=date", {"not": ["blue"], "min_score": 0.2, "sort": "date"}),
+    ],
+)
+def test_an_address_takes_the_options_of_a_body(client: TestClient, parameters: str, body: dict[str, Any]) -> None:
+    plain = client.get("/collections/photos/search?q=red").json()
+    address = client.get(f"/collections/photos/search?q=red&{parameters}").json()
+    assert address == client.post("/collections/photos/search", json={"text": "red", **body}).json()
+    assert address != plain
+
+
+def test_an_address_with_a_cutoff_that_is_none_is_refused(client: TestClient) -> None:
+    answer = client.get("/collections/photos/search?q=red&cutoff=ten")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422, "cutoff is auto, or a share of the relevant images to lose at most, such as 10%, not 'ten'"
+    )  # fmt: skip

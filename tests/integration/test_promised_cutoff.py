@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +212,35 @@ class TestSearch:
         with imseek.open(path) as opened, pytest.raises(CorruptCollectionError, match="lacks 'other_relevance'"):
             opened.search("red", cutoff="10%")
 
+    @pytest.mark.parametrize("what", ["bytes", "curve"])
+    def test_a_damaged_calibration_leaves_the_other_cutoff(
+        self, calibrated: imseek.Collection, tmp_path: Path, what: str
+    ) -> None:
+        path = tmp_path / "c"
+        shutil.copytree(calibrated.path, path)
+        maintenance.trust(path)
+        (file,) = (one for one in path.rglob("*cutoff_calibration*") if one.is_file())
+        if what == "bytes":
+            data = file.read_bytes()
+            file.write_bytes(data[: len(data) // 2])
+        else:
+            _store(path, queries={"auto": 1}, arrays={"auto_relevance": [2.0, 1.0], "auto_weights": [0.5, 0.5]})
+        sound = [hit.image_id for hit in calibrated.search("red", cutoff="auto", limit=COUNT)]
+        with imseek.open(path) as opened:
+            for _ in range(2):  # what is known of a generation
+                found = opened.search("red", cutoff="auto", limit=COUNT)
+                assert ([hit.image_id for hit in found], found.cut, found.lost) == (sound, COUNT - len(sound), None)
+                (note,) = (note for note in found.notes if note.startswith("how much is lost is not known: "))
+                with pytest.raises(CorruptCollectionError, match=r"is damaged|has a wrong curve of 'auto'"):
+                    opened.search("red", cutoff="10%")
+        if what == "bytes":
+            problems = maintenance.verify(path).problems
+            assert [(one.kind, one.file) for one in problems] == [("model", str(file.relative_to(path)))]
+            assert f"{file} is damaged" in note
+            assert "imseek collection repair" in note
+        else:
+            assert "imseek evaluate cutoff makes it again" in note
+
     def test_it_is_read_once_a_generation(
         self, tmp_path: Path, calibrated: imseek.Collection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -230,9 +259,10 @@ class TestSearch:
         assert len(set(reads)) == 2
 
 
-def _store(path: Path, **facts: object) -> None:
-    """Store the calibration with other facts."""
+def _store(path: Path, arrays: Mapping[str, list[float]] | None = None, **facts: object) -> None:
+    """Store the calibration with other facts, and arrays."""
     model = models.find(path, promised_cutoff.NAME)
     assert model is not None
+    made = model.arrays if arrays is None else {name: np.array(values) for name, values in arrays.items()}
     with Writer(path, "test") as writer:
-        put(writer, models.Model(model.name, model.kind, {**model.facts, **facts}, model.arrays))
+        put(writer, models.Model(model.name, model.kind, {**model.facts, **facts}, made))

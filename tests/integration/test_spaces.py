@@ -309,7 +309,7 @@ def test_words_and_vectors_are_of_the_first_space_and_touch_no_other(
             assert_hits(result, cosines(indexed.path, 0, words))
             assert result.spaces == (SpaceShare(0, FIRST, 1.0),)
         assert {*asked} == {FIRST}
-        assert {*opened.engine._editions.newest().indexes} == {0}
+        assert {*opened.engine._generations.newest().indexes} == {0}
         with pytest.raises(QueryError, match="64 dimensions"):
             opened.search(np.ones(32))
 

@@ -507,7 +507,7 @@ class TestCutoff:
         """Beside a basic encoder, by whose pictures nothing stands out here."""
         monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {"test": 50.0})
         monkeypatch.setattr("imseek.search.cutoff.count_relevant", lambda *_: 0)
-        monkeypatch.setattr("imseek.search.engine.read_has_names", lambda *_: True)
+        monkeypatch.setattr("imseek.search.agreement.read_has_names", lambda *_: True)
         with imseek.open(large.path) as opened:
             found = opened.search(query, cutoff="auto", limit=300)
         assert (found.nothing, len(found) == 0) == (is_empty, is_empty)

@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from imseek.data.vectors.base import Segment
-from imseek.search.fuse_terms import fuse_terms, sample_rows
+from imseek.search.query_vectors import fuse_terms
+from imseek.search.row_sample import sample_rows
 
 DIM = 24
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imseek.encoders import registry
-from imseek.indexer.captions import CaptionRows
+from imseek.indexer.encode_stage import CaptionRows
 
 TWIN = {"caption": "a red car"}
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from imseek.data.vectors import IdSet, Segment, faiss_index
+from imseek.data.vectors.exact_index import MemoryIndex
 from imseek.data.vectors.faiss_index import CodedIndex, FaissIndex
-from imseek.data.vectors.numpy_index import MemoryIndex
 from imseek.data.vectors.scores import cosines, row_norms
 
 NONE_DEAD = np.empty(0, np.uint32)
@@ -64,7 +64,7 @@ def test_scores_by_codes_are_off_by_no_more_than_is_said(kind: str, dim: int, mo
         padded[0, :dim] = unit
         raw, at = part.coded.search(padded, 600)
         by_codes = np.empty(600, np.float32)
-        by_codes[at[0]] = raw[0] / np.maximum(part.norms_of(at[0]), 1e-6)
+        by_codes[at[0]] = raw[0] / np.maximum(part.norms[at[0]], 1e-6)
         exact = cosines(unit, wide[some], row_norms(wide[some]))
         worst = max(worst, float(np.abs(by_codes[some] - exact).max()))
     assert 0 < worst <= part.coded_error < (0.1 if kind != "one large number each" else 1)

@@ -154,7 +154,7 @@ def test_nothing_is_allowed(exact: bool) -> None:
         for d in DIMS[:2]
     ]
     for ids in ([], [1000]):
-        found = search_spaces(parts, 3, IdSet(ids), exact=exact)
+        found = search_spaces(parts, 3, exact, allowed=IdSet(ids))
         assert (found.ids.tolist(), found.scores.tolist()) == ([], [])
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from imseek.errors import MediaError
-from imseek.media.captions import annotate
 from imseek.media.decode import decode
+from imseek.media.metadata import annotate
 
 DESCRIPTION, PHOTO, COMMENT, XMP_TAG, IPTC_TAG = 270, 0x8769, 37510, 700, 33723
 RDF = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dc="http://purl.org/dc/elements/1.1/"'

@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from imseek.media.decode import decode
-from imseek.media.exif import ExifFacts, exif_facts
+from imseek.media.metadata import ExifFacts, exif_facts
 from imseek.media.pillow import _quiet
 
 PHOTO, POSITION = 0x8769, 0x8825

@@ -17,8 +17,8 @@ from skimage import data as photographs
 from xmp import DARKTABLE, DIGIKAM, LIGHTROOM, bag, packet
 
 from imseek.media.annotations import MAX_ENTRIES, MAX_LENGTH, Annotations, parse_rating
-from imseek.media.captions import annotate
 from imseek.media.decode import Limits, decode
+from imseek.media.metadata import annotate
 from imseek.media.sandbox import messages
 from imseek.media.sidecar import read_sidecar
 from imseek.media.xmp import MAX_BYTES, read_xmp

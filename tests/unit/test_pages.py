@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imseek.errors import QueryError
-from imseek.search.page_tokens import Page, digest
 from imseek.search.query import Query, Term
+from imseek.search.result_pages import Page, digest
 
 U64 = st.integers(0, 2**64 - 1)
 PAGES = st.builds(

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from imseek.data.vectors import Matches
 from imseek.data.vectors.scores import top_k
 from imseek.search import retrieve
-from imseek.search.page_tokens import Page, digest
 from imseek.search.query import Query, Term
-from imseek.search.result_pages import page_window
+from imseek.search.result_pages import Page, digest, page_window
 from imseek.search.retrieve import rank_images
 
 

@@ -137,7 +137,7 @@ def test_faiss_is_loaded_only_when_it_is_asked_for(kind: str) -> None:
 def test_few_rows_load_faiss_for_many_queries_only() -> None:
     code = (
         "import sys, numpy as np; from imseek.data.vectors import Segment, open_index\n"
-        "from imseek.data.vectors.small_index import MAX_NUMBERS\n"
+        "from imseek.data.vectors.exact_index import MAX_NUMBERS\n"
         "def opened(n):\n"
         "    rows = np.ones((n, 512), np.float16)\n"
         "    return open_index('auto', [Segment(np.arange(n), rows, np.empty(0, np.uint32))], 512)\n"

@@ -27,7 +27,7 @@ def open_index(
     """Open an index over ``segments`` of vectors of width ``dim``.
 
     ``kind`` is ``"memory"``, ``"faiss"``, or ``"auto"`` for FAISS unless the rows are few
-    (:mod:`imseek.data.vectors.small_index`).
+    (:mod:`imseek.data.vectors.exact_index`).
 
     With a ``snapshot`` of the space, a FAISS index is approximate; rows that the snapshot lacks are scanned.
 
@@ -41,11 +41,11 @@ def open_index(
     CorruptCollectionError for another width or a live row that is not finite.
     """
     if kind == "memory":
-        from imseek.data.vectors.numpy_index import MemoryIndex
+        from imseek.data.vectors.exact_index import MemoryIndex
 
         return MemoryIndex(segments, dim, like=like)
     if kind == "auto" and snapshot is None and placement is None:
-        from imseek.data.vectors.small_index import SmallIndex, is_small
+        from imseek.data.vectors.exact_index import SmallIndex, is_small
 
         if is_small(segments, dim):
             return SmallIndex(segments, dim, lambda: open_index("faiss", segments, dim), like=like)

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.vectors.base import Float16, Ids, IdSet, Matches, Segment
-from imseek.data.vectors.exact_index_base import ExactIndex, SearchScope, SegmentData, segment_norms
+from imseek.data.vectors.exact_index import ExactIndex, SearchScope, SegmentData, segment_norms
 from imseek.data.vectors.faiss_threads import at_most_threads
 from imseek.data.vectors.fp16 import make_flat_index, wrap_flat_index
 from imseek.data.vectors.memory_maps import release

@@ -167,6 +167,8 @@ def _is_below(real: bytes, folder: bytes) -> bool:
 
 def with_sidecars(picture: Content, found: FoundImage, full: bytes) -> Content:
     """Add what the files beside the picture at ``full`` say, as far as its source does not state it."""
+    if not found.sidecars:
+        return replace(picture, caption=found.caption, extra=found.extra or {})
     stat = settled_stat(found.sidecars)
     beside = _read_sidecars(found, full)
     extra = {**beside.extra, **(found.extra or {})}

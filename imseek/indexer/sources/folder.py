@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from imseek.data import layout
@@ -182,8 +183,10 @@ class Folder:
         if not self._looks(path or self._root):
             self._others += not path.endswith(b".xmp")
         elif stat.S_ISREG(info.st_mode):
-            beside = sidecars_of(place_in(self._root, path), self._sidecars) if self._sidecars else ()
-            yield FoundImage(path, file_stat(info), sidecars=beside, sidecar_stat=stat_sidecars(beside))
+            found = FoundImage(path, file_stat(info))
+            if self._sidecars and (beside := sidecars_of(place_in(self._root, path), self._sidecars)):
+                found = replace(found, sidecars=beside, sidecar_stat=stat_sidecars(beside))
+            yield found
         else:
             yield UnreachableEntry(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
 

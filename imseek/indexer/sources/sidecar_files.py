@@ -34,7 +34,7 @@ class SidecarNames(frozenset[bytes]):
 
     def __new__(cls, names: Iterable[bytes] = ()) -> SidecarNames:
         """Choose among ``names``, those of all files in the folder."""
-        chosen = super().__new__(cls, filter(is_sidecar, names))
+        chosen = super().__new__(cls, (name for name in names if name.endswith(SIDECAR_ENDINGS)))
         chosen.endings = [ending for ending in SIDECAR_ENDINGS if any(name.endswith(ending) for name in chosen)]
         return chosen
 

@@ -12,10 +12,10 @@ import numpy as np
 from imseek.data.milvus import publication_record
 from imseek.data.milvus.client import Client
 from imseek.errors import CollectionNotFoundError, QueryError
-from imseek.search.fuse_terms import SAMPLE
 from imseek.search.generations import expired_page_error
 from imseek.search.milvus.index import PublishedIndex
 from imseek.search.milvus.reader import PublishedReader
+from imseek.search.row_sample import SAMPLE
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
 

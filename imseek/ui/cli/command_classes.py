@@ -95,6 +95,22 @@ class CommandGroup(TyperGroup):
         takes_words = any(one.param_type_name == "argument" for one in self.commands[default].params)
         return takes_words or args[0].startswith("-")
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        number = args[0]
+        if number.isdecimal() and number not in self.commands and (names := self._commands_of_numbers()):
+            meant = ", ".join(f"{ctx.command_path} {name} {number}" for name in names)
+            ctx.fail(f"the command comes before {number}: {meant}")
+        return super().resolve_command(ctx, args)
+
+    def _commands_of_numbers(self) -> list[str]:
+        """Return the names of the commands whose first argument is a whole number."""
+        firsts = {
+            name: next((one for one in command.params if one.param_type_name == "argument"), None)
+            for name, command in self.commands.items()
+            if not command.hidden
+        }
+        return [name for name, first in firsts.items() if first is not None and first.type.name == "int"]
+
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         if self.default is None or not incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)

@@ -21,7 +21,6 @@ from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.output_flags import OUTPUT_FLAGS, OutputOptions
 from imseek.ui.cli.query_flags import QueryFlags, query_flags
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.viewer import open_in_viewer
 from imseek.ui.render.result_json import ErrorAnswer, print_json
 from imseek.ui.render.words import printable
 
@@ -335,5 +334,7 @@ def _search_batch(
 def _open(opened: Sequence[Searchable], result: SearchResult, nth: int) -> None:
     if nth > len(result.hits):
         raise UsageError(f"cannot open hit {nth}: only {len(result.hits)} found")
+    from imseek.ui.cli.viewer import open_in_viewer
+
     hit = result.hits[nth - 1]
     open_in_viewer(next(one for one in opened if one.uuid == hit.collection), hit)

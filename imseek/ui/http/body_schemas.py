@@ -62,7 +62,10 @@ class Strict(Body):
 def _member(one: OptionField) -> tuple[Any, Any]:
     """Return an option as type and field of a model."""
     hint, default = (list[int], []) if one.kind is tuple else (one.hint, one.default)
-    return hint, Field(default, **bounds_of(one.name))
+    return hint, Field(default, description=one.option.help, **bounds_of(one.name))
+
+
+_OPTIONS: Final = {name: _member(one) for name, one in option_fields().items()}
 
 
 class _Terms(Strict):
@@ -74,7 +77,7 @@ class _Terms(Strict):
 if TYPE_CHECKING:
     _Query = _Terms  # Only `document` reads the members, all of them.
 else:
-    _Query = create_model("_Query", __base__=_Terms, **{name: _member(one) for name, one in option_fields().items()})
+    _Query = create_model("_Query", __base__=_Terms, **_OPTIONS)
 
 
 class QueryBody(_Query):
@@ -87,6 +90,26 @@ class QueryBody(_Query):
         """Return the query as :func:`imseek.search.query_json.query_from_json` reads it."""
         given = self.model_dump(by_alias=True, exclude={"vectors"}, exclude_unset=True)
         return {name: value for name, value in given.items() if value is not None}
+
+
+class _Words(BaseModel):
+    q: str = Field(min_length=1, max_length=4000, description="What to look for, in words.")
+    not_: list[str] = Field([], alias="not", max_length=16, description="What is not wanted.")
+
+
+if TYPE_CHECKING:
+    _WordQuery = _Words
+else:
+    _WordQuery = create_model("_WordQuery", __base__=_Words, **_OPTIONS)
+
+
+class WordQuery(_WordQuery):
+    """A query by words in the parameters of an address."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the query as :func:`imseek.search.query_json.query_from_json` reads it."""
+        given = self.model_dump(by_alias=True, exclude_unset=True)
+        return {"text" if name == "q" else name: value for name, value in given.items() if value is not None}
 
 
 class Batch(Strict):

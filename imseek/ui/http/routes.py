@@ -89,21 +89,9 @@ async def collection(request: Request, name: str) -> body_schemas.CollectionBody
     response_model=body_schemas.Answer,
     responses=problem_responses(404, 410),
 )
-async def search(
-    request: Request,
-    name: str,
-    q: Annotated[str, Parameter(min_length=1, max_length=4000, description="What to look for, in words.")],
-    unwanted: Annotated[
-        list[str] | None, Parameter(alias="not", max_length=16, description="What is not wanted.")
-    ] = None,
-    limit: Limit = LIMIT,
-    where: Annotated[str | None, Parameter(**bounds_of("where"), description="docs/where.md")] = None,
-    page: Annotated[str | None, Parameter(**bounds_of("page"))] = None,
-) -> Response:
+async def search(request: Request, name: str, query: Annotated[body_schemas.WordQuery, Parameter()]) -> Response:
     service = service_of(request)
-    document: dict[str, Any] = {"text": q, "not": unwanted or [], "limit": limit}
-    document.update({key: value for key, value in (("where", where), ("page", page)) if value is not None})
-    return await _answer(service, service.get(name), query_from_json(document, files=False))
+    return await _answer(service, service.get(name), query_from_json(query.document(), files=False))
 
 
 @router.get(

@@ -1,19 +1,29 @@
-"""The base class of exact indexes: tracks segments and validates queries."""
+"""Exact indexes: their base class, which tracks segments and validates queries, and those that scan with NumPy.
+
+A small collection is scanned with NumPy for a few queries, and with FAISS for many: importing FAISS takes a cold search
+40 ms, and its first scan wakes a thread per processor.
+"""
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
-from imseek.data.vectors.scores import blocks, row_norms, unit_queries
+from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment, VectorIndex
+from imseek.data.vectors.scores import blocks, cosines, row_norms, top_k, unit_queries
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types.arrays import Float32
+
+#: The most numbers that NumPy scans for each query: 2,048 rows of width 512 take 3 ms.
+MAX_NUMBERS: Final = 1 << 20
+#: From this many queries on, FAISS is faster, its import included.
+_MANY_QUERIES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,13 +32,6 @@ class SegmentData:
 
     segment: Segment
     norms: Float32 | None
-
-    def norms_of(self, at: Ids) -> Float32:
-        """Return the norms of the rows ``at``, in the shape of ``at``."""
-        if self.norms is not None:
-            return self.norms[at]
-        rows = self.segment.rows[at.reshape(-1)].astype(np.float32)
-        return row_norms(rows).reshape(at.shape)
 
 
 P = TypeVar("P", bound=SegmentData)
@@ -65,6 +68,7 @@ class ExactIndex(ABC, Generic[P]):
         held = {id(p.segment.rows): p for p in like._parts} if isinstance(like, type(self)) else {}
         self._parts: tuple[P, ...] = tuple(self._part(s, held.get(id(s.rows))) for s in segments)
         self._known: WeakKeyDictionary[IdSet, tuple[SearchScope[P], ...]] = WeakKeyDictionary()
+        self._everything: tuple[SearchScope[P], ...] | None = None
         self._live = sum(int(np.count_nonzero(segment.searchable())) for segment in segments)
 
     @property
@@ -82,17 +86,21 @@ class ExactIndex(ABC, Generic[P]):
         return sum(scope.count for scope in self.search_scopes(allowed))
 
     def search_scopes(self, allowed: IdSet | None) -> tuple[SearchScope[P], ...]:
-        """Return the scopes to search; for a set of ids, which is used again and again, they are computed once."""
-        if allowed is not None and (held := self._known.get(allowed)) is not None:
+        """Return the scopes to search, computed once for all rows, and for a set of ids, which is used repeatedly."""
+        held = self._everything if allowed is None else self._known.get(allowed)
+        if held is not None:
             return held
         scopes = []
         for part in self._parts:
             mask = part.segment.searchable(allowed)
             if count := int(np.count_nonzero(mask)):
                 scopes.append(SearchScope(part, mask, count))
-        if allowed is not None:
-            self._known[allowed] = tuple(scopes)
-        return tuple(scopes)
+        found = tuple(scopes)
+        if allowed is None:
+            self._everything = found
+        else:
+            self._known[allowed] = found
+        return found
 
     def search(
         self,
@@ -132,3 +140,71 @@ class ExactIndex(ABC, Generic[P]):
     @abstractmethod
     def _best(self, queries: Float32, k: int, scopes: Sequence[SearchScope[P]]) -> list[Matches]:
         """Return the exact top ``k`` of every query; the scopes have at least ``k`` rows together."""
+
+
+class MemoryIndex(ExactIndex[SegmentData]):
+    """The reference index, with NumPy only: scores every row in place, a block at a time; nothing is optimised.
+
+    Memory: 4 bytes per vector (its norm) besides the segments, and a few MiB during a search.
+    """
+
+    def _load(self, segment: Segment) -> SegmentData:
+        return SegmentData(segment, segment_norms(segment))
+
+    def _best(self, queries: Float32, k: int, scopes: Sequence[SearchScope[SegmentData]]) -> list[Matches]:
+        best = [Matches(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
+        for scope in scopes:
+            segment, known = scope.part.segment, scope.part.norms
+            assert known is not None
+            searched = np.flatnonzero(scope.mask)
+            for block in blocks(len(searched), self.dim):
+                at = searched[block]
+                rows, ids = segment.rows[at].astype(np.float32), segment.ids[at]
+                for i, query in enumerate(queries):
+                    scores = np.concatenate([best[i].scores, cosines(query, rows, known[at])])
+                    best[i] = top_k(np.concatenate([best[i].ids, ids]), scores, k)
+        return best
+
+
+def is_small(segments: Sequence[Segment], dim: int) -> bool:
+    """Whether NumPy finds the nearest of these rows before FAISS is loaded."""
+    return sum(len(segment.rows) for segment in segments) * dim <= MAX_NUMBERS
+
+
+class SmallIndex(MemoryIndex):
+    """An exact index over few rows. All exact indexes give the same answers.
+
+    ``open_faiss`` opens a FAISS index over the same rows. It is called at most once.
+    """
+
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        dim: int,
+        open_faiss: Callable[[], VectorIndex],
+        *,
+        like: object = None,
+    ) -> None:
+        super().__init__(segments, dim, like=like)
+        self._open_faiss = open_faiss
+        self._faiss: VectorIndex | None = None
+        self._lock = threading.Lock()
+
+    def search(
+        self,
+        queries: Float32,
+        k: int,
+        *,
+        allowed: IdSet | Ids | None = None,
+        text: bool = False,
+        exact: bool = False,
+    ) -> list[Matches]:
+        if len(queries) < _MANY_QUERIES:
+            return super().search(queries, k, allowed=allowed, text=text, exact=exact)
+        return self._with_faiss().search(queries, k, allowed=allowed, text=text, exact=exact)
+
+    def _with_faiss(self) -> VectorIndex:
+        with self._lock:
+            if self._faiss is None:
+                self._faiss = self._open_faiss()
+            return self._faiss
