@@ -33,8 +33,8 @@ _FORMS: Final = (
     "openclip:MODEL@FILE",
     "hf-hub:ORG/REPO",
     "local-dir:PATH",
+    "transformers:ORG/REPO",
     "align:ORG/REPO",
-    "align:PATH",
     "timm:MODEL",
     "timm:MODEL@FILE",
     "fake",
@@ -202,10 +202,18 @@ def _exported(
     return ExportedEncoder.from_cache(reference, fingerprint, runtime, texts, load_library)
 
 
-def _load_align(reference: str, **settings: Any) -> Encoder:
-    from imseek.encoders.align import AlignEncoder
+def _load_folder(reference: str, **settings: Any) -> Encoder:
+    """Load the model in a folder by the library whose description it holds."""
+    folder = _absolute(reference.partition(":")[2])
+    if (folder / "config.json").is_file() and not (folder / "open_clip_config.json").is_file():
+        return _load_transformers(reference, **settings)
+    return _load_openclip(reference, **settings)
 
-    return AlignEncoder(reference, **settings)
+
+def _load_transformers(reference: str, **settings: Any) -> Encoder:
+    from imseek.encoders.transformers_models import TransformersEncoder
+
+    return TransformersEncoder(reference, **settings)
 
 
 def _load_openclip(reference: str, **settings: Any) -> Encoder:
@@ -224,8 +232,9 @@ def _load_timm(reference: str, **settings: Any) -> Encoder:
 _FAMILIES: Final[Mapping[str, LoadFamily]] = {
     "openclip": _load_openclip,
     "hf-hub": _load_openclip,
-    "local-dir": _load_openclip,
-    "align": _load_align,
+    "local-dir": _load_folder,
+    "transformers": _load_transformers,
+    "align": _load_transformers,  # the scheme of ALIGN before transformers had one
     "timm": _load_timm,
 }
 
@@ -304,7 +313,7 @@ def _with_absolute_path(scheme: str, rest: str) -> str:
     model, _, file = rest.partition("@")
     if file and scheme in ("openclip", "timm") and not rest.startswith(_PREFIXES):
         return f"{model}@{_absolute(file)}"
-    if scheme == "local-dir" or (scheme == "align" and _absolute(rest).is_dir()):
+    if scheme == "local-dir" or (scheme in ("transformers", "align") and _absolute(rest).is_dir()):
         return str(_absolute(rest))
     return rest
 
