@@ -7,6 +7,7 @@ et al. 2025), and DINOv3 (Siméoni et al. 2025), which knows pictures only. No c
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,6 +67,11 @@ class Family:
     scale: Literal["logit_scale", "temperature"] | None = None
     fixed_size: bool = False
 
+    def dim_of(self, config: Any) -> int:
+        """Return the length of vectors of a model with this configuration."""
+        value = functools.reduce(getattr, self.dim.split("."), config)
+        return int(value[-1] if isinstance(value, list | tuple) else value)
+
 
 #: The kinds, by transformers' ``model_type``. A new one takes its place here.
 FAMILIES: Final[Mapping[str, Family]] = {
@@ -104,10 +110,7 @@ class Source:
 
     @property
     def dim(self) -> int:
-        value = self.config
-        for name in self.family.dim.split("."):
-            value = getattr(value, name)
-        return int(value[-1] if isinstance(value, list | tuple) else value)
+        return self.family.dim_of(self.config)
 
     @property
     def context_length(self) -> int | None:
@@ -310,6 +313,11 @@ def _config(path: Path) -> tuple[Family, Any]:
             config = AutoConfig.for_model(**{key: value for key, value in described.items() if key != "auto_map"})
     except Exception as error:  # its class depends on the version of transformers
         raise EncoderError(f"{path} is not a configuration of {kind}: {error}") from error
+    if kind == "tipsv2" and "vision_config" not in described:
+        raise EncoderError(
+            f"{path} is in the form of the authors' own code, which is not run",
+            hint="transformers 5.14 and later describe TIPSv2 with a vision_config and a text_config",
+        )
     if kind == "siglip2" and not config.vision_config.vision_use_head:
         raise EncoderError(f"{path} describes a model without a vector per picture (vision_use_head is false)")
     return FAMILIES[kind], config
