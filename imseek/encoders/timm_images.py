@@ -125,6 +125,8 @@ def _config(name: str) -> dict[str, Any]:
     import timm
     from timm.models import get_pretrained_cfg, is_model
 
+    from imseek.encoders import sscd  # noqa: F401 - timm knows it from now on
+
     model, _, tag = name.partition(".")
     if not is_model(model):
         raise UnknownEncoderError(f"timm knows no model {model!r}", hint=near_matches_hint(model, timm.list_models()))
