@@ -47,7 +47,7 @@ class Preprocessing:
         from imseek.media.resize import resize  # here, so that a text query loads no Pillow
 
         if self.resize == "shortest":
-            pixels = _cut_strip(pixels)
+            pixels = cut_strip(pixels)
         resized = resize(pixels, self._resized(pixels.shape[:2]), interpolation=self.interpolation)
         return _central_square(resized, self.size, self.fill, down=self.crop_down)
 
@@ -75,7 +75,7 @@ class Preprocessing:
         return max(1, round(height / ratio)), max(1, round(width / ratio))
 
 
-def _cut_strip(pixels: Pixels) -> Pixels:
+def cut_strip(pixels: Pixels) -> Pixels:
     """Cut the ends off a strip that is more than ``_LONGEST_STRIP`` times longer than wide."""
     for axis in (0, 1):
         longest = _LONGEST_STRIP * pixels.shape[1 - axis]

@@ -309,7 +309,7 @@ def _config(path: Path) -> tuple[Family, Any]:
         )
     try:
         # The configuration class of the library: never code that a repository names in auto_map.
-        with _quiet():
+        with quiet():
             config = AutoConfig.for_model(**{key: value for key, value in described.items() if key != "auto_map"})
     except Exception as error:  # its class depends on the version of transformers
         raise EncoderError(f"{path} is not a configuration of {kind}: {error}") from error
@@ -324,7 +324,7 @@ def _config(path: Path) -> tuple[Family, Any]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from printing: a progress bar, and warnings about the defaults of its own configurations."""
     from transformers.utils import logging
 
@@ -468,7 +468,7 @@ def _build(source: Source) -> Any:
     from transformers import AutoModel
 
     try:
-        with hub.offline(), _quiet():
+        with hub.offline(), quiet():
             model, report = AutoModel.from_pretrained(
                 source.folder,
                 config=source.config,
