@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Transformer
 
+from imseek.types.arrays import Float32, Pixels
 from parity.transformers_families import BY_KIND, write
 
 
@@ -23,3 +26,10 @@ def save(folder: Path, *, matryoshka: list[int] | None = None) -> str:
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps({**config, "matryoshka_dimensions": matryoshka}))
     return f"local-dir:{folder}"
+
+
+def library_vectors(folder: Path, pictures: list[Pixels], texts: list[str]) -> tuple[Float32, Float32]:
+    """Unit rows of the library's own ``encode``."""
+    library = SentenceTransformer(str(folder), local_files_only=True)
+    images = library.encode([Image.fromarray(one) for one in pictures], normalize_embeddings=True)
+    return np.asarray(images), np.asarray(library.encode(texts, normalize_embeddings=True))
