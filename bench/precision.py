@@ -172,7 +172,7 @@ class Features(nn.Module):
 def lite0(stamps: Sequence[Stamp]) -> Iterator[Row]:
     # Version 1: what EfficientNet says alone.
     texts = BuiltinEncoder(version=1).encode_texts([stamp.caption for stamp in stamps])
-    squares = np.stack([PREPROCESSING.square(stamp.pixels) for stamp in stamps])
+    squares = np.stack([PREPROCESSING.prepare(stamp.pixels) for stamp in stamps])
     exact = on_torch(Features(), squares)
 
     def row(
@@ -189,7 +189,7 @@ def lite0(stamps: Sequence[Stamp]) -> Iterator[Row]:
         recall = rank("", texts, space.image_rows(features.logits(), pixels)).hits(10).mean()
         return Row(f"EfficientNet-Lite0, {name}", exact, found, gate, float(recall), **kind)
 
-    small = np.stack([PREPROCESSING.square(resize(stamp.pixels, (16, 16))) for stamp in stamps])
+    small = np.stack([PREPROCESSING.prepare(resize(stamp.pixels, (16, 16))) for stamp in stamps])
     wrong = replace(PREPROCESSING, **TORCHVISION)
     yield row("fp32", 1 - 1e-6)
     yield row("fp16", MIN_MEAN_COSINE["fp16"], precision="fp16")
@@ -260,7 +260,7 @@ def reduced_decoding(stamps: Sequence[Stamp]) -> Iterator[Row]:
         files.append(file.getvalue())
 
     def decoded(min_side: int | None) -> Float32:
-        squares = [PREPROCESSING.square(decode(data, min_side=min_side).pixels) for data in files]
+        squares = [PREPROCESSING.prepare(decode(data, min_side=min_side).pixels) for data in files]
         return on_torch(Features(), np.stack(squares))
 
     exact = decoded(None)

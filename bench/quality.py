@@ -161,7 +161,7 @@ def compare(stamps: Sequence[Stamp]) -> Iterator[Result]:
     def images(logits: Float32, temperature: float = 1.0) -> Float32:
         return np.sqrt(space.softmax(logits / temperature))
 
-    whole = logits_of(network, [PREPROCESSING.square(stamp.pixels) for stamp in stamps])
+    whole = logits_of(network, [PREPROCESSING.prepare(stamp.pixels) for stamp in stamps])
     crop = logits_of(network, [central_crop(stamp.pixels, 256) for stamp in stamps])
     middle = logits_of(network, [central_crop(stamp.pixels, 224) for stamp in stamps])
     yield rank("first trial: ConSE, T = 2, top 50", queries, conse(crop, plain))
@@ -189,7 +189,7 @@ def controls(stamps: Sequence[Stamp]) -> Iterator[Result]:
     small = [resize(picture, (16, 16)) for picture in pixels]
     yield broken("pictures of 16 × 16", encode(small))
     yield broken("channels swapped", encode([picture[..., ::-1] for picture in pixels]))
-    squares = np.stack([PREPROCESSING.square(picture) for picture in pixels])
+    squares = np.stack([PREPROCESSING.prepare(picture) for picture in pixels])
     logits, features = wrongly_normalised(squares)
     rows = space.image_rows(logits, squares, load_head().image_rows(features))
     yield broken("mean and deviation of torchvision", rows)

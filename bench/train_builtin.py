@@ -188,7 +188,7 @@ def _left_out(names: np.ndarray, features: np.ndarray, pictures: dict[str, Pictu
     """Pictures held out, and those that look like one of them or a stamp."""
     held = np.array([pictures[name].is_held_out for name in names])
     root = find_stamps()
-    squares = [PREPROCESSING.square(pixels) for _, pixels in read_stamps(root)]
+    squares = [PREPROCESSING.prepare(pixels) for _, pixels in read_stamps(root)]
     stamps = features_of(network, squares)
     middle = features.mean(axis=0)
     references = unit_rows(np.concatenate([stamps, features[held]]) - middle)

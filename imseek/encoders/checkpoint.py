@@ -108,7 +108,10 @@ def _load_state(path: Path) -> Mapping[str, Any]:
     if zipped:
         with zipfile.ZipFile(path) as archive:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                raise UntrustedWeightsError(f"{path} is a TorchScript program, not a file of tensors")
+                raise UntrustedWeightsError(
+                    f"{path} is a TorchScript program, not a file of tensors",
+                    hint="no program is run: take the weights as a file of tensors, such as SSCD's *.torchvision.pt",
+                )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch either refuses or reads what it warns about here
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)

@@ -51,6 +51,14 @@ def check_modality(modality: str, loaded: Sequence[str], reference: str) -> None
         raise EncoderError(f"the encoder {reference} was loaded for {' and '.join(loaded)} only, not {modality}")
 
 
+def no_text_error(reference: str) -> EncoderError:
+    """Return the error for words that an encoder of pictures only is asked for."""
+    return EncoderError(
+        f"the encoder {reference} knows pictures only, no words",
+        hint="search with a picture (`imseek similar`), or make a collection with a CLIP encoder, such as `default`",
+    )
+
+
 def unit_rows(rows: Float32) -> Float32:
     """Scale (n, dim) rows to Euclidean norm 1, as float32; zero rows stay zero."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)

@@ -90,14 +90,14 @@ def plan(reference: str) -> tuple[str, tuple[Part, ...]]:
     if entry is not None:
         return reference, entry.parts
     scheme, _, rest = reference.partition(":")
-    in_folder = scheme == "align" and Path(rest).is_dir()
+    in_folder = scheme in catalogue.TRANSFORMERS and Path(rest).is_dir()
     if scheme in ("builtin", "fake", "local-dir") or "@" in rest or in_folder:
         raise UnknownEncoderError(
             f"there is nothing to download for {reference}", hint="its weights are on this machine already"
         )
     if scheme == "hf-hub":
         return reference, catalogue.parts_of(reference, rest, catalogue.OPEN_CLIP_FILES)
-    if scheme == "align":
+    if scheme in catalogue.TRANSFORMERS:
         return reference, catalogue.parts_of(reference, rest, catalogue.FILES, tokenizer=rest)
     if scheme == "timm":
         from imseek.encoders.timm_images import weights_of

@@ -189,7 +189,7 @@ class ExportedEncoder:
 
     def prepare(self, pixels: Pixels) -> Pixels:
         """Convert (h, w, 3) uint8 sRGB to (size, size, 3) uint8."""
-        return self._preprocessing.square(pixels)
+        return self._preprocessing.prepare(pixels)
 
     def encode_images(self, batch: Pixels) -> Float32:
         """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows. Raises UsageError for any other array.

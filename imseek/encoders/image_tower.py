@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imseek.encoders import int8
-from imseek.encoders.checks import check_pictures
 from imseek.encoders.device import MAX_BATCH, cpu_batch, plan
+from imseek.encoders.patches import PatchPreprocessing, patch_counts
 from imseek.encoders.precision_check import PrecisionCheck, Verdict
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.torch_images import TorchImages
-from imseek.errors import EncoderError
+from imseek.errors import EncoderError, EncoderUnavailableError
 from imseek.types.arrays import Float32, Pixels
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class ImageTower:
         self,
         module: Callable[[], torch.nn.Module],
         fingerprint: Callable[[], str],
-        preprocessing: Preprocessing,
+        preprocessing: Preprocessing | PatchPreprocessing,
         dim: int,
         runtime: Runtime,
         notify: Callable[[str], None] | None = None,
@@ -51,6 +51,11 @@ class ImageTower:
 
         Raises EncoderUnavailableError where the device or the precision is unavailable.
         """
+        if runtime.precision == "int8" and isinstance(preprocessing, PatchPreprocessing):
+            raise EncoderUnavailableError(
+                "int8 is for encoders of square pictures, and this one keeps their proportions",
+                hint="leave the precision to auto",
+            )
         self._module = functools.cache(module)
         self._fingerprint = fingerprint
         self._preprocessing = preprocessing
@@ -81,10 +86,19 @@ class ImageTower:
         return self._module()
 
     def __call__(self, batch: Pixels) -> Float32:
-        """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows. Raises UsageError for any other array."""
-        check_pictures(batch, self._preprocessing.size)
+        """Encode a stack of n prepared pictures as (n, dim) float32 unit rows. Raises UsageError for another array."""
+        self._preprocessing.check(batch)
         if not len(batch):
             return np.empty((0, self._dim), dtype=np.float32)
+        if isinstance(self._preprocessing, Preprocessing):
+            return self._encode(batch)
+        # Pictures of like sizes share a run, which computes as many patches as the largest of them has.
+        order = np.argsort(patch_counts(batch), kind="stable")
+        rows = np.empty((len(batch), self._dim), dtype=np.float32)
+        rows[order] = self._encode(batch[order])
+        return rows
+
+    def _encode(self, batch: Pixels) -> Float32:
         with self._lock:
             if self._run is None:
                 self._start()
@@ -109,6 +123,7 @@ class ImageTower:
         on_trial = guard.verdict is None
         run: TorchImages | int8.Int8Images
         if precision == "int8":
+            assert isinstance(self._preprocessing, Preprocessing)
             run = int8.Int8Images(self._module, self._fingerprint(), self._preprocessing, self._runtime, self._notify)
         else:
             module = self._module()

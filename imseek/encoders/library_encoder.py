@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable
 
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.checks import check_modality, check_pictures
+from imseek.encoders.checks import check_modality
 from imseek.encoders.exported_images import export, is_float_on_cpu
 from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.patches import PatchPreprocessing
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.weights import LazyModel
@@ -23,7 +24,7 @@ class LibraryEncoder:
 
     _info: EncoderInfo
     _modalities: tuple[str, ...]
-    _preprocessing: Preprocessing
+    _preprocessing: Preprocessing | PatchPreprocessing
     _weights: LazyModel
     _images: ImageTower | None
 
@@ -35,7 +36,7 @@ class LibraryEncoder:
 
     def export_if_few(self) -> None:
         """Export the image tower if the first batch of pictures is small: these weights will be used again so."""
-        self._may_export = is_float_on_cpu(self._runtime)
+        self._may_export = is_float_on_cpu(self._runtime) and isinstance(self._preprocessing, Preprocessing)
 
     @property
     def info(self) -> EncoderInfo:
@@ -49,14 +50,14 @@ class LibraryEncoder:
         return self._weights.fingerprint()
 
     def prepare(self, pixels: Pixels) -> Pixels:
-        """Convert (h, w, 3) uint8 sRGB to (size, size, 3) uint8."""
-        return self._preprocessing.square(pixels)
+        """Convert (h, w, 3) uint8 sRGB to (size, size, 3) uint8, or to patches where the encoder keeps proportions."""
+        return self._preprocessing.prepare(pixels)
 
     def encode_images(self, batch: Pixels) -> Float32:
-        """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows."""
+        """Encode a stack of n pictures as ``prepare`` gives them as (n, dim) float32 unit rows."""
         check_modality("image", self._modalities, self._info.reference)
         assert self._images is not None
-        check_pictures(batch, self._preprocessing.size)
+        self._preprocessing.check(batch)
         with self._export_lock:  # before the network is moved and converted
             if self._may_export and len(batch):
                 self._may_export = False

@@ -7,11 +7,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from imseek.encoders.checks import check_pictures
 from imseek.types.arrays import Pixels
 
 # Longer strips are cut to their middle first: resampled whole to a short side of 224, one row of 60,000 pixels would
 # become 13 million pixels wide, for a crop that keeps 224 of them.
 _LONGEST_STRIP = 32
+
+# Fields that came later than fingerprints.
+_LATER = ("resized", "crop_down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class Preprocessing:
     its shorter side, then crops the central square; ``longest`` scales its longer side, then centres it on ``fill``.
     ``mean`` and ``std`` are per channel, for values in [0, 1]. With ``resized``, the picture is first brought to a
     square of that side, and its central ``size`` pixels are kept (timm's ``crop_pct``). Rounding follows open_clip
-    (``open_clip.transform.image_transform_v2``); a test compares every mode.
+    (``open_clip.transform.image_transform_v2``); a test compares every mode. ``crop_down`` is transformers' rounding: a
+    crop that cannot be central begins half a pixel before the centre.
     """
 
     size: int
@@ -32,8 +37,9 @@ class Preprocessing:
     std: tuple[float, float, float]
     fill: int = 0
     resized: int | None = None
+    crop_down: bool = False
 
-    def square(self, pixels: Pixels) -> Pixels:
+    def prepare(self, pixels: Pixels) -> Pixels:
         """Convert (h, w, 3) uint8 to (size, size, 3) uint8. Pure and thread-safe.
 
         Returns bytes rather than normalised floats, so that a queue of decoded pictures takes a quarter of the memory.
@@ -41,16 +47,20 @@ class Preprocessing:
         from imseek.media.resize import resize  # here, so that a text query loads no Pillow
 
         if self.resize == "shortest":
-            pixels = _cut_strip(pixels)
+            pixels = cut_strip(pixels)
         resized = resize(pixels, self._resized(pixels.shape[:2]), interpolation=self.interpolation)
-        return _central_square(resized, self.size, self.fill)
+        return _central_square(resized, self.size, self.fill, down=self.crop_down)
+
+    def check(self, batch: np.ndarray[Any, Any]) -> None:
+        """Raise UsageError unless ``batch`` is a stack of ``prepare`` results."""
+        check_pictures(batch, self.size)
 
     def record(self) -> dict[str, Any]:
         """Return the fields by name, for fingerprints and ``EncoderInfo.preprocessing``.
 
-        Omits ``resized`` where it is None, so that fingerprints from before that field stay valid.
+        Omits ``resized`` and ``crop_down`` where they are not set, so that fingerprints from before them stay valid.
         """
-        return {name: value for name, value in asdict(self).items() if name != "resized" or value is not None}
+        return {name: value for name, value in asdict(self).items() if name not in _LATER or value not in (None, False)}
 
     def _resized(self, shape: tuple[int, ...]) -> tuple[int, int]:
         height, width = shape
@@ -65,7 +75,7 @@ class Preprocessing:
         return max(1, round(height / ratio)), max(1, round(width / ratio))
 
 
-def _cut_strip(pixels: Pixels) -> Pixels:
+def cut_strip(pixels: Pixels) -> Pixels:
     """Cut the ends off a strip that is more than ``_LONGEST_STRIP`` times longer than wide."""
     for axis in (0, 1):
         longest = _LONGEST_STRIP * pixels.shape[1 - axis]
@@ -74,12 +84,12 @@ def _cut_strip(pixels: Pixels) -> Pixels:
     return pixels
 
 
-def _central_square(pixels: Pixels, size: int, fill: int) -> Pixels:
+def _central_square(pixels: Pixels, size: int, fill: int, *, down: bool) -> Pixels:
     """Crop the centre of ``pixels`` to (size, size, 3), on a background of ``fill`` where ``pixels`` is smaller."""
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
         return pixels
-    top, left = max(0, round((height - size) / 2)), max(0, round((width - size) / 2))
+    top, left = (max(0, (side - size) // 2 if down else round((side - size) / 2)) for side in (height, width))
     kept = pixels[top : top + size, left : left + size]
     if kept.shape[:2] == (size, size):
         return kept

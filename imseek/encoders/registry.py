@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -15,6 +15,7 @@ from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
 from imseek.plugins import find_plugins
 from imseek.types.adapters import adapter_of
+from imseek.types.truncations import DIM, truncated_reference, truncation_of
 from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ _FORMS: Final = (
     "openclip:MODEL@FILE",
     "hf-hub:ORG/REPO",
     "local-dir:PATH",
+    "transformers:ORG/REPO",
     "align:ORG/REPO",
-    "align:PATH",
     "timm:MODEL",
     "timm:MODEL@FILE",
+    "dim:N+REFERENCE",
     "fake",
 )
 _PREFIXES: Final = ("hf-hub:", "local-dir:")
@@ -80,6 +82,9 @@ def resolve(reference: str) -> Resolution:
     """
     if reference == "builtin":
         return Resolution(reference, note=f'{BASIC_NOTE}; a collection made with the encoder "default" finds more')
+    if isinstance(reference, str) and (cut := truncation_of(reference)) is not None:
+        whole = resolve(cut[1])
+        return replace(whole, reference=truncated_reference(cut[0], whole.reference))
     from imseek.encoders import hub, licences
     from imseek.encoders.catalogue import find_encoder
     from imseek.encoders.device import has_torch, require_torch
@@ -132,6 +137,11 @@ def load(
     PluginError where a plugin does not load.
     """
     reference = canonical(reference)
+    if (cut := truncation_of(reference)) is not None:
+        from imseek.encoders.truncated import TruncatedEncoder
+
+        whole = load(cut[1], modalities=modalities, runtime=runtime, notify=notify)
+        return TruncatedEncoder(whole, cut[0], reference)
     scheme, _, rest = reference.partition(":")
     if scheme == "fake":
         from imseek.encoders.fake import DEFAULT_DIM, FakeEncoder
@@ -202,10 +212,22 @@ def _exported(
     return ExportedEncoder.from_cache(reference, fingerprint, runtime, texts, load_library)
 
 
-def _load_align(reference: str, **settings: Any) -> Encoder:
-    from imseek.encoders.align import AlignEncoder
+def _load_folder(reference: str, **settings: Any) -> Encoder:
+    """Load the model in a folder by the library whose description it holds."""
+    folder = _absolute(reference.partition(":")[2])
+    if (folder / "modules.json").is_file():
+        from imseek.encoders.sentence_models import SentenceEncoder
 
-    return AlignEncoder(reference, **settings)
+        return SentenceEncoder(reference, **settings)
+    if (folder / "config.json").is_file() and not (folder / "open_clip_config.json").is_file():
+        return _load_transformers(reference, **settings)
+    return _load_openclip(reference, **settings)
+
+
+def _load_transformers(reference: str, **settings: Any) -> Encoder:
+    from imseek.encoders.transformers_models import TransformersEncoder
+
+    return TransformersEncoder(reference, **settings)
 
 
 def _load_openclip(reference: str, **settings: Any) -> Encoder:
@@ -224,8 +246,9 @@ def _load_timm(reference: str, **settings: Any) -> Encoder:
 _FAMILIES: Final[Mapping[str, LoadFamily]] = {
     "openclip": _load_openclip,
     "hf-hub": _load_openclip,
-    "local-dir": _load_openclip,
-    "align": _load_align,
+    "local-dir": _load_folder,
+    "transformers": _load_transformers,
+    "align": _load_transformers,  # the scheme of ALIGN before transformers had one
     "timm": _load_timm,
 }
 
@@ -250,7 +273,7 @@ def _family(scheme: str) -> LoadFamily:
 
 def scheme_names() -> frozenset[str]:
     """Return the schemes of our own references, which no plugin can take."""
-    return frozenset((AUTO, "builtin", "fake", *PRESETS, *_FAMILIES))
+    return frozenset((AUTO, "builtin", "fake", DIM, *PRESETS, *_FAMILIES))
 
 
 def _fetch_listed(reference: str) -> None:
@@ -272,6 +295,8 @@ def canonical(reference: str) -> str:
         raise UnknownEncoderError(f"a reference is a text, not {type(reference).__name__}")
     if reference in PRESETS:
         return PRESETS[reference].reference
+    if (cut := truncation_of(reference)) is not None:
+        return truncated_reference(cut[0], canonical(cut[1]))
     scheme, _, rest = reference.partition(":")
     if reference in ("builtin", "fake") or (scheme == "fake" and _DIMENSIONS.fullmatch(rest)):
         return reference
@@ -304,7 +329,7 @@ def _with_absolute_path(scheme: str, rest: str) -> str:
     model, _, file = rest.partition("@")
     if file and scheme in ("openclip", "timm") and not rest.startswith(_PREFIXES):
         return f"{model}@{_absolute(file)}"
-    if scheme == "local-dir" or (scheme == "align" and _absolute(rest).is_dir()):
+    if scheme == "local-dir" or (scheme in ("transformers", "align") and _absolute(rest).is_dir()):
         return str(_absolute(rest))
     return rest
 

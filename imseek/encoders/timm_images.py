@@ -17,6 +17,7 @@ from imseek.encoders import hub, licences
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.catalogue import FILES, near_matches_hint
 from imseek.encoders.checkpoint import read_logit_parameters
+from imseek.encoders.checks import no_text_error
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.library_encoder import LibraryEncoder
 from imseek.encoders.preprocess import Preprocessing
@@ -60,7 +61,7 @@ class TimmEncoder(LibraryEncoder):
         does not take square RGB pictures, or without the image modality.
         """
         if "image" not in modalities:
-            raise _no_text_error(reference)
+            raise no_text_error(reference)
         source = _locate(reference)
         read_logit_parameters(source.checkpoint)
         runtime = runtime or Runtime()
@@ -88,17 +89,10 @@ class TimmEncoder(LibraryEncoder):
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Raise EncoderError: the model has no text tower."""
-        raise _no_text_error(self._source.reference)
+        raise no_text_error(self._source.reference)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         return ()
-
-
-def _no_text_error(reference: str) -> EncoderError:
-    return EncoderError(
-        f"the encoder {reference} knows pictures only, no words",
-        hint="search with a picture (`imseek similar`), or make a collection with a CLIP encoder, such as `default`",
-    )
 
 
 def _locate(reference: str) -> Source:
@@ -130,6 +124,8 @@ def weights_of(reference: str) -> tuple[str, tuple[str, ...]]:
 def _config(name: str) -> dict[str, Any]:
     import timm
     from timm.models import get_pretrained_cfg, is_model
+
+    from imseek.encoders import sscd  # noqa: F401 - timm knows it from now on
 
     model, _, tag = name.partition(".")
     if not is_model(model):

@@ -11,6 +11,7 @@ import numpy as np
 
 from imseek.encoders.checks import available_cpus
 from imseek.encoders.device import Plan
+from imseek.encoders.patches import GRID_BYTES, PatchPreprocessing
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError
@@ -23,15 +24,21 @@ if TYPE_CHECKING:
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-def with_normalisation(module: torch.nn.Module, preprocessing: Preprocessing) -> torch.nn.Module:
+def with_normalisation(module: torch.nn.Module, preprocessing: Preprocessing | PatchPreprocessing) -> torch.nn.Module:
     """Wrap ``module`` with the pixel normalisation of ``preprocessing`` before it and row normalisation after it.
 
     ``module`` takes (n, 3, size, size) normalised pictures and returns (n, dim) rows of any length, or a tuple that
     starts with them (CoCa's tower returns its tokens as well). The result takes (n, size, size, 3) uint8 and returns
     (n, dim) float32 unit rows. Pixels travel to the device as bytes, a quarter of their size in float32.
+
+    For patches, ``module`` takes (n, m, patch · patch · 3) normalised values, an (n, m) mask that is 1 for the patches
+    of each picture and 0 for padding, and (n, 2) grids; the result takes pictures as
+    :class:`imseek.encoders.patches.PatchPreprocessing` prepares them.
     """
     import torch
     from torch import nn
+
+    patches = preprocessing.patch**2 if isinstance(preprocessing, PatchPreprocessing) else None
 
     class PixelTower(nn.Module):  # type: ignore[misc] # mypy is told not to follow torch: its classes are Any
         scale: torch.Tensor
@@ -45,13 +52,23 @@ def with_normalisation(module: torch.nn.Module, preprocessing: Preprocessing) ->
             std = torch.tensor(preprocessing.std, dtype=torch.float64)
             # (p / 255 - mean) / std as one product and one sum. Always in float32: a byte has 256 values, and bfloat16
             # separates 256 values only near zero.
-            self.register_buffer("scale", (1 / (255 * std)).float()[:, None, None])
-            self.register_buffer("shift", (-mean / std).float()[:, None, None])
+            for name, values in (("scale", 1 / (255 * std)), ("shift", -mean / std)):
+                shaped = values.float()[:, None, None] if patches is None else values.float().repeat(patches)
+                self.register_buffer(name, shaped)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            # The permuted view of the bytes is channels-last, and stays so.
-            values = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
-            rows = self.module(values.to(self.dtype))
+            if patches is None:
+                # The permuted view of the bytes is channels-last, and stays so.
+                values = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
+                rows = self.module(values.to(self.dtype))
+            else:
+                high, low = pixels[:, 0, :GRID_BYTES].long().unflatten(1, (2, 2)).unbind(2)
+                grids = high * 256 + low
+                counts = grids.prod(dim=1)
+                most = int(counts.max())
+                values = pixels[:, 1 : most + 1].float() * self.scale + self.shift
+                mask = torch.arange(most, device=pixels.device) < counts[:, None]
+                rows = self.module(values.to(self.dtype), mask.long(), grids)
             rows = rows[0] if isinstance(rows, tuple) else rows
             return nn.functional.normalize(rows.float(), dim=-1)
 
@@ -62,7 +79,13 @@ class TorchImages:
     """An image tower on torch. Owns ``module`` (see :func:`with_normalisation`) and may move and convert it.
     Thread-safe."""
 
-    def __init__(self, module: torch.nn.Module, preprocessing: Preprocessing, runtime: Runtime, plan: Plan) -> None:
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        preprocessing: Preprocessing | PatchPreprocessing,
+        runtime: Runtime,
+        plan: Plan,
+    ) -> None:
         """Move ``module`` to the device and precision of ``plan``. Raises EncoderError where memory runs out."""
         import torch
 
@@ -97,7 +120,7 @@ class TorchImages:
         return self._batch_size
 
     def __call__(self, batch: Pixels) -> Float32:
-        """Encode (n, size, size, 3) uint8 as (n, dim) float32 unit rows. Takes at least one picture.
+        """Encode a stack of n prepared pictures as (n, dim) float32 unit rows. Takes at least one picture.
 
         Where memory runs out, halves the batch size for this and later calls. Raises EncoderError where it runs out for
         a single picture, and where torch.compile fails.
@@ -129,7 +152,7 @@ class TorchImages:
         return found
 
     def _run(self, chunk: Pixels) -> torch.Tensor | None:
-        """Encode (n, size, size, 3) as (n, dim) on the device; None where memory ran out.
+        """Encode a stack of n pictures as (n, dim) on the device; None where memory ran out.
 
         The caller reacts after this frame is gone, since the traceback of a caught error keeps its allocations alive.
         """

@@ -60,12 +60,14 @@ class Adapter:
         return digest.hexdigest()
 
 
-class AdaptedEncoder:
-    """An :class:`~imseek.encoders.base.Encoder` that applies an adapter to its image vectors."""
+class WrappedEncoder:
+    """An encoder under another reference: what does with vectors something else than ``base`` derives from it.
 
-    def __init__(self, base: Encoder, adapter: Adapter, reference: str) -> None:
+    Subclasses add ``fingerprint``.
+    """
+
+    def __init__(self, base: Encoder, reference: str) -> None:
         self.base = base
-        self.adapter = adapter
         self._reference = reference
 
     @property
@@ -76,20 +78,31 @@ class AdaptedEncoder:
     def precision(self) -> str:
         return self.base.precision
 
-    def fingerprint(self) -> str:
-        return self.adapter.fingerprint(self.base.fingerprint())
-
     def prepare(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, Any]:
         return self.base.prepare(pixels)
 
     def encode_images(self, batch: np.ndarray[Any, Any]) -> Float32:
-        return self.adapter(self.base.encode_images(batch))
+        return self.base.encode_images(batch)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         return self.base.encode_texts(texts)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         return self.base.notes(texts)
+
+
+class AdaptedEncoder(WrappedEncoder):
+    """An :class:`~imseek.encoders.base.Encoder` that applies an adapter to its image vectors."""
+
+    def __init__(self, base: Encoder, adapter: Adapter, reference: str) -> None:
+        super().__init__(base, reference)
+        self.adapter = adapter
+
+    def fingerprint(self) -> str:
+        return self.adapter.fingerprint(self.base.fingerprint())
+
+    def encode_images(self, batch: np.ndarray[Any, Any]) -> Float32:
+        return self.adapter(self.base.encode_images(batch))
 
 
 def _is_finite(array: npt.NDArray[Any]) -> bool:

@@ -13,6 +13,11 @@ from imseek.types.arrays import Pixels
 _FILTERS: Final = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEAR}
 
 
+def as_image(pixels: Pixels) -> Image.Image:
+    """Return (h, w, 3) uint8 as an image of Pillow, which libraries of encoders take."""
+    return Image.fromarray(pixels)
+
+
 def resize(
     pixels: Pixels, size: tuple[int, int], *, interpolation: Literal["bicubic", "bilinear"] = "bicubic"
 ) -> Pixels:

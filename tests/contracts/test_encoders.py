@@ -55,11 +55,19 @@ def align_reference(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"align:{folder}"
 
 
+@pytest.fixture(scope="module")
+def naflex_reference(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A reduced SigLIP 2 that keeps the proportions of pictures, its random weights in a folder."""
+    from parity.transformers_families import BY_KIND, write
+
+    return write(BY_KIND["siglip2"], tmp_path_factory.mktemp("naflex"))
+
+
 class TestEncoder(EncoderContract):
-    @pytest.fixture(params=["fake", "fake:5", "builtin", "openclip", "align"])
+    @pytest.fixture(params=["fake", "fake:5", "builtin", "openclip", "align", "naflex"])
     def case(self, request: pytest.FixtureRequest) -> EncoderCase:
         name = request.param
-        fixture = {"openclip": "tiny_reference", "align": "align_reference"}.get(name)
+        fixture = {"openclip": "tiny_reference", "align": "align_reference", "naflex": "naflex_reference"}.get(name)
         return encoder_case(request.getfixturevalue(fixture) if fixture else name)
 
 

@@ -71,6 +71,16 @@ def test_dinov2_equals_timm(hub: Path) -> None:
     assert float(expected[0] @ expected[1]) < 0.9999
 
 
+@pytest.mark.parametrize("name", dinov2.V3_MODELS)
+def test_dinov3_equals_timm(name: str, hub: Path) -> None:
+    encoder = load(dinov2.write(hub, name), runtime=FP32)
+    assert (encoder.info.modalities, encoder.info.licence) == (("image",), "restricted")
+    rows = encoder.encode_images(np.stack([encoder.prepare(picture) for picture in PICTURES[:2]]))
+    expected = dinov2.library_vectors(PICTURES[:2], name)
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
+    assert float(expected[0] @ expected[1]) < 0.9999
+
+
 def test_a_tokenizer_without_a_configuration_needs_no_network_once_fetched(hub: Path) -> None:
     """As SigLIP's: transformers takes the missing file for one out of reach, unless the cache says it is missing."""
     repository = "org/words-only"

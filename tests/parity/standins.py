@@ -92,14 +92,14 @@ def _siglip() -> Any:
 def _gemma() -> Any:
     from transformers import GemmaTokenizerFast
 
-    vocabulary, merges = _bpe("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
+    vocabulary, merges = bpe("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
     return GemmaTokenizerFast(vocabulary, merges, padding_side="right", add_bos_token=False, add_eos_token=True)
 
 
 def _nllb() -> Any:
     from transformers import NllbTokenizerFast
 
-    return NllbTokenizerFast(*_bpe("<s>", "<pad>", "</s>", "<unk>"), src_lang="eng_Latn")
+    return NllbTokenizerFast(*bpe("<s>", "<pad>", "</s>", "<unk>"), src_lang="eng_Latn")
 
 
 _TOKENIZERS: dict[str, Callable[[], Any]] = {
@@ -143,7 +143,7 @@ def _unigram(*special: str) -> list[tuple[str, float]]:
     return [(piece, score) for piece, score in pieces]
 
 
-def _bpe(*special: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def bpe(*special: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
     from tokenizers.implementations import SentencePieceBPETokenizer
 
     tokenizer = SentencePieceBPETokenizer()

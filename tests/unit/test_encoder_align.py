@@ -92,17 +92,18 @@ def test_facts_come_from_the_files(made: Path) -> None:
         {"rescale_offset": False, "rescale_factor": 1 / 255, "include_top": True},
         {"do_normalize": True, "include_top": True, "resample": 3},
         {"do_center_crop": False, "size": {"height": 64, "width": 64}},
+        {"crop_size": {"height": 343, "width": 343}},  # transformers rounds down
     ],
 )
 def test_the_record_does_what_the_processor_does(settings: dict[str, object], tmp_path: Path) -> None:
-    from imseek.encoders.align import _preprocessing
+    from imseek.encoders.transformers_models import FAMILIES, _preprocessing
 
     processor = EfficientNetImageProcessorPil(**PROCESSOR | settings)
     processor.save_pretrained(tmp_path)
-    record = _preprocessing(tmp_path / "preprocessor_config.json")
+    record = _preprocessing(tmp_path / "preprocessor_config.json", FAMILIES["align"])
     for picture in PICTURES:
         expected = processor(Image.fromarray(picture), return_tensors="np")["pixel_values"][0]
-        ours = (record.square(picture) / 255 - record.mean) / record.std
+        ours = (record.prepare(picture) / 255 - record.mean) / record.std
         np.testing.assert_allclose(ours.transpose(2, 0, 1), expected, atol=1e-5)
 
 
@@ -111,9 +112,9 @@ def test_the_record_does_what_the_processor_does(settings: dict[str, object], tm
     [
         ({"do_resize": False}, "does not resize"),
         ({"size": {"height": 346, "width": 300}}, "only square"),
-        ({"crop_size": {"height": 343, "width": 343}}, "crop of 343 pixels from 346"),
-        ({"resample": 0}, "not the image processor of an ALIGN"),
-        ({"image_processor_type": "CLIPImageProcessor"}, "not that of ALIGN"),
+        ({"crop_size": {"height": 349, "width": 349}}, "crop of 349 pixels from 346"),
+        ({"resample": 0}, "not an image processor of this kind"),
+        ({"image_processor_type": "CLIPImageProcessor"}, "not that of this kind"),
     ],
 )
 def test_a_processor_that_the_record_cannot_say_is_refused(
@@ -182,10 +183,10 @@ def test_another_kind_of_model_and_damaged_files_are_refused(folder: Path) -> No
     config = folder / "config.json"
     good = config.read_text()
     for content, message in (
-        ('{"model_type": "clip"}', "does not describe an ALIGN model"),
+        ('{"model_type": "clip"}', "of the kind 'clip', which is none of align"),
         ("{", "cannot be read"),
         ("[]", "not a configuration"),
-        ('{"model_type": "align", "text_config": 3}', "not a configuration of ALIGN"),
+        ('{"model_type": "align", "text_config": 3}', "not a configuration of align"),
     ):
         config.write_text(content)
         with pytest.raises(EncoderError, match=message):

@@ -73,12 +73,58 @@ def test_counts_are_those_that_open_clip_publishes(reference: str) -> None:
         assert entry.text_gflops == pytest.approx(text_gflops, rel=0.003)
 
 
+# Millions of parameters of the image tower and of the text tower, as the card of google/tipsv2-l14 lists them (of g/14
+# to two digits), and of both, to a digit, as the hub lists them for Meta CLIP 2.
+STATED = {
+    "transformers:google/tipsv2-b14": (86, 110),
+    "transformers:google/tipsv2-l14": (303, 184),
+    "transformers:google/tipsv2-so400m14": (412, 448),
+    "transformers:google/tipsv2-g14": (1100, 389),
+    "transformers:facebook/metaclip-2-worldwide-s16": 400,
+    "transformers:facebook/metaclip-2-worldwide-m16": 500,
+    "transformers:facebook/metaclip-2-worldwide-b32": 600,
+    "transformers:facebook/metaclip-2-worldwide-b16": 600,
+    "transformers:facebook/metaclip-2-worldwide-l14": 1000,
+    "transformers:facebook/metaclip-2-mt5-worldwide-s16": 100,
+    "transformers:facebook/metaclip-2-mt5-worldwide-m16": 200,
+    "transformers:facebook/metaclip-2-mt5-worldwide-b32": 300,
+}
+
+
+@pytest.mark.parametrize("reference", STATED)
+def test_counts_are_those_that_cards_state(reference: str) -> None:
+    entry = find_encoder(reference)
+    assert entry is not None
+    assert entry.text_parameters is not None
+    stated = STATED[reference]
+    if isinstance(stated, int):
+        assert (entry.image_parameters + entry.text_parameters) / 1e6 == pytest.approx(stated, abs=100)
+        return
+    assert entry.image_parameters / 1e6 == pytest.approx(stated[0], rel=0.04)
+    assert entry.text_parameters / 1e6 == pytest.approx(stated[1], rel=0.01)
+
+
+def test_naflex_counts_as_the_same_towers_in_open_clip() -> None:
+    for naflex, square in (
+        ("google/siglip2-base-patch16-naflex", "ViT-B-16-SigLIP2-256"),
+        ("google/siglip2-so400m-patch16-naflex", "ViT-SO400M-16-SigLIP2-256"),
+    ):
+        ours, other = find_encoder(f"transformers:{naflex}"), find_encoder(f"openclip:{square}/webli")
+        assert ours is not None
+        assert other is not None
+        assert ours.image_parameters == pytest.approx(other.image_parameters, rel=0.003)
+        assert ours.text_parameters == other.text_parameters
+        assert ours.image_gflops == pytest.approx(other.image_gflops, rel=0.02)
+
+
 # bytes of open_clip_model.safetensors or open_clip_pytorch_model.bin as the hub's pages list them, to 1 %
 LISTED = {
     "openclip:PE-Core-S-16-384/meta": 349e6,
     "openclip:nllb-clip-base/v1": 2.01e9,
     "openclip:coca_ViT-L-14/laion2b_s13b_b90k": 2.55e9,
     "hf-hub:timm/vit_medium_patch32_clip_224.tinyclip_laion400m": 168e6,
+    "openclip:LongCLIP-B-32/sharegpt4v": 606e6,
+    "openclip:LongCLIP-L/sharegpt4v": 1.71e9,
 }
 
 
@@ -99,7 +145,7 @@ def test_each_family_of_the_issue_is_there() -> None:
     assert set(families()) == {
         *("OpenAI CLIP", "OpenCLIP", "SigLIP", "SigLIP 2", "EVA01-CLIP", "EVA02-CLIP", "CLIPA", "MetaCLIP"),
         *("Meta CLIP 2", "DataComp", "DFN", "CoCa", "MobileCLIP", "MobileCLIP 2", "PE-Core", "NLLB-CLIP"),
-        *("XLM-R CLIP", "ALIGN", "DINOv2", "TinyCLIP", "ViTamin"),
+        *("XLM-R CLIP", "ALIGN", "DINOv2", "DINOv3", "TinyCLIP", "ViTamin", "TIPSv2", "Long-CLIP"),
     }
     openai = {entry.reference for entry in list_encoders() if entry.family == "OpenAI CLIP"}
     sizes = (
@@ -151,7 +197,7 @@ def test_licences_are_those_of_timms_registry() -> None:
         if licence is None:
             continue
         compared += 1
-        restricted = licence.startswith(("apple", "cc-by-nc"))
+        restricted = licence.startswith(("apple", "cc-by-nc", "dinov3"))
         assert (entry.licence == licences.RESTRICTED) == restricted, entry.reference
         if not restricted:
             assert entry.licence.lower() == licence, entry.reference
@@ -168,6 +214,8 @@ def test_licences_are_those_of_timms_registry() -> None:
         "openclip:ViT-B-32-quickgelu/metaclip_400m",
         "openclip:ViT-H-14-worldwide-quickgelu/metaclip2_worldwide",
         "align:kakaobrain/align-base",  # its card names none
+        "transformers:facebook/metaclip-2-worldwide-b32",
+        "timm:vit_small_patch16_dinov3.lvd1689m",
     ],
 )
 def test_these_are_not_for_any_use(reference: str) -> None:
@@ -204,6 +252,8 @@ def test_what_is_fetched() -> None:
     ]
     assert names("timm:vit_small_patch14_dinov2.lvd142m") == [("timm/vit_small_patch14_dinov2.lvd142m", 2)]
     assert names("align:kakaobrain/align-base")[1] == ("kakaobrain/align-base", 1)
+    assert names("transformers:google/tipsv2-b14")[1] == ("google/tipsv2-b14", 1)
+    assert names("openclip:LongCLIP-B/sharegpt4v") == [("BeichenZhang/LongCLIP-B", 2)]
 
 
 def test_near_matches() -> None:

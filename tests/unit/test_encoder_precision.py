@@ -79,7 +79,7 @@ def photos() -> list[Pixels]:
 
 @pytest.fixture(scope="module")
 def squares(photos: list[Pixels]) -> Pixels:
-    return np.stack([PREPROCESSING.square(photo) for photo in photos])
+    return np.stack([PREPROCESSING.prepare(photo) for photo in photos])
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_lite0_in_half_precision(squares: Pixels, features: Float32, precision: 
 
 def test_broken_pictures_fail_the_gates_of_lite0(photos: list[Pixels], squares: Pixels, features: Float32) -> None:
     wrong = replace(PREPROCESSING, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-    small = np.stack([PREPROCESSING.square(resize(photo, (16, 16))) for photo in photos])
+    small = np.stack([PREPROCESSING.prepare(resize(photo, (16, 16))) for photo in photos])
     controls = {
         "16 × 16": in_precision(lite0(), PREPROCESSING, "fp32", small),
         "swapped channels": in_precision(lite0(), PREPROCESSING, "fp32", squares[..., ::-1]),
@@ -127,7 +127,7 @@ def test_reduced_decoding(jpegs: list[bytes]) -> None:
     def rows(min_side: int | None) -> Float32:
         pixels = [decode(data, min_side=min_side).pixels for data in jpegs]
         sides.append({min(one.shape[:2]) for one in pixels})
-        return in_precision(lite0(), PREPROCESSING, "fp32", np.stack([PREPROCESSING.square(one) for one in pixels]))
+        return in_precision(lite0(), PREPROCESSING, "fp32", np.stack([PREPROCESSING.prepare(one) for one in pixels]))
 
     sides: list[set[int]] = []
     exact = rows(Runtime(exact_decode=True).draft_size(224))

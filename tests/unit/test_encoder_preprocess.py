@@ -28,7 +28,7 @@ def test_equals_open_clip(shape: tuple[int, int], resize: str, interpolation: st
     settings = {"resize_mode": resize, "interpolation": interpolation, "fill_color": 7}
     transform = image_transform_v2(PreprocessCfg(size=32, mean=MEAN, std=STD, **settings), is_train=False)
     ours = Preprocessing(32, resize, interpolation, MEAN, STD, fill=7)  # type: ignore[arg-type]
-    square = ours.square(pixels)
+    square = ours.prepare(pixels)
     assert square.dtype == np.uint8
     assert square.shape == (32, 32, 3)
     normalised = ((square / 255 - MEAN) / STD).transpose(2, 0, 1)
@@ -42,7 +42,7 @@ def test_a_strip_is_cut_to_its_middle_before_it_is_resized(shape: tuple[int, int
     middle = [slice(None), slice(None)]
     middle[long_axis] = slice(max(shape) // 2 - 100, max(shape) // 2 + 100)
     pixels[tuple(middle)] = 200
-    square = Preprocessing(224, "shortest", "bicubic", MEAN, STD).square(pixels)
+    square = Preprocessing(224, "shortest", "bicubic", MEAN, STD).prepare(pixels)
     assert square.shape == (224, 224, 3)
     assert square.min() == square.max() == 200
 
@@ -53,7 +53,7 @@ def test_a_wide_picture_is_not_taken_for_a_strip() -> None:
     squash = Preprocessing(32, "squash", "bicubic", MEAN, STD)
     changed = pixels.copy()
     changed[:, :20] = 0
-    assert not np.array_equal(squash.square(pixels), squash.square(changed))
+    assert not np.array_equal(squash.prepare(pixels), squash.prepare(changed))
 
 
 def test_the_record_names_everything_that_changes_pixels() -> None:

@@ -140,7 +140,7 @@ def test_the_record_does_what_timms_transform_does(crop_mode: str, interpolation
     record = _preprocessing("timm:test", config)
     for shape in ((480, 640), (641, 480), (96, 96), (50, 97), (301, 33)):
         pixels = np.random.default_rng(5).integers(0, 256, (*shape, 3), dtype=np.uint8)
-        ours = ((record.square(pixels) / 255 - record.mean) / record.std).transpose(2, 0, 1)
+        ours = ((record.prepare(pixels) / 255 - record.mean) / record.std).transpose(2, 0, 1)
         np.testing.assert_allclose(ours, transform(Image.fromarray(pixels)).numpy(), atol=1e-6)
 
 

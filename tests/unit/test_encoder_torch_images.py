@@ -27,7 +27,7 @@ EXACT = Plan("cpu", "fp32", 16)
 def squares() -> np.ndarray:
     photos = [getattr(skimage.data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")]
     views = [view for photo in photos for view in (photo, photo[::-1], photo[:, ::-1])]
-    return np.stack([RECORD.square(np.ascontiguousarray(view)) for view in views])
+    return np.stack([RECORD.prepare(np.ascontiguousarray(view)) for view in views])
 
 
 def network(seed: int = 3) -> nn.Module:

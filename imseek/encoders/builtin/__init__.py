@@ -97,7 +97,7 @@ class BuiltinEncoder:
 
     def prepare(self, pixels: Pixels) -> Pixels:
         """Convert (h, w, 3) uint8 sRGB to (224, 224, 3) uint8."""
-        return recipe.PREPROCESSING.square(pixels)
+        return recipe.PREPROCESSING.prepare(pixels)
 
     def encode_images(self, batch: Pixels) -> Float32:
         """Encode (n, 224, 224, 3) uint8 as (n, dim) float32 unit rows."""

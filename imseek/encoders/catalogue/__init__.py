@@ -28,6 +28,9 @@ DATA: Final = Path(__file__).with_name("weights.json")
 OPEN_CLIP_FILES: Final = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 FILES: Final = ("model.safetensors", "pytorch_model.bin")
 
+#: Schemes of repositories that transformers loads.
+TRANSFORMERS: Final = ("transformers", "align")
+
 # Upper bounds in 10⁹ operations per picture. Half of them are within a factor of two of `default` (11.5).
 _SPEEDS: Final[tuple[tuple[int, Speed], ...]] = ((6, "fastest"), (24, "fast"), (96, "medium"), (384, "slow"))
 _OPEN_CLIP: Final = "open_clip"  # open_clip's own tokenizer, which its package holds
@@ -120,7 +123,7 @@ def parts_of(reference: str, repository: str, files: tuple[str, ...], tokenizer:
     scheme = reference.partition(":")[0]
     if scheme == "hf-hub":
         parts.append(Part(repository, ("open_clip_config.json",)))
-    if scheme == "align":
+    if scheme in TRANSFORMERS:
         parts += [
             Part(repository, ("config.json",)),
             Part(repository, ("preprocessor_config.json", "processor_config.json")),

@@ -7,6 +7,7 @@ operations per picture and per text. Downloads nothing; the few facts that only 
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import logging
 import sys
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from imseek.encoders.catalogue import DATA, FILES, OPEN_CLIP_FILES
+from imseek.encoders.catalogue import DATA, FILES, OPEN_CLIP_FILES, TRANSFORMERS
+from imseek.encoders.openclip import long_clip
 from imseek.encoders.openclip.source import is_trained_with, weights_of
+from imseek.encoders.transformers_models import FAMILIES
 
 #: Configurations of the transformers text towers that open_clip's configurations name.
 TEXT_TOWERS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
@@ -63,6 +66,71 @@ HUB_MODELS: Final[Mapping[str, tuple[Mapping[str, Any], int]]] = {
     )
 }
 
+
+def _towers(text: tuple[int, int, int], image: tuple[int, int, int], ratio: float = 4) -> dict[str, dict[str, Any]]:
+    """Configure a text and an image tower by width, layers and heads."""
+    return {
+        name: {
+            "hidden_size": width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "intermediate_size": round(width * ratio),
+        }
+        for name, (width, layers, heads) in (("text_config", text), ("vision_config", image))
+    }
+
+
+def _naflex(width: int, layers: int, heads: int, ratio: float = 4) -> tuple[str, dict[str, Any]]:
+    towers = _towers((width, layers, heads), (width, layers, heads), ratio)
+    towers["text_config"]["vocab_size"] = 256000
+    return "siglip2", towers
+
+
+def _tips(text: tuple[int, int, int], image: tuple[int, int, int], ratio: float = 4) -> tuple[str, dict[str, Any]]:
+    towers = _towers(text, image, ratio)
+    del towers["vision_config"]["intermediate_size"]
+    # The largest has gates in its image tower, of which transformers reduces the width by itself.
+    towers["vision_config"] |= {"mlp_ratio": ratio, "use_swiglu_ffn": image[0] == 1536}
+    return "tipsv2", towers
+
+
+def _worldwide(width: int, image: tuple[int, int, int], patch: int, vocabulary: int) -> tuple[str, dict[str, Any]]:
+    towers = _towers((width, 12, width // 64), image)
+    towers["text_config"] |= {"vocab_size": vocabulary, "max_position_embeddings": 77}
+    towers["vision_config"] |= {"image_size": 224, "patch_size": patch}
+    return "metaclip_2", {**towers, "projection_dim": width}
+
+
+_SMALL, _MEDIUM, _BASE, _LARGE, _SO400M = (384, 12, 6), (512, 12, 8), (768, 12, 12), (1024, 24, 16), (1152, 27, 16)
+_XLM_V, _MT5 = 901629, 250000
+
+#: Repositories of transformers: the kind of model, and its configuration.
+#: SigLIP 2: google/siglip2-base-patch16-512's, and open_clip's ViT-SO400M-16-SigLIP2-256. TIPSv2: config.json of the
+#: repositories. Meta CLIP 2: facebookresearch/MetaCLIP, src/mini_clip/model_configs/*-worldwide.json.
+TRANSFORMERS_MODELS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "kakaobrain/align-base": ("align", {}),  # the defaults are its own
+    "google/siglip2-base-patch16-naflex": _naflex(*_BASE),
+    "google/siglip2-so400m-patch16-naflex": _naflex(*_SO400M, ratio=4304 / 1152),
+    "google/tipsv2-b14": _tips(_BASE, _BASE),
+    "google/tipsv2-l14": _tips((1024, 12, 16), _LARGE),
+    "google/tipsv2-so400m14": _tips(_SO400M, _SO400M, ratio=4304 / 1152),
+    "google/tipsv2-g14": _tips((1536, 12, 24), (1536, 40, 24)),
+    "facebook/metaclip-2-worldwide-s16": _worldwide(384, _SMALL, 16, _XLM_V),
+    "facebook/metaclip-2-worldwide-m16": _worldwide(512, _MEDIUM, 16, _XLM_V),
+    "facebook/metaclip-2-worldwide-b32": _worldwide(512, _BASE, 32, _XLM_V),
+    "facebook/metaclip-2-worldwide-b16": _worldwide(512, _BASE, 16, _XLM_V),
+    "facebook/metaclip-2-worldwide-l14": _worldwide(768, _LARGE, 14, _XLM_V),
+    "facebook/metaclip-2-mt5-worldwide-s16": _worldwide(384, _SMALL, 16, _MT5),
+    "facebook/metaclip-2-mt5-worldwide-m16": _worldwide(512, _MEDIUM, 16, _MT5),
+    "facebook/metaclip-2-mt5-worldwide-b32": _worldwide(512, _BASE, 32, _MT5),
+}
+# Pixels a side of what their image processors make; for NaFlex, of a square picture.
+_PIXELS: Final = {"align": 289, "siglip2": 256, "tipsv2": 448, "metaclip_2": 224}
+
+_DINO_V3: Final = [
+    *(f"convnext_{size}.dinov3_lvd1689m" for size in ("tiny", "small", "base", "large")),
+    *(f"vit_{size}_patch16_dinov3.lvd1689m" for size in ("small", "small_plus", "base", "large", "huge_plus", "7b")),
+]
 _DINO_V2: Final = [
     f"vit_{size}_patch14_{registers}dinov2.lvd142m"
     for registers in ("", "reg4_")
@@ -75,6 +143,7 @@ def rows() -> list[dict[str, Any]]:
     import open_clip
     from open_clip.pretrained import list_pretrained
 
+    long_clip.register()
     found = []
     for model, tag in list_pretrained():
         if not is_trained_with(model, tag):
@@ -84,7 +153,8 @@ def rows() -> list[dict[str, Any]]:
         found.append(_row(f"openclip:{model}/{tag}", repository, files, config))
     for repository, (config, width) in HUB_MODELS.items():
         found.append(_row(f"hf-hub:{repository}", repository, OPEN_CLIP_FILES, config, width=width))
-    return [*found, _align(), *(_timm(name) for name in _DINO_V2)]
+    found += [_transformers(repository) for repository in TRANSFORMERS_MODELS]
+    return found + [_timm(name) for name in (*_DINO_V2, *_DINO_V3)]
 
 
 def add_counts(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -174,39 +244,61 @@ def _config(reference: str) -> Mapping[str, Any] | None:
 
 def _count_elsewhere(reference: str) -> dict[str, Any]:
     scheme, _, name = reference.partition(":")
-    return _count_align() if scheme == "align" else _count_timm(name)
+    return _count_transformers(name) if scheme in TRANSFORMERS else _count_timm(name)
 
 
-def _align() -> dict[str, Any]:
-    repository = "kakaobrain/align-base"
+def _transformers(repository: str) -> dict[str, Any]:
+    kind, config = TRANSFORMERS_MODELS[repository]
+    family = FAMILIES[kind]
+    scheme = "align" if kind == "align" else "transformers"
     return {
-        "reference": f"align:{repository}",
+        "reference": f"{scheme}:{repository}",
         "repository": repository,
         "files": list(FILES),
-        "dim": 640,
-        "image_size": 289,
-        "context_length": 64,
+        "dim": family.dim_of(_config_of(kind, config)),
+        "image_size": _PIXELS[kind],
+        "context_length": family.context_length,
         "tokenizer": repository,
         "bytes_per_number": 4,
     }
 
 
-def _count_align() -> dict[str, Any]:
+def _count_transformers(repository: str) -> dict[str, Any]:
     import torch
-    from transformers import AlignConfig, AlignModel
+    from transformers import AutoModel
 
+    kind, sizes = TRANSFORMERS_MODELS[repository]
+    family = FAMILIES[kind]
     with torch.device("meta"):
-        model = AlignModel(AlignConfig()).eval()  # the defaults are those of align-base
-        image = torch.empty(1, 3, 289, 289)
-        text = torch.zeros(1, 64, dtype=torch.long)
-    of_text = _parameters(model.text_model) + _parameters(model.text_projection)
+        model = AutoModel.from_config(_config_of(kind, sizes)).eval()
+        side = _PIXELS[kind]
+        image = {"pixel_values": torch.empty(1, 3, side, side)}
+        text = torch.zeros(1, family.context_length or 0, dtype=torch.long)
+    if kind == "siglip2":  # with all 256 patches; the grid has to be real, since its values are looked at
+        image = {
+            "pixel_values": torch.empty(1, 256, 16 * 16 * 3, device="meta"),
+            "pixel_attention_mask": None,
+            "spatial_shapes": torch.tensor([[16, 16]]),
+        }
+    total = _parameters(model)
+    of_image = sum(
+        _parameters(getattr(model, name, torch.nn.Identity())) for name in ("vision_model", "visual_projection")
+    )
+    with _without_values():
+        of_text = _gflops(lambda: model.get_text_features(text))
     return {
-        "image_parameters": _parameters(model.vision_model),
-        "text_parameters": of_text,
-        "all_parameters": _parameters(model),
-        "image_gflops": _gflops(lambda: model.get_image_features(image)),
-        "text_gflops": _gflops(lambda: model.text_model.encoder(model.text_model.embeddings(text))),
+        "image_parameters": of_image,
+        "text_parameters": total - of_image - _scalars(model),
+        "all_parameters": total,
+        "image_gflops": _gflops(lambda: model.get_image_features(**image)),
+        "text_gflops": of_text,
     }
+
+
+def _config_of(kind: str, sizes: Mapping[str, Any]) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.for_model(kind, **copy.deepcopy(dict(sizes)))
 
 
 def _timm(name: str) -> dict[str, Any]:
@@ -261,12 +353,24 @@ def _offline_text_configs() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _without_values() -> Iterator[None]:
+    """Keep transformers from looking at the values of token ids and masks, which are not there."""
+    from transformers import PreTrainedModel, masking_utils
+
+    with (
+        patch.object(PreTrainedModel, "warn_if_padding_and_no_attention_mask"),
+        patch.object(masking_utils, "_ignore_bidirectional_mask_sdpa", return_value=True),
+    ):
+        yield
+
+
 def _parameters(module: Any) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _scalars(model: Any) -> int:
-    return sum(parameter.numel() for parameter in model.parameters(recurse=False) if parameter.ndim == 0)
+    return sum(parameter.numel() for parameter in model.parameters(recurse=False) if parameter.numel() == 1)
 
 
 def _gflops(run: Any) -> float:

@@ -12,6 +12,7 @@ from imseek.encoders.checkpoint import read_logit_parameters
 from imseek.encoders.checks import available_cpus, check_modality
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.library_encoder import LibraryEncoder
+from imseek.encoders.openclip import long_clip
 from imseek.encoders.openclip.source import Source, locate
 from imseek.encoders.openclip.text import TextTower
 from imseek.encoders.runtime import Runtime
@@ -140,15 +141,19 @@ def _build(source: Source) -> Any:
     """Build open_clip's model in float32 on the CPU."""
     import open_clip
 
+    stretched = long_clip.is_stretched(source.checkpoint)
     try:
         with hub.offline():  # load exactly what `locate` found
             model = open_clip.create_model(
                 source.model,
-                pretrained=source.pretrained,
+                pretrained=None if stretched else source.pretrained,
+                load_weights=not stretched,
                 precision="fp32",
                 device="cpu",
-                require_pretrained=True,
+                require_pretrained=not stretched,
             )
+            if stretched:
+                long_clip.load_stretched(model, source.checkpoint)
     except MISMATCH_ERRORS as error:
         raise wrong_weights(source.checkpoint, source.model, error) from error
     if "@" in source.reference:  # only the user says that the two belong together

@@ -12,6 +12,7 @@ from typing import Any, Final
 from imseek.encoders import hub, licences
 from imseek.encoders.catalogue import OPEN_CLIP_FILES, near_matches_hint
 from imseek.encoders.hub import Part
+from imseek.encoders.openclip import long_clip
 from imseek.encoders.preprocess import Preprocessing
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
 from imseek.user_paths import expand_user
@@ -55,6 +56,7 @@ def locate(reference: str) -> Source:
     Raises UnknownEncoderError (with near matches), EncoderUnavailableError, LicenceError, and EncoderError for a
     damaged configuration. Does not open the checkpoint.
     """
+    long_clip.register()
     scheme, _, rest = reference.partition(":")
     if scheme == "hf-hub":
         return _locate_on_hub(reference, rest)

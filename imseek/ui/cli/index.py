@@ -19,6 +19,7 @@ from imseek.library import ResolvedCollection
 from imseek.ocr.results import OcrReport
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.json_form import Json
+from imseek.types.truncations import truncated_reference
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import notices
 from imseek.ui.cli.collection_choice import resolve_collection
@@ -143,6 +144,15 @@ def index(
             help="For a new collection: its encoder (default: auto, see `imseek config`).",
         ),
     ] = None,
+    dim: Annotated[
+        int | None,
+        rare(
+            "--dim",
+            metavar="N",
+            min=1,
+            help="With --encoder: keep the first N numbers of its vectors; only for models trained for that length.",
+        ),
+    ] = None,
     also: AlsoOption = None,
     captions: CaptionsOption = False,
     ocr: OcrOption = None,
@@ -180,7 +190,7 @@ def index(
     if ocr:
         _check_ocr()
     chosen = _local_collection(given, collection) if here else choose_for_index(given, listed, collection)
-    source, encoder = with_named_encoder(source, given, encoder)
+    source, encoder = with_named_encoder(source, given, _with_dim(encoder, dim))
     known.folders(chosen.path)  # Detect a misspelt name before anything is created.
     opening = partial(
         open_for_index, chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json
@@ -244,6 +254,15 @@ def index_folder(folder: Path, collection: str | None, runtime: Runtime) -> Reso
     if report.interrupted:
         raise typer.Exit(signals.exit_code)
     return chosen
+
+
+def _with_dim(encoder: str | None, dim: int | None) -> str | None:
+    if dim is None:
+        return encoder
+    if encoder in (None, "auto"):
+        raise UsageError("--dim is for an encoder that --encoder names")
+    assert encoder is not None
+    return truncated_reference(dim, encoder)
 
 
 def _check_ocr() -> None:

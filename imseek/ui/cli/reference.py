@@ -42,6 +42,7 @@ Environment variables:
 | `IMSEEK_HOME` | the folder of settings, named collections, keys and saved searches, in place of the platform's |
 | `IMSEEK_CACHE` | the folder of what is made from weights ([encoders.md](encoders.md)), in place of the platform's |
 | `IMSEEK_TRUSTED_FOLDERS` | folders below which every collection is trusted ([security.md](security.md)) |
+| `IMSEEK_TRUSTED_MODELS` | folders of models whose own code may run ([security.md](security.md)) |
 | `IMSEEK_TOKEN` | the token of `imseek serve` and `imseek ui`, and for a server that is searched ([http.md](http.md)) |
 | `IMSEEK_MILVUS_TOKEN` | the token for a Milvus server ([milvus.md](milvus.md)) |
 | `IMSEEK_PROGRESS` | `json`: without a terminal, progress goes to stderr as JSON, an object a line |
