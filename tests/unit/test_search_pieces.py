@@ -111,7 +111,7 @@ def test_a_chip_is_changed(chip: str, what: str, value: object, after: SearchSta
 def test_searches_that_differ_in_options_alone_have_names_of_their_own() -> None:
     plain = SearchState((QueryPart("words", "a rocket"),))
     assert query_chips.summarise_search(plain) == "a rocket"
-    assert query_chips.summarise_search(plain.with_changes(collapse=True, cutoff=False)) == (
-        "a rocket · less relevant too · near-duplicates collapsed"
+    assert query_chips.summarise_search(plain.with_changes(collapse=False, cutoff=False)) == (
+        "a rocket · less relevant too · near-duplicates too"
     )
     assert query_chips.summarise_search(plain.with_changes(by="text")) == "a rocket · by words"

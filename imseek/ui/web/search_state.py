@@ -106,7 +106,7 @@ class SearchState:
     sort: Order = "score"
     group_by: GroupBy | None = None
     cutoff: bool | str = True
-    collapse: bool = False
+    collapse: bool = True
     diversity: float = 0.0
     rerank: str | None = None
     hubness: bool = False
@@ -118,6 +118,11 @@ class SearchState:
     def empty(self) -> bool:
         """Whether there is nothing to search for, so that only ``where`` selects the images shown."""
         return not self.parts and not self.more
+
+    @property
+    def collapses(self) -> bool:
+        """Whether near-duplicates are shown as one: where all that is relevant is known, in the order of relevance."""
+        return self.collapse and bool(self.cutoff) and self.sort != "date" and self.by != "text"
 
     @property
     def condition(self) -> str | None:
@@ -134,6 +139,7 @@ class SearchState:
         """
         parts = self.parts or tuple(QueryPart("image", str(one)) for one in self.more)
         options = {one.name: getattr(self, one.name) for one in _OPTIONS.values()}
+        options["collapse"] = self.collapses
         options["cutoff"] = "auto" if self.cutoff is True else self.cutoff or None
         options["sort"] = "date" if self.sort == "date" else "score"
         if self.sort == "date":  # Diversity (MMR) and rerankers impose an order of their own.

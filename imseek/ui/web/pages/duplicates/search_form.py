@@ -14,6 +14,7 @@ from imseek.errors import ImseekError
 from imseek.progress import Progress
 from imseek.ui.render.duplicates_page import KIND_LABELS
 from imseek.ui.render.words import format_count, format_duration, format_size
+from imseek.ui.web import job_costs
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace
 from imseek.ui.web.parts import errors
@@ -36,15 +37,15 @@ RULES: Final[dict[KeepRule, str]] = {
 }
 
 
-def show_form(of: Workspace, others: Sequence[str]) -> None:
-    """Draw the form. ``others`` are the names of other collections."""
+def show_form(of: Workspace, others: Sequence[str], images: int) -> None:
+    """Draw the form for a collection of ``images``: in the page, or in a menu where there are groups to review.
+
+    ``others`` are the names of other collections.
+    """
     asked = of.options
     busy = of.finding is not None
-    said = ", ".join(KIND_LABELS[kind] for kind in asked.kinds)
-    with (
-        st.expander(f"Look for {said}", expanded=of.report is None and not busy),
-        st.form("duplicates-asked", border=False),
-    ):
+    place = st.container() if of.report is None and not busy else st.popover("New search")
+    with place, st.form("duplicates-asked", border=False):
         kinds = st.pills(
             "Kinds of duplicates",
             duplicates.KINDS,
@@ -61,9 +62,22 @@ def show_form(of: Workspace, others: Sequence[str]) -> None:
         with st.expander("More", expanded=asked != FindOptions(kinds=asked.kinds, keep=asked.keep)):
             prefer, protect, where, looks, against = _more(asked, others)
         sent = st.form_submit_button("Find duplicates", type="primary", disabled=busy)
+        st.caption(_cost_line(images))
     if sent:
         new = FindOptions(tuple(kinds), keep, _lines(prefer), _lines(protect), where.strip(), int(looks), against)
         start_search(of, new)
+
+
+def _cost_line(images: int) -> str:
+    """Say how long a search takes the first time, by what is looked for."""
+    exact, usual, regions = (
+        job_costs.describe(job_costs.comparing_seconds(images, exact=kind == "exact", regions=kind == "inside"))
+        for kind in ("exact", "same", "inside")
+    )
+    return (
+        f"The first search of {format_count(images, 'picture')} takes {usual} ({exact} for the same file only, "
+        f"{regions} with pictures inside others); later ones only compare what is new."
+    )
 
 
 def _describe_kind(kind: DuplicateKind) -> str:

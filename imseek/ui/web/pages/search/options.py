@@ -38,7 +38,9 @@ def show(asked: SearchState, *, captions: bool, calibrated: bool) -> None:
             {n: str(n) for n in sizes},
         )
         _show_ends(asked, calibrated=calibrated)
-        _toggle(asked, "collapse", "Collapse near-duplicates", "Shows only the best of each group.")
+        # With all that there is, or by date, each picture has a place of its own.
+        why = "Shows the best of each group, with the number of the others, among relevant results by relevance."
+        _toggle(asked, "collapse", "Collapse near-duplicates", why)
         _set_widget("search-diversity", asked.diversity)
         st.slider(
             "Variety",

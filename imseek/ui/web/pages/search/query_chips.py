@@ -19,7 +19,7 @@ _KNOBS: Final = {
     "sort": "by date",
     "group_by": "in groups",
     "cutoff": "less relevant too",
-    "collapse": "near-duplicates collapsed",
+    "collapse": "near-duplicates too",
     "diversity": "varied",
     "rerank": "by a reranker",
     "hubness": "without pictures that match everything",
