@@ -42,7 +42,7 @@ LIMIT: Final = 60
 MAX_LIMIT: Final = 500
 #: Maximum numbers of parts or conditions, of feedback ids, and of characters of a text in a URL.
 _PARTS: Final = 16
-_FEEDBACK: Final = 200
+MAX_FEEDBACK: Final = 200
 _TEXT: Final = 4000
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _ID: Final = re.compile(r"\d{1,19}", re.ASCII)
@@ -187,6 +187,13 @@ class SearchState:
         other = tuple(one for one in other if one != image_id)
         return self.with_changes(more=mine, less=other) if right else self.with_changes(more=other, less=mine)
 
+    def mark_all(self, image_ids: Sequence[int], *, right: bool) -> SearchState:
+        """Mark images as right or wrong, as many as an address holds."""
+        mine, other = (self.more, self.less) if right else (self.less, self.more)
+        mine = tuple(dict.fromkeys([*mine, *image_ids]))[:MAX_FEEDBACK]
+        other = tuple(one for one in other if one not in mine)
+        return self.with_changes(more=mine, less=other) if right else self.with_changes(more=other, less=mine)
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedAddress:
@@ -323,7 +330,7 @@ def _ids(
         for one in value.split(","):
             text = one.strip()
             fits = _ID.fullmatch(text) and int(text) < 1 << 63 and int(text) not in taken
-            if fits and len(found) < _FEEDBACK:
+            if fits and len(found) < MAX_FEEDBACK:
                 found[int(text)] = None
             elif text:
                 unread.append(f"{name}={text}")

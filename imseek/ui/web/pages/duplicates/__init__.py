@@ -41,7 +41,8 @@ def show() -> None:
     st.session_state.setdefault(_VIEW, _REVIEW)
     if st.session_state.pop(group_list.REVIEW_KEY, False):
         st.session_state[_VIEW] = _REVIEW
-    with st.container(horizontal=True, vertical_alignment="center", key="duplicates-head"):
+    head = st.container(horizontal=True, vertical_alignment="center", key="duplicates-head")
+    with head:
         view = st.segmented_control(
             "View",
             [_REVIEW, _LIST, _CLEAR, _BACK],
@@ -73,7 +74,7 @@ def show() -> None:
                 "other. This changes nothing. The first time may take a while; you can stop it and continue later."
             )
         return
-    search_form.show_summary(of, report)
+    search_form.show_summary(of, report, head)
     if view == _CLEAR and of.finding is not None:
         st.text("Files can be cleaned up once the search has ended, or has been stopped.")
         return

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from imseek import duplicates
 from imseek.duplicates.results import KIND_FACTS, DuplicateKind, DuplicateReport, KeepRule
@@ -161,13 +162,13 @@ def _show_search(of: Workspace, shown: int, since: float) -> None:
         st.rerun()
 
 
-def show_summary(of: Workspace, report: DuplicateReport) -> None:
-    """Summarise the report, and say whether it is outdated."""
+def show_summary(of: Workspace, report: DuplicateReport, head: DeltaGenerator) -> None:
+    """Summarise the report in ``head``, and say below it whether it is outdated."""
     kinds = [group.kind for group in report.groups]
     if kinds:
         by_kind = ", ".join(f"{kinds.count(kind):,} × {KIND_LABELS[kind]}" for kind in KIND_LABELS if kind in kinds)
         found = f"{format_count(len(kinds), 'group')} among {format_count(report.searched, 'picture')}: {by_kind}"
-        st.text(
+        head.text(
             f"{found}. Besides those suggested to be kept: {format_count(report.surplus, 'picture')}, "
             f"{format_size(report.bytes)}."
         )
@@ -206,12 +207,12 @@ def _show_task(task_of: Callable[[], BackgroundTask[Any] | None], doing: str, ke
     task = task_of()
     if task is None or not task.running:
         st.rerun()
-    with st.container(border=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         progress_bar(task.progress, doing)
         if st.button("Stop", disabled=task.stopping, key=key):
             task.stop()
-        if task.stopping and stopping:
-            st.text(stopping)
+    if task.stopping and stopping:
+        st.text(stopping)
 
 
 def progress_bar(progress: Progress | None, doing: str) -> None:

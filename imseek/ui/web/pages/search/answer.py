@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
@@ -132,6 +133,7 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
         rule_after=len(result.hits) if beyond else None,
         groups=result.groups,
         like=_like,
+        like_all=_like_all,
         scores=following is None or following.days is None,
         following=following,
         known=lambda: hit_pages.found_hits.get(name, asked),
@@ -143,10 +145,20 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
 
 
 def _like(image_id: int, more: bool) -> None:
+    asked = page_state.current().asked
+    _go_to_judged(asked.mark(image_id, right=more), f"Searched for {'more' if more else 'less'} like a picture")
+
+
+def _like_all(image_ids: Sequence[int], more: bool) -> None:
+    asked = page_state.current().asked
+    pictures = format_count(len(image_ids), "picture")
+    _go_to_judged(asked.mark_all(image_ids, right=more), f"Searched for {'more' if more else 'less'} like {pictures}")
+
+
+def _go_to_judged(to: SearchState, text: str) -> None:
     before = page_state.current().asked
-    page_state.go_to(before.mark(image_id, right=more))
-    if page_state.current().asked != before:
-        text = "Searched for more like a picture" if more else "Searched for less like a picture"
+    page_state.go_to(to)
+    if to != before:
         changes.announce(Change(text, lambda: page_state.go_to(before)), is_of_session=True)
 
 
