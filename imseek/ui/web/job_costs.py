@@ -20,6 +20,8 @@ _REGIONS: Final = 0.5
 _SCANNING: Final = 0.0003
 #: Seconds of a processor for a row of a vector index. Small collections have none to build.
 _ROW: Final = 0.0003
+#: Seconds for one picture to be compared with classes, and for its label to be stored.
+_LABEL: Final = 0.0002
 #: Bytes a second that a disk reads, and writes anew.
 _READ: Final = 300e6
 _COPIED: Final = 80e6
@@ -57,6 +59,11 @@ def comparing_seconds(images: int, *, exact: bool, regions: bool) -> float:
     if exact:
         return images * _SCANNING
     return images * (_COMPARING + (_REGIONS if regions else 0)) / _cores()
+
+
+def labelling_seconds(images: int) -> float:
+    """Estimate the time to label ``images`` by words or a trained model, and to store that."""
+    return images * _LABEL
 
 
 def index_seconds(images: int) -> float:
