@@ -52,6 +52,8 @@ def _states(page: Any, ui: Pages) -> Iterator[str]:
     for n in range(2):
         page.locator(".card").nth(n).focus()
         page.keyboard.press("Space")
+    page.get_by_role("button", name="Compare", exact=True).wait_for()
+    yield "search, two selected"
     page.get_by_role("button", name="Compare", exact=True).click()
     page.locator("dialog.sides[open] .differs").first.wait_for()
     yield "search, two side by side"
@@ -68,9 +70,18 @@ def _states(page: Any, ui: Pages) -> Iterator[str]:
     page.get_by_role("radio", name="All groups").click()
     page.locator(".grid .card").first.wait_for()
     yield "duplicates, all groups"
-    for name in ("map", "labels", "collections"):
+    for name in ("albums", "map", "labels", "collections"):
         go(name, "main button")
         yield name
+    page.get_by_role("tab", name="Maintenance").click()
+    page.get_by_role("button", name="Merge files").wait_for()
+    yield "collections, maintenance"
+    go("labels", "main button")
+    page.get_by_role("radio", name="Tags").click()
+    page.wait_for_timeout(1500)
+    yield "labels, tags"
+    go("", "main", c="nowhere")
+    yield "a collection that is missing"
 
 
 def main() -> int:

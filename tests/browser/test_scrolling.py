@@ -219,7 +219,7 @@ def test_thumbnails_have_the_pixels_of_the_screen(visit: Visit, dense: Visit) ->
 
 
 def test_circles_lie_beside_badges_and_options_hold_no_buttons(visit: Visit) -> None:
-    page = visit(c="many", q="red", collapse="on")
+    page = visit(c="many", q="red")
     card = page.locator(".card", has=page.locator(".mark")).first
     expect(card).to_be_visible()
     card.hover()

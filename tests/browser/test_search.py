@@ -77,7 +77,7 @@ def test_words_back_and_small_knobs(visit: Visit) -> None:
     entries = page.evaluate("history.length")
     page.get_by_role("button", name="Options").click()
     page.get_by_text("Collapse near-duplicates").click()
-    page.wait_for_url("**collapse=on**")
+    page.wait_for_url("**collapse=off**")
     page.get_by_text("Exact search").click()
     page.wait_for_url("**exact=on**")
     assert page.evaluate("history.length") == entries

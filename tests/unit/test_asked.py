@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import pytest
@@ -54,6 +55,19 @@ def test_an_address_says_what_was_asked(
     address = parse_qs(urlencode(made.parameters("a b&c"), doseq=True))
     assert address.pop("c") == ["a b&c"]
     assert search_state.parse_address(address) == search_state.ParsedAddress(made)
+
+
+def test_near_duplicates_are_one_where_all_that_is_relevant_is_known() -> None:
+    def collapses(**changes: Any) -> bool:
+        return search_state.text_search("a cat").with_changes(**changes).query(lambda name: b"").collapse
+
+    assert collapses()
+    assert collapses(cutoff="10%")
+    assert not collapses(collapse=False)
+    assert not collapses(cutoff=False)  # The list goes on to the last picture.
+    assert not collapses(sort="date")
+    assert not collapses(by="text")
+    assert search_state.parse_address({"q": ["a cat"], "collapse": ["off"]}).asked.parameters()["collapse"] == ["off"]
 
 
 @given(st.dictionaries(st.sampled_from(sorted(search_state.PARAMETERS)), st.lists(st.text(max_size=30), max_size=3)))
@@ -156,7 +170,9 @@ def test_pictures_that_were_right_are_enough() -> None:
     found = search_state.parse_address({"more": ["7", "8"], "less": ["9"]}).asked
     assert not found.empty
     query = found.query(lambda _: b"")
-    assert query == Query((Term(image_id=7), Term(image_id=8)), limit=60, cutoff="auto", per_group=6, less=(9,))
+    assert query == Query(
+        (Term(image_id=7), Term(image_id=8)), limit=60, cutoff="auto", collapse=True, per_group=6, less=(9,)
+    )
     assert search_state.parse_address({"less": ["9"], "where": ["year > 2020"]}).asked.empty
 
 

@@ -16,7 +16,7 @@ import imseek
 from imseek import jobs, library
 from imseek.errors import CollectionExistsError, EncoderUnavailableError, ImseekError, UnknownEncoderError
 from imseek.types.indexing_runs import Failure
-from imseek.ui.web import background, plain_text
+from imseek.ui.web import background, folders, plain_text
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.folders import list_folder, start_folder
 from imseek.ui.web.pages.collections import create_task, log_lines, overview, run_descriptions, sources
@@ -48,7 +48,23 @@ def test_a_folder_shows_its_folders_and_counts_pictures(tree: Path) -> None:
     ]
     assert found.chosen == f"{tree}/"
     assert found.above == f"{tree.parent}/"
-    assert found.told == "1 picture"
+    assert found.told == "1 picture, 3 with the folders below"
+    assert (found.pictures, found.more) == (3, False)
+    (tree / "Pictures" / "deeper").mkdir()
+    (tree / "Pictures" / "deeper" / "d.gif").write_bytes(b"")
+    (tree / ".hidden" / "e.gif").write_bytes(b"")
+    (tree / "node_modules" / "f.gif").write_bytes(b"")
+    assert list_folder(f"{tree}/").pictures == 4
+    assert list_folder(f"{tree}/", hidden=True).pictures == 6
+    assert list_folder(f"{tree}/Pictures").pictures == 3
+    assert {entry.name: entry.note for entry in list_folder(f"{tree}/P").entries}["Pictures"] == "3 pictures"
+
+
+def test_a_large_tree_is_counted_as_far_as_there_is_time(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "_SECONDS", -1.0)
+    found = list_folder(f"{tree}/")
+    assert (found.pictures, found.more) == (0, True)
+    assert found.told == "1 picture, 0 or more with the folders below"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +84,8 @@ def test_hidden_folders_are_shown_where_they_are_asked_for(tree: Path) -> None:
 
 
 def test_a_file_can_be_chosen(tree: Path) -> None:
-    assert list_folder(f"{tree}/c.webp").chosen == f"{tree}/c.webp"
+    found = list_folder(f"{tree}/c.webp")
+    assert (found.chosen, found.pictures) == (f"{tree}/c.webp", 1)
     assert list_folder(f"{tree}/broken link").chosen is None
 
 
@@ -225,15 +242,18 @@ def test_what_would_be_done_heeds_the_options(tmp_path: Path, photo_files: list[
     here = (str(tmp_path),)
 
     def first(collection: imseek.Collection, **options: Any) -> str:
-        return sources.plan_lines(collection, create_task.IndexRequest(here, **options))[0]
+        return sources.plan_lines(collection, create_task.IndexRequest(here, **options), basic=True)[0]
 
     with imseek.create(tmp_path / "made.imseek", encoder="fake") as collection:
         assert first(collection) == "would index: 2 new; nothing was read or changed"
         assert first(collection, hidden=True) == "would index: 3 new; nothing was read or changed"
-        limited = sources.plan_lines(collection, create_task.IndexRequest(here, limit=1))
+        limited = sources.plan_lines(collection, create_task.IndexRequest(here, limit=1), basic=True)
         assert limited[-1] == "at most 1 picture would be read now"
-        assert sources.plan_lines(collection, create_task.IndexRequest(here, limit=2)) == limited[:-1]
-        assert "which of the new" in sources.plan_lines(collection, create_task.IndexRequest(here, skip_known=True))[-1]
+        assert sources.plan_lines(collection, create_task.IndexRequest(here, limit=2), basic=True) == limited[:-1]
+        assert (
+            "which of the new"
+            in sources.plan_lines(collection, create_task.IndexRequest(here, skip_known=True), basic=True)[-1]
+        )
 
 
 def test_jobs_compute_as_the_pages_do() -> None:

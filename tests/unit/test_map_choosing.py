@@ -229,7 +229,7 @@ class TestColours:
 
 
 def test_how_long_it_takes() -> None:
-    assert layout_job._takes("pca", 1000) == "about 2 s"
+    assert layout_job._takes("pca", 1000) == "a moment"
     assert layout_job._takes("umap", 10_000) == "about 16 s"
     assert layout_job._takes("umap", 100_000) == "about 3 min"
 

@@ -7,7 +7,7 @@ import pytest
 from imseek.errors import QueryError
 from imseek.ui.web.components.chips import Chip
 from imseek.ui.web.pages.search import query_chips
-from imseek.ui.web.search_state import QueryPart, SearchState
+from imseek.ui.web.search_state import MAX_FEEDBACK, QueryPart, SearchState
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +42,38 @@ def test_a_tag_in_the_box_is_a_filter() -> None:
     found = query_chips.submit_text(asked, " tag: it's best ")
     assert (found.parts, found.where, found.page) == ((DOG,), ("year > 2020", "tag('it''s best')"), None)
     assert query_chips.submit_text(SearchState(), "tag:").parts == (QueryPart("words", "tag:"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts", "where"),
+    [
+        ("folder: old trips ", (), ("contains(lower(folder), 'old trips')",)),
+        ("folder:/photos/2019/", (), ("starts_with(path, '/photos/2019/')",)),
+        ("a dog -snow", (DOG, SNOW), ()),
+        (
+            'a dog tag:best -snow folder:"old trips"',
+            (DOG, SNOW),
+            ("tag('best')", "contains(lower(folder), 'old trips')"),
+        ),
+        ("tag:best a dog -snow", (DOG, SNOW), ("tag('best')",)),
+        ("a t-shirt - red", (QueryPart("words", "a t-shirt - red"),), ()),
+        ("-snow on hills", (QueryPart("words", "snow on hills", unwanted=True),), ()),
+        ('"tag:best in quotes"', (QueryPart("words", '"tag:best in quotes"'),), ()),
+    ],
+)
+def test_one_text_may_have_words_filters_and_what_is_unwanted(
+    text: str, parts: tuple[QueryPart, ...], where: tuple[str, ...]
+) -> None:
+    found = query_chips.submit_text(SearchState(), text)
+    assert (found.parts, found.where) == (parts, where)
+
+
+def test_several_pictures_are_marked_together() -> None:
+    once = SearchState((DOG,)).mark_all([5, 7, 5], right=True)
+    assert once.more == (5, 7)
+    both = once.mark_all([7, 9], right=False)
+    assert (both.more, both.less) == ((5,), (7, 9))
+    assert len(both.mark_all(range(1000), right=True).more) == MAX_FEEDBACK
 
 
 def test_what_stands_in_the_box_is_typed_again() -> None:
@@ -111,7 +143,7 @@ def test_a_chip_is_changed(chip: str, what: str, value: object, after: SearchSta
 def test_searches_that_differ_in_options_alone_have_names_of_their_own() -> None:
     plain = SearchState((QueryPart("words", "a rocket"),))
     assert query_chips.summarise_search(plain) == "a rocket"
-    assert query_chips.summarise_search(plain.with_changes(collapse=True, cutoff=False)) == (
-        "a rocket · less relevant too · near-duplicates collapsed"
+    assert query_chips.summarise_search(plain.with_changes(collapse=False, cutoff=False)) == (
+        "a rocket · less relevant too · near-duplicates too"
     )
     assert query_chips.summarise_search(plain.with_changes(by="text")) == "a rocket · by words"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -16,12 +18,12 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from imseek.ui.server.picture_routes import picture_routes
-from imseek.ui.web import components
+from imseek.ui.web import components, early_page
 from imseek.ui.web.compressed_static import CompressedStatic
 from imseek.ui.web.html_head import PageHeadMiddleware
 
 SCRIPT = b"export const words = 'one, two, three';\n" * 200
-PAGE = "<!DOCTYPE html><html><head><title>x</title></head><body>y</body></html>"
+PAGE = "<!DOCTYPE html><html><head><title>Streamlit</title></head><body>y</body></html>"
 
 
 @pytest.fixture
@@ -47,7 +49,12 @@ def client() -> TestClient:
     return TestClient(
         Starlette(
             routes=routes,
-            middleware=[Middleware(PageHeadMiddleware, style="p { margin: 0 }"), Middleware(CompressedStatic)],
+            middleware=[
+                Middleware(
+                    PageHeadMiddleware, style="p { margin: 0 }", links=lambda path: f"[{path}]", bar=early_page.bar
+                ),
+                Middleware(CompressedStatic),
+            ],
         )
     )
 
@@ -105,11 +112,34 @@ def test_what_a_browser_has_already_is_not_sent_again(client: TestClient) -> Non
 def test_pages_say_where_the_server_is_and_have_our_style(client: TestClient) -> None:
     answer = _get(client, "/map", Accept="text/html,*/*", Accept_Encoding="gzip")
     assert answer.text.startswith("<!DOCTYPE html><html><head><script>window.__streamlit = { BACKEND_BASE_URL: ")
-    assert answer.text.endswith("<title>x</title></head><body><style>p { margin: 0 }</style>y</body></html>")
+    assert "<title>imseek</title>[/map]</head><body><style>p { margin: 0 }</style><div " in answer.text
+    assert answer.text.endswith("</div>\ny</body></html>")
     assert int(answer.headers["content-length"]) == len(answer.content)
     assert "etag" not in answer.headers
     assert _get(client, "/map", Accept="*/*").text == PAGE
     assert _get(client, "/data", Accept="text/html").json() == {"html": "<head>"}
+
+
+def test_the_bar_is_there_before_any_script(client: TestClient) -> None:
+    page = _get(client, "/map?c=%3Cb%3E%202%20%26%20more&c=other", Accept="text/html").text
+    assert "&lt;b&gt; 2 &amp; more</span>" in page
+    assert "<b> 2" not in page
+    assert re.findall(r'<span class="here">(\w+)', page) == ["Map"]
+    assert re.findall(r'<span class="here">(\w+)', _get(client, "/", Accept="text/html").text) == ["Search"]
+
+
+def test_scripts_of_streamlits_widgets_are_requested_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the files of the Streamlit that is installed: a new one may name them otherwise, which this would show."""
+    static = Path(streamlit.__file__).parent / "static"
+    found = re.findall(r'href="(/static/js/[^"]+)"', early_page.links("/"))
+    assert any("TextInput" in one for one in found)
+    assert all((static / one.removeprefix("/")).is_file() for one in found)
+    at_once = (static / "index.html").read_text("utf-8")
+    assert not [one for one in found if one in at_once]
+    monkeypatch.setattr(components, "_urls", {"grid": "/scripts/1.js", "scatter": "/scripts/2.js"})
+    assert "/scripts/1.js" in early_page.links("/")
+    assert "/scripts/2.js" not in early_page.links("/")
+    assert "/scripts/2.js" in early_page.links("/map")
 
 
 def test_a_thumbnail_that_nobody_waits_for_is_not_made() -> None:

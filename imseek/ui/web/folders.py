@@ -17,9 +17,8 @@ from imseek.ui.render.words import printable
 #: Maximum number of names read of a folder, and of folders shown in it.
 _MAX_SCANNED: Final = 50_000
 _SHOWN: Final = 300
-#: Limits for counting the pictures in each folder shown: names per folder, and seconds in all.
-_COUNTED: Final = 2_000
-_SECONDS: Final = 0.2
+#: Seconds for counting the pictures in the folder and below, and for those of all folders in it.
+_SECONDS: Final = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,8 @@ class FolderListing:
     """The folder that contains ``typed``, and its folders that match the last part as a prefix.
 
     ``chosen`` is the path that can be indexed as typed, None if nothing is there. ``above`` is the parent folder.
-    ``told`` is a line about ``folder``: how many pictures lie directly in it, or why it cannot be read.
+    ``told`` is a line about ``folder``: how many pictures lie in it and below, or why it cannot be read. ``pictures``
+    is that number for ``chosen``, with ``more`` if there was no time to count all.
     """
 
     typed: str
@@ -45,6 +45,8 @@ class FolderListing:
     chosen: str | None
     entries: tuple[Entry, ...] = ()
     told: str = ""
+    pictures: int = 0
+    more: bool = False
 
 
 def start_folder() -> str:
@@ -77,10 +79,18 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
         ),
         key=lambda entry: entry.name.casefold(),
     )
-    note = _pictures(sum(looks_like_picture(os.fsencode(entry.name)) for entry in names), more)
+    direct = sum(looks_like_picture(os.fsencode(entry.name)) for entry in names)
+    below, in_part = _count_below(folder, time.monotonic() + _SECONDS, hidden=hidden)
+    note = _pictures(direct, more)
+    if below != direct or in_part:
+        note += f", {below:,}{' or more' if in_part else ''} with the folders below"
     if len(wanted) > _SHOWN:
         note += f"; {len(wanted) - _SHOWN:,} more folders: type how their names begin"
-    return FolderListing(typed, folder, above, chosen, tuple(_entries(wanted[:_SHOWN])), note)
+    entries = tuple(_entries(wanted[:_SHOWN], hidden=hidden))
+    if not begun:
+        return FolderListing(typed, folder, above, chosen, entries, note, below, in_part)
+    count, in_part = _count_below(path, time.monotonic() + _SECONDS, hidden=hidden) if chosen else (0, False)
+    return FolderListing(typed, folder, above, chosen, entries, note, count, in_part)
 
 
 def _with_slash(folder: Path) -> str:
@@ -95,7 +105,33 @@ def _scan_folder(folder: str) -> tuple[list[os.DirEntry[str]], bool]:
         return names, next(found, None) is not None
 
 
-def _entries(found: list[os.DirEntry[str]]) -> Iterator[Entry]:
+def _count_below(path: str, end: float, *, hidden: bool) -> tuple[int, bool]:
+    """Count the pictures in a folder and below, as far as that goes until ``end``, and say whether there may be more.
+
+    Links are not followed, as in indexing. A file is one picture if it looks like one.
+    """
+    count, open_ = 0, [path]
+    while open_:
+        if time.monotonic() > end:
+            return count, True
+        try:
+            with os.scandir(open_.pop()) as found:
+                for n, entry in enumerate(found):
+                    if n % 1000 == 999 and time.monotonic() > end:
+                        return count, True
+                    if entry.is_dir(follow_symlinks=False):
+                        if hidden or not _is_hidden(entry.name):
+                            open_.append(entry.path)
+                    elif hidden or not entry.name.startswith("."):
+                        count += looks_like_picture(os.fsencode(entry.name))
+        except NotADirectoryError:
+            count += looks_like_picture(os.fsencode(path))
+        except OSError:  # Nobody may look into it, or it is gone.
+            continue
+    return count, False
+
+
+def _entries(found: list[os.DirEntry[str]], *, hidden: bool) -> Iterator[Entry]:
     end = time.monotonic() + _SECONDS
     for entry in found:
         shown = printable(entry.name)
@@ -107,14 +143,14 @@ def _entries(found: list[os.DirEntry[str]]) -> Iterator[Entry]:
         notes = ["a link: passed over unless chosen itself"] if entry.is_symlink() else []
         if time.monotonic() < end:
             try:
-                with os.scandir(entry.path) as inside:
-                    names = [one.name for one in islice(inside, _COUNTED)]
+                os.scandir(entry.path).close()
             except OSError as error:
                 yield Entry(shown, None, _explain_error(error))
                 continue
-            count = sum(looks_like_picture(os.fsencode(name)) for name in names)
+            # A link is counted too: it can be chosen itself.
+            count, in_part = _count_below(entry.path, end, hidden=hidden)
             if count:
-                notes.insert(0, _pictures(count, len(names) == _COUNTED))
+                notes.insert(0, _pictures(count, in_part))
         yield Entry(shown, _with_slash(Path(entry.path)), ", ".join(notes))
 
 

@@ -99,7 +99,7 @@ def by_date(collection: Collection, asked: SearchState, name: str | None = None)
     With ``name``, that of the collection, scores of hits are kept (:data:`found_hits`). Raises what searching raises.
     """
     in_order = asked.sort != "added" if asked.empty else asked.sort == "date"
-    if not in_order or asked.page or asked.group_by or asked.collapse:
+    if not in_order or asked.page or asked.group_by:
         return None
     if overview.read_state(collection.path).images > MAX_TIMELINE:
         return None

@@ -1,11 +1,12 @@
-"""Adds to the HTML page what has to be there before Streamlit's script: where its server is, and our style.
+"""Adds to the HTML page what has to be there before Streamlit's script: where its server is, our style and top bar.
 
 Otherwise the script asks below the address of the page first, which is two requests that fail for each page but the
-first; and until its first run has come, the page shows Streamlit's own margins.
+first; and until its first run has come, the page is empty, or shows Streamlit's own margins.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,12 +18,16 @@ _SCRIPT: Final = b'<script>window.__streamlit = { BACKEND_BASE_URL: location.ori
 class PageHeadMiddleware:
     """Adds that to HTML pages; other responses pass through unchanged.
 
-    The style begins the body: Streamlit appends its own rules to the head, and of equal ones the last counts.
+    ``links`` receives the path of a page and returns what ends its head, ``bar`` its path and query, and returns what
+    it shows first. The style begins the body: Streamlit appends its own rules to the head, and of equal ones the last
+    counts.
     """
 
-    def __init__(self, app: ASGIApp, style: str) -> None:
+    def __init__(self, app: ASGIApp, style: str, links: Callable[[str], str], bar: Callable[[str, str], str]) -> None:
         self._app = app
-        self._added = ((b"<head>", b"<head>" + _SCRIPT), (b"<body>", b"<body><style>" + style.encode() + b"</style>"))
+        self._style = f"<style>{style}</style>"
+        self._links = links
+        self._bar = bar
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_page = scope["type"] == "http" and scope["method"] == "GET"
@@ -44,8 +49,8 @@ class PageHeadMiddleware:
                 body += message.get("body", b"")
                 if message.get("more_body"):
                     return
-                for tag, more in self._added:
-                    body = body.replace(tag, more, 1)
+                for tag, new in self._changes(scope["path"], scope["query_string"].decode("latin-1")):
+                    body = body.replace(tag, new, 1)
                 changed = MutableHeaders(scope=start)
                 changed["Content-Length"] = str(len(body))
                 for name in ("ETag", "Last-Modified"):  # Those of the page without it.
@@ -54,6 +59,15 @@ class PageHeadMiddleware:
                 await send({"type": "http.response.body", "body": body})
 
         await self._app({**scope, "headers": headers}, receive, add)
+
+    def _changes(self, path: str, query: str) -> tuple[tuple[bytes, bytes], ...]:
+        """Return what is replaced in the page, and by what."""
+        return (
+            (b"<head>", b"<head>" + _SCRIPT),
+            (b"<title>Streamlit</title>", b"<title>imseek</title>"),
+            (b"</head>", f"{self._links(path)}</head>".encode()),
+            (b"<body>", f"<body>{self._style}{self._bar(path, query)}".encode()),
+        )
 
 
 def _is_html(message: Message) -> bool:

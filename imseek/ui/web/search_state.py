@@ -42,7 +42,7 @@ LIMIT: Final = 60
 MAX_LIMIT: Final = 500
 #: Maximum numbers of parts or conditions, of feedback ids, and of characters of a text in a URL.
 _PARTS: Final = 16
-_FEEDBACK: Final = 200
+MAX_FEEDBACK: Final = 200
 _TEXT: Final = 4000
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _ID: Final = re.compile(r"\d{1,19}", re.ASCII)
@@ -106,7 +106,7 @@ class SearchState:
     sort: Order = "score"
     group_by: GroupBy | None = None
     cutoff: bool | str = True
-    collapse: bool = False
+    collapse: bool = True
     diversity: float = 0.0
     rerank: str | None = None
     hubness: bool = False
@@ -118,6 +118,11 @@ class SearchState:
     def empty(self) -> bool:
         """Whether there is nothing to search for, so that only ``where`` selects the images shown."""
         return not self.parts and not self.more
+
+    @property
+    def collapses(self) -> bool:
+        """Whether near-duplicates are shown as one: where all that is relevant is known, in the order of relevance."""
+        return self.collapse and bool(self.cutoff) and self.sort != "date" and self.by != "text"
 
     @property
     def condition(self) -> str | None:
@@ -134,6 +139,7 @@ class SearchState:
         """
         parts = self.parts or tuple(QueryPart("image", str(one)) for one in self.more)
         options = {one.name: getattr(self, one.name) for one in _OPTIONS.values()}
+        options["collapse"] = self.collapses
         options["cutoff"] = "auto" if self.cutoff is True else self.cutoff or None
         options["sort"] = "date" if self.sort == "date" else "score"
         if self.sort == "date":  # Diversity (MMR) and rerankers impose an order of their own.
@@ -179,6 +185,13 @@ class SearchState:
         mine, other = (self.more, self.less) if right else (self.less, self.more)
         mine = tuple(one for one in mine if one != image_id) if image_id in mine else (*mine, image_id)
         other = tuple(one for one in other if one != image_id)
+        return self.with_changes(more=mine, less=other) if right else self.with_changes(more=other, less=mine)
+
+    def mark_all(self, image_ids: Sequence[int], *, right: bool) -> SearchState:
+        """Mark images as right or wrong, as many as an address holds."""
+        mine, other = (self.more, self.less) if right else (self.less, self.more)
+        mine = tuple(dict.fromkeys([*mine, *image_ids]))[:MAX_FEEDBACK]
+        other = tuple(one for one in other if one not in mine)
         return self.with_changes(more=mine, less=other) if right else self.with_changes(more=other, less=mine)
 
 
@@ -317,7 +330,7 @@ def _ids(
         for one in value.split(","):
             text = one.strip()
             fits = _ID.fullmatch(text) and int(text) < 1 << 63 and int(text) not in taken
-            if fits and len(found) < _FEEDBACK:
+            if fits and len(found) < MAX_FEEDBACK:
                 found[int(text)] = None
             elif text:
                 unread.append(f"{name}={text}")

@@ -27,7 +27,7 @@ from imseek.ui.server.picture_routes import picture_routes
 from imseek.ui.server.pictures import ThumbnailCache
 from imseek.ui.server.process import bind_socket, serve, server_url
 from imseek.ui.server.settings import check_token
-from imseek.ui.web import app_state, blobs, theme
+from imseek.ui.web import app_state, blobs, early_page, theme
 from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
 from imseek.ui.web.components import script_route
 from imseek.ui.web.compressed_static import CompressedStatic
@@ -113,7 +113,7 @@ def run(
                 token=settings.token,
                 once=once,
             ),
-            Middleware(PageHeadMiddleware, style=theme.page_style()),
+            Middleware(PageHeadMiddleware, style=theme.page_style(), links=early_page.links, bar=early_page.bar),
             Middleware(CompressedStatic),
         ],
         lifespan=lifespan,

@@ -7,6 +7,7 @@ untrusted.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -32,14 +33,20 @@ def component(name: str, *parts: str, isolated: bool = True) -> Any:
     """
     # A part need not have a style.
     css = _text(*(f"{part}.css" for part in (*parts, name) if (_HERE / f"{part}.css").exists()))
-    url = _script_url(_text("mounting.js", *(f"{part}.js" for part in (*parts, name))))
+    url = _urls[name] = _script_url(_text("mounting.js", *(f"{part}.js" for part in (*parts, name))))
     # Streamlit sends this text in every run: the script itself is more than all that changes.
     js = f'const script = await import(location.origin + "{url}");\nexport default script.default;\n'
     return st.components.v2.component(f"imseek_{name}", css=css, js=js, isolate_styles=isolated)
 
 
-#: The components' scripts by their digest.
+#: The components' scripts by their digest, and their URLs by the names of the components.
 _scripts: Final[dict[str, str]] = {}
+_urls: Final[dict[str, str]] = {}
+
+
+def script_urls(names: Iterable[str]) -> list[str]:
+    """Return the URLs of those components' scripts that have been used in this process."""
+    return [_urls[name] for name in names if name in _urls]
 
 
 def _script_url(script: str) -> str:

@@ -43,6 +43,9 @@ class Bar {
     if (data.whole) parts.push(button(data.whole, "all", () => this.trigger("all", true)));
     if (data.clears) parts.push(button("Clear", "clear", () => this.trigger("cleared", true)));
     if (data.compared) parts.push(button("Compare", "compare", this.listen, "Show them side by side (c)"));
+    const these = data.single ? "this" : "these";
+    const like = (what) => button(`${what} like ${these}`, "like", () => this.trigger("liked", what.toLowerCase()));
+    if (data.likes) parts.push(like("More"), ...(data.less ? [like("Less")] : []));
     parts.push(make("span", "dim", "Download"));
     if (!data.refused) parts.push(this.link(`Zip (${data.size})`, "pictures.zip", "The pictures as they are stored"));
     parts.push(

@@ -47,12 +47,6 @@ if (!live.watching) {
 }
 
 const CHEVRON = '<svg class="chevron" viewBox="0 0 10 10" aria-hidden="true"><path d="M1 3l4 4 4-4" fill="none" stroke="currentColor" stroke-width="1.6"/></svg>';
-const MARK =
-  '<svg viewBox="0 0 24 24" aria-hidden="true"><g fill="var(--st-primary-color)">' +
-  '<rect x="1.5" y="1.5" width="8" height="8" rx="2"/><rect x="1.5" y="12" width="8" height="8" rx="2" opacity=".45"/>' +
-  '<rect x="12" y="1.5" width="8" height="8" rx="2" opacity=".45"/></g>' +
-  '<g fill="none" stroke="currentColor" stroke-width="2.2" stroke-linecap="round"><circle cx="16" cy="16" r="4"/><path d="M19 19l3 3"/></g></svg>';
-
 // A button with a panel below it, which the browser closes on Esc or a click elsewhere.
 class Panel {
   constructor(root, opener, label) {
@@ -92,8 +86,8 @@ class Switcher {
   constructor(parent) {
     const root = make("div", "start");
     this.mark = make("a", "mark");
-    this.mark.innerHTML = MARK;
-    this.mark.append(make("span", "", "imseek"));
+    this.early = document.getElementById("imseek-early"); // The bar before this one: see early_page.py.
+    this.mark.append(this.early.querySelector("svg").cloneNode(true), make("span", "", "imseek"));
     this.mark.setAttribute("aria-label", "imseek");
     this.mark.addEventListener("click", (event) => follow(event, ""));
     this.opener = make("button", "opener");
@@ -138,6 +132,7 @@ class Switcher {
     this.fresh.hidden = true;
     this.mark.href = data.collection ? `/?c=${encodeURIComponent(data.collection)}` : "/";
     this.point();
+    this.early.hidden = true;
     listen(this, data.state);
   }
 

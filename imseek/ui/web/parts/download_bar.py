@@ -13,6 +13,7 @@ from imseek.types.search_results import Hit
 from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web import app_state, downloads
 from imseek.ui.web.components import component, ignore_change
+from imseek.ui.web.search_state import MAX_FEEDBACK
 from imseek.ui.web.selections import MAX_IMAGES, make_selection
 
 #: Maximum number of pictures side by side.
@@ -46,17 +47,19 @@ def show_selection_bar(
     everything: Callable[[], None],
     clear: Callable[[], None],
     album: str | None = None,
-) -> None:
+    less: bool = False,
+) -> bool | None:
     """Offer the same for what is selected in a grid, at the bottom of the window.
 
     ``hits`` supply the scores for tables; ``known`` has score and duplicates of ids that are not among them. ``whole``
     is the label of the button that calls ``everything`` to select all, "" for none. That and ``clear`` run before the
-    next run. ``album`` is the album that the grid shows.
+    next run. ``album`` is the album that the grid shows. Returns True if the user wants more like these, False for
+    less, which is offered only with ``less``.
     """
     text = f"{len(ids):,} selected"
-    _draw(
+    return _draw(
         name, collection, ids, hits, key, text, known=known, floating=True, whole=whole, everything=everything,
-        clear=clear, album=album,
+        clear=clear, album=album, less=less,
     )  # fmt: skip
 
 
@@ -74,15 +77,16 @@ def _draw(
     everything: Callable[[], None] | None = None,
     clear: Callable[[], None] | None = None,
     album: str | None = None,
-) -> None:
+    less: bool = False,
+) -> bool | None:
     if not ids:
-        return
+        return None
     if len(ids) > MAX_IMAGES:
         st.text(f"{text}: more than {MAX_IMAGES:,} are not taken along at once. Choose fewer.")
-        return
+        return None
     chosen = app_state.current_app().choices.keep(make_selection(name, ids, hits, known))
     stored = _measure(collection, ids, hits)
-    component("bar", "common", "changes", "albums", "zoom", "side_by_side")(
+    said = component("bar", "common", "changes", "albums", "zoom", "side_by_side")(
         key=key,
         data={
             "text": text,
@@ -98,10 +102,15 @@ def _draw(
             "refused": downloads.size_refusal(len(ids), stored),
             "album": album,
             "single": len(ids) == 1,
+            "likes": floating and len(ids) <= MAX_FEEDBACK,
+            "less": less,
         },
         on_all_change=everything or ignore_change,
         on_cleared_change=clear or ignore_change,
+        on_liked_change=ignore_change,
     )
+    liked = getattr(said, "liked", None)
+    return None if liked is None else liked == "more"
 
 
 def _measure(collection: Collection, ids: Sequence[int], hits: Sequence[Hit]) -> int:

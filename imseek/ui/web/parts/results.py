@@ -20,6 +20,8 @@ from imseek.ui.web.plain_text import file_name, one_line
 
 #: Callback for a request for more (True) or less (False) like an image.
 Like: TypeAlias = Callable[[int, bool], None]
+#: The same for several images.
+LikeAll: TypeAlias = Callable[[Sequence[int], bool], None]
 _LIKE: Final = ("m", "l")
 #: Heights of rows of pictures in pixels, by size.
 ROWS: Final = {"Small": 110, "Medium": 180, "Large": 340}
@@ -53,6 +55,7 @@ def results(
     rule_after: int | None = None,
     rule: str = "less relevant from here",
     like: Like | None = None,
+    like_all: LikeAll | None = None,
     groups: Sequence[HitGroup] = (),
     scores: bool = True,
     following: Following | None = None,
@@ -65,7 +68,8 @@ def results(
 
     Hits beyond the first ``rule_after`` are dimmed, below a line with the text ``rule``. ``groups`` (of the same hits)
     become headings. ``like`` is called for more or less like an image (keys m and l, or in the large view); if None,
-    more leads to a search, and less is not offered. The user chooses the size of pictures, which is kept in the URL.
+    more leads to a search, and less is not offered; ``like_all`` likewise for what is selected. The user chooses the
+    size of pictures, which is kept in the URL.
 
     ``following`` says where the hits after these are, which are shown on the way down; then ``known`` returns score and
     duplicates of those that the browser has loaded, and ``everything`` the ids of all. With ``remembers``, the URL
@@ -99,7 +103,7 @@ def results(
     )
     if picked.selected:
         total = len(cards) if following is None else following.total
-        download_bar.show_selection_bar(
+        liked = download_bar.show_selection_bar(
             name,
             collection,
             picked.selected,
@@ -110,7 +114,12 @@ def results(
             everything=lambda: chosen.choose([hit.image_id for hit in hits] if everything is None else everything()),
             clear=lambda: chosen.choose([]),
             album=album,
+            less=like_all is not None,
         )
+        if liked is not None and like_all is not None:
+            like_all(picked.selected, liked)
+        elif liked:
+            search_like_all(picked.selected)
     if picked.searched is not None:
         search_like(*picked.searched)
     if picked.pressed is not None and picked.pressed[1] in letters:
@@ -222,6 +231,12 @@ def search_like(image_id: int, region: Region | None = None) -> None:
     """Go to a search for more like an image, or like a region of it."""
     # The address component keeps the collection in the URL.
     st.switch_page(navigation.page("search"), query_params=search_state.more_like(image_id, region).parameters())
+
+
+def search_like_all(image_ids: Sequence[int]) -> None:
+    """Go to a search for more like several images."""
+    wanted = search_state.SearchState().mark_all(image_ids, right=True)
+    st.switch_page(navigation.page("search"), query_params=wanted.parameters())
 
 
 class _PageSelection:

@@ -9,10 +9,11 @@ import streamlit as st
 
 from imseek import library
 from imseek.errors import ImseekError, MissingExtraError
-from imseek.ui.web import background
+from imseek.ui.web import background, job_costs
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.components.folders import folders
+from imseek.ui.web.folders import FolderListing
 from imseek.ui.web.pages.collections import create_task, run_status
 from imseek.ui.web.parts import errors, navigation
 
@@ -37,6 +38,8 @@ def show_welcome() -> None:
             command = create_task.IndexRequest((chosen,)).command()
             _start(create_task.CollectionRequest(create_task.free_name(os.environ), index=command))
         st.page_link(navigation.page("collections"), label="More choices", icon=":material/tune:")
+    if listing.pictures:
+        st.text(_indexing_cost(listing, create_task.AUTO))
     st.caption("Uses the best model available. You can search as soon as the first pictures are indexed.")
     _show_demo(busy=busy)
 
@@ -93,6 +96,8 @@ def _form(busy: bool) -> None:
     else:
         st.text(f"All pictures in {listing.chosen} and the folders below it will be indexed.")
     encoder = _encoder(busy)
+    if listing.pictures:
+        st.text(_indexing_cost(listing, encoder))
     with st.expander("More"):
         captions = st.checkbox(
             "Also search captions",
@@ -111,6 +116,11 @@ def _form(busy: bool) -> None:
         )
     elif empty:
         _start(create_task.CollectionRequest(name, encoder, captions))
+
+
+def _indexing_cost(listing: FolderListing, encoder: str) -> str:
+    """Say how long it takes to index the chosen folder with an encoder."""
+    return job_costs.describe_indexing(listing.pictures, basic=encoder == create_task.BUILTIN, more=listing.more)
 
 
 def _encoder(busy: bool) -> str:

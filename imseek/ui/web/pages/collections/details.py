@@ -10,7 +10,8 @@ from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import display_path
 from imseek.ui.render.vector_index_text import index_facts, policy_line
 from imseek.ui.render.words import format_size, printable
-from imseek.ui.web.pages.collections import create_task, run_descriptions, run_status
+from imseek.ui.web import job_costs
+from imseek.ui.web.pages.collections import create_task, run_descriptions, run_status, sources
 from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import local_time
 
@@ -26,7 +27,9 @@ def show_failures(named: NamedCollection, info: CollectionInfo) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Retry all", type="primary", disabled=busy):
             run_status.start(named, create_task.IndexRequest(retry_failed=True).command())
-        st.caption("Files that have changed are retried by every update.")
+        basic = sources.has_basic_encoder(info)
+        takes = job_costs.describe(job_costs.encoding_seconds(len(info.failures), basic=basic))
+        st.caption(f"Takes {takes}. Files that have changed are retried by every update.")
     for group in run_descriptions.group_failures(info.failures):
         with st.container(border=True):
             st.text(f"{group.reason}: {group.count:,}")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import streamlit as st
 
-from imseek import library, maintenance
+from imseek import library, maintenance, ocr
 from imseek.encoders import PRESETS
 from imseek.library import NamedCollection
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.maintenance_reports import RepairReport, VerifyReport
-from imseek.ui.render.words import format_count, format_duration, format_size, printable
-from imseek.ui.web import background
+from imseek.ui.render.words import format_count, format_size, printable
+from imseek.ui.web import background, job_costs
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.collections import run_status
 from imseek.ui.web.parts import errors, navigation
@@ -22,8 +22,6 @@ from imseek.ui.web.plain_text import escape_markdown
 _VERIFY = "verify"
 _REPAIR = "repair"
 _SHOWN = 20
-#: Seconds of a processor for a picture with the better model, without a graphics card: docs/encoders.md.
-_ENCODING_SECONDS: Final = 0.2
 #: A button, what it does, whether that is due, and the command.
 _Task: TypeAlias = tuple[str, str, bool, tuple[str, ...]]
 
@@ -38,30 +36,44 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
             run_status.show_busy()
     embeds = any(summary.space.modality == "text" for summary in info.spaces)
     kind = info.policy.kind
+    copying = job_costs.describe(job_costs.copying_seconds(info.bytes_on_disk))
     tasks: list[_Task] = [
         *_better_model(info),
-        ("Merge files", "Merges small files and removes unused ones.", due.merge, ("maintain",)),
+        (
+            "Merge files",
+            f"Merges small files and removes unused ones, in {copying}.",
+            due.merge,
+            ("maintain",),
+        ),
         (
             "Build the vector index",
-            "Speeds up searches in large collections; small ones do not need it.",
+            "Speeds up searches in large collections; small ones do not need it. "
+            f"Takes {job_costs.describe(job_costs.index_seconds(info.images))}.",
             bool(due.index),
             ("maintain", f"--index={kind}"),
         ),
         (
             "Purge",
-            f"Erases the data of removed pictures ({due.dead:,} now).",
+            f"Erases the data of removed pictures ({due.dead:,} now), in {copying}.",
             False,
             ("maintain", "--purge"),
         ),
         (
             "Measure",
-            f"Measures brightness, contrast and sharpness where missing ({due.unmeasured:,} pictures).",
+            f"Measures brightness, contrast and sharpness where missing ({due.unmeasured:,} pictures), in "
+            f"{job_costs.describe(job_costs.measuring_seconds(due.unmeasured))}.",
             due.unmeasured > 0,
             ("maintain", "--measure"),
         ),
     ]
     if not embeds and "text" in (info.spaces[0].modalities or ("text",)):
-        tasks.append(("Embed captions", "Makes captions searchable by meaning.", False, ("maintain", "--captions")))
+        takes = job_costs.describe(job_costs.caption_seconds(info.images))
+        line = f"Makes captions searchable by meaning, in {takes} at most."
+        tasks.append(("Embed captions", line, False, ("maintain", "--captions")))
+    if not ocr.is_active(named.path):
+        takes = job_costs.describe(job_costs.text_seconds(info.images))
+        line = f"Finds pictures by the words that they show, now and when pictures are added. Takes {takes}."
+        tasks.append(("Read text in pictures", line, False, ("maintain", "--ocr")))
     for label, line, is_due, command in tasks:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button(
@@ -74,7 +86,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
             st.text(f"{line} Recommended now." if is_due else line)
         if pressed:
             run_status.start(named, command)
-    _check(named, busy)
+    _check(named, busy, f", in {job_costs.describe(job_costs.reading_seconds(info.bytes_on_disk))}")
     st.divider()
     _rename(named, busy)
     _delete(named, format_count(info.images, "picture"), busy)
@@ -88,8 +100,8 @@ def _better_model(info: CollectionInfo) -> list[_Task]:
     better = find_encoder(PRESETS["default"].reference)
     if basic is None or better is None:
         return []
-    cost = f"about {format_duration(info.images * _ENCODING_SECONDS / (os.cpu_count() or 1))} without a graphics card"
-    line = f"Finds more by words. Encodes {format_count(info.images, 'picture')} again, in {cost}."
+    line = "Finds more by words. Encodes all again: "
+    line += job_costs.describe_indexing(info.images, basic=False)
     if not better.is_cached:
         line += f" Downloads {format_size(better.download_bytes)} first."
     return [("Get the better model", line, False, ("maintain", "--reencode=default", f"--space={basic.space_id}"))]
@@ -114,12 +126,13 @@ def show_checks(named: NamedCollection) -> None:
             _show_outcome(named, kind, work)
 
 
-def _check(named: NamedCollection, busy: bool) -> None:
+def _check(named: NamedCollection, busy: bool, takes: str = "") -> None:
+    """Draw the button that reads all files, and how long it ``takes`` if that is known."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Check", key="collections-check", disabled=busy, width=200):
             background.start(_VERIFY, str(named.path), lambda work: _verify(work, named), f"Checking {named.name}")
             st.rerun()
-        st.text("Reads all files of the collection and verifies their checksums. Changes nothing.")
+        st.text(f"Reads all files of the collection and verifies their checksums{takes}. Changes nothing.")
 
 
 def _verify(work: BackgroundTask[Any], named: NamedCollection) -> VerifyReport:

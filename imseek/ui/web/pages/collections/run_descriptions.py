@@ -24,6 +24,7 @@ _DOING: Final = {
     "maintain --measure": "Measuring pictures",
     "maintain --index": "Building the vector index",
     "maintain --captions": "Embedding captions",
+    "maintain --ocr": "Reading text in pictures",
     "maintain --reencode": "Encoding with another encoder",
     "source remove": "Removing a source",
     "source relocate": "Relocating a source",

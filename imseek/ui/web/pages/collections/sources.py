@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import streamlit as st
@@ -12,7 +13,7 @@ from imseek.types.collection_info import CollectionInfo, SourceInfo
 from imseek.types.pictures import display_path
 from imseek.ui.render.index_text import plan_summary
 from imseek.ui.render.words import format_count
-from imseek.ui.web import background
+from imseek.ui.web import background, job_costs
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.components.folders import folders
@@ -21,6 +22,7 @@ from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import capitalise
 
 _PLAN = "plan"
+_THOUSAND = 1000
 
 
 def show(named: NamedCollection, info: CollectionInfo) -> None:
@@ -36,12 +38,23 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):
                 run_status.start(named, create_task.IndexRequest().command())
-            st.caption("Scans all sources: adds new pictures, removes those whose files are gone.")
+            files = sum(source.images + source.failures for source in info.sources)
+            scan = job_costs.describe(job_costs.scanning_seconds(files))
+            each = job_costs.describe(job_costs.encoding_seconds(_THOUSAND, basic=has_basic_encoder(info)))
+            st.caption(
+                "Scans all sources: adds new pictures, removes those whose files are gone. "
+                f"Takes {scan}, and {each} for each {_THOUSAND:,} new pictures."
+            )
     st.subheader("Add pictures" if info.sources else "Add the first pictures", anchor=False)
-    _add(named, busy)
+    _add(named, busy, basic=has_basic_encoder(info))
     work = background.find(_PLAN, str(named.path))
     if work is not None:
         _plan(work)
+
+
+def has_basic_encoder(info: CollectionInfo) -> bool:
+    """Whether pictures are encoded by a basic encoder alone, which takes little time."""
+    return all(one.space.quality == "basic" for one in info.spaces if one.space.modality == "image")
 
 
 def _sources(named: NamedCollection, sources: tuple[SourceInfo, ...], busy: bool) -> None:
@@ -95,7 +108,7 @@ def _remove(named: NamedCollection, source: SourceInfo) -> None:
 
 
 @st.fragment
-def _add(named: NamedCollection, busy: bool) -> None:
+def _add(named: NamedCollection, busy: bool, *, basic: bool) -> None:
     hidden = bool(st.session_state.get("collections-hidden"))
     listing = folders("Folder, picture, archive or table", key=f"collections-add-{named.name}", hidden=hidden)
     with st.expander("More"):
@@ -108,6 +121,8 @@ def _add(named: NamedCollection, busy: bool) -> None:
         st.text("No such file or folder yet. Keep typing, or choose a folder.")
     else:
         st.text(f"All pictures in {listing.chosen}")
+        if listing.pictures:
+            st.text(job_costs.describe_indexing(listing.pictures, basic=basic, more=listing.more))
     paths = [] if listing.chosen is None else [listing.chosen]
     with st.container(horizontal=True):
         add = st.button("Index", type="primary", disabled=busy or not paths, key="collections-index")
@@ -123,24 +138,27 @@ def _add(named: NamedCollection, busy: bool) -> None:
     if add:
         run_status.start(named, wanted.command())
     elif plan:
-        _start_plan(named, wanted)
+        _start_plan(named, wanted, basic=basic)
         st.rerun()
 
 
-def _start_plan(named: NamedCollection, request: create_task.IndexRequest) -> None:
+def _start_plan(named: NamedCollection, request: create_task.IndexRequest, *, basic: bool) -> None:
     def look(work: BackgroundTask[Any]) -> list[str]:
         work.say(f"Scanning {', '.join(request.paths)}")
-        return plan_lines(current_app().open(named.name), request)
+        return plan_lines(current_app().open(named.name), request, basic=basic)
 
     background.start(_PLAN, str(named.path), look, f"Planning an update of {named.name}")
 
 
-def plan_lines(collection: Collection, request: create_task.IndexRequest) -> list[str]:
-    """Describe what indexing would do."""
+def plan_lines(collection: Collection, request: create_task.IndexRequest, *, basic: bool) -> list[str]:
+    """Describe what indexing would do, and how long it would take with a ``basic`` encoder or a better one."""
     report = request.plan(collection)
     lines = plan_summary(report)
     if request.limit is not None and request.limit < report.added + report.changed:
         lines.append(f"at most {format_count(request.limit, 'picture')} would be read now")
+    new = min(report.added + report.changed, sys.maxsize if request.limit is None else request.limit)
+    if new:
+        lines.insert(1, f"indexing takes {job_costs.describe(job_costs.encoding_seconds(new, basic=basic))}")
     return lines
 
 

@@ -35,23 +35,29 @@ def show() -> None:
         search_form.take_report(of)
         of.follow()
         images = of.images()
+    others = [one.name for one in current_app().collections() if one.path != of.root]
+    if images and of.report is None and of.finding is None:
+        search_form.show_form(of, others, images)
+    st.session_state.setdefault(_VIEW, _REVIEW)
+    if st.session_state.pop(group_list.REVIEW_KEY, False):
+        st.session_state[_VIEW] = _REVIEW
+    head = st.container(horizontal=True, vertical_alignment="center", key="duplicates-head")
+    with head:
+        view = st.segmented_control(
+            "View",
+            [_REVIEW, _LIST, _CLEAR, _BACK],
+            key=_VIEW,
+            required=True,
+            label_visibility="collapsed",
+        )
+        if images and (of.report is not None or of.finding is not None):
+            search_form.show_form(of, others, images)
     if images:
-        search_form.show_form(of, [one.name for one in current_app().collections() if one.path != of.root])
         search_form.show_search(of)
     if of.decisions.unread is not None:
         errors.show_error(of.decisions.unread)
     elif of.decisions.note is not None:
         st.text(f"⚠️ {capitalise(of.decisions.note)}")
-    st.session_state.setdefault(_VIEW, _REVIEW)
-    if st.session_state.pop(group_list.REVIEW_KEY, False):
-        st.session_state[_VIEW] = _REVIEW
-    view = st.segmented_control(
-        "View",
-        [_REVIEW, _LIST, _CLEAR, _BACK],
-        key=_VIEW,
-        required=True,
-        label_visibility="collapsed",
-    )
     if view == _BACK:
         undo_list.show(of)
         judgement_list.show(name, of)
@@ -68,7 +74,7 @@ def show() -> None:
                 "other. This changes nothing. The first time may take a while; you can stop it and continue later."
             )
         return
-    search_form.show_summary(of, report)
+    search_form.show_summary(of, report, head)
     if view == _CLEAR and of.finding is not None:
         st.text("Files can be cleaned up once the search has ended, or has been stopped.")
         return

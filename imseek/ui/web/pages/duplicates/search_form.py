@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from imseek import duplicates
 from imseek.duplicates.results import KIND_FACTS, DuplicateKind, DuplicateReport, KeepRule
@@ -14,6 +15,7 @@ from imseek.errors import ImseekError
 from imseek.progress import Progress
 from imseek.ui.render.duplicates_page import KIND_LABELS
 from imseek.ui.render.words import format_count, format_duration, format_size
+from imseek.ui.web import job_costs
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace
 from imseek.ui.web.parts import errors
@@ -36,15 +38,15 @@ RULES: Final[dict[KeepRule, str]] = {
 }
 
 
-def show_form(of: Workspace, others: Sequence[str]) -> None:
-    """Draw the form. ``others`` are the names of other collections."""
+def show_form(of: Workspace, others: Sequence[str], images: int) -> None:
+    """Draw the form for a collection of ``images``: in the page, or in a menu where there are groups to review.
+
+    ``others`` are the names of other collections.
+    """
     asked = of.options
     busy = of.finding is not None
-    said = ", ".join(KIND_LABELS[kind] for kind in asked.kinds)
-    with (
-        st.expander(f"Look for {said}", expanded=of.report is None and not busy),
-        st.form("duplicates-asked", border=False),
-    ):
+    place = st.container() if of.report is None and not busy else st.popover("New search")
+    with place, st.form("duplicates-asked", border=False):
         kinds = st.pills(
             "Kinds of duplicates",
             duplicates.KINDS,
@@ -61,9 +63,22 @@ def show_form(of: Workspace, others: Sequence[str]) -> None:
         with st.expander("More", expanded=asked != FindOptions(kinds=asked.kinds, keep=asked.keep)):
             prefer, protect, where, looks, against = _more(asked, others)
         sent = st.form_submit_button("Find duplicates", type="primary", disabled=busy)
+        st.caption(_cost_line(images))
     if sent:
         new = FindOptions(tuple(kinds), keep, _lines(prefer), _lines(protect), where.strip(), int(looks), against)
         start_search(of, new)
+
+
+def _cost_line(images: int) -> str:
+    """Say how long a search takes the first time, by what is looked for."""
+    exact, usual, regions = (
+        job_costs.describe(job_costs.comparing_seconds(images, exact=kind == "exact", regions=kind == "inside"))
+        for kind in ("exact", "same", "inside")
+    )
+    return (
+        f"The first search of {format_count(images, 'picture')} takes {usual} ({exact} for the same file only, "
+        f"{regions} with pictures inside others); later ones only compare what is new."
+    )
 
 
 def _describe_kind(kind: DuplicateKind) -> str:
@@ -147,13 +162,13 @@ def _show_search(of: Workspace, shown: int, since: float) -> None:
         st.rerun()
 
 
-def show_summary(of: Workspace, report: DuplicateReport) -> None:
-    """Summarise the report, and say whether it is outdated."""
+def show_summary(of: Workspace, report: DuplicateReport, head: DeltaGenerator) -> None:
+    """Summarise the report in ``head``, and say below it whether it is outdated."""
     kinds = [group.kind for group in report.groups]
     if kinds:
         by_kind = ", ".join(f"{kinds.count(kind):,} × {KIND_LABELS[kind]}" for kind in KIND_LABELS if kind in kinds)
         found = f"{format_count(len(kinds), 'group')} among {format_count(report.searched, 'picture')}: {by_kind}"
-        st.text(
+        head.text(
             f"{found}. Besides those suggested to be kept: {format_count(report.surplus, 'picture')}, "
             f"{format_size(report.bytes)}."
         )
@@ -192,12 +207,12 @@ def _show_task(task_of: Callable[[], BackgroundTask[Any] | None], doing: str, ke
     task = task_of()
     if task is None or not task.running:
         st.rerun()
-    with st.container(border=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         progress_bar(task.progress, doing)
         if st.button("Stop", disabled=task.stopping, key=key):
             task.stop()
-        if task.stopping and stopping:
-            st.text(stopping)
+    if task.stopping and stopping:
+        st.text(stopping)
 
 
 def progress_bar(progress: Progress | None, doing: str) -> None:

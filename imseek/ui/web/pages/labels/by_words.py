@@ -15,7 +15,7 @@ from imseek.labels import Classes
 from imseek.labels.results import LabelPreview
 from imseek.progress import ProgressCallback
 from imseek.ui.render.words import format_count
-from imseek.ui.web import app_state
+from imseek.ui.web import app_state, job_costs
 from imseek.ui.web.components.shelves import shelves
 from imseek.ui.web.components.text_area import MAX_CHARACTERS, lines
 from imseek.ui.web.pages.labels import label_shelves, label_tasks, saved_labels
@@ -205,7 +205,11 @@ def _preview(name: str, collection: Collection, options: LabelOptions, classes: 
 
 
 def _save(collection: Collection, options: LabelOptions, classes: Classes, found: LabelPreview) -> None:
-    st.text("Nothing is stored until you save. You can filter by saved labels, update them, and delete them.")
+    takes = job_costs.describe(job_costs.labelling_seconds(found.of))
+    st.text(
+        f"Nothing is stored until you save, which takes {takes}. You can filter by saved labels, update them, and "
+        "delete them."
+    )
     with errors.show_errors():
         there = {one.name for one in labels.saved(collection)}
     free = free_name(there)

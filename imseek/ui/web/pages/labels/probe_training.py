@@ -11,10 +11,11 @@ import streamlit as st
 
 from imseek import probes
 from imseek.collection import Collection
+from imseek.overview import read_state
 from imseek.probes.results import ProbeApplyReport, ProbeInfo, ProbeScore
 from imseek.progress import Cancelled, ProgressCallback
 from imseek.ui.render.words import format_count
-from imseek.ui.web import app_state
+from imseek.ui.web import app_state, job_costs
 from imseek.ui.web.components.shelves import shelves
 from imseek.ui.web.pages.labels import label_sets, label_shelves, label_tasks, saved_labels
 from imseek.ui.web.pages.labels.label_sets import LabelSet
@@ -95,6 +96,9 @@ def show_train_button(
     if st.session_state.pop("learn-begun", False):
         st.rerun()  # The whole page, which shows running tasks.
     hints = [label_sets.advice(one, counts) if why is None else why]
+    if why is None:
+        takes = job_costs.describe(1 + job_costs.labelling_seconds(read_state(collection.path).images))
+        hints.append(f"Training, with predictions for all pictures, takes {takes}.")
     if probe is not None and why is None and labelled != sum(probe.counts):
         hints.append(f"It was learned from {sum(probe.counts):,} labels.")
     st.text(one_line(" ".join(filter(None, hints))))

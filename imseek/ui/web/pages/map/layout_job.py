@@ -14,7 +14,7 @@ import streamlit as st
 from imseek import jobs
 from imseek.errors import ImseekError, MissingExtraError
 from imseek.maps import MAX_FITTED
-from imseek.ui.render.words import format_duration
+from imseek.ui.web import job_costs
 from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import capitalise
 
@@ -43,6 +43,11 @@ def estimate(method: str, images: int) -> float:
     if method == "pca":
         return 1 + images * _PCA_SECONDS
     return _START + min(images, MAX_FITTED) * _FIT_SECONDS + max(0, images - MAX_FITTED) * _TRANSFORM_SECONDS
+
+
+def describe_placing(images: int) -> str:
+    """Say how long it takes to place ``images`` among those of a map."""
+    return job_costs.describe(_START + images * _TRANSFORM_SECONDS)
 
 
 def start(root: Path, what: str, arguments: Sequence[str]) -> None:
@@ -136,4 +141,4 @@ def show_form(root: Path, images: int, *, key: str, name: str = "map", again: bo
 
 
 def _takes(method: str, images: int) -> str:
-    return f"about {format_duration(estimate(method, images))}"
+    return job_costs.describe(estimate(method, images))

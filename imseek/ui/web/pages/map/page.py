@@ -159,7 +159,7 @@ def _state(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
     elif missing := map_points.count_missing(map_points.current_view(root, info.name, None)):
         with st.container(horizontal=True, vertical_alignment="center"):
             many = "1 picture came" if missing == 1 else f"{missing:,} pictures came"
-            st.text(f"{many} after this map was laid out.")
+            st.text(f"{many} after this map was laid out. To place them takes {layout_job.describe_placing(missing)}.")
             if st.button("Place them", key="map-place"):
                 with errors.show_errors():
                     layout_job.start(root, f"Placing {missing:,} among the others", ["--name", info.name])

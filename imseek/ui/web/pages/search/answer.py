@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
@@ -54,13 +55,13 @@ def show(name: str, collection: Collection, asked: SearchState, facts: DeltaGene
 def _beyond(collection: Collection, asked: SearchState, result: SearchResult) -> tuple[Hit, ...]:
     """Return a few hits beyond the cutoff; none if options make the order of the list more complicated."""
     reordered = asked.diversity or asked.rerank or asked.hubness or asked.sort == "date"
-    shaped = asked.group_by or asked.collapse or reordered
+    shaped = asked.group_by or reordered
     if not result.cut or result.next_page or asked.page or shaped:
         return ()
     kept, more = st.session_state.get(_MORE, (None, 0))
-    wanted = len(result) + (more if kept == asked else _BEYOND)
+    there = {one for hit in result for one in (hit.image_id, *hit.duplicates)}
+    wanted = len(there) + (more if kept == asked else _BEYOND)
     query = asked.with_changes(cutoff=False, limit=wanted).query(page_state.upload)
-    there = {hit.image_id for hit in result}
     found = collection.search(query, metadata=False)  # Names are enough.
     return tuple(hit for hit in found if hit.image_id not in there)
 
@@ -89,6 +90,8 @@ def _show_more(asked: SearchState, wanted: int) -> None:
 
 def _show_facts(facts: DeltaGenerator, asked: SearchState, result: SearchResult, took: float, beyond: bool) -> None:
     total = _total(asked, result)
+    if asked.collapses and not asked.page:  # Those behind others are found too.
+        total = result.searched - (result.cut or 0)
     said = ["more than" if total is None else "", format_count(total or len(result), "picture")]
     said = [*filter(None, said), f"of {result.searched:,}"]
     if result.groups:
@@ -103,8 +106,9 @@ def _show_facts(facts: DeltaGenerator, asked: SearchState, result: SearchResult,
         line += " · approximate (for all: Options, Exact search)"
     line += f" · {took * 1000:,.0f} ms"
     facts.caption(line)
+    notes = facts.container(key="search-notes", gap=None) if result.notes else facts
     for note in result.notes:
-        facts.caption(f"ℹ️ {escape_markdown(note[:1].upper() + note[1:], 400)}")
+        notes.caption(f"ℹ️ {escape_markdown(note[:1].upper() + note[1:], 400)}")
 
 
 @st.fragment
@@ -129,6 +133,7 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
         rule_after=len(result.hits) if beyond else None,
         groups=result.groups,
         like=_like,
+        like_all=_like_all,
         scores=following is None or following.days is None,
         following=following,
         known=lambda: hit_pages.found_hits.get(name, asked),
@@ -140,10 +145,20 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
 
 
 def _like(image_id: int, more: bool) -> None:
+    asked = page_state.current().asked
+    _go_to_judged(asked.mark(image_id, right=more), f"Searched for {'more' if more else 'less'} like a picture")
+
+
+def _like_all(image_ids: Sequence[int], more: bool) -> None:
+    asked = page_state.current().asked
+    pictures = format_count(len(image_ids), "picture")
+    _go_to_judged(asked.mark_all(image_ids, right=more), f"Searched for {'more' if more else 'less'} like {pictures}")
+
+
+def _go_to_judged(to: SearchState, text: str) -> None:
     before = page_state.current().asked
-    page_state.go_to(before.mark(image_id, right=more))
-    if page_state.current().asked != before:
-        text = "Searched for more like a picture" if more else "Searched for less like a picture"
+    page_state.go_to(to)
+    if to != before:
         changes.announce(Change(text, lambda: page_state.go_to(before)), is_of_session=True)
 
 
@@ -178,6 +193,6 @@ def _total(asked: SearchState, result: SearchResult) -> int | None:
     """Return the number of all hits, None if it is unknown before the last page."""
     if not result.next_page and not asked.page:
         return len(result)
-    if asked.page or asked.group_by or asked.collapse or asked.hubness or asked.diversity or asked.by == "text":
+    if asked.page or asked.group_by or asked.collapses or asked.hubness or asked.diversity or asked.by == "text":
         return None
     return result.searched - (result.cut or 0)

@@ -38,7 +38,9 @@ def show(asked: SearchState, *, captions: bool, calibrated: bool) -> None:
             {n: str(n) for n in sizes},
         )
         _show_ends(asked, calibrated=calibrated)
-        _toggle(asked, "collapse", "Collapse near-duplicates", "Shows only the best of each group.")
+        # With all that there is, or by date, each picture has a place of its own.
+        why = "Shows the best of each group, with the number of the others, among relevant results by relevance."
+        _toggle(asked, "collapse", "Collapse near-duplicates", why)
         _set_widget("search-diversity", asked.diversity)
         st.slider(
             "Variety",
@@ -83,15 +85,17 @@ def _show_ends(asked: SearchState, *, calibrated: bool) -> None:
 def show_order(asked: SearchState) -> None:
     """Draw the choice of the order of the pictures."""
     orders = {"score": "By date", "added": "Newest here"} if asked.empty else {"score": "Best first", "date": "By date"}
-    _set_widget("search-order", asked.sort if asked.sort in orders else "score")
+    # Two widgets: a browser that has not yet drawn the second would send the label of the first, which both have.
+    key = "search-order-all" if asked.empty else "search-order"
+    _set_widget(key, asked.sort if asked.sort in orders else "score")
     st.segmented_control(
         "Order",
         list(orders),
-        key="search-order",
+        key=key,
         required=True,
         format_func=lambda one: orders.get(one, one),
         on_change=_on_change,
-        args=("sort", "search-order"),
+        args=("sort", key),
         label_visibility="collapsed",
     )
 

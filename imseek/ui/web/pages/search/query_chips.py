@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -10,7 +11,7 @@ from imseek.search import Region, is_shares
 from imseek.ui.web import search_state as asking
 from imseek.ui.web.components.chips import Chip
 from imseek.ui.web.pages.search import filters
-from imseek.ui.web.pages.search.filters import TAG, Filter
+from imseek.ui.web.pages.search.filters import FOLDER, TAG, Filter
 from imseek.ui.web.search_state import QueryPart, SearchState
 
 #: Descriptions of what is compared, and of options that differ from the defaults, for lists of searches.
@@ -19,14 +20,17 @@ _KNOBS: Final = {
     "sort": "by date",
     "group_by": "in groups",
     "cutoff": "less relevant too",
-    "collapse": "near-duplicates collapsed",
+    "collapse": "near-duplicates too",
     "diversity": "varied",
     "rerank": "by a reranker",
     "hubness": "without pictures that match everything",
     "exact": "exact search",
 }
-#: Precedes a tag in the search box.
+#: Precede a tag and a folder in the search box.
 _TAG: Final = "tag:"
+_FOLDER: Final = "folder:"
+#: What may follow words there: a tag, a folder, or unwanted words, in quotes if there are several.
+_TOKEN: Final = re.compile(r'(?:^|(?<=\s))(tag:|folder:|-)(?:"([^"]+)"|([^\s"-][^\s"]*))(?=\s|$)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,21 @@ def box_text(asked: SearchState) -> str:
 def submit_text(asked: SearchState, text: str) -> SearchState:
     """Apply the submitted text of the search box. Raises QueryError.
 
-    Words replace those that were there; a picture (``id:17``), a tag as a filter (``tag:beach``) and what is unwanted
-    (``-snow``) are added.
+    Words replace those that were there; a picture (``id:17``), a tag or folder as a filter (``tag:beach``,
+    ``folder:2019``) and what is unwanted (``-snow``) are added, each alone, or after words.
     """
-    if tag := text.strip().removeprefix(_TAG).strip() if text.strip().startswith(_TAG) else "":
-        return asked.with_changes(where=filters.replace_filter(asked.where, Filter(TAG, (tag,))))
+    text = text.strip()
+    for prefix in (_TAG, _FOLDER):
+        if text.startswith(prefix) and not _TOKEN.search(text, len(prefix)) and (name := text[len(prefix) :].strip()):
+            return _add_filter(asked, prefix, name.strip('"'))
+    tokens = list(_TOKEN.finditer(text))
+    # What begins with a minus is unwanted as a whole, unless more follows.
+    if len(tokens) > 1 or (tokens and tokens[0].start()):
+        for found in tokens:
+            prefix, what = found[1], found[2] or found[3]
+            asked = add_words(asked, what, unwanted=True) if prefix == "-" else _add_filter(asked, prefix, what)
+        words = " ".join(_TOKEN.sub("", text).split())
+        return submit_text(asked, words) if words else asked
     part = asking.parse_typed(text)
     n = box_part_index(asked)
     if part is not None and (part.kind != "words" or part.unwanted):
@@ -81,6 +95,17 @@ def submit_text(asked: SearchState, text: str) -> SearchState:
     if any(replace(one, weight=part.weight) == part for one in others):
         return asked.without_part(n).with_part(part)
     return asked.with_changes(parts=(*asked.parts[:n], part, *asked.parts[n + 1 :]))
+
+
+def _add_filter(asked: SearchState, prefix: str, name: str) -> SearchState:
+    """Limit a search to a tag, or to a folder: a whole path, or what its path contains."""
+    if prefix == _TAG:
+        new = Filter(TAG, (name,))
+    elif name.startswith("/"):
+        new = Filter(FOLDER, below=(name.rstrip("/") or "/",))
+    else:
+        new = Filter(FOLDER, holds=name)
+    return asked.with_changes(where=filters.replace_filter(asked.where, new))
 
 
 def add_words(asked: SearchState, text: str, *, unwanted: bool) -> SearchState:

@@ -96,8 +96,9 @@ def more_words() -> None:
         st.text_input("Exclude", key=_NOT, placeholder="snow", on_change=_on_part_added, args=(_NOT, True))
         st.caption(
             "Each becomes a chip whose weight you can change. In the search box, `2:beach` counts twice, `-snow` is "
-            'excluded, `tag:best` filters by a tag, `"old harbour"` and `invoi*` match words, and `id:17`, a path or a '
-            "link searches by that picture. Press `/` to focus the box."
+            "excluded, `tag:best` and `folder:2019` filter, also after words (`harbour -snow folder:2019`), "
+            '`"old harbour"` and `invoi*` match words, and `id:17`, a path or a link searches by that picture. Press '
+            "`/` to focus the box."
         )
 
 
