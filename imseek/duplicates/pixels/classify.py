@@ -44,7 +44,7 @@ from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
 from imseek.duplicates.pixels.registration import (
     Registration,
-    register_inside,
+    find_inside,
     register_near,
     register_whole,
 )
@@ -459,8 +459,12 @@ class _Pairs:
 
     def _search_part(self, n: int, a: Luminance, b: Luminance, code: int, laid: Registration) -> Registration:
         """Search each picture of pair ``n`` inside the other; return the best fit, which may be the one ``laid``."""
-        for fine in _search_grids(float(self.cosine[n]), self.thresholds):
-            laid = max(laid, register_inside(a, b, code, fine=fine), key=lambda one: one.agreement)
+        cosine = float(self.cosine[n])
+        if cosine < self.thresholds.near_cosine:
+            return laid
+        # Both grids if the cosine is unknown.
+        for found in find_inside(a, b, code, fine=not cosine < self.thresholds.fine_cosine):
+            laid = max(laid, found, key=lambda one: one.agreement)
             if self._is_same(n, laid):
                 break
         return laid
@@ -519,15 +523,6 @@ def judge_unread(distance: int, orientation: int, cosine: float, thresholds: Thr
     if distance <= thresholds.unread_bits and cosine >= thresholds.unread_cosine:
         return Verdict(SAME, _confidence_at(UNREAD_CONFIDENCE, distance), orientation)
     return Verdict(0, 0.0)
-
-
-def _search_grids(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
-    """Return the inside searches to run, each with a flag for the fine grid; both if the cosine is unknown."""
-    if np.isnan(cosine):
-        return (False, True)
-    if cosine < thresholds.near_cosine:
-        return ()
-    return (False, True) if cosine >= thresholds.fine_cosine else (False,)
 
 
 def _is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) -> bool:

@@ -143,11 +143,9 @@ def _find_boxes(first: Luminance, second: Luminance) -> list[tuple[int, int, int
     noise = float(np.median(cells[textured])) if textured.any() else 0.0
     least = max(_LEAST, _NOISE_FACTOR * min(noise, _MAX_NOISE))
     boxes = []
-    for rows, columns in _connected(cells >= _FAINT):
+    for rows, columns in _connected(cells >= _FAINT, cells >= least):
         values = cells[rows, columns]
-        if (most := float(values.max())) < least:
-            continue
-        core = values >= max(_FAINT, _CORE * most)
+        core = values >= max(_FAINT, _CORE * float(values.max()))
         top, left = (_MARGIN + _CELL * int(at[core].min()) for at in (rows, columns))
         bottom, right = (_MARGIN + _CELL * (int(at[core].max()) + 1) for at in (rows, columns))
         around = (
@@ -184,21 +182,23 @@ def _correlation(x: Luminance, y: Luminance) -> float:
     return float(one @ other) / (math.sqrt(float(one @ one) * float(other @ other)) + _GREY_NOISE**2 * x.size)
 
 
-def _connected(marked: npt.NDArray[np.bool_]) -> list[_Cells]:
-    """Return the rows and columns of each set of marked cells that touch, corners included."""
-    left = {(int(row), int(column)) for row, column in zip(*np.nonzero(marked), strict=True)}
+def _connected(marked: npt.NDArray[np.bool_], seeds: npt.NDArray[np.bool_]) -> list[_Cells]:
+    """Return the rows and columns of each set of marked cells that touch, corners included, and hold a seed."""
+    width = marked.shape[1] + 2
+    left = set(np.flatnonzero(np.pad(marked, 1)).tolist())
+    around = (-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1)
     found = []
-    while left:
-        front = [left.pop()]
-        cells = []
-        while front:
-            row, column = front.pop()
-            cells.append((row, column))
-            near = {(row + y, column + x) for y in (-1, 0, 1) for x in (-1, 0, 1)} & left
-            left -= near
-            front += near
-        rows, columns = np.array(cells, np.int64).T
-        found.append((rows, columns))
+    for seed in np.flatnonzero(np.pad(seeds, 1)).tolist():
+        if seed not in left:
+            continue
+        left.remove(seed)
+        cells = [seed]
+        for cell in cells:  # which grows
+            near = [cell + step for step in around if cell + step in left]
+            left.difference_update(near)
+            cells += near
+        rows, columns = np.divmod(np.array(cells, np.int64), width)
+        found.append((rows - 1, columns - 1))
     return found
 
 

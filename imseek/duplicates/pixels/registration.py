@@ -11,7 +11,7 @@ picture, so that a thumbnail is not penalised for detail it cannot show.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
@@ -25,9 +25,9 @@ from imseek.duplicates.pixels.resampling import (
     Luminance,
     correlate,
     cut_overlap,
-    find_gradient,
     find_overlap,
     fit_gain_offset,
+    sample_overlap,
     shrink_to,
 )
 from imseek.duplicates.pixels.template_search import CorrelationSearch
@@ -47,6 +47,10 @@ _HOPELESS: Final = 0.25
 #: Least correlation of the search if one is inside the other: of 300 crops and framed copies, all but the blankest
 #: had .54; of unrelated pictures, three quarters had less than .5.
 _MIN_CORRELATION: Final = 0.5
+#: One way round is clear if it correlates by so much more than the other.
+_CLEAR: Final = 0.03
+#: From so many pixels on, every second row and column tells the fit.
+_SAMPLED: Final = 4000
 #: Residuals looked at to find their spread.
 _RESIDUALS: Final = 1500
 #: The fit has converged if a step moves nothing by more than so many pixels.
@@ -108,18 +112,29 @@ def register_near(
 
 
 def register_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: bool = False) -> Registration:
-    """Find one picture inside the other, at half its size or larger; the better of both ways round.
+    """Find one picture inside the other: the last one of :func:`find_inside`."""
+    *_, last = find_inside(a, b, orientation, fine=fine)
+    return last
 
-    ``fine`` doubles the resolution of the search grid and takes five times as long; on the coarse grid, lines of text
-    are mere stripes.
+
+def find_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: bool = False) -> Iterator[Registration]:
+    """Yield how one picture may lie inside the other, at half its size or larger: the better of both ways round, on a
+    coarse grid and then, if ``fine``, on one of twice its side.
+
+    The fine one takes ten times as long, and searches one way only where the coarse one was clear about it; on the
+    coarse grid, lines of text are mere stripes.
     """
     turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
-    grid = _FINE if fine else _COARSE
-    peak, fit = _search(a, turned, grid)
-    other, back = _search(turned, a, grid)
-    if max(peak, other) < _MIN_CORRELATION:
-        return Registration(orientation, 0.0, 0.0, max(peak, other), 0.0, 0.0, 0.0, max(a.shape))
-    return _measure(a, turned, orientation, fit if peak >= other else back.inverse())
+    ways: tuple[bool, ...] = (False, True)
+    for grid in (_COARSE, _FINE) if fine else (_COARSE,):
+        found = {back: _search(turned, a, grid) if back else _search(a, turned, grid) for back in ways}
+        back = max(found, key=lambda way: found[way][0])
+        peak, fit = found[back]
+        if peak < _MIN_CORRELATION:
+            yield Registration(orientation, 0.0, 0.0, peak, 0.0, 0.0, 0.0, max(a.shape))
+        else:
+            yield _measure(a, turned, orientation, fit.inverse() if back else fit)
+        ways = tuple(way for way in ways if found[way][0] >= peak - _CLEAR)
 
 
 def swap_sides(one: Registration) -> Registration:
@@ -227,13 +242,15 @@ def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | N
         shared = find_overlap(a, b, fit)
         if min(shared.height, shared.width) < _MIN_EXTENT:
             return fit
-        target, moved = cut_overlap(a, b, shared, fit)
+        step = 2 if shared.height * shared.width >= _SAMPLED else 1
+        target, moved, down, right = sample_overlap(a, b, shared, fit, step)
         outside = None
         if band is None:
             gain, offset = fit_gain_offset(moved, target)
         else:
-            outside = np.ones(target.shape, np.bool_)
+            outside = np.ones((shared.height, shared.width), np.bool_)
             outside[band.over(shared)] = False
+            outside = outside[1:-1:step, 1:-1:step]
             gain, offset = fit_gain_offset(moved[outside], target[outside])
         if gain <= 0:
             return fit
@@ -246,19 +263,20 @@ def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | N
         np.reciprocal(weight, out=weight)
         if outside is not None:
             weight *= outside
-        y, x = _powers(shared.top, shared.bottom, a.shape[0]), _powers(shared.left, shared.right, a.shape[1])
-        normal, residual = _normal_equations(*find_gradient(moved), weight, error, y, x)
+        y = _powers(shared.top + 1, shared.bottom - 1, step, a.shape[0])
+        x = _powers(shared.left + 1, shared.right - 1, step, a.shape[1])
+        normal, residual = _normal_equations(down, right, weight, error, y, x)
         normal.flat[::5] += 1e-4 * normal.flat[::5] + 1e-6 / gain**2
-        step = (np.linalg.solve(normal, residual) / gain).tolist()
-        longest = max(map(abs, step))
+        change = (np.linalg.solve(normal, residual) / gain).tolist()
+        longest = max(map(abs, change))
         if not longest < max(a.shape) / 4:
             return fit  # It diverges.
         # Steps are in pixels of `a`; each is sy (sx) pixels of `b`.
         fit = Fit(
-            fit.sy * (1 + step[0] / a.shape[0]),
-            fit.ty + step[1] * fit.sy,
-            fit.sx * (1 + step[2] / a.shape[1]),
-            fit.tx + step[3] * fit.sx,
+            fit.sy * (1 + change[0] / a.shape[0]),
+            fit.ty + change[1] * fit.sy,
+            fit.sx * (1 + change[2] / a.shape[1]),
+            fit.tx + change[3] * fit.sx,
         )
         if longest < _CONVERGED:
             break
@@ -274,9 +292,9 @@ def _find_spread(error: Float32) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _powers(start: int, stop: int, side: int) -> Float32:
+def _powers(start: int, stop: int, step: int, side: int) -> Float32:
     """Return the squares, first powers and ones (3, n) of places along a side, in shares of it."""
-    places = (np.arange(start, stop) / side).astype(np.float32)
+    places = (np.arange(start, stop, step) / side).astype(np.float32)
     powers = np.stack([places * places, places, np.ones_like(places)])
     powers.setflags(write=False)
     return powers

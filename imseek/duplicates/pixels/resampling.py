@@ -73,6 +73,21 @@ def cut_overlap(a: Luminance, b: Luminance, shared: Overlap, fit: Fit) -> tuple[
     return a[shared.top : shared.bottom, shared.left : shared.right], np.asarray(down @ b @ right.T, np.float32)
 
 
+def sample_overlap(
+    a: Luminance, b: Luminance, shared: Overlap, fit: Fit, step: int
+) -> tuple[Luminance, Luminance, Luminance, Luminance]:
+    """Return every ``step``-th row and column of what :func:`cut_overlap` returns, and the central differences down and
+    across of the second picture there; of the outermost ones, none is taken."""
+    down = _weights(shared.top, shared.height, b.shape[0], fit.sy, fit.ty)
+    right = _weights(shared.left, shared.width, b.shape[1], fit.sx, fit.tx)
+    inner, half = slice(1, -1, step), np.float32(0.5)
+    rows, columns = down[inner], right[inner]
+    row_slopes, column_slopes = (half * (weights[2::step] - weights[:-2:step]) for weights in (down, right))
+    moved = rows @ b
+    target = a[shared.top : shared.bottom, shared.left : shared.right][inner, inner]
+    return target, moved @ columns.T, row_slopes @ b @ columns.T, moved @ column_slopes.T
+
+
 def _weights(start: int, places: int, count: int, scale: float, shift: float) -> Float32:
     """Return weights (places, count) float32 that resample at places from ``start`` on; rows sum to 1. The kernel is a
     triangle as wide as the step."""

@@ -1,6 +1,6 @@
 """Search for one picture in another at several sizes and all positions, by normalised cross-correlation.
 
-J. P. Lewis, "Fast Normalized Cross-Correlation", 1995: numerators by FFT, denominators from window sums.
+J. P. Lewis, "Fast Normalized Cross-Correlation", 1995: numerators by Fourier transform, denominators from window sums.
 """
 
 from __future__ import annotations
@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from imseek.duplicates.pixels.resampling import Luminance, resize_luminance, standardise
 from imseek.types.arrays import Float32
+
+Complex64: TypeAlias = npt.NDArray[np.complex64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +49,32 @@ class CorrelationSearch:
     def peaks(self, part: Luminance, sizes: Sequence[tuple[int, int]]) -> Iterator[Peak]:
         """Yield the best position of ``part`` at each of ``sizes`` (height, width), none larger than the picture."""
         height, width = self._shape
-        templates = np.zeros((len(sizes), *self._padded), np.float32)
-        for n, (h, w) in enumerate(sizes):
-            templates[n, :h, :w] = standardise(resize_luminance(part, h, w))
-        numerators = np.fft.irfft2(np.conj(np.fft.rfft2(templates)) * self._spectrum, s=self._padded)
+        spectra = np.stack([self._spectrum_of(standardise(resize_luminance(part, h, w))) for h, w in sizes])
+        numerators = np.fft.irfft2(np.conj(spectra, out=spectra) * self._spectrum, s=self._padded)
         for n, (h, w) in enumerate(sizes):
             field = numerators[n, : height - h + 1, : width - w + 1] / self._norms(h, w)
             top, left = np.unravel_index(int(field.argmax()), field.shape)
             yield Peak(float(field[top, left]), int(top), int(left), h, w)
+
+    def _spectrum_of(self, template: Luminance) -> Complex64:
+        """Return the spectrum of a template, padded with zeros: as products with matrices, which leave out the zeros,
+        in less time than by FFT."""
+        (height, width), (down, across) = template.shape, self._padded
+        rows = (template @ _fourier_matrix(across)[:width, : across // 2 + 1].view(np.float32)).view(np.complex64)
+        return _fourier_matrix(down)[:, :height] @ rows
 
     def _norms(self, h: int, w: int) -> Float32:
         area = h * w
         variance = _window_sums(self._squares, h, w) - _window_sums(self._sums, h, w) ** 2 / area
         norms: Float32 = np.sqrt(np.maximum(variance, area * self._noise**2))
         return norms
+
+
+@cache
+def _fourier_matrix(side: int) -> Complex64:
+    """Return the matrix (side, side) of the discrete Fourier transform."""
+    places = np.arange(side)
+    return np.exp(-2j * np.pi / side * (np.outer(places, places) % side)).astype(np.complex64)
 
 
 @cache
