@@ -238,16 +238,13 @@ def unit_rows(encoder: Encoder, batch: list[npt.NDArray[Any]]) -> list[npt.NDArr
     if not batch:
         return []
     try:
-        return [_row(vector) for vector in encoder.encode_images(np.stack(batch))]
+        return [
+            row.astype(np.float16) if np.isfinite(row).all() else "the vector is not finite"
+            for row in encoder.encode_images(np.stack(batch))
+        ]
     except (ImseekError, OSError, ImportError):
         raise
     except Exception as error:
         if len(batch) == 1:
             return [f"{type(error).__name__}: {error}"]
         return [row for one in batch for row in unit_rows(encoder, [one])]
-
-
-def _row(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float16] | str:
-    if not np.isfinite(vector).all():
-        return "the vector is not finite"
-    return vector.astype(np.float16)

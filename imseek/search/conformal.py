@@ -51,7 +51,9 @@ class LossCurve:
     def is_sound(self) -> bool:
         """Whether the arrays are as described, wherever they come from."""
         shapes_fit = self.relevance.ndim == 1 and self.relevance.shape == self.weights.shape
-        return shapes_fit and bool((self.relevance[1:] >= self.relevance[:-1]).all() and (self.weights > 0).all())
+        if not shapes_fit or np.isnan(self.relevance).any():
+            return False
+        return bool((self.relevance[1:] >= self.relevance[:-1]).all() and (self.weights > 0).all())
 
     def loss(self, threshold: float) -> float:
         """Return the mean share of relevant images below a threshold."""

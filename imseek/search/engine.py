@@ -51,6 +51,7 @@ from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVector
 from imseek.search.query_words import has_words, text_share, words_of, words_of_negative_texts
 from imseek.search.rank_fusion import (
     MAX_WORD_MATCHES,
+    NO_WORDS,
     CaptionHits,
     WordHits,
     calibrate_each,
@@ -258,7 +259,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         if words is None:
             return prepared
         if words.note is not None:
-            words = replace(WordHits.empty(), note=words.note)
+            words = replace(NO_WORDS, note=words.note)
         if prepared.captions is not None and len(prepared.captions.ids):
             words = words.with_captions(prepared.captions)
         if not len(words.ids):
@@ -413,7 +414,7 @@ class Engine(BaseEngine[Reader]):
 
     def _match_words(self, reader: Reader, query: Query, limit: int, allowed: AllowedImages | None) -> WordHits:
         if not (words := words_of(query)):
-            return WordHits.empty()
+            return NO_WORDS
         unwanted = words_of_negative_texts(query) if query.by == "text" else []
         is_filtered = allowed is not None or query.exact or bool(unwanted)
         looked_up = max(limit, _MAX_WORDS) if is_filtered else limit

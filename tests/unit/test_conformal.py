@@ -58,3 +58,20 @@ def test_on_average_the_next_query_loses_what_was_promised(promise: float) -> No
         losses.append(loss_of(drawn[n:], threshold))
     error = 3 * float(np.std(losses)) / math.sqrt(len(losses))
     assert promise - 2 / (n + 1) - error <= np.mean(losses) <= promise + error
+
+
+@pytest.mark.parametrize(
+    ("relevance", "weights", "is_sound"),
+    [
+        ([-np.inf, -np.inf, 1.0, 2.0], [0.25, 0.25, 0.25, 0.25], True),
+        ([], [], True),
+        ([2.0, 1.0], [0.5, 0.5], False),
+        ([np.nan], [1.0], False),
+        ([np.nan, 1.0], [0.5, 0.5], False),
+        ([1.0, 2.0], [1.0], False),
+        ([1.0, 2.0], [0.5, -0.5], False),
+        ([[1.0, 2.0]], [[0.5, 0.5]], False),
+    ],
+)
+def test_a_curve_from_elsewhere_is_checked(relevance: list[float], weights: list[float], is_sound: bool) -> None:
+    assert LossCurve(2, np.array(relevance), np.array(weights)).is_sound is is_sound

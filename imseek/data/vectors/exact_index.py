@@ -145,7 +145,7 @@ class ExactIndex(ABC, Generic[P]):
 class MemoryIndex(ExactIndex[SegmentData]):
     """The reference index, with NumPy only: scores every row in place, a block at a time; nothing is optimised.
 
-    Memory: 4 bytes per vector (its norm) besides the segments, and a few MiB during a search.
+    Memory: 5 bytes per vector (its norm, and whether it is live) besides the segments, and a few MiB during a search.
     """
 
     def _load(self, segment: Segment) -> SegmentData:
