@@ -116,9 +116,9 @@ class Folder:
             return
         if stat.S_ISDIR(info.st_mode):
             yield from self._folder(self._below, frozenset())
-        else:
+        elif self._is_relevant(self._below):
             self._sidecars = names_in(os.path.dirname(start))
-            yield from self._file(self._below, info)
+            yield self._file(self._below, info)
 
     def _folder(
         self, relative: bytes, ancestors: frozenset[tuple[int, int]]
@@ -131,10 +131,11 @@ class Folder:
         except OSError as error:
             yield UnreachableEntry(relative, SkipReason.UNREADABLE, f"folder: {error.strerror}")
             return
-        if layout.holds_collection({os.fsdecode(entry.name) for entry in entries}):
+        names = set(map(os.fsdecode, (entry.name for entry in entries)))
+        if layout.holds_collection(names):
             self.notes.append(f"{display_path(full)} is a collection: not scanned")
             return
-        if layout.is_quarantine({os.fsdecode(entry.name) for entry in entries}):
+        if layout.is_quarantine(names):
             self.notes.append(f"{display_path(full)} {_QUARANTINE_NOTE}")
             return
         # Only links can lead back to a folder being walked; device and inode identify each ancestor.
@@ -151,8 +152,8 @@ class Folder:
                         yield from self._folder(path, ancestors)
                 elif entry.is_symlink():
                     yield from self._link(entry, path, ancestors)
-                elif self._choose.takes(path):
-                    yield from self._file(path, entry.stat(follow_symlinks=False))
+                elif self._choose.takes(path) and self._is_relevant(path):
+                    yield self._file(path, entry.stat(follow_symlinks=False))
             except OSError as error:
                 yield UnreachableEntry(path, SkipReason.UNREADABLE, str(error.strerror))
 
@@ -171,24 +172,27 @@ class Folder:
                 yield UnreachableEntry(path, SkipReason.LINK_LOOP, f"link: {error.strerror}")
             return
         if not stat.S_ISDIR(target.st_mode):
-            if takes:
-                yield from self._file(path, target)
+            if takes and self._is_relevant(path):
+                yield self._file(path, target)
         elif self._follow_symlinks and self._choose.enters(path):
             if (target.st_dev, target.st_ino) in ancestors:
                 yield UnreachableEntry(path, SkipReason.LINK_LOOP, "the link leads back to a folder above it")
             else:
                 yield from self._folder(path, ancestors)
 
-    def _file(self, path: bytes, info: os.stat_result) -> Iterator[FoundImage | UnreachableEntry]:
-        if not self._looks(path or self._root):
-            self._others += not path.endswith(b".xmp")
-        elif stat.S_ISREG(info.st_mode):
-            found = FoundImage(path, file_stat(info))
-            if self._sidecars and (beside := sidecars_of(place_in(self._root, path), self._sidecars)):
-                found = replace(found, sidecars=beside, sidecar_stat=stat_sidecars(beside))
-            yield found
-        else:
-            yield UnreachableEntry(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
+    def _is_relevant(self, path: bytes) -> bool:
+        """Tell by its path whether a file is relevant. Others are counted, and cost no stat."""
+        looks = self._looks(path or self._root)
+        self._others += not looks and not path.endswith(b".xmp")
+        return looks
+
+    def _file(self, path: bytes, info: os.stat_result) -> FoundImage | UnreachableEntry:
+        if not stat.S_ISREG(info.st_mode):
+            return UnreachableEntry(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
+        found = FoundImage(path, file_stat(info))
+        if self._sidecars and (beside := sidecars_of(place_in(self._root, path), self._sidecars)):
+            return replace(found, sidecars=beside, sidecar_stat=stat_sidecars(beside))
+        return found
 
 
 def quarantine_of(path: bytes) -> bytes | None:
