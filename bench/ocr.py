@@ -35,7 +35,7 @@ from PIL import Image
 
 from imseek.ocr import recogniser as networks
 from imseek.ocr.picture_text import read_picture
-from imseek.ocr.recogniser import Recogniser, model_name
+from imseek.ocr.recogniser import Recogniser, recogniser_name
 
 TESSERACT = {"latin": "eng", "greek": "ell", "cyrillic": "rus", "chinese": "chi_sim"}
 #: Scripts that the shipped networks were trained on.
@@ -57,8 +57,8 @@ def main() -> int:
     if options.no_languages:
         networks.find_tesseract = lambda: None  # type: ignore[assignment]
     recogniser = Recogniser()
-    print(model_name())
-    recorder.put(recogniser=model_name())
+    print(recogniser_name())
+    recorder.put(recogniser=recogniser_name())
     ways: dict[str, Callable[[bytes, str], str]] = {
         "imseek": lambda data, _: "\n".join(line.text for line in read_picture(data, recogniser))
     }

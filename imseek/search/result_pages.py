@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -231,13 +232,17 @@ def _hits(
                 image_id=image_id,
                 score=float(mine.scores[n]),
                 place=data.places.get(image_id),
-                metadata=dict(data.metadata.get(image_id, {})),  # Other results may have the same image.
+                metadata=_copy(data.metadata.get(image_id, {})),  # Other results may have the same image.
                 duplicates=mine.others[n],
                 group=names.get(position),
                 matches=_reranking(one.prepared.query, float(mine.reranked[n])) + why.get(image_id, ()),
                 vector=None if rows is None else rows[n],
             )
     return tuple(hits[position] for position in range(len(page.candidates)))
+
+
+def _copy(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: deepcopy(value) if isinstance(value, list | dict) else value for name, value in metadata.items()}
 
 
 def _reranking(query: Query, score: float) -> tuple[Match, ...]:

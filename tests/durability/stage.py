@@ -745,7 +745,7 @@ def read_texts(stage: Stage) -> None:
 
     collection_pass.COMMIT_IMAGES = 4  # type: ignore[misc]
     collection_pass.Recogniser = Reading  # type: ignore[misc, assignment]
-    collection_pass.model_name = lambda: "reading 1"
+    collection_pass.recogniser_name = lambda: "reading 1"
     ocr.check_installed = nothing_missing
     assert ocr.recognise(stage.root).unreadable == 0
 
