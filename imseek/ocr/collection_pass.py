@@ -56,7 +56,7 @@ def read_texts(writer: Writer, task: Task) -> OcrReport:
     recogniser = recogniser_name()
     with closing(Reader(writer.root)) as reader:
         missing, images = text_store.ids_without_text(reader)
-        earlier = text_store.begin(writer, recogniser, len(missing))
+        earlier = text_store.begin(writer, recogniser, reads=len(missing) > 0)
         batch = _Batch(writer)
         unread: list[UnreadPicture] = []
         unreadable = 0
