@@ -62,6 +62,9 @@ KINDS = ("page", "screenshot", "sign", "plate")
 SIZE = (640, 480)
 DESKTOP = (1920, 1080)
 CAMERA = (4000, 3000)
+#: Pages whose lines are not as others are, and Debian's fonts after handwriting.
+SHAPES = ("light on dark", "small", "perspective", "curved", "sideways", "upside down", "handwriting")
+HANDWRITING = ("breip/Breip.ttf", "femkeklaver/femkeklaver.ttf", "fifthhorseman/dkg.ttf", "kristi/Kristi.ttf")
 DAMAGES = ("rotation", "blur", "jpeg", "noise")
 
 
@@ -112,6 +115,67 @@ def draw_desktops(count: int, seed: int) -> Iterator[Drawn]:
             pen.text((700, 60 + round(row * pixels * 1.5)), " ".join(line), fill=(25, 25, 25), font=font)
             used += line
         yield Drawn(picture, tuple(used), "latin", "desktop", pixels, ())
+
+
+def draw_shapes(count: int, seed: int, handwriting: Path = FOLDER) -> Iterator[Drawn]:
+    """Draw ``count`` pages in Latin of each of the shapes; those in handwriting where its fonts are installed.
+
+    Small letters have 8 to 11 pixels, others 18 to 32. Sheets in perspective lie on photographs, their corners moved by
+    up to a quarter of their sides. Curved lines rise and fall by up to 60 pixels over the width of a page.
+    """
+    chance = np.random.default_rng([seed, 5])
+    for number in range(count * len(SHAPES)):
+        shape = SHAPES[number % len(SHAPES)]
+        pixels = int(chance.integers(8, 12) if shape == "small" else chance.integers(18, 33))
+        name = FOLDER / str(chance.choice(FONTS["latin"]))
+        if shape == "handwriting":
+            name, pixels = handwriting / str(chance.choice(HANDWRITING)), pixels + 8
+            if not name.is_file():
+                continue
+        picture, words = _sheet(ImageFont.truetype(name, pixels), shape == "light on dark", chance)
+        if shape == "perspective":
+            picture = _lay_down(picture, _cut(photographs()[chance.integers(len(photographs()))], SIZE, chance), chance)
+        elif shape == "curved":
+            rise = np.sin(np.linspace(0, np.pi, SIZE[0])) * chance.uniform(25, 60) * chance.choice([-1, 1])
+            rows = np.arange(SIZE[1])[:, np.newaxis] + rise.astype(int)
+            picture = Image.fromarray(np.asarray(picture)[rows.clip(0, SIZE[1] - 1), np.arange(SIZE[0])])
+        elif shape in ("sideways", "upside down"):
+            picture = picture.rotate(180 if shape == "upside down" else int(chance.choice([90, 270])), expand=True)
+        yield Drawn(picture, tuple(words), "latin", shape, pixels, ())
+
+
+def _sheet(font: ImageFont.FreeTypeFont, dark: bool, chance: np.random.Generator) -> tuple[Image.Image, list[str]]:
+    """Draw two to six lines with room around them; return the words, too."""
+    ink, paper = ((235, 235, 230), (25, 28, 34)) if dark else ((20, 20, 25), (250, 249, 245))
+    picture = Image.new("RGB", SIZE, paper)
+    pen = ImageDraw.Draw(picture)
+    used: list[str] = []
+    for row in range(int(chance.integers(2, 7))):
+        line: list[str] = []
+        for word in _words("latin", chance, int(chance.integers(2, 8))):
+            if pen.textlength(" ".join([*line, word]), font=font) > SIZE[0] - 100:
+                break
+            line.append(word)
+        pen.text((50, 80 + row * round(font.size * 1.7)), " ".join(line), fill=ink, font=font)
+        used += line
+    return picture, used
+
+
+def _lay_down(sheet: Image.Image, ground: Image.Image, chance: np.random.Generator) -> Image.Image:
+    """Draw a sheet on a ground, seen from somewhere else."""
+    wide, high = SIZE
+    corners = [(0, 0), (wide, 0), (wide, high), (0, high)]
+    seen = [(abs(x - chance.uniform(0, 0.25) * wide), abs(y - chance.uniform(0, 0.25) * high)) for x, y in corners]
+    equations = []
+    for (x, y), (u, v) in zip(seen, corners, strict=True):
+        equations += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+    way = np.linalg.solve(np.array(equations), np.array(corners, float).ravel()).tolist()
+    whole = Image.new("L", SIZE, 255)
+    ground.paste(
+        sheet.transform(SIZE, Image.Transform.PERSPECTIVE, way, Image.Resampling.BICUBIC),
+        mask=whole.transform(SIZE, Image.Transform.PERSPECTIVE, way),
+    )
+    return ground
 
 
 def photographs_without_text(count: int, seed: int, size: tuple[int, int] = SIZE) -> Iterator[Image.Image]:

@@ -1,10 +1,13 @@
 """Text in pictures: words found, words invented, what the gate loses, and images a second, beside Tesseract.
 
     python bench/ocr.py [--pictures 120] [--photos 160] [--seed 2] [--no-tesseract] [--no-languages]
+    python bench/ocr.py --shapes 20 [--handwriting FOLDER] [--seed 2] [--no-tesseract]
 
 Pictures of 640 × 480 are drawn (drawn_text.py): pages, screenshots, words over photographs and on plates over them,
 of 12 to 60 pixels, in Latin, Greek, Cyrillic and Chinese, clean and damaged (rotated, blurred, noisy, JPEG 40).
 An eighth as many are screenshots of 1920 × 1080, and an eighth as many photographs without text have 12 megapixels.
+``--shapes`` draws as many pages of each shape in their place: light on dark, small letters, perspective, curved lines,
+sideways, upside down, and handwriting (fonts of Debian's fonts-breip, -dkg-handwriting, -femkeklaver and -kristi).
 What was tuned (the least confidence of the gate and of lines) was tuned with seeds 1, 11. A word counts if it is found
 as a word, case and accents aside; in Chinese, where its characters stand beside each other. Tesseract is Debian's, told
 the language of each picture; its words below a confidence of 60 do not count.
@@ -27,15 +30,25 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import recorder
-from drawn_text import CAMERA, Drawn, draw_all, draw_desktops, missing_fonts, photographs_without_text
+from drawn_text import (
+    CAMERA,
+    FOLDER,
+    Drawn,
+    draw_all,
+    draw_desktops,
+    draw_shapes,
+    missing_fonts,
+    photographs_without_text,
+)
 from PIL import Image
 
 from imseek.ocr import recogniser as networks
 from imseek.ocr.picture_text import read_picture
-from imseek.ocr.recogniser import Recogniser, model_name
+from imseek.ocr.recogniser import Recogniser, recogniser_name
 
 TESSERACT = {"latin": "eng", "greek": "ell", "cyrillic": "rus", "chinese": "chi_sim"}
 #: Scripts that the shipped networks were trained on.
@@ -50,6 +63,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--no-tesseract", action="store_true", help="Tesseract is not measured beside imseek")
     parser.add_argument("--no-languages", action="store_true", help="imseek has no Tesseract for Greek and Cyrillic")
+    parser.add_argument("--shapes", type=int, default=0)
+    parser.add_argument("--handwriting", type=Path, default=FOLDER, help="where fonts after handwriting are")
     options = parser.parse_args()
     if missing := missing_fonts():
         print(f"missing fonts: {', '.join(missing)} (bench/README.md says where they come from)", file=sys.stderr)
@@ -57,13 +72,21 @@ def main() -> int:
     if options.no_languages:
         networks.find_tesseract = lambda: None  # type: ignore[assignment]
     recogniser = Recogniser()
-    print(model_name())
-    recorder.put(recogniser=model_name())
+    print(recogniser_name())
+    recorder.put(recogniser=recogniser_name())
     ways: dict[str, Callable[[bytes, str], str]] = {
         "imseek": lambda data, _: "\n".join(line.text for line in read_picture(data, recogniser))
     }
     if shutil.which("tesseract") and not options.no_tesseract:
         ways["tesseract"] = read_by_tesseract
+    if options.shapes:
+        shapes = list(draw_shapes(options.shapes, options.seed, options.handwriting))
+        files = [png(one.picture) for one in shapes]
+        for way, read in ways.items():
+            texts, speed = timed(read, files, ["latin"] * len(files))
+            report_words(way, "shapes", shapes, texts)
+            report_speed(way, "shapes", len(files), *speed)
+        return 0
     clean = list(draw_all(options.pictures, options.seed, damaged=False))
     damaged = list(draw_all(options.pictures, options.seed, damaged=True))
     desktops = list(draw_desktops(max(1, options.pictures // 8), options.seed))

@@ -51,7 +51,7 @@ def of(collection: AnyCollection, images: Iterable[int]) -> dict[int, ImageEdit]
 
 
 def read(reader: Reader) -> dict[int, ImageEdit]:
-    """Return what users state in a generation, by id of the images of which they state something.
+    """Return what users state in a generation, by image id, where they state something.
 
     Values that :class:`ImageEdit` refuses, which an imported collection may hold, count as not stated.
     """

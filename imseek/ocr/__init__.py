@@ -46,7 +46,7 @@ def recogniser_name() -> str:
     """
     from imseek.ocr import recogniser
 
-    return recogniser.model_name()
+    return recogniser.recogniser_name()
 
 
 def read_picture(data: bytes) -> tuple[TextLine, ...]:

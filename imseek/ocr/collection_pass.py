@@ -17,7 +17,7 @@ from imseek.errors import MediaError, MissingExtraError, StaleGenerationError
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.ocr import text_store
 from imseek.ocr.picture_text import read_picture
-from imseek.ocr.recogniser import Recogniser, model_name
+from imseek.ocr.recogniser import Recogniser, recogniser_name
 from imseek.ocr.results import OcrReport, TextLine, UnreadPicture
 from imseek.progress import Task
 from imseek.types.pictures import SkipReason
@@ -53,10 +53,10 @@ _Outcome: TypeAlias = tuple[TextLine, ...] | _Trouble
 def read_texts(writer: Writer, task: Task) -> OcrReport:
     """Read what was not read; see :func:`imseek.ocr.recognise`."""
     started = time.monotonic()
-    recogniser = model_name()
-    earlier = text_store.begin(writer, recogniser)
+    recogniser = recogniser_name()
     with closing(Reader(writer.root)) as reader:
         missing, images = text_store.ids_without_text(reader)
+        earlier = text_store.begin(writer, recogniser, reads=len(missing) > 0)
         batch = _Batch(writer)
         unread: list[UnreadPicture] = []
         unreadable = 0

@@ -94,7 +94,7 @@ def check_installed() -> None:
         raise MissingExtraError("rapidocr", EXTRA)
 
 
-def model_name() -> str:
+def recogniser_name() -> str:
     """Name the recognisers with their versions, as the records of texts have them. Raises MissingExtraError."""
     check_installed()
     networks = f"rapidocr {metadata.version('rapidocr')}, PP-OCRv6 small"

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import unicodedata
 from collections import defaultdict
@@ -53,8 +54,9 @@ MIN_LETTERS: Final = 3
 _MIN_SHARE: Final = 0.6
 #: The level of those rows of Tesseract's tables that hold words.
 _WORD: Final = "5"
-#: Seconds for one call, and between two looks whether its answer is still wanted.
+#: Seconds for one call, of any kind and of processor time, and between two looks whether its answer is still wanted.
 _MAX_SECONDS: Final = 120.0
+_PROCESSOR_SECONDS: Final = 120
 _POLL_SECONDS: Final = 0.5
 #: Seconds to say which version and languages there are.
 _ANSWER_SECONDS: Final = 10.0
@@ -170,7 +172,10 @@ def _say(command: list[str]) -> str:
 
 
 def _run(command: list[str], data: bytes, is_over: Callable[[], bool]) -> str:
-    """Return what a command answers to ``data``; nothing where it fails or ``is_over``. No process of it stays."""
+    """Return what a command answers to ``data``; nothing where it fails or ``is_over``. No process of it stays.
+
+    Should this process be killed, the limit of processor time ends one that does not notice.
+    """
     ends = time.monotonic() + _MAX_SECONDS
     try:
         process = subprocess.Popen(  # noqa: S603 - the program on the PATH
@@ -187,6 +192,7 @@ def _run(command: list[str], data: bytes, is_over: Callable[[], bool]) -> str:
     given: bytes | None = data
     with process:
         try:
+            _limit_processor_time(process.pid)
             while not is_over() and time.monotonic() < ends:
                 with suppress(subprocess.TimeoutExpired):
                     said, _ = process.communicate(given, timeout=_POLL_SECONDS)
@@ -197,6 +203,14 @@ def _run(command: list[str], data: bytes, is_over: Callable[[], bool]) -> str:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)  # What a script called tesseract has started, too.
     return ""
+
+
+def _limit_processor_time(process: int) -> None:
+    if sys.platform == "linux":
+        import resource
+
+        with suppress(OSError):  # It has ended.
+            resource.prlimit(process, resource.RLIMIT_CPU, (_PROCESSOR_SECONDS, _PROCESSOR_SECONDS))
 
 
 def _join(words: Sequence[tuple[str, float]]) -> tuple[str, float]:

@@ -28,16 +28,17 @@ _MAX_CHARACTERS: Final = 30_000
 _LINE_OVERHEAD: Final = 50
 
 
-def begin(writer: Writer, recogniser: str) -> tuple[str, ...]:
+def begin(writer: Writer, recogniser: str, *, reads: bool = True) -> tuple[str, ...]:
     """Record who reads the texts, unless that is recorded, and return who else has read some.
 
-    Raises UsageError where the columns are something else.
+    A recogniser that now ``reads`` nothing is recorded only where there is no other. Raises UsageError where the
+    columns are something else.
     """
     check_name(Reader(writer.root), NAME, KIND, COLUMNS, replace=True)
     known = models.find(writer.root, NAME)
     recognisers = [] if known is None else list(known.facts.get("recognisers", []))
     others = [name for name in recognisers if name != recogniser]
-    if recognisers != [*others, recogniser]:
+    if known is None or (reads and recognisers != [*others, recogniser]):
         model_files.put(writer, Model(NAME, KIND, {"recognisers": [*others, recogniser]}))
     return tuple(others)
 

@@ -181,7 +181,7 @@ class WordHits:
 
     def with_captions(self, captions: CaptionHits) -> WordHits:
         """Return these matches, and behind them the images that only captions match; all without cosines."""
-        others = np.setdiff1d(captions.ids, self.ids, assume_unique=True)
+        others = np.sort(np.setdiff1d(captions.ids, self.ids, assume_unique=True))
         ids = np.concatenate([self.ids, others])
         nothing = np.zeros(len(others))
         order = np.argsort(captions.ids)

@@ -15,6 +15,7 @@ import struct
 import zlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -253,13 +254,17 @@ def _hits(
                 image_id=image_id,
                 score=float(mine.scores[n]),
                 place=data.places.get(image_id),
-                metadata=dict(data.metadata.get(image_id, {})),  # Other results may have the same image.
+                metadata=_copy(data.metadata.get(image_id, {})),  # Other results may have the same image.
                 duplicates=mine.others[n],
                 group=names.get(position),
                 matches=matches,
                 vector=None if rows is None else rows[n],
             )
     return tuple(hits[position] for position in range(len(page.candidates)))
+
+
+def _copy(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: deepcopy(value) if isinstance(value, list | dict) else value for name, value in metadata.items()}
 
 
 def _name(key: object) -> str | None:

@@ -743,7 +743,7 @@ def read_texts(stage: Stage) -> None:
 
     collection_pass.COMMIT_IMAGES = 4  # type: ignore[misc]
     collection_pass.Recogniser = Reading  # type: ignore[misc, assignment]
-    collection_pass.model_name = lambda: "reading 1"
+    collection_pass.recogniser_name = lambda: "reading 1"
     ocr.check_installed = nothing_missing
     assert ocr.recognise(stage.root).unreadable == 0
 
@@ -770,17 +770,19 @@ def check_texts(stage: Stage, *, read: bool) -> None:
     from imseek import ocr
     from imseek.data.reader import Reader
     from imseek.data.words.analysis import parse_words
+    from imseek.data.words.matching import read_written_texts
     from imseek.media.decode import decode
 
     reader = Reader(stage.root)
     places = {image_id: Path(os.fsdecode(place.path)) for image_id, place in reader.places(live_ids(reader)).items()}
     assert ocr.is_active(stage.root) == read
-    facts = reader.metadata(list(places))
+    facts, written = reader.metadata(list(places)), read_written_texts(reader, list(places))
     for image_id, path in places.items():
         text = f"brightness {decode(path.read_bytes()).pixels.sum()}"
         found = reader.match_words(parse_words(f'"{text}"'), 99, ["text"]).ids.tolist()
         assert (image_id in found) == read
         assert facts[image_id].get("text") == (text if read else None)
+        assert written.get(image_id) == (text if read else None)
 
 
 SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = {

@@ -101,6 +101,9 @@ def test_maps_show_lists_as_text_and_publications_leave_them_out(described: imse
 def test_hits_and_the_command_line_have_lists(described: imseek.Collection) -> None:
     hits = described.search(Query((imseek.Term(text="a rocket"),), where="keyword = 'rocket'")).hits
     assert [hit.metadata["keywords"] for hit in hits] == [["rocket", "sky"]]
+    first, second = described.search_many(["rocket", "sky"], where="keyword = 'rocket'")
+    first.hits[0].metadata["keywords"].append("mine")
+    assert second.hits[0].metadata["keywords"] == ["rocket", "sky"]
     with pytest.raises(ImseekError, match="a list of texts"):
         described.search(Query((imseek.Term(text="a rocket"),), where="keyword"))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import resource
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -82,7 +84,7 @@ def test_which_languages_are_used(program: Callable[..., None]) -> None:
         "Tesseract 5.3.4 (ukr, ell)",
         (("CYRILLIC", ("ukr",)), ("GREEK", ("ell",))),
     )
-    assert recogniser.model_name().endswith("PP-OCRv6 small; Tesseract 5.3.4 (ukr, ell)")
+    assert recogniser.recogniser_name().endswith("PP-OCRv6 small; Tesseract 5.3.4 (ukr, ell)")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_which_languages_are_used(program: Callable[..., None]) -> None:
 def test_a_tesseract_that_is_of_no_use_is_none(program: Callable[..., None], said: dict[str, str]) -> None:
     program("exit 1", **said)
     assert tesseract.find_tesseract() is None
-    assert recogniser.model_name().endswith("PP-OCRv6 small")
+    assert recogniser.recogniser_name().endswith("PP-OCRv6 small")
 
 
 HEADER = "level\\tpage_num\\tconf\\ttext\\n"
@@ -176,6 +178,30 @@ def test_what_a_script_called_tesseract_starts_is_ended_too(program: Callable[..
     started = time.monotonic()
     assert found.read([line], [("GREEK",)], lambda: time.monotonic() > started + 0.1) == [None]
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of another process exists on Linux only")
+def test_a_process_that_never_ends_outlives_no_killed_run_for_long(
+    program: Callable[..., None], tmp_path: Path
+) -> None:
+    program(f"echo $$ >{tmp_path}/child; while :; do :; done")
+    code = (
+        "import numpy as np; from imseek.ocr import tesseract; tesseract._PROCESSOR_SECONDS = 1; "
+        "tesseract.find_tesseract().read([np.full((30, 300, 3), 200, np.uint8)], [('GREEK',)])"
+    )
+    child, ends = tmp_path / "child", time.monotonic() + 60
+    with subprocess.Popen([sys.executable, "-c", code]) as run:
+        while not (child.is_file() and child.read_text().strip()):
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        process = int(child.read_text())
+        while resource.prlimit(process, resource.RLIMIT_CPU) != (1, 1):
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        run.kill()
+    while runs(process):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 def test_a_picture_does_not_wait_for_tesseract_again_and_again(
@@ -278,7 +304,7 @@ def test_pictures_read_without_tesseract_are_told_of_and_read_again(
     assert "`imseek maintain --no-ocr`" in said
     record = models.find(collection.path, "text")
     assert record is not None
-    assert record.facts["recognisers"] == [before.recogniser, after.recogniser]
+    assert record.facts["recognisers"] == [before.recogniser]  # Nothing was left to read.
 
     ocr.forget(collection)
     again = ocr.recognise(collection)

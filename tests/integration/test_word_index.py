@@ -18,6 +18,7 @@ from imseek.data.catalog.sqlite import catalog_backups, word_index
 from imseek.data.reader import Reader
 from imseek.data.repair.repair import repair
 from imseek.data.repair.verify import verify
+from imseek.data.words import matching
 from imseek.data.words.analysis import parse_words
 from imseek.data.words.values import INDEXED
 from imseek.data.writing.purge import purge
@@ -142,6 +143,16 @@ def test_a_damaged_index_finds_nothing_wrong_and_is_repaired(root: Path, damage:
     if "UPDATE documents" not in damage:
         assert names(root, "coffee") == ["coffee.png"]
         assert names(root, "rocket") == ["rocket.jpg"]
+
+
+def test_a_damaged_length_for_which_there_is_no_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As FTS5 may ask for after a change of its data at random."""
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(matching, "_match", fail)
+    assert "damaged (it asks for too much memory)" in (note(root) or "")
 
 
 def test_random_damage_to_the_index(root: Path) -> None:

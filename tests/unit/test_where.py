@@ -95,6 +95,8 @@ MEANINGS: dict[str, list[int]] = {
     "starts_with(format, 'J') OR ends_with(format, 'NG') OR contains(format, 'EB')": [0, 1, 2],
     "regexp_matches(caption, '^[0-9]+%')": [1],
     "regexp_matches(caption, '(?i)BOAT|sale$')": [0, 1],
+    "caption ~ 'BOAT|sale$'": [0, 1],
+    "caption ~ 'boat' AND NOT caption ~ 'zebra'": [0],
     "format || '-' || camera = 'JPEG-X100'": [0],
     "flag": [0, 3],
     "NOT flag": [1],
@@ -321,6 +323,9 @@ ATTACKS = {
     "date_trunc(format, taken_at) = '2000-01-01'": "must be a constant",
     "round(score, width) = 1": "must be a constant",
     "regexp_matches(caption, camera)": "must be a constant",
+    "caption ~ camera": "a pattern in quotes",
+    "caption ~ 'a{1000}'": "repetition",
+    "width ~ '1'": "text",
     "regexp_matches(caption, 'a{1000}')": "repetition",
     r"regexp_matches(caption, '\pL')": "repetition",
     f"regexp_matches(caption, '{'a' * 201}')": "at most 200",
@@ -491,6 +496,7 @@ def test_refusals_say_what_would_do(where: str, hint: str) -> None:
         ("CAST(caption AS INT) = 1", "a Boat in the harbour"),
         ("CAST(width AS BIGINT) * 9223372036854775807 > height", "Overflow"),
         ("regexp_matches(caption, '(')", "missing"),
+        ("caption ~ '('", "missing"),
     ],
 )
 def test_what_fails_on_a_value_is_an_error(where: str, said: str, true_of: Callable[[str], list[int]]) -> None:

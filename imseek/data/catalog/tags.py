@@ -105,7 +105,7 @@ def replace_tags(
     over: bool = False,
     also: Change | None = None,
 ) -> tuple[int, int]:
-    """Remove tags and add others in one change, of which ``also`` is a part.
+    """Remove tags and add others in one change, together with ``also``.
 
     Returns the generation and how many changed. See :func:`add`.
     """

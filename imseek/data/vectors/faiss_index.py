@@ -119,7 +119,7 @@ class FaissIndex(ExactIndex[_FlatSegment]):
 
 
 class CodedIndex(FaissIndex):
-    """A :class:`FaissIndex` that proposes rows by 8-bit codes, of which a scan reads half the bytes.
+    """A :class:`FaissIndex` that proposes rows by 8-bit codes, half as many bytes to scan.
 
     Codes are farther off than float16 rows, by a bound that is measured, so the answers are the same. Memory per
     vector: 1 more byte per dimension.

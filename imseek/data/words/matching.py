@@ -236,11 +236,12 @@ def match_words(
             index = Index(reader, connection, fields)
             matches = _match(reader, index, query, limit, fields or FIELDS, among, min_tokens)
             reader.check_history(connection)
-    except CorruptCollectionError as error:
+    except (CorruptCollectionError, MemoryError) as error:  # SQLite needs more memory than there is for a wrong length.
         if not backend_of(reader.root).is_file:
             raise
         hint = repair_command(reader.root)
-        return _no_matches(documents, f"the index of words is damaged ({error}): {hint}")
+        what = str(error) or "it asks for too much memory"
+        return _no_matches(documents, f"the index of words is damaged ({what}): {hint}")
     return matches
 
 

@@ -228,7 +228,7 @@ class _Resolution:
     def _enlarged(self) -> Mapping[str, int]:
         """The number of pixels that contents were enlarged from; the largest contents are measured until one was not.
 
-        One of which more is known than of the smaller ones counts as the original, whatever it looks like.
+        One that more is known about than about the smaller ones counts as the original, whatever it looks like.
         """
         if self._quality is None:
             return {}

@@ -67,7 +67,7 @@ class Tar:
 
 
 class _FileInput:
-    """A tar on disk, of which only headers are read. Once ``stop`` is set, reading raises Cancelled."""
+    """A tar on disk; only its headers are read. Once ``stop`` is set, reading raises Cancelled."""
 
     def __init__(self, fd: int, stop: threading.Event | None) -> None:
         self._fd = fd

@@ -212,6 +212,13 @@ class _Compiler:
             return TypedExpression(test, Kind.BOOL)
         return TypedExpression(f"({value.sql} {negation}{word} {pattern.sql}{escape})", Kind.BOOL)
 
+    def _matches(self, node: exp.Expr, depth: int) -> TypedExpression:
+        pattern = node.args["expression"]
+        if not (isinstance(pattern, exp.Literal) and pattern.is_string):
+            raise QueryError(f"~ takes a pattern in quotes, not {quote_node(pattern)}")
+        arguments = (node.this, exp.Literal.string(f"(?i){pattern.this}"))
+        return self._call("regexp_matches", v.FUNCTIONS["regexp_matches"], arguments, depth)
+
     # -- values ----------------------------------------------------------------------------------------
 
     def _arithmetic(self, node: exp.Expr, depth: int) -> TypedExpression:
@@ -423,6 +430,7 @@ _HANDLERS: Final[Mapping[type[exp.Expr], tuple[_Method, frozenset[str]]]] = {
     exp.Like: (_Compiler._like, _TWO | {"negate"}),
     exp.ILike: (_Compiler._like, _TWO | {"negate"}),
     exp.Escape: (_Compiler._like, _TWO),
+    exp.RegexpILike: (_Compiler._matches, _TWO),
     **dict.fromkeys(_OPERATORS, (_Compiler._arithmetic, _TWO | {"typed", "safe"})),
     exp.Neg: (_Compiler._negative, _ONE),
     exp.DPipe: (_Compiler._concatenation, _TWO | {"safe"}),

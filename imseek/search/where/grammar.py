@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
-from sqlglot.parser import Parser
+from sqlglot.parser import Parser, binary_range_parser
 from sqlglot.tokens import Token, Tokenizer, TokenType
 
 from imseek.errors import ImseekError, QueryError
@@ -47,7 +47,7 @@ _STATEMENTS = (
 
 # mypy cannot follow sqlglot's exports: hence the three ignores.
 class ImseekWhere(Dialect):  # type: ignore[misc]
-    """Expressions with Postgres's ``::`` and ``||``, DuckDB's ``//`` and ``==``.
+    """Expressions with Postgres's ``::``, ``||`` and ``~`` (which ignores case here), DuckDB's ``//`` and ``==``.
 
     sqlglot registers it under its own name.
     """
@@ -64,6 +64,10 @@ class ImseekWhere(Dialect):  # type: ignore[misc]
         FUNCTIONS: ClassVar[dict[Any, Any]] = {}
         FUNCTION_PARSERS: ClassVar[dict[Any, Any]] = {
             name: Parser.FUNCTION_PARSERS[name] for name in ("CAST", "TRY_CAST", "EXTRACT")
+        }
+        RANGE_PARSERS: ClassVar[dict[Any, Any]] = {
+            **Parser.RANGE_PARSERS,
+            TokenType.TILDE: binary_range_parser(exp.RegexpILike),
         }
         NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
         NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[Any, Any]] = {"CASE": Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]}

@@ -207,7 +207,7 @@ def _is_readable(collection: Collection, condition: str) -> bool:
 
 
 def available(collection: Collection) -> tuple[RailFacet, ...]:
-    """Return the facets of which the collection has values now."""
+    """Return the facets that have values in the collection now."""
     known = {one.column: one for one in load_facets(collection)}
     tagged = bool(overview.count_facets(collection, ["tag"])[0].known)
 
