@@ -15,7 +15,6 @@ from torchvision import transforms
 
 from imseek.types.arrays import Float32, Pixels
 
-
 _SKEW_320 = transforms.Compose(
     [
         transforms.Resize([320, 320]),
