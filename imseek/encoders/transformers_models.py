@@ -158,7 +158,7 @@ class TransformersEncoder(LibraryEncoder):
         )
         self._images = (
             ImageTower(
-                lambda: _image_module(self._weights.model(), source.family),
+                lambda: _image_module(self._weights.model(), source),
                 self._weights.fingerprint,
                 preprocessing,
                 source.dim,
@@ -238,7 +238,7 @@ class TransformersEncoder(LibraryEncoder):
         return _tokenizer(self._source)
 
 
-def _image_module(model: Any, family: Family) -> Any:
+def _image_module(model: Any, source: Source) -> Any:
     """Wrap the image tower of ``model`` so that it returns only its vectors, not its features too."""
     import torch
 
@@ -246,7 +246,12 @@ def _image_module(model: Any, family: Family) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.vision = getattr(model, "vision_model", model)  # a model of pictures only is its own tower
-            self.projection = None if family.projection is None else getattr(model, family.projection)
+            projection = source.family.projection
+            self.projection = None if projection is None else getattr(model, projection)
+            if source.config.model_type == "tipsv2" and self.vision.config.image_size == source.preprocessing.size:
+                # While it is exported, transformers would stretch its positions all the same, which ONNX cannot.
+                embeddings = self.vision.embeddings
+                embeddings.interpolate_pos_encoding = lambda *_: embeddings.position_embeddings
 
         def forward(
             self, pixels: torch.Tensor, mask: torch.Tensor | None = None, grids: torch.Tensor | None = None

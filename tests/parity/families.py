@@ -89,6 +89,7 @@ FAMILIES = (
     Family("SigLIP 2", "ViT-B-16-SigLIP2-256", "webli", timm_sizes=_VIT),
     Family("EVA01-CLIP", "EVA01-g-14", "laion400m_s11b_b41k", timm_sizes=_VIT),
     Family("EVA02-CLIP", "EVA02-B-16", "merged2b_s8b_b131k", timm_sizes=_VIT),
+    Family("EVA02-CLIP, E", "EVA02-E-14", "laion2b_s4b_b115k", timm_sizes=_VIT),  # normalises after, not before
     Family("CLIPA", "ViT-L-14-CLIPA", "datacomp1b"),
     Family("MetaCLIP", "ViT-B-32-quickgelu", "metaclip_400m"),
     Family(

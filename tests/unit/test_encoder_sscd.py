@@ -36,7 +36,7 @@ def test_vectors_equal_those_of_the_authors_network(reference: str) -> None:
     assert (encoder.info.dim, encoder.info.image_size, encoder.info.modalities) == (512, 320, ("image",))
     rows = encoder.encode_images(np.stack([encoder.prepare(picture) for picture in PICTURES]))
     np.testing.assert_allclose(rows, library_vectors(PICTURES), atol=1e-5)
-    assert (rows @ rows.T - np.eye(3)).max() < 0.9999, "else any vectors would do"
+    assert (rows @ rows.T - np.eye(3)).max() < 0.99, "else any vectors would do"
 
 
 def test_it_knows_no_words(reference: str) -> None:

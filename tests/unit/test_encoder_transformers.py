@@ -11,6 +11,7 @@ import skimage.data
 from parity.transformers_families import BY_KIND, MODELS, Model, library_vectors, write
 
 from imseek.encoders import Runtime, load
+from imseek.encoders.exported_images import ExportedEncoder
 from imseek.encoders.patches import PatchPreprocessing
 from imseek.errors import EncoderError, EncoderUnavailableError, UsageError
 
@@ -57,6 +58,24 @@ def test_vectors_equal_those_of_transformers(
             continue
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
         assert (theirs @ theirs.T - np.eye(len(theirs))).max() < 0.9999, "else any vectors would do"
+
+
+@pytest.mark.parametrize("kind", ["dinov3_convnext", "dinov3_vit", "metaclip_2", "tipsv2"])
+def test_image_towers_of_squares_are_exported(
+    kind: str, folders: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As soon as a collection uses them for few pictures; and nothing is printed of it but one line."""
+    on_cpu = Runtime(device="cpu", precision="fp32")
+    reference, lines = f"local-dir:{folders[kind]}", list[str]()
+    first = load(reference, runtime=on_cpu)
+    batch = first.prepare(PICTURES[0])[None]
+    expected = first.encode_images(batch)
+    load(reference, runtime=on_cpu, fingerprint=first.fingerprint(), notify=lines.append).encode_images(batch)
+    exported = load(reference, runtime=on_cpu, fingerprint=first.fingerprint(), notify=lines.append)
+    assert isinstance(exported, ExportedEncoder)
+    np.testing.assert_allclose(exported.encode_images(batch), expected, atol=1e-4)
+    assert len(lines) == 1
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize("shape", [(1, 10_000), (10_000, 1), (1, 60_000), (1, 1), (2, 3), (40, 4000), (3000, 3000)])
