@@ -36,6 +36,7 @@ HELPERS = {
     "endings",
     "inside_set",
     "nouns",
+    "page_pictures",
     "photo_queries",
     "photos",
     "recorder",
