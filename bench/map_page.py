@@ -121,6 +121,12 @@ def main() -> None:
                 paint = page.evaluate(f"{entries}[0].startTime")
                 print(f"  of it first contentful paint: {paint:.0f} ms")
                 recorder.add_row("paint", visit=which, first_contentful_paint_ms=paint)
+            page.goto(ui.at("", c="many"))
+            page.locator(".card").first.wait_for()
+            page.wait_for_timeout(2000)
+            with timed("from the Search page, until the map is drawn"):
+                page.get_by_role("link", name="Map").click()
+                page.locator("canvas.points[data-view]").wait_for()
             sent = page.evaluate(
                 "performance.getEntriesByType('resource').filter((e) => e.name.includes('/arrays/'))"
                 ".reduce((sum, e) => sum + e.decodedBodySize, 0)"

@@ -81,8 +81,8 @@ def make_albums(collection: imseek.Collection) -> None:
 def duplicates(page: Any) -> None:
     page.get_by_role("button", name="Find duplicates").click()
     expect(page.get_by_role("listbox", name="Group 1 of")).to_be_visible(timeout=120_000)
-    page.get_by_text("Looking for duplicates: done").wait_for()
-    page.get_by_text("Looking for duplicates: done").wait_for(state="hidden")
+    page.get_by_role("button", name="Stop").wait_for(state="hidden", timeout=120_000)
+    page.wait_for_timeout(10_000)  # The message that it is done goes by itself.
 
 
 def plane(page: Any) -> None:

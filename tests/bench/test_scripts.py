@@ -26,7 +26,7 @@ import imseek
 
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "bench"
-#: Modules that scripts share, and what makes photographs for others, a picture of a script's results, or a file of the
+#: Modules that scripts share, and what makes photographs for others, pictures of results or of pages, or a file of the
 #: package.
 HELPERS = {
     "builtin_pictures",
@@ -36,6 +36,7 @@ HELPERS = {
     "endings",
     "inside_set",
     "nouns",
+    "page_pictures",
     "photo_queries",
     "photos",
     "recorder",

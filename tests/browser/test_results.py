@@ -235,7 +235,7 @@ def test_where_nothing_can_be_copied_the_path_is_selected(visit: Visit, home: Pa
 
 @pytest.mark.long
 def test_pictures_in_odd_places(refused: Visit, home: Path) -> None:
-    page = refused(c="odd", q="red")
+    page = refused(c="odd", q="red", collapse="off")
     large = page.locator(LARGE)
     expect(page.locator(".card")).to_have_count(4)
     expect(_card(page, "gone.jpg")).to_contain_text("This picture cannot be shown")
@@ -379,7 +379,7 @@ def test_a_selection_is_taken_along(refused: Visit, home: Path) -> None:
 @pytest.mark.sample(width=1)
 @pytest.mark.parametrize("width", [400, 1400])
 def test_names_captions_and_tags_are_only_text(visit: Visit, home: Path, width: int) -> None:
-    page = visit(c="hostile", q="red", width=width)
+    page = visit(c="hostile", q="red", width=width, collapse="off")
     cards = page.locator(".card")
     expect(cards.first).to_have_attribute("aria-setsize", str(len(HOSTILE) + 2))  # On a phone, some are out of sight.
     with imseek.open(home / "collections" / "hostile") as collection:

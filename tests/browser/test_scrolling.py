@@ -131,6 +131,7 @@ def test_a_search_from_far_down_the_start_page_begins_at_its_first_picture(visit
     page.keyboard.press("m")
     expect(page).to_have_url(re.compile("like="))
     expect(page.get_by_text(f"pictures of {MANY}")).to_be_in_viewport()
+    expect(page.locator(".card[aria-posinset='1']")).to_have_count(1)  # The grid of before goes last.
     expect(page.locator(".card[aria-posinset='1']")).to_be_in_viewport()
 
 

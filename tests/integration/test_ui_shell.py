@@ -167,4 +167,4 @@ def test_a_better_model_is_offered_where_the_encoder_is_a_basic_one(home: Path, 
     page = AppTest.from_function(maintenance, default_timeout=30).run()
     assert not page.exception
     assert ("Get the better model" in [one.label for one in page.button]) == offers
-    assert any("Encodes all again: 0 pictures" in one.value for one in page.text) == offers
+    assert any("Encodes all again. 0 pictures" in one.value for one in page.text) == offers

@@ -136,6 +136,8 @@ def test_scripts_of_streamlits_widgets_are_requested_at_once(monkeypatch: pytest
     assert all((static / one.removeprefix("/")).is_file() for one in found)
     at_once = (static / "index.html").read_text("utf-8")
     assert not [one for one in found if one in at_once]
+    assert "Selectbox" in early_page.links("/map")
+    assert "Selectbox" not in early_page.links("/")
     monkeypatch.setattr(components, "_urls", {"grid": "/scripts/1.js", "scatter": "/scripts/2.js"})
     assert "/scripts/1.js" in early_page.links("/")
     assert "/scripts/2.js" not in early_page.links("/")

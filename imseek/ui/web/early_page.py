@@ -19,8 +19,10 @@ from imseek.ui.render.html_templates import render
 from imseek.ui.web.components import script_urls
 from imseek.ui.web.parts import navigation
 
-#: Streamlit's widgets in the bar and on the Search page, by the names of their sources.
+#: Streamlit's widgets in the bar and on the Search page, and those of others by their paths, by the names of their
+#: sources.
 _WIDGETS: Final = ("BidiComponent", "TextInput", "FileUploader", "PageLink", "Button", "ButtonGroup", "Popover")
+_MORE_WIDGETS: Final = {"map": ("Selectbox",), "labels": ("TextArea", "Checkbox"), "collections": ("Tabs",)}
 #: Components of every page, and those of a page, by its path.
 _OF_ALL: Final = ("shell", "announcements", "address", "suggestions", "asking")
 _OF_PAGE: Final = {"": ("grid", "rail"), "albums": ("grid",), "map": ("scatter",)}
@@ -30,7 +32,10 @@ _LONGEST: Final = 64  # Of a collection's name.
 def links(path: str) -> str:
     """Return the links of the page's head by which the browser requests scripts in advance."""
     page = path.strip("/")
-    wanted = (*_widget_scripts(), *script_urls((*_OF_ALL, *_OF_PAGE.get(page, ()))))
+    wanted = (
+        *_widget_scripts((*_WIDGETS, *_MORE_WIDGETS.get(page, ()))),
+        *script_urls((*_OF_ALL, *_OF_PAGE.get(page, ()))),
+    )
     return "".join(f'<link rel="modulepreload" crossorigin href="{url}">' for url in wanted)
 
 
@@ -44,12 +49,12 @@ def bar(path: str, query: str) -> str:
 
 
 @cache
-def _widget_scripts() -> tuple[str, ...]:
+def _widget_scripts(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the URLs of the scripts of Streamlit's widgets, without those that its page requests by itself."""
     try:
         manifest = json.loads((Path(st.__file__).parent / "static" / "manifest.json").read_bytes())
         at_once = set(_with_imports(manifest, "index.html"))
-        widgets = [name for name in manifest if name.endswith(".tsx") and Path(name).stem in _WIDGETS]
+        widgets = [name for name in manifest if name.endswith(".tsx") and Path(name).stem in names]
         needed = {one: None for widget in widgets for one in _with_imports(manifest, widget) if one not in at_once}
         return tuple(f"/{manifest[one]['file']}" for one in needed)
     except (OSError, ValueError, KeyError, TypeError):  # Another Streamlit: it only takes longer.

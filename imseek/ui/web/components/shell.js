@@ -112,12 +112,15 @@ class Switcher {
     this.seek.setAttribute("aria-label", "Filter collections");
     this.seek.addEventListener("input", () => this.fill());
     this.watch = watchApp("data-test-script-state", () => this.point());
+    this.moved = () => this.point(); // At once, not when the run of the page begins or ends.
+    window.navigation?.addEventListener("currententrychange", this.moved);
     this.typed = () => (this.typing = performance.now());
     document.addEventListener("input", this.typed, true);
   }
 
   close() {
     document.removeEventListener("input", this.typed, true);
+    window.navigation?.removeEventListener("currententrychange", this.moved);
     live.listeners.delete(this);
     this.watch.disconnect();
   }

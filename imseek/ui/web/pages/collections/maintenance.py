@@ -41,7 +41,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         *_better_model(info),
         (
             "Merge files",
-            f"Merges small files and removes unused ones, in {copying}.",
+            f"Merges small files and removes unused ones. Takes {copying}.",
             due.merge,
             ("maintain",),
         ),
@@ -54,13 +54,13 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         ),
         (
             "Purge",
-            f"Erases the data of removed pictures ({due.dead:,} now), in {copying}.",
+            f"Erases the data of removed pictures ({due.dead:,} now). Takes {copying}.",
             False,
             ("maintain", "--purge"),
         ),
         (
             "Measure",
-            f"Measures brightness, contrast and sharpness where missing ({due.unmeasured:,} pictures), in "
+            f"Measures brightness, contrast and sharpness where missing ({due.unmeasured:,} pictures). Takes "
             f"{job_costs.describe(job_costs.measuring_seconds(due.unmeasured))}.",
             due.unmeasured > 0,
             ("maintain", "--measure"),
@@ -68,7 +68,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
     ]
     if not embeds and "text" in (info.spaces[0].modalities or ("text",)):
         takes = job_costs.describe(job_costs.caption_seconds(info.images))
-        line = f"Makes captions searchable by meaning, in {takes} at most."
+        line = f"Makes captions searchable by meaning. Takes {takes} at most."
         tasks.append(("Embed captions", line, False, ("maintain", "--captions")))
     if not ocr.is_active(named.path):
         takes = job_costs.describe(job_costs.text_seconds(info.images))
@@ -86,7 +86,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
             st.text(f"{line} Recommended now." if is_due else line)
         if pressed:
             run_status.start(named, command)
-    _check(named, busy, f", in {job_costs.describe(job_costs.reading_seconds(info.bytes_on_disk))}")
+    _check(named, busy, f" Takes {job_costs.describe(job_costs.reading_seconds(info.bytes_on_disk))}.")
     st.divider()
     _rename(named, busy)
     _delete(named, format_count(info.images, "picture"), busy)
@@ -100,7 +100,7 @@ def _better_model(info: CollectionInfo) -> list[_Task]:
     better = find_encoder(PRESETS["default"].reference)
     if basic is None or better is None:
         return []
-    line = "Finds more by words. Encodes all again: "
+    line = "Finds more by words. Encodes all again. "
     line += job_costs.describe_indexing(info.images, basic=False)
     if not better.is_cached:
         line += f" Downloads {format_size(better.download_bytes)} first."
@@ -132,7 +132,7 @@ def _check(named: NamedCollection, busy: bool, takes: str = "") -> None:
         if st.button("Check", key="collections-check", disabled=busy, width=200):
             background.start(_VERIFY, str(named.path), lambda work: _verify(work, named), f"Checking {named.name}")
             st.rerun()
-        st.text(f"Reads all files of the collection and verifies their checksums{takes}. Changes nothing.")
+        st.text(f"Reads all files of the collection and verifies their checksums. Changes nothing.{takes}")
 
 
 def _verify(work: BackgroundTask[Any], named: NamedCollection) -> VerifyReport:

@@ -71,7 +71,7 @@ def show() -> None:
         elif of.finding is None:
             st.text(
                 f"Press “Find duplicates” to compare {format_count(images, 'picture')} with each "
-                "other. This changes nothing. The first time may take a while; you can stop it and continue later."
+                "other. This changes nothing. You can stop it and continue later."
             )
         return
     search_form.show_summary(of, report, head)
