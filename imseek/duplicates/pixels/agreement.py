@@ -28,6 +28,9 @@ _FAINT: Final = 1.0
 _PLAIN: Final = 4.0
 #: Below this agreement, text may be written over one picture if the rest agrees better.
 OVERLAY_AGREEMENT: Final = 0.85
+#: From this agreement on nothing is written over one picture; below the other, how far tiles have moved tells nothing.
+_ALIKE: Final = 0.95
+_UNLIKE: Final = 0.5
 #: Largest share of a picture's height or width that an overlay may cover.
 _BAND: Final = 0.3
 
@@ -49,7 +52,8 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class TileAgreement:
-    """Agreement, drift (in pixels) and detail of all tiles, and of the rest without ``band``."""
+    """Agreement, drift (in pixels) and detail of all tiles, and of the rest without ``band``, which is looked for
+    unless all agree. The drift of tiles that do not agree is infinite."""
 
     agreement: float
     drift: float
@@ -70,10 +74,12 @@ def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> T
     if weight.sum() <= 0:
         return TileAgreement(0.0, 0.0, 0.0, 0.0, 0.0)
     agreement = float((weight * alike).sum() / weight.sum())
+    detail = float((seen * tiles.area).sum() / tiles.area.sum())
+    rest, across, start, stop = (agreement, True, 0, 0) if agreement >= _ALIKE else _find_best_band(alike, weight)
+    if max(agreement, rest) < _UNLIKE:
+        return TileAgreement(agreement, math.inf, detail, rest, math.inf)
     shifts = _find_shifts(tiles, first, second, *fit_gain_offset(second, first))
     drift = _weighted_median(shifts, weight)
-    detail = float((seen * tiles.area).sum() / tiles.area.sum())
-    rest, across, start, stop = _find_best_band(alike, weight)
     if rest <= agreement:
         return TileAgreement(agreement, drift, detail, agreement, drift)
     kept = weight.copy()

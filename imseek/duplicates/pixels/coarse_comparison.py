@@ -41,11 +41,11 @@ _ASPECT_STEPS: Final = 16
 _STEPS: Final = 8
 _CLOSE_STEPS: Final = 4
 #: A fit has converged if a step moves nothing by more than so many pixels of the square.
-_CONVERGED: Final = 0.02
+_CONVERGED: Final = 0.05
 _DIAGONAL: Final = np.arange(4)
 _MIN_EXTENT: Final = 5
 #: Pixels of the squares refined together, so that they stay in the processor's cache.
-_TOGETHER: Final = 2**16
+_TOGETHER: Final = 2**15
 #: Side of a tile whose detail is compared, and standard deviations as in :mod:`imseek.duplicates.pixels.agreement`.
 _TILE: Final = 8
 _FAINT: Final = 1.0
@@ -286,21 +286,21 @@ def _step(a: Float32, b: Float32, fit: Float32) -> tuple[Float32, npt.NDArray[np
     n, side = len(a), a.shape[1]
     down, rows = _weights(fit[:, 0], fit[:, 1], side)
     right, columns = _weights(fit[:, 2], fit[:, 3], side)
-    moved = down @ b @ right.transpose(0, 2, 1)
+    moved = np.asarray(down @ b @ right.transpose(0, 2, 1), np.float32)
     seen = (rows[:, :, None] & columns[:, None, :]).astype(np.float32)
     heights, widths = rows.sum(axis=1), columns.sum(axis=1)
-    count = np.maximum(heights * widths, 1).astype(np.float32)[:, None, None]
+    count = np.maximum(heights * widths, 1).astype(np.float32)
     dy, dx = _gradients(moved)
-    x = moved - (_dot(moved, seen)[:, None, None] / count)
+    x: Float32 = moved - (_dot(moved, seen) / count)[:, None, None]
     x *= seen
-    error = a - (_dot(a, seen)[:, None, None] / count)
+    error: Float32 = a - (_dot(a, seen) / count)[:, None, None]
     error *= seen
     gain = _dot(x, error) / np.maximum(_dot(x, x), 1e-6)
     x *= gain[:, None, None]
     error -= x
     weight = np.abs(error, out=x)
-    spread = _SPREAD * weight.reshape(n, -1).sum(axis=1)[:, None, None] / count + NOISE
-    weight /= spread
+    spread = _SPREAD * weight.reshape(n, -1).sum(axis=1) / count + NOISE
+    weight /= spread[:, None, None]
     weight *= weight
     weight += 1
     np.divide(seen, weight, out=weight)
@@ -317,8 +317,8 @@ def _step(a: Float32, b: Float32, fit: Float32) -> tuple[Float32, npt.NDArray[np
 
 
 def _normal_equations(down: Float32, right: Float32, weight: Float32, error: Float32) -> tuple[Float64, Float64]:
-    """Return the weighted normal equations, (n, 4, 4) and (n, 4), of the basis ``down`` · y, ``down``, ``right`` · x and
-    ``right``, all (n, side, side), as :mod:`imseek.duplicates.pixels.registration` does for one pair."""
+    """Return the weighted normal equations, (n, 4, 4) and (n, 4), of the basis ``down`` · y, ``down``, ``right`` · x
+    and ``right``, all (n, side, side), as :mod:`imseek.duplicates.pixels.registration` does for one pair."""
     side = down.shape[1]
     places = (np.arange(side, dtype=np.float32) + 0.5) / side
     powers = np.stack([places * places, places, np.ones_like(places)])
@@ -373,12 +373,13 @@ def _weights(scale: Float32, shift: Float32, side: int) -> tuple[Float32, npt.ND
     square, (n, side)."""
     places = np.arange(side, dtype=np.float32)
     centres = scale[:, None] * (places + 0.5) + shift[:, None] * side - 0.5
-    weights = np.abs(places - centres[:, :, None])
-    weights /= np.maximum(scale, 1)[:, None, None]
-    np.subtract(1, weights, out=weights)
+    weights = places - centres[:, :, None]
+    np.abs(weights, out=weights)
+    weights *= (-1 / np.maximum(scale, 1))[:, None, None]
+    weights += 1
     np.maximum(weights, 0, out=weights)
-    weights /= np.maximum(weights.sum(axis=2, keepdims=True), 1e-6)
-    return weights.astype(np.float32, copy=False), (centres >= -0.25) & (centres <= side - 0.75)
+    weights *= 1 / np.maximum(weights @ np.ones((side, 1), np.float32), 1e-6)
+    return weights, (centres >= -0.25) & (centres <= side - 0.75)
 
 
 def _agreement(first: Float32, second: Float32) -> Float32:

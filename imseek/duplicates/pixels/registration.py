@@ -47,6 +47,8 @@ _HOPELESS: Final = 0.25
 #: Least correlation of the search if one is inside the other: of 300 crops and framed copies, all but the blankest
 #: had .54; of unrelated pictures, three quarters had less than .5.
 _MIN_CORRELATION: Final = 0.5
+#: Pictures that correlate so much, laid over each other as the coarse grid says, were not led astray by it.
+_FOUND: Final = 0.5
 #: One way round is clear if it correlates by so much more than the other.
 _CLEAR: Final = 0.03
 #: From so many pixels on, every second row and column tells the fit.
@@ -54,7 +56,7 @@ _SAMPLED: Final = 4000
 #: Residuals looked at to find their spread.
 _RESIDUALS: Final = 1500
 #: The fit has converged if a step moves nothing by more than so many pixels.
-_CONVERGED: Final = 0.02
+_CONVERGED: Final = 0.05
 #: Least number of common rows and columns that is meaningful.
 _MIN_EXTENT: Final = 6
 
@@ -119,9 +121,9 @@ def register_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: b
 
 def find_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: bool = False) -> Iterator[Registration]:
     """Yield how one picture may lie inside the other, at half its size or larger: the better of both ways round, on a
-    coarse grid and then, if ``fine``, on one of twice its side.
+    coarse grid and then, if ``fine`` and the coarse one has led astray, on one of twice its side.
 
-    The fine one takes ten times as long, and searches one way only where the coarse one was clear about it; on the
+    The fine one takes five times as long, and searches one way only where the coarse one was clear about it; on the
     coarse grid, lines of text are mere stripes.
     """
     turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
@@ -133,7 +135,10 @@ def find_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: bool 
         if peak < _MIN_CORRELATION:
             yield Registration(orientation, 0.0, 0.0, peak, 0.0, 0.0, 0.0, max(a.shape))
         else:
-            yield _measure(a, turned, orientation, fit.inverse() if back else fit)
+            laid = _measure(a, turned, orientation, fit.inverse() if back else fit)
+            yield laid
+            if laid.correlation >= _FOUND:
+                return
         ways = tuple(way for way in ways if found[way][0] >= peak - _CLEAR)
 
 

@@ -80,12 +80,17 @@ def sample_overlap(
     across of the second picture there; of the outermost ones, none is taken."""
     down = _weights(shared.top, shared.height, b.shape[0], fit.sy, fit.ty)
     right = _weights(shared.left, shared.width, b.shape[1], fit.sx, fit.tx)
-    inner, half = slice(1, -1, step), np.float32(0.5)
-    rows, columns = down[inner], right[inner]
-    row_slopes, column_slopes = (half * (weights[2::step] - weights[:-2:step]) for weights in (down, right))
-    moved = rows @ b
+    inner = slice(1, -1, step)
     target = a[shared.top : shared.bottom, shared.left : shared.right][inner, inner]
-    return target, moved @ columns.T, row_slopes @ b @ columns.T, moved @ column_slopes.T
+    rows, columns = down[inner] @ b, right[inner].T
+    sampled = rows @ columns, _slope_weights(down, step) @ b @ columns, rows @ _slope_weights(right, step).T
+    moved, slope_down, slope_right = (np.asarray(values, np.float32) for values in sampled)
+    return target, moved, slope_down, slope_right
+
+
+def _slope_weights(weights: Float32, step: int) -> Float32:
+    """Return the weights (n, count) that resample the central differences at every ``step``-th inner place."""
+    return np.asarray((weights[2::step] - weights[:-2:step]) / 2, np.float32)
 
 
 def _weights(start: int, places: int, count: int, scale: float, shift: float) -> Float32:

@@ -60,8 +60,9 @@ class CorrelationSearch:
         """Return the spectrum of a template, padded with zeros: as products with matrices, which leave out the zeros,
         in less time than by FFT."""
         (height, width), (down, across) = template.shape, self._padded
-        rows = (template @ _fourier_matrix(across)[:width, : across // 2 + 1].view(np.float32)).view(np.complex64)
-        return _fourier_matrix(down)[:, :height] @ rows
+        wave = _fourier_matrix(across)[:width, : across // 2 + 1].view(np.float32)
+        rows: Complex64 = (template @ wave).view(np.complex64)
+        return np.asarray(_fourier_matrix(down)[:, :height] @ rows, np.complex64)
 
     def _norms(self, h: int, w: int) -> Float32:
         area = h * w
@@ -74,7 +75,9 @@ class CorrelationSearch:
 def _fourier_matrix(side: int) -> Complex64:
     """Return the matrix (side, side) of the discrete Fourier transform."""
     places = np.arange(side)
-    return np.exp(-2j * np.pi / side * (np.outer(places, places) % side)).astype(np.complex64)
+    matrix: Complex64 = np.exp(-2j * np.pi / side * (np.outer(places, places) % side)).astype(np.complex64)
+    matrix.setflags(write=False)
+    return matrix
 
 
 @cache
