@@ -46,9 +46,9 @@ from drawn_text import (
 )
 from PIL import Image
 
-from imseek.ocr import recogniser as networks
+from imseek.ocr import pp_ocr as networks
 from imseek.ocr.picture_text import read_picture
-from imseek.ocr.recogniser import Recogniser, recogniser_name
+from imseek.ocr.pp_ocr import Recogniser, recogniser_name
 
 TESSERACT = {"latin": "eng", "greek": "ell", "cyrillic": "rus", "chinese": "chi_sim"}
 #: Scripts that the shipped networks were trained on.

@@ -53,7 +53,7 @@ def grow(options: argparse.Namespace) -> dict[str, Any]:
     """Adds rows as one shard, and renews the index as a run does at its end."""
     import big
 
-    from imseek.data.vectors import index_snapshots, tuning
+    from imseek.data.vectors import index_renewal, tuning
     from imseek.data.writing.writer import Writer
     from imseek.progress import Task
 
@@ -65,7 +65,7 @@ def grow(options: argparse.Namespace) -> dict[str, Any]:
             source = writer.catalog.sources()[0].source_id
             big._add_shard(writer, source, start, options.rows, 0, space.dim, 0, "hard", spent)
         with Watch() as watch:
-            (report,) = index_snapshots.renew(writer, Task(watch.tell, interval=0))
+            (report,) = index_renewal.renew(writer, Task(watch.tell, interval=0))
     return {"added": spent, "outcome": report.outcome, "index": _told(report), **watch.spent()}
 
 
@@ -193,7 +193,7 @@ def _told(report: Any) -> Any:
 
 
 def _truth(options: argparse.Namespace) -> Path:
-    from imseek.data.current_file import read_current
+    from imseek.data.current_generation import read_current
 
     current = read_current(options.at)
     return Path(f"{options.at}.truth-{current.images}-{options.queries}.npz")

@@ -29,7 +29,7 @@ import recorder
 import imseek
 from imseek.data import layout
 from imseek.data.collection_records import FOREVER, Current, Shard, encode_record
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.data.shards import shard_files
 from imseek.search.where import Filters

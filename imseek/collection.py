@@ -526,9 +526,9 @@ class Collection:
             report = index(writer, encoders, wanted, options, captions=captions, task=task)
             if report.interrupted or is_scanned(writer.current(), policy_of(self.path)):
                 return report
-            from imseek.data.vectors import index_snapshots  # FAISS
+            from imseek.data.vectors import index_renewal  # FAISS
 
-            notes = report.notes + index_snapshots.renew_due(writer, task)
+            notes = report.notes + index_renewal.renew_due(writer, task)
             return replace(report, notes=notes, generation=writer.generation)
 
     def remove_source(self, source_id: int) -> int:

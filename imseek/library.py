@@ -231,7 +231,7 @@ def _drop_catalog(folder: Path) -> None:
     """Drop the collection's catalog if it is on a server."""
     if layout.has_server_catalog(folder):
         from imseek.data.catalog.postgres.address import read_address
-        from imseek.data.catalog.postgres.catalog import drop_schema
+        from imseek.data.catalog.postgres.catalog_writer import drop_schema
 
         drop_schema(read_address(folder))
 

@@ -31,7 +31,7 @@ from imseek.analysis.originals import Originals
 from imseek.analysis.snapshot_session import filter_ids, run_with_reader
 from imseek.data import image_refs
 from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.encoders.checks import available_cpus
 from imseek.errors import ImageNotFoundError, MediaError, UsageError
@@ -250,7 +250,7 @@ class _Timelines:
         self._known: tuple[int, Timeline] | None = None
 
     def get(self, root: Path, where: str | None, hits: Iterable[int] | None) -> Timeline:
-        from imseek.analysis.timeline import read_ids, read_timeline
+        from imseek.analysis.chronological_order import read_ids, read_timeline
 
         def look(reader: Reader) -> Timeline:
             with self._lock:

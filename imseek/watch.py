@@ -20,8 +20,8 @@ from imseek.data.catalog import path_lookup
 from imseek.errors import LockedError, MissingExtraError, UsageError, WatchError
 from imseek.indexer.containing_source import find_source, lies_in_collection, pictures_below
 from imseek.indexer.debounce import PathDebouncer, below, cover
-from imseek.indexer.sources.files import trouble_at
 from imseek.indexer.sources.filters import looks_like_picture
+from imseek.indexer.sources.local_files import trouble_at
 from imseek.indexer.sources.sidecar_files import is_sidecar, pictures_beside
 from imseek.types.indexing_runs import FOLDER_KINDS, IndexReport
 from imseek.types.pictures import display_path

@@ -182,7 +182,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         ahead += seconds
 
     real = time.time_ns
-    monkeypatch.setattr("imseek.indexer.sources.files.time.time_ns", lambda: real() + int(ahead * 1e9))
+    monkeypatch.setattr("imseek.indexer.sources.local_files.time.time_ns", lambda: real() + int(ahead * 1e9))
     return move
 
 

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from imseek.analysis.snapshot_session import run_with_reader
 from imseek.data.catalog import tag_reader
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.data.shards.metadata_columns import is_duplicate_mark, names_in_places
 from imseek.data.words.analysis import fold

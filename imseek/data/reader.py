@@ -22,7 +22,7 @@ from imseek.data.catalog.places import base_folder, is_url, join_root, place_of
 from imseek.data.catalog.read_connection import CachedConnection, connect_read_only, read_meta
 from imseek.data.catalog.sql import ReadConnection, with_list
 from imseek.data.collection_records import FOREVER, Current, Identity, Shard, read_identity
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.files.collection_files import open_file, read_array, stat_file, stat_regular
 from imseek.data.files.system_errors import system_error
 from imseek.data.repair.error_diagnosis import note_opened

@@ -14,8 +14,8 @@ from imseek.data.catalog.running_writer import describe_writer
 from imseek.data.catalog.runs import parse_json_object
 from imseek.data.catalog.space_facts import KEPT_SINCE, modalities_of
 from imseek.data.collection_records import Current
+from imseek.data.files.checked_json import JsonObject
 from imseek.data.files.disk_usage import sizes_of
-from imseek.data.files.json_object import JsonObject
 from imseek.data.reader import Reader
 from imseek.data.vectors.index_info import index_infos
 from imseek.types.collection_info import (

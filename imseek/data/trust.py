@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data.collection_records import read_identity
-from imseek.data.files.json_object import JsonObject
+from imseek.data.files.checked_json import JsonObject
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.files.user_home import private_file, read_private, write_private
 from imseek.errors import CorruptCollectionError, ImseekError, StorageError, UntrustedCollectionError

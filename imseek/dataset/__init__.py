@@ -21,7 +21,7 @@ from imseek.analysis.score_columns import check_name
 from imseek.analysis.snapshot_session import SnapshotSession, filter_ids, run_with_reader
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.catalog import models
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import IdSet
 from imseek.dataset import class_balance, collection_comparison, quality_flags

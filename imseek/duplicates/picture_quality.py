@@ -16,7 +16,7 @@ from imseek.duplicates.part_cache import CacheTable, PartCache, digest
 from imseek.duplicates.results import Duplicate
 from imseek.errors import ImseekError
 from imseek.media import decode
-from imseek.media.compression import detail_share, earlier_jpeg_quality, is_enlarged, jpeg_quality
+from imseek.media.compression_traces import detail_share, earlier_jpeg_quality, is_enlarged, jpeg_quality
 
 #: Formats whose files show what they have lost: JPEG, and those that lose nothing themselves.
 MEASURED_FORMATS: Final = frozenset({"JPEG", "PNG", "TIFF", "BMP"})

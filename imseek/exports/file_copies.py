@@ -9,7 +9,7 @@ from imseek.errors import CorruptCollectionError
 from imseek.exports.base import ExportJob
 from imseek.exports.image_files import Picture, Row
 from imseek.exports.webdataset import key_of
-from imseek.indexer.sources.files import file_stat
+from imseek.indexer.sources.local_files import file_stat
 
 
 class FileCopies:

@@ -10,7 +10,7 @@ from imseek.data.catalog.changeset import FailedFile, ScannedContainer
 from imseek.data.catalog.places import MEMBER_SEPARATOR, split
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError
-from imseek.indexer.moves import MissingImage
+from imseek.indexer.missing_images import MissingImage
 from imseek.indexer.scan import (
     RETRIED_REASONS,
     Candidate,

@@ -21,7 +21,7 @@ from imseek.indexer.scan import ScanSettings
 from imseek.indexer.source_selection import Target
 from imseek.indexer.sources.base import Container, FoundImage
 from imseek.indexer.sources.encoder_claims import Claim
-from imseek.indexer.sources.files import FileOpener, read_file
+from imseek.indexer.sources.local_files import FileOpener, read_file
 from imseek.indexer.sources.vectors import VectorRow, Vectors, open_vectors
 from imseek.media.decode import Limits, decode
 

@@ -11,7 +11,7 @@ from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.indexer.containers import ContainerResult
 from imseek.indexer.decode_stage import TRANSIENT, FailedPicture, LoadedPicture, Result
 from imseek.indexer.encode_stage import EncodeStage
-from imseek.indexer.moves import MissingImage, MissingImages
+from imseek.indexer.missing_images import MissingImage, MissingImages
 from imseek.indexer.run_tally import RunTally
 from imseek.indexer.scan import RETRIED_REASONS, EditedSidecars, ScanResult
 from imseek.indexer.stored_contents import KnownContent, StoredContents

@@ -14,11 +14,11 @@ from imseek.data.catalog.catalog import Catalog, KnownFailure, KnownPlace
 from imseek.data.catalog.changeset import FailedFile
 from imseek.data.user_files.file_stat import FileStat
 from imseek.errors import PluginError
-from imseek.indexer.moves import MissingImage
+from imseek.indexer.missing_images import MissingImage
 from imseek.indexer.source_selection import LIST_KIND, Target
 from imseek.indexer.sources import filter_of, open_source
 from imseek.indexer.sources.base import MISSING, Container, FoundImage, Source, UnreachableEntry
-from imseek.indexer.sources.files import is_empty
+from imseek.indexer.sources.local_files import is_empty
 from imseek.types.pictures import SkipReason, display_path
 
 #: Reasons that may not recur: such files are retried in each run, even if unchanged.

@@ -14,8 +14,8 @@ from imseek.data.catalog.catalog import Source as CatalogSource
 from imseek.data.writing.writer import Writer
 from imseek.errors import UsageError
 from imseek.indexer.sources import KINDS, check_source, detect, filter_of, known_kinds, options_of
-from imseek.indexer.sources.files import GONE_ERRNOS
 from imseek.indexer.sources.folder import path_below, reaches
+from imseek.indexer.sources.local_files import GONE_ERRNOS
 from imseek.input_file import missing_path_hint
 from imseek.types.indexing_runs import FOLDER_KINDS, SourceOptions
 from imseek.types.pictures import display_path

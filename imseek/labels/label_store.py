@@ -12,7 +12,7 @@ import numpy as np
 from imseek.analysis.score_columns import kind_of
 from imseek.data.catalog import models
 from imseek.data.catalog.models import Model
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.labels.recipe import KIND, Recipe
 from imseek.labels.results import ForgetReport, Labels, Moderation, RecordKind, SavedLabels

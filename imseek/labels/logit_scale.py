@@ -15,7 +15,7 @@ import numpy as np
 
 from imseek.data.catalog import models
 from imseek.data.catalog.logit_scales import read_logit_scale
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.errors import UsageError
 from imseek.types.adapters import adapter_of
 from imseek.types.arrays import Float32

@@ -152,7 +152,7 @@ def due(path: str | os.PathLike[str]) -> Due:
     from imseek.data.catalog.index_policy import policy_of
     from imseek.data.reader import Reader
     from imseek.data.shards import compaction
-    from imseek.data.vectors import index_snapshots
+    from imseek.data.vectors import index_renewal
     from imseek.maintenance.missing_measures import count_unmeasured
 
     root = expand_user(path).absolute()
@@ -161,7 +161,7 @@ def due(path: str | os.PathLike[str]) -> Due:
         shards = reader.current.shards
         return Due(
             merge=bool(compaction.find_due_shards(shards)),
-            index=tuple(index_snapshots.pending_builds(reader, policy_of(root))),
+            index=tuple(index_renewal.pending_builds(reader, policy_of(root))),
             dead=sum(shard.dead_rows for shard in shards),
             unmeasured=count_unmeasured(reader),
         )
@@ -195,12 +195,12 @@ def merge(
     CorruptCollectionError if a file of the collection is damaged.
     """
     from imseek.data.shards.compaction import merge_due
-    from imseek.data.vectors import index_snapshots
+    from imseek.data.vectors import index_renewal
 
     with _open_writer(path, "maintain --merge") as writer:
         before = len(writer.current().shards)
         merges = merge_due(writer)
-        notes = index_snapshots.renew_due(writer, writer.begin_task(progress, stop))
+        notes = index_renewal.renew_due(writer, writer.begin_task(progress, stop))
         return MergeReport(merges, before, len(writer.current().shards), writer.swept, notes)
 
 
@@ -220,14 +220,14 @@ def purge(
     Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError if a file of the collection
     is damaged.
     """
-    from imseek.data.vectors import index_snapshots
+    from imseek.data.vectors import index_renewal
     from imseek.data.writing.purge import purge as purge_files
     from imseek.duplicates.actions.quarantine_recovery import remove_undone_journals
 
     with _open_writer(path, "maintain --purge") as writer:
         remove_undone_journals(writer.root)
         report = purge_files(writer)
-        notes = index_snapshots.renew_due(writer, writer.begin_task(progress, stop))
+        notes = index_renewal.renew_due(writer, writer.begin_task(progress, stop))
         return replace(report, notes=report.notes + notes)
 
 
@@ -263,10 +263,10 @@ def build_index(
     CollectionNotFoundError, LockedError, ReadOnlyError, StorageError if the disk is full or fails, and
     CorruptCollectionError if a file of the collection is damaged.
     """
-    from imseek.data.vectors import index_snapshots
+    from imseek.data.vectors import index_renewal
 
-    with _open_writer(path, "maintain --index") as writer, index_snapshots.try_policy(writer, policy):
-        return tuple(index_snapshots.renew(writer, writer.begin_task(progress, stop), force=True))
+    with _open_writer(path, "maintain --index") as writer, index_renewal.try_policy(writer, policy):
+        return tuple(index_renewal.renew(writer, writer.begin_task(progress, stop), force=True))
 
 
 def reencode(
@@ -297,7 +297,7 @@ def reencode(
     :func:`imseek.create`), whatever loading an encoder raises, CollectionNotFoundError, LockedError, ReadOnlyError,
     StorageError if the disk is full or fails, and CorruptCollectionError if a file of the collection is damaged.
     """
-    from imseek.data.current_file import read_current
+    from imseek.data.current_generation import read_current
     from imseek.encoders import registry, space_compatibility
     from imseek.indexer.reencode import ReencodeRequest
     from imseek.maintenance.reencoding import run_reencode
@@ -332,7 +332,7 @@ def embed_captions(
     ReadOnlyError, StorageError if the disk is full or fails, and CorruptCollectionError if a file of the collection is
     damaged.
     """
-    from imseek.data.vectors import index_snapshots
+    from imseek.data.vectors import index_renewal
     from imseek.encoders import checks
     from imseek.indexer import caption_space
     from imseek.search.encoder_loader import load_encoder
@@ -346,7 +346,7 @@ def embed_captions(
         report = caption_space.embed(writer, encoder, task)
         if report.outcome != "switched":
             return report
-        notes = report.notes + index_snapshots.renew_due(writer, task)
+        notes = report.notes + index_renewal.renew_due(writer, task)
         return replace(report, notes=notes, generation=writer.generation)
 
 

@@ -26,7 +26,7 @@ def run_reencode(
 ) -> ReencodeReport:
     """Run a re-encoding, recorded as ``kind``, and renew indexes that are due. Raises as
     :func:`imseek.maintenance.reencode`."""
-    from imseek.data.vectors import index_snapshots
+    from imseek.data.vectors import index_renewal
     from imseek.data.writing.writer import Writer
     from imseek.indexer import reencode
 
@@ -35,5 +35,5 @@ def run_reencode(
         report = reencode.reencode(writer, encoder, request, task)
         if report.outcome != "switched":
             return report
-        notes = report.notes + index_snapshots.renew_due(writer, task)
+        notes = report.notes + index_renewal.renew_due(writer, task)
         return replace(report, notes=notes, generation=writer.generation)

@@ -34,9 +34,9 @@ def lines_of(metadata: Mapping[str, Any]) -> tuple[TextLine, ...] | None:
 
 def check_installed() -> None:
     """Raise MissingExtraError where rapidocr is missing."""
-    from imseek.ocr import recogniser
+    from imseek.ocr import pp_ocr
 
-    recogniser.check_installed()
+    pp_ocr.check_installed()
 
 
 def recogniser_name() -> str:
@@ -44,9 +44,9 @@ def recogniser_name() -> str:
 
     Raises MissingExtraError.
     """
-    from imseek.ocr import recogniser
+    from imseek.ocr import pp_ocr
 
-    return recogniser.recogniser_name()
+    return pp_ocr.recogniser_name()
 
 
 def read_picture(data: bytes) -> tuple[TextLine, ...]:
@@ -55,7 +55,7 @@ def read_picture(data: bytes) -> tuple[TextLine, ...]:
     Raises MediaError for what is no picture that imseek reads, MissingExtraError.
     """
     from imseek.ocr import picture_text
-    from imseek.ocr.recogniser import Recogniser
+    from imseek.ocr.pp_ocr import Recogniser
 
     return picture_text.read_picture(data, Recogniser())
 

@@ -17,7 +17,7 @@ from imseek.errors import MediaError, MissingExtraError, StaleGenerationError
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.ocr import text_store
 from imseek.ocr.picture_text import read_picture
-from imseek.ocr.recogniser import Recogniser, recogniser_name
+from imseek.ocr.pp_ocr import Recogniser, recogniser_name
 from imseek.ocr.results import OcrReport, TextLine, UnreadPicture
 from imseek.progress import Task
 from imseek.types.pictures import SkipReason

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from imseek.media import decode
-from imseek.ocr.recogniser import Recogniser
+from imseek.ocr.pp_ocr import Recogniser
 from imseek.ocr.results import TextLine
 from imseek.types.arrays import Pixels
 

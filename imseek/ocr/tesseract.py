@@ -24,8 +24,8 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from imseek.media.multipage_tiff import multipage_tiff
 from imseek.media.resize import resize
-from imseek.media.tiff import multipage_tiff
 from imseek.types.arrays import Pixels
 
 _Page: TypeAlias = npt.NDArray[np.uint8]

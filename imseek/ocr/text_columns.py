@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.data.catalog import models
-from imseek.data.files.json_object import check_number, check_text
+from imseek.data.files.checked_json import check_number, check_text
 from imseek.errors import CorruptCollectionError
 from imseek.ocr.results import TextLine
 

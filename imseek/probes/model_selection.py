@@ -23,7 +23,7 @@ from imseek.probes import cache_model, calibration, linear
 from imseek.probes.cache_model import CacheModel
 from imseek.probes.labels import Targets
 from imseek.probes.linear import Linear
-from imseek.probes.prompts import JUDGED_ROWS, PicturePrompts, PromptLearner
+from imseek.probes.prompt_learning import JUDGED_ROWS, PicturePrompts, PromptLearner
 from imseek.probes.results import ProbeMethod
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32

@@ -23,7 +23,7 @@ from imseek.probes.cache_model import CacheModel
 from imseek.probes.labels import LabelledImages, Labels
 from imseek.probes.linear import Linear
 from imseek.probes.model_selection import Scorer, ValidationResult, centre_rows
-from imseek.probes.prompts import JUDGED_ROWS, VERSION, ClassPrompts, PicturePrompts, check_version
+from imseek.probes.prompt_learning import JUDGED_ROWS, VERSION, ClassPrompts, PicturePrompts, check_version
 from imseek.probes.results import ProbeInfo, ProbeScore
 from imseek.probes.training import TrainedProbe
 from imseek.search.encoder_loader import load_prompt_tower

@@ -17,7 +17,7 @@ from imseek.labels.class_vectors import class_vectors
 from imseek.probes import holdout_groups, model_selection
 from imseek.probes.labels import LabelledImages
 from imseek.probes.model_selection import DEFAULT_METHODS, SelectedModel, ValidationResult
-from imseek.probes.prompts import DEFAULT_CONTEXTS, PromptLearner, check_options
+from imseek.probes.prompt_learning import DEFAULT_CONTEXTS, PromptLearner, check_options
 from imseek.probes.results import ProbeMethod
 from imseek.progress import SILENT, Task
 from imseek.search.encoder_loader import load_prompt_tower

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from imseek.search.searchable import MAX_HITS_PER_RESPONSE, VECTOR_COST, Searchable
     from imseek.search.term_parser import parse_term, split_weight
     from imseek.search.where.columns_and_functions import Kind
+    from imseek.search.where.country_outlines import Country, countries
     from imseek.search.where.facet_counts import FacetCounts
     from imseek.search.where.facets import Facet, FacetSummary
     from imseek.search.where.location_clusters import Box, LocationCluster, LocationCounts
-    from imseek.search.where.world import Country, countries
 
 __all__ = [
     "MAX_HITS_PER_RESPONSE", "NOT_WEIGHT", "VECTOR_COST", "Box", "By", "Country", "Cutoff", "Facet", "FacetCounts",
@@ -66,6 +66,6 @@ if not TYPE_CHECKING:
             "imseek.search.where.facet_counts": "FacetCounts",
             "imseek.search.where.facets": "Facet FacetSummary",
             "imseek.search.where.location_clusters": "Box LocationCluster LocationCounts",
-            "imseek.search.where.world": "Country countries",
+            "imseek.search.where.country_outlines": "Country countries",
         },
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from imseek.data.catalog.backend import backend_of
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex, open_index, placement_on
 from imseek.errors import (

@@ -137,7 +137,7 @@ class SourceContract:
     def stand(self, case: SourceCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[IndexedSource]:
         # Ten seconds later: what was written a moment ago is read again.
         now = time.time_ns
-        monkeypatch.setattr("imseek.indexer.sources.files.time.time_ns", lambda: now() + 10_000_000_000)
+        monkeypatch.setattr("imseek.indexer.sources.local_files.time.time_ns", lambda: now() + 10_000_000_000)
         with create(tmp_path / "collection", encoder="fake") as collection:
             yield IndexedSource(case, tmp_path, collection)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from imseek.analysis.snapshot_session import run_with_reader
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
@@ -335,9 +335,9 @@ def _open_run(
 
 
 def _renew_indexes(writer: Writer, task: Task) -> tuple[str, ...]:
-    from imseek.data.vectors import index_snapshots
+    from imseek.data.vectors import index_renewal
 
-    return index_snapshots.renew_due(writer, task)
+    return index_renewal.renew_due(writer, task)
 
 
 def _switch_report(

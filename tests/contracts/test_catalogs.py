@@ -15,7 +15,7 @@ from imseek.data import layout
 from imseek.data.catalog import sources
 from imseek.data.catalog.backend import CatalogBackend, backend_of, new_backend
 from imseek.data.catalog.catalog import Catalog, current_of, get_meta, set_meta
-from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
 from imseek.data.collection_records import parse_current, read_identity
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, LockedError, StorageError, UsageError

@@ -137,7 +137,7 @@ def state(stage: Stage) -> Any:
     """What ``current.json`` says, but for names that are different in each run."""
     from dataclasses import asdict
 
-    from imseek.data.current_file import read_current
+    from imseek.data.current_generation import read_current
     from imseek.errors import ImseekError
 
     try:

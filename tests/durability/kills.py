@@ -23,8 +23,8 @@ class Operations:
         self._count_all = count_all
 
     def install(self) -> None:
-        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
         from imseek.data.catalog.sqlite.catalog_file import SqliteConnection
+        from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
 
         for name in self.NAMES:
             setattr(os, name, self._recorded(name, getattr(os, name)))

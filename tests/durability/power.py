@@ -283,7 +283,7 @@ def survive(name: str, home: str, acknowledged: int | None, returned: bool, dama
 
 def main(name: str, home: str) -> None:
     """Perform a scenario and write down each acknowledged generation; this is what gets recorded."""
-    from imseek.data.current_file import read_current
+    from imseek.data.current_generation import read_current
     from imseek.data.writing.writer import Writer
 
     stage = Stage(Path(home))

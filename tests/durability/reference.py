@@ -56,9 +56,9 @@ class Recorder:
         self.generations = 0
 
     def install(self) -> None:
-        from imseek.data.catalog.sqlite import catalog
+        from imseek.data.catalog.sqlite import catalog_writer
 
-        write_current = catalog.write_current
+        write_current = catalog_writer.write_current
 
         def recorded(root: Path, current: Any, staging: Path) -> None:
             if current.generation > self._last:
@@ -66,7 +66,7 @@ class Recorder:
                 self.record()
             write_current(root, current, staging)
 
-        catalog.write_current = recorded
+        catalog_writer.write_current = recorded
 
     def record(self) -> None:
         truth = self.read()

@@ -255,7 +255,7 @@ def outcome(stage: Stage, first_new_id: int) -> dict[str, Any]:
 
 def expect(name: str, home: str, template: str) -> dict[str, Any]:
     """The outcome where nobody is killed."""
-    from imseek.data.current_file import read_current
+    from imseek.data.current_generation import read_current
 
     shutil.copytree(template, home)
     stage = Stage(Path(home))

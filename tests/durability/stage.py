@@ -564,9 +564,9 @@ def purge(stage: Stage) -> None:
 
 def small_index() -> None:
     """Snapshots of a few rows, and renewed when a few have come."""
-    from imseek.data.vectors import index_snapshots, tuning
+    from imseek.data.vectors import index_renewal, tuning
 
-    index_snapshots.MAX_TAIL_ROWS = 2
+    index_renewal.MAX_TAIL_ROWS = 2
     tuning.QUERIES = 4
 
 
@@ -638,7 +638,7 @@ def tidied(stage: Stage) -> None:
 
 def learned(root: Path, *_: Any) -> Any:
     from imseek import tune
-    from imseek.data.current_file import read_current
+    from imseek.data.current_generation import read_current
     from imseek.encoders.vector_adapter import Adapter
     from imseek.metrics.estimate import Estimate
     from imseek.tune.results import Tuning
@@ -867,7 +867,7 @@ def go_on(name: str, stage: Stage) -> None:
     if "texts" in name:
         check_texts(stage, read=name == "read texts")
     if "captions" in name:
-        from imseek.data.current_file import read_current
+        from imseek.data.current_generation import read_current
 
         assert read_current(stage.root).caption_space is not None
 
@@ -900,7 +900,7 @@ def look(stage: Stage) -> list[str]:
 
 def ones(stage: Stage) -> Any:
     """A query that every image answers, in the first space."""
-    from imseek.data.current_file import read_current
+    from imseek.data.current_generation import read_current
 
     return np.ones(read_current(stage.root).space.dim)
 

@@ -25,7 +25,7 @@ from durability.readers import TESTS
 from durability.reference import FOREVER, Truth, digest, read_all
 from imseek.data import layout
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 
 WRITE = """
 import sys

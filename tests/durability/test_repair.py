@@ -45,7 +45,7 @@ from imseek.data import layout
 from imseek.data.catalog.migrations import MIGRATIONS
 from imseek.data.catalog.sqlite import catalog_checksums
 from imseek.data.collection_records import FOREVER, read_identity
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.files import collection_files
 from imseek.data.reader import Reader
 from imseek.data.repair import orphan_shards, verify

@@ -18,7 +18,7 @@ from imseek.data.catalog import sources
 from imseek.data.catalog.changeset import Changeset
 from imseek.data.catalog.sqlite.catalog_checksums import read
 from imseek.data.catalog.sqlite.lock import WriterLock
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.files import write_check
 from imseek.data.reader import Reader
 from imseek.data.writing.commit import commit

@@ -27,9 +27,9 @@ from durability.upgrades import FUTURE, LATER, state_of
 from imseek import dataset, maintenance
 from imseek.data import layout
 from imseek.data.catalog import migrations
-from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 from imseek.data.catalog.sqlite.catalog_backups import generation_of
-from imseek.data.current_file import read_current
+from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
+from imseek.data.current_generation import read_current
 from imseek.data.shards.shard_files import LUMA_COLUMNS
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, FormatVersionError, StorageError

@@ -54,8 +54,8 @@ class Witness:
     def install(self) -> None:
         """In the victim: hook into what it calls."""
         from imseek.data.catalog.sqlite import catalog_backups
-        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
         from imseek.data.catalog.sqlite.catalog_file import SqliteConnection
+        from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
         from imseek.data.files import durable_files
         from imseek.data.writing.writer import Writer
 

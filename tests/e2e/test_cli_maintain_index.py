@@ -119,8 +119,8 @@ class TestThePolicy:
         assert "indexing    Flat, recall 0.8, a quarter of the memory, not renewed by runs" in lines
 
     def test_runs_renew(self, cli, noise, monkeypatch) -> None:
-        monkeypatch.setattr("imseek.data.vectors.index_snapshots.MAX_TAIL_ROWS", 1)
-        monkeypatch.setattr("imseek.data.vectors.index_snapshots.MAX_TAIL_SHARE", 0.0)
+        monkeypatch.setattr("imseek.data.vectors.index_renewal.MAX_TAIL_ROWS", 1)
+        monkeypatch.setattr("imseek.data.vectors.index_renewal.MAX_TAIL_SHARE", 0.0)
         cli("maintain", "--index", "IVF2,SQ8", "--no-renew")
         for name in ("one", "two"):
             Image.new("RGB", (9, 9), "red" if name == "one" else "blue").save(noise / f"{name}.png")

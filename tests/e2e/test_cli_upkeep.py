@@ -12,7 +12,7 @@ from codec_stand_in import codec_stand_in
 
 from imseek import library
 from imseek.media.sandbox import pool
-from imseek.ocr import recogniser
+from imseek.ocr import pp_ocr
 from imseek.ocr.tesseract import Tesseract
 from imseek.ui.cli import doctor
 
@@ -191,12 +191,10 @@ class TestDoctor:
         assert all(line.split()[0] in ("ok", "warn", "fail", "->") for line in text.splitlines())
 
     def test_the_scripts_that_are_read_are_said(self, cli, monkeypatch) -> None:
-        monkeypatch.setattr(recogniser, "find_tesseract", lambda: None)
+        monkeypatch.setattr(pp_ocr, "find_tesseract", lambda: None)
         (text,) = [line for line in cli("doctor").out.splitlines() if line.startswith("ok   text")]
         assert "Latin, Chinese, Japanese; Greek and Cyrillic with Tesseract (Debian: tesseract-ocr-ell" in text
-        monkeypatch.setattr(
-            recogniser, "find_tesseract", lambda: Tesseract("tesseract", "5.5.0", (("GREEK", ("ell",)),))
-        )
+        monkeypatch.setattr(pp_ocr, "find_tesseract", lambda: Tesseract("tesseract", "5.5.0", (("GREEK", ("ell",)),)))
         assert "; Tesseract 5.5.0 (ell): Latin, Chinese, Japanese, and the languages" in cli("doctor").out
         monkeypatch.setitem(sys.modules, "rapidocr", None)
         assert "text in pictures is not read: rapidocr is not installed" in cli("doctor").out

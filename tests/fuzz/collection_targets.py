@@ -26,7 +26,7 @@ from imseek.data.collection_records import (
     parse_current,
     read_identity,
 )
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.durable_files import FileDigest
 from imseek.data.vectors.faiss_structure import check_structure

@@ -240,10 +240,10 @@ BY_NAME: Final = {command.name: command for command in COMMANDS}
 def run(name: str, folders: dict[str, str], call: int | None = None) -> int:
     """Run a command, or one ``call`` of it. The exit code is the first that is not documented, else the last."""
     from imseek.data.shards import compaction
-    from imseek.data.vectors import index_snapshots
+    from imseek.data.vectors import index_renewal
     from imseek.ui.cli import main
 
-    compaction.FACTOR, index_snapshots.MAX_TAIL_ROWS = (
+    compaction.FACTOR, index_renewal.MAX_TAIL_ROWS = (
         2,
         2,
     )  # So few images would neither be merged nor indexed.

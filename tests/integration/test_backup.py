@@ -33,7 +33,7 @@ from imseek.data.catalog import duplicate_judgements, model_files, models
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.sqlite.catalog_backups import generation_of
 from imseek.data.collection_records import read_identity
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.writing.writer import Writer
 from imseek.duplicates.actions.apply import apply
 from imseek.duplicates.actions.undo import undo

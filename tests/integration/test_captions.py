@@ -18,7 +18,7 @@ import imseek
 from imseek import maintenance
 from imseek.captions import agreement, summary
 from imseek.data import layout
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
 from imseek.encoders import registry

@@ -26,7 +26,7 @@ from imseek.data.catalog.changeset import Changeset, FailedFile, NewImage, Place
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
 from imseek.data.catalog.sqlite.catalog_checksums import digest_catalog, read
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.files import durable_files
 from imseek.data.reader import Reader
 from imseek.data.shards.shard_files import row_of

@@ -24,8 +24,8 @@ from PIL import Image
 import imseek
 from imseek import library, maintenance, tags
 from imseek.data import layout, trust
-from imseek.data.catalog.sqlite.catalog import SqliteCatalog
-from imseek.data.current_file import read_current
+from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
+from imseek.data.current_generation import read_current
 from imseek.data.files import durable_files
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
 from imseek.types.trust import TrustRecord

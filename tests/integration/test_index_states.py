@@ -22,7 +22,7 @@ from imseek.data.vectors import (
     IdSet,
     Matches,
     VectorIndex,
-    index_snapshots,
+    index_renewal,
     open_index,
     snapshot_index,
     snapshot_parts,
@@ -62,9 +62,9 @@ class Indexed(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         for module, name, value in (
             (compaction, "FACTOR", 3),
-            (index_snapshots, "MAX_TAIL_ROWS", 25),
+            (index_renewal, "MAX_TAIL_ROWS", 25),
             (snapshot_parts, "DEAD_SHARE", 0.6),
-            (index_snapshots, "MAX_TAIL_SHARE", 0.0),
+            (index_renewal, "MAX_TAIL_SHARE", 0.0),
             (tuning, "QUERIES", 12),
             (snapshot_index, "MAX_APPROXIMATE_K", 40),
             (snapshot_index, "SCANNED_SHARE", 0.02),

@@ -40,17 +40,17 @@ from imseek.encoders import registry
 from imseek.errors import ContentChangedError, ImageNotFoundError, ImseekError, MediaError
 from imseek.evaluate.encode_images import encode_stored_images
 from imseek.exports.results import ExportOptions
-from imseek.indexer.sources import files, picture_reader
+from imseek.indexer.sources import local_files, picture_reader
 from imseek.indexer.sources.picture_reader import PlaceReader
 from imseek.overview import thumbnails
 from imseek.progress import SILENT
 from imseek.types.indexing_runs import SourceOptions
-from imseek.ui.desktop import viewable_file
 from imseek.ui.http.app import make_app
 from imseek.ui.server.picture_routes import picture_routes
 from imseek.ui.server.pictures import ThumbnailCache
 from imseek.ui.server.service import Service
 from imseek.ui.server.settings import Settings
+from imseek.ui.viewer_file import viewable_file
 from imseek.ui.web import downloads
 
 SECRET: Final = b"the key of the house"
@@ -421,7 +421,7 @@ def test_bytes_that_change_while_they_are_read_are_not_trusted_by_a_stat_from_be
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Size and time of modification are made what they were; that is a change of its own, which the system dates."""
-    known, real = stand.picture.stat(), files.os.fdopen
+    known, real = stand.picture.stat(), local_files.os.fdopen
 
     def changed_first(fd: int, mode: str) -> Any:
         file = real(fd, mode)
@@ -441,20 +441,20 @@ def test_bytes_that_change_while_they_are_read_are_not_trusted_by_a_stat_from_be
 
         return Slow()
 
-    monkeypatch.setattr(files.os, "fdopen", changed_first)
+    monkeypatch.setattr(local_files.os, "fdopen", changed_first)
     with imseek.open(stand.root) as collection, pytest.raises(ContentChangedError):
         collection.read(0)
 
 
 def test_a_file_that_grows_while_it_is_read(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, sizes = files.os.fstat, iter([0, 1])
+    real, sizes = local_files.os.fstat, iter([0, 1])
 
     def growing(fd: int) -> os.stat_result:
         with stand.picture.open("ab") as writing:
             writing.write(b"more" * next(sizes, 0))
         return real(fd)
 
-    monkeypatch.setattr(files.os, "fstat", growing)
+    monkeypatch.setattr(local_files.os, "fstat", growing)
     with imseek.open(stand.root) as collection, pytest.raises(ContentChangedError, match=CHANGED):
         collection.read(0)
 

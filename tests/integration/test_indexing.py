@@ -43,7 +43,7 @@ def opened_files(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
             opened.append(path)
         return real(path, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("imseek.indexer.sources.files.os.open", spy)
+    monkeypatch.setattr("imseek.indexer.sources.local_files.os.open", spy)
     return opened
 
 
@@ -376,7 +376,7 @@ def test_a_picture_that_cannot_be_read_for_now_stays(
             raise OSError(5, "Input/output error")
         return real(path, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("imseek.indexer.sources.files.os.open", refuse)
+    monkeypatch.setattr("imseek.indexer.sources.local_files.os.open", refuse)
     report = collection.index(rehash=True)
     assert [f.reason for f in report.failures] == [SkipReason.UNREADABLE]
     assert ids_by_name(collection) == before

@@ -17,14 +17,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 import imseek
 from imseek import ocr
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.data.shards import derived_columns
 from imseek.data.words.analysis import parse_words
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, MediaError, MissingExtraError, QueryError, UsageError
 from imseek.maintenance import purge, repair, verify
-from imseek.ocr import collection_pass, picture_text, recogniser
+from imseek.ocr import collection_pass, picture_text, pp_ocr
 from imseek.ocr.results import OcrReport, TextLine
 from imseek.progress import Progress, StopRequest
 from imseek.search.where import Filters
@@ -98,7 +98,7 @@ def test_nothing_is_downloaded_and_nothing_said(
 
     monkeypatch.setattr("rapidocr.utils.download_file.DownloadFile.run", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    recogniser._load_engine.cache_clear()
+    pp_ocr._load_engine.cache_clear()
     with Image.open(photos / "chelsea.png") as picture:
         assert texts(ocr.read_picture(saved(write_over(picture, ["Invoice 2024"])))) == ["Invoice 2024"]
     assert capfd.readouterr() == ("", "")
@@ -116,7 +116,7 @@ def test_weights_too_small_for_a_normal_float_are_zeros(tmp_path: Path) -> None:
         [numpy_helper.from_array(weights, "w")],
     )
     save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), tmp_path / "n.onnx")
-    session = recogniser.load_without_denormals(tmp_path / "n.onnx")
+    session = pp_ocr.load_without_denormals(tmp_path / "n.onnx")
     (found,) = session.run(None, {"x": np.full(4, 1e38, np.float32)})
     assert found.tolist() == [0.0, np.float32(1e38), 0.0, np.float32(2e-38) * np.float32(1e38)]
 
@@ -125,7 +125,7 @@ def test_weights_too_small_for_a_normal_float_are_zeros(tmp_path: Path) -> None:
 def test_photographs_without_text_go_no_further_than_the_gate(
     photos: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recogniser.Recogniser, "read", None)  # Whoever calls it fails.
+    monkeypatch.setattr(pp_ocr.Recogniser, "read", None)  # Whoever calls it fails.
     assert ocr.read_picture(next(photos.rglob(name)).read_bytes()) == ()
 
 
@@ -133,19 +133,19 @@ def test_what_only_looks_like_text_is_not_read_whole(photos: Path, monkeypatch: 
     """The rims of a cup look like letters in a small copy; in a window around them, none can be read."""
     with Image.open(next(photos.rglob("coffee.png"))) as picture:
         plain = picture.convert("RGB").resize((640, 427))
-    real = recogniser.Recogniser._detect
+    real = pp_ocr.Recogniser._detect
     seen: list[float] = []
 
-    def detect(self: recogniser.Recogniser, pictures: np.ndarray) -> np.ndarray:
+    def detect(self: pp_ocr.Recogniser, pictures: np.ndarray) -> np.ndarray:
         found = real(self, pictures)
         seen.append(float(found.max()))
         return found
 
-    monkeypatch.setattr(recogniser.Recogniser, "_detect", detect)
+    monkeypatch.setattr(pp_ocr.Recogniser, "_detect", detect)
     with monkeypatch.context() as patch:
-        patch.setattr(recogniser.Recogniser, "read", None)  # Whoever calls it fails.
+        patch.setattr(pp_ocr.Recogniser, "read", None)  # Whoever calls it fails.
         assert ocr.read_picture(saved(plain)) == ()
-    assert seen[0] >= recogniser.GATE_PROBABILITY
+    assert seen[0] >= pp_ocr.GATE_PROBABILITY
     assert len(seen) > 1
     assert texts(ocr.read_picture(saved(write_over(plain, ["Invoice 2024"], size=16)))) == ["Invoice 2024"]
 
@@ -214,9 +214,9 @@ def test_noise_takes_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
     font = ImageFont.load_default(12)
     for y in range(0, 1200, 16):
         pen.text((0, y), "".join(map(chr, random.integers(33, 126, 160))), fill="black", font=font)
-    monkeypatch.setattr(recogniser, "MAX_LINES", 5)
+    monkeypatch.setattr(pp_ocr, "MAX_LINES", 5)
     assert len(ocr.read_picture(saved(page))) <= 5
-    monkeypatch.setattr(recogniser, "MAX_LINES", 400)
+    monkeypatch.setattr(pp_ocr, "MAX_LINES", 400)
     monkeypatch.setattr(picture_text, "MAX_SECONDS", 0.0)
     assert ocr.read_picture(saved(page)) == ()
 
@@ -224,9 +224,9 @@ def test_noise_takes_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_control_characters_come_through(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Image.open(photos / "chelsea.png") as picture:
         drawn = write_over(picture, ["Invoice 2024"])
-    monkeypatch.setattr(recogniser.Recogniser, "has_text", lambda *_: True)
+    monkeypatch.setattr(pp_ocr.Recogniser, "has_text", lambda *_: True)
     said = iter([("a\x1b[31m\tb\u202e\nc", 0.99), ("\x07", 0.99), ("l", 0.9), ("unsure", 0.5)])
-    monkeypatch.setattr(recogniser.Recogniser, "_read_line", lambda _, line: (line, *next(said)))
+    monkeypatch.setattr(pp_ocr.Recogniser, "_read_line", lambda _, line: (line, *next(said)))
     assert texts(ocr.read_picture(saved(drawn))) == ["a [31m b c"]
     for _ in range(3):  # Nothing printable, a single letter without certainty, a line without any.
         assert ocr.read_picture(saved(drawn)) == ()
@@ -326,17 +326,17 @@ def test_pictures_that_cannot_be_read_are_named(
 ) -> None:
     (photos / "coffee.png").unlink()
     (photos / "rocket.jpg").write_bytes(b"something else")
-    real = recogniser.Recogniser.has_text
+    real = pp_ocr.Recogniser.has_text
     failed = threading.Event()
 
-    def fail_once(self: recogniser.Recogniser, pixels: np.ndarray) -> bool:
+    def fail_once(self: pp_ocr.Recogniser, pixels: np.ndarray) -> bool:
         if not failed.is_set():
             failed.set()
             raise RuntimeError("of a library")
         return real(self, pixels)
 
     with monkeypatch.context() as patch:
-        patch.setattr(recogniser.Recogniser, "has_text", fail_once)
+        patch.setattr(pp_ocr.Recogniser, "has_text", fail_once)
         report = ocr.recognise(written)
     assert (report.read, report.unreadable) == (2, 3)
     reasons = {Path(one.place.display).name: one.reason for one in report.unread if one.place is not None}

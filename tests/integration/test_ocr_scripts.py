@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 import imseek
 from imseek import ocr
 from imseek.data.catalog import models
-from imseek.ocr import picture_text, recogniser, tesseract
-from imseek.ocr.recogniser import Recogniser
+from imseek.ocr import picture_text, pp_ocr, tesseract
+from imseek.ocr.pp_ocr import Recogniser
 from imseek.ocr.results import OcrReport, TextLine
 from imseek.ui.render.ocr_text import earlier_recogniser_lines
 
@@ -84,7 +84,7 @@ def test_which_languages_are_used(program: Callable[..., None]) -> None:
         "Tesseract 5.3.4 (ukr, ell)",
         (("CYRILLIC", ("ukr",)), ("GREEK", ("ell",))),
     )
-    assert recogniser.recogniser_name().endswith("PP-OCRv6 small; Tesseract 5.3.4 (ukr, ell)")
+    assert pp_ocr.recogniser_name().endswith("PP-OCRv6 small; Tesseract 5.3.4 (ukr, ell)")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_which_languages_are_used(program: Callable[..., None]) -> None:
 def test_a_tesseract_that_is_of_no_use_is_none(program: Callable[..., None], said: dict[str, str]) -> None:
     program("exit 1", **said)
     assert tesseract.find_tesseract() is None
-    assert recogniser.recogniser_name().endswith("PP-OCRv6 small")
+    assert pp_ocr.recogniser_name().endswith("PP-OCRv6 small")
 
 
 HEADER = "level\\tpage_num\\tconf\\ttext\\n"
@@ -134,11 +134,11 @@ def test_an_answer_has_no_control_characters(program: Callable[..., None]) -> No
     for at in range(20, 380, 18):  # Letters of no script: the networks make nothing of them.
         pen.arc((at, 20, at + 14, 50), 40 * (at % 7), 40 * (at % 7) + 200, fill="black", width=4)
     cut = np.asarray(picture)[10:60, 10:390]
-    line = recogniser._ReadLine(np.array([[10, 10], [390, 10], [390, 60], [10, 60]], np.float32), cut, "", 0.0)
+    line = pp_ocr._ReadLine(np.array([[10, 10], [390, 10], [390, 60], [10, 60]], np.float32), cut, "", 0.0)
     found = tesseract.find_tesseract()
     assert found is not None
-    recogniser._read_other_scripts(found, [line], lambda: False)
-    value = recogniser._line(line.corners, line.text, line.confidence, np.asarray(picture), line.script)
+    pp_ocr._read_other_scripts(found, [line], lambda: False)
+    value = pp_ocr._line(line.corners, line.text, line.confidence, np.asarray(picture), line.script)
     assert value is not None
     assert (value.text, value.confidence) == ("[31mκαλη μέρα", 0.96)
 
@@ -239,9 +239,7 @@ def test_languages_are_looked_for_where_it_runs(program: Callable[..., None]) ->
 
 def test_pictures_in_latin_and_photographs_start_no_process(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", None)  # Whoever calls it fails.
-    monkeypatch.setattr(
-        recogniser, "find_tesseract", lambda: tesseract.Tesseract("no such", "5", (("GREEK", ("ell",)),))
-    )
+    monkeypatch.setattr(pp_ocr, "find_tesseract", lambda: tesseract.Tesseract("no such", "5", (("GREEK", ("ell",)),)))
     for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
         assert ocr.read_picture(next(photos.rglob(name)).read_bytes()) == ()
     picture = Image.new("RGB", (400, 80), "white")
@@ -257,8 +255,8 @@ def test_lines_without_greek_letters_need_more_certainty(
     found = tesseract.find_tesseract()
     assert found is not None
     corners = np.array([[0, 0], [300, 0], [300, 30], [0, 30]], np.float32)
-    line = recogniser._ReadLine(corners, np.full((30, 300, 3), 200, np.uint8), text, 0.8)
-    recogniser._read_other_scripts(found, [line], lambda: False)
+    line = pp_ocr._ReadLine(corners, np.full((30, 300, 3), 200, np.uint8), text, 0.8)
+    pp_ocr._read_other_scripts(found, [line], lambda: False)
     assert (line.text == "καλημέρα", line.script == "GREEK") == (is_taken, is_taken)
 
 
@@ -291,7 +289,7 @@ def test_pictures_read_without_tesseract_are_told_of_and_read_again(
     Image.fromarray(write(CYRILLIC)).save(photos / "shop.png")
     collection.index([photos])
     with monkeypatch.context() as patch:
-        patch.setattr(recogniser, "find_tesseract", lambda: None)
+        patch.setattr(pp_ocr, "find_tesseract", lambda: None)
         before: OcrReport = ocr.recognise(collection)
     assert (before.read, before.with_text, before.earlier_recognisers) == (1, 0, ())
     assert earlier_recogniser_lines(before) == []

@@ -29,7 +29,7 @@ from imseek.data.catalog.postgres.allowed_servers import allow_server
 from imseek.data.catalog.postgres.connection import connect
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.collection_records import read_identity
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.files import write_check
 from imseek.data.writing.writer import Writer
 from imseek.errors import (

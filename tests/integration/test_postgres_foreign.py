@@ -21,7 +21,7 @@ from imseek.data.catalog.postgres import allowed_servers, connection
 from imseek.data.catalog.postgres.address import Address, read_address
 from imseek.data.catalog.postgres.allowed_servers import allow_server, check_server, disallow_server
 from imseek.data.collection_records import read_identity
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.errors import (
     CorruptCollectionError,
     ImseekError,

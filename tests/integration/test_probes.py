@@ -21,7 +21,7 @@ from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.encoders import device
 from imseek.errors import EncoderError, EncoderMismatchError, EncoderUnavailableError, MissingExtraError, UsageError
-from imseek.probes import Labels, probe_store, prompts, training
+from imseek.probes import Labels, probe_store, prompt_learning, training
 from imseek.search.encoder_loader import load_prompt_tower
 
 
@@ -630,12 +630,12 @@ class TestPrompts:
         generator = np.random.default_rng(0)
         tower = make_tower({one: generator.standard_normal(dim) / np.sqrt(dim) for one in COLOURS})
         monkeypatch.setattr(training, "load_prompt_tower", lambda *_: tower)
-        monkeypatch.setattr(prompts, "STEPS", (1,))
+        monkeypatch.setattr(prompt_learning, "STEPS", (1,))
         with pytest.raises(UsageError, match="CoOp does not help here: held-out images have log loss") as caught:
             probes.fit(root, "colours", method="coop")
         assert "leave out --method" in str(caught.value.hint)
         assert not probes.list_(root)
-        monkeypatch.setattr(prompts, "CONDITIONAL_STEPS", (1,))
+        monkeypatch.setattr(prompt_learning, "CONDITIONAL_STEPS", (1,))
         found = probes.fit(root, "colours", method="all")
         assert {one.method for one in found.scores} == {"linear", "cache", "coop", "cocoop"}
         assert found.method in ("linear", "cache")

@@ -31,7 +31,7 @@ import imseek
 from imseek import maintenance, overview, tags
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgements
-from imseek.data.catalog.sqlite import catalog as sqlite_catalog
+from imseek.data.catalog.sqlite import catalog_writer as sqlite_catalog
 from imseek.data.catalog.sqlite.catalog_file import CatalogConnection
 from imseek.data.catalog.sqlite.lock import WriterLock
 from imseek.data.collection_records import FOREVER
@@ -125,7 +125,7 @@ STEPS = {
     "rewriting": "imseek.data.writing.purge.compaction.merge",
     "forgetting": "imseek.data.writing.purge._delete_history",
     "removing": "imseek.data.writing.purge._remove_unlisted_files",
-    "scrubbing": "imseek.data.catalog.sqlite.catalog.SqliteCatalog.scrub",
+    "scrubbing": "imseek.data.catalog.sqlite.catalog_writer.SqliteCatalog.scrub",
     "backing up": "imseek.data.writing.writer.Writer.renew_backup",
 }
 
@@ -372,7 +372,7 @@ def test_a_program_that_holds_the_log_is_named_and_waited_for_next_time(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(sqlite3.connect(case.root / layout.CATALOG, isolation_level=None)) as other:
-        monkeypatch.setattr("imseek.data.catalog.sqlite.catalog.BUSY_SECONDS", 0.1)
+        monkeypatch.setattr("imseek.data.catalog.sqlite.catalog_writer.BUSY_SECONDS", 0.1)
         other.execute("BEGIN")
         other.execute("SELECT COUNT(*) FROM images").fetchone()
         with pytest.raises(LockedError, match="being read by another program"):

@@ -17,7 +17,7 @@ from imseek import maintenance
 from imseek.data.catalog import index_policy
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
-from imseek.data.vectors import IdSet, index_kinds, index_snapshots, snapshot_parts, tuning
+from imseek.data.vectors import IdSet, index_kinds, index_renewal, snapshot_parts, tuning
 from imseek.data.vectors.build import LiveRows
 from imseek.data.vectors.range_search import RangeSearch
 from imseek.data.vectors.recall_queries import RecallQueries
@@ -35,8 +35,8 @@ ROWS = 2000
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "QUERIES", 80)
     monkeypatch.setattr(tuning, "TRUTH_DEPTH", 200)
-    monkeypatch.setattr(index_snapshots, "MAX_TAIL_ROWS", 50)
-    monkeypatch.setattr(index_snapshots, "MAX_TAIL_SHARE", 0.01)
+    monkeypatch.setattr(index_renewal, "MAX_TAIL_ROWS", 50)
+    monkeypatch.setattr(index_renewal, "MAX_TAIL_SHARE", 0.01)
     monkeypatch.setattr(snapshot_parts, "PART_ROWS", 1000)
     monkeypatch.setattr(index_kinds, "MAX_LISTS", 16)
     monkeypatch.setattr(compaction, "FACTOR", 1000)
@@ -394,7 +394,7 @@ def test_what_info_says(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_pictures(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real ones, through the front door: what they find does not depend on how many parts there are."""
     for module, name, value in (
-        (index_snapshots, "MAX_TAIL_ROWS", 1),
+        (index_renewal, "MAX_TAIL_ROWS", 1),
         (snapshot_parts, "PART_ROWS", 3),
         (index_policy, "EXACT_BYTES", 256),
     ):

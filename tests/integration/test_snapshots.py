@@ -33,7 +33,7 @@ from imseek.data.catalog.changeset import Changeset, Placement
 from imseek.data.catalog.index_policy import policy_of
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
-from imseek.data.vectors import IdSet, index_kinds, index_snapshots, snapshot_index, tuning
+from imseek.data.vectors import IdSet, index_kinds, index_renewal, snapshot_index, tuning
 from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_metadata import COVERED_FILE, INDEX_FILE, METADATA_FILE, TABLE_FILE
 from imseek.data.vectors.inverted_lists import Table
@@ -435,8 +435,8 @@ def test_stopped_what_there_was_stays(root: Path) -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_snapshots, "MAX_TAIL_ROWS", 50)
-    monkeypatch.setattr(index_snapshots, "MAX_TAIL_SHARE", 0.01)
+    monkeypatch.setattr(index_renewal, "MAX_TAIL_ROWS", 50)
+    monkeypatch.setattr(index_renewal, "MAX_TAIL_SHARE", 0.01)
 
 
 @pytest.mark.usefixtures("few")

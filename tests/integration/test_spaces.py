@@ -17,7 +17,7 @@ from PIL import Image
 import imseek
 from imseek import maintenance
 from imseek.data import layout
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
 from imseek.encoders import registry

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imseek.media.compression import detail_share, earlier_jpeg_quality, is_enlarged, jpeg_quality
+from imseek.media.compression_traces import detail_share, earlier_jpeg_quality, is_enlarged, jpeg_quality
 from imseek.types.arrays import Pixels
 
 

@@ -11,7 +11,7 @@ import pytest
 import imseek
 from imseek.data import layout
 from imseek.data.collection_records import read_identity
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.files import durable_files
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer

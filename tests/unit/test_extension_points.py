@@ -34,7 +34,7 @@ from imseek.exports.base import ExportJob, Format, WriteResult
 from imseek.indexer import source_selection, sources
 from imseek.indexer.sources import SourceRequest, detect
 from imseek.indexer.sources.base import Container, Content, FoundImage, UnreachableEntry
-from imseek.indexer.sources.files import find_file, read_file, trouble_at
+from imseek.indexer.sources.local_files import find_file, read_file, trouble_at
 from imseek.search import rerank
 from imseek.search.candidate_set import CandidateSet, StageContext
 from imseek.search.query import Query, Term

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imseek.data.files.json_object import JsonObject, check_integer, check_number, check_text
+from imseek.data.files.checked_json import JsonObject, check_integer, check_number, check_text
 from imseek.data.layout import MAX_ID
 
 SOUND = JsonObject(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from imseek.errors import QueryError
+from imseek.search.where.country_outlines import countries, country_at
 from imseek.search.where.location_clusters import MAX_CLUSTERS, WORLD, Box, check_view, find_clusters
-from imseek.search.where.world import countries, country_at
 
 OSLO, BERGEN, NAIROBI, SYDNEY = (59.913, 10.752), (60.392, 5.324), (-1.29, 36.82), (-33.868, 151.209)
 

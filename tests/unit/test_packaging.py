@@ -147,7 +147,7 @@ OFFENDERS = {
     "imseek/data/offender_media.py": ("from imseek.media import decode", "Storage knows neither"),
     "imseek/media/offender_data.py": ("import imseek.data.layout", "Media knows neither"),
     "imseek/encoders/offender_data.py": ("from imseek.data import layout", "Encoders do not know storage"),
-    "imseek/search/offender_ocr.py": ("import rapidocr", "Only ocr.recogniser imports what finds"),
+    "imseek/search/offender_ocr.py": ("import rapidocr", "Only ocr.pp_ocr imports what finds"),
     "imseek/search/offender_stemmer.py": ("import snowballstemmer", "Only data.words imports a stemmer"),
     "imseek/ui/cli/offender_settings.py": ("import tomlkit", "Only config imports tomlkit"),
     "imseek/search/offender_learning.py": ("import sklearn", "Only features import what learns"),

@@ -20,9 +20,9 @@ from imseek.encoders.builtin.recipe import fingerprint
 from imseek.encoders.prompt_tower import Prompts, PromptTower
 from imseek.encoders.prompt_training import learn_prompts
 from imseek.errors import CorruptCollectionError, EncoderError, EncoderMismatchError, UsageError
-from imseek.probes import model_selection, probe_store, prompts
+from imseek.probes import model_selection, probe_store, prompt_learning
 from imseek.probes.model_selection import centre_rows, select_model
-from imseek.probes.prompts import ClassPrompts, PicturePrompts, PromptLearner
+from imseek.probes.prompt_learning import ClassPrompts, PicturePrompts, PromptLearner
 
 NAMES = ("apple", "horse", "lorry")
 TINY = {
@@ -203,7 +203,7 @@ class TestChoice:
         assert [one.method for one in found.results] == ["linear", "cache", "coop"]
         assert found.scorer.name == found.best.method == "coop"
         assert isinstance(found.scorer, ClassPrompts)
-        assert found.best.settings["steps"] in prompts.STEPS
+        assert found.best.settings["steps"] in prompt_learning.STEPS
         others = select_model(rows, truth, 3, groups, methods=["cache"], learners=learners)
         assert [(one.method, one.tested) for one in others.results] == [("cache", 9), ("coop", 9), ("cocoop", 9)]
 
@@ -226,7 +226,7 @@ class TestChoice:
 
     def test_pictures_that_would_take_too_long_to_judge_are_refused(self, monkeypatch) -> None:
         tower, rows, truth = toy()
-        monkeypatch.setattr(prompts, "MAX_SECONDS", 1e-9)
+        monkeypatch.setattr(prompt_learning, "MAX_SECONDS", 1e-9)
         with pytest.raises(UsageError, match="36 runs of the text tower"):
             select_model(rows, truth, 3, np.arange(12), learners=[PromptLearner(tower, NAMES, "cocoop", 4, False)])
 
@@ -245,7 +245,7 @@ class TestStoredScorers:
         back = PicturePrompts.of_arrays(made.arrays(), settings, NAMES, lambda: tower)
         assert np.allclose(back.logits(rows), made.logits(rows), atol=1e-6)
         back.check_time(1000)
-        monkeypatch.setattr(prompts, "MAX_SECONDS", 1e-9)
+        monkeypatch.setattr(prompt_learning, "MAX_SECONDS", 1e-9)
         with pytest.raises(UsageError, match="3,000 runs of the text tower"):
             back.check_time(1000)
 
@@ -262,8 +262,8 @@ class TestStoredScorers:
             PicturePrompts.of_arrays(arrays, settings, NAMES, lambda: other).logits(rows)
 
     def test_a_later_version_is_refused(self) -> None:
-        prompts.check_version({"method": "coop", "version": prompts.VERSION}, "pets")
+        prompt_learning.check_version({"method": "coop", "version": prompt_learning.VERSION}, "pets")
         with pytest.raises(CorruptCollectionError, match="the probe pets was learned by a later imseek"):
-            prompts.check_version({"method": "coop", "version": prompts.VERSION + 1}, "pets")
+            prompt_learning.check_version({"method": "coop", "version": prompt_learning.VERSION + 1}, "pets")
         with pytest.raises(CorruptCollectionError, match="the model pets is not a probe"):
             probe_store.probe_of(Path(), Model("pets", "probe", {"method": "coop", "version": "2"}, {}))

@@ -18,7 +18,7 @@ from sourcing.tables import IMAGE_STRUCT, arrow_file, arrow_stream, csv_lines, p
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.sources.column_roles import MAX_EXTRA, infer_roles
 from imseek.indexer.sources.detect import source_kind
-from imseek.indexer.sources.files import open_binary
+from imseek.indexer.sources.local_files import open_binary
 from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import Column, Kind, MalformedRow, Sheet
 from imseek.indexer.sources.tables.text import parse_cell

@@ -11,7 +11,7 @@ from browsing import HOSTILE
 from imseek.overview import local_file, place_kind
 from imseek.types.pictures import Image, Place
 from imseek.types.search_results import Hit, HitGroup, Match
-from imseek.ui import desktop
+from imseek.ui import viewer_file
 from imseek.ui.web import downloads, selections, system_viewer
 from imseek.ui.web.components.grid import Reason
 from imseek.ui.web.image_details import gps
@@ -251,7 +251,7 @@ def test_a_page_that_begins_like_a_picture_is_not_opened_by_its_name(tmp_path: P
             return b"GIF89a<script>"
 
     place = Place(1, bytes(tmp_path / "a.html"), (tmp_path / "a.html").as_uri())
-    target = desktop.viewable_file(Stored(), Image(7, place, "00", {"format": "GIF"}))  # type: ignore[arg-type]
+    target = viewer_file.viewable_file(Stored(), Image(7, place, "00", {"format": "GIF"}))  # type: ignore[arg-type]
     assert target.name == "imseek-7.gif"
     assert target.read_bytes() == b"GIF89a<script>"
 

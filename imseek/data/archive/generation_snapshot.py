@@ -25,8 +25,8 @@ from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.catalog import current_of, get_meta, now
 from imseek.data.catalog.sql import Connection
 from imseek.data.catalog.sqlite import catalog_checksums
-from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 from imseek.data.catalog.sqlite.catalog_checksums import Checksums
+from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
 from imseek.data.collection_records import FOREVER, Current, Identity, encode_record, read_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import find_files, open_file

@@ -25,9 +25,9 @@ from imseek.data.catalog.catalog import current_of, get_meta, set_meta
 from imseek.data.catalog.catalog_check import find_any_fault
 from imseek.data.catalog.sql import Connection, column
 from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
-from imseek.data.catalog.sqlite.catalog import SqliteCatalog
 from imseek.data.catalog.sqlite.catalog_checksums import Checksums
 from imseek.data.catalog.sqlite.catalog_file import check_version, open_catalog
+from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
 from imseek.data.collection_records import Current, Identity, encode_record
 from imseek.data.files import durable_files
 from imseek.data.files.staging import staging_folder

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.files.json_object import JsonObject
+from imseek.data.files.checked_json import JsonObject
 from imseek.data.reader import Reader
 from imseek.errors import AlbumNotFoundError, CorruptCollectionError, did_you_mean, repair_command
 

@@ -22,7 +22,7 @@ from imseek.data import layout
 from imseek.data.catalog.index_policy_text import POLICY, parse_policy
 from imseek.data.catalog.migrations import MIGRATIONS, refuse_newer_version
 from imseek.data.collection_records import FINGERPRINT, MAX_DIM
-from imseek.data.files.json_object import JsonObject
+from imseek.data.files.checked_json import JsonObject
 from imseek.data.words.values import INDEXED, RULES
 from imseek.errors import CorruptCollectionError, repair_command
 

@@ -21,8 +21,8 @@ from imseek.data.catalog.shard_catalog import Folders, StagedFile
 from imseek.data.catalog.sql import Connection, column, insert
 from imseek.data.collection_records import FOREVER
 from imseek.data.files import durable_files
+from imseek.data.files.checked_json import JsonObject
 from imseek.data.files.collection_files import MAX_LARGE_JSON, digest, find_files, read_file, remove_files
-from imseek.data.files.json_object import JsonObject
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError
 from imseek.types.duplicate_judgements import Judgement

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict
 from typing import Final
 
-from imseek.data.files.json_object import JsonObject
+from imseek.data.files.checked_json import JsonObject
 from imseek.types.index_policy import IndexPolicy
 
 #: Its name in ``meta``.

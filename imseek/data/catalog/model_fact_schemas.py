@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, TypeAlias
 
-from imseek.data.files.json_object import JsonObject, check_number, check_text
+from imseek.data.files.checked_json import JsonObject, check_number, check_text
 
 #: Reads a member of an object; raises ValueError where it has another type.
 ReadMember: TypeAlias = Callable[[JsonObject, str], object]

@@ -19,8 +19,8 @@ from imseek.data.catalog.model_fact_schemas import check_facts
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.collection_records import FOREVER
 from imseek.data.files import durable_files
+from imseek.data.files.checked_json import JsonObject
 from imseek.data.files.collection_files import MAX_LARGE_JSON, read_file
-from imseek.data.files.json_object import JsonObject
 from imseek.errors import CorruptCollectionError, UsageError, repair_command
 
 #: Kind of a model's file in the catalog.

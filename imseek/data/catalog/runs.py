@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict, cast
 
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.running_writer import select_runs
-from imseek.data.files.json_object import JsonObject
+from imseek.data.files.checked_json import JsonObject
 from imseek.data.processes import may_be_alive
 from imseek.types.json_form import Count, Json
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from imseek.data.catalog.runs import parse_json_object
-from imseek.data.files.json_object import JsonObject
+from imseek.data.files.checked_json import JsonObject
 
 #: Key of a space formerly in use: the time when it was replaced.
 KEPT_SINCE: Final = "kept_since"

@@ -18,7 +18,7 @@ from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.catalog import get_meta, now, set_meta
 from imseek.data.catalog.sql import Connection, scalar
 from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
-from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
 from imseek.data.collection_records import Current, Identity, read_identity, write_identity
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import is_file, sync_folders

@@ -56,7 +56,7 @@ def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectio
 def _check_ids(root: Path) -> None:
     """Raise CorruptCollectionError where the ids of a shard are invalid."""
     from imseek.data import layout
-    from imseek.data.current_file import read_current
+    from imseek.data.current_generation import read_current
     from imseek.data.files.collection_files import damaged_file_error, load_array
 
     for shard in read_current(root).shards:

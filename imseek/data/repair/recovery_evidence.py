@@ -15,7 +15,7 @@ from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
 from imseek.data.catalog.sqlite.catalog_checksums import Checksums
 from imseek.data.catalog.sqlite.catalog_file import check_version, connect_file
 from imseek.data.collection_records import Current, Identity, read_identity
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.files.collection_files import digest, is_file
 from imseek.data.files.durable_files import FileDigest
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError

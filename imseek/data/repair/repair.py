@@ -38,7 +38,7 @@ from imseek.data.shards import shard_files
 from imseek.data.shards.sidecar_columns import SIDECARS, forget_stats
 from imseek.data.trust import check_trusted, complete_record
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
-from imseek.data.vectors import index_snapshots, snapshot_publication
+from imseek.data.vectors import index_renewal, snapshot_publication
 from imseek.data.words import documents
 from imseek.data.writing import space_build_rows
 from imseek.data.writing.commit import stat_values
@@ -256,7 +256,7 @@ def _drop_snapshot(writer: Writer, file: str, ledger: RecoveryLog) -> None:
     """Drop the approximate index that a file belongs to, or its part, unless that has happened already."""
     space_id = _space_of(file)
     if space_id is not None and str(space_id) in writer.current().snapshots:
-        what = index_snapshots.drop_file(writer, space_id, file)
+        what = index_renewal.drop_file(writer, space_id, file)
         if what:
             ledger.lost.append(f"{file}: {what} of space {space_id}; `imseek maintain` builds it again")
 

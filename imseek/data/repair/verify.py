@@ -23,13 +23,13 @@ from imseek.data.files.collection_files import (
     find_files,
     find_strange_at_top,
 )
+from imseek.data.repair.content_consistency import find_content_problems
 from imseek.data.repair.recovery_evidence import (
     backup_fault,
     catalog_damage,
     catalog_lag,
     gather_evidence,
 )
-from imseek.data.repair.verify_contents import find_content_problems
 from imseek.data.writing.writer import find_listed_files
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, UnsafePathError
 from imseek.types.maintenance_reports import Problem, VerifyReport
@@ -104,7 +104,7 @@ def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
 def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
     """Find problems as :func:`_problems` does, where the catalog is on a server, which vouches for its pages."""
     from imseek.data.catalog.postgres.address import read_address
-    from imseek.data.catalog.postgres.catalog import find_schema_fault
+    from imseek.data.catalog.postgres.catalog_writer import find_schema_fault
 
     uuid = read_address(root).uuid
     try:

@@ -112,7 +112,7 @@ class VectorIndex(Protocol):
     once among all segments: the catalog ensures that, an index does not check it.
 
     There is no ``save``: exact kinds are built straight from the bytes of the shards, and an approximate one from a
-    snapshot on disk (:mod:`imseek.data.vectors.faiss_snapshot`), which :mod:`imseek.data.vectors.index_snapshots`
+    snapshot on disk (:mod:`imseek.data.vectors.faiss_snapshot`), which :mod:`imseek.data.vectors.index_renewal`
     builds.
     """
 

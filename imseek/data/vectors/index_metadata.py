@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
+from imseek.data.files.checked_json import JsonObject, check_integer, check_number
 from imseek.data.files.collection_files import load_array, open_file, read_file, stat_file
 from imseek.data.files.durable_files import add_checksum, strip_checksum
-from imseek.data.files.json_object import JsonObject, check_integer, check_number
 from imseek.data.vectors.base import Bools, Ids
 from imseek.errors import CorruptCollectionError
 

@@ -30,7 +30,7 @@ from imseek.data.files import collection_files, durable_files
 from imseek.data.files.collection_files import find_files, refuse_strange
 from imseek.data.reader import PURGED
 from imseek.data.shards import compaction
-from imseek.data.vectors import index_snapshots
+from imseek.data.vectors import index_renewal
 from imseek.data.words import documents
 from imseek.data.writing import job_logs, space_build_rows
 from imseek.data.writing.writer import Writer, find_listed_files
@@ -46,7 +46,7 @@ def purge(writer: Writer) -> PurgeReport:
     removed = _RemovalCounts()
     space_build_rows.remove_dead_rows(writer)
     forgotten = model_files.drop_models_of_dead_images(writer)
-    index_snapshots.drop_stale(writer)
+    index_renewal.drop_stale(writer)
     _remove_unlisted_files(writer, removed)
     stale = [shard for shard in writer.current().shards if _has_dead_rows(writer, shard)]
     for shard in stale:

@@ -21,7 +21,7 @@ from typing import Final, cast
 from imseek.data.catalog import quarantine
 from imseek.data.catalog.changeset import Changeset
 from imseek.data.catalog.quarantine import QuarantineChange, live_sources, look_up_images
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
 from imseek.data.shards import metadata_columns

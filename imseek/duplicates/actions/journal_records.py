@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
-from imseek.data.files.json_object import JsonObject, check_integer
+from imseek.data.files.checked_json import JsonObject, check_integer
 from imseek.data.layout import MAX_NUMBER
 from imseek.data.user_files.safe_path import check_absolute, check_parts
 from imseek.duplicates.action_results import Action

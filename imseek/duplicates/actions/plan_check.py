@@ -8,7 +8,7 @@ from pathlib import Path
 from imseek.data.catalog.places import is_url
 from imseek.data.catalog.quarantine import LiveSource, find_past_places, live_sources
 from imseek.data.catalog.sources import contains
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.duplicates.actions.plans import FILE_SOURCE_KINDS, Plan, check_quarantine_folder
 from imseek.errors import PlanError
 from imseek.types.pictures import display_path

@@ -20,7 +20,7 @@ from typing import Final
 from imseek.data.catalog import quarantine
 from imseek.data.catalog.changeset import Changeset, Placement
 from imseek.data.catalog.quarantine import CatalogImage, live_sources, look_up_images, occupants
-from imseek.data.current_file import read_current
+from imseek.data.current_generation import read_current
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.trust import check_trusted
 from imseek.data.user_files import safe_path

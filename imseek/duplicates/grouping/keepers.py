@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol, TypeAlias, get_args
 from imseek.duplicates.picture_quality import MEASURED_FORMATS, Compression
 from imseek.duplicates.results import Duplicate, KeepRule
 from imseek.errors import UsageError
-from imseek.media.compression import LEAST_FACTOR
+from imseek.media.compression_traces import LEAST_FACTOR
 from imseek.types.pictures import display_path
 from imseek.user_paths import expand_user
 

@@ -40,7 +40,7 @@ from imseek.indexer.executors.work_units import (
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.sources import open_source
 from imseek.indexer.sources.base import Content, Source
-from imseek.indexer.sources.files import trouble_at
+from imseek.indexer.sources.local_files import trouble_at
 from imseek.media.decode import Limits
 from imseek.types.pictures import display_path
 

@@ -18,7 +18,7 @@ from imseek.types.indexing_runs import SourceOptions
 from imseek.types.pictures import display_path
 
 if TYPE_CHECKING:
-    from imseek.indexer.sources.files import FileOpener
+    from imseek.indexer.sources.local_files import FileOpener
 
 
 @dataclass(frozen=True, slots=True)

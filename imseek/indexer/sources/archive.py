@@ -31,8 +31,8 @@ from imseek.indexer.sources.base import (
     UnreachableEntry,
 )
 from imseek.indexer.sources.detect import ZIPS, is_archive
-from imseek.indexer.sources.files import FileOpener, container_place, file_stat, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
+from imseek.indexer.sources.local_files import FileOpener, container_place, file_stat, trouble_at
 from imseek.indexer.sources.member_search import Finder
 from imseek.indexer.sources.prefetch import MemoryBudget, ReadAhead
 from imseek.indexer.sources.tar_archive import Tar, TarStream

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from imseek.data.shards.shard_files import INTRINSIC_SCHEMA
 from imseek.errors import MediaError
-from imseek.indexer.sources.files import open_binary
+from imseek.indexer.sources.local_files import open_binary
 from imseek.types.pictures import ImageFacts, Luma
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from imseek.indexer.sources.base import (
     SidecarContent,
     UnreachableEntry,
 )
-from imseek.indexer.sources.files import (
+from imseek.indexer.sources.folder import quarantine_of
+from imseek.indexer.sources.local_files import (
     FileOpener,
     SidecarFinder,
     find_file,
@@ -25,7 +26,6 @@ from imseek.indexer.sources.files import (
     trouble_at,
     with_sidecars,
 )
-from imseek.indexer.sources.folder import quarantine_of
 from imseek.indexer.sources.web import FETCH_THREADS, WEB_STAT, WebReader
 from imseek.types.pictures import SkipReason, display_path
 

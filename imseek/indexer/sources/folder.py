@@ -18,7 +18,8 @@ from imseek.indexer.sources.base import (
     SidecarContent,
     UnreachableEntry,
 )
-from imseek.indexer.sources.files import (
+from imseek.indexer.sources.filters import Filter, looks_like_picture
+from imseek.indexer.sources.local_files import (
     GONE_ERRNOS,
     FileOpener,
     file_stat,
@@ -27,7 +28,6 @@ from imseek.indexer.sources.files import (
     trouble_at,
     with_sidecars,
 )
-from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.indexer.sources.sidecar_files import SidecarNames, names_in, sidecars_of, stat_sidecars
 from imseek.types.pictures import SkipReason, display_path
 

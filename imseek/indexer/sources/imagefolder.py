@@ -22,9 +22,9 @@ from imseek.indexer.sources.base import (
 )
 from imseek.indexer.sources.column_roles import find_caption_column, select_extra_columns
 from imseek.indexer.sources.detect import METADATA_FILES, SPLITS
-from imseek.indexer.sources.files import FileOpener, open_binary
 from imseek.indexer.sources.filters import Filter
 from imseek.indexer.sources.folder import Folder, place_in
+from imseek.indexer.sources.local_files import FileOpener, open_binary
 from imseek.indexer.sources.table import format_caption
 from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import Kind, MalformedRow, Sheet

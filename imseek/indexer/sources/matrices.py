@@ -13,7 +13,7 @@ import numpy.typing as npt
 from imseek.data.catalog.places import container_suffix
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.sources.encoder_claims import claim_of
-from imseek.indexer.sources.files import open_binary
+from imseek.indexer.sources.local_files import open_binary
 from imseek.input_file import map_array
 from imseek.types.pictures import SkipReason, display_path
 

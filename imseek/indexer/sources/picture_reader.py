@@ -22,7 +22,7 @@ from imseek.data.user_files.image_places import IndexedPlace
 from imseek.errors import CONTENT_CHANGED, ContentChangedError, MediaError, PluginError, UnsafePathError
 from imseek.indexer.sources import open_source, options_of
 from imseek.indexer.sources.base import Content, Source
-from imseek.indexer.sources.files import GONE_ERRNOS, FileOpener
+from imseek.indexer.sources.local_files import GONE_ERRNOS, FileOpener
 from imseek.media.formats import sniff
 from imseek.types.pictures import SkipReason
 

@@ -22,7 +22,9 @@ from imseek.indexer.sources.base import (
 )
 from imseek.indexer.sources.column_roles import ColumnRoles, infer_roles
 from imseek.indexer.sources.detect import is_table
-from imseek.indexer.sources.files import (
+from imseek.indexer.sources.filters import Filter
+from imseek.indexer.sources.folder import Folder
+from imseek.indexer.sources.local_files import (
     FileOpener,
     SidecarFinder,
     check_file_allowed,
@@ -34,8 +36,6 @@ from imseek.indexer.sources.files import (
     trouble_at,
     with_sidecars,
 )
-from imseek.indexer.sources.filters import Filter
-from imseek.indexer.sources.folder import Folder
 from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import Kind, MalformedRow, Row, Sheet
 from imseek.indexer.sources.web import FETCH_THREADS, WEB_STAT, WebReader

@@ -31,7 +31,8 @@ from imseek.indexer.sources.base import (
     UnreachableEntry,
 )
 from imseek.indexer.sources.encoder_claims import RESERVED_COLUMNS, Claim, claim_of, facts_of
-from imseek.indexer.sources.files import (
+from imseek.indexer.sources.filters import Filter, looks_like_picture
+from imseek.indexer.sources.local_files import (
     FileOpener,
     check_file_allowed,
     file_stat,
@@ -39,7 +40,6 @@ from imseek.indexer.sources.files import (
     read_file,
     trouble_at,
 )
-from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.indexer.sources.matrices import Matrix, is_parquet, open_matrix
 from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import MalformedRow

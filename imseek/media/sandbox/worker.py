@@ -45,7 +45,7 @@ DECODER_PIXELS: Final = 5_000_000
 #: A decoder is also replaced after this share of its processor time, most of which stays reserved for its next picture.
 DECODER_SHARE: Final = 0.1
 
-_PROGRAM: Final = "import sys; sys.path += sys.argv[3:]; from imseek.media.sandbox.child import main; main()"
+_PROGRAM: Final = "import sys; sys.path += sys.argv[3:]; from imseek.media.sandbox.worker_main import main; main()"
 _LIBRARIES: Final = ("numpy", "PIL", "defusedxml", "imseek")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError
-from imseek.search.where.world import country_at
+from imseek.search.where.country_outlines import country_at
 from imseek.types.json_form import Count, Json
 
 Floats: TypeAlias = npt.NDArray[np.float64]

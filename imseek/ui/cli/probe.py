@@ -10,7 +10,7 @@ import typer
 from imseek.errors import UsageError
 from imseek.probes.results import ProbeInfo
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli import probetext
+from imseek.ui.cli import probe_text
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
@@ -18,7 +18,7 @@ from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
-from imseek.ui.cli.probeflags import (
+from imseek.ui.cli.probe_flags import (
     BinaryOption,
     ColumnOption,
     ContextsOption,
@@ -106,7 +106,7 @@ def fit(
         )
     shown = printable(name)
     hint = f"imseek probe apply {shown} labels the images; imseek probe evaluate {shown} judges it"
-    return run.finish(ProbeAnswer(found), lambda: probetext.probe_lines(found), notes=[hint])
+    return run.finish(ProbeAnswer(found), lambda: probe_text.probe_lines(found), notes=[hint])
 
 
 @app.command(epilog=examples("imseek probe apply pets", "imseek probe apply pets --tag --threshold 0.95"))
@@ -141,7 +141,7 @@ def apply(
         )
     return run.finish(
         found,
-        lambda: [] if found.interrupted else probetext.applied_lines(found),
+        lambda: [] if found.interrupted else probe_text.applied_lines(found),
         interrupted=found.interrupted,
     )
 
@@ -188,7 +188,7 @@ def propose(
             **controls,
         )
     output.write(_PROPOSAL_COLUMNS, map(to_json, found.proposals))
-    return run.finish(found, output.lines(lambda: probetext.proposal_lines(found)))
+    return run.finish(found, output.lines(lambda: probe_text.proposal_lines(found)))
 
 
 @app.command(
@@ -245,7 +245,7 @@ def evaluate(
             seed=seed,
             **controls,
         )
-    return run.finish(found, lambda: probetext.evaluation_lines(found))
+    return run.finish(found, lambda: probe_text.evaluation_lines(found))
 
 
 @app.command("list", epilog=examples("imseek probe list"))
@@ -267,7 +267,7 @@ def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
                 f"{sum(one.counts):,}",
                 "" if one.score.accuracy is None else f"{one.score.accuracy.value:.3f}",
                 one.created,
-                probetext.class_counts(one),
+                probe_text.class_counts(one),
             )
             for one in found
         ]
@@ -282,7 +282,7 @@ def _csv_row(probe: ProbeInfo) -> dict[str, Any]:
         **to_json(probe),
         "labels": sum(probe.counts),
         "accuracy": None if accuracy is None else accuracy.value,
-        "classes": probetext.class_counts(probe),
+        "classes": probe_text.class_counts(probe),
     }
 
 
@@ -293,7 +293,7 @@ def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonO
 
     run = Run.on(collection, as_json=as_json)
     found = probes.get(run.path, name)
-    return run.finish(ProbeAnswer(found), lambda: probetext.probe_lines(found))
+    return run.finish(ProbeAnswer(found), lambda: probe_text.probe_lines(found))
 
 
 @app.command(epilog=examples("imseek probe drop pets"))

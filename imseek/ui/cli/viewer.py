@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def open_in_viewer(opened: Searchable, hit: Hit) -> None:
     """Open a hit's picture in a viewer. Raises ImseekError if the picture is gone or no viewer starts."""
-    from imseek.ui.desktop import viewable_file
+    from imseek.ui.viewer_file import viewable_file
 
     uri = hit.uri or ""
     from_web = uri.startswith(("http://", "https://")) and uri == hit.path

@@ -10,7 +10,7 @@ import typer
 from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.types.pictures import Image
-from imseek.ui.desktop import viewable_file
+from imseek.ui.viewer_file import viewable_file
 
 
 def can_open(host: str, hosts: Sequence[str], environ: Mapping[str, str], platform: str = sys.platform) -> bool:

@@ -17,7 +17,7 @@ from imseek.data.collection_records import FOREVER
 from imseek.errors import CorruptCollectionError, ImseekError
 
 if TYPE_CHECKING:
-    from imseek.data.catalog.postgres.catalog import PostgresCatalog
+    from imseek.data.catalog.postgres.catalog_writer import PostgresCatalog
     from imseek.data.catalog.sql import Connection, ReadConnection
     from imseek.data.collection_records import Identity
 
@@ -56,7 +56,7 @@ class PostgresBackend:
 
     def freeze(self) -> AbstractContextManager[Connection]:
         """Open a transaction with repeatable reads."""
-        from imseek.data.catalog.postgres.catalog import connect_repeatable_read
+        from imseek.data.catalog.postgres.catalog_writer import connect_repeatable_read
 
         return connect_repeatable_read(self._root)
 
@@ -92,7 +92,7 @@ class PostgresBackend:
         return catalog_reader.is_locked(self._root)
 
     def open_for_writing(self, uuid: str) -> PostgresCatalog:
-        from imseek.data.catalog.postgres.catalog import PostgresCatalog
+        from imseek.data.catalog.postgres.catalog_writer import PostgresCatalog
         from imseek.data.files import durable_files
 
         catalog = PostgresCatalog(self._root)
@@ -113,7 +113,7 @@ class PostgresBackend:
 
     def _create(self, identity: Identity, address: Address, fill: Callable[[Connection, Identity], None]) -> None:
         from imseek.data.catalog.catalog import current_of
-        from imseek.data.catalog.postgres.catalog import PostgresCatalog, drop_schema, make_schema
+        from imseek.data.catalog.postgres.catalog_writer import PostgresCatalog, drop_schema, make_schema
         from imseek.data.collection_records import write_identity
         from imseek.data.files import durable_files
 
@@ -138,7 +138,7 @@ class PostgresBackend:
         """Copy the rows, as of one moment."""
         from imseek.data.catalog.catalog import get_meta
         from imseek.data.catalog.postgres.row_copy import copy_rows
-        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+        from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
 
         with self.freeze() as connection, closing(SqliteCatalog(folder)) as target:
             if get_meta(connection, "uuid") != uuid:

@@ -19,7 +19,7 @@ from imseek.errors import CorruptCollectionError, repair_command
 
 if TYPE_CHECKING:
     from imseek.data.catalog.sql import Connection, ReadConnection
-    from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+    from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
     from imseek.data.collection_records import Identity
     from imseek.data.files.durable_files import FileDigest
 
@@ -103,7 +103,7 @@ class SqliteBackend:
 
     def open_for_writing(self, uuid: str) -> SqliteCatalog:
         from imseek.data.catalog.sqlite import catalog_checksums
-        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
+        from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
         from imseek.data.files import durable_files
 
         if not self._path.exists():
@@ -117,8 +117,8 @@ class SqliteBackend:
     def create(self, places: str, fill: Callable[[Connection, Identity], None]) -> Identity:
         from imseek.data.catalog.catalog import current_of, now
         from imseek.data.catalog.sqlite import catalog_checksums
-        from imseek.data.catalog.sqlite.catalog import SqliteCatalog
         from imseek.data.catalog.sqlite.catalog_checksums import Checksums
+        from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
         from imseek.data.collection_records import Identity, encode_record, write_identity
         from imseek.data.files import durable_files
 

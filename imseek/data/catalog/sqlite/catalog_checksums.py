@@ -19,10 +19,10 @@ from imseek.data.catalog.sqlite import catalog_backups
 from imseek.data.catalog.sqlite.catalog_file import connect_file
 from imseek.data.collection_records import uuid_text
 from imseek.data.files import durable_files
+from imseek.data.files.checked_json import JsonObject
 from imseek.data.files.checksummed_files import read_checksummed
 from imseek.data.files.collection_files import digest
 from imseek.data.files.durable_files import FileDigest
-from imseek.data.files.json_object import JsonObject
 from imseek.errors import CorruptCollectionError, repair_command
 
 
