@@ -1,7 +1,7 @@
 """The index over the documents of a catalog that is a SQLite file: an FTS5 table with the documents as its content.
 
 Documents are tokens already (:mod:`imseek.data.words.analysis`), so its tokenizer only splits at spaces: to ``ascii``,
-every character beyond ASCII is part of a token. Rows of ``documents`` never change: the index holds all of them up to
+every character beyond ASCII is part of a token. Words of ``documents`` never change: the index holds all rows up to
 the one that ``meta`` names (:data:`imseek.data.words.documents.INDEXED`), and a writer adds the rest in the transaction
 that inserts them. Where SQLite lacks FTS5, there is no index, and a writer says so in ``meta``.
 """
