@@ -86,8 +86,10 @@ def import_everything() -> None:
 
 def serve() -> None:
     from durability import acts, faults, kills, power, shots, stage, upgrades
+    from imseek.data.trust import create_records
 
     import_everything()
+    create_records()  # Made once in a home: otherwise the first trial would do more than the others.
     work = {
         "prepare": stage.prepare,
         "victim": kills.victim,
