@@ -45,7 +45,7 @@ from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.checks import available_cpus
 from imseek.search.query import Query, Term
 from imseek.search.query_words import words_of
-from imseek.search.rank_fusion import (
+from imseek.search.score_fusion import (
     MAX_WORD_MATCHES,
     Calibration,
     CaptionHits,

@@ -37,7 +37,7 @@ from imseek.evaluate.cutoff_calibration import PROMISES, split_losses
 from imseek.search.conformal import LossCurve
 from imseek.search.promised_cutoff import RelevanceSample
 from imseek.search.query import Query, Term
-from imseek.search.rank_fusion import calibrate
+from imseek.search.score_fusion import calibrate
 
 ALLOWED = 0.02
 COLOURS = {"image": "#0b6e99", "auto": "#b3541e", "picture": "#4a7a2c", "simulated": "#888888"}

@@ -48,7 +48,7 @@ from imseek.encoders.builtin.weights import LITE0
 from imseek.encoders.checks import unit_rows
 from imseek.encoders.onnx_network import Network
 from imseek.media import decode
-from imseek.ui.photographs import photographs
+from imseek.ui.demo_photographs import photographs
 
 OUTPUT = Path(__file__).parent.parent / "imseek/encoders/builtin/head.npz"
 PART = 200  # pictures in a file of features

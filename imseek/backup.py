@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
-from imseek.data.catalog.places import is_url
+from imseek.data.catalog.place_paths import is_url
 from imseek.data.files.stream_output import write_all
 from imseek.data.files.system_errors import system_error, translate_os_errors
 from imseek.errors import UsageError

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
 import numpy as np
 
 from imseek.analysis.current_originals import CurrentOriginals, open_originals
-from imseek.data.catalog.places import is_url as is_url
+from imseek.data.catalog.place_paths import is_url as is_url
 from imseek.data.layout import is_collection
 from imseek.data.repair.error_diagnosis import diagnose
 from imseek.encoders import registry, space_compatibility

@@ -23,7 +23,7 @@ from typing import Any, Final
 from imseek.errors import ImseekError, UsageError
 from imseek.home import home, make_home, write_atomically
 
-#: More is no list of a few settings.
+#: A larger file is not a settings file.
 _MAX_BYTES: Final = 1_000_000
 _AT_LINE: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _TRUE: Final = ("1", "on", "true", "yes")

@@ -24,7 +24,7 @@ from imseek.analysis.snapshot_session import filter_ids, run_with_reader
 from imseek.analysis.space_vectors import image_space
 from imseek.collection import Collection
 from imseek.collection import open as open_collection
-from imseek.data.catalog.places import is_url
+from imseek.data.catalog.place_paths import is_url
 from imseek.data.files.stream_output import write_all
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from imseek.analysis.originals import Originals
 from imseek.analysis.snapshot_session import filter_ids, run_with_reader
 from imseek.data import image_refs
-from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, is_url
 from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.encoders.checks import available_cpus
@@ -318,7 +318,7 @@ def _vocabularies() -> VocabularyCache:
 
 def source_roots(collection: AnyCollection) -> dict[int, str]:
     """Return the root of each source by its id, as text to show. Raises CollectionNotFoundError."""
-    from imseek.data.catalog.quarantine import live_sources
+    from imseek.data.catalog.quarantined_images import live_sources
 
     return {n: display_path(one.root) for n, one in live_sources(path_of(collection)).items()}
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 import imseek
 from imseek import ocr
 from imseek.media import Cell, Row, contact_sheet, decode
-from imseek.ui.photographs import photographs
+from imseek.ui.demo_photographs import photographs
 
 #: See NOTICE.md for the source of each.
 FREE = (

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageOps
 from playwright.sync_api import expect, sync_playwright
 
 import imseek
-from imseek.ui.photographs import photographs
+from imseek.ui.demo_photographs import photographs
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1] / "tests"), str(HERE)]

@@ -1,4 +1,4 @@
-"""Have BLAS use one thread, in which it adds up in one order, and waits for no other."""
+"""Limit BLAS to one thread: then the order of summation is fixed, and no time is lost in waiting for other threads."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _limits: Any = None
 def one_blas_thread() -> Iterator[None]:
     """Have BLAS use one thread in the whole process.
 
-    The last of several calls at a time sets the number back. Each on its own would set what it found, which is one
-    where another had begun before: BLAS would stay at that.
+    Of several overlapping calls, the last to end restores the number of threads. If each restored the number that it
+    found, a call that began inside another would leave BLAS at one thread for good.
     """
     global _users, _limits
     with _lock:

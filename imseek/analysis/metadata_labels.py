@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from imseek.data.catalog.places import MEMBER_SEPARATOR, split
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, split
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError

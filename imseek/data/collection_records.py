@@ -12,7 +12,7 @@ from uuid import UUID
 from imseek.data import layout
 from imseek.data.files import durable_files
 from imseek.data.files.checked_json import JsonObject, check_integer
-from imseek.data.files.checksummed_files import corrupt_file_error, read_checksummed
+from imseek.data.files.checksummed_json import corrupt_file_error, read_checksummed
 from imseek.types.spaces import SpaceInfo
 
 #: The generation in which live rows of the catalog die.

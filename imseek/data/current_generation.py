@@ -1,4 +1,4 @@
-"""The newest generation of a collection, which a reader needs before it opens anything else.
+"""Read the newest generation of a collection, which a reader needs before it opens anything else.
 
 It is in ``current.json``. A collection whose catalog is on a server has no such file: the catalog holds its content,
 written in the same transaction as the rest of a generation.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from imseek.data.catalog.content_lookup import HashLookup
-from imseek.data.catalog.places import MEMBER_SEPARATOR, base_folder, is_url, join_root
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, base_folder, is_url, join_root
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.collection_records import FOREVER
 from imseek.data.files.durable_files import digest_of_file

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
-from imseek.data.catalog.places import base_folder, is_url, join_root, place_of
+from imseek.data.catalog.place_paths import base_folder, is_url, join_root, place_of
 from imseek.data.catalog.read_connection import CachedConnection, connect_read_only, read_meta
 from imseek.data.catalog.sql import ReadConnection, with_list
 from imseek.data.collection_records import FOREVER, Current, Identity, Shard, read_identity
@@ -34,7 +34,7 @@ from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGener
 from imseek.types.pictures import Image, Place
 
 if TYPE_CHECKING:
-    from imseek.data.shards.row_groups import RowGroupCache
+    from imseek.data.shards.row_group_cache import RowGroupCache
     from imseek.data.vectors.faiss_snapshot import Snapshot
     from imseek.data.vectors.index_metadata import IndexFolder
     from imseek.data.words.values import Document, WordMatches, WordQuery
@@ -584,7 +584,7 @@ class Reader:
         """Return rows with all columns, from memory where the file is still the one that was read before."""
         cache = self._row_groups
         if cache is None:
-            from imseek.data.shards.row_groups import RowGroupCache
+            from imseek.data.shards.row_group_cache import RowGroupCache
 
             cache = self._row_groups = RowGroupCache()
         with self._reading(name):

@@ -9,7 +9,7 @@ from typing import Final
 
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.index_policy import policy_of
-from imseek.data.catalog.places import base_folder, is_url, join_root, locate
+from imseek.data.catalog.place_paths import base_folder, is_url, join_root, locate
 from imseek.data.catalog.running_writer import describe_writer
 from imseek.data.catalog.runs import parse_json_object
 from imseek.data.catalog.space_facts import KEPT_SINCE, modalities_of

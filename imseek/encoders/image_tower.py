@@ -13,7 +13,7 @@ import numpy as np
 
 from imseek.encoders import int8
 from imseek.encoders.device import MAX_BATCH, cpu_batch, plan
-from imseek.encoders.patches import PatchPreprocessing, patch_counts
+from imseek.encoders.naflex_preprocess import PatchPreprocessing, patch_counts
 from imseek.encoders.precision_check import PrecisionCheck, Verdict
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime

@@ -9,7 +9,7 @@ from imseek.encoders.base import EncoderInfo
 from imseek.encoders.checks import check_modality
 from imseek.encoders.exported_images import export, is_float_on_cpu
 from imseek.encoders.image_tower import ImageTower
-from imseek.encoders.patches import PatchPreprocessing
+from imseek.encoders.naflex_preprocess import PatchPreprocessing
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.weights import LazyModel

@@ -1,13 +1,14 @@
 """Learn the vectors before class names in prompts: CoOp (Zhou et al. 2022a) and CoCoOp (Zhou et al. 2022b).
 
-CoOp learns one sequence of vectors for all classes, or one for each. CoCoOp adds to a shared sequence what a small
-network says of the picture. Cosines with the pictures, scaled, are logits; the loss is cross-entropy; the tower and the
-stored image vectors stay as they are. Several sets of pictures, such as the folds of a cross-validation, are learned
-from at once, each with vectors of its own: a text tower runs faster on many prompts than on few.
+CoOp learns one sequence of vectors for all classes, or one for each. CoCoOp adds to a shared sequence an offset that a
+small network computes from the image vector. Cosines with the pictures, scaled, are logits; the loss is cross-entropy;
+the tower and the stored image vectors stay as they are. Several sets of pictures, such as the folds of a cross-
+validation, are learned from at once, each with vectors of its own: a text tower runs faster on many prompts than on
+few.
 
-Differences from the papers: class vectors are centred, as everything that a probe sees; vectors move in units of the
-table of embeddings, so that one learning rate suits each encoder; CoOp takes all pictures in each step (its prompts
-depend on none), by Adam, and far fewer steps suffice.
+Differences from the papers: class vectors are centred, like all input of a probe; vectors move in units of the table
+of embeddings, so that one learning rate suits each encoder; CoOp trains on all pictures in each step (its prompts
+depend on none) with Adam, which needs far fewer steps.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _PIECE: Final = 1 << 20  # bytes
 
 
 def fetch_blob(folder: Path, repository: str, commit: str, file: RemoteFile, report: Callable[[int], None]) -> None:
-    """Download a large file to the path in ``folder``, the repository's, where the hub client looks up its hash.
+    """Download a large file to where the hub client looks it up by its hash, in ``folder``, the repository's cache.
 
     Resumes an earlier partial download; ``report`` receives the bytes present so far. Raises EncoderError for a file
     that arrived damaged, EncoderUnavailableError where the disk is full, OSError, and the errors of the client's HTTP

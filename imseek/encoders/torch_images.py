@@ -11,7 +11,7 @@ import numpy as np
 
 from imseek.encoders.checks import available_cpus
 from imseek.encoders.device import Plan
-from imseek.encoders.patches import GRID_BYTES, PatchPreprocessing
+from imseek.encoders.naflex_preprocess import GRID_BYTES, PatchPreprocessing
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError
@@ -33,7 +33,7 @@ def with_normalisation(module: torch.nn.Module, preprocessing: Preprocessing | P
 
     For patches, ``module`` takes (n, m, patch · patch · 3) normalised values, an (n, m) mask that is 1 for the patches
     of each picture and 0 for padding, and (n, 2) grids; the result takes pictures as
-    :class:`imseek.encoders.patches.PatchPreprocessing` prepares them.
+    :class:`imseek.encoders.naflex_preprocess.PatchPreprocessing` prepares them.
     """
     import torch
     from torch import nn

@@ -25,7 +25,7 @@ from imseek.encoders.checkpoint import read_logit_parameters, read_scalar
 from imseek.encoders.checks import check_modality, check_texts, merge_pieces, no_text_error
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.library_encoder import LibraryEncoder
-from imseek.encoders.patches import PatchPreprocessing
+from imseek.encoders.naflex_preprocess import PatchPreprocessing
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.weights import MISMATCH_ERRORS, LazyModel, wrong_weights

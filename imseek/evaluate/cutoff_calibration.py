@@ -1,4 +1,4 @@
-"""Calibrate ``--cutoff 10%`` by texts whose images are known, and measure on held-out ones what it keeps."""
+"""Calibrate ``--cutoff 10%`` by texts whose images are known, and measure on others whether the promise holds."""
 
 from __future__ import annotations
 

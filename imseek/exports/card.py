@@ -19,7 +19,7 @@ Feature: TypeAlias = dict[str, Any]
 
 
 def features(selection: Selection) -> list[Feature]:
-    """Return the column types of the rows from :func:`imseek.exports.image_files.rows_of`."""
+    """Return the column types of the rows from :func:`imseek.exports.picture_reader.rows_of`."""
     found: list[Feature] = [_feature("image_id", "int64")]
     found += [_feature(name, "string") for name in ("path", "path_b64", "uri")]
     if selection.scores is not None:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from imseek.analysis.space_vectors import Vectors
 from imseek.data import layout
-from imseek.data.catalog.places import is_url
+from imseek.data.catalog.place_paths import is_url
 from imseek.data.collection_records import Shard
 from imseek.data.files.collection_files import path_of
 from imseek.data.vectors.base import Ids, IdSet

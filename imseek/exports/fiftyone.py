@@ -15,7 +15,7 @@ import numpy as np
 from imseek.exports import fiftyone_fields as fields
 from imseek.exports.base import ExportJob, WriteResult
 from imseek.exports.file_copies import FileCopies
-from imseek.exports.image_files import PictureReader
+from imseek.exports.picture_reader import PictureReader
 
 _PICTURES: Final = "data"
 #: The oldest version with these fields: newer versions of FiftyOne migrate it, older ones reject it.

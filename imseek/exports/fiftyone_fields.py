@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from imseek.data.vectors.base import Float16
-from imseek.exports.image_files import Picture, Row
+from imseek.exports.picture_reader import Picture, Row
 
 Document: TypeAlias = dict[str, Any]
 MakeObjectId: TypeAlias = Callable[[object], Document]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imseek.errors import CorruptCollectionError
 from imseek.exports.base import ExportJob
-from imseek.exports.image_files import Picture, Row
+from imseek.exports.picture_reader import Picture, Row
 from imseek.exports.webdataset import key_of
 from imseek.indexer.sources.local_files import file_stat
 

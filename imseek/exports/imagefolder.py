@@ -16,7 +16,7 @@ from imseek.errors import UsageError, did_you_mean
 from imseek.exports import card
 from imseek.exports.base import ExportJob, WriteResult
 from imseek.exports.file_copies import FileCopies
-from imseek.exports.image_files import PictureReader, Row
+from imseek.exports.picture_reader import PictureReader, Row
 from imseek.exports.selection import Selection
 
 _TABLE: Final = "metadata.jsonl"

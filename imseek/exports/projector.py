@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO
 import numpy as np
 
 from imseek.exports.base import ExportJob, WriteResult
-from imseek.exports.image_files import PictureReader, Row, rows_of
+from imseek.exports.picture_reader import PictureReader, Row, rows_of
 from imseek.exports.results import SkippedPicture
 from imseek.media.sprite import Sprite, columns_of, make_tile
 

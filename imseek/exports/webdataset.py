@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from imseek.errors import UsageError
 from imseek.exports import card
 from imseek.exports.base import ExportJob, WriteResult
-from imseek.exports.image_files import Picture, PictureReader, Row
+from imseek.exports.picture_reader import Picture, PictureReader, Row
 
 #: Default limits of a tar, in pictures and bytes.
 SHARD_IMAGES: Final = 10_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from imseek.data.catalog.catalog import Catalog
 from imseek.data.catalog.changeset import FailedFile, ScannedContainer
-from imseek.data.catalog.places import MEMBER_SEPARATOR, split
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, split
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError
 from imseek.indexer.missing_images import MissingImage

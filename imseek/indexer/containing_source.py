@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from imseek.data import layout
 from imseek.data.catalog.path_lookup import LocalSource
-from imseek.data.catalog.places import CONTAINER_KINDS
+from imseek.data.catalog.place_paths import CONTAINER_KINDS
 from imseek.indexer.debounce import below
 from imseek.indexer.sources import filter_of, open_source, options_of
 from imseek.indexer.sources.base import FoundImage

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.catalog.catalog import Catalog
-from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url, locate
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, is_url, locate
 from imseek.encoders.base import Encoder
 from imseek.encoders.registry import canonical
 from imseek.errors import MediaError, UsageError

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 
 from imseek.data.catalog.catalog import Catalog, KnownPlace
 from imseek.data.catalog.changeset import FailedFile, Placement, ScannedContainer, SidecarValues
-from imseek.data.catalog.places import locate
+from imseek.data.catalog.place_paths import locate
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.indexer.containers import ContainerResult
 from imseek.indexer.decode_stage import TRANSIENT, FailedPicture, LoadedPicture, Result

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from imseek.data.catalog import places
+from imseek.data.catalog import place_paths
 from imseek.data.catalog import sources as catalog_sources
 from imseek.data.catalog.catalog import Catalog, KnownFailure, KnownPlace
 from imseek.data.catalog.changeset import FailedFile
@@ -53,7 +53,7 @@ class Candidate:
     @property
     def is_named(self) -> bool:
         """Whether the place has a name of its own; a row number does not identify a picture."""
-        return self.target.source.kind not in places.ROW_KINDS or places.split(self.path)[2] != b""
+        return self.target.source.kind not in place_paths.ROW_KINDS or place_paths.split(self.path)[2] != b""
 
     def failed(self, stat: FileStat, reason: str, message: str) -> FailedFile:
         """Return what to record and report when the candidate could not be read."""
@@ -157,7 +157,7 @@ def _scan_one(
     stop: threading.Event | None,
 ) -> None:
     source_id = target.source.source_id
-    held = target.source.kind in places.CONTAINER_KINDS
+    held = target.source.kind in place_paths.CONTAINER_KINDS
     known = {} if held else catalog.known_places(source_id, below=target.below)
     failures = catalog.known_failures(source_id, below=target.below)
     containers = catalog.known_containers(source_id) if held else {}
@@ -204,7 +204,7 @@ def _scan_one(
         return
     _note_gone(target, source, missing, result)
     _note_gone_containers(catalog, target, source, containers.keys() - seen, result)
-    result.cleared += [(source_id, path) for path in failures if places.split(path)[0] not in seen]
+    result.cleared += [(source_id, path) for path in failures if place_paths.split(path)[0] not in seen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +287,7 @@ def is_final(failure: KnownFailure, stat: FileStat) -> bool:
 
 def failed_file(target: Target, entry: UnreachableEntry) -> FailedFile:
     """Return what to record and report of an entry that cannot be examined."""
-    full = places.locate(target.root, entry.path)
+    full = place_paths.locate(target.root, entry.path)
     return FailedFile(target.source.source_id, entry.path, entry.stat, entry.reason, entry.message, full)
 
 
@@ -319,7 +319,7 @@ def _note_gone_containers(
                 result.lost[place.content_hash].append(MissingImage(place.image_id, place.stored))
             result.emptied.append((source_id, path))
         elif held:
-            where = display_path(places.locate(target.root, path))
+            where = display_path(place_paths.locate(target.root, path))
             result.notes.append(f"{where}: {_kept_note(len(held))}, though this run did not come to it")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from imseek.data.catalog import places
+from imseek.data.catalog import place_paths
 from imseek.data.catalog import sources as catalog_sources
 from imseek.data.catalog.catalog import Source as CatalogSource
 from imseek.data.writing.writer import Writer
@@ -157,7 +157,7 @@ class _TargetSelection:
         """Assign single files to the sources that contain them, the rest and URLs to the collection's list."""
         listed = []
         for name in names:
-            if not places.is_url(name) and (holder := self._holder(name, _WALKED_KINDS)) is not None:
+            if not place_paths.is_url(name) and (holder := self._holder(name, _WALKED_KINDS)) is not None:
                 self._take(*holder, named=False)
             else:
                 listed.append(name)
@@ -189,7 +189,7 @@ class _TargetSelection:
 
     def _check(self, path: bytes) -> None:
         """Raise UsageError if a path does not exist, unless a source has indexed it before."""
-        if places.is_url(path):
+        if place_paths.is_url(path):
             return
         try:
             os.stat(path)

@@ -1,4 +1,4 @@
-"""Prompts that learn, as kinds of probe: CoOp (Zhou et al. 2022a) and CoCoOp (Zhou et al. 2022b).
+"""Learned prompts as kinds of probe: CoOp (Zhou et al. 2022a) and CoCoOp (Zhou et al. 2022b).
 
 What CoOp has learned is a vector for each class, which needs no text tower to apply. CoCoOp's class vectors depend on
 the picture: each picture costs as many runs of the text tower, on torch, as there are classes.

@@ -19,12 +19,13 @@ class CandidateSet:
     """Candidates in display order.
 
     ``ids`` (m,) int64; ``scores`` (m,) float32; ``relevance`` (m,) float32: the sort key, equal to the scores unless
-    corrected for hubs, or fused with words (:mod:`imseek.search.rank_fusion`); ``owners`` (m,): index of the collection
-    each belongs to, 0 if there is one; ``others``: for each, the ids of the near-duplicates that it represents, best
-    first; ``words`` (m,) float64: the evidence of words and captions that match, in nats before weighting, 0 if none
-    does; ``shares`` (m,) float64: the share of the query's words that match; ``reranked`` (m,) float32: the scores of
-    the query's reranker, NaN for candidates that it did not see. ``irrelevant`` is the number of candidates that the
-    cutoff of their collection dropped, ``lost`` the share of relevant images that is estimated to be among them.
+    corrected for hubs, or fused with words (:mod:`imseek.search.score_fusion`); ``owners`` (m,): index of the
+    collection each belongs to, 0 if there is one; ``others``: for each, the ids of the near-duplicates that it
+    represents, best first; ``words`` (m,) float64: the evidence of words and captions that match, in nats before
+    weighting, 0 if none does; ``shares`` (m,) float64: the share of the query's words that match; ``reranked`` (m,)
+    float32: the scores of the query's reranker, NaN for candidates that it did not see. ``irrelevant`` is the number of
+    candidates that the cutoff of their collection dropped, ``lost`` the share of relevant images that is estimated to
+    be among them.
     """
 
     ids: Ids

@@ -7,7 +7,7 @@ whatever the scores mean, as long as it comes from where the calibration queries
 less 2 / (n + 1) (Angelopoulos, Bates, Fisch, Lei and Schuster, *Conformal Risk Control*, ICLR 2024, theorems 1 and 2).
 Li and others use the same for image retrieval (*RCIR*, 2024).
 
-Relevance is measured on a scale that queries share: the log-odds by which :mod:`imseek.search.rank_fusion` orders a
+Relevance is measured on a scale that queries share: the log-odds by which :mod:`imseek.search.score_fusion` orders a
 list. The choice of the scale does not touch the promise; it decides how long lists are.
 """
 

@@ -36,8 +36,8 @@ from imseek.types.arrays import Float32
 from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
-    from imseek.search.prepared import PreparedQuery
-    from imseek.search.rank_fusion import Calibration
+    from imseek.search.prepared_query import PreparedQuery
+    from imseek.search.score_fusion import Calibration
 
 #: Texts without specific content, for the ``neutral`` scores.
 NEUTRAL_TEXTS: Final = ("a photo", "a picture")
@@ -73,7 +73,7 @@ ROUNDING: Final = 1e-3
 def cut_irrelevant(candidates: CandidateSet, query: Query, context: PreparedQuery) -> CandidateSet:
     """Drop the candidates beyond the end of relevance.
 
-    Candidates come best first. Where words or captions match as well (:mod:`imseek.search.rank_fusion`), an image is
+    Candidates come best first. Where words or captions match as well (:mod:`imseek.search.score_fusion`), an image is
     also relevant if its words hold the whole query, or if all together are as rare as a picture at the cutoff. By words
     alone, and beside a basic encoder, it is relevant if it holds half as much of the query as the image that holds most
     of it.

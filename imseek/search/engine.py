@@ -35,7 +35,7 @@ from imseek.search.conformal import Float64, LossCurve
 from imseek.search.cutoff import SAMPLE, sample_scores
 from imseek.search.generations import GenerationCache as FolderGenerations
 from imseek.search.generations import retry_if_stale
-from imseek.search.prepared import PageWindow, PreparedQuery, RankedCandidates
+from imseek.search.prepared_query import PageWindow, PreparedQuery, RankedCandidates
 from imseek.search.promised_cutoff import (
     CutoffCalibration,
     RelevanceSample,
@@ -49,7 +49,9 @@ from imseek.search.query import Query
 from imseek.search.query_options import By, promise_of
 from imseek.search.query_vectors import EncoderSource, QueryEncoder, QueryVectors, answering_spaces
 from imseek.search.query_words import has_words, text_share, words_of, words_of_negative_texts
-from imseek.search.rank_fusion import (
+from imseek.search.result_pages import HitOptions, build_results, page_window
+from imseek.search.retrieve import retrieve
+from imseek.search.score_fusion import (
     MAX_WORD_MATCHES,
     NO_WORDS,
     CaptionHits,
@@ -59,8 +61,6 @@ from imseek.search.rank_fusion import (
     rank_by_words,
     share_frequencies,
 )
-from imseek.search.result_pages import HitOptions, build_results, page_window
-from imseek.search.retrieve import retrieve
 from imseek.search.where import Filters
 from imseek.types.arrays import Float32
 from imseek.types.search_results import SearchResult

@@ -19,7 +19,7 @@ from imseek.errors import QueryError, UsageError
 from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
-    from imseek.search.prepared import PreparedQuery
+    from imseek.search.prepared_query import PreparedQuery
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 

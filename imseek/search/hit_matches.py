@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from imseek.data.catalog.places import MEMBER_SEPARATOR
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR
 from imseek.data.words.analysis import (
     add_last_characters,
     full_name,
@@ -23,7 +23,7 @@ from imseek.data.words.analysis import (
 from imseek.data.words.function_words import FUNCTION_WORDS
 from imseek.data.words.values import Document, TokenMatcher, WordQuery
 from imseek.search.candidate_set import CandidateSet
-from imseek.search.prepared import PreparedQuery
+from imseek.search.prepared_query import PreparedQuery
 from imseek.search.query import Query
 from imseek.search.query_words import words_of
 from imseek.types.search_results import Match, MatchField

@@ -22,7 +22,7 @@ from imseek.search.query import Query
 from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
-    from imseek.search.prepared import PreparedQuery
+    from imseek.search.prepared_query import PreparedQuery
 
 #: Common words: the bank for text queries. For picture queries, a sample of stored images is used.
 BANK_TEXTS: Final = (

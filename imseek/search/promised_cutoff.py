@@ -24,12 +24,12 @@ from imseek.search.conformal import Float64, LossCurve
 from imseek.search.cutoff import sample_scores
 from imseek.search.query import Query
 from imseek.search.query_options import promise_of
-from imseek.search.rank_fusion import Calibration, WordHits, calibrate
+from imseek.search.score_fusion import Calibration, WordHits, calibrate
 from imseek.types.spaces import SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.data.catalog.models import Model
-    from imseek.search.prepared import PreparedQuery
+    from imseek.search.prepared_query import PreparedQuery
 
 #: Name and kind of the model that a calibration is stored as.
 NAME: Final = "cutoff_calibration"

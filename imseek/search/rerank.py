@@ -31,7 +31,7 @@ from imseek.search.query import Query
 from imseek.search.query_options import promise_of
 
 if TYPE_CHECKING:
-    from imseek.search.prepared import PreparedQuery
+    from imseek.search.prepared_query import PreparedQuery
     from imseek.search.rerankers import RerankContext
 
 ContextT = TypeVar("ContextT", bound=StageContext)

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from imseek.errors import QueryError
 from imseek.search.backend import GenerationReader, unit_rows
 from imseek.search.candidate_set import CandidateSet, concatenate
-from imseek.search.prepared import GroupKey, PageWindow, RankedCandidates
+from imseek.search.prepared_query import GroupKey, PageWindow, RankedCandidates
 from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
 from imseek.search.rerank import MAX_CANDIDATES, CandidatePage, cut_page, needs_all_candidates

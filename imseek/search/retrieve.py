@@ -38,7 +38,7 @@ from imseek.search.backend import AllowedImages, Index, max_search_depth
 from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
-    from imseek.search.prepared import PreparedQuery
+    from imseek.search.prepared_query import PreparedQuery
 
 #: Maximum depth of an approximate search; deeper searches are exact.
 APPROXIMATE_DEPTH: Final = 1000

@@ -1,4 +1,4 @@
-"""Read from a collection what its words are worth: how captions agree with images, and whether words name things."""
+"""Estimate how reliable a collection's words are: whether captions match their images, and whether words name things."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from imseek.data.reader import Reader
 from imseek.data.words.values import TokenMatcher, WordQuery
 from imseek.errors import ImageNotFoundError
-from imseek.search.rank_fusion import caption_agreement
 from imseek.search.row_sample import sample_ids, sample_rows
+from imseek.search.score_fusion import caption_agreement
 from imseek.types.arrays import Float32
 from imseek.types.spaces import SpaceInfo
 
 #: Captions, and images of a sample, that are compared.
 _CAPTIONS: Final = 128
 _IMAGES: Final = 512
-#: Common words as documents have them, those of :data:`imseek.search.hubness.BANK_TEXTS`: to stem them takes 4 ms.
+#: Common words, those of :data:`imseek.search.hubness.BANK_TEXTS`, stored stemmed, because stemming takes 4 ms.
 EVERYDAY: Final = WordQuery((
     "person", "man", "woman", "child", "crowd", "face", "hand", "anim", "dog", "cat", "bird", "fish",
     "insect", "hors", "tree", "flower", "grass", "forest", "mountain", "sea", "river", "lake", "sky", "cloud",
@@ -26,7 +26,7 @@ EVERYDAY: Final = WordQuery((
     "fruit", "bread", "meat", "bottl", "book", "newspap", "comput", "telephon", "camera", "clock", "tool",
     "shoe", "hat", "shirt", "toy", "ball",
 ))  # fmt: skip
-#: Share of images with an everyday word from which on the words of a collection name things.
+#: Least share of images with an everyday word for the words of a collection to count as naming things.
 _NAMED: Final = 0.1
 
 

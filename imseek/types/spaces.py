@@ -1,4 +1,4 @@
-"""A space of vectors, which a search needs to know of a collection."""
+"""The description of a vector space: its encoder, fingerprint and dimension."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imseek.ui import photographs
+from imseek.ui import demo_photographs
 from imseek.ui.cli import demo_run as demo
 
 # Pictures beside the photographs: patterns, drawings, a scan, computed images, an enlarged detail.
@@ -31,11 +31,11 @@ NO_PHOTOGRAPHS = {
 
 @pytest.fixture(autouse=True)
 def no_stamps(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(photographs, "STAMPS", tmp_path / "not installed")
+    monkeypatch.setattr(demo_photographs, "STAMPS", tmp_path / "not installed")
 
 
 def test_every_picture_that_ships_is_a_photograph_or_known_not_to_be_one() -> None:
-    for package, _, folder, names in photographs.PHOTOGRAPHS:
+    for package, _, folder, names in demo_photographs.PHOTOGRAPHS:
         spec = find_spec(package)
         assert spec is not None
         assert spec.origin is not None
@@ -53,7 +53,7 @@ def test_the_main_job_and_then_again(cli, home, tmp_path) -> None:
     folder = tmp_path / "out"
     first = cli("demo", "--folder", folder)
     assert first.code == 0, first.err
-    count = len(photographs.photographs())
+    count = len(demo_photographs.photographs())
     assert f"{count} added; {count} images in the collection" in first.out
     blocks = first.out.split("\n\n")
     best = {block.splitlines()[0]: block.splitlines()[2].split()[1] for block in blocks if "\nscore" in block}
@@ -79,10 +79,10 @@ def test_pictures_of_an_environment_that_is_gone(cli, tmp_path, monkeypatch) -> 
     """Of a clone that was removed: the collection in the user's home still has them."""
     old = tmp_path / "old"
     old.mkdir()
-    real = photographs.photographs()
+    real = demo_photographs.photographs()
     copies = tuple(Path(shutil.copy(path, old)) for path in real)
     with monkeypatch.context() as patch:
-        patch.setattr(photographs, "photographs", lambda: copies)
+        patch.setattr(demo_photographs, "photographs", lambda: copies)
         first = cli("demo", "--folder", tmp_path / "out")
         assert first.code == 0, first.err
     shutil.rmtree(old)
@@ -96,14 +96,14 @@ def test_stamps_join_in_where_they_are_installed(cli, tmp_path, monkeypatch) -> 
     stamps = tmp_path / "stamps"
     (stamps / "animals").mkdir(parents=True)
     Image.effect_noise((64, 64), 90).save(stamps / "animals" / "noise.png")
-    monkeypatch.setattr(photographs, "STAMPS", stamps)
+    monkeypatch.setattr(demo_photographs, "STAMPS", stamps)
     outcome = cli("demo", "--folder", tmp_path / "out")
     assert outcome.code == 0, outcome.err
-    assert f"{len(photographs.photographs()) + 1} added" in outcome.out
+    assert f"{len(demo_photographs.photographs()) + 1} added" in outcome.out
 
 
 def test_a_missing_package_names_the_extra(cli, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(photographs, "find_spec", lambda name: None)
+    monkeypatch.setattr(demo_photographs, "find_spec", lambda name: None)
     outcome = cli("demo", "--folder", tmp_path / "out")
     assert outcome.code == 1
     assert outcome.err == "imseek: scikit-image is not installed\nhint: in imseek's folder: pip install '.[demo]'\n"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from imseek.ui.photographs import photographs
+from imseek.ui.demo_photographs import photographs
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from documentation import ROOT
 
 from imseek.encoders.cache import cache_dir
 from imseek.ui.cli import main
-from imseek.ui.photographs import photographs
+from imseek.ui.demo_photographs import photographs
 
 pytestmark = pytest.mark.slow
 

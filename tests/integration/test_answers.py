@@ -24,7 +24,7 @@ from imseek.errors import (
     StaleGenerationError,
     UsageError,
 )
-from imseek.search import cutoff, prepared, retrieve
+from imseek.search import cutoff, prepared_query, retrieve
 from imseek.search.query_words import words_of
 
 pytestmark = pytest.mark.full_size
@@ -124,7 +124,7 @@ class TestPages:
         monkeypatch.setattr(SmallIndex, "search", search)
         monkeypatch.setattr(SmallIndex, "exact", False)
         monkeypatch.setattr(retrieve, "APPROXIMATE_DEPTH", 20)
-        monkeypatch.setattr(prepared, "APPROXIMATE_DEPTH", 20)
+        monkeypatch.setattr(prepared_query, "APPROXIMATE_DEPTH", 20)
         with imseek.open(many.path) as opened:
             pages = all_pages(opened, words("a cat", limit=5), [5, 3])
             assert all(page.approximate for page in pages)

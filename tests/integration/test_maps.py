@@ -14,7 +14,7 @@ from imseek import maintenance, maps
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.search.where import Filters
-from imseek.ui.photographs import photographs
+from imseek.ui.demo_photographs import photographs
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import imseek
 from imseek import maps
 from imseek.errors import MissingExtraError, QueryError, UsageError
 from imseek.maps import neighbours
-from imseek.ui.photographs import photographs
+from imseek.ui.demo_photographs import photographs
 
 
 @pytest.fixture

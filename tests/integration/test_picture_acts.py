@@ -31,7 +31,7 @@ from imseek.ui.server.service import Service
 from imseek.ui.server.settings import Settings
 from imseek.ui.web import downloads, image_details
 from imseek.ui.web.image_action_routes import image_action_routes
-from imseek.ui.web.selections import MAX_IMAGES, SelectionStore, make_selection
+from imseek.ui.web.selection_store import MAX_IMAGES, SelectionStore, make_selection
 
 
 @pytest.fixture

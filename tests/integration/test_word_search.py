@@ -30,7 +30,7 @@ from imseek.ocr.results import TextLine
 from imseek.search import engine, result_pages
 from imseek.search.cutoff import MIN_SAMPLE
 from imseek.search.query_words import words_of
-from imseek.search.rank_fusion import MAX_WORD_MATCHES, CaptionHits, WordHits, calibrate, caption_agreement
+from imseek.search.score_fusion import MAX_WORD_MATCHES, CaptionHits, WordHits, calibrate, caption_agreement
 from imseek.search.word_reliability import read_has_names
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import IndexPolicy
@@ -40,7 +40,7 @@ AUTO = Query((Term(text="cat"),), 20)
 
 
 #: In the space of the fake encoder, captions have nothing to do with pictures: they would not count.
-AGREEMENT, TRUST = "imseek.search.word_reliability.caption_agreement", "imseek.search.rank_fusion._trust"
+AGREEMENT, TRUST = "imseek.search.word_reliability.caption_agreement", "imseek.search.score_fusion._trust"
 
 
 @pytest.fixture(scope="module")
@@ -325,12 +325,12 @@ def test_a_name_goes_before_one_word_within_a_text(
     with Writer(collection.path, "test") as writer:
         text_store.begin(writer, "none 1")
         text_store.store(writer, {screen: [TextLine(0.1, 0.1, 0.5, 0.1, 0.9, "correct-horse-battery")]})
-    monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {"test": 50.0})
+    monkeypatch.setattr("imseek.search.score_fusion.WORD_WEIGHTS", {"test": 50.0})
     assert ids(collection.search("horse"))[:2] == [horse, screen]
     assert ids(collection.search("horse", by="text")) == [horse, screen]
     for text in ("horse battery", '"correct horse"', "corr* horse"):
         assert ids(collection.search(text))[0] == screen
-    monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {})
+    monkeypatch.setattr("imseek.search.score_fusion.WORD_WEIGHTS", {})
     strong = collection.search("correct horse")[0]
     assert (strong.image_id, strong.matches[-1].excerpt) == (screen, "correct-horse-battery")
 
@@ -451,8 +451,8 @@ class TestCutoff:
         self, large: imseek.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quality: str
     ) -> None:
         """A caption without a word of the query brings its picture in, and the others are cut as ever."""
-        monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {"test": 50.0} if quality == "basic" else {})
-        monkeypatch.setattr("imseek.search.rank_fusion.CAPTION_WEIGHTS", {"test": 10.0} if quality == "basic" else {})
+        monkeypatch.setattr("imseek.search.score_fusion.WORD_WEIGHTS", {"test": 50.0} if quality == "basic" else {})
+        monkeypatch.setattr("imseek.search.score_fusion.CAPTION_WEIGHTS", {"test": 10.0} if quality == "basic" else {})
         monkeypatch.setattr(AGREEMENT, lambda *_: 2.0)
         monkeypatch.setattr(TRUST, lambda *_: 1.0)
         folder = tmp_path / "crops"
@@ -474,7 +474,7 @@ class TestCutoff:
         """The best of the fused list are those that words find, and they are not cut before others."""
         query = Query((Term(text="zebra lantern crossing"),), 300, cutoff="auto")
         uncut = names(large.search(replace(query, cutoff=None)))
-        monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {"test": 50.0})
+        monkeypatch.setattr("imseek.search.score_fusion.WORD_WEIGHTS", {"test": 50.0})
         found = large.search(query)
         assert names(found)[0] == "a zebra crossing.png"
         assert found.cut == len(uncut) - len(found) > 0
@@ -505,7 +505,7 @@ class TestCutoff:
         self, large: imseek.Collection, monkeypatch: pytest.MonkeyPatch, query: str, is_empty: bool
     ) -> None:
         """Beside a basic encoder, by whose pictures nothing stands out here."""
-        monkeypatch.setattr("imseek.search.rank_fusion.WORD_WEIGHTS", {"test": 50.0})
+        monkeypatch.setattr("imseek.search.score_fusion.WORD_WEIGHTS", {"test": 50.0})
         monkeypatch.setattr("imseek.search.cutoff.count_relevant", lambda *_: 0)
         monkeypatch.setattr("imseek.search.word_reliability.read_has_names", lambda *_: True)
         with imseek.open(large.path) as opened:

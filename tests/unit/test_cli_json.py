@@ -21,7 +21,7 @@ from imseek.types.pictures import Place
 from imseek.types.search_results import Hit, HitGroup, Searched, SearchResult, SpaceShare
 from imseek.ui.cli.index import IndexRun
 from imseek.ui.cli.info import Overview
-from imseek.ui.cli.search_answer import SearchAnswer
+from imseek.ui.cli.search_json_types import SearchAnswer
 from imseek.ui.render.result_json import (
     Answer,
     CollectionName,

@@ -11,7 +11,7 @@ from imseek.types.indexing_runs import Failure, IndexReport
 from imseek.ui.cli.app import main
 from imseek.ui.cli.optional_values import insert_values
 from imseek.ui.render import words
-from imseek.ui.render.index_text import summary
+from imseek.ui.render.indexing_text import summary
 from imseek.ui.render.text import table
 
 

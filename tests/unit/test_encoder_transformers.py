@@ -12,7 +12,7 @@ from parity.transformers_families import BY_KIND, MODELS, Model, library_vectors
 
 from imseek.encoders import Runtime, load
 from imseek.encoders.exported_images import ExportedEncoder
-from imseek.encoders.patches import PatchPreprocessing
+from imseek.encoders.naflex_preprocess import PatchPreprocessing
 from imseek.errors import EncoderError, EncoderUnavailableError, UsageError
 
 pytestmark = pytest.mark.slow
@@ -95,9 +95,9 @@ def test_a_naflex_strip_too_long_for_the_search_of_its_size_has_one_row_of_patch
     """Transformers' search ends at the scale 10⁻⁶."""
     preprocessing = PatchPreprocessing(16, 4, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     strip = np.broadcast_to(np.uint8(200), (1, 100_000_000, 3))
-    from imseek.encoders import patches
+    from imseek.encoders import naflex_preprocess
 
-    assert patches._grid(*strip.shape[:2], 16, 4) == (1, 4)
+    assert naflex_preprocess._grid(*strip.shape[:2], 16, 4) == (1, 4)
     assert preprocessing.size == 32
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imseek.data.catalog.places import folder, member_path
+from imseek.data.catalog.place_paths import folder, member_path
 
 
 @pytest.mark.parametrize(

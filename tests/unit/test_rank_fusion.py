@@ -16,7 +16,7 @@ from imseek.data.words.values import Prefix, WordMatches, WordQuery
 from imseek.search.cutoff import ROUNDING
 from imseek.search.query import Query, Term
 from imseek.search.query_words import text_share, words_of
-from imseek.search.rank_fusion import (
+from imseek.search.score_fusion import (
     CAPTION_WEIGHT,
     LEAST_AGREEMENT_IN_WORDS,
     LEAST_TRUST_IN_WORDS,

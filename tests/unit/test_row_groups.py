@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from imseek.data.files.collection_files import stat_regular
-from imseek.data.files.parquet_file import TableFile
+from imseek.data.files.parquet_reader import TableFile
 from imseek.data.shards import shard_files
-from imseek.data.shards.row_groups import RowGroupCache
+from imseek.data.shards.row_group_cache import RowGroupCache
 from imseek.data.shards.shard_files import ROW_GROUP
 
 NAME = "metadata/000000.parquet"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.data.files.parquet_file import open_table
+from imseek.data.files.parquet_reader import open_table
 from imseek.data.shards import shard_files
 
 pytestmark = pytest.mark.slow

@@ -12,12 +12,12 @@ from imseek.overview import local_file, place_kind
 from imseek.types.pictures import Image, Place
 from imseek.types.search_results import Hit, HitGroup, Match
 from imseek.ui import viewer_file
-from imseek.ui.web import downloads, selections, system_viewer
+from imseek.ui.web import downloads, selection_store, system_viewer
 from imseek.ui.web.components.grid import Reason
 from imseek.ui.web.image_details import gps
 from imseek.ui.web.parts.results import card, headings, title_of
 from imseek.ui.web.plain_text import escape_markdown, one_line
-from imseek.ui.web.selections import SelectionStore, make_selection
+from imseek.ui.web.selection_store import SelectionStore, make_selection
 
 pytestmark = pytest.mark.slow
 
@@ -200,7 +200,7 @@ def test_small_choices_are_kept_however_many_there_are() -> None:
 
 
 def test_choices_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selections, "MAX_TOTAL_IMAGES", 33)
+    monkeypatch.setattr(selection_store, "MAX_TOTAL_IMAGES", 33)
     kept = SelectionStore()
     first, second, third = (kept.keep(make_selection("photos", range(n, n + 10))) for n in (0, 10, 20))
     kept.keep(make_selection("photos", range(10)))  # The first again: it takes no more room.
@@ -216,7 +216,7 @@ def test_choices_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_choices_that_nobody_asks_for_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = SelectionStore()
     first = kept.keep(make_selection("photos", [1]))
-    monkeypatch.setattr(selections, "KEEP_SECONDS", -1.0)
+    monkeypatch.setattr(selection_store, "KEEP_SECONDS", -1.0)
     assert kept.get(first) is None
     kept.keep(make_selection("photos", [5, 6]))
     assert len(kept._recent) == 1

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.catalog.places import MEMBER_SEPARATOR
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR
 from imseek.data.catalog.sql import Connection, column, scalar
 from imseek.data.collection_records import FOREVER, Current, Shard
 from imseek.data.user_files.file_stat import FileStat

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from imseek.data.catalog.places import MEMBER_SEPARATOR, base_folder, is_url, join, join_root, split
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, base_folder, is_url, join, join_root, split
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.sql import ReadConnection
 from imseek.data.collection_records import FOREVER

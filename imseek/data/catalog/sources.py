@@ -10,7 +10,7 @@ from typing import Any
 
 from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.catalog import Source
-from imseek.data.catalog.places import base_folder, container_suffix, is_url, join, join_root, split
+from imseek.data.catalog.place_paths import base_folder, container_suffix, is_url, join, join_root, split
 from imseek.data.catalog.sql import Connection, column, insert, scalar
 from imseek.data.collection_records import FOREVER, read_identity
 from imseek.data.words import documents

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from imseek.data import layout
-from imseek.data.catalog.places import MEMBER_SEPARATOR, locate
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, locate
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.sql import ReadConnection
 from imseek.data.collection_records import Shard

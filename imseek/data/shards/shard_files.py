@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from imseek.data import layout
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import damaged_file_error, open_file
-from imseek.data.files.parquet_file import may_unpack, open_table
+from imseek.data.files.parquet_reader import may_unpack, open_table
 from imseek.types.pictures import ImageFacts
 
 #: Rows per Parquet row group: reading ten hits in a shard of a million rows decodes at most ten groups.

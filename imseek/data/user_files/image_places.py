@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url, join, locate, split
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, is_url, join, locate, split
 from imseek.data.user_files.file_stat import FileStat
 from imseek.errors import CorruptCollectionError, ImageNotFoundError
 

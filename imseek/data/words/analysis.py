@@ -20,7 +20,7 @@ from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Any, Final
 
-from imseek.data.catalog.places import MEMBER_SEPARATOR, is_url
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, is_url
 from imseek.data.words.values import Prefix, WordQuery
 
 #: Tokens of one column of a document. PostgreSQL's ``tsvector`` has room for 16,383 positions in all four.

@@ -19,8 +19,8 @@ from typing import Final
 
 from imseek.data import layout
 from imseek.data.catalog.catalog import LIVE, now
-from imseek.data.catalog.places import MEMBER_SEPARATOR, file_uri, is_url, join
-from imseek.data.catalog.quarantine import CatalogImage, LiveSource, live_sources, look_up_images
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, file_uri, is_url, join
+from imseek.data.catalog.quarantined_images import CatalogImage, LiveSource, live_sources, look_up_images
 from imseek.data.catalog.sources import contains
 from imseek.data.current_generation import read_current
 from imseek.data.files.system_errors import translate_os_errors

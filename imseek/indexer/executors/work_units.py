@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from imseek.data.catalog.places import MEMBER_SEPARATOR
+from imseek.data.catalog.place_paths import MEMBER_SEPARATOR
 from imseek.data.user_files.file_stat import FileStat
 from imseek.indexer.decode_stage import FailedPicture, Item, LoadedPicture, Loader, Result, Trouble, read
 from imseek.indexer.executors.staging import Manifest

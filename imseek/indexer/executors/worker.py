@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from imseek.data.catalog.places import is_url
+from imseek.data.catalog.place_paths import is_url
 from imseek.encoders.base import shared_draft_size
 from imseek.encoders.recipes import Recipe
 from imseek.encoders.runtime import Runtime

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from imseek.data.catalog.places import is_url
+from imseek.data.catalog.place_paths import is_url
 from imseek.errors import CorruptCollectionError, PluginError, UsageError
 from imseek.indexer.sources.base import Source
 from imseek.indexer.sources.filters import Filter

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
-from imseek.data.catalog.places import container_suffix, is_url, join, member_path, split
+from imseek.data.catalog.place_paths import container_suffix, is_url, join, member_path, split
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError, UnsafePathError
 from imseek.indexer.sources import remote

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-from imseek.data.catalog.places import container_suffix, is_url
+from imseek.data.catalog.place_paths import container_suffix, is_url
 from imseek.errors import StorageError, UsageError
 from imseek.indexer.sources import remote
 from imseek.indexer.sources.filters import looks_like_picture

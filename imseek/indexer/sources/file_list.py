@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from imseek.data.catalog.places import is_url
+from imseek.data.catalog.place_paths import is_url
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import (

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, fields, replace
 from typing import BinaryIO, Final
 
-from imseek.data.catalog.places import is_url, join
+from imseek.data.catalog.place_paths import is_url, join
 from imseek.data.user_files import safe_path
 from imseek.data.user_files.file_stat import FileStat
 from imseek.data.user_files.safe_path import SafePath

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.catalog.places import container_suffix
+from imseek.data.catalog.place_paths import container_suffix
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.sources.encoder_claims import claim_of
 from imseek.indexer.sources.local_files import open_binary

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from imseek.data.catalog.places import is_url
+from imseek.data.catalog.place_paths import is_url
 from imseek.data.reader import SourceRow
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.data.user_files.image_places import IndexedPlace

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO, Any, Final, TypeAlias
 
-from imseek.data.catalog.places import is_url, join, locate, member_path, split
+from imseek.data.catalog.place_paths import is_url, join, locate, member_path, split
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError, UnsafePathError, UsageError
 from imseek.indexer.sources import remote

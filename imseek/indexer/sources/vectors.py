@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.catalog.places import is_url, join, locate, member_path, split
+from imseek.data.catalog.place_paths import is_url, join, locate, member_path, split
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import (

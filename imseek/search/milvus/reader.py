@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.catalog.places import place_of
+from imseek.data.catalog.place_paths import place_of
 from imseek.data.collection_records import Current, Identity
 from imseek.data.milvus import layout
 from imseek.data.milvus.client import Client

@@ -16,11 +16,11 @@ from imseek.search import By, option_fields
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
+from imseek.ui.cli.desktop_viewer import open_in_viewer
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.output_files import is_stdout, new_file
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.search import ServerCollection, ServerOption, connect_server
-from imseek.ui.cli.viewer import open_in_viewer
 
 if TYPE_CHECKING:
     from imseek.search import Searchable

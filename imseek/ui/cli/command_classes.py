@@ -37,7 +37,7 @@ class Command(TyperCommand):
         given = list(args)
         ctx.meta[ARGUMENTS] = given
         if not (ctx.resilient_parsing or set(ctx.help_option_names) & set(args)):
-            from imseek.ui.cli.configured import configured_defaults
+            from imseek.ui.cli.configured_defaults import configured_defaults
 
             names = [str(one.name) for one in self.params]
             ctx.default_map = configured_defaults(self.name or "", names, quiet="--json" in args)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import imseek
 from imseek import library
-from imseek.ui import photographs
+from imseek.ui import demo_photographs
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.render.index_text import summary
+from imseek.ui.render.indexing_text import summary
 from imseek.ui.render.text import table
 from imseek.ui.render.words import printable
 
@@ -49,12 +49,12 @@ _THUMBNAIL_SIDE = 320
 
 def run(folder: Path, environ: Mapping[str, str]) -> int:
     """Index, search, and write a contact sheet to ``folder``; returns the exit code."""
-    paths = photographs.photographs()
+    paths = demo_photographs.photographs()
     folders = sorted({str(path.parent) for path in paths})
     print(f"{len(paths)} photographs in {' and '.join(printable(folder) for folder in folders)}")
-    if photographs.STAMPS.is_dir():
-        paths += (photographs.STAMPS,)
-        print(f"and the Tux Paint stamps in {photographs.STAMPS}")
+    if demo_photographs.STAMPS.is_dir():
+        paths += (demo_photographs.STAMPS,)
+        print(f"and the Tux Paint stamps in {demo_photographs.STAMPS}")
     folder.mkdir(parents=True, exist_ok=True)
     with _collection(environ) as collection, StopSignals() as signals:
         with progress_bar() as progress:
@@ -78,8 +78,8 @@ def _collection(environ: Mapping[str, str]) -> Collection:
         print(f"collection: {library.DEMO_NAME} in {printable(str(path))}")
         return imseek.open(path)
     print(f"new collection: {library.DEMO_NAME} in {printable(str(path))}")
-    print(f"encoder: {photographs.ENCODER}, a basic one that needs no download")
-    return imseek.create(path, encoder=photographs.ENCODER)
+    print(f"encoder: {demo_photographs.ENCODER}, a basic one that needs no download")
+    return imseek.create(path, encoder=demo_photographs.ENCODER)
 
 
 def _search_all(collection: Collection, folder: Path) -> tuple[list[Row], tuple[str, ...]]:
@@ -107,7 +107,7 @@ def _mirror_part(folder: Path) -> tuple[Path, Pixels]:
     """Write the mirrored middle part of one photograph to a file; returns the file and its pixels."""
     from imseek.media import thumbnail
 
-    whole = _pixels(next(path for path in photographs.photographs() if path.name == MIRRORED_PHOTOGRAPH))
+    whole = _pixels(next(path for path in demo_photographs.photographs() if path.name == MIRRORED_PHOTOGRAPH))
     height, width = whole.shape[:2]
     part = whole[height // 6 : -height // 6, width // 6 : -width // 6][:, ::-1].copy()
     picture = folder / f"{Path(MIRRORED_PHOTOGRAPH).stem}-mirrored.webp"

@@ -24,7 +24,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import notices
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples, rare, refuse_both_forms
-from imseek.ui.cli.configured import configured_defaults, configured_encoder
+from imseek.ui.cli.configured_defaults import configured_defaults, configured_encoder
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
 from imseek.ui.cli.flag_groups import with_groups
@@ -40,7 +40,7 @@ from imseek.ui.cli.source_flags import (
     split_stdin,
     with_named_encoder,
 )
-from imseek.ui.render.index_text import encoder_lines, plan_summary, summary
+from imseek.ui.render.indexing_text import encoder_lines, plan_summary, summary
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.words import printable
 

@@ -18,7 +18,7 @@ from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import find_image, parse_image
 from imseek.ui.cli.output import say
-from imseek.ui.render.index_text import failures_table
+from imseek.ui.render.indexing_text import failures_table
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
 from imseek.ui.render.vector_index_text import device_fact, index_facts, policy_line

@@ -1,4 +1,4 @@
-"""Options whose value may be left out, which Typer does not have: a default is inserted before it parses a line."""
+"""Options whose value may be omitted. Typer has none, so the missing value is inserted before it parses a command."""
 
 from __future__ import annotations
 

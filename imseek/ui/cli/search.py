@@ -222,7 +222,7 @@ def _run_search(texts: list[str], asking: QueryFlags, output: OutputOptions, pla
         metadata = output.as_json or output.csv is not None or asking.options.by == "caption"
         result, following = _search_page(opened, query, metadata=metadata, vectors=output.vectors)
         if output.as_json:
-            from imseek.ui.cli.search_answer import SearchAnswer
+            from imseek.ui.cli.search_json_types import SearchAnswer
 
             print_json(SearchAnswer.of(result, chosen))
         else:
@@ -293,7 +293,7 @@ def _print_lines(
     vectors: bool,
 ) -> int:
     """Print one line per query, in order: its answer or its error."""
-    from imseek.ui.cli.search_answer import SearchAnswer
+    from imseek.ui.cli.search_json_types import SearchAnswer
 
     code = 0
     for start in range(0, len(queries), _BATCH_SIZE):
@@ -334,7 +334,7 @@ def _search_batch(
 def _open(opened: Sequence[Searchable], result: SearchResult, nth: int) -> None:
     if nth > len(result.hits):
         raise UsageError(f"cannot open hit {nth}: only {len(result.hits)} found")
-    from imseek.ui.cli.viewer import open_in_viewer
+    from imseek.ui.cli.desktop_viewer import open_in_viewer
 
     hit = result.hits[nth - 1]
     open_in_viewer(next(one for one in opened if one.uuid == hit.collection), hit)

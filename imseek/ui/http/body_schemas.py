@@ -26,7 +26,7 @@ ELEMENTS: Final = 1000
 
 
 class Body(BaseModel):
-    """JSON that a client has sent. To Python ``true`` is a number, to JSON it is not."""
+    """JSON sent by a client. ``true`` is refused where a number is expected: in Python it is one."""
 
     @model_validator(mode="before")
     @classmethod

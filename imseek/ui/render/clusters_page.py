@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from imseek.clusters.results import Cluster, ClusterReport
+from imseek.ui.render.embedded_thumbnails import EmbeddedThumbnails
 from imseek.ui.render.html_templates import render
-from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
 from imseek.ui.render.words import format_count
 
 #: Clusters on a page; 500 of five pictures each stay within the limit on thumbnails.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from imseek.dataset.results import CoverageReport
 from imseek.overview import thumbnails
+from imseek.ui.render.embedded_thumbnails import EmbeddedThumbnails
 from imseek.ui.render.html_templates import render
-from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection

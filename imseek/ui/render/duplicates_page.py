@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 
 from imseek.duplicates.results import KIND_FACTS, Box, ConfidenceCount, Duplicate, DuplicatePair, DuplicateReport
 from imseek.types.pictures import display_path
+from imseek.ui.render.embedded_thumbnails import EmbeddedThumbnails
 from imseek.ui.render.html_templates import render
-from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
 from imseek.ui.render.words import format_count, format_size
 
 #: Names of the kinds in the user interface.

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from imseek.evaluate.results import AgreementReport, EncoderCost
+from imseek.ui.render.embedded_thumbnails import EmbeddedThumbnails
 from imseek.ui.render.html_templates import render
 from imseek.ui.render.text import format_interval
-from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
 from imseek.ui.render.words import format_count, format_duration, format_size
 
 #: The columns of :func:`cost_cells`, after A or B.

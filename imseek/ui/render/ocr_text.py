@@ -1,4 +1,4 @@
-"""What people read about text in pictures."""
+"""Text for the terminal: reports of recognition, and the lines of text in a picture."""
 
 from __future__ import annotations
 

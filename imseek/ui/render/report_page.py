@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from imseek.report.results import CollectionReport
+from imseek.ui.render.embedded_thumbnails import EmbeddedThumbnails
 from imseek.ui.render.html_templates import render
 from imseek.ui.render.report_sections import Block, Histogram, Pictures, Table, facts, sections
-from imseek.ui.render.thumbnail_data import EmbeddedThumbnails
 
 
 def page(report: CollectionReport, title: str, subtitle: str, read: Callable[[int], bytes | None]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Values as text for people: tables, places, intervals."""
+"""Text for the terminal: tables, places, confidence intervals."""
 
 from __future__ import annotations
 

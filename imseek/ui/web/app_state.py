@@ -12,7 +12,7 @@ from imseek.collection import Collection
 from imseek.encoders import Runtime
 from imseek.ui.server.service import Service
 from imseek.ui.server.settings import Settings
-from imseek.ui.web.selections import SelectionStore
+from imseek.ui.web.selection_store import SelectionStore
 
 #: URL path of pictures.
 PICTURES_PATH: Final = "/pictures"

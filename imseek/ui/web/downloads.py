@@ -20,7 +20,7 @@ from imseek.types.json_form import Score
 from imseek.types.pictures import Image, ImagePlace
 from imseek.ui.render.result_json import plain, to_json
 from imseek.ui.render.words import format_count, format_size, printable
-from imseek.ui.web.selections import ImageSelection
+from imseek.ui.web.selection_store import ImageSelection
 
 #: Limits of one zip.
 MAX_PICTURES: Final = 5_000

@@ -23,7 +23,7 @@ from imseek.ui.web import app_state, search_state, uploads
 from imseek.ui.web.components.grid import Following
 from imseek.ui.web.parts import results
 from imseek.ui.web.search_state import SearchState
-from imseek.ui.web.selections import MAX_IMAGES
+from imseek.ui.web.selection_store import MAX_IMAGES
 
 #: Number of hits in one response.
 PAGE: Final = 200

@@ -27,7 +27,7 @@ from imseek.ui.server.service import Service
 from imseek.ui.web import changes, downloads, hit_pages
 from imseek.ui.web.image_details import describe_image
 from imseek.ui.web.pages.search import facets
-from imseek.ui.web.selections import MAX_IMAGES, ImageSelection, SelectionStore
+from imseek.ui.web.selection_store import MAX_IMAGES, ImageSelection, SelectionStore
 from imseek.ui.web.system_viewer import open_here
 
 #: Maximum bytes of a request: a tag and a few ids,

@@ -25,7 +25,7 @@ from sourcing.web import WebServer
 import imseek
 from hostile.inputs import bombs
 from hostile.inputs.bombs import END, PIECE, ZipEntry, member, packed
-from imseek.data.catalog.places import split
+from imseek.data.catalog.place_paths import split
 from imseek.errors import MediaError
 from imseek.indexer.sources import archive_limits, open_source
 from imseek.indexer.sources.archive_limits import FREE_BYTES

@@ -11,7 +11,7 @@ from uuid import UUID
 from imseek.data import layout
 from imseek.data.catalog.postgres.driver import driver
 from imseek.data.files import durable_files
-from imseek.data.files.checksummed_files import read_checksummed
+from imseek.data.files.checksummed_json import read_checksummed
 from imseek.errors import CorruptCollectionError, UsageError
 
 #: URL schemes that libpq accepts.

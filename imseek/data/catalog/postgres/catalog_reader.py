@@ -22,7 +22,7 @@ from imseek.data.catalog.postgres.address import Address, read_address
 from imseek.data.catalog.postgres.connection import connect, is_alive
 from imseek.data.catalog.postgres.driver import driver
 from imseek.data.catalog.postgres.errors import is_programming_error, storage_error
-from imseek.data.files.checksummed_files import parse_checksummed
+from imseek.data.files.checksummed_json import parse_checksummed
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from imseek.data import layout
 from imseek.data.catalog.sqlite import catalog_file, word_index
 from imseek.data.catalog.sqlite.lock import WriterLock, is_file_locked
-from imseek.data.files.checksummed_files import read_checksummed
+from imseek.data.files.checksummed_json import read_checksummed
 from imseek.data.user_files.safe_path import stat_key
 from imseek.errors import CorruptCollectionError, repair_command
 

@@ -20,7 +20,7 @@ from imseek.data.catalog.sqlite.catalog_file import connect_file
 from imseek.data.collection_records import uuid_text
 from imseek.data.files import durable_files
 from imseek.data.files.checked_json import JsonObject
-from imseek.data.files.checksummed_files import read_checksummed
+from imseek.data.files.checksummed_json import read_checksummed
 from imseek.data.files.collection_files import digest
 from imseek.data.files.durable_files import FileDigest
 from imseek.errors import CorruptCollectionError, repair_command

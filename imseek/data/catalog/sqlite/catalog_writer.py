@@ -16,7 +16,7 @@ from imseek.data.catalog.sqlite.catalog_checksums import Checksums
 from imseek.data.catalog.sqlite.catalog_file import open_for_writing
 from imseek.data.catalog.sqlite.errors import storage_error
 from imseek.data.collection_records import Current, parse_current, write_current
-from imseek.data.files.checksummed_files import read_checksummed
+from imseek.data.files.checksummed_json import read_checksummed
 from imseek.data.files.collection_files import digest
 from imseek.errors import CorruptCollectionError, LockedError
 

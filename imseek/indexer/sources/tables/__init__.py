@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import IO, Final
 
-from imseek.data.catalog.places import container_suffix
+from imseek.data.catalog.place_paths import container_suffix
 from imseek.errors import MediaError
 from imseek.indexer.sources.tables.base import Sheet, check_column_count
 from imseek.types.pictures import SkipReason

@@ -14,7 +14,7 @@ from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web import app_state, downloads
 from imseek.ui.web.components import component, ignore_change
 from imseek.ui.web.search_state import MAX_FEEDBACK
-from imseek.ui.web.selections import MAX_IMAGES, make_selection
+from imseek.ui.web.selection_store import MAX_IMAGES, make_selection
 
 #: Maximum number of pictures side by side.
 _MAX_COMPARED: Final = 4

@@ -135,10 +135,10 @@ def start(
 def demo_request() -> CollectionRequest:
     """Return a collection of the photographs in scikit-image and scikit-learn. Raises MissingExtraError if they are
     missing."""
-    from imseek.ui import photographs
+    from imseek.ui import demo_photographs
 
-    paths = [str(path) for path in photographs.photographs()]
-    return CollectionRequest(library.DEMO_NAME, photographs.ENCODER, index=IndexRequest(tuple(paths)).command())
+    paths = [str(path) for path in demo_photographs.photographs()]
+    return CollectionRequest(library.DEMO_NAME, demo_photographs.ENCODER, index=IndexRequest(tuple(paths)).command())
 
 
 @dataclass(frozen=True, slots=True)

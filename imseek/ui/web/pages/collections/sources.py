@@ -11,7 +11,7 @@ from imseek.collection import Collection
 from imseek.library import NamedCollection
 from imseek.types.collection_info import CollectionInfo, SourceInfo
 from imseek.types.pictures import display_path
-from imseek.ui.render.index_text import plan_summary
+from imseek.ui.render.indexing_text import plan_summary
 from imseek.ui.render.words import format_count
 from imseek.ui.web import background, job_costs
 from imseek.ui.web.app_state import current_app

@@ -19,7 +19,7 @@ from imseek.ui.web.pages.search import page_state
 from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import escape_markdown
 from imseek.ui.web.search_state import SearchState
-from imseek.ui.web.selections import MAX_IMAGES
+from imseek.ui.web.selection_store import MAX_IMAGES
 
 #: Number of hits shown beyond the cutoff, so that the user can judge it; more on request.
 _BEYOND: Final = 12

@@ -24,7 +24,7 @@ from imseek.ui.web.pages.search import filters
 from imseek.ui.web.pages.search.filters import FOLDER, LOCATION, TAG, Filter, format_degrees
 from imseek.ui.web.plain_text import one_line
 from imseek.ui.web.search_state import SearchState
-from imseek.ui.web.selections import MAX_IMAGES
+from imseek.ui.web.selection_store import MAX_IMAGES
 
 FacetKind: TypeAlias = Literal["dates", "folders", "values", "choices", "locations"]
 #: What finds the ids of hits under a condition.

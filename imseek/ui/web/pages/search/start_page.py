@@ -27,7 +27,7 @@ from imseek.ui.web.pages.search.filters import TAG, Filter
 from imseek.ui.web.parts import errors, navigation, results
 from imseek.ui.web.plain_text import escape_markdown
 from imseek.ui.web.search_state import SearchState
-from imseek.ui.web.selections import MAX_IMAGES
+from imseek.ui.web.selection_store import MAX_IMAGES
 
 _TAGS: Final = 8
 _CAPTIONS: Final = 6

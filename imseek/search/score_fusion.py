@@ -7,19 +7,19 @@ small part of its log-odds.
 *Words* that match count BM25 times the share of the query that the image holds, and text that holds several of them
 more than a single word in it.
 *Captions* whose vectors are like the query's count by their log-odds over a sample of captions. Where few images have a
-caption, the nearest of irrelevant ones would go before pictures without one, so the logarithm of the number of captions
-is taken away by the share of images that have none.
+caption, an irrelevant caption would outrank pictures without one, so the logarithm of the number of captions is
+subtracted, scaled by the share of images without a caption.
 
 *Trust.* Words and captions count by how like the query the pictures of their best matches are: where file names or
 captions say nothing of the pictures, these score no higher than others.
 
-*Agreement.* How far the pictures of captions stand out from others, by these captions, tells the encoder's worth in
-this collection. Where they stand out clearly, pictures know what captions know, and more: captions count less. Where
-they do not stand out at all, captions are not of these pictures, and count nothing.
+*Agreement.* How far the pictures of captions stand out from others, by these captions, measures the encoder's quality
+in this collection. Where they stand out clearly, image vectors already carry what captions say, and captions count
+less. Where they do not stand out at all, captions do not describe these pictures, and count nothing.
 
-*The sum.* Evidence of words and captions is added, and a picture competes with it: the root of the sum of squares,
-between the larger of the two and their sum, so that the surer witness decides. Where images have no caption, a picture
-alone may count as much as with one. docs/decisions/0041-rank-fusion.md has the alternatives and figures.
+*The sum.* Evidence of words and captions is added, and the evidence of the picture is combined with it as the root of
+the sum of squares, so that the stronger evidence dominates. Where images have no caption, a picture alone may count as
+much as with one. docs/decisions/0041-rank-fusion.md has the alternatives and figures.
 
 *Exact.* The evidence of a picture grows with its cosine, and words and captions never count negatively. So images
 without a match of these keep the order of their cosines, and one of them that is not among the best k by cosine has k

@@ -1,4 +1,4 @@
-"""The defaults of flags that the user has set, in config.toml or in the environment."""
+"""Defaults of flags from the user's config.toml or from environment variables."""
 
 from __future__ import annotations
 

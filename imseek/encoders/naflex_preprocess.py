@@ -1,4 +1,4 @@
-"""Preprocessing of towers that see pictures in their own proportions, as a varying number of patches (NaFlex).
+"""NaFlex preprocessing: keep the aspect ratio, and give the image tower a varying number of patches.
 
 Tschannen et al. 2025, "SigLIP 2", section 2.4.2: a picture is resized so that its proportions stay nearly the same and
 it has at most a given number of patches. So a panorama is not squeezed into a square.

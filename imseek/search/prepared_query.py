@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.catalog.places import folder, locate
+from imseek.data.catalog.place_paths import folder, locate
 from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import cosines, row_norms
@@ -21,8 +21,8 @@ from imseek.search.cutoff import SAMPLE
 from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
 from imseek.search.query_vectors import QueryEncoder, QueryVectors
-from imseek.search.rank_fusion import NO_WORDS, Calibration, CaptionHits, WordHits
 from imseek.search.retrieve import APPROXIMATE_DEPTH, weighted_mean
+from imseek.search.score_fusion import NO_WORDS, Calibration, CaptionHits, WordHits
 from imseek.types.arrays import Float32
 from imseek.types.pictures import display_path
 from imseek.types.spaces import SpaceInfo

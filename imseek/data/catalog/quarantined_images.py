@@ -1,5 +1,5 @@
-"""Quarantine images whose files are set aside: they keep id, tags and place, but are not searched until the files
-return.
+"""Quarantined images: an action on duplicates moved their files aside. They keep id, tags and place, but are not
+searched until the files return.
 
 The state changes before a file moves, and changes back after the file has returned. So whenever a scan finds no file at
 its place, the image is either quarantined, and left alone, or really gone.
@@ -14,7 +14,7 @@ from typing import Any
 
 from imseek.data.catalog import shard_catalog, tags
 from imseek.data.catalog.catalog import LIVE, QUARANTINED
-from imseek.data.catalog.places import base_folder, join_root
+from imseek.data.catalog.place_paths import base_folder, join_root
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.sql import Connection
 from imseek.data.catalog.tags import ImageTag

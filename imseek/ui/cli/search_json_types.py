@@ -1,4 +1,6 @@
-"""What `imseek search --json` prints, apart from the command: its types need NumPy, which the help does not."""
+"""Types of the JSON output of `imseek search`.
+
+They need NumPy, which the help of the command must not load."""
 
 from __future__ import annotations
 

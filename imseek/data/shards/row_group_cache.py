@@ -1,4 +1,4 @@
-"""Keep decoded row groups of a generation's Parquet files: each page of results reads some rows of the same ones."""
+"""Cache decoded row groups of Parquet files, since pages of results read some rows of the same ones again and again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 
-from imseek.data.files.parquet_file import open_table
+from imseek.data.files.parquet_reader import open_table
 from imseek.data.shards.shard_files import ROW_GROUP, collect_rows
 from imseek.data.user_files.safe_path import stat_key
 
@@ -21,9 +21,9 @@ _OVERHEAD: Final = 1 << 13
 
 
 class RowGroupCache:
-    """The row groups that were used last, by the stat of their file. Thread-safe.
+    """Cache of the row groups that were used last, keyed by their file's stat. Thread-safe.
 
-    So a file that is replaced or written to is read again.
+    So a file that was replaced or changed is read again.
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
