@@ -1,4 +1,4 @@
-"""Estimate how reliable a collection's words are: whether captions match their images, and whether words name things."""
+"""Estimate how reliable a collection's words are: whether captions match images, and whether words name things."""
 
 from __future__ import annotations
 
