@@ -20,7 +20,9 @@ class PictureAddress {
 
   // A picture is shown: the first adds an entry to the history, and each further one takes its place.
   show(id) {
+    const other = picture.shown;
     picture.shown = this;
+    if (other !== this) other?.close(); // Two parts of a page may show the picture that the URL names.
     clearTimeout(picture.timer);
     if (!new URLSearchParams(location.search).has(VIEW)) {
       History.prototype.pushState.call(history, { ...history.state, imseekView: true }, "", withView(id));

@@ -167,7 +167,9 @@ class Scatter {
     this.labels = [];
     this.regions = null;
     if (address === null) this.drawnOf = null; // The collection has changed: they are asked for again.
-    const bytes = await this.fetched(address).catch(() => null);
+    // Regions by folder have the values that colours by folder have.
+    const isColours = address !== null && address === this.at.colours;
+    const bytes = isColours ? this.values.buffer : await this.fetched(address).catch(() => null);
     if (this.ended || this.at.regions !== address || !bytes) return;
     this.regions = { values: new Uint32Array(bytes, 0, this.plane.count), labels: regions.labels };
     this.nameSoon(0);
