@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -43,9 +42,6 @@ _SCRIPT: Final = Path(__file__).parent / "script" / "app.py"
 #: Streamlit's default port, and how many ports are tried from it on.
 PORT: Final = 8501
 _PORTS_TRIED: Final = 20
-#: Seconds after which the thread of a page's run lets others go on (Python: 5 ms). Some twenty messages precede the
-#: results of a search, and each is sent by another thread, which waits that long while the search runs.
-_SWITCH_SECONDS: Final = 0.0005
 #: Maximum MiB of an uploaded picture.
 _UPLOAD: Final = 32
 
@@ -78,7 +74,6 @@ def run(
     ``ready`` receives their address, the address that logs in, and one that does so once: a browser's command line is
     visible to all users of the machine in the list of processes. Raises ImseekError if no port can be bound.
     """
-    sys.setswitchinterval(_SWITCH_SECONDS)
     ports = range(PORT, PORT + _PORTS_TRIED) if settings.port is None else (settings.port,)
     # Streamlit would open a socket on which each response takes 40 ms: see `bound`.
     listening = bind_socket(settings.host, *ports)
