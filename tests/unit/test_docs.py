@@ -48,6 +48,7 @@ PROGRAMS = {
     "export",
     "find",
     "head",
+    "hf",
     "journalctl",
     "jq",
     "less",
