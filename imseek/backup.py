@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from imseek.data.catalog.place_paths import is_url
-from imseek.data.files.stream_output import write_all
+from imseek.data.files.complete_writes import write_all
 from imseek.data.files.system_errors import system_error, translate_os_errors
 from imseek.errors import UsageError
 from imseek.input_file import open_stream
 from imseek.progress import ProgressCallback, Task
+from imseek.tilde_expansion import expand_user
 from imseek.types.backup import BackupInfo, BackupReport, RestoreReport
 from imseek.types.collections import AnyCollection, path_of
 from imseek.types.pictures import display_path
-from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     from imseek.data.archive.manifest import Manifest
@@ -141,20 +141,20 @@ def _write_archive(archive: Archive, root: Path, replace: bool, fill: Callable[[
     """Open the target of an archive of ``root``, and let ``fill`` write to it, with an empty folder to work in."""
     from imseek.data.files import durable_files
     from imseek.data.files.staging import staging_folder
-    from imseek.indexer.sources import remote
+    from imseek.indexer.sources import remote_files
 
     if not isinstance(archive, str | os.PathLike):
         with staging_folder(Path(tempfile.gettempdir()), "backup") as work:
             fill(work, archive)
         return
     if is_url(url := os.fsencode(archive)):
-        remote.check_url(url, writing=True)
+        remote_files.check_url(url, writing=True)
         with translate_os_errors(shown := display_path(url)):
-            if not replace and remote.is_there(url):
+            if not replace and remote_files.is_there(url):
                 raise UsageError(f"{shown} is there already", hint=_REPLACE_HINT)
             with (
                 staging_folder(Path(tempfile.gettempdir()), "backup") as work,
-                remote.create_binary(url) as file,
+                remote_files.create_binary(url) as file,
             ):
                 fill(work, file)
         return
@@ -188,7 +188,7 @@ def _check_new(path: Path, replace: bool) -> None:
 def _open_archive(archive: Archive) -> Iterator[tuple[ArchiveReader, _CountingFile]]:
     """Open an archive and read its manifest; also yields the file, which counts its bytes."""
     from imseek.data.archive.tar_stream import ArchiveReader
-    from imseek.indexer.sources import remote
+    from imseek.indexer.sources import remote_files
 
     with ExitStack() as stack:
         if not isinstance(archive, str | os.PathLike):
@@ -198,7 +198,7 @@ def _open_archive(archive: Archive) -> Iterator[tuple[ArchiveReader, _CountingFi
             name = display_path(raw)
             try:
                 if is_url(raw):
-                    opened: IO[bytes] = remote.open_binary(raw)
+                    opened: IO[bytes] = remote_files.open_binary(raw)
                 else:
                     opened = open_stream(archive)
             except (FileNotFoundError, IsADirectoryError) as error:

@@ -29,11 +29,11 @@ from imseek.search.encoder_loader import load_encoder
 from imseek.search.generations import GenerationCache
 from imseek.search.query_options import QueryKeywords, with_query_keywords
 from imseek.showing.folder_pictures import FolderPictures
+from imseek.tilde_expansion import expand_user
 from imseek.types.arrays import ImageVectors
 from imseek.types.collections import path_of
 from imseek.types.pictures import Image
 from imseek.types.spaces import SpaceInfo
-from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -30,10 +30,10 @@ from imseek.input_file import read_input
 from imseek.media.decode import DEFAULT_LIMITS, Limits, decode
 from imseek.media.picture_objects import PillowImage, encode_picture, is_picture, is_pixels
 from imseek.progress import ProgressCallback, Task
+from imseek.tilde_expansion import expand_user
 from imseek.types.arrays import Float32, Pixels
 from imseek.types.encode_report import EncodedKind, EncodeReport, FileFormat, SkippedInput
 from imseek.types.pictures import SkipReason, display_path, path_json
-from imseek.user_paths import expand_user
 
 #: Pictures encoded at once, unless the encoder asks for more, and texts.
 _BATCH: Final = 32

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 HOME_VARIABLE = "IMSEEK_HOME"
 #: Folder inside a folder of pictures for a collection that is kept with them.

@@ -14,7 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 if TYPE_CHECKING:
     import numpy.typing as npt

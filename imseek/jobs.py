@@ -28,8 +28,8 @@ from imseek.data.user_files import safe_path
 from imseek.data.writing import job_logs
 from imseek.errors import ImseekError, JobError, JobNotFoundError, LockedError, UsageError
 from imseek.library import COLLECTION_VARIABLE, PROGRESS_VARIABLE
+from imseek.tilde_expansion import expand_user
 from imseek.types.json_form import Json
-from imseek.user_paths import expand_user
 
 RUNNING: Final = runs.RUNNING
 DONE: Final = "done"

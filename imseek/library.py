@@ -29,7 +29,7 @@ from imseek.errors import (
 )
 from imseek.home import COLLECTION_NAME, named_collections
 from imseek.home import LOCAL_FOLDER as LOCAL_FOLDER
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 COLLECTION_VARIABLE = "IMSEEK_COLLECTION"
 #: ``json``: a command without a terminal writes its progress to stderr, one JSON object a line (for imseek.jobs).

@@ -23,9 +23,9 @@ from imseek.indexer.debounce import PathDebouncer, below, cover
 from imseek.indexer.sources.filters import looks_like_picture
 from imseek.indexer.sources.local_files import trouble_at
 from imseek.indexer.sources.sidecar_files import is_sidecar, pictures_beside
+from imseek.tilde_expansion import expand_user
 from imseek.types.indexing_runs import FOLDER_KINDS, IndexReport
 from imseek.types.pictures import display_path
-from imseek.user_paths import expand_user
 
 Events: TypeAlias = Generator[set[tuple[object, str]], None, None]
 

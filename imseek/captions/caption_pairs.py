@@ -18,8 +18,8 @@ from imseek.indexer.sources.column_roles import find_caption_column
 from imseek.indexer.sources.tables import open_sheet
 from imseek.indexer.sources.tables.base import Column, MalformedRow
 from imseek.input_file import open_input
+from imseek.tilde_expansion import expand_user
 from imseek.types.collection_info import SpaceInfo
-from imseek.user_paths import expand_user
 
 #: Columns that may identify the image; the first one present is used.
 _KEY_COLUMNS: Final = (

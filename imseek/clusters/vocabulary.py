@@ -15,8 +15,8 @@ from imseek.input_file import read_input
 from imseek.labels.class_vectors import class_vectors
 from imseek.progress import Task
 from imseek.search.cutoff import NEUTRAL_TEXTS
+from imseek.tilde_expansion import expand_user
 from imseek.types.arrays import Float32
-from imseek.user_paths import expand_user
 
 IMAGENET: Final = "imagenet"
 NONE: Final = "none"

@@ -12,7 +12,7 @@ from imseek.data.catalog.index_policy import policy_of
 from imseek.data.catalog.place_paths import base_folder, is_url, join_root, locate
 from imseek.data.catalog.running_writer import describe_writer
 from imseek.data.catalog.runs import parse_json_object
-from imseek.data.catalog.space_facts import KEPT_SINCE, modalities_of
+from imseek.data.catalog.space_modalities import KEPT_SINCE, modalities_of
 from imseek.data.collection_records import Current
 from imseek.data.files.checked_json import JsonObject
 from imseek.data.files.disk_usage import sizes_of

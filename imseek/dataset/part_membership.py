@@ -13,7 +13,7 @@ from imseek.data.vectors.base import Ids, IdSet
 from imseek.dataset import class_balance
 from imseek.errors import UsageError
 from imseek.search.where.column_values import values
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 
 def parts_of(

@@ -1,7 +1,7 @@
 """Cache finished parts of long computations in a collection, so that the next call resumes there.
 
 The cache is optional: damaged, unreadable or missing parts are recomputed, and if nothing can be written the work is
-done all the same (:mod:`imseek.data.files.disk_cache`).
+done all the same (:mod:`imseek.data.files.array_cache`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from imseek.data.files.disk_cache import Arrays, CacheFolder
+from imseek.data.files.array_cache import Arrays, CacheFolder
 
 #: The dtype of a column: of a number, or of a few numbers together.
 ColumnKind: TypeAlias = type[np.generic] | np.dtype[np.void]

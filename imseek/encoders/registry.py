@@ -14,9 +14,9 @@ from imseek.encoders.presets import DEFAULT, PRESETS
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
 from imseek.plugins import find_plugins
+from imseek.tilde_expansion import expand_user
 from imseek.types.adapters import adapter_of
-from imseek.types.truncations import DIM, truncated_reference, truncation_of
-from imseek.user_paths import expand_user
+from imseek.types.truncated_encoders import DIM, truncated_reference, truncation_of
 
 if TYPE_CHECKING:
     from imseek.encoders.catalogue import Entry

@@ -28,8 +28,8 @@ from imseek.encoders.runtime import Runtime
 from imseek.encoders.transformers_models import quiet
 from imseek.encoders.weights import LazyModel
 from imseek.errors import EncoderError, EncoderUnavailableError, MissingExtraError, UntrustedWeightsError, UsageError
+from imseek.tilde_expansion import expand_user
 from imseek.types.arrays import Float32, Pixels
-from imseek.user_paths import expand_user
 
 #: The file that tells a folder of sentence-transformers.
 MODULES: Final = "modules.json"

@@ -24,8 +24,8 @@ from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.weights import MISMATCH_ERRORS, LazyModel, check_position_embeddings, wrong_weights
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
+from imseek.tilde_expansion import expand_user
 from imseek.types.arrays import Float32
-from imseek.user_paths import expand_user
 
 __all__ = ["TimmEncoder"]
 

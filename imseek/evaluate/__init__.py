@@ -41,8 +41,8 @@ from imseek.evaluate.results import (
 from imseek.evaluate.retrieval_evaluation import RetrievalRequest
 from imseek.metrics.estimate import better_side as better_side
 from imseek.progress import ProgressCallback, Task
+from imseek.tilde_expansion import expand_user
 from imseek.types.collections import AnyCollection, path_of
-from imseek.user_paths import expand_user
 
 
 def retrieval(

@@ -15,7 +15,7 @@ from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.space_compatibility import space_of
 from imseek.errors import CAPTION_SOURCES
-from imseek.indexer.captions import BATCH, CaptionEncoder
+from imseek.indexer.caption_encoder import BATCH, CaptionEncoder
 from imseek.progress import Task
 from imseek.types.maintenance_reports import CaptionOutcome, CaptionReport
 

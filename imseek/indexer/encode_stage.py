@@ -24,7 +24,7 @@ from imseek.data.shards.shard_files import (
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.errors import UsageError
-from imseek.indexer.captions import CaptionEncoder, stored_text
+from imseek.indexer.caption_encoder import CaptionEncoder, stored_text
 from imseek.indexer.decode_stage import LoadedPicture, Picture, Vectors, encode
 from imseek.indexer.run_tally import RunTally
 from imseek.indexer.sources.base import Scalar

@@ -22,7 +22,7 @@ from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.checks import available_cpus
 from imseek.errors import CONTENT_CHANGED, ImseekError, MediaError
-from imseek.indexer import space_changes
+from imseek.indexer import space_change_checks
 from imseek.indexer.decode_stage import TIMED_OUT, Trouble, unit_rows
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.sources.picture_reader import PlaceReader
@@ -231,12 +231,12 @@ def reencode(
     """Build a space with ``encoder`` and switch to it. See :func:`imseek.maintenance.reencode`."""
     started = time.monotonic()
     stored = spaces.list_spaces(writer)
-    replaced = None if order.add else space_changes.space_to_replace(stored, order.replaces)
-    if (there := space_changes.find_existing(stored, encoder, replaced)) is not None:
+    replaced = None if order.add else space_change_checks.space_to_replace(stored, order.replaces)
+    if (there := space_change_checks.find_existing(stored, encoder, replaced)) is not None:
         build = SpaceBuild(writer, there.info)
         rows = PictureRows(writer, encoder, build, task)
         return _report("already", build, rows, None, build.done, encoder, started, ())
-    space_changes.check_new(stored, encoder, replaced)
+    space_change_checks.check_new(stored, encoder, replaced)
     info = spaces.prepare_space(writer, order.space)
     build = SpaceBuild(writer, info)
     rows = PictureRows(writer, encoder, build, task)

@@ -39,9 +39,9 @@ from imseek.labels.recipe import KIND, MULTI_TOP, Recipe
 from imseek.labels.results import ForgetReport, LabelEvaluation, LabelPreview, Labels, Moderation, SavedLabels
 from imseek.labels.zero_shot import LabelContext
 from imseek.progress import ProgressCallback, Task
+from imseek.tilde_expansion import expand_user
 from imseek.types.collections import AnyCollection, path_of
 from imseek.types.spaces import name_beside
-from imseek.user_paths import expand_user
 
 AnyClasses: TypeAlias = str | os.PathLike[str] | Sequence[str] | Classes
 #: Default name of labels that are given as tags.

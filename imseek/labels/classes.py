@@ -13,7 +13,7 @@ from imseek.encoders import prompts
 from imseek.errors import UsageError, did_you_mean
 from imseek.input_file import read_input
 from imseek.labels.class_vectors import check_templates, fill_templates
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 IMAGENET: Final = "imagenet"
 #: Maximum size of a file of classes, templates or concepts.

@@ -17,6 +17,7 @@ from imseek.data.trust import trust_command as trust_command
 from imseek.errors import ImseekError, UsageError
 from imseek.maintenance.plugin_check import check_plugins as check_plugins
 from imseek.progress import ProgressCallback
+from imseek.tilde_expansion import expand_user
 from imseek.types.collection_info import IndexPolicy
 from imseek.types.maintenance_reports import (
     BuildReport,
@@ -32,7 +33,6 @@ from imseek.types.maintenance_reports import (
     RepairReport,
     VerifyReport,
 )
-from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     from imseek.data.writing.writer import Writer
@@ -358,7 +358,7 @@ def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:
     LockedError, ReadOnlyError, and CorruptCollectionError.
     """
     from imseek.data.catalog import spaces
-    from imseek.indexer.space_changes import check_drop
+    from imseek.indexer.space_change_checks import check_drop
 
     with _open_writer(path, "maintain --drop-space") as writer:
         spaces.find(writer, space_id)

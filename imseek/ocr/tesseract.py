@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.media.multipage_tiff import multipage_tiff
+from imseek.media.multipage_tiff_writer import multipage_tiff
 from imseek.media.resize import resize
 from imseek.types.arrays import Pixels
 

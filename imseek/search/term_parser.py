@@ -28,7 +28,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from imseek.errors import QueryError, UsageError
 from imseek.search.query import Term
 from imseek.search.region import parse_region
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 STDIN: Final = "-"
 FILE_URI: Final = re.compile(r"file://", re.IGNORECASE)

@@ -20,7 +20,7 @@ from imseek.data.vectors.scores import unit_rows
 from imseek.encoders import prompts
 from imseek.encoders.base import Encoder
 from imseek.errors import UsageError
-from imseek.indexer.captions import CaptionEncoder
+from imseek.indexer.caption_encoder import CaptionEncoder
 from imseek.tune.results import TuneSource
 from imseek.types.arrays import Float32
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from imseek.home import COLLECTION_NAME, named_collections
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 
 class HasPath(Protocol):

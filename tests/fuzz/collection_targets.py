@@ -29,7 +29,7 @@ from imseek.data.collection_records import (
 from imseek.data.current_generation import read_current
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.durable_files import FileDigest
-from imseek.data.vectors.faiss_structure import check_structure
+from imseek.data.vectors.faiss_file_validation import check_structure
 from imseek.data.vectors.index_metadata import IndexMetadata, SearchEffort, TuningResult
 from imseek.duplicates.actions import journal, journal_records
 from imseek.duplicates.actions.journal import Journal

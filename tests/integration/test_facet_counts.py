@@ -21,7 +21,7 @@ from imseek.errors import QueryError
 pytest.importorskip("streamlit", reason="the extra ui is not installed")
 
 from imseek.ui.web import hit_pages, search_state
-from imseek.ui.web.pages.search import facets, filters
+from imseek.ui.web.pages.search import facets, where_conditions
 from imseek.ui.web.search_state import SearchState
 
 YEARS = [(str(n), {2003: 1, 2019: 3, 2021: 1}.get(n, 0)) for n in range(2003, 2022)]
@@ -174,7 +174,7 @@ def test_the_tree_counts_below(collection: imseek.Collection) -> None:
     assert [row["value"] for row in chosen if row["chosen"]] == [inner["value"]]
     # What holds a chosen folder replaces it, and the other way round.
     asked = facets.change(asked, {"column": "folder", "value": year["value"], "on": True})
-    assert filters.filter_on(asked.where, "folder").below == (year["value"],)
+    assert where_conditions.filter_on(asked.where, "folder").below == (year["value"],)
 
 
 def test_values_are_found_by_a_part_of_them(collection: imseek.Collection) -> None:
@@ -317,7 +317,7 @@ def test_places_are_grouped_and_a_smaller_view_shows_more_of_them(collection: im
     )
     assert total(collection, both) == 4
     assert facets.change(both, {"column": "latitude", "value": row["value"], "on": False}).where != both.where
-    assert filters.describe_condition(asked.where[0]) == "location: 59.91° to 60.4° N, 5.32° to 10.76° E"
+    assert where_conditions.describe_condition(asked.where[0]) == "location: 59.91° to 60.4° N, 5.32° to 10.76° E"
 
 
 @pytest.mark.parametrize("view", ["1,2,3", "a,b,c,d", "5,5,1,1", "nan,0,1,1"])

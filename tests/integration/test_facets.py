@@ -15,7 +15,7 @@ from imseek.analysis.snapshot_session import run_with_reader
 from imseek.data.shards import compaction
 from imseek.search.where import Filters, column_cache, facets
 from imseek.search.where.facets import Facet
-from imseek.ui.web.pages.search.filters import Filter
+from imseek.ui.web.pages.search.where_conditions import Filter
 
 pytestmark = pytest.mark.full_size
 

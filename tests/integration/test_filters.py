@@ -28,7 +28,7 @@ from imseek.data.shards.derived_columns import put_columns
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, QueryError, StaleGenerationError
 from imseek.search.where import Filters, duckdb_sandbox
-from imseek.search.where import filters as where_filters
+from imseek.search.where import filter_evaluation as where_filters
 from imseek.testing.sources import draw
 from imseek.types.pictures import Image as Known
 

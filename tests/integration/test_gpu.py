@@ -12,7 +12,7 @@ from approximating import snapshot_of
 
 from imseek.data.vectors import Matches, Segment, faiss_index, gpu, open_index, placement_on
 from imseek.data.vectors.build import LiveRows, build_index
-from imseek.data.vectors.fp16 import wrap_flat_index
+from imseek.data.vectors.fp16_flat_index import wrap_flat_index
 from imseek.data.vectors.index_metadata import SearchEffort, TuningResult
 
 Array = npt.NDArray[np.float32]

@@ -19,7 +19,7 @@ from sourcing.tables import parquet
 import imseek
 from imseek import maintenance
 from imseek.errors import ContentChangedError, UsageError
-from imseek.indexer.sources import remote
+from imseek.indexer.sources import remote_files
 
 pytestmark = pytest.mark.slow
 
@@ -58,13 +58,13 @@ def contents(collection: imseek.Collection) -> dict[str, bytes]:
 
 def no_archive_is_read(patch: pytest.MonkeyPatch) -> None:
     """Of tables, the columns are looked at in each run."""
-    read = remote.open_binary
+    read = remote_files.open_binary
 
     def refuse(url: bytes) -> Any:
         assert url.endswith(b".parquet")
         return read(url)
 
-    patch.setattr(remote, "open_binary", refuse)
+    patch.setattr(remote_files, "open_binary", refuse)
 
 
 # -- sources -------------------------------------------------------------------------------------------------------
@@ -218,23 +218,23 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("in_parts")
 def test_parts_of_an_upload_that_fails_are_thrown_away(bucket: Folder) -> None:
     part = np.random.default_rng(0).bytes(5 * 2**20)
-    with remote.create_binary(bucket.url("whole").encode()) as file:
+    with remote_files.create_binary(bucket.url("whole").encode()) as file:
         for _ in range(2):
             file.write(part)
         file.write(b"end")
         assert bucket.names() == []
         assert len(bucket.unfinished()) == 1, "its parts are on the server"
     assert bucket.files.cat(bucket.url("whole")) == part + part + b"end"
-    with pytest.raises(ZeroDivisionError), remote.create_binary(bucket.url("half").encode()) as file:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), remote_files.create_binary(bucket.url("half").encode()) as file:  # noqa: PT012
         file.write(part + b"more")
         raise ZeroDivisionError
     assert (bucket.names(), bucket.unfinished()) == (["whole"], [])
 
 
 def test_of_two_uploads_at_once_one_that_fails_costs_the_other_nothing(bucket: Folder) -> None:
-    with remote.create_binary(bucket.url("good").encode()) as good:
+    with remote_files.create_binary(bucket.url("good").encode()) as good:
         good.write(b"the first half, ")
-        with pytest.raises(ZeroDivisionError), remote.create_binary(bucket.url("bad").encode()) as bad:  # noqa: PT012
+        with pytest.raises(ZeroDivisionError), remote_files.create_binary(bucket.url("bad").encode()) as bad:  # noqa: PT012
             bad.write(b"bad")
             raise ZeroDivisionError
         assert bucket.names() == []

@@ -329,7 +329,7 @@ ALLOWED = {
     ("trust.py", "iterdir"): "the user's home",
     ("files/user_home.py", "open"): "the user's home, with no link followed",
     ("trust.py", "unlink"): "the user's home",
-    ("vectors/memory_maps.py", "open"): "what Linux says of the process",
+    ("vectors/mmap_residency.py", "open"): "what Linux says of the process",
     ("files/staging.py", "open"): "folders beside, with no link followed",
     ("files/staging.py", "iterdir"): "folders beside",
     ("user_files/file_copies.py", "open"): "files of users, by an open folder",

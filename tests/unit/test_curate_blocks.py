@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
-from imseek.data.files.disk_cache import Arrays
+from imseek.data.files.array_cache import Arrays
 from imseek.duplicates.candidates import block_pairs
 from imseek.duplicates.candidates.block_pairs import Block, process_blocks
 from imseek.duplicates.part_cache import PartCache

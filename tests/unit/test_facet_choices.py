@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("streamlit", reason="the extra ui is not installed")
 
-from imseek.ui.web.pages.search import facets, filters
-from imseek.ui.web.pages.search.filters import Filter
+from imseek.ui.web.pages.search import facets, where_conditions
+from imseek.ui.web.pages.search.where_conditions import Filter
 from imseek.ui.web.search_state import SearchState
 
 
@@ -110,11 +110,11 @@ def test_folders_of_all_kinds() -> None:
 @pytest.mark.parametrize("folder", ["/a/b", "/", "a", "/it's/%_", "https://example.org/x"])
 def test_a_folder_is_read_back(folder: str) -> None:
     one = Filter("folder", below=(folder, "/other"))
-    read = filters.parse_filter(one.sql())
+    read = where_conditions.parse_filter(one.sql())
     assert read == one
     assert "other" in read.words()
 
 
 def test_a_written_condition_on_paths_is_left_alone() -> None:
-    assert filters.parse_filter("starts_with(path, '/a') AND width > 3") is None
-    assert filters.parse_filter("starts_with(path, '/a')") is None
+    assert where_conditions.parse_filter("starts_with(path, '/a') AND width > 3") is None
+    assert where_conditions.parse_filter("starts_with(path, '/a')") is None

@@ -11,8 +11,8 @@ import faiss
 import numpy as np
 import pytest
 
+from imseek.data.vectors.faiss_file_validation import check_structure
 from imseek.data.vectors.faiss_snapshot import load_index, map_index
-from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.index_kinds import make_index
 from imseek.data.vectors.index_metadata import IndexFolder
 from imseek.errors import CorruptCollectionError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from imseek.data.files import durable_files
-from imseek.data.vectors import base, index_metadata, memory_maps, row_locations, scores
+from imseek.data.vectors import base, index_metadata, mmap_residency, row_locations, scores
 from imseek.data.vectors.base import IdSet, Matches, Segment
 from imseek.data.vectors.index_metadata import (
     CoveredIds,
@@ -19,7 +19,7 @@ from imseek.data.vectors.index_metadata import (
     TuningResult,
     pack_bits,
 )
-from imseek.data.vectors.memory_maps import ResidencyLimiter
+from imseek.data.vectors.mmap_residency import ResidencyLimiter
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.errors import QueryError
 
@@ -141,10 +141,10 @@ def test_rows_of_a_map_are_read_whatever_may_stay_in_memory(count: int, monkeypa
     rows, other = np.arange(1400, dtype=np.float16).reshape(-1, 2), np.zeros((1, 2), np.float16)
     at = int64([(7 * n) % 700 for n in range(count)])
     released: list[Any] = []
-    monkeypatch.setattr(memory_maps, "release", released.append)
+    monkeypatch.setattr(mmap_residency, "release", released.append)
     for resident, files in ((100, []), (101, [rows, other])):
         released.clear()
-        monkeypatch.setattr(memory_maps, "resident_file_bytes", lambda resident=resident: resident)
+        monkeypatch.setattr(mmap_residency, "resident_file_bytes", lambda resident=resident: resident)
         limiter = ResidencyLimiter([rows, other], 100)
         found = np.empty((count, 2), np.float16)
         limiter.gather_rows(rows, at, found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.data.files.disk_cache import Arrays
+from imseek.data.files.array_cache import Arrays
 from imseek.duplicates.part_cache import CacheTable, PartCache, digest
 
 PART = (np.array([3, 1, 2]), np.array([0.5, 0.25, 1], np.float32))

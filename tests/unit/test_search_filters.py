@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from imseek.search.where.columns_and_functions import Kind
 from imseek.search.where.compiler import compile_filter
-from imseek.ui.web.pages.search import filters
-from imseek.ui.web.pages.search.filters import TAG, Filter
+from imseek.ui.web.pages.search import where_conditions
+from imseek.ui.web.pages.search.where_conditions import TAG, Filter
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ some = st.one_of(
 
 @given(some)
 def test_a_condition_is_read_back(one: Filter) -> None:
-    found = filters.parse_filter(one.sql())
+    found = where_conditions.parse_filter(one.sql())
     assert found is not None
     assert found.sql() == one.sql()
     assert found.column == one.column
@@ -95,15 +95,15 @@ def test_what_conditions_look_like(one: Filter, sql: str, words: str) -> None:
     ],
 )
 def test_other_conditions_stay_as_they_are(condition: str) -> None:
-    assert filters.parse_filter(condition) is None
-    assert filters.describe_condition(condition) == condition
+    assert where_conditions.parse_filter(condition) is None
+    assert where_conditions.describe_condition(condition) == condition
 
 
 def test_one_filter_for_each_column() -> None:
-    where = filters.replace_filter(("year > 2020",), Filter("format", ("PNG",)))
+    where = where_conditions.replace_filter(("year > 2020",), Filter("format", ("PNG",)))
     assert where == ("year > 2020", "format IN ('PNG')")
-    assert filters.filter_on(where, "format").values == ("PNG",)
-    assert filters.filter_on(where, "camera") == Filter("camera")
-    where = filters.replace_filter(where, Filter("format", ("JPEG",)))
+    assert where_conditions.filter_on(where, "format").values == ("PNG",)
+    assert where_conditions.filter_on(where, "camera") == Filter("camera")
+    where = where_conditions.replace_filter(where, Filter("format", ("JPEG",)))
     assert where == ("year > 2020", "format IN ('JPEG')")
-    assert filters.replace_filter(where, Filter("format")) == ("year > 2020",)
+    assert where_conditions.replace_filter(where, Filter("format")) == ("year > 2020",)

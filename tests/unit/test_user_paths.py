@@ -11,10 +11,10 @@ import pytest
 import imseek
 from imseek.errors import QueryError, UsageError
 from imseek.search.term_parser import parse_term
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 #: Those that let an unknown user be: lookups of places on record, files of which an OSError is told, lists of folders.
-LENIENT = {"data/image_refs.py", "data/trust.py", "duplicates/actions/trash.py", "input_file.py", "user_paths.py"}
+LENIENT = {"data/image_refs.py", "data/trust.py", "duplicates/actions/trash.py", "input_file.py", "tilde_expansion.py"}
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from imseek.data.vectors import Segment, memory_maps, open_index, snapshot_build
+from imseek.data.vectors import Segment, mmap_residency, open_index, snapshot_build
 from imseek.data.vectors.build import LiveRows
 from imseek.data.vectors.index_kinds import choose_factory, code_of, list_count
 from imseek.data.vectors.scores import zero_rows
@@ -237,13 +237,13 @@ def test_an_index_that_would_not_be_read_is_not_kept(tmp_path: Path) -> None:
 def test_a_system_that_does_not_tell_its_memory_is_not_trusted_to_have_little(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert 0 < memory_maps.resident_file_bytes() < 1 << 40
+    assert 0 < mmap_residency.resident_file_bytes() < 1 << 40
 
     def fail(*_: object) -> None:
         raise FileNotFoundError
 
     monkeypatch.setattr(builtins, "open", fail)
-    assert memory_maps.resident_file_bytes() == 1 << 62
+    assert mmap_residency.resident_file_bytes() == 1 << 62
 
 
 def test_vectors_that_are_not_finite_are_named_where_an_index_is_made() -> None:

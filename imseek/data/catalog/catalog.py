@@ -1,4 +1,4 @@
-"""The catalog, which holds what shards do not, as a writer uses it (readers use ``reader``)."""
+"""The abstract writer's connection to the catalog, on SQLite or PostgreSQL; readers use :mod:`imseek.data.reader`."""
 
 from __future__ import annotations
 

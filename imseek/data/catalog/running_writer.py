@@ -1,4 +1,4 @@
-"""Records of runs as the catalog has them, and the active writer, to name it to a process that waits for its lock."""
+"""Read the catalog's records of runs, and name the running writer in the error of a collection that is locked."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.catalog import LIVE, find_meta, now, set_meta
-from imseek.data.catalog.space_facts import KEPT_SINCE, modalities_of
+from imseek.data.catalog.space_modalities import KEPT_SINCE, modalities_of
 from imseek.data.catalog.sql import Connection, column, scalar
 from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import remove_files

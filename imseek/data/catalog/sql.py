@@ -1,4 +1,4 @@
-"""SQL of readers and writers: their connections, and what statements share.
+"""Protocols of connections, and helpers for SQL, shared by readers and writers of the catalog.
 
 Statements are the same for SQLite and PostgreSQL. A row is live while its ``died`` is
 :data:`~imseek.data.collection_records.FOREVER`.

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from imseek.errors import UsageError
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 #: Environment variable with a cluster's token: ``user:password``, or an API key. Never part of an address.
 TOKEN_VARIABLE: Final = "IMSEEK_MILVUS_TOKEN"  # noqa: S105 - the name of a variable

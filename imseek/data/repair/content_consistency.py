@@ -1,4 +1,4 @@
-"""Check the contents of files whose checksums are right against each other and the catalog."""
+"""Check shards, columns and indexes against each other and the catalog, once their checksums are right."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imseek.data.collection_records import FOREVER, Current, Shard
 from imseek.data.files.collection_files import load_array, open_file
 from imseek.data.shards import shard_files
 from imseek.data.trust import is_trusted
-from imseek.data.vectors.faiss_structure import check_structure
+from imseek.data.vectors.faiss_file_validation import check_structure
 from imseek.data.vectors.index_metadata import (
     INDEX_FILE,
     METADATA_FILE,

@@ -14,7 +14,7 @@ import numpy as np
 
 from imseek.data.vectors.base import Float16, Ids, Segment
 from imseek.data.vectors.index_kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make_index
-from imseek.data.vectors.memory_maps import release
+from imseek.data.vectors.mmap_residency import release
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.types.arrays import Float32

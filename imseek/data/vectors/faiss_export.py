@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors.base import Float16
-from imseek.data.vectors.fp16 import make_flat_index
+from imseek.data.vectors.fp16_flat_index import make_flat_index
 from imseek.data.vectors.scores import unit_rows
 from imseek.errors import ImseekError
 

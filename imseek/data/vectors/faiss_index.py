@@ -26,8 +26,8 @@ import numpy.typing as npt
 from imseek.data.vectors.base import Float16, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.exact_index import ExactIndex, SearchScope, SegmentData, segment_norms
 from imseek.data.vectors.faiss_threads import at_most_threads
-from imseek.data.vectors.fp16 import make_flat_index, wrap_flat_index
-from imseek.data.vectors.memory_maps import release
+from imseek.data.vectors.fp16_flat_index import make_flat_index, wrap_flat_index
+from imseek.data.vectors.mmap_residency import release
 from imseek.data.vectors.scores import UNIT_TOLERANCE, blocks, cosines, row_norms, scores_of, top_k
 from imseek.types.arrays import Float32
 

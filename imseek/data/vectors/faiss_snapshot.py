@@ -12,7 +12,7 @@ import numpy as np
 from imseek.data.files.collection_files import path_of
 from imseek.data.vectors import inverted_lists
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.faiss_structure import check_structure
+from imseek.data.vectors.faiss_file_validation import check_structure
 from imseek.data.vectors.index_kinds import inverted_file, largest_probe, search_parameters, supports_filters
 from imseek.data.vectors.index_metadata import (
     INDEX_FILE,

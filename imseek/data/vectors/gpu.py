@@ -28,7 +28,7 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Float16, Ids
-from imseek.data.vectors.fp16 import wrap_flat_index
+from imseek.data.vectors.fp16_flat_index import wrap_flat_index
 from imseek.data.vectors.index_kinds import list_count, search_parameters, unwrap_index
 from imseek.types.arrays import Float32
 

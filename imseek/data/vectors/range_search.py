@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Segment, VectorIndex
-from imseek.data.vectors.memory_maps import ResidencyLimiter, release
+from imseek.data.vectors.mmap_residency import ResidencyLimiter, release
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import blocks, row_norms, scores_of, unit_rows
 from imseek.types.arrays import Float32

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Float16, Ids, Segment
-from imseek.data.vectors.memory_maps import ResidencyLimiter
+from imseek.data.vectors.mmap_residency import ResidencyLimiter
 
 #: Ids sparser than one in this many are looked up by bisection.
 _SPREAD = 64

@@ -16,8 +16,8 @@ from imseek.data.files import durable_files
 from imseek.data.vectors import inverted_lists
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.build import LiveRows, ReportShare, add_rows, build_index
+from imseek.data.vectors.faiss_file_validation import check_structure
 from imseek.data.vectors.faiss_snapshot import imbalance, load_index
-from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.index_info import IndexPart
 from imseek.data.vectors.index_kinds import inverted_file
 from imseek.data.vectors.index_metadata import INDEX_FILE, LISTS_FILE, TABLE_FILE, IndexFolder

@@ -18,9 +18,9 @@ import numpy as np
 from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.faiss_index import BATCH, CodedIndex, FaissIndex, MappedIndex, exact_top_k
 from imseek.data.vectors.faiss_snapshot import Snapshot
-from imseek.data.vectors.fp16 import RowBuffer
+from imseek.data.vectors.fp16_flat_index import RowBuffer
 from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, test_bits
-from imseek.data.vectors.memory_maps import ResidencyLimiter
+from imseek.data.vectors.mmap_residency import ResidencyLimiter
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import top_k, unit_queries
 from imseek.errors import CorruptCollectionError, QueryError

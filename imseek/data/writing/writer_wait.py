@@ -1,4 +1,4 @@
-"""Acquire the writer of a collection, with a timeout: a watched folder is indexed now and then."""
+"""Open the writer of a collection, waiting up to a timeout for another one, such as that of `imseek watch`."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ from imseek.duplicates.actions.precheck import (
 )
 from imseek.duplicates.results import count_by_confidence
 from imseek.progress import ProgressCallback, Task
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 #: Number of files that share one journal write and one catalog commit.
 BATCH: Final = 256

@@ -37,9 +37,9 @@ from imseek.duplicates.results import (
     count_by_confidence,
 )
 from imseek.errors import PlanError, UsageError
+from imseek.tilde_expansion import expand_user
 from imseek.types.indexing_runs import FOLDER_KINDS
 from imseek.types.pictures import display_path
-from imseek.user_paths import expand_user
 
 #: Source kinds in which each picture is a file.
 FILE_SOURCE_KINDS: Final = frozenset({*FOLDER_KINDS, "file", "list"})

@@ -45,7 +45,7 @@ from imseek.duplicates.actions.revert import (
 from imseek.duplicates.actions.undo_bounds import UndoBounds, quarantine_folder
 from imseek.errors import CorruptCollectionError, UntrustedJournalError, UsageError
 from imseek.progress import ProgressCallback, Task
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 #: States of files that undo handles. A file that was gone may have come back.
 _UNDOABLE_STATES: Final = AWAY_STATES | {"gone"}

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.files.disk_cache import Arrays
+from imseek.data.files.array_cache import Arrays
 from imseek.duplicates.part_cache import PartCache, digest
 from imseek.duplicates.unique_contents import Ids
 from imseek.progress import Task

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from imseek.data.files.disk_cache import Arrays
+from imseek.data.files.array_cache import Arrays
 from imseek.duplicates.candidates.block_pairs import Block, concatenate_parts, process_blocks
 from imseek.duplicates.candidates.hamming import Bits, HammingMatches, MultiIndex, expand_runs, select_nearest
 from imseek.duplicates.part_cache import PartCache

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data.files.disk_cache import Arrays
+from imseek.data.files.array_cache import Arrays
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.range_search import RangeSearch, StoredRows
 from imseek.duplicates.candidates.block_pairs import Block, concatenate_parts, process_blocks

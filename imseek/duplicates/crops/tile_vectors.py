@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.files.disk_cache import CacheFolder
+from imseek.data.files.array_cache import CacheFolder
 from imseek.duplicates.part_cache import digest
 from imseek.duplicates.unique_contents import Digests
 from imseek.encoders.base import Encoder

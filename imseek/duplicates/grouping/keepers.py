@@ -24,8 +24,8 @@ from imseek.duplicates.picture_quality import MEASURED_FORMATS, Compression
 from imseek.duplicates.results import Duplicate, KeepRule
 from imseek.errors import UsageError
 from imseek.media.compression_traces import LEAST_FACTOR
+from imseek.tilde_expansion import expand_user
 from imseek.types.pictures import display_path
-from imseek.user_paths import expand_user
 
 RULES: Final[tuple[KeepRule, ...]] = get_args(KeepRule)
 

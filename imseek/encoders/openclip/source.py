@@ -15,7 +15,7 @@ from imseek.encoders.hub import Part
 from imseek.encoders.openclip import long_clip
 from imseek.encoders.preprocess import Preprocessing
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 _CONFIG_FILE: Final = "open_clip_config.json"
 

@@ -47,7 +47,7 @@ def _open_folder(one: SourceRequest) -> Source:
 
 
 def _open_list(one: SourceRequest) -> Source:
-    from imseek.indexer.sources.file_list import FileList
+    from imseek.indexer.sources.named_files import FileList
 
     return FileList(one.names, allow_private=one.options.allow_private, opener=one.opener)
 
@@ -149,9 +149,9 @@ def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
     if kind == "imagefolder" and (is_url(root) or os.path.isfile(root)):
         raise UsageError(f"{display_path(root)} is not a folder on this machine")
     if kind == "archive" and is_url(root):
-        from imseek.indexer.sources import remote
+        from imseek.indexer.sources import remote_files
 
-        remote.check_url(root)
+        remote_files.check_url(root)
     if kind == "table":
         from imseek.indexer.sources.table import Table
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from imseek.data.catalog.place_paths import container_suffix, is_url, join, member_path, split
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError, UnsafePathError
-from imseek.indexer.sources import remote
+from imseek.indexer.sources import remote_files
 from imseek.indexer.sources.archive_members import (
     MAX_BUFFERED_BYTES,
     Archive,
@@ -84,7 +84,7 @@ class Archives:
         if not is_url(self._root):
             return trouble_at(self._root)
         try:
-            self._elsewhere, missing = remote.list_files(self._root)
+            self._elsewhere, missing = remote_files.list_files(self._root)
         except FileNotFoundError:
             return MISSING
         except OSError as error:
@@ -168,7 +168,7 @@ class Archives:
             place = container_place(self._root, split(path)[0])
         except UnsafePathError:
             return False
-        return remote.is_gone(place) if is_url(place) else trouble_at(place) == MISSING
+        return remote_files.is_gone(place) if is_url(place) else trouble_at(place) == MISSING
 
     def close(self) -> None:
         self._finders.clear()
@@ -177,7 +177,7 @@ class Archives:
         """Return the stat of the file that would be opened. Raises as :meth:`_open`."""
         place = container_place(self._root, container)
         if is_url(place):
-            return remote.stat(place)
+            return remote_files.stat(place)
         fd = self._opener.open(container)
         try:
             return file_stat(os.fstat(fd))
@@ -190,7 +190,7 @@ class Archives:
         Reading a tar ends once the source should stop.
         """
         place = container_place(self._root, container)
-        file = remote.open_binary(place) if is_url(place) else os.fdopen(self._opener.open(container), "rb")
+        file = remote_files.open_binary(place) if is_url(place) else os.fdopen(self._opener.open(container), "rb")
         if container_suffix(place) in ZIPS:
             if not file.seekable():
                 file.close()
@@ -237,7 +237,7 @@ def _find_member(finder: Finder, place: bytes, name: bytes) -> Member:
 def stat_of(place: bytes) -> FileStat:
     """Return the stat of a local or remote file. Raises OSError."""
     if is_url(place):
-        return remote.stat(place)
+        return remote_files.stat(place)
     info = os.stat(place)
     if not modes.S_ISREG(info.st_mode):  # Opening a pipe would wait for ever.
         raise OSError(errno.EINVAL, "neither a file nor a folder")

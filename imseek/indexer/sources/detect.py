@@ -12,7 +12,7 @@ from typing import Final
 
 from imseek.data.catalog.place_paths import container_suffix, is_url
 from imseek.errors import StorageError, UsageError
-from imseek.indexer.sources import remote
+from imseek.indexer.sources import remote_files
 from imseek.indexer.sources.filters import looks_like_picture
 from imseek.types.pictures import display_path
 
@@ -57,7 +57,7 @@ def _kind_in_store(url: bytes) -> str:
     """Return the kind of a folder in an object store, from the names in it at any depth."""
     shown = display_path(url)
     try:
-        names = [name for name, _ in remote.list_files(url)[0]]
+        names = [name for name, _ in remote_files.list_files(url)[0]]
     except FileNotFoundError as error:
         raise UsageError(f"{shown}: {error.strerror}") from error
     except OSError as error:

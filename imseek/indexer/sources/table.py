@@ -10,7 +10,7 @@ from typing import IO, Any, Final, TypeAlias
 from imseek.data.catalog.place_paths import is_url, join, locate, member_path, split
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError, UnsafePathError, UsageError
-from imseek.indexer.sources import remote
+from imseek.indexer.sources import remote_files
 from imseek.indexer.sources.archive_limits import check_rows
 from imseek.indexer.sources.base import (
     MISSING,
@@ -116,7 +116,7 @@ class Table:
         if not is_url(self._root):
             return trouble_at(self._root)
         try:
-            self._elsewhere, _ = remote.list_files(self._root)
+            self._elsewhere, _ = remote_files.list_files(self._root)
         except FileNotFoundError:
             return MISSING
         except OSError as error:
@@ -221,7 +221,7 @@ class Table:
                 holder = container_place(self._root, container)
             except UnsafePathError:
                 return False
-            return remote.is_gone(holder) if is_url(holder) else self._files.is_gone(container)
+            return remote_files.is_gone(holder) if is_url(holder) else self._files.is_gone(container)
         full = join(os.path.dirname(join(self._root, container)), location)
         if is_url(full):
             return False
@@ -244,7 +244,7 @@ class Table:
         """Return the cursor of a table, reusing the last one unless the file has changed since."""
         place = container_place(self._root, container)
         file = None if is_url(place) else self._file(container)
-        stat = remote.stat(place) if file is None else file_stat(os.fstat(file.fileno()))
+        stat = remote_files.stat(place) if file is None else file_stat(os.fstat(file.fileno()))
         key = (container, stat.inode, stat.size, stat.mtime_ns)
         if self._open is not None and self._open[0] == key:
             if file is not None:
@@ -273,7 +273,7 @@ class Table:
 
     def _file(self, container: bytes) -> IO[bytes]:
         path = container_place(self._root, container)
-        return remote.open_binary(path) if is_url(path) else os.fdopen(self._opener.open(container), "rb")
+        return remote_files.open_binary(path) if is_url(path) else os.fdopen(self._opener.open(container), "rb")
 
     def _roles(self, sheet: Sheet) -> ColumnRoles:
         return infer_roles(sheet.columns, self._options)

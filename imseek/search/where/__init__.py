@@ -4,6 +4,6 @@
 loads the columns that it reads, ``duckdb_sandbox`` runs it, and ``filters`` combines these.
 """
 
-from imseek.search.where.filters import Filters
+from imseek.search.where.filter_evaluation import Filters
 
 __all__ = ["Filters"]

@@ -24,7 +24,7 @@ from imseek.data.reader import Reader
 from imseek.search.where.column_cache import ColumnCache, kinds_of
 from imseek.search.where.columns_and_functions import ALIASES, NUMBERS, STORED_ALIASES, VIRTUAL, Kind, Source
 from imseek.search.where.facets import MAX_VALUES, TAG, column_chunks, folders_of
-from imseek.search.where.filters import Filters
+from imseek.search.where.filter_evaluation import Filters
 from imseek.search.where.grammar import parse
 from imseek.search.where.location_clusters import WORLD, Box, LocationCounts, bounds, check_view, find_clusters
 from imseek.search.where.names import unknown_name

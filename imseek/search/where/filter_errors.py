@@ -1,4 +1,4 @@
-"""Errors for refused filters. Only here are trees turned back into text, for people to read."""
+"""Errors for invalid filters. Only here are syntax trees turned back into text, for messages."""
 
 from __future__ import annotations
 

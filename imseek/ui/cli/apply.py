@@ -18,9 +18,9 @@ from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
 from imseek.ui.cli.output import say_collection
-from imseek.ui.cli.run import Run
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, format_size, printable
 

@@ -11,6 +11,7 @@ import typer
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import pairs_file
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import (
     CollectionOption,
     SaveScoresOption,
@@ -23,7 +24,6 @@ from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.quantities import parse_share
-from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable, shorten

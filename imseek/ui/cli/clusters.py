@@ -13,9 +13,9 @@ from imseek.clusters.results import ClusterReport
 from imseek.errors import UsageError
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, check_new, new_file, write_rows
-from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable

@@ -16,21 +16,21 @@ from imseek.duplicates.action_results import Action, RefusedFile
 from imseek.duplicates.results import KIND_FACTS, ConfidenceCount, DuplicateGroup, DuplicateReport, DuplicateTotals
 from imseek.errors import UsageError
 from imseek.progress import Progress, ProgressCallback
+from imseek.tilde_expansion import expand_user
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli import apply, judge
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_csv, check_new, new_file, stream_of
 from imseek.ui.cli.progress import thumbnail_progress
 from imseek.ui.cli.quantities import parse_share
-from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName, print_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, format_size, printable
-from imseek.user_paths import expand_user
 
 if TYPE_CHECKING:
     from imseek.duplicates import Plan

@@ -9,6 +9,7 @@ import typer
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_cutoff, evaluate_zeroshot
 from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
@@ -19,7 +20,6 @@ from imseek.ui.cli.evaluate_shared import (
     retrieval_table,
 )
 from imseek.ui.cli.output import say
-from imseek.ui.cli.run import Run
 from imseek.ui.render.words import format_count
 
 if TYPE_CHECKING:

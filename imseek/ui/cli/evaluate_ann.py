@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.evaluate_shared import parse_space
 from imseek.ui.cli.output import say
 from imseek.ui.cli.quantities import parse_share
-from imseek.ui.cli.run import Run
 from imseek.ui.render.text import format_interval, table
 from imseek.ui.render.words import format_count
 

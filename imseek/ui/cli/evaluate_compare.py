@@ -14,6 +14,7 @@ from imseek.evaluate.results import CompareReport, RetrievalComparison
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
@@ -24,7 +25,6 @@ from imseek.ui.cli.evaluate_shared import (
     retrieval_table,
 )
 from imseek.ui.cli.output import say
-from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import CollectionName
 from imseek.ui.render.text import format_interval, table
 from imseek.ui.render.words import format_count, printable

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.evaluate_shared import CaptionColumnOption, CaptionsOption, left_out_lines
 from imseek.ui.cli.output import say
-from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count

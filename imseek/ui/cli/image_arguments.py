@@ -13,7 +13,7 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.input_file import read_input
-from imseek.user_paths import expand_user
+from imseek.tilde_expansion import expand_user
 
 if TYPE_CHECKING:
     from imseek.search import Term

@@ -19,7 +19,7 @@ from imseek.library import ResolvedCollection
 from imseek.ocr.results import OcrReport
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.json_form import Json
-from imseek.types.truncations import truncated_reference
+from imseek.types.truncated_encoders import truncated_reference
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import notices
 from imseek.ui.cli.collection_choice import resolve_collection

@@ -12,9 +12,9 @@ import typer
 from imseek.errors import UsageError
 from imseek.types.duplicate_judgements import Judgement
 from imseek.types.json_form import Count, Json
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_image
-from imseek.ui.cli.run import Run
 from imseek.ui.render.text import format_place, table
 
 if TYPE_CHECKING:

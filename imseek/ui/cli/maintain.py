@@ -24,10 +24,10 @@ from imseek.types.maintenance_reports import (
 )
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import index_build
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare, refuse_both_forms
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say
-from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.ocr_text import earlier_recogniser_lines, ocr_lines
 from imseek.ui.render.result_json import print_answer

@@ -14,6 +14,7 @@ from imseek.maps.results import MapReport
 from imseek.progress import Task
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import (
     CollectionOption,
     ForceFilesOption,
@@ -24,7 +25,6 @@ from imseek.ui.cli.common_options import (
 )
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file
-from imseek.ui.cli.run import Run
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:

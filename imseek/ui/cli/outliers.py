@@ -9,10 +9,10 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, IdsOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.output import print_ids
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, new_file, write_rows
-from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable

@@ -13,6 +13,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import probe_text
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
@@ -34,7 +35,6 @@ from imseek.ui.cli.probe_flags import (
     labels_of,
     parse_shots,
 )
-from imseek.ui.cli.run import Run
 from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.errors import UsageError
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
-from imseek.ui.cli.run import Run
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import typer
 from imseek.errors import ImseekError, UsageError
 from imseek.types.json_form import Count
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import thumbnail_progress
-from imseek.ui.cli.run import Run
 from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:

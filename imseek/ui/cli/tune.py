@@ -11,9 +11,9 @@ from imseek.errors import UsageError
 from imseek.tune.results import TuneReport
 from imseek.types.maintenance_reports import ReencodeReport
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
 from imseek.ui.cli.output import say
-from imseek.ui.cli.run import Run
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.text import format_interval, table
 from imseek.ui.render.words import format_count, printable

@@ -1,4 +1,4 @@
-"""The server of the protocol: it lists the tools, and answers calls."""
+"""The MCP server: it lists the tools and answers calls of them."""
 
 from __future__ import annotations
 

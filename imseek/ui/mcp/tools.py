@@ -1,4 +1,4 @@
-"""The tools: their arguments, their answers, and how they use the API. They change nothing but tags, if allowed."""
+"""The MCP tools: arguments, answers, and the API calls behind them. They only read, except for tags where allowed."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from textual.worker import Worker, get_current_worker
 from imseek.errors import ImseekError, MediaError
 from imseek.search import Query, Searchable
 from imseek.showing import load_small, short_reason
+from imseek.tilde_expansion import expand_user
 from imseek.types.search_results import Hit, Pictures, SearchResult, describe_matches
 from imseek.ui.render.words import printable
 from imseek.ui.terminal.browse_state import (
@@ -33,7 +34,6 @@ from imseek.ui.terminal.browse_state import (
 )
 from imseek.ui.terminal.overlays import Keys, Large, WriteTo
 from imseek.ui.terminal.tiles import Tile, Tiles
-from imseek.user_paths import expand_user
 
 #: Sides of a thumbnail and of a large picture, in pixels.
 _SIDE: Final = 320

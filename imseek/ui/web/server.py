@@ -33,9 +33,9 @@ from imseek.ui.web.components import script_route
 from imseek.ui.web.compressed_static import CompressedStatic
 from imseek.ui.web.html_head import PageHeadMiddleware
 from imseek.ui.web.image_action_routes import image_action_routes
-from imseek.ui.web.live_state import state_route
 from imseek.ui.web.sessions import PagesApp
 from imseek.ui.web.shell import on_error
+from imseek.ui.web.status_route import state_route
 from imseek.ui.web.system_viewer import can_open
 
 _SCRIPT: Final = Path(__file__).parent / "script" / "app.py"

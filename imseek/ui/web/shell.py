@@ -16,10 +16,10 @@ from imseek.ui.web import changes
 from imseek.ui.web.app_state import current_app, images_url
 from imseek.ui.web.components import component
 from imseek.ui.web.components.address import address
-from imseek.ui.web.live_state import STATE_PATH
 from imseek.ui.web.pages.search import page_state, search_box
 from imseek.ui.web.parts import navigation, viewer
 from imseek.ui.web.search_state import MINOR_PARAMETERS
+from imseek.ui.web.status_route import STATE_PATH
 
 _SWITCHER: Final = "shell-switcher"
 #: In the session: the page and the collection for which the bar was drawn last.

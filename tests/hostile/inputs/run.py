@@ -31,7 +31,7 @@ MODULES: Final = (
     "imseek.indexer.sources.vectors",
     "imseek.labels",
     "imseek.search.engine",
-    "imseek.search.where.filters",
+    "imseek.search.where.filter_evaluation",
     "imseek.maintenance",
     "PIL.PngImagePlugin",
     "pyarrow.parquet",

@@ -137,7 +137,7 @@ class PostgresBackend:
     def copy_to(self, folder: Path, uuid: str, hold: Callable[[Sequence[Any], int], T]) -> T:
         """Copy the rows, as of one moment."""
         from imseek.data.catalog.catalog import get_meta
-        from imseek.data.catalog.postgres.row_copy import copy_rows
+        from imseek.data.catalog.postgres.catalog_copy import copy_rows
         from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
 
         with self.freeze() as connection, closing(SqliteCatalog(folder)) as target:

@@ -15,10 +15,10 @@ from imseek.data import layout
 from imseek.data.catalog.catalog import Catalog, current_of, get_meta
 from imseek.data.catalog.postgres.address import Address, check_url, read_address, write_address
 from imseek.data.catalog.postgres.allowed_servers import allow_or_revoke, disallow_server
+from imseek.data.catalog.postgres.catalog_copy import copy_rows
 from imseek.data.catalog.postgres.catalog_writer import PostgresCatalog, drop_schema, make_schema
 from imseek.data.catalog.postgres.connection import connect
 from imseek.data.catalog.postgres.lock import PostgresLock
-from imseek.data.catalog.postgres.row_copy import copy_rows
 from imseek.data.catalog.sqlite import catalog_checksums
 from imseek.data.catalog.sqlite.catalog_checksums import Checksums
 from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog

@@ -1,4 +1,4 @@
-"""The index over the documents of a catalog that is a SQLite file: an FTS5 table with the documents as its content.
+"""Full-text index of a SQLite catalog: an FTS5 table with the documents as its external content.
 
 Documents are tokens already (:mod:`imseek.data.words.analysis`), so its tokenizer only splits at spaces: to ``ascii``,
 every character beyond ASCII is part of a token. Words of ``documents`` never change: the index holds all rows up to

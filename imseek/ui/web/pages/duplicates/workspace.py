@@ -22,11 +22,11 @@ from imseek.errors import ImseekError, UsageError
 from imseek.home import home
 from imseek.library import uuid_of
 from imseek.overview import read_state
+from imseek.tilde_expansion import expand_user
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates.decision_store import DecisionStore
 from imseek.ui.web.pages.duplicates.decisions import apply_decisions
-from imseek.user_paths import expand_user
 
 #: Seconds to wait for short tasks before showing their progress.
 _SHORT_WAIT: Final = 0.5

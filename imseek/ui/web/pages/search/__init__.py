@@ -15,9 +15,9 @@ from imseek.ui.web.pages.search import (
     answer,
     facets,
     filter_menu,
-    history,
     options,
     page_state,
+    saved_search_menu,
     search_box,
     start_page,
 )
@@ -51,7 +51,7 @@ def show() -> None:
         filter_menu.show(collection, asked)
         options.show(asked, captions=captions, calibrated=calibrated)
         options.show_order(asked)
-        history.show(collection.uuid, asked)
+        saved_search_menu.show(collection.uuid, asked)
         if asked != SearchState():
             st.button("Clear", on_click=page_state.go_to, args=(SearchState(),), help="Start a new search")
     with above, errors.show_errors():
@@ -59,7 +59,7 @@ def show() -> None:
     if asked.empty:
         start_page.show(name, collection, asked, above, facts)
     if is_found:
-        history.remember(collection.uuid, asked)
+        saved_search_menu.remember(collection.uuid, asked)
         freeze_heap("an answer")
 
 

@@ -1,7 +1,7 @@
 """The facet rail: what can be chosen, with its numbers of pictures, and what a choice does to the search.
 
-A choice is a condition like any other (:mod:`imseek.ui.web.pages.search.filters`), so it is a chip, and in the address.
-Plain functions, without Streamlit.
+A choice is a condition like any other (:mod:`imseek.ui.web.pages.search.where_conditions`), so it is a chip, and in the
+address. Plain functions, without Streamlit.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from imseek.collection import Collection
 from imseek.errors import ImseekError, QueryError
 from imseek.search import Box, Facet, FacetCounts, Kind, countries
 from imseek.ui.web import app_state, hit_pages, search_state
-from imseek.ui.web.pages.search import filters
-from imseek.ui.web.pages.search.filters import FOLDER, LOCATION, TAG, Filter, format_degrees
+from imseek.ui.web.pages.search import where_conditions
+from imseek.ui.web.pages.search.where_conditions import FOLDER, LOCATION, TAG, Filter, format_degrees
 from imseek.ui.web.plain_text import one_line
 from imseek.ui.web.search_state import SearchState
 from imseek.ui.web.selection_store import MAX_IMAGES
@@ -97,7 +97,8 @@ RAIL: Final = (
         "Shape",
         "choices",
         tuple(
-            (name.capitalize(), Filter("aspect", low=low, high=high)) for name, (low, high) in filters.SHAPES.items()
+            (name.capitalize(), Filter("aspect", low=low, high=high))
+            for name, (low, high) in where_conditions.SHAPES.items()
         ),
         _NUMBERS,
     ),
@@ -174,7 +175,7 @@ def _view(parameters: Mapping[str, Sequence[str]]) -> Box | None:
 
 def _locations(collection: Collection, asked: SearchState, hits: _Hits | None, view: Box | None) -> dict[str, Any]:
     """Return where the pictures were taken, in the part of the world that is shown."""
-    now = filters.filter_on(asked.where, LOCATION).boxes
+    now = where_conditions.filter_on(asked.where, LOCATION).boxes
     found = overview.count_locations(collection, where=asked.where, hits=hits, view=view)
     digits = min(5, max(0, math.ceil(2 - math.log10(found.view.east - found.view.west))))
     rows = [
@@ -261,7 +262,7 @@ def _count(
 
 def _choices(facet: RailFacet, asked: SearchState) -> list[tuple[str, Filter]]:
     """Return the choices of a facet with their labels, and the parts of the world that are chosen."""
-    boxes = filters.filter_on(asked.where, LOCATION).boxes if facet.kind == "locations" else ()
+    boxes = where_conditions.filter_on(asked.where, LOCATION).boxes if facet.kind == "locations" else ()
     chosen = [Filter(LOCATION, boxes=(box,)) for box in boxes]
     return [*facet.choices, *((one.words().removeprefix("location: "), one) for one in chosen)]
 
@@ -283,7 +284,7 @@ def _hits(collection: Collection, asked: SearchState) -> _Hits | None:
 def _shown(
     facet: RailFacet, counts: FacetCounts, asked: SearchState, folders: Sequence[str], opened: frozenset[str] | None
 ) -> dict[str, Any]:
-    now = filters.filter_on(asked.where, facet.column)
+    now = where_conditions.filter_on(asked.where, facet.column)
     made: dict[str, Any] = {
         "column": facet.column,
         "label": facet.label,
@@ -358,10 +359,10 @@ def _tree(
         path, label, folder, depth = waiting.pop(0)
         value = path or "/"
         if not folder.below and not any(
-            filters.folder_prefix(one).startswith(filters.folder_prefix(value)) for one in chosen
+            where_conditions.folder_prefix(one).startswith(where_conditions.folder_prefix(value)) for one in chosen
         ):
             continue
-        leads = any(one != value and one.startswith(filters.folder_prefix(value)) for one in chosen)
+        leads = any(one != value and one.startswith(where_conditions.folder_prefix(value)) for one in chosen)
         first = depth == 0 and len(root.folders) == 1
         is_open = bool(folder.folders) and (opened is None or value in opened or leads or first)
         yield {
@@ -402,7 +403,7 @@ def change(asked: SearchState, said: Mapping[str, Any]) -> SearchState:
     facet = _BY_COLUMN.get(str(said.get("column")))
     if facet is None:
         return asked
-    now, value, on = filters.filter_on(asked.where, facet.column), said.get("value"), said.get("on") is True
+    now, value, on = where_conditions.filter_on(asked.where, facet.column), said.get("value"), said.get("on") is True
     new = Filter(facet.column)
     if facet.kind == "dates":
         bounds = {"low": now.low, "high": now.high} if {"low", "high"} & said.keys() else {}
@@ -411,7 +412,7 @@ def change(asked: SearchState, said: Mapping[str, Any]) -> SearchState:
             low, high = high, low
         new = Filter(facet.column, low=low, high=high)
     elif isinstance(value, str):
-        choice = filters.parse_filter(value) if facet.kind == "locations" else None
+        choice = where_conditions.parse_filter(value) if facet.kind == "locations" else None
         if choice is not None and choice.column == LOCATION and len(choice.boxes) == 1:
             left_boxes = tuple(box for box in now.boxes if box not in choice.boxes)
             new = Filter(LOCATION, boxes=(*left_boxes, *choice.boxes) if on else left_boxes)
@@ -422,16 +423,16 @@ def change(asked: SearchState, said: Mapping[str, Any]) -> SearchState:
         else:
             left = tuple(one for one in now.values if one != value)
             new = Filter(facet.column, (*left, value) if on else left)
-    return asked.with_changes(where=filters.replace_filter(asked.where, new))
+    return asked.with_changes(where=where_conditions.replace_filter(asked.where, new))
 
 
 def _with_folder(chosen: Sequence[str], folder: str, *, on: bool) -> tuple[str, ...]:
     """Add a folder in place of those that it holds or that hold it, or remove it."""
-    mine = filters.folder_prefix(folder)
+    mine = where_conditions.folder_prefix(folder)
     left = tuple(
         one
         for one in chosen
-        if one != folder and not (on and (one.startswith(mine) or mine.startswith(filters.folder_prefix(one))))
+        if one != folder and not (on and (one.startswith(mine) or mine.startswith(where_conditions.folder_prefix(one))))
     )
     return (*left, folder) if on and folder else left
 

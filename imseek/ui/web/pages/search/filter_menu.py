@@ -9,9 +9,9 @@ import streamlit as st
 from imseek import overview
 from imseek.collection import Collection
 from imseek.search import Facet
-from imseek.ui.web.pages.search import filters, page_state
+from imseek.ui.web.pages.search import page_state, where_conditions
 from imseek.ui.web.pages.search.facets import load_facets
-from imseek.ui.web.pages.search.filters import Filter
+from imseek.ui.web.pages.search.where_conditions import Filter
 from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import escape_markdown, one_line
 from imseek.ui.web.search_state import SearchState
@@ -65,7 +65,7 @@ def _others(asked: SearchState, known: dict[str, Facet]) -> None:
         return
     facet, label = known[column], escape_markdown(column)
     if facet.is_flag:
-        now = filters.filter_on(asked.where, column).true
+        now = where_conditions.filter_on(asked.where, column).true
         _set_widget("search-flag", "" if now is None else "yes" if now else "no")
         st.selectbox(
             label,
@@ -94,7 +94,7 @@ def _condition(asked: SearchState) -> None:
 
 
 def _source(asked: SearchState, roots: dict[int, str]) -> None:
-    now = filters.filter_on(asked.where, "source").low
+    now = where_conditions.filter_on(asked.where, "source").low
     _set_widget("search-source", now if now in roots else 0)
     st.selectbox(
         "Source",
@@ -115,7 +115,7 @@ def _values_or_text(asked: SearchState, facet: Facet, label: str) -> None:
 
 def _choose(asked: SearchState, column: str, label: str, values: tuple[tuple[str, int], ...]) -> None:
     key = f"search-values-{column}"
-    now = filters.filter_on(asked.where, column).values
+    now = where_conditions.filter_on(asked.where, column).values
     counts = dict(values)
     _set_widget(key, list(now))
     st.multiselect(
@@ -130,12 +130,12 @@ def _choose(asked: SearchState, column: str, label: str, values: tuple[tuple[str
 
 def _holds(asked: SearchState, column: str, label: str) -> None:
     key = f"search-holds-{column}"
-    _set_widget(key, filters.filter_on(asked.where, column).holds)
+    _set_widget(key, where_conditions.filter_on(asked.where, column).holds)
     st.text_input(label, key=key, on_change=lambda: _apply_filter(Filter(column, holds=st.session_state[key].strip())))
 
 
 def _range(asked: SearchState, column: str, label: str, low: float | None, high: float | None) -> None:
-    now = filters.filter_on(asked.where, column)
+    now = where_conditions.filter_on(asked.where, column)
     keys = (f"search-least-{column}", f"search-most-{column}")
 
     def put() -> None:
@@ -162,7 +162,7 @@ def _set_widget(key: str, value: object) -> None:
 
 def _apply_filter(new: Filter) -> None:
     asked = page_state.current().asked
-    page_state.go_to(asked.with_changes(where=filters.replace_filter(asked.where, new)))
+    page_state.go_to(asked.with_changes(where=where_conditions.replace_filter(asked.where, new)))
 
 
 def _on_source() -> None:

@@ -10,8 +10,8 @@ from typing import Final
 from imseek.search import Region, is_shares
 from imseek.ui.web import search_state as asking
 from imseek.ui.web.components.chips import Chip
-from imseek.ui.web.pages.search import filters
-from imseek.ui.web.pages.search.filters import FOLDER, TAG, Filter
+from imseek.ui.web.pages.search import where_conditions
+from imseek.ui.web.pages.search.where_conditions import FOLDER, TAG, Filter
 from imseek.ui.web.search_state import QueryPart, SearchState
 
 #: Descriptions of what is compared, and of options that differ from the defaults, for lists of searches.
@@ -105,7 +105,7 @@ def _add_filter(asked: SearchState, prefix: str, name: str) -> SearchState:
         new = Filter(FOLDER, below=(name.rstrip("/") or "/",))
     else:
         new = Filter(FOLDER, holds=name)
-    return asked.with_changes(where=filters.replace_filter(asked.where, new))
+    return asked.with_changes(where=where_conditions.replace_filter(asked.where, new))
 
 
 def add_words(asked: SearchState, text: str, *, unwanted: bool) -> SearchState:
@@ -157,7 +157,7 @@ def chips(asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[
             for one in ids
         ]
     shown += [
-        Chip(f"where-{n}", filters.describe_condition(condition), says="only", title=condition)
+        Chip(f"where-{n}", where_conditions.describe_condition(condition), says="only", title=condition)
         for n, condition in enumerate(asked.where)
     ]
     return tuple(shown)
@@ -196,7 +196,7 @@ def summarise_search(asked: SearchState) -> str:
             "upload": f"like {a_part}a picture of yours",
         }
         said.append(f"not {what[part.kind]}" if part.unwanted else what[part.kind])
-    said += [filters.describe_condition(condition) for condition in asked.where]
+    said += [where_conditions.describe_condition(condition) for condition in asked.where]
     judged = len(asked.more) + len(asked.less)
     if judged:
         said.append(f"{judged} judged")

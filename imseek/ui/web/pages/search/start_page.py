@@ -22,8 +22,8 @@ from imseek.ui.render.words import format_count
 from imseek.ui.web import hit_pages, search_state
 from imseek.ui.web.components.grid import Following
 from imseek.ui.web.gc_freeze import freeze_heap
-from imseek.ui.web.pages.search import filters, page_state
-from imseek.ui.web.pages.search.filters import TAG, Filter
+from imseek.ui.web.pages.search import page_state, where_conditions
+from imseek.ui.web.pages.search.where_conditions import TAG, Filter
 from imseek.ui.web.parts import errors, navigation, results
 from imseek.ui.web.plain_text import escape_markdown
 from imseek.ui.web.search_state import SearchState
@@ -107,7 +107,7 @@ def _show_tags(now: SearchState, most: Sequence[TagCount]) -> None:
             f"{escape_markdown(one.tag, 40)} ({one.images:,})",
             key=f"search-tag-{one.tag}",
             on_click=page_state.go_to,
-            args=(now.with_changes(where=filters.replace_filter(now.where, Filter(TAG, (one.tag,)))),),
+            args=(now.with_changes(where=where_conditions.replace_filter(now.where, Filter(TAG, (one.tag,)))),),
         )
 
 

@@ -1,4 +1,4 @@
-"""Pictures of grey as one file, for programs that read several at once."""
+"""Write greyscale pictures as the pages of one TIFF, so that Tesseract reads them in one call."""
 
 from __future__ import annotations
 

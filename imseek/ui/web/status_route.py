@@ -1,4 +1,4 @@
-"""State of all collections and of what is being done to them, which every page polls for its top bar."""
+"""Route that reports all collections and their running jobs as JSON, which the top bar of every page polls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validate the structure of a FAISS file before FAISS reads it, since FAISS believes what it says.
+"""Validate an untrusted FAISS file before FAISS loads it, since FAISS trusts the lengths and names in it.
 
 FAISS allocates whatever a length says, up to a terabyte. Lists in a file of their own (``ilod``) are mapped, writable,
 wherever the file says, even in an index that only provides the centres of another. Rows of scalar codes are not

@@ -1,4 +1,4 @@
-"""Let FAISS read float16 rows: the codes of its fp16 scalar quantizer are the same bytes."""
+"""Flat FAISS indexes over float16 rows without a copy: the rows are codes of FAISS's fp16 scalar quantizer."""
 
 from __future__ import annotations
 

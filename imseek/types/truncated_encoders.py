@@ -1,4 +1,4 @@
-"""References to encoders whose vectors are cut to their first numbers: ``dim:N+REFERENCE``."""
+"""References to encoders with truncated (Matryoshka) vectors: ``dim:N+REFERENCE`` keeps the first N components."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands on a collection have in common: choose it, do stoppable work, print the result."""
+"""One run of a command on a collection: choose the collection, do work that can be stopped, print the result."""
 
 from __future__ import annotations
 
