@@ -530,10 +530,10 @@ def test_a_worker_imports_all_that_it_will_need(kind: str) -> None:
     script = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from imseek.media.sandbox import child, kinds
+from imseek.media.sandbox import kinds, worker_main
 from imseek.media.sandbox.kinds import kind_of
 kind = kinds.KINDS[{kind!r}]
-assert child.load(kind) == {{}}
+assert worker_main.load(kind) == {{}}
 loaded = set(sys.modules)
 from mutations import mutant, seeds
 del sys.modules["mutations"]
