@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from durability.kills import Operations
 from durability.recipes import format_1
 from imseek.data.catalog import migrations
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.sqlite import word_index
+
+if TYPE_CHECKING:
+    from imseek.data.catalog.sqlite.catalog_file import CatalogConnection
 
 #: A table made anew with its rows, as SQLite needs it for anything but a new column; and facts that move to another.
 LATER = (
@@ -61,15 +65,18 @@ def victim(home: str, die_before: int | None) -> int:
 
     operations = Operations(die_before, count_all=True)
     operations.install()
-    execute = CatalogConnection.execute
-
-    def counted(connection: CatalogConnection, *query: Any) -> Any:
-        operations.happens("statement")
-        return execute(connection, *query)
-
-    CatalogConnection.execute = counted  # type: ignore[method-assign,assignment]
+    for name in ("execute", "executemany"):
+        setattr(CatalogConnection, name, _counted(operations, getattr(CatalogConnection, name)))
     write(home)
     return operations.counted
+
+
+def _counted(operations: Operations, call: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(connection: CatalogConnection, *query: Any) -> Any:
+        operations.happens("statement")
+        return call(connection, *query)
+
+    return counted
 
 
 def write(home: str) -> None:

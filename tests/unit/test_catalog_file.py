@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from imseek.data.catalog.migrations import migrate
 from imseek.data.catalog.sqlite import catalog_file
 from imseek.data.catalog.sqlite.errors import storage_error
 from imseek.errors import (
@@ -33,6 +34,22 @@ def test_a_catalog_that_grows_may_be_asked_for_more(tmp_path: Path, monkeypatch:
         connection.executemany("INSERT INTO rows VALUES (?)", [(bytes(1000),)] * 2000)
         connection.execute("COMMIT")
         assert connection.execute(COUNT).fetchone() == (500_000,)
+
+
+@pytest.mark.parametrize("writing", [False, True])
+def test_each_statement_has_a_budget_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writing: bool) -> None:
+    monkeypatch.setattr(catalog_file, "_STEPS", 1_000_000)
+    monkeypatch.setattr(catalog_file, "_STRIDE", 10_000)
+    path = tmp_path / "catalog.sqlite"
+    with closing(catalog_file.open_for_writing(path, 1)) as connection:
+        migrate(connection)
+    with closing(catalog_file.open_for_writing(path, 1) if writing else catalog_file.open_catalog(path)) as connection:
+        for _ in range(50):
+            assert connection.execute(COUNT.replace("500000", "20000")).fetchone() == (20_000,)
+        if writing:
+            for n in range(50):
+                counted = "INSERT INTO meta SELECT ?, (" + COUNT.replace("500000", "20000") + ")"
+                connection.executemany(counted, [(f"count {n}",)])
 
 
 def test_a_schema_whose_names_are_no_text_is_damage(tmp_path: Path) -> None:

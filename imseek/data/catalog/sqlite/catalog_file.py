@@ -114,6 +114,13 @@ class CatalogConnection(SqliteConnection):
     def cursor(self, factory: Any = CatalogCursor) -> Any:
         return super().cursor(factory)
 
+    # The base class would use a cursor of its own, which bypasses the meter.
+    def execute(self, query: str, values: Any = (), /) -> Any:
+        return self.cursor().execute(query, values)
+
+    def executemany(self, query: str, values: Any, /) -> Any:
+        return self.cursor().executemany(query, values)
+
 
 @contextmanager
 def connect_file(root: Path) -> Iterator[sqlite3.Connection]:
