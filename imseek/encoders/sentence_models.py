@@ -37,6 +37,8 @@ MODULES: Final = "modules.json"
 TRUSTED_VARIABLE: Final = "IMSEEK_TRUSTED_MODELS"
 #: Side of a square of as many pixels as are handed to a model at most.
 SIDE: Final = 768
+#: Endings of files that affect vectors, beside those of weights.
+_SETTINGS: Final = (".jinja", ".json", ".model", ".py", ".txt")
 _WEIGHTS: Final = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt"})
 # Rows of a prepared picture before its pixels: its height and its width, as three digits to the base 256.
 _HEAD: Final = 2
@@ -72,8 +74,7 @@ class SentenceEncoder:
         files = _check_folder(folder)
         reference = f"local-dir:{folder}"
         record = {"settings": _settings(folder), "side": SIDE}
-        newest = max(files, key=lambda file: file.stat().st_mtime_ns)
-        self._weights = LazyModel(reference, newest, record, lambda: _build(folder))
+        self._weights = LazyModel(reference, files[0], record, lambda: _build(folder))
         self._model = model = self._weights.model().to(self._plan.device)
         if not model.supports("image"):
             raise EncoderError(f"the model in {folder} reads {', '.join(model.modalities)}, but no pictures")
@@ -211,9 +212,9 @@ def _is_trusted(folder: Path) -> bool:
 
 
 def _settings(folder: Path) -> str:
-    """Return the sha256 of what affects vectors and is no tensor: descriptions of modules, tokenizer and pictures."""
+    """Return the sha256 of what affects vectors and is no tensor: descriptions of modules and tokenizer, and code."""
     digest = hashlib.sha256()
-    for path in sorted((*folder.rglob("*.json"), *folder.rglob("*.txt"), *folder.rglob("*.model"))):
+    for path in sorted(path for ending in _SETTINGS for path in folder.rglob(f"*{ending}")):
         digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -238,8 +239,9 @@ def _build(folder: Path) -> Any:
                 model_kwargs={"dtype": torch.float32},
             )
     except Exception as error:  # of the library, of transformers, or of the model's own code
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EncoderError(
-            f"sentence-transformers cannot load the model in {folder}: {str(error).strip().splitlines()[0]}",
+            f"sentence-transformers cannot load the model in {folder}: {reason}",
             hint=None if trusted else f"models with code of their own load only from folders in {TRUSTED_VARIABLE}",
         ) from error
     return model.float().eval()
@@ -272,7 +274,9 @@ def _context_length(model: Any) -> int | None:
 
 
 def _token_count(model: Any, text: str) -> int:
-    return len(model.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+    """Count the tokens of a text as a query, with the prompt that the library puts before it."""
+    prompt = model.prompts.get("query") or model.prompts.get(model.default_prompt_name) or ""
+    return len(model.tokenizer(prompt + text, truncation=False, verbose=False)["input_ids"])
 
 
 def _sizes(batch: Pixels) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ import numpy as np
 
 from imseek.encoders import chunking, hub, licences
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.catalogue import FILES
+from imseek.encoders.catalogue import CONFIG, FILES, PROCESSORS, parts_of
 from imseek.encoders.checkpoint import read_logit_parameters, read_scalar
 from imseek.encoders.checks import check_modality, check_texts, merge_pieces, no_text_error
 from imseek.encoders.image_tower import ImageTower
@@ -35,10 +36,6 @@ from imseek.types.arrays import Float32
 
 __all__ = ["FAMILIES", "TransformersEncoder"]
 
-#: The file that describes a model, in a repository or folder of transformers.
-CONFIG: Final = "config.json"
-#: Names of the file that describes an image processor, in transformers 4 and 5.
-PROCESSORS: Final = ("preprocessor_config.json", "processor_config.json")
 _TOKENIZER = ("tokenizer_config.json", "tokenizer.json")
 _BATCH = 32
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -54,9 +51,9 @@ class Family:
 
     ``processor`` is the class of its image processors. ``dim`` is where the configuration states the length of vectors,
     ``projection`` the layer after the pooled output of the image tower, if any. ``context_length`` bounds the texts it
-    was trained on, None for pictures only; ``padded`` texts are always filled up to it, as in training. ``scale`` is
-    the parameter that multiplies cosines in training, or divides them (``temperature``). With ``fixed_size`` the tower
-    takes pictures of one size.
+    was trained on, None for pictures only; ``padded`` texts are always filled up to it, as in training. With
+    ``has_temperature``, a parameter of that name divides cosines in training; elsewhere a logit scale multiplies them,
+    if anything. With ``fixed_size`` the tower takes pictures of one size.
     """
 
     processor: str
@@ -64,7 +61,7 @@ class Family:
     projection: str | None = None
     context_length: int | None = None
     padded: bool = False
-    scale: Literal["logit_scale", "temperature"] | None = None
+    has_temperature: bool = False
     fixed_size: bool = False
 
     def dim_of(self, config: Any) -> int:
@@ -76,7 +73,7 @@ class Family:
 #: The kinds, by transformers' ``model_type``. A new one takes its place here.
 FAMILIES: Final[Mapping[str, Family]] = {
     # ALIGN was trained on texts of up to 64 tokens; its BERT has more positions.
-    "align": Family("EfficientNetImageProcessor", "projection_dim", context_length=64, scale="temperature"),
+    "align": Family("EfficientNetImageProcessor", "projection_dim", context_length=64, has_temperature=True),
     "dinov3_convnext": Family("DINOv3ViTImageProcessor", "hidden_sizes"),
     "dinov3_vit": Family("DINOv3ViTImageProcessor", "hidden_size"),
     "metaclip_2": Family(
@@ -84,14 +81,11 @@ FAMILIES: Final[Mapping[str, Family]] = {
         "projection_dim",
         projection="visual_projection",
         context_length=77,
-        scale="logit_scale",
         fixed_size=True,
     ),
-    "siglip2": Family(
-        "Siglip2ImageProcessor", "vision_config.hidden_size", context_length=64, padded=True, scale="logit_scale"
-    ),
+    "siglip2": Family("Siglip2ImageProcessor", "vision_config.hidden_size", context_length=64, padded=True),
     "tipsv2": Family(
-        "Tipsv2ImageProcessor", "vision_config.hidden_size", context_length=64, padded=True, scale="temperature"
+        "Tipsv2ImageProcessor", "vision_config.hidden_size", context_length=64, padded=True, has_temperature=True
     ),
 }
 
@@ -148,6 +142,7 @@ class TransformersEncoder(LibraryEncoder):
         super().__init__(runtime, notify)
         self._preprocessing = preprocessing
         self._source = source
+        self._tokenizer_lock = threading.Lock()  # Each call sets what it pads and cuts.
         self._modalities = tuple(modalities)
         self._weights = LazyModel(
             source.reference,
@@ -211,14 +206,15 @@ class TransformersEncoder(LibraryEncoder):
         """Encode n texts that fit the context window as (n, dim) float32 unit rows."""
         import torch
 
-        tokens = self._tokenizer(
-            list(texts),
-            # Elsewhere the attention mask makes the padding length irrelevant.
-            padding="max_length" if self._source.family.padded else "longest",
-            truncation=True,  # for a single character with many marks, which no cut can shorten
-            max_length=self._info.context_length,
-            return_tensors="pt",
-        )
+        with self._tokenizer_lock:
+            tokens = self._tokenizer(
+                list(texts),
+                # Elsewhere the attention mask makes the padding length irrelevant.
+                padding="max_length" if self._source.family.padded else "longest",
+                truncation=True,  # for a single character with many marks, which no cut can shorten
+                max_length=self._info.context_length,
+                return_tensors="pt",
+            )
         with torch.inference_mode():
             pooled = model.get_text_features(**tokens).pooler_output
             rows: Float32 = torch.nn.functional.normalize(pooled, dim=-1).numpy()
@@ -231,7 +227,8 @@ class TransformersEncoder(LibraryEncoder):
 
     def _token_count(self, text: str) -> int:
         """Count the tokens of ``text`` without truncation, start and end tokens included."""
-        return len(self._tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        with self._tokenizer_lock:
+            return len(self._tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -266,7 +263,8 @@ def _image_module(model: Any, source: Source) -> Any:
 def _locate(reference: str) -> Source:
     scheme, _, name = reference.partition(":")
     folder = expand_user(name).absolute()
-    if folder.is_dir():
+    is_local = folder.is_dir()
+    if is_local:
         reference, licence = f"{scheme}:{folder}", "unknown"
         checkpoint = _find_in_folder(folder, FILES)
     elif scheme == "local-dir" or not _REPOSITORY.fullmatch(name):
@@ -277,7 +275,7 @@ def _locate(reference: str) -> Source:
     else:
         known = licences.of_repository(name)
         licence = licences.NOT_VERIFIED if known is None else known.licence
-        parts = [hub.Part(name, names) for names in (FILES, (CONFIG,), PROCESSORS)]
+        parts = parts_of(reference, name, FILES)
         checkpoint = hub.ensure_cached(reference, parts)
         for part in parts[1:]:  # covers a transfer that broke off after the weights
             hub.ensure_cached(reference, [part])
@@ -285,7 +283,7 @@ def _locate(reference: str) -> Source:
     family, config = _config(_find_in_folder(folder, (CONFIG,)))
     if family.context_length is not None:
         for file in _TOKENIZER:
-            if not (folder / file).is_file() and licence != "unknown":
+            if not is_local:
                 hub.ensure_cached(reference, [hub.Part(name, (file,))])
             _find_in_folder(folder, (file,))
     preprocessing = _preprocessing(_find_in_folder(folder, PROCESSORS), family)
@@ -333,13 +331,14 @@ def quiet() -> Iterator[None]:
     """Keep transformers from printing: a progress bar, and warnings about the defaults of its own configurations."""
     from transformers.utils import logging
 
-    before = logging.get_verbosity()
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.enable_progress_bar()
+        if bars:
+            logging.enable_progress_bar()
         logging.set_verbosity(before)
 
 
@@ -450,7 +449,7 @@ def _channels(values: np.ndarray[Any, Any]) -> _Channels:
 def _scale(source: Source) -> tuple[float | None, float | None]:
     """Check the file of weights, and return the factor that training applied to cosines, and its bias, if any."""
     scale, bias = read_logit_parameters(source.checkpoint)
-    if source.family.scale != "temperature":
+    if not source.family.has_temperature:
         return scale, bias
     temperature = read_scalar(source.checkpoint, "temperature")
     # Published weights of TIPSv2 leave it to the configuration.

@@ -26,7 +26,7 @@ class TruncatedEncoder(WrappedEncoder):
     def __init__(self, base: Encoder, dim: int, reference: str) -> None:
         """Raise EncoderError where the model of ``base`` was not trained for vectors of ``dim`` numbers."""
         super().__init__(base, reference)
-        trained: tuple[int, ...] = getattr(base, "trained_dims", ())
+        trained = tuple(one for one in getattr(base, "trained_dims", ()) if one <= base.info.dim)
         if dim not in trained:
             known = f"only of {', '.join(map(str, trained))}" if trained else "only whole ones"
             raise EncoderError(

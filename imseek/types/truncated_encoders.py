@@ -24,6 +24,7 @@ def truncation_of(reference: str) -> tuple[int, str] | None:
     if scheme != DIM:
         return None
     number, _, base = rest.partition("+")
-    if not (number.isascii() and number.isdigit() and int(number) > 0 and base) or base.startswith(f"{DIM}:"):
+    is_length = number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0
+    if not is_length or not base or base.startswith(f"{DIM}:"):
         raise UnknownEncoderError(f"no encoder is called {reference!r}", hint="vectors are cut by dim:N+REFERENCE")
     return int(number), base

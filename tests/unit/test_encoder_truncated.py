@@ -56,7 +56,8 @@ def test_a_model_that_states_no_lengths_is_refused(reference: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reference", ["dim:0+fake", "dim:x+fake", "dim:8", "dim:8+", "dim:8+dim:4+fake", "dim:-8+fake"]
+    "reference",
+    ["dim:0+fake", "dim:x+fake", "dim:8", "dim:8+", "dim:8+dim:4+fake", "dim:-8+fake", f"dim:{'9' * 5000}+fake"],
 )
 def test_other_forms_are_no_references(reference: str) -> None:
     with pytest.raises(UnknownEncoderError, match="dim:"):

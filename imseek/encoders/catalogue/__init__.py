@@ -30,6 +30,10 @@ FILES: Final = ("model.safetensors", "pytorch_model.bin")
 
 #: Schemes of repositories that transformers loads.
 TRANSFORMERS: Final = ("transformers", "align")
+#: The file that describes a model, in a repository or folder of transformers.
+CONFIG: Final = "config.json"
+#: Names of the file that describes an image processor, in transformers 4 and 5.
+PROCESSORS: Final = ("preprocessor_config.json", "processor_config.json")
 
 # Upper bounds in 10⁹ operations per picture. Half of them are within a factor of two of `default` (11.5).
 _SPEEDS: Final[tuple[tuple[int, Speed], ...]] = ((6, "fastest"), (24, "fast"), (96, "medium"), (384, "slow"))
@@ -125,8 +129,8 @@ def parts_of(reference: str, repository: str, files: tuple[str, ...], tokenizer:
         parts.append(Part(repository, ("open_clip_config.json",)))
     if scheme in TRANSFORMERS:
         parts += [
-            Part(repository, ("config.json",)),
-            Part(repository, ("preprocessor_config.json", "processor_config.json")),
+            Part(repository, (CONFIG,)),
+            Part(repository, PROCESSORS),
         ]
     if tokenizer not in (None, _OPEN_CLIP):
         assert tokenizer is not None

@@ -34,9 +34,9 @@ def register() -> None:
         if name not in _MODEL_CONFIGS:
             config = open_clip.get_model_config(architecture)
             config["text_cfg"]["context_length"] = CONTEXT_LENGTH
-            _MODEL_CONFIGS[name] = config
             # The preprocessing is that of the models that they were made from.
             _PRETRAINED[name] = {TAG: {**open_clip.get_pretrained_cfg(architecture, "openai"), "hf_hub": weights}}
+            _MODEL_CONFIGS[name] = config  # Last: another thread may look for it.
 
 
 def is_stretched(checkpoint: Path) -> bool:
