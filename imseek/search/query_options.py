@@ -122,8 +122,8 @@ class QueryOptions:
     exact: Annotated[bool, Option("Compare every vector, without the approximate index.")] = False
 
     def __post_init__(self) -> None:
-        fields_by_name = option_fields().items()
-        stated = {n: value for n, one in fields_by_name if (value := getattr(self, n)) is not one.default}
+        known = option_fields()
+        stated = {n: value for n, one in known.items() if (value := getattr(self, n)) is not one.default}
         for name, value in check_values(stated).items():
             object.__setattr__(self, name, value)
 

@@ -54,8 +54,10 @@ def test_a_folder_shows_its_folders_and_counts_pictures(tree: Path) -> None:
     (tree / "Pictures" / "deeper" / "d.gif").write_bytes(b"")
     (tree / ".hidden" / "e.gif").write_bytes(b"")
     (tree / "node_modules" / "f.gif").write_bytes(b"")
+    (tree / "._a.jpg").write_bytes(b"")  # As macOS writes beside pictures on disks of others.
+    assert list_folder(f"{tree}/").told == "1 picture, 4 with the folders below"
     assert list_folder(f"{tree}/").pictures == 4
-    assert list_folder(f"{tree}/", hidden=True).pictures == 6
+    assert list_folder(f"{tree}/", hidden=True).pictures == 7
     assert list_folder(f"{tree}/Pictures").pictures == 3
     assert {entry.name: entry.note for entry in list_folder(f"{tree}/P").entries}["Pictures"] == "3 pictures"
 

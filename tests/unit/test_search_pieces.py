@@ -56,6 +56,9 @@ def test_a_tag_in_the_box_is_a_filter() -> None:
             ("tag('best')", "contains(lower(folder), 'old trips')"),
         ),
         ("tag:best a dog -snow", (DOG, SNOW), ("tag('best')",)),
+        ('tag:"old harbour" a dog', (DOG,), ("tag('old harbour')",)),
+        ('folder:"old trips"', (), ("contains(lower(folder), 'old trips')",)),
+        ('tag:"old harbour', (), ("tag('old harbour')",)),
         ("a t-shirt - red", (QueryPart("words", "a t-shirt - red"),), ()),
         ("-snow on hills", (QueryPart("words", "snow on hills", unwanted=True),), ()),
         ('"tag:best in quotes"', (QueryPart("words", '"tag:best in quotes"'),), ()),
@@ -73,7 +76,9 @@ def test_several_pictures_are_marked_together() -> None:
     assert once.more == (5, 7)
     both = once.mark_all([7, 9], right=False)
     assert (both.more, both.less) == ((5,), (7, 9))
-    assert len(both.mark_all(range(1000), right=True).more) == MAX_FEEDBACK
+    many = both.mark_all(range(1000), right=True)
+    assert len(many.more) == MAX_FEEDBACK
+    assert many.mark_all([2000], right=True).more[-1] == 2000
 
 
 def test_what_stands_in_the_box_is_typed_again() -> None:

@@ -259,9 +259,8 @@ def index_folder(folder: Path, collection: str | None, runtime: Runtime) -> Reso
 def _with_dim(encoder: str | None, dim: int | None) -> str | None:
     if dim is None:
         return encoder
-    if encoder in (None, "auto"):
+    if encoder is None or encoder == "auto":
         raise UsageError("--dim is for an encoder that --encoder names")
-    assert encoder is not None
     return truncated_reference(dim, encoder)
 
 

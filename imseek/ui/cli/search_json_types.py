@@ -1,6 +1,7 @@
 """Types of the JSON output of `imseek search`.
 
-They need NumPy, which the help of the command must not load."""
+They need NumPy, which the help of the command must not load.
+"""
 
 from __future__ import annotations
 

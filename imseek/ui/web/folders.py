@@ -79,7 +79,8 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
         ),
         key=lambda entry: entry.name.casefold(),
     )
-    direct = sum(looks_like_picture(os.fsencode(entry.name)) for entry in names)
+    shown = (entry.name for entry in names if hidden or not entry.name.startswith("."))
+    direct = sum(looks_like_picture(os.fsencode(name)) for name in shown)
     below, in_part = _count_below(folder, time.monotonic() + _SECONDS, hidden=hidden)
     note = _pictures(direct, more)
     if below != direct or in_part:

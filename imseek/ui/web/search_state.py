@@ -188,9 +188,9 @@ class SearchState:
         return self.with_changes(more=mine, less=other) if right else self.with_changes(more=other, less=mine)
 
     def mark_all(self, image_ids: Sequence[int], *, right: bool) -> SearchState:
-        """Mark images as right or wrong, as many as an address holds."""
+        """Mark images as right or wrong; the latest ones stay if there are more than an address holds."""
         mine, other = (self.more, self.less) if right else (self.less, self.more)
-        mine = tuple(dict.fromkeys([*mine, *image_ids]))[:MAX_FEEDBACK]
+        mine = tuple(dict.fromkeys([*mine, *image_ids]))[-MAX_FEEDBACK:]
         other = tuple(one for one in other if one not in mine)
         return self.with_changes(more=mine, less=other) if right else self.with_changes(more=other, less=mine)
 

@@ -1,6 +1,5 @@
 // The parts of the top bar that Streamlit has nothing for: the mark with the switcher of collections, and the tasks.
-// Both poll the state
-// of all collections and tasks together: see live_state.py.
+// Both poll the state of all collections and tasks together: see status_route.py.
 export default function (component) {
   return mounted(component, component.data.part === "tasks" ? Tasks : Switcher);
 }

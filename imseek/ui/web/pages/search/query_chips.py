@@ -72,12 +72,14 @@ def submit_text(asked: SearchState, text: str) -> SearchState:
     ``folder:2019``) and what is unwanted (``-snow``) are added, each alone, or after words.
     """
     text = text.strip()
-    for prefix in (_TAG, _FOLDER):
-        if text.startswith(prefix) and not _TOKEN.search(text, len(prefix)) and (name := text[len(prefix) :].strip()):
-            return _add_filter(asked, prefix, name.strip('"'))
     tokens = list(_TOKEN.finditer(text))
+    is_quoted = bool(tokens and not tokens[0].start() and tokens[0][1] != "-" and tokens[0][2])
+    if len(tokens) < 2 and not is_quoted:  # Without quotes, the whole text is the name.
+        for prefix in (_TAG, _FOLDER):
+            if text.startswith(prefix) and (name := text[len(prefix) :].strip()):
+                return _add_filter(asked, prefix, name.strip('"'))
     # What begins with a minus is unwanted as a whole, unless more follows.
-    if len(tokens) > 1 or (tokens and tokens[0].start()):
+    if is_quoted or len(tokens) > 1 or (tokens and tokens[0].start()):
         for found in tokens:
             prefix, what = found[1], found[2] or found[3]
             asked = add_words(asked, what, unwanted=True) if prefix == "-" else _add_filter(asked, prefix, what)
