@@ -731,7 +731,7 @@ def importers(*names: str) -> set[str]:
 def test_who_opens_sources() -> None:
     """Scanning and indexing read what is there now; everybody else goes through ``PlaceReader``, which compares."""
     at = "indexer/sources/"
-    kinds = {at + name for name in ("archive", "folder", "imagefolder", "file_list", "table", "vectors")}
+    kinds = {at + name for name in ("archive", "folder", "imagefolder", "named_files", "table", "vectors")}
     assert importers("read_file", "FileOpener") == kinds | {
         at + "__init__",
         at + "picture_reader",

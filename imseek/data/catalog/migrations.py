@@ -2,7 +2,7 @@
 
 Each migration runs in one transaction together with the row that records it, so a catalog is always at the version that
 its table ``migrations`` states. Readers use this module to compare a catalog's schema with the expected one.
-``schema.py`` describes the tables to SQLAlchemy, as the migrations make them.
+``sqlalchemy_tables.py`` describes the tables to SQLAlchemy, as the migrations make them.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from imseek.data.catalog import shard_catalog, tags
 from imseek.data.catalog.catalog import LIVE, QUARANTINED
 from imseek.data.catalog.place_paths import base_folder, join_root
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sql import Connection
+from imseek.data.catalog.sql import Connection, with_list
 from imseek.data.catalog.tags import ImageTag
 from imseek.data.collection_records import FOREVER
 from imseek.data.reader import chunks
@@ -57,15 +57,15 @@ def live_sources(root: Path) -> dict[int, LiveSource]:
 def look_up_images(root: Path, image_ids: Sequence[int]) -> dict[int, CatalogImage]:
     """Return what the catalog says about images now, by id; unknown and dead ids are left out."""
     found: dict[int, CatalogImage] = {}
+    query = (
+        "SELECT i.image_id, i.content_hash, i.state, i.shard_id IS NOT NULL, p.source_id, p.path "
+        "FROM images i LEFT JOIN places p ON p.image_id = i.image_id AND p.died = ? "
+        "WHERE i.died = ? AND i.image_id IN (??)"
+    )
     with connect_read_only(root) as connection:
         for chunk in chunks(image_ids):
-            marks = ",".join("?" * len(chunk))
-            query = (
-                "SELECT i.image_id, i.content_hash, i.state, i.shard_id IS NOT NULL, p.source_id, p.path "  # noqa: S608
-                f"FROM images i LEFT JOIN places p ON p.image_id = i.image_id AND p.died = {FOREVER} "
-                f"WHERE i.died = {FOREVER} AND i.image_id IN ({marks})"
-            )
-            for i, content, state, stored, source_id, path in connection.execute(query, chunk):
+            rows = connection.execute(with_list(query, chunk), (FOREVER, FOREVER, *chunk))
+            for i, content, state, stored, source_id, path in rows:
                 found[i] = CatalogImage(i, content, state, bool(stored), source_id, path or b"")
     return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -200,3 +201,16 @@ def check_intact(connection: Connection, folders: Folders, shard_ids: Sequence[i
                 f"{folders.root / path} is damaged or missing",
                 hint=repair_command(folders.root),
             )
+
+
+def ids_by_shard(connection: Connection, image_ids: Sequence[int]) -> Mapping[int, list[int]]:
+    """Group those of these images that are live and stored by their shards, ascending where ``image_ids`` are."""
+    found: dict[int, list[int]] = defaultdict(list)
+    query = (
+        "SELECT image_id, shard_id FROM images "
+        "WHERE image_id IN (??) AND died = ? AND shard_id IS NOT NULL ORDER BY image_id"
+    )
+    for chunk in chunks(image_ids):
+        for image_id, shard_id in connection.execute(with_list(query, chunk), (*chunk, FOREVER)):
+            found[shard_id].append(image_id)
+    return found

@@ -12,7 +12,7 @@ import pyarrow as pa
 from imseek.data import layout
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, locate
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sql import ReadConnection
+from imseek.data.catalog.sql import ReadConnection, with_list
 from imseek.data.collection_records import Shard
 from imseek.data.reader import Reader, SourceRow, chunks
 from imseek.data.shards import shard_files
@@ -123,13 +123,11 @@ def tags_of(reader: Reader, image_ids: Sequence[int]) -> dict[int, list[str]]:
     """
     found: dict[int, list[str]] = {}
     query = "SELECT DISTINCT image_id, tag, provenance FROM tags"
-    query += " WHERE born <= ? AND died > ? AND image_id IN "
+    query += " WHERE born <= ? AND died > ? AND image_id IN (??) ORDER BY image_id, tag"
     with connect_read_only(reader.root) as connection:
         for chunk in chunks(image_ids):
-            marks = ",".join("?" * len(chunk))
             values = (reader.generation, reader.generation, *chunk)
-            rows = connection.execute(f"{query}({marks}) ORDER BY image_id, tag", values)
-            for image_id, tag, provenance in rows:
+            for image_id, tag, provenance in connection.execute(with_list(query, chunk), values):
                 if not is_duplicate_mark(provenance or ""):
                     found.setdefault(image_id, []).append(tag)
         reader.check_history(connection)

@@ -6,7 +6,6 @@ itself says, while shards stay as they are.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -74,7 +73,7 @@ def stage_edits(
 def read_edits(folders: Folders, connection: Connection, image_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     """Return what users state about stored images, by id. A damaged file states nothing."""
     found: dict[int, dict[str, Any]] = {}
-    shards = _shards_of(connection, sorted(set(image_ids)))
+    shards = shard_catalog.ids_by_shard(connection, sorted(set(image_ids)))
     for shard_id, path in _paths(connection, EDITS, shards).items():
         ids = shards[shard_id]
         with suppress(CorruptCollectionError):
@@ -96,7 +95,7 @@ def _replace(
     schema: pa.Schema,
 ) -> dict[int, set[str]]:
     changed: dict[int, set[str]] = {}
-    shards = _shards_of(connection, sorted(values))
+    shards = shard_catalog.ids_by_shard(connection, sorted(values))
     paths = _paths(connection, name, shards)
     for shard_id, image_ids in shards.items():
         path = paths.get(shard_id)
@@ -132,18 +131,6 @@ def forget_stats(connection: Connection, shard_id: int) -> None:
         "WHERE image_id IN (SELECT image_id FROM images WHERE shard_id = ?) AND died = ?",
         (UNKNOWN_SIDECARS, shard_id, FOREVER),
     )
-
-
-def _shards_of(connection: Connection, image_ids: Sequence[int]) -> Mapping[int, list[int]]:
-    found: dict[int, list[int]] = defaultdict(list)
-    query = (
-        "SELECT image_id, shard_id FROM images "
-        "WHERE image_id IN (??) AND died = ? AND shard_id IS NOT NULL ORDER BY image_id"
-    )
-    for chunk in chunks(image_ids):
-        for image_id, shard_id in connection.execute(with_list(query, chunk), (*chunk, FOREVER)):
-            found[shard_id].append(image_id)
-    return found
 
 
 def _paths(connection: Connection, name: str, shard_ids: Iterable[int]) -> dict[int, str]:

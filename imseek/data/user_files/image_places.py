@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, is_url, join, locate, split
+from imseek.data.catalog.sql import with_list
 from imseek.data.user_files.file_stat import FileStat
 from imseek.errors import CorruptCollectionError, ImageNotFoundError
 
@@ -76,15 +77,13 @@ def read_place_rows(connection: ReadConnection, generation: int, image_ids: Sequ
 
     Raises CorruptCollectionError for a value whose type imseek does not write.
     """
-    marks = ",".join("?" * len(image_ids))
     query = (
-        "SELECT places.image_id, source_id, path, content_hash, size, mtime_ns, ctime_ns, inode, checked_ns "  # noqa: S608 - only marks are put in
+        "SELECT places.image_id, source_id, path, content_hash, size, mtime_ns, ctime_ns, inode, checked_ns "
         "FROM places JOIN images ON images.image_id = places.image_id "
-        f"WHERE places.born <= ? AND places.died > ? AND places.image_id IN ({marks})"
+        "WHERE places.born <= ? AND places.died > ? AND places.image_id IN (??)"
     )
-    for image_id, source_id, path, content_hash, *stat in connection.execute(
-        query, (generation, generation, *image_ids)
-    ):
+    rows = connection.execute(with_list(query, image_ids), (generation, generation, *image_ids))
+    for image_id, source_id, path, content_hash, *stat in rows:
         texts = isinstance(path, bytes) and isinstance(content_hash, bytes) and path.count(MEMBER_SEPARATOR) <= 2
         if not texts or not all(isinstance(number, int) for number in (source_id, *stat)):
             raise CorruptCollectionError(f"the catalog's place of image {image_id} is damaged")

@@ -1,16 +1,16 @@
 """Write the documents of images into the catalog, in the transaction of the change that they belong to.
 
 The words of a document never change: what replaces it is a new one, and the old one ends with the generation before.
-Documents
-are numbered in the order of their generations. Those of images that were stored before there were documents are added
-by the next writer, in one transaction (:func:`fill`).
+Documents are numbered in the order of their generations. Those of images that were stored before there were documents
+are added by the next writer, in one transaction (:func:`fill`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from imseek.data import layout
+from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.catalog import find_meta, set_meta
 from imseek.data.catalog.place_paths import base_folder
 from imseek.data.catalog.sql import Connection, chunks, column, insert, scalar, with_list
@@ -110,12 +111,7 @@ def refresh(connection: Connection, generation: int, root: Path, image_ids: Sequ
 
     Call it in the change that has published these tables.
     """
-    query = "SELECT shard_id, image_id FROM images WHERE image_id IN (??) AND died = ? AND shard_id IS NOT NULL"
-    shards: dict[int, set[int]] = {}
-    for chunk in chunks(image_ids):
-        for shard_id, image_id in connection.execute(with_list(query, chunk), (*chunk, FOREVER)):
-            shards.setdefault(shard_id, set()).add(image_id)
-    for shard_id, ids in shards.items():
+    for shard_id, ids in shard_catalog.ids_by_shard(connection, image_ids).items():
         rows = _shard_rows(connection, root, shard_id, ids)
         for name, columns in _COLUMNS.items():
             tokens = {image_id: document_tokens(_text_of(row, columns)) for image_id, row in rows.items()}
@@ -261,14 +257,8 @@ def renew(connection: Connection, generation: int, root: Path) -> None:
 
 def _add_written(connection: Connection, root: Path) -> None:
     """Add the written texts of live documents that have the words of one, from the tables of their shards."""
-    query = (
-        "SELECT i.shard_id, i.image_id FROM images i JOIN documents d ON d.image_id = i.image_id AND d.died = ? "
-        "WHERE i.died = ? AND d.text <> '' AND d.written = '' AND i.shard_id IS NOT NULL"
-    )
-    shards: dict[int, set[int]] = {}
-    for shard_id, image_id in connection.execute(query, (FOREVER, FOREVER)):
-        shards.setdefault(shard_id, set()).add(image_id)
-    for shard_id, ids in shards.items():
+    query = "SELECT image_id FROM documents WHERE died = ? AND text <> '' AND written = '' ORDER BY image_id"
+    for shard_id, ids in shard_catalog.ids_by_shard(connection, column(connection, query, (FOREVER,))).items():
         rows = _shard_rows(connection, root, shard_id, ids)
         _set_written(connection, {image_id: row.get("text") for image_id, row in rows.items()})
 
@@ -296,7 +286,7 @@ def fill(connection: Connection, generation: int, root: Path) -> None:
         by_shard.setdefault(shard_id, []).append(image_id)
     for shard_id in sorted(by_shard, key=lambda one: -1 if one is None else one):
         ids = by_shard[shard_id]
-        rows = {} if shard_id is None else _shard_rows(connection, root, shard_id, set(ids))
+        rows = {} if shard_id is None else _shard_rows(connection, root, shard_id, ids)
         for start in range(0, len(ids), _BATCH):
             batch = ids[start : start + _BATCH]
             places = _places(connection, batch)
@@ -343,11 +333,11 @@ def find_problem(connection: Connection, is_trusted: bool) -> str | None:
     return None
 
 
-def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: set[int]) -> dict[int, dict[str, Any]]:
+def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: Collection[int]) -> dict[int, dict[str, Any]]:
     """Return the columns that documents are made of, by image; without those of damaged or missing tables."""
     query = "SELECT path FROM files WHERE died = ? AND shard_id = ? AND kind = 'column' ORDER BY path"
     derived = column(connection, query, (FOREVER, shard_id))
-    wanted = {"text", *(column for columns in _COLUMNS.values() for column in columns)}
+    wanted = {"text", *chain.from_iterable(_COLUMNS.values())}
     rows: dict[int, dict[str, Any]] = {}
     for path in (layout.metadata(shard_id), *derived):
         with suppress(OSError, CorruptCollectionError):

@@ -15,7 +15,7 @@ import numpy as np
 
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.read_connection import read_meta
-from imseek.data.catalog.sql import ReadConnection
+from imseek.data.catalog.sql import ReadConnection, chunks, column, with_list
 from imseek.data.collection_records import FOREVER
 from imseek.data.words.scoring import count_units, idf, score_counts, units_of
 from imseek.data.words.values import (
@@ -49,8 +49,6 @@ _RUNS: Final = 10
 _RUN_LENGTH: Final = 50
 #: Words whose frequency a reader keeps.
 _KNOWN: Final = 10_000
-#: Ids per SQL statement, below SQLite's limit on variables in every build.
-_CHUNK: Final = 500
 
 
 @dataclass(slots=True)
@@ -154,11 +152,10 @@ class Index:
     def documents_of(self, image_ids: Sequence[int]) -> list[int]:
         """Return the documents of those of these images that are live in the generation."""
         found: list[int] = []
-        for chunk in (image_ids[start : start + _CHUNK] for start in range(0, len(image_ids), _CHUNK)):
-            marks = ",".join("?" * len(chunk))
-            query = f"SELECT document_id FROM documents WHERE image_id IN ({marks}) AND born <= ? AND died > ?"  # noqa: S608
-            rows = self._connection.execute(query, (*chunk, self.generation, self.generation))
-            found += [document_id for (document_id,) in rows]
+        query = "SELECT document_id FROM documents WHERE image_id IN (??) AND born <= ? AND died > ?"
+        for chunk in chunks(image_ids):
+            values = (*chunk, self.generation, self.generation)
+            found += column(self._connection, with_list(query, chunk), values)
         return found
 
     def count_ended(self) -> int:
@@ -185,11 +182,12 @@ class Index:
 
     def rows(self, document_ids: Sequence[int], fields: Sequence[str]) -> list[tuple[Any, ...]]:
         """Return image and fields of those of these documents that are live in the generation."""
-        query = f"SELECT image_id, {', '.join(fields)} FROM documents"  # noqa: S608 - names of ours
+        where = "WHERE document_id IN (??) AND born <= ? AND died > ?"
+        query = f"SELECT image_id, {', '.join(fields)} FROM documents {where}"  # noqa: S608 - names of ours
         found: list[tuple[Any, ...]] = []
-        for chunk in (document_ids[start : start + _CHUNK] for start in range(0, len(document_ids), _CHUNK)):
-            where = f"{query} WHERE document_id IN ({','.join('?' * len(chunk))}) AND born <= ? AND died > ?"
-            found += self._connection.execute(where, (*chunk, self.generation, self.generation)).fetchall()
+        for chunk in chunks(document_ids):
+            values = (*chunk, self.generation, self.generation)
+            found += self._connection.execute(with_list(query, chunk), values).fetchall()
         return found
 
 
@@ -390,14 +388,15 @@ def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Docume
     """As :meth:`imseek.data.reader.Reader.documents` says."""
     found: dict[int, Document] = {}
     wanted = sorted(reader.live_ids(image_ids))
-    query = "SELECT image_id, names, captions, keywords, text FROM documents"
+    query = (
+        "SELECT image_id, names, captions, keywords, text FROM documents "
+        "WHERE image_id IN (??) AND born <= ? AND died > ?"
+    )
     with reader.catalog_connection() as connection:
         if read_meta(connection, INDEXED) is None:
             return {}
-        for chunk in (wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)):
-            marks = ",".join("?" * len(chunk))
-            where = f"{query} WHERE image_id IN ({marks}) AND born <= ? AND died > ?"
-            rows = connection.execute(where, (*chunk, reader.generation, reader.generation))
+        for chunk in chunks(wanted):
+            rows = connection.execute(with_list(query, chunk), (*chunk, reader.generation, reader.generation))
             found.update({image_id: Document(*fields) for image_id, *fields in rows})
         reader.check_history(connection)
     return found
@@ -406,16 +405,14 @@ def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Docume
 def read_written_texts(reader: Reader, image_ids: Sequence[int]) -> dict[int, str]:
     """Return the written texts in the documents of live images, by id; a catalog of before has none."""
     found: dict[int, str] = {}
+    query = (
+        "SELECT image_id, written FROM documents WHERE image_id IN (??) AND born <= ? AND died > ? AND written <> ''"
+    )
     with reader.catalog_connection() as connection:
         if int(read_meta(connection, RULES) or 1) < WRITTEN_RULES:
             return {}
-        wanted = sorted(reader.live_ids(image_ids))
-        for chunk in (wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)):
-            where = f"image_id IN ({','.join('?' * len(chunk))}) AND born <= ? AND died > ? AND written <> ''"
-            rows = connection.execute(
-                f"SELECT image_id, written FROM documents WHERE {where}",  # noqa: S608 - marks only
-                (*chunk, reader.generation, reader.generation),
-            )
+        for chunk in chunks(sorted(reader.live_ids(image_ids))):
+            rows = connection.execute(with_list(query, chunk), (*chunk, reader.generation, reader.generation))
             found.update(dict(rows.fetchall()))
         reader.check_history(connection)
     return found

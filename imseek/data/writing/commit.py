@@ -255,8 +255,7 @@ def _note_failures(writer: Writer, connection: Connection, batch: Changeset) -> 
 
 def _note_containers(connection: Connection, batch: Changeset) -> None:
     last = {(c.source_id, c.path): c.stat for c in batch.containers}
-    ended = [*batch.emptied, *last]
-    connection.executemany("DELETE FROM containers WHERE source_id = ? AND path = ?", ended)
+    connection.executemany("DELETE FROM containers WHERE source_id = ? AND path = ?", [*batch.emptied, *last])
     rows = [{"source_id": i, "path": path, **stat_values(stat)} for (i, path), stat in last.items()]
     insert(connection, "containers", rows)
 

@@ -21,7 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from imseek.duplicates.pixels.agreement import NOISE
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, ORIENTATIONS, turn
-from imseek.duplicates.pixels.resampling import resize_luminance, standardise
+from imseek.duplicates.pixels.resampling import find_gradient, resize_luminance, standardise
 from imseek.types.arrays import Float32
 
 Float64: TypeAlias = npt.NDArray[np.float64]
@@ -290,7 +290,7 @@ def _step(a: Float32, b: Float32, fit: Float32) -> tuple[Float32, npt.NDArray[np
     seen = (rows[:, :, None] & columns[:, None, :]).astype(np.float32)
     heights, widths = rows.sum(axis=1), columns.sum(axis=1)
     count = np.maximum(heights * widths, 1).astype(np.float32)
-    dy, dx = _gradients(moved)
+    dy, dx = find_gradient(moved)
     x: Float32 = moved - (_dot(moved, seen) / count)[:, None, None]
     x *= seen
     error: Float32 = a - (_dot(a, seen) / count)[:, None, None]
@@ -337,17 +337,6 @@ def _normal_equations(down: Float32, right: Float32, weight: Float32, error: Flo
         np.stack(normal, axis=1).astype(np.float64).reshape(-1, 4, 4),
         np.stack([*error_y, *error_x], axis=1).astype(np.float64),
     )
-
-
-def _gradients(squares: Float32) -> tuple[Float32, Float32]:
-    """Return the central differences down and across of squares, as ``np.gradient`` does, in less time."""
-    down, right = np.empty_like(squares), np.empty_like(squares)
-    for slope, axis in ((down, 1), (right, 2)):
-        there, values = np.moveaxis(slope, axis, 0), np.moveaxis(squares, axis, 0)
-        np.subtract(values[2:], values[:-2], out=there[1:-1])
-        there[1:-1] *= np.float32(0.5)
-        there[0], there[-1] = values[1] - values[0], values[-1] - values[-2]
-    return down, right
 
 
 def _dot(a: Float32, b: Float32) -> Float32:

@@ -131,7 +131,7 @@ class Folder:
         except OSError as error:
             yield UnreachableEntry(relative, SkipReason.UNREADABLE, f"folder: {error.strerror}")
             return
-        names = set(map(os.fsdecode, (entry.name for entry in entries)))
+        names = {os.fsdecode(entry.name) for entry in entries}
         if layout.holds_collection(names):
             self.notes.append(f"{display_path(full)} is a collection: not scanned")
             return
