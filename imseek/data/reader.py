@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
-from imseek.data.catalog import sql
 from imseek.data.catalog.place_paths import base_folder, is_url, join_root, place_of
 from imseek.data.catalog.read_connection import CachedConnection, connect_read_only, read_meta
 from imseek.data.catalog.sql import ReadConnection, with_list
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
 #: Key in ``meta`` of the generation at the last purge: the catalog has no history before it.
 PURGED = "purged"
 
+#: Ids per SQL statement, below SQLite's limit on variables in every build.
+_CHUNK = 500
 
 Int64 = npt.NDArray[np.int64]
 
@@ -629,6 +630,7 @@ def _rows_of_ids(ids: Int64, wanted: Int64) -> Int64:
     return found
 
 
-def chunks(image_ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """As :func:`imseek.data.catalog.sql.chunks`; ids may be NumPy's."""
-    return sql.chunks([int(i) for i in image_ids])
+def chunks(image_ids: Sequence[int]) -> Iterator[list[int]]:
+    ids = [int(i) for i in image_ids]
+    for start in range(0, len(ids), _CHUNK):
+        yield ids[start : start + _CHUNK]

@@ -38,24 +38,21 @@ _STRIDE = 1_000_000
 class _StatementBudget:
     """Interrupts a statement that takes more steps than a catalog of its size can need.
 
-    The size is that of the catalog at ``path`` plus its log, measured again when exceeded: a writer starts with an
-    empty catalog and may add millions of rows before it reads them all.
+    ``used`` is set to 0 before each statement. The size is that of the catalog at ``path`` plus its log, measured again
+    when exceeded: a writer starts with an empty catalog and may add millions of rows before it reads them all.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._budget = self._allowed()
-        self._used = 0
-
-    def restart(self) -> None:
-        self._used = 0
+        self.used = 0
 
     def is_over(self) -> bool:
         """Called by SQLite every ``_STRIDE`` steps; True ends the statement."""
-        self._used += 1
-        if self._used > self._budget:  # The file may have grown.
+        self.used += 1
+        if self.used > self._budget:  # The file may have grown.
             self._budget = self._allowed()
-        return self._used > self._budget
+        return self.used > self._budget
 
     def _allowed(self) -> int:
         size = 0
@@ -63,20 +60,6 @@ class _StatementBudget:
             with suppress(OSError):
                 size += os.stat(name, follow_symlinks=False).st_size
         return (_STEPS + _STEPS_PER_BYTE * size) // _STRIDE
-
-
-class CatalogCursor(sqlite3.Cursor):
-    """A cursor that gives each statement its own step budget."""
-
-    connection: CatalogConnection
-
-    def execute(self, query: str, values: Any = (), /) -> CatalogCursor:
-        self.connection.meter.restart()
-        return super().execute(query, values)
-
-    def executemany(self, query: str, values: Any, /) -> CatalogCursor:
-        self.connection.meter.restart()
-        return super().executemany(query, values)
 
 
 class SqliteConnection(sqlite3.Connection):
@@ -99,7 +82,10 @@ class SqliteConnection(sqlite3.Connection):
 
 
 class CatalogConnection(SqliteConnection):
-    """A connection to a possibly hostile catalog, made by :func:`open_catalog` or :func:`open_for_writing`."""
+    """A connection to a possibly hostile catalog, made by :func:`open_catalog` or :func:`open_for_writing`.
+
+    Each statement has a step budget of its own.
+    """
 
     meter: _StatementBudget
 
@@ -108,18 +94,15 @@ class CatalogConnection(SqliteConnection):
         self.meter = _StatementBudget(path)
         self.set_progress_handler(self.meter.is_over, _STRIDE)
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
-        # The base class bypasses the meter, which counts queries only.
-        super().execute("PRAGMA trusted_schema = OFF")
+        self.execute("PRAGMA trusted_schema = OFF")
 
-    def cursor(self, factory: Any = CatalogCursor) -> Any:
-        return super().cursor(factory)
+    def execute(self, query: str, values: Any = (), /) -> sqlite3.Cursor:
+        self.meter.used = 0
+        return super().execute(query, values)
 
-    # The base class would use a cursor of its own, which bypasses the meter.
-    def execute(self, query: str, values: Any = (), /) -> Any:
-        return self.cursor().execute(query, values)
-
-    def executemany(self, query: str, values: Any, /) -> Any:
-        return self.cursor().executemany(query, values)
+    def executemany(self, query: str, values: Any, /) -> sqlite3.Cursor:
+        self.meter.used = 0
+        return super().executemany(query, values)
 
 
 @contextmanager
