@@ -165,6 +165,10 @@ def test_filters_without_and_with_sql(visit: Visit) -> None:
     condition.fill("width > 1e9")
     condition.press("Control+Enter")
     expect(page.get_by_text("Nothing found")).to_be_visible()
+    note, found = (page.locator(name).bounding_box() for name in (".st-key-search-notes", ".st-key-search-nothing h3"))
+    assert note is not None
+    assert found is not None
+    assert note["y"] + note["height"] <= found["y"], "a note lies over what is said"
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Clear filters").click()
     _first(page, "chelsea.png")

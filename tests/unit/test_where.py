@@ -504,6 +504,9 @@ def test_what_fails_on_a_value_is_an_error(where: str, said: str, true_of: Calla
         true_of(where)
     assert said in str(caught.value)
     assert "c0" not in str(caught.value).replace("c0 *", "")
+    assert "?i" not in str(caught.value)
+    assert caught.value.hint is not None
+    assert ("RE2" in caught.value.hint) == (said == "missing")
 
 
 def test_long_filters_that_are_no_attack(true_of: Callable[[str], list[int]]) -> None:

@@ -20,7 +20,7 @@ from imseek.search.where import columns_and_functions as v
 from imseek.search.where import names as known
 from imseek.search.where.columns_and_functions import NUMBERS, TEXTS, TIMES, Kind, Source
 from imseek.search.where.compiled_filter import CompiledFilter, TypedExpression, Value
-from imseek.search.where.constants import check_pattern, number_sql, parse_number, parse_time
+from imseek.search.where.constants import IGNORE_CASE, check_pattern, number_sql, parse_number, parse_time
 from imseek.search.where.filter_errors import list_refusal, not_orderable, quote_node, too_large, unsupported_node
 from imseek.search.where.grammar import MAX_NESTING, parse, too_deep
 
@@ -216,7 +216,7 @@ class _Compiler:
         pattern = node.args["expression"]
         if not (isinstance(pattern, exp.Literal) and pattern.is_string):
             raise QueryError(f"~ takes a pattern in quotes, not {quote_node(pattern)}")
-        arguments = (node.this, exp.Literal.string(f"(?i){pattern.this}"))
+        arguments = (node.this, exp.Literal.string(f"{IGNORE_CASE}{pattern.this}"))
         return self._call("regexp_matches", v.FUNCTIONS["regexp_matches"], arguments, depth)
 
     # -- values ----------------------------------------------------------------------------------------

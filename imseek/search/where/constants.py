@@ -12,6 +12,8 @@ from imseek.search.where.grammar import shorten
 
 #: Maximum length of a ``regexp_matches`` pattern in characters.
 MAX_PATTERN: Final = 200
+#: What the pattern of ``~`` begins with, so that case does not count.
+IGNORE_CASE: Final = "(?i)"
 #: Bound of integers in a filter, of either sign: ``phash`` has 64 bits.
 MAX_INT: Final = 2**64
 

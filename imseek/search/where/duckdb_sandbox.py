@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError
+from imseek.search.where.constants import IGNORE_CASE
 
 if TYPE_CHECKING:
     import duckdb
@@ -80,10 +81,12 @@ def evaluate(
     except duckdb.OutOfMemoryException as error:
         raise QueryError(f"the filter takes more than {MEMORY} of memory") from error
     except duckdb.Error as error:
-        reason = str(error).partition("\n")[0].partition(" when casting from ")[0]
+        reason = str(error).partition("\n")[0].partition(" when casting from ")[0].replace(IGNORE_CASE, "")
+        hint = "patterns follow RE2: a bracket is \\(, a dot \\."
+        if not isinstance(error, duckdb.InvalidInputException):
+            hint = "TRY_CAST gives NULL where CAST fails"
         raise QueryError(
-            f"the filter cannot be computed: {''.join(c for c in reason if c.isprintable())}",
-            hint="TRY_CAST gives NULL where CAST fails",
+            f"the filter cannot be computed: {''.join(c for c in reason if c.isprintable())}", hint=hint
         ) from error
     finally:
         timer.cancel()

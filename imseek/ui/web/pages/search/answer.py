@@ -117,7 +117,8 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
     if page_state.current().asked != asked:  # Feedback changed the search.
         st.rerun()
     if not result.hits:
-        _show_nothing_found(asked, result, bool(beyond))
+        with st.container(key="search-nothing"):
+            _show_nothing_found(asked, result, bool(beyond))
     if asked.page:
         st.button("Show from the first picture on", on_click=page_state.go_to, args=(asked.with_changes(page=None),))
     shown: tuple[Hit, ...] = (*result.hits, *beyond)
