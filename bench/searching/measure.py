@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 KINDS = ("image", "text")
+#: Lists that are probed, from fast to thorough.
+PROBES = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 #: Scores closer than this are equal: float32 sums of one product differ by more, in another order.
 EQUAL = 2e-6
 #: Settings whose recall is below the target by more than FAR on so many queries are not looked at with all.
@@ -24,8 +26,13 @@ class System(Protocol):
     """``values`` are settings of one parameter, from fast to thorough; [None] where there is none."""
 
     values: Sequence[int | None]
+    kind: str
 
     def load(self) -> None: ...
+
+    def rows_of(self, found: Any) -> Any:
+        """Row numbers of what :meth:`ask` has found."""
+        ...
 
     def ask(self, queries: Any, k: int, value: int | None) -> Any:
         """(q, k) row numbers for (q, dim) float32 unit ``queries``; -1 where there are fewer."""
@@ -75,6 +82,35 @@ def measure(system: System, task: Task, k: int, target: float, rounds: int) -> d
         value, reached = smallest(system.values, recall, target)
         report[kind] = {"value": value, "recall": reached, **times(system, queries, k, value, rounds)}
     return {**report, "asked": memory()}
+
+
+#: Queries of a point of a curve that are timed, and those whose recall counts.
+POINT = 100
+POINT_RECALL = 300
+#: A curve ends where it is nearly exact, or where a query takes longer (CPU ms).
+_END = (0.998, 150.0)
+
+
+def curve(system: System, task: Task, k: int, values: Sequence[int | None]) -> dict[str, list[dict[str, Any]]]:
+    """For each kind of query, from fast to thorough: the setting, recall, and median CPU ms of single queries."""
+    system.load()
+    found: dict[str, list[dict[str, Any]]] = {}
+    for kind in KINDS:
+        system.kind = kind
+        queries = task.queries[kind]
+        points = found[kind] = []
+        for value in values:
+            answers = system.rows_of(system.ask(queries[:POINT_RECALL], k, value))
+            spent = []
+            for n in range(-5, POINT):
+                began = time.process_time()
+                system.ask(queries[n % POINT : n % POINT + 1], k, value)
+                spent.append(time.process_time() - began)
+            cpu = float(np.median(spent[5:])) * 1000
+            points.append({"setting": value, "recall": task.recall(kind, answers, k), "cpu_ms": cpu})
+            if points[-1]["recall"] >= _END[0] or cpu > _END[1]:
+                break
+    return found
 
 
 def smallest(
