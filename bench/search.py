@@ -4,7 +4,7 @@
     python bench/search.py --filtered               # by the share of images that a filter leaves
     python bench/search.py --cold ["a red car"]     # whole processes, from their start to their answer
     python bench/search.py --growth                 # imseek alone, 10,000 to 10 million
-    python bench/search.py --curves                 # recall against time, drawn by bench/curves.py
+    python bench/search.py --curves                 # recall against time, drawn by bench/searching/curves.py
 
 Each system runs in a process of its own, in the environment of its own library (bench/README.md says how to make
 them), over the same vectors (bench/vectors.py) and the same queries, and is built once (files stay in --work). Its one
@@ -43,7 +43,8 @@ PEERS = (
     "glass",
     "autofaiss",
 )
-SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001)
+#: Filters: shares that pass at random, and of rows that are like each other.
+SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001, "near 0.1", "near 0.01")
 GROWTH = (10_000, 100_000, 1_000_000, 10_000_000)
 
 
@@ -76,9 +77,6 @@ class Bench:
     def prepare(self) -> None:
         peers = any(system not in OWN for system in self.options.systems)
         shares = SHARES if self.options.filtered else ()
-        known = self.work / "truth.json"
-        if not self.options.filtered and known.exists() and list(SHARES) == json.loads(known.read_text())[4]:
-            shares = SHARES  # More than is needed is there.
         o = self.options
         truth.prepare(self.work, self.count, o.dim, o.seed, o.profile, o.queries, shares, peers)
 
@@ -150,13 +148,13 @@ def curves(bench: Bench) -> None:
 
 
 def filtered(bench: Bench) -> dict[str, Any]:
-    """By name, kind and share. The peer searches at the setting that gives it the wanted recall without a filter."""
+    """By name, kind and share. Peers search at the setting that gives them the wanted recall without a filter."""
     threads = bench.options.threads[0]
     found: dict[str, Any] = {}
-    for system in ("imseek-index", "faiss-ivf"):
+    for system in ("imseek-index", "faiss-ivf", "hnswlib"):
         built = bench.built(system, max(bench.options.threads))
         more: dict[str, Any] = {}
-        if system == "faiss-ivf" and "failed" not in built:
+        if system != "imseek-index" and "failed" not in built:
             asked = bench.run("ask", system, threads)
             if "failed" in asked:
                 continue

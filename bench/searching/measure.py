@@ -47,10 +47,14 @@ class Task:
         self.queries = {kind: np.load(work / f"{kind}.npy") for kind in KINDS}
         self._truth = np.load(work / "truth.npz")
 
-    def recall(self, kind: str, found: Any, k: int, share: float = 1.0) -> float:
+    def mask(self, share: float | str) -> Any:
+        """(count,) bool: the rows that a filter lets through."""
+        return np.load(self.work / f"mask {share}.npy")
+
+    def recall(self, kind: str, found: Any, k: int, share: float | str = 1.0) -> float:
         """Of the ``k`` best (all that there are, if fewer), how many were found; any of equal score will do.
 
-        ``found`` are the answers to the first queries. ``share`` < 1: among the rows whose draw is below it.
+        ``found`` are the answers to the first queries. ``share``: among the rows that this filter lets through.
         """
         ids = self._truth[f"{kind} {share} ids"][: len(found)]
         scores = self._truth[f"{kind} {share} scores"][: len(found)]
@@ -103,8 +107,9 @@ def curve(system: System, task: Task, k: int, values: Sequence[int | None]) -> d
             answers = system.rows_of(system.ask(queries[:POINT_RECALL], k, value))
             spent = []
             for n in range(-5, POINT):
+                at = n % min(POINT, len(queries))
                 began = time.process_time()
-                system.ask(queries[n % POINT : n % POINT + 1], k, value)
+                system.ask(queries[at : at + 1], k, value)
                 spent.append(time.process_time() - began)
             cpu = float(np.median(spent[5:])) * 1000
             points.append({"setting": value, "recall": task.recall(kind, answers, k), "cpu_ms": cpu})
@@ -143,9 +148,9 @@ def times(system: System, queries: Any, k: int, value: int | None, rounds: int) 
     return {"p50": p50, "p99": p99, "cpu": cpu, "qps": float(np.median(rates)), "spread": spread}
 
 
-def latency(ask: Callable[[int], object], count: int) -> tuple[float, float]:
-    """p50 and p99 in milliseconds of asking ``ask(0)`` and so on, one after the other."""
-    return _round(ask, count)[:2]
+def filtered_cell(ask: Callable[[int], object], count: int) -> dict[str, float]:
+    """p50, p99 and (``cpu``, of all processors) mean milliseconds of asking ``ask(0)`` and so on, one by one."""
+    return dict(zip(("p50", "p99", "cpu"), _round(ask, count), strict=True))
 
 
 def _round(ask: Callable[[int], object], count: int) -> tuple[float, float, float]:

@@ -147,10 +147,11 @@ class FaissIvf(Faiss):
 
         return self.index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=value))[1]
 
-    def chosen(self, query: Any, k: int, value: int, bitmap: Any) -> Any:
-        """(k,): the search passes over rows that the packed ``bitmap`` does not mark."""
+    def chosen(self, query: Any, k: int, value: int, passes: Any) -> Any:
+        """(k,): the search passes over other rows."""
         import faiss
 
+        bitmap = np.packbits(passes, bitorder="little")
         selector = faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap))
         params = faiss.SearchParametersIVF(nprobe=value, sel=selector)
         return self.index.search(query, k, params=params)[1][0]
@@ -213,6 +214,14 @@ class Hnswlib(Peer):
     def ask(self, queries: Any, k: int, value: int | None) -> Any:
         self.index.set_ef(value)
         return self.index.knn_query(queries, k, num_threads=self.threads)[0].astype(np.int64)
+
+    def chosen(self, query: Any, k: int, value: int, passes: Any) -> Any:
+        """(k,): nodes that do not pass lead on and are not found; nothing where it finds fewer than ``k``."""
+        self.index.set_ef(max(value, k))
+        try:
+            return self.index.knn_query(query, k, num_threads=1, filter=passes.__getitem__)[0][0].astype(np.int64)
+        except RuntimeError:  # What it says to fewer than k.
+            return np.empty(0, np.int64)
 
 
 class USearch(Peer):
@@ -394,7 +403,7 @@ def main() -> None:
     elif spec["task"] == "curve":
         measure.say(measure.curve(peer, measure.Task(peer.work), spec["k"], peer.values))
     elif spec["task"] == "filtered":
-        assert isinstance(peer, FaissIvf)
+        assert isinstance(peer, FaissIvf | Hnswlib)
         measure.say(filtered(peer, spec))
     else:  # cold: one query, the process is measured from outside
         peer.mapped = True
@@ -403,32 +412,37 @@ def main() -> None:
         print(peer.ask(query, spec["k"], spec["value"]).tolist())
 
 
-def filtered(peer: FaissIvf, spec: dict[str, Any]) -> dict[str, Any]:
+def filtered(peer: FaissIvf | Hnswlib, spec: dict[str, Any]) -> dict[str, Any]:
     """At each share of rows that pass: filtered after a search for more, and within it; at the setting of no filter."""
     peer.load()
     task = measure.Task(peer.work)
     k, count = spec["k"], spec["count"]
-    drawn = vectors.draws(np.arange(count))
     report: dict[str, Any] = {}
     for share in spec["shares"]:
-        bitmap = np.packbits(drawn < share, bitorder="little")
+        passes = task.mask(share)
         # Half as many again as it takes on average, and no more than FAISS's heaps are good for.
-        fetch = int(min(count, max(2 * k, 1.5 * k / share), 10_000))
+        fetch = int(min(count, max(2 * k, 1.5 * k / passes.mean()), 10_000))
         for kind in measure.KINDS:
             queries, value = task.queries[kind], spec["values"][kind]
 
-            def after(n: int, queries: Any = queries, value: int = value, fetch: int = fetch) -> Any:
+            def after(
+                n: int, queries: Any = queries, value: int = value, passes: Any = passes, fetch: int = fetch
+            ) -> Any:
                 found = peer.ask(queries[n : n + 1], fetch, value)[0]
                 found = found[found >= 0]
-                return found[drawn[found] < share][:k]  # noqa: B023 - called before the next share
+                return found[passes[found]][:k]
 
-            def within(n: int, queries: Any = queries, value: int = value, bitmap: Any = bitmap) -> Any:
-                return peer.chosen(queries[n : n + 1], k, value, bitmap)
+            def within(n: int, queries: Any = queries, value: int = value, passes: Any = passes) -> Any:
+                return peer.chosen(queries[n : n + 1], k, value, passes)
 
-            for name, ask in (("post-filter", after), ("in the search", within)):
-                p50, p99 = measure.latency(ask, len(queries))
-                recall = task.recall(kind, [ask(n) for n in range(len(queries))], k, share)
-                report[f"{name} {kind} {share}"] = {"p50": p50, "p99": p99, "recall": recall}
+            ways = {f"{spec['system']} within": within}
+            if isinstance(peer, FaissIvf):
+                ways["post-filter"] = after
+            for name, ask in ways.items():
+                cell = measure.filtered_cell(ask, len(queries))
+                few = range(measure.GLANCE if cell["p50"] > 20 else len(queries))
+                recall = task.recall(kind, [ask(n) for n in few], k, share)
+                report[f"{name} {kind} {share}"] = {**cell, "recall": recall}
     return report
 
 

@@ -236,10 +236,11 @@ def _hits(
     names = {i: _name(group.key) for group in page.groups for i in group.positions}
     hits: dict[int, Hit] = {}
     for owner, one in enumerate(found):
-        mine, reader, positions = page.candidates, one.prepared.reader, range(len(page.candidates))
+        mine, reader = page.candidates, one.prepared.reader
+        positions: Sequence[int] = range(len(mine))
         if len(found) > 1:
-            at = np.flatnonzero(mine.owners == owner)
-            mine, positions = mine.take(at), at.tolist()
+            positions = np.flatnonzero(mine.owners == owner).tolist()
+            mine = mine.take(positions)
         ids = mine.ids.tolist()
         data = known[id(reader)]
         why: dict[int, tuple[Match, ...]] = {}

@@ -38,7 +38,7 @@ SCANNED_SHARE = 0.02
 #: folder"). So a filter is searched as if it let at most this share through.
 MAX_FILTER_SHARE = 0.1
 #: Candidates whose rows have memory of their own in each thread.
-_BUFFER_ROWS = 2048
+_BUFFER_ROWS = 5120
 #: Queries whose candidates are in memory at the same time.
 _BLOCK = 256
 

@@ -1,14 +1,19 @@
-"""Draws what `bench/search.py --curves` has recorded: recall@10 against the time of a query, one line for each system.
+"""Draws what `bench/search.py` has recorded.
 
-    python bench/curves.py bench/results/2026-11-30-search.json --out docs/pictures/search-curves.png
+    python bench/searching/curves.py --out docs/pictures/search-curves.png bench/results/2026-11-30-search-curves.json
+    python bench/searching/curves.py --out docs/pictures/search-growth.png RESULT.json RESULT.json...
 
-Needs matplotlib. Times are medians of processor time, of one thread; imseek's are those of the whole call.
+Of a run with `--curves` recall@10 against the time of a query, a line for each system; of others, one for each number
+of vectors, how the time of imseek's whole call grows.
+
+Needs matplotlib. Times are processor time of one thread: medians in curves, means in growth.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +25,6 @@ TICKS = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 
 
 def draw(figures: dict[str, Any], machine: str, out: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib import pyplot
     from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
@@ -54,14 +56,39 @@ def draw(figures: dict[str, Any], machine: str, out: Path) -> None:
     figure.savefig(out, dpi=110)
 
 
+def draw_growth(rows: Sequence[dict[str, Any]], machine: str, out: Path) -> None:
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(6, 4.2))
+    mine = sorted((row for row in rows if row["system"] == "imseek"), key=lambda row: int(row["count"]))
+    for kind, title in KINDS.items():
+        times = [row[kind]["cpu_ms"] for row in mine]
+        axis.plot([row["count"] for row in mine], times, "o-", label=title)
+        for row, time in zip(mine, times, strict=True):
+            axis.annotate(f"{row[kind]['recall']:.3f}", (row["count"], time), fontsize=8, xytext=(4, 4),
+                          textcoords="offset points")  # fmt: skip
+    axis.set_xscale("log")
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("vectors of 512 numbers as CLIP's")
+    axis.set_ylabel("ms of CPU of a whole call; recall@10 beside it")
+    axis.set_title(machine, fontsize=9)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="upper left")
+    figure.tight_layout()
+    figure.savefig(out, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("results", type=Path)
+    parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    record = json.loads(options.results.read_text("utf-8"))
-    machine = record["machine"]
-    draw(record["figures"], f"{machine['cpu']}, load {machine['load_before'][0]:.0f}", options.out)
+    records = [json.loads(path.read_text("utf-8")) for path in options.results]
+    machine = f"{records[0]['machine']['cpu']}, load {records[0]['machine']['load_before'][0]:.0f}"
+    if "curves" in records[0]["figures"]:
+        draw(records[0]["figures"], machine, options.out)
+    else:
+        draw_growth([row for one in records for row in one["figures"]["systems"]], machine, options.out)
 
 
 if __name__ == "__main__":
