@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from imseek.data.catalog.place_paths import is_url
-from imseek.data.files.complete_writes import write_all
+from imseek.data.files.stream_writes import write_all
 from imseek.data.files.system_errors import system_error, translate_os_errors
 from imseek.errors import UsageError
 from imseek.input_file import open_stream

@@ -19,7 +19,7 @@ from imseek.data.catalog.place_paths import is_url as is_url
 from imseek.data.layout import is_collection
 from imseek.data.repair.error_diagnosis import diagnose
 from imseek.encoders import registry, space_compatibility
-from imseek.encoders.checks import check_encodes_text, check_fingerprint
+from imseek.encoders.input_checks import check_encodes_text, check_fingerprint
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CollectionNotFoundError, ImseekError, UsageError
 from imseek.home import COLLECTION_NAME, LOCAL_FOLDER, named_collections

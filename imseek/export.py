@@ -25,7 +25,7 @@ from imseek.analysis.space_vectors import image_space
 from imseek.collection import Collection
 from imseek.collection import open as open_collection
 from imseek.data.catalog.place_paths import is_url
-from imseek.data.files.complete_writes import write_all
+from imseek.data.files.stream_writes import write_all
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet

@@ -43,7 +43,7 @@ from imseek.dataset.results import (
 )
 from imseek.dataset.vector_set_difference import EXPECTED_SHARE, MAX_QUERIED
 from imseek.duplicates import find as find_duplicates
-from imseek.duplicates.related_pairs import RelatedPairs, find_related
+from imseek.duplicates.pair_search import RelatedPairs, find_related
 from imseek.duplicates.results import DuplicateContents, DuplicateKind, DuplicatePair
 from imseek.errors import UsageError
 from imseek.progress import ProgressCallback, Task

@@ -28,7 +28,7 @@ from imseek.duplicates.actions.plans import Plan as Plan
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS as DEFAULT_LOOKS
 from imseek.duplicates.csv_rows import write_csv as write_csv
 from imseek.duplicates.grouping.keepers import RULES, AnyPath, Folders
-from imseek.duplicates.missing_sources import missing_notes
+from imseek.duplicates.offline_sources import missing_notes
 from imseek.duplicates.pipeline import DuplicatesRequest
 from imseek.duplicates.results import KINDS as KINDS
 from imseek.duplicates.results import DuplicateGroup, DuplicateKind, DuplicateReport, KeepRule

@@ -362,7 +362,7 @@ def test_a_file_that_cannot_be_read_at_the_place_is_another_one(
 
 
 def kept(root: Path, ids: list[int]) -> None:
-    from imseek.data.catalog.quarantined_images import QuarantineChange, apply_change
+    from imseek.data.catalog.quarantined_duplicates import QuarantineChange, apply_change
 
     with Writer(root, "an older catalog") as writer:
         apply_change(writer, QuarantineChange(kept=ids))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from imseek.data.vectors import Matches
 from imseek.data.words.values import WordMatches
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.errors import UsageError
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.hubness import BANK_TEXTS, WEIGHT, correct_scores, hub_bias, move_back_hubs

@@ -20,8 +20,8 @@ from imseek.encoders.builtin import onnx_cache, recipe, space
 from imseek.encoders.builtin.head import BLOCK, FEATURES, load_head
 from imseek.encoders.builtin.text import CONTEXT_LENGTH, TextTower
 from imseek.encoders.builtin.weights import FILES
-from imseek.encoders.checks import available_cpus, check_modality, check_pictures, check_texts
 from imseek.encoders.device import check_cpu_fp32
+from imseek.encoders.input_checks import available_cpus, check_modality, check_pictures, check_texts
 from imseek.encoders.onnx_network import Network
 from imseek.encoders.runtime import Runtime
 from imseek.types.arrays import Float32, Pixels

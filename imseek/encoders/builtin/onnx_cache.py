@@ -17,7 +17,7 @@ from imseek.encoders.builtin.space import PROMPTS
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.weights import LITE0, MINILM, class_names
 from imseek.encoders.cache import build_once, cache_dir
-from imseek.encoders.checks import available_cpus, unit_rows
+from imseek.encoders.input_checks import available_cpus, unit_rows
 
 # Increase it when the code that writes the files changes; files with another number are ignored.
 _REVISION: Final = 3

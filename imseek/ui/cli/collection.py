@@ -16,7 +16,7 @@ from imseek.types.json_form import Count, FilePath, Printable
 from imseek.types.maintenance_reports import Problem
 from imseek.types.trust import TrustRecord
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli import notices
+from imseek.ui.cli import notice_history
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
@@ -147,7 +147,7 @@ def create(
         encoder_is = encoder_lines(made.info())
     print(f"created {printable(new.name)} in {printable(str(new.path))}")
     print("\n".join(encoder_is))
-    notices.record_basic(encoder_is)
+    notice_history.record_basic(encoder_is)
 
 
 @app.command(epilog=examples("imseek collection rename holidays holidays-2025"))

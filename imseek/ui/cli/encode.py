@@ -13,7 +13,7 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.input_file import read_input
-from imseek.ui.cli import notices
+from imseek.ui.cli import notice_history
 from imseek.ui.cli.common_options import ForceOption, JsonOption, examples, strict
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import new_path
@@ -100,7 +100,7 @@ def _read_lines(file: str) -> Sequence[str]:
 
 
 def _say_due(note: str) -> None:
-    for one in notices.due_notes((note,)):
+    for one in notice_history.due_notes((note,)):
         say(one)
 
 

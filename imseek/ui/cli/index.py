@@ -19,9 +19,9 @@ from imseek.library import ResolvedCollection
 from imseek.ocr.results import OcrReport
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.json_form import Json
-from imseek.types.truncated_encoders import truncated_reference
+from imseek.types.truncated_encoder_references import truncated_reference
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli import notices
+from imseek.ui.cli import notice_history
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples, rare, refuse_both_forms
 from imseek.ui.cli.configured_defaults import configured_defaults, configured_encoder
@@ -405,7 +405,7 @@ def _create(
         say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
         lines = encoder_lines(opened.info())
         say("\n".join(lines))
-        notices.record_basic(lines)
+        notice_history.record_basic(lines)
     return opened
 
 
