@@ -422,7 +422,7 @@ class Collection:
 
         Raises UsageError (no such column), QueryError (``where``), CorruptCollectionError.
         """
-        from imseek.exports.arrow import metadata_table
+        from imseek.exports.arrow_tables import metadata_table
 
         return self._read(lambda reader: metadata_table(reader, columns, where))
 

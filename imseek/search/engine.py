@@ -21,7 +21,7 @@ from imseek.data.vectors.scores import row_norms, scores_of, top_k
 from imseek.data.words.values import FIELDS
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CAPTION_SOURCES, CorruptCollectionError, QueryError, StaleGenerationError
-from imseek.search import rerank
+from imseek.search import ranking_stages
 from imseek.search.backend import (
     AllowedImages,
     Generation,
@@ -200,7 +200,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError, ExpiredPageError, and PluginError for a
         reranker that cannot be used.
         """
-        rerank.check_query(query)
+        ranking_stages.check_query(query)
         if reranker is None and query.rerank is not None:
             reranker = self._reranker(query.rerank, query)
         generation = newest or self._generations.newest()
@@ -278,7 +278,7 @@ class BaseEngine(ABC, Generic[StoredT]):
                 one, ranked, approximate = _rank(one, *next(retrieved))
             else:
                 ranked, approximate = rank_by_words(one.words, one.count), not one.words.is_exact
-            candidates = rerank.run_stages(rerank.COLLECTION_STAGES, ranked, query, one)
+            candidates = ranking_stages.run_stages(ranking_stages.COLLECTION_STAGES, ranked, query, one)
             beyond = total > len(ranked) and not candidates.irrelevant
             relevant = total if beyond else len(ranked) - candidates.irrelevant
             cut = None if query.cutoff is None else total - relevant

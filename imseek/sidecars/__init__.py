@@ -23,8 +23,8 @@ from imseek.data.reader import Reader
 from imseek.data.user_files.safe_path import ChangingError
 from imseek.edits import ImageEdit
 from imseek.errors import MediaError
-from imseek.media.xmp_edit import add_keywords
-from imseek.media.xmp_values import set_values
+from imseek.media.xmp_caption_rating import set_values
+from imseek.media.xmp_keywords import add_keywords
 from imseek.search.where import Filters
 from imseek.sidecars import files
 from imseek.sidecars.journal import Edit, Journal

@@ -31,7 +31,7 @@ from imseek.media.decode import Limits, decode
 from imseek.media.formats import needs_sandbox, sniff
 from imseek.media.sidecar import read_sidecar
 from imseek.media.xmp import read_xmp
-from imseek.media.xmp_edit import add_keywords
+from imseek.media.xmp_keywords import add_keywords
 
 #: Bytes of a member that a target unpacks, members that it reads, and rows of a table.
 _LIMIT: Final = 1 << 16

@@ -15,7 +15,7 @@ from imseek.data.catalog import quarantined_duplicates
 from imseek.data.user_files import file_moves, safe_path
 from imseek.duplicates.actions import journal as journals
 from imseek.duplicates.actions import quarantine_recovery
-from imseek.duplicates.actions.intents import IntentBuilder
+from imseek.duplicates.actions.intent_builder import IntentBuilder
 from imseek.duplicates.actions.plans import Plan
 from imseek.duplicates.actions.undo import undo
 

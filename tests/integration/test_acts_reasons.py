@@ -207,7 +207,7 @@ def test_the_second_look_before_a_file_goes_sees_what_has_changed(
     collection: imseek.Collection, twins: list[Path], photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The keeper too: its bytes, although its time and size are the same."""
-    from imseek.duplicates.actions.intents import IntentBuilder
+    from imseek.duplicates.actions.intent_builder import IntentBuilder
 
     plan, real = planned(collection, twins), IntentBuilder.intents
 

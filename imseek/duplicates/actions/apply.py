@@ -32,7 +32,7 @@ from imseek.data.writing.writer_wait import open_writer
 from imseek.duplicates.action_results import Action, AppliedFile, ApplyReport, Outcome
 from imseek.duplicates.actions import execute, metadata_transfer
 from imseek.duplicates.actions import journal as journals
-from imseek.duplicates.actions.intents import IntentBuilder, PlanItem
+from imseek.duplicates.actions.intent_builder import IntentBuilder, PlanItem
 from imseek.duplicates.actions.journal import Journal
 from imseek.duplicates.actions.journal_records import Intent, State
 from imseek.duplicates.actions.plan_check import check_plan
