@@ -31,7 +31,7 @@ from imseek.search.query_options import QueryKeywords, with_query_keywords
 from imseek.showing.folder_pictures import FolderPictures
 from imseek.tilde_expansion import expand_user
 from imseek.types.arrays import ImageVectors
-from imseek.types.collections import path_of
+from imseek.types.collection_arguments import path_of
 from imseek.types.pictures import Image
 from imseek.types.spaces import SpaceInfo
 

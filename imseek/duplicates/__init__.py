@@ -37,8 +37,8 @@ from imseek.input_file import open_input
 from imseek.progress import ProgressCallback, Task
 from imseek.search.encoder_loader import load_encoder
 from imseek.search.generations import retry_if_stale
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.collection_info import SpaceInfo
-from imseek.types.collections import AnyCollection, path_of
 from imseek.types.duplicate_judgements import Judgement, Verdict
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ from imseek.labels.results import ForgetReport, LabelEvaluation, LabelPreview, L
 from imseek.labels.zero_shot import LabelContext
 from imseek.progress import ProgressCallback, Task
 from imseek.tilde_expansion import expand_user
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.spaces import name_beside
 
 AnyClasses: TypeAlias = str | os.PathLike[str] | Sequence[str] | Classes

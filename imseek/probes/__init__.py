@@ -22,14 +22,14 @@ from imseek.analysis.space_vectors import Vectors
 from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
-from imseek.probes import evaluation, inference, predictions, probe_store, proposals, training
+from imseek.probes import evaluation, images_to_label, inference, predictions, probe_store, training
 from imseek.probes.inference import Predictions
 from imseek.probes.labels import Labels, read_labels
 from imseek.probes.probe_store import Probe
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, ProbeInfo, ProbeLabel, Proposals
 from imseek.probes.training import MethodChoice
 from imseek.progress import ProgressCallback, Task
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 __all__ = ["Labels", "apply", "drop", "evaluate", "fit", "get", "list_", "propose"]
 
@@ -192,7 +192,7 @@ def propose(
     nothing. Raises as :func:`fit`, and InterruptedError if stopped.
     """
     task = Task(progress, stop)
-    proposals.check_count(n)
+    images_to_label.check_count(n)
     training.check_installed()
     root = path_of(collection)
     probe = None if name is None else probe_store.find(root, name)
@@ -201,7 +201,7 @@ def propose(
     def look(reader: Reader) -> Proposals:
         mine = None if probe is None else probe_store.space_of(reader, probe.info)
         vectors = Vectors(reader, mine or probe_store.find_space(reader, space), filter_ids(reader, where))
-        return proposals.propose(reader, vectors, wanted if probe is None else probe.labels, probe, n, task)
+        return images_to_label.propose(reader, vectors, wanted if probe is None else probe.labels, probe, n, task)
 
     return run_with_reader(collection, look)
 

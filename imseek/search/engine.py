@@ -480,7 +480,7 @@ class Engine(BaseEngine[Reader]):
         """Return how captions agree with pictures, measured once a generation."""
         key, (known, found) = (reader.generation, captions.space_id), self._measured
         if known != key:
-            from imseek.search.word_reliability import read_agreement
+            from imseek.search.collection_word_reliability import read_agreement
 
             found = read_agreement(reader, prepared.spaces[0], captions, prepared.samples()[0])
             self._measured = key, found
@@ -489,7 +489,7 @@ class Engine(BaseEngine[Reader]):
     def _has_names(self, reader: Reader, space: SpaceInfo) -> bool:
         generation, found = self._named
         if generation != reader.generation:
-            from imseek.search.word_reliability import read_has_names
+            from imseek.search.collection_word_reliability import read_has_names
 
             found = read_has_names(reader, space)
             self._named = reader.generation, found

@@ -31,7 +31,7 @@ from imseek.sidecars.journal import Edit, Journal
 from imseek.sidecars.results import Refusal as Refusal
 from imseek.sidecars.results import SidecarReport as SidecarReport
 from imseek.sidecars.results import SidecarUndo as SidecarUndo
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 #: Files recorded and written at a time.
 _BATCH: Final = 256

@@ -23,7 +23,7 @@ from imseek.errors import UsageError
 from imseek.progress import ProgressCallback, Task
 from imseek.tune.results import Retrieval, TuneGain, TuneLoss, TuneOutcome, TuneReport, TuneSource, Tuning
 from imseek.types.adapters import ADAPTER, adapter_of, adapter_reference
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.maintenance_reports import ReencodeOutcome, ReencodeReport
 from imseek.types.spaces import SpaceInfo, name_beside
 

@@ -129,7 +129,7 @@ class BuiltinEncoder:
 
     def prompt_tower(self) -> PromptTower:
         """Load the text tower on torch (:class:`imseek.encoders.prompt_tower.PromptEncoder`)."""
-        from imseek.encoders.builtin.torch_text import load_prompt_tower
+        from imseek.encoders.builtin.prompt_learning_tower import load_prompt_tower
 
         check_modality("text", self._modalities, recipe.REFERENCE)
         return load_prompt_tower(self._texts()[1], load_head() if self._version > 1 else None)

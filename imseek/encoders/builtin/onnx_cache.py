@@ -54,7 +54,7 @@ def _folder(modality: str) -> Path:
 
 
 def _make_image_files(folder: Path) -> None:
-    from imseek.encoders.builtin.networks import write_lite0
+    from imseek.encoders.builtin.onnx_graphs import write_lite0
     from imseek.encoders.builtin.torch_file import read_tensors
 
     state = read_tensors(LITE0.read())
@@ -64,7 +64,7 @@ def _make_image_files(folder: Path) -> None:
 def _make_text_files(folder: Path) -> None:
     import safetensors.numpy
 
-    from imseek.encoders.builtin.networks import write_minilm
+    from imseek.encoders.builtin.onnx_graphs import write_minilm
 
     write_minilm(folder / _TEXT_NETWORK, safetensors.numpy.load(MINILM.read()))
     tower = TextTower(folder / _TEXT_NETWORK, threads=available_cpus())

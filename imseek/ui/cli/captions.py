@@ -19,11 +19,11 @@ from imseek.ui.cli.common_options import (
     examples,
 )
 from imseek.ui.cli.evaluate_shared import left_out_lines
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.quantities import parse_share
-from imseek.ui.cli.shared_flags import with_groups
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable, shorten

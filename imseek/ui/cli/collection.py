@@ -22,10 +22,10 @@ from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
 from imseek.ui.cli.configured_defaults import configured_encoder
 from imseek.ui.cli.download_progress import download_bar
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.index import AlsoOption, CaptionsOption
 from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say, say_collection, say_waiting
-from imseek.ui.cli.shared_flags import with_groups
 from imseek.ui.render.indexing_text import encoder_lines
 from imseek.ui.render.result_json import print_answer, print_json, to_json
 from imseek.ui.render.text import table

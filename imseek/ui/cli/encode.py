@@ -18,7 +18,7 @@ from imseek.ui.cli.common_options import ForceOption, JsonOption, examples, stri
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import new_path
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.render.result_json import print_json
 from imseek.ui.render.words import format_count, printable
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from imseek.errors import UsageError
 from imseek.ui.cli.common_options import rare
-from imseek.ui.cli.shared_flags import flag_group, given_flags
+from imseek.ui.cli.flag_groups import flag_group, given_flags
 
 if TYPE_CHECKING:
     from imseek import Ray

@@ -14,13 +14,13 @@ from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
+from imseek.ui.cli.flag_groups import flag_group, with_groups
 from imseek.ui.cli.image_arguments import read_ids
 from imseek.ui.cli.output import say, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.quantities import parse_size
 from imseek.ui.cli.query_flags import QueryFlags, query_flags
-from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.shared_flags import flag_group, with_groups
+from imseek.ui.cli.runtime_flags import runtime_flags
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.words import format_count, format_size, printable
 

@@ -10,8 +10,8 @@ import typer
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
-from imseek.ui.cli.shared_flags import with_groups
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable, shorten
 

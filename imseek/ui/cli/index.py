@@ -27,10 +27,10 @@ from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_f
 from imseek.ui.cli.configured_defaults import configured_defaults, configured_encoder
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say, say_collection, say_waiting
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.shared_flags import with_groups
+from imseek.ui.cli.runtime_flags import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
 from imseek.ui.cli.source_flags import (
     SOURCE_FLAGS,

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import ForceOption, JsonOption
+from imseek.ui.cli.flag_groups import flag_group
 from imseek.ui.cli.output_files import check_csv, is_stdout, write_csv
-from imseek.ui.cli.shared_flags import flag_group
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from imseek.types.pictures import ImagePlace
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.label import StoredResult, TemperatureOption
 from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.shared_flags import with_groups
 from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable

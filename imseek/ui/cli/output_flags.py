@@ -12,10 +12,10 @@ import typer
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.common_options import IdsOption, JsonOption, rare
+from imseek.ui.cli.flag_groups import flag_group
 from imseek.ui.cli.hit_listing import print_paths, print_table, say_notes
 from imseek.ui.cli.output import has_colour, print_ids, say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, check_new, is_stdout, new_path, write_csv
-from imseek.ui.cli.shared_flags import flag_group
 from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:

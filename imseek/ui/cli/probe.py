@@ -15,6 +15,7 @@ from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
@@ -34,7 +35,6 @@ from imseek.ui.cli.probe_flags import (
     labels_of,
     parse_shots,
 )
-from imseek.ui.cli.shared_flags import with_groups
 from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable

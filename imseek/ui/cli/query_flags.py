@@ -20,8 +20,8 @@ from imseek.errors import QueryError, UsageError
 from imseek.input_file import map_array, read_input
 from imseek.search import OptionField, QueryOptions, Region, check_values, option_fields
 from imseek.ui.cli.common_options import rare
+from imseek.ui.cli.flag_groups import Flag, FlagGroup, flags_of
 from imseek.ui.cli.image_arguments import parse_id, parse_id_argument, parse_picture_term
-from imseek.ui.cli.shared_flags import Flag, FlagGroup, flags_of
 from imseek.ui.render.words import shorten
 
 if TYPE_CHECKING:

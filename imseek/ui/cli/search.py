@@ -16,11 +16,11 @@ from imseek import library
 from imseek.errors import CollectionNotFoundError, ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.common_options import BARE_QUERY, examples
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.output_flags import OUTPUT_FLAGS, OutputOptions
 from imseek.ui.cli.query_flags import QueryFlags, query_flags
-from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.shared_flags import with_groups
+from imseek.ui.cli.runtime_flags import runtime_flags
 from imseek.ui.render.result_json import ErrorAnswer, print_json
 from imseek.ui.render.words import printable
 

@@ -12,7 +12,7 @@ import typer
 
 from imseek import library
 from imseek.ui.cli.common_options import current_folder
-from imseek.ui.cli.shared_flags import flag_group
+from imseek.ui.cli.flag_groups import flag_group
 
 
 @dataclass(frozen=True, slots=True)

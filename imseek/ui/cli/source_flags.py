@@ -14,7 +14,7 @@ from imseek.errors import UsageError
 from imseek.input_file import missing_path_hint, read_input
 from imseek.tilde_expansion import expand_user
 from imseek.ui.cli.common_options import rare
-from imseek.ui.cli.shared_flags import flag_group, given_flags
+from imseek.ui.cli.flag_groups import flag_group, given_flags
 
 if TYPE_CHECKING:
     from imseek import SourceOptions

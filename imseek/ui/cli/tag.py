@@ -20,10 +20,10 @@ from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.image_arguments import parse_id, parse_images
 from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
-from imseek.ui.cli.shared_flags import with_groups
 from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import count_givers, table
 from imseek.ui.render.words import format_count, printable

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples, rare
+from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.index import IndexRun, UntrustedOption, choose_for_index, open_for_index
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
-from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.shared_flags import with_groups
+from imseek.ui.cli.runtime_flags import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
 from imseek.ui.render.indexing_text import copies_phrase
 from imseek.ui.render.result_json import Answer, CollectionName, print_json

@@ -17,8 +17,8 @@ from imseek.data.catalog.postgres.catalog_reader import CURRENT, PostgresConnect
 from imseek.data.catalog.postgres.connection import connect
 from imseek.data.catalog.postgres.driver import driver
 from imseek.data.catalog.postgres.errors import is_programming_error, storage_error
+from imseek.data.catalog.reflected_tables import find_difference, load_tables
 from imseek.data.catalog.sql import Connection
-from imseek.data.catalog.sqlalchemy_tables import find_difference, load_tables
 from imseek.data.collection_records import Current, encode_record
 from imseek.errors import CorruptCollectionError, ReadOnlyError
 

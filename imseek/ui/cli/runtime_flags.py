@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import imseek
 from imseek.ui.cli.common_options import rare
-from imseek.ui.cli.shared_flags import FlagGroup, flag_group, with_groups
+from imseek.ui.cli.flag_groups import FlagGroup, flag_group, with_groups
 
 
 # A test compares the defaults with those of Runtime, because importing that would load NumPy for every ``--help``.
