@@ -26,7 +26,7 @@ from imseek.indexer.sources.tables.base import Kind
 from imseek.indexer.sources.tar_archive import Tar, TarStream
 from imseek.indexer.sources.zip_archive import Zip
 from imseek.media import isobmff, raw
-from imseek.media.annotations import MAX_ENTRIES
+from imseek.media.annotation_values import MAX_ENTRIES
 from imseek.media.decode import Limits, decode
 from imseek.media.formats import needs_sandbox, sniff
 from imseek.media.sidecar import read_sidecar

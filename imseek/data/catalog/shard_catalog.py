@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from imseek.data import layout
-from imseek.data.catalog.catalog import searchable_ids
+from imseek.data.catalog.catalog_writer import searchable_ids
 from imseek.data.catalog.sql import Connection, chunks, column, insert, scalar, with_list
 from imseek.data.collection_records import FOREVER
 from imseek.data.files import collection_files, durable_files

@@ -18,7 +18,7 @@ import numpy as np
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files, shard_catalog
 from imseek.data.catalog.backend import backend_of
-from imseek.data.catalog.catalog import modalities
+from imseek.data.catalog.catalog_writer import modalities
 from imseek.data.catalog.sql import Connection, chunks, column, scalar, with_list
 from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import (

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from imseek.data import layout
 from imseek.data.catalog import index_policy
-from imseek.data.catalog.catalog import set_meta
+from imseek.data.catalog.catalog_writer import set_meta
 from imseek.data.catalog.index_policy import policy_of
 from imseek.data.catalog.index_policy_text import POLICY, format_policy
 from imseek.data.files.memory_limit import memory_bytes

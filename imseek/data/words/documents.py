@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import find_meta, set_meta
+from imseek.data.catalog.catalog_writer import find_meta, set_meta
 from imseek.data.catalog.place_paths import base_folder
 from imseek.data.catalog.sql import Connection, chunks, column, insert, scalar, with_list
 from imseek.data.catalog.sqlite import word_index

@@ -10,7 +10,7 @@ import numpy as np
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog, spaces
-from imseek.data.catalog.catalog import LIVE, QUARANTINED, SUSPENDED, modalities
+from imseek.data.catalog.catalog_writer import LIVE, QUARANTINED, SUSPENDED, modalities
 from imseek.data.catalog.changeset import Changeset, NewImage
 from imseek.data.catalog.sql import Connection, chunks, insert, scalar, with_list
 from imseek.data.catalog.tag_reader import is_from_model

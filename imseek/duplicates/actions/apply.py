@@ -35,7 +35,7 @@ from imseek.duplicates.actions import journal as journals
 from imseek.duplicates.actions.intent_builder import IntentBuilder, PlanItem
 from imseek.duplicates.actions.journal import Journal
 from imseek.duplicates.actions.journal_records import Intent, State
-from imseek.duplicates.actions.plan_check import check_plan
+from imseek.duplicates.actions.plan_scope_check import check_plan
 from imseek.duplicates.actions.plans import LINK_ACTIONS, MOVE_ACTIONS, Plan
 from imseek.duplicates.actions.precheck import (
     AlreadyDoneError,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data import layout
-from imseek.data.catalog.catalog import LIVE, now
+from imseek.data.catalog.catalog_writer import LIVE, now
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, file_uri, is_url, join
 from imseek.data.catalog.quarantined_duplicates import CatalogImage, LiveSource, live_sources, look_up_images
 from imseek.data.catalog.sources import contains

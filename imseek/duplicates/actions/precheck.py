@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from imseek.data import layout
-from imseek.data.catalog.catalog import LIVE, QUARANTINED
+from imseek.data.catalog.catalog_writer import LIVE, QUARANTINED
 from imseek.data.catalog.changeset import Placement
 from imseek.data.catalog.quarantined_duplicates import CatalogImage, LiveSource
 from imseek.data.user_files import file_copies, safe_path

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from imseek.data.catalog import quarantined_duplicates
-from imseek.data.catalog.catalog import LIVE
+from imseek.data.catalog.catalog_writer import LIVE
 from imseek.data.catalog.quarantined_duplicates import QuarantineChange, live_sources, look_up_images
 from imseek.data.files import durable_files
 from imseek.data.user_files import safe_path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DatabaseError
 
-from imseek.data.catalog.catalog import Catalog, set_meta
+from imseek.data.catalog.catalog_writer import Catalog, set_meta
 from imseek.data.catalog.migrations import count_applied, migrate
 from imseek.data.catalog.postgres.address import Address, read_address
 from imseek.data.catalog.postgres.catalog_reader import CURRENT, PostgresConnection, check_version
