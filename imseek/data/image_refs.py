@@ -9,10 +9,9 @@ from pathlib import Path
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, base_folder, is_url, join_root
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sql import column, with_list
+from imseek.data.catalog.sql import column, id_chunks, with_list
 from imseek.data.collection_records import FOREVER
 from imseek.data.files.durable_files import digest_of_file
-from imseek.data.reader import chunks
 from imseek.input_file import open_input
 
 #: Separates an archive and its member in displayed paths.
@@ -40,7 +39,7 @@ def filter_live(root: Path, ids: Iterable[int]) -> set[int]:
     """Filter ``ids`` to live images, including quarantined ones, as of now."""
     found: set[int] = set()
     with connect_read_only(root) as connection:
-        for chunk in chunks([image_id for image_id in ids if 0 <= image_id < FOREVER]):
+        for chunk in id_chunks([image_id for image_id in ids if 0 <= image_id < FOREVER]):
             query = with_list("SELECT image_id FROM images WHERE died = ? AND image_id IN (??)", chunk)
             found.update(column(connection, query, (FOREVER, *chunk)))
     return found

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sql import ReadConnection
+from imseek.data.catalog.sql import ReadConnection, id_chunks
 from imseek.data.collection_records import FOREVER
-from imseek.data.reader import chunks
 from imseek.errors import StorageError
 
 
@@ -79,7 +78,7 @@ def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes
     alike: dict[bytes, list[int]] = {}
     live = f"died = {FOREVER}"
     with connect_read_only(root) as connection:
-        for chunk in chunks(image_ids):
+        for chunk in id_chunks(image_ids):
             marks = ",".join("?" * len(chunk))
             of_these = f"SELECT content_hash FROM images WHERE {live} AND image_id IN ({marks})"  # noqa: S608
             query = f"SELECT image_id, content_hash FROM images WHERE {live} AND content_hash IN ({of_these}) "  # noqa: S608

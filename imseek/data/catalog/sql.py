@@ -82,3 +82,8 @@ def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """Yield the values in parts that fit into one statement."""
     for start in range(0, len(values), _CHUNK):
         yield values[start : start + _CHUNK]
+
+
+def id_chunks(image_ids: Iterable[int]) -> Iterator[Sequence[int]]:
+    """Yield ids, which may be NumPy's, as Python's integers in such parts."""
+    return chunks([int(i) for i in image_ids])

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sql import with_list
+from imseek.data.catalog.sql import id_chunks, with_list
 from imseek.data.collection_records import FOREVER
-from imseek.data.reader import Reader, chunks
+from imseek.data.reader import Reader
 from imseek.data.shards.metadata_columns import is_duplicate_mark
 from imseek.errors import UsageError, did_you_mean
 
@@ -62,7 +62,7 @@ def rows_of_images(reader: Reader, image_ids: Sequence[int]) -> list[TagRow]:
     )
     found: list[TagRow] = []
     with connect_read_only(reader.root) as connection:
-        for chunk in chunks(sorted(set(image_ids))):
+        for chunk in id_chunks(sorted(set(image_ids))):
             values = (reader.generation, reader.generation, *chunk)
             found += connection.execute(with_list(query, chunk), values)
         reader.check_history(connection)

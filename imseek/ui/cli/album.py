@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,10 +102,7 @@ def add(
     """Add images to the end of an album."""
     from imseek import albums
 
-    _check_images(images, where)
-    listed = parse_images(images or ())
-    run = Run.on(collection, as_json=as_json)
-    return _print_report(run, albums.add(run.path, name, listed, where=where))
+    return _change_members(albums.add, name, images, where, collection, as_json)
 
 
 @app.command(epilog=examples("imseek album remove Lisbon 17"))
@@ -118,10 +116,7 @@ def remove(
     """Remove images from an album; they stay in the collection."""
     from imseek import albums
 
-    _check_images(images, where)
-    listed = parse_images(images or ())
-    run = Run.on(collection, as_json=as_json)
-    return _print_report(run, albums.remove(run.path, name, listed, where=where))
+    return _change_members(albums.remove, name, images, where, collection, as_json)
 
 
 @app.command(epilog=examples("imseek album arrange Lisbon 23 17", "imseek album arrange Lisbon --cover 17"))
@@ -173,9 +168,19 @@ def delete(name: NameArgument, collection: CollectionOption = None, as_json: Jso
     return run.finish(report, lambda: [f"deleted {printable(name)}; {format_count(report.changed, 'image')} stay"])
 
 
-def _check_images(images: list[str] | None, where: str | None) -> None:
+def _change_members(
+    change: Callable[..., AlbumReport],
+    name: str,
+    images: list[str] | None,
+    where: str | None,
+    collection: str | None,
+    as_json: bool,
+) -> int:
     if not images and where is None:
         raise UsageError("no images are given", hint="name ids or files, use - for stdin, or --where")
+    listed = parse_images(images or ())
+    run = Run.on(collection, as_json=as_json)
+    return _print_report(run, change(run.path, name, listed, where=where))
 
 
 def _print_report(run: Run, report: AlbumReport) -> int:
