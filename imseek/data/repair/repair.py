@@ -195,7 +195,7 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
         ledger.restored.append(f"{problem.file} from the metadata")
     elif problem.kind == "vectors" and _holds_captions(writer, problem.file):
         _reset_caption_space(writer, problem.file, ledger)
-    elif problem.kind == "column" and _is_of_sidecars(problem.file):
+    elif problem.kind == "column" and _column_set(problem.file) == SIDECARS:
         _retire_sidecars(writer, problem.file, shard_id)
         ledger.lost.append(f"{problem.file}: what lies beside pictures; `imseek index` reads it again")
     elif problem.kind == "column":
@@ -227,10 +227,6 @@ def _describe_model_loss(writer: Writer, file: str) -> str:
 
 def _retire_file(writer: Writer, file: str) -> None:
     writer.apply(lambda connection, generation: shard_catalog.retire_files(connection, generation, "path = ?", (file,)))
-
-
-def _is_of_sidecars(file: str) -> bool:
-    return _column_set(file) == SIDECARS
 
 
 def _describe_column_loss(file: str) -> str:

@@ -184,7 +184,8 @@ class Dispatcher:
                 self._start_worker()
             began = time.monotonic()
             while not self._closing.is_set():
-                self._receive_pieces()
+                while not self._incoming.empty():
+                    self._pieces.append(self._incoming.get())
                 self._assign_pieces()
                 if any(worker.host for worker in self._workers):
                     began = time.monotonic()
@@ -210,10 +211,6 @@ class Dispatcher:
                 self._pieces.append(self._incoming.get(timeout=POLL_SECONDS))
             except queue.Empty:
                 continue
-
-    def _receive_pieces(self) -> None:
-        while not self._incoming.empty():
-            self._pieces.append(self._incoming.get())
 
     def _assign_pieces(self) -> None:
         for worker in sorted(self._workers, key=lambda one: len(one.pieces)):

@@ -135,7 +135,7 @@ def export(
         list[str] | None,
         typer.Option("--text", metavar="TEXT", help="Export the hits of a search for these words; may be repeated."),
     ] = None,
-    limit: Annotated[int | None, options.limit("Maximum number of hits (default: 1000).", least=1)] = None,
+    limit: Annotated[int | None, options.limit("Maximum number of hits (default: 1000).", min=1)] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option("--tag", metavar="TAG", help="Only images with this tag; may be repeated."),

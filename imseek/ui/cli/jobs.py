@@ -28,7 +28,7 @@ app = Group(
 )
 
 _COLUMNS: Final = ("job_id", "state", "exit_code", "pid", "host", "started", "ended", "progress", "kind")
-LimitOption = Annotated[int, options.limit("Show at most this many runs.", least=1)]
+LimitOption = Annotated[int, options.limit("Show at most this many runs.", min=1)]
 _LIMIT = 20
 #: Kinds of runs whose progress is in files.
 _OF_FILES = ("index", "watch")

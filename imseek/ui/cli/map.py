@@ -82,7 +82,7 @@ def map_(
         ),
     ] = None,
     seed: Annotated[
-        int | None, options.seed("Random seed; the same seed gives the same map (default: 0).", least=None)
+        int | None, options.seed("Random seed; the same seed gives the same map (default: 0).", min=None)
     ] = None,
     sample: Annotated[
         int,

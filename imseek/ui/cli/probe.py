@@ -160,7 +160,7 @@ def propose(
     binary: BinaryOption = None,
     several: SeveralOption = False,
     negatives: NegativesOption = None,
-    limit: Annotated[int, options.limit("How many images to show.", least=None)] = 20,
+    limit: Annotated[int, options.limit("How many images to show.", min=None)] = 20,
     where: WhereOption = None,
     space: SpaceOption = None,
     collection: CollectionOption = None,
