@@ -14,7 +14,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.image_arguments import parse_image, parse_images
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 app = Group(
     "List, create and change albums: tags with a cover and an order.",
-    epilog=examples("imseek album create Lisbon --where \"path LIKE '%/lisbon/%'\"", "imseek album list"),
+    "imseek album create Lisbon --where \"path LIKE '%/lisbon/%'\"",
+    "imseek album list",
 )
 
 
@@ -47,7 +48,7 @@ ImagesArgument = Annotated[
 WhereOption = Annotated[str | None, options.where("All images that match this condition (docs/where.md).")]
 
 
-@app.command("list", epilog=examples("imseek album list"))
+@app.command("imseek album list", name="list")
 @with_groups(output=LIST_FLAGS)
 def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
     """List all albums with how many images they have."""
@@ -65,7 +66,7 @@ def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
         say("there is no album yet: `imseek album create NAME`")
 
 
-@app.command(epilog=examples("imseek album show Lisbon", "imseek album show Lisbon --json | jq '.image_ids[]'"))
+@app.command("imseek album show Lisbon", "imseek album show Lisbon --json | jq '.image_ids[]'")
 def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Print the ids of an album's images, in its order."""
     from imseek import albums
@@ -75,7 +76,7 @@ def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonO
     return run.finish(found, lambda: [str(image_id) for image_id in found.image_ids])
 
 
-@app.command(epilog=examples("imseek album create Lisbon 17 harbour.jpg", "imseek album create best"))
+@app.command("imseek album create Lisbon 17 harbour.jpg", "imseek album create best")
 def create(
     name: NameArgument,
     images: ImagesArgument = None,
@@ -91,7 +92,7 @@ def create(
     return _print_report(run, albums.create(run.path, name, listed, where=where))
 
 
-@app.command(epilog=examples("imseek album add Lisbon 17 harbour.jpg", "imseek album add Lisbon --where 'year = 2024'"))
+@app.command("imseek album add Lisbon 17 harbour.jpg", "imseek album add Lisbon --where 'year = 2024'")
 def add(
     name: NameArgument,
     images: ImagesArgument = None,
@@ -105,7 +106,7 @@ def add(
     return _change_members(albums.add, name, images, where, collection, as_json)
 
 
-@app.command(epilog=examples("imseek album remove Lisbon 17"))
+@app.command("imseek album remove Lisbon 17")
 def remove(
     name: NameArgument,
     images: ImagesArgument = None,
@@ -119,7 +120,7 @@ def remove(
     return _change_members(albums.remove, name, images, where, collection, as_json)
 
 
-@app.command(epilog=examples("imseek album arrange Lisbon 23 17", "imseek album arrange Lisbon --cover 17"))
+@app.command("imseek album arrange Lisbon 23 17", "imseek album arrange Lisbon --cover 17")
 def arrange(
     name: NameArgument,
     images: ImagesArgument = None,
@@ -144,7 +145,7 @@ def arrange(
     return _print_report(run, report)
 
 
-@app.command(epilog=examples("imseek album rename Lisbon 'Lisbon 2024'"))
+@app.command("imseek album rename Lisbon 'Lisbon 2024'")
 def rename(
     name: NameArgument,
     to: Annotated[str, typer.Argument(metavar="NEW", help="The new name of the album.")],
@@ -158,7 +159,7 @@ def rename(
     return _print_report(run, albums.rename(run.path, name, to))
 
 
-@app.command(epilog=examples("imseek album delete Lisbon"))
+@app.command("imseek album delete Lisbon")
 def delete(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Delete an album, and its tag on all images; the images stay in the collection."""
     from imseek import albums

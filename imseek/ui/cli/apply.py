@@ -18,8 +18,9 @@ from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, rare
 from imseek.ui.cli.output import say_collection
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, format_size, printable
@@ -60,21 +61,10 @@ class UndoList:
     """The newest first."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "apply",
-        epilog=examples("imseek duplicates apply plan.json", "imseek duplicates apply plan.json --yes"),
-    )(apply)
-    app.command(
-        "undo",
-        epilog=examples(
-            "imseek duplicates undo --list",
-            "imseek duplicates undo",
-            "imseek duplicates undo 20260301-120000-1f2e3d --yes",
-        ),
-    )(undo)
+app = Group()
 
 
+@app.command("imseek duplicates apply plan.json", "imseek duplicates apply plan.json --yes")
 def apply(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan written by `imseek duplicates find --plan`.")],
     yes: YesOption = False,
@@ -98,6 +88,9 @@ def apply(
     return _exit_code(report, run)
 
 
+@app.command(
+    "imseek duplicates undo --list", "imseek duplicates undo", "imseek duplicates undo 20260301-120000-1f2e3d --yes"
+)
 def undo(
     undo_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The id that `--list` shows (default: the newest).")

@@ -15,7 +15,8 @@ from imseek.errors import MissingExtraError, UsageError
 from imseek.search import By, option_fields
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, WhereOption
 from imseek.ui.cli.desktop_viewer import open_in_viewer
 from imseek.ui.cli.hit_listing import print_places
 from imseek.ui.cli.output import say, say_collection
@@ -28,17 +29,12 @@ if TYPE_CHECKING:
     from imseek.types.search_results import Hit
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "browse",
-        epilog=examples(
-            "imseek browse",
-            "imseek browse 'a red bicycle'",
-            "imseek browse 'a red bicycle' --paths | xargs -d '\\n' ls -l",
-        ),
-    )(browse)
+app = Group()
 
 
+@app.command(
+    "imseek browse", "imseek browse 'a red bicycle'", "imseek browse 'a red bicycle' --paths | xargs -d '\\n' ls -l"
+)
 @with_runtime("device", "precision")
 def browse(
     text: Annotated[

@@ -13,8 +13,9 @@ from imseek.clusters.results import ClusterReport
 from imseek.errors import UsageError
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, check_new, new_file, write_rows
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
@@ -38,19 +39,16 @@ class ClusterAnswer:
     """Files that were written, by kind."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "clusters",
-        epilog=examples(
-            "imseek clusters",
-            "imseek clusters -k 20 --html clusters.html",
-            "imseek clusters --density --names words.txt --save kinds",
-            "imseek search 'a boat' --where 'kinds = 3'",
-            "imseek clusters --again kinds",
-        ),
-    )(clusters)
+app = Group()
 
 
+@app.command(
+    "imseek clusters",
+    "imseek clusters -k 20 --html clusters.html",
+    "imseek clusters --density --names words.txt --save kinds",
+    "imseek search 'a boat' --where 'kinds = 3'",
+    "imseek clusters --again kinds",
+)
 def clusters(
     k: Annotated[
         int | None,

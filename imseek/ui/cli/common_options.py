@@ -5,7 +5,7 @@ An alias is an option that means the same everywhere; a function makes one whose
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
@@ -16,8 +16,10 @@ from imseek.errors import UsageError
 T = TypeVar("T")
 
 
-def examples(*commands: str) -> str:
-    """Format the epilogue of a command's ``--help``. The ``\\b`` line keeps the line breaks."""
+def example_lines(commands: Sequence[str]) -> str | None:
+    """Format examples for the end of a command's ``--help``: the ``\\b`` line keeps the line breaks. None for none."""
+    if not commands:
+        return None
     title = "Example:" if len(commands) == 1 else "Examples:"
     return "\n".join(["\b", title, *(f"  {command}" for command in commands)])
 

@@ -23,7 +23,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_csv, check_new, new_file, stream_of
 from imseek.ui.cli.progress import thumbnail_progress
@@ -40,14 +40,12 @@ if TYPE_CHECKING:
 
 app = Group(
     "Find duplicates, review them, and set them aside reversibly.",
+    "imseek duplicates",
+    "imseek duplicates judge 17 23 --different",
+    "imseek duplicates find --kind exact --plan plan.json --action quarantine",
+    "imseek duplicates apply plan.json --yes",
+    "imseek duplicates undo --yes",
     default="find",
-    epilog=examples(
-        "imseek duplicates",
-        "imseek duplicates judge 17 23 --different",
-        "imseek duplicates find --kind exact --plan plan.json --action quarantine",
-        "imseek duplicates apply plan.json --yes",
-        "imseek duplicates undo --yes",
-    ),
 )
 
 
@@ -116,14 +114,12 @@ class DuplicatesLine:
 
 
 @app.command(
-    epilog=examples(
-        "imseek duplicates find",
-        "imseek duplicates find --kind exact --kind same --kind scene --html duplicates.html",
-        "imseek duplicates find --keep oldest --protect ~/Pictures/albums --csv duplicates.csv",
-        "imseek duplicates find --kind exact --plan plan.json --action quarantine",
-        "imseek duplicates find --sure 99% --plan plan.json --action trash",
-        "imseek duplicates find --jsonl | jq -r '.group.members[]? | select(.keep | not).path'",
-    )
+    "imseek duplicates find",
+    "imseek duplicates find --kind exact --kind same --kind scene --html duplicates.html",
+    "imseek duplicates find --keep oldest --protect ~/Pictures/albums --csv duplicates.csv",
+    "imseek duplicates find --kind exact --plan plan.json --action quarantine",
+    "imseek duplicates find --sure 99% --plan plan.json --action trash",
+    "imseek duplicates find --jsonl | jq -r '.group.members[]? | select(.keep | not).path'",
 )
 def find(
     kind: Annotated[
@@ -294,8 +290,8 @@ def find(
     )
 
 
-judge.register(app)
-apply.register(app)
+app.add_typer(judge.app)
+app.add_typer(apply.app)
 
 
 class _GroupProgress:

@@ -10,7 +10,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_cutoff, evaluate_zeroshot
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption
 from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
     CaptionsOption,
@@ -27,21 +27,16 @@ if TYPE_CHECKING:
 
 app = Group(
     "Measure the quality of search, by captions, by labels, and against exact search. Only `cutoff` stores anything.",
-    epilog=examples(
-        "imseek evaluate retrieval",
-        "imseek evaluate ann",
-        "imseek evaluate compare --encoder builtin --encoder default",
-    ),
+    "imseek evaluate retrieval",
+    "imseek evaluate ann",
+    "imseek evaluate compare --encoder builtin --encoder default",
 )
 
 
 @app.command(
-    "retrieval",
-    epilog=examples(
-        "imseek evaluate retrieval",
-        "imseek evaluate retrieval --captions coco.jsonl --among all",
-        'imseek evaluate retrieval --where "year >= 2022" --k 1 --k 100 --json',
-    ),
+    "imseek evaluate retrieval",
+    "imseek evaluate retrieval --captions coco.jsonl --among all",
+    'imseek evaluate retrieval --where "year >= 2022" --k 1 --k 100 --json',
 )
 def retrieval(
     captions: CaptionsOption = None,
@@ -88,7 +83,5 @@ def _lines(report: RetrievalReport) -> list[str]:
     return [*lines, *left_out_lines(report.left_out)]
 
 
-evaluate_zeroshot.register(app)
-evaluate_ann.register(app)
-evaluate_compare.register(app)
-evaluate_cutoff.register(app)
+for _module in (evaluate_zeroshot, evaluate_ann, evaluate_compare, evaluate_cutoff):
+    app.add_typer(_module.app)

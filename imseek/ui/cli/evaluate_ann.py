@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.evaluate_shared import parse_space
 from imseek.ui.cli.output import say
 from imseek.ui.cli.quantities import parse_share
@@ -20,17 +21,14 @@ if TYPE_CHECKING:
     from imseek.evaluate.results import NeighbourReport
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "ann",
-        epilog=examples(
-            "imseek evaluate ann",
-            "imseek evaluate ann --given queries.txt --k 10 --k 100",
-            "imseek evaluate ann --filtered 5% --json",
-        ),
-    )(ann)
+app = Group()
 
 
+@app.command(
+    "imseek evaluate ann",
+    "imseek evaluate ann --given queries.txt --k 10 --k 100",
+    "imseek evaluate ann --filtered 5% --json",
+)
 def ann(
     queries: Annotated[
         int,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import typer
-
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.evaluate_shared import CaptionColumnOption, CaptionsOption, left_out_lines
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
@@ -21,17 +20,14 @@ if TYPE_CHECKING:
 _KINDS: Final = {"auto": "words", "image": "words, --by image", "picture": "pictures"}
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "cutoff",
-        epilog=examples(
-            "imseek evaluate cutoff",
-            "imseek evaluate cutoff --captions judgements.csv --caption-column query",
-            "imseek search 'a red car' --cutoff 10%",
-        ),
-    )(cutoff)
+app = Group()
 
 
+@app.command(
+    "imseek evaluate cutoff",
+    "imseek evaluate cutoff --captions judgements.csv --caption-column query",
+    "imseek search 'a red car' --cutoff 10%",
+)
 @with_runtime()
 def cutoff(
     captions: CaptionsOption = None,

@@ -15,7 +15,8 @@ from imseek.types.indexing_runs import Failure
 from imseek.types.json_form import Json
 from imseek.types.pictures import Image
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.image_arguments import find_image, parse_image
 from imseek.ui.cli.output import say
 from imseek.ui.render.indexing_text import failures_table
@@ -51,10 +52,10 @@ class ImageText:
     """From the top; null where the picture was not read (`imseek maintain --ocr`)."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command("info", epilog=examples("imseek info", "imseek info --failures --json", "imseek info 17"))(info)
+app = Group()
 
 
+@app.command("imseek info", "imseek info --failures --json", "imseek info 17")
 def info(
     image: Annotated[
         str | None,

@@ -10,7 +10,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
@@ -21,11 +21,7 @@ from imseek.ui.render.words import format_count, printable
 if TYPE_CHECKING:
     from imseek.jobs import Job
 
-app = Group(
-    "List the runs of a collection, and stop one.",
-    default="list",
-    epilog=examples("imseek jobs", "imseek jobs cancel 12"),
-)
+app = Group("List the runs of a collection, and stop one.", "imseek jobs", "imseek jobs cancel 12", default="list")
 
 _COLUMNS: Final = ("job_id", "state", "exit_code", "pid", "host", "started", "ended", "progress", "kind")
 LimitOption = Annotated[int, options.limit("Show at most this many runs.", min=1)]
@@ -34,7 +30,7 @@ _LIMIT = 20
 _OF_FILES = ("index", "watch")
 
 
-@app.command("list", epilog=examples("imseek jobs list", "imseek jobs list --limit 100 --json"))
+@app.command("imseek jobs list", "imseek jobs list --limit 100 --json", name="list")
 @with_groups(output=LIST_FLAGS)
 def list_(limit: LimitOption = _LIMIT, collection: CollectionOption = None, *, output: ListFlags) -> None:
     """List the runs of a collection, the newest first: in the background, in a terminal, or finished."""
@@ -52,7 +48,7 @@ def list_(limit: LimitOption = _LIMIT, collection: CollectionOption = None, *, o
         say("nothing has been run on this collection yet")
 
 
-@app.command(epilog=examples("imseek jobs cancel 12"))
+@app.command("imseek jobs cancel 12")
 def cancel(
     job_id: Annotated[int, typer.Argument(metavar="ID", help="The number of the run in `imseek jobs`.")],
     collection: CollectionOption = None,

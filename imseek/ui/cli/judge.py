@@ -12,8 +12,9 @@ import typer
 from imseek.errors import UsageError
 from imseek.types.duplicate_judgements import Judgement
 from imseek.types.json_form import Count, Json
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.image_arguments import parse_image
 from imseek.ui.render.text import format_place, table
 
@@ -43,17 +44,14 @@ class JudgementList:
     judgements: tuple[JudgedContents, ...]
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "judge",
-        epilog=examples(
-            "imseek duplicates judge 17 23 --different",
-            "imseek duplicates judge holiday.jpg backup/IMG_0042.jpg --same",
-            "imseek duplicates judge",
-        ),
-    )(judge)
+app = Group()
 
 
+@app.command(
+    "imseek duplicates judge 17 23 --different",
+    "imseek duplicates judge holiday.jpg backup/IMG_0042.jpg --same",
+    "imseek duplicates judge",
+)
 def judge(
     images: Annotated[
         list[str] | None,

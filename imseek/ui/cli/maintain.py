@@ -24,8 +24,9 @@ from imseek.types.maintenance_reports import (
 )
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import index_build
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare, refuse_both_forms
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, rare, refuse_both_forms
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
@@ -59,22 +60,19 @@ class Maintenance:
     """Only where it was to be moved."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "maintain",
-        epilog=examples(
-            "imseek maintain",
-            "imseek maintain --purge",
-            "imseek maintain --ocr",
-            "imseek maintain --reencode default",
-            "imseek maintain --add-space timm:vit_small_patch14_dinov2.lvd142m",
-            "imseek maintain --drop-space 0",
-            "imseek maintain --catalog postgresql://imseek@db.example/pictures",
-            "imseek maintain --index auto --memory 4GB --recall 0.95",
-        ),
-    )(maintain)
+app = Group()
 
 
+@app.command(
+    "imseek maintain",
+    "imseek maintain --purge",
+    "imseek maintain --ocr",
+    "imseek maintain --reencode default",
+    "imseek maintain --add-space timm:vit_small_patch14_dinov2.lvd142m",
+    "imseek maintain --drop-space 0",
+    "imseek maintain --catalog postgresql://imseek@db.example/pictures",
+    "imseek maintain --index auto --memory 4GB --recall 0.95",
+)
 @with_runtime()
 def maintain(
     merge: Annotated[bool, typer.Option("--merge", help="Merge small shards, as `imseek index` also does.")] = False,

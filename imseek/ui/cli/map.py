@@ -14,13 +14,13 @@ from imseek.maps.results import MapReport
 from imseek.progress import Task
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import (
     CollectionOption,
     ForceFilesOption,
     JsonOption,
     WhereOption,
-    examples,
     rare,
 )
 from imseek.ui.cli.output import say
@@ -47,19 +47,17 @@ class MapAnswer:
     """Files that were written, by kind."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "map",
-        epilog=examples(
-            "imseek map --html map.html",
-            "imseek map --html map.html --colour folder --thumbnails 5000",
-            "imseek map --method pca --name first",
-            "imseek map --where 'year = 2023' --name y2023 --parquet y2023.parquet --columns camera,taken_at",
-            "imseek search 'a boat' --where 'map_x > 3'",
-        ),
-    )(map_)
+app = Group()
 
 
+@app.command(
+    "imseek map --html map.html",
+    "imseek map --html map.html --colour folder --thumbnails 5000",
+    "imseek map --method pca --name first",
+    "imseek map --where 'year = 2023' --name y2023 --parquet y2023.parquet --columns camera,taken_at",
+    "imseek search 'a boat' --where 'map_x > 3'",
+    name="map",
+)
 def map_(
     method: Annotated[
         Literal["umap", "pca"] | None,

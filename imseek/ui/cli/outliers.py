@@ -9,8 +9,9 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, IdsOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, IdsOption, JsonOption, WhereOption
 from imseek.ui.cli.output import print_ids
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, new_file, write_rows
 from imseek.ui.render.result_json import to_json
@@ -23,17 +24,14 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ("score", "copies", *IMAGE_COLUMNS)
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "outliers",
-        epilog=examples(
-            "imseek outliers",
-            "imseek outliers -n 100 --method lof --csv odd.csv",
-            "imseek outliers --save odd && imseek search 'a boat' --where 'odd > 0.5'",
-        ),
-    )(outliers)
+app = Group()
 
 
+@app.command(
+    "imseek outliers",
+    "imseek outliers -n 100 --method lof --csv odd.csv",
+    "imseek outliers --save odd && imseek search 'a boat' --where 'odd > 0.5'",
+)
 def outliers(
     limit: Annotated[int, options.limit("How many images to show.")] = 20,
     method: Annotated[

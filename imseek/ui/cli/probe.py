@@ -14,7 +14,7 @@ from imseek.ui.cli import probe_text
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
@@ -41,11 +41,9 @@ from imseek.ui.render.words import format_count, printable
 
 app = Group(
     "Learn classes from a few labelled images, and label the rest.",
-    epilog=examples(
-        "imseek probe fit pets --tags cat,dog",
-        "imseek probe apply pets --save pets",
-        "imseek probe propose pets",
-    ),
+    "imseek probe fit pets --tags cat,dog",
+    "imseek probe apply pets --save pets",
+    "imseek probe propose pets",
 )
 
 _LIST_COLUMNS: Final = ("name", "method", "labels", "accuracy", "created", "classes", "encoder")
@@ -66,7 +64,7 @@ class ProbeList:
     probes: tuple[ProbeInfo, ...]
 
 
-@app.command(epilog=examples("imseek probe fit pets --tags cat,dog", "imseek probe fit sharp --binary sharp"))
+@app.command("imseek probe fit pets --tags cat,dog", "imseek probe fit sharp --binary sharp")
 def fit(
     name: NameArgument,
     tags: TagsOption = None,
@@ -109,7 +107,7 @@ def fit(
     return run.finish(ProbeAnswer(found), lambda: probe_text.probe_lines(found), notes=[hint])
 
 
-@app.command(epilog=examples("imseek probe apply pets", "imseek probe apply pets --tag --threshold 0.95"))
+@app.command("imseek probe apply pets", "imseek probe apply pets --tag --threshold 0.95")
 def apply(
     name: NameArgument,
     where: WhereOption = None,
@@ -146,9 +144,7 @@ def apply(
     )
 
 
-@app.command(
-    epilog=examples("imseek probe propose pets", "imseek probe propose --tags cat,dog -n 50 --csv to-label.csv")
-)
+@app.command("imseek probe propose pets", "imseek probe propose --tags cat,dog -n 50 --csv to-label.csv")
 @with_groups(output=LIST_FLAGS)
 def propose(
     name: Annotated[
@@ -191,12 +187,7 @@ def propose(
     return run.finish(found, output.lines(lambda: probe_text.proposal_lines(found)))
 
 
-@app.command(
-    epilog=examples(
-        "imseek probe evaluate pets --truth folder",
-        "imseek probe evaluate --truth tags:cat,dog --curve 1,2,4,8",
-    )
-)
+@app.command("imseek probe evaluate pets --truth folder", "imseek probe evaluate --truth tags:cat,dog --curve 1,2,4,8")
 def evaluate(
     name: Annotated[
         str | None,
@@ -248,7 +239,7 @@ def evaluate(
     return run.finish(found, lambda: probe_text.evaluation_lines(found))
 
 
-@app.command("list", epilog=examples("imseek probe list"))
+@app.command("imseek probe list", name="list")
 @with_groups(output=LIST_FLAGS)
 def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
     """List the probes of a collection."""
@@ -286,7 +277,7 @@ def _csv_row(probe: ProbeInfo) -> dict[str, Any]:
     }
 
 
-@app.command(epilog=examples("imseek probe show pets"))
+@app.command("imseek probe show pets")
 def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Show what a probe was learned from, and its cross-validated accuracy."""
     from imseek import probes
@@ -296,7 +287,7 @@ def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonO
     return run.finish(ProbeAnswer(found), lambda: probe_text.probe_lines(found))
 
 
-@app.command(epilog=examples("imseek probe drop pets"))
+@app.command("imseek probe drop pets")
 def drop(name: NameArgument, collection: CollectionOption = None) -> None:
     """Delete a probe, with its columns and the tags that it added."""
     from imseek import probes

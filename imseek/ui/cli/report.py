@@ -13,8 +13,9 @@ import typer
 from imseek.errors import ImseekError, UsageError
 from imseek.types.json_form import Count
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import thumbnail_progress
 from imseek.ui.render.words import printable
@@ -46,17 +47,14 @@ class WrittenReport:
     interrupted: bool
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "report",
-        epilog=examples(
-            "imseek report report.html",
-            "imseek report report.md --skip duplicates",
-            "imseek report /dev/stdout --skip clusters --skip outliers > report.html",
-        ),
-    )(report)
+app = Group()
 
 
+@app.command(
+    "imseek report report.html",
+    "imseek report report.md --skip duplicates",
+    "imseek report /dev/stdout --skip clusters --skip outliers > report.html",
+)
 def report(
     file: Annotated[
         Path,

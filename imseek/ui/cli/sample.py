@@ -10,8 +10,9 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, ForceOption, IdsOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, ForceOption, IdsOption, JsonOption, WhereOption
 from imseek.ui.cli.output import print_ids, say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, new_file, write_rows
 from imseek.ui.render.result_json import to_json
@@ -24,17 +25,14 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ("weight", "score", *IMAGE_COLUMNS)
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "sample",
-        epilog=examples(
-            "imseek sample --diverse 20",
-            "imseek sample --diverse 100 --method k-centre --csv sample.csv",
-            "imseek sample --random 100 --seed 7 --where \"format = 'JPEG'\" --paths",
-        ),
-    )(sample)
+app = Group()
 
 
+@app.command(
+    "imseek sample --diverse 20",
+    "imseek sample --diverse 100 --method k-centre --csv sample.csv",
+    "imseek sample --random 100 --seed 7 --where \"format = 'JPEG'\" --paths",
+)
 def sample(
     diverse: Annotated[
         int | None,

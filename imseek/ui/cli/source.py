@@ -15,7 +15,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
-from imseek.ui.cli.common_options import CollectionOption, examples
+from imseek.ui.cli.common_options import CollectionOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.info import missing_source_lines, sources_table
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
@@ -25,7 +25,8 @@ from imseek.ui.render.words import format_count, printable
 
 app = Group(
     "List, remove and relocate the sources of a collection.",
-    epilog=examples("imseek source list", "imseek source relocate 1 /mnt/new/Pictures"),
+    "imseek source list",
+    "imseek source relocate 1 /mnt/new/Pictures",
 )
 
 _COLUMNS: Final = ("source_id", "kind", "path", "path_b64", "images", "failures", "present")
@@ -41,7 +42,7 @@ class SourceList:
     sources: tuple[SourceInfo, ...]
 
 
-@app.command("list", epilog=examples("imseek source list"))
+@app.command("imseek source list", name="list")
 @with_groups(output=LIST_FLAGS)
 def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
     """List the sources of the images."""
@@ -59,7 +60,7 @@ def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
         say("no source yet: `imseek index FOLDER` adds one")
 
 
-@app.command(epilog=examples("imseek source remove 2"))
+@app.command("imseek source remove 2")
 def remove(source: SourceArgument, collection: CollectionOption = None) -> None:
     """Remove a source and its images from the collection. The files stay."""
     chosen = choose_collection(collection)
@@ -69,7 +70,7 @@ def remove(source: SourceArgument, collection: CollectionOption = None) -> None:
     say("their stored data stays on the disk until `imseek maintain --purge`")
 
 
-@app.command(epilog=examples("imseek source relocate 1 /mnt/new/Pictures"))
+@app.command("imseek source relocate 1 /mnt/new/Pictures")
 def relocate(
     source: SourceArgument,
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The new path of the source.")],

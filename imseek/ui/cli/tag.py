@@ -19,7 +19,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.image_arguments import parse_id, parse_images
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
@@ -33,10 +33,7 @@ if TYPE_CHECKING:
     from imseek.tags import AnyImage
     from imseek.types.tags import TagReport
 
-app = Group(
-    "Add, remove, rename and list the tags of images.",
-    epilog=examples("imseek tag add boat 17 harbour.jpg", "imseek tag list"),
-)
+app = Group("Add, remove, rename and list the tags of images.", "imseek tag add boat 17 harbour.jpg", "imseek tag list")
 
 #: Unknown images named in a message.
 _MAX_MISSING: Final = 10
@@ -72,12 +69,10 @@ WhereOption = Annotated[str | None, options.where("All images that match this co
 
 
 @app.command(
-    epilog=examples(
-        "imseek tag add boat 17 id:23 harbour.jpg",
-        "imseek tag add beach --where \"path LIKE '%/beach/%'\"",
-        "imseek search 'a boat' --json | jq '.hits[].image_id' | imseek tag add boat -",
-        "imseek tag add --from labels.csv",
-    )
+    "imseek tag add boat 17 id:23 harbour.jpg",
+    "imseek tag add beach --where \"path LIKE '%/beach/%'\"",
+    "imseek search 'a boat' --json | jq '.hits[].image_id' | imseek tag add boat -",
+    "imseek tag add --from labels.csv",
 )
 def add(
     tag: Annotated[
@@ -118,7 +113,7 @@ def add(
     return _print_report(run, report, "tagged", "had it already")
 
 
-@app.command(epilog=examples("imseek tag remove boat 17", "imseek tag remove boat --all"))
+@app.command("imseek tag remove boat 17", "imseek tag remove boat --all")
 def remove(
     tag: TagArgument,
     images: ImagesArgument = None,
@@ -142,7 +137,7 @@ def remove(
     return _print_report(run, report, "untagged", "did not have it")
 
 
-@app.command(epilog=examples("imseek tag rename baot boat"))
+@app.command("imseek tag rename baot boat")
 def rename(
     tag: TagArgument,
     to: Annotated[str, typer.Argument(metavar="NEW", help="The new name of the tag.")],
@@ -156,9 +151,7 @@ def rename(
     return _print_report(run, tags.rename(run.path, tag, to), "renamed the tag of", "had it already")
 
 
-@app.command(
-    "list", epilog=examples("imseek tag list", "imseek tag list 17 harbour.jpg", "imseek tag list --csv tags.csv")
-)
+@app.command("imseek tag list", "imseek tag list 17 harbour.jpg", "imseek tag list --csv tags.csv", name="list")
 @with_groups(output=LIST_FLAGS)
 def list_(images: ImagesArgument = None, collection: CollectionOption = None, *, output: ListFlags) -> None:
     """List all tags with how many images have them, or the tags of some images."""
@@ -199,12 +192,9 @@ def _givers(count: TagCount) -> str:
 
 
 @app.command(
-    "write-sidecars",
-    epilog=examples(
-        "imseek tag write-sidecars",
-        "imseek tag write-sidecars --apply",
-        "imseek tag write-sidecars --undo 20261129-101500-a1b2c3",
-    ),
+    "imseek tag write-sidecars",
+    "imseek tag write-sidecars --apply",
+    "imseek tag write-sidecars --undo 20261129-101500-a1b2c3",
 )
 def write_sidecars(
     where: WhereOption = None,

@@ -11,8 +11,9 @@ from imseek.errors import UsageError
 from imseek.tune.results import TuneReport
 from imseek.types.maintenance_reports import ReencodeReport
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, rare
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.text import format_interval, table
@@ -33,18 +34,15 @@ class TuneAnswer:
     """What ``--back`` or ``--use`` did."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "tune",
-        epilog=examples(
-            "imseek tune --dry-run",
-            "imseek tune --from captions --name holiday",
-            "imseek tune --back",
-            "imseek tune --use holiday",
-        ),
-    )(tune)
+app = Group()
 
 
+@app.command(
+    "imseek tune --dry-run",
+    "imseek tune --from captions --name holiday",
+    "imseek tune --back",
+    "imseek tune --use holiday",
+)
 @with_runtime("device", "threads")
 def tune(
     source: Annotated[

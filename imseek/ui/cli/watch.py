@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples, rare
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, rare
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.index import IndexRun, UntrustedOption, choose_for_index, open_for_index
 from imseek.ui.cli.output import say
@@ -26,18 +27,12 @@ if TYPE_CHECKING:
     from imseek.ui.cli.skip_known_flags import SkipKnown
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "watch",
-        epilog=examples(
-            "imseek watch",
-            "imseek watch ~/Pictures",
-            "imseek watch ~/Scans -c scans",
-            "imseek watch --settle 10 --json",
-        ),
-    )(watch)
+app = Group()
 
 
+@app.command(
+    "imseek watch", "imseek watch ~/Pictures", "imseek watch ~/Scans -c scans", "imseek watch --settle 10 --json"
+)
 @with_groups(runtime=runtime_flags(), known=SKIP_KNOWN_FLAGS)
 def watch(
     paths: Annotated[

@@ -287,9 +287,8 @@ def _respond(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 
     async def respond(request: Request) -> Response:
         try:
-            made = await answer(request)
-            if not isinstance(made, Response):
-                made = JSONResponse(made)
+            found = await answer(request)
+            made: Response = found if isinstance(found, Response) else JSONResponse(found)
         except ImseekError as error:
             status = 404 if isinstance(error, ImageNotFoundError) else 422
             status = _CONFLICT if isinstance(error, LockedError) else status
