@@ -19,7 +19,7 @@ from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files, shard_catalog
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.catalog import modalities
-from imseek.data.catalog.sql import Connection, chunks, column, scalar, with_list
+from imseek.data.catalog.sql import Connection, column, execute_in, scalar
 from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import (
     HARD_LINK,
@@ -323,15 +323,14 @@ def _retire_damaged_shards(
     will be encoded again."""
     lost: list[int] = []
     unknown = stat_values(UNKNOWN_STAT)
-    forget_stat = f"UPDATE places SET {', '.join(f'{name} = ?' for name in unknown)} "  # noqa: S608
+    forget_stat = f"UPDATE places SET {', '.join(f'{name} = ?' for name in unknown)}"  # noqa: S608
 
     def change(connection: Connection, generation: int) -> None:
         query = f"SELECT image_id FROM images WHERE {condition} AND died = ?"  # noqa: S608
         lost.extend(column(connection, query, (*values, FOREVER)))
-        for chunk in chunks(lost):
-            connection.execute(with_list("UPDATE images SET shard_id = NULL WHERE image_id IN (??)", chunk), chunk)
-            query = with_list(forget_stat + "WHERE image_id IN (??) AND died = ?", chunk)
-            connection.execute(query, (*unknown.values(), *chunk, FOREVER))
+        execute_in(connection, "UPDATE images SET shard_id = NULL WHERE image_id IN (??)", lost)
+        forget_stats = f"{forget_stat} WHERE image_id IN (??) AND died = ?"
+        execute_in(connection, forget_stats, *unknown.values(), lost, FOREVER)
         shard_catalog.retire_shards(connection, generation, shard_ids)
 
     writer.apply(change)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from imseek.data import layout
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, locate
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sql import id_chunks, with_list
+from imseek.data.catalog.sql import select_in
 from imseek.data.collection_records import Shard
 from imseek.data.reader import Reader, SourceRow
 from imseek.data.shards import shard_files
@@ -125,11 +125,10 @@ def tags_of(reader: Reader, image_ids: Sequence[int]) -> dict[int, list[str]]:
     query = "SELECT DISTINCT image_id, tag, provenance FROM tags"
     query += " WHERE born <= ? AND died > ? AND image_id IN (??) ORDER BY image_id, tag"
     with connect_read_only(reader.root) as connection:
-        for chunk in id_chunks(image_ids):
-            values = (reader.generation, reader.generation, *chunk)
-            for image_id, tag, provenance in connection.execute(with_list(query, chunk), values):
-                if not is_duplicate_mark(provenance or ""):
-                    found.setdefault(image_id, []).append(tag)
+        rows = select_in(connection, query, reader.generation, reader.generation, [int(i) for i in image_ids])
+        for image_id, tag, provenance in rows:
+            if not is_duplicate_mark(provenance or ""):
+                found.setdefault(image_id, []).append(tag)
         reader.check_history(connection)
     return found
 
