@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, is_url, join, locate, split
-from imseek.data.catalog.sql import select_in
+from imseek.data.catalog.sql import ReadConnection, select_in
 from imseek.data.user_files.file_stat import FileStat
 from imseek.errors import CorruptCollectionError, ImageNotFoundError
 
 if TYPE_CHECKING:
-    from imseek.data.catalog.sql import ReadConnection
     from imseek.data.reader import SourceRow
 
 

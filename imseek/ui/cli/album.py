@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from imseek.errors import UsageError
-from imseek.types.albums import Album, AlbumInfo
+from imseek.types.albums import Album, AlbumInfo, AlbumReport
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.image_arguments import parse_image, parse_images
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
-from imseek.ui.cli.output import say
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable
-
-if TYPE_CHECKING:
-    from imseek.types.albums import AlbumReport
 
 app = Group(
     "List, create and change albums: tags with a cover and an order.",
@@ -50,20 +45,17 @@ WhereOption = Annotated[str | None, options.where("All images that match this co
 
 @app.command("imseek album list", name="list")
 @with_groups(output=LIST_FLAGS)
-def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
+def list_(collection: CollectionOption = None, *, output: ListFlags) -> int:
     """List all albums with how many images they have."""
     from imseek import albums
 
-    chosen = choose_collection(collection, quiet=output.as_json)
-    found = albums.every(chosen.path)
+    run = Run.on(collection, as_json=output.as_json)
+    found = albums.every(run.path)
     output.write(("name", "images", "cover"), map(to_json, found))
-    if output.as_json:
-        print_answer(AlbumList(found), chosen)
-    elif found:
-        lines = [(f"{one.images:,}", printable(one.name)) for one in found]
-        output.print_list(table(("images", "album"), lines, right=(0,)))
-    else:
-        say("there is no album yet: `imseek album create NAME`")
+    rows = [(f"{one.images:,}", printable(one.name)) for one in found]
+    notes = [] if found else ["there is no album yet: `imseek album create NAME`"]
+    lines = [table(("images", "album"), rows, right=(0,))] if found else []
+    return run.finish(AlbumList(found), output.lines(lambda: lines), notes=notes)
 
 
 @app.command("imseek album show Lisbon", "imseek album show Lisbon --json | jq '.image_ids[]'")

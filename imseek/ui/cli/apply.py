@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from imseek import library
-from imseek.duplicates.action_results import UndoInfo
+from imseek.duplicates.action_results import (
+    AppliedFile,
+    ApplyReport,
+    ForeignJournal,
+    Outcome,
+    RefusedFile,
+    UndoInfo,
+    UndoneFile,
+    UndoReport,
+)
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
@@ -26,15 +35,6 @@ from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
-    from imseek.duplicates.action_results import (
-        AppliedFile,
-        ApplyReport,
-        ForeignJournal,
-        Outcome,
-        RefusedFile,
-        UndoneFile,
-        UndoReport,
-    )
     from imseek.library import ResolvedCollection
 
 YesOption: TypeAlias = Annotated[bool, options.yes("Make the changes. Without this, only show what would be done.")]

@@ -11,7 +11,7 @@ import typer
 
 from imseek import library
 from imseek.errors import ImseekError, UsageError
-from imseek.types.backup import BackupReport, RestoreReport
+from imseek.types.backup import BackupInfo, BackupReport, RestoreReport
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
@@ -24,7 +24,6 @@ from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.library import NamedCollection
-    from imseek.types.backup import BackupInfo
 
 app = Group(
     "Back up a collection to one archive, verify it, restore it.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO, TypeAlias
 
 import typer
 
-from imseek.clusters.results import ClusterReport
+from imseek.clusters.results import AssignReport, Cluster, ClusterReport
 from imseek.errors import UsageError
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
@@ -22,7 +22,6 @@ from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
-    from imseek.clusters.results import AssignReport, Cluster
     from imseek.library import ResolvedCollection
 
 _FACTS: Final = ("name", "size", "cohesion", "separation", "neighbour", "contrast")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.dataset.results import QualityKind, QualityReport
+from imseek.dataset.results import Balance, LeakReport, QualityKind, QualityReport
 from imseek.errors import UsageError
 from imseek.tilde_expansion import expand_user
 from imseek.types.json_form import Count, Json
@@ -25,7 +25,6 @@ from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable, shorten
 
 if TYPE_CHECKING:
-    from imseek.dataset.results import Balance, LeakReport
     from imseek.types.pictures import Place
 
 app = Group(

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast, ge
 import typer
 
 from imseek.duplicates.action_results import Action, RefusedFile
-from imseek.duplicates.results import KIND_FACTS, ConfidenceCount, DuplicateGroup, DuplicateReport, DuplicateTotals
+from imseek.duplicates.results import (
+    KIND_FACTS,
+    ConfidenceCount,
+    Duplicate,
+    DuplicateGroup,
+    DuplicateKind,
+    DuplicateReport,
+    DuplicateTotals,
+)
 from imseek.errors import UsageError
 from imseek.progress import Progress, ProgressCallback
 from imseek.tilde_expansion import expand_user
@@ -34,7 +42,6 @@ from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.duplicates import Plan
-    from imseek.duplicates.results import Duplicate, DuplicateKind
     from imseek.library import ResolvedCollection
     from imseek.ui.render.duplicates_page import Thumbnail
 

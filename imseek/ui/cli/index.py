@@ -32,7 +32,7 @@ from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say, say_collection, say_waiting
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
+from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS, SkipKnown
 from imseek.ui.cli.source_flags import (
     SOURCE_FLAGS,
     check_paths,
@@ -47,7 +47,6 @@ from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek import Collection, Ray, Runtime, SourceOptions
-    from imseek.ui.cli.skip_known_flags import SkipKnown
 
 AlsoOption: TypeAlias = Annotated[
     list[str] | None,

@@ -10,7 +10,7 @@ import typer
 
 import imseek
 from imseek.ocr.results import TextLine
-from imseek.types.collection_info import CollectionInfo
+from imseek.types.collection_info import CollectionInfo, OtherSpace, SourceInfo, SpaceSummary
 from imseek.types.indexing_runs import Failure
 from imseek.types.json_form import Json
 from imseek.types.pictures import Image
@@ -27,7 +27,6 @@ from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
-    from imseek.types.collection_info import OtherSpace, SourceInfo, SpaceSummary
 
 #: Columns that are shown as lines of text.
 _TEXT_COLUMNS = ("text", "has_text", "text_lines")

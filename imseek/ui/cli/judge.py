@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from imseek.errors import UsageError
-from imseek.types.duplicate_judgements import Judgement
+from imseek.types.duplicate_judgements import Judgement, Verdict
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.image_arguments import parse_image
 from imseek.ui.render.text import format_place, table
-
-if TYPE_CHECKING:
-    from imseek.types.duplicate_judgements import Verdict
 
 #: Pictures judged at once, all pairs of them.
 _MAX_IMAGES: Final = 100

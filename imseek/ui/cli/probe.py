@@ -17,7 +17,6 @@ from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
-from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.probe_flags import (
     BinaryOption,
@@ -35,7 +34,7 @@ from imseek.ui.cli.probe_flags import (
     labels_of,
     parse_shots,
 )
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable
 
@@ -241,30 +240,27 @@ def evaluate(
 
 @app.command("imseek probe list", name="list")
 @with_groups(output=LIST_FLAGS)
-def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
+def list_(collection: CollectionOption = None, *, output: ListFlags) -> int:
     """List the probes of a collection."""
     from imseek import probes
 
-    chosen = choose_collection(collection, quiet=output.as_json)
-    found = probes.list_(chosen.path)
+    run = Run.on(collection, as_json=output.as_json)
+    found = probes.list_(run.path)
     output.write(_LIST_COLUMNS, map(_csv_row, found))
-    if output.as_json:
-        print_answer(ProbeList(found), chosen)
-    elif found:
-        rows = [
-            (
-                printable(one.name),
-                one.method,
-                f"{sum(one.counts):,}",
-                "" if one.score.accuracy is None else f"{one.score.accuracy.value:.3f}",
-                one.created,
-                probe_text.class_counts(one),
-            )
-            for one in found
-        ]
-        output.print_list(table(("name", "kind", "labels", "accuracy", "learned", "classes"), rows, right=(2, 3)))
-    else:
-        say("no probe yet: `imseek probe fit NAME` learns one from tags")
+    rows = [
+        (
+            printable(one.name),
+            one.method,
+            f"{sum(one.counts):,}",
+            "" if one.score.accuracy is None else f"{one.score.accuracy.value:.3f}",
+            one.created,
+            probe_text.class_counts(one),
+        )
+        for one in found
+    ]
+    lines = [table(("name", "kind", "labels", "accuracy", "learned", "classes"), rows, right=(2, 3))] if found else []
+    notes = [] if found else ["no probe yet: `imseek probe fit NAME` learns one from tags"]
+    return run.finish(ProbeList(found), output.lines(lambda: lines), notes=notes)
 
 
 def _csv_row(probe: ProbeInfo) -> dict[str, Any]:

@@ -14,24 +14,21 @@ from imseek.errors import MediaError, UsageError
 from imseek.input_file import open_input
 from imseek.types.json_form import Count
 from imseek.types.pictures import display_path
-from imseek.types.tags import Tag, TagCount
+from imseek.types.tags import Tag, TagCount, TagReport
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.image_arguments import parse_id, parse_images
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
-from imseek.ui.cli.output import say
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import count_givers, table
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.sidecars import SidecarReport
     from imseek.tags import AnyImage
-    from imseek.types.tags import TagReport
 
 app = Group("Add, remove, rename and list the tags of images.", "imseek tag add boat 17 harbour.jpg", "imseek tag list")
 
@@ -153,37 +150,32 @@ def rename(
 
 @app.command("imseek tag list", "imseek tag list 17 harbour.jpg", "imseek tag list --csv tags.csv", name="list")
 @with_groups(output=LIST_FLAGS)
-def list_(images: ImagesArgument = None, collection: CollectionOption = None, *, output: ListFlags) -> None:
+def list_(images: ImagesArgument = None, collection: CollectionOption = None, *, output: ListFlags) -> int:
     """List all tags with how many images have them, or the tags of some images."""
     from imseek import tags
 
     listed = parse_images(images or ())
-    chosen = choose_collection(collection, quiet=output.as_json)
+    run = Run.on(collection, as_json=output.as_json)
     if images:
-        found = tags.of(chosen.path, listed)
+        found = tags.of(run.path, listed)
         given = (
             {"image_id": i, "tag": one.tag, "given_by": one.provenance} for i, have in found.items() for one in have
         )
         output.write(("image_id", "tag", "given_by"), given)
-        if output.as_json:
-            images_tags = tuple(ImageTags(image_id, tuple(have)) for image_id, have in found.items())
-            print_answer(TagList((), images_tags), chosen)
-        else:
-            rows = [
-                (str(image_id), ", ".join(f"{one.tag} ({one.provenance})" for one in have) or "(none)")
-                for image_id, have in found.items()
-            ]
-            output.print_list(table(("id", "tags"), [(a, printable(b)) for a, b in rows], right=(0,)))
-        return
-    counts = tags.counts(chosen.path)
+        images_tags = tuple(ImageTags(image_id, tuple(have)) for image_id, have in found.items())
+        images_rows = [
+            (str(image_id), printable(", ".join(f"{one.tag} ({one.provenance})" for one in have) or "(none)"))
+            for image_id, have in found.items()
+        ]
+        return run.finish(
+            TagList((), images_tags), output.lines(lambda: [table(("id", "tags"), images_rows, right=(0,))])
+        )
+    counts = tags.counts(run.path)
     output.write(("tag", "images", "given_by"), ({**to_json(one), "given_by": _givers(one)} for one in counts))
-    if output.as_json:
-        print_answer(TagList(counts, ()), chosen)
-    elif counts:
-        lines = [(f"{one.images:,}", printable(one.tag), printable(_givers(one))) for one in counts]
-        output.print_list(table(("images", "tag", "given by"), lines, right=(0,)))
-    else:
-        say("no image has a tag yet: `imseek tag add TAG IMAGE…`")
+    rows = [(f"{one.images:,}", printable(one.tag), printable(_givers(one))) for one in counts]
+    lines = [table(("images", "tag", "given by"), rows, right=(0,))] if counts else []
+    notes = [] if counts else ["no image has a tag yet: `imseek tag add TAG IMAGE…`"]
+    return run.finish(TagList(counts, ()), output.lines(lambda: lines), notes=notes)
 
 
 def _givers(count: TagCount) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imseek.errors import UsageError
-from imseek.tune.results import TuneReport
+from imseek.tune.results import TuneReport, Tuning
 from imseek.types.maintenance_reports import ReencodeReport
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.command_classes import Group
@@ -21,7 +21,6 @@ from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.tune.results import Tuning
 
 
 @dataclass(frozen=True, slots=True)

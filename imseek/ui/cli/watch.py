@@ -16,7 +16,7 @@ from imseek.ui.cli.index import IndexRun, UntrustedOption, choose_for_index, ope
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
+from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS, SkipKnown
 from imseek.ui.render.indexing_text import copies_phrase
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
 from imseek.ui.render.words import format_count, printable
@@ -24,7 +24,6 @@ from imseek.ui.render.words import format_count, printable
 if TYPE_CHECKING:
     from imseek import Runtime
     from imseek.types.indexing_runs import IndexReport
-    from imseek.ui.cli.skip_known_flags import SkipKnown
 
 
 app = Group()
