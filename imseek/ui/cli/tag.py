@@ -163,13 +163,11 @@ def list_(images: ImagesArgument = None, collection: CollectionOption = None, *,
         )
         output.write(("image_id", "tag", "given_by"), given)
         images_tags = tuple(ImageTags(image_id, tuple(have)) for image_id, have in found.items())
-        images_rows = [
+        shown = [
             (str(image_id), printable(", ".join(f"{one.tag} ({one.provenance})" for one in have) or "(none)"))
             for image_id, have in found.items()
         ]
-        return run.finish(
-            TagList((), images_tags), output.lines(lambda: [table(("id", "tags"), images_rows, right=(0,))])
-        )
+        return run.finish(TagList((), images_tags), output.lines(lambda: [table(("id", "tags"), shown, right=(0,))]))
     counts = tags.counts(run.path)
     output.write(("tag", "images", "given_by"), ({**to_json(one), "given_by": _givers(one)} for one in counts))
     rows = [(f"{one.images:,}", printable(one.tag), printable(_givers(one))) for one in counts]
