@@ -409,12 +409,10 @@ def _read_picture(path: Path) -> bytes:
 
 
 def _image_of(found: Mapping[str, Any]) -> Image:
-    """Build an image from validated JSON."""
     return Image(found["image_id"], _place_of(found), found["content_hash"], found["metadata"], tuple(found["tags"]))
 
 
 def _hit_of(found: Mapping[str, Any], uuid: str, *, metadata: bool) -> Hit:
-    """Build a hit of the collection ``uuid`` from validated JSON."""
     vector = found.get("vector")
     return Hit(
         collection=uuid,

@@ -212,7 +212,6 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
 
 
 def _describe_model_loss(writer: Writer, file: str) -> str:
-    """Describe what the loss of a model means."""
     listed = layout.parse(file)
     query = "SELECT space_id FROM spaces WHERE died = ? AND adapter = ?"
     with writer.catalog.transaction() as connection:

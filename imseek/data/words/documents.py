@@ -163,7 +163,6 @@ def _replace(connection: Connection, generation: int, values: Mapping[int, str],
 
 
 def _insert(connection: Connection, generation: int, documents: Mapping[int, Document]) -> None:
-    """Insert documents by image, and add them to the index."""
     if not documents:
         return
     last = _last(connection)

@@ -132,7 +132,6 @@ def _assigned_line(report: AssignReport) -> str:
 def _write(
     report: ClusterReport, chosen: ResolvedCollection, csv: Path | None, html: Path | None, *, force: bool
 ) -> dict[FileKind, Path]:
-    """Write the requested files; returns them by kind."""
     written: dict[FileKind, Path] = {}
     if csv is not None:
         with new_file(csv, force=force) as file:

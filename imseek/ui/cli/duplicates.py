@@ -341,7 +341,6 @@ def _say_identical(report: DuplicateReport) -> None:
 
 
 def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: str | None) -> None:
-    """Raise UsageError if flags conflict."""
     if plan is not None and action is None:
         *most, last = get_args(Action)
         hint = f"add --action {', '.join(most)} or {last}"

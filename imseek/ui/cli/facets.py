@@ -52,7 +52,6 @@ def facets(
 
 
 def _rows(found: FacetSummary) -> Iterator[dict[str, Any]]:
-    """Yield a row for each value."""
     for one in found.columns:
         yield from ({"column": one.column, "value": value, "images": n, "where": ""} for value, n in one.values)
     yield from ({"column": "tag", "value": tag, "images": n, "where": ""} for tag, n in found.tags)

@@ -246,7 +246,6 @@ def _forget_texts(run: Run) -> int:
 
 
 def _check_space(path: Path, space_id: int) -> None:
-    """Raise UsageError if there is no such space."""
     with imseek.open(path) as opened:
         info = opened.info()
     known = [summary.space.space_id for summary in info.spaces]

@@ -177,7 +177,6 @@ def list_(images: ImagesArgument = None, collection: CollectionOption = None, *,
 
 
 def _givers(count: TagCount) -> str:
-    """Return who gave a tag how often, in words."""
     return ", ".join(f"{who} {n:,}" for who, n in count_givers(count.by))
 
 
