@@ -13,7 +13,7 @@ from imseek.types.albums import Album, AlbumInfo, AlbumReport
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption
+from imseek.ui.cli.common_options import CollectionOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.image_arguments import parse_image, parse_images
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
@@ -59,68 +59,52 @@ def list_(collection: CollectionOption = None, *, output: ListFlags) -> int:
 
 
 @app.command("imseek album show Lisbon", "imseek album show Lisbon --json | jq '.image_ids[]'")
-def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
+def show(run: Run, name: NameArgument) -> int:
     """Print the ids of an album's images, in its order."""
     from imseek import albums
 
-    run = Run.on(collection, as_json=as_json)
     found: Album = albums.get(run.path, name)
     return run.finish(found, lambda: [str(image_id) for image_id in found.image_ids])
 
 
 @app.command("imseek album create Lisbon 17 harbour.jpg", "imseek album create best")
 def create(
+    run: Run,
     name: NameArgument,
     images: ImagesArgument = None,
     where: WhereOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Create an album, empty or with images. A tag of that name becomes the album, with the images that have it."""
     from imseek import albums
 
     listed = parse_images(images or ())
-    run = Run.on(collection, as_json=as_json)
     return _print_report(run, albums.create(run.path, name, listed, where=where))
 
 
 @app.command("imseek album add Lisbon 17 harbour.jpg", "imseek album add Lisbon --where 'year = 2024'")
-def add(
-    name: NameArgument,
-    images: ImagesArgument = None,
-    where: WhereOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
-) -> int:
+def add(run: Run, name: NameArgument, images: ImagesArgument = None, where: WhereOption = None) -> int:
     """Add images to the end of an album."""
     from imseek import albums
 
-    return _change_members(albums.add, name, images, where, collection, as_json)
+    return _change_members(albums.add, run, name, images, where)
 
 
 @app.command("imseek album remove Lisbon 17")
-def remove(
-    name: NameArgument,
-    images: ImagesArgument = None,
-    where: WhereOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
-) -> int:
+def remove(run: Run, name: NameArgument, images: ImagesArgument = None, where: WhereOption = None) -> int:
     """Remove images from an album; they stay in the collection."""
     from imseek import albums
 
-    return _change_members(albums.remove, name, images, where, collection, as_json)
+    return _change_members(albums.remove, run, name, images, where)
 
 
 @app.command("imseek album arrange Lisbon 23 17", "imseek album arrange Lisbon --cover 17")
 def arrange(
+    run: Run,
     name: NameArgument,
     images: ImagesArgument = None,
     cover: Annotated[
         str | None, typer.Option("--cover", metavar="IMAGE", help="Choose the image that stands for the album.")
     ] = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Put images of an album in this order, before its others, and choose its cover."""
     from imseek import albums
@@ -129,7 +113,6 @@ def arrange(
         raise UsageError("no images are given", hint="name ids or files in the order that they are to have, or --cover")
     listed = parse_images(images or ())
     chosen = None if cover is None else parse_image(cover)
-    run = Run.on(collection, as_json=as_json)
     report = albums.arrange(run.path, name, listed) if images else None
     if chosen is not None:
         report = albums.set_cover(run.path, name, chosen)
@@ -139,40 +122,31 @@ def arrange(
 
 @app.command("imseek album rename Lisbon 'Lisbon 2024'")
 def rename(
+    run: Run,
     name: NameArgument,
     to: Annotated[str, typer.Argument(metavar="NEW", help="The new name of the album.")],
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Rename an album, and its tag on all images."""
     from imseek import albums
 
-    run = Run.on(collection, as_json=as_json)
     return _print_report(run, albums.rename(run.path, name, to))
 
 
 @app.command("imseek album delete Lisbon")
-def delete(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
+def delete(run: Run, name: NameArgument) -> int:
     """Delete an album, and its tag on all images; the images stay in the collection."""
     from imseek import albums
 
-    run = Run.on(collection, as_json=as_json)
     report = albums.delete(run.path, name)
     return run.finish(report, lambda: [f"deleted {printable(name)}; {format_count(report.changed, 'image')} stay"])
 
 
 def _change_members(
-    change: Callable[..., AlbumReport],
-    name: str,
-    images: list[str] | None,
-    where: str | None,
-    collection: str | None,
-    as_json: bool,
+    change: Callable[..., AlbumReport], run: Run, name: str, images: list[str] | None, where: str | None
 ) -> int:
     if not images and where is None:
         raise UsageError("no images are given", hint="name ids or files, use - for stdin, or --where")
     listed = parse_images(images or ())
-    run = Run.on(collection, as_json=as_json)
     return _print_report(run, change(run.path, name, listed, where=where))
 
 

@@ -92,6 +92,7 @@ def apply(
     "imseek duplicates undo --list", "imseek duplicates undo", "imseek duplicates undo 20260301-120000-1f2e3d --yes"
 )
 def undo(
+    run: Run,
     undo_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The id that `--list` shows (default: the newest).")
     ] = None,
@@ -105,8 +106,6 @@ def undo(
         ),
     ] = False,
     limit: LimitOption = 20,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Undo what `imseek duplicates apply` moved or replaced. Exits with 1 if some files had to be left
     alone, or if the journal is damaged, so that it may not list every file."""
@@ -117,7 +116,6 @@ def undo(
             "--list only lists, so other options have no effect",
             hint="leave out ID, --yes and --trust-journal",
         )
-    run = Run.on(collection, as_json=as_json)
     if listed:
         known = duplicates.undoable(run.path)
         return run.finish(UndoList(known), lambda: [_journal_table(known)])

@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from imseek.errors import UsageError
 from imseek.ui.cli.common_options import ARGUMENTS, RARELY_USED, example_lines
+from imseek.ui.cli.flag_groups import with_groups
 
 T = TypeVar("T", bound=Callable[..., Any])
 #: Options that stand last among the ordinary ones, since every command has them.
@@ -136,5 +137,18 @@ class Group(typer.Typer):
         )
 
     def command(self, *examples: str, name: str | None = None) -> Callable[[T], T]:  # type: ignore[override]
-        """Declare a command, by default of its function's name; its help ends with the examples."""
-        return super().command(name, cls=Command, epilog=example_lines(examples))
+        """Declare a command, by default of its function's name; its help ends with the examples.
+
+        A parameter ``run`` stands for the options of :class:`imseek.ui.cli.command_run.Run`.
+        """
+        declare = super().command(name, cls=Command, epilog=example_lines(examples))
+
+        def with_run(command: T) -> T:
+            if "run" not in command.__annotations__:
+                return declare(command)
+            from imseek.ui.cli.command_run import RUN_FLAGS
+
+            declare(with_groups(run=RUN_FLAGS)(command))
+            return command
+
+        return with_run

@@ -10,7 +10,7 @@ import typer
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, ForceOption, JsonOption, WhereOption
+from imseek.ui.cli.common_options import ForceOption, JsonOption, WhereOption
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
@@ -158,6 +158,7 @@ def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = 
 )
 @with_runtime("device", "precision")
 def compare(
+    run: Run,
     a: Annotated[str, typer.Argument(metavar="A", help="An encoder: builtin, default, openclip:MODEL/TAG, …")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another encoder.")],
     sample: Annotated[int, typer.Option("--sample", metavar="N", help="How many pictures to try.", min=5)] = 200,
@@ -169,8 +170,6 @@ def compare(
     seed: Annotated[int, options.seed("Random seed; another seed draws other pictures.")] = 0,
     html: Annotated[Path | None, options.html("Write an HTML page with the pictures on which they differ.")] = None,
     force: ForceOption = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
     *,
     runtime: Runtime,
 ) -> int:
@@ -180,7 +179,6 @@ def compare(
 
     if html is not None:
         check_new(html, force=force)
-    run = Run.on(collection, as_json=as_json)
     with run.work() as controls, download_bar():
         report = evaluate.agreement(
             run.path, a, b, sample=sample, where=where, texts=text, seed=seed, runtime=runtime, notify=say, **controls

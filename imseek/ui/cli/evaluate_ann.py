@@ -10,7 +10,6 @@ import typer
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.evaluate_shared import parse_space
 from imseek.ui.cli.output import say
 from imseek.ui.cli.quantities import parse_share
@@ -30,6 +29,7 @@ app = Group()
     "imseek evaluate ann --filtered 5% --json",
 )
 def ann(
+    run: Run,
     queries: Annotated[
         int,
         typer.Option(
@@ -64,14 +64,12 @@ def ann(
         ),
     ] = None,
     space: Annotated[str | None, options.space("The vector space (default: the first).")] = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Compare the approximate index with exact search: recall and time, for pictures and for words."""
     from imseek import evaluate
 
     share = None if filtered is None else parse_share(filtered)
-    run = Run.on(collection, as_json=as_json, interrupted="interrupted: not all was measured")
+    run.interrupted = "interrupted: not all was measured"
     with run.work() as controls:
         report = evaluate.ann(
             run.path,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.evaluate_shared import CaptionColumnOption, CaptionsOption, left_out_lines
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
@@ -30,10 +29,9 @@ app = Group()
 )
 @with_runtime()
 def cutoff(
+    run: Run,
     captions: CaptionsOption = None,
     caption_column: CaptionColumnOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
     *,
     runtime: Runtime,
 ) -> int:
@@ -41,7 +39,7 @@ def cutoff(
     The calibration is stored in the collection."""
     from imseek import evaluate
 
-    run = Run.on(collection, as_json=as_json, interrupted="interrupted: nothing was stored")
+    run.interrupted = "interrupted: nothing was stored"
     with run.work() as controls:
         report = evaluate.cutoff(
             run.path, captions=captions, caption_column=caption_column, runtime=runtime, notify=say, **controls

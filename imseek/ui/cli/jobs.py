@@ -9,7 +9,7 @@ import typer
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption
+from imseek.ui.cli.common_options import CollectionOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.render.result_json import to_json
@@ -44,15 +44,13 @@ def list_(limit: LimitOption = _LIMIT, collection: CollectionOption = None, *, o
 
 @app.command("imseek jobs cancel 12")
 def cancel(
+    run: Run,
     job_id: Annotated[int, typer.Argument(metavar="ID", help="The number of the run in `imseek jobs`.")],
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Stop a run, as Ctrl-C would: `index` and `watch` first commit the work in progress."""
     import imseek.jobs
     from imseek.ui.cli.job_answers import JobAnswer
 
-    run = Run.on(collection, as_json=as_json)
     job = imseek.jobs.cancel(run.path, job_id)
     line = f"job {job.run_id} ({job.kind}, process {job.pid}) was asked to stop"
     return run.finish(JobAnswer(job), lambda: [line])

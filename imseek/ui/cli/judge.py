@@ -14,7 +14,6 @@ from imseek.types.duplicate_judgements import Judgement, Verdict
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.image_arguments import parse_image
 from imseek.ui.render.text import format_place, table
 
@@ -50,6 +49,7 @@ app = Group()
     "imseek duplicates judge",
 )
 def judge(
+    run: Run,
     images: Annotated[
         list[str] | None,
         typer.Argument(
@@ -60,8 +60,6 @@ def judge(
     same: Annotated[bool, typer.Option("--same", help="They are the same picture.")] = False,
     different: Annotated[bool, typer.Option("--different", help="They are not duplicates.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Delete the judgement.")] = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Record whether pictures are duplicates. The answer is remembered by content, and applies to later runs."""
     from imseek import duplicates
@@ -75,7 +73,6 @@ def judge(
         raise UsageError(f"{len(images)} images are too many to judge at once ({_MAX_IMAGES})")
     if images and said != 1:
         raise UsageError("choose one of --same, --different and --forget")
-    run = Run.on(collection, as_json=as_json)
     if not images:
         found = duplicates.judgements(run.path)
     elif forget:

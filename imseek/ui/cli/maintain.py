@@ -26,7 +26,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import index_build
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, rare, refuse_both_forms
+from imseek.ui.cli.common_options import rare, refuse_both_forms
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
@@ -75,6 +75,7 @@ app = Group()
 )
 @with_runtime()
 def maintain(
+    run: Run,
     merge: Annotated[bool, typer.Option("--merge", help="Merge small shards, as `imseek index` also does.")] = False,
     purge: Annotated[
         bool,
@@ -146,8 +147,6 @@ def maintain(
     memory: MemoryOption = None,
     recall: RecallOption = None,
     renew: RenewOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
     *,
     runtime: Runtime,
 ) -> int:
@@ -165,7 +164,6 @@ def maintain(
         raise UsageError("--reencode and --add-space exclude each other")
     if reencode is None and (space is not None or (allow_missing and add_space is None)):
         raise UsageError("--space and --allow-missing go with --reencode")
-    run = Run.on(collection, as_json=as_json)
     if drop_space is not None:
         _check_space(run.path, drop_space)  # before minutes of other work
     done = Maintenance()
@@ -221,7 +219,7 @@ def maintain(
         with run.work() as controls:
             done.purge = maintenance.purge(run.path, **controls)
         run.print_lines([_purge_line(done.purge), *map(printable, done.purge.notes)])
-    if as_json:
+    if run.as_json:
         print_answer(done, run.chosen)
     return code
 

@@ -17,9 +17,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import (
-    CollectionOption,
     ForceFilesOption,
-    JsonOption,
     WhereOption,
     rare,
 )
@@ -59,6 +57,7 @@ app = Group()
     name="map",
 )
 def map_(
+    run: Run,
     method: Annotated[
         Literal["umap", "pca"] | None,
         typer.Option("--method", help="umap (the default), or pca for a quick first look."),
@@ -115,16 +114,10 @@ def map_(
         typer.Option("--columns", metavar="A,B,…", help="With --parquet: also write these columns (docs/where.md)."),
     ] = None,
     force: ForceFilesOption = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Lay out images on a plane by their vectors. The map is stored, and new images can be placed on it later."""
     _check(html, colour, thumbnails, parquet, columns, force)
-    run = Run.on(
-        collection,
-        as_json=as_json,
-        interrupted="interrupted: no files were written; the same command goes on from here",
-    )
+    run.interrupted = "interrupted: no files were written; the same command goes on from here"
     from imseek import maps
 
     wanted = [one.strip() for one in (columns or "").split(",") if one.strip()]

@@ -14,7 +14,7 @@ from imseek.ui.cli import probe_text
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption
+from imseek.ui.cli.common_options import CollectionOption, WhereOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
@@ -65,6 +65,7 @@ class ProbeList:
 
 @app.command("imseek probe fit pets --tags cat,dog", "imseek probe fit sharp --binary sharp")
 def fit(
+    run: Run,
     name: NameArgument,
     tags: TagsOption = None,
     column: ColumnOption = None,
@@ -79,12 +80,9 @@ def fit(
     contexts: ContextsOption = None,
     per_class: PerClassOption = False,
     force: Annotated[bool, options.force("Replace an existing probe of this name.")] = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Learn a classifier from labelled images, and store it as a named probe."""
     labels = labels_of(tags, column, folder, binary, several, negatives)
-    run = Run.on(collection, as_json=as_json)
     from imseek import probes
 
     with run.work() as controls:
@@ -108,6 +106,7 @@ def fit(
 
 @app.command("imseek probe apply pets", "imseek probe apply pets --tag --threshold 0.95")
 def apply(
+    run: Run,
     name: NameArgument,
     where: WhereOption = None,
     save: Annotated[
@@ -119,11 +118,8 @@ def apply(
         float | None,
         options.threshold("The least probability for a tag (default: 0.9, or 0.5 if images may have several)."),
     ] = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Predict the class of every image. Nothing is stored without --save and --tag."""
-    run = Run.on(collection, as_json=as_json)
     from imseek import probes
 
     with run.work() as controls:
@@ -188,6 +184,7 @@ def propose(
 
 @app.command("imseek probe evaluate pets --truth folder", "imseek probe evaluate --truth tags:cat,dog --curve 1,2,4,8")
 def evaluate(
+    run: Run,
     name: Annotated[
         str | None,
         typer.Argument(
@@ -215,12 +212,10 @@ def evaluate(
     space: SpaceOption = None,
     words: WordsOption = True,
     seed: Annotated[int, options.seed("Random seed of the split.")] = 0,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Measure a probe on images that it has not learned from, and that are not near-duplicates of those."""
     shots = parse_shots(curve)
-    run = Run.on(collection, as_json=as_json, interrupted="interrupted")
+    run.interrupted = "interrupted"
     from imseek import probes
 
     with run.work() as controls:
@@ -274,11 +269,10 @@ def _csv_row(probe: ProbeInfo) -> dict[str, Any]:
 
 
 @app.command("imseek probe show pets")
-def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
+def show(run: Run, name: NameArgument) -> int:
     """Show what a probe was learned from, and its cross-validated accuracy."""
     from imseek import probes
 
-    run = Run.on(collection, as_json=as_json)
     found = probes.get(run.path, name)
     return run.finish(ProbeAnswer(found), lambda: probe_text.probe_lines(found))
 

@@ -18,7 +18,7 @@ from imseek.types.tags import Tag, TagCount, TagReport
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption
+from imseek.ui.cli.common_options import CollectionOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.image_arguments import parse_id, parse_images
 from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
@@ -72,6 +72,7 @@ WhereOption = Annotated[str | None, options.where("All images that match this co
     "imseek tag add --from labels.csv",
 )
 def add(
+    run: Run,
     tag: Annotated[
         str | None,
         typer.Argument(metavar="[TAG]", help="The tag, one word or more; leave it out with --from."),
@@ -87,8 +88,6 @@ def add(
         ),
     ] = None,
     by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who adds the tag, for the record.")] = "person",
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Add a tag to images. If a command added it before, it counts as added by a person from then on."""
     from imseek import tags
@@ -101,7 +100,6 @@ def add(
         raise UsageError("no images are given", hint="name ids or files, use - for stdin, or --where")
     given = None if table_file is None else list(_read_table(table_file))
     listed = parse_images(images or ())
-    run = Run.on(collection, as_json=as_json)
     if given is not None:
         report = tags.add_all(run.path, given, provenance=by)
     else:
@@ -112,12 +110,11 @@ def add(
 
 @app.command("imseek tag remove boat 17", "imseek tag remove boat --all")
 def remove(
+    run: Run,
     tag: TagArgument,
     images: ImagesArgument = None,
     where: WhereOption = None,
     everywhere: Annotated[bool, typer.Option("--all", help="Remove it from all images.")] = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Remove a tag from images, whoever added it."""
     from imseek import tags
@@ -129,22 +126,19 @@ def remove(
             hint="ids, files, - for stdin, --where, or --all",
         )
     listed = parse_images(images or ())
-    run = Run.on(collection, as_json=as_json)
     report = tags.remove(run.path, tag, listed, where=where, everywhere=everywhere)
     return _print_report(run, report, "untagged", "did not have it")
 
 
 @app.command("imseek tag rename baot boat")
 def rename(
+    run: Run,
     tag: TagArgument,
     to: Annotated[str, typer.Argument(metavar="NEW", help="The new name of the tag.")],
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Rename a tag on all images that have it. If the new name exists already, the two tags are merged."""
     from imseek import tags
 
-    run = Run.on(collection, as_json=as_json)
     return _print_report(run, tags.rename(run.path, tag, to), "renamed the tag of", "had it already")
 
 
@@ -186,13 +180,12 @@ def _givers(count: TagCount) -> str:
     "imseek tag write-sidecars --undo 20261129-101500-a1b2c3",
 )
 def write_sidecars(
+    run: Run,
     where: WhereOption = None,
     apply: Annotated[bool, typer.Option("--apply", help="Write the files; else only say what would be.")] = False,
     undo: Annotated[
         str | None, typer.Option("--undo", metavar="ID", help="Put back the files of an earlier --apply.")
     ] = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Write tags, captions and ratings into .xmp files beside the pictures, for other programs.
 
@@ -203,7 +196,6 @@ def write_sidecars(
 
     if undo is not None and (apply or where is not None):
         raise UsageError("--undo puts back all files of an earlier run", hint="imseek tag write-sidecars --undo ID")
-    run = Run.on(collection, as_json=as_json)
     if undo is not None:
         undone = sidecars.undo(run.path, undo)
         left = [f"left: it was changed since, or cannot be written: {display_path(one)}" for one in undone.left]

@@ -13,7 +13,7 @@ from imseek.types.maintenance_reports import ReencodeReport
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, rare
+from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.render.text import format_interval, table
@@ -44,6 +44,7 @@ app = Group()
 )
 @with_runtime("device", "threads")
 def tune(
+    run: Run,
     source: Annotated[
         str | None,
         typer.Option(
@@ -75,8 +76,6 @@ def tune(
     allow_missing: Annotated[
         bool, options.allow_missing("With --back: go on even if some pictures cannot be read now.")
     ] = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
     *,
     runtime: Runtime,
 ) -> int:
@@ -87,7 +86,6 @@ def tune(
         raise UsageError("--from and --dry-run go with learning, not with --back or --use")
     if allow_missing and not back:
         raise UsageError("--allow-missing goes with --back")
-    run = Run.on(collection, as_json=as_json)
     if back or use is not None:
         switched = _switch(run, use, allow_missing, runtime)
         run.finish(TuneAnswer(None, switched), lambda: _switch_lines(switched))
