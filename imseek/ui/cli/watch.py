@@ -17,9 +17,9 @@ from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS, SkipKnown
-from imseek.ui.render.indexing_text import copies_phrase
+from imseek.ui.render.indexing_text import watch_line
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
-from imseek.ui.render.words import format_count, printable
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -78,7 +78,7 @@ def watch(
         if as_json:
             print_json(Answer(CollectionName.of(chosen), IndexRun(report)), line=True)
             return
-        print(f"{time.strftime('%H:%M:%S')} {_summary_line(report)}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {watch_line(report)}", flush=True)
         for failure in report.failures:
             path = printable(os.fsdecode(failure.path))
             say(f"skipped ({failure.reason}): {path}: {printable(failure.message)}")
@@ -99,17 +99,3 @@ def watch(
             on_notice=lambda line: say(printable(line)),
         )
     return signals.exit_code
-
-
-def _summary_line(report: IndexReport) -> str:
-    counts = [
-        (report.added, "added"),
-        (report.changed, "changed"),
-        (report.moved, "moved"),
-        (report.copied, copies_phrase(report)),
-        (report.removed, "removed"),
-        (report.known, "known already"),
-        (len(report.failures), "skipped"),
-    ]
-    done = ", ".join(f"{n:,} {what}" for n, what in counts if n) or "nothing new"
-    return f"{done}; {format_count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"
