@@ -8,7 +8,6 @@ of its machine.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -224,7 +223,7 @@ class Launched:
     def progress(self) -> Mapping[str, Any]:
         """The last progress reported: ``phase``, ``done``, ``total`` and so on; empty at first."""
         for line in reversed(self._lines()):
-            if isinstance(progress := _parse_object(line).get("progress"), dict):
+            if isinstance(progress := run_reader.parse_json_object(line).get("progress"), dict):
                 return progress
         return {}
 
@@ -331,7 +330,7 @@ def _error_from_log(exit_code: int | None, log: Path) -> ImseekError:
         lines = []
     known = {LockedError.exit_code: LockedError, UsageError.exit_code: UsageError}
     for n in range(len(lines) - 1, -1, -1):
-        if isinstance(said := _parse_object(lines[n]).get("error"), dict):  # as `--json` prints it
+        if isinstance(said := run_reader.parse_json_object(lines[n]).get("error"), dict):  # as `--json` prints it
             kind = getattr(errors, str(said.get("type")), JobError)
             return _make_error(kind, str(said.get("message")), said.get("hint"))
         if lines[n].startswith("imseek: "):
@@ -346,12 +345,3 @@ def _make_error(kind: type[ImseekError], message: str, hint: str | None) -> Imse
     if not (isinstance(kind, type) and issubclass(kind, ImseekError) and kind.__init__ is ImseekError.__init__):
         kind = JobError
     return kind(message, hint=hint)
-
-
-def _parse_object(line: str) -> Mapping[str, Any]:
-    """Parse a line as a JSON object; empty if it is not one."""
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import TypeVar
 
 from imseek.data.reader import Reader
@@ -31,9 +30,7 @@ class SnapshotSession:
     def __enter__(self) -> SnapshotSession:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._generations.close()
 
     @property

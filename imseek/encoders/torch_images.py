@@ -133,7 +133,6 @@ class TorchImages:
         return np.concatenate(list(pool.map(self._encode, chunks)))
 
     def _encode(self, batch: Pixels) -> Float32:
-        """Encode in the calling thread."""
         import torch
 
         done: list[torch.Tensor] = []

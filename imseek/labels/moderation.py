@@ -107,8 +107,6 @@ def _encode_concept(
     context: LabelContext,
     cautious: bool,
 ) -> _ConceptPrompts:
-    """Encode the prompts of a concept."""
-
     def prompts(texts: Sequence[str], templates: Sequence[str]) -> _Prompts:
         rows = sentence_vectors(
             reader.root,

@@ -230,7 +230,6 @@ def _look_up(
 def _hits(
     found: Sequence[RankedCandidates], page: CandidatePage, known: Mapping[int, _HitData], wanted: HitOptions
 ) -> tuple[Hit, ...]:
-    """Return the hits of a page."""
     names = {i: _name(group.key) for group in page.groups for i in group.positions}
     hits: dict[int, Hit] = {}
     for owner, one in enumerate(found):

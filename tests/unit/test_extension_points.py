@@ -21,7 +21,6 @@ import documentation
 import jsonschema
 import numpy as np
 import pytest
-import typer
 from documentation import ROOT
 from PIL import Image
 
@@ -42,6 +41,7 @@ from imseek.types.arrays import Float32, Pixels
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli import app, main
 from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.render.json_schema import schema_of
 from imseek.ui.render.result_json import Answer, print_answer, to_json
@@ -227,10 +227,10 @@ class LongerReport(CountReport):
     """A number that is rounded."""
 
 
-def register(to: typer.Typer) -> None:
-    to.command("count")(count)
+counting = Group()
 
 
+@counting.command()
 def count(collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Count images."""
     chosen = choose_collection(collection, quiet=as_json)
@@ -247,7 +247,7 @@ def test_a_command(
     monkeypatch: pytest.MonkeyPatch, photos: imseek.Collection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = ModuleType("imseek.ui.cli.count")
-    module.register = register  # type: ignore[attr-defined] # a module as a contributor writes it
+    module.app = counting  # type: ignore[attr-defined] # a module as a contributor writes it
     monkeypatch.setitem(sys.modules, module.__name__, module)
     line = app._Command("count", "Count the images of a collection.")
     monkeypatch.setitem(app.SECTIONS["Look after"], "count", line)  # type: ignore[index] # as above

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -82,3 +83,19 @@ def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """Yield the values in parts that fit into one statement."""
     for start in range(0, len(values), _CHUNK):
         yield values[start : start + _CHUNK]
+
+
+def select_in(connection: ReadConnection, query: str, *values: Any) -> Iterator[Any]:
+    """Yield the rows of a query with ``IN (??)``: one of the ``values``, a list, stands for ``??``, part by part."""
+    return chain.from_iterable(_results(connection, query, values))
+
+
+def execute_in(connection: ReadConnection, statement: str, *values: Any) -> int:
+    """Execute a statement with ``IN (??)`` as :func:`select_in`; return how many rows it changed."""
+    return sum(result.rowcount for result in _results(connection, statement, values))
+
+
+def _results(connection: ReadConnection, statement: str, values: tuple[Any, ...]) -> Iterator[QueryResult]:
+    (at,) = (n for n, value in enumerate(values) if isinstance(value, list))
+    for part in chunks(values[at]):
+        yield connection.execute(with_list(statement, part), (*values[:at], *part, *values[at + 1 :]))

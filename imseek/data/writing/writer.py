@@ -288,7 +288,6 @@ class Writer:
         insert(connection, "runs", [run])
 
     def _update_run(self, connection: Connection, **values: object) -> None:
-        """Change columns of this run's record."""
         columns = ", ".join(f"{name} = ?" for name in values)
         connection.execute(f"UPDATE runs SET {columns} WHERE run_id = ?", (*values.values(), self.run_id))  # noqa: S608
 

@@ -48,11 +48,6 @@ def narrow(where: str | None, sources: Sequence[SourceInfo]) -> str:
     return f"({here})" if where is None else f"({where}) AND ({here})"
 
 
-def is_indexed(sources: Sequence[SourceInfo], folder: Path) -> bool:
-    """Whether a folder is a source, lies in one, or has one in it."""
-    return bool(_starts(sources, folder))
-
-
 def _starts(sources: Iterable[SourceInfo], folder: Path) -> list[str]:
     """Return what paths of images below ``folder`` start with, as filters know them, one for each source.
 
@@ -121,7 +116,7 @@ def offer_index(chosen: ResolvedCollection, given: str | None, runtime: Runtime)
         return False
     with imseek.open(chosen.path) as opened:
         sources = opened.info().sources
-    if is_indexed(sources, folder):
+    if _starts(sources, folder):
         return False
     shown = printable(str(folder))
     notice = f"unindexed {chosen.path} {folder}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from imseek.ui.cli import notice_history
@@ -40,14 +40,20 @@ def print_table(
 
 
 def print_paths(result: SearchResult, *, exact: bool) -> None:
-    """Print paths, one escaped path a line; with ``exact`` as raw bytes, each followed by NUL."""
-    places = [hit.place for hit in result.hits if hit.place is not None]
+    """Print paths as :func:`print_places`, and notes on stderr."""
+    print_places(result.hits, exact=exact)
+    say_notes(result)
+
+
+def print_places(hits: Iterable[Hit], *, exact: bool) -> int:
+    """Print paths, one escaped path a line; with ``exact`` as raw bytes, each followed by NUL. Returns their number."""
+    places = [hit.place for hit in hits if hit.place is not None]
     if exact:
         sys.stdout.buffer.write(b"".join(place.path + b"\0" for place in places))
     else:
         for place in places:
             print(place.display)
-    say_notes(result)
+    return len(places)
 
 
 def say_notes(result: SearchResult) -> None:

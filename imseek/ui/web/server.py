@@ -174,7 +174,6 @@ def load_token(home: Path) -> str:
 
 
 def _read(path: Path) -> str:
-    """Read the token, empty if there is none."""
     try:
         return path.read_text("ascii", "replace").strip()
     except FileNotFoundError:

@@ -13,13 +13,12 @@ from imseek.data.catalog.postgres import catalog_reader, word_match_sql
 from imseek.data.catalog.postgres.address import Address, check_url, read_address, write_address
 from imseek.data.catalog.postgres.catalog_reader import PostgresConnection
 from imseek.data.catalog.postgres.lock import PostgresLock
-from imseek.data.collection_records import FOREVER
+from imseek.data.collection_records import FOREVER, Identity
 from imseek.errors import CorruptCollectionError, ImseekError
 
 if TYPE_CHECKING:
     from imseek.data.catalog.postgres.catalog_writer import PostgresCatalog
     from imseek.data.catalog.sql import Connection, ReadConnection
-    from imseek.data.collection_records import Identity
 
 T = TypeVar("T")
 

@@ -97,7 +97,7 @@ def show_train_button(
         st.rerun()  # The whole page, which shows running tasks.
     hints = [tag_label_sets.advice(one, counts) if why is None else why]
     if why is None:
-        takes = job_costs.describe(1 + job_costs.labelling_seconds(read_state(collection.path).images))
+        takes = job_costs.describe(1 + job_costs.seconds("label", read_state(collection.path).images))
         hints.append(f"Training, with predictions for all pictures, takes {takes}.")
     if probe is not None and why is None and labelled != sum(probe.counts):
         hints.append(f"It was learned from {sum(probe.counts):,} labels.")
