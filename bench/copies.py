@@ -40,7 +40,7 @@ from imseek.analysis.originals import Originals
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.duplicates import unique_contents
-from imseek.duplicates.pair_comparison import PairComparer
+from imseek.duplicates.collection_pairs import PairComparer
 from imseek.encoders import load
 from imseek.encoders.cache import cache_dir
 from imseek.search.backend import unit_rows

@@ -25,7 +25,7 @@ from imseek.tags import AnyImage
 from imseek.types.albums import Album as Album
 from imseek.types.albums import AlbumInfo as AlbumInfo
 from imseek.types.albums import AlbumReport as AlbumReport
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 _NAME: Final = "the name of an album"
 

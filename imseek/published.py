@@ -24,7 +24,7 @@ from imseek.types.adapters import adapter_of
 from imseek.types.collection_info import CollectionInfo, SpaceInfo, SpaceSummary
 from imseek.types.pictures import Image, SkipReason
 from imseek.types.search_results import ReadPicture, SearchResult
-from imseek.types.suggestions import Suggestion, SuggestionKind
+from imseek.types.word_completions import Suggestion, SuggestionKind
 
 if TYPE_CHECKING:
     from imseek.encoders.base import Encoder

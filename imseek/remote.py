@@ -40,7 +40,7 @@ from imseek.showing.pictures import OTHER_COLLECTION
 from imseek.types.collection_info import CollectionInfo, SpaceInfo
 from imseek.types.pictures import Image, Place, SkipReason
 from imseek.types.search_results import Hit, HitGroup, Match, ReadPicture, Searched, SearchResult, SpaceShare
-from imseek.types.suggestions import MAX_SERVED, MAX_SERVED_TEXT, Suggestion, SuggestionKind
+from imseek.types.word_completions import MAX_SERVED, MAX_SERVED_TEXT, Suggestion, SuggestionKind
 
 TOKEN_VARIABLE: Final = "IMSEEK_TOKEN"  # noqa: S105 - the name of a variable
 #: Seconds to wait for the server.

@@ -10,8 +10,8 @@ from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.base import IdSet
 from imseek.search.generations import GenerationCache, retry_if_stale
 from imseek.search.where import Filters
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.collection_info import SpaceInfo
-from imseek.types.collections import AnyCollection, path_of
 
 T = TypeVar("T")
 

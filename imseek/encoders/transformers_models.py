@@ -23,8 +23,8 @@ from imseek.encoders import chunking, hub, licences
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.catalogue import CONFIG, FILES, PROCESSORS, parts_of
 from imseek.encoders.checkpoint import read_logit_parameters, read_scalar
-from imseek.encoders.checks import check_modality, check_texts, encode_in_pieces, no_text_error
 from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.input_checks import check_modality, check_texts, encode_in_pieces, no_text_error
 from imseek.encoders.library_encoder import LibraryEncoder
 from imseek.encoders.naflex_preprocess import PatchPreprocessing
 from imseek.encoders.preprocess import Preprocessing

@@ -10,7 +10,7 @@ from typing import Any
 
 from imseek.data.catalog import place_paths
 from imseek.data.catalog import sources as catalog_sources
-from imseek.data.catalog.catalog import Source as CatalogSource
+from imseek.data.catalog.catalog_writer import Source as CatalogSource
 from imseek.data.writing.writer import Writer
 from imseek.errors import UsageError
 from imseek.indexer.sources import KINDS, check_source, detect, filter_of, known_kinds, options_of

@@ -34,7 +34,7 @@ from imseek.indexer import source_selection, sources
 from imseek.indexer.sources import SourceRequest, detect
 from imseek.indexer.sources.base import Container, Content, FoundImage, UnreachableEntry
 from imseek.indexer.sources.local_files import find_file, read_file, trouble_at
-from imseek.search import rerank
+from imseek.search import ranking_stages
 from imseek.search.candidate_set import CandidateSet, StageContext
 from imseek.search.query import Query, Term
 from imseek.types.arrays import Float32, Pixels
@@ -300,8 +300,8 @@ def keep_even(candidates: CandidateSet, query: Query, context: StageContext) -> 
 
 @pytest.mark.parametrize("table", ["COLLECTION_STAGES", "MERGED_STAGES"])
 def test_a_re_ranking_stage(monkeypatch: pytest.MonkeyPatch, photos: imseek.Collection, table: str) -> None:
-    even: rerank.Stage[Any] = rerank.Stage(keep_even, lambda query: getattr(query, "even", False))
-    monkeypatch.setattr(rerank, table, (*getattr(rerank, table), even))
+    even: ranking_stages.Stage[Any] = ranking_stages.Stage(keep_even, lambda query: getattr(query, "even", False))
+    monkeypatch.setattr(ranking_stages, table, (*getattr(ranking_stages, table), even))
     ids = [hit.image_id for hit in photos.search("red").hits]
     assert len(ids) == 3
     found = photos.search(EvenQuery((Term(text="red"),), even=True))

@@ -15,7 +15,7 @@ import pytest
 
 import imseek.data
 from imseek.data.catalog.migrations import MIGRATIONS, make_empty
-from imseek.data.catalog.sqlalchemy_tables import load_tables
+from imseek.data.catalog.reflected_tables import load_tables
 
 DATA = Path(imseek.data.__file__).parent
 #: Statements for a server or for the index of words only, and those that make the tables.

@@ -14,7 +14,7 @@ import numpy as np
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import get_meta, now
+from imseek.data.catalog.catalog_writer import get_meta, now
 from imseek.data.catalog.model_fact_schemas import check_facts
 from imseek.data.catalog.models import KIND, Model, check_name, encode_array, find, load, names
 from imseek.data.catalog.shard_catalog import Folders, StagedFile

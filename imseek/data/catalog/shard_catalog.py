@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from imseek.data import layout
-from imseek.data.catalog.catalog import searchable_ids
+from imseek.data.catalog.catalog_writer import searchable_ids
 from imseek.data.catalog.sql import Connection, execute_in, insert, scalar, select_in
 from imseek.data.collection_records import FOREVER
 from imseek.data.files import collection_files, durable_files

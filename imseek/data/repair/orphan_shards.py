@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import LIVE
+from imseek.data.catalog.catalog_writer import LIVE
 from imseek.data.catalog.shard_catalog import Folders, StagedFile
 from imseek.data.catalog.sql import Connection, column, execute_in, insert, select_in
 from imseek.data.collection_records import FOREVER, Current, Shard

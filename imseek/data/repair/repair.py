@@ -18,7 +18,7 @@ import numpy as np
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files, shard_catalog
 from imseek.data.catalog.backend import backend_of
-from imseek.data.catalog.catalog import modalities
+from imseek.data.catalog.catalog_writer import modalities
 from imseek.data.catalog.sql import Connection, column, execute_in, scalar
 from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import (
@@ -35,7 +35,7 @@ from imseek.data.files.collection_files import (
 from imseek.data.repair.catalog_recovery import RecoveryLog, restore
 from imseek.data.repair.verify import STRANGE, examine, verify
 from imseek.data.shards import shard_files
-from imseek.data.shards.sidecar_columns import SIDECARS, forget_stats
+from imseek.data.shards.sidecar_annotations import SIDECARS, forget_stats
 from imseek.data.trust import check_trusted, complete_record
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.data.vectors import index_renewal, snapshot_publication

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import modalities
+from imseek.data.catalog.catalog_writer import modalities
 from imseek.data.catalog.sql import Connection, column, execute_in
 from imseek.data.collection_records import FOREVER, Shard
 from imseek.data.files.collection_files import load_array

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import find_meta, set_meta
+from imseek.data.catalog.catalog_writer import find_meta, set_meta
 from imseek.data.catalog.place_paths import base_folder
 from imseek.data.catalog.sql import Connection, column, execute_in, insert, scalar, select_in
 from imseek.data.catalog.sqlite import word_index

@@ -10,13 +10,13 @@ import numpy as np
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog, spaces
-from imseek.data.catalog.catalog import LIVE, QUARANTINED, SUSPENDED, modalities
+from imseek.data.catalog.catalog_writer import LIVE, QUARANTINED, SUSPENDED, modalities
 from imseek.data.catalog.changeset import Changeset, NewImage
 from imseek.data.catalog.sql import Connection, execute_in, insert, scalar, select_in
 from imseek.data.catalog.tag_reader import is_from_model
 from imseek.data.collection_records import FOREVER
 from imseek.data.shards import shard_files
-from imseek.data.shards.sidecar_columns import read_edits, replace_sidecars, stage_edits, stage_sidecars
+from imseek.data.shards.sidecar_annotations import read_edits, replace_sidecars, stage_edits, stage_sidecars
 from imseek.data.user_files.file_stat import UNKNOWN_SIDECARS, FileStat
 from imseek.data.words import documents
 from imseek.data.writing.writer import Writer

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data import layout
-from imseek.data.catalog.catalog import LIVE, now
+from imseek.data.catalog.catalog_writer import LIVE, now
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, file_uri, is_url, join
-from imseek.data.catalog.quarantined_images import CatalogImage, LiveSource, live_sources, look_up_images
+from imseek.data.catalog.quarantined_duplicates import CatalogImage, LiveSource, live_sources, look_up_images
 from imseek.data.catalog.sources import contains
 from imseek.data.current_generation import read_current
 from imseek.data.files.system_errors import translate_os_errors
@@ -28,7 +28,7 @@ from imseek.duplicates.action_results import Action, FileAction, PlannedFile, Pl
 from imseek.duplicates.actions import plan_file
 from imseek.duplicates.actions.plan_file import TAG
 from imseek.duplicates.grouping.keepers import AnyPath
-from imseek.duplicates.missing_sources import describe_missing, is_missing
+from imseek.duplicates.offline_sources import describe_missing, is_missing
 from imseek.duplicates.results import (
     ConfidenceCount,
     Duplicate,

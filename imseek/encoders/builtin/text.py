@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.encoders.builtin.weights import TOKENIZER
-from imseek.encoders.checks import merge_pieces
+from imseek.encoders.input_checks import merge_pieces
 from imseek.encoders.onnx_network import Network
 from imseek.types.arrays import Float32
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from imseek.encoders import chunking
-from imseek.encoders.checks import check_texts, encode_in_pieces
+from imseek.encoders.input_checks import check_texts, encode_in_pieces
 from imseek.encoders.onnx_network import Network
 from imseek.encoders.openclip.tokens import Ids, Tokenizer
 from imseek.types.arrays import Float32

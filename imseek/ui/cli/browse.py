@@ -21,7 +21,7 @@ from imseek.ui.cli.desktop_viewer import open_in_viewer
 from imseek.ui.cli.hit_listing import print_places
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.output_files import is_stdout, new_file
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.cli.search import ServerCollection, ServerOption, connect_server
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from imseek.ui.cli.common_options import (
 )
 from imseek.ui.cli.evaluate_shared import left_out_lines
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.quantities import parse_share

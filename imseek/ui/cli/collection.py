@@ -16,7 +16,7 @@ from imseek.types.json_form import Count, FilePath, Printable
 from imseek.types.maintenance_reports import Problem
 from imseek.types.trust import TrustRecord
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli import notices
+from imseek.ui.cli import notice_history
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder
@@ -24,7 +24,7 @@ from imseek.ui.cli.configured_defaults import configured_encoder
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.index import AlsoOption, CaptionsOption
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say, say_collection, say_waiting
 from imseek.ui.render.indexing_text import encoder_lines
 from imseek.ui.render.result_json import print_answer, print_json, to_json
@@ -146,7 +146,7 @@ def create(
         encoder_is = encoder_lines(made.info())
     print(f"created {printable(new.name)} in {printable(str(new.path))}")
     print("\n".join(encoder_is))
-    notices.record_basic(encoder_is)
+    notice_history.record_basic(encoder_is)
 
 
 @app.command("imseek collection rename holidays holidays-2025")

@@ -13,7 +13,7 @@ import typer
 
 import imseek
 from imseek.errors import UsageError
-from imseek.ui.cli import consent, notices
+from imseek.ui.cli import consent, notice_history
 from imseek.ui.cli.common_options import current_folder
 from imseek.ui.cli.output import say
 from imseek.ui.render.words import printable
@@ -120,11 +120,11 @@ def offer_index(chosen: ResolvedCollection, given: str | None, runtime: Runtime)
         return False
     shown = printable(str(folder))
     notice = f"unindexed {chosen.path} {folder}"
-    if not consent.can_ask() or not notices.is_due(notice, days=_DAYS_OF_SILENCE):
+    if not consent.can_ask() or not notice_history.is_due(notice, days=_DAYS_OF_SILENCE):
         say(f"note: {shown} is not indexed: `imseek index .` adds it")
         return False
     if not typer.confirm(f"{shown} is not indexed. Add it to {printable(chosen.name)}, then search?", err=True):
-        notices.record(notice)
+        notice_history.record(notice)
         return False
     _index(folder, given or chosen.name, runtime)
     return True

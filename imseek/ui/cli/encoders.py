@@ -13,10 +13,10 @@ from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import ForceOption, JsonOption, WhereOption
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.render.result_json import print_json, to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, format_size, printable

@@ -21,7 +21,7 @@ from imseek.ui.cli.output import say, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.quantities import parse_size
 from imseek.ui.cli.query_flags import QueryFlags, query_flags
-from imseek.ui.cli.runtime import runtime_flags
+from imseek.ui.cli.runtime_flags import runtime_flags
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.words import format_count, format_size, printable
 

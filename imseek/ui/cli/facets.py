@@ -12,7 +12,7 @@ from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption, WhereOption
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable, shorten
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from imseek.ui.cli import notices
+from imseek.ui.cli import notice_history
 from imseek.ui.cli.output import say
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable, shorten
@@ -35,7 +35,7 @@ def print_table(
     if len(result.spaces) > 1:
         shares = (f"{share.weight:.0%} {printable(share.encoder)}" for share in result.spaces)
         print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")
-    for note in notices.due_notes(result.notes):
+    for note in notice_history.due_notes(result.notes):
         print(printable(note))
 
 
@@ -58,7 +58,7 @@ def print_places(hits: Iterable[Hit], *, exact: bool) -> int:
 
 def say_notes(result: SearchResult) -> None:
     """Print the notes of a result on stderr, for output that programs read."""
-    for note in notices.due_notes(result.notes):
+    for note in notice_history.due_notes(result.notes):
         say(printable(note))
 
 

@@ -19,9 +19,9 @@ from imseek.library import ResolvedCollection
 from imseek.ocr.results import OcrReport
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.json_form import Json
-from imseek.types.truncated_encoders import truncated_reference
+from imseek.types.truncated_encoder_references import truncated_reference
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli import notices
+from imseek.ui.cli import notice_history
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, rare, refuse_both_forms
@@ -31,7 +31,7 @@ from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say, say_collection, say_waiting
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.runtime import runtime_flags
+from imseek.ui.cli.runtime_flags import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS, SkipKnown
 from imseek.ui.cli.source_flags import (
     SOURCE_FLAGS,
@@ -402,7 +402,7 @@ def _create(
         say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
         lines = encoder_lines(opened.info())
         say("\n".join(lines))
-        notices.record_basic(lines)
+        notice_history.record_basic(lines)
     return opened
 
 

@@ -29,7 +29,7 @@ from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import rare, refuse_both_forms
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.render.ocr_text import earlier_recogniser_lines, ocr_lines
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table

@@ -10,7 +10,7 @@ from imseek import library
 from imseek.errors import CollectionNotFoundError, MissingExtraError
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.output import say
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.cli.serve import AllowTagsOption, ServedCollectionsOption, served_collections, served_name
 
 app = Group()

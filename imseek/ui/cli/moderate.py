@@ -18,7 +18,7 @@ from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, WhereOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.label import StoredResult, TemperatureOption
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.progress import stoppable

@@ -21,7 +21,7 @@ from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.output_flags import OUTPUT_FLAGS, OutputOptions
 from imseek.ui.cli.query_flags import QueryFlags, query_flags
-from imseek.ui.cli.runtime import runtime_flags
+from imseek.ui.cli.runtime_flags import runtime_flags
 from imseek.ui.render.result_json import ErrorAnswer, print_json
 from imseek.ui.render.words import printable
 

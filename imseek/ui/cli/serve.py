@@ -16,7 +16,7 @@ from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import HostOption, rare
 from imseek.ui.cli.output import say
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 
 if TYPE_CHECKING:
     from imseek.ui.server.extra_route import MakeRoute

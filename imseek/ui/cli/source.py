@@ -19,7 +19,7 @@ from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import CollectionOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.info import missing_source_lines, sources_table
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.words import format_count, printable

@@ -15,7 +15,7 @@ from imseek.ui.cli.collection_choice import merge_names, resolve_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, HostOption
 from imseek.ui.cli.output import say
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.cli.serve import served_name
 
 app = Group()

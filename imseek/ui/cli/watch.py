@@ -15,7 +15,7 @@ from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.index import IndexRun, UntrustedOption, choose_for_index, open_for_index
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
-from imseek.ui.cli.runtime import runtime_flags
+from imseek.ui.cli.runtime_flags import runtime_flags
 from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS, SkipKnown
 from imseek.ui.render.indexing_text import watch_line
 from imseek.ui.render.result_json import Answer, CollectionName, print_json

@@ -26,7 +26,7 @@ from imseek.search import (
     parse_region,
     query_from_json,
 )
-from imseek.types.suggestions import MAX_SERVED, MAX_SERVED_TEXT, SuggestionKind
+from imseek.types.word_completions import MAX_SERVED, MAX_SERVED_TEXT, SuggestionKind
 from imseek.ui.http import body_schemas
 from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
 from imseek.ui.server.places import without_folders

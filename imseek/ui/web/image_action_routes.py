@@ -24,7 +24,7 @@ from imseek.collection import Collection
 from imseek.errors import ImageNotFoundError, ImseekError, LockedError, UsageError
 from imseek.types.collection_info import SourceInfo
 from imseek.ui.server.service import Service
-from imseek.ui.web import changes, downloads, hit_pages
+from imseek.ui.web import downloads, hit_pages, undoable_changes
 from imseek.ui.web.image_details import describe_image
 from imseek.ui.web.pages.search import facets
 from imseek.ui.web.selection_store import MAX_IMAGES, ImageSelection, SelectionStore
@@ -124,7 +124,7 @@ def image_action_routes(
         word, add = body.get("tag"), body.get("add")
         if not (isinstance(word, str) and isinstance(add, bool)):
             raise UsageError("this request cannot tag pictures", hint="reload the page and select them again")
-        done, change = await run_in_threadpool(changes.tag_images, collection, word, ids, add=add)
+        done, change = await run_in_threadpool(undoable_changes.tag_images, collection, word, ids, add=add)
         return {"changed": done.changed, "named": done.named, "change": _record(change)}
 
     async def all_albums(request: Request, collection: Collection) -> Any:
@@ -135,10 +135,12 @@ def image_action_routes(
         body = await _read_json(request, _SELECTION_BODY)
         ids = images(request, body)
         name = body.get("album")
-        act: changes.AlbumAct | None = next((one for one in get_args(changes.AlbumAct) if one == body.get("act")), None)
+        act: undoable_changes.AlbumAct | None = next(
+            (one for one in get_args(undoable_changes.AlbumAct) if one == body.get("act")), None
+        )
         if not isinstance(name, str) or act is None:
             raise UsageError("this request cannot change an album", hint="reload the page and select them again")
-        done, change = await run_in_threadpool(changes.change_album, collection, name, ids, act)
+        done, change = await run_in_threadpool(undoable_changes.change_album, collection, name, ids, act)
         return {"changed": done.changed, "change": _record(change)}
 
     async def favourites(request: Request, collection: Collection) -> Any:
@@ -156,13 +158,13 @@ def image_action_routes(
             raise UsageError("this request cannot change a picture's information", hint="reload the page")
         if caption is not None:
             values["caption"] = " ".join(caption.split()) or None
-        change = await run_in_threadpool(changes.edit_image, collection, _image(request), **values)
+        change = await run_in_threadpool(undoable_changes.edit_image, collection, _image(request), **values)
         return {"change": _record(change)}
 
     async def undo(request: Request, collection: Collection) -> Any:
         await _read_json(request)
         try:
-            text = await run_in_threadpool(changes.change_log.undo, request.path_params["token"])
+            text = await run_in_threadpool(undoable_changes.change_log.undo, request.path_params["token"])
         except UsageError as error:  # It never can be undone: the page forgets it.
             return JSONResponse({"message": str(error), "hint": error.hint}, _GONE)
         return {"text": text}
@@ -201,9 +203,9 @@ def image_action_routes(
     ]
 
 
-def _record(change: changes.Change | None) -> dict[str, str] | None:
+def _record(change: undoable_changes.Change | None) -> dict[str, str] | None:
     """Record a change, and return what the browser needs to undo it."""
-    return None if change is None else changes.change_log.record(change)
+    return None if change is None else undoable_changes.change_log.record(change)
 
 
 async def _download_response(

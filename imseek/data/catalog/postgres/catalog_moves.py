@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imseek.data import layout
-from imseek.data.catalog.catalog import Catalog, current_of, get_meta
+from imseek.data.catalog.catalog_writer import Catalog, current_of, get_meta
 from imseek.data.catalog.postgres.address import Address, check_url, read_address, write_address
 from imseek.data.catalog.postgres.allowed_servers import allow_or_revoke, disallow_server
 from imseek.data.catalog.postgres.catalog_copy import copy_rows

@@ -32,7 +32,7 @@ from imseek.errors import ImseekError
 from imseek.search.where.column_cache import ColumnCache
 from imseek.search.where.columns_and_functions import Source
 from imseek.search.where.facets import column_chunks
-from imseek.types.suggestions import Suggestion, SuggestionKind
+from imseek.types.word_completions import Suggestion, SuggestionKind
 
 #: Of entries of the same spelling, the kind that stands first here is shown.
 KINDS: Final[tuple[SuggestionKind, ...]] = get_args(SuggestionKind)

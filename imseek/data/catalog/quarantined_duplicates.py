@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imseek.data.catalog import shard_catalog, tags
-from imseek.data.catalog.catalog import LIVE, QUARANTINED
+from imseek.data.catalog.catalog_writer import LIVE, QUARANTINED
 from imseek.data.catalog.place_paths import base_folder, join_root
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.sql import Connection, select_in
