@@ -471,9 +471,9 @@ class Reader:
         from imseek.data.words.matching import read_written_texts
 
         found = read_written_texts(self, image_ids)
-        if rest := [image_id for image_id in image_ids if image_id not in found]:
-            rows = self.metadata(rest).items()
-            found |= {image_id: row["text"] for image_id, row in rows if isinstance(row.get("text"), str)}
+        if found is None:
+            rows = self.metadata(image_ids).items()
+            found = {image_id: row["text"] for image_id, row in rows if isinstance(row.get("text"), str)}
         return found
 
     def live_ids(self, image_ids: Iterable[int]) -> set[int]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from imseek.data import layout
 from imseek.data.catalog.catalog_writer import searchable_ids
-from imseek.data.catalog.sql import Connection, execute_in, insert, scalar, select_in, with_list
+from imseek.data.catalog.sql import Connection, execute_in, insert, scalar, select_in
 from imseek.data.collection_records import FOREVER
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.collection_files import load_array
@@ -182,8 +182,8 @@ def check_intact(connection: Connection, folders: Folders, shard_ids: Sequence[i
 
     For files about to be copied into new ones, whose checksums would otherwise vouch for the damage.
     """
-    query = with_list("SELECT path, size, sha256, kind FROM files WHERE shard_id IN (??) AND died = ?", shard_ids)
-    for path, size, sha256, found in connection.execute(query, (*shard_ids, FOREVER)):
+    query = "SELECT path, size, sha256, kind FROM files WHERE shard_id IN (??) AND died = ?"
+    for path, size, sha256, found in select_in(connection, query, list(shard_ids), FOREVER):
         if kind not in (None, found):
             continue
         try:

@@ -393,14 +393,14 @@ def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Docume
     return found
 
 
-def read_written_texts(reader: Reader, image_ids: Sequence[int]) -> dict[int, str]:
-    """Return the written texts in the documents of live images, by id; a catalog of before has none."""
+def read_written_texts(reader: Reader, image_ids: Sequence[int]) -> dict[int, str] | None:
+    """Return the written texts in the documents of live images, by id; None where the catalog is of before these."""
     query = (
         "SELECT image_id, written FROM documents WHERE image_id IN (??) AND born <= ? AND died > ? AND written <> ''"
     )
     with reader.catalog_connection() as connection:
         if int(read_meta(connection, RULES) or 1) < WRITTEN_RULES:
-            return {}
+            return None
         wanted = sorted(reader.live_ids(image_ids))
         found = dict(select_in(connection, query, wanted, reader.generation, reader.generation))
         reader.check_history(connection)

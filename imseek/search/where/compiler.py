@@ -21,7 +21,7 @@ from imseek.search.where import names as known
 from imseek.search.where.columns_and_functions import NUMBERS, TEXTS, TIMES, Kind, Source
 from imseek.search.where.constants import IGNORE_CASE, check_pattern, number_sql, parse_number, parse_time
 from imseek.search.where.filter_errors import list_refusal, not_orderable, quote_node, too_large, unsupported_node
-from imseek.search.where.grammar import MAX_NESTING, parse, too_deep
+from imseek.search.where.grammar import MAX_NESTING, operands, parse, too_deep
 
 #: Maximum length of a filter's SQL in characters. Expressions that DuckDB would repeat are repeated here, and counted.
 MAX_SQL: Final = 65_536
@@ -134,15 +134,7 @@ class _Compiler:
 
     def _logic(self, node: exp.Expr, depth: int) -> TypedExpression:
         """Compile AND or OR: a chain of any length, as a balanced tree."""
-        parts: list[exp.Expr] = []
-        waiting = [node]
-        while waiting:
-            one = waiting.pop()
-            if type(one) is type(node):
-                waiting += [one.args["expression"], one.this]
-            else:
-                parts.append(one)
-        sqls = [self._truth(part, depth) for part in parts]
+        sqls = [self._truth(part, depth) for part in operands(node)]
         word = "AND" if isinstance(node, exp.And) else "OR"
         while len(sqls) > 1:
             pairs = [f"({a} {word} {b})" for a, b in zip(sqls[::2], sqls[1::2], strict=False)]
