@@ -1,8 +1,8 @@
 """Train the model of :mod:`imseek.encoders.token_interaction` on pairs of a text and a picture.
 
-In each step texts are compared with their own pictures, with those of the other texts, and with hard negatives: pictures
-that a first search finds for them. The loss is the cross-entropy of the own picture. Maps to the common space are learned
-as residuals of low rank, like adapters, and weights decay towards the start.
+In each step texts are compared with their own pictures, with those of the other texts, and with hard negatives:
+pictures that a first search finds for them. The loss is the cross-entropy of the own picture. Maps to the common space
+are learned as residuals of low rank, like adapters, and weights decay towards the start.
 """
 
 from __future__ import annotations
@@ -153,10 +153,7 @@ def _initial(alignment: PatchAlignment, patches: int, generator: Any) -> _Weight
         "scales": torch.tensor(_SCALES),
     }
     fixed["positions"][torch.arange(TOKENS), torch.arange(TOKENS) * patches // TOKENS] = _OWN_PATCH
-    learned = {
-        name: zeros(*fixed[name].shape)
-        for name in fixed.keys() - {"queries", "keys", "values", "text"}
-    }
+    learned = {name: zeros(*fixed[name].shape) for name in fixed.keys() - {"queries", "keys", "values", "text"}}
     learned |= {"queries": drawn(TOKENS, KEY, size=0.1), "keys": drawn(width, KEY, size=width**-0.5)}
     for name in ("values", "text"):
         inputs = fixed[name].shape[0]

@@ -35,9 +35,10 @@ def image_network() -> Path:
 
 
 def text_network(notify: Callable[[str], None] | None = None) -> tuple[Path, Path]:
-    """Return the ONNX file of MiniLM, ``ids`` and ``mask`` → (n, 384) and states of tokens, and the (1000, 384) float32 class vectors.
+    """Return the ONNX file of MiniLM, ``ids`` and ``mask`` → (n, 384), and the (1000, 384) float32 class vectors.
 
-    ``notify`` receives a line before they are made, which takes some seconds.
+    A second output of the file are the states of tokens. ``notify`` receives a line before the files are made, which
+    takes some seconds.
     """
 
     def make(folder: Path) -> None:
