@@ -96,7 +96,7 @@ def write_features(folder: Path) -> None:
 
 def features_of(network: Network, squares: list[np.ndarray]) -> np.ndarray:
     batches = [np.stack(squares[i : i + 4]) for i in range(0, len(squares), 4)]
-    return np.concatenate([network.outputs({"pixels": batch})[1] for batch in batches])
+    return np.concatenate([network.outputs({"pixels": batch}, ("features",))[0] for batch in batches])
 
 
 def _is_clip_art(picture: Picture) -> bool:

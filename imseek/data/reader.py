@@ -219,15 +219,30 @@ class Reader:
 
         Raises ImageNotFoundError.
         """
+        found = self.rows_of(image_ids, space_id)
+        if missing := [i for i in image_ids if i not in found]:
+            raise ImageNotFoundError(f"no image {missing[0]} in this collection")
+        dim = next(space.dim for space in self.current.spaces if space.space_id == space_id)
+        return np.array([found[i] for i in image_ids], np.float16).reshape(-1, dim)
+
+    def rows_of(self, image_ids: Sequence[int], space_id: int) -> dict[int, npt.NDArray[np.float16]]:
+        """Return the stored rows of those live images that have one in a space, in use or not, by id."""
         found: dict[int, npt.NDArray[np.float16]] = {}
         for lookup, ids, rows in self._locate(image_ids):
             if space_id in lookup.shard.spaces:
                 vectors = np.asarray(self._rows_of(space_id, lookup.shard))
                 found.update((image_id, vectors[row]) for image_id, row in zip(ids, rows, strict=True))
-        if missing := [i for i in image_ids if i not in found]:
-            raise ImageNotFoundError(f"no image {missing[0]} in this collection")
-        dim = next(space.dim for space in self.current.spaces if space.space_id == space_id)
-        return np.array([found[i] for i in image_ids], np.float16).reshape(-1, dim)
+        return found
+
+    def unused_space(self, fingerprint: str) -> tuple[int, int] | None:
+        """Return id and dimension of the space that is not searched and has this fingerprint; None if there is none."""
+        query = (
+            "SELECT space_id, dim FROM spaces WHERE fingerprint = ? AND is_current = 0 AND born <= ? AND died > ? "
+            "ORDER BY space_id"
+        )
+        with self._catalog.reading() as connection:
+            found = connection.execute(query, (fingerprint, self.generation, self.generation)).fetchone()
+        return None if found is None else (int(found[0]), int(found[1]))
 
     def intrinsic(self, image_id: int) -> dict[str, Any]:
         """Return the metadata row of an image as stored. Raises ImageNotFoundError."""

@@ -186,6 +186,11 @@ class PreparedQuery:
         return np.concatenate(parts, axis=1)
 
     @property
+    def each(self) -> tuple[PreparedQuery, ...]:
+        """The query as each collection has it: this one."""
+        return (self,)
+
+    @property
     def digest(self) -> bytes:
         return self.window.digest + self.reader.generation.to_bytes(8)
 

@@ -37,7 +37,8 @@ from imseek.types.search_results import Hit, HitGroup, Match, Searched, SearchRe
 
 if TYPE_CHECKING:
     from imseek.search.hit_matches import Metadata
-    from imseek.search.rerankers import LoadedReranker, RerankContext
+    from imseek.search.prepared_query import PreparedQuery
+    from imseek.search.rerankers import LoadedReranker
 
 _VERSION: Final = 1
 _DIGEST: Final = 12
@@ -78,7 +79,7 @@ def page_window(query: Query, uuids: Sequence[str]) -> PageWindow:
 class MergedContext:
     """What stages look up about candidates of several collections: each from the collection that owns it."""
 
-    each: Sequence[RerankContext]
+    each: Sequence[PreparedQuery]
 
     @property
     def reranker(self) -> LoadedReranker | None:
@@ -110,7 +111,7 @@ class MergedContext:
             yield lambda owner, image_id: readers[owner](owner, image_id)
 
     def _gather(
-        self, candidates: CandidateSet, look_up: Callable[[RerankContext, CandidateSet], list[Any]]
+        self, candidates: CandidateSet, look_up: Callable[[PreparedQuery, CandidateSet], list[Any]]
     ) -> list[Any]:
         found: list[Any] = [None] * len(candidates)
         for owner, context in enumerate(self.each):

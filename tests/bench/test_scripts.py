@@ -268,6 +268,7 @@ CASES = (
         ("compared", "faults", "answer_ms.p50", "log_most_mb"),
     ),
     Case("regions", "--pictures {pictures} --count 6", ("regions.recall_at_1", "regions.cpu_seconds")),
+    Case("tokens", f"{_STAMPS} --folds 2 --no-b --noise 1", ("gains.gain", "gains.steps")),
     Case("rerank", f"{_STAMPS} --depth 20", ("rankings.r_at_10", "rankings.cpu_seconds", "rankings.grown_mb")),
     Case("rescan", "--files 30", ("runs.seconds", "runs.opened")),
     Case("robustness", "--mutations 3 --only PNG --keep {tmp}", ("files", "faults", "formats.slowest_s")),

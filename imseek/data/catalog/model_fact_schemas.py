@@ -109,6 +109,7 @@ _FACTS_BY_KIND: Final[Mapping[str, Mapping[str, ReadMember]]] = {
     },
     "temperature": _SCALE,
     "ocr": {"recognisers": _TEXTS},
+    "reranker": {**_ENCODER_FACTS, "version": _INT, "weight": _NUMBER},
     "cutoff": {
         **_ENCODER_FACTS,
         "images": _INT,

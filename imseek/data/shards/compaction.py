@@ -29,7 +29,6 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 FACTOR = 8
 MAX_ROWS = 1 << 20
 _TIER_ROWS = 512
-_BLOCK_ROWS = 16_384
 
 
 def tier(rows: int) -> int:
@@ -132,8 +131,9 @@ def _gather_vectors(
     row_of = np.concatenate(rows_to_keep)[order]
 
     def blocks() -> Iterator[npt.NDArray[np.float16]]:
-        for start in range(0, len(order), _BLOCK_ROWS):
-            block = slice(start, start + _BLOCK_ROWS)
+        size = shard_files.block_rows(width)
+        for start in range(0, len(order), size):
+            block = slice(start, start + size)
             gathered = np.empty((len(row_of[block]), width), np.float16)
             for n, part in enumerate(parts):
                 mine = part_of[block] == n

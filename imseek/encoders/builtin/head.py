@@ -62,6 +62,10 @@ class Head:
         """Return ``text``, ``text_bias``, ``nouns`` and ``projection`` as float32."""
         return *self._text, self._nouns, self._projection
 
+    def joint_weights(self) -> tuple[tuple[Float32, Float32], tuple[Float32, Float32]]:
+        """Return matrix and bias that take features, and those that take MiniLM's vectors, to the joint space."""
+        return self._image, self._text
+
     # A query by words needs no weights of pictures, and the other way round: each is converted on first use.
 
     @cached_property

@@ -20,7 +20,7 @@ from imseek.encoders.cache import build_once, cache_dir
 from imseek.encoders.input_checks import available_cpus, unit_rows
 
 # Increase it when the code that writes the files changes; files with another number are ignored.
-_REVISION: Final = 3
+_REVISION: Final = 4
 _IMAGE_NETWORK: Final = "image.onnx"
 _TEXT_NETWORK: Final = "text.onnx"
 _CLASSES: Final = "classes.npy"
@@ -29,7 +29,7 @@ _CLASSES: Final = "classes.npy"
 def image_network() -> Path:
     """Return the ONNX file of EfficientNet-Lite0.
 
-    ``pixels`` (n, 224, 224, 3) uint8 → ``logits`` (n, 1000) and ``features`` (n, 1280).
+    ``pixels`` (n, 224, 224, 3) uint8 → ``logits`` (n, 1000), ``features`` (n, 1280) and ``cells`` (n, 1280, 7, 7).
     """
     return build_once(_folder("image"), _make_image_files) / _IMAGE_NETWORK
 
@@ -37,7 +37,8 @@ def image_network() -> Path:
 def text_network(notify: Callable[[str], None] | None = None) -> tuple[Path, Path]:
     """Return the ONNX file of MiniLM, ``ids`` and ``mask`` → (n, 384), and the (1000, 384) float32 class vectors.
 
-    ``notify`` receives a line before they are made, which takes some seconds.
+    A second output of the file are the states of tokens. ``notify`` receives a line before the files are made, which
+    takes some seconds.
     """
 
     def make(folder: Path) -> None:

@@ -30,7 +30,8 @@ _SMALLEST_EXTERNAL_TENSOR: Final = 1024
 def write_lite0(path: Path, state: State, *, mean: Sequence[float], std: Sequence[float]) -> None:
     """Write EfficientNet-Lite0: ``pixels`` (n, 224, 224, 3) uint8 sRGB → ``logits`` (n, 1000) float32 of ImageNet.
 
-    A second output, ``features`` (n, 1280), is what the logits are linear in.
+    A second output, ``features`` (n, 1280), is what the logits are linear in; it is the mean of ``cells`` (n, 1280, 7,
+    7), the last feature map.
 
     ``mean`` and ``std`` are per channel, for values in [0, 1]; the network normalises pixels itself.
     """
@@ -45,18 +46,19 @@ def write_lite0(path: Path, state: State, *, mean: Sequence[float], std: Sequenc
         for repeat in range(repeats):
             x = _inverted_residual(graph, x, f"_blocks.{block}", expansion, stride if repeat == 0 else 1)
             block += 1
-    x = _convolve(graph, x, "_conv_head", "_bn1")
+    x = _convolve(graph, x, "_conv_head", "_bn1", output="cells")
     x = graph.add("ReduceMean", x, axes=[2, 3], keepdims=0, output="features")
     graph.add("Gemm", x, graph.weight("_fc.weight"), graph.weight("_fc.bias"), transB=1, output="logits")
-    outputs: dict[str, list[str | int]] = {"logits": ["n", 1000], "features": ["n", 1280]}
+    outputs: dict[str, list[str | int]] = {"logits": ["n", 1000], "features": ["n", 1280], "cells": ["n", 1280, 7, 7]}
     graph.write(path, {"pixels": ("uint8", ["n", 224, 224, 3])}, outputs)
 
 
 def write_minilm(path: Path, state: State) -> None:
     """Write MiniLM: token ``ids`` and ``mask``, (n, length) int64 → ``vectors`` (n, 384) float32 unit rows.
 
-    A row is the mean over the tokens. Large tensors go to ``path`` + ``.data``, which onnxruntime maps into memory: of
-    the table of embeddings it then reads only the rows that a query needs.
+    A row is the mean over the tokens of ``states`` (n, length, 384), a second output. Large tensors go to ``path`` +
+    ``.data``, which onnxruntime maps into memory: of the table of embeddings it then reads only the rows that a query
+    needs.
     """
     graph = _Graph(state)
     # Every token has type 0: its embedding belongs to all positions.
@@ -71,6 +73,7 @@ def write_minilm(path: Path, state: State) -> None:
     bias = graph.add("Unsqueeze", absent, graph.constant(np.array([1, 2], np.int64)))
     for layer in range(_LAYERS):
         x = _transform(graph, x, bias, f"encoder.layer.{layer}", width=positions.shape[1])
+    x = graph.add("Identity", x, output="states")
     axis = graph.constant(np.array([1], np.int64))
     column = graph.add("Unsqueeze", weights, graph.constant(np.array([2], np.int64)))
     total = graph.add("ReduceSum", graph.add("Mul", x, column), axis, keepdims=0)
@@ -78,7 +81,9 @@ def write_minilm(path: Path, state: State) -> None:
     norm = graph.add("Max", graph.add("ReduceL2", mean, axes=[1], keepdims=1), graph.number(1e-12))
     graph.add("Div", mean, norm, output="vectors")
     tokens: tuple[str, list[str | int]] = ("int64", ["n", "length"])
-    graph.write(path, {"ids": tokens, "mask": tokens}, {"vectors": ["n", positions.shape[1]]}, external_data=True)
+    width = positions.shape[1]
+    outputs: dict[str, list[str | int]] = {"vectors": ["n", width], "states": ["n", "length", width]}
+    graph.write(path, {"ids": tokens, "mask": tokens}, outputs, external_data=True)
 
 
 class _Graph:
@@ -144,7 +149,9 @@ class _Graph:
         )
 
 
-def _convolve(graph: _Graph, x: str, conv: str, norm: str, *, stride: int = 1, relu6: bool = True) -> str:
+def _convolve(
+    graph: _Graph, x: str, conv: str, norm: str, *, stride: int = 1, relu6: bool = True, output: str | None = None
+) -> str:
     """Convolve with TensorFlow's "same" padding, with batch normalisation folded into the weights.
 
     At stride 2 on an even side, "same" pads one pixel more at the bottom right than at the top left, as in training.
@@ -164,7 +171,7 @@ def _convolve(graph: _Graph, x: str, conv: str, norm: str, *, stride: int = 1, r
         pads=[padding, padding, padding + extra, padding + extra],
         strides=[stride, stride],
     )
-    return graph.add("Clip", y, graph.number(0), graph.number(6)) if relu6 else y
+    return graph.add("Clip", y, graph.number(0), graph.number(6), output=output) if relu6 else y
 
 
 def _inverted_residual(graph: _Graph, x: str, name: str, expansion: int, stride: int) -> str:

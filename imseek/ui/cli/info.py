@@ -150,6 +150,8 @@ def _other_space_fact(other: OtherSpace) -> str:
     made = f"space {other.space.space_id}, {printable(other.space.encoder)}, {format_size(other.bytes)}"
     if other.state == "building":
         return f"{made}: {format_count(other.images, 'image')} so far (`imseek maintain --reencode` goes on)"
+    if other.state == "tokens":
+        return f"{made}, for --rerank tokens: {format_count(other.images, 'image')} (`imseek maintain --no-tokens`)"
     from imseek.types.adapters import adapter_of
 
     named = adapter_of(other.space.encoder)
