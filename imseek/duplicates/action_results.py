@@ -76,6 +76,7 @@ class AppliedFile:
     reason: str = ""
     """Why it was left alone."""
     bytes: Count = 0
+    """Its size; 0 if it is a further name of another file."""
 
 
 @dataclass(frozen=True, slots=True)
