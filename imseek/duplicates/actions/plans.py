@@ -352,7 +352,7 @@ class _PlanBuilder:
             action,
             None if one.collection == self._collection else one.collection,
             None if one.pair is None or action == "keep" else one.pair.confidence,
-            one.link == "hard" and action != "keep",
+            one.link is not None and action != "keep",
         )
 
 

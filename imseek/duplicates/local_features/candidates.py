@@ -35,14 +35,13 @@ def pack(descriptors: Float32) -> PackedDescriptors:
 
 
 def find_candidates(packed: Sequence[PackedDescriptors]) -> Iterator[list[tuple[int, bool]]]:
-    """Yield for each picture those that share features with it, the most likely first, and whether one is mirrored."""
+    """Yield for each picture those that share features with it, the likeliest first, and whether one is mirrored."""
     owners = np.repeat(np.arange(len(packed)), [len(one) for one in packed])
     index = DescriptorIndex(_unpack(np.concatenate([np.zeros((0, 128), np.uint8), *packed])))
     for n, descriptors in enumerate(packed):
         rows = _unpack(descriptors)
-        votes = np.stack(
-            [count_votes(index, turned, owners, len(packed)) for turned in (rows, mirror_descriptors(rows))]
-        )
+        both = rows, mirror_descriptors(rows)
+        votes = np.stack([count_votes(index, one, owners, len(packed)) for one in both])
         votes[:, n] = 0
         best = votes.max(axis=0)
         order = np.argsort(-best, kind="stable")[:_MOST].tolist()
