@@ -88,7 +88,7 @@ def main() -> None:
         return weights, float(model.intercept_[0] - weights @ mean)
 
     said = np.zeros(len(right))
-    for rows, rest in GroupKFold(FOLDS).split(features, right, groups):
+    for rows, rest in GroupKFold(min(FOLDS, len(set(groups.tolist())))).split(features, right, groups):
         weights, constant = fitted(rows)
         said[rest] = 1 / (1 + np.exp(-(features[rest] @ weights + constant)))
     mean, recall = (of(right, said, float(copies)) for of in (average_precision, recall_at))

@@ -219,8 +219,7 @@ def _square(affine: Any) -> Matrix:
 
 
 def _inverse(mapping: Matrix) -> Matrix:
-    inverse: Matrix = np.linalg.inv(mapping)
-    return inverse
+    return np.asarray(np.linalg.inv(mapping), np.float64)
 
 
 def _apply(mapping: Matrix, points: _Points) -> _Points:
@@ -404,10 +403,10 @@ def _correlate_windows(cv2: Any, first: _Map, second: _Map, overlap: npt.NDArray
     count = np.maximum(mean(weight), 1e-3)
     one, other = first * weight, second * weight
     means = mean(one) / count, mean(other) / count
-    variances: list[_Map] = [
-        np.maximum(0, mean(values * values) / count - middle * middle)
+    variances = [
+        np.asarray(np.maximum(0, mean(values * values) / count - middle * middle), np.float32)
         for values, middle in zip((one, other), means, strict=True)
     ]
     together = mean(one * other) / count - means[0] * means[1]
-    correlation: _Map = together / np.sqrt((variances[0] + _NOISE) * (variances[1] + _NOISE))
+    correlation = np.asarray(together / np.sqrt((variances[0] + _NOISE) * (variances[1] + _NOISE)), np.float32)
     return correlation, variances[0], variances[1]
