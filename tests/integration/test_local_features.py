@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import imseek
+from imseek import duplicates
 from imseek.data.vectors.descriptor_index import DescriptorIndex
-from imseek.duplicates.local_features import features
+from imseek.duplicates import pair_comparison
+from imseek.duplicates.local_features import feature_search, features
 from imseek.duplicates.local_features.alignment import align
 from imseek.duplicates.local_features.feature_search import FeatureResult, find
 from imseek.duplicates.local_features.features import FeatureDetector, Features
@@ -128,3 +131,28 @@ def test_descriptor_index_finds_the_nearest(count: int) -> None:
     assert (found[:, 0] == np.arange(40)).mean() > 0.9
     exact = np.sort(rows[:40] @ rows.T, axis=1)[:, -3:][:, ::-1]
     assert np.abs(cosines - exact).mean() < 0.01
+
+
+def test_turned_copies_are_found_inside_where_opencv_is(
+    tmp_path: Path, photos: dict[str, Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("astronaut", "coffee", "rocket"):
+        photos[name].save(folder / f"{name}.png")
+    photos["coffee"].rotate(25, Image.Resampling.BICUBIC, expand=True).save(folder / "turned.png")
+    with imseek.create(tmp_path / "c", encoder="fake") as collection:
+        collection.index([folder])
+
+        def pairs() -> list[set[str]]:
+            report = duplicates.find(collection, kinds=["inside"])
+            notes.append(report.notes)
+            return [{Path(member.place.path.decode()).stem for member in group.members} for group in report.groups]
+
+        notes: list[tuple[str, ...]] = []
+        assert pairs() == [{"coffee", "turned"}]
+        monkeypatch.setattr(feature_search, "MOST_PICTURES", 3)
+        assert pairs() == []
+        assert notes == [(), ("local features are compared in up to 3 pictures: left out",)]
+        monkeypatch.setattr(pair_comparison, "is_available", lambda: False)
+        assert (pairs(), notes[-1]) == ([], ())
