@@ -36,7 +36,7 @@ from imseek.duplicates.actions.intent_builder import IntentBuilder, PlanItem
 from imseek.duplicates.actions.journal import Journal
 from imseek.duplicates.actions.journal_records import Intent, State
 from imseek.duplicates.actions.plan_scope_check import check_plan
-from imseek.duplicates.actions.plans import LINK_ACTIONS, MOVE_ACTIONS, Plan
+from imseek.duplicates.actions.plans import LINK_ACTIONS, MOVE_ACTIONS, Plan, size_of
 from imseek.duplicates.actions.precheck import (
     AlreadyDoneError,
     CheckedFile,
@@ -328,7 +328,7 @@ class _Run:
 def _acted_file(item: PlanItem, outcome: Outcome, to: bytes | None = None, reason: str = "") -> AppliedFile:
     file = item.file
     action = cast(Action, file.action)
-    return AppliedFile(file.image_id, file.path, action, outcome, to, reason, file.bytes)
+    return AppliedFile(file.image_id, file.path, action, outcome, to, reason, size_of(file))
 
 
 def _batches(items: Sequence[PlanItem]) -> Iterator[Sequence[PlanItem]]:

@@ -63,12 +63,12 @@ class Plan(plan_file.PlanContent):
     @property
     def bytes(self) -> int:
         """Total size of :attr:`files`; links count nothing."""
-        return sum(_size_of(file) for file in self.files)
+        return sum(size_of(file) for file in self.files)
 
     @property
     def sure(self) -> tuple[ConfidenceCount, ...]:
         """:attr:`files` by how sure it is that they are duplicates, the surest first; a plan may not know it."""
-        known = ((file.confidence, _size_of(file)) for file in self.files)
+        known = ((file.confidence, size_of(file)) for file in self.files)
         return count_by_confidence((confidence, size) for confidence, size in known if confidence is not None)
 
     @property
@@ -127,7 +127,8 @@ class Plan(plan_file.PlanContent):
                     raise PlanError(f"{where}: {display_path(folder)} is protected")
 
 
-def _size_of(file: PlannedFile) -> int:
+def size_of(file: PlannedFile) -> int:
+    """Return the bytes that acting on a file is about: 0 if it is a further name of another one."""
     return 0 if file.is_link else file.bytes
 
 
@@ -351,7 +352,7 @@ class _PlanBuilder:
             action,
             None if one.collection == self._collection else one.collection,
             None if one.pair is None or action == "keep" else one.pair.confidence,
-            one.link == "hard" and action != "keep",
+            one.link is not None and action != "keep",
         )
 
 
