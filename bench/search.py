@@ -4,6 +4,7 @@
     python bench/search.py --filtered               # by the share of images that a filter leaves
     python bench/search.py --cold ["a red car"]     # whole processes, from their start to their answer
     python bench/search.py --growth                 # imseek alone, 10,000 to 10 million
+    python bench/search.py --curves                 # recall against time, drawn by bench/searching/curves.py
 
 Each system runs in a process of its own, in the environment of its own library (bench/README.md says how to make
 them), over the same vectors (bench/vectors.py) and the same queries, and is built once (files stay in --work). Its one
@@ -30,8 +31,20 @@ from searching.processes import environment
 
 HERE = Path(__file__).parent / "searching"
 OWN = ("imseek", "imseek-index")
-PEERS = ("numpy-flat", "faiss-flat", "faiss-flat16", "faiss-ivf", "hnswlib", "usearch", "autofaiss")
-SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001)
+PEERS = (
+    "numpy-flat",
+    "faiss-flat",
+    "faiss-flat16",
+    "faiss-ivf",
+    "faiss-fast-scan",
+    "hnswlib",
+    "usearch",
+    "scann",
+    "glass",
+    "autofaiss",
+)
+#: Filters: shares that pass at random, and of rows that are like each other.
+SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001, "near 0.1", "near 0.01")
 GROWTH = (10_000, 100_000, 1_000_000, 10_000_000)
 
 
@@ -64,9 +77,6 @@ class Bench:
     def prepare(self) -> None:
         peers = any(system not in OWN for system in self.options.systems)
         shares = SHARES if self.options.filtered else ()
-        known = self.work / "truth.json"
-        if not self.options.filtered and known.exists() and list(SHARES) == json.loads(known.read_text())[4]:
-            shares = SHARES  # More than is needed is there.
         o = self.options
         truth.prepare(self.work, self.count, o.dim, o.seed, o.profile, o.queries, shares, peers)
 
@@ -106,7 +116,7 @@ class Bench:
     def python(self, system: str) -> str:
         if system in OWN:
             return sys.executable
-        name = "autofaiss" if system == "autofaiss" else "ann"
+        name = system if system in ("autofaiss", "scann", "glass") else "ann"
         return str(self.options.peers / name / "bin" / "python")
 
 
@@ -122,14 +132,29 @@ def compare(bench: Bench) -> list[dict[str, Any]]:
     return rows
 
 
+def curves(bench: Bench) -> None:
+    """Records the points of each system's curves; imseek's are of the whole call."""
+    for system in bench.options.systems:
+        built = bench.built(system, max(bench.options.threads))
+        found = built if "failed" in built else bench.run("curve", system, bench.options.threads[0])
+        for kind in ("image", "text"):
+            for point in found.get(kind, ()):
+                recorder.add_row("curves", system=system, count=bench.count, queries=kind, **point)
+                print(f"{system:16} {kind:6} {point['setting']!s:>6} {point['recall']:.4f} {point['cpu_ms']:8.2f} ms")
+        if "failed" not in found:
+            size = {name: built.get(name) for name in ("wall", "cpu", "file_mb")}
+            recorder.add_row("built", system=system, count=bench.count, build_s=size["wall"],
+                             build_cpu_s=size["cpu"], file_mb=size["file_mb"])  # fmt: skip
+
+
 def filtered(bench: Bench) -> dict[str, Any]:
-    """By name, kind and share. The peer searches at the setting that gives it the wanted recall without a filter."""
+    """By name, kind and share. Peers search at the setting that gives them the wanted recall without a filter."""
     threads = bench.options.threads[0]
     found: dict[str, Any] = {}
-    for system in ("imseek-index", "faiss-ivf"):
+    for system in ("imseek-index", "faiss-ivf", "hnswlib"):
         built = bench.built(system, max(bench.options.threads))
         more: dict[str, Any] = {}
-        if system == "faiss-ivf" and "failed" not in built:
+        if system != "imseek-index" and "failed" not in built:
             asked = bench.run("ask", system, threads)
             if "failed" in asked:
                 continue
@@ -148,6 +173,7 @@ def main() -> int:
     parser.add_argument("--filtered", action="store_true")
     parser.add_argument("--cold", nargs="?", const="a red car", metavar="WORDS")
     parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--curves", action="store_true")
     parser.add_argument("--queries", type=int, default=500, help="of each kind")
     parser.add_argument("--limit", type=int, default=10)
     parser.add_argument("--recall", type=float, default=0.99)
@@ -173,6 +199,8 @@ def main() -> int:
         bench.prepare()
         if options.cold is not None:
             print(cold.compare(bench, options.cold))
+        elif options.curves:
+            curves(bench)
         elif options.filtered:
             found = filtered(bench)
             print(report.filtered_table(found, count, SHARES))

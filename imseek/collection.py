@@ -336,8 +336,8 @@ class Collection:
         from imseek.search.query import as_query
         from imseek.search.result_pages import HitOptions
 
-        (found,) = self.engine.search([as_query(query, **options)], HitOptions(metadata, vectors))
-        return replace(found, pictures=self.pictures)
+        (found,) = self.engine.search([as_query(query, **options)], HitOptions(metadata, vectors, self.pictures))
+        return found
 
     @with_query_keywords
     def search_many(
@@ -357,8 +357,7 @@ class Collection:
         from imseek.search.result_pages import HitOptions
 
         parsed = as_queries(queries, **options)
-        found = self.engine.search(parsed, HitOptions(metadata, vectors))
-        return [replace(one, pictures=self.pictures) for one in found]
+        return self.engine.search(parsed, HitOptions(metadata, vectors, self.pictures))
 
     def get(self, image_id: int) -> Image:
         """Return everything known about one image. Raises ImageNotFoundError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 from imseek.analysis.current_originals import CurrentOriginals, open_originals
@@ -95,8 +95,8 @@ class PublishedCollection:
         No words are published. Raises QueryError for a search by text, for a filter that Milvus cannot express and for
         hits beyond the best 16,384; ServerError or StorageError if Milvus fails.
         """
-        (found,) = self._engine.search([as_query(query, **options)], HitOptions(metadata, vectors))
-        return replace(found, pictures=self.pictures)
+        (found,) = self._engine.search([as_query(query, **options)], HitOptions(metadata, vectors, self.pictures))
+        return found
 
     @with_query_keywords
     def search_many(
@@ -109,8 +109,7 @@ class PublishedCollection:
     ) -> list[SearchResult]:
         """Search many queries, as :meth:`imseek.Collection.search_many`."""
         parsed = as_queries(queries, **options)
-        found = self._engine.search(parsed, HitOptions(metadata, vectors))
-        return [replace(one, pictures=self.pictures) for one in found]
+        return self._engine.search(parsed, HitOptions(metadata, vectors, self.pictures))
 
     def get(self, image_id: int) -> Image:
         """Return everything known about one image. Raises ImageNotFoundError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import reduce
 from typing import Final, Unpack
 
@@ -73,10 +72,10 @@ def search_all(
         engines = [engine for engine, _ in prepared]
         comparable = compare_collections([one for _, one in prepared])
         found = [engine.find([one])[0] for engine, one in zip(engines, comparable, strict=True)]
-        return build_result(found, HitOptions(metadata, vectors))
+        pictures = FolderPictures({one.uuid: one.path for one in collections})
+        return build_result(found, HitOptions(metadata, vectors, pictures))
 
-    found = reduce(_retry_if_purged, (collection.engine for collection in collections), ask)()
-    return replace(found, pictures=FolderPictures({one.uuid: one.path for one in collections}))
+    return reduce(_retry_if_purged, (collection.engine for collection in collections), ask)()
 
 
 def _retry_if_purged(ask: Callable[[], SearchResult], engine: Engine) -> Callable[[], SearchResult]:

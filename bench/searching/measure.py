@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 KINDS = ("image", "text")
+#: Lists that are probed, from fast to thorough.
+PROBES = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 #: Scores closer than this are equal: float32 sums of one product differ by more, in another order.
 EQUAL = 2e-6
 #: Settings whose recall is below the target by more than FAR on so many queries are not looked at with all.
@@ -24,8 +26,13 @@ class System(Protocol):
     """``values`` are settings of one parameter, from fast to thorough; [None] where there is none."""
 
     values: Sequence[int | None]
+    kind: str
 
     def load(self) -> None: ...
+
+    def rows_of(self, found: Any) -> Any:
+        """Row numbers of what :meth:`ask` has found."""
+        ...
 
     def ask(self, queries: Any, k: int, value: int | None) -> Any:
         """(q, k) row numbers for (q, dim) float32 unit ``queries``; -1 where there are fewer."""
@@ -40,10 +47,14 @@ class Task:
         self.queries = {kind: np.load(work / f"{kind}.npy") for kind in KINDS}
         self._truth = np.load(work / "truth.npz")
 
-    def recall(self, kind: str, found: Any, k: int, share: float = 1.0) -> float:
+    def mask(self, share: float | str) -> Any:
+        """(count,) bool: the rows that a filter lets through."""
+        return np.load(self.work / f"mask {share}.npy")
+
+    def recall(self, kind: str, found: Any, k: int, share: float | str = 1.0) -> float:
         """Of the ``k`` best (all that there are, if fewer), how many were found; any of equal score will do.
 
-        ``found`` are the answers to the first queries. ``share`` < 1: among the rows whose draw is below it.
+        ``found`` are the answers to the first queries. ``share``: among the rows that this filter lets through.
         """
         ids = self._truth[f"{kind} {share} ids"][: len(found)]
         scores = self._truth[f"{kind} {share} scores"][: len(found)]
@@ -77,6 +88,36 @@ def measure(system: System, task: Task, k: int, target: float, rounds: int) -> d
     return {**report, "asked": memory()}
 
 
+#: Queries of a point of a curve that are timed, and those whose recall counts.
+POINT = 100
+POINT_RECALL = 300
+#: A curve ends where it is nearly exact, or where a query takes longer (CPU ms).
+_END = (0.998, 150.0)
+
+
+def curve(system: System, task: Task, k: int, values: Sequence[int | None]) -> dict[str, list[dict[str, Any]]]:
+    """For each kind of query, from fast to thorough: the setting, recall, and median CPU ms of single queries."""
+    system.load()
+    found: dict[str, list[dict[str, Any]]] = {}
+    for kind in KINDS:
+        system.kind = kind
+        queries = task.queries[kind]
+        points = found[kind] = []
+        for value in values:
+            answers = system.rows_of(system.ask(queries[:POINT_RECALL], k, value))
+            spent = []
+            for n in range(-5, POINT):
+                at = n % min(POINT, len(queries))
+                began = time.process_time()
+                system.ask(queries[at : at + 1], k, value)
+                spent.append(time.process_time() - began)
+            cpu = float(np.median(spent[5:])) * 1000
+            points.append({"setting": value, "recall": task.recall(kind, answers, k), "cpu_ms": cpu})
+            if points[-1]["recall"] >= _END[0] or cpu > _END[1]:
+                break
+    return found
+
+
 def smallest(
     values: Sequence[int | None], recall: Callable[[int | None], float], target: float
 ) -> tuple[int | None, float]:
@@ -107,9 +148,9 @@ def times(system: System, queries: Any, k: int, value: int | None, rounds: int) 
     return {"p50": p50, "p99": p99, "cpu": cpu, "qps": float(np.median(rates)), "spread": spread}
 
 
-def latency(ask: Callable[[int], object], count: int) -> tuple[float, float]:
-    """p50 and p99 in milliseconds of asking ``ask(0)`` and so on, one after the other."""
-    return _round(ask, count)[:2]
+def filtered_cell(ask: Callable[[int], object], count: int) -> dict[str, float]:
+    """p50, p99 and (``cpu``, of all processors) mean milliseconds of asking ``ask(0)`` and so on, one by one."""
+    return dict(zip(("p50", "p99", "cpu"), _round(ask, count), strict=True))
 
 
 def _round(ask: Callable[[int], object], count: int) -> tuple[float, float, float]:

@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import vectors
 from searching import measure
 from searching.processes import timed
 
@@ -58,8 +58,8 @@ def build_index(root: Path, spec: dict[str, Any]) -> dict[str, Any]:
     if spec["index_memory"]:
         policy["memory"] = round(spec["index_memory"] * 1e9)
     program = (
-        "import json, sys; from imseek import upkeep; from imseek.types import IndexPolicy; "
-        "print(*upkeep.build_index(sys.argv[1], IndexPolicy(**json.loads(sys.argv[2]))), sep='\\n')"
+        "import json, sys; from imseek import maintenance; from imseek.types import IndexPolicy; "
+        "print(*maintenance.build_index(sys.argv[1], IndexPolicy(**json.loads(sys.argv[2]))), sep='\\n')"
     )
     run = timed([sys.executable, "-c", program, str(root), json.dumps(policy)], shown=True)
     if run.code:
@@ -89,6 +89,7 @@ class Whole:
 
     values: Sequence[int | None] = (None,)
     kind = "text"
+    probed: tuple[str, int | None] = ("text", None)
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -102,6 +103,8 @@ class Whole:
 
     def ask(self, queries: Any, k: int, value: int | None) -> Any:
         """One query by `search`, several by `search_many`."""
+        if (self.kind, value) != self.probed:
+            self.probe(value)
         self.composer.queries = queries
         asked = [self._query(n, k) for n in range(len(queries))]
         if len(asked) == 1:
@@ -120,6 +123,24 @@ class Whole:
         term = Term(text=str(number)) if self.kind == "text" else Term(image_id=number)
         return Query((term,), limit=k, **more)
 
+    def rows_of(self, found: Any) -> Any:
+        return [self.rows(ids) for ids in found]
+
+    def probe(self, value: int | None) -> None:
+        """Has the index probe so many lists, in place of what it has tuned itself to."""
+        self.probed = self.kind, value
+        if value is not None:
+            index = self.opened()
+            facts, name = index.snapshot.facts, "text" if self.kind == "text" else "image"
+            tuned = getattr(facts, name)
+            changed = replace(tuned, effort=replace(tuned.effort, probe=value))
+            index._snapshot = index.snapshot.with_metadata(replace(facts, **{name: changed}))
+
+    def opened(self) -> Any:
+        generations = self.collection.engine._generations  # There is no public way to the index: it is no promise.
+        generation = generations.newest()
+        return generations.index(generation, generation.reader.current.image_spaces[0])
+
     def rows(self, ids: Any) -> Any:
         """Row numbers of the vectors, which the truth speaks of: the live ids in their order. No part of a search."""
         return np.searchsorted(self.ids, np.asarray(ids, np.int64))
@@ -130,9 +151,7 @@ class Index(Whole):
 
     def load(self) -> None:
         super().load()
-        generations = self.collection.engine._generations  # There is no public way to the index: it is no promise.
-        generation = generations.newest()
-        self.index = generations.index(generation, generation.reader.current.image_spaces[0])
+        self.index = self.opened()
         self._told = "text" in inspect.signature(self.index.search).parameters
 
     def ask(self, queries: Any, k: int, value: int | None) -> Any:
@@ -178,10 +197,9 @@ def filtered(spec: dict[str, Any]) -> dict[str, Any]:
     index, whole = Index(collection_of(task.work)), Whole(collection_of(task.work))
     index.load()
     whole.load()
-    drawn = vectors.draws(np.arange(spec["count"]))
     report: dict[str, Any] = {}
     for share in spec["shares"]:
-        allowed = IdSet(index.ids[drawn < share])
+        allowed = IdSet(index.ids[task.mask(share)])
         for kind in measure.KINDS:
             index.kind = whole.kind = kind
             queries = task.queries[kind]
@@ -192,15 +210,17 @@ def filtered(spec: dict[str, Any]) -> dict[str, Any]:
             def called(n: int, queries: Any = queries, share: float = share) -> Any:
                 return whole.filtered(queries[n : n + 1], k, share)
 
-            ways: dict[str, Callable[[int], Any]] = {"imseek-index": alone, "imseek": called}
+            ways: dict[str, Callable[[int], Any]] = {"imseek-index": alone}
+            if not isinstance(share, str):  # No column says what the query says.
+                ways["imseek"] = called
             for name, ask in ways.items():
                 began = time.perf_counter()
                 ask(0)
                 first = (time.perf_counter() - began) * 1000
-                p50, p99 = measure.latency(ask, len(queries))
+                cell = measure.filtered_cell(ask, len(queries))
                 found = [index.rows(ask(n)) for n in range(len(queries))]
                 recall = task.recall(kind, found, k, share)
-                report[f"{name} {kind} {share}"] = {"p50": p50, "p99": p99, "recall": recall, "first": first}
+                report[f"{name} {kind} {share}"] = {**cell, "recall": recall, "first": first}
     return report
 
 
@@ -222,6 +242,8 @@ def main() -> None:
         measure.say(build(spec))
     elif spec["task"] == "filtered":
         measure.say(filtered(spec))
+    elif spec["task"] == "curve":
+        measure.say(measure.curve(Whole(root), measure.Task(Path(spec["work"])), spec["k"], measure.PROBES))
     else:
         measure.say(measured(Index(root) if spec["system"] == "imseek-index" else Whole(root), spec))
 

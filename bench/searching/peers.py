@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import vectors
 from searching import measure
+from searching.measure import PROBES
 
 #: Settings of searches, from fast to thorough.
 EFS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144)
-PROBES = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 #: Graphs: neighbours of a node, and candidates while it is built.
 LINKS = 32
 BUILD = 200
@@ -38,6 +38,7 @@ class Peer(ABC):
     """``spec`` is the JSON object that the process was started with."""
 
     values: Sequence[int | None] = (None,)
+    kind = ""
     file: str | None = None
     #: Of a search in a cold process, where the peer can map its file instead of reading it.
     mapped = False
@@ -64,6 +65,9 @@ class Peer(ABC):
 
     def build(self) -> None:  # noqa: B027 - the exact ones have nothing to build
         """Writes the index to :attr:`path`."""
+
+    def rows_of(self, found: Any) -> Any:
+        return found
 
     @abstractmethod
     def load(self) -> None: ...
@@ -143,13 +147,49 @@ class FaissIvf(Faiss):
 
         return self.index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=value))[1]
 
-    def chosen(self, query: Any, k: int, value: int, bitmap: Any) -> Any:
-        """(k,): the search passes over rows that the packed ``bitmap`` does not mark."""
+    def chosen(self, query: Any, k: int, value: int, passes: Any) -> Any:
+        """(k,): the search passes over other rows."""
         import faiss
 
+        bitmap = np.packbits(passes, bitorder="little")
         selector = faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap))
         params = faiss.SearchParametersIVF(nprobe=value, sel=selector)
         return self.index.search(query, k, params=params)[1][0]
+
+
+class FaissFastScan(FaissIvf):
+    """The raw call of the kind that imseek builds: codes of 4 bits, and the stored rows beside them to score again.
+
+    Candidates that are scored again are many enough for the recall that is wanted.
+    """
+
+    file = "ivf-fast-scan.faiss"
+    #: Candidates scored again.
+    again = 600
+
+    def build(self) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(self.threads)
+        rows, dim = self.rows, self.rows.shape[1]
+        lists = int(4 * len(rows) ** 0.5)
+        index = faiss.index_factory(dim, f"IVF{lists},PQ{dim // 2}x4fs", faiss.METRIC_INNER_PRODUCT)
+        index.cp.niter, index.cp.max_points_per_centroid = ROUNDS, POINTS
+        chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[: POINTS * lists])
+        index.train(rows[chosen].astype(np.float32))
+        exact = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        exact.is_trained = True
+        for _, block in self.blocks():
+            index.add(block)
+            exact.add(block)
+        faiss.write_index(faiss.IndexRefine(index, exact), str(self.path))
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        import faiss
+
+        probes = faiss.SearchParametersIVF(nprobe=value)
+        params = faiss.IndexRefineSearchParameters(k_factor=self.again / k, base_index_params=probes)
+        return self.index.search(queries, k, params=params)[1]
 
 
 class Hnswlib(Peer):
@@ -174,6 +214,14 @@ class Hnswlib(Peer):
     def ask(self, queries: Any, k: int, value: int | None) -> Any:
         self.index.set_ef(value)
         return self.index.knn_query(queries, k, num_threads=self.threads)[0].astype(np.int64)
+
+    def chosen(self, query: Any, k: int, value: int, passes: Any) -> Any:
+        """(k,): nodes that do not pass lead on and are not found; nothing where it finds fewer than ``k``."""
+        self.index.set_ef(max(value, k))
+        try:
+            return self.index.knn_query(query, k, num_threads=1, filter=passes.__getitem__)[0][0].astype(np.int64)
+        except RuntimeError:  # What it says to fewer than k.
+            return np.empty(0, np.int64)
 
 
 class USearch(Peer):
@@ -205,6 +253,77 @@ class USearch(Peer):
         threads = min(self.threads, len(queries))
         found = self.index.search(queries.astype(np.float16), k, threads=threads).keys
         return np.asarray(found, np.int64).reshape(len(queries), -1)
+
+
+class ScaNN(Peer):
+    """A tree with rows in two leaves each (SOAR) and anisotropic codes, set up as in its authors' benchmarks."""
+
+    file = "scann"
+    values = PROBES
+    #: Candidates scored again, by their float32 rows.
+    again = 300
+
+    def build(self) -> None:
+        from scann.scann_ops import py
+
+        rows = np.concatenate([block for _, block in self.blocks()])
+        leaves = int(4 * len(rows) ** 0.5)
+        builder = py.scann_ops_pybind.builder(rows, 10, "dot_product")
+        builder.set_n_training_threads(self.threads)
+        tree = builder.tree(
+            leaves,
+            leaves // 20,
+            training_sample_size=POINTS * leaves,
+            training_iterations=ROUNDS,
+            soar_lambda=1.3,
+            overretrieve_factor=1.8,
+        )
+        searcher = tree.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(self.again).build()
+        self.path.mkdir(exist_ok=True)
+        searcher.serialize(str(self.path))
+
+    def load(self) -> None:
+        from scann.scann_ops.py import scann_ops_pybind
+
+        self.index = scann_ops_pybind.load_searcher(str(self.path))
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        if len(queries) == 1:
+            found = self.index.search(queries[0], k, self.again, value)[0][np.newaxis]
+        else:
+            found = self.index.search_batched(queries, k, self.again, value)[0]
+        return found.astype(np.int64)
+
+
+class Glass(Peer):
+    """A graph, walked by 8-bit codes, whose best are scored again in half precision."""
+
+    file = "glass.graph"
+    values = EFS
+
+    def build(self) -> None:
+        import glass
+
+        glass.set_num_threads(self.threads)
+        rows = np.concatenate([block for _, block in self.blocks()])
+        glass.Index("HNSW", "IP", "SQ8U", LINKS, BUILD).build(rows).save(str(self.path))
+
+    def load(self) -> None:
+        import glass
+
+        glass.set_num_threads(self.threads)
+        graph = glass.Graph()
+        graph.load(str(self.path))
+        # It copies the rows into codes and float16.
+        self.index = glass.Searcher(graph, np.concatenate([block for _, block in self.blocks()]), "IP", "SQ8U", "FP16")
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        self.index.set_ef(value)
+        if len(queries) == 1:
+            found = np.asarray(self.index.search(queries[0], k)[0])[np.newaxis]
+        else:
+            found = np.asarray(self.index.batch_search(queries, k, self.threads)[0]).reshape(len(queries), -1)
+        return found.astype(np.int64)
 
 
 class AutoFaiss(Faiss):
@@ -259,8 +378,11 @@ SYSTEMS: dict[str, type[Peer]] = {
     "faiss-flat": FaissFlat,
     "faiss-flat16": FaissFlat16,
     "faiss-ivf": FaissIvf,
+    "faiss-fast-scan": FaissFastScan,
     "hnswlib": Hnswlib,
     "usearch": USearch,
+    "scann": ScaNN,
+    "glass": Glass,
     "autofaiss": AutoFaiss,
 }
 
@@ -271,14 +393,17 @@ def main() -> None:
     if spec["task"] == "build":
         began = measure.clocks()
         peer.build()
-        size = peer.path.stat().st_size / 1e6 if peer.file else 0.0
+        files = peer.path.iterdir() if peer.path.is_dir() else [peer.path]
+        size = sum(file.stat().st_size for file in files) / 1e6 if peer.file else 0.0
         measure.say({**measure.spent(began), "file_mb": size})
     elif spec["task"] == "ask":
         task = measure.Task(peer.work)
         report = measure.measure(peer, task, spec["k"], spec["target"], spec["rounds"])
-        measure.say({**report, "kind": getattr(peer, "kind", "")})
+        measure.say({**report, "kind": peer.kind})
+    elif spec["task"] == "curve":
+        measure.say(measure.curve(peer, measure.Task(peer.work), spec["k"], peer.values))
     elif spec["task"] == "filtered":
-        assert isinstance(peer, FaissIvf)
+        assert isinstance(peer, FaissIvf | Hnswlib)
         measure.say(filtered(peer, spec))
     else:  # cold: one query, the process is measured from outside
         peer.mapped = True
@@ -287,32 +412,37 @@ def main() -> None:
         print(peer.ask(query, spec["k"], spec["value"]).tolist())
 
 
-def filtered(peer: FaissIvf, spec: dict[str, Any]) -> dict[str, Any]:
+def filtered(peer: FaissIvf | Hnswlib, spec: dict[str, Any]) -> dict[str, Any]:
     """At each share of rows that pass: filtered after a search for more, and within it; at the setting of no filter."""
     peer.load()
     task = measure.Task(peer.work)
     k, count = spec["k"], spec["count"]
-    drawn = vectors.draws(np.arange(count))
     report: dict[str, Any] = {}
     for share in spec["shares"]:
-        bitmap = np.packbits(drawn < share, bitorder="little")
+        passes = task.mask(share)
         # Half as many again as it takes on average, and no more than FAISS's heaps are good for.
-        fetch = int(min(count, max(2 * k, 1.5 * k / share), 10_000))
+        fetch = int(min(count, max(2 * k, 1.5 * k / passes.mean()), 10_000))
         for kind in measure.KINDS:
             queries, value = task.queries[kind], spec["values"][kind]
 
-            def after(n: int, queries: Any = queries, value: int = value, fetch: int = fetch) -> Any:
+            def after(
+                n: int, queries: Any = queries, value: int = value, passes: Any = passes, fetch: int = fetch
+            ) -> Any:
                 found = peer.ask(queries[n : n + 1], fetch, value)[0]
                 found = found[found >= 0]
-                return found[drawn[found] < share][:k]  # noqa: B023 - called before the next share
+                return found[passes[found]][:k]
 
-            def within(n: int, queries: Any = queries, value: int = value, bitmap: Any = bitmap) -> Any:
-                return peer.chosen(queries[n : n + 1], k, value, bitmap)
+            def within(n: int, queries: Any = queries, value: int = value, passes: Any = passes) -> Any:
+                return peer.chosen(queries[n : n + 1], k, value, passes)
 
-            for name, ask in (("post-filter", after), ("in the search", within)):
-                p50, p99 = measure.latency(ask, len(queries))
-                recall = task.recall(kind, [ask(n) for n in range(len(queries))], k, share)
-                report[f"{name} {kind} {share}"] = {"p50": p50, "p99": p99, "recall": recall}
+            ways = {f"{spec['system']} within": within}
+            if isinstance(peer, FaissIvf):
+                ways["post-filter"] = after
+            for name, ask in ways.items():
+                cell = measure.filtered_cell(ask, len(queries))
+                few = range(measure.GLANCE if cell["p50"] > 20 else len(queries))
+                recall = task.recall(kind, [ask(n) for n in few], k, share)
+                report[f"{name} {kind} {share}"] = {**cell, "recall": recall}
     return report
 
 

@@ -146,16 +146,16 @@ def _claims(rows: Sequence[dict[str, Any]], ours: dict[str, Any] | None, target:
     return [*lines, f"p50 differed between rounds by {spread:.0%} at the most"]
 
 
-def filtered_table(found: dict[str, Any], count: int, shares: Sequence[float]) -> str:
-    lines = [("", "queries", *(f"{share:.4g}".rjust(22) for share in shares))]
-    for name in ("imseek", "imseek-index", "in the search", "post-filter"):
+def filtered_table(found: dict[str, Any], count: int, shares: Sequence[float | str]) -> str:
+    lines = [("", "queries", *(f"{share}".rjust(22) for share in shares))]
+    for name in dict.fromkeys(key.rsplit(f" {kind} ", 1)[0] for kind in KINDS for key in found if f" {kind} " in key):
         for kind in KINDS:
             cells = [found.get(f"{name} {kind} {share}") for share in shares]
             if any(cells):
-                each = (f"{c['recall']:.3f} {c['p50']:.2f}/{c['p99']:.2f}{_first(c)}" if c else "" for c in cells)
+                each = (f"{c['recall']:.3f} {c['cpu']:.2f} {c['p50']:.2f}{_first(c)}" if c else "" for c in cells)
                 lines.append((name, kind, *each))
-    head = f"\n{count:,} vectors, by the share that passes: recall, p50/p99 ms (first of all). "
-    return f"{head}Rows without imseek's name: FAISS's IVF, at its setting without a filter\n{_aligned(lines)}"
+    head = f"\n{count:,} vectors, by the share that passes: recall, CPU and p50 ms (first of all). "
+    return f"{head}Peers at their setting without a filter\n{_aligned(lines)}"
 
 
 def _first(cell: dict[str, float]) -> str:

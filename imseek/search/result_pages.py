@@ -33,7 +33,7 @@ from imseek.search.query_options import GroupBy
 from imseek.search.ranking_stages import MAX_CANDIDATES, CandidatePage, cut_page, needs_all_candidates
 from imseek.types.arrays import Float32
 from imseek.types.pictures import Place
-from imseek.types.search_results import Hit, HitGroup, Match, Searched, SearchResult, SpaceShare
+from imseek.types.search_results import Hit, HitGroup, Match, Pictures, Searched, SearchResult, SpaceShare
 
 if TYPE_CHECKING:
     from imseek.search.hit_matches import Metadata
@@ -55,10 +55,11 @@ _DEEPEST = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class HitOptions:
-    """What hits carry in addition to id, score and place."""
+    """What hits carry in addition to id, score and place, and the ``pictures`` of the result."""
 
     metadata: bool = True
     vectors: bool = False
+    pictures: Pictures | None = None
 
 
 def page_window(query: Query, uuids: Sequence[str]) -> PageWindow:
@@ -183,6 +184,7 @@ def _result(
             Searched(one.prepared.reader.identity.uuid, one.prepared.reader.generation, one.prepared.searched)
             for one in found
         ),
+        pictures=wanted.pictures,
     )
 
 
@@ -234,8 +236,11 @@ def _hits(
     names = {i: _name(group.key) for group in page.groups for i in group.positions}
     hits: dict[int, Hit] = {}
     for owner, one in enumerate(found):
-        positions = np.flatnonzero(page.candidates.owners == owner).tolist()
-        mine, reader = page.candidates.take(positions), one.prepared.reader
+        mine, reader = page.candidates, one.prepared.reader
+        positions: Sequence[int] = range(len(mine))
+        if len(found) > 1:
+            positions = np.flatnonzero(mine.owners == owner).tolist()
+            mine = mine.take(positions)
         ids = mine.ids.tolist()
         data = known[id(reader)]
         why: dict[int, tuple[Match, ...]] = {}
@@ -340,13 +345,7 @@ def digest(query: Any, collections: Sequence[str]) -> bytes:
     seen = hashlib.sha256()
     for uuid in collections:
         _update(seen, uuid)
-    kind: Any = type(query)
-    for name, default in _fields_of(kind):
-        value = getattr(query, name)
-        # Most fields have their default, and skipping those is faster than hashing them.
-        if type(value) is not type(default) or value != default:
-            _update(seen, name)
-            _update(seen, value)
+    _update_fields(seen, query)
     return seen.digest()[:_DIGEST]
 
 
@@ -356,6 +355,17 @@ def _fields_of(query: type) -> tuple[tuple[str, Any], ...]:
     return tuple((field.name, field.default) for field in fields(query) if field.name not in _IGNORED_FIELDS)
 
 
+def _update_fields(seen: Any, value: Any) -> None:
+    """Feed the fields of a dataclass that have not their default: most have, and skipping those is faster."""
+    kind: Any = type(value)
+    for name, default in _fields_of(kind):
+        member = getattr(value, name)
+        if type(member) is not type(default) or member != default:
+            _update(seen, name)
+            _update(seen, member)
+    seen.update(b".")  # The end: fields of what follows are not its own.
+
+
 def _update(seen: Any, value: Any) -> None:
     """Feed a value with its type and length, so that different values never hash the same input."""
     if isinstance(value, tuple | list):
@@ -363,7 +373,7 @@ def _update(seen: Any, value: Any) -> None:
         for member in value:
             _update(seen, member)
     elif is_dataclass(value):
-        _update(seen, [getattr(value, field.name) for field in fields(value)])
+        _update_fields(seen, value)
     elif isinstance(value, np.ndarray):
         _update(seen, (str(value.dtype), value.shape, value.tobytes()))
     elif isinstance(value, Path):

@@ -281,6 +281,12 @@ CASES = (
         ("systems.text.p50_ms", "systems.image.recall", "systems.resident_mb", "systems.build_s"),
     ),
     Case(
+        "search",
+        "--count 2000 --dim 64 --systems imseek --curves --index IVF16,SQ8 --queries 10 --tail 20 --work {tmp}",
+        ("curves.recall", "curves.cpu_ms", "curves.setting"),
+        id="curves",
+    ),
+    Case(
         "serve",
         "--collection {colours} --clients 2 --seconds 1",
         ("answers_per_s", "p99_ms", "errors", "server_mib"),

@@ -9,7 +9,7 @@ import pytest
 from approximating import snapshot_of
 
 from imseek.data.files.durable_files import add_checksum, strip_checksum
-from imseek.data.vectors import Segment
+from imseek.data.vectors import IdSet, Segment, snapshot_index
 from imseek.data.vectors.faiss_snapshot import Candidates
 from imseek.data.vectors.index_metadata import IndexMetadata, SearchEffort, TuningResult
 from imseek.data.vectors.snapshot_index import SnapshotIndex
@@ -66,6 +66,31 @@ def test_the_dead_do_not_count_as_the_nearest(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(index, "_scan", lambda *_: pytest.fail("all rows were read"))
     (found,) = index.search(rows[:1], 10)
     assert found.ids.tolist() == order[30:40].tolist()
+
+
+def test_a_filter_that_knows_the_query_is_told_from_a_random_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the lists near a query hold far fewer allowed rows than at random, all rows are read."""
+    monkeypatch.setattr(snapshot_index, "MAX_SCORED_IDS", 10)
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((6000, 16)) + 2 * rng.standard_normal((60, 16))[rng.integers(0, 60, 6000)]
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    segment = Segment(np.arange(6000), rows.astype(np.float16), np.empty(0, np.int64))
+    tuned = TuningResult(SearchEffort(12, 10, None), 1.0, 0)
+    index = SnapshotIndex([segment], 16, snapshot_of([segment], 16, factory="IVF64,Flat", tuned=tuned))
+    scans = []
+    scan = index._scan
+    monkeypatch.setattr(index, "_scan", lambda *given: scans.append(1) or scan(*given))
+    near = np.argsort(-(rows @ rows[0]))[:600]
+    shares = {}
+    for name, chosen in (("random", rng.choice(6000, 600, replace=False)), ("alike", near)):
+        allowed, right, queries = IdSet(chosen), 0, rows[1:200]
+        scans.clear()
+        for query, matches in zip(queries, index.search(queries, 10, allowed=allowed), strict=True):
+            best = allowed.ids[np.argsort(-(rows[allowed.ids] @ query))[:10]]
+            right += len(np.intersect1d(matches.ids, best))
+        shares[name] = len(scans) / len(queries)
+        assert right > 9.5 * len(queries), name
+    assert shares["random"] < 0.1 < shares["alike"] < 0.9
 
 
 def test_facts_are_read_as_written_and_without_slack() -> None:

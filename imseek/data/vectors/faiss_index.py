@@ -28,7 +28,7 @@ from imseek.data.vectors.exact_index import ExactIndex, SearchScope, SegmentData
 from imseek.data.vectors.faiss_threads import at_most_threads
 from imseek.data.vectors.fp16_flat_index import make_flat_index, wrap_flat_index
 from imseek.data.vectors.mmap_residency import release
-from imseek.data.vectors.scores import UNIT_TOLERANCE, blocks, cosines, row_norms, scores_of, top_k
+from imseek.data.vectors.scores import UNIT_TOLERANCE, blocks, cosines, row_norms, top_k
 from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
@@ -274,15 +274,13 @@ def _propose(
     raw, at = found or (_multiply if len(queries) >= BATCH else _scan)(padded, fetch, scope)
     if part.norms is None:  # The rows are memory-mapped, and the scan has made them resident.
         release(part.segment.rows)
+    # One norm for all rows, to within their range: looking each up takes longer than scoring the few rows more.
+    middle = (part.lo + part.hi) / 2
+    scores = np.clip(raw / np.float32(middle), -1, 1)
     ceilings = np.full(len(queries), -np.inf)
     if fetch < scope.count:
         last = raw[:, -1].astype(np.float64)
         ceilings = last / np.where(last > 0, part.lo, part.hi) + error
-    if part.norms is not None:
-        return _Candidates(part, at, scores_of(raw, part.norms[at]), ceilings, error)
-    # Norms would have to be computed from the rows: their range is enough here.
-    middle = (part.lo + part.hi) / 2
-    scores = np.clip(raw / np.float32(middle), -1, 1)
     return _Candidates(part, at, scores, ceilings, error + part.hi * (1 / part.lo - 1 / middle))
 
 

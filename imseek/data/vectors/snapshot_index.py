@@ -17,7 +17,7 @@ import numpy as np
 
 from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.faiss_index import BATCH, CodedIndex, FaissIndex, MappedIndex, exact_top_k
-from imseek.data.vectors.faiss_snapshot import Snapshot
+from imseek.data.vectors.faiss_snapshot import Candidates, Snapshot
 from imseek.data.vectors.fp16_flat_index import RowBuffer
 from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, test_bits
 from imseek.data.vectors.mmap_residency import ResidencyLimiter
@@ -37,8 +37,10 @@ SCANNED_SHARE = 0.02
 #: Filters are not random: one that keeps nearly all images may exclude exactly those nearest to the query ("not in this
 #: folder"). So a filter is searched as if it let at most this share through.
 MAX_FILTER_SHARE = 0.1
+#: Candidates that are asked for with a filter, at most, by those that are scored: to see whether there are as many.
+_FILTERED_CANDIDATES = 4
 #: Candidates whose rows have memory of their own in each thread.
-_BUFFER_ROWS = 2048
+_BUFFER_ROWS = 5120
 #: Queries whose candidates are in memory at the same time.
 _BLOCK = 256
 
@@ -196,6 +198,7 @@ class SnapshotIndex:
         ).scale_to(k)
         marks = self._present if choice is None else choice.bits
         count = min(effort.rescore, self._snapshot.facts.rows)
+        enough = 0 if choice is None else self._enough(choice.share, effort.probe, count)
         wanted = min(k, self._live if choice is None else len(choice.ids))
         # Many queries scan the tail together, which is faster; for few, one proof covers candidates and tail.
         beside = self._tail if len(self._tail) and len(queries) < BATCH else None
@@ -206,22 +209,30 @@ class SnapshotIndex:
             within = marks if self._snapshot.filters else None
             passing = self._present_share if choice is None else choice.share
             drawn = self._snapshot.candidates(
-                block, count, effort.probe, within, placement=self._placement, share=passing
+                block, max(count, enough), effort.probe, within, placement=self._placement, share=passing
             )
             met = np.count_nonzero(drawn.ids >= 0, axis=1)
             # Without filters, some of the k best may be dead, so distances to the k-th mean nothing.
             slack = effort.slack if self._snapshot.filters or self._present is None else None
-            near = drawn.near(max(k, RECALL_K), slack)
+            near = Candidates(drawn.scores[:, :count], drawn.ids[:, :count]).near(max(k, RECALL_K), slack)
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
                 matches = self._score(query, self._allowed(ids, choice), k, beside, allowed)
                 if tails:
                     scores = np.concatenate([matches.scores, tails[n].scores])
                     matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
-                if len(matches) < wanted or (choice is not None and 2 * met[n - start] < count):
+                if len(matches) < wanted or met[n - start] < enough:
                     # The probed lists contain few allowed images: the filter excludes what the query is near to.
                     (matches,) = self._scan(query[np.newaxis], k, allowed)
                 found.append(matches)
         return found
+
+    def _enough(self, share: float, probe: int, count: int) -> int:
+        """Return how many allowed images the probed lists contain, at the least, if the filter ignores the query.
+
+        That is half of the mean, but no more than would cost time to ask for.
+        """
+        mean = share * self._snapshot.facts.rows * min(1, probe / (self._snapshot.widest or 1) or 1)
+        return int(min(max(count, mean) / 2, _FILTERED_CANDIDATES * count, self._snapshot.facts.rows))
 
     @staticmethod
     def _allowed(drawn: Ids, choice: _PreparedFilter | None) -> Ids:
