@@ -45,7 +45,7 @@ from imseek.encoders.builtin.space import softmax
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.torch_file import read_tensors
 from imseek.encoders.builtin.weights import LITE0
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.encoders.onnx_network import Network
 from imseek.media import decode
 from imseek.ui.demo_photographs import photographs

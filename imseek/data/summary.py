@@ -10,8 +10,8 @@ from typing import Final
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.index_policy import policy_of
 from imseek.data.catalog.place_paths import base_folder, is_url, join_root, locate
+from imseek.data.catalog.run_reader import parse_json_object
 from imseek.data.catalog.running_writer import describe_writer
-from imseek.data.catalog.runs import parse_json_object
 from imseek.data.catalog.space_modalities import KEPT_SINCE, modalities_of
 from imseek.data.collection_records import Current
 from imseek.data.files.checked_json import JsonObject

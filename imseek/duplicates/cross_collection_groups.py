@@ -10,7 +10,7 @@ from imseek.analysis.originals import Originals
 from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.duplicates import cross_collection_pairs
-from imseek.duplicates.links import mark_hard_links, mark_symbolic_links
+from imseek.duplicates.existing_links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.pair_reports import scope_of
 from imseek.duplicates.pipeline import DuplicatesRequest, OpenIndex, make_group, members_of, report_order
 from imseek.duplicates.pixels.classify import DEFAULTS

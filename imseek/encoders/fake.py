@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.checks import check_modality, check_texts, unit_rows
+from imseek.encoders.input_checks import check_modality, check_texts, unit_rows
 from imseek.errors import UsageError
 from imseek.types.arrays import Float32, Pixels
 

@@ -16,7 +16,7 @@ from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderE
 from imseek.plugins import find_plugins
 from imseek.tilde_expansion import expand_user
 from imseek.types.adapters import adapter_of
-from imseek.types.truncated_encoders import DIM, truncated_reference, truncation_of
+from imseek.types.truncated_encoder_references import DIM, truncated_reference, truncation_of
 
 if TYPE_CHECKING:
     from imseek.encoders.catalogue import Entry
@@ -138,7 +138,7 @@ def load(
     """
     reference = canonical(reference)
     if (cut := truncation_of(reference)) is not None:
-        from imseek.encoders.truncated import TruncatedEncoder
+        from imseek.encoders.truncated_vectors import TruncatedEncoder
 
         whole = load(cut[1], modalities=modalities, runtime=runtime, notify=notify)
         return TruncatedEncoder(whole, cut[0], reference)
@@ -177,8 +177,8 @@ def load_prompt_tower(reference: str, fingerprint: str, notify: Callable[[str], 
     torch; EncoderError for an encoder whose text tower cannot learn; EncoderMismatchError where its weights are not
     those of ``fingerprint``.
     """
-    from imseek.encoders.checks import check_fingerprint
     from imseek.encoders.device import require_torch
+    from imseek.encoders.input_checks import check_fingerprint
     from imseek.encoders.prompt_tower import PromptEncoder
 
     require_torch("a text tower that learns prompts")

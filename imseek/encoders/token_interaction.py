@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.types.arrays import Float32
 
 #: Tokens of a picture, numbers in a key of the compression's attention, and inside the layer that scores a word.

@@ -334,15 +334,15 @@ def embed_captions(
     damaged.
     """
     from imseek.data.vectors import index_renewal
-    from imseek.encoders import checks
+    from imseek.encoders import input_checks
     from imseek.indexer import caption_space
     from imseek.search.encoder_loader import load_encoder
 
     with _open_writer(path, "maintain --captions") as writer:
         space = writer.current().space
         encoder = load_encoder(writer.root, space, ("text",), runtime, notify)
-        checks.check_encodes_text(encoder)
-        checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
+        input_checks.check_encodes_text(encoder)
+        input_checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
         task = writer.begin_task(progress, stop)
         report = caption_space.embed(writer, encoder, task)
         if report.outcome != "switched":
@@ -369,7 +369,7 @@ def make_tokens(
     CollectionNotFoundError, LockedError, ReadOnlyError, StorageError if the disk is full or fails, and
     CorruptCollectionError if a file of the collection is damaged.
     """
-    from imseek.encoders.checks import check_fingerprint
+    from imseek.encoders.input_checks import check_fingerprint
     from imseek.indexer import token_space
     from imseek.search.encoder_loader import load_encoder
     from imseek.search.token_reranker import checked_model

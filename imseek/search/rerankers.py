@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias
 import numpy as np
 
 from imseek.data.vectors.base import Ids
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.encoders.runtime import Runtime
 from imseek.errors import ImseekError, PluginError, QueryError, StaleGenerationError, did_you_mean
 from imseek.plugins import find_plugins

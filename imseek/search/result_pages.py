@@ -30,7 +30,7 @@ from imseek.search.candidate_set import CandidateSet, concatenate
 from imseek.search.prepared_query import GroupKey, PageWindow, RankedCandidates
 from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
-from imseek.search.rerank import MAX_CANDIDATES, CandidatePage, cut_page, needs_all_candidates
+from imseek.search.ranking_stages import MAX_CANDIDATES, CandidatePage, cut_page, needs_all_candidates
 from imseek.types.arrays import Float32
 from imseek.types.pictures import Place
 from imseek.types.search_results import Hit, HitGroup, Match, Searched, SearchResult, SpaceShare
@@ -231,7 +231,6 @@ def _look_up(
 def _hits(
     found: Sequence[RankedCandidates], page: CandidatePage, known: Mapping[int, _HitData], wanted: HitOptions
 ) -> tuple[Hit, ...]:
-    """Return the hits of a page."""
     names = {i: _name(group.key) for group in page.groups for i in group.positions}
     hits: dict[int, Hit] = {}
     for owner, one in enumerate(found):

@@ -33,7 +33,7 @@ from imseek.tune.results import (
     Tuning,
 )
 from imseek.types.adapters import ADAPTER, adapter_of, adapter_reference
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.maintenance_reports import ReencodeOutcome, ReencodeReport
 from imseek.types.spaces import SpaceInfo, name_beside
 
@@ -180,7 +180,7 @@ def back(
     """
     from imseek import maintenance
     from imseek.data.writing import adapter_spaces
-    from imseek.encoders import checks, space_compatibility
+    from imseek.encoders import input_checks, space_compatibility
     from imseek.indexer.reencode import ReencodeRequest
     from imseek.maintenance.reencoding import run_reencode
     from imseek.search.encoder_loader import load_encoder
@@ -201,7 +201,7 @@ def back(
             return _switch_report(writer, kept, space, "switched", started, notes)
     if kept is not None:  # New vectors must be comparable with the kept ones, whatever version has come since.
         encoder = load_encoder(root, kept, ("image", "text"), runtime, notify)
-        checks.check_fingerprint(encoder, named[1], kept.fingerprint)
+        input_checks.check_fingerprint(encoder, named[1], kept.fingerprint)
         made = space_compatibility.space_of(encoder, kept.note)
         request = ReencodeRequest(made, space.space_id, False, allow_missing)
         return run_reencode(root, "tune --back", encoder, request, progress, stop)
@@ -309,7 +309,7 @@ def _text_encoder_loader(
     modalities: tuple[str, ...] = ("text",),
 ) -> Callable[[SpaceInfo], Encoder]:
     """Return a loader of a space's encoder for text. It raises UsageError if the encoder has no text tower."""
-    from imseek.encoders.checks import check_fingerprint
+    from imseek.encoders.input_checks import check_fingerprint
     from imseek.search.encoder_loader import load_encoder
 
     def load(space: SpaceInfo) -> Encoder:

@@ -23,7 +23,7 @@ from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.encoders.interaction_training import InteractionPairs, train_interaction
 from imseek.encoders.patch_features import PatchEncoder, require_patches
 from imseek.encoders.token_interaction import WORDS, Interaction

@@ -105,9 +105,10 @@ CASES = (
     Case("diversity", _STAMPS, ("queries", "ways.right_at_10", "ways.alike_cosine")),
     Case(
         "copies",
-        f"{_STAMPS} --cache {{tmp}} --no-peers --share 0.02 --wrong {{tmp}}/wrong",
-        ("copies.map", "copies.recall", "calibration.pairs", "intervals.map", "cpu_s.inside"),
+        f"{_STAMPS} --cache {{tmp}} --no-peers --share 0.02 --distractors 500 --wrong {{tmp}}/wrong",
+        ("copies.map", "copies.recall", "calibration.pairs", "intervals.map", "cpu_s.inside", "distractors.share"),
     ),
+    Case("copies_fit", f"{_STAMPS} --cache {{tmp}} --share 0.05", ("pairs", "copies", "map", "recall")),
     Case(
         "duplicates",
         f"{_STAMPS} --cache {{tmp}} --no-peers --most 4",

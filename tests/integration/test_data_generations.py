@@ -24,7 +24,7 @@ from databases import BOTH_CATALOGS
 
 import imseek
 from imseek.data import layout
-from imseek.data.catalog import content_lookup, shard_catalog, sources
+from imseek.data.catalog import content_lookup, shard_catalog, sources, sql
 from imseek.data.catalog.changeset import Changeset, NewImage, Placement
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.catalog.logit_scales import read_logit_scale
@@ -634,7 +634,7 @@ def test_copies_are_found_once_each_however_many_are_asked_for(root: Path, monke
     """Copies whose ids are in different queries to the catalog."""
     add(root, [0, 1])
     add(root, [0, 1, 2])
-    monkeypatch.setattr(content_lookup, "chunks", lambda ids: [[i] for i in ids])
+    monkeypatch.setattr(sql, "_CHUNK", 1)
     found = content_lookup.same_contents(root, [4, 2, 0, 1])
     assert list(found) == [4, 2, 0, 1]
     assert found == {

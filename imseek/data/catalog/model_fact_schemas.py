@@ -33,7 +33,6 @@ def _check_settings(found: JsonObject, name: str) -> object:
 
 
 def _optional(read: ReadMember) -> ReadMember:
-    """Return a reader of a member that may be null."""
     return lambda found, name: None if found.get(name) is None else read(found, name)
 
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import modalities
-from imseek.data.catalog.sql import Connection, column, with_list
+from imseek.data.catalog.catalog_writer import modalities
+from imseek.data.catalog.sql import Connection, column, execute_in
 from imseek.data.collection_records import FOREVER, Shard
 from imseek.data.files.collection_files import load_array
 from imseek.data.files.system_errors import translate_os_errors
@@ -105,8 +105,8 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         columns = _stage_columns(writer, shard_id, generation, chosen, kept, order)
         shard_catalog.add_shard(writer, connection, generation, shard_id, len(ids), [*staged, *columns])
         old = [s.shard_id for s in chosen]
-        query = with_list("UPDATE images SET shard_id = ? WHERE shard_id IN (??) AND died = ?", old)
-        connection.execute(query, (shard_id, *old, FOREVER))
+        statement = "UPDATE images SET shard_id = ? WHERE shard_id IN (??) AND died = ?"
+        execute_in(connection, statement, shard_id, old, FOREVER)
         shard_catalog.retire_shards(connection, generation, old)
         shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog, spaces
-from imseek.data.catalog.sql import Connection, chunks, column, scalar, with_list
+from imseek.data.catalog.sql import Connection, column, execute_in, scalar, select_in
 from imseek.data.collection_records import FOREVER, Shard
 from imseek.data.files.collection_files import load_array
 from imseek.data.shards import shard_files
@@ -150,12 +150,9 @@ class SpaceBuild:
         def change(connection: Connection, generation: int) -> None:
             for shard_id, file in staged.items():
                 shard_catalog.publish(self._writer, connection, generation, shard_id, [file])
-            touched: set[int] = set()
-            for chunk in chunks(lost):
-                query = with_list("SELECT shard_id FROM images WHERE image_id IN (??)", chunk)
-                touched.update(column(connection, query, chunk))
-                query = with_list("UPDATE images SET shard_id = NULL WHERE image_id IN (??)", chunk)
-                connection.execute(query, chunk)
+            query = "SELECT shard_id FROM images WHERE image_id IN (??)"
+            touched = {shard_id for (shard_id,) in select_in(connection, query, lost)}
+            execute_in(connection, "UPDATE images SET shard_id = NULL WHERE image_id IN (??)", lost)
             for shard_id in sorted(touched):
                 shard_catalog.write_dead_rows(self._writer, connection, generation, shard_id)
             spaces.put_in_use(connection, self.space.space_id, replaces)

@@ -20,8 +20,8 @@ from imseek.encoders.builtin import onnx_cache, recipe, space
 from imseek.encoders.builtin.head import BLOCK, FEATURES, load_head
 from imseek.encoders.builtin.text import CONTEXT_LENGTH, TextTower
 from imseek.encoders.builtin.weights import FILES
-from imseek.encoders.checks import available_cpus, check_modality, check_pictures, check_texts
 from imseek.encoders.device import check_cpu_fp32
+from imseek.encoders.input_checks import available_cpus, check_modality, check_pictures, check_texts
 from imseek.encoders.onnx_network import Network
 from imseek.encoders.runtime import Runtime
 from imseek.types.arrays import Float32, Pixels
@@ -154,7 +154,7 @@ class BuiltinEncoder:
 
     def prompt_tower(self) -> PromptTower:
         """Load the text tower on torch (:class:`imseek.encoders.prompt_tower.PromptEncoder`)."""
-        from imseek.encoders.builtin.torch_text import load_prompt_tower
+        from imseek.encoders.builtin.prompt_learning_tower import load_prompt_tower
 
         check_modality("text", self._modalities, recipe.REFERENCE)
         return load_prompt_tower(self._texts()[1], load_head() if self._version > 1 else None)

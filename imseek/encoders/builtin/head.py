@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.encoders.builtin.weights import PackagedFile
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.types.arrays import Float32
 
 FEATURES: Final = 1280  # of EfficientNet-Lite0

@@ -17,7 +17,7 @@ from imseek.encoders.builtin.space import PROMPTS
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.weights import LITE0, MINILM, class_names
 from imseek.encoders.cache import build_once, cache_dir
-from imseek.encoders.checks import available_cpus, unit_rows
+from imseek.encoders.input_checks import available_cpus, unit_rows
 
 # Increase it when the code that writes the files changes; files with another number are ignored.
 _REVISION: Final = 4
@@ -55,7 +55,7 @@ def _folder(modality: str) -> Path:
 
 
 def _make_image_files(folder: Path) -> None:
-    from imseek.encoders.builtin.networks import write_lite0
+    from imseek.encoders.builtin.onnx_graphs import write_lite0
     from imseek.encoders.builtin.torch_file import read_tensors
 
     state = read_tensors(LITE0.read())
@@ -65,7 +65,7 @@ def _make_image_files(folder: Path) -> None:
 def _make_text_files(folder: Path) -> None:
     import safetensors.numpy
 
-    from imseek.encoders.builtin.networks import write_minilm
+    from imseek.encoders.builtin.onnx_graphs import write_minilm
 
     write_minilm(folder / _TEXT_NETWORK, safetensors.numpy.load(MINILM.read()))
     tower = TextTower(folder / _TEXT_NETWORK, threads=available_cpus())

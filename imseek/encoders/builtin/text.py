@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.encoders.builtin.weights import TOKENIZER
-from imseek.encoders.checks import merge_pieces
+from imseek.encoders.input_checks import merge_pieces
 from imseek.encoders.onnx_network import Network
 from imseek.types.arrays import Float32
 

@@ -27,11 +27,12 @@ from imseek.types.maintenance_reports import (
 )
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import index_build
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare, refuse_both_forms
+from imseek.ui.cli.common_options import rare, refuse_both_forms
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.render.ocr_text import earlier_recogniser_lines, ocr_lines
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
@@ -64,25 +65,23 @@ class Maintenance:
     """Only where it was to be moved."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "maintain",
-        epilog=examples(
-            "imseek maintain",
-            "imseek maintain --purge",
-            "imseek maintain --ocr",
-            "imseek maintain --tokens",
-            "imseek maintain --reencode default",
-            "imseek maintain --add-space timm:vit_small_patch14_dinov2.lvd142m",
-            "imseek maintain --drop-space 0",
-            "imseek maintain --catalog postgresql://imseek@db.example/pictures",
-            "imseek maintain --index auto --memory 4GB --recall 0.95",
-        ),
-    )(maintain)
+app = Group()
 
 
+@app.command(
+    "imseek maintain",
+    "imseek maintain --purge",
+    "imseek maintain --ocr",
+    "imseek maintain --tokens",
+    "imseek maintain --reencode default",
+    "imseek maintain --add-space timm:vit_small_patch14_dinov2.lvd142m",
+    "imseek maintain --drop-space 0",
+    "imseek maintain --catalog postgresql://imseek@db.example/pictures",
+    "imseek maintain --index auto --memory 4GB --recall 0.95",
+)
 @with_runtime()
 def maintain(
+    run: Run,
     merge: Annotated[bool, typer.Option("--merge", help="Merge small shards, as `imseek index` also does.")] = False,
     purge: Annotated[
         bool,
@@ -164,8 +163,6 @@ def maintain(
     memory: MemoryOption = None,
     recall: RecallOption = None,
     renew: RenewOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
     *,
     runtime: Runtime,
 ) -> int:
@@ -183,7 +180,6 @@ def maintain(
         raise UsageError("--reencode and --add-space exclude each other")
     if reencode is None and (space is not None or (allow_missing and add_space is None)):
         raise UsageError("--space and --allow-missing go with --reencode")
-    run = Run.on(collection, as_json=as_json)
     if drop_space is not None:
         _check_space(run.path, drop_space)  # before minutes of other work
     done = Maintenance()
@@ -241,7 +237,7 @@ def maintain(
         with run.work() as controls:
             done.purge = maintenance.purge(run.path, **controls)
         run.print_lines([_purge_line(done.purge), *map(printable, done.purge.notes)])
-    if as_json:
+    if run.as_json:
         print_answer(done, run.chosen)
     return code
 
@@ -283,7 +279,6 @@ def _forget_tokens(run: Run) -> int:
 
 
 def _check_space(path: Path, space_id: int) -> None:
-    """Raise UsageError if there is no such space."""
     with imseek.open(path) as opened:
         info = opened.info()
     known = [summary.space.space_id for summary in info.spaces]

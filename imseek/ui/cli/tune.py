@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imseek.errors import UsageError
-from imseek.tune.results import RerankerReport, TuneReport
+from imseek.tune.results import RerankerReport, Retrieval, TuneReport, Tuning
 from imseek.types.json_form import Json
 from imseek.types.maintenance_reports import ReencodeReport
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
+from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.output import say
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.render.text import format_interval, table
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.tune.results import Retrieval, Tuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +37,19 @@ class TuneAnswer:
     """Only with ``--reranker``."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "tune",
-        epilog=examples(
-            "imseek tune --dry-run",
-            "imseek tune --from captions --name holiday",
-            "imseek tune --back",
-            "imseek tune --reranker",
-            "imseek tune --use holiday",
-        ),
-    )(tune)
+app = Group()
 
 
+@app.command(
+    "imseek tune --dry-run",
+    "imseek tune --from captions --name holiday",
+    "imseek tune --back",
+    "imseek tune --reranker",
+    "imseek tune --use holiday",
+)
 @with_runtime("device", "threads")
 def tune(
+    run: Run,
     source: Annotated[
         str | None,
         typer.Option(
@@ -91,8 +89,6 @@ def tune(
     allow_missing: Annotated[
         bool, options.allow_missing("With --back: go on even if some pictures cannot be read now.")
     ] = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
     *,
     runtime: Runtime,
 ) -> int:
@@ -108,7 +104,6 @@ def tune(
         raise UsageError("a collection has one reranker of its own, which needs no --name")
     if allow_missing and not back:
         raise UsageError("--allow-missing goes with --back")
-    run = Run.on(collection, as_json=as_json)
     if back or use is not None:
         switched = _switch(run, use, allow_missing, runtime)
         run.finish(TuneAnswer(None, switched), lambda: _switch_lines(switched))

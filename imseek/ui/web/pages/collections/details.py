@@ -110,6 +110,5 @@ def _licence(reference: str) -> str:
 
 
 def _table(rows: list[tuple[str, str]]) -> None:
-    """Draw names and values as plain text."""
     width = max(len(name) for name, _ in rows) + 2
     st.code("\n".join(f"{name:<{width}}{value}" for name, value in rows), language=None, wrap_lines=True)

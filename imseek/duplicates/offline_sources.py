@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from imseek.data.catalog.place_paths import is_url
-from imseek.data.catalog.quarantined_images import LiveSource, live_sources
+from imseek.data.catalog.quarantined_duplicates import LiveSource, live_sources
 from imseek.duplicates.results import DuplicateGroup
 from imseek.types.pictures import display_path
 

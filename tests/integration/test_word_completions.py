@@ -11,7 +11,7 @@ from xmp import annotations
 
 import imseek
 from imseek import overview
-from imseek.analysis import suggestions
+from imseek.analysis import word_completions
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
 from imseek.errors import CollectionNotFoundError, UsageError
@@ -74,13 +74,13 @@ def test_all_that_words_of_a_collection_come_from(described: imseek.Collection, 
 
 def test_a_commit_is_followed_without_waiting(described: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     assert suggested(described, "zeb") == []
-    counting = suggestions.count_words
+    counting = word_completions.count_words
 
-    def slowly(reader: Reader) -> suggestions.Vocabulary:
+    def slowly(reader: Reader) -> word_completions.Vocabulary:
         time.sleep(0.5)
         return counting(reader)
 
-    monkeypatch.setattr(suggestions, "count_words", slowly)
+    monkeypatch.setattr(word_completions, "count_words", slowly)
     imseek.tags.add(described, "zebra", [id_of(described, "coffee.png")])
     start = time.perf_counter()
     assert suggested(described, "zeb") == []

@@ -32,7 +32,7 @@ from imseek.errors import ImseekError
 from imseek.search.where.column_cache import ColumnCache
 from imseek.search.where.columns_and_functions import Source
 from imseek.search.where.facets import column_chunks
-from imseek.types.suggestions import Suggestion, SuggestionKind
+from imseek.types.word_completions import Suggestion, SuggestionKind
 
 #: Of entries of the same spelling, the kind that stands first here is shown.
 KINDS: Final[tuple[SuggestionKind, ...]] = get_args(SuggestionKind)
@@ -202,7 +202,6 @@ def _slices(texts: Any) -> Iterator[Any]:
 
 
 def _split_entries(lists: Any) -> Any:
-    """Count the entries of lists, which newlines separate."""
     return _count(pc.list_flatten(pc.split_pattern(lists, "\n")))
 
 
@@ -212,7 +211,6 @@ def _is_entry(text: str) -> bool:
 
 
 def _split_words(texts: Any) -> Any:
-    """Count the words of texts."""
     lower = pc.utf8_lower(pc.utf8_slice_codeunits(texts, 0, _MAX_TEXT))
     words = pc.list_flatten(pc.split_pattern_regex(lower, r"[^\p{L}\p{M}'’]+"))
     return _usual(_count(pc.utf8_trim(words, "'’")))

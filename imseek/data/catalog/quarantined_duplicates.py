@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from imseek.data.catalog import shard_catalog, tags
-from imseek.data.catalog.catalog import LIVE, QUARANTINED
+from imseek.data.catalog.catalog_writer import LIVE, QUARANTINED
 from imseek.data.catalog.place_paths import base_folder, join_root
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sql import Connection, with_list
+from imseek.data.catalog.sql import Connection, select_in
 from imseek.data.catalog.tags import ImageTag
 from imseek.data.collection_records import FOREVER
-from imseek.data.reader import chunks
 from imseek.data.shards.derived_columns import columns_change
 from imseek.data.writing.writer import Writer
 
@@ -63,10 +62,9 @@ def look_up_images(root: Path, image_ids: Sequence[int]) -> dict[int, CatalogIma
         "WHERE i.died = ? AND i.image_id IN (??)"
     )
     with connect_read_only(root) as connection:
-        for chunk in chunks(image_ids):
-            rows = connection.execute(with_list(query, chunk), (FOREVER, FOREVER, *chunk))
-            for i, content, state, stored, source_id, path in rows:
-                found[i] = CatalogImage(i, content, state, bool(stored), source_id, path or b"")
+        rows = select_in(connection, query, FOREVER, FOREVER, [int(i) for i in image_ids])
+        for i, content, state, stored, source_id, path in rows:
+            found[i] = CatalogImage(i, content, state, bool(stored), source_id, path or b"")
     return found
 
 

@@ -17,7 +17,7 @@ from imseek import maintenance
 from imseek.data.catalog import index_policy
 from imseek.data.reader import Reader
 from imseek.data.shards import compaction
-from imseek.data.vectors import IdSet, index_kinds, index_renewal, snapshot_parts, tuning
+from imseek.data.vectors import IdSet, index_kinds, index_renewal, snapshot_growth, tuning
 from imseek.data.vectors.build import LiveRows
 from imseek.data.vectors.range_search import RangeSearch
 from imseek.data.vectors.recall_queries import RecallQueries
@@ -37,7 +37,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "TRUTH_DEPTH", 200)
     monkeypatch.setattr(index_renewal, "MAX_TAIL_ROWS", 50)
     monkeypatch.setattr(index_renewal, "MAX_TAIL_SHARE", 0.01)
-    monkeypatch.setattr(snapshot_parts, "PART_ROWS", 1000)
+    monkeypatch.setattr(snapshot_growth, "PART_ROWS", 1000)
     monkeypatch.setattr(index_kinds, "MAX_LISTS", 16)
     monkeypatch.setattr(compaction, "FACTOR", 1000)
 
@@ -119,10 +119,10 @@ def test_parts_of_one_layout_find_what_one_index_of_all_finds(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in ("IVF16,SQ8", "IVF16,PQ16x4fs"):
-        monkeypatch.setattr(snapshot_parts, "count_parts", lambda *_: 1)
+        monkeypatch.setattr(snapshot_growth, "count_parts", lambda *_: 1)
         build(root, kind)
         whole = index_of(root)
-        monkeypatch.setattr(snapshot_parts, "count_parts", lambda *_: 4)
+        monkeypatch.setattr(snapshot_growth, "count_parts", lambda *_: 4)
         build(root, kind)
         snapshot = Reader(root).snapshot(0)
         assert isinstance(snapshot, ShardedSnapshot)
@@ -144,7 +144,7 @@ def test_parts_of_one_layout_find_what_one_index_of_all_finds(
 
 
 def test_few_threads_and_many_find_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_parts, "count_parts", lambda *_: 4)
+    monkeypatch.setattr(snapshot_growth, "count_parts", lambda *_: 4)
     build(root)
     snapshot = Reader(root).snapshot(0)
     assert isinstance(snapshot, ShardedSnapshot)
@@ -162,7 +162,7 @@ def test_a_part_that_has_more_is_asked_again(tmp_path: Path, monkeypatch: pytest
     far -= 2 * (far @ near[0])[:, np.newaxis].clip(0) * near[0]
     rows = np.concatenate([near, far / np.linalg.norm(far, axis=1, keepdims=True)]).astype(np.float32)
     root = collection_of(tmp_path / "c", rows)
-    monkeypatch.setattr(snapshot_parts, "count_parts", lambda *_: 5)
+    monkeypatch.setattr(snapshot_growth, "count_parts", lambda *_: 5)
     build(root, "IVF4,SQ8")
     snapshot = Reader(root).snapshot(0)
     assert snapshot is not None
@@ -172,7 +172,7 @@ def test_a_part_that_has_more_is_asked_again(tmp_path: Path, monkeypatch: pytest
 
 
 def test_many_parts_become_fewer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_parts, "MAX_PARTS", 3)
+    monkeypatch.setattr(snapshot_growth, "MAX_PARTS", 3)
     build(root)
     for seed in range(10, 16):
         grow(root, 1001, seed)
@@ -208,7 +208,7 @@ def test_a_part_of_which_much_has_gone_goes(root: Path) -> None:
 
 
 def test_what_is_unlike_what_there_was_gets_lists_of_its_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_parts, "ROWS_PER_LIST", 4)
+    monkeypatch.setattr(snapshot_growth, "ROWS_PER_LIST", 4)
     build(root)
     one_spot = clustered(1, 9) + 0.05 * np.random.default_rng(3).standard_normal((1200, 64))
     add(root, (one_spot / np.linalg.norm(one_spot, axis=1, keepdims=True)).astype(np.float32), "alike")
@@ -223,7 +223,7 @@ def test_what_is_unlike_what_there_was_gets_lists_of_its_own(root: Path, monkeyp
 def test_an_automatic_index_gives_few_rows_few_lists_and_searches_their_share(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_parts, "ROWS_PER_LIST", 4)
+    monkeypatch.setattr(snapshot_growth, "ROWS_PER_LIST", 4)
     monkeypatch.setattr(index_policy, "EXACT_BYTES", 0)
     monkeypatch.setattr(index_kinds, "MAX_LISTS", 128)
     build(root, "auto")
@@ -263,14 +263,14 @@ def test_answers_that_are_kept_are_those_of_all_rows(root: Path) -> None:
 
 def test_an_index_of_one_that_was_there_before_becomes_a_part(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The form of earlier versions: one folder with all. Its facts name no parts, so that those versions read it."""
-    monkeypatch.setattr(snapshot_parts, "PART_ROWS", 1 << 20)
+    monkeypatch.setattr(snapshot_growth, "PART_ROWS", 1 << 20)
     build(root)
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
     assert sorted(path.name for path in folder.path.iterdir()) == ["covered.npy", "faiss.index", "index.json"]
     before = (folder.path / "index.json").read_bytes()
     assert not {"parts", "layout"} & json.loads(before).keys()
-    monkeypatch.setattr(snapshot_parts, "PART_ROWS", 1000)
+    monkeypatch.setattr(snapshot_growth, "PART_ROWS", 1000)
     with imseek.open(root) as collection:
         held = collection.search(QUERIES[0])
         grow(root, 500, 5)
@@ -395,7 +395,7 @@ def test_pictures(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch)
     """Real ones, through the front door: what they find does not depend on how many parts there are."""
     for module, name, value in (
         (index_renewal, "MAX_TAIL_ROWS", 1),
-        (snapshot_parts, "PART_ROWS", 3),
+        (snapshot_growth, "PART_ROWS", 3),
         (index_policy, "EXACT_BYTES", 256),
     ):
         monkeypatch.setattr(module, name, value)

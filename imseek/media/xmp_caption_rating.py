@@ -9,7 +9,7 @@ from xml.parsers import expat  # for byte positions; only what defusedxml has pa
 from xml.sax.saxutils import escape
 
 from imseek.media.xmp import DC, MAX_BYTES, RDF, read_xmp
-from imseek.media.xmp_edit import add_keywords, check_editable, refuse
+from imseek.media.xmp_keywords import add_keywords, check_editable, refuse
 
 _RDF: Final = RDF.strip("{}")
 _DESCRIPTION: Final = f"{_RDF} Description"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imseek.errors import LockedError, UsageError
-from imseek.ui.web.changes import Change, ChangeLog
+from imseek.ui.web.undoable_changes import Change, ChangeLog
 
 
 def test_a_change_is_undone_once() -> None:

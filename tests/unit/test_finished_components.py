@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis_profiles import examples
 
+from imseek.duplicates.grouping.finished_components import Component, IncrementalGroups
 from imseek.duplicates.grouping.groups import group_pairs
-from imseek.duplicates.grouping.incremental_groups import Component, IncrementalGroups
 from imseek.duplicates.results import DuplicatePair
 
 

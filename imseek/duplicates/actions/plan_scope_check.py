@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from imseek.data.catalog.place_paths import is_url
-from imseek.data.catalog.quarantined_images import LiveSource, find_past_places, live_sources
+from imseek.data.catalog.quarantined_duplicates import LiveSource, find_past_places, live_sources
 from imseek.data.catalog.sources import contains
 from imseek.data.current_generation import read_current
 from imseek.duplicates.actions.plans import FILE_SOURCE_KINDS, Plan, check_quarantine_folder

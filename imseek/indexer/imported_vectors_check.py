@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.catalog.catalog import Catalog
+from imseek.data.catalog.catalog_writer import Catalog
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, is_url, locate
 from imseek.encoders.base import Encoder
 from imseek.encoders.registry import canonical

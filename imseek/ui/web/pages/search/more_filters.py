@@ -66,7 +66,7 @@ def _others(asked: SearchState, known: dict[str, Facet]) -> None:
     facet, label = known[column], escape_markdown(column)
     if facet.is_flag:
         now = where_conditions.filter_on(asked.where, column).true
-        _set_widget("search-flag", "" if now is None else "yes" if now else "no")
+        page_state.set_widget("search-flag", "" if now is None else "yes" if now else "no")
         st.selectbox(
             label,
             list(_FLAGS),
@@ -82,7 +82,7 @@ def _others(asked: SearchState, known: dict[str, Facet]) -> None:
 
 
 def _condition(asked: SearchState) -> None:
-    _set_widget(_WHERE, asked.condition or "")
+    page_state.set_widget(_WHERE, asked.condition or "")
     st.text_area(
         "Only pictures where",
         key=_WHERE,
@@ -95,7 +95,7 @@ def _condition(asked: SearchState) -> None:
 
 def _source(asked: SearchState, roots: dict[int, str]) -> None:
     now = where_conditions.filter_on(asked.where, "source").low
-    _set_widget("search-source", now if now in roots else 0)
+    page_state.set_widget("search-source", now if now in roots else 0)
     st.selectbox(
         "Source",
         [0, *roots],
@@ -117,7 +117,7 @@ def _choose(asked: SearchState, column: str, label: str, values: tuple[tuple[str
     key = f"search-values-{column}"
     now = where_conditions.filter_on(asked.where, column).values
     counts = dict(values)
-    _set_widget(key, list(now))
+    page_state.set_widget(key, list(now))
     st.multiselect(
         label,
         [*counts, *(value for value in now if value not in counts)],
@@ -130,7 +130,7 @@ def _choose(asked: SearchState, column: str, label: str, values: tuple[tuple[str
 
 def _holds(asked: SearchState, column: str, label: str) -> None:
     key = f"search-holds-{column}"
-    _set_widget(key, where_conditions.filter_on(asked.where, column).holds)
+    page_state.set_widget(key, where_conditions.filter_on(asked.where, column).holds)
     st.text_input(label, key=key, on_change=lambda: _apply_filter(Filter(column, holds=st.session_state[key].strip())))
 
 
@@ -145,7 +145,7 @@ def _range(asked: SearchState, column: str, label: str, low: float | None, high:
     for place, key, word, value, shown in zip(
         st.columns(2), keys, ("from", "to"), (now.low, now.high), (low, high), strict=True
     ):
-        _set_widget(key, value)
+        page_state.set_widget(key, value)
         place.number_input(
             f"{label} {word}",
             value=None,
@@ -153,11 +153,6 @@ def _range(asked: SearchState, column: str, label: str, low: float | None, high:
             placeholder="" if shown is None else f"{shown:g}",
             on_change=put,
         )
-
-
-def _set_widget(key: str, value: object) -> None:
-    """Set a widget from the URL in every run: a menu that was closed shows what the last run set."""
-    st.session_state[key] = value
 
 
 def _apply_filter(new: Filter) -> None:

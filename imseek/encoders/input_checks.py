@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,22 @@ def unit_rows(rows: Float32) -> Float32:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: Float32 = (rows / np.maximum(norms, _SMALLEST_NORM)).astype(np.float32, copy=False)
     return unit
+
+
+def encode_in_pieces(
+    texts: Sequence[str],
+    split: Callable[[str], Sequence[str]],
+    encode: Callable[[Sequence[str]], Float32],
+    dim: int,
+    batch: int = 32,
+) -> Float32:
+    """Encode n texts as (n, dim) unit rows: ``split`` into pieces, whose rows are averaged, ``batch`` pieces a call."""
+    pieces = [split(text) for text in texts]
+    flat = [piece for of_text in pieces for piece in of_text]
+    rows = np.empty((len(flat), dim), dtype=np.float32)
+    for start in range(0, len(flat), batch):
+        rows[start : start + batch] = encode(flat[start : start + batch])
+    return merge_pieces(rows, [len(of_text) for of_text in pieces])
 
 
 def merge_pieces(rows: Float32, counts: Sequence[int]) -> Float32:

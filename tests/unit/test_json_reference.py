@@ -12,7 +12,7 @@ import pytest
 from documentation import ROOT
 
 from imseek.ui.cli.app import command
-from imseek.ui.cli.json_page import page
+from imseek.ui.cli.json_reference import page
 from imseek.ui.cli.json_schemas import ANSWERS, commands_of, schemas, write_schemas
 
 PAGE = ROOT / "docs" / "json.md"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imseek.errors import MissingExtraError, UsageError
-from imseek.labels import policies
+from imseek.labels import moderation_policies
 from imseek.labels.classes import BACKGROUND
 
 GOOD = """\
@@ -27,24 +27,24 @@ concepts:
 """
 
 
-def _load(tmp_path: Path, text: str) -> policies.Policy:
+def _load(tmp_path: Path, text: str) -> moderation_policies.Policy:
     path = tmp_path / "policy.yaml"
     path.write_text(text, "utf-8")
-    return policies.load_policy(path)
+    return moderation_policies.load_policy(path)
 
 
 def test_a_policy(tmp_path: Path) -> None:
     found = _load(tmp_path, GOOD)
     assert found.name == "noticeboard"
     assert found.concepts == (
-        policies.Concept(
+        moderation_policies.Concept(
             "weapon",
             ("a gun", "a knife held as a weapon"),
             ("a tool", "a kitchen knife"),
             0.8,
             ("a photo of {}",),
         ),
-        policies.Concept("fire", ("a burning house",), BACKGROUND, 0.5, ("{}", "a picture of {}")),
+        moderation_policies.Concept("fire", ("a burning house",), BACKGROUND, 0.5, ("{}", "a picture of {}")),
     )
 
 
@@ -118,13 +118,13 @@ def test_files_that_are_no_policy(tmp_path: Path, text: str, match: str) -> None
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
-        policies.load_policy(tmp_path / "none.yaml")
+        moderation_policies.load_policy(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
     with pytest.raises(UsageError, match="not UTF-8"):
-        policies.load_policy(tmp_path / "latin.yaml")
+        moderation_policies.load_policy(tmp_path / "latin.yaml")
     (tmp_path / "deep.yaml").write_text("[" * 100_000)
     with pytest.raises(UsageError, match="deep"):
-        policies.load_policy(tmp_path / "deep.yaml")
+        moderation_policies.load_policy(tmp_path / "deep.yaml")
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.shard_catalog import Folders, StagedFile
-from imseek.data.catalog.sql import Connection, chunks, with_list
+from imseek.data.catalog.sql import Connection, select_in
 from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import load_array
 from imseek.data.shards import shard_files
@@ -135,11 +135,8 @@ def forget_stats(connection: Connection, shard_id: int) -> None:
 
 def _paths(connection: Connection, name: str, shard_ids: Iterable[int]) -> dict[int, str]:
     """Find the file of a column set in each shard that has one."""
-    found: dict[int, str] = {}
     query = f"SELECT shard_id, path FROM files WHERE {_IN_SET} AND shard_id IN (??) AND died = ?"  # noqa: S608
-    for chunk in chunks(sorted(shard_ids)):
-        found.update(connection.execute(with_list(query, chunk), (name, *chunk, FOREVER)).fetchall())
-    return found
+    return dict(select_in(connection, query, name, sorted(shard_ids), FOREVER))
 
 
 def _column(table: pa.Table | None, field: pa.Field, rows: int) -> pa.Array:

@@ -151,7 +151,6 @@ def _drop_copies(reader: Reader, vectors: Vectors, known: Ids, ids: Ids) -> tupl
 
 
 def _build_proposals(reader: Reader, vectors: Vectors, ids: Ids, classifier: _Classifier | None) -> Proposals:
-    """Build the proposals, with the predicted class of each."""
     places = reader.places(ids.tolist())
     chances = None if classifier is None or not len(ids) else classifier.chances(vectors.of(ids))
     found = []

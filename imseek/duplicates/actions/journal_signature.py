@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
-from imseek.data.files import user_home
+from imseek.data.files import private_files
 
 #: Name of the key file in imseek's home.
 KEY_FILE: Final = "journal.key"
@@ -25,16 +25,16 @@ _KEY_BYTES: Final = 32
 
 def load_key() -> bytes | None:
     """Return the key of this user, or None if there is none. Raises StorageError."""
-    key = user_home.read_private(KEY_FILE)
+    key = private_files.read_private(KEY_FILE)
     return key if key is not None and len(key) == _KEY_BYTES else None
 
 
 def make_key() -> bytes:
     """Return the key of this user, creating it if necessary. Raises StorageError."""
-    with user_home.hold_lock(KEY_FILE):
+    with private_files.hold_lock(KEY_FILE):
         if (key := load_key()) is None:  # Otherwise another process has created it meanwhile.
             key = secrets.token_bytes(_KEY_BYTES)
-            user_home.write_private(KEY_FILE, key)
+            private_files.write_private(KEY_FILE, key)
     return key
 
 

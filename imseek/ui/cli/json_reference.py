@@ -1,4 +1,4 @@
-"""Generate docs/json.md from the schemas of answers: ``python -P -m imseek.ui.cli.json_page docs/json.md``."""
+"""Generate docs/json.md from the schemas of answers: ``python -P -m imseek.ui.cli.json_reference docs/json.md``."""
 
 from __future__ import annotations
 

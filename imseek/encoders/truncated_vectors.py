@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from imseek.encoders.base import Encoder, EncoderInfo
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.encoders.vector_adapter import WrappedEncoder
 from imseek.errors import EncoderError
 from imseek.types.arrays import Float32

@@ -9,8 +9,8 @@ from imseek.analysis.originals import Originals
 from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
+from imseek.duplicates.collection_pairs import ComparisonResult, PairComparer
 from imseek.duplicates.grouping.apply_judgements import match_judgements
-from imseek.duplicates.pair_comparison import ComparisonResult, PairComparer
 from imseek.duplicates.pipeline import OpenIndex
 from imseek.duplicates.results import DuplicateContents, DuplicateKind, DuplicatePair
 from imseek.duplicates.thresholds import LoadEncoder, resolve_thresholds

@@ -10,7 +10,7 @@ from xml.parsers import expat  # for byte positions; only what defusedxml has pa
 from xml.sax.saxutils import escape
 
 from imseek.errors import MediaError
-from imseek.media.annotations import tidy
+from imseek.media.annotation_values import tidy
 from imseek.media.xmp import DC, MAX_BYTES, RDF, read_xmp
 from imseek.types.pictures import SkipReason
 

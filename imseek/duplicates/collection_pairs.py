@@ -16,6 +16,8 @@ from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.candidates.phash_pairs import distances
 from imseek.duplicates.crops import crop_search
 from imseek.duplicates.crops.tile_vectors import TileEncoder, TileStore
+from imseek.duplicates.local_features import feature_search
+from imseek.duplicates.local_features.features import is_available
 from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
 from imseek.duplicates.part_cache import PartCache, digest
 from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Positions, Thresholds
@@ -130,10 +132,12 @@ class PairComparer:
         known: Iterable[DuplicatePair],
         task: Task = SILENT,
     ) -> ComparisonResult:
-        """Find pairs of a picture and a crop of it, except pairs already ``known`` to be related.
+        """Find pairs of a picture and a crop of it, except pairs already ``known`` to be related; where OpenCV is
+        there, also as :meth:`find_by_features` does.
 
         ``encoder`` is the encoder of the space; it encodes tiles of every picture, which are cached.
         """
+        known = tuple(known)
         space = self._reader.current.image_spaces[0]
         tiler = TileEncoder(TileStore(self._reader.root, space.fingerprint, space.dim), encoder, self._read)
         found = crop_search.find(
@@ -160,7 +164,33 @@ class PairComparer:
                     correlation=cosine_of(one.correlation),
                 )
         lost = f"nothing was looked for in pictures that cannot be read: {found.missing:,}"
-        return ComparisonResult(list(pairs.values()), (lost,) if found.missing else (), found.interrupted)
+        notes = (lost,) if found.missing else ()
+        result = ComparisonResult(list(pairs.values()), notes, found.interrupted)
+        if found.interrupted or not is_available():
+            return result
+        return result.merged_with(self.find_by_features((*known, *result.pairs), task))
+
+    def find_by_features(self, known: Iterable[DuplicatePair], task: Task = SILENT) -> ComparisonResult:
+        """Find pairs of which one picture shows in the other, by local features, except pairs already ``known`` to be
+        related. Raises MissingExtraError."""
+        contents = self._contents
+        if len(contents) > feature_search.MOST_PICTURES:
+            most = f"{feature_search.MOST_PICTURES:,}"
+            return ComparisonResult([], (f"local features are compared in up to {most} pictures: left out",))
+        at = {int(image): n for n, image in enumerate(contents.ids)}
+        positions = {(at[pair.a], at[pair.b]) for pair in known}
+        found = feature_search.find(contents.hashes, self._read, positions, keep=self._reader.root, task=task)
+        pairs = [
+            DuplicatePair(
+                int(contents.ids[one.a]),
+                int(contents.ids[one.b]),
+                "inside",
+                round(one.confidence, 6),
+                correlation=cosine_of(one.correlation),
+            )
+            for one in found.pairs
+        ]
+        return ComparisonResult(pairs, (), found.interrupted)
 
     def confirm(self, a: int, b: int) -> DuplicatePair | None:
         """Return the pair of two images that have no pair yet, or None if they are not duplicates.
