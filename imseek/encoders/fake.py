@@ -9,18 +9,21 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.input_checks import check_modality, check_texts, unit_rows
-from imseek.encoders.patch_features import PatchAlignment
 from imseek.errors import UsageError
 from imseek.types.arrays import Float32, Pixels
 
+if TYPE_CHECKING:
+    from imseek.encoders.patch_features import PatchAlignment
+
 DEFAULT_DIM: Final = 64
 
+_WORD: Final = r"\w+"
 _SIDE: Final = 8
 _SAMPLED_SIDE: Final = 64  # larger pictures are sampled down to about this side
 _COLOURS: Final = {
@@ -92,7 +95,7 @@ class FakeEncoder:
         check_texts(texts)
         rows = np.zeros((len(texts), self._info.dim), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
-            for word in _words(text):
+            for word in re.findall(_WORD, text.lower()) or [text]:
                 row += self._word(word)
         return unit_rows(rows)
 
@@ -106,10 +109,15 @@ class FakeEncoder:
 
     def token_states(self, texts: Sequence[str], most: int) -> list[Float32]:
         """Return the vectors (t, dim) of each text's words."""
-        return [np.stack([self._word(word) for word in _words(text)[:most]]) for text in texts]
+        return [
+            np.stack([self._word(word) for word in (re.findall(_WORD, text.lower()) or [text])[:most]])
+            for text in texts
+        ]
 
     def patch_alignment(self) -> PatchAlignment:
         """Return what takes a cell to the vector of a plain picture in its colour."""
+        from imseek.encoders.patch_features import PatchAlignment
+
         dim = self._info.dim
         colours = self._projection[:-1].reshape(-1, 3, dim).sum(axis=0)
         image = np.concatenate([colours, self._projection[-1:]])
@@ -128,10 +136,6 @@ class FakeEncoder:
             rows = unit_rows(_noise(f"word {word}", self._info.dim)[None])
         word_row: Float32 = rows[0]
         return word_row
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower()) or [text]
 
 
 def _noise(seed: str, count: int) -> Float32:

@@ -38,11 +38,17 @@ class TokenEncoder:
     """An encoder whose vector of a picture is all of its tokens, one after another, of length 1 together."""
 
     def __init__(self, encoder: Encoder, model: Interaction) -> None:
-        """Raises EncoderError for an encoder without patches, or tokens that are longer than a row may be."""
+        """Raises EncoderError for an encoder without patches or tokens that are longer than a row may be, and
+        CorruptCollectionError for a model of other features."""
         count, dim = model.shape
         if count * dim > MAX_DIM:
             raise EncoderError(f"{count} tokens of {dim} numbers exceed the {MAX_DIM:,} that a collection stores")
         self._patches = require_patches(encoder, encoder.info.reference)
+        if len(model.keys) != len(self._patches.patch_alignment().image):
+            raise CorruptCollectionError(
+                f"the model of tokens is not for features of {encoder.info.reference}",
+                hint="`imseek maintain --no-tokens` deletes it",
+            )
         self._encoder, self._model = encoder, model
         self.info = replace(
             encoder.info, reference=tokens_reference(encoder.info.reference), dim=count * dim, modalities=("image",)

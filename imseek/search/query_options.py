@@ -103,7 +103,7 @@ class QueryOptions:
     ] = 0.0
     """Maximal marginal relevance."""
     rerank: Annotated[
-        str | None, Option("Order the best hits by a reranker: captions, or one of a plugin.", metavar="NAME")
+        str | None, Option("Order the best hits by a reranker: captions, tokens, or one of a plugin.", metavar="NAME")
     ] = None
     """``"captions"`` compares the meaning of captions; docs/plugins.md says how to write another."""
     rerank_limit: Annotated[

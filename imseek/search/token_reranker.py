@@ -107,6 +107,8 @@ class TokenReranker:
         heaviest = max(abs(term.weight) for term in terms)
         for term, states in zip(terms, encoder.token_states([str(term.text) for term in terms], WORDS), strict=True):
             request.check_time()
+            if states.shape[1] != len(model.interaction.text):
+                raise CorruptCollectionError(f"the model of tokens of {reader.root} is not for words of its encoder")
             scores[has_tokens] += np.float32(term.weight / heaviest) * model.interaction.score(states, tokens)
         scores[~has_tokens] = scores[has_tokens].mean()
         return combine(scores, model.weight)

@@ -285,6 +285,21 @@ def test_a_model_that_cannot_be_used_says_so(root: Path, damage: str, tmp_path: 
     assert not maintenance.forget_tokens(root)
 
 
+@pytest.mark.parametrize("name", ["keys", "text"])
+def test_a_model_of_other_features_is_refused(root: Path, name: str) -> None:
+    model = models.find(root, NAME)
+    assert model is not None
+    arrays = dict(model.arrays)
+    for one in {"keys": ("keys", "values"), "text": ("text",)}[name]:
+        arrays[one] = np.concatenate([arrays[one], arrays[one]])
+    with Writer(root, "test") as writer:
+        model_files.put(writer, Model(NAME, KIND, model.facts, arrays))
+    with imseek.open(root) as collection:
+        use = {"keys": maintenance.make_tokens, "text": lambda _: collection.search("zorp", rerank="tokens")}[name]
+        with pytest.raises(CorruptCollectionError, match="is not for"):
+            use(root)
+
+
 def test_a_probe_of_that_name_is_left_alone(plain: Path, tmp_path: Path) -> None:
     shutil.copytree(plain.parent, tmp_path / "copy")
     root = tmp_path / "copy" / ".imseek"

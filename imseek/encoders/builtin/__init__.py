@@ -23,11 +23,11 @@ from imseek.encoders.builtin.weights import FILES
 from imseek.encoders.device import check_cpu_fp32
 from imseek.encoders.input_checks import available_cpus, check_modality, check_pictures, check_texts
 from imseek.encoders.onnx_network import Network
-from imseek.encoders.patch_features import PatchAlignment
 from imseek.encoders.runtime import Runtime
 from imseek.types.arrays import Float32, Pixels
 
 if TYPE_CHECKING:
+    from imseek.encoders.patch_features import PatchAlignment
     from imseek.encoders.prompt_tower import PromptTower
 
 __all__ = ["BuiltinEncoder"]
@@ -148,6 +148,8 @@ class BuiltinEncoder:
 
     def patch_alignment(self) -> PatchAlignment:
         """Return the head, which takes both to one space."""
+        from imseek.encoders.patch_features import PatchAlignment
+
         return PatchAlignment(*(part for side in load_head().joint_weights() for part in side))
 
     def prompt_tower(self) -> PromptTower:
