@@ -1,6 +1,6 @@
 """How sure it is that one picture shows in another that it was laid over: a logistic model of the alignment.
 
-Weights were fitted to half A of bench/copies.py by ``bench/copies_fit.py``; docs/log.md has the figures.
+Weights were fitted to half A of bench/copies.py, as ``bench/copies_fit.py`` does; docs/log.md has the figures.
 """
 
 from __future__ import annotations
