@@ -12,7 +12,7 @@ from typing import Any, Final
 from imseek.encoders import hub, licences
 from imseek.encoders.catalogue import OPEN_CLIP_FILES, near_matches_hint
 from imseek.encoders.hub import Part
-from imseek.encoders.openclip import long_clip
+from imseek.encoders.openclip import eva_clip, long_clip
 from imseek.encoders.preprocess import Preprocessing
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
 from imseek.tilde_expansion import expand_user
@@ -57,6 +57,7 @@ def locate(reference: str) -> Source:
     damaged configuration. Does not open the checkpoint.
     """
     long_clip.register()
+    eva_clip.register()
     scheme, _, rest = reference.partition(":")
     if scheme == "hf-hub":
         return _locate_on_hub(reference, rest)
