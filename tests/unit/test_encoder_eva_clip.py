@@ -12,7 +12,7 @@ import skimage.data
 import torch
 from parity.eva_clip import library_vectors, write
 
-from imseek.encoders import Runtime, find_encoder, load
+from imseek.encoders import Runtime, find_encoder, load, weights
 from imseek.encoders.openclip import eva_clip
 from imseek.errors import EncoderError
 
@@ -57,3 +57,17 @@ def test_weights_that_lack_a_tensor_are_refused(tmp_path: Path) -> None:
     (tmp_path / "eva.safetensors").unlink()
     with pytest.raises(EncoderError, match="does not hold the weights"):
         load(f"local-dir:{tmp_path}").fingerprint()
+
+
+def test_weights_larger_than_the_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Instead of being ended midway; and nothing is said of a random start where all is read."""
+    reference = write(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(weights, "memory_bytes", lambda: 1_000_000)
+        with pytest.raises(EncoderError, match="takes 0 GB of memory, and there are 0"):
+            load(reference).fingerprint()
+    caplog.clear()
+    assert load(reference).fingerprint()
+    assert not caplog.records

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from imseek.encoders import hub
@@ -149,7 +151,7 @@ def _build(source: Source) -> Any:
 
     load_layout = next((load for fits, load in _OTHER_LAYOUTS if fits(source.checkpoint)), None)
     try:
-        with hub.offline():  # load exactly what `locate` found
+        with hub.offline(), _silent():  # load exactly what `locate` found
             model = open_clip.create_model(
                 source.model,
                 pretrained=None if load_layout else source.pretrained,
@@ -165,3 +167,14 @@ def _build(source: Source) -> Any:
     if "@" in source.reference:  # only the user says that the two belong together
         check_position_embeddings(source.checkpoint, source.model, model.state_dict())
     return model.eval()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without open_clip's warnings: of a random start, and of files among which we have chosen."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
