@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from imseek.encoders.openclip import eva_clip
+from imseek.encoders.openclip.source import register_models
 from imseek.types.arrays import Float32, Pixels
 from parity.families import register_timm
 
@@ -22,8 +22,8 @@ _SIZES = {"embed_dim": 64, "depth": 2, "num_heads": 4, "img_size": 56}
 
 
 def config(name: str) -> dict[str, Any]:
-    """A reduced configuration of a model of ``eva_clip.MODELS``."""
-    eva_clip.register()
+    """A reduced configuration of a model of :mod:`imseek.encoders.openclip.eva_clip`."""
+    register_models()
     known: dict[str, Any] = open_clip.get_model_config(name)
     tower = register_timm(known["vision_cfg"]["timm_model_name"], _SIZES)
     vision = {**known["vision_cfg"], "timm_model_name": tower, "image_size": 56}

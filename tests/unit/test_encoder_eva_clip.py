@@ -14,6 +14,7 @@ from parity.eva_clip import library_vectors, write
 
 from imseek.encoders import Runtime, find_encoder, load, weights
 from imseek.encoders.openclip import eva_clip
+from imseek.encoders.openclip.source import register_models
 from imseek.errors import EncoderError
 
 pytestmark = pytest.mark.slow
@@ -45,8 +46,8 @@ def test_published_models_are_known(name: str) -> None:
     entry = find_encoder(f"openclip:{name}/{eva_clip.TAG}")
     assert entry is not None
     assert (entry.dim, entry.licence) == (1536 if "18B" in name else 1280, "Apache-2.0")
-    eva_clip.register()
-    eva_clip.register()
+    register_models()
+    register_models()
     assert open_clip.get_model_config(name)["text_cfg"]["layers"] == 32
 
 

@@ -17,8 +17,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from imseek.encoders.catalogue import DATA, FILES, OPEN_CLIP_FILES, TRANSFORMERS
-from imseek.encoders.openclip import eva_clip, long_clip
-from imseek.encoders.openclip.source import is_trained_with, weights_of
+from imseek.encoders.openclip.source import is_trained_with, register_models, weights_of
 from imseek.encoders.transformers_models import FAMILIES
 
 #: Configurations of the transformers text towers that open_clip's configurations name.
@@ -143,8 +142,7 @@ def rows() -> list[dict[str, Any]]:
     import open_clip
     from open_clip.pretrained import list_pretrained
 
-    long_clip.register()
-    eva_clip.register()
+    register_models()
     found = []
     for model, tag in list_pretrained():
         if not is_trained_with(model, tag):
