@@ -91,9 +91,9 @@ def advice(report: AgreementReport) -> str:
     if ratio < _SAME_SPEED:
         return f"Either will do: they are equally fast here, and {reason}."
     return (
-        f"Take {fast.encoder}: {reason}, and it is {ratio:.1f} times as fast here "
+        f"Take {fast.encoder}: it is {ratio:.1f} times as fast here "
         f"({format_duration(fast.collection_seconds)} instead of {format_duration(slow.collection_seconds)} "
-        f"for all {images})."
+        f"for all {images}), and {reason}."
     )
 
 
