@@ -145,7 +145,7 @@ cli-docs: $(VENV)/.installed-test ## write docs/cli.md from the commands' --help
 
 json-docs: $(VENV)/.installed-test ## write docs/json.md and docs/schemas from the types of results
 	$(BIN)/python -P -m imseek.ui.cli.json_schemas docs/schemas
-	$(BIN)/python -P -m imseek.ui.cli.json_page docs/json.md
+	$(BIN)/python -P -m imseek.ui.cli.json_reference docs/json.md
 
 # Minutes: every architecture is built, without numbers. Then `make encoder-docs`.
 catalogue: $(VENV)/.installed-test ## write what open_clip, timm and transformers know into encoders/catalogue/weights.json

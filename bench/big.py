@@ -33,7 +33,7 @@ import recorder
 import imseek
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import LIVE
+from imseek.data.catalog.catalog_writer import LIVE
 from imseek.data.catalog.changeset import Changeset, NewImage
 from imseek.data.catalog.sources import add
 from imseek.data.catalog.sql import Connection

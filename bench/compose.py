@@ -33,7 +33,7 @@ from composed import Question, questions, read_stamps
 from quality import brackets, encode, find_stamps
 
 from imseek.encoders import load
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.search.query import NOT_WEIGHT
 from imseek.search.query_vectors import fuse_terms
 from imseek.types.arrays import Float32

@@ -40,7 +40,7 @@ from imseek.analysis.originals import Originals
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.duplicates import unique_contents
-from imseek.duplicates.pair_comparison import PairComparer
+from imseek.duplicates.collection_pairs import PairComparer
 from imseek.encoders import load
 from imseek.encoders.cache import cache_dir
 from imseek.search.backend import unit_rows
@@ -51,6 +51,8 @@ OURS = "**imseek**"
 #: Precision at which recall is reported.
 PRECISION = 0.9
 SAMPLES = 500
+#: Vectors that distract, made at a time.
+TOGETHER = 20_000
 #: Pairs of the hashes and of the cosine that are ranked: all of a list of 250,000 would change nothing at its head.
 LONGEST = 20_000
 
@@ -96,7 +98,37 @@ def truth(challenge: Challenge, ranking: Ranking) -> np.ndarray:
     return (sources[ranking.query] == sources[ranking.reference]) & (sources[ranking.query] != "")
 
 
-def ours(challenge: Challenge, keep: Path) -> tuple[Ranking, dict[str, float]]:
+def without_open(challenge: Challenge, ranking: Ranking) -> Ranking:
+    """Leave out pairs that are neither right nor wrong."""
+    ends = zip(ranking.query.tolist(), ranking.reference.tolist(), strict=True)
+    kept = np.array([not challenge.is_open(query, reference) for query, reference in ends], bool)
+    kind = None if ranking.kind is None else ranking.kind[kept]
+    return Ranking(ranking.name, ranking.query[kept], ranking.reference[kept], ranking.score[kept], kind)
+
+
+def distract(rows: np.ndarray, queries: np.ndarray, originals: np.ndarray, count: int) -> np.ndarray:
+    """How many of ``count`` synthetic vectors are nearer to each query (m,) than its original (m,).
+
+    They are drawn around pairs of the pictures' own vectors: a point between two of them, with noise of the size of
+    the distance between a picture and its nearest other one.
+    """
+    rng = np.random.default_rng(7)
+    scores = (rows[queries] * rows[originals]).sum(axis=1)
+    cosines = rows @ rows.T
+    np.fill_diagonal(cosines, -1)
+    spread = np.float32(np.median(np.sqrt(2 - 2 * cosines.max(axis=1))) / np.sqrt(rows.shape[1]))
+    nearer = np.zeros(len(queries), np.int64)
+    for start in range(0, count, TOGETHER):
+        size = min(TOGETHER, count - start)
+        one, other = (rows[rng.integers(len(rows), size=size)] for _ in range(2))
+        share = rng.random((size, 1), np.float32)
+        made = share * one + (1 - share) * other + spread * rng.standard_normal((size, rows.shape[1]), np.float32)
+        made /= np.linalg.norm(made, axis=1, keepdims=True)
+        nearer += (made @ rows[queries].T > scores).sum(axis=0)
+    return nearer
+
+
+def ours(challenge: Challenge, keep: Path, *, tiles: bool) -> tuple[Ranking, dict[str, float]]:
     """Search one collection of all files for duplicates, and rank the pairs of a query and a reference."""
     seconds = {}
     shutil.rmtree(keep, ignore_errors=True)
@@ -116,7 +148,8 @@ def ours(challenge: Challenge, keep: Path) -> tuple[Ranking, dict[str, float]]:
             found = comparer.find()
             seconds["whole"] = time.process_time() - began
             began = time.process_time()
-            inside = comparer.find_inside(load("builtin"), found.pairs)
+            known = found.pairs
+            inside = comparer.find_inside(load("builtin"), known) if tiles else comparer.find_by_features(known)
             seconds["inside"] = time.process_time() - began
         reader.close()
     query, reference, score, kind = [], [], [], []
@@ -275,20 +308,36 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=cache_dir() / "bench")
     parser.add_argument("--peer", type=Path, default=Path("/tmp/peers/pid/bin/python"))
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="leave the peers out")
+    parser.add_argument("--distractors", type=int, default=0, metavar="N", help="vectors that only distract")
+    parser.add_argument(
+        "--no-tiles", dest="tiles", action="store_false", help="leave out tiles, which take the longest"
+    )
     parser.add_argument("--wrong", type=Path, metavar="FOLDER", help="write the most confident wrong pairs there")
     options = parser.parse_args()
     challenge = make(options.half, options.stamps or find_stamps(), options.cache, options.share)
     keep = challenge.folder.with_suffix(".imseek")
-    mine, seconds = ours(challenge, keep)
+    mine, seconds = ours(challenge, keep, tiles=options.tiles)
     rows = vectors_of(challenge, keep)
     first = challenge.references
     rankings = [mine, *(peers(challenge, options.peer) if options.peers else [])]
     rankings.append(_ranked("cosine alone", rows[first:] @ rows[:first].T))
+    rankings = [without_open(challenge, one) for one in rankings]
+    mine = rankings[0]
     copies = sum(one.query and one.source != "" for one in challenge.entries)
     print(f"half {options.half}: {first} references, {len(challenge.entries) - first} queries, {copies} of them copies")
     print(f"CPU seconds: {seconds['whole']:.0f} for whole pictures and parts, {seconds['inside']:.0f} for tiles")
     recorder.put(half=options.half, references=first, queries=len(challenge.entries) - first, cpu_s=seconds)
     report(challenge, rankings)
+    if options.distractors:
+        numbers = {one.source: n for n, one in enumerate(challenge.entries[:first])}
+        pairs = [(n, numbers[one.source]) for n, one in enumerate(challenge.entries) if one.query and one.source]
+        queries, originals = np.array(pairs).T
+        others = (rows[queries] @ rows[:first].T > (rows[queries] * rows[originals]).sum(axis=1)[:, None]).sum(axis=1)
+        nearer = others + distract(rows, queries, originals, options.distractors)
+        for most in (1, 8, 32, 128):
+            share = float((nearer < most).mean())
+            print(f"of copies, {share:.3f} have their original among the {most} nearest of {options.distractors:,}")
+            recorder.add_row("distractors", count=options.distractors, nearest=most, share=share)
     calibration(challenge, mine)
     if options.wrong:
         write_wrong(challenge, mine, options.wrong)

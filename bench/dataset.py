@@ -38,7 +38,7 @@ from imseek.analysis.snapshot_session import SnapshotSession
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.vectors import IdSet
 from imseek.dataset.quality_flags import flags_of
-from imseek.dataset.vector_set_difference import SetNeighbours, strangeness_to, threshold
+from imseek.dataset.uncovered_images import SetNeighbours, strangeness_to, threshold
 from imseek.media import decode
 from imseek.media.measures import SIDE
 from imseek.types.pictures import Luma

@@ -27,7 +27,7 @@ import recorder
 from quality import interval
 from stamps import Half, read_half
 
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.search import feedback
 
 Array = np.ndarray

@@ -28,7 +28,7 @@ from quality import interval
 from stamps import Half, read_half
 
 from imseek.encoders import load
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.search.hubness import BANK_NEIGHBOURS, BANK_TEXTS, WEIGHT, correct_scores, hub_bias
 from imseek.types.arrays import Float32
 

@@ -42,7 +42,7 @@ from imseek.data.vectors import Matches
 from imseek.encoders.builtin import BuiltinEncoder
 from imseek.encoders.builtin.onnx_cache import text_network
 from imseek.encoders.builtin.text import TextTower
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.search.query import Query, Term
 from imseek.search.query_words import words_of
 from imseek.search.score_fusion import (

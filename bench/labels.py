@@ -36,7 +36,7 @@ from quality import find_stamps, half_of, stamp_names
 from stamps import _images
 
 from imseek.encoders import load, prompts
-from imseek.encoders.checks import merge_pieces
+from imseek.encoders.input_checks import merge_pieces
 from imseek.labels import calibration, logit_scale
 from imseek.labels.classes import BACKGROUND, TEMPLATES
 from imseek.labels.zero_shot import WRITING_TEMPLATES

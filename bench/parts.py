@@ -38,10 +38,10 @@ K = 10
 
 def build(options: argparse.Namespace) -> dict[str, Any]:
     from imseek import maintenance
-    from imseek.data.vectors import snapshot_parts, tuning
+    from imseek.data.vectors import snapshot_growth, tuning
     from imseek.types.collection_info import IndexPolicy
 
-    snapshot_parts.count_parts = lambda *_: options.parts
+    snapshot_growth.count_parts = lambda *_: options.parts
     tuning.QUERIES = options.tuned
     policy = IndexPolicy(options.kind, memory=round(options.memory * 1e9), recall=options.recall)
     with Watch() as watch:

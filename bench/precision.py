@@ -38,8 +38,8 @@ from torch_networks import EfficientNetLite0, MiniLM
 from imseek.encoders.builtin import BuiltinEncoder, space
 from imseek.encoders.builtin.recipe import PREPROCESSING
 from imseek.encoders.builtin.weights import LITE0, MINILM, TOKENIZER
-from imseek.encoders.checks import unit_rows
 from imseek.encoders.device import Plan
+from imseek.encoders.input_checks import unit_rows
 from imseek.encoders.int8 import Int8Images
 from imseek.encoders.precision_check import MIN_MEAN_COSINE
 from imseek.encoders.preprocess import Preprocessing

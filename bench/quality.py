@@ -37,7 +37,7 @@ from imseek.encoders.builtin.recipe import PREPROCESSING
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.weights import LITE0, class_names
 from imseek.encoders.cache import cache_dir
-from imseek.encoders.checks import available_cpus, unit_rows
+from imseek.encoders.input_checks import available_cpus, unit_rows
 from imseek.encoders.onnx_network import Network
 from imseek.encoders.preprocess import Preprocessing
 from imseek.media import decode

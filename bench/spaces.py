@@ -45,7 +45,7 @@ from imseek.encoders import load
 from imseek.encoders.builtin.recipe import PREPROCESSING
 from imseek.encoders.builtin.weights import LITE0
 from imseek.encoders.cache import cache_dir
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.media import decode
 from imseek.media.resize import resize
 from imseek.search.retrieve import SpaceQuery, search_spaces

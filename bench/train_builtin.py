@@ -45,7 +45,7 @@ from imseek.encoders.builtin.space import softmax
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.torch_file import read_tensors
 from imseek.encoders.builtin.weights import LITE0
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.encoders.onnx_network import Network
 from imseek.media import decode
 from imseek.ui.demo_photographs import photographs
@@ -96,7 +96,7 @@ def write_features(folder: Path) -> None:
 
 def features_of(network: Network, squares: list[np.ndarray]) -> np.ndarray:
     batches = [np.stack(squares[i : i + 4]) for i in range(0, len(squares), 4)]
-    return np.concatenate([network.outputs({"pixels": batch})[1] for batch in batches])
+    return np.concatenate([network.outputs({"pixels": batch}, ("features",))[0] for batch in batches])
 
 
 def _is_clip_art(picture: Picture) -> bool:

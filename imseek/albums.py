@@ -25,7 +25,7 @@ from imseek.tags import AnyImage
 from imseek.types.albums import Album as Album
 from imseek.types.albums import AlbumInfo as AlbumInfo
 from imseek.types.albums import AlbumReport as AlbumReport
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 _NAME: Final = "the name of an album"
 
@@ -74,7 +74,7 @@ def create(
     def change(reader: Reader) -> _Change:
         if any(row.tag == name for row in album_reader.rows(reader)):
             raise UsageError(f"there is an album {name!r} already", hint=f"imseek album add {name!r} IMAGE…")
-        return {name: AlbumRow(name, None, ())}, dict.fromkeys(_pairs(ids, name), tags.PERSON)
+        return {name: AlbumRow(name, None, ())}, {(image_id, name): tags.PERSON for image_id in ids}
 
     return _write(collection, "album create", name, change)
 
@@ -83,26 +83,24 @@ def add(
     collection: AnyCollection, name: str, images: Iterable[AnyImage] = (), *, where: str | None = None
 ) -> AlbumReport:
     """Add images to the end of an album. Raises AlbumNotFoundError, and as :func:`imseek.tags.add`."""
-    ids = tags.image_ids(collection, images, where=where)
-
-    def change(reader: Reader) -> _Change:
-        album_reader.find(reader, name)
-        return {}, dict.fromkeys(_pairs(ids, name), tags.PERSON)
-
-    return _write(collection, "album add", name, change)
+    return _tag_members(collection, "album add", name, tags.image_ids(collection, images, where=where), tags.PERSON)
 
 
 def remove(
     collection: AnyCollection, name: str, images: Iterable[AnyImage] = (), *, where: str | None = None
 ) -> AlbumReport:
     """Remove images from an album; it remains if it is empty then. Raises as :func:`add`."""
-    ids = tags.image_ids(collection, images, where=where)
+    return _tag_members(collection, "album remove", name, tags.image_ids(collection, images, where=where), None)
 
+
+def _tag_members(
+    collection: AnyCollection, kind: str, name: str, ids: Iterable[int], provenance: str | None
+) -> AlbumReport:
     def change(reader: Reader) -> _Change:
         album_reader.find(reader, name)
-        return {}, dict.fromkeys(_pairs(ids, name))
+        return {}, {(image_id, name): provenance for image_id in ids}
 
-    return _write(collection, "album remove", name, change)
+    return _write(collection, kind, name, change)
 
 
 def arrange(collection: AnyCollection, name: str, images: Iterable[AnyImage]) -> AlbumReport:
@@ -206,10 +204,6 @@ def _write(collection: AnyCollection, kind: str, name: str, change: Callable[[Re
         return len(album_reader.images(reader, found[0])) if found else 0
 
     return AlbumReport(name, run_with_reader(root, count), changed, generation)
-
-
-def _pairs(ids: Iterable[int], name: str) -> list[tuple[int, str]]:
-    return [(image_id, name) for image_id in ids]
 
 
 def _cover(row: AlbumRow, ids: tuple[int, ...]) -> int | None:

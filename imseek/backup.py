@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from imseek.data.catalog.place_paths import is_url
-from imseek.data.files.complete_writes import write_all
+from imseek.data.files.open_stream_writes import write_all
 from imseek.data.files.system_errors import system_error, translate_os_errors
 from imseek.errors import UsageError
 from imseek.input_file import open_stream
 from imseek.progress import ProgressCallback, Task
 from imseek.tilde_expansion import expand_user
 from imseek.types.backup import BackupInfo, BackupReport, RestoreReport
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.pictures import display_path
 
 if TYPE_CHECKING:

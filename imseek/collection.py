@@ -19,7 +19,7 @@ from imseek.data.catalog.place_paths import is_url as is_url
 from imseek.data.layout import is_collection
 from imseek.data.repair.error_diagnosis import diagnose
 from imseek.encoders import registry, space_compatibility
-from imseek.encoders.checks import check_encodes_text, check_fingerprint
+from imseek.encoders.input_checks import check_encodes_text, check_fingerprint
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CollectionNotFoundError, ImseekError, UsageError
 from imseek.home import COLLECTION_NAME, LOCAL_FOLDER, named_collections
@@ -31,7 +31,7 @@ from imseek.search.query_options import QueryKeywords, with_query_keywords
 from imseek.showing.folder_pictures import FolderPictures
 from imseek.tilde_expansion import expand_user
 from imseek.types.arrays import ImageVectors
-from imseek.types.collections import path_of
+from imseek.types.collection_arguments import path_of
 from imseek.types.pictures import Image
 from imseek.types.spaces import SpaceInfo
 
@@ -422,7 +422,7 @@ class Collection:
 
         Raises UsageError (no such column), QueryError (``where``), CorruptCollectionError.
         """
-        from imseek.exports.arrow import metadata_table
+        from imseek.exports.arrow_tables import metadata_table
 
         return self._read(lambda reader: metadata_table(reader, columns, where))
 

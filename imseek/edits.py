@@ -17,7 +17,7 @@ from imseek.analysis.snapshot_session import run_with_reader
 from imseek.data import image_refs, layout
 from imseek.data.reader import Reader
 from imseek.errors import ImageNotFoundError, UsageError
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 #: Ratings: -1 rejected, 0 unrated, up to 5 stars.
 RATINGS: Final = range(-1, 6)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from imseek.encoders import registry
 from imseek.encoders.base import Encoder, EncoderInfo
-from imseek.encoders.checks import available_cpus, check_texts
+from imseek.encoders.input_checks import available_cpus, check_texts
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.space_compatibility import load_resolved
 from imseek.errors import ImseekError, MediaError, UsageError

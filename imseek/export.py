@@ -25,7 +25,7 @@ from imseek.analysis.space_vectors import image_space
 from imseek.collection import Collection
 from imseek.collection import open as open_collection
 from imseek.data.catalog.place_paths import is_url
-from imseek.data.files.complete_writes import write_all
+from imseek.data.files.open_stream_writes import write_all
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
@@ -39,7 +39,7 @@ from imseek.progress import ProgressCallback, Task
 from imseek.search.query import Query, Question, as_query
 from imseek.tilde_expansion import expand_user
 from imseek.types.arrays import Float32
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.indexing_runs import FOLDER_KINDS
 from imseek.types.pictures import display_path
 

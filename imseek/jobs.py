@@ -8,7 +8,6 @@ of its machine.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from imseek import errors
-from imseek.data.catalog import runs
+from imseek.data.catalog import run_reader
 from imseek.data.collection_records import read_identity
 from imseek.data.processes import host, process_start_time
 from imseek.data.trust import check_trusted
@@ -31,10 +30,10 @@ from imseek.library import COLLECTION_VARIABLE, PROGRESS_VARIABLE
 from imseek.tilde_expansion import expand_user
 from imseek.types.json_form import Json
 
-RUNNING: Final = runs.RUNNING
+RUNNING: Final = run_reader.RUNNING
 DONE: Final = "done"
 FAILED: Final = "failed"
-INTERRUPTED: Final = runs.INTERRUPTED
+INTERRUPTED: Final = run_reader.INTERRUPTED
 
 _POLL_SECONDS = 0.1
 #: Exit codes of a process that was asked to stop.
@@ -50,7 +49,7 @@ class Job:
     run_id: Annotated[int, Json(name="job_id", minimum=1)]
     kind: str
     """The command."""
-    state: runs.State
+    state: run_reader.State
     """``interrupted``: it was stopped (``exit_code`` is 130 or 143), or died before its end (no ``exit_code``)."""
     pid: int
     host: str
@@ -61,7 +60,7 @@ class Job:
     exit_code: int | None
     """That of the run, null while there is none; the command may still exit with 3 if a run that is ``done`` did not
     meet the request."""
-    progress: runs.RunProgress
+    progress: run_reader.RunProgress
     """How far it is, as of the last commit, with ``total`` null until known; empty at first, and for commands that
     report none. More members may come."""
     log: Path | None
@@ -77,13 +76,13 @@ def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Jo
     CollectionNotFoundError, ReadOnlyError, StorageError.
     """
     root = _root(collection_path)
-    before = max((row.run_id for row in runs.read_runs(root, limit=1)), default=0)
+    before = max((row.run_id for row in run_reader.read_runs(root, limit=1)), default=0)
     launched = _launch(root, command, {})
     child = launched._child
     while True:
         ended = child.ended.wait(_POLL_SECONDS)
         with contextlib.suppress(LockedError):  # Another process is using the catalog.
-            for row in runs.read_runs(root, limit=10):
+            for row in run_reader.read_runs(root, limit=10):
                 if row.run_id > before and (row.pid, row.host) == (child.pid, host()):
                     return _job(root, row)
         if ended:
@@ -116,7 +115,7 @@ def list(  # noqa: A001 - imseek.jobs.list, as in os.open
 ) -> tuple[Job, ...]:
     """List the runs of a collection, newest first, at most ``limit``. Raises CollectionNotFoundError, StorageError."""
     root = _root(collection_path)
-    return tuple(_job(root, row) for row in runs.read_runs(root, limit=limit))
+    return tuple(_job(root, row) for row in run_reader.read_runs(root, limit=limit))
 
 
 def get(collection_path: str | os.PathLike[str], run_id: int) -> Job:
@@ -185,7 +184,7 @@ def cancel(collection_path: str | os.PathLike[str], run_id: int) -> Job:
     return _job(root, row)
 
 
-def _interrupt(row: runs.RunRow, what: str) -> None:
+def _interrupt(row: run_reader.RunRow, what: str) -> None:
     """Send SIGINT through a pidfd, so that a later process with the same number is never hit."""
     try:
         process = os.pidfd_open(row.pid)
@@ -224,7 +223,7 @@ class Launched:
     def progress(self) -> Mapping[str, Any]:
         """The last progress reported: ``phase``, ``done``, ``total`` and so on; empty at first."""
         for line in reversed(self._lines()):
-            if isinstance(progress := _parse_object(line).get("progress"), dict):
+            if isinstance(progress := run_reader.parse_json_object(line).get("progress"), dict):
                 return progress
         return {}
 
@@ -293,14 +292,14 @@ def _root(path: str | os.PathLike[str]) -> Path:
     return root
 
 
-def _row(root: Path, run_id: int) -> runs.RunRow:
+def _row(root: Path, run_id: int) -> run_reader.RunRow:
     if 0 <= run_id < 1 << 63:  # SQLite's integers have 64 bits.
-        for row in runs.read_runs(root, run_id=run_id):
+        for row in run_reader.read_runs(root, run_id=run_id):
             return row
     raise JobNotFoundError(f"no run {run_id} in {root}", hint="`imseek jobs` lists them")
 
 
-def _state(row: runs.RunRow) -> runs.State:
+def _state(row: run_reader.RunRow) -> run_reader.State:
     """Return the state; a run recorded as running whose process is dead counts as interrupted.
 
     The next writer records that.
@@ -308,7 +307,7 @@ def _state(row: runs.RunRow) -> runs.State:
     return INTERRUPTED if row.state == RUNNING and not row.may_be_alive else row.state
 
 
-def _job(root: Path, row: runs.RunRow) -> Job:
+def _job(root: Path, row: run_reader.RunRow) -> Job:
     return Job(
         run_id=row.run_id,
         kind=row.kind,
@@ -331,7 +330,7 @@ def _error_from_log(exit_code: int | None, log: Path) -> ImseekError:
         lines = []
     known = {LockedError.exit_code: LockedError, UsageError.exit_code: UsageError}
     for n in range(len(lines) - 1, -1, -1):
-        if isinstance(said := _parse_object(lines[n]).get("error"), dict):  # as `--json` prints it
+        if isinstance(said := run_reader.parse_json_object(lines[n]).get("error"), dict):  # as `--json` prints it
             kind = getattr(errors, str(said.get("type")), JobError)
             return _make_error(kind, str(said.get("message")), said.get("hint"))
         if lines[n].startswith("imseek: "):
@@ -346,12 +345,3 @@ def _make_error(kind: type[ImseekError], message: str, hint: str | None) -> Imse
     if not (isinstance(kind, type) and issubclass(kind, ImseekError) and kind.__init__ is ImseekError.__init__):
         kind = JobError
     return kind(message, hint=hint)
-
-
-def _parse_object(line: str) -> Mapping[str, Any]:
-    """Parse a line as a JSON object; empty if it is not one."""
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

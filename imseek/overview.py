@@ -33,16 +33,16 @@ from imseek.data import image_refs
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, is_url
 from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.errors import ImageNotFoundError, MediaError, UsageError
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.pictures import Place, display_path
-from imseek.types.suggestions import Suggestion as Suggestion
-from imseek.types.suggestions import SuggestionKind, SuggestionSource
 from imseek.types.timeline import Timeline as Timeline
+from imseek.types.word_completions import Suggestion as Suggestion
+from imseek.types.word_completions import SuggestionKind, SuggestionSource
 
 if TYPE_CHECKING:
-    from imseek.analysis.suggestions import VocabularyCache
+    from imseek.analysis.word_completions import VocabularyCache
     from imseek.search import Box, Facet, FacetCounts, FacetSummary, LocationCluster, LocationCounts
     from imseek.search.where.facet_counts import FacetCounter
 
@@ -297,7 +297,7 @@ def suggest(
     its words have been counted too. A collection on a server suggests what that serves, and a published one nothing:
     its words are not published. Raises UsageError, CollectionNotFoundError, CorruptCollectionError, ServerError.
     """
-    from imseek.analysis.suggestions import KINDS
+    from imseek.analysis.word_completions import KINDS
 
     if limit < 1:
         raise UsageError("a limit is at least 1")
@@ -311,14 +311,14 @@ def suggest(
 
 @cache
 def _vocabularies() -> VocabularyCache:
-    from imseek.analysis.suggestions import VocabularyCache
+    from imseek.analysis.word_completions import VocabularyCache
 
     return VocabularyCache()
 
 
 def source_roots(collection: AnyCollection) -> dict[int, str]:
     """Return the root of each source by its id, as text to show. Raises CollectionNotFoundError."""
-    from imseek.data.catalog.quarantined_images import live_sources
+    from imseek.data.catalog.quarantined_duplicates import live_sources
 
     return {n: display_path(one.root) for n, one in live_sources(path_of(collection)).items()}
 

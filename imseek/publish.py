@@ -24,7 +24,7 @@ from imseek.search.cutoff import SAMPLE as CUTOFF_SAMPLE
 from imseek.search.milvus.publication_cache import sample_key
 from imseek.search.milvus.rows import blocks, columns_of
 from imseek.search.row_sample import SAMPLE, sample_ids
-from imseek.types.collections import AnyCollection
+from imseek.types.collection_arguments import AnyCollection
 from imseek.types.publish import PublishOutcome, PublishReport
 
 #: Seconds between renewals of the lease.

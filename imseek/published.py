@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
 from imseek.analysis.current_originals import CurrentOriginals, open_originals
@@ -25,7 +24,7 @@ from imseek.types.adapters import adapter_of
 from imseek.types.collection_info import CollectionInfo, SpaceInfo, SpaceSummary
 from imseek.types.pictures import Image, SkipReason
 from imseek.types.search_results import ReadPicture, SearchResult
-from imseek.types.suggestions import Suggestion, SuggestionKind
+from imseek.types.word_completions import Suggestion, SuggestionKind
 
 if TYPE_CHECKING:
     from imseek.encoders.base import Encoder
@@ -74,9 +73,7 @@ class PublishedCollection:
     def __enter__(self) -> PublishedCollection:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

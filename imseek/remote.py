@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, TypeVar, Unpack
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -41,7 +40,7 @@ from imseek.showing.pictures import OTHER_COLLECTION
 from imseek.types.collection_info import CollectionInfo, SpaceInfo
 from imseek.types.pictures import Image, Place, SkipReason
 from imseek.types.search_results import Hit, HitGroup, Match, ReadPicture, Searched, SearchResult, SpaceShare
-from imseek.types.suggestions import MAX_SERVED, MAX_SERVED_TEXT, Suggestion, SuggestionKind
+from imseek.types.word_completions import MAX_SERVED, MAX_SERVED_TEXT, Suggestion, SuggestionKind
 
 TOKEN_VARIABLE: Final = "IMSEEK_TOKEN"  # noqa: S105 - the name of a variable
 #: Seconds to wait for the server.
@@ -122,9 +121,7 @@ class RemoteCollection:
     def __enter__(self) -> RemoteCollection:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -412,12 +409,10 @@ def _read_picture(path: Path) -> bytes:
 
 
 def _image_of(found: Mapping[str, Any]) -> Image:
-    """Build an image from validated JSON."""
     return Image(found["image_id"], _place_of(found), found["content_hash"], found["metadata"], tuple(found["tags"]))
 
 
 def _hit_of(found: Mapping[str, Any], uuid: str, *, metadata: bool) -> Hit:
-    """Build a hit of the collection ``uuid`` from validated JSON."""
     vector = found.get("vector")
     return Hit(
         collection=uuid,

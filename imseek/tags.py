@@ -24,7 +24,7 @@ from imseek.data.catalog.tag_reader import is_manual as is_manual
 from imseek.data.reader import Reader
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.search.where import Filters
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.tags import Tag, TagCount, TagReport
 
 #: An image: its id or its place (a file, a URL, ``a.zip!/b.jpg``).

@@ -1,6 +1,6 @@
 """The built-in encoder's two networks as torch modules, for tests and benchmarks of precisions.
 
-What imseek runs is written by imseek.encoders.builtin.networks.
+What imseek runs is written by imseek.encoders.builtin.onnx_graphs.
 """
 
 from __future__ import annotations

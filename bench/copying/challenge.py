@@ -15,7 +15,7 @@ from duplicating.ways import another_shot
 from PIL import Image
 
 #: Changes whenever the set does.
-EDITION = 6
+EDITION = 7
 #: Queries made of references, and queries that match nothing, for each of these.
 COPIES, MISSES = 200, 800
 
@@ -24,7 +24,8 @@ COPIES, MISSES = 200, 800
 class Entry:
     """One file. ``kind`` is that of its original: photo, stamp or drawn. ``source`` is the name of a reference, and of
     the one that a query is a copy of, empty if it matches nothing; ``edits`` say how it was made. ``near`` tells what
-    makes a query without a match hard."""
+    makes a query without a match hard. ``name`` is that of its original, and ``holds`` names what that was put together
+    from."""
 
     file: str
     query: bool
@@ -33,6 +34,8 @@ class Entry:
     source: str = ""
     edits: tuple[str, ...] = ()
     near: str = ""
+    name: str = ""
+    holds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class Challenge:
     def references(self) -> int:
         return sum(not one.query for one in self.entries)
 
+    def is_open(self, query: int, reference: int) -> bool:
+        """Whether a pair is neither right nor wrong: one was put together from the other and something else."""
+        one, other = self.entries[query], self.entries[reference]
+        return one.name in other.holds or other.name in one.holds
+
 
 def make(half: str, stamps: Path, cache: Path, share: float = 1.0) -> Challenge:
     """Write the challenge of a half, or find it in the cache; ``share`` makes a smaller one."""
@@ -55,7 +63,9 @@ def make(half: str, stamps: Path, cache: Path, share: float = 1.0) -> Challenge:
         folder.mkdir(parents=True, exist_ok=True)
         listing.write_text(json.dumps([asdict(one) for one in _write(half, stamps, folder, share)]))
     stored = json.loads(listing.read_text())
-    return Challenge(folder, tuple(Entry(**{**one, "edits": tuple(one["edits"])}) for one in stored))
+    return Challenge(
+        folder, tuple(Entry(**{**one, "edits": tuple(one["edits"]), "holds": tuple(one["holds"])}) for one in stored)
+    )
 
 
 def _write(half: str, stamps: Path, folder: Path, share: float) -> list[Entry]:
@@ -83,7 +93,7 @@ def _write(half: str, stamps: Path, folder: Path, share: float) -> list[Entry]:
             written.add(data)
             name = f"{'q' if query else 'r'}{len(entries):04d}.{'jpg' if form == 'jpeg' else form}"
             (folder / name).write_bytes(data)
-            entries.append(Entry(name, query, one.kind, one.series, **facts))
+            entries.append(Entry(name, query, one.kind, one.series, name=one.name, holds=one.holds, **facts))
 
     for one in indexed:
         add(one.picture, one, False, source=one.name)

@@ -35,12 +35,14 @@ ACCENTS = {
 
 @dataclass(frozen=True)
 class Original:
-    """``kind`` is photo, stamp or drawn; pictures of one ``series`` are alike and not the same."""
+    """``kind`` is photo, stamp or drawn; pictures of one ``series`` are alike and not the same. ``holds`` names the
+    originals that it was put together from."""
 
     name: str
     kind: str
     series: str
     picture: Image.Image
+    holds: tuple[str, ...] = ()
 
 
 def originals(half: str, stamps: Path) -> Iterator[Original]:
@@ -61,10 +63,9 @@ def originals(half: str, stamps: Path) -> Iterator[Original]:
             yield Original(f"word {layout} {seed}", "drawn", f"word {layout}", _word(layout, seed))
     grounds = [one for one in photos if min(one.picture.size) >= LEAST_SIDE]
     for layout in range(6):
-        ground = grounds[layout * 5 % len(grounds)].picture
+        ground = grounds[layout * 5 % len(grounds)]
         for n in range(DRAWN):
-            name = f"pasted {layout} {offset + n}"
-            yield Original(name, "drawn", f"pasted {layout}", _pasted(ground, objects, layout, offset + n))
+            yield _pasted(ground, objects, layout, offset + n)
 
 
 def _photos(half: str) -> Iterator[Original]:
@@ -208,14 +209,15 @@ def _write_accented(draw: ImageDraw.ImageDraw, word: str, ink: str) -> None:
         draw.line([(middle + x, above + y) for x, y in line], fill=ink, width=6, joint="curve")
 
 
-def _pasted(ground: Image.Image, objects: list[Original], layout: int, seed: int) -> Image.Image:
+def _pasted(ground: Original, objects: list[Original], layout: int, seed: int) -> Original:
     """A photograph with a stamp pasted in, at one place for all of the layout, 15 to 35 % of the shorter side wide."""
     rng = np.random.default_rng([layout, seed, 5])
-    picture = ground.copy()
+    picture = ground.picture.copy()
     place = np.random.default_rng([layout, 6])
     side = round(place.uniform(0.15, 0.35) * min(picture.size))
-    thing = objects[int(rng.integers(len(objects)))].picture.resize((side, side), Image.Resampling.BICUBIC)
+    chosen = objects[int(rng.integers(len(objects)))]
+    thing = chosen.picture.resize((side, side), Image.Resampling.BICUBIC)
     shape = Image.fromarray((np.asarray(thing.convert("L")) < 245).astype(np.uint8) * 255)
     left, top = (int(place.uniform(0.1, 0.9) * (length - side)) for length in picture.size)
     picture.paste(thing, (left, top), shape)
-    return picture
+    return Original(f"pasted {layout} {seed}", "drawn", f"pasted {layout}", picture, (ground.name, chosen.name))

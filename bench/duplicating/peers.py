@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import sys
+from base64 import b64decode
 from importlib.metadata import version
 from pathlib import Path
 
 import imagehash
 import numpy as np
+from czkawka import ImageSimilarity
 from imagededup.methods import DHash, PHash
 from PIL import Image
 
@@ -21,7 +23,7 @@ from PIL import Image
 def main() -> None:
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     files = [folder / one["file"] for one in json.loads((folder / "entries.json").read_text())]
-    phash, dhash = PHash(verbose=False), DHash(verbose=False)
+    phash, dhash, czkawka = PHash(verbose=False), DHash(verbose=False), ImageSimilarity()
     found: dict[str, list[int]] = {}
     for path in files:
         picture = Image.open(path)
@@ -33,7 +35,8 @@ def main() -> None:
             "ImageHash whash": str(imagehash.whash(picture)),
         }.items():
             found.setdefault(name, []).append(int(text, 16))
-    versions = [f"{name} {version(name)}" for name in ("imagededup", "ImageHash")]
+        found.setdefault("czkawka", []).append(int.from_bytes(b64decode(czkawka.hash_image(path) + "=")))
+    versions = [f"{name} {version(name)}" for name in ("imagededup", "ImageHash", "czkawka")]
     np.savez(out, versions=versions, **{name: np.array(values, np.uint64) for name, values in found.items()})
 
 

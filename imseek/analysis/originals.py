@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 from imseek.data.reader import Reader
@@ -27,10 +26,8 @@ class Originals:
         self._place_reader.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._place_reader.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._place_reader.__exit__()
 
     def read(self, image_id: int) -> bytes | None:
         """Return the bytes as indexed, or None if they are gone, have changed or cannot be read.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import TypeVar
 
 from imseek.data.reader import Reader
@@ -11,8 +10,8 @@ from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.base import IdSet
 from imseek.search.generations import GenerationCache, retry_if_stale
 from imseek.search.where import Filters
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.collection_info import SpaceInfo
-from imseek.types.collections import AnyCollection, path_of
 
 T = TypeVar("T")
 
@@ -31,9 +30,7 @@ class SnapshotSession:
     def __enter__(self) -> SnapshotSession:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._generations.close()
 
     @property

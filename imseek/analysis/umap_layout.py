@@ -123,7 +123,6 @@ def curve(min_dist: float) -> tuple[float, float]:
 
 
 def _initial_positions(start: Float32, seed: int) -> Float32:
-    """Scale the start and add noise."""
     size = float(np.abs(start).max(initial=0.0))
     scaled = start * (_EXTENT / size) if size > 0 else start
     noise = np.random.default_rng(seed).normal(scale=_NOISE * _EXTENT, size=start.shape)

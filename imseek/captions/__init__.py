@@ -44,7 +44,7 @@ from imseek.data.vectors.base import Ids, IdSet
 from imseek.encoders.base import Encoder
 from imseek.progress import ProgressCallback, Task
 from imseek.types.arrays import Float32
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.json_form import Count, Json, json_member
 from imseek.types.pictures import ImagePlace
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from imseek.encoders.base import Encoder
-from imseek.encoders.checks import check_fingerprint
+from imseek.encoders.input_checks import check_fingerprint
 from imseek.errors import UsageError
 from imseek.progress import SILENT, Task
 from imseek.search.encoder_loader import load_encoder

@@ -31,7 +31,7 @@ from imseek.clusters.vocabulary import IMAGENET, read_vocabulary
 from imseek.data.catalog import models
 from imseek.errors import UsageError
 from imseek.progress import ProgressCallback, Task
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 
 def find(

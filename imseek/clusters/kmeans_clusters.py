@@ -16,7 +16,7 @@ from imseek.clusters import gram_kmeans
 from imseek.clusters.results import ClusterMethod
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.errors import UsageError
 from imseek.metrics.clustering import adjusted_mutual_information
 from imseek.progress import Task

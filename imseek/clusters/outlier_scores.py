@@ -277,7 +277,6 @@ def _build_report(
 def _save(
     vectors: Vectors, differ: UniqueVectors, request: OutlierRequest, scores: Floats, report: OutlierReport
 ) -> OutlierReport:
-    """Store the scores as a derived column and return the report with its name and generation."""
     from imseek.data.shards import derived_results
 
     assert request.save is not None

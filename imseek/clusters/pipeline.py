@@ -163,7 +163,6 @@ def _build_report(
 def _save(
     vectors: Vectors, request: ClusterRequest, fitted: Fit, found: Assignment, report: ClusterReport
 ) -> ClusterReport:
-    """Store the clusters and return the report with their name and generation."""
     from imseek.data.shards import derived_results
 
     assert request.save is not None

@@ -9,10 +9,9 @@ from pathlib import Path
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, base_folder, is_url, join_root
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sql import column, with_list
+from imseek.data.catalog.sql import select_in
 from imseek.data.collection_records import FOREVER
 from imseek.data.files.durable_files import digest_of_file
-from imseek.data.reader import chunks
 from imseek.input_file import open_input
 
 #: Separates an archive and its member in displayed paths.
@@ -38,12 +37,10 @@ def find_ids(root: Path, paths: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]
 
 def filter_live(root: Path, ids: Iterable[int]) -> set[int]:
     """Filter ``ids`` to live images, including quarantined ones, as of now."""
-    found: set[int] = set()
+    query = "SELECT image_id FROM images WHERE died = ? AND image_id IN (??)"
+    wanted = [int(image_id) for image_id in ids if 0 <= image_id < FOREVER]
     with connect_read_only(root) as connection:
-        for chunk in chunks([image_id for image_id in ids if 0 <= image_id < FOREVER]):
-            query = with_list("SELECT image_id FROM images WHERE died = ? AND image_id IN (??)", chunk)
-            found.update(column(connection, query, (FOREVER, *chunk)))
-    return found
+        return {image_id for (image_id,) in select_in(connection, query, FOREVER, wanted)}
 
 
 def _find_at_places(root: Path, paths: list[bytes]) -> dict[bytes, tuple[int, ...]]:

@@ -45,7 +45,7 @@ CATALOG_COMPANIONS = (f"{CATALOG}-journal", f"{CATALOG}-wal", f"{CATALOG}-shm")
 _KINDS = {"image": "img_emb", "text": "text_emb"}
 _MODALITIES = {folder: modality for modality, folder in _KINDS.items()}
 
-#: Name of the column set of files beside pictures (:mod:`imseek.data.shards.sidecar_columns`).
+#: Name of the column set of files beside pictures (:mod:`imseek.data.shards.sidecar_annotations`).
 SIDECARS = "sidecars"
 #: Name of the column set of what users state about pictures; sorted after that of sidecars, so that it goes before it.
 EDITS = "user_edits"

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from imseek.data import layout
 from imseek.data.catalog.place_paths import base_folder, is_url, join_root, place_of
 from imseek.data.catalog.read_connection import CachedConnection, connect_read_only, read_meta
-from imseek.data.catalog.sql import ReadConnection, with_list
+from imseek.data.catalog.sql import ReadConnection, select_in
 from imseek.data.collection_records import FOREVER, Current, Identity, Shard, read_identity
 from imseek.data.current_generation import read_current
 from imseek.data.files.collection_files import open_file, read_array, stat_file, stat_regular
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 #: Key in ``meta`` of the generation at the last purge: the catalog has no history before it.
 PURGED = "purged"
-
-#: Ids per SQL statement, below SQLite's limit on variables in every build.
-_CHUNK = 500
 
 Int64 = npt.NDArray[np.int64]
 
@@ -222,15 +219,30 @@ class Reader:
 
         Raises ImageNotFoundError.
         """
+        found = self.rows_of(image_ids, space_id)
+        if missing := [i for i in image_ids if i not in found]:
+            raise ImageNotFoundError(f"no image {missing[0]} in this collection")
+        dim = next(space.dim for space in self.current.spaces if space.space_id == space_id)
+        return np.array([found[i] for i in image_ids], np.float16).reshape(-1, dim)
+
+    def rows_of(self, image_ids: Sequence[int], space_id: int) -> dict[int, npt.NDArray[np.float16]]:
+        """Return the stored rows of those live images that have one in a space, in use or not, by id."""
         found: dict[int, npt.NDArray[np.float16]] = {}
         for lookup, ids, rows in self._locate(image_ids):
             if space_id in lookup.shard.spaces:
                 vectors = np.asarray(self._rows_of(space_id, lookup.shard))
                 found.update((image_id, vectors[row]) for image_id, row in zip(ids, rows, strict=True))
-        if missing := [i for i in image_ids if i not in found]:
-            raise ImageNotFoundError(f"no image {missing[0]} in this collection")
-        dim = next(space.dim for space in self.current.spaces if space.space_id == space_id)
-        return np.array([found[i] for i in image_ids], np.float16).reshape(-1, dim)
+        return found
+
+    def unused_space(self, fingerprint: str) -> tuple[int, int] | None:
+        """Return id and dimension of the space that is not searched and has this fingerprint; None if there is none."""
+        query = (
+            "SELECT space_id, dim FROM spaces WHERE fingerprint = ? AND is_current = 0 AND born <= ? AND died > ? "
+            "ORDER BY space_id"
+        )
+        with self._catalog.reading() as connection:
+            found = connection.execute(query, (fingerprint, self.generation, self.generation)).fetchone()
+        return None if found is None else (int(found[0]), int(found[1]))
 
     def intrinsic(self, image_id: int) -> dict[str, Any]:
         """Return the metadata row of an image as stored. Raises ImageNotFoundError."""
@@ -267,7 +279,7 @@ class Reader:
     def indexed_places(self, image_ids: Sequence[int]) -> dict[int, IndexedPlace]:
         """Return places and what was indexed there, by id; ids without a place are left out."""
         with self._catalog.reading() as connection:
-            rows = [row for chunk in chunks(image_ids) for row in read_place_rows(connection, self.generation, chunk)]
+            rows = list(read_place_rows(connection, self.generation, image_ids))
             self.check_history(connection)
             sources = self._look_up_sources(connection, [(row.image_id, row.source_id) for row in rows])
         places = {
@@ -284,11 +296,9 @@ class Reader:
             return self._sources(connection)
 
     def _catalog_places(self, connection: ReadConnection, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
-        found: dict[int, tuple[int, bytes]] = {}
         query = "SELECT image_id, source_id, path FROM places WHERE born <= ? AND died > ? AND image_id IN (??)"
-        for chunk in chunks(image_ids):
-            rows = connection.execute(with_list(query, chunk), (self.generation, self.generation, *chunk))
-            found.update({image_id: (source_id, path) for image_id, source_id, path in rows})
+        rows = select_in(connection, query, self.generation, self.generation, [int(i) for i in image_ids])
+        found = {image_id: (source_id, path) for image_id, source_id, path in rows}
         self.check_history(connection)
         return found
 
@@ -429,10 +439,9 @@ class Reader:
         found: dict[int, list[str]] = {}
         query = "SELECT DISTINCT image_id, tag FROM tags WHERE born <= ? AND died > ? AND image_id IN (??) ORDER BY tag"
         with connect_read_only(self.root) as connection:
-            for chunk in chunks(image_ids):
-                values = (self.generation, self.generation, *chunk)
-                for image_id, tag in connection.execute(with_list(query, chunk), values):
-                    found.setdefault(image_id, []).append(tag)
+            rows = select_in(connection, query, self.generation, self.generation, [int(i) for i in image_ids])
+            for image_id, tag in rows:
+                found.setdefault(image_id, []).append(tag)
             self.check_history(connection)
         return found
 
@@ -477,9 +486,9 @@ class Reader:
         from imseek.data.words.matching import read_written_texts
 
         found = read_written_texts(self, image_ids)
-        if rest := [image_id for image_id in image_ids if image_id not in found]:
-            rows = self.metadata(rest).items()
-            found |= {image_id: row["text"] for image_id, row in rows if isinstance(row.get("text"), str)}
+        if found is None:
+            rows = self.metadata(image_ids).items()
+            found = {image_id: row["text"] for image_id, row in rows if isinstance(row.get("text"), str)}
         return found
 
     def live_ids(self, image_ids: Iterable[int]) -> set[int]:
@@ -628,9 +637,3 @@ def _rows_of_ids(ids: Int64, wanted: Int64) -> Int64:
     rows = np.searchsorted(ids, wanted)
     found: Int64 = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == wanted)]
     return found
-
-
-def chunks(image_ids: Sequence[int]) -> Iterator[list[int]]:
-    ids = [int(i) for i in image_ids]
-    for start in range(0, len(ids), _CHUNK):
-        yield ids[start : start + _CHUNK]

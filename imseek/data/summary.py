@@ -10,8 +10,8 @@ from typing import Final
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.index_policy import policy_of
 from imseek.data.catalog.place_paths import base_folder, is_url, join_root, locate
+from imseek.data.catalog.run_reader import parse_json_object
 from imseek.data.catalog.running_writer import describe_writer
-from imseek.data.catalog.runs import parse_json_object
 from imseek.data.catalog.space_modalities import KEPT_SINCE, modalities_of
 from imseek.data.collection_records import Current
 from imseek.data.files.checked_json import JsonObject
@@ -28,6 +28,7 @@ from imseek.types.collection_info import (
     SpaceSummary,
 )
 from imseek.types.indexing_runs import Failure
+from imseek.types.token_spaces import are_tokens
 
 #: Maximum characters of a run's ``detail``.
 _LONGEST_DETAIL: Final = 1 << 16
@@ -147,7 +148,7 @@ def _other_space(current: Current, space: SpaceInfo, facts: str, parts: int, siz
     holding = [shard for shard in current.shards if space.space_id in shard.spaces]
     return OtherSpace(
         space,
-        state="kept" if KEPT_SINCE in known else "building",
+        state="tokens" if are_tokens(space.encoder) else "kept" if KEPT_SINCE in known else "building",
         images=sum(shard.rows - shard.dead_rows for shard in holding) + parts,
         bytes=size,
         since=since,

@@ -25,8 +25,8 @@ from typing import Final
 
 from imseek.data.collection_records import read_identity
 from imseek.data.files.checked_json import JsonObject
+from imseek.data.files.private_files import private_file, read_private, write_private
 from imseek.data.files.system_errors import translate_os_errors
-from imseek.data.files.user_home import private_file, read_private, write_private
 from imseek.errors import CorruptCollectionError, ImseekError, StorageError, UntrustedCollectionError
 from imseek.home import home, make_home
 from imseek.types.trust import TrustRecord

@@ -25,9 +25,9 @@ from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import IdSet
 from imseek.dataset import class_balance, collection_comparison, quality_flags
-from imseek.dataset.class_leakage import count_repeats, find_leaks
-from imseek.dataset.image_ratings import rated_images
+from imseek.dataset.duplicates_by_class import count_repeats, find_leaks
 from imseek.dataset.part_membership import parts_of
+from imseek.dataset.rated_images import rated_images
 from imseek.dataset.results import (
     Balance,
     ClassCount,
@@ -41,15 +41,15 @@ from imseek.dataset.results import (
     QualityList,
     QualityReport,
 )
-from imseek.dataset.vector_set_difference import EXPECTED_SHARE, MAX_QUERIED
+from imseek.dataset.uncovered_images import EXPECTED_SHARE, MAX_QUERIED
 from imseek.duplicates import find as find_duplicates
-from imseek.duplicates.related_pairs import RelatedPairs, find_related
+from imseek.duplicates.pair_search import RelatedPairs, find_related
 from imseek.duplicates.results import DuplicateContents, DuplicateKind, DuplicatePair
 from imseek.errors import UsageError
 from imseek.progress import ProgressCallback, Task
 from imseek.search.encoder_loader import load_encoder
 from imseek.search.generations import retry_if_stale
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 KINDS: Final = quality_flags.KINDS
 #: The rule for each quality list, in the syntax of ``--where``.

@@ -13,8 +13,8 @@ from imseek.analysis.snapshot_session import SnapshotSession, filter_ids
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
-from imseek.dataset import vector_set_difference
-from imseek.dataset.image_ratings import rated_images
+from imseek.dataset import uncovered_images
+from imseek.dataset.rated_images import rated_images
 from imseek.dataset.results import CoverageReport, CoverageSide, LackingGroup
 from imseek.errors import UsageError
 from imseek.progress import Cancelled, Task
@@ -43,8 +43,8 @@ def compare_coverage(
     spaces = _shared_space(*readers)
     each = [Vectors(reader, space, filter_ids(reader, where)) for reader, space in zip(readers, spaces, strict=True)]
     indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
-    sets = [vector_set_difference.SetNeighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
-    samples = [vector_set_difference.sample_positions(len(vectors), most) for vectors in each]
+    sets = [uncovered_images.SetNeighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
+    samples = [uncovered_images.sample_positions(len(vectors), most) for vectors in each]
     stages = 2 * (len(samples[0]) + len(samples[1]))
     # Comparing all images with all others exactly, by block products, is several times faster.
     at_once = all(one.index.exact and len(one.vectors) <= most for one in sets)
@@ -65,10 +65,10 @@ def compare_coverage(
     for n in (0, 1):
         mine, theirs, known = sets[n], sets[1 - n], nearest[n]
         found = None
-        least = math.nan if task.is_cancelled else vector_set_difference.threshold(theirs, expected)
+        least = math.nan if task.is_cancelled else uncovered_images.threshold(theirs, expected)
         if least is not None and not task.is_cancelled:
             with suppress(Cancelled):
-                found = vector_set_difference.strangeness_to(
+                found = uncovered_images.strangeness_to(
                     mine, theirs, samples[n], step, known and (known[0][:, 0], known[1][:, 0])
                 )
         sides.append(_build_side(mine.vectors, samples[n], found, least, groups, examples))
@@ -78,7 +78,7 @@ def compare_coverage(
         expected=expected,
         a=sides[0],
         b=sides[1],
-        mmd=vector_set_difference.mmd(*each),
+        mmd=uncovered_images.mmd(*each),
         notes=_notes(sides, each),
         interrupted=task.is_cancelled,
     )
@@ -119,7 +119,7 @@ def _build_side(
         cosines[sample] = found[1]
         lacking = sample[found[0] > least]
     made = []
-    for positions in vector_set_difference.group_similar(mine, lacking, groups):
+    for positions in uncovered_images.group_similar(mine, lacking, groups):
         shown = [
             (int(mine.ids[p]), {} if np.isnan(cosines[p]) else {"cosine": round(float(cosines[p]), 6)})
             for p in positions[:examples].tolist()

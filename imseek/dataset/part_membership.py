@@ -38,7 +38,6 @@ def parts_of(
 
 
 def _images_below(reader: Reader, folders: Sequence[str | os.PathLike[str]], allowed: IdSet | None) -> Ids:
-    """Return the ids of images below any of the folders."""
     wanted = [str(expand_user(folder).absolute()).rstrip("/") + "/" for folder in folders]
     found: list[Ids] = [np.empty(0, np.int64)]
     for ids, (paths,) in values(reader, ["path"]):

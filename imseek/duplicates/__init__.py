@@ -28,7 +28,7 @@ from imseek.duplicates.actions.plans import Plan as Plan
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS as DEFAULT_LOOKS
 from imseek.duplicates.csv_rows import write_csv as write_csv
 from imseek.duplicates.grouping.keepers import RULES, AnyPath, Folders
-from imseek.duplicates.missing_sources import missing_notes
+from imseek.duplicates.offline_sources import missing_notes
 from imseek.duplicates.pipeline import DuplicatesRequest
 from imseek.duplicates.results import KINDS as KINDS
 from imseek.duplicates.results import DuplicateGroup, DuplicateKind, DuplicateReport, KeepRule
@@ -37,8 +37,8 @@ from imseek.input_file import open_input
 from imseek.progress import ProgressCallback, Task
 from imseek.search.encoder_loader import load_encoder
 from imseek.search.generations import retry_if_stale
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.collection_info import SpaceInfo
-from imseek.types.collections import AnyCollection, path_of
 from imseek.types.duplicate_judgements import Judgement, Verdict
 
 if TYPE_CHECKING:

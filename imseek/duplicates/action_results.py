@@ -39,7 +39,7 @@ class PlannedFile:
     confidence: float | None = None
     """Confidence that it duplicates the keeper, 0 to 1; None for the keeper."""
     is_link: bool = False
-    """Whether it is a hard link to the file of another image of its group, so that removing it frees nothing."""
+    """Whether it is a link to the file of another image of its group, so that removing it frees nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ class AppliedFile:
     reason: str = ""
     """Why it was left alone."""
     bytes: Count = 0
+    """Its size; 0 if it is a further name of another file."""
 
 
 @dataclass(frozen=True, slots=True)

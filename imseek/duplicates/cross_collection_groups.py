@@ -11,7 +11,7 @@ from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.duplicates import cross_collection_pairs
 from imseek.duplicates.comparison_space import comparison_space
-from imseek.duplicates.links import mark_hard_links, mark_symbolic_links
+from imseek.duplicates.existing_links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.pair_reports import scope_of
 from imseek.duplicates.pipeline import DuplicatesRequest, OpenIndex, make_group, members_of, report_order
 from imseek.duplicates.pixels.classify import DEFAULTS

@@ -14,14 +14,14 @@ from imseek.data.reader import Reader
 from imseek.data.shards.metadata_columns import tags_of
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
+from imseek.duplicates.collection_pairs import ComparisonResult, PairComparer
 from imseek.duplicates.comparison_space import comparison_space
+from imseek.duplicates.existing_links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.grouping.apply_judgements import PairJudgements, match_judgements
 from imseek.duplicates.grouping.complete_linkage import Reach
+from imseek.duplicates.grouping.finished_components import IncrementalGroups
 from imseek.duplicates.grouping.groups import Confirm, Group, Grouping, group_pairs
-from imseek.duplicates.grouping.incremental_groups import IncrementalGroups
 from imseek.duplicates.grouping.keepers import Folders, choose_keeper, richness
-from imseek.duplicates.links import mark_hard_links, mark_symbolic_links
-from imseek.duplicates.pair_comparison import ComparisonResult, PairComparer
 from imseek.duplicates.picture_quality import QualityReader
 from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
 from imseek.duplicates.results import (

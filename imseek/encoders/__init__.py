@@ -12,10 +12,10 @@ from imseek.encoders.runtime import Runtime
 
 if TYPE_CHECKING:
     from imseek.encoders.catalogue import EncoderList, Entry, families, find_encoder, list_encoders
-    from imseek.encoders.checks import check_modality, check_pictures, check_texts, unit_rows
     from imseek.encoders.download import DownloadResult, Offer, download_encoder
     from imseek.encoders.encoder_check import EncoderCheck, EncoderSpeed, TowerStatistics, check_encoder, measure_speed
     from imseek.encoders.hub import Transfer, report_downloads
+    from imseek.encoders.input_checks import check_modality, check_pictures, check_texts, unit_rows
 
 __all__ = [
     "AUTO", "BASIC_NOTE", "PRESETS", "DownloadResult", "Encoder", "EncoderCheck", "EncoderInfo", "EncoderList",
@@ -29,7 +29,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "imseek.encoders.catalogue": "EncoderList Entry families find_encoder list_encoders",
-            "imseek.encoders.checks": "check_modality check_pictures check_texts unit_rows",
+            "imseek.encoders.input_checks": "check_modality check_pictures check_texts unit_rows",
             "imseek.encoders.download": "DownloadResult Offer download_encoder",
             "imseek.encoders.encoder_check": "EncoderCheck EncoderSpeed TowerStatistics check_encoder measure_speed",
             "imseek.encoders.hub": "Transfer report_downloads",

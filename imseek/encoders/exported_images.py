@@ -19,9 +19,9 @@ import numpy as np
 
 from imseek.encoders.base import Encoder, EncoderInfo
 from imseek.encoders.cache import build_once, is_complete
-from imseek.encoders.checks import available_cpus, check_fingerprint, check_pictures
 from imseek.encoders.device import cpu_batch, is_cpu_only
-from imseek.encoders.exported_tower import TowerMetadata, tower_folder
+from imseek.encoders.exported_tower_cache import TowerMetadata, tower_folder
+from imseek.encoders.input_checks import available_cpus, check_fingerprint, check_pictures
 from imseek.encoders.onnx_network import Network, write
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime

@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.checks import check_modality, check_texts, unit_rows
+from imseek.encoders.input_checks import check_modality, check_texts, unit_rows
+from imseek.encoders.patch_features import PatchAlignment
 from imseek.errors import UsageError
 from imseek.types.arrays import Float32, Pixels
 
@@ -91,12 +92,29 @@ class FakeEncoder:
         check_texts(texts)
         rows = np.zeros((len(texts), self._info.dim), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
-            for word in re.findall(r"\w+", text.lower()) or [text]:
+            for word in _words(text):
                 row += self._word(word)
         return unit_rows(rows)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         return ()
+
+    def patch_features(self, batch: Float32) -> Float32:
+        """Return the mean colours of the cells: (n, 64, 4), the last number 1."""
+        cells = batch.reshape(len(batch), -1, 3) / np.float32(127.5) - 1
+        return np.concatenate([cells, np.ones((*cells.shape[:2], 1), np.float32)], axis=2)
+
+    def token_states(self, texts: Sequence[str], most: int) -> list[Float32]:
+        """Return the vectors (t, dim) of each text's words."""
+        return [np.stack([self._word(word) for word in _words(text)[:most]]) for text in texts]
+
+    def patch_alignment(self) -> PatchAlignment:
+        """Return what takes a cell to the vector of a plain picture in its colour."""
+        dim = self._info.dim
+        colours = self._projection[:-1].reshape(-1, 3, dim).sum(axis=0)
+        image = np.concatenate([colours, self._projection[-1:]])
+        nothing = np.zeros(dim, np.float32)
+        return PatchAlignment(image, nothing, np.eye(dim, dtype=np.float32), nothing)
 
     def _project(self, batch: Float32) -> Float32:
         centred = batch.reshape(len(batch), _SIDE * _SIDE * 3) / np.float32(127.5) - 1
@@ -110,6 +128,10 @@ class FakeEncoder:
             rows = unit_rows(_noise(f"word {word}", self._info.dim)[None])
         word_row: Float32 = rows[0]
         return word_row
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower()) or [text]
 
 
 def _noise(seed: str, count: int) -> Float32:

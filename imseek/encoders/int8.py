@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from imseek.encoders.cache import build_once, cache_dir
-from imseek.encoders.checks import available_cpus
 from imseek.encoders.device import this_machine
 from imseek.encoders.exported_images import write_network
+from imseek.encoders.input_checks import available_cpus
 from imseek.encoders.onnx_network import Network
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 
 from imseek.encoders.base import EncoderInfo
-from imseek.encoders.checks import check_modality
 from imseek.encoders.exported_images import export, is_float_on_cpu
 from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.input_checks import check_modality
 from imseek.encoders.naflex_preprocess import PatchPreprocessing
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime

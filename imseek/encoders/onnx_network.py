@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,12 +150,15 @@ class Network:
                 f"{path} cannot be loaded: {error}", hint=f"delete {path.parent}: it is made again"
             ) from error
 
-    def __call__(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Float32:
-        return self.outputs(inputs)[0]
+        self._first: str = self._session.get_outputs()[0].name
 
-    def outputs(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> list[Float32]:
-        """Return all outputs, in the order of the file; a call returns the first."""
-        outputs: list[Float32] = self._session.run(None, dict(inputs))
+    def __call__(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Float32:
+        """Return the first output of the file."""
+        return self.outputs(inputs, (self._first,))[0]
+
+    def outputs(self, inputs: Mapping[str, np.ndarray[Any, Any]], names: Sequence[str]) -> list[Float32]:
+        """Return the outputs of these names."""
+        outputs: list[Float32] = self._session.run(list(names), dict(inputs))
         return outputs
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from imseek.encoders.checks import check_pictures
+from imseek.encoders.input_checks import check_pictures
 from imseek.types.arrays import Pixels
 
 # Longer strips are cut to their middle first: resampled whole to a short side of 224, one row of 60,000 pixels would

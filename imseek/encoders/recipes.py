@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from imseek.encoders import registry
 from imseek.encoders.base import Encoder
-from imseek.encoders.checks import check_fingerprint
+from imseek.encoders.input_checks import check_fingerprint
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.vector_adapter import AdaptedEncoder, Adapter
 

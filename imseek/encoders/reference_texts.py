@@ -14,7 +14,7 @@ import numpy as np
 
 from imseek.encoders.base import Encoder
 from imseek.encoders.cache import build_once
-from imseek.encoders.exported_tower import tower_folder
+from imseek.encoders.exported_tower_cache import tower_folder
 from imseek.errors import EncoderUnavailableError
 from imseek.types.arrays import Float32
 

@@ -16,7 +16,7 @@ from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderE
 from imseek.plugins import find_plugins
 from imseek.tilde_expansion import expand_user
 from imseek.types.adapters import adapter_of
-from imseek.types.truncated_encoders import DIM, truncated_reference, truncation_of
+from imseek.types.truncated_encoder_references import DIM, truncated_reference, truncation_of
 
 if TYPE_CHECKING:
     from imseek.encoders.catalogue import Entry
@@ -86,7 +86,7 @@ def resolve(reference: str) -> Resolution:
     if isinstance(reference, str) and (cut := truncation_of(reference)) is not None:
         whole = resolve(cut[1])
         if whole.download is not None:  # No encoder of the catalogue was trained so: do not fetch it to say that.
-            from imseek.encoders.truncated import untrained_error
+            from imseek.encoders.truncated_vectors import untrained_error
 
             raise untrained_error(whole.reference, cut[0], whole.download.dim)
         return replace(whole, reference=truncated_reference(cut[0], whole.reference))
@@ -143,7 +143,7 @@ def load(
     """
     reference = canonical(reference)
     if (cut := truncation_of(reference)) is not None:
-        from imseek.encoders.truncated import TruncatedEncoder
+        from imseek.encoders.truncated_vectors import TruncatedEncoder
 
         whole = load(cut[1], modalities=modalities, runtime=runtime, notify=notify)
         return TruncatedEncoder(whole, cut[0], reference)
@@ -182,8 +182,8 @@ def load_prompt_tower(reference: str, fingerprint: str, notify: Callable[[str], 
     torch; EncoderError for an encoder whose text tower cannot learn; EncoderMismatchError where its weights are not
     those of ``fingerprint``.
     """
-    from imseek.encoders.checks import check_fingerprint
     from imseek.encoders.device import require_torch
+    from imseek.encoders.input_checks import check_fingerprint
     from imseek.encoders.prompt_tower import PromptEncoder
 
     require_torch("a text tower that learns prompts")

@@ -21,8 +21,8 @@ import numpy as np
 from imseek.encoders import chunking, hub
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.checkpoint import read_scalar
-from imseek.encoders.checks import check_modality, check_texts, merge_pieces, no_text_error
 from imseek.encoders.device import plan
+from imseek.encoders.input_checks import check_modality, check_texts, merge_pieces, no_text_error
 from imseek.encoders.preprocess import cut_strip
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.transformers_models import quiet

@@ -17,8 +17,8 @@ from imseek.encoders import hub, licences
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.catalogue import FILES, near_matches_hint
 from imseek.encoders.checkpoint import read_logit_parameters
-from imseek.encoders.checks import no_text_error
 from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.input_checks import no_text_error
 from imseek.encoders.library_encoder import LibraryEncoder
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime

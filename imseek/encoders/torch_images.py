@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imseek.encoders.checks import available_cpus
 from imseek.encoders.device import Plan
+from imseek.encoders.input_checks import available_cpus
 from imseek.encoders.naflex_preprocess import GRID_BYTES, PatchPreprocessing
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
@@ -133,7 +133,6 @@ class TorchImages:
         return np.concatenate(list(pool.map(self._encode, chunks)))
 
     def _encode(self, batch: Pixels) -> Float32:
-        """Encode in the calling thread."""
         import torch
 
         done: list[torch.Tensor] = []

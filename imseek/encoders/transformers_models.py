@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -23,8 +23,8 @@ from imseek.encoders import chunking, hub, licences
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.catalogue import CONFIG, FILES, PROCESSORS, parts_of
 from imseek.encoders.checkpoint import read_logit_parameters, read_scalar
-from imseek.encoders.checks import check_modality, check_texts, merge_pieces, no_text_error
 from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.input_checks import check_modality, check_texts, encode_in_pieces, no_text_error
 from imseek.encoders.library_encoder import LibraryEncoder
 from imseek.encoders.naflex_preprocess import PatchPreprocessing
 from imseek.encoders.preprocess import Preprocessing
@@ -37,7 +37,6 @@ from imseek.types.arrays import Float32
 __all__ = ["FAMILIES", "TransformersEncoder"]
 
 _TOKENIZER = ("tokenizer_config.json", "tokenizer.json")
-_BATCH = 32
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 # Pillow's numbers for filters, as transformers writes them.
 _INTERPOLATIONS: Final[Mapping[int, Literal["bilinear", "bicubic"]]] = {2: "bilinear", 3: "bicubic"}
@@ -188,13 +187,7 @@ class TransformersEncoder(LibraryEncoder):
             raise no_text_error(self._info.reference)
         check_modality("text", self._modalities, self._info.reference)
         check_texts(texts)
-        pieces = [self._pieces(text) for text in texts]
-        flat = [piece for of_text in pieces for piece in of_text]
-        rows = np.empty((len(flat), self._info.dim), dtype=np.float32)
-        model = self._weights.model()
-        for start in range(0, len(flat), _BATCH):
-            rows[start : start + _BATCH] = self._text_rows(model, flat[start : start + _BATCH])
-        return merge_pieces(rows, [len(of_text) for of_text in pieces])
+        return encode_in_pieces(texts, self._pieces, partial(self._text_rows, self._weights.model()), self._info.dim)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Return a line for each text that exceeds the context window."""

@@ -42,7 +42,7 @@ from imseek.evaluate.retrieval_evaluation import RetrievalRequest
 from imseek.metrics.estimate import better_side as better_side
 from imseek.progress import ProgressCallback, Task
 from imseek.tilde_expansion import expand_user
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 
 def retrieval(

@@ -15,7 +15,7 @@ from imseek.data.user_files.image_places import IndexedPlace
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import unit_rows
 from imseek.encoders.base import Encoder, shared_draft_size
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.errors import ImseekError, MediaError
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.indexer.sources.picture_reader import PlaceReader

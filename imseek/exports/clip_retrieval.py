@@ -26,7 +26,7 @@ from imseek.data.catalog.place_paths import is_url
 from imseek.data.collection_records import Shard
 from imseek.data.files.collection_files import path_of
 from imseek.data.vectors.base import Ids, IdSet
-from imseek.exports.arrow import schema_of, table_of
+from imseek.exports.arrow_tables import schema_of, table_of
 from imseek.exports.base import ExportJob, WriteResult
 from imseek.exports.selection import BLOCK, Selection
 from imseek.types.arrays import Float32

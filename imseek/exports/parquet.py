@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
-from imseek.exports.arrow import VECTOR, schema_of, table_of
+from imseek.exports.arrow_tables import VECTOR, schema_of, table_of
 from imseek.exports.base import ExportJob, WriteResult
 from imseek.exports.selection import Selection
 

@@ -107,7 +107,6 @@ def _write_line(file: TextIO, cells: list[Any]) -> None:
 
 
 def _point_name(row: Row) -> str:
-    """Return the label of a point."""
     path = str(row.get("path", "")).rstrip("/")
     return path.rpartition("/")[2] or f"image {row['image_id']}"
 

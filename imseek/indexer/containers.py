@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from imseek.data.catalog.catalog import Catalog
+from imseek.data.catalog.catalog_writer import Catalog
 from imseek.data.catalog.changeset import FailedFile, ScannedContainer
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, split
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat

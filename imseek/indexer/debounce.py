@@ -101,7 +101,6 @@ def cover(ready: Collection[bytes], waiting: Iterable[bytes], roots: Collection[
 
 
 def _outermost(paths: Collection[bytes]) -> set[bytes]:
-    """Return the paths that are not inside another of them."""
     among = set(paths)
     return {path for path in among if not any(folder in among for folder in _above(path))}
 

@@ -18,7 +18,7 @@ from imseek.indexer.containers import ContainerResult
 from imseek.indexer.scan import RETRIED_REASONS, Candidate, EditedSidecars
 from imseek.indexer.sources.base import Content, FoundImage, ImportedVector, Scalar
 from imseek.indexer.stored_contents import KnownContent, StoredContents
-from imseek.media.annotations import Annotations
+from imseek.media.annotation_values import Annotations
 from imseek.media.decode import DEFAULT_LIMITS, Limits, decode
 from imseek.types.pictures import ImageFacts, SkipReason
 

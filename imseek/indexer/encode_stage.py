@@ -29,7 +29,7 @@ from imseek.indexer.decode_stage import LoadedPicture, Picture, Vectors, encode
 from imseek.indexer.run_tally import RunTally
 from imseek.indexer.sources.base import Scalar
 from imseek.indexer.stored_contents import StoredContents
-from imseek.media.annotations import Annotations
+from imseek.media.annotation_values import Annotations
 from imseek.types.indexing_runs import SpaceRun
 from imseek.types.pictures import SkipReason
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
-from imseek.data.catalog.catalog import Catalog, KnownPlace
+from imseek.data.catalog.catalog_writer import Catalog, KnownPlace
 from imseek.data.catalog.changeset import FailedFile, Placement, ScannedContainer, SidecarValues
 from imseek.data.catalog.place_paths import locate
 from imseek.data.user_files.file_stat import UNKNOWN_STAT

@@ -82,10 +82,10 @@ def index(
     notes: tuple[str, ...] = ()
     if any(target.source.kind == "vectors" for target in wanted):
         from imseek.indexer import (
-            imported_vectors,  # here: seldom needed, and it imports readers of tables and of the web
+            imported_vectors_check,  # here: seldom needed, and it imports readers of tables and of the web
         )
 
-        wanted, notes = imported_vectors.check(writer.catalog, wanted, encoders, options.scan, options.limits)
+        wanted, notes = imported_vectors_check.check(writer.catalog, wanted, encoders, options.scan, options.limits)
     targets = record_sources(writer, wanted)
     task.report("scan", 0, None, skipped=0, bytes_read=0)
     scan = scanning.scan(writer.catalog, targets, options.scan, task.stop)

@@ -20,7 +20,7 @@ from imseek.data.writing.space_build import SpaceBuild
 from imseek.data.writing.space_build_rows import Row
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.errors import CONTENT_CHANGED, ImseekError, MediaError
 from imseek.indexer import space_change_checks
 from imseek.indexer.decode_stage import TIMED_OUT, Trouble, unit_rows

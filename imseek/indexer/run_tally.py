@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from imseek.data.catalog.catalog import KnownPlace
+from imseek.data.catalog.catalog_writer import KnownPlace
 from imseek.data.catalog.changeset import Changeset, FailedFile, NewImage, Placement, SidecarValues
 from imseek.indexer.containers import ContainerLog
 from imseek.indexer.scan import RETRIED_REASONS

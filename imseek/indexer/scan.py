@@ -10,7 +10,7 @@ from typing import Final
 
 from imseek.data.catalog import place_paths
 from imseek.data.catalog import sources as catalog_sources
-from imseek.data.catalog.catalog import Catalog, KnownFailure, KnownPlace
+from imseek.data.catalog.catalog_writer import Catalog, KnownFailure, KnownPlace
 from imseek.data.catalog.changeset import FailedFile
 from imseek.data.user_files.file_stat import FileStat
 from imseek.errors import PluginError

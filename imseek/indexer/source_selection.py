@@ -10,7 +10,7 @@ from typing import Any
 
 from imseek.data.catalog import place_paths
 from imseek.data.catalog import sources as catalog_sources
-from imseek.data.catalog.catalog import Source as CatalogSource
+from imseek.data.catalog.catalog_writer import Source as CatalogSource
 from imseek.data.writing.writer import Writer
 from imseek.errors import UsageError
 from imseek.indexer.sources import KINDS, check_source, detect, filter_of, known_kinds, options_of
@@ -197,15 +197,12 @@ class _TargetSelection:
             for source, root in self._sources:
                 if source.kind != LIST_KIND and catalog_sources.contains(root, path):
                     below = path_below(root, path)
-                    if not below or self._has_places(source, below):
+                    if not below or self._writer.catalog.known_places(source.source_id, below=below):
                         return
             if error.errno in GONE_ERRNOS:
                 hint = missing_path_hint(os.fsdecode(path))
                 raise UsageError(f"no such file or folder: {display_path(path)}", hint=hint) from error
             raise UsageError(f"{display_path(path)} is not accessible: {error.strerror}") from error
-
-    def _has_places(self, source: CatalogSource, below: bytes) -> bool:
-        return bool(self._writer.catalog.known_places(source.source_id, below=below))
 
 
 def _document(options: SourceOptions) -> dict[str, Any]:

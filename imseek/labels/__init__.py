@@ -29,18 +29,18 @@ from imseek.data.reader import Reader
 from imseek.encoders.prompts import template_sets as template_sets
 from imseek.errors import UsageError
 from imseek.labels import classes as wording
-from imseek.labels import evaluation, ground_truth, label_store, logit_scale, moderation, policies, zero_shot
+from imseek.labels import evaluation, ground_truth, label_store, logit_scale, moderation, moderation_policies, zero_shot
 from imseek.labels.classes import Classes as Classes
 from imseek.labels.classes import normalise_name as normalise_name
 from imseek.labels.logit_scale import Scale
 from imseek.labels.logit_scale import known_scales as known_scales
-from imseek.labels.policies import Policy
+from imseek.labels.moderation_policies import Policy
 from imseek.labels.recipe import KIND, MULTI_TOP, Recipe
 from imseek.labels.results import ForgetReport, LabelEvaluation, LabelPreview, Labels, Moderation, SavedLabels
 from imseek.labels.zero_shot import LabelContext
 from imseek.progress import ProgressCallback, Task
 from imseek.tilde_expansion import expand_user
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.spaces import name_beside
 
 AnyClasses: TypeAlias = str | os.PathLike[str] | Sequence[str] | Classes
@@ -320,7 +320,7 @@ def evaluate(
 
 def read_policy(path: str | os.PathLike[str]) -> Policy:
     """Read a policy from a YAML file (docs/labels.md). Raises UsageError with file and line, MissingExtraError."""
-    return policies.load_policy(expand_user(path))
+    return moderation_policies.load_policy(expand_user(path))
 
 
 def moderate(

@@ -19,7 +19,7 @@ import numpy as np
 
 from imseek.encoders.base import Encoder
 from imseek.encoders.cache import cache_dir
-from imseek.encoders.checks import check_fingerprint, merge_pieces
+from imseek.encoders.input_checks import check_fingerprint, merge_pieces
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError, EncoderUnavailableError, QueryError, UsageError
 from imseek.progress import SILENT, Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from imseek.data.current_generation import read_current
 from imseek.data.reader import Reader
 from imseek.labels.recipe import KIND, Recipe
 from imseek.labels.results import ForgetReport, Labels, Moderation, RecordKind, SavedLabels
+
+if TYPE_CHECKING:
+    from imseek.data.catalog.sql import Connection
 
 
 def store(
@@ -34,14 +37,16 @@ def store(
 
     Raises LockedError, ReadOnlyError, StorageError.
     """
-    from imseek.data.catalog import label_tags
+    from imseek.data.catalog.tags import add, end_by_provenance
     from imseek.data.shards import derived_results
 
-    counted: list[int] = [0]
-    # Without ``tags``, those of an earlier run are removed: its labels no longer hold.
-    change = label_tags.tags_change(
-        prefix, tags or {}, replace=replace, on_count=lambda number: counted.__setitem__(0, number)
-    )
+    counted = [0]
+
+    def change(connection: Connection, generation: int) -> None:
+        if replace:  # Without ``tags`` too: the labels of an earlier run no longer hold.
+            end_by_provenance(connection, generation, prefix=prefix)
+        counted[0] = len(add(connection, generation, tags or {}))
+
     generation = derived_results.store(root, values, Model(name, kind, record, arrays), also=[change])
     return generation, counted[0]
 

@@ -17,7 +17,7 @@ from imseek.data.reader import Reader
 from imseek.labels import logit_scale
 from imseek.labels.class_vectors import fill_templates, sentence_vectors
 from imseek.labels.logit_scale import Scale
-from imseek.labels.policies import Concept, Policy
+from imseek.labels.moderation_policies import Concept, Policy
 from imseek.labels.results import ConceptCount, Moderation
 from imseek.labels.top_classes import sigmoid
 from imseek.labels.zero_shot import WRITING_TEMPLATES, LabelContext
@@ -107,8 +107,6 @@ def _encode_concept(
     context: LabelContext,
     cautious: bool,
 ) -> _ConceptPrompts:
-    """Encode the prompts of a concept."""
-
     def prompts(texts: Sequence[str], templates: Sequence[str]) -> _Prompts:
         rows = sentence_vectors(
             reader.root,

@@ -31,6 +31,7 @@ from imseek.types.maintenance_reports import (
     PurgeReport,
     ReencodeReport,
     RepairReport,
+    TokenReport,
     VerifyReport,
 )
 
@@ -333,21 +334,64 @@ def embed_captions(
     damaged.
     """
     from imseek.data.vectors import index_renewal
-    from imseek.encoders import checks
+    from imseek.encoders import input_checks
     from imseek.indexer import caption_space
     from imseek.search.encoder_loader import load_encoder
 
     with _open_writer(path, "maintain --captions") as writer:
         space = writer.current().space
         encoder = load_encoder(writer.root, space, ("text",), runtime, notify)
-        checks.check_encodes_text(encoder)
-        checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
+        input_checks.check_encodes_text(encoder)
+        input_checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
         task = writer.begin_task(progress, stop)
         report = caption_space.embed(writer, encoder, task)
         if report.outcome != "switched":
             return report
         notes = report.notes + index_renewal.renew_due(writer, task)
         return replace(report, notes=notes, generation=writer.generation)
+
+
+def make_tokens(
+    path: str | os.PathLike[str],
+    *,
+    runtime: Runtime | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> TokenReport:
+    """Make the tokens that the reranker ``tokens`` compares, for pictures that have none yet.
+
+    The model is that of :func:`imseek.tune.train_reranker`. ``notify`` is told what they will take on disk before any
+    is made. Pictures are read; what cannot be read gets no tokens, and counts as average. Tokens of an earlier model
+    are dropped at the end. If killed or stopped (``stop``), the same call continues.
+
+    Raises UsageError if there is no model, EncoderMismatchError for other weights, whatever loading an encoder raises,
+    CollectionNotFoundError, LockedError, ReadOnlyError, StorageError if the disk is full or fails, and
+    CorruptCollectionError if a file of the collection is damaged.
+    """
+    from imseek.encoders.input_checks import check_fingerprint
+    from imseek.indexer import token_space
+    from imseek.search.encoder_loader import load_encoder
+    from imseek.search.token_reranker import checked_model
+
+    with _open_writer(path, "maintain --tokens") as writer:
+        space = writer.current().space
+        model = checked_model(writer.root, token_space.find_model(writer), space).interaction
+        encoder = load_encoder(writer.root, space, ("image",), runtime, notify)
+        check_fingerprint(encoder, space.encoder, space.fingerprint)
+        made = token_space.TokenEncoder(encoder, model)
+        return token_space.make_tokens(writer, made, writer.begin_task(progress, stop), notify or (lambda _: None))
+
+
+def forget_tokens(path: str | os.PathLike[str]) -> bool:
+    """Delete all tokens and the model that makes and compares them; return whether there were any.
+
+    Raises CollectionNotFoundError, LockedError, ReadOnlyError, StorageError.
+    """
+    from imseek.indexer.token_space import forget_tokens as forget
+
+    with _open_writer(path, "maintain --no-tokens") as writer:
+        return forget(writer)
 
 
 def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:

@@ -20,7 +20,7 @@ from imseek.data.reader import Reader
 from imseek.data.shards import shard_files
 from imseek.data.shards.derived_columns import Floats, Ids, measures_change
 from imseek.data.writing.writer import Writer
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.errors import MediaError
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.media import decode

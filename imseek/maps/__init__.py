@@ -28,7 +28,7 @@ from imseek.search.query import Query, Question, as_query
 from imseek.search.query_options import By
 from imseek.search.where.column_values import list_columns
 from imseek.types.arrays import Float32
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -53,7 +53,6 @@ def find_missing(reader: Reader, name: str) -> Ids:
 
 
 def _find_map(reader: Reader, name: str) -> models.Model:
-    """Find a map's model. Raises UsageError."""
     model = models.find(reader.root, name)
     if model is None or model.kind != map_store.KIND:
         raise no_map_error(reader, name)

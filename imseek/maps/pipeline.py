@@ -111,7 +111,6 @@ def _lay_out_anew(
     positions: MapPositions,
     builder: _ReportBuilder,
 ) -> Outcome:
-    """Lay out the whole map."""
     before = None if model is None else map_store.info_of(model)
     info = _plan_map(vectors, request, before)
     try:
@@ -166,7 +165,6 @@ def _place_new_images(
     positions: MapPositions,
     builder: _ReportBuilder,
 ) -> Outcome:
-    """Place images that have no position yet."""
     info = map_store.info_of(model)
     _check_same(request, info)
     if info.fingerprint != vectors.space.fingerprint:

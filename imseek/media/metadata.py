@@ -26,7 +26,7 @@ from typing import Any, Final
 from PIL.ExifTags import GPS, IFD, Base
 from PIL.Image import Exif, Image
 
-from imseek.media.annotations import Annotations, decode_text, parse_rating, tidy, tidy_list
+from imseek.media.annotation_values import Annotations, decode_text, parse_rating, tidy, tidy_list
 from imseek.media.raw import canon_directories
 from imseek.media.xmp import read_xmp
 

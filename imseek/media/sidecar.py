@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from imseek.media.annotations import Annotations, tidy, tidy_list
+from imseek.media.annotation_values import Annotations, tidy, tidy_list
 from imseek.media.xmp import read_xmp
 
 Scalar: TypeAlias = str | int | float | bool

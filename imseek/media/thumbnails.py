@@ -18,20 +18,20 @@ def fit(pixels: Pixels, width: int, height: int | None = None) -> Image.Image:
 
 def thumbnail(pixels: Pixels, side: int = 256) -> bytes:
     """Encode (h, w, 3) uint8 as WebP that fits into ``side`` x ``side`` pixels; nothing is enlarged."""
-    buffer = io.BytesIO()
-    fit(pixels, side).save(buffer, "WEBP", quality=80)
-    return buffer.getvalue()
+    return _encode(fit(pixels, side), "WEBP", quality=80)
 
 
 def jpeg(pixels: Pixels, side: int) -> bytes:
     """Encode as JPEG, otherwise as :func:`thumbnail`, for programs that support nothing else."""
-    buffer = io.BytesIO()
-    fit(pixels, side).save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
+    return _encode(fit(pixels, side), "JPEG", quality=85)
 
 
 def png(picture: Image.Image) -> bytes:
     """Encode a picture as PNG for programs on this machine: lossless and fast, but large."""
+    return _encode(picture, "PNG", compress_level=1)
+
+
+def _encode(picture: Image.Image, name: str, **options: int) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
+    picture.save(buffer, name, **options)
     return buffer.getvalue()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from imseek.media.annotations import Annotations, parse_rating, shorten, tidy, tidy_list
+from imseek.media.annotation_values import Annotations, parse_rating, shorten, tidy, tidy_list
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

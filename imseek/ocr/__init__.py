@@ -19,7 +19,7 @@ from imseek.ocr.results import OcrReport as OcrReport
 from imseek.ocr.results import TextLine as TextLine
 from imseek.ocr.results import UnreadPicture as UnreadPicture
 from imseek.progress import ProgressCallback
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 
 def lines_of(metadata: Mapping[str, Any]) -> tuple[TextLine, ...] | None:

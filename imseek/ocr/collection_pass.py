@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from imseek.analysis.originals import Originals
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.errors import MediaError, MissingExtraError, StaleGenerationError
 from imseek.indexer.ordered_map import OrderedMap
 from imseek.ocr import text_store

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from imseek.encoders.onnx_network import load_without_denormals
 from imseek.errors import MissingExtraError
-from imseek.media.annotations import tidy
+from imseek.media.annotation_values import tidy
 from imseek.media.resize import resize
 from imseek.ocr.results import TextLine
 from imseek.ocr.tesseract import LANGUAGES, MIN_LETTERS, Tesseract, find_tesseract, letters_of

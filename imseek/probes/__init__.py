@@ -22,14 +22,14 @@ from imseek.analysis.space_vectors import Vectors
 from imseek.data.catalog import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
-from imseek.probes import evaluation, inference, predictions, probe_store, proposals, training
+from imseek.probes import evaluation, images_to_label, inference, prediction_store, probe_store, training
 from imseek.probes.inference import Predictions
 from imseek.probes.labels import Labels, read_labels
 from imseek.probes.probe_store import Probe
 from imseek.probes.results import ProbeApplyReport, ProbeEvaluation, ProbeInfo, ProbeLabel, Proposals
 from imseek.probes.training import MethodChoice
 from imseek.progress import ProgressCallback, Task
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 __all__ = ["Labels", "apply", "drop", "evaluate", "fit", "get", "list_", "propose"]
 
@@ -118,7 +118,7 @@ def drop(collection: AnyCollection, name: str) -> int:
     """
     root = path_of(collection)
     probe_store.find(root, name)
-    return predictions.drop(root, name)
+    return prediction_store.drop(root, name)
 
 
 def apply(
@@ -151,7 +151,7 @@ def apply(
     if threshold is not None and not tag and not probe.info.several:
         raise UsageError("a threshold is for tags, or where images may have several classes", hint="add --tag")
     if save is not None:
-        predictions.check_columns(root, save, name)
+        prediction_store.check_columns(root, save, name)
     level = threshold if threshold is not None else MULTILABEL_THRESHOLD if probe.info.several else TAG_THRESHOLD
 
     def look(reader: Reader) -> tuple[ProbeApplyReport, Predictions | None]:
@@ -165,10 +165,10 @@ def apply(
     if said is None:
         return report
     if save is not None:
-        predictions.save_columns(root, save, probe, said, where, level)
+        prediction_store.save_columns(root, save, probe, said, where, level)
         report = replace(report, saved=save)
     if tag:
-        given, taken, kept = predictions.apply_tags(root, probe, said, level)
+        given, taken, kept = prediction_store.apply_tags(root, probe, said, level)
         report = replace(report, tagged=given, untagged=taken, kept=kept)
     return report
 
@@ -192,7 +192,7 @@ def propose(
     nothing. Raises as :func:`fit`, and InterruptedError if stopped.
     """
     task = Task(progress, stop)
-    proposals.check_count(n)
+    images_to_label.check_count(n)
     training.check_installed()
     root = path_of(collection)
     probe = None if name is None else probe_store.find(root, name)
@@ -201,7 +201,7 @@ def propose(
     def look(reader: Reader) -> Proposals:
         mine = None if probe is None else probe_store.space_of(reader, probe.info)
         vectors = Vectors(reader, mine or probe_store.find_space(reader, space), filter_ids(reader, where))
-        return proposals.propose(reader, vectors, wanted if probe is None else probe.labels, probe, n, task)
+        return images_to_label.propose(reader, vectors, wanted if probe is None else probe.labels, probe, n, task)
 
     return run_with_reader(collection, look)
 

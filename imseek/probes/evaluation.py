@@ -102,10 +102,7 @@ def evaluate_labels(
     if not len(second):
         raise UsageError("no class has two different images: there is nothing to hold out", hint="label more images")
     centre = model_selection.centre_of(vectors)
-    said: Float32 | None = None
-    notes: tuple[str, ...] = ()
-    if words and not labelled.several:
-        said, notes = encode_class_names(reader, vectors.space, labelled.classes)
+    said, notes = encode_class_names(reader, vectors.space, labelled, words=words)
     holdout = _Holdout(
         model_selection.centre_rows(rows, centre),
         labelled.targets,

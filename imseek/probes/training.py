@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Final, Literal, TypeAlias, get_args
@@ -148,16 +147,17 @@ def _scores(one: ValidationResult) -> str:
 
 
 def encode_class_names(
-    reader: Reader, space: SpaceInfo, classes: Sequence[str]
+    reader: Reader, space: SpaceInfo, labelled: LabelledImages, *, words: bool
 ) -> tuple[Float32 | None, tuple[str, ...]]:
     """Encode class names as (classes, dim) centred unit rows, with notes for the user.
 
-    None where the space is not the one for text, or its encoder is unavailable.
+    None without ``words``, where images may have several classes, where the space is not the one for text, or its
+    encoder is unavailable.
     """
-    if space.space_id != reader.current.space.space_id:
+    if not words or labelled.several or space.space_id != reader.current.space.space_id:
         return None, ()
     try:
-        rows = class_vectors(reader.root, space, classes, TEMPLATES)
+        rows = class_vectors(reader.root, space, labelled.classes, TEMPLATES)
         return model_selection.centre_rows(rows, rows.mean(axis=0)), ()
     except (EncoderError, MissingExtraError, UnknownEncoderError, QueryError) as error:
         return None, (f"the names of the classes are not used: {error}",)
@@ -180,10 +180,7 @@ def train_probe(
     contents, hashes = holdout_groups.hashes_of(reader, labelled.ids)
     groups = holdout_groups.group_copies(contents, hashes, rows)
     centre = model_selection.centre_of(vectors)
-    said: Float32 | None = None
-    notes: tuple[str, ...] = ()
-    if words and not labelled.several:
-        said, notes = encode_class_names(reader, vectors.space, labelled.classes)
+    said, notes = encode_class_names(reader, vectors.space, labelled, words=words)
     found = model_selection.select_model(
         model_selection.centre_rows(rows, centre),
         labelled.targets,

@@ -19,8 +19,8 @@ from imseek.errors import ImseekError, UsageError
 from imseek.progress import ProgressCallback
 from imseek.report.collection_statistics import collect_statistics
 from imseek.report.results import CollectionReport, CollectionStatistics
+from imseek.types.collection_arguments import AnyCollection
 from imseek.types.collection_info import CollectionInfo
-from imseek.types.collections import AnyCollection
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import numpy as np
 from imseek.encoders.builtin.onnx_cache import text_network
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.weights import FILES
-from imseek.encoders.checks import available_cpus, unit_rows
+from imseek.encoders.input_checks import available_cpus, unit_rows
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CAPTION_SOURCES
 from imseek.types.arrays import Float32

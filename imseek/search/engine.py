@@ -21,7 +21,7 @@ from imseek.data.vectors.scores import row_norms, scores_of, top_k
 from imseek.data.words.values import FIELDS
 from imseek.encoders.runtime import Runtime
 from imseek.errors import CAPTION_SOURCES, CorruptCollectionError, QueryError, StaleGenerationError
-from imseek.search import rerank
+from imseek.search import ranking_stages
 from imseek.search.backend import (
     AllowedImages,
     Generation,
@@ -200,7 +200,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError, ExpiredPageError, and PluginError for a
         reranker that cannot be used.
         """
-        rerank.check_query(query)
+        ranking_stages.check_query(query)
         if reranker is None and query.rerank is not None:
             reranker = self._reranker(query.rerank, query)
         generation = newest or self._generations.newest()
@@ -278,7 +278,7 @@ class BaseEngine(ABC, Generic[StoredT]):
                 one, ranked, approximate = _rank(one, *next(retrieved))
             else:
                 ranked, approximate = rank_by_words(one.words, one.count), not one.words.is_exact
-            candidates = rerank.run_stages(rerank.COLLECTION_STAGES, ranked, query, one)
+            candidates = ranking_stages.run_stages(ranking_stages.COLLECTION_STAGES, ranked, query, one)
             beyond = total > len(ranked) and not candidates.irrelevant
             relevant = total if beyond else len(ranked) - candidates.irrelevant
             cut = None if query.cutoff is None else total - relevant
@@ -480,7 +480,7 @@ class Engine(BaseEngine[Reader]):
         """Return how captions agree with pictures, measured once a generation."""
         key, (known, found) = (reader.generation, captions.space_id), self._measured
         if known != key:
-            from imseek.search.word_reliability import read_agreement
+            from imseek.search.collection_word_reliability import read_agreement
 
             found = read_agreement(reader, prepared.spaces[0], captions, prepared.samples()[0])
             self._measured = key, found
@@ -489,7 +489,7 @@ class Engine(BaseEngine[Reader]):
     def _has_names(self, reader: Reader, space: SpaceInfo) -> bool:
         generation, found = self._named
         if generation != reader.generation:
-            from imseek.search.word_reliability import read_has_names
+            from imseek.search.collection_word_reliability import read_has_names
 
             found = read_has_names(reader, space)
             self._named = reader.generation, found

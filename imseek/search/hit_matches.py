@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -30,7 +31,7 @@ from imseek.types.search_results import Match, MatchField
 
 #: The least evidence of a picture that stands out: one in twenty of the collection does by chance.
 PICTURE_NATS: Final = 3.0
-#: Characters of an excerpt, and of those before its first matching word.
+#: Characters of an excerpt, and of those before the word that it begins with.
 EXCERPT: Final = 80
 _BEFORE: Final = 24
 #: Words and names that one match lists.
@@ -160,7 +161,7 @@ def match_texts(field: MatchField, texts: Sequence[str], tokens: TokenMatcher) -
     for text in texts:
         if found := list(find_words(text, tokens)):
             words = dict.fromkeys(text[start:end] for start, end in found)
-            return Match(field, tuple(words)[:_MAX_WORDS], _excerpt(text, *found[0]))
+            return Match(field, tuple(words)[:_MAX_WORDS], _excerpt(text, *_densest(text, found)))
     return None
 
 
@@ -185,6 +186,17 @@ def _unstemmed(word: str) -> tuple[frozenset[str], list[str]]:
     """Return the tokens of a word before stemming, and how they begin; the same words stand in texts of many hits."""
     tokens = add_last_characters(unstemmed_tokens(word))
     return frozenset(token[0] for token in tokens), tokens
+
+
+def _densest(text: str, found: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Return the first word after which an excerpt holds the most of the different words that were found."""
+    ends = [end for _, end in found]
+
+    def count(at: int) -> int:
+        last = bisect_right(ends, found[at][0] + EXCERPT - _BEFORE)
+        return len({text[start:end].casefold() for start, end in found[at:last]})
+
+    return found[max(range(len(found)), key=count)]
 
 
 def _excerpt(text: str, start: int, end: int) -> str:

@@ -82,7 +82,7 @@ class PreparedQuery:
     ``pictures`` is then the part of the ranking by cosine that was retrieved.
 
     ``has_names`` is True if the words of the collection are known to name things
-    (:func:`imseek.search.word_reliability.read_has_names`); only the cutoff asks.
+    (:func:`imseek.search.collection_word_reliability.read_has_names`); only the cutoff asks.
 
     ``curve`` is what lists of such queries lose, if the collection was calibrated, and ``threshold`` the relevance at
     which a list with a promise ends (:mod:`imseek.search.promised_cutoff`); ``notes`` are messages for the user on how
@@ -184,6 +184,11 @@ class PreparedQuery:
             for space, share in zip(spaces, shares, strict=True)
         ]
         return np.concatenate(parts, axis=1)
+
+    @property
+    def each(self) -> tuple[PreparedQuery, ...]:
+        """The query as each collection has it: this one."""
+        return (self,)
 
     @property
     def digest(self) -> bytes:

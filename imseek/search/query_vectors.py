@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from imseek.data.collection_records import Current
 from imseek.encoders.base import Encoder, shared_draft_size
-from imseek.encoders.checks import check_fingerprint
+from imseek.encoders.input_checks import check_fingerprint
 from imseek.encoders.reference_texts import encode_reference_texts
 from imseek.errors import MediaError, QueryError
 from imseek.input_file import read_input

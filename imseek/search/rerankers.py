@@ -1,24 +1,24 @@
 """Rerankers: models that look at a query and its best candidates together, and order these anew.
 
-A reranker is slower than comparing vectors, and sees more: pictures in full, texts beside them. One is our own
-(:mod:`imseek.search.caption_reranker`), others are entry points of the group ``imseek.rerankers`` (docs/plugins.md). It
-runs only in searches that name it (docs/decisions/0043-rerankers.md).
+A reranker is slower than comparing vectors, and sees more: pictures in full, texts beside them. Two are our own
+(:mod:`imseek.search.caption_reranker`, :mod:`imseek.search.token_reranker`), others are entry points of the group
+``imseek.rerankers`` (docs/plugins.md). They run only in searches that name them (docs/decisions/0043-rerankers.md).
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, Protocol, Self, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from imseek.data.vectors.base import Ids
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.encoders.runtime import Runtime
 from imseek.errors import ImseekError, PluginError, QueryError, StaleGenerationError, did_you_mean
 from imseek.plugins import find_plugins
@@ -28,12 +28,15 @@ from imseek.search.query_vectors import decode_picture
 from imseek.search.region import Region, decode_region
 from imseek.types.arrays import Float32, Pixels
 
+if TYPE_CHECKING:
+    from imseek.search.prepared_query import PreparedQuery
+
 #: Kinds of terms that a reranker may read, and kinds of data about candidates that it may look up.
 TermKind: TypeAlias = Literal["text", "picture"]
 CandidateData: TypeAlias = Literal["pictures", "metadata", "vectors"]
 
 #: Rerankers of our own, which come first.
-OWN: Final = ("captions",)
+OWN: Final = ("captions", "tokens")
 #: Seconds that a reranker has for one query.
 MAX_SECONDS: Final = 60.0
 #: Answers of a reranker that are kept for their further pages.
@@ -76,6 +79,11 @@ class RerankContext(StageContext, Protocol):
     @property
     def reranker(self) -> LoadedReranker | None:
         """The reranker that the query names."""
+        ...
+
+    @property
+    def each(self) -> Sequence[PreparedQuery]:
+        """The query as each collection has it."""
         ...
 
     @property
@@ -130,6 +138,11 @@ class RerankRequest:
     def texts(self) -> tuple[str, ...]:
         """The texts of the query that are wanted; ``query.terms`` has all, with their weights."""
         return tuple(term.text for term in self.query.terms if term.text is not None and term.weight > 0)
+
+    @property
+    def collections(self) -> Sequence[PreparedQuery]:
+        """The query as each collection has it, for rerankers of our own."""
+        return self._context.each
 
     def metadata(self) -> list[Mapping[str, Any]]:
         """Return the metadata of each candidate, as hits have it: ``caption``, ``keywords``, ``text``…"""
@@ -279,10 +292,8 @@ def load_reranker(
     Raises QueryError for an unknown name, PluginError if it is unusable, MissingExtraError if its weights are missing.
     """
     if name in OWN:
-        from imseek.search.caption_reranker import NO_CAPTION, CaptionReranker
-
-        own = CaptionReranker(runtime=runtime, notify=notify)
-        return LoadedReranker(own, lambda problem: PluginError(f"the reranker {name} {problem}"), no_scores=NO_CAPTION)
+        own, no_scores = _load_own(name, runtime, notify)
+        return LoadedReranker(own, lambda problem: PluginError(f"the reranker {name} {problem}"), no_scores=no_scores)
     plugins = find_plugins("imseek.rerankers")
     if name not in plugins:
         raise QueryError(f"there is no reranker {name!r}", hint=did_you_mean(name, known_rerankers()))
@@ -297,6 +308,17 @@ def load_reranker(
     if not isinstance(made, Reranker) or made.name != name:
         raise plugin.error(f"makes no Reranker of that name, but {made!r:.80}")
     return LoadedReranker(made, plugin.error)
+
+
+def _load_own(name: str, runtime: Runtime | None, notify: Callable[[str], None] | None) -> tuple[Reranker, str]:
+    """Load a reranker of our own, with what to say where it has nothing to compare."""
+    if name == "captions":
+        from imseek.search.caption_reranker import NO_CAPTION, CaptionReranker
+
+        return CaptionReranker(runtime=runtime, notify=notify), NO_CAPTION
+    from imseek.search.token_reranker import NO_TOKENS, TokenReranker
+
+    return TokenReranker(runtime=runtime, notify=notify), NO_TOKENS
 
 
 def known_rerankers() -> list[str]:

@@ -30,14 +30,15 @@ from imseek.search.candidate_set import CandidateSet, concatenate
 from imseek.search.prepared_query import GroupKey, PageWindow, RankedCandidates
 from imseek.search.query import Query
 from imseek.search.query_options import GroupBy
-from imseek.search.rerank import MAX_CANDIDATES, CandidatePage, cut_page, needs_all_candidates
+from imseek.search.ranking_stages import MAX_CANDIDATES, CandidatePage, cut_page, needs_all_candidates
 from imseek.types.arrays import Float32
 from imseek.types.pictures import Place
 from imseek.types.search_results import Hit, HitGroup, Match, Searched, SearchResult, SpaceShare
 
 if TYPE_CHECKING:
     from imseek.search.hit_matches import Metadata
-    from imseek.search.rerankers import LoadedReranker, RerankContext
+    from imseek.search.prepared_query import PreparedQuery
+    from imseek.search.rerankers import LoadedReranker
 
 _VERSION: Final = 1
 _DIGEST: Final = 12
@@ -78,7 +79,7 @@ def page_window(query: Query, uuids: Sequence[str]) -> PageWindow:
 class MergedContext:
     """What stages look up about candidates of several collections: each from the collection that owns it."""
 
-    each: Sequence[RerankContext]
+    each: Sequence[PreparedQuery]
 
     @property
     def reranker(self) -> LoadedReranker | None:
@@ -110,7 +111,7 @@ class MergedContext:
             yield lambda owner, image_id: readers[owner](owner, image_id)
 
     def _gather(
-        self, candidates: CandidateSet, look_up: Callable[[RerankContext, CandidateSet], list[Any]]
+        self, candidates: CandidateSet, look_up: Callable[[PreparedQuery, CandidateSet], list[Any]]
     ) -> list[Any]:
         found: list[Any] = [None] * len(candidates)
         for owner, context in enumerate(self.each):
@@ -230,7 +231,6 @@ def _look_up(
 def _hits(
     found: Sequence[RankedCandidates], page: CandidatePage, known: Mapping[int, _HitData], wanted: HitOptions
 ) -> tuple[Hit, ...]:
-    """Return the hits of a page."""
     names = {i: _name(group.key) for group in page.groups for i in group.positions}
     hits: dict[int, Hit] = {}
     for owner, one in enumerate(found):

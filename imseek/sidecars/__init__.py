@@ -23,15 +23,15 @@ from imseek.data.reader import Reader
 from imseek.data.user_files.safe_path import ChangingError
 from imseek.edits import ImageEdit
 from imseek.errors import MediaError
-from imseek.media.xmp_edit import add_keywords
-from imseek.media.xmp_values import set_values
+from imseek.media.xmp_caption_rating import set_values
+from imseek.media.xmp_keywords import add_keywords
 from imseek.search.where import Filters
 from imseek.sidecars import files
 from imseek.sidecars.journal import Edit, Journal
 from imseek.sidecars.results import Refusal as Refusal
 from imseek.sidecars.results import SidecarReport as SidecarReport
 from imseek.sidecars.results import SidecarUndo as SidecarUndo
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 
 #: Files recorded and written at a time.
 _BATCH: Final = 256

@@ -20,7 +20,7 @@ from imseek.data import layout
 from imseek.data.collection_records import read_identity
 from imseek.data.files import durable_files
 from imseek.data.files.system_errors import translate_os_errors
-from imseek.duplicates.actions.signature import Signer, load_key
+from imseek.duplicates.actions.journal_signature import Signer, load_key
 from imseek.errors import UsageError
 from imseek.media.xmp import MAX_BYTES
 

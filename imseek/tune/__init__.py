@@ -7,6 +7,7 @@ and :func:`use` can switch between them. No picture is opened.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +22,18 @@ from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.progress import ProgressCallback, Task
-from imseek.tune.results import Retrieval, TuneGain, TuneLoss, TuneOutcome, TuneReport, TuneSource, Tuning
+from imseek.tune.results import (
+    RerankerReport,
+    Retrieval,
+    TuneGain,
+    TuneLoss,
+    TuneOutcome,
+    TuneReport,
+    TuneSource,
+    Tuning,
+)
 from imseek.types.adapters import ADAPTER, adapter_of, adapter_reference
-from imseek.types.collections import AnyCollection, path_of
+from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.maintenance_reports import ReencodeOutcome, ReencodeReport
 from imseek.types.spaces import SpaceInfo, name_beside
 
@@ -35,7 +45,7 @@ if TYPE_CHECKING:
     from imseek.tune.examples import Examples
     from imseek.tune.training import TrainedAdapter
 
-__all__ = ["Retrieval", "TuneGain", "TuneReport", "Tuning", "back", "tune", "use"]
+__all__ = ["RerankerReport", "Retrieval", "TuneGain", "TuneReport", "Tuning", "back", "train_reranker", "tune", "use"]
 
 #: The default name of an adapter.
 NAME: Final = "tuned"
@@ -123,6 +133,36 @@ def tune(
     )
 
 
+def train_reranker(
+    collection: AnyCollection,
+    *,
+    seed: int = 0,
+    dry_run: bool = False,
+    runtime: Runtime | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> RerankerReport:
+    """Learn from captions to make tokens of pictures and to compare words with them, and store the model if that helps.
+
+    Pictures with captions are read again. If captions held out show no gain beyond chance, the outcome is ``"refused"``
+    and nothing is changed; with ``dry_run`` nothing is changed either way. Afterwards
+    :func:`imseek.maintenance.make_tokens` makes the tokens, and searches may name the reranker ``tokens``.
+
+    Raises as :func:`tune`, and EncoderError for an encoder that gives no features of patches.
+    """
+    from imseek.tune import reranker
+
+    root = path_of(collection)
+    run_with_reader(root, lambda reader: _check_untuned(reader.current.space))
+    reranker.check_name(root)
+    load = functools.cache(_text_encoder_loader(root, runtime, notify, ("image", "text")))
+    if dry_run:
+        return reranker.train(root, load, seed, Task(progress, stop), None)
+    with _open_run(root, "tune --reranker", progress, stop) as (writer, task):
+        return reranker.train(root, load, seed, task, writer)
+
+
 def back(
     collection: AnyCollection,
     *,
@@ -140,7 +180,7 @@ def back(
     """
     from imseek import maintenance
     from imseek.data.writing import adapter_spaces
-    from imseek.encoders import checks, space_compatibility
+    from imseek.encoders import input_checks, space_compatibility
     from imseek.indexer.reencode import ReencodeRequest
     from imseek.maintenance.reencoding import run_reencode
     from imseek.search.encoder_loader import load_encoder
@@ -161,7 +201,7 @@ def back(
             return _switch_report(writer, kept, space, "switched", started, notes)
     if kept is not None:  # New vectors must be comparable with the kept ones, whatever version has come since.
         encoder = load_encoder(root, kept, ("image", "text"), runtime, notify)
-        checks.check_fingerprint(encoder, named[1], kept.fingerprint)
+        input_checks.check_fingerprint(encoder, named[1], kept.fingerprint)
         made = space_compatibility.space_of(encoder, kept.note)
         request = ReencodeRequest(made, space.space_id, False, allow_missing)
         return run_reencode(root, "tune --back", encoder, request, progress, stop)
@@ -263,14 +303,17 @@ def _learn(
 
 
 def _text_encoder_loader(
-    root: Path, runtime: Runtime | None, notify: Callable[[str], None] | None
+    root: Path,
+    runtime: Runtime | None,
+    notify: Callable[[str], None] | None,
+    modalities: tuple[str, ...] = ("text",),
 ) -> Callable[[SpaceInfo], Encoder]:
     """Return a loader of a space's encoder for text. It raises UsageError if the encoder has no text tower."""
-    from imseek.encoders.checks import check_fingerprint
+    from imseek.encoders.input_checks import check_fingerprint
     from imseek.search.encoder_loader import load_encoder
 
     def load(space: SpaceInfo) -> Encoder:
-        encoder = load_encoder(root, space, ("text",), runtime, notify)
+        encoder = load_encoder(root, space, modalities, runtime, notify)
         if "text" not in encoder.info.modalities:
             raise UsageError(
                 f"{space.encoder} knows no words, so nothing can be learned from captions or tags",

@@ -72,6 +72,58 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankerGain:
+    """A reranker's training, and its effect on captions and pictures that it has not seen."""
+
+    steps: Count
+    """Number of steps after which it was best on the validation images."""
+    weight: float
+    """Factor of its scores, relative to the logarithm of the rank before; 0 where no other helped in the validation."""
+    before: Retrieval
+    """Held-out captions as queries, ordered by the vectors."""
+    after: Retrieval
+    """The same with the best 100 of each ordered by the reranker."""
+    r1: Estimate
+    """Difference of R@1, with the 95 % interval of a paired bootstrap."""
+    gain: Estimate
+    """Difference of the mean of 1 / rank, with a 99 % interval: it decides."""
+    helps: bool
+
+
+#: *stored*: the model is there, and pictures can get tokens; the others as for :data:`TuneOutcome`.
+RerankerOutcome: TypeAlias = Literal["stored", "refused", "tried", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class RerankerReport:
+    """The result of ``tune --reranker``."""
+
+    outcome: RerankerOutcome
+    """stored: `maintain --tokens` can make tokens now; refused: no improvement; tried: an improvement, but no change
+    was requested; interrupted: nothing changed."""
+    encoder: str
+    seed: Count
+    pairs: Count
+    """Number of captions with a picture that was read."""
+    train: Count
+    """Images for training."""
+    validation: Count
+    """Images for early stopping."""
+    held_out: Count
+    """Images for the evaluation."""
+    unread: Count
+    """Images that could not be read, and are passed over."""
+    gained: RerankerGain | None
+    """Null if it was interrupted before the evaluation."""
+    bytes_each: Count
+    """What the tokens of an image take on disk."""
+    images: Count
+    seconds: Seconds
+    generation: Count
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TuneReport:
     """The result of ``tune``."""
 

@@ -80,10 +80,10 @@ def measure_gains(part: EvaluationPart, adapter: Adapter, seed: int) -> tuple[tu
     each = tuple(
         TuneGain(
             direction,
-            _summarise_ranks(old),
-            _summarise_ranks(new),
-            bootstrap.paired_interval(old.hits(1), new.hits(1), groups=_renumber(units), seed=seed),
-            bootstrap.paired_interval(old.precision, new.precision, groups=_renumber(units), seed=seed),
+            summarise_ranks(old),
+            summarise_ranks(new),
+            bootstrap.paired_interval(old.hits(1), new.hits(1), groups=renumber(units), seed=seed),
+            bootstrap.paired_interval(old.precision, new.precision, groups=renumber(units), seed=seed),
         )
         for direction, old, new, units in zip(part.directions, before, after, part.units, strict=True)
     )
@@ -98,7 +98,7 @@ def measure_gains(part: EvaluationPart, adapter: Adapter, seed: int) -> tuple[tu
         np.concatenate([one.precision for one in before]),
         np.concatenate([one.precision for one in after]),
         figure,
-        groups=_renumber(np.concatenate(part.units)),
+        groups=renumber(np.concatenate(part.units)),
         level=DECISION_LEVEL,
         seed=seed,
     )
@@ -119,7 +119,8 @@ def _rank_other_images(images: Float32, left: Ids, right: Ids) -> Ranks:
     return Ranks(first, 1 / first, found.items - 1)
 
 
-def _summarise_ranks(found: Ranks) -> Retrieval:
+def summarise_ranks(found: Ranks) -> Retrieval:
+    """Summarise the ranks of queries."""
     return Retrieval(
         questions=len(found.first),
         items=found.items,
@@ -131,7 +132,7 @@ def _summarise_ranks(found: Ranks) -> Retrieval:
     )
 
 
-def _renumber(units: Ids) -> Ids:
+def renumber(units: Ids) -> Ids:
     """Renumber units from 0."""
     found: Ids = np.unique(units, return_inverse=True)[1].astype(np.int64)
     return found

@@ -81,8 +81,9 @@ class OtherSpace:
     """A space that is not in use."""
 
     space: Annotated[SpaceInfo, Json(inline=True)]
-    state: Literal["building", "kept"]
-    """``building``: `maintain --reencode` resumes it; ``kept``: another has taken its place."""
+    state: Literal["building", "kept", "tokens"]
+    """``building``: `maintain --reencode` resumes it; ``kept``: another has taken its place; ``tokens``: for
+    `search --rerank tokens`, made by `maintain --tokens`."""
     images: Count
     """Images with a vector in it."""
     bytes: Count

@@ -11,6 +11,7 @@ from imseek.types.pictures import ImagePlace
 
 BuildOutcome: TypeAlias = Literal["built", "extended", "current", "scan", "dropped", "interrupted"]
 ReencodeOutcome: TypeAlias = Literal["switched", "already", "interrupted", "refused"]
+TokenOutcome: TypeAlias = Literal["made", "already", "interrupted"]
 CaptionOutcome: TypeAlias = Literal["switched", "already", "interrupted"]
 
 
@@ -189,6 +190,30 @@ class CaptionReport:
     seconds: Seconds
     generation: Count
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReport:
+    """The result of ``make_tokens``."""
+
+    outcome: TokenOutcome
+    """``made``, ``already`` (all pictures had tokens), or ``interrupted`` (the same call resumes)."""
+    space_id: Count
+    """The space that holds the tokens."""
+    encoder: str
+    images: Count
+    before: Count
+    """Images that had tokens already."""
+    encoded: Count
+    """Images whose tokens were made in this run."""
+    copied: Count
+    """Images that share the content of another."""
+    missing: tuple[MissingPicture, ...]
+    """Images that could not be read: they have no tokens."""
+    bytes_each: Count
+    """Size of an image's tokens."""
+    seconds: Seconds
+    generation: Count
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def _sections(collection: HasPictures, what: Picture | Iterable[Picture] | Repor
         sections = [
             _section(
                 f"{n}. {group.kind} ({len(group.members):,})",
-                [_tile(member.collection, member, _keep_label(group.keeps(member))) for member in group.members],
+                [_tile(member.collection, member, "keep" if group.keeps(member) else "") for member in group.members],
             )
             for n, group in enumerate(what.groups, start=1)
         ]
@@ -115,10 +115,6 @@ def _tile(uuid: str, image: Hit | Image | Shown | Duplicate, caption: str, below
 
 def _section(heading: str | None, tiles: Sequence[Tile]) -> Section:
     return Section(heading, tuple(tiles))
-
-
-def _keep_label(keep: bool) -> str:
-    return "keep" if keep else ""
 
 
 def _count(n: int, one: str) -> str:

@@ -105,9 +105,10 @@ CASES = (
     Case("diversity", _STAMPS, ("queries", "ways.right_at_10", "ways.alike_cosine")),
     Case(
         "copies",
-        f"{_STAMPS} --cache {{tmp}} --no-peers --share 0.02 --wrong {{tmp}}/wrong",
-        ("copies.map", "copies.recall", "calibration.pairs", "intervals.map", "cpu_s.inside"),
+        f"{_STAMPS} --cache {{tmp}} --no-peers --share 0.02 --distractors 500 --wrong {{tmp}}/wrong",
+        ("copies.map", "copies.recall", "calibration.pairs", "intervals.map", "cpu_s.inside", "distractors.share"),
     ),
+    Case("copies_fit", f"{_STAMPS} --cache {{tmp}} --share 0.05", ("pairs", "copies", "map", "recall")),
     Case(
         "duplicates",
         f"{_STAMPS} --cache {{tmp}} --no-peers --most 4",
@@ -268,6 +269,7 @@ CASES = (
         ("compared", "faults", "answer_ms.p50", "log_most_mb"),
     ),
     Case("regions", "--pictures {pictures} --count 6", ("regions.recall_at_1", "regions.cpu_seconds")),
+    Case("tokens", f"{_STAMPS} --folds 2 --no-b --noise 1", ("gains.gain", "gains.steps")),
     Case("rerank", f"{_STAMPS} --depth 20", ("rankings.r_at_10", "rankings.cpu_seconds", "rankings.grown_mb")),
     Case("rescan", "--files 30", ("runs.seconds", "runs.opened")),
     Case("robustness", "--mutations 3 --only PNG --keep {tmp}", ("files", "faults", "formats.slowest_s")),

@@ -147,7 +147,7 @@ def test_what_a_browser_does_not_show_is_not_said_to_be_missing(context: Any, ui
 @pytest.mark.long
 def test_closed_pages_hold_no_descriptors(browser: Any, ui: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some closed pages are kept for a while, in case they come back: what they hold does not grow beyond those."""
-    from imseek.ui.web.sessions import MAX_SESSIONS
+    from imseek.ui.web.reconnectable_sessions import MAX_SESSIONS
 
     def load() -> None:
         made = browser.new_context()

@@ -155,6 +155,8 @@ def test_filters_without_and_with_sql(visit: Visit) -> None:
     page.get_by_role("checkbox", name="JPEG 3").click()
     _chips(page, "format: JPEG")
     expect(page.locator(".card")).to_have_count(3)
+    sizes = page.get_by_role("radio", name="Large", exact=True)
+    expect(sizes).to_have_count(1)
     page.get_by_role("button", name="More filters").click()
     condition = page.get_by_role("textbox", name="Only pictures where")
     expect(condition).to_have_value("format IN ('JPEG')")
@@ -169,6 +171,7 @@ def test_filters_without_and_with_sql(visit: Visit) -> None:
     assert note is not None
     assert found is not None
     assert note["y"] + note["height"] <= found["y"], "a note lies over what is said"
+    expect(sizes).to_have_count(0)
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Clear filters").click()
     _first(page, "chelsea.png")

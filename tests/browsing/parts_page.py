@@ -10,7 +10,7 @@ from browsing import HOSTILE
 from imseek.__main__ import main
 from imseek.types.search_results import HitGroup
 from imseek.ui.web import shell
-from imseek.ui.web.parts import download_bar, navigation, results, viewer
+from imseek.ui.web.parts import navigation, results, selection_bar, viewer
 from imseek.ui.web.plain_text import escape_markdown
 
 
@@ -35,7 +35,7 @@ def show() -> None:
         if st.button("Show one"):
             viewer.open_viewer(name, collection, hits[2].image_id, key="one")
     elif part == "offer":
-        download_bar.show_downloads(name, collection, [hit.image_id for hit in hits])
+        selection_bar.show_downloads(name, collection, [hit.image_id for hit in hits])
     else:
         for n, text in enumerate(HOSTILE):
             st.button(escape_markdown(text), key=f"label-{n}")

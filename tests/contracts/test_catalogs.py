@@ -14,7 +14,7 @@ import imseek
 from imseek.data import layout
 from imseek.data.catalog import sources
 from imseek.data.catalog.backend import CatalogBackend, backend_of, new_backend
-from imseek.data.catalog.catalog import Catalog, current_of, get_meta, set_meta
+from imseek.data.catalog.catalog_writer import Catalog, current_of, get_meta, set_meta
 from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
 from imseek.data.collection_records import parse_current, read_identity
 from imseek.data.writing.writer import Writer

@@ -15,7 +15,7 @@ from databases import BOTH_CATALOGS
 
 import imseek
 from imseek.data.catalog import sources
-from imseek.data.catalog.catalog import set_meta
+from imseek.data.catalog.catalog_writer import set_meta
 from imseek.data.catalog.changeset import Changeset, NewImage, Placement
 from imseek.data.catalog.sql import column, scalar
 from imseek.data.reader import Reader

@@ -11,7 +11,7 @@ import pytest
 
 from durability.damages import build, collection
 from durability.forks import Server
-from imseek.duplicates.actions.signature import make_key
+from imseek.duplicates.actions.journal_signature import make_key
 from imseek.maintenance import verify
 
 

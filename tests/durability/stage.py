@@ -586,10 +586,10 @@ def index_and_renew(stage: Stage) -> None:
 
 def index_and_grow(stage: Stage) -> None:
     """What has come goes into a part of its own, beside the one that is there."""
-    from imseek.data.vectors import snapshot_parts
+    from imseek.data.vectors import snapshot_growth
 
-    snapshot_parts.PART_ROWS = 5
-    snapshot_parts.DEAD_SHARE = 0.5
+    snapshot_growth.PART_ROWS = 5
+    snapshot_growth.DEAD_SHARE = 0.5
     index_and_renew(stage)
 
 

@@ -118,6 +118,9 @@ class TestTable:
         assert links.pop("soft.jpg") == "symbolic"
         # Of two names of one file, either may be the link.
         assert sorted(map(str, links.values())) == ["None", "None", "None", "None", "hard"]
+        cli("duplicates", "--kind", "exact", "--plan", "p", "--action", "tag")
+        applied = cli("duplicates", "apply", "p", "--json").json("apply")
+        assert sum(one["bytes"] for one in applied["files"]) == freed
 
     def test_a_symbolic_link_is_not_kept_in_place_of_its_file(self, cli, album) -> None:
         """Though it is in the folder to prefer."""

@@ -56,7 +56,7 @@ NEVER_IN_AN_UPDATE = {
     "faiss",
     "imseek.data.summary",
     "imseek.data.vectors.index_metadata",
-    "imseek.indexer.imported_vectors",
+    "imseek.indexer.imported_vectors_check",
     "imseek.indexer.sources.tables",
     "imseek.search.engine",
     "imseek.search.query",

@@ -16,7 +16,7 @@ from imseek.encoders.device import Machine
 from imseek.encoders.precision_check import PICTURES_TO_COMPARE
 from imseek.encoders.runtime import PRECISIONS
 from imseek.ui.cli.flag_groups import flags_of
-from imseek.ui.cli.runtime import RuntimeFlags
+from imseek.ui.cli.runtime_flags import RuntimeFlags
 
 TINY = {
     "embed_dim": 24,

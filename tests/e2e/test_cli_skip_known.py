@@ -9,7 +9,7 @@ import pytest
 
 from imseek import library
 from imseek.types.indexing_runs import IndexReport
-from imseek.ui.cli.watch import _summary_line
+from imseek.ui.render.indexing_text import watch_line
 
 
 @pytest.fixture
@@ -60,4 +60,4 @@ def test_watch_tells_in_its_line() -> None:
         seen=2, unchanged=0, added=0, changed=0, moved=0, copied=0, removed=0, skipped=0, live=3,
         bytes_read=0, files_opened=2, seconds=0.1, generation=1, encoder="fake", known=2,
     )  # fmt: skip
-    assert _summary_line(report) == "2 known already; 3 images in the collection (0.1 s)"
+    assert watch_line(report) == "2 known already; 3 images in the collection (0.1 s)"

@@ -29,7 +29,7 @@ from imseek.errors import (
     UsageError,
 )
 from imseek.media import decode
-from imseek.types.suggestions import Suggestion
+from imseek.types.word_completions import Suggestion
 
 CLIENT = Path(sys.prefix) / "clip-client" / "clip_retrieval" / "clip_client.py"
 

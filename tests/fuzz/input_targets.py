@@ -26,12 +26,12 @@ from imseek.indexer.sources.tables.base import Kind
 from imseek.indexer.sources.tar_archive import Tar, TarStream
 from imseek.indexer.sources.zip_archive import Zip
 from imseek.media import isobmff, raw
-from imseek.media.annotations import MAX_ENTRIES
+from imseek.media.annotation_values import MAX_ENTRIES
 from imseek.media.decode import Limits, decode
 from imseek.media.formats import needs_sandbox, sniff
 from imseek.media.sidecar import read_sidecar
 from imseek.media.xmp import read_xmp
-from imseek.media.xmp_edit import add_keywords
+from imseek.media.xmp_keywords import add_keywords
 
 #: Bytes of a member that a target unpacks, members that it reads, and rows of a table.
 _LIMIT: Final = 1 << 16

@@ -11,7 +11,7 @@ from term_texts import format_term
 from fuzz.mutations import ByteSource, json_bytes, mutate
 from fuzz.target import Target, arbitrary_bytes, scratch_folder
 from imseek.errors import ImseekError, QueryError, UsageError
-from imseek.labels import policies
+from imseek.labels import moderation_policies
 from imseek.search import query_json
 from imseek.search import term_parser as terms
 from imseek.search.where.columns_and_functions import Kind
@@ -81,7 +81,7 @@ def _load_policy(data: bytes) -> None:
     path = scratch_folder() / "policy.yaml"
     path.write_bytes(data)
     with suppress(ImseekError):
-        policies.load_policy(path)
+        moderation_policies.load_policy(path)
 
 
 POLICY: Final = b"""name: school

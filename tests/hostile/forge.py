@@ -117,7 +117,7 @@ class Forge:
     def follow(self) -> None:
         """Write ``current.json`` from the catalog, as a writer would, where that can be done."""
         from imseek.data.catalog.backend import backend_of
-        from imseek.data.catalog.catalog import current_of
+        from imseek.data.catalog.catalog_writer import current_of
         from imseek.data.collection_records import encode_record
 
         try:

@@ -31,7 +31,7 @@ def make(root: str, photos: str, out: str) -> int:
     from imseek.data.reader import Reader
     from imseek.data.shards import compaction
     from imseek.data.shards.derived_columns import put_columns
-    from imseek.data.vectors import index_renewal, snapshot_parts, tuning
+    from imseek.data.vectors import index_renewal, snapshot_growth, tuning
     from imseek.data.writing import job_logs
     from imseek.data.writing.writer import Writer
     from imseek.types.collection_info import IndexPolicy
@@ -69,7 +69,7 @@ def make(root: str, photos: str, out: str) -> int:
     _command(*plan, files / "plan.json")
     _command("duplicates", "--inside")
 
-    index_renewal.MAX_TAIL_ROWS, tuning.QUERIES, snapshot_parts.PART_ROWS = 2, 4, 9
+    index_renewal.MAX_TAIL_ROWS, tuning.QUERIES, snapshot_growth.PART_ROWS = 2, 4, 9
     imseek.maintenance.build_index(collection, IndexPolicy(kind="IVF2,PQ4x4fs"))
     build_some(SimpleNamespace(root=collection), "fake:32", 6)  # type: ignore[arg-type]
     fd, log = job_logs.create_log(collection)

@@ -357,7 +357,7 @@ def test_a_catalog_from_before_is_still_told_what_is_put_away(
     collection: imseek.Collection, photos: Path, twins: list[Path]
 ) -> None:
     """A home that was lost: `repair` knows from the journal which images are put away. No file is touched for it."""
-    from imseek.data.catalog.quarantined_images import QuarantineChange, apply_change
+    from imseek.data.catalog.quarantined_duplicates import QuarantineChange, apply_change
     from imseek.data.writing.writer import Writer
     from imseek.duplicates.actions import quarantine_recovery
 

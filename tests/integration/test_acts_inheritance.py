@@ -152,7 +152,7 @@ def test_what_a_person_has_changed_since_stays(cups: Cups) -> None:
         tags.replace_tags(writer, [(keeper, "red")], {})
         tags.replace_tags(writer, (), {(keeper, "red"): "me too"})
     with Writer(cups.root, "test") as writer:
-        from imseek.data.catalog.quarantined_images import QuarantineChange, apply_change
+        from imseek.data.catalog.quarantined_duplicates import QuarantineChange, apply_change
 
         columns = {"rating": {keeper: 5}, "album": {keeper: "rome"}}
         apply_change(writer, QuarantineChange(columns=columns, column_set=metadata_transfer.COLUMN_SET))

@@ -11,11 +11,11 @@ import pytest
 from acting import copies, done, ids_by_path, planned, reasons, state, unchanged
 
 import imseek
-from imseek.data.catalog import quarantined_images
+from imseek.data.catalog import quarantined_duplicates
 from imseek.data.user_files import file_moves, safe_path
 from imseek.duplicates.actions import journal as journals
 from imseek.duplicates.actions import quarantine_recovery
-from imseek.duplicates.actions.intents import IntentBuilder
+from imseek.duplicates.actions.intent_builder import IntentBuilder
 from imseek.duplicates.actions.plans import Plan
 from imseek.duplicates.actions.undo import undo
 
@@ -31,7 +31,7 @@ def kill(*_: object, **__: object) -> None:
 def cut_short(collection: imseek.Collection, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> str:
     """Killed when all is on record and no file has moved; returns the id of the record."""
     with monkeypatch.context() as patched:
-        patched.setattr(quarantined_images, "apply_change", kill)
+        patched.setattr(quarantined_duplicates, "apply_change", kill)
         with pytest.raises(Killed):
             done(collection, plan)
     return journals.list_undo_infos(collection.path)[0].undo_id

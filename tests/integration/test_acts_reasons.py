@@ -207,7 +207,7 @@ def test_the_second_look_before_a_file_goes_sees_what_has_changed(
     collection: imseek.Collection, twins: list[Path], photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The keeper too: its bytes, although its time and size are the same."""
-    from imseek.duplicates.actions.intents import IntentBuilder
+    from imseek.duplicates.actions.intent_builder import IntentBuilder
 
     plan, real = planned(collection, twins), IntentBuilder.intents
 
@@ -362,7 +362,7 @@ def test_a_file_that_cannot_be_read_at_the_place_is_another_one(
 
 
 def kept(root: Path, ids: list[int]) -> None:
-    from imseek.data.catalog.quarantined_images import QuarantineChange, apply_change
+    from imseek.data.catalog.quarantined_duplicates import QuarantineChange, apply_change
 
     with Writer(root, "an older catalog") as writer:
         apply_change(writer, QuarantineChange(kept=ids))

@@ -22,7 +22,7 @@ from imseek.errors import AlbumNotFoundError, CorruptCollectionError, ImageNotFo
 from imseek.maintenance import purge, repair, verify
 from imseek.types.albums import AlbumInfo
 from imseek.types.tags import Tag
-from imseek.ui.web import changes
+from imseek.ui.web import undoable_changes
 
 
 @pytest.fixture
@@ -177,14 +177,14 @@ def test_undoing_changes_of_its_tag_brings_back_the_order(root: Path) -> None:
     albums.add(root, "Lisbon", [b])
     with imseek.open(root) as collection:
         for act in (
-            lambda: changes.remove_tag(collection, "Lisbon"),
-            lambda: changes.tag_images(collection, "Lisbon", [c], add=False),
+            lambda: undoable_changes.remove_tag(collection, "Lisbon"),
+            lambda: undoable_changes.tag_images(collection, "Lisbon", [c], add=False),
         ):
             _, change = act()
             assert change is not None
             change.undo()
             assert albums.get(root, "Lisbon").image_ids == (c, a, b)
-        _, change = changes.tag_images(collection, "plain", [a], add=True)
+        _, change = undoable_changes.tag_images(collection, "plain", [a], add=True)
         assert change is not None
         change.undo()
     assert tags.states(root, ["plain"]) == {}

@@ -24,7 +24,7 @@ from databases import BOTH_CATALOGS
 
 import imseek
 from imseek.data import layout
-from imseek.data.catalog import content_lookup, shard_catalog, sources
+from imseek.data.catalog import content_lookup, shard_catalog, sources, sql
 from imseek.data.catalog.changeset import Changeset, NewImage, Placement
 from imseek.data.catalog.content_lookup import HashLookup
 from imseek.data.catalog.logit_scales import read_logit_scale
@@ -33,7 +33,7 @@ from imseek.data.catalog.sql import column, insert
 from imseek.data.catalog.sqlite.backend import SqliteBackend
 from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader
-from imseek.data.shards import compaction
+from imseek.data.shards import compaction, shard_files
 from imseek.data.shards.derived_columns import put_columns
 from imseek.data.shards.shard_files import row_of
 from imseek.data.user_files.file_stat import FileStat
@@ -342,7 +342,7 @@ def test_every_space_is_merged(root: Path) -> None:
 
 def test_merging_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A merged shard is gathered piece by piece, since a million vectors may be larger than memory."""
-    monkeypatch.setattr(compaction, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(shard_files, "BLOCK_ROWS", 7)
     add(root, range(0, 40), range(40, 45), range(45, 100))
     with Writer(root, "test") as writer:
         commit(writer, Changeset(gone=[3, 41, 99]))
@@ -634,7 +634,7 @@ def test_copies_are_found_once_each_however_many_are_asked_for(root: Path, monke
     """Copies whose ids are in different queries to the catalog."""
     add(root, [0, 1])
     add(root, [0, 1, 2])
-    monkeypatch.setattr(content_lookup, "chunks", lambda ids: [[i] for i in ids])
+    monkeypatch.setattr(sql, "_CHUNK", 1)
     found = content_lookup.same_contents(root, [4, 2, 0, 1])
     assert list(found) == [4, 2, 0, 1]
     assert found == {

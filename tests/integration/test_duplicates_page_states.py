@@ -201,7 +201,7 @@ def test_a_stopped_search_is_not_started_again_when_files_were_moved(
     assert of.applying.wait(60)
     undo_id = of.applying.result().undo_id
     app.run()
-    assert "suggested to be kept" not in said(app)  # What is gone is left out.
+    assert "may go" not in said(app)  # What is gone is left out.
     assert of.report is not None
     assert of.report.surplus == 0
     assert undo_id is not None
@@ -292,7 +292,7 @@ def test_what_another_collection_has(tmp_path: Path, place: Path, pictures: Path
     against.set_value("disk")
     of = open_workspace(place)
     shown = said(find(app, of))
-    assert "1 group among 9 pictures: 1 × the same file. Besides those suggested to be kept: 2 pictures" in shown
+    assert "1 group among 9 pictures: 1 × the same file. 2 pictures may go" in shown
     assert of.report is not None
     assert [of.names("album")(one.collection) for one in of.report.groups[0].members] == [
         "disk",

@@ -139,12 +139,12 @@ def test_too_many_values_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_another_collection_at_the_same_place_has_facets_of_its_own(tmp_path: Path, photos: Path) -> None:
     pytest.importorskip("streamlit", reason="the extra ui is not installed")
-    from imseek.ui.web.pages.search import filter_menu
+    from imseek.ui.web.pages.search import more_filters
 
     def made(picture: Path) -> tuple[int, object]:
         with imseek.create(tmp_path / "c", encoder="fake") as collection:
             collection.index([picture])
-            names = next(one for one in filter_menu.load_facets(collection) if one.column == "width")
+            names = next(one for one in more_filters.load_facets(collection) if one.column == "width")
             return collection.info().generation, names.low
 
     first = made(photos / "chelsea.png")

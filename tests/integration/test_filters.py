@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 from sourcing.tables import csv_lines
 
 import imseek
-from imseek.data.catalog.catalog import set_meta
+from imseek.data.catalog.catalog_writer import set_meta
 from imseek.data.catalog.sql import insert
 from imseek.data.collection_records import FOREVER
 from imseek.data.reader import PURGED, Reader

@@ -24,8 +24,8 @@ from imseek.data.vectors import (
     VectorIndex,
     index_renewal,
     open_index,
+    snapshot_growth,
     snapshot_index,
-    snapshot_parts,
     tuning,
 )
 from imseek.data.writing.commit import commit
@@ -63,7 +63,7 @@ class Indexed(RuleBasedStateMachine):
         for module, name, value in (
             (compaction, "FACTOR", 3),
             (index_renewal, "MAX_TAIL_ROWS", 25),
-            (snapshot_parts, "DEAD_SHARE", 0.6),
+            (snapshot_growth, "DEAD_SHARE", 0.6),
             (index_renewal, "MAX_TAIL_SHARE", 0.0),
             (tuning, "QUERIES", 12),
             (snapshot_index, "MAX_APPROXIMATE_K", 40),
@@ -252,7 +252,7 @@ class InParts(Indexed):
     def __init__(self) -> None:
         super().__init__()
         for name, value in (("PART_ROWS", 20), ("MAX_PARTS", 3)):
-            self.patch.setattr(snapshot_parts, name, value)
+            self.patch.setattr(snapshot_growth, name, value)
 
 
 TestIndexed = Indexed.TestCase

@@ -735,7 +735,7 @@ def test_who_opens_sources() -> None:
     assert importers("read_file", "FileOpener") == kinds | {
         at + "__init__",
         at + "picture_reader",
-        "indexer/imported_vectors",  # evidence for vectors, before they are indexed
+        "indexer/imported_vectors_check",  # evidence for vectors, before they are indexed
     }
     assert importers("open_source") == {
         at + "picture_reader",

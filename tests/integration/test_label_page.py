@@ -19,7 +19,7 @@ AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not i
 from imseek.ui.web import app_state  # noqa: E402 - they need Streamlit
 from imseek.ui.web.background import BackgroundTask  # noqa: E402
 from imseek.ui.web.components.labeller import SKIP  # noqa: E402
-from imseek.ui.web.pages.labels import batches, label_sets, label_tasks  # noqa: E402
+from imseek.ui.web.pages.labels import batches, label_tasks, tag_label_sets  # noqa: E402
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ class TestExamples:
 
 class TestBatches:
     def test_keys_are_kept_and_taken_back(self, root: Path) -> None:
-        one = label_sets.parse_set("red, blue")
+        one = tag_label_sets.parse_set("red, blue")
         with imseek.open(root) as collection:
             batch = batches.propose_batch("colours", collection, one, None, {})
             a, b, c = (card.id for card in batch.cards[:3])
@@ -207,7 +207,9 @@ class TestBatches:
             }
             batch.keep(collection, one, {a: "2", c: SKIP})
             assert {t.tag: t.images for t in tags.counts(root)} == {"blue": 1}
-            after = batches.propose_batch("colours", collection, one, batch, label_sets.count_labels(tags.counts(root)))
+            after = batches.propose_batch(
+                "colours", collection, one, batch, tag_label_sets.count_labels(tags.counts(root))
+            )
             assert after.number == batch.number + 1
             assert not {a, c} & {card.id for card in after.cards}
             batch.keep(collection, one, {})
@@ -216,7 +218,7 @@ class TestBatches:
 
     def test_while_another_writes_nothing_is_lost(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(batches, "_LOCK_TIMEOUT", 0.1)
-        one = label_sets.parse_set("red, blue")
+        one = tag_label_sets.parse_set("red, blue")
         with imseek.open(root) as collection:
             batch = batches.propose_batch("colours", collection, one, None, {})
             a, b = (card.id for card in batch.cards[:2])
@@ -231,19 +233,19 @@ class TestBatches:
             assert {t.tag: t.images for t in tags.counts(root)} == {"blue": 1, "red": 1}
 
     def test_words_find_what_is_not_labelled_yet(self, root: Path) -> None:
-        one = label_sets.parse_set("red, it's")
+        one = tag_label_sets.parse_set("red, it's")
         with imseek.open(root) as collection:
             first = batches.search_batch("colours", collection, one, None, {}, "red")
             assert len(first.cards) == 12
             a = first.cards[0].id
             first.keep(collection, one, {a: "2", first.cards[1].id: SKIP})
-            given = label_sets.count_labels(tags.counts(root))
+            given = tag_label_sets.count_labels(tags.counts(root))
             second = batches.search_batch("colours", collection, one, first, given, "red")
             assert [card.id for card in second.cards] == [card.id for card in first.cards[2:]]
 
     def test_of_a_large_collection_another_part_each_time(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(batches, "POOL", 4)
-        one = label_sets.parse_set("red, blue")
+        one = tag_label_sets.parse_set("red, blue")
         with imseek.open(root) as collection:
             first = batches.propose_batch("colours", collection, one, None, {})
             assert first.notes == ("Chosen from one picture in 3; from others next time.",)

@@ -139,12 +139,12 @@ def test_a_search_finds_what_the_library_finds(settings: Settings, root: Path) -
 
 def test_rerankers_are_offered_by_name(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     search, *_ = talk(settings, lambda client: client.list_tools()).tools
-    assert search.input_schema["properties"]["rerank"]["enum"] == ["captions", None]
+    assert search.input_schema["properties"]["rerank"]["enum"] == ["captions", "tokens", None]
     reranking.install(monkeypatch, reranking.by_brightness())
     query_arguments.cache_clear()
     try:
         search, *_ = talk(settings, lambda client: client.list_tools()).tools
-        assert search.input_schema["properties"]["rerank"]["enum"] == ["captions", "brightness", None]
+        assert search.input_schema["properties"]["rerank"]["enum"] == ["captions", "tokens", "brightness", None]
         found = answer(settings, "search", {"text": "red", "rerank": "brightness"})
         scores = [hit["matches"][0]["score"] for hit in found["hits"]]
         assert scores == sorted(scores, reverse=True)

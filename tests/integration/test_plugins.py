@@ -97,7 +97,7 @@ def pictures(tmp_path: Path, photo_files: list[Path]) -> Path:
 
 def test_the_page_has_a_package_for_each_group() -> None:
     found = packages()
-    assert sorted(found) == ["imseek-colours", "imseek-geojson", "imseek-picks", "imseek-thumbprint"]
+    assert sorted(found) == ["imseek-blip", "imseek-colours", "imseek-geojson", "imseek-picks", "imseek-thumbprint"]
     for name, files in found.items():
         (module,) = (text for file, text in files.items() if file.startswith("imseek_"))
         assert len(module.splitlines()) <= 46, name

@@ -317,7 +317,7 @@ def test_wrong_requests_for_vectors_are_refused(indexed: imseek.Collection) -> N
 
 
 def test_metadata_are_a_table(indexed: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imseek.exports.arrow._BLOCK", 5)
+    monkeypatch.setattr("imseek.exports.arrow_tables._BLOCK", 5)
     imseek.tags.add(indexed, "pets", [next(iter(indexed)).image_id])
     table = indexed.metadata()
     images = list(indexed)

@@ -94,7 +94,7 @@ def test_words_and_pictures_of_candidates_are_looked_up(
     files = [path for path in photos.rglob("*.*") if path.suffix != ".txt"]
     means = {path.stem: np.asarray(PIL.Image.open(path).convert("RGB")).mean() for path in files}
     assert names(told.search("red", rerank="brightness")) == sorted(means, key=lambda name: -means[name])
-    assert known_rerankers() == ["captions", "caption-words", "brightness"]
+    assert known_rerankers() == ["captions", "tokens", "caption-words", "brightness"]
 
 
 def test_a_picture_that_changed_is_not_shown_to_it(

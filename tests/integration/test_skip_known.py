@@ -16,7 +16,7 @@ from templates import Templates
 
 import imseek
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import LIVE
+from imseek.data.catalog.catalog_writer import LIVE
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
 from imseek.errors import CollectionNotFoundError, UsageError

@@ -18,7 +18,7 @@ from sourcing.tables import IMAGE_STRUCT, arrow_stream, csv_lines, json_lines, p
 from sourcing.web import WebServer
 
 import imseek
-from imseek.data.catalog.catalog import Source as CatalogSource
+from imseek.data.catalog.catalog_writer import Source as CatalogSource
 from imseek.data.catalog.sql import insert
 from imseek.data.collection_records import FOREVER
 from imseek.data.writing.writer import Writer

@@ -28,10 +28,10 @@ from imseek.errors import QueryError
 from imseek.ocr import text_store
 from imseek.ocr.results import TextLine
 from imseek.search import engine, result_pages
+from imseek.search.collection_word_reliability import read_has_names
 from imseek.search.cutoff import MIN_SAMPLE
 from imseek.search.query_words import words_of
 from imseek.search.score_fusion import MAX_WORD_MATCHES, CaptionHits, WordHits, calibrate, caption_agreement
-from imseek.search.word_reliability import read_has_names
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import IndexPolicy
 from imseek.types.search_results import Hit, Match, SearchResult, describe_matches
@@ -40,7 +40,7 @@ AUTO = Query((Term(text="cat"),), 20)
 
 
 #: In the space of the fake encoder, captions have nothing to do with pictures: they would not count.
-AGREEMENT, TRUST = "imseek.search.word_reliability.caption_agreement", "imseek.search.score_fusion._trust"
+AGREEMENT, TRUST = "imseek.search.collection_word_reliability.caption_agreement", "imseek.search.score_fusion._trust"
 
 
 @pytest.fixture(scope="module")
@@ -507,7 +507,7 @@ class TestCutoff:
         """Beside a basic encoder, by whose pictures nothing stands out here."""
         monkeypatch.setattr("imseek.search.score_fusion.WORD_WEIGHTS", {"test": 50.0})
         monkeypatch.setattr("imseek.search.cutoff.count_relevant", lambda *_: 0)
-        monkeypatch.setattr("imseek.search.word_reliability.read_has_names", lambda *_: True)
+        monkeypatch.setattr("imseek.search.collection_word_reliability.read_has_names", lambda *_: True)
         with imseek.open(large.path) as opened:
             found = opened.search(query, cutoff="auto", limit=300)
         assert (found.nothing, len(found) == 0) == (is_empty, is_empty)

@@ -324,7 +324,7 @@ ALLOWED = {
     ("repair/repair.py", "listdir"): "names at the top",
     ("repair/catalog_recovery.py", "glob"): "names at the top",
     ("trust.py", "iterdir"): "the user's home",
-    ("files/user_home.py", "open"): "the user's home, with no link followed",
+    ("files/private_files.py", "open"): "the user's home, with no link followed",
     ("trust.py", "unlink"): "the user's home",
     ("vectors/mmap_residency.py", "open"): "what Linux says of the process",
     ("files/staging.py", "open"): "folders beside, with no link followed",

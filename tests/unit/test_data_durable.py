@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imseek.data.files import durable_files
-from imseek.data.files.complete_writes import write_all
+from imseek.data.files.open_stream_writes import write_all
 from imseek.errors import StorageError
 
 #: A call as (what, path); the paths of fsyncs are those that the file descriptors stand for.

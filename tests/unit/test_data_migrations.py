@@ -12,7 +12,7 @@ from sqlalchemy.pool import StaticPool
 
 from imseek.data.catalog import migrations
 from imseek.data.catalog.migrations import MIGRATIONS, migrate
-from imseek.data.catalog.sqlalchemy_tables import find_difference, load_tables
+from imseek.data.catalog.reflected_tables import find_difference, load_tables
 from imseek.data.catalog.sqlite.catalog_file import CatalogConnection, check_version, open_for_writing
 from imseek.errors import FormatVersionError
 

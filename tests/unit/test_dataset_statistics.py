@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from imseek.dataset import class_balance
-from imseek.dataset import vector_set_difference as covering
-from imseek.dataset.class_leakage import count_repeats, find_leaks
+from imseek.dataset import uncovered_images as covering
+from imseek.dataset.duplicates_by_class import count_repeats, find_leaks
 from imseek.dataset.quality_flags import KINDS, flag_images
 from imseek.duplicates.results import DuplicateContents
 from imseek.report import collection_statistics

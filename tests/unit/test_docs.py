@@ -36,7 +36,7 @@ FOREIGN = {
     "--hypothesis-profile": "an option of pytest",
 }
 #: Texts that begin as a command does: marks in what is stored.
-MARKS = {"imseek adapter 1", "imseek taken vector 1"}
+MARKS = {"imseek adapter 1", "imseek taken vector 1", "imseek tokens 1"}
 #: Programs of others, the options of which are their own; for those in bench/ see below.
 PROGRAMS = {
     "age",

@@ -9,7 +9,7 @@ import pytest
 
 from imseek.duplicates.results import Duplicate, DuplicateGroup, DuplicateKind, DuplicatePair, DuplicateReport
 from imseek.types.pictures import Place
-from imseek.ui.web.pages.duplicates import group_view
+from imseek.ui.web.pages.duplicates import group_data
 from imseek.ui.web.pages.duplicates.decisions import (
     CHOSEN,
     Act,
@@ -211,14 +211,14 @@ class TestChosen:
 class TestShown:
     def test_what_differs_from_the_suggested_one_is_told(self) -> None:
         of = group(image(1, size=100), image(2, size=5000))
-        first, second = group_view.group_data({UUID: "photos"}.get, of, State())
+        first, second = group_data.group_data({UUID: "photos"}.get, of, State())
         assert not any(fact["differs"] for fact in first["facts"])
         assert [fact["name"] for fact in second["facts"] if fact["differs"]] == ["size", "name"]
         assert (first["mark"], second["mark"]) == ("suggested", "")
         assert first["whole"] == "/pictures/photos/images/1"
 
     def test_pictures_of_two_collections_say_which(self) -> None:
-        found = group_view.group_data(
+        found = group_data.group_data(
             {UUID: "card", "fedcba9876543210": "disk"}.get, group(theirs(1), image(1)), State()
         )
         assert [one["facts"][-1]["value"] for one in found] == ["disk", "card"]
@@ -227,16 +227,16 @@ class TestShown:
 
     def test_what_is_protected_says_so_and_of_parts_none_is_suggested(self) -> None:
         of = group(image(1), image(2, protected=True))
-        assert [one["mark"] for one in group_view.group_data({}.get, of, State())] == [
+        assert [one["mark"] for one in group_data.group_data({}.get, of, State())] == [
             "suggested",
             "protected",
         ]
-        assert [one["mark"] for one in group_view.group_data({}.get, INSIDE, State())] == ["", ""]
+        assert [one["mark"] for one in group_data.group_data({}.get, INSIDE, State())] == ["", ""]
 
     def test_what_was_decided_is_shown(self) -> None:
         state = states([decide(THREE, State(), "keep", tokens(2))])[key_of(THREE)]
-        assert [one["mark"] for one in group_view.group_data({}.get, THREE, state)] == ["", "stays", ""]
-        assert group_view.describe_decision(THREE, state) == "Keep 2.jpg"
+        assert [one["mark"] for one in group_data.group_data({}.get, THREE, state)] == ["", "stays", ""]
+        assert group_data.describe_decision(THREE, state) == "Keep 2.jpg"
 
     @pytest.mark.parametrize(
         ("turn", "ids", "matrix"),
@@ -253,4 +253,4 @@ class TestShown:
         kept, other = map(image, ids)
         found = DuplicatePair(1, 2, "same", 0.9, orientation=turn)
         other = Duplicate(*(getattr(other, name) for name in other.__slots__[:9]), pair=found)
-        assert group_view.group_data({}.get, group(kept, other), State())[1]["turn"] == matrix
+        assert group_data.group_data({}.get, group(kept, other), State())[1]["turn"] == matrix

@@ -67,6 +67,25 @@ def test_minilm_computes_what_transformers_does() -> None:
     np.testing.assert_allclose(tower(TEXTS), expected, atol=1e-5)
 
 
+def test_parts_add_up_to_the_whole() -> None:
+    """Cells of the feature map have the features as their mean, states of words the text's vector as its direction."""
+    encoder = BuiltinEncoder()
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
+    cells = encoder.patch_features(pixels)
+    network = Network(onnx_cache.image_network(), threads=1)
+    assert cells.shape == (3, 49, 1280)
+    np.testing.assert_allclose(cells.mean(axis=1), network.outputs({"pixels": pixels}, ("features",))[0], atol=1e-4)
+    states = encoder.token_states(["a red apple", "apple"], 2)
+    assert [one.shape for one in states] == [(2, 384), (1, 384)]
+    alone, beside = text.TextTower(onnx_cache.text_network()[0], threads=1).states(["apple", "a red apple"], 9)
+    np.testing.assert_allclose(alone, states[1], atol=1e-5)
+    np.testing.assert_allclose(beside[:2], states[0], atol=1e-5)
+    # What is similar by states of words is similar by the head's map, too.
+    alignment = encoder.patch_alignment()
+    assert (cells @ alignment.image + alignment.image_bias).shape == (3, 49, 384)
+    assert (states[0] @ alignment.text + alignment.text_bias).shape == (2, 384)
+
+
 def test_an_export_that_computes_something_else_is_refused(tmp_path: Path) -> None:
     import torch
 

@@ -194,6 +194,13 @@ def test_a_damaged_configuration(damaged: bytes, tmp_path: Path, files: dict[str
         locate(f"local-dir:{tmp_path}")
 
 
+def test_a_folder_without_a_model_is_told_what_models_look_like(tmp_path: Path) -> None:
+    for folder, message in ((tmp_path, "holds no model"), (tmp_path / "none", "there is no folder")):
+        with pytest.raises(EncoderUnavailableError, match=message) as caught:
+            load(f"local-dir:{folder}")
+        assert "transformers with config.json" in (caught.value.hint or "")
+
+
 def test_restricted_weights_are_not_fetched_by_loading(server: FakeHub, files: dict[str, bytes]) -> None:
     repository = "apple/MobileCLIP-S1-OpenCLIP"
     server.repositories[repository] = FakeRepository(files, card={"license": "other", "license_name": "apple-amlr"})

@@ -21,7 +21,6 @@ import documentation
 import jsonschema
 import numpy as np
 import pytest
-import typer
 from documentation import ROOT
 from PIL import Image
 
@@ -35,13 +34,14 @@ from imseek.indexer import source_selection, sources
 from imseek.indexer.sources import SourceRequest, detect
 from imseek.indexer.sources.base import Container, Content, FoundImage, UnreachableEntry
 from imseek.indexer.sources.local_files import find_file, read_file, trouble_at
-from imseek.search import rerank
+from imseek.search import ranking_stages
 from imseek.search.candidate_set import CandidateSet, StageContext
 from imseek.search.query import Query, Term
 from imseek.types.arrays import Float32, Pixels
 from imseek.types.json_form import Count, Json
 from imseek.ui.cli import app, main
 from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.render.json_schema import schema_of
 from imseek.ui.render.result_json import Answer, print_answer, to_json
@@ -227,10 +227,10 @@ class LongerReport(CountReport):
     """A number that is rounded."""
 
 
-def register(to: typer.Typer) -> None:
-    to.command("count")(count)
+counting = Group()
 
 
+@counting.command()
 def count(collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Count images."""
     chosen = choose_collection(collection, quiet=as_json)
@@ -247,7 +247,7 @@ def test_a_command(
     monkeypatch: pytest.MonkeyPatch, photos: imseek.Collection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = ModuleType("imseek.ui.cli.count")
-    module.register = register  # type: ignore[attr-defined] # a module as a contributor writes it
+    module.app = counting  # type: ignore[attr-defined] # a module as a contributor writes it
     monkeypatch.setitem(sys.modules, module.__name__, module)
     line = app._Command("count", "Count the images of a collection.")
     monkeypatch.setitem(app.SECTIONS["Look after"], "count", line)  # type: ignore[index] # as above
@@ -300,8 +300,8 @@ def keep_even(candidates: CandidateSet, query: Query, context: StageContext) -> 
 
 @pytest.mark.parametrize("table", ["COLLECTION_STAGES", "MERGED_STAGES"])
 def test_a_re_ranking_stage(monkeypatch: pytest.MonkeyPatch, photos: imseek.Collection, table: str) -> None:
-    even: rerank.Stage[Any] = rerank.Stage(keep_even, lambda query: getattr(query, "even", False))
-    monkeypatch.setattr(rerank, table, (*getattr(rerank, table), even))
+    even: ranking_stages.Stage[Any] = ranking_stages.Stage(keep_even, lambda query: getattr(query, "even", False))
+    monkeypatch.setattr(ranking_stages, table, (*getattr(ranking_stages, table), even))
     ids = [hit.image_id for hit in photos.search("red").hits]
     assert len(ids) == 3
     found = photos.search(EvenQuery((Term(text="red"),), even=True))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.errors import QueryError, UsageError
 from imseek.search.feedback import LESS, MORE, refine
 from imseek.types.arrays import Float32

@@ -54,6 +54,14 @@ def test_an_excerpt_is_a_short_line_around_the_first_word() -> None:
     assert len(found.excerpt) <= EXCERPT + 2
 
 
+def test_an_excerpt_begins_where_most_words_of_the_query_stand_together() -> None:
+    text = "an old car " + "word " * 100 + "a harbour, the old harbour with boats " + "word " * 100
+    found = match_texts("text", [text], TokenMatcher(parse_words("old harbour")))
+    assert found is not None
+    assert found.excerpt is not None
+    assert "harbour, the old harbour with boats" in found.excerpt
+
+
 @pytest.mark.parametrize(
     "text", ["horse", "x" * 5000 + " horse", "horse" + "y" * 5000, "horse " + "z" * 5000, "馬" * 9000]
 )

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from imseek.data.vectors import Matches
 from imseek.data.words.values import WordMatches
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.errors import UsageError
 from imseek.search.candidate_set import CandidateSet
+from imseek.search.collection_word_reliability import EVERYDAY
 from imseek.search.hubness import BANK_TEXTS, WEIGHT, correct_scores, hub_bias, move_back_hubs
 from imseek.search.prepared_query import PreparedQuery
 from imseek.search.query import Query, Term
 from imseek.search.query_words import words_of
 from imseek.search.score_fusion import Calibration, CaptionHits, WordHits, calibrate, fuse_rankings
-from imseek.search.word_reliability import EVERYDAY
 from imseek.types.arrays import Float32
 
 QUERY = Query((Term(text="red"),), hubness=True)

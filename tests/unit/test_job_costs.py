@@ -30,6 +30,6 @@ def test_more_work_takes_longer() -> None:
         return job_costs.comparing_seconds(1000, **{"exact": False, "regions": False, **kinds})
 
     assert finding(exact=True) < finding() < finding(regions=True)
-    assert job_costs.copying_seconds(10**9) > job_costs.reading_seconds(10**9) > 1
-    assert job_costs.measuring_seconds(1000) < job_costs.text_seconds(1000)
-    assert job_costs.describe(job_costs.index_seconds(1_000_000)) == "about 3 min"
+    assert job_costs.seconds("copy", 10**9) > job_costs.seconds("read", 10**9) > 1
+    assert job_costs.seconds("measure", 1000) < job_costs.seconds("text", 1000)
+    assert job_costs.describe(job_costs.seconds("index", 1_000_000)) == "about 3 min"

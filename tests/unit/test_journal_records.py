@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from imseek.data import layout
 from imseek.duplicates.actions import journal as journals
-from imseek.duplicates.actions import journal_records, signature
+from imseek.duplicates.actions import journal_records, journal_signature
 from imseek.duplicates.actions.journal_records import Begin, CopyInode, End, Intent, Note, TrashLocation
-from imseek.duplicates.actions.signature import Signer
+from imseek.duplicates.actions.journal_signature import Signer
 from imseek.errors import FormatVersionError, StorageError, UnsafePathError, UsageError
 
 INTENT = foreign.intent(Path("/photos"), "album/a.png", Path("/photos/q/album/a.png"), Path("/photos/q"))
@@ -243,9 +243,9 @@ def read(root: Path) -> journals.Journal:
 
 
 def test_the_key_lies_in_the_home_for_its_user_only(root: Path, tmp_path: Path) -> None:
-    assert signature.load_key() is None
+    assert journal_signature.load_key() is None
     own(root)
-    key = tmp_path / "home" / signature.KEY_FILE
+    key = tmp_path / "home" / journal_signature.KEY_FILE
     assert (key.stat().st_mode & 0o7777, len(key.read_bytes())) == (0o600, 32)
     assert key.parent.stat().st_mode & 0o7777 == 0o700
     assert key.read_bytes() not in read(root).file.read_bytes()
@@ -264,7 +264,7 @@ def test_what_this_user_wrote_is_known(root: Path) -> None:
 
 def test_without_the_key_it_is_somebody_elses(root: Path, tmp_path: Path) -> None:
     own(root)
-    (tmp_path / "home" / signature.KEY_FILE).unlink()
+    (tmp_path / "home" / journal_signature.KEY_FILE).unlink()
     assert not read(root).is_signed
     assert "asks first" in read(root).info().notes[0]
     own(root)  # With a new key, which the old lines are not signed by.
@@ -292,10 +292,10 @@ def test_one_line_of_somebody_else_makes_it_somebody_elses(root: Path, lie: str)
         case "other member":
             added = {**signed, "full": foreign.b64("/home/me/.config/autostart/a.desktop")}
         case "of another journal":
-            other = Signer(signature.make_key(), "0190", "20260101-000000-000000")
+            other = Signer(journal_signature.make_key(), "0190", "20260101-000000-000000")
             added = other.sign({"do": "note", "n": 0, "state": "done"})
         case "of another collection":
-            other = Signer(signature.make_key(), "0191", made.undo_id)
+            other = Signer(journal_signature.make_key(), "0191", made.undo_id)
             added = other.sign({"do": "note", "n": 0, "state": "done"})
         case _:
             added = {"do": "note", "n": 0, "state": "done", "mac": signed["mac"]}

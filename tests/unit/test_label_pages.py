@@ -22,10 +22,10 @@ from imseek.ui.web import search_state
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.labels import (
     label_options,
-    label_sets,
     label_shelves,
     label_tasks,
     probe_training,
+    tag_label_sets,
     tag_list,
 )
 from imseek.ui.web.pages.labels.label_options import LabelOptions
@@ -110,14 +110,14 @@ class TestAsking:
 
 class TestSets:
     def test_keys_give_classes_and_nothing(self) -> None:
-        one = label_sets.parse_set("cat, dog\n Cat ,", "My pets!")
+        one = tag_label_sets.parse_set("cat, dog\n Cat ,", "My pets!")
         assert (one.name, one.classes) == ("my_pets", ("cat", "dog"))
         assert one.keys() == {"1": "cat", "2": "dog", "0": "not cat or dog"}
         assert one.choices({4: "1", 5: "0", 6: "s"}) == {4: "cat", 5: "not cat or dog", 6: None}
 
     def test_the_tag_of_none_does_not_hang_on_the_name(self) -> None:
-        assert label_sets.parse_set("cat, dog", "a").none == label_sets.parse_set("cat, dog", "b").none
-        assert label_sets.parse_set("cat, dog").none != label_sets.parse_set("cat, dog, cow").none
+        assert tag_label_sets.parse_set("cat, dog", "a").none == tag_label_sets.parse_set("cat, dog", "b").none
+        assert tag_label_sets.parse_set("cat, dog").none != tag_label_sets.parse_set("cat, dog, cow").none
 
     @pytest.mark.parametrize(
         ("text", "what"),
@@ -131,7 +131,7 @@ class TestSets:
     )
     def test_what_is_no_set(self, text: str, what: str) -> None:
         with pytest.raises(UsageError, match=what):
-            label_sets.parse_set(text)
+            tag_label_sets.parse_set(text)
 
     def test_a_name_can_always_be_had(self) -> None:
         for text in ("Ünïcode", "123", "", "a b-c", "_", "x" * 80):
@@ -141,10 +141,10 @@ class TestSets:
             assert len(name) <= 40
 
     def test_labels_are_of_what_is_there(self) -> None:
-        pets = label_sets.parse_set("cat, dog", "pets")
+        pets = tag_label_sets.parse_set("cat, dog", "pets")
         assert pets.labels([]) == Labels("tags", ("cat", "dog", "not cat or dog"))
         assert pets.labels(["dog", "else", "not cat or dog"]) == Labels("tags", ("dog", "not cat or dog"))
-        sunset = label_sets.parse_set("sunset")
+        sunset = tag_label_sets.parse_set("sunset")
         assert sunset.labels(["sunset"]) == Labels("tags", ("sunset",))
         assert sunset.labels(["not sunset"]) == Labels("tags", ("not sunset",))
         assert sunset.labels(["sunset", "not sunset"]) == Labels(
@@ -152,41 +152,43 @@ class TestSets:
         )
 
     def test_what_is_lacking_is_said(self) -> None:
-        pets, sunset = label_sets.parse_set("cat, dog"), label_sets.parse_set("sunset")
-        assert "Nothing is labelled yet" in (label_sets.why_not_learnable(pets, {}) or "")
+        pets, sunset = tag_label_sets.parse_set("cat, dog"), tag_label_sets.parse_set("sunset")
+        assert "Nothing is labelled yet" in (tag_label_sets.why_not_learnable(pets, {}) or "")
         assert "only cat is labelled (3). Label some pictures of another class" in (
-            label_sets.why_not_learnable(pets, {"cat": 3}) or ""
+            tag_label_sets.why_not_learnable(pets, {"cat": 3}) or ""
         )
-        assert "of not sunset too" in (label_sets.why_not_learnable(sunset, {"sunset": 1}) or "")
-        assert label_sets.why_not_learnable(pets, {"cat": 1, "not cat or dog": 1}) is None
-        advice = label_sets.advice(pets, {"cat": 1, "not cat or dog": 9})
+        assert "of not sunset too" in (tag_label_sets.why_not_learnable(sunset, {"sunset": 1}) or "")
+        assert tag_label_sets.why_not_learnable(pets, {"cat": 1, "not cat or dog": 1}) is None
+        advice = tag_label_sets.advice(pets, {"cat": 1, "not cat or dog": 9})
         assert "None is labelled dog yet" in advice
         assert "Few pictures of cat:" in advice
-        assert label_sets.advice(pets, {"cat": 9, "dog": 5}) == ""
+        assert tag_label_sets.advice(pets, {"cat": 9, "dog": 5}) == ""
 
     def test_only_what_people_gave_counts(self) -> None:
         counts = [
             TagCount("cat", 7, {"person": 2, "probe pets": 5}),
             TagCount("dog", 1, {"zero-shot pets: 0.9": 1}),
         ]
-        assert label_sets.count_labels(counts) == {"cat": 2}
+        assert tag_label_sets.count_labels(counts) == {"cat": 2}
 
     def test_changes_are_what_is_other_than_before(self) -> None:
-        assert label_sets.changes({}, {1: "1", 2: "s"}) == {1: "1"}
-        assert label_sets.changes({1: "1", 2: "2"}, {1: "0", 2: "2"}) == {1: "0"}
-        assert label_sets.changes({1: "1", 2: "s"}, {}) == {1: "s"}
+        assert tag_label_sets.changes({}, {1: "1", 2: "s"}) == {1: "1"}
+        assert tag_label_sets.changes({1: "1", 2: "2"}, {1: "0", 2: "2"}) == {1: "0"}
+        assert tag_label_sets.changes({1: "1", 2: "s"}, {}) == {1: "s"}
 
     def test_a_set_is_known_again_by_its_probe(self) -> None:
         def info(classes: tuple[str, ...], labels: str = "tags x", several: bool = False) -> ProbeInfo:
             counts = (1,) * len(classes)
             return ProbeInfo("p", "linear", classes, counts, several, labels, None, "e", "f", 1, "", 1.0, (), ())
 
-        assert label_sets.of_probe(info(("cat", "dog", "not cat or dog"))) == label_sets.parse_set("cat, dog", "p")
-        assert label_sets.of_probe(info(("cat", "dog"))) == label_sets.parse_set("cat, dog", "p")
-        assert label_sets.of_probe(info(("cat",), several=True)) == label_sets.parse_set("cat", "p")
-        assert label_sets.of_probe(info(("a", "b"), several=True)) is None
-        assert label_sets.of_probe(info(("a", "b"), "folder")) is None
-        assert label_sets.of_probe(info(tuple("abcdefghij"))) is None
+        assert tag_label_sets.of_probe(info(("cat", "dog", "not cat or dog"))) == tag_label_sets.parse_set(
+            "cat, dog", "p"
+        )
+        assert tag_label_sets.of_probe(info(("cat", "dog"))) == tag_label_sets.parse_set("cat, dog", "p")
+        assert tag_label_sets.of_probe(info(("cat",), several=True)) == tag_label_sets.parse_set("cat", "p")
+        assert tag_label_sets.of_probe(info(("a", "b"), several=True)) is None
+        assert tag_label_sets.of_probe(info(("a", "b"), "folder")) is None
+        assert tag_label_sets.of_probe(info(tuple("abcdefghij"))) is None
 
 
 class TestSaying:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imseek.media.annotations import Annotations
+from imseek.media.annotation_values import Annotations
 from imseek.media.sidecar import MAX_BYTES, MAX_COLUMNS, Sidecar, read_sidecar
 
 

@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from skimage import data as photographs
 from xmp import DARKTABLE, DIGIKAM, LIGHTROOM, bag, packet
 
-from imseek.media.annotations import MAX_ENTRIES, MAX_LENGTH, Annotations, parse_rating
+from imseek.media.annotation_values import MAX_ENTRIES, MAX_LENGTH, Annotations, parse_rating
 from imseek.media.decode import Limits, decode
 from imseek.media.metadata import annotate
 from imseek.media.sandbox import messages

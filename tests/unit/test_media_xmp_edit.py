@@ -9,7 +9,7 @@ from xmp import DARKTABLE, DIGIKAM, LIGHTROOM, bag, packet
 
 from imseek.errors import MediaError
 from imseek.media.xmp import MAX_BYTES, read_xmp
-from imseek.media.xmp_edit import add_keywords
+from imseek.media.xmp_keywords import add_keywords
 
 ODD = ["two\nlines", "a & b <c>", "雪", "🦆", "שלום", "]]>", '"quoted"']
 TIDY = ("two lines", "a & b <c>", "雪", "🦆", "שלום", "]]>", '"quoted"')

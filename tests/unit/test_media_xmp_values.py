@@ -7,7 +7,7 @@ from xmp import DARKTABLE, DIGIKAM, LIGHTROOM, annotations, packet
 
 from imseek.errors import MediaError
 from imseek.media.xmp import MAX_BYTES, read_xmp
-from imseek.media.xmp_values import set_values
+from imseek.media.xmp_caption_rating import set_values
 
 
 def test_a_new_packet() -> None:

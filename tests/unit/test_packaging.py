@@ -162,7 +162,7 @@ OFFENDERS = {
         "from imseek.ui.cli import app",
         "Interfaces do not know each other",
     ),
-    "imseek/ui/web/offender_inside.py": ("import imseek.search.rerank", "Interfaces are thin"),
+    "imseek/ui/web/offender_inside.py": ("import imseek.search.ranking_stages", "Interfaces are thin"),
     "imseek/ui/cli/offender_door.py": (
         "import imseek.ui.web.auth",
         "The command line starts other interfaces",

@@ -11,7 +11,7 @@ import pytest
 from acting import foreign
 
 from imseek.data import layout
-from imseek.data.catalog.quarantined_images import LiveSource
+from imseek.data.catalog.quarantined_duplicates import LiveSource
 from imseek.data.user_files.safe_path import SafePath
 from imseek.duplicates.actions import execute, journal_records, undo_bounds
 from imseek.duplicates.actions.journal_records import Intent

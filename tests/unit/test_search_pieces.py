@@ -6,7 +6,7 @@ import pytest
 
 from imseek.errors import QueryError
 from imseek.ui.web.components.chips import Chip
-from imseek.ui.web.pages.search import query_chips
+from imseek.ui.web.pages.search import query_chip_data
 from imseek.ui.web.search_state import MAX_FEEDBACK, QueryPart, SearchState
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ SNOW, CAT = QueryPart("words", "snow", 1.0, True), QueryPart("image", "5")
 )
 def test_enter_in_the_box(before: tuple[QueryPart, ...], text: str, after: tuple[QueryPart, ...]) -> None:
     asked = SearchState(before, where=("year > 2020",), page="abc")
-    found = query_chips.submit_text(asked, text)
+    found = query_chip_data.submit_text(asked, text)
     assert found.parts == after
     assert found.where == ("year > 2020",)
     assert found.page is None or found == asked
@@ -39,9 +39,9 @@ def test_enter_in_the_box(before: tuple[QueryPart, ...], text: str, after: tuple
 
 def test_a_tag_in_the_box_is_a_filter() -> None:
     asked = SearchState((DOG,), where=("year > 2020", "tag('a')"), page="abc")
-    found = query_chips.submit_text(asked, " tag: it's best ")
+    found = query_chip_data.submit_text(asked, " tag: it's best ")
     assert (found.parts, found.where, found.page) == ((DOG,), ("year > 2020", "tag('it''s best')"), None)
-    assert query_chips.submit_text(SearchState(), "tag:").parts == (QueryPart("words", "tag:"),)
+    assert query_chip_data.submit_text(SearchState(), "tag:").parts == (QueryPart("words", "tag:"),)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_tag_in_the_box_is_a_filter() -> None:
 def test_one_text_may_have_words_filters_and_what_is_unwanted(
     text: str, parts: tuple[QueryPart, ...], where: tuple[str, ...]
 ) -> None:
-    found = query_chips.submit_text(SearchState(), text)
+    found = query_chip_data.submit_text(SearchState(), text)
     assert (found.parts, found.where) == (parts, where)
 
 
@@ -82,27 +82,27 @@ def test_several_pictures_are_marked_together() -> None:
 
 
 def test_what_stands_in_the_box_is_typed_again() -> None:
-    assert query_chips.box_text(SearchState()) == ""
+    assert query_chip_data.box_text(SearchState()) == ""
     for part in (DOG, BEACH, QueryPart("words", "16:9"), QueryPart("words", "-1:x", 3.0)):
         asked = SearchState((CAT, SNOW, part))
-        assert query_chips.box_part_index(asked) == 2
+        assert query_chip_data.box_part_index(asked) == 2
         if not part.what.startswith("-"):
-            assert query_chips.submit_text(asked, query_chips.box_text(asked)) == asked
+            assert query_chip_data.submit_text(asked, query_chip_data.box_text(asked)) == asked
 
 
 def test_more_words() -> None:
-    assert query_chips.add_words(SearchState((DOG,)), "2:beach", unwanted=False).parts == (DOG, BEACH)
-    assert query_chips.add_words(SearchState((DOG,)), "snow", unwanted=True).parts == (DOG, SNOW)
-    assert query_chips.add_words(SearchState((DOG,)), " ", unwanted=True).parts == (DOG,)
+    assert query_chip_data.add_words(SearchState((DOG,)), "2:beach", unwanted=False).parts == (DOG, BEACH)
+    assert query_chip_data.add_words(SearchState((DOG,)), "snow", unwanted=True).parts == (DOG, SNOW)
+    assert query_chip_data.add_words(SearchState((DOG,)), " ", unwanted=True).parts == (DOG,)
     with pytest.raises(QueryError):
-        query_chips.add_words(SearchState((DOG,)), "0:snow", unwanted=True)
+        query_chip_data.add_words(SearchState((DOG,)), "0:snow", unwanted=True)
 
 
 def test_chips_say_what_is_asked() -> None:
-    stored = {5: query_chips.Picture("cat.png", "/5"), 7: query_chips.Picture("seven.png", "/7")}
-    assert query_chips.chips(SearchState((DOG,)), stored, str.upper) == ()
+    stored = {5: query_chip_data.Picture("cat.png", "/5"), 7: query_chip_data.Picture("seven.png", "/7")}
+    assert query_chip_data.chips(SearchState((DOG,)), stored, str.upper) == ()
     mine = QueryPart("upload", "0a" * 32)
-    shown = query_chips.chips(
+    shown = query_chip_data.chips(
         SearchState((DOG, SNOW, CAT, mine), ("format IN ('PNG')",), (7,), (9,)), stored, str.upper
     )
     assert [(one.id, one.says, one.text, one.src, one.tone, one.weight) for one in shown] == [
@@ -114,7 +114,7 @@ def test_chips_say_what_is_asked() -> None:
         ("less-9", "less like", "picture 9 (not in this collection)", "", "unwanted", None),
         ("where-0", "only", "format: PNG", "", "", None),
     ]
-    (alone,) = query_chips.chips(SearchState((BEACH,)), stored, str.upper)
+    (alone,) = query_chip_data.chips(SearchState((BEACH,)), stored, str.upper)
     assert isinstance(alone, Chip)
     assert (alone.text, alone.weight) == ("beach", None)
 
@@ -142,13 +142,13 @@ ALL = SearchState((DOG, SNOW), ("a > 1", "b > 2"), (7,), (9,), page="abc")
     ],
 )
 def test_a_chip_is_changed(chip: str, what: str, value: object, after: SearchState) -> None:
-    assert query_chips.apply_chip_change(ALL, chip, what, value) == after
+    assert query_chip_data.apply_chip_change(ALL, chip, what, value) == after
 
 
 def test_searches_that_differ_in_options_alone_have_names_of_their_own() -> None:
     plain = SearchState((QueryPart("words", "a rocket"),))
-    assert query_chips.summarise_search(plain) == "a rocket"
-    assert query_chips.summarise_search(plain.with_changes(collapse=False, cutoff=False)) == (
+    assert query_chip_data.summarise_search(plain) == "a rocket"
+    assert query_chip_data.summarise_search(plain.with_changes(collapse=False, cutoff=False)) == (
         "a rocket · less relevant too · near-duplicates too"
     )
-    assert query_chips.summarise_search(plain.with_changes(by="text")) == "a rocket · by words"
+    assert query_chip_data.summarise_search(plain.with_changes(by="text")) == "a rocket · by words"

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from imseek.data.vectors import Matches
 from imseek.errors import QueryError
-from imseek.search import diversity, rerank
+from imseek.search import diversity, ranking_stages
 from imseek.search.candidate_set import CandidateSet
 from imseek.search.query import Query, Term
 from imseek.search.query_options import GroupBy
-from imseek.search.rerank import CandidatePage, check_query, cut_page, group_positions, needs_all_candidates
+from imseek.search.ranking_stages import CandidatePage, check_query, cut_page, group_positions, needs_all_candidates
 
 QUERY = Query((Term(text="red"),), limit=3)
 
@@ -86,8 +86,8 @@ def reverse(pool: CandidateSet, query: Query, context: Any) -> CandidateSet:
 def sifted(pool: CandidateSet, query: Query, told: Told = NOTHING, keep: int = 0) -> CandidateSet:
     """What the stages leave; those that look at a collection are replaced."""
     runs = {"end_list": cut_after(keep), "move_back_hubs": reverse}
-    stages = [replace(stage, run=runs.get(stage.run.__name__, stage.run)) for stage in rerank.COLLECTION_STAGES]
-    return rerank.run_stages(stages, pool, query, told)  # type: ignore[misc] # facts of no collection
+    stages = [replace(stage, run=runs.get(stage.run.__name__, stage.run)) for stage in ranking_stages.COLLECTION_STAGES]
+    return ranking_stages.run_stages(stages, pool, query, told)  # type: ignore[misc] # facts of no collection
 
 
 def test_min_score_is_the_lowest_that_stays() -> None:

@@ -15,8 +15,7 @@ import pytest
 
 import imseek.data
 from imseek.data.catalog.migrations import MIGRATIONS, make_empty
-from imseek.data.catalog.sql import with_list
-from imseek.data.catalog.sqlalchemy_tables import load_tables
+from imseek.data.catalog.reflected_tables import load_tables
 
 DATA = Path(imseek.data.__file__).parent
 #: Statements for a server or for the index of words only, and those that make the tables.
@@ -66,7 +65,7 @@ def readings(module: Path, parts: list[str | ast.expr]) -> Iterator[str]:
 
 def fault(catalog: sqlite3.Connection, statement: str) -> str | None:
     """What SQLite says of a statement that it cannot prepare."""
-    query = with_list(statement, ["one", "two"])
+    query = statement.replace("??", "?, ?")
     named = dict.fromkeys(re.findall(r":([a-z_]+)", query))
     try:
         catalog.execute(f"EXPLAIN {query}", named or [None] * query.count("?"))

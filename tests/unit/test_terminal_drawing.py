@@ -16,7 +16,7 @@ from imseek.types.pictures import Place
 from imseek.types.search_results import Hit
 from imseek.ui.terminal.capabilities import TerminalCapabilities
 from imseek.ui.terminal.graphics import render_blocks, render_picture
-from imseek.ui.terminal.result_rows import print_preview
+from imseek.ui.terminal.thumbnail_rows import print_preview
 
 
 @pytest.fixture
@@ -132,6 +132,6 @@ class TestRanking:
         assert pixels.shape[0] <= 80
 
     def test_no_more_than_so_many(self, capsys, monkeypatch) -> None:
-        monkeypatch.setattr("imseek.ui.terminal.result_rows.MAX_HITS", 3)
+        monkeypatch.setattr("imseek.ui.terminal.thumbnail_rows.MAX_HITS", 3)
         print_preview(self.hits(5), list("abcde"), self.colours, TerminalCapabilities("kitty", 80, 30, (10, 20)))
         assert len(terminals.drawn(capsys.readouterr().out.replace("\n", "\r\n")).pictures) == 2

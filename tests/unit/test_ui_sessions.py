@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from streamlit.runtime.session_manager import SessionInfo
 
-from imseek.ui.web.sessions import ClosedSessions, PagesApp
+from imseek.ui.web.reconnectable_sessions import ClosedSessions, PagesApp
 
 pytestmark = pytest.mark.slow
 

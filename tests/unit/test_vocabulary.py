@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.analysis.suggestions import KINDS, Vocabulary, fold
-from imseek.types.suggestions import Suggestion
+from imseek.analysis.word_completions import KINDS, Vocabulary, fold
+from imseek.types.word_completions import Suggestion
 
 WORDS = Vocabulary(
     {

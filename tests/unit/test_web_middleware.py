@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from imseek.ui.server.picture_routes import picture_routes
-from imseek.ui.web import components, early_page
+from imseek.ui.web import components, early_page_head
 from imseek.ui.web.compressed_static import CompressedStatic
 from imseek.ui.web.html_head import PageHeadMiddleware
 
@@ -51,7 +51,7 @@ def client() -> TestClient:
             routes=routes,
             middleware=[
                 Middleware(
-                    PageHeadMiddleware, style="p { margin: 0 }", links=lambda path: f"[{path}]", bar=early_page.bar
+                    PageHeadMiddleware, style="p { margin: 0 }", links=lambda path: f"[{path}]", bar=early_page_head.bar
                 ),
                 Middleware(CompressedStatic),
             ],
@@ -131,17 +131,17 @@ def test_the_bar_is_there_before_any_script(client: TestClient) -> None:
 def test_scripts_of_streamlits_widgets_are_requested_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the files of the Streamlit that is installed: a new one may name them otherwise, which this would show."""
     static = Path(streamlit.__file__).parent / "static"
-    found = re.findall(r'href="(/static/js/[^"]+)"', early_page.links("/"))
+    found = re.findall(r'href="(/static/js/[^"]+)"', early_page_head.links("/"))
     assert any("TextInput" in one for one in found)
     assert all((static / one.removeprefix("/")).is_file() for one in found)
     at_once = (static / "index.html").read_text("utf-8")
     assert not [one for one in found if one in at_once]
-    assert "Selectbox" in early_page.links("/map")
-    assert "Selectbox" not in early_page.links("/")
+    assert "Selectbox" in early_page_head.links("/map")
+    assert "Selectbox" not in early_page_head.links("/")
     monkeypatch.setattr(components, "_urls", {"grid": "/scripts/1.js", "scatter": "/scripts/2.js"})
-    assert "/scripts/1.js" in early_page.links("/")
-    assert "/scripts/2.js" not in early_page.links("/")
-    assert "/scripts/2.js" in early_page.links("/map")
+    assert "/scripts/1.js" in early_page_head.links("/")
+    assert "/scripts/2.js" not in early_page_head.links("/")
+    assert "/scripts/2.js" in early_page_head.links("/map")
 
 
 def test_a_thumbnail_that_nobody_waits_for_is_not_made() -> None:

@@ -11,7 +11,7 @@ from imseek._version import __version__
 from imseek.data.archive import tar_stream
 from imseek.data.archive.generation_snapshot import GenerationSnapshot, open_generation
 from imseek.data.archive.manifest import FOLDER, NAME, Manifest, byte_counter, parse
-from imseek.data.catalog.catalog import now
+from imseek.data.catalog.catalog_writer import now
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.errors import CorruptCollectionError, repair_command
 from imseek.progress import Task

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Final
 from imseek.data import layout
 from imseek.data.archive.manifest import Entry
 from imseek.data.catalog.backend import backend_of
-from imseek.data.catalog.catalog import current_of, get_meta, now
+from imseek.data.catalog.catalog_writer import current_of, get_meta, now
 from imseek.data.catalog.sql import Connection
 from imseek.data.catalog.sqlite import catalog_checksums
 from imseek.data.catalog.sqlite.catalog_checksums import Checksums

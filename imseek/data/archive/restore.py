@@ -21,8 +21,8 @@ from imseek.data import layout
 from imseek.data.archive.manifest import byte_counter
 from imseek.data.archive.tar_stream import ArchiveReader
 from imseek.data.catalog import duplicate_judgement_file, model_files
-from imseek.data.catalog.catalog import current_of, get_meta, set_meta
 from imseek.data.catalog.catalog_check import find_any_fault
+from imseek.data.catalog.catalog_writer import current_of, get_meta, set_meta
 from imseek.data.catalog.sql import Connection, column
 from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
 from imseek.data.catalog.sqlite.catalog_checksums import Checksums

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from imseek.data import layout
 
 if TYPE_CHECKING:
-    from imseek.data.catalog.catalog import Catalog
+    from imseek.data.catalog.catalog_writer import Catalog
     from imseek.data.catalog.sql import Connection, ReadConnection
     from imseek.data.collection_records import Identity
     from imseek.data.words.values import Unit

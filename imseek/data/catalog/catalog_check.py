@@ -106,7 +106,6 @@ def _open_migrated(catalog: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 
 def _rows(connection: ReadConnection, table: str) -> Iterable[Mapping[str, Any]]:
-    """Rows of a table of a catalog."""
     cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - names of ours
     names = [column[0] for column in cursor.description]
     return (dict(zip(names, row, strict=True)) for row in cursor)
@@ -187,7 +186,6 @@ _OPTIONAL_META: Final[Mapping[str, Callable[[str], object]]] = {
 
 
 def _check_lifetime(row: JsonObject) -> None:
-    """Check the generations in which a row is live."""
     row.whole("born")
     row.whole("died", most=layout.MAX_NUMBER - 1)
 

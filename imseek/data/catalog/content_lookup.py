@@ -8,9 +8,8 @@ from pathlib import Path
 
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sql import ReadConnection
+from imseek.data.catalog.sql import ReadConnection, select_in
 from imseek.data.collection_records import FOREVER
-from imseek.data.reader import chunks
 from imseek.errors import StorageError
 
 
@@ -79,13 +78,10 @@ def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes
     alike: dict[bytes, list[int]] = {}
     live = f"died = {FOREVER}"
     with connect_read_only(root) as connection:
-        for chunk in chunks(image_ids):
-            marks = ",".join("?" * len(chunk))
-            of_these = f"SELECT content_hash FROM images WHERE {live} AND image_id IN ({marks})"  # noqa: S608
-            query = f"SELECT image_id, content_hash FROM images WHERE {live} AND content_hash IN ({of_these}) "  # noqa: S608
-            found = connection.execute(f"{query} ORDER BY image_id", chunk).fetchall()
-            for image_id, content_hash in found:
-                if image_id not in contents:  # Else already seen in an earlier chunk.
-                    contents[image_id] = content_hash
-                    alike.setdefault(content_hash, []).append(image_id)
+        of_these = f"SELECT content_hash FROM images WHERE {live} AND image_id IN (??)"  # noqa: S608
+        query = f"SELECT image_id, content_hash FROM images WHERE {live} AND content_hash IN ({of_these})"  # noqa: S608
+        for image_id, content_hash in select_in(connection, f"{query} ORDER BY image_id", [int(i) for i in image_ids]):
+            if image_id not in contents:  # Else already seen in an earlier part.
+                contents[image_id] = content_hash
+                alike.setdefault(content_hash, []).append(image_id)
     return {image_id: (contents[image_id], alike[contents[image_id]]) for image_id in image_ids}

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import get_meta
+from imseek.data.catalog.catalog_writer import get_meta
 from imseek.data.catalog.shard_catalog import Folders, StagedFile
 from imseek.data.catalog.sql import Connection, column, insert
 from imseek.data.collection_records import FOREVER

@@ -224,7 +224,6 @@ def _is_plain(row: tuple[str, str, str, str | None]) -> bool:
 
 @cache
 def _expected_schema(migrations: tuple[tuple[str, str], ...]) -> Schema:
-    """Return the schema that these migrations create in SQLite."""
     with closing(make_empty(migrations)) as connection:
         return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 

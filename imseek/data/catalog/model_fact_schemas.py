@@ -33,7 +33,6 @@ def _check_settings(found: JsonObject, name: str) -> object:
 
 
 def _optional(read: ReadMember) -> ReadMember:
-    """Return a reader of a member that may be null."""
     return lambda found, name: None if found.get(name) is None else read(found, name)
 
 
@@ -110,6 +109,7 @@ _FACTS_BY_KIND: Final[Mapping[str, Mapping[str, ReadMember]]] = {
     },
     "temperature": _SCALE,
     "ocr": {"recognisers": _TEXTS},
+    "reranker": {**_ENCODER_FACTS, "version": _INT, "weight": _NUMBER},
     "cutoff": {
         **_ENCODER_FACTS,
         "images": _INT,

@@ -7,7 +7,6 @@ of the same name, whose file is retired.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from operator import methodcaller
 
@@ -15,11 +14,11 @@ import numpy as np
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import get_meta, now
+from imseek.data.catalog.catalog_writer import get_meta, now
 from imseek.data.catalog.model_fact_schemas import check_facts
 from imseek.data.catalog.models import KIND, Model, check_name, encode_array, find, load, names
 from imseek.data.catalog.shard_catalog import Folders, StagedFile
-from imseek.data.catalog.sql import Connection, chunks, column, scalar, with_list
+from imseek.data.catalog.sql import Connection, scalar, select_in
 from imseek.data.collection_records import FOREVER
 from imseek.data.files import durable_files
 from imseek.data.files.collection_files import digest, find_files
@@ -95,19 +94,13 @@ def drop_models_of_dead_images(writer: Writer) -> tuple[str, ...]:
         with suppress(CorruptCollectionError):
             model = find(writer.root, name)
             learned = [] if model is None else np.unique(model.arrays.get("learned", [])).tolist()
-            if len(_select_live_ids(writer, learned)) < len(learned):
+            with writer.catalog.transaction() as connection:
+                query = "SELECT image_id FROM images WHERE image_id IN (??) AND died = ?"
+                live = list(select_in(connection, query, learned, FOREVER))
+            if len(live) < len(learned):
                 drop(writer, name)
                 dropped.append(name)
     return tuple(dropped)
-
-
-def _select_live_ids(writer: Writer, ids: Sequence[int]) -> list[int]:
-    found: list[int] = []
-    with writer.catalog.transaction() as connection:
-        for chunk in chunks(ids):
-            query = with_list("SELECT image_id FROM images WHERE image_id IN (??) AND died = ?", chunk)
-            found += column(connection, query, (*chunk, FOREVER))
-    return found
 
 
 def drop_unused(connection: Connection, generation: int, name: str) -> None:

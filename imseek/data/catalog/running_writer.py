@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,3 +50,16 @@ def locked_error(root: Path, connecting: AbstractContextManager[ReadConnection])
     """Build the error for a collection with an active writer, naming its process."""
     holder = describe_writer(connecting) or "another process"
     return LockedError(f"{root} is being written by {holder}", hint="wait until it has finished, then try again")
+
+
+def check_in_place(root: Path, name: str, locked: os.stat_result) -> None:
+    """Raise StorageError unless the file ``name`` of a collection is the one whose stat was ``locked``."""
+    try:
+        there = (root / name).stat()
+    except OSError:
+        there = None
+    if there is None or not os.path.samestat(there, locked):
+        raise StorageError(
+            f"{root} was moved or deleted during a write",
+            hint="if it was moved, all committed data is at its new location",
+        )

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from imseek.data import layout
-from imseek.data.catalog.catalog import searchable_ids
-from imseek.data.catalog.sql import Connection, chunks, column, insert, scalar, with_list
+from imseek.data.catalog.catalog_writer import searchable_ids
+from imseek.data.catalog.sql import Connection, execute_in, insert, scalar, select_in
 from imseek.data.collection_records import FOREVER
 from imseek.data.files import collection_files, durable_files
 from imseek.data.files.collection_files import load_array
@@ -123,8 +123,7 @@ def forget_files(connection: Connection, paths: Sequence[str]) -> None:
 
     Unlink the files after the commit; after a crash, a writer sweeps them.
     """
-    for chunk in chunks(paths):
-        connection.execute(with_list("DELETE FROM files WHERE path IN (??)", chunk), chunk)
+    execute_in(connection, "DELETE FROM files WHERE path IN (??)", list(paths))
 
 
 def retire_shards(connection: Connection, generation: int, shard_ids: Iterable[int]) -> None:
@@ -135,27 +134,22 @@ def retire_shards(connection: Connection, generation: int, shard_ids: Iterable[i
 
 def mark_dead(connection: Connection, generation: int, image_ids: Sequence[int]) -> set[int]:
     """Mark images, their places, tags and documents as dead. Return the shards whose dead rows must be written."""
-    touched: set[int] = set()
-    for chunk in chunks(image_ids):
-        shards = column(connection, with_list("SELECT shard_id FROM images WHERE image_id IN (??)", chunk), chunk)
-        touched.update(shard_id for shard_id in shards if shard_id is not None)
-        for table in ("images", "places", "tags", "documents"):
-            query = f"UPDATE {table} SET died = ? WHERE image_id IN (??) AND died = ?"  # noqa: S608
-            connection.execute(with_list(query, chunk), (generation, *chunk, FOREVER))
-    return touched
+    ids = list(image_ids)
+    query = "SELECT shard_id FROM images WHERE image_id IN (??)"
+    touched = {shard_id for (shard_id,) in select_in(connection, query, ids)}
+    for table in ("images", "places", "tags", "documents"):
+        statement = f"UPDATE {table} SET died = ? WHERE image_id IN (??) AND died = ?"  # noqa: S608
+        execute_in(connection, statement, generation, ids, FOREVER)
+    return touched - {None}
 
 
 def change_state(connection: Connection, image_ids: Sequence[int], before: str, after: str) -> set[int]:
     """Change the state of live images that are in state ``before``. Return the shards whose dead rows must be
     written."""
-    touched: set[int] = set()
-    for chunk in chunks(image_ids):
-        condition = with_list("WHERE image_id IN (??) AND state = ? AND died = ?", chunk)
-        values = (*chunk, before, FOREVER)
-        found = column(connection, f"SELECT shard_id FROM images {condition}", values)  # noqa: S608
-        touched.update(shard_id for shard_id in found if shard_id is not None)
-        connection.execute(f"UPDATE images SET state = ? {condition}", (after, *values))  # noqa: S608
-    return touched
+    condition, values = "WHERE image_id IN (??) AND state = ? AND died = ?", (list(image_ids), before, FOREVER)
+    touched = {row[0] for row in select_in(connection, f"SELECT shard_id FROM images {condition}", *values)}  # noqa: S608
+    execute_in(connection, f"UPDATE images SET state = ? {condition}", after, *values)  # noqa: S608
+    return touched - {None}
 
 
 def write_dead_rows(folders: Folders, connection: Connection, generation: int, shard_id: int) -> None:
@@ -188,8 +182,8 @@ def check_intact(connection: Connection, folders: Folders, shard_ids: Sequence[i
 
     For files about to be copied into new ones, whose checksums would otherwise vouch for the damage.
     """
-    query = with_list("SELECT path, size, sha256, kind FROM files WHERE shard_id IN (??) AND died = ?", shard_ids)
-    for path, size, sha256, found in connection.execute(query, (*shard_ids, FOREVER)):
+    query = "SELECT path, size, sha256, kind FROM files WHERE shard_id IN (??) AND died = ?"
+    for path, size, sha256, found in select_in(connection, query, list(shard_ids), FOREVER):
         if kind not in (None, found):
             continue
         try:
@@ -210,7 +204,6 @@ def ids_by_shard(connection: Connection, image_ids: Sequence[int]) -> Mapping[in
         "SELECT image_id, shard_id FROM images "
         "WHERE image_id IN (??) AND died = ? AND shard_id IS NOT NULL ORDER BY image_id"
     )
-    for chunk in chunks(image_ids):
-        for image_id, shard_id in connection.execute(with_list(query, chunk), (*chunk, FOREVER)):
-            found[shard_id].append(image_id)
+    for image_id, shard_id in select_in(connection, query, list(image_ids), FOREVER):
+        found[shard_id].append(image_id)
     return found

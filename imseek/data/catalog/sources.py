@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import Source
+from imseek.data.catalog.catalog_writer import Source
 from imseek.data.catalog.place_paths import base_folder, container_suffix, is_url, join, join_root, split
 from imseek.data.catalog.sql import Connection, column, insert, scalar
 from imseek.data.collection_records import FOREVER, read_identity

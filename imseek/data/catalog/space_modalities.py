@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from imseek.data.catalog.runs import parse_json_object
+from imseek.data.catalog.run_reader import parse_json_object
 from imseek.data.files.checked_json import JsonObject
 
 #: Key of a space formerly in use: the time when it was replaced.

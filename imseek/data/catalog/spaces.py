@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import LIVE, find_meta, now, set_meta
+from imseek.data.catalog.catalog_writer import LIVE, find_meta, now, set_meta
 from imseek.data.catalog.space_modalities import KEPT_SINCE, modalities_of
 from imseek.data.catalog.sql import Connection, column, scalar
 from imseek.data.collection_records import FOREVER

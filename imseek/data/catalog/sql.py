@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, Literal, Protocol, TypeVar
-
-T = TypeVar("T")
+from itertools import chain
+from typing import Any, Final, Literal, Protocol
 
 #: Values per statement, below SQLite's limit on variables in every build.
 _CHUNK: Final = 500
@@ -73,12 +72,20 @@ def insert(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]
         connection.executemany(f"INSERT INTO {table} ({', '.join(rows[0])}) VALUES ({values})", rows)  # noqa: S608
 
 
-def with_list(query: str, values: Sequence[object]) -> str:
-    """Return a query with a ``?`` for each of the values in place of ``??``."""
-    return query.replace("??", ", ".join("?" * len(values)) or "NULL")  # PostgreSQL has no empty list
+def select_in(connection: ReadConnection, query: str, *values: Any) -> Iterator[Any]:
+    """Yield the rows of a query with ``IN (??)``: one of the ``values``, a list, stands for ``??``, part by part."""
+    return chain.from_iterable(_results(connection, query, values))
 
 
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield the values in parts that fit into one statement."""
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]
+def execute_in(connection: ReadConnection, statement: str, *values: Any) -> int:
+    """Execute a statement with ``IN (??)`` as :func:`select_in`; return how many rows it changed."""
+    return sum(result.rowcount for result in _results(connection, statement, values))
+
+
+def _results(connection: ReadConnection, statement: str, values: tuple[Any, ...]) -> Iterator[QueryResult]:
+    (at,) = (n for n, value in enumerate(values) if isinstance(value, list))
+    for start in range(0, len(values[at]), _CHUNK):
+        part = values[at][start : start + _CHUNK]
+        yield connection.execute(
+            statement.replace("??", ", ".join("?" * len(part))), (*values[:at], *part, *values[at + 1 :])
+        )

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sql import with_list
+from imseek.data.catalog.sql import select_in
 from imseek.data.collection_records import FOREVER
-from imseek.data.reader import Reader, chunks
+from imseek.data.reader import Reader
 from imseek.data.shards.metadata_columns import is_duplicate_mark
 from imseek.errors import UsageError, did_you_mean
 
@@ -60,11 +60,9 @@ def rows_of_images(reader: Reader, image_ids: Sequence[int]) -> list[TagRow]:
         "SELECT image_id, tag, provenance FROM tags "
         "WHERE born <= ? AND died > ? AND image_id IN (??) ORDER BY image_id, tag"
     )
-    found: list[TagRow] = []
+    ids = sorted({int(i) for i in image_ids})
     with connect_read_only(reader.root) as connection:
-        for chunk in chunks(sorted(set(image_ids))):
-            values = (reader.generation, reader.generation, *chunk)
-            found += connection.execute(with_list(query, chunk), values)
+        found = list(select_in(connection, query, reader.generation, reader.generation, ids))
         reader.check_history(connection)
     return found
 

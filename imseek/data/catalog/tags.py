@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from imseek.data.catalog.sql import Connection, chunks, column, insert, with_list
+from imseek.data.catalog.sql import Connection, execute_in, insert, select_in
 from imseek.data.collection_records import FOREVER
 from imseek.data.writing.writer import Change, Writer
 
@@ -17,9 +17,8 @@ def current_tags(connection: Connection, image_ids: Sequence[int]) -> dict[int, 
     """Return the current tags of images, with their provenance, by image."""
     found: dict[int, dict[str, str]] = {}
     query = "SELECT image_id, tag, provenance FROM tags WHERE image_id IN (??) AND died = ? ORDER BY image_id, tag"
-    for chunk in chunks(image_ids):
-        for image_id, tag, provenance in connection.execute(with_list(query, chunk), (*chunk, FOREVER)):
-            found.setdefault(image_id, {})[tag] = provenance
+    for image_id, tag, provenance in select_in(connection, query, list(image_ids), FOREVER):
+        found.setdefault(image_id, {})[tag] = provenance
     return found
 
 
@@ -32,10 +31,8 @@ def add(
     """
     ids = sorted({image_id for image_id, _ in additions})
     had = current_tags(connection, ids)
-    living: set[int] = set()
-    for chunk in chunks(ids):
-        query = with_list("SELECT image_id FROM images WHERE image_id IN (??) AND died = ?", chunk)
-        living.update(column(connection, query, (*chunk, FOREVER)))
+    query = "SELECT image_id FROM images WHERE image_id IN (??) AND died = ?"
+    living = {image_id for (image_id,) in select_in(connection, query, ids, FOREVER)}
     new = []
     others = []
     for one, provenance in additions.items():
@@ -64,15 +61,11 @@ def add(
 
 def end_tags(connection: Connection, generation: int, removals: Iterable[ImageTag]) -> int:
     """Remove tags; return how many existed. Part of a change (:meth:`Writer.apply`)."""
-    ended = 0
     by_tag: dict[str, list[int]] = {}
     for image_id, tag in removals:
         by_tag.setdefault(tag, []).append(image_id)
-    for tag, image_ids in by_tag.items():
-        for chunk in chunks(image_ids):
-            query = with_list("UPDATE tags SET died = ? WHERE tag = ? AND image_id IN (??) AND died = ?", chunk)
-            ended += connection.execute(query, (generation, tag, *chunk, FOREVER)).rowcount
-    return ended
+    statement = "UPDATE tags SET died = ? WHERE tag = ? AND image_id IN (??) AND died = ?"
+    return sum(execute_in(connection, statement, generation, tag, ids, FOREVER) for tag, ids in by_tag.items())
 
 
 def end_by_provenance(

@@ -15,7 +15,7 @@ from uuid import uuid4
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files
 from imseek.data.catalog.backend import backend_of
-from imseek.data.catalog.catalog import get_meta, now, set_meta
+from imseek.data.catalog.catalog_writer import get_meta, now, set_meta
 from imseek.data.catalog.sql import Connection, scalar
 from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
 from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog

@@ -13,7 +13,7 @@ import pyarrow as pa
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files, models, shard_catalog
 from imseek.data.catalog.backend import backend_of
-from imseek.data.catalog.catalog import get_meta
+from imseek.data.catalog.catalog_writer import get_meta
 from imseek.data.catalog.sql import Connection, column, scalar
 from imseek.data.collection_records import FOREVER, Current, Shard
 from imseek.data.files.collection_files import load_array, open_file

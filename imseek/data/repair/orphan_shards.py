@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import LIVE
+from imseek.data.catalog.catalog_writer import LIVE
 from imseek.data.catalog.shard_catalog import Folders, StagedFile
-from imseek.data.catalog.sql import Connection, chunks, column, insert, with_list
+from imseek.data.catalog.sql import Connection, column, execute_in, insert, select_in
 from imseek.data.collection_records import FOREVER, Current, Shard
 from imseek.data.files.collection_files import digest, find_files, load_array
 from imseek.data.shards import shard_files
@@ -171,17 +171,14 @@ def _adopt_images(
     buried = left | {ids[row] for row in dead[dead < len(ids)].tolist()}
     known: dict[int, tuple[bytes, int | None, str, int]] = {}
     query = "SELECT image_id, content_hash, shard_id, state, died FROM images WHERE image_id IN (??)"
-    for chunk in chunks(ids):
-        known.update({image_id: tuple(row) for image_id, *row in connection.execute(with_list(query, chunk), chunk)})
+    known.update({image_id: tuple(row) for image_id, *row in select_in(connection, query, ids)})
     mine = [
         i
         for i, (content_hash, _, state, died) in known.items()
         if died == FOREVER and content_hash == hashes[i] and i not in left
         if i not in buried or state != LIVE
     ]
-    for chunk in chunks(mine):
-        query = with_list("UPDATE images SET shard_id = ? WHERE image_id IN (??)", chunk)
-        connection.execute(query, (shard_id, *chunk))
+    execute_in(connection, "UPDATE images SET shard_id = ? WHERE image_id IN (??)", shard_id, mine)
     new = [
         {
             "image_id": i,

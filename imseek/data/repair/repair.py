@@ -18,8 +18,8 @@ import numpy as np
 from imseek.data import layout
 from imseek.data.catalog import duplicate_judgement_file, model_files, shard_catalog
 from imseek.data.catalog.backend import backend_of
-from imseek.data.catalog.catalog import modalities
-from imseek.data.catalog.sql import Connection, chunks, column, scalar, with_list
+from imseek.data.catalog.catalog_writer import modalities
+from imseek.data.catalog.sql import Connection, column, execute_in, scalar
 from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import (
     HARD_LINK,
@@ -35,7 +35,7 @@ from imseek.data.files.collection_files import (
 from imseek.data.repair.catalog_recovery import RecoveryLog, restore
 from imseek.data.repair.verify import STRANGE, examine, verify
 from imseek.data.shards import shard_files
-from imseek.data.shards.sidecar_columns import SIDECARS, forget_stats
+from imseek.data.shards.sidecar_annotations import SIDECARS, forget_stats
 from imseek.data.trust import check_trusted, complete_record
 from imseek.data.user_files.file_stat import UNKNOWN_STAT
 from imseek.data.vectors import index_renewal, snapshot_publication
@@ -195,7 +195,7 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
         ledger.restored.append(f"{problem.file} from the metadata")
     elif problem.kind == "vectors" and _holds_captions(writer, problem.file):
         _reset_caption_space(writer, problem.file, ledger)
-    elif problem.kind == "column" and _is_of_sidecars(problem.file):
+    elif problem.kind == "column" and _column_set(problem.file) == SIDECARS:
         _retire_sidecars(writer, problem.file, shard_id)
         ledger.lost.append(f"{problem.file}: what lies beside pictures; `imseek index` reads it again")
     elif problem.kind == "column":
@@ -212,7 +212,6 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
 
 
 def _describe_model_loss(writer: Writer, file: str) -> str:
-    """Describe what the loss of a model means."""
     listed = layout.parse(file)
     query = "SELECT space_id FROM spaces WHERE died = ? AND adapter = ?"
     with writer.catalog.transaction() as connection:
@@ -227,10 +226,6 @@ def _describe_model_loss(writer: Writer, file: str) -> str:
 
 def _retire_file(writer: Writer, file: str) -> None:
     writer.apply(lambda connection, generation: shard_catalog.retire_files(connection, generation, "path = ?", (file,)))
-
-
-def _is_of_sidecars(file: str) -> bool:
-    return _column_set(file) == SIDECARS
 
 
 def _describe_column_loss(file: str) -> str:
@@ -327,15 +322,14 @@ def _retire_damaged_shards(
     will be encoded again."""
     lost: list[int] = []
     unknown = stat_values(UNKNOWN_STAT)
-    forget_stat = f"UPDATE places SET {', '.join(f'{name} = ?' for name in unknown)} "  # noqa: S608
+    forget_stat = f"UPDATE places SET {', '.join(f'{name} = ?' for name in unknown)}"  # noqa: S608
 
     def change(connection: Connection, generation: int) -> None:
         query = f"SELECT image_id FROM images WHERE {condition} AND died = ?"  # noqa: S608
         lost.extend(column(connection, query, (*values, FOREVER)))
-        for chunk in chunks(lost):
-            connection.execute(with_list("UPDATE images SET shard_id = NULL WHERE image_id IN (??)", chunk), chunk)
-            query = with_list(forget_stat + "WHERE image_id IN (??) AND died = ?", chunk)
-            connection.execute(query, (*unknown.values(), *chunk, FOREVER))
+        execute_in(connection, "UPDATE images SET shard_id = NULL WHERE image_id IN (??)", lost)
+        forget_stats = f"{forget_stat} WHERE image_id IN (??) AND died = ?"
+        execute_in(connection, forget_stats, *unknown.values(), lost, FOREVER)
         shard_catalog.retire_shards(connection, generation, shard_ids)
 
     writer.apply(change)

@@ -10,7 +10,7 @@ from typing import Final
 
 from imseek.data import layout
 from imseek.data.catalog.backend import backend_of
-from imseek.data.catalog.catalog import current_of, get_meta
+from imseek.data.catalog.catalog_writer import current_of, get_meta
 from imseek.data.catalog.running_writer import locked_error
 from imseek.data.catalog.sql import Connection
 from imseek.data.collection_records import FOREVER, read_identity

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import modalities
-from imseek.data.catalog.sql import Connection, column, with_list
+from imseek.data.catalog.catalog_writer import modalities
+from imseek.data.catalog.sql import Connection, column, execute_in
 from imseek.data.collection_records import FOREVER, Shard
 from imseek.data.files.collection_files import load_array
 from imseek.data.files.system_errors import translate_os_errors
@@ -29,7 +29,6 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 FACTOR = 8
 MAX_ROWS = 1 << 20
 _TIER_ROWS = 512
-_BLOCK_ROWS = 16_384
 
 
 def tier(rows: int) -> int:
@@ -106,8 +105,8 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         columns = _stage_columns(writer, shard_id, generation, chosen, kept, order)
         shard_catalog.add_shard(writer, connection, generation, shard_id, len(ids), [*staged, *columns])
         old = [s.shard_id for s in chosen]
-        query = with_list("UPDATE images SET shard_id = ? WHERE shard_id IN (??) AND died = ?", old)
-        connection.execute(query, (shard_id, *old, FOREVER))
+        statement = "UPDATE images SET shard_id = ? WHERE shard_id IN (??) AND died = ?"
+        execute_in(connection, statement, shard_id, old, FOREVER)
         shard_catalog.retire_shards(connection, generation, old)
         shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
 
@@ -132,8 +131,9 @@ def _gather_vectors(
     row_of = np.concatenate(rows_to_keep)[order]
 
     def blocks() -> Iterator[npt.NDArray[np.float16]]:
-        for start in range(0, len(order), _BLOCK_ROWS):
-            block = slice(start, start + _BLOCK_ROWS)
+        size = shard_files.block_rows(width)
+        for start in range(0, len(order), size):
+            block = slice(start, start + size)
             gathered = np.empty((len(row_of[block]), width), np.float16)
             for n, part in enumerate(parts):
                 mine = part_of[block] == n

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.sql import Connection, chunks, with_list
+from imseek.data.catalog.sql import Connection
 from imseek.data.files.collection_files import load_array
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
@@ -134,11 +134,11 @@ def _tables_change(
     """Make a change that replaces the column set, or that of ``only`` these shards."""
 
     def change(connection: Connection, generation: int) -> None:
-        for some in [None] if only is None else chunks(only):
-            condition = "kind = 'column' AND name = ?"
-            if some is not None:
-                condition += with_list(" AND shard_id IN (??)", some)
-            shard_catalog.retire_files(connection, generation, condition, (name, *(some or ())))
+        condition = "kind = 'column' AND name = ?"
+        if only is None:
+            shard_catalog.retire_files(connection, generation, condition, (name,))
+        for shard_id in only or ():
+            shard_catalog.retire_files(connection, generation, f"{condition} AND shard_id = ?", (name, shard_id))
         for shard_id, table in tables.items():
             path = layout.column(name, shard_id, generation)
             file = shard_catalog.stage(writer, path, "column", table, name=name)

@@ -12,9 +12,9 @@ import pyarrow as pa
 from imseek.data import layout
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, locate
 from imseek.data.catalog.read_connection import connect_read_only
-from imseek.data.catalog.sql import ReadConnection, with_list
+from imseek.data.catalog.sql import select_in
 from imseek.data.collection_records import Shard
-from imseek.data.reader import Reader, SourceRow, chunks
+from imseek.data.reader import Reader, SourceRow
 from imseek.data.shards import shard_files
 from imseek.types.pictures import display_path
 
@@ -125,24 +125,19 @@ def tags_of(reader: Reader, image_ids: Sequence[int]) -> dict[int, list[str]]:
     query = "SELECT DISTINCT image_id, tag, provenance FROM tags"
     query += " WHERE born <= ? AND died > ? AND image_id IN (??) ORDER BY image_id, tag"
     with connect_read_only(reader.root) as connection:
-        for chunk in chunks(image_ids):
-            values = (reader.generation, reader.generation, *chunk)
-            for image_id, tag, provenance in connection.execute(with_list(query, chunk), values):
-                if not is_duplicate_mark(provenance or ""):
-                    found.setdefault(image_id, []).append(tag)
+        rows = select_in(connection, query, reader.generation, reader.generation, [int(i) for i in image_ids])
+        for image_id, tag, provenance in rows:
+            if not is_duplicate_mark(provenance or ""):
+                found.setdefault(image_id, []).append(tag)
         reader.check_history(connection)
     return found
 
 
 def _select_ids(reader: Reader, query: str, values: tuple[object, ...]) -> Int64:
     with connect_read_only(reader.root) as connection:
-        found = _int64([row[0] for row in _fetch_rows(connection, query, values)])
+        found = _int64([row[0] for row in connection.execute(query, values)])
         reader.check_history(connection)
     return np.sort(found)
-
-
-def _fetch_rows(connection: ReadConnection, query: str, values: tuple[object, ...]) -> list[tuple[int, ...]]:
-    return connection.execute(query, values).fetchall()
 
 
 def _int64(values: Sequence[int]) -> Int64:

@@ -21,6 +21,8 @@ from imseek.types.pictures import ImageFacts
 
 #: Rows per Parquet row group: reading ten hits in a shard of a million rows decodes at most ten groups.
 ROW_GROUP = 4096
+#: The most rows of a float16 matrix that are in memory at a time.
+BLOCK_ROWS = 16_384
 
 #: The fields of :class:`imseek.types.Luma`. Shards written before these columns were introduced lack them.
 LUMA_COLUMNS = pa.schema(
@@ -209,6 +211,11 @@ def _python_value(value: Any) -> Any:
 
 def _text_of(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def block_rows(width: int) -> int:
+    """Return how many rows of a float16 matrix are in memory at a time: at most 32 MB of them."""
+    return min(BLOCK_ROWS, max(1, (1 << 24) // width))
 
 
 @dataclass(frozen=True, slots=True)

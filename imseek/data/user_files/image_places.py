@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, is_url, join, locate, split
-from imseek.data.catalog.sql import with_list
+from imseek.data.catalog.sql import ReadConnection, select_in
 from imseek.data.user_files.file_stat import FileStat
 from imseek.errors import CorruptCollectionError, ImageNotFoundError
 
 if TYPE_CHECKING:
-    from imseek.data.catalog.sql import ReadConnection
     from imseek.data.reader import SourceRow
 
 
@@ -73,7 +72,7 @@ class PlaceRow(NamedTuple):
 
 
 def read_place_rows(connection: ReadConnection, generation: int, image_ids: Sequence[int]) -> Iterator[PlaceRow]:
-    """Read the places of images in a generation; ``image_ids`` must fit into one statement.
+    """Read the places of images in a generation.
 
     Raises CorruptCollectionError for a value whose type imseek does not write.
     """
@@ -82,7 +81,7 @@ def read_place_rows(connection: ReadConnection, generation: int, image_ids: Sequ
         "FROM places JOIN images ON images.image_id = places.image_id "
         "WHERE places.born <= ? AND places.died > ? AND places.image_id IN (??)"
     )
-    rows = connection.execute(with_list(query, image_ids), (generation, generation, *image_ids))
+    rows = select_in(connection, query, generation, generation, [int(i) for i in image_ids])
     for image_id, source_id, path, content_hash, *stat in rows:
         texts = isinstance(path, bytes) and isinstance(content_hash, bytes) and path.count(MEMBER_SEPARATOR) <= 2
         if not texts or not all(isinstance(number, int) for number in (source_id, *stat)):

@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 
 from imseek.data import layout
 from imseek.data.catalog import index_policy
-from imseek.data.catalog.catalog import set_meta
+from imseek.data.catalog.catalog_writer import set_meta
 from imseek.data.catalog.index_policy import policy_of
 from imseek.data.catalog.index_policy_text import POLICY, format_policy
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
-from imseek.data.vectors import snapshot_parts
+from imseek.data.vectors import snapshot_growth
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows, ReportShare
 from imseek.data.vectors.faiss_snapshot import Snapshot
@@ -30,7 +30,7 @@ from imseek.data.vectors.index_metadata import TRUTH_FILE, IndexFolder
 from imseek.data.vectors.recall_queries import RecallQueries
 from imseek.data.vectors.sharded_index import ShardedSnapshot
 from imseek.data.vectors.snapshot_build import MAX_GROWTH, BuiltIndex, extend_part, translate_faiss_errors
-from imseek.data.vectors.snapshot_parts import (
+from imseek.data.vectors.snapshot_growth import (
     GrowthPlan,
     build_grown_part,
     build_parts,
@@ -265,7 +265,7 @@ class _IndexBuild:
         self.plan, self.policy, self.found, self.tell = plan, policy, found, tell
         self.memory = _memory(policy)
         self.began = time.monotonic()
-        self.large = len(rows) > snapshot_parts.PART_ROWS
+        self.large = len(rows) > snapshot_growth.PART_ROWS
 
     def run(self) -> BuildOutcome:
         """Run the build; return "built" or "extended"."""

@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
-from imseek.data.catalog.catalog import find_meta, set_meta
+from imseek.data.catalog.catalog_writer import find_meta, set_meta
 from imseek.data.catalog.place_paths import base_folder
-from imseek.data.catalog.sql import Connection, chunks, column, insert, scalar, with_list
+from imseek.data.catalog.sql import Connection, column, execute_in, insert, scalar, select_in
 from imseek.data.catalog.sqlite import word_index
 from imseek.data.collection_records import FOREVER
 from imseek.data.shards import shard_files
@@ -120,9 +120,8 @@ def refresh(connection: Connection, generation: int, root: Path, image_ids: Sequ
 
 def end(connection: Connection, generation: int, image_ids: Sequence[int]) -> None:
     """End the documents of images."""
-    for chunk in chunks(image_ids):
-        query = with_list("UPDATE documents SET died = ? WHERE image_id IN (??) AND died = ?", chunk)
-        connection.execute(query, (generation, *chunk, FOREVER))
+    statement = "UPDATE documents SET died = ? WHERE image_id IN (??) AND died = ?"
+    execute_in(connection, statement, generation, list(image_ids), FOREVER)
 
 
 def make_document(root: bytes, path: bytes, metadata: Mapping[str, Any], text: str = "") -> Document:
@@ -154,18 +153,16 @@ def _replace(connection: Connection, generation: int, values: Mapping[int, str],
         "WHERE i.image_id IN (??) AND i.died = ?"
     )
     changed: dict[int, Document] = {}
-    for chunk in chunks(sorted(values)):
-        for image_id, *fields in connection.execute(with_list(query, chunk), (FOREVER, *chunk, FOREVER)):
-            old = Document(*(field or "" for field in fields))
-            if fields[0] is None or getattr(old, column) != values[image_id]:
-                changed[image_id] = old._replace(**{column: values[image_id]})
+    for image_id, *fields in select_in(connection, query, FOREVER, sorted(values), FOREVER):
+        old = Document(*(field or "" for field in fields))
+        if fields[0] is None or getattr(old, column) != values[image_id]:
+            changed[image_id] = old._replace(**{column: values[image_id]})
     end(connection, generation, list(changed))
     _insert(connection, generation, changed)
     return len(changed)
 
 
 def _insert(connection: Connection, generation: int, documents: Mapping[int, Document]) -> None:
-    """Insert documents by image, and add them to the index."""
     if not documents:
         return
     last = _last(connection)
@@ -355,11 +352,8 @@ def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: Collecti
 
 def _places(connection: Connection, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
     query = "SELECT image_id, source_id, path FROM places WHERE image_id IN (??) AND died = ?"
-    found: dict[int, tuple[int, bytes]] = {}
-    for chunk in chunks(image_ids):
-        rows = connection.execute(with_list(query, chunk), (*chunk, FOREVER))
-        found.update({image_id: (source_id, path) for image_id, source_id, path in rows})
-    return found
+    rows = select_in(connection, query, list(image_ids), FOREVER)
+    return {image_id: (source_id, path) for image_id, source_id, path in rows}
 
 
 def _roots(connection: Connection) -> dict[int, bytes]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.read_connection import read_meta
-from imseek.data.catalog.sql import ReadConnection, chunks, column, with_list
+from imseek.data.catalog.sql import ReadConnection, select_in
 from imseek.data.collection_records import FOREVER
 from imseek.data.words.scoring import count_units, idf, score_counts, units_of
 from imseek.data.words.values import (
@@ -151,12 +151,9 @@ class Index:
 
     def documents_of(self, image_ids: Sequence[int]) -> list[int]:
         """Return the documents of those of these images that are live in the generation."""
-        found: list[int] = []
         query = "SELECT document_id FROM documents WHERE image_id IN (??) AND born <= ? AND died > ?"
-        for chunk in chunks(image_ids):
-            values = (*chunk, self.generation, self.generation)
-            found += column(self._connection, with_list(query, chunk), values)
-        return found
+        rows = select_in(self._connection, query, list(image_ids), self.generation, self.generation)
+        return [row[0] for row in rows]
 
     def count_ended(self) -> int:
         """Count documents that have ended, which the index still holds, up to ``_COMMON``."""
@@ -184,11 +181,7 @@ class Index:
         """Return image and fields of those of these documents that are live in the generation."""
         where = "WHERE document_id IN (??) AND born <= ? AND died > ?"
         query = f"SELECT image_id, {', '.join(fields)} FROM documents {where}"  # noqa: S608 - names of ours
-        found: list[tuple[Any, ...]] = []
-        for chunk in chunks(document_ids):
-            values = (*chunk, self.generation, self.generation)
-            found += self._connection.execute(with_list(query, chunk), values).fetchall()
-        return found
+        return list(select_in(self._connection, query, list(document_ids), self.generation, self.generation))
 
 
 def why_no_words(reader: Reader, connection: ReadConnection) -> str | None:
@@ -386,7 +379,6 @@ def _last_document(connection: ReadConnection, generation: int) -> int:
 
 def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Document]:
     """As :meth:`imseek.data.reader.Reader.documents` says."""
-    found: dict[int, Document] = {}
     wanted = sorted(reader.live_ids(image_ids))
     query = (
         "SELECT image_id, names, captions, keywords, text FROM documents "
@@ -395,24 +387,21 @@ def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Docume
     with reader.catalog_connection() as connection:
         if read_meta(connection, INDEXED) is None:
             return {}
-        for chunk in chunks(wanted):
-            rows = connection.execute(with_list(query, chunk), (*chunk, reader.generation, reader.generation))
-            found.update({image_id: Document(*fields) for image_id, *fields in rows})
+        rows = select_in(connection, query, wanted, reader.generation, reader.generation)
+        found = {image_id: Document(*fields) for image_id, *fields in rows}
         reader.check_history(connection)
     return found
 
 
-def read_written_texts(reader: Reader, image_ids: Sequence[int]) -> dict[int, str]:
-    """Return the written texts in the documents of live images, by id; a catalog of before has none."""
-    found: dict[int, str] = {}
+def read_written_texts(reader: Reader, image_ids: Sequence[int]) -> dict[int, str] | None:
+    """Return the written texts in the documents of live images, by id; None where the catalog is of before these."""
     query = (
         "SELECT image_id, written FROM documents WHERE image_id IN (??) AND born <= ? AND died > ? AND written <> ''"
     )
     with reader.catalog_connection() as connection:
         if int(read_meta(connection, RULES) or 1) < WRITTEN_RULES:
-            return {}
-        for chunk in chunks(sorted(reader.live_ids(image_ids))):
-            rows = connection.execute(with_list(query, chunk), (*chunk, reader.generation, reader.generation))
-            found.update(dict(rows.fetchall()))
+            return None
+        wanted = sorted(reader.live_ids(image_ids))
+        found = dict(select_in(connection, query, wanted, reader.generation, reader.generation))
         reader.check_history(connection)
     return found

@@ -10,13 +10,13 @@ import numpy as np
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog, spaces
-from imseek.data.catalog.catalog import LIVE, QUARANTINED, SUSPENDED, modalities
+from imseek.data.catalog.catalog_writer import LIVE, QUARANTINED, SUSPENDED, modalities
 from imseek.data.catalog.changeset import Changeset, NewImage
-from imseek.data.catalog.sql import Connection, chunks, insert, scalar, with_list
+from imseek.data.catalog.sql import Connection, execute_in, insert, scalar, select_in
 from imseek.data.catalog.tag_reader import is_from_model
 from imseek.data.collection_records import FOREVER
 from imseek.data.shards import shard_files
-from imseek.data.shards.sidecar_columns import read_edits, replace_sidecars, stage_edits, stage_sidecars
+from imseek.data.shards.sidecar_annotations import read_edits, replace_sidecars, stage_edits, stage_sidecars
 from imseek.data.user_files.file_stat import UNKNOWN_SIDECARS, FileStat
 from imseek.data.words import documents
 from imseek.data.writing.writer import Writer
@@ -114,9 +114,8 @@ def _end_places(connection: Connection, generation: int, batch: Changeset) -> No
     """End the old places of moved images, and the places that something else now occupies."""
     resettled = [p.image_id for p in batch.moved]
     resettled += [p.image_id for p in batch.new if p.image_id is not None]
-    for chunk in chunks(resettled):
-        query = with_list("UPDATE places SET died = ? WHERE image_id IN (??) AND died = ?", chunk)
-        connection.execute(query, (generation, *chunk, FOREVER))
+    statement = "UPDATE places SET died = ? WHERE image_id IN (??) AND died = ?"
+    execute_in(connection, statement, generation, resettled, FOREVER)
     taken = [(p.source_id, p.path) for p in batch.moved if p.replaces is not None]
     taken += [(p.source_id, p.path) for p in batch.new if p.replaces is not None]
     query = "UPDATE places SET died = ? WHERE source_id = ? AND path = ? AND died = ?"
@@ -192,23 +191,22 @@ def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, Ne
     Tags that a model assigned are not copied: they described another picture.
     """
     heirs = _heirs(new)
-    for chunk in chunks(sorted(heirs)):
-        query = with_list("SELECT image_id, tag, provenance FROM tags WHERE image_id IN (??) AND died = ?", chunk)
-        insert(
-            connection,
-            "tags",
-            [
-                {
-                    "image_id": heirs[image_id],
-                    "tag": tag,
-                    "provenance": f"carried over from {image_id}: {provenance}",
-                    "born": generation,
-                    "died": FOREVER,
-                }
-                for image_id, tag, provenance in connection.execute(query, (*chunk, FOREVER))
-                if not is_from_model(provenance or "")
-            ],
-        )
+    query = "SELECT image_id, tag, provenance FROM tags WHERE image_id IN (??) AND died = ?"
+    insert(
+        connection,
+        "tags",
+        [
+            {
+                "image_id": heirs[image_id],
+                "tag": tag,
+                "provenance": f"carried over from {image_id}: {provenance}",
+                "born": generation,
+                "died": FOREVER,
+            }
+            for image_id, tag, provenance in select_in(connection, query, sorted(heirs), FOREVER)
+            if not is_from_model(provenance or "")
+        ],
+    )
 
 
 def _note_checks(connection: Connection, batch: Changeset) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from imseek.data import layout
 from imseek.data.catalog.backend import new_backend
-from imseek.data.catalog.catalog import now, set_meta
+from imseek.data.catalog.catalog_writer import now, set_meta
 from imseek.data.catalog.sql import Connection, insert
 from imseek.data.catalog.sqlite.lock import WriterLock
 from imseek.data.collection_records import FOREVER, Identity

@@ -80,6 +80,5 @@ def _is_open(name: str) -> bool:
 
 
 def _newest_first(root: Path, paths: list[str]) -> list[str]:
-    """Sort log paths, newest first."""
     ages = {path: found.st_mtime for path in paths if (found := stat_file(root, path)) is not None}
     return sorted(ages, key=lambda path: ages[path], reverse=True)

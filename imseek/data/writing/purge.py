@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from imseek.data import layout
 from imseek.data.catalog import model_files
-from imseek.data.catalog.catalog import get_meta, set_meta
+from imseek.data.catalog.catalog_writer import get_meta, set_meta
 from imseek.data.catalog.sql import Connection, column, scalar
 from imseek.data.collection_records import FOREVER, Shard
 from imseek.data.files import collection_files, durable_files

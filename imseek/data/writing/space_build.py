@@ -1,9 +1,9 @@
 """Build the vectors of a space beside those in use, then switch to it.
 
 A function (:data:`MakeRows`) makes the rows of given image ids, from re-read pictures or anything else. Rows are
-committed every 4,096 rows or ten seconds: as the vector file of each shard whose rows are complete, else in parts. So
-an interrupted build resumes where it stopped, and no vector file ever lacks the row of a live image of its shard.
-Searches see nothing of it before the switch, which is one commit.
+committed every ten seconds or 4,096 rows, fewer of long ones: as the vector file of each shard whose rows are complete,
+else in parts. So an interrupted build resumes where it stopped, and no vector file ever lacks the row of a live image
+of its shard. Searches see nothing of it before the switch, which is one commit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog, spaces
-from imseek.data.catalog.sql import Connection, chunks, column, scalar, with_list
+from imseek.data.catalog.sql import Connection, column, execute_in, scalar, select_in
 from imseek.data.collection_records import FOREVER, Shard
 from imseek.data.files.collection_files import load_array
 from imseek.data.shards import shard_files
@@ -30,7 +30,6 @@ from imseek.types.collection_info import SpaceInfo
 
 COMMIT_ROWS = 4096
 COMMIT_SECONDS = 10.0
-_BLOCK_ROWS = 16_384
 
 #: Takes image ids and yields each, in order, with its (dim,) float16 unit row, or None where it cannot be made.
 #: It may read some ids ahead and may end early.
@@ -122,7 +121,7 @@ class SpaceBuild:
             else:
                 self._buffer[image_id] = row
             due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
-            if due or len(self._buffer) >= COMMIT_ROWS:
+            if due or len(self._buffer) >= min(COMMIT_ROWS, shard_files.block_rows(self.space.dim)):
                 self._close(opened)
                 self._flush()
                 task.report(phase, self.done, self.total, skipped=skipped())
@@ -151,12 +150,9 @@ class SpaceBuild:
         def change(connection: Connection, generation: int) -> None:
             for shard_id, file in staged.items():
                 shard_catalog.publish(self._writer, connection, generation, shard_id, [file])
-            touched: set[int] = set()
-            for chunk in chunks(lost):
-                query = with_list("SELECT shard_id FROM images WHERE image_id IN (??)", chunk)
-                touched.update(column(connection, query, chunk))
-                query = with_list("UPDATE images SET shard_id = NULL WHERE image_id IN (??)", chunk)
-                connection.execute(query, chunk)
+            query = "SELECT shard_id FROM images WHERE image_id IN (??)"
+            touched = {shard_id for (shard_id,) in select_in(connection, query, lost)}
+            execute_in(connection, "UPDATE images SET shard_id = NULL WHERE image_id IN (??)", lost)
             for shard_id in sorted(touched):
                 shard_catalog.write_dead_rows(self._writer, connection, generation, shard_id)
             spaces.put_in_use(connection, self.space.space_id, replaces)
@@ -202,8 +198,9 @@ class SpaceBuild:
         ids = self._load(layout.ids(shard.shard_id))
 
         def blocks() -> Iterator[npt.NDArray[np.float16]]:
-            for start in range(0, len(ids), _BLOCK_ROWS):
-                block = np.array(ids[start : start + _BLOCK_ROWS])
+            size = shard_files.block_rows(self.space.dim)
+            for start in range(0, len(ids), size):
+                block = np.array(ids[start : start + size])
                 rows = np.zeros((len(block), self.space.dim), np.float16)
                 self._parts.fill(block, rows)
                 for n, image_id in enumerate(block.tolist()) if self._buffer else ():

@@ -22,12 +22,13 @@ from imseek.data.catalog.sql import Connection, column
 from imseek.data.collection_records import FOREVER
 from imseek.data.files.collection_files import digest, load_array, remove_files
 from imseek.data.files.durable_files import FileDigest
+from imseek.data.shards.shard_files import block_rows
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError
 
 #: Kind of parts in the catalog.
 PART = "part"
-#: A part with fewer rows is merged into the next one.
+#: A part with fewer rows is merged into the next one; of long rows, fewer do.
 PART_ROWS = 4096
 
 Ids: TypeAlias = npt.NDArray[np.int64]
@@ -92,7 +93,7 @@ class PartialRows:
             return PartsChange((), tuple(gone), None)
         kept = np.empty(0, part_dtype(self._dim))
         last = next(reversed(self._ids), None)
-        if last is not None and last not in gone and len(self._ids[last]) < PART_ROWS:
+        if last is not None and last not in gone and len(self._ids[last]) < min(PART_ROWS, block_rows(self._dim)):
             kept = load_array(self._writer.root, last, mapped=False)
             kept = kept[~np.isin(kept["image_id"], [*finished, *new])]
             gone.append(last)

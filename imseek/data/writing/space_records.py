@@ -12,7 +12,7 @@ from typing import Any
 from imseek.data import layout
 from imseek.data.catalog import shard_catalog
 from imseek.data.catalog.shard_catalog import Folders
-from imseek.data.catalog.sql import Connection, chunks, column, with_list
+from imseek.data.catalog.sql import Connection, column, execute_in
 from imseek.data.collection_records import FOREVER, Current
 from imseek.data.files.collection_files import is_file, load_array
 from imseek.data.repair import orphan_shards
@@ -92,7 +92,7 @@ def _adopt_vectors(
         ids = load_array(folders.root, layout.ids(shard_id), mapped=False)
     except (OSError, ValueError):
         return  # The shard is lost as a whole; a later step of the repair handles it.
-    for chunk in chunks([int(ids[row]) for row in sorted(empty) if row < len(ids)]):
-        query = with_list("UPDATE images SET shard_id = NULL WHERE image_id IN (??) AND shard_id = ?", chunk)
-        connection.execute(query, (*chunk, shard_id))
+    lost = [int(ids[row]) for row in sorted(empty) if row < len(ids)]
+    statement = "UPDATE images SET shard_id = NULL WHERE image_id IN (??) AND shard_id = ?"
+    execute_in(connection, statement, lost, shard_id)
     shard_catalog.write_dead_rows(folders, connection, generation, shard_id)

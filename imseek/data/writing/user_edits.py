@@ -7,7 +7,7 @@ from typing import Any
 
 from imseek.data.catalog import spaces
 from imseek.data.catalog.sql import Connection
-from imseek.data.shards.sidecar_columns import replace_edits
+from imseek.data.shards.sidecar_annotations import replace_edits
 from imseek.data.words import documents
 from imseek.data.writing.writer import Writer
 

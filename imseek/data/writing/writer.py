@@ -21,8 +21,8 @@ from typing import Any
 
 from imseek.data import layout
 from imseek.data.catalog.backend import backend_of
-from imseek.data.catalog.catalog import current_of, get_meta, now, set_meta
 from imseek.data.catalog.catalog_check import check_catalog
+from imseek.data.catalog.catalog_writer import current_of, get_meta, now, set_meta
 from imseek.data.catalog.sql import Connection, column, insert, scalar
 from imseek.data.collection_records import FOREVER, Current, read_identity
 from imseek.data.files import collection_files, durable_files
@@ -288,7 +288,6 @@ class Writer:
         insert(connection, "runs", [run])
 
     def _update_run(self, connection: Connection, **values: object) -> None:
-        """Change columns of this run's record."""
         columns = ", ".join(f"{name} = ?" for name in values)
         connection.execute(f"UPDATE runs SET {columns} WHERE run_id = ?", (*values.values(), self.run_id))  # noqa: S608
 

@@ -18,9 +18,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, cast
 
-from imseek.data.catalog import quarantined_images
+from imseek.data.catalog import quarantined_duplicates
 from imseek.data.catalog.changeset import Changeset
-from imseek.data.catalog.quarantined_images import QuarantineChange, live_sources, look_up_images
+from imseek.data.catalog.quarantined_duplicates import QuarantineChange, live_sources, look_up_images
 from imseek.data.current_generation import read_current
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
@@ -32,11 +32,11 @@ from imseek.data.writing.writer_wait import open_writer
 from imseek.duplicates.action_results import Action, AppliedFile, ApplyReport, Outcome
 from imseek.duplicates.actions import execute, metadata_transfer
 from imseek.duplicates.actions import journal as journals
-from imseek.duplicates.actions.intents import IntentBuilder, PlanItem
+from imseek.duplicates.actions.intent_builder import IntentBuilder, PlanItem
 from imseek.duplicates.actions.journal import Journal
 from imseek.duplicates.actions.journal_records import Intent, State
-from imseek.duplicates.actions.plan_check import check_plan
-from imseek.duplicates.actions.plans import LINK_ACTIONS, MOVE_ACTIONS, Plan
+from imseek.duplicates.actions.plan_scope_check import check_plan
+from imseek.duplicates.actions.plans import LINK_ACTIONS, MOVE_ACTIONS, Plan, size_of
 from imseek.duplicates.actions.precheck import (
     AlreadyDoneError,
     CheckedFile,
@@ -192,7 +192,7 @@ class _Run:
         """Record in the catalog and journal what an earlier run did but may not have recorded."""
         journal = cast(Journal, self._journal)
         intents = [journal.intents[item.n] for item in items]
-        quarantined_images.apply_change(self._writer, self._change(intents))
+        quarantined_duplicates.apply_change(self._writer, self._change(intents))
         self._refresh([i for i in intents if i.action in LINK_ACTIONS])
         journal.note({item.n: "done" for item in items if journal.states[item.n] != "done"})
         for item in items:
@@ -208,7 +208,7 @@ class _Run:
         for item, error in refused:
             self._report_left_alone(item, error)
         journal.record_intents(intents.values())
-        quarantined_images.apply_change(self._writer, self._change(list(intents.values())))
+        quarantined_duplicates.apply_change(self._writer, self._change(list(intents.values())))
         states: dict[int, State] = dict.fromkeys(intents, "left")
         with translate_os_errors(self._root), safe_path.UnsyncedFolders() as unsynced:
             for item, found in ready:
@@ -254,7 +254,7 @@ class _Run:
         """Undo the catalog changes for files that were not moved: make their images live again, remove inherited
         metadata."""
         kept = [intent.image_id for intent in intents if intent.action in MOVE_ACTIONS]
-        quarantined_images.apply_change(
+        quarantined_duplicates.apply_change(
             self._writer,
             replace(metadata_transfer.reversal_change(self._writer, intents, journal), kept=kept),
         )
@@ -328,7 +328,7 @@ class _Run:
 def _acted_file(item: PlanItem, outcome: Outcome, to: bytes | None = None, reason: str = "") -> AppliedFile:
     file = item.file
     action = cast(Action, file.action)
-    return AppliedFile(file.image_id, file.path, action, outcome, to, reason, file.bytes)
+    return AppliedFile(file.image_id, file.path, action, outcome, to, reason, size_of(file))
 
 
 def _batches(items: Sequence[PlanItem]) -> Iterator[Sequence[PlanItem]]:

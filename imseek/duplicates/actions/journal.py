@@ -1,9 +1,8 @@
 """The undo journal: records actions on files before they happen, so that they can be undone from wherever they stopped.
 
 ``<collection>/undo/<id>.jsonl`` has one record per line (:mod:`imseek.duplicates.actions.journal_records`), signed for
-this
-user (:mod:`imseek.duplicates.actions.signature`): the intended action on each file, durable before anything happens,
-and its outcome. The disk has the last word: readers look for each file and identify it by its bytes.
+this user (:mod:`imseek.duplicates.actions.journal_signature`): the intended action on each file, durable before
+anything happens, and its outcome. The disk has the last word: readers look for each file and identify it by its bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from imseek.duplicates.actions.journal_records import (
     State,
     TrashLocation,
 )
-from imseek.duplicates.actions.signature import Signer, load_key
+from imseek.duplicates.actions.journal_signature import Signer, load_key
 from imseek.errors import (
     CorruptCollectionError,
     FormatVersionError,

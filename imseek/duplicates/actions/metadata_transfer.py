@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from imseek.data import layout
 from imseek.data.catalog import tags
-from imseek.data.catalog.quarantined_images import QuarantineChange
+from imseek.data.catalog.quarantined_duplicates import QuarantineChange
 from imseek.data.reader import Reader
 from imseek.data.shards import derived_columns, shard_files
 from imseek.data.shards.metadata_columns import DUPLICATES_PREFIX, is_duplicate_mark

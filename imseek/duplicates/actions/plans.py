@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data import layout
-from imseek.data.catalog.catalog import LIVE, now
+from imseek.data.catalog.catalog_writer import LIVE, now
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, file_uri, is_url, join
-from imseek.data.catalog.quarantined_images import CatalogImage, LiveSource, live_sources, look_up_images
+from imseek.data.catalog.quarantined_duplicates import CatalogImage, LiveSource, live_sources, look_up_images
 from imseek.data.catalog.sources import contains
 from imseek.data.current_generation import read_current
 from imseek.data.files.system_errors import translate_os_errors
@@ -28,7 +28,7 @@ from imseek.duplicates.action_results import Action, FileAction, PlannedFile, Pl
 from imseek.duplicates.actions import plan_file
 from imseek.duplicates.actions.plan_file import TAG
 from imseek.duplicates.grouping.keepers import AnyPath
-from imseek.duplicates.missing_sources import describe_missing, is_missing
+from imseek.duplicates.offline_sources import describe_missing, is_missing
 from imseek.duplicates.results import (
     ConfidenceCount,
     Duplicate,
@@ -63,12 +63,12 @@ class Plan(plan_file.PlanContent):
     @property
     def bytes(self) -> int:
         """Total size of :attr:`files`; links count nothing."""
-        return sum(_size_of(file) for file in self.files)
+        return sum(size_of(file) for file in self.files)
 
     @property
     def sure(self) -> tuple[ConfidenceCount, ...]:
         """:attr:`files` by how sure it is that they are duplicates, the surest first; a plan may not know it."""
-        known = ((file.confidence, _size_of(file)) for file in self.files)
+        known = ((file.confidence, size_of(file)) for file in self.files)
         return count_by_confidence((confidence, size) for confidence, size in known if confidence is not None)
 
     @property
@@ -127,7 +127,8 @@ class Plan(plan_file.PlanContent):
                     raise PlanError(f"{where}: {display_path(folder)} is protected")
 
 
-def _size_of(file: PlannedFile) -> int:
+def size_of(file: PlannedFile) -> int:
+    """Return the bytes that acting on a file is about: 0 if it is a further name of another one."""
     return 0 if file.is_link else file.bytes
 
 
@@ -351,7 +352,7 @@ class _PlanBuilder:
             action,
             None if one.collection == self._collection else one.collection,
             None if one.pair is None or action == "keep" else one.pair.confidence,
-            one.link == "hard" and action != "keep",
+            one.link is not None and action != "keep",
         )
 
 

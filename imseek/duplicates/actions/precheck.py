@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from imseek.data import layout
-from imseek.data.catalog.catalog import LIVE, QUARANTINED
+from imseek.data.catalog.catalog_writer import LIVE, QUARANTINED
 from imseek.data.catalog.changeset import Placement
-from imseek.data.catalog.quarantined_images import CatalogImage, LiveSource
+from imseek.data.catalog.quarantined_duplicates import CatalogImage, LiveSource
 from imseek.data.user_files import file_copies, safe_path
 from imseek.data.user_files.file_stat import FileStat
 from imseek.data.user_files.safe_path import ChangingError, Content, FolderEntry, SafePath

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from imseek.data.catalog import quarantined_images
-from imseek.data.catalog.catalog import LIVE
-from imseek.data.catalog.quarantined_images import QuarantineChange, live_sources, look_up_images
+from imseek.data.catalog import quarantined_duplicates
+from imseek.data.catalog.catalog_writer import LIVE
+from imseek.data.catalog.quarantined_duplicates import QuarantineChange, live_sources, look_up_images
 from imseek.data.files import durable_files
 from imseek.data.user_files import safe_path
 from imseek.data.writing.writer import Writer
@@ -52,7 +52,7 @@ def recover_quarantine(root: Path) -> int:
                 kept = find_moved_file(journal, intent)
                 if gone and kept is not None and os.path.lexists(kept.full):
                     away.add(intent.image_id)
-        quarantined_images.apply_change(writer, QuarantineChange(put_away=sorted(away)))
+        quarantined_duplicates.apply_change(writer, QuarantineChange(put_away=sorted(away)))
     return len(away)
 
 

@@ -17,9 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from imseek.data.catalog import quarantined_images
+from imseek.data.catalog import quarantined_duplicates
 from imseek.data.catalog.changeset import Changeset, Placement
-from imseek.data.catalog.quarantined_images import CatalogImage, live_sources, look_up_images, occupants
+from imseek.data.catalog.quarantined_duplicates import CatalogImage, live_sources, look_up_images, occupants
 from imseek.data.current_generation import read_current
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.trust import check_trusted
@@ -244,7 +244,7 @@ class _Run:
         states = self._journal.states
         # If another file took its place, the next scan finds out what happened to the image.
         kept = [r.intent.image_id for r in results if r.other and r.intent.action in MOVE_ACTIONS]
-        quarantined_images.apply_change(
+        quarantined_duplicates.apply_change(
             writer, replace(metadata_transfer.reversal_change(writer, back, self._journal), kept=kept)
         )
         noted: dict[int, State] = {intent.n: "undone" for intent in back}

@@ -14,7 +14,7 @@ from typing import Final
 
 from imseek.data import layout
 from imseek.data.catalog.place_paths import is_url
-from imseek.data.catalog.quarantined_images import LiveSource, find_past_places
+from imseek.data.catalog.quarantined_duplicates import LiveSource, find_past_places
 from imseek.data.catalog.sources import contains
 from imseek.data.user_files.safe_path import SafePath
 from imseek.duplicates.actions.journal import Journal

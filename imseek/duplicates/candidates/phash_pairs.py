@@ -14,7 +14,7 @@ from imseek.duplicates.candidates.block_pairs import Block, concatenate_parts, p
 from imseek.duplicates.candidates.hamming import Bits, HammingMatches, MultiIndex, expand_runs, select_nearest
 from imseek.duplicates.part_cache import PartCache
 from imseek.duplicates.unique_contents import Hashes, Ids, UniqueContents
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.progress import Task
 from imseek.search.near_duplicates import hamming
 

@@ -18,7 +18,7 @@ from imseek.data.files.array_cache import CacheFolder
 from imseek.duplicates.part_cache import digest
 from imseek.duplicates.unique_contents import Digests
 from imseek.encoders.base import Encoder
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.errors import MediaError
 from imseek.indexer.decode_stage import unit_rows
 from imseek.indexer.ordered_map import OrderedMap

@@ -258,7 +258,7 @@ def classify(
 
     task.report(PHASE, before, whole)
     with ExitStack() as stack:
-        stack.enter_context(_thread_pools().limit(limits=1, user_api="blas"))
+        stack.enter_context(blas_pools().limit(limits=1, user_api="blas"))
         starts = range(0, 0 if task.is_cancelled else len(a), _BATCH)
         for start, (pairs, compared, unreadable) in zip(starts, _map_ahead(judge_batch, starts, stack), strict=False):
             found += pairs
@@ -333,7 +333,7 @@ def _registration_values(verdicts: Sequence[Verdict], name: str) -> Float32:
 
 
 @cache
-def _thread_pools() -> ThreadpoolController:
+def blas_pools() -> ThreadpoolController:
     """Return the controller of the BLAS thread pools. For pictures this small, waking threads costs ten times the
     work."""
     return ThreadpoolController()

@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data.catalog.catalog import set_meta
+from imseek.data.catalog.catalog_writer import set_meta
 from imseek.data.catalog.read_connection import connect_read_only, read_meta
 from imseek.data.writing.writer import Writer
 from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds

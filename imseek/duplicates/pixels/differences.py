@@ -101,7 +101,7 @@ def find_places(a: Luminance, b: Luminance, laid: Registration) -> tuple[PlaceIn
     if min(shared.height, shared.width) < _CELL + 2 * _MARGIN:
         return ()
     places = []
-    for box in _find_boxes(*cut_overlap(one, other, shared, fit)):
+    for box in find_boxes(*cut_overlap(one, other, shared, fit)):
         top, left, bottom, right = (edge + (shared.left if n % 2 else shared.top) for n, edge in enumerate(box))
         here = top / one.shape[0], left / one.shape[1], bottom / one.shape[0], right / one.shape[1]
         there = (
@@ -120,7 +120,7 @@ def _clip(box: BoxEdges) -> BoxEdges:
     return top, left, bottom, right
 
 
-def _find_boxes(first: Luminance, second: Luminance) -> list[tuple[int, int, int, int]]:
+def find_boxes(first: Luminance, second: Luminance) -> list[tuple[int, int, int, int]]:
     """Return the edges of the places where two overlaid pictures differ, in pixels, the largest first."""
     gain, offset = _fit_levels(second, first)
     second = np.float32(gain) * second + np.float32(offset)

@@ -20,9 +20,10 @@ from imseek.encoders.builtin import onnx_cache, recipe, space
 from imseek.encoders.builtin.head import BLOCK, FEATURES, load_head
 from imseek.encoders.builtin.text import CONTEXT_LENGTH, TextTower
 from imseek.encoders.builtin.weights import FILES
-from imseek.encoders.checks import available_cpus, check_modality, check_pictures, check_texts
 from imseek.encoders.device import check_cpu_fp32
+from imseek.encoders.input_checks import available_cpus, check_modality, check_pictures, check_texts
 from imseek.encoders.onnx_network import Network
+from imseek.encoders.patch_features import PatchAlignment
 from imseek.encoders.runtime import Runtime
 from imseek.types.arrays import Float32, Pixels
 
@@ -33,6 +34,7 @@ __all__ = ["BuiltinEncoder"]
 
 _BATCH = 2  # pictures per run; more would overflow a processor's cache
 _SIZE = recipe.PREPROCESSING.size
+CELLS = 49  # of the last feature map
 
 _INFO = EncoderInfo(
     reference=recipe.REFERENCE,
@@ -108,7 +110,7 @@ class BuiltinEncoder:
         features = np.empty((len(batch), FEATURES), dtype=np.float32)
         for start in range(0, len(batch), self._batch_size):
             part = slice(start, start + self._batch_size)
-            logits[part], features[part] = network.outputs({"pixels": batch[part]})
+            logits[part], features[part] = network.outputs({"pixels": batch[part]}, ("logits", "features"))
         # All pictures at once, since reading the head's weights takes longer than using them.
         head = load_head().image_rows(features) if self._version > 1 else None
         return space.image_rows(logits, batch, head)
@@ -127,9 +129,30 @@ class BuiltinEncoder:
         tower, _ = self._texts()
         return chunking.notes([tower.piece_count(text) for text in texts], CONTEXT_LENGTH)
 
+    def patch_features(self, batch: Pixels) -> Float32:
+        """Encode (n, 224, 224, 3) uint8 as the cells of the last feature map: (n, 49, 1280) float32."""
+        check_modality("image", self._modalities, recipe.REFERENCE)
+        check_pictures(batch, _SIZE)
+        network, found = self._images(), np.empty((len(batch), CELLS, FEATURES), np.float32)
+        for start in range(0, len(batch), self._batch_size):
+            part = slice(start, start + self._batch_size)
+            (cells,) = network.outputs({"pixels": batch[part]}, ("cells",))
+            found[part] = cells.reshape(len(cells), FEATURES, CELLS).transpose(0, 2, 1)
+        return found
+
+    def token_states(self, texts: Sequence[str], most: int) -> list[Float32]:
+        """Return MiniLM's states (t, 384) of the first tokens of each text."""
+        check_modality("text", self._modalities, recipe.REFERENCE)
+        check_texts(texts)
+        return self._texts()[0].states(texts, most)
+
+    def patch_alignment(self) -> PatchAlignment:
+        """Return the head, which takes both to one space."""
+        return PatchAlignment(*(part for side in load_head().joint_weights() for part in side))
+
     def prompt_tower(self) -> PromptTower:
         """Load the text tower on torch (:class:`imseek.encoders.prompt_tower.PromptEncoder`)."""
-        from imseek.encoders.builtin.torch_text import load_prompt_tower
+        from imseek.encoders.builtin.prompt_learning_tower import load_prompt_tower
 
         check_modality("text", self._modalities, recipe.REFERENCE)
         return load_prompt_tower(self._texts()[1], load_head() if self._version > 1 else None)

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.encoders.builtin.weights import PackagedFile
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.types.arrays import Float32
 
 FEATURES: Final = 1280  # of EfficientNet-Lite0
@@ -61,6 +61,10 @@ class Head:
     def text_weights(self) -> tuple[Float32, Float32, Float32, Float32]:
         """Return ``text``, ``text_bias``, ``nouns`` and ``projection`` as float32."""
         return *self._text, self._nouns, self._projection
+
+    def joint_weights(self) -> tuple[tuple[Float32, Float32], tuple[Float32, Float32]]:
+        """Return matrix and bias that take features, and those that take MiniLM's vectors, to the joint space."""
+        return self._image, self._text
 
     # A query by words needs no weights of pictures, and the other way round: each is converted on first use.
 

@@ -17,10 +17,10 @@ from imseek.encoders.builtin.space import PROMPTS
 from imseek.encoders.builtin.text import TextTower
 from imseek.encoders.builtin.weights import LITE0, MINILM, class_names
 from imseek.encoders.cache import build_once, cache_dir
-from imseek.encoders.checks import available_cpus, unit_rows
+from imseek.encoders.input_checks import available_cpus, unit_rows
 
 # Increase it when the code that writes the files changes; files with another number are ignored.
-_REVISION: Final = 3
+_REVISION: Final = 4
 _IMAGE_NETWORK: Final = "image.onnx"
 _TEXT_NETWORK: Final = "text.onnx"
 _CLASSES: Final = "classes.npy"
@@ -29,7 +29,7 @@ _CLASSES: Final = "classes.npy"
 def image_network() -> Path:
     """Return the ONNX file of EfficientNet-Lite0.
 
-    ``pixels`` (n, 224, 224, 3) uint8 → ``logits`` (n, 1000) and ``features`` (n, 1280).
+    ``pixels`` (n, 224, 224, 3) uint8 → ``logits`` (n, 1000), ``features`` (n, 1280) and ``cells`` (n, 1280, 7, 7).
     """
     return build_once(_folder("image"), _make_image_files) / _IMAGE_NETWORK
 
@@ -37,7 +37,8 @@ def image_network() -> Path:
 def text_network(notify: Callable[[str], None] | None = None) -> tuple[Path, Path]:
     """Return the ONNX file of MiniLM, ``ids`` and ``mask`` → (n, 384), and the (1000, 384) float32 class vectors.
 
-    ``notify`` receives a line before they are made, which takes some seconds.
+    A second output of the file are the states of tokens. ``notify`` receives a line before the files are made, which
+    takes some seconds.
     """
 
     def make(folder: Path) -> None:
@@ -54,7 +55,7 @@ def _folder(modality: str) -> Path:
 
 
 def _make_image_files(folder: Path) -> None:
-    from imseek.encoders.builtin.networks import write_lite0
+    from imseek.encoders.builtin.onnx_graphs import write_lite0
     from imseek.encoders.builtin.torch_file import read_tensors
 
     state = read_tensors(LITE0.read())
@@ -64,7 +65,7 @@ def _make_image_files(folder: Path) -> None:
 def _make_text_files(folder: Path) -> None:
     import safetensors.numpy
 
-    from imseek.encoders.builtin.networks import write_minilm
+    from imseek.encoders.builtin.onnx_graphs import write_minilm
 
     write_minilm(folder / _TEXT_NETWORK, safetensors.numpy.load(MINILM.read()))
     tower = TextTower(folder / _TEXT_NETWORK, threads=available_cpus())

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from imseek.encoders.builtin.colour import COLOURS, colour_shares, named_colours
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.input_checks import unit_rows
 from imseek.types.arrays import Float32, Pixels
 
 CLASS_COUNT: Final = 1000

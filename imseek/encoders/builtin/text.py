@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from imseek.encoders.builtin.weights import TOKENIZER
-from imseek.encoders.checks import merge_pieces
+from imseek.encoders.input_checks import merge_pieces
 from imseek.encoders.onnx_network import Network
 from imseek.types.arrays import Float32
 
@@ -40,6 +41,15 @@ class TextTower:
             rows[chosen] = self._run([flat[i] for i in chosen])
         return merge_pieces(rows, [len(of_text) for of_text in pieces])
 
+    def states(self, texts: Sequence[str], most: int) -> list[Float32]:
+        """Return the states (t, 384) float32 of each text's first tokens, at most ``most``, not its start and end."""
+        found = []
+        for text in texts:
+            ids, mask = _batch([self._pieces(text)[0]])
+            (states,) = self._network.outputs({"ids": ids, "mask": mask}, ("states",))
+            found.append(states[0, 1:-1][:most])
+        return found
+
     def piece_count(self, text: str) -> int:
         """Count the pieces that ``text`` is cut into."""
         return len(self._pieces(text))
@@ -49,9 +59,15 @@ class TextTower:
         return [encoding.ids, *(piece.ids for piece in encoding.overflowing)]
 
     def _run(self, batch: Sequence[Sequence[int]]) -> Float32:
-        ids = np.zeros((len(batch), max(map(len, batch))), dtype=np.int64)  # 0 is the padding token
-        mask = np.zeros_like(ids)
-        for i, row in enumerate(batch):
-            ids[i, : len(row)] = row
-            mask[i, : len(row)] = 1
+        ids, mask = _batch(batch)
         return self._network({"ids": ids, "mask": mask})
+
+
+def _batch(pieces: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pad ids of tokens: (n, length) ids and a mask of those that are there."""
+    ids = np.zeros((len(pieces), max(map(len, pieces))), dtype=np.int64)  # 0 is the padding token
+    mask = np.zeros_like(ids)
+    for i, row in enumerate(pieces):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return ids, mask

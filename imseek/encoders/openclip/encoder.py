@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from imseek.encoders import hub
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.checkpoint import read_logit_parameters
-from imseek.encoders.checks import available_cpus, check_modality
 from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.input_checks import available_cpus, check_modality
 from imseek.encoders.library_encoder import LibraryEncoder
 from imseek.encoders.openclip import eva_clip, long_clip
 from imseek.encoders.openclip.source import Source, locate

@@ -15,8 +15,8 @@ from typing import Any, Final, Self
 
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.cache import is_complete
-from imseek.encoders.checks import available_cpus
-from imseek.encoders.exported_tower import TowerMetadata, tower_folder
+from imseek.encoders.exported_tower_cache import TowerMetadata, tower_folder
+from imseek.encoders.input_checks import available_cpus
 from imseek.encoders.openclip import tokens
 from imseek.encoders.openclip.text import OnnxText, TextTower
 from imseek.encoders.runtime import Runtime

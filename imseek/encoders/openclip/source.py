@@ -196,7 +196,11 @@ def _locate_on_hub(reference: str, repository: str) -> Source:
 
 def _locate_folder(folder: Path) -> Source:
     if not (folder / _CONFIG_FILE).is_file():
-        raise EncoderUnavailableError(f"{folder} holds no {_CONFIG_FILE}")
+        raise EncoderUnavailableError(
+            f"{folder} holds no model" if folder.is_dir() else f"there is no folder {folder}",
+            hint=f"a model of open_clip comes with {_CONFIG_FILE}, one of transformers with config.json, and one of "
+            "sentence-transformers with modules.json",
+        )
     checkpoints = [path for suffix in ("safetensors", "bin", "pth") for path in sorted(folder.glob(f"*.{suffix}"))]
     if len(checkpoints) != 1:  # open_clip would choose one by its own rules
         raise EncoderUnavailableError(f"{folder} holds {len(checkpoints)} files of weights instead of one")

@@ -9,15 +9,13 @@ from typing import TypeAlias
 import numpy as np
 
 from imseek.encoders import chunking
-from imseek.encoders.checks import check_texts, merge_pieces
+from imseek.encoders.input_checks import check_texts, encode_in_pieces
 from imseek.encoders.onnx_network import Network
 from imseek.encoders.openclip.tokens import Ids, Tokenizer
 from imseek.types.arrays import Float32
 
 #: (n, context) ids → (n, dim) unit rows
 Encode: TypeAlias = Callable[[Ids], Float32]
-
-_BATCH = 32
 
 
 class TextTower:
@@ -31,12 +29,7 @@ class TextTower:
     def __call__(self, texts: Sequence[str]) -> Float32:
         """Encode n non-empty texts as (n, dim) float32 unit rows. Raises QueryError for an empty text."""
         check_texts(texts)
-        pieces = [self._pieces(text) for text in texts]
-        flat = [piece for of_text in pieces for piece in of_text]
-        rows = np.empty((len(flat), self._dim), dtype=np.float32)
-        for start in range(0, len(flat), _BATCH):
-            rows[start : start + _BATCH] = self._encode(self._tokenizer(flat[start : start + _BATCH]))
-        return merge_pieces(rows, [len(of_text) for of_text in pieces])
+        return encode_in_pieces(texts, self._pieces, lambda some: self._encode(self._tokenizer(some)), self._dim)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Return a line for each text that exceeds the context window."""

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from imseek.encoders.base import Encoder
-from imseek.encoders.checks import merge_pieces
+from imseek.encoders.input_checks import merge_pieces
 from imseek.errors import EncoderUnavailableError, UsageError, did_you_mean
 from imseek.types.arrays import Float32
 

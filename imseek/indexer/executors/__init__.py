@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable
 
 from imseek.data.collection_records import read_identity
 from imseek.data.writing.writer import Writer
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.encoders.runtime import Runtime
 from imseek.indexer.decode_stage import Item, Result
 from imseek.indexer.executors.base import Executor, Plan

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from imseek._version import __version__
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.input_checks import available_cpus
 from imseek.errors import ExecutorError, ImseekError, MissingExtraError, UsageError
 from imseek.indexer.executors.worker import Setup
 from imseek.types.executors import Ray

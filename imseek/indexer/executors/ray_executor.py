@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from types import TracebackType
 from typing import Any, Final
 
 import numpy as np
@@ -160,9 +159,7 @@ class Dispatcher:
             self._undo = undo.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._undo.close()
 
     def give(self, piece: WorkUnit) -> None:
@@ -184,7 +181,8 @@ class Dispatcher:
                 self._start_worker()
             began = time.monotonic()
             while not self._closing.is_set():
-                self._receive_pieces()
+                while not self._incoming.empty():
+                    self._pieces.append(self._incoming.get())
                 self._assign_pieces()
                 if any(worker.host for worker in self._workers):
                     began = time.monotonic()
@@ -210,10 +208,6 @@ class Dispatcher:
                 self._pieces.append(self._incoming.get(timeout=POLL_SECONDS))
             except queue.Empty:
                 continue
-
-    def _receive_pieces(self) -> None:
-        while not self._incoming.empty():
-            self._pieces.append(self._incoming.get())
 
     def _assign_pieces(self) -> None:
         for worker in sorted(self._workers, key=lambda one: len(one.pieces)):

@@ -83,17 +83,12 @@ class Archives:
     def trouble(self) -> str | None:
         if not is_url(self._root):
             return trouble_at(self._root)
-        try:
-            self._elsewhere, missing = remote_files.list_files(self._root)
-        except FileNotFoundError:
-            return MISSING
-        except OSError as error:
-            return str(error.strerror or error)
+        self._elsewhere, missing, trouble = remote_files.try_list_files(self._root)
         if missing:
             shown = f"{len(missing)} of the files it names are" if len(missing) > 1 else "1 file it names is"
             first = display_path(missing[0])
             self.notes.append(f"{display_path(self._root)}: {shown} missing or cannot be reached ({first})")
-        return None
+        return trouble
 
     def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         if not is_url(self._root):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
-from imseek.media.annotations import Annotations
+from imseek.media.annotation_values import Annotations
 from imseek.types.pictures import ImageFacts, SkipReason
 
 Scalar: TypeAlias = str | int | float | bool | None

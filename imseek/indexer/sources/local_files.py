@@ -23,7 +23,7 @@ from imseek.indexer.sources.sidecar_files import (
     sidecars_of,
     stat_sidecars,
 )
-from imseek.media.annotations import Annotations
+from imseek.media.annotation_values import Annotations
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.media.sidecar import MAX_BYTES, Sidecar, read_sidecar
 from imseek.types.pictures import SkipReason, display_path

@@ -12,7 +12,6 @@ import os
 import stat
 import threading
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final, Self
 
 from imseek.data.catalog.place_paths import is_url
@@ -67,9 +66,7 @@ class PlaceReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for source in self._sources.values():
             source.close()
 

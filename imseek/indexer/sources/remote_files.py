@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 
 from imseek.data.user_files.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import ImseekError, MissingExtraError, UsageError
+from imseek.indexer.sources.base import MISSING
 from imseek.progress import Cancelled
 from imseek.types.pictures import display_path
 
@@ -42,6 +43,16 @@ def check_url(root: bytes, *, writing: bool = False) -> None:
     _expand_braces(path)
     if writing and "http" in system.protocol:
         raise UsageError(f"nothing can be written to {display_path(root)}")
+
+
+def try_list_files(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes], str | None]:
+    """List files as :func:`list_files`; returns also why that is not possible, or None."""
+    try:
+        return *list_files(root), None
+    except FileNotFoundError:
+        return [], [], MISSING
+    except OSError as error:
+        return [], [], str(error.strerror or error)
 
 
 def list_files(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:

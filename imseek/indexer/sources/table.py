@@ -115,13 +115,8 @@ class Table:
     def trouble(self) -> str | None:
         if not is_url(self._root):
             return trouble_at(self._root)
-        try:
-            self._elsewhere, _ = remote_files.list_files(self._root)
-        except FileNotFoundError:
-            return MISSING
-        except OSError as error:
-            return str(error.strerror or error)
-        return None
+        self._elsewhere, _, trouble = remote_files.try_list_files(self._root)
+        return trouble
 
     def check(self) -> None:
         """Raise UsageError if no table has a recognisable image column, unless all are damaged."""

@@ -151,7 +151,9 @@ class Vectors:
             start += len(block)
         if others:
             rows_were = "1 row was" if others == 1 else f"{others:,} rows were"
-            self.notes.append(f"{self._display(container.path)}: {rows_were} not of unit length: normalised")
+            self.notes.append(
+                f"{display_path(join(self._root, container.path))}: {rows_were} not of unit length: normalised"
+            )
 
     def load(self, found: FoundImage) -> Content:
         """Return the row of a scanned picture; the picture itself for an entry from ``find``."""
@@ -235,9 +237,6 @@ class Vectors:
         digest = int.from_bytes(hashlib.sha256(both).digest()[:8], "big") >> 1
         times = max(array.mtime_ns, other.mtime_ns), max(array.ctime_ns, other.ctime_ns)
         return FileStat(array.size + other.size, *times, digest, array.checked_ns)
-
-    def _display(self, path: bytes) -> str:
-        return display_path(join(self._root, path))
 
 
 def open_vectors(

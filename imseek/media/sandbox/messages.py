@@ -26,7 +26,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.errors import MediaError
-from imseek.media.annotations import RATINGS, tidy, tidy_list
+from imseek.media.annotation_values import RATINGS, tidy, tidy_list
 from imseek.types.arrays import Pixels
 from imseek.types.pictures import ImageFacts, Luma, SkipReason
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
-from typing import Final, TypeAlias
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, Final, TypeAlias
 
 from sqlglot import exp
 
@@ -19,13 +19,38 @@ from imseek.errors import QueryError
 from imseek.search.where import columns_and_functions as v
 from imseek.search.where import names as known
 from imseek.search.where.columns_and_functions import NUMBERS, TEXTS, TIMES, Kind, Source
-from imseek.search.where.compiled_filter import CompiledFilter, TypedExpression, Value
 from imseek.search.where.constants import IGNORE_CASE, check_pattern, number_sql, parse_number, parse_time
 from imseek.search.where.filter_errors import list_refusal, not_orderable, quote_node, too_large, unsupported_node
-from imseek.search.where.grammar import MAX_NESTING, parse, too_deep
+from imseek.search.where.grammar import MAX_NESTING, operands, parse, too_deep
 
 #: Maximum length of a filter's SQL in characters. Expressions that DuckDB would repeat are repeated here, and counted.
 MAX_SQL: Final = 65_536
+Value: TypeAlias = str | datetime | date
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFilter:
+    """A filter as SQL of type BOOLEAN, over columns ``c0``, ``c1``… (``inputs``) with parameters ``$1``, ``$2``…"""
+
+    sql: str
+    inputs: tuple[Source, ...]
+    parameters: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TypedExpression:
+    """SQL of an expression with its kind.
+
+    For a constant text or number, ``value`` is that constant, and ``parameter`` the index (from 0) of a text's
+    parameter.
+    """
+
+    sql: str
+    kind: Kind
+    node: Any = None
+    value: Any = None
+    parameter: int | None = None
+    constant: bool = False
 
 
 def compile_filter(text: str, columns: Mapping[str, Kind]) -> CompiledFilter:
@@ -109,15 +134,7 @@ class _Compiler:
 
     def _logic(self, node: exp.Expr, depth: int) -> TypedExpression:
         """Compile AND or OR: a chain of any length, as a balanced tree."""
-        parts: list[exp.Expr] = []
-        waiting = [node]
-        while waiting:
-            one = waiting.pop()
-            if type(one) is type(node):
-                waiting += [one.args["expression"], one.this]
-            else:
-                parts.append(one)
-        sqls = [self._truth(part, depth) for part in parts]
+        sqls = [self._truth(part, depth) for part in operands(node)]
         word = "AND" if isinstance(node, exp.And) else "OR"
         while len(sqls) > 1:
             pairs = [f"({a} {word} {b})" for a, b in zip(sqls[::2], sqls[1::2], strict=False)]

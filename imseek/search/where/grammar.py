@@ -147,6 +147,18 @@ def _check(tokens: list[Token]) -> None:
             raise too_deep()
 
 
+def operands(node: exp.Expr) -> list[exp.Expr]:
+    """Return the operands of a chain of ANDs or ORs, however long, in order."""
+    parts, waiting = [], [node]
+    while waiting:
+        one = waiting.pop()
+        if type(one) is type(node):
+            waiting += [one.args["expression"], one.this]
+        else:
+            parts.append(one)
+    return parts
+
+
 def too_deep() -> QueryError:
     return QueryError(f"the filter is nested more than {MAX_NESTING} deep", hint="write long lists with IN (…)")
 

@@ -22,7 +22,7 @@ from imseek.search.where.columns_and_functions import ALIASES, VIRTUAL, Kind
 from imseek.search.where.compiler import compile_filter
 from imseek.search.where.constants import parse_number, parse_time
 from imseek.search.where.filter_errors import quote_node
-from imseek.search.where.grammar import parse
+from imseek.search.where.grammar import operands, parse
 
 #: Returns the ids of images within a distance in kilometres of a latitude and a longitude.
 NearbySearch: TypeAlias = Callable[[float, float, float], Sequence[int]]
@@ -93,11 +93,11 @@ class _Writer:
         return self.truth(node.this)
 
     def _and(self, node: exp.Expr) -> _Truth:
-        parts = [self.truth(part) for part in _flatten(node)]
+        parts = [self.truth(part) for part in operands(node)]
         return _Truth(_all(part.yes for part in parts), _any(part.no for part in parts))
 
     def _or(self, node: exp.Expr) -> _Truth:
-        parts = [self.truth(part) for part in _flatten(node)]
+        parts = [self.truth(part) for part in operands(node)]
         return _Truth(_any(part.yes for part in parts), _all(part.no for part in parts))
 
     def _not(self, node: exp.Expr) -> _Truth:
@@ -315,17 +315,6 @@ def _strip_parens(node: exp.Expr) -> exp.Expr:
     while isinstance(node, exp.Paren):
         node = node.this
     return node
-
-
-def _flatten(node: exp.Expr) -> list[exp.Expr]:
-    parts, waiting = [], [node]
-    while waiting:
-        one = waiting.pop()
-        if type(one) is type(node):
-            waiting += [one.args["expression"], one.this]
-        else:
-            parts.append(one)
-    return parts
 
 
 def _unsupported(node: exp.Expr, what: str | None = None) -> QueryError:

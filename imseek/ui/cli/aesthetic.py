@@ -9,10 +9,11 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, SaveScoresOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, SaveScoresOption, WhereOption
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.render.result_json import to_json
@@ -23,13 +24,10 @@ if TYPE_CHECKING:
     from imseek.ui.cli.score_answers import ScoredPictures
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "aesthetic",
-        epilog=examples("imseek aesthetic --weights sac+logos+ava1-l14-linearMSE.pth --save aesthetic"),
-    )(aesthetic)
+app = Group()
 
 
+@app.command("imseek aesthetic --weights sac+logos+ava1-l14-linearMSE.pth --save aesthetic")
 @with_groups(output=LIST_FLAGS)
 def aesthetic(
     weights: Annotated[

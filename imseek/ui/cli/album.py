@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from imseek.errors import UsageError
-from imseek.types.albums import Album, AlbumInfo
+from imseek.types.albums import Album, AlbumInfo, AlbumReport
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.image_arguments import parse_image, parse_images
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
-from imseek.ui.cli.output import say
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
+from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable
 
-if TYPE_CHECKING:
-    from imseek.types.albums import AlbumReport
-
 app = Group(
     "List, create and change albums: tags with a cover and an order.",
-    epilog=examples("imseek album create Lisbon --where \"path LIKE '%/lisbon/%'\"", "imseek album list"),
+    "imseek album create Lisbon --where \"path LIKE '%/lisbon/%'\"",
+    "imseek album list",
 )
 
 
@@ -46,93 +43,68 @@ ImagesArgument = Annotated[
 WhereOption = Annotated[str | None, options.where("All images that match this condition (docs/where.md).")]
 
 
-@app.command("list", epilog=examples("imseek album list"))
+@app.command("imseek album list", name="list")
 @with_groups(output=LIST_FLAGS)
-def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
+def list_(collection: CollectionOption = None, *, output: ListFlags) -> int:
     """List all albums with how many images they have."""
     from imseek import albums
 
-    chosen = choose_collection(collection, quiet=output.as_json)
-    found = albums.every(chosen.path)
+    run = Run.on(collection, as_json=output.as_json)
+    found = albums.every(run.path)
     output.write(("name", "images", "cover"), map(to_json, found))
-    if output.as_json:
-        print_answer(AlbumList(found), chosen)
-    elif found:
-        lines = [(f"{one.images:,}", printable(one.name)) for one in found]
-        output.print_list(table(("images", "album"), lines, right=(0,)))
-    else:
-        say("there is no album yet: `imseek album create NAME`")
+    rows = [(f"{one.images:,}", printable(one.name)) for one in found]
+    notes = [] if found else ["there is no album yet: `imseek album create NAME`"]
+    lines = [table(("images", "album"), rows, right=(0,))] if found else []
+    return run.finish(AlbumList(found), output.lines(lambda: lines), notes=notes)
 
 
-@app.command(epilog=examples("imseek album show Lisbon", "imseek album show Lisbon --json | jq '.image_ids[]'"))
-def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
+@app.command("imseek album show Lisbon", "imseek album show Lisbon --json | jq '.image_ids[]'")
+def show(run: Run, name: NameArgument) -> int:
     """Print the ids of an album's images, in its order."""
     from imseek import albums
 
-    run = Run.on(collection, as_json=as_json)
     found: Album = albums.get(run.path, name)
     return run.finish(found, lambda: [str(image_id) for image_id in found.image_ids])
 
 
-@app.command(epilog=examples("imseek album create Lisbon 17 harbour.jpg", "imseek album create best"))
+@app.command("imseek album create Lisbon 17 harbour.jpg", "imseek album create best")
 def create(
+    run: Run,
     name: NameArgument,
     images: ImagesArgument = None,
     where: WhereOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Create an album, empty or with images. A tag of that name becomes the album, with the images that have it."""
     from imseek import albums
 
     listed = parse_images(images or ())
-    run = Run.on(collection, as_json=as_json)
     return _print_report(run, albums.create(run.path, name, listed, where=where))
 
 
-@app.command(epilog=examples("imseek album add Lisbon 17 harbour.jpg", "imseek album add Lisbon --where 'year = 2024'"))
-def add(
-    name: NameArgument,
-    images: ImagesArgument = None,
-    where: WhereOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
-) -> int:
+@app.command("imseek album add Lisbon 17 harbour.jpg", "imseek album add Lisbon --where 'year = 2024'")
+def add(run: Run, name: NameArgument, images: ImagesArgument = None, where: WhereOption = None) -> int:
     """Add images to the end of an album."""
     from imseek import albums
 
-    _check_images(images, where)
-    listed = parse_images(images or ())
-    run = Run.on(collection, as_json=as_json)
-    return _print_report(run, albums.add(run.path, name, listed, where=where))
+    return _change_members(albums.add, run, name, images, where)
 
 
-@app.command(epilog=examples("imseek album remove Lisbon 17"))
-def remove(
-    name: NameArgument,
-    images: ImagesArgument = None,
-    where: WhereOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
-) -> int:
+@app.command("imseek album remove Lisbon 17")
+def remove(run: Run, name: NameArgument, images: ImagesArgument = None, where: WhereOption = None) -> int:
     """Remove images from an album; they stay in the collection."""
     from imseek import albums
 
-    _check_images(images, where)
-    listed = parse_images(images or ())
-    run = Run.on(collection, as_json=as_json)
-    return _print_report(run, albums.remove(run.path, name, listed, where=where))
+    return _change_members(albums.remove, run, name, images, where)
 
 
-@app.command(epilog=examples("imseek album arrange Lisbon 23 17", "imseek album arrange Lisbon --cover 17"))
+@app.command("imseek album arrange Lisbon 23 17", "imseek album arrange Lisbon --cover 17")
 def arrange(
+    run: Run,
     name: NameArgument,
     images: ImagesArgument = None,
     cover: Annotated[
         str | None, typer.Option("--cover", metavar="IMAGE", help="Choose the image that stands for the album.")
     ] = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Put images of an album in this order, before its others, and choose its cover."""
     from imseek import albums
@@ -141,7 +113,6 @@ def arrange(
         raise UsageError("no images are given", hint="name ids or files in the order that they are to have, or --cover")
     listed = parse_images(images or ())
     chosen = None if cover is None else parse_image(cover)
-    run = Run.on(collection, as_json=as_json)
     report = albums.arrange(run.path, name, listed) if images else None
     if chosen is not None:
         report = albums.set_cover(run.path, name, chosen)
@@ -149,33 +120,34 @@ def arrange(
     return _print_report(run, report)
 
 
-@app.command(epilog=examples("imseek album rename Lisbon 'Lisbon 2024'"))
+@app.command("imseek album rename Lisbon 'Lisbon 2024'")
 def rename(
+    run: Run,
     name: NameArgument,
     to: Annotated[str, typer.Argument(metavar="NEW", help="The new name of the album.")],
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Rename an album, and its tag on all images."""
     from imseek import albums
 
-    run = Run.on(collection, as_json=as_json)
     return _print_report(run, albums.rename(run.path, name, to))
 
 
-@app.command(epilog=examples("imseek album delete Lisbon"))
-def delete(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
+@app.command("imseek album delete Lisbon")
+def delete(run: Run, name: NameArgument) -> int:
     """Delete an album, and its tag on all images; the images stay in the collection."""
     from imseek import albums
 
-    run = Run.on(collection, as_json=as_json)
     report = albums.delete(run.path, name)
     return run.finish(report, lambda: [f"deleted {printable(name)}; {format_count(report.changed, 'image')} stay"])
 
 
-def _check_images(images: list[str] | None, where: str | None) -> None:
+def _change_members(
+    change: Callable[..., AlbumReport], run: Run, name: str, images: list[str] | None, where: str | None
+) -> int:
     if not images and where is None:
         raise UsageError("no images are given", hint="name ids or files, use - for stdin, or --where")
+    listed = parse_images(images or ())
+    return _print_report(run, change(run.path, name, listed, where=where))
 
 
 def _print_report(run: Run, report: AlbumReport) -> int:

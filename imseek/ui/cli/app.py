@@ -28,7 +28,7 @@ from imseek._version import __version__
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError, UntrustedServerError
 from imseek.ui.cli import consent
 from imseek.ui.cli.command_classes import CommandGroup, Group
-from imseek.ui.cli.common_options import BARE_QUERY, examples
+from imseek.ui.cli.common_options import BARE_QUERY, example_lines
 from imseek.ui.cli.optional_values import insert_values
 from imseek.ui.cli.output import report_error
 from imseek.ui.cli.usage_errors import usage_message
@@ -136,10 +136,7 @@ class _Commands(MutableMapping[str, Any]):
             path = f"imseek.ui.cli.{self._declared[name].module}"
             module = importlib.import_module(path)  # noqa: TID251 - a module of this package, named above
             group = Group()
-            if hasattr(module, "register"):
-                module.register(group)
-            else:
-                group.add_typer(module.app, name=name)
+            group.add_typer(module.app, name=name if module.app.is_family else None)
             group.callback()(_no_options)
             self._loaded.update(typer.main.get_group(group).commands)
         return self._loaded[name]
@@ -201,11 +198,8 @@ app = typer.Typer(
     name="imseek",
     cls=_Sections,
     help="Search your own images by words or by another image.",
-    epilog=examples(
-        "imseek demo",
-        "imseek index ~/Pictures",
-        "imseek search 'a boat on a lake'",
-        "imseek 'a boat on a lake'",
+    epilog=example_lines(
+        ("imseek demo", "imseek index ~/Pictures", "imseek search 'a boat on a lake'", "imseek 'a boat on a lake'")
     ),
     rich_markup_mode=None,  # Rich costs 50 ms and reads markup in file names
     pretty_exceptions_enable=False,

@@ -13,27 +13,28 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from imseek import library
-from imseek.duplicates.action_results import UndoInfo
+from imseek.duplicates.action_results import (
+    AppliedFile,
+    ApplyReport,
+    ForeignJournal,
+    Outcome,
+    RefusedFile,
+    UndoInfo,
+    UndoneFile,
+    UndoReport,
+)
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import resolve_collection
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, rare
 from imseek.ui.cli.output import say_collection
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
-    from imseek.duplicates.action_results import (
-        AppliedFile,
-        ApplyReport,
-        ForeignJournal,
-        Outcome,
-        RefusedFile,
-        UndoneFile,
-        UndoReport,
-    )
     from imseek.library import ResolvedCollection
 
 YesOption: TypeAlias = Annotated[bool, options.yes("Make the changes. Without this, only show what would be done.")]
@@ -60,21 +61,10 @@ class UndoList:
     """The newest first."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "apply",
-        epilog=examples("imseek duplicates apply plan.json", "imseek duplicates apply plan.json --yes"),
-    )(apply)
-    app.command(
-        "undo",
-        epilog=examples(
-            "imseek duplicates undo --list",
-            "imseek duplicates undo",
-            "imseek duplicates undo 20260301-120000-1f2e3d --yes",
-        ),
-    )(undo)
+app = Group()
 
 
+@app.command("imseek duplicates apply plan.json", "imseek duplicates apply plan.json --yes")
 def apply(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan written by `imseek duplicates find --plan`.")],
     yes: YesOption = False,
@@ -98,7 +88,11 @@ def apply(
     return _exit_code(report, run)
 
 
+@app.command(
+    "imseek duplicates undo --list", "imseek duplicates undo", "imseek duplicates undo 20260301-120000-1f2e3d --yes"
+)
 def undo(
+    run: Run,
     undo_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The id that `--list` shows (default: the newest).")
     ] = None,
@@ -112,8 +106,6 @@ def undo(
         ),
     ] = False,
     limit: LimitOption = 20,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Undo what `imseek duplicates apply` moved or replaced. Exits with 1 if some files had to be left
     alone, or if the journal is damaged, so that it may not list every file."""
@@ -124,7 +116,6 @@ def undo(
             "--list only lists, so other options have no effect",
             hint="leave out ID, --yes and --trust-journal",
         )
-    run = Run.on(collection, as_json=as_json)
     if listed:
         known = duplicates.undoable(run.path)
         return run.finish(UndoList(known), lambda: [_journal_table(known)])

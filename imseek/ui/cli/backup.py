@@ -11,12 +11,12 @@ import typer
 
 from imseek import library
 from imseek.errors import ImseekError, UsageError
-from imseek.types.backup import BackupReport, RestoreReport
+from imseek.types.backup import BackupInfo, BackupReport, RestoreReport
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder
 from imseek.ui.cli.output import say, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.render.result_json import CollectionName, print_answer, print_json
@@ -24,16 +24,13 @@ from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.library import NamedCollection
-    from imseek.types.backup import BackupInfo
 
 app = Group(
     "Back up a collection to one archive, verify it, restore it.",
+    "imseek backup create photos.tar",
+    "imseek backup verify photos.tar",
+    "imseek backup restore photos.tar photos",
     default="create",
-    epilog=examples(
-        "imseek backup create photos.tar",
-        "imseek backup verify photos.tar",
-        "imseek backup restore photos.tar photos",
-    ),
 )
 
 ArchiveArgument: TypeAlias = Annotated[
@@ -61,11 +58,9 @@ class RestoreAnswer:
 
 
 @app.command(
-    epilog=examples(
-        "imseek backup create photos.tar",
-        "imseek backup create --no-index -c holidays s3://bucket/holidays.tar",
-        "imseek backup create - | ssh nas 'cat > photos.tar'",
-    )
+    "imseek backup create photos.tar",
+    "imseek backup create --no-index -c holidays s3://bucket/holidays.tar",
+    "imseek backup create - | ssh nas 'cat > photos.tar'",
 )
 def create(
     archive: ArchiveArgument,
@@ -102,7 +97,7 @@ def create(
         print(line)
 
 
-@app.command(epilog=examples("imseek backup verify photos.tar", "ssh nas 'cat photos.tar' | imseek backup verify -"))
+@app.command("imseek backup verify photos.tar", "ssh nas 'cat photos.tar' | imseek backup verify -")
 def verify(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
     """Check every file in an archive against its checksum. Nothing is written."""
     import imseek
@@ -116,13 +111,11 @@ def verify(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command(
-    epilog=examples(
-        "imseek backup restore photos.tar photos",
-        "imseek backup restore photos.tar /srv/photos/.imseek",
-        "imseek backup restore --copy photos.tar experiment",
-        "imseek backup restore --with-undo photos.tar photos",
-        "ssh nas 'cat photos.tar' | imseek backup restore - photos",
-    )
+    "imseek backup restore photos.tar photos",
+    "imseek backup restore photos.tar /srv/photos/.imseek",
+    "imseek backup restore --copy photos.tar experiment",
+    "imseek backup restore --with-undo photos.tar photos",
+    "ssh nas 'cat photos.tar' | imseek backup restore - photos",
 )
 def restore(
     archive: ArchiveArgument,

@@ -15,11 +15,13 @@ from imseek.errors import MissingExtraError, UsageError
 from imseek.search import By, option_fields
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, WhereOption
 from imseek.ui.cli.desktop_viewer import open_in_viewer
+from imseek.ui.cli.hit_listing import print_places
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.output_files import is_stdout, new_file
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.cli.search import ServerCollection, ServerOption, connect_server
 
 if TYPE_CHECKING:
@@ -27,17 +29,12 @@ if TYPE_CHECKING:
     from imseek.types.search_results import Hit
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "browse",
-        epilog=examples(
-            "imseek browse",
-            "imseek browse 'a red bicycle'",
-            "imseek browse 'a red bicycle' --paths | xargs -d '\\n' ls -l",
-        ),
-    )(browse)
+app = Group()
 
 
+@app.command(
+    "imseek browse", "imseek browse 'a red bicycle'", "imseek browse 'a red bicycle' --paths | xargs -d '\\n' ls -l"
+)
 @with_runtime("device", "precision")
 def browse(
     text: Annotated[
@@ -97,11 +94,5 @@ def _write(path: Path, lines: Sequence[str]) -> None:
 
 
 def _print(hits: Sequence[Hit], *, exact: bool) -> None:
-    places = [hit.place for hit in hits if hit.place is not None]
-    if exact:
-        sys.stdout.buffer.write(b"".join(place.path + b"\0" for place in places))
-    else:
-        for place in places:
-            print(place.display)
-    if left := len(hits) - len(places):
+    if left := len(hits) - print_places(hits, exact=exact):
         say(f"{left} selected without a known file are left out")

@@ -11,16 +11,16 @@ import typer
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import pairs_file
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import (
     CollectionOption,
     SaveScoresOption,
     WhereOption,
-    examples,
 )
 from imseek.ui.cli.evaluate_shared import left_out_lines
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.quantities import parse_share
@@ -37,18 +37,16 @@ _COLUMNS: Final = ("score", *IMAGE_COLUMNS, "caption")
 _MEASURE_NAMES: Final = {"cosine": "cosine", "clipscore": "CLIPScore", "refclipscore": "RefCLIPScore"}
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "captions",
-        epilog=examples(
-            "imseek captions",
-            "imseek captions -n 500 --csv worst.csv",
-            "imseek captions --score --save clipscore",
-            "imseek captions --keep 30% --basic --export kept.parquet",
-        ),
-    )(run)
+app = Group()
 
 
+@app.command(
+    "imseek captions",
+    "imseek captions -n 500 --csv worst.csv",
+    "imseek captions --score --save clipscore",
+    "imseek captions --keep 30% --basic --export kept.parquet",
+    name="captions",
+)
 @with_groups(output=LIST_FLAGS)
 def run(
     score: Annotated[

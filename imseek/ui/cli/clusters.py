@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TextIO, TypeAlias
 
 import typer
 
-from imseek.clusters.results import ClusterReport
+from imseek.clusters.results import AssignReport, Cluster, ClusterReport
 from imseek.errors import UsageError
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import WhereOption
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, check_new, new_file, write_rows
 from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
-    from imseek.clusters.results import AssignReport, Cluster
     from imseek.library import ResolvedCollection
 
 _FACTS: Final = ("name", "size", "cohesion", "separation", "neighbour", "contrast")
@@ -38,20 +38,18 @@ class ClusterAnswer:
     """Files that were written, by kind."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "clusters",
-        epilog=examples(
-            "imseek clusters",
-            "imseek clusters -k 20 --html clusters.html",
-            "imseek clusters --density --names words.txt --save kinds",
-            "imseek search 'a boat' --where 'kinds = 3'",
-            "imseek clusters --again kinds",
-        ),
-    )(clusters)
+app = Group()
 
 
+@app.command(
+    "imseek clusters",
+    "imseek clusters -k 20 --html clusters.html",
+    "imseek clusters --density --names words.txt --save kinds",
+    "imseek search 'a boat' --where 'kinds = 3'",
+    "imseek clusters --again kinds",
+)
 def clusters(
+    run: Run,
     k: Annotated[
         int | None,
         typer.Option("--k", "-k", metavar="N", help="Number of clusters (default: the most stable number)."),
@@ -81,20 +79,17 @@ def clusters(
     csv: Annotated[Path | None, options.csv("Write all clusters as CSV, one cluster per row.")] = None,
     html: Annotated[Path | None, options.html("Write an HTML page with pictures of each cluster.")] = None,
     force: Annotated[bool, options.force("Overwrite files and stored clusters of these names.")] = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Group similar images, and name the groups in words. Nothing is stored without --save."""
     if again is not None:
         others = (k, smallest, where, save, csv, html)
         if density or names != "imagenet" or any(value is not None for value in others):
             raise UsageError("--again uses the clusters as they were stored", hint="leave out the other options")
-    check_csv(csv, force=force, rivals={"--json": as_json})
+    check_csv(csv, force=force, rivals={"--json": run.as_json})
     if html is not None:
         check_new(html, force=force)
     if csv is not None and html is not None and csv.absolute() == html.absolute():
         raise UsageError(f"{csv} is named twice")
-    run = Run.on(collection, as_json=as_json)
     from imseek import clusters as finding
 
     if again is not None:
@@ -135,7 +130,6 @@ def _assigned_line(report: AssignReport) -> str:
 def _write(
     report: ClusterReport, chosen: ResolvedCollection, csv: Path | None, html: Path | None, *, force: bool
 ) -> dict[FileKind, Path]:
-    """Write the requested files; returns them by kind."""
     written: dict[FileKind, Path] = {}
     if csv is not None:
         with new_file(csv, force=force) as file:

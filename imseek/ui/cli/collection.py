@@ -16,15 +16,15 @@ from imseek.types.json_form import Count, FilePath, Printable
 from imseek.types.maintenance_reports import Problem
 from imseek.types.trust import TrustRecord
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli import notices
+from imseek.ui.cli import notice_history
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
 from imseek.ui.cli.command_classes import Group
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder
 from imseek.ui.cli.configured_defaults import configured_encoder
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.index import AlsoOption, CaptionsOption
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say, say_collection, say_waiting
 from imseek.ui.render.indexing_text import encoder_lines
 from imseek.ui.render.result_json import print_answer, print_json, to_json
@@ -33,7 +33,8 @@ from imseek.ui.render.words import format_count, format_size, printable
 
 app = Group(
     "List, create, rename, delete, verify and repair collections.",
-    epilog=examples("imseek collection list", "imseek collection verify holidays"),
+    "imseek collection list",
+    "imseek collection verify holidays",
 )
 
 _COLUMNS: Final = ("name", "path", "path_b64", "images", "problem")
@@ -78,7 +79,7 @@ class TrustList:
     trusted: tuple[TrustRecord, ...]
 
 
-@app.command("list", epilog=examples("imseek collection list", "imseek collection list --csv collections.csv"))
+@app.command("imseek collection list", "imseek collection list --csv collections.csv", name="list")
 @with_groups(output=LIST_FLAGS)
 def list_(*, output: ListFlags) -> None:
     """List the named collections."""
@@ -99,12 +100,10 @@ def list_(*, output: ListFlags) -> None:
 
 
 @app.command(
-    epilog=examples(
-        "imseek collection create holidays",
-        "imseek collection create new --encoder builtin",
-        "imseek collection create shared --catalog postgresql://imseek@db.example/pictures",
-        "imseek collection create two --encoder default --also timm:vit_small_patch14_dinov2.lvd142m",
-    )
+    "imseek collection create holidays",
+    "imseek collection create new --encoder builtin",
+    "imseek collection create shared --catalog postgresql://imseek@db.example/pictures",
+    "imseek collection create two --encoder default --also timm:vit_small_patch14_dinov2.lvd142m",
 )
 def create(
     name: Annotated[
@@ -147,10 +146,10 @@ def create(
         encoder_is = encoder_lines(made.info())
     print(f"created {printable(new.name)} in {printable(str(new.path))}")
     print("\n".join(encoder_is))
-    notices.record_basic(encoder_is)
+    notice_history.record_basic(encoder_is)
 
 
-@app.command(epilog=examples("imseek collection rename holidays holidays-2025"))
+@app.command("imseek collection rename holidays holidays-2025")
 def rename(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The current name of the collection.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The new name of the collection.")],
@@ -160,7 +159,7 @@ def rename(
     print(f"{name} is now {new}")
 
 
-@app.command(epilog=examples("imseek collection delete holidays", "imseek collection delete old --yes"))
+@app.command("imseek collection delete holidays", "imseek collection delete old --yes")
 def delete(
     name: Annotated[str | None, typer.Argument(metavar="NAME|PATH", help="The name or path of the collection.")] = None,
     yes: Annotated[bool, options.yes("Delete without asking.")] = False,
@@ -183,7 +182,7 @@ def delete(
     print(f"deleted {printable(doomed.name)}; the pictures are untouched")
 
 
-@app.command(epilog=examples("imseek collection verify", "imseek collection verify holidays --json"))
+@app.command("imseek collection verify", "imseek collection verify holidays --json")
 def verify(name: NameArgument = None, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Check every file of a collection against its checksum. Exits with 1 if there is a problem."""
     from imseek import maintenance
@@ -204,7 +203,7 @@ def verify(name: NameArgument = None, collection: CollectionOption = None, as_js
     return 0 if report.ok else 1
 
 
-@app.command(epilog=examples("imseek collection trust /srv/photos/.imseek", "imseek collection trust --list"))
+@app.command("imseek collection trust /srv/photos/.imseek", "imseek collection trust --list")
 def trust(
     name: NameArgument = None,
     listing: Annotated[bool, options.list_("List the trusted collections, without changing anything.")] = False,
@@ -280,7 +279,7 @@ def _find_missing_trusted(name: str | None) -> ResolvedCollection | None:
     return None
 
 
-@app.command(epilog=examples("imseek collection repair holidays"))
+@app.command("imseek collection repair holidays")
 def repair(name: NameArgument = None, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Repair a collection. Reports what was restored from where and what is lost. Exits with 1 if problems remain."""
     from imseek import maintenance

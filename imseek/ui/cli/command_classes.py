@@ -11,7 +11,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from imseek.errors import UsageError
-from imseek.ui.cli.common_options import ARGUMENTS, RARELY_USED
+from imseek.ui.cli.common_options import ARGUMENTS, RARELY_USED, example_lines
+from imseek.ui.cli.flag_groups import with_groups
 
 T = TypeVar("T", bound=Callable[..., Any])
 #: Options that stand last among the ordinary ones, since every command has them.
@@ -120,16 +121,34 @@ class CommandGroup(TyperGroup):
 
 
 class Group(typer.Typer):
-    """Declares a group of commands; ``default`` is the command that runs if none is named."""
+    """Declares the commands of a module: a family with a ``summary``, or without one commands that stand alone.
 
-    def __init__(self, summary: str = "", *, default: str | None = None, epilog: str | None = None) -> None:
+    ``default`` is the command of a family that runs if none is named.
+    """
+
+    def __init__(self, summary: str = "", *examples: str, default: str | None = None) -> None:
+        self.is_family = bool(summary)
         super().__init__(
             cls=type("CommandGroup", (CommandGroup,), {"default": default}),
             help=summary if default is None else f"{summary} Without a command, it runs `{default}`.",
             subcommand_metavar="COMMAND [ARGS]..." if default is None else "[COMMAND] [ARGS]...",
-            epilog=epilog,
+            epilog=example_lines(examples),
             rich_markup_mode=None,  # Rich costs 50 ms and reads markup in file names
         )
 
-    def command(self, name: str | None = None, **settings: Any) -> Callable[[T], T]:
-        return super().command(name, **{"cls": Command, **settings})
+    def command(self, *examples: str, name: str | None = None) -> Callable[[T], T]:  # type: ignore[override]
+        """Declare a command, by default of its function's name; its help ends with the examples.
+
+        A parameter ``run`` stands for the options of :class:`imseek.ui.cli.command_run.Run`.
+        """
+        declare = super().command(name, cls=Command, epilog=example_lines(examples))
+
+        def with_run(command: T) -> T:
+            if "run" not in command.__annotations__:
+                return declare(command)
+            from imseek.ui.cli.command_run import RUN_FLAGS
+
+            declare(with_groups(run=RUN_FLAGS)(command))
+            return command
+
+        return with_run

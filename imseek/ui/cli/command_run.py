@@ -6,33 +6,51 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from imseek.library import ResolvedCollection
 from imseek.progress import StopRequest
 from imseek.ui.cli.collection_choice import choose_collection
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
+from imseek.ui.cli.flag_groups import flag_group
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import is_stdout, say_written
 from imseek.ui.cli.progress import NOTHING_STORED, Controls, stoppable
 from imseek.ui.render.result_json import print_answer
 
 
+@dataclass(frozen=True, slots=True)
+class _RunFlags:
+    collection: CollectionOption = None
+    as_json: JsonOption = False
+
+
 @dataclass(slots=True)
 class Run:
-    """One run of a command on the collection ``chosen``.
+    """One run of a command on a collection: a command with a parameter ``run`` has the options for it.
 
     ``interrupted`` is what the user reads when a signal has ended the work.
     """
 
-    chosen: ResolvedCollection
+    collection: ResolvedCollection | str | None
     as_json: bool
     interrupted: str = NOTHING_STORED
     stop: StopRequest = field(default_factory=StopRequest)
 
     @classmethod
     def on(cls, collection: str | None, *, as_json: bool, interrupted: str = NOTHING_STORED) -> Run:
-        """Choose the collection as :func:`choose_collection`, and tell the user which unless ``as_json``."""
+        """Return a run whose collection is chosen now."""
         return cls(choose_collection(collection, quiet=as_json), as_json, interrupted)
+
+    def choose(self) -> ResolvedCollection:
+        """Choose the collection on first use, as :func:`choose_collection`, and tell the user unless ``as_json``."""
+        if not isinstance(self.collection, ResolvedCollection):
+            self.collection = choose_collection(self.collection, quiet=self.as_json)
+        return self.collection
+
+    @property
+    def chosen(self) -> ResolvedCollection:
+        return self.choose()
 
     @property
     def path(self) -> Path:
@@ -41,6 +59,7 @@ class Run:
     @contextmanager
     def work(self) -> Iterator[Controls]:
         """Yield the arguments of functions for progress and cancellation, as :func:`stoppable`."""
+        self.choose()  # before there is progress to show
         with stoppable(self.interrupted) as controls:
             self.stop = controls["stop"]
             yield controls
@@ -83,3 +102,7 @@ class Run:
         if interrupted:
             say(self.interrupted)
         return self.exit_code(interrupted)
+
+
+#: Flags that yield a :class:`Run`.
+RUN_FLAGS: Final = flag_group(_RunFlags, lambda flags: Run(flags.collection, flags.as_json))

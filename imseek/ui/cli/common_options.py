@@ -5,6 +5,7 @@ An alias is an option that means the same everywhere; a function makes one whose
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
@@ -15,8 +16,10 @@ from imseek.errors import UsageError
 T = TypeVar("T")
 
 
-def examples(*commands: str) -> str:
-    """Format the epilogue of a command's ``--help``. The ``\\b`` line keeps the line breaks."""
+def example_lines(commands: Sequence[str]) -> str | None:
+    """Format examples for the end of a command's ``--help``: the ``\\b`` line keeps the line breaks. None for none."""
+    if not commands:
+        return None
     title = "Example:" if len(commands) == 1 else "Examples:"
     return "\n".join(["\b", title, *(f"  {command}" for command in commands)])
 
@@ -45,124 +48,65 @@ def refuse_both_forms(context: typer.Context, parameter: typer.CallbackParam, va
     return value
 
 
-def against(text: str) -> Any:
-    """Declare the other collection that one is compared with."""
-    return typer.Option("--against", metavar="COLLECTION", help=text)
+def _option(*names: str, **settings: Any) -> Callable[..., Any]:
+    """Return a function that declares an option with a help text, and with settings in place of these."""
+
+    def declare(text: str, **others: Any) -> Any:
+        return typer.Option(*names, help=text, **{**settings, **others})
+
+    return declare
 
 
-def again(text: str) -> Any:
-    """Declare the stored result that is brought up to date."""
-    return typer.Option("--again", metavar="NAME", help=text)
-
-
-def allow_host(text: str) -> Any:
-    """Declare host names that a server answers to."""
-    return rare("--allow-host", metavar="NAME", help=text)
-
-
-def allow_missing(text: str) -> Any:
-    """Declare that pictures which cannot be read do not stop a change of vectors."""
-    return rare("--allow-missing", help=text)
-
-
-def caution(text: str) -> Any:
-    """Declare that results which writing in a picture may have caused are marked."""
-    return typer.Option("--caution", help=text)
+#: The other collection that one is compared with.
+against: Final = _option("--against", metavar="COLLECTION")
+#: The stored result that is brought up to date.
+again: Final = _option("--again", metavar="NAME")
+#: Host names that a server answers to.
+allow_host: Final = _option("--allow-host", metavar="NAME", rich_help_panel=RARELY_USED)
+#: Pictures that cannot be read do not stop a change of vectors.
+allow_missing: Final = _option("--allow-missing", rich_help_panel=RARELY_USED)
+#: Results that writing in a picture may have caused are marked.
+caution: Final = _option("--caution")
+#: Nothing is changed.
+dry_run: Final = _option("--dry-run")
+#: What exists already is replaced.
+force: Final = _option("--force")
+#: An HTML page for the result.
+html: Final = _option("--html", metavar="FILE")
+#: How many rows are shown.
+limit: Final = _option("--limit", "-n", metavar="N", min=0)
+#: What exists is listed.
+list_: Final = _option("--list")
+#: How many pairs of pictures are compared at most.
+looks: Final = _option("--looks", metavar="N", min=0, rich_help_panel=RARELY_USED)
+#: The name that a result is stored under.
+name: Final = _option("--name", metavar="NAME")
+#: How many neighbours of an image count.
+neighbours: Final = _option("--neighbours", metavar="N", rich_help_panel=RARELY_USED)
+#: Names end in NUL.
+null: Final = _option("--null", "-0")
+#: The port to listen on.
+port: Final = _option("--port", metavar="N", min=0, max=65535)
+#: The columns that a result is stored in.
+save: Final = _option("--save", metavar="NAME")
+seed: Final = _option("--seed", metavar="N", min=0, rich_help_panel=RARELY_USED)
+#: Which one of several spaces is used.
+space: Final = _option("--space", metavar="ID|ENCODER", rich_help_panel=RARELY_USED)
+#: Skipped files make the command fail.
+strict: Final = _option("--strict", rich_help_panel=RARELY_USED)
+#: A result is stored as tags.
+tag: Final = _option("--tag")
+#: The probability from which on a result counts.
+threshold: Final = _option("--threshold", metavar="P")
+#: A condition that images must meet.
+where: Final = _option("--where", metavar="EXPR")
+#: Confirmation is skipped.
+yes: Final = _option("--yes", "-y")
 
 
 def csv(text: str) -> Any:
     """Declare a CSV file for the result."""
     return typer.Option("--csv", metavar="FILE", help=f"{text[:-1]}; - for stdout.")
-
-
-def dry_run(text: str) -> Any:
-    """Declare that nothing is changed."""
-    return typer.Option("--dry-run", help=text)
-
-
-def force(text: str) -> Any:
-    """Declare the flag that replaces what exists already."""
-    return typer.Option("--force", help=text)
-
-
-def html(text: str) -> Any:
-    """Declare an HTML page for the result."""
-    return typer.Option("--html", metavar="FILE", help=text)
-
-
-def limit(text: str, *, least: int | None = 0) -> Any:
-    """Declare how many rows are shown."""
-    return typer.Option("--limit", "-n", metavar="N", min=least, help=text)
-
-
-def list_(text: str) -> Any:
-    """Declare the flag that lists what exists."""
-    return typer.Option("--list", help=text)
-
-
-def looks(text: str) -> Any:
-    """Declare how many pairs of pictures are compared at most."""
-    return rare("--looks", metavar="N", min=0, help=text)
-
-
-def name(text: str) -> Any:
-    """Declare the name that a result is stored under."""
-    return typer.Option("--name", metavar="NAME", help=text)
-
-
-def neighbours(text: str) -> Any:
-    """Declare how many neighbours of an image count."""
-    return rare("--neighbours", metavar="N", help=text)
-
-
-def null(text: str) -> Any:
-    """Declare that names end in NUL."""
-    return typer.Option("--null", "-0", help=text)
-
-
-def port(text: str) -> Any:
-    """Declare the port to listen on."""
-    return typer.Option("--port", metavar="N", min=0, max=65535, help=text)
-
-
-def save(text: str, *, metavar: str = "NAME") -> Any:
-    """Declare the columns that a result is stored in."""
-    return typer.Option("--save", metavar=metavar, help=text)
-
-
-def seed(text: str, *, least: int | None = 0) -> Any:
-    """Declare the option for a random seed."""
-    return rare("--seed", metavar="N", min=least, help=text)
-
-
-def space(text: str, *, metavar: str = "ID|ENCODER") -> Any:
-    """Declare which one of several spaces is used."""
-    return rare("--space", metavar=metavar, help=text)
-
-
-def strict(text: str) -> Any:
-    """Declare that skipped files make the command fail."""
-    return rare("--strict", help=text)
-
-
-def tag(text: str) -> Any:
-    """Declare that a result is stored as tags."""
-    return typer.Option("--tag", help=text)
-
-
-def threshold(text: str) -> Any:
-    """Declare the probability from which on a result counts."""
-    return typer.Option("--threshold", metavar="P", help=text)
-
-
-def where(text: str) -> Any:
-    """Declare a condition that images must meet."""
-    return typer.Option("--where", metavar="EXPR", help=text)
-
-
-def yes(text: str) -> Any:
-    """Declare the flag that skips confirmation."""
-    return typer.Option("--yes", "-y", help=text)
 
 
 CollectionOption: TypeAlias = Annotated[

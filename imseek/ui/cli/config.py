@@ -12,7 +12,7 @@ from imseek import config
 from imseek.errors import ImseekError
 from imseek.types.json_form import FilePath
 from imseek.ui.cli.command_classes import Group
-from imseek.ui.cli.common_options import JsonOption, examples
+from imseek.ui.cli.common_options import JsonOption
 from imseek.ui.cli.output import say
 from imseek.ui.render.result_json import print_json
 from imseek.ui.render.text import table
@@ -20,8 +20,10 @@ from imseek.ui.render.words import printable
 
 app = Group(
     "List, get and set your settings, which flags and environment variables override.",
+    "imseek config",
+    "imseek config set device cpu",
+    "imseek config set index.ocr true",
     default="list",
-    epilog=examples("imseek config", "imseek config set device cpu", "imseek config set index.ocr true"),
 )
 
 NameArgument = Annotated[
@@ -59,7 +61,7 @@ class SettingList:
     settings: tuple[SettingState, ...]
 
 
-@app.command("list", epilog=examples("imseek config list", "imseek config list --json"))
+@app.command("imseek config list", "imseek config list --json", name="list")
 def list_(as_json: JsonOption = False) -> None:
     """List the settings: what holds, and where it comes from."""
     file = config.read(os.environ)
@@ -81,7 +83,7 @@ def list_(as_json: JsonOption = False) -> None:
         say(f"`imseek config set NAME VALUE` writes {printable(str(file.path))}")
 
 
-@app.command(epilog=examples("imseek config get device"))
+@app.command("imseek config get device")
 def get(name: NameArgument, as_json: JsonOption = False) -> int:
     """Print what holds for a setting. Exits with 1 if it is not set."""
     file = config.read(os.environ)
@@ -98,7 +100,7 @@ def get(name: NameArgument, as_json: JsonOption = False) -> int:
     return 0
 
 
-@app.command("set", epilog=examples("imseek config set encoder multilingual", "imseek config set collection photos"))
+@app.command("imseek config set encoder multilingual", "imseek config set collection photos", name="set")
 def set_(
     name: NameArgument,
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Its new value.")],
@@ -114,7 +116,7 @@ def set_(
         say(f"note: {variable} is set, and overrides it")
 
 
-@app.command(epilog=examples("imseek config unset device"))
+@app.command("imseek config unset device")
 def unset(name: NameArgument) -> None:
     """Remove a value from config.toml, so that the default holds again."""
     config.set_value(name, None, os.environ)

@@ -12,7 +12,8 @@ from imseek.dataset.results import CoverageReport, CoverageSide
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import ForceOption, JsonOption, examples
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import ForceOption, JsonOption
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file, say_written
 from imseek.ui.cli.progress import stoppable
@@ -35,17 +36,14 @@ class CoverageAnswer:
     """What the second has that the first lacks."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "coverage",
-        epilog=examples(
-            "imseek coverage train field",
-            "imseek coverage train field --html coverage.html",
-            "imseek coverage old new --where 'year >= 2020' -n 30",
-        ),
-    )(coverage)
+app = Group()
 
 
+@app.command(
+    "imseek coverage train field",
+    "imseek coverage train field --html coverage.html",
+    "imseek coverage old new --where 'year >= 2020' -n 30",
+)
 def coverage(
     a: Annotated[str, typer.Argument(metavar="A", help="A collection, by name or path.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another collection with the same encoder.")],

@@ -13,7 +13,7 @@ import typer
 
 import imseek
 from imseek.errors import UsageError
-from imseek.ui.cli import consent, notices
+from imseek.ui.cli import consent, notice_history
 from imseek.ui.cli.common_options import current_folder
 from imseek.ui.cli.output import say
 from imseek.ui.render.words import printable
@@ -46,11 +46,6 @@ def narrow(where: str | None, sources: Sequence[SourceInfo]) -> str:
         )
     here = " OR ".join(f"starts_with(path, '{start}')" for start in (start.replace("'", "''") for start in starts))
     return f"({here})" if where is None else f"({where}) AND ({here})"
-
-
-def is_indexed(sources: Sequence[SourceInfo], folder: Path) -> bool:
-    """Whether a folder is a source, lies in one, or has one in it."""
-    return bool(_starts(sources, folder))
 
 
 def _starts(sources: Iterable[SourceInfo], folder: Path) -> list[str]:
@@ -121,15 +116,15 @@ def offer_index(chosen: ResolvedCollection, given: str | None, runtime: Runtime)
         return False
     with imseek.open(chosen.path) as opened:
         sources = opened.info().sources
-    if is_indexed(sources, folder):
+    if _starts(sources, folder):
         return False
     shown = printable(str(folder))
     notice = f"unindexed {chosen.path} {folder}"
-    if not consent.can_ask() or not notices.is_due(notice, days=_DAYS_OF_SILENCE):
+    if not consent.can_ask() or not notice_history.is_due(notice, days=_DAYS_OF_SILENCE):
         say(f"note: {shown} is not indexed: `imseek index .` adds it")
         return False
     if not typer.confirm(f"{shown} is not indexed. Add it to {printable(chosen.name)}, then search?", err=True):
-        notices.record(notice)
+        notice_history.record(notice)
         return False
     _index(folder, given or chosen.name, runtime)
     return True

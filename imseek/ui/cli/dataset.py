@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.dataset.results import QualityKind, QualityReport
+from imseek.dataset.results import Balance, LeakReport, QualityKind, QualityReport
 from imseek.errors import UsageError
 from imseek.tilde_expansion import expand_user
 from imseek.types.json_form import Count, Json
@@ -16,25 +16,22 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection, choose_two
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.render.result_json import print_answer, to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable, shorten
 
 if TYPE_CHECKING:
-    from imseek.dataset.results import Balance, LeakReport
     from imseek.types.pictures import Place
 
 app = Group(
     "Check a collection as a dataset: quality, balance, leakage.",
-    epilog=examples(
-        "imseek dataset quality",
-        "imseek dataset balance --by folder",
-        "imseek dataset leakage --split part",
-    ),
+    "imseek dataset quality",
+    "imseek dataset balance --by folder",
+    "imseek dataset leakage --split part",
 )
 _WIDTH = 60
 #: Images shown per group.
@@ -56,12 +53,10 @@ LimitOption = Annotated[int, options.limit("How many entries of each list to sho
 
 
 @app.command(
-    epilog=examples(
-        "imseek dataset quality",
-        "imseek dataset quality --blurred --dark -n 50",
-        "imseek dataset quality --empty --tag",
-        "imseek dataset quality --save quality && imseek search --where quality_blurred",
-    )
+    "imseek dataset quality",
+    "imseek dataset quality --blurred --dark -n 50",
+    "imseek dataset quality --empty --tag",
+    "imseek dataset quality --save quality && imseek search --where quality_blurred",
 )
 def quality(
     blurred: Annotated[
@@ -145,11 +140,9 @@ _QUALITY_COLUMNS = ("luma_blur", "luma_mean", "luma_sd", "luma_dark", "luma_brig
 
 
 @app.command(
-    epilog=examples(
-        "imseek dataset balance",
-        "imseek dataset balance --by folder --duplicates",
-        "imseek dataset balance --by camera --where 'year >= 2020' --json",
-    )
+    "imseek dataset balance",
+    "imseek dataset balance --by folder --duplicates",
+    "imseek dataset balance --by camera --where 'year >= 2020' --json",
 )
 @with_groups(output=LIST_FLAGS)
 def balance(
@@ -231,11 +224,9 @@ def balance_lines(found: Balance, limit: int) -> list[str]:
 
 
 @app.command(
-    epilog=examples(
-        "imseek dataset leakage --split part",
-        "imseek dataset leakage --folders ~/data/train,~/data/test",
-        "imseek dataset leakage -c test --against train",
-    )
+    "imseek dataset leakage --split part",
+    "imseek dataset leakage --folders ~/data/train,~/data/test",
+    "imseek dataset leakage -c test --against train",
 )
 def leakage(
     split: Annotated[

@@ -10,13 +10,12 @@ import typer
 
 from imseek import library
 from imseek.home import home
-from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.command_classes import Group
+
+app = Group()
 
 
-def register(app: typer.Typer) -> None:
-    app.command("demo", epilog=examples("imseek demo", "imseek demo --folder /tmp/imseek-demo"))(demo)
-
-
+@app.command("imseek demo", "imseek demo --folder /tmp/imseek-demo")
 def demo(
     folder: Annotated[
         Path | None,

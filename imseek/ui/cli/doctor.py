@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import typer
-
 import imseek
 from imseek._version import __version__
 from imseek.errors import ImseekError, MissingExtraError, ReadOnlyError, UsageError
 from imseek.home import home
 from imseek.types.json_form import json_member
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.render.result_json import print_json
 from imseek.ui.render.words import format_size, printable
 
@@ -57,10 +56,10 @@ class DoctorReport:
         return all(check.status != "fail" for check in self.checks)
 
 
-def register(app: typer.Typer) -> None:
-    app.command("doctor", epilog=examples("imseek doctor", "imseek doctor -c holidays --json"))(doctor)
+app = Group()
 
 
+@app.command("imseek doctor", "imseek doctor -c holidays --json")
 def doctor(collection: CollectionOption = None, as_json: JsonOption = False) -> int:
     """Check the installation and the collection. Exits with 1 if something fails."""
     report = DoctorReport(tuple(run_checks(collection)))

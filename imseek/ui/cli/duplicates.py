@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast, ge
 import typer
 
 from imseek.duplicates.action_results import Action, RefusedFile
-from imseek.duplicates.results import KIND_FACTS, ConfidenceCount, DuplicateGroup, DuplicateReport, DuplicateTotals
+from imseek.duplicates.results import (
+    KIND_FACTS,
+    ConfidenceCount,
+    Duplicate,
+    DuplicateGroup,
+    DuplicateKind,
+    DuplicateReport,
+    DuplicateTotals,
+)
 from imseek.errors import UsageError
 from imseek.progress import Progress, ProgressCallback
 from imseek.tilde_expansion import expand_user
@@ -23,7 +31,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, ForceFilesOption, JsonOption, WhereOption
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_csv, check_new, new_file, stream_of
 from imseek.ui.cli.progress import thumbnail_progress
@@ -34,20 +42,17 @@ from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.duplicates import Plan
-    from imseek.duplicates.results import Duplicate, DuplicateKind
     from imseek.library import ResolvedCollection
     from imseek.ui.render.duplicates_page import Thumbnail
 
 app = Group(
     "Find duplicates, review them, and set them aside reversibly.",
+    "imseek duplicates",
+    "imseek duplicates judge 17 23 --different",
+    "imseek duplicates find --kind exact --plan plan.json --action quarantine",
+    "imseek duplicates apply plan.json --yes",
+    "imseek duplicates undo --yes",
     default="find",
-    epilog=examples(
-        "imseek duplicates",
-        "imseek duplicates judge 17 23 --different",
-        "imseek duplicates find --kind exact --plan plan.json --action quarantine",
-        "imseek duplicates apply plan.json --yes",
-        "imseek duplicates undo --yes",
-    ),
 )
 
 
@@ -116,14 +121,12 @@ class DuplicatesLine:
 
 
 @app.command(
-    epilog=examples(
-        "imseek duplicates find",
-        "imseek duplicates find --kind exact --kind same --kind scene --html duplicates.html",
-        "imseek duplicates find --keep oldest --protect ~/Pictures/albums --csv duplicates.csv",
-        "imseek duplicates find --kind exact --plan plan.json --action quarantine",
-        "imseek duplicates find --sure 99% --plan plan.json --action trash",
-        "imseek duplicates find --jsonl | jq -r '.group.members[]? | select(.keep | not).path'",
-    )
+    "imseek duplicates find",
+    "imseek duplicates find --kind exact --kind same --kind scene --html duplicates.html",
+    "imseek duplicates find --keep oldest --protect ~/Pictures/albums --csv duplicates.csv",
+    "imseek duplicates find --kind exact --plan plan.json --action quarantine",
+    "imseek duplicates find --sure 99% --plan plan.json --action trash",
+    "imseek duplicates find --jsonl | jq -r '.group.members[]? | select(.keep | not).path'",
 )
 def find(
     kind: Annotated[
@@ -294,8 +297,8 @@ def find(
     )
 
 
-judge.register(app)
-apply.register(app)
+app.add_typer(judge.app)
+app.add_typer(apply.app)
 
 
 class _GroupProgress:
@@ -338,7 +341,6 @@ def _say_identical(report: DuplicateReport) -> None:
 
 
 def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: str | None) -> None:
-    """Raise UsageError if flags conflict."""
     if plan is not None and action is None:
         *most, last = get_args(Action)
         hint = f"add --action {', '.join(most)} or {last}"

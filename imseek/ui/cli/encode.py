@@ -13,12 +13,13 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.input_file import read_input
-from imseek.ui.cli import notices
-from imseek.ui.cli.common_options import ForceOption, JsonOption, examples, strict
+from imseek.ui.cli import notice_history
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import ForceOption, JsonOption, strict
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import new_path
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.render.result_json import print_json
 from imseek.ui.render.words import format_count, printable
 
@@ -30,17 +31,14 @@ if TYPE_CHECKING:
 _MAX_SKIPPED: Final = 10
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "encode",
-        epilog=examples(
-            "imseek encode a.jpg b.jpg -o vectors.npy",
-            "imseek encode --texts 'a red car' 'a dog' -o words.npy",
-            "find ~/Pictures -name '*.jpg' | imseek encode --from - -o vectors.parquet",
-        ),
-    )(encode)
+app = Group()
 
 
+@app.command(
+    "imseek encode a.jpg b.jpg -o vectors.npy",
+    "imseek encode --texts 'a red car' 'a dog' -o words.npy",
+    "find ~/Pictures -name '*.jpg' | imseek encode --from - -o vectors.parquet",
+)
 @with_runtime("device", "precision", "batch_size", "threads")
 def encode(
     inputs: Annotated[
@@ -100,7 +98,7 @@ def _read_lines(file: str) -> Sequence[str]:
 
 
 def _say_due(note: str) -> None:
-    for one in notices.due_notes((note,)):
+    for one in notice_history.due_notes((note,)):
         say(one)
 
 

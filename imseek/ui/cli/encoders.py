@@ -10,13 +10,13 @@ import typer
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, ForceOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import ForceOption, JsonOption, WhereOption
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import check_new, new_file
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.render.result_json import print_json, to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, format_size, printable
@@ -41,8 +41,10 @@ _THUMBNAIL_SIDE: Final = 160
 
 app = Group(
     "List encoders, download one, check one, compare two.",
+    "imseek encoders",
+    "imseek encoders siglip --any-use",
+    "imseek encoders get multilingual",
     default="list",
-    epilog=examples("imseek encoders", "imseek encoders siglip --any-use", "imseek encoders get multilingual"),
 )
 
 ReferenceArgument = Annotated[
@@ -51,7 +53,7 @@ ReferenceArgument = Annotated[
 ]
 
 
-@app.command("list", epilog=examples("imseek encoders list dinov2", "imseek encoders --any-use --csv encoders.csv"))
+@app.command("imseek encoders list dinov2", "imseek encoders --any-use --csv encoders.csv", name="list")
 @with_groups(output=LIST_FLAGS)
 def list_(
     word: Annotated[
@@ -101,12 +103,7 @@ def list_(
     )
 
 
-@app.command(
-    epilog=examples(
-        "imseek encoders get default",
-        "imseek encoders get openclip:MobileCLIP2-S2/dfndr2b --accept-license",
-    )
-)
+@app.command("imseek encoders get default", "imseek encoders get openclip:MobileCLIP2-S2/dfndr2b --accept-license")
 def get(
     reference: ReferenceArgument,
     accept_license: Annotated[
@@ -135,7 +132,7 @@ def get(
     return 0
 
 
-@app.command(epilog=examples("imseek encoders check builtin", "imseek encoders check default --precision fp32"))
+@app.command("imseek encoders check builtin", "imseek encoders check default --precision fp32")
 @with_runtime("device", "precision")
 def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = False) -> int:
     """Encode synthetic pictures and a few texts, and print the results. Exits with 1 if something is wrong."""
@@ -155,14 +152,13 @@ def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = 
 
 
 @app.command(
-    epilog=examples(
-        "imseek encoders compare builtin default",
-        "imseek encoders compare default best -c photos --sample 500 --html encoders.html",
-        "imseek encoders compare default multilingual --text 'ein Hund' --text 'un chien'",
-    )
+    "imseek encoders compare builtin default",
+    "imseek encoders compare default best -c photos --sample 500 --html encoders.html",
+    "imseek encoders compare default multilingual --text 'ein Hund' --text 'un chien'",
 )
 @with_runtime("device", "precision")
 def compare(
+    run: Run,
     a: Annotated[str, typer.Argument(metavar="A", help="An encoder: builtin, default, openclip:MODEL/TAG, …")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another encoder.")],
     sample: Annotated[int, typer.Option("--sample", metavar="N", help="How many pictures to try.", min=5)] = 200,
@@ -174,8 +170,6 @@ def compare(
     seed: Annotated[int, options.seed("Random seed; another seed draws other pictures.")] = 0,
     html: Annotated[Path | None, options.html("Write an HTML page with the pictures on which they differ.")] = None,
     force: ForceOption = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
     *,
     runtime: Runtime,
 ) -> int:
@@ -185,7 +179,6 @@ def compare(
 
     if html is not None:
         check_new(html, force=force)
-    run = Run.on(collection, as_json=as_json)
     with run.work() as controls, download_bar():
         report = evaluate.agreement(
             run.path, a, b, sample=sample, where=where, texts=text, seed=seed, runtime=runtime, notify=say, **controls

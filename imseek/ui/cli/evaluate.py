@@ -10,7 +10,7 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import evaluate_ann, evaluate_compare, evaluate_cutoff, evaluate_zeroshot
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import WhereOption
 from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
     CaptionsOption,
@@ -27,23 +27,19 @@ if TYPE_CHECKING:
 
 app = Group(
     "Measure the quality of search, by captions, by labels, and against exact search. Only `cutoff` stores anything.",
-    epilog=examples(
-        "imseek evaluate retrieval",
-        "imseek evaluate ann",
-        "imseek evaluate compare --encoder builtin --encoder default",
-    ),
+    "imseek evaluate retrieval",
+    "imseek evaluate ann",
+    "imseek evaluate compare --encoder builtin --encoder default",
 )
 
 
 @app.command(
-    "retrieval",
-    epilog=examples(
-        "imseek evaluate retrieval",
-        "imseek evaluate retrieval --captions coco.jsonl --among all",
-        'imseek evaluate retrieval --where "year >= 2022" --k 1 --k 100 --json',
-    ),
+    "imseek evaluate retrieval",
+    "imseek evaluate retrieval --captions coco.jsonl --among all",
+    'imseek evaluate retrieval --where "year >= 2022" --k 1 --k 100 --json',
 )
 def retrieval(
+    run: Run,
     captions: CaptionsOption = None,
     caption_column: CaptionColumnOption = None,
     space: Annotated[str | None, options.space("The vector space of the pictures (default: the first).")] = None,
@@ -53,13 +49,11 @@ def retrieval(
         typer.Option("--among", help="Rank among the captioned images only, as benchmarks do, or among all images."),
     ] = "captioned",
     k: KOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Search for each picture by its captions and for each caption by its picture: R@K, ranks, average precision."""
     from imseek import evaluate
 
-    run = Run.on(collection, as_json=as_json, interrupted="interrupted: nothing was measured")
+    run.interrupted = "interrupted: nothing was measured"
     with run.work() as controls:
         report = evaluate.retrieval(
             run.path,
@@ -88,7 +82,5 @@ def _lines(report: RetrievalReport) -> list[str]:
     return [*lines, *left_out_lines(report.left_out)]
 
 
-evaluate_zeroshot.register(app)
-evaluate_ann.register(app)
-evaluate_compare.register(app)
-evaluate_cutoff.register(app)
+for _module in (evaluate_zeroshot, evaluate_ann, evaluate_compare, evaluate_cutoff):
+    app.add_typer(_module.app)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.evaluate_shared import parse_space
 from imseek.ui.cli.output import say
 from imseek.ui.cli.quantities import parse_share
@@ -20,18 +20,16 @@ if TYPE_CHECKING:
     from imseek.evaluate.results import NeighbourReport
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "ann",
-        epilog=examples(
-            "imseek evaluate ann",
-            "imseek evaluate ann --given queries.txt --k 10 --k 100",
-            "imseek evaluate ann --filtered 5% --json",
-        ),
-    )(ann)
+app = Group()
 
 
+@app.command(
+    "imseek evaluate ann",
+    "imseek evaluate ann --given queries.txt --k 10 --k 100",
+    "imseek evaluate ann --filtered 5% --json",
+)
 def ann(
+    run: Run,
     queries: Annotated[
         int,
         typer.Option(
@@ -66,14 +64,12 @@ def ann(
         ),
     ] = None,
     space: Annotated[str | None, options.space("The vector space (default: the first).")] = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Compare the approximate index with exact search: recall and time, for pictures and for words."""
     from imseek import evaluate
 
     share = None if filtered is None else parse_share(filtered)
-    run = Run.on(collection, as_json=as_json, interrupted="interrupted: not all was measured")
+    run.interrupted = "interrupted: not all was measured"
     with run.work() as controls:
         report = evaluate.ann(
             run.path,

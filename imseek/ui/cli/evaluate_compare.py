@@ -14,8 +14,9 @@ from imseek.evaluate.results import CompareReport, RetrievalComparison
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_two
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption
 from imseek.ui.cli.evaluate_shared import (
     CaptionColumnOption,
     CaptionsOption,
@@ -39,17 +40,14 @@ class Comparison:
     report: Annotated[CompareReport, Json(inline=True)]
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "compare",
-        epilog=examples(
-            "imseek evaluate compare --encoder builtin --encoder default",
-            "imseek evaluate compare --encoder 0 --encoder 1 --captions captions.csv",
-            "imseek evaluate compare --against other --json",
-        ),
-    )(compare)
+app = Group()
 
 
+@app.command(
+    "imseek evaluate compare --encoder builtin --encoder default",
+    "imseek evaluate compare --encoder 0 --encoder 1 --captions captions.csv",
+    "imseek evaluate compare --against other --json",
+)
 def compare(
     encoder: Annotated[
         list[str] | None,

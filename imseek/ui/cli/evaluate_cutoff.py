@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import typer
-
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.evaluate_shared import CaptionColumnOption, CaptionsOption, left_out_lines
 from imseek.ui.cli.output import say
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count
 
@@ -21,23 +19,19 @@ if TYPE_CHECKING:
 _KINDS: Final = {"auto": "words", "image": "words, --by image", "picture": "pictures"}
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "cutoff",
-        epilog=examples(
-            "imseek evaluate cutoff",
-            "imseek evaluate cutoff --captions judgements.csv --caption-column query",
-            "imseek search 'a red car' --cutoff 10%",
-        ),
-    )(cutoff)
+app = Group()
 
 
+@app.command(
+    "imseek evaluate cutoff",
+    "imseek evaluate cutoff --captions judgements.csv --caption-column query",
+    "imseek search 'a red car' --cutoff 10%",
+)
 @with_runtime()
 def cutoff(
+    run: Run,
     captions: CaptionsOption = None,
     caption_column: CaptionColumnOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
     *,
     runtime: Runtime,
 ) -> int:
@@ -45,7 +39,7 @@ def cutoff(
     The calibration is stored in the collection."""
     from imseek import evaluate
 
-    run = Run.on(collection, as_json=as_json, interrupted="interrupted: nothing was stored")
+    run.interrupted = "interrupted: nothing was stored"
     with run.work() as controls:
         report = evaluate.cutoff(
             run.path, captions=captions, caption_column=caption_column, runtime=runtime, notify=say, **controls

@@ -9,7 +9,8 @@ import typer
 
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption
 from imseek.ui.cli.label import (
     CentredOption,
     ClassesOption,
@@ -31,18 +32,14 @@ if TYPE_CHECKING:
 _WIDTH: Final = 30
 
 
-def register(app: typer.Typer) -> None:
-    """Register a command of ``imseek evaluate``."""
-    app.command(
-        "zeroshot",
-        epilog=examples(
-            "imseek evaluate zeroshot",
-            "imseek evaluate zeroshot --truth tags --classes cat,dog --templates pets",
-            "imseek evaluate zeroshot --truth kind --save-temperature mine",
-        ),
-    )(zeroshot)
+app = Group()
 
 
+@app.command(
+    "imseek evaluate zeroshot",
+    "imseek evaluate zeroshot --truth tags --classes cat,dog --templates pets",
+    "imseek evaluate zeroshot --truth kind --save-temperature mine",
+)
 def zeroshot(
     classes: ClassesOption = None,
     truth: Annotated[

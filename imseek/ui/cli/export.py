@@ -13,14 +13,15 @@ import typer
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, rare
 from imseek.ui.cli.flag_groups import flag_group, with_groups
 from imseek.ui.cli.image_arguments import read_ids
 from imseek.ui.cli.output import say, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.quantities import parse_size
 from imseek.ui.cli.query_flags import QueryFlags, query_flags
-from imseek.ui.cli.runtime import runtime_flags
+from imseek.ui.cli.runtime_flags import runtime_flags
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.words import format_count, format_size, printable
 
@@ -100,19 +101,16 @@ class ExportFlags:
         return ExportOptions(**{**asdict(self), "shard_size": size})
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "export",
-        epilog=examples(
-            "imseek export photos.csv",
-            "imseek export - --format jsonl --where \"format = 'JPEG'\" | jq .path",
-            "imseek export beach.jsonl --text 'a beach' -n 200",
-            "imseek export cats --format imagefolder --tag cat --link hard",
-            "imseek sample --diverse 100 --json | jq '.sample[].image_id' | imseek export hundred.csv --ids -",
-        ),
-    )(export)
+app = Group()
 
 
+@app.command(
+    "imseek export photos.csv",
+    "imseek export - --format jsonl --where \"format = 'JPEG'\" | jq .path",
+    "imseek export beach.jsonl --text 'a beach' -n 200",
+    "imseek export cats --format imagefolder --tag cat --link hard",
+    "imseek sample --diverse 100 --json | jq '.sample[].image_id' | imseek export hundred.csv --ids -",
+)
 @with_groups(
     asking=query_flags(*_QUERY_FLAGS),
     options=flag_group(ExportFlags, ExportFlags.options),
@@ -135,7 +133,7 @@ def export(
         list[str] | None,
         typer.Option("--text", metavar="TEXT", help="Export the hits of a search for these words; may be repeated."),
     ] = None,
-    limit: Annotated[int | None, options.limit("Maximum number of hits (default: 1000).", least=1)] = None,
+    limit: Annotated[int | None, options.limit("Maximum number of hits (default: 1000).", min=1)] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option("--tag", metavar="TAG", help="Only images with this tag; may be repeated."),

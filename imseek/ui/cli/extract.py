@@ -11,22 +11,16 @@ import typer
 import imseek
 from imseek.errors import ImseekError, UsageError
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, examples
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption
 from imseek.ui.cli.image_arguments import find_image, parse_image
 from imseek.ui.cli.output import say
 from imseek.ui.render.words import format_size
 
-
-def register(app: typer.Typer) -> None:
-    app.command(
-        "extract",
-        epilog=examples(
-            "imseek extract 17 -o seventeen.jpg",
-            "imseek extract photos.zip!/beach.jpg > beach.jpg",
-        ),
-    )(extract)
+app = Group()
 
 
+@app.command("imseek extract 17 -o seventeen.jpg", "imseek extract photos.zip!/beach.jpg > beach.jpg")
 def extract(
     image: Annotated[
         str, typer.Argument(metavar="IMAGE", help="An id, as `imseek search` shows it, or an indexed file or URL.")

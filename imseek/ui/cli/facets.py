@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, WhereOption
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable, shorten
 
@@ -22,17 +23,12 @@ if TYPE_CHECKING:
 _VALUE: Final = 40
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "facets",
-        epilog=examples(
-            "imseek facets",
-            "imseek facets camera tag --where 'year = 2023'",
-            "imseek facets location -n 50 --csv places.csv",
-        ),
-    )(facets)
+app = Group()
 
 
+@app.command(
+    "imseek facets", "imseek facets camera tag --where 'year = 2023'", "imseek facets location -n 50 --csv places.csv"
+)
 @with_groups(output=LIST_FLAGS)
 def facets(
     columns: Annotated[
@@ -56,7 +52,6 @@ def facets(
 
 
 def _rows(found: FacetSummary) -> Iterator[dict[str, Any]]:
-    """Yield a row for each value."""
     for one in found.columns:
         yield from ({"column": one.column, "value": value, "images": n, "where": ""} for value, n in one.values)
     yield from ({"column": "tag", "value": tag, "images": n, "where": ""} for tag, n in found.tags)

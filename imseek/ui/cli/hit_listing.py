@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from imseek.ui.cli import notices
+from imseek.ui.cli import notice_history
 from imseek.ui.cli.output import say
 from imseek.ui.render.text import format_place, table
 from imseek.ui.render.words import format_count, printable, shorten
@@ -35,24 +35,30 @@ def print_table(
     if len(result.spaces) > 1:
         shares = (f"{share.weight:.0%} {printable(share.encoder)}" for share in result.spaces)
         print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")
-    for note in notices.due_notes(result.notes):
+    for note in notice_history.due_notes(result.notes):
         print(printable(note))
 
 
 def print_paths(result: SearchResult, *, exact: bool) -> None:
-    """Print paths, one escaped path a line; with ``exact`` as raw bytes, each followed by NUL."""
-    places = [hit.place for hit in result.hits if hit.place is not None]
+    """Print paths as :func:`print_places`, and notes on stderr."""
+    print_places(result.hits, exact=exact)
+    say_notes(result)
+
+
+def print_places(hits: Iterable[Hit], *, exact: bool) -> int:
+    """Print paths, one escaped path a line; with ``exact`` as raw bytes, each followed by NUL. Returns their number."""
+    places = [hit.place for hit in hits if hit.place is not None]
     if exact:
         sys.stdout.buffer.write(b"".join(place.path + b"\0" for place in places))
     else:
         for place in places:
             print(place.display)
-    say_notes(result)
+    return len(places)
 
 
 def say_notes(result: SearchResult) -> None:
     """Print the notes of a result on stderr, for output that programs read."""
-    for note in notices.due_notes(result.notes):
+    for note in notice_history.due_notes(result.notes):
         say(printable(note))
 
 

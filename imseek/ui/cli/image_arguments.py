@@ -18,6 +18,8 @@ from imseek.tilde_expansion import expand_user
 if TYPE_CHECKING:
     from imseek.search import Term
 
+#: Means standard input, among images, paths and names of files.
+STDIN: Final = "-"
 #: `id:17`, or just 17.
 _ID: Final = re.compile(r"(?:id:)?([0-9]{1,18})")
 
@@ -78,6 +80,14 @@ def parse_images(texts: Iterable[str]) -> list[int | str]:
             )
         found += [parse_image(line.strip()) for line in sys.stdin if line.strip()]
     return found
+
+
+def read_file(file: str, what: str) -> bytes:
+    """Read a file, or standard input for ``-``. Raises UsageError with ``what`` it should be."""
+    try:
+        return sys.stdin.buffer.read() if file == STDIN else read_input(file)
+    except OSError as error:
+        raise UsageError(f"cannot read {what} {file}: {error.strerror}") from error
 
 
 def read_ids(file: str) -> list[int]:

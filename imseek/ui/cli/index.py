@@ -19,19 +19,20 @@ from imseek.library import ResolvedCollection
 from imseek.ocr.results import OcrReport
 from imseek.types.indexing_runs import IndexReport
 from imseek.types.json_form import Json
-from imseek.types.truncated_encoders import truncated_reference
+from imseek.types.truncated_encoder_references import truncated_reference
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli import notices
+from imseek.ui.cli import notice_history
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, examples, rare, refuse_both_forms
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, JsonOption, current_folder, rare, refuse_both_forms
 from imseek.ui.cli.configured_defaults import configured_defaults, configured_encoder
 from imseek.ui.cli.download_progress import download_bar
 from imseek.ui.cli.executor_flags import EXECUTOR_FLAGS
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say, say_collection, say_waiting
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
+from imseek.ui.cli.runtime_flags import runtime_flags
+from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS, SkipKnown
 from imseek.ui.cli.source_flags import (
     SOURCE_FLAGS,
     check_paths,
@@ -46,7 +47,6 @@ from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek import Collection, Ray, Runtime, SourceOptions
-    from imseek.ui.cli.skip_known_flags import SkipKnown
 
 AlsoOption: TypeAlias = Annotated[
     list[str] | None,
@@ -92,26 +92,23 @@ class IndexRun:
     """Only where the text in pictures is read."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "index",
-        epilog=examples(
-            "imseek index ~/Pictures",
-            "imseek index ~/Scans -c scans --ocr",
-            "imseek index /media/disk/photos --here",
-            "imseek index ~/shards dataset.parquet https://example.org/photo.jpg",
-            "find ~/Pictures -name '*.jpg' -print0 | imseek index - -0",
-            "imseek index ~/Pictures --exclude thumbnails --dry-run",
-            "imseek index",
-            "imseek index /media/card --skip-known",
-            "imseek index ~/new -c new --skip-known-in photos",
-            "imseek index ~/Downloads -c downloads --untrusted",
-            "imseek index ~/Pictures --background",
-            "imseek index /shared/photos -c photos --executor ray --address auto",
-        ),
-    )(index)
+app = Group()
 
 
+@app.command(
+    "imseek index ~/Pictures",
+    "imseek index ~/Scans -c scans --ocr",
+    "imseek index /media/disk/photos --here",
+    "imseek index ~/shards dataset.parquet https://example.org/photo.jpg",
+    "find ~/Pictures -name '*.jpg' -print0 | imseek index - -0",
+    "imseek index ~/Pictures --exclude thumbnails --dry-run",
+    "imseek index",
+    "imseek index /media/card --skip-known",
+    "imseek index ~/new -c new --skip-known-in photos",
+    "imseek index ~/Downloads -c downloads --untrusted",
+    "imseek index ~/Pictures --background",
+    "imseek index /shared/photos -c photos --executor ray --address auto",
+)
 @with_groups(runtime=runtime_flags(), source=SOURCE_FLAGS, known=SKIP_KNOWN_FLAGS, executor=EXECUTOR_FLAGS)
 def index(
     context: typer.Context,
@@ -405,7 +402,7 @@ def _create(
         say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
         lines = encoder_lines(opened.info())
         say("\n".join(lines))
-        notices.record_basic(lines)
+        notice_history.record_basic(lines)
     return opened
 
 

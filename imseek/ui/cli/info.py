@@ -10,12 +10,13 @@ import typer
 
 import imseek
 from imseek.ocr.results import TextLine
-from imseek.types.collection_info import CollectionInfo
+from imseek.types.collection_info import CollectionInfo, OtherSpace, SourceInfo, SpaceSummary
 from imseek.types.indexing_runs import Failure
 from imseek.types.json_form import Json
 from imseek.types.pictures import Image
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.cli.image_arguments import find_image, parse_image
 from imseek.ui.cli.output import say
 from imseek.ui.render.indexing_text import failures_table
@@ -26,7 +27,6 @@ from imseek.ui.render.words import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from imseek.library import ResolvedCollection
-    from imseek.types.collection_info import OtherSpace, SourceInfo, SpaceSummary
 
 #: Columns that are shown as lines of text.
 _TEXT_COLUMNS = ("text", "has_text", "text_lines")
@@ -51,10 +51,10 @@ class ImageText:
     """From the top; null where the picture was not read (`imseek maintain --ocr`)."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command("info", epilog=examples("imseek info", "imseek info --failures --json", "imseek info 17"))(info)
+app = Group()
 
 
+@app.command("imseek info", "imseek info --failures --json", "imseek info 17")
 def info(
     image: Annotated[
         str | None,
@@ -150,6 +150,8 @@ def _other_space_fact(other: OtherSpace) -> str:
     made = f"space {other.space.space_id}, {printable(other.space.encoder)}, {format_size(other.bytes)}"
     if other.state == "building":
         return f"{made}: {format_count(other.images, 'image')} so far (`imseek maintain --reencode` goes on)"
+    if other.state == "tokens":
+        return f"{made}, for --rerank tokens: {format_count(other.images, 'image')} (`imseek maintain --no-tokens`)"
     from imseek.types.adapters import adapter_of
 
     named = adapter_of(other.space.encoder)

@@ -7,62 +7,50 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
-from imseek.ui.cli.output import say
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
+from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.jobs import Job
 
-app = Group(
-    "List the runs of a collection, and stop one.",
-    default="list",
-    epilog=examples("imseek jobs", "imseek jobs cancel 12"),
-)
+app = Group("List the runs of a collection, and stop one.", "imseek jobs", "imseek jobs cancel 12", default="list")
 
 _COLUMNS: Final = ("job_id", "state", "exit_code", "pid", "host", "started", "ended", "progress", "kind")
-LimitOption = Annotated[int, options.limit("Show at most this many runs.", least=1)]
+LimitOption = Annotated[int, options.limit("Show at most this many runs.", min=1)]
 _LIMIT = 20
 #: Kinds of runs whose progress is in files.
 _OF_FILES = ("index", "watch")
 
 
-@app.command("list", epilog=examples("imseek jobs list", "imseek jobs list --limit 100 --json"))
+@app.command("imseek jobs list", "imseek jobs list --limit 100 --json", name="list")
 @with_groups(output=LIST_FLAGS)
-def list_(limit: LimitOption = _LIMIT, collection: CollectionOption = None, *, output: ListFlags) -> None:
+def list_(limit: LimitOption = _LIMIT, collection: CollectionOption = None, *, output: ListFlags) -> int:
     """List the runs of a collection, the newest first: in the background, in a terminal, or finished."""
     import imseek.jobs
     from imseek.ui.cli.job_answers import JobList
 
-    chosen = choose_collection(collection, quiet=output.as_json)
-    found = imseek.jobs.list(chosen.path, limit=limit)
+    run = Run.on(collection, as_json=output.as_json)
+    found = imseek.jobs.list(run.path, limit=limit)
     output.write(_COLUMNS, ({**to_json(job), "progress": _progress(job)} for job in found))
-    if output.as_json:
-        print_answer(JobList(found), chosen)
-    elif found:
-        output.print_list(_table(found))
-    else:
-        say("nothing has been run on this collection yet")
+    notes = [] if found else ["nothing has been run on this collection yet"]
+    return run.finish(JobList(found), output.lines(lambda: [_table(found)] if found else []), notes=notes)
 
 
-@app.command(epilog=examples("imseek jobs cancel 12"))
+@app.command("imseek jobs cancel 12")
 def cancel(
+    run: Run,
     job_id: Annotated[int, typer.Argument(metavar="ID", help="The number of the run in `imseek jobs`.")],
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Stop a run, as Ctrl-C would: `index` and `watch` first commit the work in progress."""
     import imseek.jobs
     from imseek.ui.cli.job_answers import JobAnswer
 
-    run = Run.on(collection, as_json=as_json)
     job = imseek.jobs.cancel(run.path, job_id)
     line = f"job {job.run_id} ({job.kind}, process {job.pid}) was asked to stop"
     return run.finish(JobAnswer(job), lambda: [line])

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from imseek.errors import UsageError
-from imseek.types.duplicate_judgements import Judgement
+from imseek.types.duplicate_judgements import Judgement, Verdict
 from imseek.types.json_form import Count, Json
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.image_arguments import parse_image
 from imseek.ui.render.text import format_place, table
-
-if TYPE_CHECKING:
-    from imseek.types.duplicate_judgements import Verdict
 
 #: Pictures judged at once, all pairs of them.
 _MAX_IMAGES: Final = 100
@@ -43,18 +40,16 @@ class JudgementList:
     judgements: tuple[JudgedContents, ...]
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "judge",
-        epilog=examples(
-            "imseek duplicates judge 17 23 --different",
-            "imseek duplicates judge holiday.jpg backup/IMG_0042.jpg --same",
-            "imseek duplicates judge",
-        ),
-    )(judge)
+app = Group()
 
 
+@app.command(
+    "imseek duplicates judge 17 23 --different",
+    "imseek duplicates judge holiday.jpg backup/IMG_0042.jpg --same",
+    "imseek duplicates judge",
+)
 def judge(
+    run: Run,
     images: Annotated[
         list[str] | None,
         typer.Argument(
@@ -65,8 +60,6 @@ def judge(
     same: Annotated[bool, typer.Option("--same", help="They are the same picture.")] = False,
     different: Annotated[bool, typer.Option("--different", help="They are not duplicates.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Delete the judgement.")] = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Record whether pictures are duplicates. The answer is remembered by content, and applies to later runs."""
     from imseek import duplicates
@@ -80,7 +73,6 @@ def judge(
         raise UsageError(f"{len(images)} images are too many to judge at once ({_MAX_IMAGES})")
     if images and said != 1:
         raise UsageError("choose one of --same, --different and --forget")
-    run = Run.on(collection, as_json=as_json)
     if not images:
         found = duplicates.judgements(run.path)
     elif forget:

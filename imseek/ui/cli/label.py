@@ -14,9 +14,10 @@ from imseek.types.json_form import Count, Json, Share
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples, rare
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, WhereOption, rare
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.optional_values import NONE_DEFAULT
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
@@ -141,19 +142,16 @@ CentredOption = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "label",
-        epilog=examples(
-            "imseek label --classes cat,dog,horse --none",
-            "imseek label --classes kinds.txt --templates imagenet --save kind",
-            "imseek search 'asleep' --where \"kind = 'cat'\"",
-            "imseek label --classes cat,dog --csv labels.csv",
-            "imseek label --again kind",
-        ),
-    )(label)
+app = Group()
 
 
+@app.command(
+    "imseek label --classes cat,dog,horse --none",
+    "imseek label --classes kinds.txt --templates imagenet --save kind",
+    "imseek search 'asleep' --where \"kind = 'cat'\"",
+    "imseek label --classes cat,dog --csv labels.csv",
+    "imseek label --again kind",
+)
 @with_groups(output=LIST_FLAGS)
 def label(
     classes: ClassesOption = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -19,16 +20,19 @@ from imseek.types.maintenance_reports import (
     DropReport,
     MeasureReport,
     MergeReport,
+    MissingPicture,
     PurgeReport,
     ReencodeReport,
+    TokenReport,
 )
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli import index_build
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples, rare, refuse_both_forms
+from imseek.ui.cli.common_options import rare, refuse_both_forms
 from imseek.ui.cli.index_build import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import say
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.render.ocr_text import earlier_recogniser_lines, ocr_lines
 from imseek.ui.render.result_json import print_answer
 from imseek.ui.render.text import table
@@ -51,6 +55,8 @@ class Maintenance:
     measured: MeasureReport | None = None
     ocr: Annotated[OcrReport | None, Json(omit_none=True)] = None
     """Only where the text in pictures was to be read."""
+    tokens: Annotated[TokenReport | None, Json(omit_none=True)] = None
+    """Only where tokens were to be made."""
     reencode: ReencodeReport | None = None
     dropped: DropReport | None = None
     index: tuple[BuildReport, ...] | None = None
@@ -59,24 +65,23 @@ class Maintenance:
     """Only where it was to be moved."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "maintain",
-        epilog=examples(
-            "imseek maintain",
-            "imseek maintain --purge",
-            "imseek maintain --ocr",
-            "imseek maintain --reencode default",
-            "imseek maintain --add-space timm:vit_small_patch14_dinov2.lvd142m",
-            "imseek maintain --drop-space 0",
-            "imseek maintain --catalog postgresql://imseek@db.example/pictures",
-            "imseek maintain --index auto --memory 4GB --recall 0.95",
-        ),
-    )(maintain)
+app = Group()
 
 
+@app.command(
+    "imseek maintain",
+    "imseek maintain --purge",
+    "imseek maintain --ocr",
+    "imseek maintain --tokens",
+    "imseek maintain --reencode default",
+    "imseek maintain --add-space timm:vit_small_patch14_dinov2.lvd142m",
+    "imseek maintain --drop-space 0",
+    "imseek maintain --catalog postgresql://imseek@db.example/pictures",
+    "imseek maintain --index auto --memory 4GB --recall 0.95",
+)
 @with_runtime()
 def maintain(
+    run: Run,
     merge: Annotated[bool, typer.Option("--merge", help="Merge small shards, as `imseek index` also does.")] = False,
     purge: Annotated[
         bool,
@@ -131,6 +136,16 @@ def maintain(
             callback=refuse_both_forms,
         ),
     ] = None,
+    tokens: Annotated[
+        bool | None,
+        typer.Option(
+            "--tokens/--no-tokens",
+            help="Make tokens of pictures that have none yet, for `search --rerank tokens`, by the model that "
+            "`imseek tune --reranker` learned (49 kB a picture with `builtin`); --no-tokens deletes both.",
+            show_default=False,
+            callback=refuse_both_forms,
+        ),
+    ] = None,
     measure: Annotated[
         bool,
         rare("--measure", help="Measure the quality of pictures indexed by an early version of imseek."),
@@ -148,8 +163,6 @@ def maintain(
     memory: MemoryOption = None,
     recall: RecallOption = None,
     renew: RenewOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
     *,
     runtime: Runtime,
 ) -> int:
@@ -167,7 +180,6 @@ def maintain(
         raise UsageError("--reencode and --add-space exclude each other")
     if reencode is None and (space is not None or (allow_missing and add_space is None)):
         raise UsageError("--space and --allow-missing go with --reencode")
-    run = Run.on(collection, as_json=as_json)
     if drop_space is not None:
         _check_space(run.path, drop_space)  # before minutes of other work
     done = Maintenance()
@@ -206,13 +218,15 @@ def maintain(
         run.print_lines([_measured_line(done.measured)])
     if ocr is not None and not code:
         code = _read_texts(run, done) if ocr else _forget_texts(run)
+    if tokens is not None and not code:
+        code = _make_tokens(run, done, runtime) if tokens else _forget_tokens(run)
     if index is not None and not code:
         policy = index_build.new_policy(run.path, index, memory, recall, renew)
         with run.work() as controls:
             done.index = maintenance.build_index(run.path, policy, **controls)
         code = run.exit_code(any(report.outcome == "interrupted" for report in done.index))
         run.print_lines(build_lines(done.index))
-    named = (drop_space, reference, index, catalog, ocr)
+    named = (drop_space, reference, index, catalog, ocr, tokens)
     asked = purge or captions or measure or any(option is not None for option in named)
     if (merge or not asked) and not code:
         with run.work() as controls:
@@ -223,7 +237,7 @@ def maintain(
         with run.work() as controls:
             done.purge = maintenance.purge(run.path, **controls)
         run.print_lines([_purge_line(done.purge), *map(printable, done.purge.notes)])
-    if as_json:
+    if run.as_json:
         print_answer(done, run.chosen)
     return code
 
@@ -247,8 +261,24 @@ def _forget_texts(run: Run) -> int:
     return 0
 
 
+def _make_tokens(run: Run, done: Maintenance, runtime: Runtime) -> int:
+    from imseek import maintenance
+
+    with run.work() as controls:
+        done.tokens = maintenance.make_tokens(run.path, runtime=runtime, notify=say, **controls)
+    run.print_lines(_token_lines(done.tokens))
+    return run.exit_code(done.tokens.outcome == "interrupted")
+
+
+def _forget_tokens(run: Run) -> int:
+    from imseek import maintenance
+
+    gone = maintenance.forget_tokens(run.path)
+    run.print_lines(["deleted the tokens of pictures and their model" if gone else "nothing to delete"])
+    return 0
+
+
 def _check_space(path: Path, space_id: int) -> None:
-    """Raise UsageError if there is no such space."""
     with imseek.open(path) as opened:
         info = opened.info()
     known = [summary.space.space_id for summary in info.spaces]
@@ -273,17 +303,32 @@ def reencode_lines(report: ReencodeReport) -> list[str]:
         "interrupted": f"interrupted: {made}; what was built is kept, and the same command goes on from here",
         "refused": f"not switched to {encoder}: {made}",
     }
+    return [lines[report.outcome], *_missing_lines(report.missing), *map(printable, report.notes)]
+
+
+def _missing_lines(pictures: Sequence[MissingPicture]) -> list[str]:
     missing = [
         (
             picture.reason,
             f"{'' if picture.place is None else picture.place.display}: {printable(picture.message)}",
         )
-        for picture in report.missing[:_MAX_MISSING]
+        for picture in pictures[:_MAX_MISSING]
     ]
     shown = [table(("reason", "picture"), missing)] if missing else []
-    if len(report.missing) > _MAX_MISSING:
-        shown.append(f"and {len(report.missing) - _MAX_MISSING:,} more (--json lists all)")
-    return [lines[report.outcome], *shown, *map(printable, report.notes)]
+    if len(pictures) > _MAX_MISSING:
+        shown.append(f"and {len(pictures) - _MAX_MISSING:,} more (--json lists all)")
+    return shown
+
+
+def _token_lines(report: TokenReport) -> list[str]:
+    made = report.encoded + report.copied
+    size = f"{format_size(report.bytes_each)} each, {format_size(report.bytes_each * report.images)} in all"
+    line = {
+        "made": f"made tokens of {format_count(made, 'picture')} ({size}; {report.seconds:.1f} s)",
+        "already": f"all of {format_count(report.images, 'picture')} have tokens already ({size})",
+        "interrupted": f"interrupted: {format_count(made, 'picture')} got tokens; the same command goes on from here",
+    }[report.outcome]
+    return [line, *_missing_lines(report.missing)]
 
 
 def _catalog_line(report: CatalogReport) -> str:

@@ -14,13 +14,11 @@ from imseek.maps.results import MapReport
 from imseek.progress import Task
 from imseek.types.json_form import Json
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
 from imseek.ui.cli.common_options import (
-    CollectionOption,
     ForceFilesOption,
-    JsonOption,
     WhereOption,
-    examples,
     rare,
 )
 from imseek.ui.cli.output import say
@@ -47,20 +45,19 @@ class MapAnswer:
     """Files that were written, by kind."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "map",
-        epilog=examples(
-            "imseek map --html map.html",
-            "imseek map --html map.html --colour folder --thumbnails 5000",
-            "imseek map --method pca --name first",
-            "imseek map --where 'year = 2023' --name y2023 --parquet y2023.parquet --columns camera,taken_at",
-            "imseek search 'a boat' --where 'map_x > 3'",
-        ),
-    )(map_)
+app = Group()
 
 
+@app.command(
+    "imseek map --html map.html",
+    "imseek map --html map.html --colour folder --thumbnails 5000",
+    "imseek map --method pca --name first",
+    "imseek map --where 'year = 2023' --name y2023 --parquet y2023.parquet --columns camera,taken_at",
+    "imseek search 'a boat' --where 'map_x > 3'",
+    name="map",
+)
 def map_(
+    run: Run,
     method: Annotated[
         Literal["umap", "pca"] | None,
         typer.Option("--method", help="umap (the default), or pca for a quick first look."),
@@ -82,7 +79,7 @@ def map_(
         ),
     ] = None,
     seed: Annotated[
-        int | None, options.seed("Random seed; the same seed gives the same map (default: 0).", least=None)
+        int | None, options.seed("Random seed; the same seed gives the same map (default: 0).", min=None)
     ] = None,
     sample: Annotated[
         int,
@@ -117,16 +114,10 @@ def map_(
         typer.Option("--columns", metavar="A,B,…", help="With --parquet: also write these columns (docs/where.md)."),
     ] = None,
     force: ForceFilesOption = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Lay out images on a plane by their vectors. The map is stored, and new images can be placed on it later."""
     _check(html, colour, thumbnails, parquet, columns, force)
-    run = Run.on(
-        collection,
-        as_json=as_json,
-        interrupted="interrupted: no files were written; the same command goes on from here",
-    )
+    run.interrupted = "interrupted: no files were written; the same command goes on from here"
     from imseek import maps
 
     wanted = [one.strip() for one in (columns or "").split(",") if one.strip()]

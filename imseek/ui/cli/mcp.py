@@ -6,23 +6,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
 from imseek import library
 from imseek.errors import CollectionNotFoundError, MissingExtraError
-from imseek.ui.cli.common_options import examples
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.output import say
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.cli.serve import AllowTagsOption, ServedCollectionsOption, served_collections, served_name
 
-
-def register(app: typer.Typer) -> None:
-    app.command(
-        "mcp",
-        epilog=examples("imseek mcp", "imseek mcp -c photos -c scans", "imseek mcp -c photos --allow-tags"),
-    )(mcp)
+app = Group()
 
 
+@app.command("imseek mcp", "imseek mcp -c photos -c scans", "imseek mcp -c photos --allow-tags")
 @with_runtime("device", "precision", "threads")
 def mcp(
     collection: ServedCollectionsOption = None,

@@ -14,10 +14,11 @@ from imseek.types.json_form import Count, Json, Share
 from imseek.types.pictures import ImagePlace
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import choose_collection
-from imseek.ui.cli.common_options import CollectionOption, WhereOption, examples
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, WhereOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.label import StoredResult, TemperatureOption
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.progress import stoppable
@@ -66,17 +67,14 @@ class ModerateAnswer:
     """Flagged images, the most certain first, as many as ``--limit``."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "moderate",
-        epilog=examples(
-            "imseek moderate --policy policy.yaml",
-            "imseek moderate --policy policy.yaml --save flags",
-            "imseek search 'a street' --where \"flags IS NULL\"",
-        ),
-    )(moderate)
+app = Group()
 
 
+@app.command(
+    "imseek moderate --policy policy.yaml",
+    "imseek moderate --policy policy.yaml --save flags",
+    "imseek search 'a street' --where \"flags IS NULL\"",
+)
 @with_groups(output=LIST_FLAGS)
 def moderate(
     policy: Annotated[

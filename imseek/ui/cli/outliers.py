@@ -9,8 +9,9 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, IdsOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import IdsOption, WhereOption
 from imseek.ui.cli.output import print_ids
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, new_file, write_rows
 from imseek.ui.render.result_json import to_json
@@ -23,18 +24,16 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ("score", "copies", *IMAGE_COLUMNS)
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "outliers",
-        epilog=examples(
-            "imseek outliers",
-            "imseek outliers -n 100 --method lof --csv odd.csv",
-            "imseek outliers --save odd && imseek search 'a boat' --where 'odd > 0.5'",
-        ),
-    )(outliers)
+app = Group()
 
 
+@app.command(
+    "imseek outliers",
+    "imseek outliers -n 100 --method lof --csv odd.csv",
+    "imseek outliers --save odd && imseek search 'a boat' --where 'odd > 0.5'",
+)
 def outliers(
+    run: Run,
     limit: Annotated[int, options.limit("How many images to show.")] = 20,
     method: Annotated[
         Literal["knn", "lof", "isolation"],
@@ -51,14 +50,11 @@ def outliers(
     ids: IdsOption = False,
     csv: Annotated[Path | None, options.csv("Write the images as CSV.")] = None,
     force: Annotated[bool, options.force("Overwrite a file and stored scores of these names.")] = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """List the images that are unlike all others, the strangest first. Copies count as one image."""
-    if ids and as_json:
+    if ids and run.as_json:
         raise UsageError("choose one of --ids and --json")
-    check_csv(csv, force=force, rivals={"--json": as_json, "--ids": ids})
-    run = Run.on(collection, as_json=as_json)
+    check_csv(csv, force=force, rivals={"--json": run.as_json, "--ids": ids})
     from imseek import clusters
 
     with run.work() as controls:

@@ -14,10 +14,9 @@ from imseek.ui.cli import probe_text
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import CollectionOption, WhereOption
 from imseek.ui.cli.flag_groups import with_groups
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
-from imseek.ui.cli.output import say
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output_files import IMAGE_COLUMNS
 from imseek.ui.cli.probe_flags import (
     BinaryOption,
@@ -35,17 +34,15 @@ from imseek.ui.cli.probe_flags import (
     labels_of,
     parse_shots,
 )
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import table
 from imseek.ui.render.words import format_count, printable
 
 app = Group(
     "Learn classes from a few labelled images, and label the rest.",
-    epilog=examples(
-        "imseek probe fit pets --tags cat,dog",
-        "imseek probe apply pets --save pets",
-        "imseek probe propose pets",
-    ),
+    "imseek probe fit pets --tags cat,dog",
+    "imseek probe apply pets --save pets",
+    "imseek probe propose pets",
 )
 
 _LIST_COLUMNS: Final = ("name", "method", "labels", "accuracy", "created", "classes", "encoder")
@@ -66,8 +63,9 @@ class ProbeList:
     probes: tuple[ProbeInfo, ...]
 
 
-@app.command(epilog=examples("imseek probe fit pets --tags cat,dog", "imseek probe fit sharp --binary sharp"))
+@app.command("imseek probe fit pets --tags cat,dog", "imseek probe fit sharp --binary sharp")
 def fit(
+    run: Run,
     name: NameArgument,
     tags: TagsOption = None,
     column: ColumnOption = None,
@@ -82,12 +80,9 @@ def fit(
     contexts: ContextsOption = None,
     per_class: PerClassOption = False,
     force: Annotated[bool, options.force("Replace an existing probe of this name.")] = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Learn a classifier from labelled images, and store it as a named probe."""
     labels = labels_of(tags, column, folder, binary, several, negatives)
-    run = Run.on(collection, as_json=as_json)
     from imseek import probes
 
     with run.work() as controls:
@@ -109,8 +104,9 @@ def fit(
     return run.finish(ProbeAnswer(found), lambda: probe_text.probe_lines(found), notes=[hint])
 
 
-@app.command(epilog=examples("imseek probe apply pets", "imseek probe apply pets --tag --threshold 0.95"))
+@app.command("imseek probe apply pets", "imseek probe apply pets --tag --threshold 0.95")
 def apply(
+    run: Run,
     name: NameArgument,
     where: WhereOption = None,
     save: Annotated[
@@ -122,11 +118,8 @@ def apply(
         float | None,
         options.threshold("The least probability for a tag (default: 0.9, or 0.5 if images may have several)."),
     ] = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Predict the class of every image. Nothing is stored without --save and --tag."""
-    run = Run.on(collection, as_json=as_json)
     from imseek import probes
 
     with run.work() as controls:
@@ -146,9 +139,7 @@ def apply(
     )
 
 
-@app.command(
-    epilog=examples("imseek probe propose pets", "imseek probe propose --tags cat,dog -n 50 --csv to-label.csv")
-)
+@app.command("imseek probe propose pets", "imseek probe propose --tags cat,dog -n 50 --csv to-label.csv")
 @with_groups(output=LIST_FLAGS)
 def propose(
     name: Annotated[
@@ -160,7 +151,7 @@ def propose(
     binary: BinaryOption = None,
     several: SeveralOption = False,
     negatives: NegativesOption = None,
-    limit: Annotated[int, options.limit("How many images to show.", least=None)] = 20,
+    limit: Annotated[int, options.limit("How many images to show.", min=None)] = 20,
     where: WhereOption = None,
     space: SpaceOption = None,
     collection: CollectionOption = None,
@@ -191,13 +182,9 @@ def propose(
     return run.finish(found, output.lines(lambda: probe_text.proposal_lines(found)))
 
 
-@app.command(
-    epilog=examples(
-        "imseek probe evaluate pets --truth folder",
-        "imseek probe evaluate --truth tags:cat,dog --curve 1,2,4,8",
-    )
-)
+@app.command("imseek probe evaluate pets --truth folder", "imseek probe evaluate --truth tags:cat,dog --curve 1,2,4,8")
 def evaluate(
+    run: Run,
     name: Annotated[
         str | None,
         typer.Argument(
@@ -225,12 +212,10 @@ def evaluate(
     space: SpaceOption = None,
     words: WordsOption = True,
     seed: Annotated[int, options.seed("Random seed of the split.")] = 0,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Measure a probe on images that it has not learned from, and that are not near-duplicates of those."""
     shots = parse_shots(curve)
-    run = Run.on(collection, as_json=as_json, interrupted="interrupted")
+    run.interrupted = "interrupted"
     from imseek import probes
 
     with run.work() as controls:
@@ -248,32 +233,29 @@ def evaluate(
     return run.finish(found, lambda: probe_text.evaluation_lines(found))
 
 
-@app.command("list", epilog=examples("imseek probe list"))
+@app.command("imseek probe list", name="list")
 @with_groups(output=LIST_FLAGS)
-def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
+def list_(collection: CollectionOption = None, *, output: ListFlags) -> int:
     """List the probes of a collection."""
     from imseek import probes
 
-    chosen = choose_collection(collection, quiet=output.as_json)
-    found = probes.list_(chosen.path)
+    run = Run.on(collection, as_json=output.as_json)
+    found = probes.list_(run.path)
     output.write(_LIST_COLUMNS, map(_csv_row, found))
-    if output.as_json:
-        print_answer(ProbeList(found), chosen)
-    elif found:
-        rows = [
-            (
-                printable(one.name),
-                one.method,
-                f"{sum(one.counts):,}",
-                "" if one.score.accuracy is None else f"{one.score.accuracy.value:.3f}",
-                one.created,
-                probe_text.class_counts(one),
-            )
-            for one in found
-        ]
-        output.print_list(table(("name", "kind", "labels", "accuracy", "learned", "classes"), rows, right=(2, 3)))
-    else:
-        say("no probe yet: `imseek probe fit NAME` learns one from tags")
+    rows = [
+        (
+            printable(one.name),
+            one.method,
+            f"{sum(one.counts):,}",
+            "" if one.score.accuracy is None else f"{one.score.accuracy.value:.3f}",
+            one.created,
+            probe_text.class_counts(one),
+        )
+        for one in found
+    ]
+    lines = [table(("name", "kind", "labels", "accuracy", "learned", "classes"), rows, right=(2, 3))] if found else []
+    notes = [] if found else ["no probe yet: `imseek probe fit NAME` learns one from tags"]
+    return run.finish(ProbeList(found), output.lines(lambda: lines), notes=notes)
 
 
 def _csv_row(probe: ProbeInfo) -> dict[str, Any]:
@@ -286,17 +268,16 @@ def _csv_row(probe: ProbeInfo) -> dict[str, Any]:
     }
 
 
-@app.command(epilog=examples("imseek probe show pets"))
-def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonOption = False) -> int:
+@app.command("imseek probe show pets")
+def show(run: Run, name: NameArgument) -> int:
     """Show what a probe was learned from, and its cross-validated accuracy."""
     from imseek import probes
 
-    run = Run.on(collection, as_json=as_json)
     found = probes.get(run.path, name)
     return run.finish(ProbeAnswer(found), lambda: probe_text.probe_lines(found))
 
 
-@app.command(epilog=examples("imseek probe drop pets"))
+@app.command("imseek probe drop pets")
 def drop(name: NameArgument, collection: CollectionOption = None) -> None:
     """Delete a probe, with its columns and the tags that it added."""
     from imseek import probes

@@ -7,25 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.errors import UsageError
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption, JsonOption
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.types.publish import PublishReport
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "publish",
-        epilog=examples(
-            "imseek publish photos.db",
-            "imseek publish -c photos milvus://milvus.example.org:19530/default/photos",
-            "imseek search --server milvus:///srv/photos.db 'a red bicycle'",
-        ),
-    )(publish)
+app = Group()
 
 
+@app.command(
+    "imseek publish photos.db",
+    "imseek publish -c photos milvus://milvus.example.org:19530/default/photos",
+    "imseek search --server milvus:///srv/photos.db 'a red bicycle'",
+)
 def publish(
     names: Annotated[
         list[str],

@@ -17,17 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from imseek.errors import QueryError, UsageError
-from imseek.input_file import map_array, read_input
+from imseek.input_file import map_array
 from imseek.search import OptionField, QueryOptions, Region, check_values, option_fields
 from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.flag_groups import Flag, FlagGroup, flags_of
-from imseek.ui.cli.image_arguments import parse_id, parse_id_argument, parse_picture_term
+from imseek.ui.cli.image_arguments import parse_id, parse_id_argument, parse_picture_term, read_file
 from imseek.ui.render.words import shorten
 
 if TYPE_CHECKING:
     from imseek.search import Cutoff, Query, Term
-
-STDIN: Final = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,10 +299,7 @@ def _read_once(read: Callable[[], bytes]) -> Callable[[], bytes]:
 
 
 def _read_lines(file: str) -> list[str]:
-    try:
-        data = sys.stdin.buffer.read() if file == STDIN else read_input(file)
-    except OSError as error:
-        raise UsageError(f"cannot read the queries {file}: {error.strerror}") from error
+    data = read_file(file, "the queries")
     try:
         return data.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:

@@ -13,8 +13,8 @@ import typer
 from imseek.errors import ImseekError, UsageError
 from imseek.types.json_form import Count
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
 from imseek.ui.cli.output_files import check_new, new_file, stream_of
 from imseek.ui.cli.progress import thumbnail_progress
 from imseek.ui.render.words import printable
@@ -46,18 +46,16 @@ class WrittenReport:
     interrupted: bool
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "report",
-        epilog=examples(
-            "imseek report report.html",
-            "imseek report report.md --skip duplicates",
-            "imseek report /dev/stdout --skip clusters --skip outliers > report.html",
-        ),
-    )(report)
+app = Group()
 
 
+@app.command(
+    "imseek report report.html",
+    "imseek report report.md --skip duplicates",
+    "imseek report /dev/stdout --skip clusters --skip outliers > report.html",
+)
 def report(
+    run: Run,
     file: Annotated[
         Path,
         typer.Argument(
@@ -77,8 +75,6 @@ def report(
         int, options.looks("For duplicates: compare the pixels of at most this many candidate pairs.")
     ] = 1000,
     force: Annotated[bool, options.force("Overwrite an existing report.")] = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Write a report on a collection: contents, quality, clusters, duplicates, files left out."""
     from imseek.report import gather
@@ -87,7 +83,7 @@ def report(
     markdown = _is_markdown(file)
     if markdown:
         _check_folder(file, force=force)
-    run = Run.on(collection, as_json=as_json, interrupted="interrupted: parts are missing")
+    run.interrupted = "interrupted: parts are missing"
     with run.work() as controls:
         found = gather(
             run.path,

@@ -10,8 +10,9 @@ import typer
 
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
+from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, ForceOption, IdsOption, JsonOption, WhereOption, examples
+from imseek.ui.cli.common_options import ForceOption, IdsOption, WhereOption
 from imseek.ui.cli.output import print_ids, say
 from imseek.ui.cli.output_files import IMAGE_COLUMNS, check_csv, new_file, write_rows
 from imseek.ui.render.result_json import to_json
@@ -24,18 +25,16 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ("weight", "score", *IMAGE_COLUMNS)
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "sample",
-        epilog=examples(
-            "imseek sample --diverse 20",
-            "imseek sample --diverse 100 --method k-centre --csv sample.csv",
-            "imseek sample --random 100 --seed 7 --where \"format = 'JPEG'\" --paths",
-        ),
-    )(sample)
+app = Group()
 
 
+@app.command(
+    "imseek sample --diverse 20",
+    "imseek sample --diverse 100 --method k-centre --csv sample.csv",
+    "imseek sample --random 100 --seed 7 --where \"format = 'JPEG'\" --paths",
+)
 def sample(
+    run: Run,
     diverse: Annotated[
         int | None,
         typer.Option("--diverse", metavar="N", help="Choose this many images that differ from each other."),
@@ -57,18 +56,16 @@ def sample(
     ids: IdsOption = False,
     csv: Annotated[Path | None, options.csv("Write the images as CSV.")] = None,
     force: ForceOption = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Choose a few images that represent all, and measure how well they do. Copies count as one image."""
     if (diverse is None) == (random is None):
         raise UsageError("choose one of --diverse N and --random N", hint="imseek sample --diverse 20")
     if random is not None and method is not None:
         raise UsageError("--method goes with --diverse")
-    if [paths, ids, as_json].count(True) > 1:
+    if [paths, ids, run.as_json].count(True) > 1:
         raise UsageError("choose one of --paths, --ids and --json")
-    check_csv(csv, force=force, rivals={"--json": as_json, "--paths": paths, "--ids": ids})
-    run = Run.on(collection, as_json=as_json, interrupted="interrupted")
+    check_csv(csv, force=force, rivals={"--json": run.as_json, "--paths": paths, "--ids": ids})
+    run.interrupted = "interrupted"
     from imseek import clusters
 
     with run.work() as controls:

@@ -15,12 +15,13 @@ import imseek
 from imseek import library
 from imseek.errors import CollectionNotFoundError, ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import BARE_QUERY, examples
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import BARE_QUERY
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.output_flags import OUTPUT_FLAGS, OutputOptions
 from imseek.ui.cli.query_flags import QueryFlags, query_flags
-from imseek.ui.cli.runtime import runtime_flags
+from imseek.ui.cli.runtime_flags import runtime_flags
 from imseek.ui.render.result_json import ErrorAnswer, print_json
 from imseek.ui.render.words import printable
 
@@ -55,31 +56,18 @@ _PAGE: Final = re.compile("[+-]?[0-9]{1,4}")
 _BATCH_SIZE = 64
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "search",
-        epilog=examples(
-            "imseek search 'a red bicycle'",
-            "imseek search 'a red car' --like night.jpg --not snow",
-            "imseek search 2:beach 'at night'",
-            "imseek search -n 50 -0 receipts | xargs -0 ls -l",
-            "imseek search 'the old harbour' --by caption",
-            "imseek search boat --here --ids | imseek tag add boat -",
-            "imseek search 'a red bicycle' --preview --sheet bicycles.png",
-        ),
-    )(search)
-    app.command(
-        "similar",
-        epilog=examples(
-            "imseek similar holiday.jpg",
-            "imseek similar 17",
-            "imseek similar scan.png --open",
-            "imseek similar 17 --region 0.25,0.25,0.5,0.5",
-            "curl -s https://example.org/photo.jpg | imseek similar -",
-        ),
-    )(similar)
+app = Group()
 
 
+@app.command(
+    "imseek search 'a red bicycle'",
+    "imseek search 'a red car' --like night.jpg --not snow",
+    "imseek search 2:beach 'at night'",
+    "imseek search -n 50 -0 receipts | xargs -0 ls -l",
+    "imseek search 'the old harbour' --by caption",
+    "imseek search boat --here --ids | imseek tag add boat -",
+    "imseek search 'a red bicycle' --preview --sheet bicycles.png",
+)
 @with_groups(output=OUTPUT_FLAGS, asking=query_flags(), runtime=runtime_flags("device", "precision"))
 def search(
     context: typer.Context,
@@ -103,6 +91,13 @@ def search(
     return _run_search(text or [], asking, output, _Place(collection, server, here, bare), runtime)
 
 
+@app.command(
+    "imseek similar holiday.jpg",
+    "imseek similar 17",
+    "imseek similar scan.png --open",
+    "imseek similar 17 --region 0.25,0.25,0.5,0.5",
+    "curl -s https://example.org/photo.jpg | imseek similar -",
+)
 @with_groups(output=OUTPUT_FLAGS, asking=query_flags(), runtime=runtime_flags("device", "precision"))
 def similar(
     image: Annotated[

@@ -13,9 +13,10 @@ from imseek import library
 from imseek.errors import MissingExtraError, UsageError
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import resolve_collection
-from imseek.ui.cli.common_options import HostOption, examples, rare
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import HostOption, rare
 from imseek.ui.cli.output import say
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 
 if TYPE_CHECKING:
     from imseek.ui.server.extra_route import MakeRoute
@@ -32,17 +33,14 @@ ServedCollectionsOption: TypeAlias = Annotated[
 AllowTagsOption: TypeAlias = Annotated[bool, rare("--allow-tags", help="Let assistants tag pictures (tools of MCP).")]
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "serve",
-        epilog=examples(
-            "imseek serve",
-            "imseek serve -c photos -c scans --port 8000",
-            "imseek serve --host 0.0.0.0 --allow-host pictures.example.org",
-        ),
-    )(serve)
+app = Group()
 
 
+@app.command(
+    "imseek serve",
+    "imseek serve -c photos -c scans --port 8000",
+    "imseek serve --host 0.0.0.0 --allow-host pictures.example.org",
+)
 @with_runtime("device", "precision", "threads")
 def serve(
     collection: ServedCollectionsOption = None,

@@ -15,17 +15,19 @@ from imseek.ui.cli import common_options as options
 from imseek.ui.cli import consent
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
-from imseek.ui.cli.common_options import CollectionOption, examples
+from imseek.ui.cli.command_run import Run
+from imseek.ui.cli.common_options import CollectionOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.info import missing_source_lines, sources_table
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
 from imseek.ui.cli.output import say
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.render.result_json import to_json
 from imseek.ui.render.words import format_count, printable
 
 app = Group(
     "List, remove and relocate the sources of a collection.",
-    epilog=examples("imseek source list", "imseek source relocate 1 /mnt/new/Pictures"),
+    "imseek source list",
+    "imseek source relocate 1 /mnt/new/Pictures",
 )
 
 _COLUMNS: Final = ("source_id", "kind", "path", "path_b64", "images", "failures", "present")
@@ -41,25 +43,20 @@ class SourceList:
     sources: tuple[SourceInfo, ...]
 
 
-@app.command("list", epilog=examples("imseek source list"))
+@app.command("imseek source list", name="list")
 @with_groups(output=LIST_FLAGS)
-def list_(collection: CollectionOption = None, *, output: ListFlags) -> None:
+def list_(collection: CollectionOption = None, *, output: ListFlags) -> int:
     """List the sources of the images."""
-    chosen = choose_collection(collection, quiet=output.as_json)
-    with imseek.open(chosen.path) as opened:
+    run = Run.on(collection, as_json=output.as_json)
+    with imseek.open(run.path) as opened:
         sources = opened.info().sources
     output.write(_COLUMNS, map(to_json, sources))
-    if output.as_json:
-        print_answer(SourceList(sources), chosen)
-    elif sources:
-        output.print_list(sources_table(sources))
-        for line in missing_source_lines(sources):
-            say(line)
-    else:
-        say("no source yet: `imseek index FOLDER` adds one")
+    notes = missing_source_lines(sources) if sources else ["no source yet: `imseek index FOLDER` adds one"]
+    lines = output.lines(lambda: [sources_table(sources)] if sources else [])
+    return run.finish(SourceList(sources), lines, notes=notes)
 
 
-@app.command(epilog=examples("imseek source remove 2"))
+@app.command("imseek source remove 2")
 def remove(source: SourceArgument, collection: CollectionOption = None) -> None:
     """Remove a source and its images from the collection. The files stay."""
     chosen = choose_collection(collection)
@@ -69,7 +66,7 @@ def remove(source: SourceArgument, collection: CollectionOption = None) -> None:
     say("their stored data stays on the disk until `imseek maintain --purge`")
 
 
-@app.command(epilog=examples("imseek source relocate 1 /mnt/new/Pictures"))
+@app.command("imseek source relocate 1 /mnt/new/Pictures")
 def relocate(
     source: SourceArgument,
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The new path of the source.")],

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from imseek.errors import UsageError
-from imseek.input_file import missing_path_hint, read_input
+from imseek.input_file import missing_path_hint
 from imseek.tilde_expansion import expand_user
 from imseek.ui.cli.common_options import rare
 from imseek.ui.cli.flag_groups import flag_group, given_flags
+from imseek.ui.cli.image_arguments import STDIN, read_file
 
 if TYPE_CHECKING:
     from imseek import SourceOptions
-
-#: Means standard input, among paths and as the file of `--files-from`.
-STDIN: Final = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +155,7 @@ def read_names(files: list[str], *, null: bool) -> list[bytes]:
     """
     names: list[bytes] = []
     for file in files:
-        try:
-            data = sys.stdin.buffer.read() if file == STDIN else read_input(file)
-        except OSError as error:
-            raise UsageError(f"cannot read the list {file}: {error.strerror}") from error
+        data = read_file(file, "the list")
         found = data.split(b"\0") if null else data.splitlines()
         names += [name for name in found if name.strip()]
     if any(b"\0" in name for name in names):

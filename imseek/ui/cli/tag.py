@@ -14,29 +14,23 @@ from imseek.errors import MediaError, UsageError
 from imseek.input_file import open_input
 from imseek.types.json_form import Count
 from imseek.types.pictures import display_path
-from imseek.types.tags import Tag, TagCount
+from imseek.types.tags import Tag, TagCount, TagReport
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
-from imseek.ui.cli.common_options import CollectionOption, JsonOption, examples
+from imseek.ui.cli.common_options import CollectionOption
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.image_arguments import parse_id, parse_images
-from imseek.ui.cli.list_flags import LIST_FLAGS, ListFlags
-from imseek.ui.cli.output import say
-from imseek.ui.render.result_json import print_answer, to_json
+from imseek.ui.cli.list_output_flags import LIST_FLAGS, ListFlags
+from imseek.ui.render.result_json import to_json
 from imseek.ui.render.text import count_givers, table
 from imseek.ui.render.words import format_count, printable
 
 if TYPE_CHECKING:
     from imseek.sidecars import SidecarReport
     from imseek.tags import AnyImage
-    from imseek.types.tags import TagReport
 
-app = Group(
-    "Add, remove, rename and list the tags of images.",
-    epilog=examples("imseek tag add boat 17 harbour.jpg", "imseek tag list"),
-)
+app = Group("Add, remove, rename and list the tags of images.", "imseek tag add boat 17 harbour.jpg", "imseek tag list")
 
 #: Unknown images named in a message.
 _MAX_MISSING: Final = 10
@@ -72,14 +66,13 @@ WhereOption = Annotated[str | None, options.where("All images that match this co
 
 
 @app.command(
-    epilog=examples(
-        "imseek tag add boat 17 id:23 harbour.jpg",
-        "imseek tag add beach --where \"path LIKE '%/beach/%'\"",
-        "imseek search 'a boat' --json | jq '.hits[].image_id' | imseek tag add boat -",
-        "imseek tag add --from labels.csv",
-    )
+    "imseek tag add boat 17 id:23 harbour.jpg",
+    "imseek tag add beach --where \"path LIKE '%/beach/%'\"",
+    "imseek search 'a boat' --json | jq '.hits[].image_id' | imseek tag add boat -",
+    "imseek tag add --from labels.csv",
 )
 def add(
+    run: Run,
     tag: Annotated[
         str | None,
         typer.Argument(metavar="[TAG]", help="The tag, one word or more; leave it out with --from."),
@@ -95,8 +88,6 @@ def add(
         ),
     ] = None,
     by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who adds the tag, for the record.")] = "person",
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Add a tag to images. If a command added it before, it counts as added by a person from then on."""
     from imseek import tags
@@ -109,7 +100,6 @@ def add(
         raise UsageError("no images are given", hint="name ids or files, use - for stdin, or --where")
     given = None if table_file is None else list(_read_table(table_file))
     listed = parse_images(images or ())
-    run = Run.on(collection, as_json=as_json)
     if given is not None:
         report = tags.add_all(run.path, given, provenance=by)
     else:
@@ -118,14 +108,13 @@ def add(
     return _print_report(run, report, "tagged", "had it already")
 
 
-@app.command(epilog=examples("imseek tag remove boat 17", "imseek tag remove boat --all"))
+@app.command("imseek tag remove boat 17", "imseek tag remove boat --all")
 def remove(
+    run: Run,
     tag: TagArgument,
     images: ImagesArgument = None,
     where: WhereOption = None,
     everywhere: Annotated[bool, typer.Option("--all", help="Remove it from all images.")] = False,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Remove a tag from images, whoever added it."""
     from imseek import tags
@@ -137,83 +126,66 @@ def remove(
             hint="ids, files, - for stdin, --where, or --all",
         )
     listed = parse_images(images or ())
-    run = Run.on(collection, as_json=as_json)
     report = tags.remove(run.path, tag, listed, where=where, everywhere=everywhere)
     return _print_report(run, report, "untagged", "did not have it")
 
 
-@app.command(epilog=examples("imseek tag rename baot boat"))
+@app.command("imseek tag rename baot boat")
 def rename(
+    run: Run,
     tag: TagArgument,
     to: Annotated[str, typer.Argument(metavar="NEW", help="The new name of the tag.")],
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Rename a tag on all images that have it. If the new name exists already, the two tags are merged."""
     from imseek import tags
 
-    run = Run.on(collection, as_json=as_json)
     return _print_report(run, tags.rename(run.path, tag, to), "renamed the tag of", "had it already")
 
 
-@app.command(
-    "list", epilog=examples("imseek tag list", "imseek tag list 17 harbour.jpg", "imseek tag list --csv tags.csv")
-)
+@app.command("imseek tag list", "imseek tag list 17 harbour.jpg", "imseek tag list --csv tags.csv", name="list")
 @with_groups(output=LIST_FLAGS)
-def list_(images: ImagesArgument = None, collection: CollectionOption = None, *, output: ListFlags) -> None:
+def list_(images: ImagesArgument = None, collection: CollectionOption = None, *, output: ListFlags) -> int:
     """List all tags with how many images have them, or the tags of some images."""
     from imseek import tags
 
     listed = parse_images(images or ())
-    chosen = choose_collection(collection, quiet=output.as_json)
+    run = Run.on(collection, as_json=output.as_json)
     if images:
-        found = tags.of(chosen.path, listed)
+        found = tags.of(run.path, listed)
         given = (
             {"image_id": i, "tag": one.tag, "given_by": one.provenance} for i, have in found.items() for one in have
         )
         output.write(("image_id", "tag", "given_by"), given)
-        if output.as_json:
-            images_tags = tuple(ImageTags(image_id, tuple(have)) for image_id, have in found.items())
-            print_answer(TagList((), images_tags), chosen)
-        else:
-            rows = [
-                (str(image_id), ", ".join(f"{one.tag} ({one.provenance})" for one in have) or "(none)")
-                for image_id, have in found.items()
-            ]
-            output.print_list(table(("id", "tags"), [(a, printable(b)) for a, b in rows], right=(0,)))
-        return
-    counts = tags.counts(chosen.path)
+        images_tags = tuple(ImageTags(image_id, tuple(have)) for image_id, have in found.items())
+        shown = [
+            (str(image_id), printable(", ".join(f"{one.tag} ({one.provenance})" for one in have) or "(none)"))
+            for image_id, have in found.items()
+        ]
+        return run.finish(TagList((), images_tags), output.lines(lambda: [table(("id", "tags"), shown, right=(0,))]))
+    counts = tags.counts(run.path)
     output.write(("tag", "images", "given_by"), ({**to_json(one), "given_by": _givers(one)} for one in counts))
-    if output.as_json:
-        print_answer(TagList(counts, ()), chosen)
-    elif counts:
-        lines = [(f"{one.images:,}", printable(one.tag), printable(_givers(one))) for one in counts]
-        output.print_list(table(("images", "tag", "given by"), lines, right=(0,)))
-    else:
-        say("no image has a tag yet: `imseek tag add TAG IMAGE…`")
+    rows = [(f"{one.images:,}", printable(one.tag), printable(_givers(one))) for one in counts]
+    lines = [table(("images", "tag", "given by"), rows, right=(0,))] if counts else []
+    notes = [] if counts else ["no image has a tag yet: `imseek tag add TAG IMAGE…`"]
+    return run.finish(TagList(counts, ()), output.lines(lambda: lines), notes=notes)
 
 
 def _givers(count: TagCount) -> str:
-    """Return who gave a tag how often, in words."""
     return ", ".join(f"{who} {n:,}" for who, n in count_givers(count.by))
 
 
 @app.command(
-    "write-sidecars",
-    epilog=examples(
-        "imseek tag write-sidecars",
-        "imseek tag write-sidecars --apply",
-        "imseek tag write-sidecars --undo 20261129-101500-a1b2c3",
-    ),
+    "imseek tag write-sidecars",
+    "imseek tag write-sidecars --apply",
+    "imseek tag write-sidecars --undo 20261129-101500-a1b2c3",
 )
 def write_sidecars(
+    run: Run,
     where: WhereOption = None,
     apply: Annotated[bool, typer.Option("--apply", help="Write the files; else only say what would be.")] = False,
     undo: Annotated[
         str | None, typer.Option("--undo", metavar="ID", help="Put back the files of an earlier --apply.")
     ] = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Write tags, captions and ratings into .xmp files beside the pictures, for other programs.
 
@@ -224,7 +196,6 @@ def write_sidecars(
 
     if undo is not None and (apply or where is not None):
         raise UsageError("--undo puts back all files of an earlier run", hint="imseek tag write-sidecars --undo ID")
-    run = Run.on(collection, as_json=as_json)
     if undo is not None:
         undone = sidecars.undo(run.path, undo)
         left = [f"left: it was changed since, or cannot be written: {display_path(one)}" for one in undone.left]

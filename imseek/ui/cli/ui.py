@@ -12,23 +12,20 @@ from imseek.errors import MissingExtraError
 from imseek.home import make_home
 from imseek.ui.cli import common_options as options
 from imseek.ui.cli.collection_choice import merge_names, resolve_collection
-from imseek.ui.cli.common_options import CollectionOption, HostOption, examples
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, HostOption
 from imseek.ui.cli.output import say
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime_flags import with_runtime
 from imseek.ui.cli.serve import served_name
 
-
-def register(app: typer.Typer) -> None:
-    app.command(
-        "ui",
-        epilog=examples(
-            "imseek ui",
-            "imseek ui photos --port 8600",
-            "imseek ui --no-browser --host 0.0.0.0 --allow-host pictures.example.org",
-        ),
-    )(ui)
+app = Group()
 
 
+@app.command(
+    "imseek ui",
+    "imseek ui photos --port 8600",
+    "imseek ui --no-browser --host 0.0.0.0 --allow-host pictures.example.org",
+)
 @with_runtime("device", "precision", "threads")
 def ui(
     name: Annotated[

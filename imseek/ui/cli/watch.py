@@ -9,35 +9,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, examples, rare
+from imseek.ui.cli.command_classes import Group
+from imseek.ui.cli.common_options import CollectionOption, JsonLinesOption, rare
 from imseek.ui.cli.flag_groups import with_groups
 from imseek.ui.cli.index import IndexRun, UntrustedOption, choose_for_index, open_for_index
 from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
-from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS
-from imseek.ui.render.indexing_text import copies_phrase
+from imseek.ui.cli.runtime_flags import runtime_flags
+from imseek.ui.cli.skip_known_flags import SKIP_KNOWN_FLAGS, SkipKnown
+from imseek.ui.render.indexing_text import watch_line
 from imseek.ui.render.result_json import Answer, CollectionName, print_json
-from imseek.ui.render.words import format_count, printable
+from imseek.ui.render.words import printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
     from imseek.types.indexing_runs import IndexReport
-    from imseek.ui.cli.skip_known_flags import SkipKnown
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "watch",
-        epilog=examples(
-            "imseek watch",
-            "imseek watch ~/Pictures",
-            "imseek watch ~/Scans -c scans",
-            "imseek watch --settle 10 --json",
-        ),
-    )(watch)
+app = Group()
 
 
+@app.command(
+    "imseek watch", "imseek watch ~/Pictures", "imseek watch ~/Scans -c scans", "imseek watch --settle 10 --json"
+)
 @with_groups(runtime=runtime_flags(), known=SKIP_KNOWN_FLAGS)
 def watch(
     paths: Annotated[
@@ -84,7 +78,7 @@ def watch(
         if as_json:
             print_json(Answer(CollectionName.of(chosen), IndexRun(report)), line=True)
             return
-        print(f"{time.strftime('%H:%M:%S')} {_summary_line(report)}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {watch_line(report)}", flush=True)
         for failure in report.failures:
             path = printable(os.fsdecode(failure.path))
             say(f"skipped ({failure.reason}): {path}: {printable(failure.message)}")
@@ -105,17 +99,3 @@ def watch(
             on_notice=lambda line: say(printable(line)),
         )
     return signals.exit_code
-
-
-def _summary_line(report: IndexReport) -> str:
-    counts = [
-        (report.added, "added"),
-        (report.changed, "changed"),
-        (report.moved, "moved"),
-        (report.copied, copies_phrase(report)),
-        (report.removed, "removed"),
-        (report.known, "known already"),
-        (len(report.failures), "skipped"),
-    ]
-    done = ", ".join(f"{n:,} {what}" for n, what in counts if n) or "nothing new"
-    return f"{done}; {format_count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"

@@ -14,7 +14,7 @@ from imseek.search import OptionField, option_fields
 from imseek.types.collection_info import CollectionInfo
 from imseek.types.pictures import Image
 from imseek.types.search_results import MatchField, SearchResult
-from imseek.types.suggestions import SuggestionKind
+from imseek.types.word_completions import SuggestionKind
 from imseek.ui.render.result_json import to_json
 from imseek.ui.server.places import without_places
 from imseek.ui.server.query_bounds import bounds_of

@@ -26,7 +26,7 @@ from imseek.search import (
     parse_region,
     query_from_json,
 )
-from imseek.types.suggestions import MAX_SERVED, MAX_SERVED_TEXT, SuggestionKind
+from imseek.types.word_completions import MAX_SERVED, MAX_SERVED_TEXT, SuggestionKind
 from imseek.ui.http import body_schemas
 from imseek.ui.server.pictures import DEFAULT_SIDE, MAX_SIDE, MIN_SIDE, ThumbnailCache, original
 from imseek.ui.server.places import without_folders
@@ -36,6 +36,8 @@ from imseek.ui.server.service import MAX_TERMS, EmbedRequest, ServedCollection, 
 
 P = ParamSpec("P")
 router = APIRouter()
+#: Routes of one collection.
+of_collection = APIRouter(prefix="/collections/{name}", responses=problem_responses(404))
 
 Limit = Annotated[int, Parameter(**bounds_of("limit"), description=option_fields()["limit"].option.help)]
 LIMIT: Final = QueryOptions().limit
@@ -75,7 +77,7 @@ async def collections(request: Request) -> body_schemas.Collections:
     return body_schemas.Collections(collections=list(service_of(request).names))
 
 
-@router.get("/collections/{name}", summary="What a collection is", responses=problem_responses(404))
+@of_collection.get("", summary="What a collection is")
 async def collection(request: Request, name: str) -> body_schemas.CollectionBody:
     served = service_of(request).get(name)
     info = await asyncio.to_thread(served.collection.info)
@@ -83,20 +85,15 @@ async def collection(request: Request, name: str) -> body_schemas.CollectionBody
     return body_schemas.collection(info, name, captions=captions)
 
 
-@router.get(
-    "/collections/{name}/search",
-    summary="Search by words",
-    response_model=body_schemas.Answer,
-    responses=problem_responses(404, 410),
+@of_collection.get(
+    "/search", summary="Search by words", response_model=body_schemas.Answer, responses=problem_responses(410)
 )
 async def search(request: Request, name: str, query: Annotated[body_schemas.WordQuery, Parameter()]) -> Response:
     service = service_of(request)
     return await _answer(service, service.get(name), query_from_json(query.document(), files=False))
 
 
-@router.get(
-    "/collections/{name}/suggest", summary="How words that are typed may go on", responses=problem_responses(404)
-)
+@of_collection.get("/suggest", summary="How words that are typed may go on")
 async def suggest(
     request: Request,
     name: str,
@@ -119,7 +116,7 @@ async def suggest(
     )
 
 
-@router.get("/collections/{name}/facets", summary="What conditions can use", responses=problem_responses(404))
+@of_collection.get("/facets", summary="What conditions can use")
 async def facets(
     request: Request,
     name: str,
@@ -138,11 +135,8 @@ async def facets(
     return found if service.settings.shows_places else without_folders(found)
 
 
-@router.post(
-    "/collections/{name}/search",
-    summary="Search by a whole query",
-    response_model=body_schemas.Answer,
-    responses=problem_responses(404, 410),
+@of_collection.post(
+    "/search", summary="Search by a whole query", response_model=body_schemas.Answer, responses=problem_responses(410)
 )
 async def search_query(request: Request, name: str, body: body_schemas.QueryBody) -> Response:
     service = service_of(request)
@@ -150,11 +144,11 @@ async def search_query(request: Request, name: str, body: body_schemas.QueryBody
     return await _answer(service, service.get(name), query, vectors=body.vectors)
 
 
-@router.post(
-    "/collections/{name}/batch",
+@of_collection.post(
+    "/batch",
     summary="Many queries, answered in order",
     response_model=body_schemas.Answers,
-    responses=problem_responses(404, 410),
+    responses=problem_responses(410),
 )
 async def batch(request: Request, name: str, body: body_schemas.Batch) -> Response:
     service = service_of(request)
@@ -172,11 +166,8 @@ async def batch(request: Request, name: str, body: body_schemas.Batch) -> Respon
     return await asyncio.to_thread(_json_response, answers)
 
 
-@router.post(
-    "/collections/{name}/similar",
-    summary="Search by a picture",
-    response_model=body_schemas.Answer,
-    responses=problem_responses(404, 413),
+@of_collection.post(
+    "/similar", summary="Search by a picture", response_model=body_schemas.Answer, responses=problem_responses(413)
 )
 async def similar(
     request: Request,
@@ -209,23 +200,14 @@ async def embed(request: Request, body: body_schemas.EmbedBody) -> Response:
     return await asyncio.to_thread(_json_response, body_schemas.embeddings, found)
 
 
-@router.get(
-    "/collections/{name}/images/{image_id}",
-    summary="What is known of an image",
-    responses=problem_responses(404),
-)
+@of_collection.get("/images/{image_id}", summary="What is known of an image")
 async def image(request: Request, name: str, image_id: int) -> body_schemas.ImageBody:
     service = service_of(request)
     found = await asyncio.to_thread(service.get(name).collection.get, image_id)
     return body_schemas.image(found, places=service.settings.shows_places)
 
 
-@router.get(
-    "/collections/{name}/images/{image_id}/similar",
-    summary="What is like an image",
-    response_model=body_schemas.Answer,
-    responses=problem_responses(404),
-)
+@of_collection.get("/images/{image_id}/similar", summary="What is like an image", response_model=body_schemas.Answer)
 async def similar_to(
     request: Request, name: str, image_id: int, limit: Limit = LIMIT, region: Region = None
 ) -> Response:
@@ -242,24 +224,24 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.head("/collections/{name}/images/{image_id}/file", include_in_schema=False)
-@router.get(
-    "/collections/{name}/images/{image_id}/file",
+@of_collection.head("/images/{image_id}/file", include_in_schema=False)
+@of_collection.get(
+    "/images/{image_id}/file",
     summary="The picture itself, as it was indexed",
     response_class=Response,
-    responses={**_PICTURE, **problem_responses(404, 409)},
+    responses={**_PICTURE, **problem_responses(409)},
 )
 async def file(request: Request, name: str, image_id: int) -> Response:
     served = service_of(request).get(name)
     return (await original(served, image_id)).response(request)
 
 
-@router.head("/collections/{name}/images/{image_id}/thumbnail", include_in_schema=False)
-@router.get(
-    "/collections/{name}/images/{image_id}/thumbnail",
+@of_collection.head("/images/{image_id}/thumbnail", include_in_schema=False)
+@of_collection.get(
+    "/images/{image_id}/thumbnail",
     summary="A small WebP of it",
     response_class=Response,
-    responses={**_PICTURE, **problem_responses(404, 409)},
+    responses={**_PICTURE, **problem_responses(409)},
 )
 async def thumbnail(request: Request, name: str, image_id: int, side: Side = DEFAULT_SIDE) -> Response:
     service = service_of(request)
@@ -269,25 +251,21 @@ async def thumbnail(request: Request, name: str, image_id: int, side: Side = DEF
     return (await pictures.thumbnail(served, image_id, side)).response(request)
 
 
-@router.get("/collections/{name}/albums", summary="Its albums, by name", responses=problem_responses(404))
+@of_collection.get("/albums", summary="Its albums, by name")
 async def album_list(request: Request, name: str) -> body_schemas.Albums:
     served = service_of(request).get(name)
     found = await served.threads.read(albums.every, served.collection)
     return body_schemas.Albums(albums=[body_schemas.AlbumSummary(**asdict(one)) for one in found])
 
 
-@router.get(
-    "/collections/{name}/albums/{album:path}",
-    summary="The images of an album, in its order",
-    responses=problem_responses(404),
-)
+@of_collection.get("/albums/{album:path}", summary="The images of an album, in its order")
 async def album_images(request: Request, name: str, album: str) -> body_schemas.AlbumBody:
     served = service_of(request).get(name)
     found = await served.threads.read(albums.get, served.collection, album)
     return body_schemas.AlbumBody(name=found.name, cover=found.cover, image_ids=list(found.image_ids))
 
 
-@router.get("/collections/{name}/jobs", summary="Runs, the newest first", responses=problem_responses(404))
+@of_collection.get("/jobs", summary="Runs, the newest first")
 async def job_list(
     request: Request, name: str, limit: Annotated[int, Parameter(ge=1, le=1000)] = 20
 ) -> body_schemas.Jobs:
@@ -296,17 +274,14 @@ async def job_list(
     return body_schemas.Jobs(jobs=[body_schemas.job(one) for one in found])
 
 
-@router.get("/collections/{name}/jobs/{job_id}", summary="One run", responses=problem_responses(404))
+@of_collection.get("/jobs/{job_id}", summary="One run")
 async def job(request: Request, name: str, job_id: int) -> body_schemas.JobBody:
     path = service_of(request).get(name).collection.path
     return body_schemas.job(await asyncio.to_thread(jobs.get, path, job_id))
 
 
-@router.post(
-    "/collections/{name}/jobs",
-    status_code=202,
-    summary="Bring it in line with its sources",
-    responses=problem_responses(401, 403, 404, 409),
+@of_collection.post(
+    "/jobs", status_code=202, summary="Bring it in line with its sources", responses=problem_responses(401, 403, 409)
 )
 async def start(request: Request, name: str, job: body_schemas.NewJob) -> body_schemas.JobBody:
     path = service_of(request).get(name).collection.path
@@ -320,12 +295,7 @@ async def start(request: Request, name: str, job: body_schemas.NewJob) -> body_s
         raise JobError(str(error)) from error
 
 
-@router.delete(
-    "/collections/{name}/jobs/{job_id}",
-    status_code=202,
-    summary="Ask a run to stop",
-    responses=problem_responses(401, 404),
-)
+@of_collection.delete("/jobs/{job_id}", status_code=202, summary="Ask a run to stop", responses=problem_responses(401))
 async def cancel(request: Request, name: str, job_id: int) -> body_schemas.JobBody:
     path = service_of(request).get(name).collection.path
     return body_schemas.job(await asyncio.to_thread(jobs.cancel, path, job_id))
@@ -348,3 +318,6 @@ def check_limit(limit: int, most: int) -> None:
     """Check the number of hits of one query. Raises UsageError."""
     if limit > most:
         raise UsageError(f"{limit} hits are more than this server gives ({most})")
+
+
+router.include_router(of_collection)

@@ -24,7 +24,7 @@ from imseek.search import FacetSummary, query_from_json
 from imseek.types.duplicate_judgements import Judgement
 from imseek.types.search_results import SearchResult
 from imseek.types.tags import TagReport
-from imseek.ui.mcp.answers import (
+from imseek.ui.mcp.answer_types import (
     CollectionState,
     CollectionStates,
     DuplicatesPage,

@@ -27,7 +27,7 @@ def plan_summary(report: IndexReport) -> list[str]:
         (report.unchanged, "unchanged"),
         (report.sidecars, "with changed sidecars"),
     ]
-    found = _counts(counts)
+    found = _counts(counts) or "no picture found"
     lines = [
         f"would index: {found}; nothing was read or changed",
         *_skipped_lines(report),
@@ -40,30 +40,41 @@ def plan_summary(report: IndexReport) -> list[str]:
 
 def summary(report: IndexReport) -> list[str]:
     """Format the report of a run for the user: results, skipped files with reasons, notes."""
-    counts = [
-        (report.added, "added"),
-        (report.changed, "changed"),
-        (report.moved, "moved"),
-        (report.copied, copies_phrase(report)),
-        (report.removed, "removed"),
-        (report.unchanged, "unchanged"),
-        (report.sidecars, "with changed sidecars"),
-    ]
-    done = _counts(counts)
-    lines = [f"{done}; {format_count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"]
+    done = _counts([*_changes(report), (report.unchanged, "unchanged"), (report.sidecars, "with changed sidecars")])
+    lines = [_with_total(report, done or "no picture found")]
     lines += [*_rate_lines(report), *known_lines(report), *_skipped_lines(report), *_note_lines(report)]
     if report.interrupted:
         lines.append("interrupted: what is counted above is kept; the same command goes on from here")
     return lines
 
 
-def copies_phrase(report: IndexReport) -> str:
+def watch_line(report: IndexReport) -> str:
+    """Format the report of a run that followed changes."""
+    done = _counts([*_changes(report), (report.known, "known already"), (len(report.failures), "skipped")])
+    return _with_total(report, done or "nothing new")
+
+
+def _changes(report: IndexReport) -> list[tuple[int, str]]:
+    return [
+        (report.added, "added"),
+        (report.changed, "changed"),
+        (report.moved, "moved"),
+        (report.copied, _copies_phrase(report)),
+        (report.removed, "removed"),
+    ]
+
+
+def _with_total(report: IndexReport, done: str) -> str:
+    return f"{done}; {format_count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"
+
+
+def _copies_phrase(report: IndexReport) -> str:
     """Return what follows the number of images whose content was indexed already."""
     return "is a copy of an indexed picture" if report.copied == 1 else "are copies of indexed pictures"
 
 
 def _counts(counts: Sequence[tuple[int, str]]) -> str:
-    return ", ".join(f"{n:,} {what}" for n, what in counts if n) or "no picture found"
+    return ", ".join(f"{n:,} {what}" for n, what in counts if n)
 
 
 def _rate_lines(report: IndexReport) -> list[str]:

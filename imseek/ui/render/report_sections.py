@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from imseek.clusters.results import Shown
 from imseek.dataset.results import QualityReport, RatedImage
 from imseek.report.results import CollectionReport, CollectionStatistics, Counts, ValueDistribution
 from imseek.types.collection_info import SourceInfo
@@ -238,11 +237,7 @@ def _outliers(report: CollectionReport) -> Iterator[Block]:
     assert found is not None
     usual = "" if found.typical is None else f"; usual is {found.typical:.2f}"
     yield Text(f"The distance to the nearest pictures is largest for these{usual}.")
-    yield Pictures("", [_outlier_picture(image) for image in found.outliers])
-
-
-def _outlier_picture(image: Shown) -> Picture:
-    return Picture(image.image_id, image.place, f"distance {image.score:.2f}")
+    yield Pictures("", [Picture(one.image_id, one.place, f"distance {one.score:.2f}") for one in found.outliers])
 
 
 def _duplicates(report: CollectionReport) -> Iterator[Block]:

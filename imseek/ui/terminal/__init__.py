@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from imseek.ui.terminal.browse import Browse
     from imseek.ui.terminal.browse_state import TERM_SEPARATOR, BrowseQuery
     from imseek.ui.terminal.capabilities import detect_terminal
-    from imseek.ui.terminal.result_rows import MAX_HITS, print_preview
+    from imseek.ui.terminal.thumbnail_rows import MAX_HITS, print_preview
 
 __all__ = ["MAX_HITS", "TERM_SEPARATOR", "Browse", "BrowseQuery", "detect_terminal", "print_preview"]
 
@@ -19,6 +19,6 @@ if not TYPE_CHECKING:
             "imseek.ui.terminal.browse": "Browse",
             "imseek.ui.terminal.browse_state": "TERM_SEPARATOR BrowseQuery",
             "imseek.ui.terminal.capabilities": "detect_terminal",
-            "imseek.ui.terminal.result_rows": "MAX_HITS print_preview",
+            "imseek.ui.terminal.thumbnail_rows": "MAX_HITS print_preview",
         },
     )

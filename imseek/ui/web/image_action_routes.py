@@ -24,7 +24,7 @@ from imseek.collection import Collection
 from imseek.errors import ImageNotFoundError, ImseekError, LockedError, UsageError
 from imseek.types.collection_info import SourceInfo
 from imseek.ui.server.service import Service
-from imseek.ui.web import changes, downloads, hit_pages
+from imseek.ui.web import downloads, hit_pages, undoable_changes
 from imseek.ui.web.image_details import describe_image
 from imseek.ui.web.pages.search import facets
 from imseek.ui.web.selection_store import MAX_IMAGES, ImageSelection, SelectionStore
@@ -44,7 +44,8 @@ _ZIPS: Final = 2
 _CONFLICT: Final = 409
 _GONE: Final = 410
 
-Answer = Callable[[Request], Awaitable[Response]]
+#: Answers with a response, or with what becomes JSON.
+Answer = Callable[[Request], Awaitable[Any]]
 
 
 def image_action_routes(
@@ -57,65 +58,53 @@ def image_action_routes(
     sources = _SourceCache()
     zips = asyncio.Semaphore(_ZIPS)
 
-    async def known(request: Request) -> Response:
-        collection = service.get(request.path_params["name"]).collection
+    async def known(request: Request, collection: Collection) -> Any:
         image_id = _image(request)
 
         def look() -> dict[str, Any]:
             return describe_image(collection, collection.get(image_id), lambda n: sources.get(collection, n))
 
-        return JSONResponse({**await run_in_threadpool(look), "opens": opens})
+        return {**await run_in_threadpool(look), "opens": opens}
 
-    async def open_picture(request: Request) -> Response:
+    async def open_picture(request: Request, collection: Collection) -> Any:
         if not opens:
             raise UsageError(
                 "pictures can only be opened on the machine that serves the pages", hint="download it instead"
             )
         await _read_json(request)
-        collection = service.get(request.path_params["name"]).collection
         image = await run_in_threadpool(collection.get, _image(request))
         await run_in_threadpool(open_here, collection, image)
-        return JSONResponse({})
+        return {}
 
-    async def all_tags(request: Request) -> Response:
-        collection = service.get(request.path_params["name"]).collection
+    async def all_tags(request: Request, collection: Collection) -> Any:
         counts = await run_in_threadpool(tags.counts, collection)
         most = sorted(counts, key=lambda one: -one.images)[:200]
-        return JSONResponse({"tags": [one.tag for one in most]})
+        return {"tags": [one.tag for one in most]}
 
-    async def suggest(request: Request) -> Response:
-        collection = service.get(request.path_params["name"]).collection
+    async def suggest(request: Request, collection: Collection) -> Any:
         text = request.query_params.get("q", "")[:_TYPED]
         found = await run_in_threadpool(overview.suggest, collection, text, limit=_SUGGESTIONS)
-        return JSONResponse({"suggestions": [{"text": one.text, "kind": one.kind} for one in found]})
+        return {"suggestions": [{"text": one.text, "kind": one.kind} for one in found]}
 
-    async def hits(request: Request) -> Response:
+    async def hits(request: Request, collection: Collection) -> Any:
         name = request.path_params["name"]
-        collection = service.get(name).collection
-        return JSONResponse(await run_in_threadpool(hit_pages.answer, name, collection, request.url.query))
+        return await run_in_threadpool(hit_pages.answer, name, collection, request.url.query)
 
-    async def timeline(request: Request) -> Response:
-        collection = service.get(request.path_params["name"]).collection
-        return JSONResponse(await run_in_threadpool(hit_pages.timeline, collection, request.url.query))
+    async def timeline(request: Request, collection: Collection) -> Any:
+        return await run_in_threadpool(hit_pages.timeline, collection, request.url.query)
 
-    async def cards(request: Request) -> Response:
-        name = request.path_params["name"]
-        collection = service.get(name).collection
+    async def cards(request: Request, collection: Collection) -> Any:
         ids = request.query_params.get("ids", "")
-        return JSONResponse(await run_in_threadpool(hit_pages.cards, name, collection, ids))
+        return await run_in_threadpool(hit_pages.cards, request.path_params["name"], collection, ids)
 
-    async def facet_counts(request: Request) -> Response:
-        collection = service.get(request.path_params["name"]).collection
-        return JSONResponse(await run_in_threadpool(facets.answer, collection, request.url.query))
+    async def facet_counts(request: Request, collection: Collection) -> Any:
+        return await run_in_threadpool(facets.answer, collection, request.url.query)
 
-    async def world(request: Request) -> Response:
-        headers = {"Cache-Control": "private, max-age=86400"}
-        return JSONResponse(await run_in_threadpool(facets.world), headers=headers)
+    async def similar(request: Request, collection: Collection) -> Any:
+        return await run_in_threadpool(hit_pages.similar, request.path_params["name"], collection, _image(request))
 
-    async def similar(request: Request) -> Response:
-        name = request.path_params["name"]
-        collection = service.get(name).collection
-        return JSONResponse(await run_in_threadpool(hit_pages.similar, name, collection, _image(request)))
+    async def world(request: Request) -> Any:
+        return JSONResponse(await run_in_threadpool(facets.world), headers={"Cache-Control": "private, max-age=86400"})
 
     def images(request: Request, body: dict[str, Any]) -> list[int]:
         """Return the ids in the body, or those of the selection that it names. Raises UsageError."""
@@ -129,42 +118,39 @@ def image_action_routes(
             raise UsageError("this request names no pictures", hint="reload the page and select them again")
         return list(dict.fromkeys(ids))
 
-    async def tag(request: Request) -> Response:
+    async def tag(request: Request, collection: Collection) -> Any:
         body = await _read_json(request, _SELECTION_BODY)
-        collection = service.get(request.path_params["name"]).collection
         ids = images(request, body)
         word, add = body.get("tag"), body.get("add")
         if not (isinstance(word, str) and isinstance(add, bool)):
             raise UsageError("this request cannot tag pictures", hint="reload the page and select them again")
-        done, change = await run_in_threadpool(changes.tag_images, collection, word, ids, add=add)
-        return JSONResponse({"changed": done.changed, "named": done.named, "change": _record(change)})
+        done, change = await run_in_threadpool(undoable_changes.tag_images, collection, word, ids, add=add)
+        return {"changed": done.changed, "named": done.named, "change": _record(change)}
 
-    async def all_albums(request: Request) -> Response:
-        collection = service.get(request.path_params["name"]).collection
+    async def all_albums(request: Request, collection: Collection) -> Any:
         found = await run_in_threadpool(albums.every, collection)
-        return JSONResponse({"albums": [asdict(one) for one in found]})
+        return {"albums": [asdict(one) for one in found]}
 
-    async def album(request: Request) -> Response:
+    async def album(request: Request, collection: Collection) -> Any:
         body = await _read_json(request, _SELECTION_BODY)
-        collection = service.get(request.path_params["name"]).collection
         ids = images(request, body)
         name = body.get("album")
-        act: changes.AlbumAct | None = next((one for one in get_args(changes.AlbumAct) if one == body.get("act")), None)
+        act: undoable_changes.AlbumAct | None = next(
+            (one for one in get_args(undoable_changes.AlbumAct) if one == body.get("act")), None
+        )
         if not isinstance(name, str) or act is None:
             raise UsageError("this request cannot change an album", hint="reload the page and select them again")
-        done, change = await run_in_threadpool(changes.change_album, collection, name, ids, act)
-        return JSONResponse({"changed": done.changed, "change": _record(change)})
+        done, change = await run_in_threadpool(undoable_changes.change_album, collection, name, ids, act)
+        return {"changed": done.changed, "change": _record(change)}
 
-    async def favourites(request: Request) -> Response:
+    async def favourites(request: Request, collection: Collection) -> Any:
         body = await _read_json(request)
-        collection = service.get(request.path_params["name"]).collection
         ids = images(request, body)
         given = await run_in_threadpool(tags.states, collection, [tags.FAVOURITE], ids)
-        return JSONResponse({"favourites": [one for one in ids if (one, tags.FAVOURITE) in given]})
+        return {"favourites": [one for one in ids if (one, tags.FAVOURITE) in given]}
 
-    async def edit(request: Request) -> Response:
+    async def edit(request: Request, collection: Collection) -> Any:
         body = await _read_json(request)
-        collection = service.get(request.path_params["name"]).collection
         values = {name: body[name] for name in ("caption", "rating") if name in body}
         caption, rating = values.get("caption"), values.get("rating")
         # To Python, true is a number.
@@ -172,50 +158,54 @@ def image_action_routes(
             raise UsageError("this request cannot change a picture's information", hint="reload the page")
         if caption is not None:
             values["caption"] = " ".join(caption.split()) or None
-        change = await run_in_threadpool(changes.edit_image, collection, _image(request), **values)
-        return JSONResponse({"change": _record(change)})
+        change = await run_in_threadpool(undoable_changes.edit_image, collection, _image(request), **values)
+        return {"change": _record(change)}
 
-    async def undo(request: Request) -> Response:
+    async def undo(request: Request, collection: Collection) -> Any:
         await _read_json(request)
-        service.get(request.path_params["name"])
         try:
-            text = await run_in_threadpool(changes.change_log.undo, request.path_params["token"])
+            text = await run_in_threadpool(undoable_changes.change_log.undo, request.path_params["token"])
         except UsageError as error:  # It never can be undone: the page forgets it.
             return JSONResponse({"message": str(error), "hint": error.hint}, _GONE)
-        return JSONResponse({"text": text})
+        return {"text": text}
 
-    async def take(request: Request) -> Response:
+    async def take(request: Request) -> Any:
         chosen = choices.get(request.path_params["choice"])
         if chosen is None:
             raise ImageNotFoundError("this selection has expired", hint="select the pictures again")
         collection = service.get(chosen.name).collection
         return await _download_response(collection, chosen, request.path_params["file"], zips)
 
-    one, some = f"{pictures}/{{name}}/images/{{image_id}}", f"{pictures}/{{name}}/tags"
+    def route(path: str, answer: Callable[[Request, Collection], Awaitable[Any]], method: str = "GET") -> Route:
+        async def respond(request: Request) -> Any:
+            return await answer(request, service.get(request.path_params["name"]).collection)
+
+        return Route(f"{pictures}/{{name}}/{path}", _respond(respond), methods=[method])
+
     return [
-        Route(f"{one}/about", _translate_errors(known), methods=["GET"]),
-        Route(f"{one}/similar", _translate_errors(similar), methods=["GET"]),
-        Route(f"{one}/edit", _translate_errors(edit), methods=["POST"]),
-        Route(f"{one}/open", _translate_errors(open_picture), methods=["POST"]),
-        Route(f"{pictures}/{{name}}/hits", _translate_errors(hits), methods=["GET"]),
-        Route(f"{pictures}/{{name}}/timeline", _translate_errors(timeline), methods=["GET"]),
-        Route(f"{pictures}/{{name}}/cards", _translate_errors(cards), methods=["GET"]),
-        Route(f"{pictures}/{{name}}/facets", _translate_errors(facet_counts), methods=["GET"]),
-        Route(f"{pictures}/{{name}}/world", _translate_errors(world), methods=["GET"]),
-        Route(f"{pictures}/{{name}}/suggest", _translate_errors(suggest), methods=["GET"]),
-        Route(some, _translate_errors(all_tags), methods=["GET"]),
-        Route(some, _translate_errors(tag), methods=["POST"]),
-        Route(f"{pictures}/{{name}}/albums", _translate_errors(all_albums), methods=["GET"]),
-        Route(f"{pictures}/{{name}}/albums", _translate_errors(album), methods=["POST"]),
-        Route(f"{pictures}/{{name}}/favourites", _translate_errors(favourites), methods=["POST"]),
-        Route(f"{pictures}/{{name}}/changes/{{token}}/undo", _translate_errors(undo), methods=["POST"]),
-        Route(f"{downloads}/{{choice}}/{{file}}", _translate_errors(take), methods=["GET"]),
+        route("images/{image_id}/about", known),
+        route("images/{image_id}/similar", similar),
+        route("images/{image_id}/edit", edit, "POST"),
+        route("images/{image_id}/open", open_picture, "POST"),
+        route("hits", hits),
+        route("timeline", timeline),
+        route("cards", cards),
+        route("facets", facet_counts),
+        route("suggest", suggest),
+        route("tags", all_tags),
+        route("tags", tag, "POST"),
+        route("albums", all_albums),
+        route("albums", album, "POST"),
+        route("favourites", favourites, "POST"),
+        route("changes/{token}/undo", undo, "POST"),
+        Route(f"{pictures}/{{name}}/world", _respond(world), methods=["GET"]),
+        Route(f"{downloads}/{{choice}}/{{file}}", _respond(take), methods=["GET"]),
     ]
 
 
-def _record(change: changes.Change | None) -> dict[str, str] | None:
+def _record(change: undoable_changes.Change | None) -> dict[str, str] | None:
     """Record a change, and return what the browser needs to undo it."""
-    return None if change is None else changes.change_log.record(change)
+    return None if change is None else undoable_changes.change_log.record(change)
 
 
 async def _download_response(
@@ -294,12 +284,13 @@ def _are_ids(ids: Any) -> bool:
     return isinstance(ids, list) and all(type(one) is int and 0 <= one < 1 << 62 for one in ids)
 
 
-def _translate_errors(answer: Answer) -> Answer:
-    """Turn errors of imseek into JSON responses. Messages may name files: the machine is the user's own."""
+def _respond(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    """Make responses of answers, and of errors of imseek: their messages may name files of the user's own machine."""
 
-    async def answer_or_problem(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         try:
-            made = await answer(request)
+            found = await answer(request)
+            made: Response = found if isinstance(found, Response) else JSONResponse(found)
         except ImseekError as error:
             status = 404 if isinstance(error, ImageNotFoundError) else 422
             status = _CONFLICT if isinstance(error, LockedError) else status
@@ -307,7 +298,7 @@ def _translate_errors(answer: Answer) -> Answer:
         made.headers.setdefault("Cache-Control", "no-store")  # Tags and files change.
         return made
 
-    return answer_or_problem
+    return respond
 
 
 class _SourceCache:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
 
 from imseek.ui.render.words import format_count, format_duration
 
-#: Seconds of a processor for a picture: decoding, and encoding by the built-in encoder or a better one without a card.
+Work: TypeAlias = Literal["scan", "measure", "caption", "text", "index", "label", "read", "copy"]
+
+#: Seconds of a processor to decode a picture, and to encode it by the built-in encoder or a better one without a card.
 _DECODING: Final = 0.02
 _BASIC: Final = 0.02
 _BETTER: Final = 0.2
-#: The same for a caption, for text in a picture (few have any), and for comparing one with those like it.
-_CAPTION: Final = 0.015
-_READING: Final = 0.08
+#: The same for comparing one with those like it, and for a search of its regions.
 _COMPARING: Final = 0.1
-#: The same for a search of regions, per picture; seconds to scan a file that is unchanged.
 _REGIONS: Final = 0.5
-_SCANNING: Final = 0.0003
-#: Seconds of a processor for a row of a vector index. Small collections have none to build.
-_ROW: Final = 0.0003
-#: Seconds for one picture to be compared with classes, and for its label to be stored.
-_LABEL: Final = 0.0002
-#: Bytes a second that a disk reads, and writes anew.
-_READ: Final = 300e6
-_COPIED: Final = 80e6
+#: The same for a caption, for text in a picture (few have any), and for a row of a vector index.
+_PARALLEL: Final[Mapping[Work, float]] = {"measure": _DECODING, "caption": 0.015, "text": 0.08, "index": 0.0003}
+#: Seconds on any number of cores: for a file that is unchanged, a picture that is compared with classes and labelled,
+#: and a byte that a disk reads, or writes anew.
+_SERIAL: Final[Mapping[Work, float]] = {"scan": 0.0003, "label": 0.0002, "read": 1 / 300e6, "copy": 1 / 80e6}
 #: Seconds below which nobody waits.
 _MOMENT: Final = 3.0
 
@@ -34,56 +31,21 @@ def encoding_seconds(images: int, *, basic: bool) -> float:
     return images * (_DECODING + (_BASIC if basic else _BETTER)) / _cores()
 
 
-def scanning_seconds(files: int) -> float:
-    """Estimate the time to find what has changed among ``files``."""
-    return files * _SCANNING
-
-
-def measuring_seconds(images: int) -> float:
-    """Estimate the time to measure brightness, contrast and sharpness of ``images``."""
-    return images * _DECODING / _cores()
-
-
-def caption_seconds(images: int) -> float:
-    """Estimate the time to embed the captions of ``images``."""
-    return images * _CAPTION / _cores()
-
-
-def text_seconds(images: int) -> float:
-    """Estimate the time to read text in ``images``."""
-    return images * _READING / _cores()
+def seconds(work: Work, count: int) -> float:
+    """Estimate the time for work on ``count`` files, pictures, captions, rows or bytes."""
+    return count * (_SERIAL[work] if work in _SERIAL else _PARALLEL[work] / _cores())
 
 
 def comparing_seconds(images: int, *, exact: bool, regions: bool) -> float:
     """Estimate the time to find duplicates among ``images``: only ``exact`` ones, or also ``regions`` of others."""
     if exact:
-        return images * _SCANNING
+        return seconds("scan", images)
     return images * (_COMPARING + (_REGIONS if regions else 0)) / _cores()
 
 
-def labelling_seconds(images: int) -> float:
-    """Estimate the time to label ``images`` by words or a trained model, and to store that."""
-    return images * _LABEL
-
-
-def index_seconds(images: int) -> float:
-    """Estimate the time to build a vector index of ``images``."""
-    return images * _ROW / _cores()
-
-
-def reading_seconds(size: int) -> float:
-    """Estimate the time to read ``size`` bytes."""
-    return size / _READ
-
-
-def copying_seconds(size: int) -> float:
-    """Estimate the time to write ``size`` bytes anew."""
-    return size / _COPIED
-
-
-def describe(seconds: float) -> str:
+def describe(duration: float) -> str:
     """Say how long something takes: ``a moment``, ``about 3 min``."""
-    return "a moment" if seconds < _MOMENT else f"about {format_duration(seconds)}"
+    return "a moment" if duration < _MOMENT else f"about {format_duration(duration)}"
 
 
 def describe_indexing(images: int, *, basic: bool, more: bool = False) -> str:

@@ -27,13 +27,13 @@ from imseek.ui.server.picture_routes import picture_routes
 from imseek.ui.server.pictures import ThumbnailCache
 from imseek.ui.server.process import bind_socket, serve, server_url
 from imseek.ui.server.settings import check_token
-from imseek.ui.web import app_state, blobs, early_page, theme
+from imseek.ui.web import app_state, blobs, early_page_head, theme
 from imseek.ui.web.auth import AuthMiddleware, OneTimeCode
 from imseek.ui.web.components import script_route
 from imseek.ui.web.compressed_static import CompressedStatic
 from imseek.ui.web.html_head import PageHeadMiddleware
 from imseek.ui.web.image_action_routes import image_action_routes
-from imseek.ui.web.sessions import PagesApp
+from imseek.ui.web.reconnectable_sessions import PagesApp
 from imseek.ui.web.shell import on_error
 from imseek.ui.web.status_route import state_route
 from imseek.ui.web.system_viewer import can_open
@@ -113,7 +113,9 @@ def run(
                 token=settings.token,
                 once=once,
             ),
-            Middleware(PageHeadMiddleware, style=theme.page_style(), links=early_page.links, bar=early_page.bar),
+            Middleware(
+                PageHeadMiddleware, style=theme.page_style(), links=early_page_head.links, bar=early_page_head.bar
+            ),
             Middleware(CompressedStatic),
         ],
         lifespan=lifespan,
@@ -172,7 +174,6 @@ def load_token(home: Path) -> str:
 
 
 def _read(path: Path) -> str:
-    """Read the token, empty if there is none."""
     try:
         return path.read_text("ascii", "replace").strip()
     except FileNotFoundError:

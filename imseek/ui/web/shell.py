@@ -12,7 +12,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from imseek.errors import ImseekError
 from imseek.overview import read_state
-from imseek.ui.web import changes
+from imseek.ui.web import undoable_changes
 from imseek.ui.web.app_state import current_app, images_url
 from imseek.ui.web.components import component
 from imseek.ui.web.components.address import address
@@ -132,7 +132,7 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage)
             component("announcements", "common", "changes")(
                 key=_ANNOUNCEMENTS,
                 data={
-                    "changes": changes.announcements(),
+                    "changes": undoable_changes.announcements(),
                     "base": None if name is None else images_url(name),
                     # These show what is changed from elsewhere on the page.
                     "renews": chosen in (pages["albums"], pages["labels"]),
@@ -210,7 +210,7 @@ def _on_undoing() -> None:
     if token is None:
         return
     try:
-        changes.change_log.undo(str(token))
+        undoable_changes.change_log.undo(str(token))
     except ImseekError as error:
         page_state.defer_error(error)
 

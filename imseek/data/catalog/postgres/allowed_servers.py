@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from imseek.data.catalog.postgres.address import Address
-from imseek.data.files import user_home
+from imseek.data.files import private_files
 from imseek.errors import StorageError, UntrustedServerError
 
 #: File name of the list, in imseek's home.
@@ -39,7 +39,7 @@ def check_server(address: Address) -> None:
 
 def allow_server(address: Address) -> bool:
     """Allow a server for this collection; returns whether it was new on the list. Raises StorageError."""
-    with user_home.hold_lock(LIST_FILE):
+    with private_files.hold_lock(LIST_FILE):
         listed = _read()
         if (entry := _entry(address)) in listed:
             return False
@@ -49,7 +49,7 @@ def allow_server(address: Address) -> bool:
 
 def disallow_server(address: Address) -> None:
     """Remove a server from this collection's list, if it is there. Raises StorageError."""
-    with user_home.hold_lock(LIST_FILE):
+    with private_files.hold_lock(LIST_FILE):
         listed = _read()
         if (entry := _entry(address)) in listed:
             _write([one for one in listed if one != entry])
@@ -72,7 +72,7 @@ def _entry(address: Address) -> dict[str, Any]:
 
 
 def _read() -> list[dict[str, Any]]:
-    data = user_home.read_private(LIST_FILE)
+    data = private_files.read_private(LIST_FILE)
     if data is None:
         return []
     try:
@@ -82,7 +82,8 @@ def _read() -> list[dict[str, Any]]:
         listed = None
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
         raise StorageError(
-            f"{user_home.private_file(LIST_FILE)} is damaged, or of a later version of imseek: no server is allowed",
+            f"{private_files.private_file(LIST_FILE)} is damaged, or of a later version of imseek: "
+            "no server is allowed",
             hint="update imseek; or remove the file, and allow your servers again",
         )
     return listed
@@ -90,4 +91,4 @@ def _read() -> list[dict[str, Any]]:
 
 def _write(listed: list[dict[str, Any]]) -> None:
     document = {"format": _FORMAT, "servers": listed}
-    user_home.write_private(LIST_FILE, json.dumps(document, indent=1, sort_keys=True).encode() + b"\n")
+    private_files.write_private(LIST_FILE, json.dumps(document, indent=1, sort_keys=True).encode() + b"\n")

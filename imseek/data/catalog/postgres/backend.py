@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imseek.data import layout
-from imseek.data.catalog.postgres import catalog_reader, word_index
+from imseek.data.catalog.postgres import catalog_reader, word_match_sql
 from imseek.data.catalog.postgres.address import Address, check_url, read_address, write_address
 from imseek.data.catalog.postgres.catalog_reader import PostgresConnection
 from imseek.data.catalog.postgres.lock import PostgresLock
-from imseek.data.collection_records import FOREVER
+from imseek.data.collection_records import FOREVER, Identity
 from imseek.errors import CorruptCollectionError, ImseekError
 
 if TYPE_CHECKING:
     from imseek.data.catalog.postgres.catalog_writer import PostgresCatalog
     from imseek.data.catalog.sql import Connection, ReadConnection
-    from imseek.data.collection_records import Identity
 
 T = TypeVar("T")
 
@@ -62,7 +61,7 @@ class PostgresBackend:
 
     # -- words -----------------------------------------------------------------------------------------
 
-    word_index = word_index.PostgresWordIndex()
+    word_index = word_match_sql.PostgresWordIndex()
 
     def can_search_words(self, connection: ReadConnection) -> bool:
         """Return True: PostgreSQL keeps it with the table."""
@@ -101,7 +100,7 @@ class PostgresBackend:
 
     def create(self, places: str, fill: Callable[[Connection, Identity], None]) -> Identity:
         """Create a schema in the database. A killed creation leaves it there, empty."""
-        from imseek.data.catalog.catalog import now
+        from imseek.data.catalog.catalog_writer import now
         from imseek.data.catalog.postgres.allowed_servers import allow_or_revoke
         from imseek.data.collection_records import Identity
 
@@ -112,7 +111,7 @@ class PostgresBackend:
         return identity
 
     def _create(self, identity: Identity, address: Address, fill: Callable[[Connection, Identity], None]) -> None:
-        from imseek.data.catalog.catalog import current_of
+        from imseek.data.catalog.catalog_writer import current_of
         from imseek.data.catalog.postgres.catalog_writer import PostgresCatalog, drop_schema, make_schema
         from imseek.data.collection_records import write_identity
         from imseek.data.files import durable_files
@@ -136,7 +135,7 @@ class PostgresBackend:
 
     def copy_to(self, folder: Path, uuid: str, hold: Callable[[Sequence[Any], int], T]) -> T:
         """Copy the rows, as of one moment."""
-        from imseek.data.catalog.catalog import get_meta
+        from imseek.data.catalog.catalog_writer import get_meta
         from imseek.data.catalog.postgres.catalog_copy import copy_rows
         from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from imseek.data.catalog.postgres.catalog_reader import CURRENT
+from imseek.data.catalog.reflected_tables import load_tables
 from imseek.data.catalog.sql import Connection, insert
-from imseek.data.catalog.sqlalchemy_tables import load_tables
 from imseek.data.words import documents
 
 _BATCH = 5_000

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imseek.data import layout
-from imseek.data.catalog.catalog import Catalog, current_of, get_meta
+from imseek.data.catalog.catalog_writer import Catalog, current_of, get_meta
 from imseek.data.catalog.postgres.address import Address, check_url, read_address, write_address
 from imseek.data.catalog.postgres.allowed_servers import allow_or_revoke, disallow_server
 from imseek.data.catalog.postgres.catalog_copy import copy_rows
@@ -145,7 +145,6 @@ def _to_file(root: Path) -> CatalogReport:
 
 
 def _update_address(root: Path, address: Address) -> CatalogReport:
-    """Record another URL for the same catalog."""
     # The recorded address may be unreachable, so its lock is not taken.
     with contextlib.closing(PostgresCatalog(root, address)) as catalog, catalog.transaction() as found:
         if get_meta(found, "uuid") != address.uuid:
@@ -167,7 +166,6 @@ def _refuse_existing_schema(address: Address) -> None:
 
 
 def _copy_all_rows(source: Catalog, target: Catalog) -> int:
-    """Copy every row in one transaction; returns the number of rows."""
     with source.transaction() as reading, target.transaction() as writing:
         rows = copy_rows(reading, writing)
         target.record_current(writing, current_of(writing))

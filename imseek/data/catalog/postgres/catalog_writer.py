@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DatabaseError
 
-from imseek.data.catalog.catalog import Catalog, set_meta
+from imseek.data.catalog.catalog_writer import Catalog, set_meta
 from imseek.data.catalog.migrations import count_applied, migrate
 from imseek.data.catalog.postgres.address import Address, read_address
 from imseek.data.catalog.postgres.catalog_reader import CURRENT, PostgresConnection, check_version
 from imseek.data.catalog.postgres.connection import connect
 from imseek.data.catalog.postgres.driver import driver
 from imseek.data.catalog.postgres.errors import is_programming_error, storage_error
+from imseek.data.catalog.reflected_tables import find_difference, load_tables
 from imseek.data.catalog.sql import Connection
-from imseek.data.catalog.sqlalchemy_tables import find_difference, load_tables
 from imseek.data.collection_records import Current, encode_record
 from imseek.errors import CorruptCollectionError, ReadOnlyError
 

@@ -18,9 +18,8 @@ from imseek.data.catalog.postgres.address import read_address
 from imseek.data.catalog.postgres.catalog_reader import borrow_connection
 from imseek.data.catalog.postgres.connection import connect, is_alive
 from imseek.data.catalog.postgres.driver import driver
-from imseek.data.catalog.running_writer import locked_error
+from imseek.data.catalog.running_writer import check_in_place, locked_error
 from imseek.data.files.write_check import check_writable
-from imseek.errors import StorageError
 
 if TYPE_CHECKING:
     import psycopg
@@ -50,15 +49,7 @@ class PostgresLock:
 
         Raises LockedError where another writer has it now, and StorageError where the folder was moved or replaced.
         """
-        try:
-            there = (self._root / layout.COLLECTION).stat()
-        except OSError:
-            there = None
-        if there is None or not os.path.samestat(there, self._folder):
-            raise StorageError(
-                f"{self._root} was moved or deleted during a write",
-                hint="if it was moved, all committed data is at its new location",
-            )
+        check_in_place(self._root, layout.COLLECTION, self._folder)
         if self._session is None or not is_alive(self._session):
             self.release()
             self._take()

@@ -115,7 +115,7 @@ class SqliteBackend:
         return SqliteCatalog(self._root, checksums)
 
     def create(self, places: str, fill: Callable[[Connection, Identity], None]) -> Identity:
-        from imseek.data.catalog.catalog import current_of, now
+        from imseek.data.catalog.catalog_writer import current_of, now
         from imseek.data.catalog.sqlite import catalog_checksums
         from imseek.data.catalog.sqlite.catalog_checksums import Checksums
         from imseek.data.catalog.sqlite.catalog_writer import SqliteCatalog

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imseek.data import layout
-from imseek.data.catalog.catalog import Catalog
+from imseek.data.catalog.catalog_writer import Catalog
 from imseek.data.catalog.migrations import migrate
 from imseek.data.catalog.sql import Connection
 from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums

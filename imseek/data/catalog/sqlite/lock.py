@@ -8,13 +8,12 @@ import stat
 from pathlib import Path
 
 from imseek.data import layout
-from imseek.data.catalog.running_writer import locked_error
+from imseek.data.catalog.running_writer import check_in_place, locked_error
 from imseek.data.catalog.sqlite.catalog_file import connect_file
 from imseek.data.files.collection_files import HARD_LINK, foreign_file_error, kind_of, permissions, stat_file
 from imseek.data.files.system_errors import system_error, translate_os_errors
 from imseek.data.files.write_check import check_writable
 from imseek.data.user_files.safe_path import READ_FLAGS
-from imseek.errors import StorageError
 
 #: Outlasts :func:`is_file_locked`, which takes the lock for an instant.
 _WAIT_SECONDS = 0.2
@@ -54,15 +53,7 @@ class WriterLock:
 
     def check(self) -> None:
         """Check that the locked folder is still in its place. Raises StorageError where it was moved or replaced."""
-        try:
-            there = (self._root / layout.LOCK).stat()
-        except OSError:
-            there = None
-        if there is None or not os.path.samestat(there, self._file_stat):
-            raise StorageError(
-                f"{self._root} was moved or deleted during a write",
-                hint="if it was moved, all committed data is at its new location",
-            )
+        check_in_place(self._root, layout.LOCK, self._file_stat)
 
     def release(self) -> None:
         self._lock.release()

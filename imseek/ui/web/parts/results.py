@@ -15,7 +15,7 @@ from imseek.types.search_results import Hit, HitGroup, Match
 from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state, search_state
 from imseek.ui.web.components.grid import Card, Following, GridEvents, Heading, Reason, grid
-from imseek.ui.web.parts import download_bar, navigation
+from imseek.ui.web.parts import navigation, selection_bar
 from imseek.ui.web.plain_text import file_name, one_line
 
 #: Callback for a request for more (True) or less (False) like an image.
@@ -103,7 +103,7 @@ def results(
     )
     if picked.selected:
         total = len(cards) if following is None else following.total
-        liked = download_bar.show_selection_bar(
+        liked = selection_bar.show_selection_bar(
             name,
             collection,
             picked.selected,

@@ -12,11 +12,11 @@ from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.types.albums import Album, AlbumInfo
 from imseek.ui.render.words import format_count
-from imseek.ui.web import app_state, changes, hit_pages, search_state
-from imseek.ui.web.changes import Change
+from imseek.ui.web import app_state, hit_pages, search_state, undoable_changes
 from imseek.ui.web.components.grid import Card, grid
 from imseek.ui.web.parts import errors, navigation, results
 from imseek.ui.web.plain_text import one_line
+from imseek.ui.web.undoable_changes import Change
 
 #: URL parameter of the album that is shown.
 ALBUM: Final = "album"
@@ -126,11 +126,11 @@ def _name_field(key: str, value: str = "") -> str:
 def _do(names: list[str], text: str, collection: Collection, act: Callable[[], object], then: str | None) -> None:
     """Change albums, so that it can be undone, and go on with the album ``then``, or with all."""
     try:
-        change: Change = changes.edit_albums(collection, names, text, act)
+        change: Change = undoable_changes.edit_albums(collection, names, text, act)
     except ImseekError as error:
         errors.show_error(error)
         return
-    changes.announce(change)
+    undoable_changes.announce(change)
     st.session_state["albums-changes"] += 1
     _open(then)
     st.rerun()

@@ -71,7 +71,11 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         ]
         _table([(name, value) for name, value in rows if value])
     for other in info.other_spaces:
-        state = f"being built, {other.images:,} pictures so far" if other.state == "building" else "kept, not in use"
+        state = {
+            "building": f"being built, {other.images:,} pictures so far",
+            "kept": "kept, not in use",
+            "tokens": f"for the reranker tokens, {other.images:,} pictures",
+        }[other.state]
         _table([("Not in use", f"{printable(other.space.encoder)}: {state}, {format_size(other.bytes)}")])
     st.markdown("**Vector index**")
     lines = [line for built in info.indexes for line in index_facts(built)]
@@ -106,6 +110,5 @@ def _licence(reference: str) -> str:
 
 
 def _table(rows: list[tuple[str, str]]) -> None:
-    """Draw names and values as plain text."""
     width = max(len(name) for name, _ in rows) + 2
     st.code("\n".join(f"{name:<{width}}{value}" for name, value in rows), language=None, wrap_lines=True)

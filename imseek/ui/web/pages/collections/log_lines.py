@@ -76,7 +76,6 @@ def _progress(progress: Mapping[str, Any]) -> str:
 
 
 def _facts(result: Mapping[str, Any], within: str = "") -> Iterator[str]:
-    """Yield a line for each value that is not null."""
     for name, value in result.items():
         called = f"{within}{name.replace('_', ' ')}"
         if isinstance(value, dict):

@@ -36,7 +36,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
             run_status.show_busy()
     embeds = any(summary.space.modality == "text" for summary in info.spaces)
     kind = info.policy.kind
-    copying = job_costs.describe(job_costs.copying_seconds(info.bytes_on_disk))
+    copying = job_costs.describe(job_costs.seconds("copy", info.bytes_on_disk))
     tasks: list[_Task] = [
         *_better_model(info),
         (
@@ -48,7 +48,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         (
             "Build the vector index",
             "Speeds up searches in large collections; small ones do not need it. "
-            f"Takes {job_costs.describe(job_costs.index_seconds(info.images))}.",
+            f"Takes {job_costs.describe(job_costs.seconds('index', info.images))}.",
             bool(due.index),
             ("maintain", f"--index={kind}"),
         ),
@@ -61,17 +61,17 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         (
             "Measure",
             f"Measures brightness, contrast and sharpness where missing ({due.unmeasured:,} pictures). Takes "
-            f"{job_costs.describe(job_costs.measuring_seconds(due.unmeasured))}.",
+            f"{job_costs.describe(job_costs.seconds('measure', due.unmeasured))}.",
             due.unmeasured > 0,
             ("maintain", "--measure"),
         ),
     ]
     if not embeds and "text" in (info.spaces[0].modalities or ("text",)):
-        takes = job_costs.describe(job_costs.caption_seconds(info.images))
+        takes = job_costs.describe(job_costs.seconds("caption", info.images))
         line = f"Makes captions searchable by meaning. Takes {takes} at most."
         tasks.append(("Embed captions", line, False, ("maintain", "--captions")))
     if not ocr.is_active(named.path):
-        takes = job_costs.describe(job_costs.text_seconds(info.images))
+        takes = job_costs.describe(job_costs.seconds("text", info.images))
         line = f"Finds pictures by the words that they show, now and when pictures are added. Takes {takes}."
         tasks.append(("Read text in pictures", line, False, ("maintain", "--ocr")))
     for label, line, is_due, command in tasks:
@@ -86,7 +86,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
             st.text(f"{line} Recommended now." if is_due else line)
         if pressed:
             run_status.start(named, command)
-    _check(named, busy, f" Takes {job_costs.describe(job_costs.reading_seconds(info.bytes_on_disk))}.")
+    _check(named, busy, f" Takes {job_costs.describe(job_costs.seconds('read', info.bytes_on_disk))}.")
     st.divider()
     _rename(named, busy)
     _delete(named, format_count(info.images, "picture"), busy)

@@ -39,7 +39,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
             if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):
                 run_status.start(named, create_task.IndexRequest().command())
             files = sum(source.images + source.failures for source in info.sources)
-            scan = job_costs.describe(job_costs.scanning_seconds(files))
+            scan = job_costs.describe(job_costs.seconds("scan", files))
             each = job_costs.describe(job_costs.encoding_seconds(_THOUSAND, basic=has_basic_encoder(info)))
             st.caption(
                 "Scans all sources: adds new pictures, removes those whose files are gone. "

@@ -14,7 +14,7 @@ from imseek.ui.render.duplicates_page import KIND_LABELS
 from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web import app_state
 from imseek.ui.web.components.grid import Card, grid
-from imseek.ui.web.pages.duplicates import group_review, group_view
+from imseek.ui.web.pages.duplicates import group_data, group_review
 from imseek.ui.web.pages.duplicates.decisions import (
     UNDECIDED,
     Act,
@@ -81,7 +81,7 @@ def status(group: DuplicateGroup, state: State) -> str:
 
 def _card(n: int, group: DuplicateGroup, state: State, names: Callable[[str], str | None]) -> Card:
     keeper = group.keeper
-    outcome = group_view.describe_decision(group, state)
+    outcome = group_data.describe_decision(group, state)
     ratio, side = results.size_of({"width": keeper.width, "height": keeper.height, "format": keeper.format})
     note = f"{len(group.members):,} × {KIND_LABELS[group.kind]}"
     if group.surplus:
@@ -89,8 +89,8 @@ def _card(n: int, group: DuplicateGroup, state: State, names: Callable[[str], st
     return Card(
         n,
         app_state.thumbnail_url(names(keeper.collection) or "", keeper.image_id),
-        alt=one_line(group_view.name(keeper)),
-        title=one_line(group_view.name(keeper)),
+        alt=one_line(group_data.name(keeper)),
+        title=one_line(group_data.name(keeper)),
         note=note,
         mark=one_line(outcome, 40),
         faint=state.is_settled,

@@ -11,7 +11,7 @@ from imseek.duplicates.results import KIND_FACTS, DuplicateGroup, DuplicateRepor
 from imseek.errors import ImseekError
 from imseek.ui.render.words import format_count, format_size
 from imseek.ui.web.components.compare import ReviewAction, compare
-from imseek.ui.web.pages.duplicates import group_view
+from imseek.ui.web.pages.duplicates import group_data
 from imseek.ui.web.pages.duplicates.decisions import (
     ACTS,
     UNDECIDED,
@@ -75,21 +75,21 @@ def _review(name: str, of: Workspace, report: DuplicateReport) -> None:
     group = groups[n]
     state = of.decisions.states.get(key_of(group), UNDECIDED)
     left = remaining_group(group, state)
-    outcome = group_view.describe_decision(group, state)
+    outcome = group_data.describe_decision(group, state)
     decided = f" · decided: {outcome}" if outcome else ""
     label = f"Group {n + 1:,} of {len(groups):,}"
-    st.text(f"{label} · {group_view.heading(left)}{decided}")
+    st.text(f"{label} · {group_data.heading(left)}{decided}")
     names = of.names(name)
     following = next_open(groups, of.decisions.states, (n + 1) % len(groups))
-    hidden = len(left.members) - group_view.MAX_SHOWN
+    hidden = len(left.members) - group_data.MAX_SHOWN
     compare(
-        group_view.group_data(names, left, state),
+        group_data.group_data(names, left, state),
         key="duplicates-group",
         epoch=_epoch(n, left),
         label=label,
         acts=_acts(of, left),
         acted=lambda acted: _on_action(of, report, acted),
-        before=group_view.thumbnails(names, groups[following]) if following is not None else (),
+        before=group_data.thumbnails(names, groups[following]) if following is not None else (),
         note=f"{hidden:,} more are not shown. What you decide holds for them too." if hidden > 0 else "",
     )
 

@@ -168,10 +168,7 @@ def show_summary(of: Workspace, report: DuplicateReport, head: DeltaGenerator) -
     if kinds:
         by_kind = ", ".join(f"{kinds.count(kind):,} × {KIND_LABELS[kind]}" for kind in KIND_LABELS if kind in kinds)
         found = f"{format_count(len(kinds), 'group')} among {format_count(report.searched, 'picture')}: {by_kind}"
-        head.text(
-            f"{found}. Besides those suggested to be kept: {format_count(report.surplus, 'picture')}, "
-            f"{format_size(report.bytes)}."
-        )
+        head.text(f"{found}. {format_count(report.surplus, 'picture')} may go, {format_size(report.bytes)}.")
     for note in report.notes:
         st.text(one_line(note, 400))
     if report.judged:

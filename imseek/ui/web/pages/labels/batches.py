@@ -16,7 +16,7 @@ from imseek.ui.web import search_state
 from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.labeller import SKIP
 from imseek.ui.web.pages.labels import label_shelves
-from imseek.ui.web.pages.labels.label_sets import LabelSet, changes
+from imseek.ui.web.pages.labels.tag_label_sets import LabelSet, changes
 
 #: Number of images in a batch, and maximum number of skipped images that are excluded.
 SIZE: Final = 24

@@ -12,9 +12,9 @@ from imseek.errors import ImseekError, UsageError
 from imseek.probes.results import ProbeInfo
 from imseek.ui.web import app_state
 from imseek.ui.web.components.labeller import ClassChoice, given_keys, labeller
-from imseek.ui.web.pages.labels import batches, label_sets, probe_training
+from imseek.ui.web.pages.labels import batches, probe_training, tag_label_sets
 from imseek.ui.web.pages.labels.batches import Batch
-from imseek.ui.web.pages.labels.label_sets import LabelSet
+from imseek.ui.web.pages.labels.tag_label_sets import LabelSet
 from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import one_line
 
@@ -36,7 +36,7 @@ def show(name: str, collection: Collection) -> None:
             probe_training.show(name, collection, probe.name, probe)
         return
     with errors.show_errors():
-        said = label_sets.count_labels(tags.counts(collection))
+        said = tag_label_sets.count_labels(tags.counts(collection))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.session_state.setdefault("step", LABEL)
         step = st.segmented_control("Step", (LABEL, LEARNED), key="step", required=True, label_visibility="collapsed")
@@ -57,7 +57,7 @@ def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo
         chosen = st.selectbox("Model", (NEW, *known), key="set", bind="query-params", width=220)
         if chosen != NEW:
             probe = known[chosen]
-            one = label_sets.of_probe(probe)
+            one = tag_label_sets.of_probe(probe)
             st.text(one_line(", ".join(probe.classes)))
             if one is None:
                 st.text(f"It was learned from {one_line(probe.labels)}, so it is not taught by keys here.")
@@ -71,9 +71,9 @@ def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo
         )
         return None, None
     try:
-        one = label_sets.parse_set(text, name or "")
+        one = tag_label_sets.parse_set(text, name or "")
         probe_there = known.get(one.name)
-        if probe_there is not None and label_sets.of_probe(probe_there) != one:
+        if probe_there is not None and tag_label_sets.of_probe(probe_there) != one:
             raise UsageError(
                 f"{one.name} has been learned already, with other classes",
                 hint="choose it, or give another name",

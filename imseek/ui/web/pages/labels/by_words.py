@@ -205,7 +205,7 @@ def _preview(name: str, collection: Collection, options: LabelOptions, classes: 
 
 
 def _save(collection: Collection, options: LabelOptions, classes: Classes, found: LabelPreview) -> None:
-    takes = job_costs.describe(job_costs.labelling_seconds(found.of))
+    takes = job_costs.describe(job_costs.seconds("label", found.of))
     st.text(
         f"Nothing is stored until you save, which takes {takes}. You can filter by saved labels, update them, and "
         "delete them."

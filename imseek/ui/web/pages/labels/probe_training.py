@@ -17,8 +17,8 @@ from imseek.progress import Cancelled, ProgressCallback
 from imseek.ui.render.words import format_count
 from imseek.ui.web import app_state, job_costs
 from imseek.ui.web.components.shelves import shelves
-from imseek.ui.web.pages.labels import label_sets, label_shelves, label_tasks, saved_labels
-from imseek.ui.web.pages.labels.label_sets import LabelSet
+from imseek.ui.web.pages.labels import label_shelves, label_tasks, saved_labels, tag_label_sets
+from imseek.ui.web.pages.labels.tag_label_sets import LabelSet
 from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import capitalise, one_line
 
@@ -74,7 +74,7 @@ def show_train_button(
     """Draw the button that starts training, with advice; ``begun`` is called as it starts."""
     slot = f"learn-{one.name}"
     busy = label_tasks.is_busy(collection.path, slot)
-    why = label_sets.why_not_learnable(one, counts)
+    why = tag_label_sets.why_not_learnable(one, counts)
     labelled = sum(counts.get(tag, 0) for tag in one.tags)
     verb = "Train" if probe is None else "Train again"
     text = f"{verb} on {labelled:,} labels" if why is None else verb
@@ -95,9 +95,9 @@ def show_train_button(
     st.button(text, type="primary", disabled=disabled, key="learn-go", on_click=start)
     if st.session_state.pop("learn-begun", False):
         st.rerun()  # The whole page, which shows running tasks.
-    hints = [label_sets.advice(one, counts) if why is None else why]
+    hints = [tag_label_sets.advice(one, counts) if why is None else why]
     if why is None:
-        takes = job_costs.describe(1 + job_costs.labelling_seconds(read_state(collection.path).images))
+        takes = job_costs.describe(1 + job_costs.seconds("label", read_state(collection.path).images))
         hints.append(f"Training, with predictions for all pictures, takes {takes}.")
     if probe is not None and why is None and labelled != sum(probe.counts):
         hints.append(f"It was learned from {sum(probe.counts):,} labels.")

@@ -13,10 +13,10 @@ from imseek.errors import ImseekError
 from imseek.types.tags import TagCount, TagReport
 from imseek.ui.render.text import count_givers
 from imseek.ui.render.words import format_count
-from imseek.ui.web import changes, search_state
-from imseek.ui.web.changes import Change
+from imseek.ui.web import search_state, undoable_changes
 from imseek.ui.web.parts import errors, navigation
 from imseek.ui.web.plain_text import one_line
+from imseek.ui.web.undoable_changes import Change
 
 #: Names of the automatic provenances.
 _GIVERS: Final = {"zero-shot": "words", "probe": "examples"}
@@ -76,11 +76,11 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
                 if any(other.tag == to for other in there) and to != one.tag:
                     st.text("This tag already exists. The two will be merged.")
                 if st.button("Rename tag", disabled=not to or to == one.tag):
-                    _apply_change(lambda: changes.rename_tag(collection, one.tag, to))
+                    _apply_change(lambda: undoable_changes.rename_tag(collection, one.tag, to))
             with st.popover("Remove…"):
                 st.text(f"{format_count(one.images, 'picture')} will lose this tag.")
                 if st.button("Remove tag", type="primary"):
-                    _apply_change(lambda: changes.remove_tag(collection, one.tag))
+                    _apply_change(lambda: undoable_changes.remove_tag(collection, one.tag))
 
 
 def _apply_change(act: Callable[[], tuple[TagReport, Change]]) -> None:
@@ -89,6 +89,6 @@ def _apply_change(act: Callable[[], tuple[TagReport, Change]]) -> None:
     except ImseekError as error:
         errors.show_error(error)
         return
-    changes.announce(change)
+    undoable_changes.announce(change)
     st.session_state["tags-changes"] += 1
     st.rerun()

@@ -168,7 +168,6 @@ def _tags(shown: MapView, ids: Ids, tag: str) -> pa.ChunkedArray:
 
 
 def _clusters(shown: MapView, ids: Ids, name: str) -> pa.ChunkedArray:
-    """Return the name of each image's cluster, or its number if it has none."""
     number = _column(shown, ids, name)
     text = pc.binary_join_element_wise("group", pc.cast(number, pa.string()), " ")
     if f"{name}_name" in maps.columns(shown.root):  # Clusters may have no names.

@@ -82,7 +82,7 @@ def _choose_view(
             names,
             key=_MAP,
             bind="query-params",
-            format_func=lambda one: _map_title(found[one]),
+            format_func=lambda one: f"{found[one].name} ({found[one].method.upper()})",
             label_visibility="collapsed",
         )
     way = next(columns).selectbox(
@@ -127,10 +127,6 @@ def _chosen_colour(ways: dict[str, ColourBy]) -> str:
     said = st.session_state.get(_COLOUR)
     asked = st.query_params.get(_COLOUR)
     return str(said or next((one for one, by in ways.items() if by.title == asked), "none"))
-
-
-def _map_title(info: MapInfo) -> str:
-    return f"{info.name} ({info.method.upper()})"
 
 
 def _tag(collection: Collection) -> str:

@@ -17,7 +17,7 @@ from imseek.ui.web import search_state
 from imseek.ui.web.components.scatter import Lasso
 from imseek.ui.web.pages.map import lasso_selection
 from imseek.ui.web.pages.map.map_points import MapPoints, MapView
-from imseek.ui.web.parts import download_bar, errors, navigation
+from imseek.ui.web.parts import errors, navigation, selection_bar
 from imseek.ui.web.parts.results import hits_by_id, results
 from imseek.ui.web.plain_text import capitalise, one_line
 
@@ -77,7 +77,7 @@ def _show_images(name: str, collection: Collection, shown: MapView, selection: S
         "Search within these", key="map-within", placeholder="Search within these", label_visibility="collapsed"
     ).strip()
     _more(collection, shown, ids, selection, name)
-    download_bar.show_downloads(name, collection, ids.tolist(), key="map-download", text="All of these")
+    selection_bar.show_downloads(name, collection, ids.tolist(), key="map-download", text="All of these")
     try:
         scores = maps.scores(collection, within, ids) if within else None
     except ImseekError as error:

@@ -14,7 +14,7 @@ from imseek.ui.web.gc_freeze import freeze_heap
 from imseek.ui.web.pages.search import (
     answer,
     facets,
-    filter_menu,
+    more_filters,
     options,
     page_state,
     saved_search_menu,
@@ -48,7 +48,7 @@ def show() -> None:
     is_found = not asked.empty and answer.show(name, collection, asked, facts)
     with menus:
         search_box.more_words()
-        filter_menu.show(collection, asked)
+        more_filters.show(collection, asked)
         options.show(asked, captions=captions, calibrated=calibrated)
         options.show_order(asked)
         saved_search_menu.show(collection.uuid, asked)

@@ -13,13 +13,13 @@ from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
 from imseek.types.search_results import Hit, SearchResult
 from imseek.ui.render.words import format_count
-from imseek.ui.web import changes, hit_pages
-from imseek.ui.web.changes import Change
+from imseek.ui.web import hit_pages, undoable_changes
 from imseek.ui.web.pages.search import page_state
 from imseek.ui.web.parts import errors, results
 from imseek.ui.web.plain_text import escape_markdown
 from imseek.ui.web.search_state import SearchState
 from imseek.ui.web.selection_store import MAX_IMAGES
+from imseek.ui.web.undoable_changes import Change
 
 #: Number of hits shown beyond the cutoff, so that the user can judge it; more on request.
 _BEYOND: Final = 12
@@ -160,7 +160,7 @@ def _go_to_judged(to: SearchState, text: str) -> None:
     before = page_state.current().asked
     page_state.go_to(to)
     if to != before:
-        changes.announce(Change(text, lambda: page_state.go_to(before)), is_of_session=True)
+        undoable_changes.announce(Change(text, lambda: page_state.go_to(before)), is_of_session=True)
 
 
 def _show_nothing_found(asked: SearchState, result: SearchResult, beyond: bool) -> None:

@@ -41,7 +41,7 @@ def show(asked: SearchState, *, captions: bool, calibrated: bool) -> None:
         # With all that there is, or by date, each picture has a place of its own.
         why = "Shows the best of each group, with the number of the others, among relevant results by relevance."
         _toggle(asked, "collapse", "Collapse near-duplicates", why)
-        _set_widget("search-diversity", asked.diversity)
+        page_state.set_widget("search-diversity", asked.diversity)
         st.slider(
             "Variety",
             0.0,
@@ -70,7 +70,7 @@ def _show_ends(asked: SearchState, *, calibrated: bool) -> None:
     promises = [*_PROMISES, *([asked.cutoff] if isinstance(asked.cutoff, str) else [])]
     ends: dict[bool | str, str] = {True: "Where relevance ends", False: "Nowhere"}
     ends |= {one: f"Keep all but {one} of what is relevant" for one in promises}
-    _set_widget("search-ends", asked.cutoff)
+    page_state.set_widget("search-ends", asked.cutoff)
     st.selectbox(
         "End of the list",
         list(ends),
@@ -87,7 +87,7 @@ def show_order(asked: SearchState) -> None:
     orders = {"score": "By date", "added": "Newest here"} if asked.empty else {"score": "Best first", "date": "By date"}
     # Two widgets: a browser that has not yet drawn the second would send the label of the first, which both have.
     key = "search-order-all" if asked.empty else "search-order"
-    _set_widget(key, asked.sort if asked.sort in orders else "score")
+    page_state.set_widget(key, asked.sort if asked.sort in orders else "score")
     st.segmented_control(
         "Order",
         list(orders),
@@ -105,7 +105,7 @@ _KNOBS: Final = ("by", "group_by", "limit", "cutoff", "collapse", "diversity", "
 
 def _choose(asked: SearchState, name: str, label: str, choices: dict[Any, str]) -> None:
     key = f"search-{name}"
-    _set_widget(key, getattr(asked, name) or "")
+    page_state.set_widget(key, getattr(asked, name) or "")
     st.selectbox(
         label,
         list(choices),
@@ -118,13 +118,8 @@ def _choose(asked: SearchState, name: str, label: str, choices: dict[Any, str]) 
 
 def _toggle(asked: SearchState, name: str, label: str, why: str) -> None:
     key = f"search-{name}"
-    _set_widget(key, getattr(asked, name))
+    page_state.set_widget(key, getattr(asked, name))
     st.toggle(label, key=key, help=why, on_change=_on_change, args=(name, key))
-
-
-def _set_widget(key: str, value: Any) -> None:
-    """Set a widget from the URL in every run: a menu that was closed shows what the last run set."""
-    st.session_state[key] = value
 
 
 def _on_change(name: str, key: str) -> None:

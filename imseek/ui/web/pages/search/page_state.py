@@ -33,6 +33,11 @@ def go_to(to: SearchState) -> None:
         st.query_params.from_dict(to.parameters(st.session_state[navigation.COLLECTION_KEY]))
 
 
+def set_widget(key: str, value: object) -> None:
+    """Set a widget from the URL in every run: a menu that was closed shows what the last run set."""
+    st.session_state[key] = value
+
+
 def home() -> Path:
     return folders.home(os.environ)
 

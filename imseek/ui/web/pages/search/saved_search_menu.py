@@ -7,7 +7,7 @@ from typing import Final
 import streamlit as st
 
 from imseek.errors import ImseekError
-from imseek.ui.web.pages.search import page_state, query_chips
+from imseek.ui.web.pages.search import page_state, query_chip_data
 from imseek.ui.web.plain_text import escape_markdown, one_line
 from imseek.ui.web.saved_searches import MAX_NAME_LENGTH, CollectionSearches
 from imseek.ui.web.search_state import SearchState
@@ -45,7 +45,7 @@ def show(uuid: str, asked: SearchState) -> None:
                 "Save this search as",
                 key=_NAME,
                 max_chars=MAX_NAME_LENGTH,
-                placeholder=query_chips.summarise_search(asked),
+                placeholder=query_chip_data.summarise_search(asked),
                 on_change=_save,
                 args=(uuid,),
             )
@@ -77,7 +77,7 @@ def _history(uuid: str, known: CollectionSearches) -> None:
     st.caption("Recent searches" if known.history else "Your searches will appear here, newest first.")
     for n, past in enumerate(known.history[:_SHOWN]):
         st.button(
-            escape_markdown(query_chips.summarise_search(past.asked), 60),
+            escape_markdown(query_chip_data.summarise_search(past.asked), 60),
             key=f"search-past-{n}",
             type="tertiary",
             on_click=page_state.go_to,

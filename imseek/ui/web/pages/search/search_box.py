@@ -16,7 +16,7 @@ from imseek.errors import ImseekError, QueryError
 from imseek.ui.web import app_state, uploads
 from imseek.ui.web.components import component
 from imseek.ui.web.components.chips import chips
-from imseek.ui.web.pages.search import page_state, query_chips
+from imseek.ui.web.pages.search import page_state, query_chip_data
 from imseek.ui.web.parts import navigation, results
 from imseek.ui.web.search_state import QueryPart, SearchState
 
@@ -38,7 +38,7 @@ def show(name: str, *, here: bool) -> None:
 
     ``here`` is False on pages other than that of searches, to which a search leads from there.
     """
-    words = query_chips.box_text(page_state.current().asked) if here else ""
+    words = query_chip_data.box_text(page_state.current().asked) if here else ""
     new = _WORDS not in st.session_state
     if not new and st.session_state[_WORDS] != words:  # After a link or the browser's Back.
         st.session_state[_WORDS] = words
@@ -107,12 +107,12 @@ def show_chips(asked: SearchState, name: str, collection: Collection) -> None:
     ids = [*(int(one.what) for one in asked.parts if one.kind == "image"), *asked.more, *asked.less]
     stored = results.hits_by_id(collection, ids) if ids else ()
     known = {
-        hit.image_id: query_chips.Picture(
+        hit.image_id: query_chip_data.Picture(
             results.title_of(hit), app_state.thumbnail_url(name, hit.image_id), results.pixels_of(hit.metadata)
         )
         for hit in stored
     }
-    shown = query_chips.chips(asked, known, _upload_thumbnail)
+    shown = query_chip_data.chips(asked, known, _upload_thumbnail)
     if shown:
         chips(shown, key="search-chips", changed=_on_chip)
 
@@ -134,7 +134,9 @@ def _on_words(here: bool) -> None:
     try:
         what = load_typed_picture(text.strip(), page_state.home())
         _go_to(
-            query_chips.submit_text(now, text) if what is None else query_chips.submit_text(now, "").with_part(what),
+            query_chip_data.submit_text(now, text)
+            if what is None
+            else query_chip_data.submit_text(now, "").with_part(what),
             here,
         )
     except ImseekError as error:
@@ -145,7 +147,7 @@ def _on_part_added(key: str, unwanted: bool) -> None:
     text = st.session_state[key]
     st.session_state[key] = ""
     try:
-        page_state.go_to(query_chips.add_words(page_state.current().asked, text, unwanted=unwanted))
+        page_state.go_to(query_chip_data.add_words(page_state.current().asked, text, unwanted=unwanted))
     except ImseekError as error:
         page_state.defer_error(error)
 
@@ -164,7 +166,7 @@ def _on_picture(here: bool) -> None:
 
 
 def _on_chip(chip: str, what: str, value: float | None) -> None:
-    page_state.go_to(query_chips.apply_chip_change(page_state.current().asked, chip, what, value))
+    page_state.go_to(query_chip_data.apply_chip_change(page_state.current().asked, chip, what, value))
 
 
 def load_typed_picture(text: str, home: Path) -> QueryPart | None:

@@ -1,0 +1,46 @@
+"""Nearest neighbours among millions of small descriptors that live in memory only, such as those of local features."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from imseek.data.vectors import require_faiss
+from imseek.data.vectors.faiss_threads import at_most_threads
+from imseek.data.vectors.kmeans import Labels
+from imseek.types.arrays import Float32
+
+#: Rows from which an inverted file pays, rows for each of its lists, the most lists, and lists looked at.
+_FEW: Final = 20_000
+_ROWS_OF_LIST: Final = 160
+_MAX_LISTS: Final = 4096
+_PROBES: Final = 8
+#: Rows for each list that its centre is found from.
+_TRAINING: Final = 48
+
+
+class DescriptorIndex:
+    """Index of unit rows (n, dim) float32, stored as one byte a number. Raises MissingExtraError."""
+
+    def __init__(self, rows: Float32) -> None:
+        require_faiss()
+        import faiss
+
+        count, dim = rows.shape
+        lists = min(_MAX_LISTS, count // _ROWS_OF_LIST)
+        factory = "SQ8" if count < _FEW else f"IVF{lists},SQ8"
+        self._index: Any = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+        step = max(1, count // (_TRAINING * max(1, lists)))
+        if count:
+            with at_most_threads(1):
+                self._index.train(np.ascontiguousarray(rows[::step]))
+                self._index.add(np.ascontiguousarray(rows))
+        if count >= _FEW:
+            self._index.nprobe = _PROBES
+
+    def search(self, queries: Float32, count: int) -> tuple[Labels, Float32]:
+        """Return the rows nearest to each of m queries, (m, count), −1 where there are fewer, and their cosines."""
+        with at_most_threads(1):
+            cosines, rows = self._index.search(np.ascontiguousarray(queries, np.float32), count)
+        return rows, np.clip(cosines, -1, 1)

@@ -1,0 +1,222 @@
+"""Find the duplicate pairs of one collection: hashes and vectors propose candidates, pixels decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from imseek.data.reader import Reader
+from imseek.data.vectors import VectorIndex
+from imseek.data.vectors.range_search import StoredRows
+from imseek.duplicates.candidates import pair_candidates
+from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
+from imseek.duplicates.candidates.phash_pairs import distances
+from imseek.duplicates.crops import crop_search
+from imseek.duplicates.crops.tile_vectors import TileEncoder, TileStore
+from imseek.duplicates.local_features import feature_search
+from imseek.duplicates.local_features.features import is_available
+from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
+from imseek.duplicates.part_cache import PartCache, digest
+from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Positions, Thresholds
+from imseek.duplicates.pixels.luminance_cache import LuminanceCache
+from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.duplicates.pixels.verdict_cache import SingleVerdicts, classify_cached, load_nothing
+from imseek.duplicates.results import DuplicateKind, DuplicatePair
+from imseek.duplicates.unique_contents import UniqueContents
+from imseek.encoders.base import Encoder
+from imseek.progress import SILENT, Task
+from imseek.search.backend import unit_rows
+from imseek.types.collection_info import SpaceInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonResult:
+    """Pairs, each by the first images of two contents. ``notes`` say what was left out or is less certain."""
+
+    pairs: list[DuplicatePair]
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def merged_with(self, more: ComparisonResult) -> ComparisonResult:
+        """Return both results as one."""
+        return ComparisonResult(self.pairs + more.pairs, self.notes + more.notes, self.interrupted or more.interrupted)
+
+
+class PairListener(Protocol):
+    """Takes the pairs of contents, by their first images, while candidates are compared."""
+
+    def begin(self, candidates: Iterable[int]) -> None:
+        """Take both contents of each candidate, before any pair."""
+
+    def add(self, pairs: Sequence[DuplicatePair], compared: Iterable[int]) -> None:
+        """Take pairs, and both contents of each candidate that has been compared since the last call."""
+
+
+class PairComparer:
+    """Compares the contents of one generation. :meth:`save` stores what :meth:`confirm` found for the next run."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        read: Callable[[int], bytes | None],
+        contents: UniqueContents,
+        space: SpaceInfo,
+        index: VectorIndex,
+        kinds: Collection[DuplicateKind],
+        thresholds: Thresholds = DEFAULTS,
+        looks: int = DEFAULT_LOOKS,
+        where: str = "",
+    ) -> None:
+        """``read`` returns the bytes of a picture by its id, or None if they are gone; ``index`` is that of
+        the image ``space``. Only pairs of the given ``kinds`` are returned. If there are more than ``looks``
+        candidates, only the most promising are compared by pixels. ``where`` names the condition that selected the
+        contents."""
+        self._reader, self._contents, self._space, self._index = reader, contents, space, index
+        self._kinds, self._thresholds, self._looks_at_most = frozenset(kinds), thresholds, looks
+        self._where = where
+        self._cache = PartCache(reader.root, digest("looked", where))
+        # Both are duplicates of other members of their groups: compare the pixels at any hash distance.
+        self._single = SingleVerdicts(self._cache, replace(thresholds, near_bits=UNKNOWN))
+        self._read: Callable[[int], bytes | None] = lambda position: read(int(contents.ids[position]))
+        self._looks = LuminanceCache(self._read)
+        self._rows: StoredRows | None = None
+        #: Keys of all candidates, ascending: those that did not become pairs need not be compared again.
+        self._proposed = np.empty(0, np.int64)
+        self._questions = 0
+
+    def save(self) -> None:
+        self._single.save()
+
+    def find(self, task: Task = SILENT, listener: PairListener | None = None) -> ComparisonResult:
+        """Find all pairs."""
+        proposed = pair_candidates.find(
+            pair_candidates.side_of(self._reader, self._contents, self._space, self._index),
+            reach=reach_of(self._thresholds, len(self._contents)),
+            turn=turn_hashes,
+            turns=len(ORIENTATIONS),
+            keep=self._reader.root,
+            scope=scope_of(self._where),
+            task=task,
+        )
+        if proposed.interrupted:
+            return ComparisonResult([], proposed.notes, interrupted=True)
+        self._proposed = proposed.a * len(self._contents) + proposed.b
+        contents = self._contents
+
+        def add(found: ClassifiedPairs, a: Positions, b: Positions) -> None:
+            assert listener is not None
+            listener.add(self._report_pairs(found), contents.ids[np.concatenate([a, b])].tolist())
+
+        if listener is not None:
+            listener.begin(contents.ids[np.concatenate([proposed.a, proposed.b])].tolist())
+        found = classify_cached(
+            proposed.a,
+            proposed.b,
+            np.minimum(proposed.distance, np.uint8(UNKNOWN)),
+            proposed.orientation,
+            proposed.cosine,
+            self._looks,
+            self._thresholds,
+            contents.ids[proposed.a],
+            (contents.hashes[proposed.a], contents.hashes[proposed.b]),
+            self._cache,
+            task,
+            self._looks_at_most,
+            None if listener is None else add,
+        )
+        return ComparisonResult(self._report_pairs(found), proposed.notes + found.notes, found.interrupted)
+
+    def find_inside(
+        self,
+        encoder: Encoder,
+        known: Iterable[DuplicatePair],
+        task: Task = SILENT,
+    ) -> ComparisonResult:
+        """Find pairs of a picture and a crop of it, except pairs already ``known`` to be related; where OpenCV is
+        there, also as :meth:`find_by_features` does.
+
+        ``encoder`` is the encoder of the space; it encodes tiles of every picture, which are cached.
+        """
+        known = tuple(known)
+        space = self._space
+        tiler = TileEncoder(TileStore(self._reader.root, space.fingerprint, space.dim), encoder, self._read)
+        found = crop_search.find(
+            self._contents.ids,
+            self._contents.hashes,
+            lambda ids: unit_rows(self._reader, ids, space),
+            self._index,
+            tiler,
+            self._read,
+            keep=self._reader.root,
+            task=task,
+        )
+        related = {(pair.a, pair.b) for pair in known}
+        pairs: dict[tuple[int, int], DuplicatePair] = {}
+        for one in found.pairs:
+            a, b = sorted((int(self._contents.ids[one.whole]), int(self._contents.ids[one.part])))
+            if (a, b) not in related:
+                pairs[a, b] = DuplicatePair(
+                    a,
+                    b,
+                    "inside",
+                    crop_search.CONFIDENCE,
+                    cosine=cosine_of(one.cosine),
+                    correlation=cosine_of(one.correlation),
+                )
+        lost = f"nothing was looked for in pictures that cannot be read: {found.missing:,}"
+        notes = (lost,) if found.missing else ()
+        result = ComparisonResult(list(pairs.values()), notes, found.interrupted)
+        if found.interrupted or not is_available():
+            return result
+        return result.merged_with(self.find_by_features((*known, *result.pairs), task))
+
+    def find_by_features(self, known: Iterable[DuplicatePair], task: Task = SILENT) -> ComparisonResult:
+        """Find pairs of which one picture shows in the other, by local features, except pairs already ``known`` to be
+        related. Raises MissingExtraError."""
+        contents = self._contents
+        if len(contents) > feature_search.MOST_PICTURES:
+            most = f"{feature_search.MOST_PICTURES:,}"
+            return ComparisonResult([], (f"local features are compared in up to {most} pictures: left out",))
+        at = {int(image): n for n, image in enumerate(contents.ids)}
+        positions = {(at[pair.a], at[pair.b]) for pair in known}
+        found = feature_search.find(contents.hashes, self._read, positions, keep=self._reader.root, task=task)
+        pairs = [
+            DuplicatePair(
+                int(contents.ids[one.a]),
+                int(contents.ids[one.b]),
+                "inside",
+                round(one.confidence, 6),
+                correlation=cosine_of(one.correlation),
+            )
+            for one in found.pairs
+        ]
+        return ComparisonResult(pairs, (), found.interrupted)
+
+    def confirm(self, a: int, b: int) -> DuplicatePair | None:
+        """Return the pair of two images that have no pair yet, or None if they are not duplicates.
+
+        ``a`` < ``b`` are the first images of their contents. After ``looks`` calls, pictures are no longer read.
+        """
+        ids = np.array([a]), np.array([b])
+        one, other = (self._contents.positions(image) for image in ids)
+        key = int(one[0]) * len(self._contents) + int(other[0])
+        at = int(np.searchsorted(self._proposed, key))
+        if at < len(self._proposed) and self._proposed[at] == key:
+            return None
+        if self._rows is None:
+            self._rows = StoredRows(self._index.segments, self._index.dim)
+        self._questions += 1
+        look = self._looks if self._questions <= self._looks_at_most else load_nothing
+        hashes = self._contents.phashes
+        apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
+        cosine = self._rows.cosines(ids[0], self._rows, ids[1])
+        known = np.minimum(apart, np.uint8(UNKNOWN))
+        digests = self._contents.hashes[one], self._contents.hashes[other]
+        pairs = self._report_pairs(self._single.classify(one, other, known, codes, cosine, look, ids[0], digests))
+        return pairs[0] if pairs else None
+
+    def _report_pairs(self, found: ClassifiedPairs) -> list[DuplicatePair]:
+        return to_duplicate_pairs(found, self._contents.ids, self._kinds)

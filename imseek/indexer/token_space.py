@@ -1,0 +1,137 @@
+"""Make the tokens of pictures, by the model that compares them, in a space that no search reads.
+
+They are vectors like others: written in shards, built in parts, merged, verified, repaired, backed up and purged with
+them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from imseek.data.catalog import model_files, models, spaces
+from imseek.data.catalog.models import Model
+from imseek.data.collection_records import MAX_DIM
+from imseek.data.writing.space_build import SpaceBuild
+from imseek.data.writing.space_build_rows import Row
+from imseek.data.writing.writer import Writer
+from imseek.encoders.base import Encoder
+from imseek.encoders.patch_features import require_patches
+from imseek.encoders.space_compatibility import space_of
+from imseek.encoders.token_interaction import Interaction
+from imseek.errors import CorruptCollectionError, EncoderError, UsageError
+from imseek.indexer.reencode import PictureRows
+from imseek.progress import Task
+from imseek.types.arrays import Float32
+from imseek.types.maintenance_reports import TokenOutcome, TokenReport
+from imseek.types.token_spaces import KIND, NAME, are_tokens, tokens_reference
+
+PHASE: Final = "tokens"
+
+
+class TokenEncoder:
+    """An encoder whose vector of a picture is all of its tokens, one after another, of length 1 together."""
+
+    def __init__(self, encoder: Encoder, model: Interaction) -> None:
+        """Raises EncoderError for an encoder without patches, or tokens that are longer than a row may be."""
+        count, dim = model.shape
+        if count * dim > MAX_DIM:
+            raise EncoderError(f"{count} tokens of {dim} numbers exceed the {MAX_DIM:,} that a collection stores")
+        self._patches = require_patches(encoder, encoder.info.reference)
+        self._encoder, self._model = encoder, model
+        self.info = replace(
+            encoder.info, reference=tokens_reference(encoder.info.reference), dim=count * dim, modalities=("image",)
+        )
+
+    @property
+    def precision(self) -> str:
+        return self._encoder.precision
+
+    def fingerprint(self) -> str:
+        return self._model.fingerprint(self._encoder.fingerprint())
+
+    def prepare(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, Any]:
+        return self._encoder.prepare(pixels)
+
+    def encode_images(self, batch: np.ndarray[Any, Any]) -> Float32:
+        tokens = self._model.compress(self._patches.patch_features(batch))
+        rows: Float32 = tokens.reshape(len(batch), -1) / np.float32(tokens.shape[1] ** 0.5)
+        return rows
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        raise EncoderError("tokens are of pictures only")
+
+    def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
+        return ()
+
+
+def find_model(writer: Writer) -> Model:
+    """Return the model that makes tokens. Raises UsageError where nothing was learned."""
+    model = models.find(writer.root, NAME)
+    if model is None or model.kind != KIND:
+        raise UsageError(
+            "this collection has no model that makes tokens",
+            hint="`imseek tune --reranker` learns one from captions, if it helps",
+        )
+    return model
+
+
+def make_tokens(writer: Writer, encoder: TokenEncoder, task: Task, notify: Callable[[str], None]) -> TokenReport:
+    """Make the tokens of images that have none; see :func:`imseek.maintenance.make_tokens`."""
+    started = time.monotonic()
+    space = spaces.prepare_space(writer, space_of(encoder, None))
+    build = SpaceBuild(writer, space)
+    before, each = build.done, 2 * space.dim
+    if build.total > before:
+        notify(
+            f"tokens take {each / 1e3:,.0f} kB a picture: {each * (build.total - before) / 1e6:,.1f} MB for "
+            f"{build.total - before:,} pictures"
+        )
+    rows = PictureRows(writer, encoder, build, task)
+
+    def make(ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
+        """Yield zeros for a picture that cannot be read, as for an image without a caption: its shard goes on."""
+        nothing = np.zeros(space.dim, np.float16)
+        yield from ((image_id, nothing if row is None else row) for image_id, row in rows(ids))
+
+    outcome: TokenOutcome = "already"
+    if before < build.total:
+        outcome = "made" if build.run(make, task, PHASE, lambda: len(rows.missing)) else "interrupted"
+    if outcome == "made":
+        _drop_spaces(writer, besides=space.space_id)
+    return TokenReport(
+        outcome=outcome,
+        space_id=space.space_id,
+        encoder=space.encoder,
+        images=build.total,
+        before=before,
+        encoded=rows.encoded,
+        copied=rows.copied,
+        missing=tuple(rows.missing.values()),
+        bytes_each=each,
+        seconds=time.monotonic() - started,
+        generation=build.generation,
+    )
+
+
+def forget_tokens(writer: Writer) -> bool:
+    """Delete all tokens and their model; return whether there were any."""
+    is_ours = NAME in models.names(writer.root)
+    with suppress(CorruptCollectionError):  # A damaged one goes, too.
+        model = models.find(writer.root, NAME)
+        is_ours = model is not None and model.kind == KIND
+    if is_ours:
+        model_files.drop(writer, NAME)
+    return _drop_spaces(writer) or is_ours
+
+
+def _drop_spaces(writer: Writer, besides: int | None = None) -> bool:
+    old = [one.info for one in spaces.list_spaces(writer) if are_tokens(one.info.encoder)]
+    for info in (old := [info for info in old if info.space_id != besides]):
+        spaces.drop(writer, info.space_id)
+    return bool(old)

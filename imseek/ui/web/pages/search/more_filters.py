@@ -1,0 +1,177 @@
+"""The menu of further filters: for what the facet rail does not show, and for written conditions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from imseek import overview
+from imseek.collection import Collection
+from imseek.search import Facet
+from imseek.ui.web.pages.search import page_state, where_conditions
+from imseek.ui.web.pages.search.facets import load_facets
+from imseek.ui.web.pages.search.where_conditions import Filter
+from imseek.ui.web.parts import errors
+from imseek.ui.web.plain_text import escape_markdown, one_line
+from imseek.ui.web.search_state import SearchState
+
+#: Columns with a control of their own, here or in the rail, or for which one is useless.
+_HANDLED_COLUMNS: Final = frozenset(
+    {"taken_at", "folder", "format", "camera", "latitude", "longitude", "caption", "width", "height"}
+    | {"keywords", "people", "rating", "has_text", "text", "text_lines"}
+)
+_FLAGS: Final = {"": "Any", "yes": "Yes", "no": "No"}
+_WHERE: Final = "search-where"
+
+
+def show(collection: Collection, asked: SearchState) -> None:
+    """Draw the menu. What it offers is loaded when it is opened, once per state of the collection."""
+    # A different label would make it a different, closed menu.
+    menu = st.popover("More filters", key="search-filters", on_change="rerun", width="content")
+    if menu.open:
+        with menu, errors.show_errors():
+            with st.spinner("Loading filters…"):
+                known = {one.column: one for one in load_facets(collection)}
+                roots = overview.source_roots(collection)
+            if len(roots) > 1:
+                _source(asked, roots)
+            _common(asked, known)
+            _others(asked, known)
+            _condition(asked)
+
+
+def _common(asked: SearchState, known: dict[str, Facet]) -> None:
+    if "width" in known:
+        _range(asked, "megapixels", "Megapixels", None, None)
+    if "caption" in known:
+        _holds(asked, "caption", "Caption contains")
+
+
+def _others(asked: SearchState, known: dict[str, Facet]) -> None:
+    """Draw a control for any other column, one at a time."""
+    names = sorted(set(known) - _HANDLED_COLUMNS)
+    if not names:
+        return
+    column = st.selectbox(
+        "Other metadata",
+        names,
+        index=None,
+        key="search-other",
+        placeholder="Choose one",
+        format_func=lambda one: one_line(one.replace("_", " ")),
+    )
+    if column is None or column not in known:
+        return
+    facet, label = known[column], escape_markdown(column)
+    if facet.is_flag:
+        now = where_conditions.filter_on(asked.where, column).true
+        page_state.set_widget("search-flag", "" if now is None else "yes" if now else "no")
+        st.selectbox(
+            label,
+            list(_FLAGS),
+            key="search-flag",
+            format_func=lambda one: _FLAGS[one],
+            on_change=_on_flag,
+            args=(column,),
+        )
+    elif facet.is_number and isinstance(facet.low, int | float) and isinstance(facet.high, int | float):
+        _range(asked, column, label, float(facet.low), float(facet.high))
+    elif not facet.is_time:
+        _values_or_text(asked, facet, label)
+
+
+def _condition(asked: SearchState) -> None:
+    page_state.set_widget(_WHERE, asked.condition or "")
+    st.text_area(
+        "Only pictures where",
+        key=_WHERE,
+        height=90,
+        placeholder="year >= 2020 AND width > 3000",
+        help="A condition on the metadata, as in an SQL WHERE clause.",
+        on_change=_on_condition,
+    )
+
+
+def _source(asked: SearchState, roots: dict[int, str]) -> None:
+    now = where_conditions.filter_on(asked.where, "source").low
+    page_state.set_widget("search-source", now if now in roots else 0)
+    st.selectbox(
+        "Source",
+        [0, *roots],
+        key="search-source",
+        format_func=lambda one: one_line(roots.get(one, "")) or "Any source",
+        on_change=_on_source,
+    )
+
+
+def _values_or_text(asked: SearchState, facet: Facet, label: str) -> None:
+    """Draw a choice of values, or a text search if there are too many."""
+    if not facet.is_list and (facet.distinct is None or facet.distinct > len(facet.values)):
+        _holds(asked, facet.column, f"{label} contains")
+    else:
+        _choose(asked, facet.column, label, facet.values)
+
+
+def _choose(asked: SearchState, column: str, label: str, values: tuple[tuple[str, int], ...]) -> None:
+    key = f"search-values-{column}"
+    now = where_conditions.filter_on(asked.where, column).values
+    counts = dict(values)
+    page_state.set_widget(key, list(now))
+    st.multiselect(
+        label,
+        [*counts, *(value for value in now if value not in counts)],
+        key=key,
+        placeholder="Any",
+        format_func=lambda one: f"{one_line(one) or '(empty)'} ({counts.get(one, 0):,})",
+        on_change=lambda: _apply_filter(Filter(column, tuple(st.session_state[key]))),
+    )
+
+
+def _holds(asked: SearchState, column: str, label: str) -> None:
+    key = f"search-holds-{column}"
+    page_state.set_widget(key, where_conditions.filter_on(asked.where, column).holds)
+    st.text_input(label, key=key, on_change=lambda: _apply_filter(Filter(column, holds=st.session_state[key].strip())))
+
+
+def _range(asked: SearchState, column: str, label: str, low: float | None, high: float | None) -> None:
+    now = where_conditions.filter_on(asked.where, column)
+    keys = (f"search-least-{column}", f"search-most-{column}")
+
+    def put() -> None:
+        least, most = (st.session_state[key] for key in keys)
+        _apply_filter(Filter(column, low=least, high=most))
+
+    for place, key, word, value, shown in zip(
+        st.columns(2), keys, ("from", "to"), (now.low, now.high), (low, high), strict=True
+    ):
+        page_state.set_widget(key, value)
+        place.number_input(
+            f"{label} {word}",
+            value=None,
+            key=key,
+            placeholder="" if shown is None else f"{shown:g}",
+            on_change=put,
+        )
+
+
+def _apply_filter(new: Filter) -> None:
+    asked = page_state.current().asked
+    page_state.go_to(asked.with_changes(where=where_conditions.replace_filter(asked.where, new)))
+
+
+def _on_source() -> None:
+    chosen = float(st.session_state["search-source"]) or None
+    _apply_filter(Filter("source", low=chosen, high=chosen))
+
+
+def _on_flag(column: str) -> None:
+    said = st.session_state["search-flag"]
+    _apply_filter(Filter(column, true=None if not said else said == "yes"))
+
+
+def _on_condition() -> None:
+    text = st.session_state[_WHERE].strip()
+    asked = page_state.current().asked
+    if text != (asked.condition or ""):
+        page_state.go_to(asked.with_changes(where=(text,) if text else ()))

@@ -1,0 +1,158 @@
+"""Copies by local features: turned by any angle, mirrored, in a collage; other pictures are none."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import imseek
+from imseek import duplicates
+from imseek.data.vectors.descriptor_index import DescriptorIndex
+from imseek.duplicates import collection_pairs
+from imseek.duplicates.local_features import feature_search, features
+from imseek.duplicates.local_features.alignment import align
+from imseek.duplicates.local_features.feature_search import FeatureResult, find
+from imseek.duplicates.local_features.features import FeatureDetector, Features
+from imseek.duplicates.local_features.verdict import LEAST_CONFIDENCE, copy_confidence
+from imseek.errors import MissingExtraError
+from imseek.progress import Task
+
+
+@pytest.fixture(scope="module")
+def photos(photo_files: list[Path]) -> dict[str, Image.Image]:
+    found = {}
+    for path in photo_files:
+        with Image.open(path) as picture:
+            found[path.stem] = picture.convert("RGB")
+    return found
+
+
+@pytest.fixture(scope="module")
+def astronaut(photos: dict[str, Image.Image]) -> Features:
+    return FeatureDetector().find(np.asarray(photos["astronaut"]))
+
+
+def sureness(one: Image.Image, other: Features, *, mirrored: bool = False) -> float:
+    found = FeatureDetector().find(np.asarray(one))
+    laid = align(found.mirrored() if mirrored else found, other)
+    return 0.0 if laid is None else copy_confidence(laid)
+
+
+def search(pictures: Sequence[bytes | None], keep: Path | None = None, task: Task | None = None) -> FeatureResult:
+    hashes = np.arange(32 * len(pictures), dtype=np.uint8).reshape(-1, 32)
+    return find(hashes, lambda n: pictures[n], frozenset(), keep=keep, task=task or Task())
+
+
+def encoded(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def test_mirrored_features_are_those_of_the_mirrored_picture(astronaut: Features) -> None:
+    made = astronaut.mirrored()
+    found = FeatureDetector().find(made.pixels)
+    nearest = (made.descriptors @ found.descriptors.T).argmax(axis=1)
+    off = np.hypot(*(made.points - found.points[nearest]).T)
+    assert (off < 1.5).mean() > 0.8
+
+
+@pytest.mark.parametrize("angle", [33, 145])
+def test_a_picture_turned_by_any_angle_is_a_copy(
+    angle: float, photos: dict[str, Image.Image], astronaut: Features
+) -> None:
+    turned = photos["astronaut"].rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor="#383")
+    assert sureness(turned, astronaut) > LEAST_CONFIDENCE
+
+
+def test_a_mirrored_crop_is_a_copy_when_it_is_mirrored_again(
+    photos: dict[str, Image.Image], astronaut: Features
+) -> None:
+    width, height = photos["astronaut"].size
+    crop = photos["astronaut"].crop((width // 5, 0, width * 4 // 5, height * 2 // 3))
+    mirrored = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    assert sureness(mirrored, astronaut, mirrored=True) > LEAST_CONFIDENCE
+
+
+def test_another_photograph_is_no_copy(photos: dict[str, Image.Image], astronaut: Features) -> None:
+    assert sureness(photos["coffee"], astronaut) < LEAST_CONFIDENCE
+    assert sureness(Image.new("RGB", (200, 100), "red"), astronaut) == 0.0
+
+
+def test_search_finds_copies_mirrored_and_in_a_collage_and_keeps_them(
+    tmp_path: Path, photos: dict[str, Image.Image]
+) -> None:
+    collage = Image.new("RGB", (840, 640), (90, 20, 40))
+    for n, name in enumerate(("astronaut", "coffee")):
+        tile = photos[name].copy()
+        tile.thumbnail((400, 400))
+        collage.paste(tile.rotate(7 * n, Image.Resampling.BICUBIC, expand=True), (10 + n * 420, 100))
+    mirrored = photos["chelsea"].transpose(Image.Transpose.FLIP_LEFT_RIGHT).rotate(20, Image.Resampling.BICUBIC)
+    names = ("astronaut", "coffee", "chelsea", "rocket")
+    pictures = [*(encoded(photos[name]) for name in names), encoded(collage), encoded(mirrored), b"no picture", None]
+    found = search(pictures, tmp_path)
+    assert {(one.a, one.b) for one in found.pairs} == {(0, 4), (1, 4), (2, 5)}
+    assert all(LEAST_CONFIDENCE <= one.confidence <= 1 and one.correlation > 0.5 for one in found.pairs)
+    assert found.missing == 2
+    # The result is cached: nothing is read again.
+    assert search([None] * len(pictures), tmp_path).pairs == found.pairs
+
+
+def test_search_ends_when_it_is_cancelled(photos: dict[str, Image.Image]) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert search([encoded(photos["coffee"])], task=Task(stop=stop)) == FeatureResult((), 0, interrupted=True)
+
+
+def test_search_of_nothing_finds_nothing() -> None:
+    assert search([]) == FeatureResult(())
+    assert search([None, b""]).missing == 2
+
+
+def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError) as error:
+        FeatureDetector()
+    assert error.value.extra == "copies"
+
+
+@pytest.mark.parametrize("count", [300, 21_000])
+def test_descriptor_index_finds_the_nearest(count: int) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.random((count, 16), np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    found, cosines = DescriptorIndex(rows).search(rows[:40], 3)
+    assert (found[:, 0] == np.arange(40)).mean() > 0.9
+    exact = np.sort(rows[:40] @ rows.T, axis=1)[:, -3:][:, ::-1]
+    assert np.abs(cosines - exact).mean() < 0.01
+
+
+def test_turned_copies_are_found_inside_where_opencv_is(
+    tmp_path: Path, photos: dict[str, Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("astronaut", "coffee", "rocket"):
+        photos[name].save(folder / f"{name}.png")
+    photos["coffee"].rotate(25, Image.Resampling.BICUBIC, expand=True).save(folder / "turned.png")
+    with imseek.create(tmp_path / "c", encoder="fake") as collection:
+        collection.index([folder])
+
+        def pairs() -> list[set[str]]:
+            report = duplicates.find(collection, kinds=["inside"])
+            notes.append(report.notes)
+            return [{Path(member.place.path.decode()).stem for member in group.members} for group in report.groups]
+
+        notes: list[tuple[str, ...]] = []
+        assert pairs() == [{"coffee", "turned"}]
+        monkeypatch.setattr(feature_search, "MOST_PICTURES", 3)
+        assert pairs() == []
+        assert notes == [(), ("local features are compared in up to 3 pictures: left out",)]
+        monkeypatch.setattr(collection_pairs, "is_available", lambda: False)
+        assert (pairs(), notes[-1]) == ([], ())
