@@ -143,7 +143,7 @@ def ours(challenge: Challenge, keep: Path, *, tiles: bool) -> tuple[Ranking, dic
         space = reader.current.image_spaces[0]
         index = open_index("faiss", reader.segments(space.space_id), space.dim)
         with Originals(reader) as originals:
-            comparer = PairComparer(reader, originals.read, contents, index, ("same", "edited", "inside"))
+            comparer = PairComparer(reader, originals.read, contents, space, index, ("same", "edited", "inside"))
             began = time.process_time()
             found = comparer.find()
             seconds["whole"] = time.process_time() - began

@@ -71,7 +71,7 @@ def side(root: Path, count: int, radius: int) -> tuple[pair_candidates.Candidate
     space = reader.current.space
     held, pairs = with_planted(unique_contents.load_contents(reader), count, radius)
     index = open_index("faiss", reader.segments(space.space_id), space.dim, snapshot=reader.snapshot(space.space_id))
-    return pair_candidates.side_of(reader, held, index), pairs
+    return pair_candidates.side_of(reader, held, space, index), pairs
 
 
 class Memory(threading.Thread):

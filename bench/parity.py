@@ -34,7 +34,7 @@ from safetensors import safe_open
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from parity import align, dinov2, families, long_clip, sentence_models, sscd, standins, transformers_families
+from parity import align, dinov2, eva_clip, families, long_clip, sentence_models, sscd, standins, transformers_families
 
 from imseek.encoders import Encoder, Runtime, catalogue, load
 from imseek.encoders.openclip.encoder import OpenClipEncoder
@@ -142,6 +142,17 @@ def members() -> list[Member]:
             "own",
             lambda folder, true_size: long_clip.write(_new(folder), true_size=true_size),
             long_clip_vectors,
+        )
+    )
+    found.append(
+        Member(
+            "EVA-CLIP",
+            "EVA-CLIP-18B",
+            18325,
+            "own",
+            lambda folder, true_size: eva_clip.write(_new(folder)),
+            lambda reference: eva_clip.library_vectors(_folder(reference), PICTURES, TEXTS),
+            reduced_only=True,
         )
     )
     found.append(

@@ -73,7 +73,7 @@ def side(root: Path, kind: str = "faiss", allowed: IdSet | None = None) -> Candi
         index = open_index("faiss", segments, space.dim, snapshot=snapshot_of(segments, space.dim, upto=upto))
     else:
         index = open_index(kind, segments, space.dim)
-    return pair_candidates.side_of(reader, held, index)
+    return pair_candidates.side_of(reader, held, space, index)
 
 
 def by_ids(found: Candidates, one: CandidateSide, other: CandidateSide | None = None) -> Pairs:

@@ -18,7 +18,7 @@ from imseek.dataset.rated_images import rated_images
 from imseek.dataset.results import CoverageReport, CoverageSide, LackingGroup
 from imseek.errors import UsageError
 from imseek.progress import Cancelled, Task
-from imseek.search.encoder_loader import shared_space
+from imseek.search.encoder_loader import shared_spaces
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
 
@@ -139,12 +139,11 @@ def _build_side(
 
 def _shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo]:
     """Return the spaces of an encoder that both collections have. Raises UsageError where there is none."""
-    found = shared_space(one, other)
-    if found is None:
+    if not (found := shared_spaces(one, other)):
         theirs = one.current.image_spaces[0].encoder
         raise UsageError(
             f"the collections have no encoder in common ({theirs}, {other.current.image_spaces[0].encoder}), and "
             "vectors of different encoders cannot be compared",
             hint=f"imseek maintain -c {other.root} --add-space {theirs}",
         )
-    return found
+    return found[0]

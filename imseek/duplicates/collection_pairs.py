@@ -29,6 +29,7 @@ from imseek.duplicates.unique_contents import UniqueContents
 from imseek.encoders.base import Encoder
 from imseek.progress import SILENT, Task
 from imseek.search.backend import unit_rows
+from imseek.types.collection_info import SpaceInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,18 @@ class PairComparer:
         reader: Reader,
         read: Callable[[int], bytes | None],
         contents: UniqueContents,
+        space: SpaceInfo,
         index: VectorIndex,
         kinds: Collection[DuplicateKind],
         thresholds: Thresholds = DEFAULTS,
         looks: int = DEFAULT_LOOKS,
         where: str = "",
     ) -> None:
-        """``read`` returns the bytes of a picture by its id, or None if they are gone; ``index`` is the index of the
-        first image space. Only pairs of the given ``kinds`` are returned. If there are more than ``looks`` candidates,
-        only the most promising are compared by pixels. ``where`` names the condition that selected the contents."""
-        self._reader, self._contents, self._index = reader, contents, index
+        """``read`` returns the bytes of a picture by its id, or None if they are gone; ``index`` is that of
+        the image ``space``. Only pairs of the given ``kinds`` are returned. If there are more than ``looks``
+        candidates, only the most promising are compared by pixels. ``where`` names the condition that selected the
+        contents."""
+        self._reader, self._contents, self._space, self._index = reader, contents, space, index
         self._kinds, self._thresholds, self._looks_at_most = frozenset(kinds), thresholds, looks
         self._where = where
         self._cache = PartCache(reader.root, digest("looked", where))
@@ -90,7 +93,7 @@ class PairComparer:
     def find(self, task: Task = SILENT, listener: PairListener | None = None) -> ComparisonResult:
         """Find all pairs."""
         proposed = pair_candidates.find(
-            pair_candidates.side_of(self._reader, self._contents, self._index),
+            pair_candidates.side_of(self._reader, self._contents, self._space, self._index),
             reach=reach_of(self._thresholds, len(self._contents)),
             turn=turn_hashes,
             turns=len(ORIENTATIONS),
@@ -138,7 +141,7 @@ class PairComparer:
         ``encoder`` is the encoder of the space; it encodes tiles of every picture, which are cached.
         """
         known = tuple(known)
-        space = self._reader.current.image_spaces[0]
+        space = self._space
         tiler = TileEncoder(TileStore(self._reader.root, space.fingerprint, space.dim), encoder, self._read)
         found = crop_search.find(
             self._contents.ids,

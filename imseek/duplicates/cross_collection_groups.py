@@ -10,6 +10,7 @@ from imseek.analysis.originals import Originals
 from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.duplicates import cross_collection_pairs
+from imseek.duplicates.comparison_space import comparison_space
 from imseek.duplicates.existing_links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.pair_reports import scope_of
 from imseek.duplicates.pipeline import DuplicatesRequest, OpenIndex, make_group, members_of, report_order
@@ -18,7 +19,7 @@ from imseek.duplicates.results import KINDS, Duplicate, DuplicateGroup, Duplicat
 from imseek.duplicates.thresholds import LoadEncoder, resolve_thresholds
 from imseek.duplicates.unique_contents import UniqueContents, load_contents
 from imseek.progress import SILENT, Task
-from imseek.search.encoder_loader import shared_space
+from imseek.search.encoder_loader import shared_spaces
 from imseek.types.duplicate_judgements import Judgement
 
 #: Why the images of the other collection are kept.
@@ -40,15 +41,17 @@ def find(
     Raises StaleGenerationError and CorruptCollectionError.
     """
     contents, theirs = load_contents(reader, request.allowed), load_contents(other)
-    shared = shared_space(reader, other) if set(request.kinds) - {"exact"} else None
+    shared = shared_spaces(reader, other) if set(request.kinds) - {"exact"} else []
     limits, notes = DEFAULTS, tuple[str, ...]()
     with ExitStack() as stack:
         mine = cross_collection_pairs.OverlapSide(reader, contents, stack.enter_context(Originals(reader)).read)
         there = cross_collection_pairs.OverlapSide(other, theirs, stack.enter_context(Originals(other)).read)
-        if shared is not None:
-            limits, notes = resolve_thresholds(reader, shared[0], contents, load, task)
-            mine = replace(mine, space=shared[0], index=open_index(shared[0]))
-            there = replace(there, space=shared[1], index=open_other(shared[1]))
+        if shared:
+            space = comparison_space([one for one, _ in shared], request.kinds)
+            same = next(second for first, second in shared if first is space)
+            limits, notes = resolve_thresholds(reader, space, contents, load, task)
+            mine = replace(mine, space=space, index=open_index(space))
+            there = replace(there, space=same, index=open_other(same))
         found = cross_collection_pairs.find(
             mine,
             there,

@@ -41,7 +41,7 @@ class OverlapSide:
     """One of the two collections.
 
     ``read`` returns the bytes of one of its images by id, or None. ``index`` is the index of ``space``, the space that
-    both collections share (:func:`imseek.search.encoder_loader.shared_space`); both are None if they share none.
+    both collections share (:func:`imseek.search.encoder_loader.shared_spaces`); both are None if they share none.
     """
 
     reader: Reader

@@ -10,6 +10,7 @@ from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
 from imseek.duplicates.collection_pairs import ComparisonResult, PairComparer
+from imseek.duplicates.comparison_space import comparison_space
 from imseek.duplicates.grouping.apply_judgements import match_judgements
 from imseek.duplicates.pipeline import OpenIndex
 from imseek.duplicates.results import DuplicateContents, DuplicateKind, DuplicatePair
@@ -53,11 +54,11 @@ def find_related(
     said = match_judgements(duplicate_judgements.read(reader.root), contents)
     compared, notes = ComparisonResult([]), tuple[str, ...]()
     if set(kinds) - {"exact"} and len(contents) > 1:
-        space = reader.current.image_spaces[0]
+        space = comparison_space(reader.current.image_spaces, kinds)
         index = open_index(space)
         limits, notes = resolve_thresholds(reader, space, contents, load, task)
         with Originals(reader) as originals:
-            comparer = PairComparer(reader, originals.read, contents, index, kinds, limits, looks, where)
+            comparer = PairComparer(reader, originals.read, contents, space, index, kinds, limits, looks, where)
             compared = comparer.find(task)
     pairs, _ = said.resolve(compared.pairs, kinds)
     return RelatedPairs(contents, tuple(pairs), notes + compared.notes, compared.interrupted)

@@ -15,6 +15,7 @@ from imseek.data.shards.metadata_columns import tags_of
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.collection_pairs import ComparisonResult, PairComparer
+from imseek.duplicates.comparison_space import comparison_space
 from imseek.duplicates.existing_links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.grouping.apply_judgements import PairJudgements, match_judgements
 from imseek.duplicates.grouping.complete_linkage import Reach
@@ -101,11 +102,19 @@ def find(
         stack.callback(quality.save)
         grouper.measure_by(quality)
         if set(request.kinds) - {"exact"} and len(contents) > 1:
-            space = reader.current.image_spaces[0]
+            space = comparison_space(reader.current.image_spaces, request.kinds)
             index = open_index(space)
             limits, notes = resolve_thresholds(reader, space, contents, load, task)
             comparer = PairComparer(
-                reader, originals.read, contents, index, request.shown_kinds, limits, request.looks, request.where
+                reader,
+                originals.read,
+                contents,
+                space,
+                index,
+                request.shown_kinds,
+                limits,
+                request.looks,
+                request.where,
             )
             stack.callback(comparer.save)
             grouper.compare_by(comparer.confirm, limits)

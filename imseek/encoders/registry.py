@@ -78,12 +78,17 @@ def resolve(reference: str) -> Resolution:
     ``auto`` is the ``default`` preset if the hub's cache has it or the hub answers within five seconds, otherwise
     ``builtin`` with a note, as it is where torch is missing. A reference that the user names is never replaced by
     another. Raises UnknownEncoderError for an invalid reference, EncoderUnavailableError for one that needs torch where
-    that is missing, and LicenceError for restricted weights that are not downloaded yet.
+    that is missing, LicenceError for restricted weights that are not downloaded yet, and EncoderError for a vector
+    length that the model was not trained for.
     """
     if reference == "builtin":
         return Resolution(reference, note=f'{BASIC_NOTE}; a collection made with the encoder "default" finds more')
     if isinstance(reference, str) and (cut := truncation_of(reference)) is not None:
         whole = resolve(cut[1])
+        if whole.download is not None:  # No encoder of the catalogue was trained so: do not fetch it to say that.
+            from imseek.encoders.truncated_vectors import untrained_error
+
+            raise untrained_error(whole.reference, cut[0], whole.download.dim)
         return replace(whole, reference=truncated_reference(cut[0], whole.reference))
     from imseek.encoders import hub, licences
     from imseek.encoders.catalogue import find_encoder

@@ -20,6 +20,15 @@ from imseek.errors import EncoderError
 from imseek.types.arrays import Float32
 
 
+def untrained_error(reference: str, dim: int, whole: int, trained: Sequence[int] = ()) -> EncoderError:
+    """Return the error for a model with vectors of ``whole`` numbers that was not trained for ``dim``."""
+    known = f"only of {', '.join(map(str, trained))}" if trained else "only whole ones"
+    return EncoderError(
+        f"{reference} was not trained for vectors of {dim} numbers, {known}",
+        hint=f"its vectors have {whole} numbers; --dim is for models with matryoshka_dimensions",
+    )
+
+
 class TruncatedEncoder(WrappedEncoder):
     """An :class:`~imseek.encoders.base.Encoder` with the first numbers of another one's vectors, at length 1."""
 
@@ -28,11 +37,7 @@ class TruncatedEncoder(WrappedEncoder):
         super().__init__(base, reference)
         trained = tuple(one for one in getattr(base, "trained_dims", ()) if one <= base.info.dim)
         if dim not in trained:
-            known = f"only of {', '.join(map(str, trained))}" if trained else "only whole ones"
-            raise EncoderError(
-                f"{base.info.reference} was not trained for vectors of {dim} numbers, {known}",
-                hint=f"its vectors have {base.info.dim} numbers; --dim is for models with matryoshka_dimensions",
-            )
+            raise untrained_error(base.info.reference, dim, base.info.dim, trained)
         self._dim = dim
 
     @property

@@ -16,6 +16,7 @@ from imseek.encoders import checkpoint as checkpoints
 from imseek.encoders.cache import cache_dir
 from imseek.errors import EncoderError
 from imseek.home import write_atomically
+from imseek.memory_limit import memory_bytes
 
 #: Errors that libraries raise for a checkpoint of another architecture.
 MISMATCH_ERRORS: Final = (
@@ -78,6 +79,7 @@ class LazyModel:
 
     def _load(self) -> None:
         """Build the model and compute its fingerprint. The caller holds the lock."""
+        check_memory(self._checkpoint, self._reference)
         model = self._build()
         # Now, because callers may change the model's precision.
         self._fingerprint = _fingerprint(self._record, model.state_dict())
@@ -99,6 +101,16 @@ class LazyModel:
         record = json.dumps(self._record, sort_keys=True)
         key = f"{self._reference}\n{self._checkpoint}\n{status.st_size}\n{status.st_mtime_ns}\n{record}"
         return cache_dir() / "fingerprints" / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def check_memory(checkpoint: Path, reference: str) -> None:
+    """Raise EncoderError if the weights in float32 exceed the memory: the system would end the process midway."""
+    needed = 4 * sum(math.prod(shape) for shape in checkpoints.read_shapes(checkpoint).values())
+    if needed > (there := memory_bytes()):
+        raise EncoderError(
+            f"{reference} takes {needed / 1e9:.0f} GB of memory, and there are {there / 1e9:.0f}",
+            hint="a machine with more memory, or a smaller encoder: imseek encoders",
+        )
 
 
 def wrong_weights(checkpoint: Path, model: str, details: object) -> EncoderError:

@@ -90,13 +90,7 @@ def _check_weights(root: Path, reference: str) -> None:
         check_trusted(root, f"taking the weights of {reference} from where it says")
 
 
-def shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo] | None:
-    """Return the first image space of ``one`` whose encoder ``other`` also has.
-
-    The result is a pair: the space in ``one`` and the space in ``other``.
-    """
+def shared_spaces(one: Reader, other: Reader) -> list[tuple[SpaceInfo, SpaceInfo]]:
+    """Return the image spaces of ``one``, in order, whose encoder ``other`` also has, each with that of ``other``."""
     theirs = {space.fingerprint: space for space in reversed(other.current.image_spaces)}
-    for space in one.current.image_spaces:
-        if space.fingerprint in theirs:
-            return space, theirs[space.fingerprint]
-    return None
+    return [(space, theirs[space.fingerprint]) for space in one.current.image_spaces if space.fingerprint in theirs]

@@ -20,7 +20,7 @@ from imseek.duplicates import cross_collection_pairs, unique_contents
 from imseek.duplicates.pixels import classify
 from imseek.duplicates.results import DuplicateKind
 from imseek.progress import Task
-from imseek.search.encoder_loader import shared_space
+from imseek.search.encoder_loader import shared_spaces
 
 KINDS: tuple[DuplicateKind, ...] = ("exact", "same", "scene")
 
@@ -63,7 +63,7 @@ def test_what_the_other_has(tmp_path: Path, photos: Path, other: imseek.Collecti
     with imseek.create(tmp_path / "mine", encoder=encoder) as mine:
         mine.index([photos])
         one, two = side(mine, vectors=vectors), side(other, vectors=vectors)
-        assert (shared_space(one.reader, two.reader) is not None) == vectors
+        assert bool(shared_spaces(one.reader, two.reader)) == vectors
         found = cross_collection_pairs.find(one, two, KINDS)
         pairs = {(named(mine, pair.a), named(other, pair.b)): pair for pair in found.pairs}
         assert {names: pair.kind for names, pair in pairs.items()} == {
@@ -99,9 +99,9 @@ def test_the_space_in_common(tmp_path: Path, photos: Path, other: imseek.Collect
         (space,) = one.current.image_spaces
         strange = replace(space, space_id=7, fingerprint="x")
         one.current = replace(one.current, spaces=(strange, space))
-        assert shared_space(one, two) == (space, two.current.image_spaces[0])
+        assert shared_spaces(one, two) == [(space, two.current.image_spaces[0])]
         two.current = replace(two.current, spaces=(strange,))
-        assert shared_space(one, two) == (strange, strange)
+        assert shared_spaces(one, two) == [(strange, strange)]
 
 
 def test_equal_contents() -> None:

@@ -144,7 +144,7 @@ def test_codes_that_say_little_are_looked_through_deeper(tmp_path: Path, monkeyp
     segments = reader.segments(0)
     made = snapshot_of(segments, 64, factory="PQ2x4")
     index = open_index("faiss", segments, 64, snapshot=made)
-    one = pair_candidates.side_of(reader, unique_contents.load_contents(reader), index)
+    one = pair_candidates.side_of(reader, unique_contents.load_contents(reader), reader.current.space, index)
     reach = CandidateLimits(neighbours=12, cosine=0.88)
     found = pair_candidates.find(one, reach=reach)
     check(by_ids(found, one), by_comparing(one, reach=reach))
@@ -164,7 +164,7 @@ def test_an_approximate_index_finds_what_is_very_near(tmp_path: Path) -> None:
         segments, 64, factory="IVF64,PQ32x4fs", tuned=TuningResult(SearchEffort(24, 160, 0.03), 0.99, 200)
     )
     index = open_index("faiss", segments, 64, snapshot=made)
-    one = pair_candidates.side_of(reader, unique_contents.load_contents(reader), index)
+    one = pair_candidates.side_of(reader, unique_contents.load_contents(reader), reader.current.space, index)
     reach = CandidateLimits(cosine=0.9)
     found, wanted = by_ids(pair_candidates.find(one, reach=reach), one), by_comparing_quickly(one, 0.9)
     assert len(wanted) >= 400

@@ -541,7 +541,7 @@ def confirm_all(collection: imseek.Collection) -> list[DuplicatePair | None]:
         index = open_index("faiss", reader.segments(space.space_id), space.dim)
         contents = load_contents(reader)
         with Originals(reader) as originals:
-            comparer = PairComparer(reader, originals.read, contents, index, ("same",))
+            comparer = PairComparer(reader, originals.read, contents, space, index, ("same",))
             found = [comparer.confirm(a, b) for a, b in combinations(contents.ids.tolist(), 2)]
             comparer.save()
             return found

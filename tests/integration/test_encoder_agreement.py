@@ -111,6 +111,7 @@ def test_what_cannot_be_read_or_compared(
     monkeypatch.setattr(FakeEncoder, "info", property(lambda self: replace(self._info, modalities=("image",))))
     report = evaluate.agreement(indexed, "fake:64", "fake:8")
     assert (report.text_overlap, report.text_to_image, report.a.texts_per_second) == (None, None, None)
+    assert "fake:64 and fake:8 know no words" in rendering.advice(report)
 
 
 def test_advice_names_the_better_or_the_faster(indexed: imseek.Collection) -> None:
@@ -119,8 +120,11 @@ def test_advice_names_the_better_or_the_faster(indexed: imseek.Collection) -> No
     fast = replace(report.b, encoder="fast", images_per_second=20.0, collection_seconds=60)
     report = replace(report, a=slow, b=fast)
     assert (report.better, report.faster) == (None, "b")
-    assert rendering.advice(report).startswith("Take fast: which one finds more cannot be said without captions")
-    assert "10.0 times as fast here (60 s instead of 10 min for all 8 images)" in rendering.advice(report)
+    assert rendering.advice(report).endswith("and which one finds more cannot be said without captions.")
+    assert "cannot be said with 12 captions" in rendering.advice(replace(report, captions=12))
+    assert "Take fast: it is 10.0 times as fast here (60 s instead of 10 min for all 8 images)" in rendering.advice(
+        report
+    )
     assert rendering.advice(replace(report, b=replace(fast, images_per_second=2.1))).startswith("Either will do")
 
     def with_difference(low: float, high: float) -> AgreementReport:

@@ -64,7 +64,7 @@ class Family:
         config["embed_dim"] = _WIDTH
         if "timm_model_name" in vision:
             if self.timm_sizes:
-                vision["timm_model_name"] = _register(vision["timm_model_name"], self.timm_sizes)
+                vision["timm_model_name"] = register_timm(vision["timm_model_name"], self.timm_sizes)
         else:
             vision.update(self.vision)
         for tower in (text, config.get("multimodal_cfg", {})):
@@ -198,7 +198,7 @@ def _stir(model: torch.nn.Module) -> None:
             model.visual.eval()
 
 
-def _register(base: str, sizes: Mapping[str, Any]) -> str:
+def register_timm(base: str, sizes: Mapping[str, Any]) -> str:
     """The name of a timm model that is ``base`` with other numbers."""
     name = f"parity_{base}"
     if not timm.is_model(name):

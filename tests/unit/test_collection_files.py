@@ -320,7 +320,6 @@ ALLOWED = {
     ("processes.py", "read_bytes"): "what Linux says of processes",
     ("processes.py", "read_text"): "what Linux says of the machine",
     ("files/write_check.py", "read_bytes"): "what Linux says of file systems",
-    ("files/memory_limit.py", "open"): "what Linux says of the machine",
     ("writing/purge.py", "listdir"): "names at the top",
     ("repair/repair.py", "listdir"): "names at the top",
     ("repair/catalog_recovery.py", "glob"): "names at the top",

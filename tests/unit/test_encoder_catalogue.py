@@ -125,6 +125,8 @@ LISTED = {
     "hf-hub:timm/vit_medium_patch32_clip_224.tinyclip_laion400m": 168e6,
     "openclip:LongCLIP-B-32/sharegpt4v": 606e6,
     "openclip:LongCLIP-L/sharegpt4v": 1.71e9,
+    "openclip:EVA-CLIP-8B/merged2b": 32.9e9,
+    "openclip:EVA-CLIP-18B/merged2b": 36.7e9,
 }
 
 
@@ -145,7 +147,7 @@ def test_each_family_of_the_issue_is_there() -> None:
     assert set(families()) == {
         *("OpenAI CLIP", "OpenCLIP", "SigLIP", "SigLIP 2", "EVA01-CLIP", "EVA02-CLIP", "CLIPA", "MetaCLIP"),
         *("Meta CLIP 2", "DataComp", "DFN", "CoCa", "MobileCLIP", "MobileCLIP 2", "PE-Core", "NLLB-CLIP"),
-        *("XLM-R CLIP", "ALIGN", "DINOv2", "DINOv3", "TinyCLIP", "ViTamin", "TIPSv2", "Long-CLIP"),
+        *("XLM-R CLIP", "ALIGN", "DINOv2", "DINOv3", "TinyCLIP", "ViTamin", "TIPSv2", "Long-CLIP", "EVA-CLIP"),
     }
     openai = {entry.reference for entry in list_encoders() if entry.family == "OpenAI CLIP"}
     sizes = (

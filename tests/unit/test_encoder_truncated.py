@@ -64,6 +64,12 @@ def test_other_forms_are_no_references(reference: str) -> None:
         canonical(reference)
 
 
+@pytest.mark.parametrize("encoder", ["default", "openclip:ViT-L-14/datacomp_xl_s13b_b90k"])
+def test_nothing_is_fetched_for_a_length_that_no_catalogued_model_has(encoder: str) -> None:
+    with pytest.raises(EncoderError, match="was not trained for vectors of 256 numbers, only whole ones"):
+        resolve(f"dim:256+{encoder}")
+
+
 def test_the_reference_below_is_in_canonical_form(made: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path(made.removeprefix("local-dir:"))
     monkeypatch.chdir(folder.parent)

@@ -18,7 +18,6 @@ from imseek.data.catalog import index_policy
 from imseek.data.catalog.catalog_writer import set_meta
 from imseek.data.catalog.index_policy import policy_of
 from imseek.data.catalog.index_policy_text import POLICY, format_policy
-from imseek.data.files.memory_limit import memory_bytes
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.reader import Reader
 from imseek.data.vectors import snapshot_growth
@@ -52,6 +51,7 @@ from imseek.data.vectors.snapshot_publication import (
 from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tune_snapshot
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError, UsageError
+from imseek.memory_limit import memory_bytes
 from imseek.progress import Cancelled, Task
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import IndexPolicy, SpaceInfo

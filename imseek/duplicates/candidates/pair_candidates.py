@@ -20,6 +20,7 @@ from imseek.data.vectors.range_search import StoredRows
 from imseek.duplicates.candidates.hamming import Bits
 from imseek.duplicates.candidates.phash_pairs import Turn, describe_cuts, distances, find_phash_pairs, keep_orientation
 from imseek.duplicates.candidates.vector_pairs import find_vector_pairs
+from imseek.duplicates.comparison_space import space_notes
 from imseek.duplicates.part_cache import PartCache, digest
 from imseek.duplicates.unique_contents import Ids, UniqueContents
 from imseek.progress import SILENT, Cancelled, Task
@@ -87,10 +88,9 @@ class Candidates:
         return len(self.a)
 
 
-def side_of(reader: Reader, contents: UniqueContents, index: VectorIndex | None) -> CandidateSide:
-    """Return the contents of a generation in its first image space, to which ``index`` must belong."""
-    space, *more = reader.current.image_spaces
-    notes = (f"pictures were compared by the vectors of {space.encoder} only, the first space",) if more else ()
+def side_of(reader: Reader, contents: UniqueContents, space: SpaceInfo, index: VectorIndex | None) -> CandidateSide:
+    """Return the contents of a generation in one of its image spaces, to which ``index`` must belong."""
+    notes = space_notes(space, reader.current.image_spaces)
     return CandidateSide(reader.identity.uuid, contents, space, index, notes if index is not None else ())
 
 
@@ -109,7 +109,7 @@ def find(
 
     ``turn`` and ``turns`` say how hashes are turned (:func:`imseek.duplicates.pixels.orientations.turn_hashes`, 8).
     ``keep`` is the folder of the collection whose cache holds finished parts; ``scope`` names what ``one`` is limited
-    to, if anything. Vectors are those of the first image space. A content with hash 0 is proposed by its vector only;
+    to, if anything. A content with hash 0 is proposed by its vector only;
     one with an all-zero vector is not proposed at all.
 
     Memory, at most: 250 bytes per image, 100 per pair (at most twice ``alike`` plus ``neighbours`` pairs per content),

@@ -17,8 +17,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from imseek.encoders.catalogue import DATA, FILES, OPEN_CLIP_FILES, TRANSFORMERS
-from imseek.encoders.openclip import long_clip
-from imseek.encoders.openclip.source import is_trained_with, weights_of
+from imseek.encoders.openclip.source import is_trained_with, register_models, weights_of
 from imseek.encoders.transformers_models import FAMILIES
 
 #: Configurations of the transformers text towers that open_clip's configurations name.
@@ -143,14 +142,15 @@ def rows() -> list[dict[str, Any]]:
     import open_clip
     from open_clip.pretrained import list_pretrained
 
-    long_clip.register()
+    register_models()
     found = []
     for model, tag in list_pretrained():
         if not is_trained_with(model, tag):
             continue  # the registry also lists these weights under the model with their activation
         repository, files = weights_of(open_clip.get_pretrained_cfg(model, tag))
         config = open_clip.get_model_config(model)
-        found.append(_row(f"openclip:{model}/{tag}", repository, files, config))
+        width = 2 if ".fp16." in files[-1] else 4
+        found.append(_row(f"openclip:{model}/{tag}", repository, files, config, width=width))
     for repository, (config, width) in HUB_MODELS.items():
         found.append(_row(f"hf-hub:{repository}", repository, OPEN_CLIP_FILES, config, width=width))
     found += [_transformers(repository) for repository in TRANSFORMERS_MODELS]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from imseek.encoders import hub
@@ -12,7 +14,7 @@ from imseek.encoders.checkpoint import read_logit_parameters
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.input_checks import available_cpus, check_modality
 from imseek.encoders.library_encoder import LibraryEncoder
-from imseek.encoders.openclip import long_clip
+from imseek.encoders.openclip import eva_clip, long_clip
 from imseek.encoders.openclip.source import Source, locate
 from imseek.encoders.openclip.text import TextTower
 from imseek.encoders.runtime import Runtime
@@ -34,6 +36,12 @@ _UNTRACED_SETTINGS: Final = {
         "tokenizer_kwargs",
     ),
 }  # fmt: skip
+
+#: Files whose tensors have other names than open_clip's: how to tell, and how to load one.
+_OTHER_LAYOUTS: Final = (
+    (long_clip.is_stretched, long_clip.load_stretched),
+    (eva_clip.has_authors_names, eva_clip.load_authors_names),
+)
 
 
 class OpenClipEncoder(LibraryEncoder):
@@ -141,21 +149,32 @@ def _build(source: Source) -> Any:
     """Build open_clip's model in float32 on the CPU."""
     import open_clip
 
-    stretched = long_clip.is_stretched(source.checkpoint)
+    load_layout = next((load for fits, load in _OTHER_LAYOUTS if fits(source.checkpoint)), None)
     try:
-        with hub.offline():  # load exactly what `locate` found
+        with hub.offline(), _silent():  # load exactly what `locate` found
             model = open_clip.create_model(
                 source.model,
-                pretrained=None if stretched else source.pretrained,
-                load_weights=not stretched,
+                pretrained=None if load_layout else source.pretrained,
+                load_weights=load_layout is None,
                 precision="fp32",
                 device="cpu",
-                require_pretrained=not stretched,
+                require_pretrained=load_layout is None,
             )
-            if stretched:
-                long_clip.load_stretched(model, source.checkpoint)
+            if load_layout is not None:
+                load_layout(model, source.checkpoint)
     except MISMATCH_ERRORS as error:
         raise wrong_weights(source.checkpoint, source.model, error) from error
     if "@" in source.reference:  # only the user says that the two belong together
         check_position_embeddings(source.checkpoint, source.model, model.state_dict())
     return model.eval()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without open_clip's warnings: of a random start, and of files among which we have chosen."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from imseek.encoders import hub, licences
 from imseek.encoders.catalogue import OPEN_CLIP_FILES, near_matches_hint
 from imseek.encoders.hub import Part
-from imseek.encoders.openclip import long_clip
+from imseek.encoders.openclip import eva_clip, long_clip
 from imseek.encoders.preprocess import Preprocessing
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
 from imseek.tilde_expansion import expand_user
@@ -56,7 +56,7 @@ def locate(reference: str) -> Source:
     Raises UnknownEncoderError (with near matches), EncoderUnavailableError, LicenceError, and EncoderError for a
     damaged configuration. Does not open the checkpoint.
     """
-    long_clip.register()
+    register_models()
     scheme, _, rest = reference.partition(":")
     if scheme == "hf-hub":
         return _locate_on_hub(reference, rest)
@@ -69,6 +69,12 @@ def locate(reference: str) -> Source:
         return _locate_file(model, expand_user(file).absolute())
     model, _, tag = rest.partition("/")
     return _locate_tagged(reference, model, tag)
+
+
+def register_models() -> None:
+    """Add the models that open_clip does not know to its registries, always in the same order. Repeats do nothing."""
+    long_clip.register()
+    eva_clip.register()
 
 
 def weights_of(tag_config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:

@@ -87,15 +87,22 @@ def advice(report: AgreementReport) -> str:
             f"{other.encoder} takes {format_duration(other.collection_seconds)}"
         )
         return f"Take {best.encoder}: it finds more pictures by their captions, {price}."
-    reason = (
-        "no difference in quality is shown by the captions"
-        if report.text_to_image is not None
-        else "which one finds more cannot be said without captions"
-    )
+    reason = _quality_reason(report)
     if ratio < _SAME_SPEED:
         return f"Either will do: they are equally fast here, and {reason}."
     return (
-        f"Take {fast.encoder}: {reason}, and it is {ratio:.1f} times as fast here "
+        f"Take {fast.encoder}: it is {ratio:.1f} times as fast here "
         f"({format_duration(fast.collection_seconds)} instead of {format_duration(slow.collection_seconds)} "
-        f"for all {images})."
+        f"for all {images}), and {reason}."
     )
+
+
+def _quality_reason(report: AgreementReport) -> str:
+    """Say why captions do not tell the better one."""
+    wordless = [one.encoder for one in (report.a, report.b) if one.texts_per_second is None]
+    if report.text_to_image is not None:
+        return "no difference in quality is shown by the captions"
+    if wordless:
+        return f"{' and '.join(wordless)} {'knows' if len(wordless) == 1 else 'know'} no words to find pictures by"
+    few = f"with {format_count(report.captions, 'caption')}" if report.captions else "without captions"
+    return f"which one finds more cannot be said {few}"

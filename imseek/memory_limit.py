@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 
 def memory_bytes() -> int:
@@ -10,8 +11,7 @@ def memory_bytes() -> int:
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
-            with open(name, encoding="ascii") as file:
-                found = min(found, int(file.read()))
+            found = min(found, int(Path(name).read_text("ascii")))
         except (OSError, ValueError):  # No such file, or "max".
             continue
     return found
