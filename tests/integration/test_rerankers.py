@@ -200,7 +200,7 @@ def test_its_time_is_limited(told: imseek.Collection, monkeypatch: pytest.Monkey
 def test_names_and_what_cannot_be_a_reranker(told: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(QueryError, match="there is no reranker 'colours'") as raised:
         told.search("red", rerank="colours")
-    assert raised.value.hint == "there are: captions"
+    assert raised.value.hint == "there are: captions, tokens"
 
     class Entry:
         def __init__(self, made: Callable[..., Any]) -> None:
