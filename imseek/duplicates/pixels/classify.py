@@ -113,9 +113,9 @@ DEFAULTS: Final = Thresholds()
 #: An overlap of at least this share counts as all of the picture.
 _WHOLE: Final = 0.85
 
-#: Candidates compared together, and those of one likely group.
+#: Candidates compared together, and how many times as many those of a large likely group.
 _BATCH: Final = 256
-_GROUP_BATCH: Final = 1024
+_GROUP_BATCHES: Final = 4
 #: Batches compared at the same time: most of the time NumPy and the decoders do not hold the interpreter lock.
 _THREADS: Final = min(4, os.cpu_count() or 1)
 #: Processes judge more candidates than this; they take longer to begin.
@@ -302,8 +302,8 @@ def judging(count: int) -> Iterator[JudgePairs]:
 
 
 def _cut_batches(count: int, groups: Positions | None) -> list[slice]:
-    """Cut ``count`` candidates into batches, in order. Large groups have batches of their own; what lies between them
-    is judged by ``_BATCH``."""
+    """Cut ``count`` candidates into batches, in order. Large groups have batches of their own, and larger
+    ones."""
     edges = [0, count]
     if groups is not None:
         edges[1:1] = (np.flatnonzero(np.diff(groups)) + 1).tolist()
@@ -312,7 +312,7 @@ def _cut_batches(count: int, groups: Positions | None) -> list[slice]:
         if end - start > _BATCH and groups is not None:
             if start > cuts[-1]:
                 cuts.append(start)
-            parts = -(-(end - start) // _GROUP_BATCH)
+            parts = -(-(end - start) // (_GROUP_BATCHES * _BATCH))
             cuts += (start + (end - start) * part // parts for part in range(1, parts + 1))
         else:
             cuts += range(cuts[-1] + _BATCH, end, _BATCH)
@@ -426,21 +426,21 @@ class _Pairs:
         verdicts: dict[int, Verdict] = {}
         placements = Placements(len(self.small))
         ends = list(zip(self.a.tolist(), self.b.tolist(), strict=True))
-        left = np.lexsort((-self.cosine, self.distance > self.thresholds.near_bits)).tolist()
-        alone: list[int] = []
-        while 2 * len(forest := placements.find_forest((n, *ends[n]) for n in left)) < len(left):
+        apart = np.lexsort((-self.cosine, self.distance > self.thresholds.near_bits)).tolist()
+        new = apart
+        while 2 * len(forest := placements.find_forest((n, *ends[n]) for n in new)) < len(new):
             verdicts.update(zip(forest, self._of(forest).judge_alone(), strict=True))
             if not sum(self._link(placements, n, verdicts[n]) for n in forest):
                 break
-            left = [n for n in left if n not in verdicts]
-            linked = [n for n in left if placements.linked(*ends[n])]
-            decided = self._judge_linked(linked, placements)
-            verdicts.update(decided)
-            alone += (n for n in linked if n not in decided)
-            left = [n for n in left if not placements.linked(*ends[n])]
-        alone = sorted(n for n in [*alone, *left] if n not in verdicts)
+            # Others may link a pair now that was found to have nothing in common.
+            linked = [n for n in apart if placements.linked(*ends[n])]
+            unsure = [n for n in linked if n not in verdicts or verdicts[n].kind not in _RIGID]
+            verdicts.update(self._judge_linked(unsure, placements))
+            apart = [n for n in apart if not placements.linked(*ends[n])]
+            new = [n for n in apart if n not in verdicts]
+        alone = [n for n in range(len(ends)) if n not in verdicts]
         verdicts.update(zip(alone, self._of(alone).judge_alone(), strict=True))
-        return [verdicts[n] for n in range(len(self.a))]
+        return [verdicts[n] for n in range(len(ends))]
 
     def _of(self, rows: Sequence[int]) -> _Pairs:
         at = np.array(rows, np.int64)
