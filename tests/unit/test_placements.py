@@ -67,7 +67,7 @@ def _exactly(orientation: int, a: tuple[int, int], b: tuple[int, int], window: t
 def test_turns_and_windows_add_up(first: int, second: int) -> None:
     whole = np.zeros((8, 8), np.int64)
     shapes = [(120, 160), (90, 150), (100, 100)]
-    placements = Placements(3)
+    placements = Placements()
     outer, inner = (0.1, 0.2, 0.6, 0.5), (0.25, 0.5, 0.5, 0.25)
     assert placements.link(0, 1, _exactly(first, *shapes[:2], outer), (shapes[0], shapes[1]))
     assert placements.link(2, 1, _swapped(_exactly(second, *shapes[1:], inner), shapes[1:]), (shapes[2], shapes[1]))
@@ -81,7 +81,7 @@ def test_turns_and_windows_add_up(first: int, second: int) -> None:
 
 def _swapped(one: Registration, shapes: list[tuple[int, int]]) -> Registration:
     """Return how the first of both lies over the second, which is not turned."""
-    placements = Placements(2)
+    placements = Placements()
     placements.link(0, 1, one, (shapes[0], shapes[1]))
     code, (sy, ty, sx, tx) = placements.between(1, 0)
     tall, wide = shapes[0][::-1] if code > 3 else shapes[0]
@@ -94,7 +94,7 @@ def test_pictures_that_touch_nowhere_overlap_by_nothing() -> None:
 
 
 def test_the_first_pairs_that_connect_all_are_found() -> None:
-    placements = Placements(4)
+    placements = Placements()
     assert placements.find_forest([(5, 0, 1), (6, 1, 0), (7, 1, 2), (8, 0, 2)]) == [5, 7]
     placements.link(0, 1, _exactly(0, (9, 9), (9, 9), (0, 0, 1, 1)), ((9, 9), (9, 9)))
     assert placements.linked(1, 0)
@@ -111,8 +111,7 @@ def test_crops_are_laid_as_others_say_and_compared_all_the_same(
     monkeypatch.setattr(
         classify_module._Pairs, "judge_alone", lambda self: (looked.append(len(self.a)), alone(self))[1]
     )
-    pictures = [one[:, ::-1] if mirrored and n == 2 else one for n, one in enumerate(crops)]
-    found = _judge(pictures)
+    found = _judge([*crops[:2], crops[2][:, ::-1], *crops[3:6]] if mirrored else crops)
     assert sum(looked) < len(found)
     for (a, b), verdict in found.items():
         shared = 1.0
@@ -126,7 +125,7 @@ def test_crops_are_laid_as_others_say_and_compared_all_the_same(
         assert verdict.kind == (SAME if smaller > DEFAULTS.overlap else INSIDE if larger > DEFAULTS.overlap else 0)
         if verdict.kind:
             assert verdict.orientation == int(mirrored and 2 in (a, b))
-        if verdict.laid is not None:
+            assert verdict.laid is not None
             assert verdict.laid.overlap == pytest.approx(smaller, abs=0.03)
 
 

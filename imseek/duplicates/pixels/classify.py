@@ -25,6 +25,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -44,7 +45,7 @@ from imseek.duplicates.pixels.differences import PackedPlaces, PlaceInBoth, find
 from imseek.duplicates.pixels.judge_processes import JudgeProcesses
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
-from imseek.duplicates.pixels.placements import Placements, find_overlaps
+from imseek.duplicates.pixels.placements import Placements, TurnedFit, find_overlaps
 from imseek.duplicates.pixels.registration import (
     Registration,
     find_inside,
@@ -182,7 +183,7 @@ class ClassifiedPairs:
 
     ``looked`` counts candidates whose pixels were compared, ``unread`` those with unreadable pictures, ``unseen`` those
     beyond the limit; with ``fast``, no pixels were to be compared. If ``interrupted``, the pairs are those of the first
-    ``done`` candidates.
+    ``done`` candidates. ``verdicts`` are those on the pairs, if they were made now and not read from a cache.
     """
 
     a: Positions
@@ -202,6 +203,7 @@ class ClassifiedPairs:
     interrupted: bool = False
     unseen: int = 0
     fast: bool = False
+    verdicts: Sequence[Verdict] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -269,6 +271,7 @@ def classify(
             unread,
             done,
             done < len(a),
+            verdicts=said,
         )
 
     task.report(PHASE, before, whole)
@@ -394,8 +397,10 @@ def judge_pairs(
     distance: npt.NDArray[np.uint8],
     cosine: Float32,
     thresholds: Thresholds,
+    fits: Mapping[int, TurnedFit] = MappingProxyType({}),
 ) -> list[Verdict]:
-    """Classify n candidates by their pixels: all coarsely, and those that may be pairs in full."""
+    """Classify n candidates by their pixels: all coarsely, and those that may be pairs in full. ``fits`` says of some,
+    by position among the n, how they lie over each other."""
     if not len(a):
         return []
     positions, both = np.unique(np.concatenate([a, b]), return_inverse=True)
@@ -404,7 +409,7 @@ def judge_pairs(
     pairs = _Pairs(
         small, floats, CoarsePictures.of(floats), both[: len(a)], both[len(a) :], distance, cosine, thresholds
     )
-    return pairs.judge()
+    return pairs.judge(fits)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -420,14 +425,14 @@ class _Pairs:
     cosine: Float32
     thresholds: Thresholds
 
-    def judge(self) -> list[Verdict]:
+    def judge(self, fits: Mapping[int, TurnedFit]) -> list[Verdict]:
         """Return the verdicts. Of the pairs of many pictures like each other, those that may connect them are judged
-        first, and the others as these say."""
-        verdicts: dict[int, Verdict] = {}
-        placements = Placements(len(self.small))
+        first, and the others as these say. ``fits`` are as of :func:`judge_pairs`."""
+        verdicts = self._judge_linked(fits)
+        placements = Placements()
         ends = list(zip(self.a.tolist(), self.b.tolist(), strict=True))
         apart = np.lexsort((-self.cosine, self.distance > self.thresholds.near_bits)).tolist()
-        new = apart
+        new = [n for n in apart if n not in verdicts]
         while 2 * len(forest := placements.find_forest((n, *ends[n]) for n in new)) < len(new):
             verdicts.update(zip(forest, self._of(forest).judge_alone(), strict=True))
             if not sum(self._link(placements, n, verdicts[n]) for n in forest):
@@ -435,11 +440,11 @@ class _Pairs:
             # Others may link a pair now that was found to have nothing in common.
             linked = [n for n in apart if placements.linked(*ends[n])]
             unsure = [n for n in linked if n not in verdicts or verdicts[n].kind not in _RIGID]
-            verdicts.update(self._judge_linked(unsure, placements))
+            verdicts.update(self._judge_linked({n: placements.between(*ends[n]) for n in unsure}))
             apart = [n for n in apart if not placements.linked(*ends[n])]
             new = [n for n in apart if n not in verdicts]
-        alone = [n for n in range(len(ends)) if n not in verdicts]
-        verdicts.update(zip(alone, self._of(alone).judge_alone(), strict=True))
+        if alone := [n for n in range(len(ends)) if n not in verdicts]:
+            verdicts.update(zip(alone, self._of(alone).judge_alone(), strict=True))
         return [verdicts[n] for n in range(len(ends))]
 
     def _of(self, rows: Sequence[int]) -> _Pairs:
@@ -447,20 +452,16 @@ class _Pairs:
         return replace(self, a=self.a[at], b=self.b[at], distance=self.distance[at], cosine=self.cosine[at])
 
     def _link(self, placements: Placements, n: int, verdict: Verdict) -> bool:
-        """Note how the pictures of pair ``n`` lie if they surely show one picture where they overlap."""
-        laid = verdict.laid
-        if laid is None or verdict.kind not in _RIGID or laid.agreement < self.thresholds.part_agreement:
-            return False
         a, b = int(self.a[n]), int(self.b[n])
-        return placements.link(a, b, laid, (self.squares.shapes[a], self.squares.shapes[b]))
+        shapes = self.squares.shapes[a], self.squares.shapes[b]
+        return link_pair(placements, a, b, verdict, shapes, self.thresholds)
 
-    def _judge_linked(self, rows: Sequence[int], placements: Placements) -> dict[int, Verdict]:
-        """Return the verdicts on pairs whose pictures are linked, but for those that do not lie as others say."""
+    def _judge_linked(self, fits: Mapping[int, TurnedFit]) -> dict[int, Verdict]:
+        """Return the verdicts on pairs of which others say how they lie, but for those that lie otherwise."""
         found: dict[int, Verdict] = {}
         apart: list[int] = []
-        for n in rows:
+        for n, (code, fit) in fits.items():
             a, b = int(self.a[n]), int(self.b[n])
-            code, fit = placements.between(a, b)
             if max(find_overlaps(fit)) < self.thresholds.overlap - _MARGIN:
                 apart.append(n)
                 continue
@@ -609,6 +610,21 @@ class _PartFits:
         squares = CoarsePictures.of([turn(pairs.floats[position], INVERSE[code]) for position, code in places])
         fits, peaks = compare_inside(squares, np.array(first), np.array(second))
         return replace(fits, orientation=codes), peaks
+
+
+def link_pair(
+    placements: Placements,
+    a: int,
+    b: int,
+    verdict: Verdict,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    thresholds: Thresholds = DEFAULTS,
+) -> bool:
+    """Note how two pictures lie if they surely show one picture where they overlap; return whether that is new."""
+    laid = verdict.laid
+    if laid is None or verdict.kind not in _RIGID or laid.agreement < thresholds.part_agreement:
+        return False
+    return placements.link(a, b, laid, shapes)
 
 
 def judge_unread(distance: int, orientation: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> Verdict:

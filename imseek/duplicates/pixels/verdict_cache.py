@@ -129,8 +129,10 @@ class SingleVerdicts:
         look: LoadLuminance,
         ids: Ids,
         hashes: tuple[Digests, Digests],
+        judge: JudgePairs | None = None,
     ) -> ClassifiedPairs:
-        """Classify one candidate, given as in :func:`classify_cached` by arrays of length 1."""
+        """Classify one candidate, given as in :func:`classify_cached` by arrays of length 1. ``judge`` is as of
+        :func:`imseek.duplicates.pixels.classify.classify`."""
         candidate = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
         verdict = _VerdictArrays.empty(1)
         key = candidate.keys()[0].tolist()
@@ -138,7 +140,7 @@ class SingleVerdicts:
             for array, value in zip(verdict.fields.values(), stored, strict=True):
                 array[0] = value
             return verdict.pairs(candidate)
-        made = classify(*candidate.candidates, look, thresholds=self._thresholds)
+        made = classify(*candidate.candidates, look, thresholds=self._thresholds, judge=judge)
         if not made.unread:  # It may be readable again.
             verdict.put(np.zeros(len(made.a), np.int64), made)
             self._table.put(*key, row=tuple(array[0].item() for array in verdict.fields.values()))
