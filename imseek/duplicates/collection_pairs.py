@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -20,9 +21,18 @@ from imseek.duplicates.local_features import feature_search
 from imseek.duplicates.local_features.features import is_available
 from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
 from imseek.duplicates.part_cache import PartCache, digest
-from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Positions, Thresholds
+from imseek.duplicates.pixels.classify import (
+    DEFAULTS,
+    UNKNOWN,
+    ClassifiedPairs,
+    Positions,
+    Thresholds,
+    judge_pairs,
+    link_pair,
+)
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.duplicates.pixels.placements import Placements
 from imseek.duplicates.pixels.verdict_cache import SingleVerdicts, classify_cached, load_nothing
 from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import UniqueContents
@@ -82,6 +92,8 @@ class PairComparer:
         self._single = SingleVerdicts(self._cache, replace(thresholds, near_bits=UNKNOWN))
         self._read: Callable[[int], bytes | None] = lambda position: read(int(contents.ids[position]))
         self._looks = LuminanceCache(self._read)
+        #: How contents lie over each other by the pairs that were compared in this call.
+        self._placements = Placements()
         self._rows: StoredRows | None = None
         #: Keys of all candidates, ascending: those that did not become pairs need not be compared again.
         self._proposed = np.empty(0, np.int64)
@@ -107,8 +119,9 @@ class PairComparer:
         contents = self._contents
 
         def add(found: ClassifiedPairs, a: Positions, b: Positions) -> None:
-            assert listener is not None
-            listener.add(self._report_pairs(found), contents.ids[np.concatenate([a, b])].tolist())
+            self._link(found)
+            if listener is not None:
+                listener.add(self._report_pairs(found), contents.ids[np.concatenate([a, b])].tolist())
 
         if listener is not None:
             listener.begin(contents.ids[np.concatenate([proposed.a, proposed.b])].tolist())
@@ -125,7 +138,7 @@ class PairComparer:
             self._cache,
             task,
             self._looks_at_most,
-            None if listener is None else add,
+            add,
         )
         return ComparisonResult(self._report_pairs(found), proposed.notes + found.notes, found.interrupted)
 
@@ -215,8 +228,21 @@ class PairComparer:
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
         known = np.minimum(apart, np.uint8(UNKNOWN))
         digests = self._contents.hashes[one], self._contents.hashes[other]
-        pairs = self._report_pairs(self._single.classify(one, other, known, codes, cosine, look, ids[0], digests))
+        fits = {}
+        if self._placements.linked(int(one[0]), int(other[0])):
+            fits[0] = self._placements.between(int(one[0]), int(other[0]))
+        judge = partial(judge_pairs, fits=fits)
+        found = self._single.classify(one, other, known, codes, cosine, look, ids[0], digests, judge)
+        pairs = self._report_pairs(found)
         return pairs[0] if pairs else None
+
+    def _link(self, found: ClassifiedPairs) -> None:
+        """Note how the pictures of pairs lie that were compared now."""
+        pairs = zip(found.a.tolist(), found.b.tolist(), found.verdicts, strict=False)
+        for a, b, verdict in pairs:
+            one, other = self._looks(a), self._looks(b)
+            if one is not None and other is not None:
+                link_pair(self._placements, a, b, verdict, (one.shape, other.shape), self._thresholds)
 
     def _report_pairs(self, found: ClassifiedPairs) -> list[DuplicatePair]:
         return to_duplicate_pairs(found, self._contents.ids, self._kinds)

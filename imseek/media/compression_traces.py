@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -34,6 +35,9 @@ _SIDE: Final = 2048
 _BLOCKS: Final = 2048
 #: Steps of quantisation that leave a trace: finer ones drown in the rounding of pixels.
 _STEPS: Final = range(3, 100)
+#: Values are counted in so many bins for each level, up to the greatest that there can be.
+_BINS: Final = 8
+_MAX_VALUE: Final = 1024
 #: Frequencies looked at, (row, column): lower ones have many values that are not 0.
 _FREQUENCIES: Final = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (0, 3), (3, 0))
 #: Least number of values of a frequency, and of frequencies that agree.
@@ -104,10 +108,9 @@ def earlier_jpeg_quality(pixels: Pixels) -> int | None:
     blocks = blocks[np.linspace(0, len(blocks) - 1, min(len(blocks), _BLOCKS)).astype(np.int64)]
     cosines = _cosine_transform()
     coefficients = np.abs(cosines @ (blocks - 128) @ cosines.T)
+    steps = _steps_of(np.stack([coefficients[:, row, column] for row, column in _FREQUENCIES]))
     scales = [
-        100 * step / float(_TABLE[row, column])
-        for row, column in _FREQUENCIES
-        if (step := _step_of(coefficients[:, row, column])) is not None
+        100 * step / float(_TABLE[place]) for place, step in zip(_FREQUENCIES, steps, strict=True) if step is not None
     ]
     if len(scales) < _LEAST_FREQUENCIES:
         return None
@@ -116,16 +119,30 @@ def earlier_jpeg_quality(pixels: Pixels) -> int | None:
     return _quality_of(median) if agreeing >= 0.6 * len(scales) else None
 
 
-def _step_of(values: _Floats) -> int | None:
-    """Return the largest step that the larger values (n,) are multiples of; None if there is none."""
-    found = None
-    for step in _STEPS:
-        large = values[values > step / 2]
-        if len(large) < _LEAST_VALUES:
-            break
-        if float(np.cos(2 * np.pi / step * large).mean()) > _PERIODIC:
-            found = step
-    return found
+def _steps_of(values: _Floats) -> list[int | None]:
+    """Return, of each of m frequencies, the largest step that its larger values (m, n) are multiples of; None if there
+    is none."""
+    bins = np.minimum((values * _BINS).astype(np.int64), _MAX_VALUE * _BINS - 1)
+    used = max(int(bins.max()) + 1, _STEPS[-1] * _BINS // 2)
+    counts = np.stack([np.bincount(one, minlength=used) for one in bins])
+    # Values above half a step.
+    large = values.shape[1] - counts.cumsum(axis=1)[:, [step * _BINS // 2 - 1 for step in _STEPS]]
+    # Not as a product of matrices, which would wake the threads of BLAS for a millisecond's work.
+    waves = np.einsum("mb,sb->ms", counts.astype(np.float32), _waves()[:, :used])
+    periodic = (waves > _PERIODIC * large) & np.logical_and.accumulate(large >= _LEAST_VALUES, axis=1)
+    return [
+        max((step for step, is_found in zip(_STEPS, row, strict=True) if is_found), default=None)
+        for row in periodic.tolist()
+    ]
+
+
+@cache
+def _waves() -> _Floats:
+    """Return the cosines whose period is a step, of the values that count for it, (steps, bins)."""
+    centres = (np.arange(_MAX_VALUE * _BINS, dtype=np.float32) + 0.5) / _BINS
+    steps = np.array(_STEPS, np.float32)[:, None]
+    waves: _Floats = np.where(centres > steps / 2, np.cos(2 * np.pi / steps * centres), 0).astype(np.float32)
+    return waves
 
 
 def _cosine_transform() -> _Floats:

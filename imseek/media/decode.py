@@ -68,7 +68,7 @@ def decode(
     least that large. JPEG is scaled while decoding, which saves more the larger the photo; other formats are reduced
     after decoding by averaging whole blocks of pixels. Nothing is enlarged.
 
-    ``measured=False`` leaves out ``facts.luma``, for callers that only want pixels.
+    ``measured=False`` leaves out ``facts.phash`` and ``facts.luma``, for callers that only want pixels.
 
     A camera raw file yields its largest embedded JPEG, in that size; date, camera, place and orientation come from the
     raw file. An SVG is drawn with a longer side of 1024 pixels; with ``preview``, of at most 2·min_side, which takes a

@@ -136,15 +136,15 @@ def _read(
         if min_side is not None and (factor := min(image.size) // min_side) > 1:
             image = image.reduce(factor)
         pixels = np.array(_to_srgb(image, stored.info.get("icc_profile")))
-    luminance = Image.fromarray(pixels).convert("L")
+    luminance = Image.fromarray(pixels).convert("L") if measured else None
     return pixels, ImageFacts(
         width=width,
         height=height,
         format=name,
         mode=mode,
         frames=_count_frames(stored, data, name),
-        phash=hash_of(luminance),
-        luma=measure(luminance) if measured else None,
+        phash=0 if luminance is None else hash_of(luminance),
+        luma=None if luminance is None else measure(luminance),
         **asdict(exif),
     )
 

@@ -17,6 +17,7 @@ Only cosines depend on the encoder; :mod:`imseek.duplicates.pixels.cosine_calibr
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -36,15 +38,18 @@ from imseek.duplicates.pixels.coarse_comparison import (
     compare_closely,
     compare_inside,
     compare_whole,
+    find_orientations,
 )
 from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, same_confidence
 from imseek.duplicates.pixels.differences import PackedPlaces, PlaceInBoth, find_places, pack_places
 from imseek.duplicates.pixels.judge_processes import JudgeProcesses
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
+from imseek.duplicates.pixels.placements import Placements, TurnedFit, find_overlaps
 from imseek.duplicates.pixels.registration import (
     Registration,
     find_inside,
+    measure_fit,
     register_near,
     register_whole,
 )
@@ -109,8 +114,9 @@ DEFAULTS: Final = Thresholds()
 #: An overlap of at least this share counts as all of the picture.
 _WHOLE: Final = 0.85
 
-#: Candidates compared together.
+#: Candidates compared together, and how many times as many those of a large likely group.
 _BATCH: Final = 256
+_GROUP_BATCHES: Final = 4
 #: Batches compared at the same time: most of the time NumPy and the decoders do not hold the interpreter lock.
 _THREADS: Final = min(4, os.cpu_count() or 1)
 #: Processes judge more candidates than this; they take longer to begin.
@@ -131,6 +137,15 @@ _PEAK: Final = 0.6
 #: Around what is written over a picture, tiles may have moved by this share of the limit. Of half A's copies with text
 #: none has moved by more, of other pictures that would pass a third has.
 _REST_DRIFT: Final = 0.4
+
+#: Kinds of pairs that show one picture where they overlap, whose fit holds for all of it.
+_RIGID: Final = (SAME, EDITED, INSIDE)
+#: Pictures that overlap by so much less than the least share, as other pairs say, are no pair, unless all of one
+#: correlates as much with all of the other.
+_MARGIN: Final = 0.1
+_ALIKE: Final = 0.8
+#: Tiles that have moved by less than this share of the limit, and agree, need no better fit.
+_SETTLED: Final = 0.4
 
 #: Least correlation of the whole turned pictures for their orientation to be tried for parts.
 _LIKELY: Final = 0.5
@@ -168,7 +183,7 @@ class ClassifiedPairs:
 
     ``looked`` counts candidates whose pixels were compared, ``unread`` those with unreadable pictures, ``unseen`` those
     beyond the limit; with ``fast``, no pixels were to be compared. If ``interrupted``, the pairs are those of the first
-    ``done`` candidates.
+    ``done`` candidates. ``verdicts`` are those on the pairs, if they were made now and not read from a cache.
     """
 
     a: Positions
@@ -188,6 +203,7 @@ class ClassifiedPairs:
     interrupted: bool = False
     unseen: int = 0
     fast: bool = False
+    verdicts: Sequence[Verdict] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -212,6 +228,7 @@ def classify(
     *,
     thresholds: Thresholds = DEFAULTS,
     judge: JudgePairs | None = None,
+    groups: Positions | None = None,
     task: Task = SILENT,
     before: int = 0,
     total: int | None = None,
@@ -220,7 +237,8 @@ def classify(
     """Find the pairs among n candidates, given as arrays (n,); unknown distances are 64 and unknown cosines NaN.
 
     ``look`` is called by several threads; candidates with the same ``a`` should be adjacent. ``judge`` is what
-    :func:`judging` yields, by default :func:`judge_pairs`. For progress, they follow
+    :func:`judging` yields, by default :func:`judge_pairs`. Adjacent candidates of one of ``groups`` (n,) are compared
+    together, since what is found out about some of them helps with others. For progress, they follow
     ``before`` others, of ``total``. ``on_batch`` takes the pairs of each batch, in order; their ``done`` counts the
     candidates decided so far. Where the task is cancelled, the result is ``interrupted``.
     """
@@ -228,11 +246,10 @@ def classify(
     looked = unread = done = 0
     whole = len(a) if total is None else total
 
-    def judge_batch(start: int) -> tuple[list[tuple[int, Verdict]], int, int]:
-        rows = slice(start, start + _BATCH)
+    def judge_batch(rows: slice) -> tuple[list[tuple[int, Verdict]], int, int]:
         near = a[rows], b[rows], distance[rows], orientation[rows], cosine[rows]
         verdicts, unreadable = _judge_batch(*near, look, thresholds, judge or judge_pairs)
-        pairs = [(start + n, verdict) for n, verdict in verdicts.items() if verdict.kind]
+        pairs = [(rows.start + n, verdict) for n, verdict in verdicts.items() if verdict.kind]
         return pairs, len(verdicts) - unreadable, unreadable
 
     def collect(verdicts: list[tuple[int, Verdict]], looked: int, unread: int) -> ClassifiedPairs:
@@ -254,17 +271,18 @@ def classify(
             unread,
             done,
             done < len(a),
+            verdicts=said,
         )
 
     task.report(PHASE, before, whole)
     with ExitStack() as stack:
         stack.enter_context(blas_pools().limit(limits=1, user_api="blas"))
-        starts = range(0, 0 if task.is_cancelled else len(a), _BATCH)
-        for start, (pairs, compared, unreadable) in zip(starts, _map_ahead(judge_batch, starts, stack), strict=False):
+        batches = [] if task.is_cancelled else _cut_batches(len(a), groups)
+        for rows, (pairs, compared, unreadable) in zip(batches, _map_ahead(judge_batch, batches, stack), strict=False):
             found += pairs
             looked += compared
             unread += unreadable
-            done = min(start + _BATCH, len(a))
+            done = rows.stop
             if on_batch is not None:
                 on_batch(collect(pairs, compared, unreadable))
             task.report(PHASE, before + done, whole)
@@ -286,17 +304,37 @@ def judging(count: int) -> Iterator[JudgePairs]:
         processes.close()
 
 
-def _map_ahead(work: Callable[[int], _T], starts: Sequence[int], stack: ExitStack) -> Iterator[_T]:
+def _cut_batches(count: int, groups: Positions | None) -> list[slice]:
+    """Cut ``count`` candidates into batches, in order. Large groups have batches of their own, and larger
+    ones."""
+    edges = [0, count]
+    if groups is not None:
+        edges[1:1] = (np.flatnonzero(np.diff(groups)) + 1).tolist()
+    cuts = [0]
+    for start, end in itertools.pairwise(edges):
+        if end - start > _BATCH and groups is not None:
+            if start > cuts[-1]:
+                cuts.append(start)
+            parts = -(-(end - start) // (_GROUP_BATCHES * _BATCH))
+            cuts += (start + (end - start) * part // parts for part in range(1, parts + 1))
+        else:
+            cuts += range(cuts[-1] + _BATCH, end, _BATCH)
+    if count > cuts[-1]:
+        cuts.append(count)
+    return [slice(*cut) for cut in itertools.pairwise(cuts)]
+
+
+def _map_ahead(work: Callable[[slice], _T], batches: Sequence[slice], stack: ExitStack) -> Iterator[_T]:
     """Yield the results of ``work`` in order, computed in threads a few steps ahead; ``stack`` ends the threads."""
-    if len(starts) < 2:
-        yield from map(work, starts)
+    if len(batches) < 2:
+        yield from map(work, batches)
         return
     # One more, which decodes while processes judge.
     pool = ThreadPoolExecutor(_THREADS + 1, "pixels")
     stack.callback(pool.shutdown, cancel_futures=True)
     ahead: deque[Future[_T]] = deque()
-    for start in starts:
-        ahead.append(pool.submit(work, start))
+    for batch in batches:
+        ahead.append(pool.submit(work, batch))
         if len(ahead) > _THREADS + 1:
             yield ahead.popleft().result()
     while ahead:
@@ -359,14 +397,19 @@ def judge_pairs(
     distance: npt.NDArray[np.uint8],
     cosine: Float32,
     thresholds: Thresholds,
+    fits: Mapping[int, TurnedFit] = MappingProxyType({}),
 ) -> list[Verdict]:
-    """Classify n candidates by their pixels: all coarsely, and those that may be pairs in full."""
+    """Classify n candidates by their pixels: all coarsely, and those that may be pairs in full. ``fits`` says of some,
+    by position among the n, how they lie over each other."""
     if not len(a):
         return []
     positions, both = np.unique(np.concatenate([a, b]), return_inverse=True)
     small = [pictures[position] for position in positions.tolist()]
-    pairs = _Pairs(small, CoarsePictures.of(small), both[: len(a)], both[len(a) :], distance, cosine, thresholds)
-    return pairs.judge()
+    floats = [picture.astype(np.float32) for picture in small]
+    pairs = _Pairs(
+        small, floats, CoarsePictures.of(floats), both[: len(a)], both[len(a) :], distance, cosine, thresholds
+    )
+    return pairs.judge(fits)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -374,6 +417,7 @@ class _Pairs:
     """n pairs of ``small`` pictures, at positions ``a`` and ``b`` (n,) among them, with what hash and vector say."""
 
     small: Sequence[SmallLuminance]
+    floats: Sequence[Luminance]
     squares: CoarsePictures
     a: Positions
     b: Positions
@@ -381,7 +425,61 @@ class _Pairs:
     cosine: Float32
     thresholds: Thresholds
 
-    def judge(self) -> list[Verdict]:
+    def judge(self, fits: Mapping[int, TurnedFit]) -> list[Verdict]:
+        """Return the verdicts. Of the pairs of many pictures like each other, those that may connect them are judged
+        first, and the others as these say. ``fits`` are as of :func:`judge_pairs`."""
+        verdicts = self._judge_linked(fits)
+        placements = Placements()
+        ends = list(zip(self.a.tolist(), self.b.tolist(), strict=True))
+        apart = np.lexsort((-self.cosine, self.distance > self.thresholds.near_bits)).tolist()
+        new = [n for n in apart if n not in verdicts]
+        while 2 * len(forest := placements.find_forest((n, *ends[n]) for n in new)) < len(new):
+            verdicts.update(zip(forest, self._of(forest).judge_alone(), strict=True))
+            if not sum(self._link(placements, n, verdicts[n]) for n in forest):
+                break
+            # Others may link a pair now that was found to have nothing in common.
+            linked = [n for n in apart if placements.linked(*ends[n])]
+            unsure = [n for n in linked if n not in verdicts or verdicts[n].kind not in _RIGID]
+            verdicts.update(self._judge_linked({n: placements.between(*ends[n]) for n in unsure}))
+            apart = [n for n in apart if not placements.linked(*ends[n])]
+            new = [n for n in apart if n not in verdicts]
+        if alone := [n for n in range(len(ends)) if n not in verdicts]:
+            verdicts.update(zip(alone, self._of(alone).judge_alone(), strict=True))
+        return [verdicts[n] for n in range(len(ends))]
+
+    def _of(self, rows: Sequence[int]) -> _Pairs:
+        at = np.array(rows, np.int64)
+        return replace(self, a=self.a[at], b=self.b[at], distance=self.distance[at], cosine=self.cosine[at])
+
+    def _link(self, placements: Placements, n: int, verdict: Verdict) -> bool:
+        a, b = int(self.a[n]), int(self.b[n])
+        shapes = self.squares.shapes[a], self.squares.shapes[b]
+        return link_pair(placements, a, b, verdict, shapes, self.thresholds)
+
+    def _judge_linked(self, fits: Mapping[int, TurnedFit]) -> dict[int, Verdict]:
+        """Return the verdicts on pairs of which others say how they lie, but for those that lie otherwise."""
+        found: dict[int, Verdict] = {}
+        apart: list[int] = []
+        for n, (code, fit) in fits.items():
+            a, b = int(self.a[n]), int(self.b[n])
+            if max(find_overlaps(fit)) < self.thresholds.overlap - _MARGIN:
+                apart.append(n)
+                continue
+            laid = measure_fit(self.floats[a], self.floats[b], code, fit)
+            least, most = self.thresholds.rest_agreement, _SETTLED * _most_drift(laid, self.thresholds)
+            if laid.agreement < least or laid.drift > most:
+                laid = register_near(self.floats[a], self.floats[b], code, fit)
+            if self._is_same(n, laid):
+                found[n] = self._judge_laid(n, laid)
+        if apart:
+            _, correlation = find_orientations(self.squares, self.a[apart], self.b[apart])
+            found.update(
+                (n, Verdict(0, 0.0)) for n, one in zip(apart, correlation.tolist(), strict=True) if one < _ALIKE
+            )
+        return found
+
+    def judge_alone(self) -> list[Verdict]:
+        """Return the verdicts, each by what the two pictures show."""
         whole, correlation = compare_whole(self.squares, self.a, self.b)
         # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
         turned = (whole.orientation > 0) & (correlation >= _LIKELY)
@@ -389,17 +487,14 @@ class _Pairs:
         parts = (straight, _PartFits(self, np.where(turned, whole.orientation, 0)))
         rows = np.flatnonzero(self._find_plausible(whole, parts, turned))
         close = compare_closely(self.squares, self.a[rows], self.b[rows], whole.of(rows))
-        floats = {p: self.small[p].astype(np.float32) for p in {*self.a[rows].tolist(), *self.b[rows].tolist()}}
-        laid = {n: self._lay_whole(floats, n, close, at) for at, n in enumerate(rows.tolist())}
+        laid = {n: self._lay_whole(n, close, at) for at, n in enumerate(rows.tolist())}
         near = ~(self.cosine[rows] < self.thresholds.near_cosine)
         apart = np.flatnonzero(near & np.array([not self._is_same(n, one) for n, one in laid.items()], np.bool_))
         nowhere = np.array([one.agreement < _NOWHERE for one in laid.values()], np.bool_)
-        self._lay_parts(floats, laid, rows[apart], close.of(apart), nowhere[apart], parts, turned)
+        self._lay_parts(laid, rows[apart], close.of(apart), nowhere[apart], parts, turned)
         found = [Verdict(0, 0.0)] * len(self.a)
         for n, one in laid.items():
-            found[n] = self._judge_same(
-                n, floats, _verdict(one, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
-            )
+            found[n] = self._judge_laid(n, one)
         return found
 
     def _find_plausible(
@@ -416,7 +511,6 @@ class _Pairs:
 
     def _lay_parts(
         self,
-        floats: Mapping[int, Luminance],
         laid: dict[int, Registration],
         rows: Positions,
         close: CoarseFits,
@@ -439,7 +533,7 @@ class _Pairs:
                 n = int(rows[at[k]])
                 if self._is_same(n, laid[n]):
                     continue
-                a, b, code = floats[int(self.a[n])], floats[int(self.b[n])], int(closer.orientation[k])
+                a, b, code = self.floats[int(self.a[n])], self.floats[int(self.b[n])], int(closer.orientation[k])
                 if part[k]:
                     near = register_near(a, b, code, closer.first_to_second(k), rough=closer.likeness[k] < _CLEAR)
                     laid[n] = max(laid[n], near, key=lambda one: one.agreement)
@@ -447,9 +541,9 @@ class _Pairs:
                 if missed[k] or (laid[n].agreement >= self.thresholds.part_agreement and not self._is_same(n, laid[n])):
                     laid[n] = self._search_part(n, a, b, code, laid[n])
 
-    def _lay_whole(self, floats: Mapping[int, Luminance], n: int, close: CoarseFits, at: int) -> Registration:
+    def _lay_whole(self, n: int, close: CoarseFits, at: int) -> Registration:
         """Lay all of one picture of pair ``n`` over all of the other; ``close`` has its fit at ``at``."""
-        one, other = floats[int(self.a[n])], floats[int(self.b[n])]
+        one, other = self.floats[int(self.a[n])], self.floats[int(self.b[n])]
         code, likeness = int(close.orientation[at]), float(close.likeness[at])
         if likeness < _HOPELESS:
             return Registration(code, 0.0, 0.0, float(close.correlation[at]), 0.0, 0.0, 0.0, max(one.shape))
@@ -469,14 +563,14 @@ class _Pairs:
                 break
         return laid
 
-    def _judge_same(self, n: int, floats: Mapping[int, Luminance], verdict: Verdict) -> Verdict:
+    def _judge_laid(self, n: int, laid: Registration) -> Verdict:
         """Return the verdict on pair ``n`` with its confidence, *edited* in place of *same* if the two differ
         somewhere."""
-        laid = verdict.laid
-        if verdict.kind != SAME or laid is None:
+        verdict = _verdict(laid, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+        if verdict.kind != SAME:
             return verdict
         a, b = int(self.a[n]), int(self.b[n])
-        if places := find_places(floats[a], floats[b], laid):
+        if places := find_places(self.floats[a], self.floats[b], laid):
             return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
         most = _most_drift(laid, self.thresholds)
         return replace(verdict, confidence=same_confidence(laid, most, self.small[a], self.small[b]))
@@ -513,9 +607,24 @@ class _PartFits:
         second = [
             places.setdefault(one, len(places)) for one in zip(pairs.b[rows].tolist(), codes.tolist(), strict=True)
         ]
-        squares = CoarsePictures.of([turn(pairs.small[position], INVERSE[code]) for position, code in places])
+        squares = CoarsePictures.of([turn(pairs.floats[position], INVERSE[code]) for position, code in places])
         fits, peaks = compare_inside(squares, np.array(first), np.array(second))
         return replace(fits, orientation=codes), peaks
+
+
+def link_pair(
+    placements: Placements,
+    a: int,
+    b: int,
+    verdict: Verdict,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    thresholds: Thresholds = DEFAULTS,
+) -> bool:
+    """Note how two pictures lie if they surely show one picture where they overlap; return whether that is new."""
+    laid = verdict.laid
+    if laid is None or verdict.kind not in _RIGID or laid.agreement < thresholds.part_agreement:
+        return False
+    return placements.link(a, b, laid, shapes)
 
 
 def judge_unread(distance: int, orientation: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> Verdict:

@@ -19,9 +19,8 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from imseek.duplicates.pixels.agreement import NOISE
-from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, ORIENTATIONS, turn
-from imseek.duplicates.pixels.resampling import find_gradient, resize_luminance, standardise
+from imseek.duplicates.pixels.resampling import Luminance, find_gradient, resize_luminance, standardise
 from imseek.types.arrays import Float32
 
 Float64: TypeAlias = npt.NDArray[np.float64]
@@ -101,11 +100,9 @@ class CoarsePictures:
     parts: Float32
 
     @classmethod
-    def of(cls, pictures: Sequence[SmallLuminance]) -> CoarsePictures:
-        floats = [picture.astype(np.float32) for picture in pictures]
-
+    def of(cls, pictures: Sequence[Luminance]) -> CoarsePictures:
         def squares(side: int) -> Float32:
-            return np.stack([resize_luminance(picture, side, side) for picture in floats])
+            return np.stack([resize_luminance(picture, side, side) for picture in pictures])
 
         return cls(
             [(picture.shape[0], picture.shape[1]) for picture in pictures],
@@ -122,7 +119,7 @@ def compare_whole(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[CoarseFit
 
     Also returns the correlation (n,) of the squares before the fit, in the best orientation.
     """
-    codes, correlation = _best_orientations(pictures, a, b)
+    codes, correlation = find_orientations(pictures, a, b)
     start = np.tile(np.array([1, 0, 1, 0], np.float32), (len(a), 1))
     return _measure(
         pictures.fits[a], _turn_back(pictures.fits[b], codes), start, codes, np.zeros(len(a), np.bool_)
@@ -151,7 +148,7 @@ def compare_closely(pictures: CoarsePictures, a: Ints, b: Ints, fits: CoarseFits
     return _measure(whole, part, fits.fit, fits.orientation, fits.swapped, _CLOSE_STEPS)
 
 
-def _best_orientations(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[Ints, Float32]:
+def find_orientations(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[Ints, Float32]:
     """Return the orientation of each ``b`` relative to its ``a`` and their correlation in it; turns that match the
     aspect ratios are slightly preferred."""
     first, second = pictures.turns[a], pictures.turns[b]

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from imseek.duplicates.pixels.orientations import INVERSE, BoxEdges, turn, turn_box
 from imseek.duplicates.pixels.registration import Registration
-from imseek.duplicates.pixels.resampling import Luminance, cut_overlap, find_overlap
+from imseek.duplicates.pixels.resampling import Luminance, cut_overlap, find_overlap, fit_gain_offset
 from imseek.types.arrays import Float32
 
 #: Side of a cell in pixels of the grid.
@@ -122,12 +122,18 @@ def _clip(box: BoxEdges) -> BoxEdges:
 
 def find_boxes(first: Luminance, second: Luminance) -> list[tuple[int, int, int, int]]:
     """Return the edges of the places where two overlaid pictures differ, in pixels, the largest first."""
-    gain, offset = _fit_levels(second, first)
-    second = np.float32(gain) * second + np.float32(offset)
     inner = slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN)
+
+    def differ() -> bool:
+        return bool(_mean3(np.abs(first - second)[inner]).max() >= _LEAST)
+
     # What is left is no more than the plain difference, which most copies show to be little at once.
-    if _mean3(np.abs(first - second)[inner]).max() < _LEAST:
-        return []
+    plain = second
+    for fit_levels in (fit_gain_offset, _fit_levels):
+        gain, offset = fit_levels(plain, first)
+        second = np.float32(gain) * plain + np.float32(offset)
+        if not differ():
+            return []
     first, second = _soften(first, second)
     dark, bright = (gain * level + offset for level in (_DARK, _BRIGHT))
     low, high, low_second, high_second = *_extremes3(first), *_extremes3(second)

@@ -43,7 +43,7 @@ _STAGE: Final = "looked"
 _SINGLE_STAGE: Final = "single"
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
-_VERSION: Final = 6
+_VERSION: Final = 7
 #: Fields of :class:`ClassifiedPairs` copied from the candidates.
 _CANDIDATE_FIELDS: Final[dict[str, ColumnKind]] = {
     "a": np.int64,
@@ -129,8 +129,10 @@ class SingleVerdicts:
         look: LoadLuminance,
         ids: Ids,
         hashes: tuple[Digests, Digests],
+        judge: JudgePairs | None = None,
     ) -> ClassifiedPairs:
-        """Classify one candidate, given as in :func:`classify_cached` by arrays of length 1."""
+        """Classify one candidate, given as in :func:`classify_cached` by arrays of length 1. ``judge`` is as of
+        :func:`imseek.duplicates.pixels.classify.classify`."""
         candidate = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
         verdict = _VerdictArrays.empty(1)
         key = candidate.keys()[0].tolist()
@@ -138,7 +140,7 @@ class SingleVerdicts:
             for array, value in zip(verdict.fields.values(), stored, strict=True):
                 array[0] = value
             return verdict.pairs(candidate)
-        made = classify(*candidate.candidates, look, thresholds=self._thresholds)
+        made = classify(*candidate.candidates, look, thresholds=self._thresholds, judge=judge)
         if not made.unread:  # It may be readable again.
             verdict.put(np.zeros(len(made.a), np.int64), made)
             self._table.put(*key, row=tuple(array[0].item() for array in verdict.fields.values()))
@@ -220,7 +222,7 @@ def _classify_runs(
 class _Run:
     """Candidates that are cached together, with the verdicts on those that are ``known``.
 
-    The positions of the others are ``new``, in the order in which they are compared.
+    The positions of the others are ``new``, in the order in which they are compared, and belong to ``groups``.
     """
 
     candidates: _CandidateArrays
@@ -229,6 +231,7 @@ class _Run:
     verdicts: _VerdictArrays
     known: npt.NDArray[np.bool_]
     new: Positions
+    groups: Positions
 
     @classmethod
     def of(
@@ -237,8 +240,10 @@ class _Run:
         """Make a run with the ``stored`` verdicts."""
         keys, verdicts = candidates.keys(), _VerdictArrays.empty(len(candidates.a))
         known = np.zeros(len(candidates.a), np.bool_) if stored is None else verdicts.restore(keys, stored)
-        order = _by_likely_groups(candidates, thresholds)
-        return cls(candidates, name, keys, verdicts, known, order[~known[order]])
+        groups = _find_likely_groups(candidates, thresholds)
+        order = np.lexsort((candidates.b, candidates.a, groups))
+        new = order[~known[order]]
+        return cls(candidates, name, keys, verdicts, known, new, groups[new])
 
     def classify(
         self,
@@ -266,6 +271,7 @@ class _Run:
             look,
             thresholds=thresholds,
             judge=judge,
+            groups=self.groups,
             task=task,
             before=before,
             total=total,
@@ -281,10 +287,12 @@ class _Run:
         cache.save(self.name, tuple(np.ascontiguousarray(part[self.known]) for part in parts))
 
 
-def _by_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) -> Positions:
-    """Return the order (n,) in which all candidates of the pictures of one likely group come before those of the next.
+def _find_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) -> Positions:
+    """Return for each candidate (n,) the likely group it belongs to; those with the fewest candidates have the lowest
+    numbers.
 
-    So its pictures are compared with all others early, after which the group is known.
+    A candidate between two groups belongs to the first of them. So in the order of groups the pictures of each are
+    compared with all others early, after which the group is known.
     """
     likely = (candidates.distance <= thresholds.unread_bits) | (candidates.cosine >= thresholds.fine_cosine)
     parent: dict[int, int] = {}
@@ -295,12 +303,12 @@ def _by_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) -> P
         return position
 
     for a, b in zip(candidates.a[likely].tolist(), candidates.b[likely].tolist(), strict=True):
-        one, other = sorted((root(a), root(b)))
-        parent[other] = one
-    groups = [
-        np.array([root(position) for position in side.tolist()], np.int64) for side in (candidates.a, candidates.b)
-    ]
-    return np.lexsort((candidates.b, candidates.a, np.minimum(*groups)))
+        parent[root(a)] = root(b)
+    roots = [[root(position) for position in side.tolist()] for side in (candidates.a, candidates.b)]
+    names, sides = np.unique(np.array(roots, np.int64), return_inverse=True)
+    one, other = sides.reshape(2, -1)
+    rank = np.argsort(np.argsort(np.bincount(np.concatenate([one, other]), minlength=len(names)), kind="stable"))
+    return np.asarray(np.minimum(rank[one], rank[other]), np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,111 @@
+"""Where pictures lie over each other, as far as pairs that were laid over each other say: through others, too.
+
+If ``b`` lies over ``a`` and ``c`` over ``b``, it is known how ``c`` lies over ``a``. Of many crops of one photograph,
+few pairs have to be searched for their common part. Positions are shares of the sides of a picture; maps from those of
+one to those of another are matrices (3, 3) of homogeneous coordinates (y, x, 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_box
+from imseek.duplicates.pixels.registration import Registration
+
+Float64: TypeAlias = npt.NDArray[np.float64]
+#: Scale and shift down, then those across, from shares of a side of the first picture to those of the second, turned.
+ShareFit: TypeAlias = tuple[float, float, float, float]
+#: The orientation of the second picture relative to the first, and that fit.
+TurnedFit: TypeAlias = tuple[int, ShareFit]
+
+
+def _turn_matrix(code: int) -> Float64:
+    """Return the matrix that maps positions in a picture turned by the inverse of ``code`` to those in the picture."""
+    (y0, x0), (y1, x1), (y2, x2) = (turn_box((y, x, y, x), code)[:2] for y, x in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)))
+    return np.array([[y1 - y0, y2 - y0, y0], [x1 - x0, x2 - x0, x0], [0, 0, 1]], np.float64)
+
+
+#: Of each orientation: that matrix, and those of all of them inverted, (8, 3, 3).
+_TURNS: Final = [_turn_matrix(code) for code in range(len(ORIENTATIONS))]
+_UNMOVED: Final = np.eye(3)
+_TURNS_BACK: Final = np.linalg.inv(np.stack(_TURNS))
+
+
+class Placements:
+    """Sets of pictures whose positions relative to each other are known; at first, each picture is a set of its own."""
+
+    def __init__(self) -> None:
+        #: By picture, if it is linked: the first picture of its set, and the matrix that maps positions in that one to
+        #: its own; and the pictures of each set.
+        self._first: dict[int, int] = {}
+        self._maps: dict[int, Float64] = {}
+        self._sets: dict[int, list[int]] = {}
+
+    def linked(self, a: int, b: int) -> bool:
+        """Return whether it is known how ``b`` lies over ``a``."""
+        return self._first_of(a) == self._first_of(b)
+
+    def find_forest(self, pairs: Iterable[tuple[int, int, int]]) -> list[int]:
+        """Of pairs, given by a name and their two pictures, return the names of the first ones that connect all sets
+        that can be connected."""
+        parent: dict[int, int] = {}
+
+        def root(one: int) -> int:
+            while (above := parent.get(one, one)) != one:
+                parent[one] = one = parent.get(above, above)
+            return one
+
+        forest = []
+        for name, a, b in pairs:
+            if (one := root(self._first_of(a))) != (other := root(self._first_of(b))):
+                parent[one] = other
+                forest.append(name)
+        return forest
+
+    def link(self, a: int, b: int, laid: Registration, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:
+        """Note how ``b`` was ``laid`` over ``a``; ``shapes`` are those of both pictures. Return whether it is new."""
+        if laid.fit is None or self.linked(a, b):
+            return False
+        (height, width), other = shapes
+        tall, wide = other[::-1] if laid.orientation > 3 else other
+        fit = laid.fit
+        over = np.diag([fit.sy * height / tall, fit.sx * width / wide, 1])
+        over[:2, 2] = fit.ty / tall, fit.tx / wide
+        a_to_b = _TURNS[laid.orientation] @ over
+        kept, gone = self._first_of(a), self._first_of(b)
+        moved = np.asarray(np.linalg.inv(self._map_of(b)) @ a_to_b @ self._map_of(a), np.float64)
+        sets = [self._sets.pop(first, [first]) for first in (kept, gone)]
+        if len(sets[0]) < len(sets[1]):
+            kept, moved = gone, np.asarray(np.linalg.inv(moved), np.float64)
+            sets.reverse()
+        for picture in sets[1]:
+            self._first[picture] = kept
+            self._maps[picture] = self._map_of(picture) @ moved
+        self._sets[kept] = sets[0] + sets[1]
+        return True
+
+    def between(self, a: int, b: int) -> TurnedFit:
+        """Return the orientation of ``b`` relative to ``a``, and the fit; both must be linked."""
+        a_to_b = self._map_of(b) @ np.linalg.inv(self._map_of(a))
+        fits = _TURNS_BACK @ a_to_b
+        code = int(np.minimum(fits[:, 0, 0], fits[:, 1, 1]).argmax())
+        fit = fits[code]
+        return code, (float(fit[0, 0]), float(fit[0, 2]), float(fit[1, 1]), float(fit[1, 2]))
+
+    def _first_of(self, picture: int) -> int:
+        return self._first.get(picture, picture)
+
+    def _map_of(self, picture: int) -> Float64:
+        return self._maps.get(picture, _UNMOVED)
+
+
+def find_overlaps(fit: ShareFit) -> tuple[float, float]:
+    """Return the shares of the areas of both pictures that overlap."""
+    area = 1.0
+    for scale, shift in (fit[:2], fit[2:]):
+        area *= max(0.0, min(1.0, (1 - shift) / scale) - max(0.0, -shift / scale))
+    return area, min(1.0, area * fit[0] * fit[2])
