@@ -345,7 +345,7 @@ def digest(query: Any, collections: Sequence[str]) -> bytes:
     seen = hashlib.sha256()
     for uuid in collections:
         _update(seen, uuid)
-    _update_fields(seen, query)
+    _update(seen, query)
     return seen.digest()[:_DIGEST]
 
 
@@ -355,17 +355,6 @@ def _fields_of(query: type) -> tuple[tuple[str, Any], ...]:
     return tuple((field.name, field.default) for field in fields(query) if field.name not in _IGNORED_FIELDS)
 
 
-def _update_fields(seen: Any, value: Any) -> None:
-    """Feed the fields of a dataclass that have not their default: most have, and skipping those is faster."""
-    kind: Any = type(value)
-    for name, default in _fields_of(kind):
-        member = getattr(value, name)
-        if type(member) is not type(default) or member != default:
-            _update(seen, name)
-            _update(seen, member)
-    seen.update(b".")  # The end: fields of what follows are not its own.
-
-
 def _update(seen: Any, value: Any) -> None:
     """Feed a value with its type and length, so that different values never hash the same input."""
     if isinstance(value, tuple | list):
@@ -373,7 +362,14 @@ def _update(seen: Any, value: Any) -> None:
         for member in value:
             _update(seen, member)
     elif is_dataclass(value):
-        _update_fields(seen, value)
+        # Most fields have their default, and skipping those is faster.
+        kind: Any = type(value)
+        for name, default in _fields_of(kind):
+            member = getattr(value, name)
+            if type(member) is not type(default) or member != default:
+                _update(seen, name)
+                _update(seen, member)
+        seen.update(b".")  # The end: fields of what follows are not its own.
     elif isinstance(value, np.ndarray):
         _update(seen, (str(value.dtype), value.shape, value.tobytes()))
     elif isinstance(value, Path):
