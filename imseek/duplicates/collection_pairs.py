@@ -95,6 +95,8 @@ class PairComparer:
         #: How contents lie over each other by the pairs that were compared in this call.
         self._placements = Placements()
         self._rows: StoredRows | None = None
+        #: Images of pairs of any kind.
+        self._related: set[tuple[int, int]] = set()
         #: Keys of all candidates, ascending: those that did not become pairs need not be compared again.
         self._proposed = np.empty(0, np.int64)
         self._questions = 0
@@ -139,6 +141,10 @@ class PairComparer:
             task,
             self._looks_at_most,
             add,
+        )
+        pairs = found.kind > 0
+        self._related = set(
+            zip(contents.ids[found.a[pairs]].tolist(), contents.ids[found.b[pairs]].tolist(), strict=True)
         )
         return ComparisonResult(self._report_pairs(found), proposed.notes + found.notes, found.interrupted)
 
@@ -188,13 +194,14 @@ class PairComparer:
 
     def find_by_features(self, known: Iterable[DuplicatePair], task: Task = SILENT) -> ComparisonResult:
         """Find pairs of which one picture shows in the other, by local features, except pairs already ``known`` to be
-        related. Raises MissingExtraError."""
+        related, or found by :meth:`find` to be so in any way. Raises MissingExtraError."""
         contents = self._contents
         if len(contents) > feature_search.MOST_PICTURES:
             most = f"{feature_search.MOST_PICTURES:,}"
             return ComparisonResult([], (f"local features are compared in up to {most} pictures: left out",))
         at = {int(image): n for n, image in enumerate(contents.ids)}
-        positions = {(at[pair.a], at[pair.b]) for pair in known}
+        related = self._related | {(pair.a, pair.b) for pair in known}
+        positions = {(at[a], at[b]) for a, b in related}
         found = feature_search.find(contents.hashes, self._read, positions, keep=self._reader.root, task=task)
         pairs = [
             DuplicatePair(
@@ -240,6 +247,8 @@ class PairComparer:
         """Note how the pictures of pairs lie that were compared now."""
         pairs = zip(found.a.tolist(), found.b.tolist(), found.verdicts, strict=False)
         for a, b, verdict in pairs:
+            if verdict.laid is None:
+                continue
             one, other = self._looks(a), self._looks(b)
             if one is not None and other is not None:
                 link_pair(self._placements, a, b, verdict, (one.shape, other.shape), self._thresholds)

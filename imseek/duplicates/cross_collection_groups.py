@@ -10,13 +10,12 @@ from imseek.analysis.originals import Originals
 from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.duplicates import cross_collection_pairs
-from imseek.duplicates.comparison_space import comparison_space
 from imseek.duplicates.existing_links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.pair_reports import scope_of
 from imseek.duplicates.pipeline import DuplicatesRequest, OpenIndex, make_group, members_of, report_order
 from imseek.duplicates.pixels.classify import DEFAULTS
 from imseek.duplicates.results import KINDS, Duplicate, DuplicateGroup, DuplicateKind, DuplicatePair, DuplicateReport
-from imseek.duplicates.thresholds import LoadEncoder, resolve_thresholds
+from imseek.duplicates.thresholds import LoadEncoder, choose_space
 from imseek.duplicates.unique_contents import UniqueContents, load_contents
 from imseek.progress import SILENT, Task
 from imseek.search.encoder_loader import shared_spaces
@@ -47,9 +46,9 @@ def find(
         mine = cross_collection_pairs.OverlapSide(reader, contents, stack.enter_context(Originals(reader)).read)
         there = cross_collection_pairs.OverlapSide(other, theirs, stack.enter_context(Originals(other)).read)
         if shared:
-            space = comparison_space([one for one, _ in shared], request.kinds)
+            spaces = [one for one, _ in shared]
+            space, limits, notes = choose_space(reader, spaces, request.kinds, contents, load, task)
             same = next(second for first, second in shared if first is space)
-            limits, notes = resolve_thresholds(reader, space, contents, load, task)
             mine = replace(mine, space=space, index=open_index(space))
             there = replace(there, space=same, index=open_other(same))
         found = cross_collection_pairs.find(

@@ -10,11 +10,10 @@ from imseek.data.catalog import duplicate_judgements
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
 from imseek.duplicates.collection_pairs import ComparisonResult, PairComparer
-from imseek.duplicates.comparison_space import comparison_space
 from imseek.duplicates.grouping.apply_judgements import match_judgements
 from imseek.duplicates.pipeline import OpenIndex
 from imseek.duplicates.results import DuplicateContents, DuplicateKind, DuplicatePair
-from imseek.duplicates.thresholds import LoadEncoder, resolve_thresholds
+from imseek.duplicates.thresholds import LoadEncoder, choose_space
 from imseek.duplicates.unique_contents import UniqueContents, load_contents
 from imseek.progress import SILENT, Task
 
@@ -54,9 +53,8 @@ def find_related(
     said = match_judgements(duplicate_judgements.read(reader.root), contents)
     compared, notes = ComparisonResult([]), tuple[str, ...]()
     if set(kinds) - {"exact"} and len(contents) > 1:
-        space = comparison_space(reader.current.image_spaces, kinds)
+        space, limits, notes = choose_space(reader, reader.current.image_spaces, kinds, contents, load, task)
         index = open_index(space)
-        limits, notes = resolve_thresholds(reader, space, contents, load, task)
         with Originals(reader) as originals:
             comparer = PairComparer(reader, originals.read, contents, space, index, kinds, limits, looks, where)
             compared = comparer.find(task)

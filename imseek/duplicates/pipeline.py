@@ -15,7 +15,6 @@ from imseek.data.shards.metadata_columns import tags_of
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.collection_pairs import ComparisonResult, PairComparer
-from imseek.duplicates.comparison_space import comparison_space
 from imseek.duplicates.existing_links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.grouping.apply_judgements import PairJudgements, match_judgements
 from imseek.duplicates.grouping.complete_linkage import Reach
@@ -34,7 +33,7 @@ from imseek.duplicates.results import (
     KeepRule,
     shown_kinds,
 )
-from imseek.duplicates.thresholds import LoadEncoder, resolve_thresholds
+from imseek.duplicates.thresholds import LoadEncoder, choose_space
 from imseek.duplicates.unique_contents import UniqueContents, load_contents
 from imseek.progress import SILENT, Task
 from imseek.types.collection_info import SpaceInfo
@@ -102,9 +101,9 @@ def find(
         stack.callback(quality.save)
         grouper.measure_by(quality)
         if set(request.kinds) - {"exact"} and len(contents) > 1:
-            space = comparison_space(reader.current.image_spaces, request.kinds)
+            spaces = reader.current.image_spaces
+            space, limits, notes = choose_space(reader, spaces, request.kinds, contents, load, task)
             index = open_index(space)
-            limits, notes = resolve_thresholds(reader, space, contents, load, task)
             comparer = PairComparer(
                 reader,
                 originals.read,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, TypeAlias
 
@@ -11,6 +11,7 @@ import numpy as np
 from imseek.analysis.originals import Originals
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
+from imseek.duplicates.comparison_space import comparison_space
 from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
 from imseek.duplicates.pixels.cosine_calibration import SAMPLE, calibrate, load_thresholds, store_thresholds
 from imseek.duplicates.unique_contents import UniqueContents
@@ -33,6 +34,9 @@ PHASE: Final = "measuring the encoder"
 #: The encoder that the default thresholds belong to.
 _DEFAULT_ENCODER: Final = "builtin"
 
+#: What loading an encoder raises.
+_UNUSABLE: Final = (EncoderError, MissingExtraError, UnknownEncoderError)
+
 #: Loads the image encoder of a space.
 LoadEncoder: TypeAlias = Callable[[SpaceInfo], Encoder]
 
@@ -46,17 +50,46 @@ def resolve_thresholds(
     stored if the sample was full and no one else is writing. If the encoder cannot be loaded, those of ``builtin`` are
     returned with a note.
     """
-    if space.encoder == _DEFAULT_ENCODER:
-        return DEFAULTS, ()
-    if (stored := load_thresholds(reader.root, space.fingerprint)) is not None:
-        return stored, ()
     try:
-        encoder = load(space)
-        if encoder.fingerprint() != space.fingerprint:
-            raise EncoderMismatchError("its weights are others now")
-    except (EncoderError, MissingExtraError, UnknownEncoderError) as error:
+        return _find_thresholds(reader, space, contents, load, task), ()
+    except _UNUSABLE as error:
         note = f"{space.encoder} cannot be asked ({error}): cosines are judged by the limits of {_DEFAULT_ENCODER}"
         return DEFAULTS, (note,)
+
+
+def choose_space(
+    reader: Reader,
+    spaces: Sequence[SpaceInfo],
+    kinds: Collection[str],
+    contents: UniqueContents,
+    load: LoadEncoder,
+    task: Task = SILENT,
+) -> tuple[SpaceInfo, Thresholds, tuple[str, ...]]:
+    """Return the image space by whose vectors duplicates are proposed, its thresholds, and notes about them.
+
+    It is that of :func:`~imseek.duplicates.comparison_space.comparison_space`, or the first one where the encoder of
+    that has to be asked and cannot be loaded.
+    """
+    space, notes = comparison_space(spaces, kinds), tuple[str, ...]()
+    if space is not spaces[0]:
+        try:
+            return space, _find_thresholds(reader, space, contents, load, task), ()
+        except _UNUSABLE as error:
+            notes = (f"{space.encoder} cannot be asked ({error}): pictures are compared by {spaces[0].encoder}",)
+    limits, more = resolve_thresholds(reader, spaces[0], contents, load, task)
+    return spaces[0], limits, notes + more
+
+
+def _find_thresholds(
+    reader: Reader, space: SpaceInfo, contents: UniqueContents, load: LoadEncoder, task: Task
+) -> Thresholds:
+    if space.encoder == _DEFAULT_ENCODER:
+        return DEFAULTS
+    if (stored := load_thresholds(reader.root, space.fingerprint)) is not None:
+        return stored
+    encoder = load(space)
+    if encoder.fingerprint() != space.fingerprint:
+        raise EncoderMismatchError("its weights are others now")
     pictures = list(_sample_pictures(reader, contents, encoder.info.draft_size, task))
 
     def encode(batch: Sequence[Pixels]) -> Float32:
@@ -66,7 +99,7 @@ def resolve_thresholds(
     if len(pictures) == SAMPLE:
         with suppress(LockedError, StorageError), Writer(reader.root, "duplicates") as writer:
             store_thresholds(writer, space.fingerprint, found)
-    return found, ()
+    return found
 
 
 def _sample_pictures(reader: Reader, contents: UniqueContents, side: int | None, task: Task) -> Iterator[Pixels]:

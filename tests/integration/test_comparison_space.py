@@ -13,7 +13,13 @@ from imseek import duplicates
 from imseek.data.reader import Reader
 from imseek.duplicates import comparison_space
 from imseek.duplicates.results import DuplicateKind, DuplicatePair, DuplicateReport
+from imseek.duplicates.thresholds import choose_space, resolve_thresholds
+from imseek.duplicates.unique_contents import load_contents
+from imseek.encoders.base import Encoder
+from imseek.encoders.registry import load
+from imseek.errors import EncoderUnavailableError
 from imseek.search.backend import unit_rows
+from imseek.types.collection_info import SpaceInfo
 
 TRAINED = "pictures were compared by the vectors of {} only, which was trained on copies"
 FIRST = "pictures were compared by the vectors of {} only, the first space"
@@ -79,6 +85,20 @@ def test_without_one_nothing_changes(tmp_path: Path, copies: Path) -> None:
     )
     assert pairs_of(both) == pairs_of(alone)
     assert [note for note in both.notes if note not in alone.notes] == [FIRST.format("fake")]
+
+
+def test_where_it_cannot_be_loaded_the_first_space_is_taken(tmp_path: Path, copies: Path, trained: str) -> None:
+    def load_space(space: SpaceInfo) -> Encoder:
+        if space.encoder == trained:
+            raise EncoderUnavailableError("its weights are gone")
+        return load(space.encoder)
+
+    reader = Reader(make(tmp_path / "c", copies, trained))
+    spaces = reader.current.image_spaces
+    space, limits, notes = choose_space(reader, spaces, ("same",), load_contents(reader), load_space)
+    assert space is spaces[0]
+    assert limits == resolve_thresholds(reader, spaces[0], load_contents(reader), load_space)[0]
+    assert notes == (f"{trained} cannot be asked (its weights are gone): pictures are compared by fake",)
 
 
 def test_between_collections_both_must_have_it(tmp_path: Path, copies: Path, trained: str) -> None:

@@ -114,6 +114,21 @@ def test_pictures_inside_others_are_pairs_beside_the_groups() -> None:
     assert group_pairs([tiles[0]], {}, never, [both(1, 9)]).groups == ()
 
 
+def test_a_picture_inside_another_is_asked_about_before_they_are_apart() -> None:
+    given = [pair(1, 2), pair(2, 3), pair(1, 3, "inside", 0.96)]
+    found = group_pairs(given, {}, lambda a, b: pair(a, b))
+    assert found.groups == (Group("same", (1, 2, 3)),)
+    found = group_pairs(given, {}, nothing)
+    assert found.groups == (Group("same", (1, 2)), Group("inside", (1, 3)))
+
+
+@pytest.mark.parametrize("kind", ["inside", "edited"])
+def test_no_scene_joins_what_is_only_inside_or_edited(kind: DuplicateKind) -> None:
+    given = [pair(1, 2, "scene"), pair(2, 3, "scene", 0.8), pair(1, 3, kind, 0.75)]
+    found = group_pairs(given, {}, nothing)
+    assert found.groups == (Group("scene", (1, 2)), Group(kind, (1, 3)))
+
+
 def test_edited_pictures_are_shown_beside_the_groups() -> None:
     """Three of which each two are edited copies are one group; a fourth that is one of a single picture is another."""
     edits = [pair(1, 2, "edited"), pair(2, 3, "edited", 0.8), pair(1, 3, "edited", 0.7), pair(3, 5, "edited", 0.6)]

@@ -100,9 +100,15 @@ class Linkage:
 
     def join(self, pairs: Iterable[DuplicatePair]) -> None:
         """Merge what the pairs allow: first pairs of kind *same*, then what is left with pairs of kind *scene*."""
+        # Pairs of a picture and one inside it keep nothing apart: whether the two are the same is asked.
+        inside: dict[NodePair, DuplicatePair] = {}
         for pair in pairs:
             key = self._nodes.nodes_of(pair)
             if key[0] == key[1]:
+                continue
+            if pair.kind == "inside":
+                if key not in inside or preference(pair) < preference(inside[key]):
+                    inside[key] = pair
                 continue
             before = self.known.get(key)
             if before is None:
@@ -117,6 +123,9 @@ class Linkage:
             self._loose = True
             self._blocked, self._far = {}, {}
             self._join(left)
+        for key, pair in inside.items():
+            if self.known.get(key) is None:
+                self.known[key] = pair
 
     def _join(self, keys: Sequence[NodePair]) -> list[NodePair]:
         """Merge groups along ``keys``, and return the keys that could not be merged."""
@@ -149,7 +158,9 @@ class Linkage:
         yield from map(tuple, keys[order].tolist())
 
     def _fits(self, pair: DuplicatePair | None) -> bool:
-        return pair is not None and (self._loose or RANK[pair.kind] <= RANK["same"])
+        if pair is None or pair.kind in BESIDE:
+            return False
+        return self._loose or RANK[pair.kind] <= RANK["same"]
 
     def _try(self, g: int, h: int) -> Lack | None:
         """Merge two groups, or return what prevents it."""

@@ -1,8 +1,10 @@
 """Cache the verdicts on candidates, so that pictures are compared once.
 
 Candidates are processed in runs whose first images have ids in the same range of 1024. The verdicts of a run are cached
-with a key for each candidate, derived from everything its verdict depends on. So an interrupted call resumes, and after
-a few new images only the new candidates are compared. Of a run with an unreadable picture, nothing new is cached.
+with a key for each candidate, derived from its pictures and thresholds. So an interrupted call resumes, and after a few
+new images only the new candidates are compared. Of a run with an unreadable picture, nothing new is cached. Where other
+pairs of a call said how two pictures lie (:mod:`imseek.duplicates.pixels.placements`), the verdict that was made first
+stays: the pair alone could have another one.
 
 Verdicts on single pairs, which grouping asks for one at a time, are cached in one file, with keys of the same form.
 """
