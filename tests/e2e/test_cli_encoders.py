@@ -90,14 +90,14 @@ class TestList:
             "family",
             "encoder",
         ]
-        assert len(lines) == 207
+        assert len(lines) == 210
         (default,) = (line for line in lines if line.endswith("(default: what auto takes)"))
         assert default.split()[:5] == ["605.2", "MB", "fast", "MIT", "English"]
-        assert outcome.err.startswith("206 encoders")
+        assert outcome.err.startswith("209 encoders")
 
     def test_json(self, cli, server) -> None:
         found = {entry["reference"]: entry for entry in cli("encoders", "--json").json("encoders")["encoders"]}
-        assert len(found) == 206
+        assert len(found) == 209
         multilingual = found["openclip:ViT-B-16-SigLIP2-256/webli"]
         assert (multilingual["preset"], multilingual["languages"]) == ("multilingual", "109 languages")
         assert (multilingual["any_use"], multilingual["cached"]) == (True, False)
