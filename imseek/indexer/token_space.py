@@ -7,7 +7,7 @@ them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -18,17 +18,17 @@ from imseek.data.catalog import model_files, models, spaces
 from imseek.data.catalog.models import Model
 from imseek.data.collection_records import MAX_DIM
 from imseek.data.writing.space_build import SpaceBuild
-from imseek.data.writing.space_build_rows import Row
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.patch_features import require_patches
 from imseek.encoders.space_compatibility import space_of
 from imseek.encoders.token_interaction import Interaction
 from imseek.errors import CorruptCollectionError, EncoderError, UsageError
-from imseek.indexer.reencode import PictureRows
+from imseek.indexer.reencode import PictureRows, are_few
 from imseek.progress import Task
 from imseek.types.arrays import Float32
-from imseek.types.maintenance_reports import TokenOutcome, TokenReport
+from imseek.types.maintenance_reports import MissingPicture, TokenOutcome, TokenReport
+from imseek.types.pictures import SkipReason
 from imseek.types.token_spaces import KIND, NAME, are_tokens, tokens_reference
 
 PHASE: Final = "tokens"
@@ -91,7 +91,7 @@ def make_tokens(writer: Writer, encoder: TokenEncoder, task: Task, notify: Calla
     """Make the tokens of images that have none; see :func:`imseek.maintenance.make_tokens`."""
     started = time.monotonic()
     space = spaces.prepare_space(writer, space_of(encoder, None))
-    build = SpaceBuild(writer, space)
+    build = SpaceBuild(writer, space, retry=True)
     before, each = build.done, 2 * space.dim
     if build.total > before:
         notify(
@@ -99,16 +99,14 @@ def make_tokens(writer: Writer, encoder: TokenEncoder, task: Task, notify: Calla
             f"{build.total - before:,} pictures"
         )
     rows = PictureRows(writer, encoder, build, task)
-
-    def make(ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
-        """Yield zeros for a picture that cannot be read, as for an image without a caption: its shard goes on."""
-        nothing = np.zeros(space.dim, np.float16)
-        yield from ((image_id, nothing if row is None else row) for image_id, row in rows(ids))
-
-    outcome: TokenOutcome = "already"
-    if before < build.total:
-        outcome = "made" if build.run(make, task, PHASE, lambda: len(rows.missing)) else "interrupted"
-    if outcome == "made":
+    outcome: TokenOutcome = "already" if before == build.total else "made"
+    if not build.run(rows, task, PHASE, lambda: len(rows.missing)):
+        outcome = "interrupted"
+    elif not _is_acceptable(tuple(rows.missing.values()), build.total, spaces.unsearched_images(writer)):
+        outcome = "refused"
+    else:
+        # A picture that cannot be read gets zeros, as an image without a caption does: its shard goes on.
+        build.fill()
         _drop_spaces(writer, besides=space.space_id)
     return TokenReport(
         outcome=outcome,
@@ -123,6 +121,16 @@ def make_tokens(writer: Writer, encoder: TokenEncoder, task: Task, notify: Calla
         seconds=time.monotonic() - started,
         generation=build.generation,
     )
+
+
+def _is_acceptable(missing: Sequence[MissingPicture], total: int, resting: Set[int]) -> bool:
+    """Return whether only few pictures are missing, none because its source may not be mounted.
+
+    Unlike a switch to other vectors, this loses no search, and the next run tries them again.
+    """
+    lost = [picture for picture in missing if picture.image_id not in resting]
+    few = are_few(len(lost), total)
+    return few and all(picture.settled or picture.reason != SkipReason.VANISHED for picture in lost)
 
 
 def forget_tokens(writer: Writer) -> bool:

@@ -180,15 +180,81 @@ def test_an_interrupted_run_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch)
     assert first.encoded + second.encoded == COUNT
 
 
-def test_a_picture_that_is_gone_holds_up_no_other(root: Path) -> None:
+def test_a_picture_that_is_gone_holds_up_no_other(root: Path, taught: Path) -> None:
     (space_id, _) = Reader(root).unused_space(models_fingerprint(root)) or (0, 0)
     maintenance.drop_space(root, space_id)
     (root.parent / "011.png").write_bytes(b"no picture")
+    sound = (taught / "011.png").read_bytes()
     report = maintenance.make_tokens(root)
     assert (report.outcome, report.encoded, len(report.missing)) == ("made", COUNT - 1, 1)
     with imseek.open(root) as collection:
         found = collection.search("zorp", by="image", limit=COUNT, rerank="tokens", rerank_limit=COUNT)
     assert len(found) == COUNT
+    again = maintenance.make_tokens(root)
+    assert (again.outcome, again.before, again.encoded, len(again.missing)) == ("made", COUNT - 1, 0, 1)
+    # It is there again, and so are its tokens, in a file that is whole.
+    (root.parent / "011.png").write_bytes(sound)
+    last = maintenance.make_tokens(root)
+    assert (last.outcome, last.before, last.encoded, last.missing) == ("made", COUNT - 1, 1, ())
+    assert maintenance.make_tokens(root).outcome == "already"
+    assert all(row.any() for path in token_files(root) for row in np.load(path))
+    assert maintenance.verify(root).ok
+    assert right(root, "tokens") == right(taught / ".imseek", "tokens")
+
+
+def token_files(root: Path) -> list[Path]:
+    found = Reader(root).unused_space(models_fingerprint(root))
+    return [] if found is None else sorted((root / layout.SPACES / str(found[0]) / "img_emb").glob("*.npy"))
+
+
+def test_a_source_that_is_not_mounted_costs_no_tokens(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    draw(disk, COUNT)
+    with imseek.open(root) as collection:
+        collection.index([disk])
+    disk.rename(tmp_path / "unmounted")
+    assert main(["maintain", "--tokens", "-c", str(root)]) == 1
+    assert "not finished: 0 pictures got tokens, 1 could not be read" in " ".join(capsys.readouterr().out.split())
+    (tmp_path / "unmounted").rename(disk)
+    report = maintenance.make_tokens(root)
+    assert (report.outcome, report.before, report.encoded, report.missing) == ("made", COUNT, 1, ())
+
+
+def test_an_encoder_that_fails_once_costs_no_tokens(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (space_id, _) = Reader(root).unused_space(models_fingerprint(root)) or (0, 0)
+    maintenance.drop_space(root, space_id)
+    encode = token_space.TokenEncoder.encode_images
+
+    def fail(self: token_space.TokenEncoder, batch: np.ndarray) -> np.ndarray:
+        calls.append(len(batch))
+        if len(calls) <= 33:  # A batch, and each of its pictures alone.
+            raise RuntimeError("out of memory")
+        return encode(self, batch)
+
+    calls: list[int] = []
+    monkeypatch.setattr(token_space.TokenEncoder, "encode_images", fail)
+    first = maintenance.make_tokens(root)
+    assert (first.outcome, token_files(root)) == ("refused", [])
+    second = maintenance.make_tokens(root)
+    assert (second.outcome, second.before, second.encoded) == ("made", first.encoded, len(first.missing))
+
+
+def test_zeros_are_not_copied_to_a_picture_of_the_same_content(root: Path, taught: Path, tmp_path: Path) -> None:
+    (root.parent / "011.png").write_bytes(b"no picture")
+    (path,) = token_files(root)
+    maintenance.drop_space(root, int(path.parent.parent.name))
+    assert len(maintenance.make_tokens(root).missing) == 1
+    # Its content comes again, as another picture.
+    (tmp_path / "more").mkdir()
+    shutil.copy(taught / "011.png", tmp_path / "more")
+    with imseek.open(root) as collection:
+        collection.index([tmp_path / "more"])
+    report = maintenance.make_tokens(root)
+    assert (report.encoded, report.copied, report.missing) == (1, 1, ())
+    assert all(row.any() for path in token_files(root) for row in np.load(path))
 
 
 def test_it_is_refused_where_it_does_not_help(
