@@ -45,10 +45,7 @@ class TokenEncoder:
             raise EncoderError(f"{count} tokens of {dim} numbers exceed the {MAX_DIM:,} that a collection stores")
         self._patches = require_patches(encoder, encoder.info.reference)
         if len(model.keys) != len(self._patches.patch_alignment().image):
-            raise CorruptCollectionError(
-                f"the model of tokens is not for features of {encoder.info.reference}",
-                hint="`imseek maintain --no-tokens` deletes it",
-            )
+            raise _other_features(encoder)
         self._encoder, self._model = encoder, model
         self.info = replace(
             encoder.info, reference=tokens_reference(encoder.info.reference), dim=count * dim, modalities=("image",)
@@ -65,7 +62,10 @@ class TokenEncoder:
         return self._encoder.prepare(pixels)
 
     def encode_images(self, batch: np.ndarray[Any, Any]) -> Float32:
-        tokens = self._model.compress(self._patches.patch_features(batch))
+        features = self._patches.patch_features(batch)
+        if features.shape[1] != self._model.positions.shape[1]:
+            raise _other_features(self._encoder)
+        tokens = self._model.compress(features)
         rows: Float32 = tokens.reshape(len(batch), -1) / np.float32(tokens.shape[1] ** 0.5)
         return rows
 
@@ -74,6 +74,13 @@ class TokenEncoder:
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         return ()
+
+
+def _other_features(encoder: Encoder) -> CorruptCollectionError:
+    return CorruptCollectionError(
+        f"the model of tokens is not for features of {encoder.info.reference}",
+        hint="`imseek maintain --no-tokens` deletes it",
+    )
 
 
 def find_model(writer: Writer) -> Model:

@@ -351,19 +351,56 @@ def test_a_model_that_cannot_be_used_says_so(root: Path, damage: str, tmp_path: 
     assert not maintenance.forget_tokens(root)
 
 
-@pytest.mark.parametrize("name", ["keys", "text"])
+@pytest.mark.parametrize("name", ["keys", "positions", "text"])
 def test_a_model_of_other_features_is_refused(root: Path, name: str) -> None:
     model = models.find(root, NAME)
     assert model is not None
     arrays = dict(model.arrays)
-    for one in {"keys": ("keys", "values"), "text": ("text",)}[name]:
-        arrays[one] = np.concatenate([arrays[one], arrays[one]])
+    for one in {"keys": ("keys", "values"), "positions": ("positions",), "text": ("text",)}[name]:
+        arrays[one] = np.concatenate([arrays[one], arrays[one]], axis=int(name == "positions"))
     with Writer(root, "test") as writer:
         model_files.put(writer, Model(NAME, KIND, model.facts, arrays))
+    with imseek.open(root) as collection, pytest.raises(CorruptCollectionError, match="is not for"):
+        collection.search("zorp", rerank="tokens") if name == "text" else maintenance.make_tokens(root)
+
+
+def test_tokens_of_an_earlier_model_go_even_if_the_last_run_was_killed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models.find(root, NAME)
+    assert model is not None
+    with Writer(root, "test") as writer:
+        model_files.put(
+            writer, Model(NAME, KIND, model.facts, {**model.arrays, "queries": model.arrays["queries"] + 1})
+        )
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(token_space, "_drop_spaces", die)
+        with pytest.raises(KeyboardInterrupt):
+            maintenance.make_tokens(root)
     with imseek.open(root) as collection:
-        use = {"keys": maintenance.make_tokens, "text": lambda _: collection.search("zorp", rerank="tokens")}[name]
-        with pytest.raises(CorruptCollectionError, match="is not for"):
-            use(root)
+        assert len(collection.info().other_spaces) == 2
+    assert maintenance.make_tokens(root).outcome == "already"
+    with imseek.open(root) as collection:
+        assert len(collection.info().other_spaces) == 1
+
+
+def test_a_purge_takes_the_model_that_learned_from_what_is_purged(root: Path) -> None:
+    model = models.find(root, NAME)
+    assert model is not None
+    with imseek.open(root) as collection:
+        names = {hit.image_id: hit.path for hit in collection.search("zorp", limit=COUNT)}
+        learned = model.arrays["learned"].tolist()
+        assert 0 < len(learned) < COUNT
+        held_out = sorted(names.keys() - set(learned))
+        for image_id, is_there in ((held_out[0], True), (learned[0], False)):
+            Path(str(names[image_id])).unlink()
+            collection.index([root.parent])
+            maintenance.purge(root)
+            assert (models.find(root, NAME) is not None) == is_there
 
 
 def test_a_probe_of_that_name_is_left_alone(plain: Path, tmp_path: Path) -> None:
