@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence, Set
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -142,10 +141,11 @@ def _is_acceptable(missing: Sequence[MissingPicture], total: int, resting: Set[i
 
 def forget_tokens(writer: Writer) -> bool:
     """Delete all tokens and their model; return whether there were any."""
-    is_ours = NAME in models.names(writer.root)
-    with suppress(CorruptCollectionError):  # A damaged one goes, too.
+    try:
         model = models.find(writer.root, NAME)
         is_ours = model is not None and model.kind == KIND
+    except CorruptCollectionError:  # A damaged one goes, too, if it is of this kind.
+        is_ours = models.kind_on_file(writer.root, NAME) == KIND
     if is_ours:
         model_files.drop(writer, NAME)
     return _drop_spaces(writer) or is_ours

@@ -21,6 +21,7 @@ from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, EncoderError, QueryError, UsageError
 from imseek.indexer import token_space
 from imseek.progress import StopRequest
+from imseek.search.token_reranker import TokenReranker
 from imseek.tune import reranker
 from imseek.types.token_spaces import KIND, NAME
 from imseek.ui.cli import main
@@ -412,6 +413,26 @@ def test_a_probe_of_that_name_is_left_alone(plain: Path, tmp_path: Path) -> None
         tune.train_reranker(root)
     assert not maintenance.forget_tokens(root)
     assert models.find(root, NAME) is not None
+    (file,) = (root / layout.MODELS).glob("tokens.*.json")
+    file.write_bytes(file.read_bytes().replace(b'"created": "2', b'"created": "3'))
+    with pytest.raises(CorruptCollectionError):
+        models.find(root, NAME)
+    assert not maintenance.forget_tokens(root)
+    assert file.exists()
+
+
+def test_a_copy_of_a_collection_has_a_model_of_its_own(root: Path, tmp_path: Path) -> None:
+    model = models.find(root, NAME)
+    assert model is not None
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    for path, weight in ((root, 1.0), (copy, 2.0)):
+        with Writer(path, "test") as writer:
+            model_files.put(writer, Model(NAME, KIND, {**model.facts, "weight": weight}, model.arrays))
+    readers = [Reader(root), Reader(copy)]
+    assert readers[0].generation == readers[1].generation
+    shared = TokenReranker()
+    assert [shared._model(reader).weight for reader in readers] == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("options", [["--from", "tags"], ["--back"], ["--loss", "sigmoid"], ["--name", "other"]])
