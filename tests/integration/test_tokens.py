@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from starlette.testclient import TestClient
 import imseek
 from imseek import backup, maintenance, tune
 from imseek.data import layout
-from imseek.data.catalog import model_files, models
+from imseek.data.catalog import model_files, models, shard_catalog
 from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
@@ -199,6 +200,33 @@ def test_a_picture_that_is_gone_holds_up_no_other(root: Path, taught: Path) -> N
     assert (last.outcome, last.before, last.encoded, last.missing) == ("made", COUNT - 1, 1, ())
     assert maintenance.make_tokens(root).outcome == "already"
     assert all(row.any() for path in token_files(root) for row in np.load(path))
+    assert maintenance.verify(root).ok
+    assert right(root, "tokens") == right(taught / ".imseek", "tokens")
+
+
+def test_a_run_that_dies_while_it_replaces_a_file_loses_nothing_for_good(
+    root: Path, taught: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root.parent / "011.png").write_bytes(b"no picture")
+    (path,) = token_files(root)
+    maintenance.drop_space(root, int(path.parent.parent.name))
+    maintenance.make_tokens(root)
+    shutil.copy(taught / "011.png", root.parent)
+
+    def die(folders: object, connection: object, generation: int, shard_id: int, files: Sequence[object]) -> None:
+        publish(folders, connection, generation, shard_id, files)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    publish = shard_catalog.publish
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_catalog, "publish", die)
+        with pytest.raises(KeyboardInterrupt):
+            maintenance.make_tokens(root)
+    # The new file is there, and the catalog has the checksum of the old one.
+    with imseek.open(root) as collection:
+        assert len(collection.search("zorp", by="image", limit=9, rerank="tokens")) == 9
+    assert maintenance.repair(root).after.ok
+    assert maintenance.make_tokens(root).missing == ()
     assert maintenance.verify(root).ok
     assert right(root, "tokens") == right(taught / ".imseek", "tokens")
 
